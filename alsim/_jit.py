@@ -1,0 +1,178 @@
+"""How code is compiled: the only module that knows numba.
+
+Two decorators: `rule` for the scalar formulas that loops call, `kernel` for the loops. Without the
+JIT (``NUMBA_DISABLE_JIT=1``) both hand back the Python function, and the same source runs in the
+interpreter, bit for bit the same: that is the second oracle of the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba import njit
+from numba.core import types as numba_types
+from numba.experimental import structref
+from numba.extending import overload
+
+from alsim.types import World
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMPILED: bool = not numba.config.DISABLE_JIT
+"""False under ``NUMBA_DISABLE_JIT=1``."""
+
+_KEPT_CACHES = 8
+
+
+def _source_hash() -> str:
+    """Return a digest of all the package's sources.
+
+    numba's cache notices edits of the file that defines a kernel, and not of the files it calls
+    into: stale machine code. A directory a version of the sources closes that hole.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} boundscheck={numba.config.BOUNDSCHECK}".encode())
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _candidates() -> Iterator[Path]:
+    """Places a cache may go, the wished-for first."""
+    if chosen := os.environ.get("ALSIM_CACHE_DIR"):
+        yield Path(chosen)
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen) / "alsim"
+    yield Path(__file__).parent / "__pycache__" / "kernels"
+    if home := os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME"):
+        yield (Path(home) if "XDG_CACHE_HOME" in os.environ else Path(home) / ".cache") / "alsim"
+
+
+def _cache_directory() -> Path | None:
+    """Return the directory of compiled kernels, or None where nothing can be written."""
+    if os.environ.get("ALSIM_CACHE_DIR") == "":
+        return None
+    name = _source_hash()
+    for base in _candidates():
+        directory = base / name
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                pass
+        except OSError:
+            continue
+        _prune(base, keep=directory)
+        return directory
+    return None
+
+
+def _prune(base: Path, keep: Path) -> None:
+    """Delete the oldest caches of earlier versions of the sources."""
+    import shutil
+
+    try:
+        stale = sorted((p for p in base.iterdir() if p.is_dir() and p != keep), key=lambda p: p.stat().st_mtime)
+    except OSError:
+        return
+    for directory in stale[: max(0, len(stale) + 1 - _KEPT_CACHES)]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
+"""Where this process keeps compiled kernels; None compiles anew in every process."""
+
+
+@contextmanager
+def _cache_at(directory: Path) -> Iterator[None]:
+    """Let numba settle a function's cache in `directory`: it looks at its setting while decorating."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(directory)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def rule(function: F) -> F:
+    """Compile a scalar formula into every loop that calls it.
+
+    Forced in line: as an ordinary callee, one that returns a tuple stops the loop from vectorising.
+    """
+    return cast(F, njit(forceinline=True, error_model="numpy")(function))
+
+
+def kernel(function: F) -> F:
+    """Compile a loop: serial, without the GIL, cached on disk where a directory is writable."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    if CACHE_DIRECTORY is None:
+        return cast(F, njit(**options)(function))
+    with _cache_at(CACHE_DIRECTORY):
+        return cast(F, njit(cache=True, **options)(function))
+
+
+
+def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
+    """Let compiled code call the rule that `choose` names for the class of the first argument.
+
+    Chosen as the call is compiled: it costs nothing at run time and stays cacheable, whereas a compiled
+    function passed as an argument is never cached. The decorated function is what the interpreter runs.
+    """
+
+    def decorate(function: F) -> F:
+        @overload(function, jit_options={"forceinline": True, "error_model": "numpy"})
+        def implementation(p: Any, learner: Any, item: Any, draws: Any) -> Callable[..., Any]:
+            chosen = choose(p.instance_class)
+
+            def call(p: Any, learner: Any, item: Any, draws: Any) -> Any:
+                return chosen(p, learner, item, draws)
+
+            return call
+
+        return function
+
+    return decorate
+
+
+class WorldType(numba_types.StructRef):
+    """numba's type of a World by reference."""
+
+    def preprocess_fields(self, fields: Any) -> tuple[tuple[str, Any], ...]:
+        """Keep the fields' names, and their types without literal values."""
+        return tuple((name, numba_types.unliteral(kind)) for name, kind in fields)
+
+
+class WorldReference(structref.StructRefProxy):
+    """A World behind one pointer: a kernel unboxes it in a fraction of the time that its fifty arrays take."""
+
+
+if COMPILED:
+    structref.register(WorldType)
+    structref.define_boxing(WorldType, WorldReference)
+    structref.define_constructor(WorldReference, WorldType, World._fields)
+
+
+@kernel
+def _refer(parameters, weights, termination, start, scale, items, population, interaction, scratch):  # type: ignore[no-untyped-def]
+    return WorldReference(parameters, weights, termination, start, scale, items, population, interaction, scratch)
+
+
+def by_reference(world: World) -> Any:
+    """Return `world` as kernels take it; the arrays stay shared with the caller. The interpreter takes it as it is."""
+    return _refer(*world) if COMPILED else world
+
+
+def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
+
+    Whoever calls it must pass exactly those types: nothing checks.
+    """
+    if not COMPILED:
+        return function
+    return cast(Callable[..., Any], cast(Any, function).compile(tuple(numba.typeof(a) for a in arguments)))

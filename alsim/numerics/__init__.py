@@ -1,0 +1,1 @@
+"""Numbers: counter-based random words, and elementary functions and distributions over float32."""

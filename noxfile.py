@@ -1,0 +1,132 @@
+"""Every task of the project: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ARGS` hands it arguments."""
+
+import json
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+# virtualenv comes with nox. uv would not do as it stands: it keeps an old build of `.` until pyproject.toml changes.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Requirements of the dependency groups of these names."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Install alsim as a user would, make a dataset and show what it holds."""
+    session.install("-q", ".")
+    session.run(
+        *("alsim", "generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0"),
+        *("--out", "quickstart-dataset", "--force"),
+    )
+    session.run("alsim", "info", "quickstart-dataset")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests, compiled."""
+    session.install("-q", "-e", ".", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def interpreted(session: nox.Session) -> None:
+    """Run the tests as plain Python, with coverage: machine code is invisible to it."""
+    session.install("-q", "-e", ".", *group("test"))
+    threshold = ["--cov-fail-under=0"] if session.posargs else []  # part of the tests cannot reach it
+    session.run(
+        *("pytest", "--cov", "--cov-report=term", *threshold, "-m", "not compiled", *session.posargs),
+        env={"NUMBA_DISABLE_JIT": "1"},
+    )
+
+
+@nox.session
+def boundscheck(session: nox.Session) -> None:
+    """Run the tests with every array index checked."""
+    session.install("-q", "-e", ".", *group("test"))
+    # numba itself does not tell checked machine code from unchecked: the two must not share a cache.
+    env = {"NUMBA_BOUNDSCHECK": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
+    session.run("pytest", "-m", "not compiled", *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
+def tests_lowest(session: nox.Session) -> None:
+    """Run all tests on the oldest Python and the lowest versions that pyproject.toml admits."""
+    session.install("-q", "uv")
+    floors = Path(session.create_tmp(), "floors.txt")
+    session.run(
+        *("uv", "pip", "compile", "-q", "--resolution", "lowest-direct", "--no-header", "--no-annotate"),
+        *("pyproject.toml", "-o", str(floors)),
+    )
+    session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(
+    "version", [nox.param("==1.1.*", id="1.1"), nox.param("==1.2.2", id="1.2.2"), nox.param("<2", id="newest")]
+)
+def compat_gymnasium(session: nox.Session, version: str) -> None:
+    """Run the environments' tests on a series of Gymnasium (1.2.2 is the one that RLlib pins)."""
+    session.install("-q", "-U", "-e", ".", f"gymnasium{version}", *group("test"))
+    session.run("pytest", "-m", "gymnasium", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting; `nox -s lint -- --fix` mends what it can."""
+    session.install("-q", *group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []))
+    session.run("ruff", "format", *([] if fix else ["--check"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types."""
+    session.install("-q", "-e", ".", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, run its examples, follow its links."""
+    session.install("-q", "-e", ".", *group("docs", "test"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", "docs/_build")
+    session.run("pytest", "tests/test_documents.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time the benchmarks."""
+    session.install("-q", "-e", ".", *group("bench"))
+    session.run("pytest", "benchmarks", *session.posargs)
+
+
+@nox.session
+def claims(session: nox.Session) -> None:
+    """Measure at length and write benchmarks/claims.md; by hand, on a quiet machine."""
+    session.install("-q", "-e", ".", *group("bench"))
+    results = Path(session.create_tmp(), "claims.json")
+    longer = ("--benchmark-min-rounds=25", "--benchmark-max-time=10", f"--benchmark-json={results}")
+    session.run("pytest", "benchmarks", *longer, *session.posargs)
+    measured = json.loads(results.read_text())
+    cpu = measured["machine_info"]["cpu"]
+    rows = [
+        f"| {b['name']} | {b['stats']['median'] * 1e6:.4g} | {b['stats']['iqr'] * 1e6:.2g} | {b['stats']['rounds']} |"
+        for b in measured["benchmarks"]
+    ]
+    Path("benchmarks/claims.md").write_text(
+        "# Measured\n\n"
+        f"By `nox -s claims` on {cpu['count']} cores of {cpu['brand_raw']}, "
+        f"Python {measured['machine_info']['python_version']}.\n\n"
+        "| benchmark | median, µs | interquartile range, µs | rounds |\n|---|--:|--:|--:|\n" + "\n".join(rows) + "\n"
+    )
