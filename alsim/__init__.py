@@ -1,0 +1,92 @@
+"""alsim: a flight simulator for adaptive learning.
+
+Try a teaching policy on a million simulated learners in seconds, before it meets a real one.
+Importing the package registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium, and loads
+nothing heavy: numba, pyarrow and the rest come with the first name that needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from alsim._version import __version__
+from alsim.envs.registration import register as _register
+
+if TYPE_CHECKING:
+    from alsim._jit import rule
+    from alsim.bank import Bank, BankError, sample_bank
+    from alsim.bank_files import complete_bank, load_bank, save_bank
+    from alsim.config import Config, ConfigError
+    from alsim.datasets.collect import generate_dataset
+    from alsim.datasets.store import Dataset, DatasetError, load_dataset
+    from alsim.dynamics import register_dynamics
+    from alsim.envs.single import AdaptiveLearningEnv
+    from alsim.envs.vector import AdaptiveLearningVectorEnv
+    from alsim.policies import Policy, make_policy, register_policy
+    from alsim.rollouts import Rollout, rollout
+    from alsim.simulator import warmup
+
+_HOMES = {
+    "AdaptiveLearningEnv": "alsim.envs.single",
+    "AdaptiveLearningVectorEnv": "alsim.envs.vector",
+    "Bank": "alsim.bank",
+    "BankError": "alsim.bank",
+    "Config": "alsim.config",
+    "ConfigError": "alsim.config",
+    "Dataset": "alsim.datasets.store",
+    "DatasetError": "alsim.datasets.store",
+    "Policy": "alsim.policies",
+    "Rollout": "alsim.rollouts",
+    "complete_bank": "alsim.bank_files",
+    "generate_dataset": "alsim.datasets.collect",
+    "load_bank": "alsim.bank_files",
+    "load_dataset": "alsim.datasets.store",
+    "make_policy": "alsim.policies",
+    "register_dynamics": "alsim.dynamics",
+    "register_policy": "alsim.policies",
+    "rollout": "alsim.rollouts",
+    "rule": "alsim._jit",
+    "sample_bank": "alsim.bank",
+    "save_bank": "alsim.bank_files",
+    "warmup": "alsim.simulator",
+}
+
+__all__ = [
+    "AdaptiveLearningEnv",
+    "AdaptiveLearningVectorEnv",
+    "Bank",
+    "BankError",
+    "Config",
+    "ConfigError",
+    "Dataset",
+    "DatasetError",
+    "Policy",
+    "Rollout",
+    "__version__",
+    "complete_bank",
+    "generate_dataset",
+    "load_bank",
+    "load_dataset",
+    "make_policy",
+    "register_dynamics",
+    "register_policy",
+    "rollout",
+    "rule",
+    "sample_bank",
+    "save_bank",
+    "warmup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'alsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)
+
+
+_register()

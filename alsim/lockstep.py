@@ -28,7 +28,7 @@ WORD_BITS, BLOCK_SHIFT = u64(32), u32(16)
 START, INTERACTION = u32(Purpose.START), u32(Purpose.INTERACTION)
 MASTERY_ACHIEVED, STEP_LIMIT = i32(Reason.MASTERY_ACHIEVED), i32(Reason.STEP_LIMIT)
 CRITICAL_FRUSTRATION, NONE = i32(Reason.CRITICAL_FRUSTRATION), i32(Reason.NONE)
-ZERO, HALF, ONE = f32(0), f32(0.5), f32(1)
+ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
 I0, I1, U0, U1 = i32(0), i32(1), u32(0), u32(1)
 
 # Rows of the scratch arrays (types.Scratch): where each begins.
@@ -191,9 +191,22 @@ def scatter(w: Any, first: int, count: int) -> None:
             tally(w, first + i, i)
     if record:
         for i in range(count):
-            happened.item[first + i] = w.items.item[ints[SLOT + i]]
-            happened.correct[first + i] = ints[CORRECT + i] != I0
-            happened.gain[first + i] = floats[GAIN + i]
+            note(w, first + i, i)
+
+
+@rule
+def note(w: Any, k: int, i: int) -> None:
+    """Note what happened to lane k, which is row i of the block."""
+    happened, floats, ints = w.interaction, w.scratch.floats, w.scratch.ints
+    happened.item[k] = w.items.item[ints[SLOT + i]]
+    happened.correct[k] = ints[CORRECT + i] != I0
+    happened.gain[k] = floats[GAIN + i]
+    happened.seconds[k] = floats[RESPONSE_TIME + i] if ints[QUESTION + i] != I0 else NAN
+    happened.frustration[k] = floats[FRUSTRATION + i]
+    happened.fail_streak[k] = ints[FAIL_STREAK + i]
+    happened.ability[k] = floats[ABILITY + i]
+    happened.mastery_sum[k] = w.scratch.doubles[MASTERY_SUM + i]
+    happened.step[k] = ints[STEP + i]
 
 
 @rule

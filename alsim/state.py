@@ -46,6 +46,21 @@ def new_population(lanes: int, num_los: int, responses: bool) -> Population:
     )
 
 
+def new_interaction(lanes: int) -> Interaction:
+    """Return the arrays of what happened in `lanes` lanes."""
+    return Interaction(
+        item=np.zeros(lanes, i32),
+        correct=np.zeros(lanes, np.bool_),
+        gain=np.zeros(lanes, f32),
+        seconds=np.zeros(lanes, f32),
+        frustration=np.zeros(lanes, f32),
+        fail_streak=np.zeros(lanes, i32),
+        ability=np.zeros(lanes, f32),
+        mastery_sum=np.zeros(lanes, f64),
+        step=np.zeros(lanes, i32),
+    )
+
+
 def new_scratch() -> Scratch:
     """Return the rows of one block."""
     words, floats, ints, doubles = scratch_sizes()
@@ -74,7 +89,6 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     weights = config.reward_weights
     learner = config.learner
     quantiles = beta_table(learner.mastery_alpha, learner.mastery_beta)
-    recorded = lanes if record else 0
     return World(
         parameters=parameters,
         weights=RewardWeights(*(f32(getattr(weights, name)) for name in RewardWeights._fields)),
@@ -92,8 +106,6 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         scale=Scale(num_los=i64(bank.num_los), max_time=f32(config.irt.max_response_time)),
         items=bank.table,
         population=new_population(lanes, bank.num_los, responses),
-        interaction=Interaction(
-            item=np.zeros(recorded, i32), correct=np.zeros(recorded, np.bool_), gain=np.zeros(recorded, f32)
-        ),
+        interaction=new_interaction(lanes if record else 0),
         scratch=new_scratch(),
     )

@@ -173,11 +173,17 @@ class Population(NamedTuple):
 
 
 class Interaction(NamedTuple):
-    """What happened in each lane's last step, for whoever wants to know; (0,) where nobody does."""
+    """What happened in each lane's last step, and how it left the learner; (0,) where nobody asks."""
 
     item: Ints  # (N,) index in the bank, questions first
-    correct: Bools  # (N,)
-    gain: Floats  # (N,)
+    correct: Bools  # (N,) False for content
+    gain: Floats  # (N,) of mastery
+    seconds: Floats  # (N,) response time of a question, NaN for content
+    frustration: Floats  # (N,)
+    fail_streak: Ints  # (N,)
+    ability: Floats  # (N,) logits
+    mastery_sum: Doubles  # (N,) over LOs
+    step: Ints  # (N,) interactions so far, this one included
 
 
 class Output(NamedTuple):

@@ -1,0 +1,84 @@
+"""What both environments check at their rim: rules, bank, seeds, learners."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alsim.bank import Bank, sample_bank
+from alsim.config import Config
+from alsim.dynamics import DYNAMICS
+from alsim.simulator import MOST_LEARNERS, OBSERVATIONS, Observation
+
+MOST_SEEDS = 2**64
+
+
+def read_rules(
+    config: Config | Mapping[str, Any] | str | Path | None,
+    bank: Bank | Mapping[str, Any] | str | Path | None,
+    dynamics: Any,
+) -> tuple[Config, Bank]:
+    """Return the configuration and the bank that the arguments name.
+
+    config    object, mapping or TOML file; None is the specification
+    bank      object, mapping of rows, or directory of tables; None is drawn from the configuration
+    dynamics  name or parameters of a registered dynamics, in place of the configuration's
+
+    Raises ConfigError or BankError.
+    """
+    settings = Config.read(config)
+    if isinstance(dynamics, str) and dynamics not in DYNAMICS:
+        raise ValueError(f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}")
+    if dynamics is not None:
+        settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
+    if bank is None:
+        return settings, sample_bank(settings)
+    if isinstance(bank, Bank):
+        return settings, bank
+    from alsim.bank_files import bank_from_rows, load_bank
+
+    return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
+
+
+def read_observation(observation: str) -> Observation:
+    """Return the kind of observation. Raises ValueError."""
+    for known in OBSERVATIONS:
+        if observation == known:
+            return known
+    raise ValueError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+
+
+def read_seed(seed: object, where: str = "seed") -> int:
+    """Return a seed as a Python integer. Raises TypeError or ValueError."""
+    return _integer(seed, MOST_SEEDS, "2**64", where)
+
+
+def read_learner(learner: object, where: str = "options['learner']") -> int:
+    """Return a learner's index as a Python integer. Raises TypeError or ValueError."""
+    return _integer(learner, MOST_LEARNERS, "2**32", where)
+
+
+def _integer(value: Any, end: int, end_word: str, where: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
+    number = operator.index(value)
+    if not 0 <= number < end:
+        raise ValueError(f"{where} is an integer in [0, {end_word}); got {number}")
+    return number
+
+
+def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the reset options. Raises ValueError for one that does not exist."""
+    given = dict(options or {})
+    for key in given:
+        if key not in known:
+            raise ValueError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
+    return given
+
+
+def fresh_seed() -> int:
+    """Return a seed from the operating system."""
+    return secrets.randbits(64)

@@ -1,0 +1,198 @@
+"""The single environment: the batch loop with one lane, and the surface of the specification's class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from alsim import lockstep
+from alsim.actions import decode_action
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.envs.arguments import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.episodes import Interactions, episode_metrics
+from alsim.simulator import Simulator
+from alsim.types import Reason
+
+WORDS = {int(reason): reason.word for reason in Reason}
+
+
+class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """One simulated learner in one episode after the other.
+
+    config       Config, mapping or TOML file; None is the specification
+    bank         Bank, mapping of rows, or directory of tables; None is drawn from the configuration
+    dynamics     name or parameters of a registered dynamics, in place of the configuration's
+    observation  "mastery" (clause S8.1) or "responses" (S8.2)
+
+    Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
+    `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        *,
+        bank: Bank | Mapping[str, Any] | str | Path | None = None,
+        dynamics: Any = None,
+        observation: str = "mastery",
+        render_mode: None = None,
+    ) -> None:
+        if render_mode is not None:
+            raise ValueError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
+        self.render_mode = None
+        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.num_los = self.bank.num_los
+        self.num_questions = self.bank.num_questions
+        self.num_contents = self.bank.num_contents
+        self.max_steps = self.config.max_episode_steps
+        self._simulator = Simulator(
+            self.config, self.bank, 1, observation=read_observation(observation), record=True
+        )
+        self.observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
+        self.action_space = Discrete(self._simulator.num_actions)
+        self.step_count = 0
+        self.episode_log: list[dict[str, Any]] = []
+        self._happened: list[tuple[Any, ...]] = []
+        self._meanings = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._impacts = self.bank.contents.engagement_impact.tolist()
+        self._action = np.zeros(1, np.int64)
+        self._began = False
+        self._over = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode.
+
+        seed     an integer begins the first episode of learner 0 of that seed; None the learner's next
+                 (the first time: of a seed from the operating system)
+        options  {"learner": i} picks learner i instead of 0, with an integer seed
+
+        Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError.
+        """
+        given = read_options(options, ("learner",))
+        if "learner" in given and seed is None:
+            raise ValueError("options['learner'] goes with an integer seed; got seed=None")
+        learner = read_learner(given.get("learner", 0))
+        if seed is None and not self._began:
+            seed = fresh_seed()
+        if seed is not None:
+            seed = read_seed(seed)
+        super().reset(seed=seed)
+        people = self._simulator.population
+        if seed is None:
+            people.episode[0] += np.uint32(1)
+        else:
+            people.key[0], people.learner[0], people.episode[0] = seed, learner, 0
+        self._simulator.begin(self._lane_zero)
+        self.step_count = 0
+        self.episode_log = []
+        self._happened = []
+        self._began, self._over = True, False
+        return self._simulator.observation[0].copy(), {}
+
+    _lane_zero = np.zeros(1, np.int64)
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Take the learner one interaction further.
+
+        action  an integer in [0, 9 L)
+
+        Returns the observation (R,) float32, the reward, terminated, truncated, and the info: `result`,
+        `termination_reason`, `step`, `mean_mastery`. Raises gymnasium.error.ResetNeeded before a reset
+        or after the episode's end, TypeError or ValueError for an action that cannot be; nothing has
+        changed then.
+        """
+        if not self._began or self._over:
+            raise ResetNeeded("the episode is over; call reset()" if self._over else "call reset() before step()")
+        number = self._number(action)
+        self._action[0] = number
+        out = self._simulator.step(self._action, lockstep.DISABLED)
+        happened = self._simulator.interaction
+        reward, reason = out.reward.item(), out.reason.item()
+        self.step_count = step = happened.step.item()
+        mean_mastery = happened.mastery_sum.item() / self.num_los
+        gain, frustration = happened.gain.item(), happened.frustration.item()
+        item, correct, seconds = happened.item.item(), happened.correct.item(), happened.seconds.item()
+        result = dict(self._meanings[number])
+        if item < self.num_questions:
+            result["correct"] = correct
+            result["mastery_gain"] = gain
+            result["frustration"] = frustration
+            result["response_time"] = seconds
+        else:
+            result["mastery_gain"] = gain
+            result["frustration_delta"] = self._impacts[item - self.num_questions]
+            result["frustration"] = frustration
+        info = {
+            "result": result,
+            "termination_reason": WORDS[reason],
+            "step": step,
+            "mean_mastery": mean_mastery,
+        }
+        self._over = reason != 0
+        truncated = reason == Reason.STEP_LIMIT
+        self.episode_log.append({"step": step, "action": number, "reward": reward, "done": self._over, **info})
+        self._happened.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
+        return self._simulator.observation[0].copy(), reward, self._over and not truncated, truncated, info
+
+    def decode_action(self, action: int) -> dict[str, Any]:
+        """What an action means: type, lo, and difficulty or modality as an index. Raises ValueError."""
+        return dict(self._meanings[self._number(action)])
+
+    def get_episode_metrics(self) -> dict[str, Any]:
+        """Return the metrics of the episode so far (clauses S9.1 to S9.6); {} before the first step.
+
+        What is undefined is NaN.
+        """
+        if not self._happened:
+            return {}
+        metrics = episode_metrics(self.interactions(), self.bank, self.config)
+        return {name: column[0].tolist() for name, column in metrics._asdict().items()}
+
+    def interactions(self) -> Interactions:
+        """Return what happened in the episode so far, as columns."""
+        return Interactions.of_rows(self._happened)
+
+    @property
+    def learner_state(self) -> dict[str, Any]:
+        """The learner now: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
+        p = self._simulator.population
+        frustration = p.frustration.item()
+        return {
+            "mastery": self._simulator.mastery[0].copy(),
+            "ability": p.ability.item(),
+            "frustration": frustration,
+            "response_time": p.response_time.item(),
+            "fail_streak": p.fail_streak.item(),
+            "engagement": 1.0 - frustration,
+        }
+
+    @property
+    def questions(self) -> list[dict[str, Any]]:
+        """The questions, with the specification's keys."""
+        return [self.bank.question(k) for k in range(self.num_questions)]
+
+    @property
+    def contents(self) -> list[dict[str, Any]]:
+        """The contents, with the specification's keys."""
+        return [self.bank.content(k) for k in range(self.num_contents)]
+
+    def _number(self, action: Any) -> int:
+        """Return an action as a Python integer, checked."""
+        if isinstance(action, bool | np.bool_ | float | np.floating) or not hasattr(action, "__index__"):
+            raise TypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
+        number = action.__index__()
+        if not 0 <= number < self._simulator.num_actions:
+            raise ValueError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
+        return int(number)

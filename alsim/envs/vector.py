@@ -1,0 +1,305 @@
+"""The vector environment: N learners behind Gymnasium's VectorEnv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from alsim import lockstep
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.envs.arguments import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.simulator import MOST_LEARNERS, Simulator
+from alsim.types import Longs, Output
+
+Info = Literal["none", "minimal", "full"]
+INFOS: tuple[Info, ...] = ("none", "minimal", "full")
+
+MODES = {
+    AutoresetMode.NEXT_STEP: lockstep.NEXT_STEP,
+    AutoresetMode.SAME_STEP: lockstep.SAME_STEP,
+    AutoresetMode.DISABLED: lockstep.DISABLED,
+}
+
+
+BEFORE_THE_FIRST = np.uint32(2**32 - 1)
+"""Episode of a learner that none has begun for: the next is 0."""
+
+
+class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
+    """N simulated learners, stepped in lockstep.
+
+    num_envs        lanes N
+    config          Config, mapping or TOML file; None is the specification
+    bank            Bank, mapping of rows, or directory of tables; None is drawn from the configuration
+    dynamics        name or parameters of a registered dynamics, in place of the configuration's
+    observation     "mastery" (clause S8.1) or "responses" (S8.2)
+    autoreset_mode  gymnasium.vector.AutoresetMode, or its value as a string
+    copy            hand out fresh arrays at every call; False hands out the environment's own, which
+                    the next call writes over (observations are then read-only)
+    info            "none", "minimal" (termination_reason) or "full"
+    num_threads     threads that share a step; the results are the same bits with any number
+
+    The page "The environment" of the documentation describes spaces, rewards and infos.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        bank: Bank | Mapping[str, Any] | str | Path | None = None,
+        dynamics: Any = None,
+        observation: str = "mastery",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        info: str = "minimal",
+        num_threads: int = 1,
+        render_mode: None = None,
+    ) -> None:
+        self.num_envs = _count(num_envs, "num_envs")
+        self.autoreset_mode = _mode(autoreset_mode)
+        if info not in INFOS:
+            raise ValueError(f"info is one of {', '.join(map(repr, INFOS))}; got {info!r}")
+        if render_mode is not None:
+            raise ValueError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
+        self.info = info
+        self.copy = bool(copy)
+        self.render_mode = None
+        self.config, self.bank = read_rules(config, bank, dynamics)
+        # Of this instance: wrappers and other environments of the class must not share it.
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self._mode = MODES[self.autoreset_mode]
+        self._simulator = Simulator(
+            self.config,
+            self.bank,
+            self.num_envs,
+            observation=read_observation(observation),
+            record=info == "full",
+            num_threads=_count(num_threads, "num_threads"),
+        )
+        self.single_observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
+        self.single_action_space = Discrete(self._simulator.num_actions)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._began = False
+        self._output: Output | None = None
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode in every lane, or in those of `options["reset_mask"]`.
+
+        seed     an integer makes lane i learner i of that seed; a list, one entry a lane, makes lane i
+                 learner 0 of seed[i], or lets it go on where seed[i] is None; None goes on to each
+                 learner's next episode, and takes a seed from the operating system the first time
+        options  "reset_mask", bool (N,): the lanes to begin anew; "learner": with an integer seed, the
+                 learner of lane 0 (lane i is then learner + i) or an array of N learners
+
+        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError, with
+        nothing changed, for seeds and options that cannot be.
+        """
+        given = read_options(options, ("reset_mask", "learner"))
+        chosen = self._chosen(given.get("reset_mask"))
+        seeds, learners = self._identities(seed, given.get("learner"))
+        if not self._began and len(chosen) < self.num_envs:
+            raise ValueError("the first reset begins every lane; options['reset_mask'] is for later ones")
+        people = self._simulator.population
+        if not self._began:
+            first = fresh_seed()
+            people.key[:] = first
+            people.learner[:] = np.arange(self.num_envs)
+            people.episode[:] = BEFORE_THE_FIRST
+            super().reset(seed=first)
+        if isinstance(seed, SupportsIndex):
+            super().reset(seed=int(seed))
+        seeded = chosen[[seeds[lane] is not None for lane in chosen.tolist()]]
+        people.key[seeded] = np.array([seeds[lane] for lane in seeded.tolist()], np.uint64)
+        people.learner[seeded] = learners[seeded]
+        people.episode[seeded] = BEFORE_THE_FIRST
+        people.episode[chosen] += np.uint32(1)
+        self._simulator.begin(chosen)
+        self._began = True
+        return self._observations(), {}
+
+    def step(
+        self, actions: Any
+    ) -> tuple[
+        NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Take every lane one interaction further.
+
+        actions  integers (N,) in [0, 9 L)
+
+        Returns observations (N, R) float32, rewards (N,) float64, terminated and truncated (N,) bool,
+        and infos. Raises TypeError or ValueError, which name the lane, for actions that cannot be, and
+        gymnasium.error.ResetNeeded before the first reset and, without autoreset, for a lane whose
+        episode is over; in each case nothing has changed.
+        """
+        if not self._began:
+            raise ResetNeeded("call reset() before step()")
+        chosen = self._actions(actions)
+        if self.copy:
+            out = self._simulator.step(chosen, self._mode)
+        else:
+            if self._output is None:
+                self._output = self._simulator.step(chosen, self._mode)
+            else:
+                self._simulator.step(chosen, self._mode, self._output)
+            out = self._output
+        return self._observations(), out.reward, out.terminated, out.truncated, self._infos(out)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the threads."""
+        self._simulator.close()
+
+    @property
+    def lanes(self) -> dict[str, NDArray[Any]]:
+        """Who is in each lane, (N,) each: seed, learner, episode, and interactions so far (step)."""
+        p = self._simulator.population
+        return {"seed": p.key.copy(), "learner": p.learner.copy(), "episode": p.episode.copy(), "step": p.step.copy()}
+
+    def _observations(self) -> NDArray[np.float32]:
+        if self.copy:
+            return self._simulator.observation.copy()
+        view = self._simulator.observation.view()
+        view.flags.writeable = False
+        return view
+
+    def _actions(self, actions: Any) -> Longs:
+        """Return actions as the kernel takes them, checked."""
+        array = np.asarray(actions)
+        if array.shape != (self.num_envs,):
+            raise ValueError(f"actions have shape ({self.num_envs},), one a lane; got shape {array.shape}")
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"actions are integers; got dtype {array.dtype}")
+        chosen = np.ascontiguousarray(array, dtype=np.int64)
+        simulator = self._simulator
+        if self._mode == lockstep.DISABLED and simulator.population.finished.any():
+            lane = int(np.argmax(simulator.population.finished))
+            raise ResetNeeded(
+                f"the episode in lane {lane} is over: without autoreset, reset(options={{'reset_mask': ...}}) begins the next"
+            )
+        lane = simulator.first_invalid(chosen, ignore_finished=self._mode == lockstep.NEXT_STEP)
+        if lane >= 0:
+            raise ValueError(
+                f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}"
+            )
+        return chosen
+
+    def _chosen(self, mask: Any) -> Longs:
+        """Return the lanes that a reset mask names: Gymnasium's checks, in its order."""
+        if mask is None:
+            return np.arange(self.num_envs)
+        if not isinstance(mask, np.ndarray):
+            raise TypeError(f"options['reset_mask'] is a NumPy array; got {type(mask).__name__}")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"options['reset_mask'] has shape ({self.num_envs},); got {mask.shape}")
+        if mask.dtype != np.bool_:
+            raise TypeError(f"options['reset_mask'] has dtype bool; got {mask.dtype}")
+        if not mask.any():
+            raise ValueError("options['reset_mask'] names no lane: at least one entry is True")
+        return np.flatnonzero(mask)
+
+    def _identities(self, seed: Any, learner: Any) -> tuple[list[int | None], Longs]:
+        """Return each lane's seed, None where it goes on, and its learner, as `reset` is asked."""
+        if isinstance(seed, list | tuple | np.ndarray):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"a list of seeds has one entry a lane, {self.num_envs}; got {len(seed)}")
+            if learner is not None:
+                raise ValueError("options['learner'] goes with an integer seed; got a list of seeds")
+            seeds = [None if s is None else read_seed(s, f"seed[{i}]") for i, s in enumerate(seed)]
+            return seeds, np.zeros(self.num_envs, np.int64)
+        if seed is None:
+            if learner is not None:
+                raise ValueError("options['learner'] goes with an integer seed; got seed=None")
+            return [None] * self.num_envs, np.zeros(self.num_envs, np.int64)
+        number = read_seed(seed)
+        if learner is None:
+            return [number] * self.num_envs, np.arange(self.num_envs)
+        if isinstance(learner, list | tuple | np.ndarray) and np.ndim(learner) > 0:
+            if len(learner) != self.num_envs:
+                raise ValueError(f"options['learner'] has one entry a lane, {self.num_envs}; got {len(learner)}")
+            each = [read_learner(k, f"options['learner'][{i}]") for i, k in enumerate(learner)]
+            return [number] * self.num_envs, np.array(each, np.int64)
+        first = read_learner(learner)
+        if first + self.num_envs > MOST_LEARNERS:
+            raise ValueError(f"options['learner'] = {first}: {self.num_envs} lanes from there pass the last learner, 2**32 - 1")
+        return [number] * self.num_envs, first + np.arange(self.num_envs)
+
+    def _infos(self, out: Output) -> dict[str, Any]:
+        """Return the infos of a step: arrays with masks, as Gymnasium has them."""
+        columns: dict[str, NDArray[Any]] = {}
+        if self.info != "none":
+            columns["termination_reason"] = out.reason
+        if self.info == "full":
+            columns |= self._full()
+        if self._mode != lockstep.SAME_STEP:
+            if self._mode == lockstep.NEXT_STEP and self.info == "full" and not out.live.all():
+                columns = {key: np.where(out.live, column, column.dtype.type(0)) for key, column in columns.items()}
+            return _masked(columns, out.live)
+        ended = out.reason != 0
+        if not ended.any():
+            return _masked(columns, out.live)
+        final = {key: np.where(ended, column, column.dtype.type(0)) for key, column in columns.items()}
+        current = {key: np.where(ended, column.dtype.type(0), column) for key, column in columns.items()}
+        rows = np.full(self.num_envs, None, dtype=object)
+        last = out.final.reshape(self.num_envs, -1)
+        for lane in np.flatnonzero(ended):
+            rows[lane] = last[lane].copy()
+        infos = _masked(current, ~ended)
+        infos |= {"final_obs": rows, "_final_obs": ended, "final_info": _masked(final, ended), "_final_info": ended.copy()}
+        return infos
+
+    def _full(self) -> dict[str, NDArray[Any]]:
+        """Return what happened in the last step, (N,) each."""
+        happened = self._simulator.interaction
+        return {
+            "item": happened.item.copy(),
+            "correct": happened.correct.copy(),
+            "mastery_gain": happened.gain.copy(),
+            "frustration": happened.frustration.copy(),
+            "response_time": happened.seconds.copy(),
+            "fail_streak": happened.fail_streak.copy(),
+            "engagement": np.float32(1) - happened.frustration,
+            "ability": happened.ability.copy(),
+            "mean_mastery": happened.mastery_sum / self.bank.num_los,
+            "step": happened.step.copy(),
+        }
+
+
+def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return columns, each beside its mask."""
+    infos: dict[str, Any] = {}
+    for key, column in columns.items():
+        infos[key] = column
+        infos[f"_{key}"] = mask.copy()
+    return infos
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
+    return int(value)
+
+
+def _mode(mode: str | AutoresetMode) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        names = ", ".join(repr(m.value) for m in AutoresetMode)
+        raise ValueError(f"autoreset_mode is an AutoresetMode or one of {names}; got {mode!r}") from None
+

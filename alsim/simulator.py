@@ -1,0 +1,172 @@
+"""The simulator proper: a population of learners, stepped by compiled kernels. Environments and rollouts drive it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim import lockstep
+from alsim._jit import by_reference, entry
+from alsim.actions import num_actions
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.numerics.philox import random_words
+from alsim.state import new_output, new_scratch, new_world
+from alsim.types import BLOCK, Floats, Longs, Output, Purpose, Words
+
+Observation = Literal["mastery", "responses"]
+OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
+
+MOST_LEARNERS = 2**32
+
+
+class Simulator:
+    """N lanes, each with one learner in one episode.
+
+    config, bank  the rules and the items
+    lanes         N, at least 1
+    observation   "mastery" (clause S8.1) or "responses" (S8.2)
+    record        keep what happened in each step, in `interaction`
+    num_threads   threads that share a step; never more than there are blocks of lanes
+
+    Actions and seeds are trusted here; whoever drives the simulator checks them.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        bank: Bank,
+        lanes: int,
+        *,
+        observation: Observation = "mastery",
+        record: bool = False,
+        num_threads: int = 1,
+    ) -> None:
+        self.config = config
+        self.bank = bank
+        self.lanes = lanes
+        self.num_actions = num_actions(bank.num_los)
+        self.responses = observation == "responses"
+        self.width = 2 * bank.num_los + 2 if self.responses else bank.num_los + 2
+        self._world = new_world(config, bank, lanes, responses=self.responses, record=record)
+        self._final = np.empty(0, np.float32)
+        self._ready = False
+        blocks = -(-lanes // BLOCK)
+        shares = max(1, min(num_threads, blocks))
+        edges = [min(lanes, BLOCK * (blocks * k // shares)) for k in range(shares + 1)]
+        self._chunks = list(zip(edges[:-1], edges[1:], strict=True))
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
+
+    def _prepare(self) -> None:
+        """Compile, or load from the cache, what a step calls; take the arrays by reference."""
+        scratches = [self._world.scratch, *(new_scratch() for _ in self._chunks[1:])]
+        self._references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
+        world, actions = self._references[0], np.zeros(self.lanes, np.int64)
+        self._step: Callable[..., None] = entry(lockstep.step, world, actions, new_output(0, self._final), 0, 0, 0)
+        self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions)
+        self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, 0, False)
+        self._ready = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but compiled code, references and threads."""
+        return {
+            k: v
+            for k, v in self.__dict__.items()
+            if k not in {"_references", "_step", "_begin", "_first_invalid", "_pool"}
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled; code is compiled again at the next step."""
+        self.__dict__.update(state, _ready=False, _pool=None)
+
+    @property
+    def population(self) -> Any:
+        """The learners' arrays (types.Population)."""
+        return self._world.population
+
+    @property
+    def interaction(self) -> Any:
+        """What happened in the last step (types.Interaction), if recorded."""
+        return self._world.interaction
+
+    @property
+    def observation(self) -> Floats:
+        """What is observed now, (N, R) float32: the simulator's own array, which the next step writes over."""
+        p = self._world.population
+        return (p.responses if self.responses else p.rows).reshape(self.lanes, self.width)
+
+    @property
+    def mastery(self) -> Floats:
+        """Mastery now, (N, L) float32: the simulator's own array."""
+        return self._world.population.rows.reshape(self.lanes, self.bank.num_los + 2)[:, : self.bank.num_los]
+
+    def begin(self, lanes: Longs) -> None:
+        """Start the learners in `lanes` (M,) as the population's key, learner and episode say."""
+        if not self._ready:
+            self._prepare()
+        self._begin(self._references[0], lanes)
+
+    def first_invalid(self, actions: Longs, *, ignore_finished: bool) -> int:
+        """Return the first lane whose action does not exist, or -1."""
+        if not self._ready:
+            self._prepare()
+        return self._first_invalid(self._references[0], actions, self.num_actions, ignore_finished)
+
+    def step(self, actions: Longs, mode: int, output: Output | None = None) -> Output:
+        """Take every lane one interaction further; see `lockstep.step`. Writes to `output`, or to fresh arrays."""
+        if not self._ready:
+            self._prepare()
+        if mode == lockstep.SAME_STEP and len(self._final) == 0:
+            self._final = np.zeros(self.lanes * self.width, np.float32)
+        out = new_output(self.lanes, self._final) if output is None else output
+        if len(self._chunks) == 1:
+            self._step(self._references[0], actions, out, 0, self.lanes, mode)
+            return out
+        pool = self._threads()
+        waiting = [
+            pool.submit(self._step, world, actions, out, start, stop, mode)
+            for world, (start, stop) in zip(self._references[1:], self._chunks[1:], strict=True)
+        ]
+        self._step(self._references[0], actions, out, *self._chunks[0], mode)
+        for future in waiting:
+            future.result()
+        return out
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """Threads of this process: a fork leaves the parent's behind."""
+        if self._pool is None or self._pool_process != os.getpid():
+            self._pool = ThreadPoolExecutor(len(self._chunks) - 1, thread_name_prefix="alsim")
+            self._pool_process = os.getpid()
+        return self._pool
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None and self._pool_process == os.getpid():
+            self._pool.shutdown()
+        self._pool = None
+
+    def words(self, purpose: Purpose, block: int) -> NDArray[np.uint32]:
+        """Four random words (N, 4) for each lane at its present step, for a purpose (clause S11.1)."""
+        words: Words = np.empty(4 * self.lanes, np.uint32)
+        p = self._world.population
+        random_words(p.step, p.episode, p.learner, np.uint32(purpose | block << 16), p.key, words)
+        return words.reshape(self.lanes, 4)
+
+
+def warmup() -> None:
+    """Compile, or load from the cache, all that environments call, so that no later call waits for it."""
+    from alsim.bank import sample_bank
+
+    config = Config()
+    bank = sample_bank(config)
+    for observation in OBSERVATIONS:
+        simulator = Simulator(config, bank, 1, observation=observation)
+        simulator.begin(np.zeros(1, np.int64))
+        simulator.step(np.zeros(1, np.int64), lockstep.DISABLED)
+        simulator.words(Purpose.POLICY, 0)

@@ -1,0 +1,113 @@
+"""Worlds for tests below the environments: lanes of learners stepped by the kernel itself."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from oracle import Oracle
+
+from alsim import _jit, lockstep
+from alsim.bank import Bank, sample_bank
+from alsim.config import Config
+from alsim.state import new_output, new_world
+
+MODES = {"NEXT_STEP": lockstep.NEXT_STEP, "SAME_STEP": lockstep.SAME_STEP, "DISABLED": lockstep.DISABLED}
+
+
+@lru_cache(maxsize=1)
+def default_bank() -> Bank:
+    return sample_bank(Config())
+
+
+class Lanes:
+    """Lanes of learners, begun and ready to be stepped; `population` and `out` are the kernel's own arrays."""
+
+    def __init__(
+        self,
+        n: int = 1,
+        config: Config | None = None,
+        *,
+        bank: Bank | None = None,
+        seed: Any = 0,
+        learner: Any = None,
+        episode: Any = 0,
+        responses: bool = False,
+        mode: int = lockstep.DISABLED,
+    ) -> None:
+        self.config = config or Config()
+        self.bank = bank or (default_bank() if config is None else sample_bank(self.config))
+        self.n, self.mode, self.responses = n, mode, responses
+        self.num_los = self.bank.num_los
+        self.world = new_world(self.config, self.bank, n, responses=responses, record=True)
+        self.reference = _jit.by_reference(self.world)
+        self.population, self.interaction = self.world.population, self.world.interaction
+        self.width = 2 * self.num_los + 2 if responses else self.num_los + 2
+        self.final = np.zeros(n * self.width if mode == lockstep.SAME_STEP else 0, np.float32)
+        self.out = new_output(n, self.final)
+        self.population.key[:] = seed
+        self.population.learner[:] = np.arange(n) if learner is None else learner
+        self.population.episode[:] = episode
+        lockstep.begin_lanes(self.reference, np.arange(n))
+
+    @property
+    def rows(self) -> Any:
+        """Observation S8.1, (n, L + 2)."""
+        return self.population.rows.reshape(self.n, self.num_los + 2)
+
+    @property
+    def mastery(self) -> Any:
+        return self.rows[:, : self.num_los]
+
+    @property
+    def observations(self) -> Any:
+        """What is observed, (n, R)."""
+        return (self.population.responses if self.responses else self.population.rows).reshape(self.n, self.width)
+
+    def put(self, *, mastery: Any = None, **fields: Any) -> "Lanes":
+        """Set the state; mastery of every LO, (n, L) or what broadcasts to it."""
+        if mastery is not None:
+            self.mastery[:] = mastery
+            self.population.mastery_sum[:] = self.mastery.astype(np.float64).sum(axis=1)
+        for name, value in fields.items():
+            getattr(self.population, name)[:] = value
+        if "frustration" in fields:
+            self.rows[:, self.num_los] = self.population.frustration
+        return self
+
+    def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:
+        """Take every lane (or those from start to stop) one interaction further; returns what was handed out."""
+        actions = np.ascontiguousarray(np.broadcast_to(np.asarray(actions, np.int64), (self.n,)))
+        lockstep.step(self.reference, actions, self.out, start, self.n if stop is None else stop, self.mode)
+        return self.out
+
+    def question(self, lo: int = 0, difficulty: int = 0) -> int:
+        """Action, written out from clause S3.1."""
+        return lo * 3 + difficulty
+
+    def content(self, lo: int = 0, modality: int = 0) -> int:
+        """Action, written out from clause S3.1."""
+        return 3 * self.num_los + lo * 6 + modality
+
+
+def bank_dicts(bank: Bank) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The bank as the oracle takes it."""
+    return (
+        [bank.question(k) for k in range(bank.num_questions)],
+        [bank.content(k) for k in range(bank.num_contents)],
+    )
+
+
+def oracle_of(config: Config, bank: Bank, observation: str = "mastery") -> Oracle:
+    """An oracle under the same configuration and bank."""
+    weights, ending, start = config.reward_weights, config.termination, config.learner
+    return Oracle(
+        *bank_dicts(bank),
+        max_episode_steps=config.max_episode_steps,
+        max_response_time=config.irt.max_response_time,
+        blueprint=config.metrics.blueprint,
+        observation=observation,
+        **config.dynamics._asdict(),
+        **weights.model_dump(),
+        **ending.model_dump(),
+        **start.model_dump(),
+    )
