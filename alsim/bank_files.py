@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +96,10 @@ def load_bank(source: str | Path) -> Bank:
     Raises BankError, which names file, row, column, value and what was expected.
     """
     source = Path(source)
-    questions, contents = _find(source, "questions"), _find(source, "contents")
-    ours = {name: name for name in Questions._fields}, {name: name for name in Contents._fields}
-    tables = read_table(questions, ours[0]), read_table(contents, ours[1])
+    tables = [
+        read_table(_find(source, stem), {name: name for name in fields})
+        for stem, fields in (("questions", Questions._fields), ("contents", Contents._fields))
+    ]
     for table in tables:
         table.require(table.titles)
         if table.others:
@@ -106,22 +108,11 @@ def load_bank(source: str | Path) -> Bank:
                 f"the columns of a bank are {', '.join(table.titles)}"
             )
     outcomes, (of_questions, of_contents) = _outcomes(*tables)
-    table = tables[1]
+    questions, contents = _questions(tables[0], of_questions), _contents(tables[1], of_contents)
     try:
-        return Bank(
-            outcomes=outcomes,
-            questions=_questions(tables[0], of_questions),
-            contents=Contents(
-                id=table.ids(),
-                learning_outcome=of_contents,
-                modality=table.codes("modality", MODALITIES),
-                duration=table.numbers("duration"),
-                effectiveness=table.numbers("effectiveness"),
-                engagement_impact=table.numbers("engagement_impact"),
-            ),
-        )
+        return Bank(outcomes, questions, contents)
     except BankError as error:
-        raise _within(source, error) from None
+        raise BankError(f"{source}: {error}") from None
 
 
 def _names(stem: str) -> list[str]:
@@ -139,11 +130,6 @@ def _find(source: Path, stem: str) -> Path:
     return held[0]
 
 
-def _within(source: Path, error: BankError) -> BankError:
-    """Return the error with the bank's place in front, if it does not name it yet."""
-    return error if str(error).startswith(str(source)) else BankError(f"{source}: {error}")
-
-
 def _questions(table: Table, learning_outcome: Ints) -> Questions:
     """Return the questions of a table that has all columns."""
     return Questions(
@@ -158,29 +144,36 @@ def _questions(table: Table, learning_outcome: Ints) -> Questions:
     )
 
 
+def _contents(table: Table, learning_outcome: Ints) -> Contents:
+    """Return the contents of a table."""
+    return Contents(
+        id=table.ids(),
+        learning_outcome=learning_outcome,
+        modality=table.codes("modality", MODALITIES),
+        duration=table.numbers("duration"),
+        effectiveness=table.numbers("effectiveness"),
+        engagement_impact=table.numbers("engagement_impact"),
+    )
+
+
 def _outcomes(*tables: Table) -> tuple[tuple[str, ...], list[Ints]]:
     """Return the outcomes' names, and of each table the outcome of each row."""
     labels = [table.labels("learning_outcome") for table in tables]
-    matches = [INDEX.fullmatch(label) for column in labels for label in column]
-    whole = all(matches)
+    whole = all(INDEX.fullmatch(label) for column in labels for label in column)
     if whole:
         labels = [[str(int(label.removesuffix(".0"))) for label in column] for column in labels]
     names = list(dict.fromkeys(label for column in labels for label in column))
-    for table, column in zip(tables, labels, strict=True):
-        if absent := set(names).difference(column):
-            name = next(name for name in names if name in absent)
-            for other, held in zip(tables, labels, strict=True):
-                if name in held:
-                    raise other.fault("learning_outcome", held.index(name), f"an outcome that {table.path} has too")
+    sets = [set(column) for column in labels]
+    for name in names:
+        if lacking := [table.path.name for table, held in zip(tables, sets, strict=True) if name not in held]:
+            k = next(k for k, held in enumerate(sets) if name in held)
+            raise tables[k].fault("learning_outcome", labels[k].index(name), f"an outcome that {lacking[0]} has too")
     if whole:
         names.sort(key=int)
-        gap = next((str(lo) for lo in range(len(names)) if names[lo] != str(lo)), None)
-        if gap is not None:
-            raise tables[0].fault(
-                "learning_outcome",
-                labels[0].index(names[-1]),
-                f"0-based indices without a gap, or names that are no whole numbers; no row has {gap}",
-            )
+        if gaps := set(map(str, range(len(names)))).difference(names):
+            row, gap = labels[0].index(names[-1]), min(gaps, key=int)
+            expected = f"0-based indices without a gap, or names that are no whole numbers; no row has {gap}"
+            raise tables[0].fault("learning_outcome", row, expected)
     index = {name: lo for lo, name in enumerate(names)}
     return tuple(names), [np.array([index[label] for label in column], i32) for column in labels]
 
@@ -228,8 +221,9 @@ def complete_bank(
     questions = _completed(table, learning_outcome, config)
     if fill_empty:
         questions = _filled(questions, len(outcomes))
-        if repeated := sorted(id for id in set(questions.id) if questions.id.count(id) > 1):
-            raise BankError(f"{path}: the copy {repeated[0]} that fills a cell has the id of another question")
+        repeated, count = Counter(questions.id).most_common(1)[0]
+        if count > 1:
+            raise BankError(f"{path}: {repeated} is the id of two questions, one of them a copy that fills a cell")
     try:
         return Bank(outcomes, questions, sample_contents(config, len(outcomes)))
     except BankError as error:
@@ -276,13 +270,12 @@ def _filled(questions: Questions, num_los: int) -> Questions:
             )
             rows.append(cells[nearest])
             levels.append(np.full(len(cells[nearest]), level, i8))
-    row, level = np.concatenate(rows), np.concatenate(levels)
-    copies = slice(len(questions.id), None)
-    copied = tuple(f"{questions.id[k]}@{DIFFICULTIES[to]}" for k, to in zip(row[copies], level[copies], strict=True))
+    row, difficulty = np.concatenate(rows), np.concatenate(levels)
+    copies = list(zip(row, difficulty, strict=True))[len(questions.id) :]
     return Questions(
-        id=questions.id + copied,
+        id=questions.id + tuple(f"{questions.id[k]}@{DIFFICULTIES[level]}" for k, level in copies),
         learning_outcome=questions.learning_outcome[row],
-        difficulty=level,
+        difficulty=difficulty,
         irt_a=questions.irt_a[row],
         irt_b=questions.irt_b[row],
         irt_c=questions.irt_c[row],

@@ -44,15 +44,18 @@ class Table:
     places: list[str]  # of each row: "line 2" of a text, "row 1" of Parquet
     columns: dict[str, list[str]]  # by our name
     titles: Mapping[str, str]  # the file's name for each of ours
-    others: list[str]  # columns of the file that are none of ours
+    header: list[str]  # the file's own names, in its order
+
+    @property
+    def others(self) -> list[str]:
+        """Columns of the file that are none of ours."""
+        return [title for title in self.header if title not in self.titles.values()]
 
     def require(self, names: Collection[str], hint: str = "") -> None:
         """Refuse a table that lacks a column."""
         if missing := [self.titles.get(name, name) for name in names if name not in self.columns]:
-            held = [self.titles[name] for name in self.columns] + self.others
-            raise BankError(
-                f"{self.path}: there is no column {', '.join(missing)}; the columns are {', '.join(held)}{hint}"
-            )
+            held = ", ".join(self.header)
+            raise BankError(f"{self.path}: there is no column {', '.join(missing)}; the columns are {held}{hint}")
 
     def fault(self, column: str, row: int, expected: str) -> BankError:
         """Return the error of one cell."""
@@ -126,7 +129,7 @@ def read_table(path: Path, titles: Mapping[str, str]) -> Table:
         places=places,
         columns={ours: cells[title] for ours, title in titles.items() if title in cells},
         titles=titles,
-        others=[title for title in header if title not in titles.values()],
+        header=header,
     )
 
 
@@ -139,7 +142,7 @@ def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]],
     if not text.strip():
         raise BankError(f"{path}: the file is empty; expected a header and a row for each item")
     header, rows, places = None, [], []
-    for line, cells in _records(text, _delimiter(text, known), path):
+    for line, cells in _records(path, text, _delimiter(path, text, known), strict=True):
         if header is None:
             header = cells
             continue
@@ -150,24 +153,24 @@ def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]],
     return header or [], rows, places
 
 
-def _delimiter(text: str, known: set[str]) -> str:
+def _delimiter(path: Path, text: str, known: set[str]) -> str:
     """Return the delimiter that finds most of the `known` names in the header; of equals, the first that splits it."""
 
     def found(delimiter: str) -> tuple[int, bool]:
-        header = next(_records(text, delimiter))[1]
+        _, header = next(_records(path, text, delimiter, strict=False), (1, []))
         return len(known.intersection(header)), len(header) > 1
 
     return max(DELIMITERS, key=found)
 
 
-def _records(text: str, delimiter: str, path: Path | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins, and its cells; refuse broken quoting if a path is given."""
+def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each record begins, and its cells; `strict` refuses broken quoting."""
     lines: Iterator[str] = iter(io.StringIO(text, newline=""))
     if delimiter == WHITESPACE:
-        # Runs of white space outside quotes become one; csv's own skipinitialspace differs between Pythons.
+        # Runs of white space outside quotes become one; csv's skipinitialspace admits no other kind than the blank.
         runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
         lines = (runs.sub(lambda run: run[1] or " ", line.strip()) for line in lines)
-    reader = csv.reader(lines, delimiter=delimiter, strict=path is not None)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != WHITESPACE, strict=strict)
     begins = 1
     try:
         for record in reader:

@@ -16,7 +16,7 @@ from alsim import lockstep
 from alsim.actions import decode_action
 from alsim.bank import Bank
 from alsim.config import Config
-from alsim.envs.arguments import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.rim import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
 from alsim.episodes import Interactions, episode_metrics
 from alsim.simulator import Simulator
 from alsim.types import Reason

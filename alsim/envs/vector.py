@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from alsim import lockstep
 from alsim.bank import Bank
 from alsim.config import Config
-from alsim.envs.arguments import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.rim import (
+    fresh_seed,
+    read_learner,
+    read_observation,
+    read_options,
+    read_positive,
+    read_rules,
+    read_seed,
+)
 from alsim.simulator import MOST_LEARNERS, Simulator
 from alsim.types import Longs, Output
 
@@ -67,7 +75,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         num_threads: int = 1,
         render_mode: None = None,
     ) -> None:
-        self.num_envs = _count(num_envs, "num_envs")
+        self.num_envs = read_positive(num_envs, "num_envs")
         self.autoreset_mode = _mode(autoreset_mode)
         if info not in INFOS:
             raise ValueError(f"info is one of {', '.join(map(repr, INFOS))}; got {info!r}")
@@ -86,7 +94,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             self.num_envs,
             observation=read_observation(observation),
             record=info == "full",
-            num_threads=_count(num_threads, "num_threads"),
+            num_threads=read_positive(num_threads, "num_threads"),
         )
         self.single_observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
         self.single_action_space = Discrete(self._simulator.num_actions)
@@ -288,12 +296,6 @@ def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[s
         infos[key] = column
         infos[f"_{key}"] = mask.copy()
     return infos
-
-
-def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
-    return int(value)
 
 
 def _mode(mode: str | AutoresetMode) -> AutoresetMode:

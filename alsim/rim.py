@@ -1,4 +1,4 @@
-"""What both environments check at their rim: rules, bank, seeds, learners."""
+"""What environments, rollouts and datasets check at their rim: rules, bank, seeds, learners, counts."""
 
 from __future__ import annotations
 
@@ -82,3 +82,10 @@ def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> d
 def fresh_seed() -> int:
     """Return a seed from the operating system."""
     return secrets.randbits(64)
+
+
+def read_positive(value: Any, name: str) -> int:
+    """Return a count of at least 1 as a Python integer. Raises ValueError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 1:
+        raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
+    return operator.index(value)

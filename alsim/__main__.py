@@ -1,0 +1,5 @@
+"""`python -m alsim` is the command line."""
+
+from alsim.cli import main
+
+main()

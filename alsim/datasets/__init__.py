@@ -1,0 +1,1 @@
+"""Datasets: their columns, how they are collected, stored and read."""

@@ -1,0 +1,100 @@
+"""The columns of a dataset: name, type, unit and meaning, in one place (clauses S10.1 and S10.3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from alsim.actions import num_actions
+from alsim.episodes import EVENTS
+from alsim.types import MODALITIES
+
+SCHEMA_VERSION = 1
+
+TABLES = ("transitions", "events", "episodes")
+
+MOST_LOS = 3640
+"""Learning outcomes of which every action still fits int16."""
+assert num_actions(MOST_LOS) <= 2**15
+
+
+class Column(NamedTuple):
+    """One column; `unit` is empty where there is none."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    nullable: bool = False
+
+
+OBSERVATION = pa.list_(pa.float32())
+"""Stands for an observation's type until its length R is known."""
+
+TRANSITIONS = (
+    Column("obs", OBSERVATION, "", "observation before the interaction (S8)"),
+    Column("action", pa.int16(), "", "action id (S3.1)"),
+    Column("reward", pa.float32(), "", "reward (S6)"),
+    Column("terminated", pa.bool_(), "", "the episode ended by mastery or frustration (S7.2)"),
+    Column("truncated", pa.bool_(), "", "the episode ended by the step limit (S7.2)"),
+    Column("learner_id", pa.int64(), "", "learner of the seed (S11.3)"),
+    Column("episode", pa.int32(), "", "episode of the learner, from 0"),
+    Column("step", pa.int32(), "interactions", "number of the interaction in its episode, from 1"),
+    Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
+    Column("termination_reason", pa.int8(), "", "0 none, 1 mastery_achieved, 2 step_limit, 3 critical_frustration"),
+    Column("item", pa.int32(), "", "item shown: row of questions.csv, or number of questions + row of contents.csv"),
+    Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for content", True),
+    Column("mastery_gain", pa.float32(), "", "mastery gained in the LO of the action"),
+    Column("frustration", pa.float32(), "", "frustration after the interaction"),
+    Column("response_time", pa.float32(), "s", "response time of the question; null for content", True),
+    Column("mean_mastery", pa.float64(), "", "mean mastery over LOs after the interaction"),
+)
+
+EVENT_COLUMNS = (
+    Column("event", pa.dictionary(pa.int8(), pa.string()), "", "one of " + ", ".join(EVENTS)),
+    Column("learner_id", pa.int64(), "", "learner of the seed"),
+    Column("episode", pa.int32(), "", "episode of the learner, from 0"),
+    Column("step", pa.int32(), "interactions", "number of the interaction in its episode, from 1"),
+    Column("seconds", pa.float64(), "s", "time since the episode began"),
+    Column("item", pa.int32(), "", "as in transitions"),
+    Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
+    Column("correct", pa.bool_(), "", "of an answered: whether correctly; null otherwise", True),
+)
+
+EPISODES = (
+    Column("learner_id", pa.int64(), "", "learner of the seed"),
+    Column("episode", pa.int32(), "", "episode of the learner, from 0"),
+    Column("total_steps", pa.int64(), "interactions", "length of the episode (S9.1)"),
+    Column("final_mastery", pa.float64(), "", "mean mastery over LOs at the end"),
+    Column("cumulative_reward", pa.float64(), "", "sum of rewards"),
+    Column("question_accuracy", pa.float64(), "", "share of questions answered correctly; null without one", True),
+    Column("content_count", pa.int64(), "", "contents shown"),
+    Column("blueprint_adherence", pa.float64(), "percent", "closeness to the blueprint (S9.2); null without a question", True),
+    Column("post_content_gain", pa.float64(), "", "mean mastery gained by a content (S9.3); null without one", True),
+    *(
+        Column(f"post_content_gain_{word}", pa.float64(), "", f"the same for {word}; null without one", True)
+        for word in MODALITIES
+    ),
+    Column("time_to_mastery", pa.float64(), "interactions", "when mean mastery reached the threshold (S9.4); null if never", True),
+    Column("time_on_task", pa.float64(), "min", "response times and content durations (S9.5)"),
+    Column("terminated", pa.bool_(), "", "ended by mastery or frustration"),
+    Column("truncated", pa.bool_(), "", "ended by the step limit"),
+    Column("termination_reason", pa.int8(), "", "as in transitions; never 0"),
+    Column("ability_start", pa.float32(), "logits", "latent ability at the start: the truth, which no policy may see"),
+    Column("ability_final", pa.float32(), "logits", "latent ability at the end: the truth, which no policy may see"),
+    Column("final_obs", OBSERVATION, "", "observation after the last interaction"),
+)
+
+COLUMNS: dict[str, tuple[Column, ...]] = {"transitions": TRANSITIONS, "events": EVENT_COLUMNS, "episodes": EPISODES}
+"""The columns of every table."""
+
+
+def arrow_schema(table: str, width: int) -> pa.Schema:
+    """Return the Arrow schema of a table whose observations have `width` entries."""
+    fields = []
+    for column in COLUMNS[table]:
+        kind = pa.list_(pa.float32(), width) if column.type is OBSERVATION else column.type
+        notes = {"meaning": column.meaning} | ({"unit": column.unit} if column.unit else {})
+        fields.append(pa.field(column.name, kind, nullable=column.nullable, metadata=notes))
+    return pa.schema(fields, metadata={"alsim_schema_version": str(SCHEMA_VERSION), "table": table})

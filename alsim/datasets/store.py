@@ -1,0 +1,284 @@
+"""Datasets on disk: written whole or not at all, read by their manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
+from alsim.datasets.tables import next_observations, numpy_column
+
+MANIFEST = "manifest.json"
+FORMATS = ("parquet", "arrow")
+ROW_GROUP = 131_072
+ARRAYS = (
+    "obs",
+    "action",
+    "reward",
+    "next_obs",
+    "terminated",
+    "truncated",
+    "learner_id",
+    "episode",
+    "step",
+    "propensity",
+)
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be read or written: the message names the file or directory."""
+
+
+class Dataset:
+    """Transitions, events and episodes, as Arrow tables and as NumPy arrays.
+
+    Tables are read when first asked for. `obs`, `action`, `reward`, `next_obs`, `terminated`, `truncated`,
+    `learner_id`, `episode`, `step` and `propensity` are NumPy arrays over the M transitions.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any], tables: Mapping[str, pa.Table] | Path) -> None:
+        self.manifest = dict(manifest)
+        self._source = tables
+
+    @property
+    def path(self) -> Path | None:
+        """Where the dataset lies; None if it is in memory only."""
+        return self._source if isinstance(self._source, Path) else None
+
+    @cached_property
+    def transitions(self) -> pa.Table:
+        """One row an interaction."""
+        return self._table("transitions")
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """One row an event."""
+        return self._table("events")
+
+    @cached_property
+    def episodes(self) -> pa.Table:
+        """One row an episode."""
+        return self._table("episodes")
+
+    def _table(self, name: str) -> pa.Table:
+        if isinstance(self._source, Path):
+            shards = self.manifest["tables"][name]["shards"]
+            return pa.concat_tables([read_shard(self._source, shard, name) for shard in shards])
+        return self._source[name]
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The NumPy arrays by name, (M,) or (M, R) each."""
+        arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name != "next_obs"}
+        length = numpy_column(self.episodes, "total_steps")
+        arrays["next_obs"] = next_observations(arrays["obs"], numpy_column(self.episodes, "final_obs"), length)
+        return {name: arrays[name] for name in ARRAYS}
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """One of the NumPy arrays."""
+        if name in ARRAYS:
+            return self.arrays[name]
+        raise AttributeError(f"a dataset has the tables {', '.join(TABLES)} and the arrays {', '.join(ARRAYS)}; not {name}")
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """One of the NumPy arrays."""
+        return self.arrays[name]
+
+    def __len__(self) -> int:
+        """Number of transitions M."""
+        return int(self.manifest["tables"]["transitions"]["rows"])
+
+    def __repr__(self) -> str:
+        """Say what the dataset holds."""
+        where = f" in {self.path}" if self.path else ""
+        return f"<Dataset of {len(self)} transitions by {self.manifest['policy']['name']!r}{where}>"
+
+
+def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
+    """Open a dataset that `generate_dataset` wrote.
+
+    verify  compare every file with the manifest's SHA-256, not only its size and rows
+
+    Raises DatasetError, which names the file, for a directory that holds no finished dataset, one of another
+    schema version, and a shard that is missing or changed.
+    """
+    directory = Path(path)
+    manifest = read_manifest(directory)
+    for name in TABLES:
+        for shard in manifest["tables"][name]["shards"]:
+            _check_shard(directory, shard, verify)
+    return Dataset(manifest, directory)
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the manifest of a dataset. Raises DatasetError."""
+    file = directory / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file} cannot be read: {error}") from None
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DatasetError(f"{file} has schema version {version!r}; this version of alsim reads {SCHEMA_VERSION}")
+    try:
+        for name in TABLES:
+            for shard in manifest["tables"][name]["shards"]:
+                str(shard["path"]), int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{file} is not a manifest of alsim: {error!r}") from None
+    return dict(manifest)
+
+
+def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
+    """Return a shard's file, which lies inside the dataset."""
+    relative = PurePosixPath(shard["path"])
+    if relative.is_absolute() or ".." in relative.parts:
+        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which is not inside the dataset")
+    return directory / relative
+
+
+def _check_shard(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
+    file = _shard_file(directory, shard)
+    if not file.is_file():
+        raise DatasetError(f"{file} is missing; the manifest names it")
+    if file.stat().st_size != shard["bytes"]:
+        raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}")
+    if verify and sha256(file) != shard["sha256"]:
+        raise DatasetError(f"{file} is not what was written: its SHA-256 differs from the manifest's")
+
+
+def read_shard(directory: Path, shard: Mapping[str, Any], table: str) -> pa.Table:
+    """Return a shard as a table. Raises DatasetError, which names the file."""
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    file = _shard_file(directory, shard)
+    read = pyarrow.parquet.read_table if file.suffix == ".parquet" else pyarrow.feather.read_table
+    try:
+        content = read(file)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{file} cannot be read: {error}") from None
+    if content.num_rows != shard["rows"]:
+        raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}")
+    if content.column_names != [column.name for column in COLUMNS[table]]:
+        raise DatasetError(f"{file} has columns {', '.join(content.column_names)}; not those of {table}")
+    return content
+
+
+def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
+    """Write one shard, and return its entry in the manifest."""
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    relative = f"{table}/part-{number:05d}.{file_format}"
+    file = directory / relative
+    file.parent.mkdir(exist_ok=True)
+    if file_format == "parquet":
+        # Dictionaries pay for integers (a few values, in runs) and cost for floats.
+        integers = [
+            f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)
+        ]
+        pyarrow.parquet.write_table(
+            content, file, compression="zstd", compression_level=1, use_dictionary=integers, row_group_size=ROW_GROUP
+        )
+    else:
+        pyarrow.feather.write_feather(content, str(file), compression="uncompressed")
+    return {"path": relative, "rows": content.num_rows, "bytes": file.stat().st_size, "sha256": sha256(file)}
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
+    """Give a directory to write a dataset in, which becomes `out` when all went well and is deleted otherwise.
+
+    Raises DatasetError if `out` holds a finished dataset, unless forced, or anything else, even then.
+    """
+    refuse_existing(out, force=force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".unfinished", dir=out.parent))
+    try:
+        yield working
+        umask = os.umask(0)
+        os.umask(umask)
+        working.chmod(0o777 & ~umask)
+        refuse_existing(out, force=force)
+        if (out / MANIFEST).exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
+            out.rename(old / out.name)
+            working.rename(out)
+            shutil.rmtree(old)
+        else:
+            working.rename(out)
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)
+        raise
+
+
+def refuse_existing(out: Path, *, force: bool) -> None:
+    """Raise DatasetError if `out` must not be written."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir():
+        raise DatasetError(f"{out} is not a directory")
+    if (out / MANIFEST).exists():
+        if not force:
+            raise DatasetError(f"{out} holds a finished dataset already; force overwrites it")
+        read_manifest(out)
+        return
+    if any(out.iterdir()):
+        raise DatasetError(f"{out} holds other files; a dataset wants a directory of its own")
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write JSON that is the same bytes for the same value."""
+    file.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def summary(dataset: Dataset) -> dict[str, Any]:
+    """Return what a dataset holds, in numbers: counts, and mean, standard error and n of the episodes' metrics.
+
+    The independent unit is the (learner, episode) (clause S1.6); what is undefined is left out, and n says how
+    many are in (S9.6).
+    """
+    episodes = dataset.episodes
+    metrics = {}
+    for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
+        values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
+        n = len(values)
+        metrics[name] = {
+            "mean": float(values.mean()) if n else None,
+            "se": float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
+            "n": n,
+            "undefined": episodes.num_rows - n,
+        }
+    reasons = np.bincount(numpy_column(episodes, "termination_reason"), minlength=4)
+    return {
+        "transitions": len(dataset),
+        "events": int(dataset.manifest["tables"]["events"]["rows"]),
+        "episodes": episodes.num_rows,
+        "termination": {
+            "mastery_achieved": int(reasons[1]),
+            "step_limit": int(reasons[2]),
+            "critical_frustration": int(reasons[3]),
+        },
+        "metrics": metrics,
+    }

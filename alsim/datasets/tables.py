@@ -1,0 +1,107 @@
+"""Rollouts as Arrow tables, and Arrow tables as NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from alsim.datasets.schema import arrow_schema
+from alsim.episodes import EVENTS
+from alsim.rollouts import Rollout
+from alsim.types import Floats, Longs, Reason
+
+
+def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
+    """Return the three tables of a rollout that kept its observations."""
+    if rollout.obs is None:
+        raise ValueError("a dataset needs observations; the rollout was made with keep_observations=False")
+    width = rollout.final_obs.shape[1]
+    x = rollout.interactions
+    row_learner, row_episode = rollout.learner_id[x.episode], rollout.episode[x.episode]
+    asks = x.item < rollout.bank.num_questions
+    transitions = {
+        "obs": rollout.obs,
+        "action": x.action,
+        "reward": x.reward,
+        "terminated": rollout.terminated,
+        "truncated": rollout.truncated,
+        "learner_id": row_learner,
+        "episode": row_episode,
+        "step": x.step,
+        "propensity": rollout.propensity,
+        "termination_reason": rollout.termination_reason,
+        "item": x.item,
+        "correct": np.ma.masked_array(x.correct, ~asks),
+        "mastery_gain": x.mastery_gain,
+        "frustration": x.frustration,
+        "response_time": np.ma.masked_array(x.response_time, ~asks),
+        "mean_mastery": x.mean_mastery,
+    }
+    events = rollout.events
+    event_columns = {
+        "event": pa.DictionaryArray.from_arrays(pa.array(events.kind), pa.array(EVENTS)),
+        "learner_id": row_learner[events.row],
+        "episode": row_episode[events.row],
+        "step": x.step[events.row],
+        "seconds": events.seconds,
+        "item": x.item[events.row],
+        "propensity": rollout.propensity[events.row],
+        "correct": np.ma.masked_array(x.correct[events.row], events.kind != EVENTS.index("answered")),
+    }
+    metrics = {
+        name: np.ma.masked_invalid(column) if column.dtype.kind == "f" else column
+        for name, column in rollout.metrics._asdict().items()
+    }
+    episodes = {
+        "learner_id": rollout.learner_id,
+        "episode": rollout.episode,
+        **metrics,
+        "terminated": rollout.reason != Reason.STEP_LIMIT,
+        "truncated": rollout.reason == Reason.STEP_LIMIT,
+        "termination_reason": rollout.reason,
+        "ability_start": rollout.ability_start,
+        "ability_final": rollout.ability_final,
+        "final_obs": rollout.final_obs,
+    }
+    return {
+        name: _table(columns, arrow_schema(name, width))
+        for name, columns in (("transitions", transitions), ("events", event_columns), ("episodes", episodes))
+    }
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """Return a table of the schema; the columns are NumPy arrays, masked where null."""
+    return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _array(column: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(column, pa.Array):
+        return column
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).ravel()), type=kind)
+    if isinstance(column, np.ma.MaskedArray):
+        return pa.array(column.data, type=kind, mask=np.ma.getmaskarray(column))
+    return pa.array(np.asarray(column).astype(kind.to_pandas_dtype(), copy=False), type=kind)
+
+
+def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
+    """Return a column without nulls as a NumPy array, observations as (M, R)."""
+    column = table.column(name).combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
+    if pa.types.is_fixed_size_list(column.type):
+        flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(len(column), column.type.list_size)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def next_observations(obs: Floats, final_obs: Floats, length: Longs) -> Floats:
+    """Return the observation after each interaction, (M, R): the next row's, or the episode's final one."""
+    following = np.empty_like(obs)
+    following[:-1] = obs[1:]
+    following[np.cumsum(length) - 1] = final_obs
+    return following

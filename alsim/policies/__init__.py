@@ -1,0 +1,33 @@
+"""Teaching policies, one a file, all batched: `act(view, draws) -> actions, propensities`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from alsim.policies.base import Policy, PolicyDraws, View
+from alsim.policies.rules import Rules
+from alsim.policies.uniform import Uniform
+
+POLICIES: dict[str, Callable[[], Policy]] = {"uniform": Uniform, "rules": Rules}
+"""Every registered policy's class, or another maker without arguments, by name."""
+
+
+def register_policy(name: str, make: Callable[[], Policy]) -> None:
+    """Make a policy known under `name`. Raises ValueError if the name is taken."""
+    if name in POLICIES:
+        raise ValueError(f"the policy {name!r} is registered already; known are {', '.join(POLICIES)}")
+    POLICIES[name] = make
+
+
+def make_policy(policy: str | Policy) -> Policy:
+    """Return the policy of that name, or the policy itself. Raises ValueError or TypeError."""
+    if isinstance(policy, str):
+        if policy not in POLICIES:
+            raise ValueError(f"unknown policy {policy!r}; known are {', '.join(POLICIES)}")
+        return POLICIES[policy]()
+    if not isinstance(policy, Policy):
+        raise TypeError(f"a policy has a name and act(view, draws); got {policy!r}")
+    return policy
+
+
+__all__ = ["POLICIES", "Policy", "PolicyDraws", "View", "make_policy", "register_policy"]

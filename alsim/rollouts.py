@@ -1,0 +1,241 @@
+"""Rollouts: a policy teaches learners, each (learner, episode) in a lane of its own, until the episode ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim import lockstep
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
+from alsim.policies import Policy, PolicyDraws, View, make_policy
+from alsim.rim import read_observation, read_positive, read_rules, read_seed
+from alsim.simulator import MOST_LEARNERS, Observation, Simulator
+from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
+
+BLOCK_EPISODES = 4096
+"""Episodes that run side by side: enough to fill the kernel's blocks, few enough for their records to stay small."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """M interactions of E episodes, learner by learner, episode by episode."""
+
+    config: Config
+    bank: Bank
+    observation: Observation
+    learner_id: Longs
+    """(E,)"""
+    episode: Longs
+    """(E,)"""
+    interactions: Interactions
+    obs: Floats | None
+    """(M, R) float32, before each interaction; None if it was not kept."""
+    final_obs: Floats
+    """(E, R) float32, after each episode's last interaction."""
+    propensity: Doubles
+    """(M,) the policy's probability of each action."""
+    reason: Codes
+    """(E,) Reason that each episode ended for."""
+    ability_start: Floats
+    """(E,) logits; latent, for whoever scores a method against the truth."""
+    ability_final: Floats
+    """(E,) logits; latent."""
+
+    @cached_property
+    def metrics(self) -> EpisodeMetrics:
+        """Metrics of every episode (clauses S9.1 to S9.6)."""
+        return episode_metrics(self.interactions, self.bank, self.config)
+
+    @cached_property
+    def events(self) -> Events:
+        """Events of every interaction (clause S10.1)."""
+        return events(self.interactions, self.bank)
+
+    @property
+    def termination_reason(self) -> Codes:
+        """Reason (M,), NONE but for each episode's last interaction."""
+        reasons = np.zeros(len(self.propensity), np.int8)
+        reasons[self.interactions.last] = self.reason
+        return reasons
+
+    @property
+    def truncated(self) -> Bools:
+        """Whether an interaction was its episode's last by the step limit, (M,)."""
+        return np.asarray(self.termination_reason == Reason.STEP_LIMIT)
+
+    @property
+    def terminated(self) -> Bools:
+        """Whether an interaction was its episode's last for another reason, (M,)."""
+        return np.asarray((self.termination_reason != Reason.NONE) & ~self.truncated)
+
+
+def rollout(
+    policy: str | Policy = "uniform",
+    *,
+    num_learners: int = 200,
+    episodes_per_learner: int = 1,
+    seed: int = 0,
+    first_learner: int = 0,
+    config: Config | Mapping[str, Any] | str | Path | None = None,
+    bank: Bank | Mapping[str, Any] | str | Path | None = None,
+    dynamics: Any = None,
+    observation: str = "mastery",
+    num_threads: int = 1,
+    keep_observations: bool = True,
+) -> Rollout:
+    """Let a policy teach learners, and return what happened.
+
+    policy                name of a registered policy, or a policy
+    num_learners          learners first_learner, first_learner + 1, … of the seed
+    episodes_per_learner  each a fresh draw of the learner (clause S1.6)
+    first_learner         2**31 and above are held out from training and datasets (clause S11.4)
+    config, bank, dynamics, observation, num_threads   as of the environments
+    keep_observations     False leaves `obs` out, which is most of the memory
+
+    The same arguments give the same bits. Raises ValueError or TypeError for arguments that cannot be, and
+    for actions and propensities of the policy that cannot be.
+    """
+    settings, items = read_rules(config, bank, dynamics)
+    teacher = make_policy(policy)
+    kind = read_observation(observation)
+    learners = read_positive(num_learners, "num_learners")
+    episodes = read_positive(episodes_per_learner, "episodes_per_learner")
+    number = read_seed(seed)
+    if not 0 <= first_learner <= MOST_LEARNERS - learners:
+        raise ValueError(f"learners are in [0, 2**32); got first_learner = {first_learner} and num_learners = {learners}")
+    ids = np.repeat(np.arange(first_learner, first_learner + learners), episodes)
+    numbers = np.tile(np.arange(episodes), learners)
+    parts = []
+    for start in range(0, len(ids), BLOCK_EPISODES):
+        chosen = slice(start, start + BLOCK_EPISODES)
+        parts.append(
+            run(settings, items, teacher, number, ids[chosen], numbers[chosen], kind, num_threads, keep_observations)
+        )
+    return _joined(parts)
+
+
+def run(
+    config: Config,
+    bank: Bank,
+    policy: Policy,
+    seed: int,
+    learner_id: Longs,
+    episode: Longs,
+    observation: Observation = "mastery",
+    num_threads: int = 1,
+    keep_observations: bool = True,
+) -> Rollout:
+    """Run the episodes (learner_id[i], episode[i]) side by side, each in a lane."""
+    lanes = len(learner_id)
+    simulator = Simulator(config, bank, lanes, observation=observation, record=True, num_threads=num_threads)
+    people, happened = simulator.population, simulator.interaction
+    people.key[:], people.learner[:], people.episode[:] = seed, learner_id, episode
+    simulator.begin(np.arange(lanes))
+    shown = simulator.observation.view()
+    shown.flags.writeable = False
+    view = View(
+        observation=shown,
+        kind=observation,
+        num_los=bank.num_los,
+        active=np.ones(lanes, np.bool_),
+        last_seconds=np.zeros(lanes, np.float32),
+    )
+    ability_start = people.ability.copy()
+    final_obs, ability_final = np.zeros_like(shown), np.zeros(lanes, np.float32)
+    reason, length = np.zeros(lanes, np.int8), np.zeros(lanes, np.int64)
+    observations: list[Floats] = []
+    columns: list[tuple[NDArray[Any], ...]] = []
+    while view.active.any():
+        draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
+        actions, propensities = _checked(policy, view, simulator, *policy.act(view, draws))
+        if keep_observations:
+            observations.append(shown.copy())
+        out = simulator.step(actions, lockstep.DISABLED)
+        seconds, item, correct = happened.seconds.copy(), happened.item.copy(), happened.correct.copy()
+        view.actions.append(actions)
+        view.items.append(item)
+        view.correct.append(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8))
+        view.seconds.append(seconds)
+        np.copyto(view.last_seconds, seconds, where=~np.isnan(seconds))
+        mean = happened.mastery_sum / bank.num_los
+        columns.append(
+            (actions, out.reward, item, correct, happened.gain.copy(), seconds, happened.frustration.copy(), mean)
+            + (propensities,)
+        )
+        ended = view.active & (out.reason != 0)
+        if ended.any():
+            final_obs[ended], ability_final[ended] = shown[ended], people.ability[ended]
+            reason[ended], length[ended] = out.reason[ended], len(columns)
+            view.active[ended] = False
+    simulator.close()
+    lane = np.repeat(np.arange(lanes), length)
+    step = np.arange(len(lane)) - np.repeat(np.cumsum(length) - length, length)
+    *happenings, propensity = (np.stack(column)[step, lane] for column in zip(*columns, strict=True))
+    kinds = (np.int32, np.float32, np.int32, np.bool_, np.float32, np.float32, np.float32, np.float64)
+    return Rollout(
+        config=config,
+        bank=bank,
+        observation=observation,
+        learner_id=np.asarray(learner_id, np.int64),
+        episode=np.asarray(episode, np.int64),
+        interactions=Interactions(*(h.astype(k) for h, k in zip(happenings, kinds, strict=True)), length=length),
+        obs=np.stack(observations)[step, lane] if keep_observations else None,
+        final_obs=final_obs,
+        propensity=propensity,
+        reason=reason,
+        ability_start=ability_start,
+        ability_final=ability_final,
+    )
+
+
+def _checked(
+    policy: Policy, view: View, simulator: Simulator, actions: Any, propensities: Any
+) -> tuple[Longs, Doubles]:
+    """Return what a policy chose, checked; for lanes whose episode is over, an action that exists."""
+    chosen, odds = np.asarray(actions), np.asarray(propensities)
+    who = f"the policy {policy.name!r}"
+    if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
+        raise ValueError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
+    if odds.shape != (view.num_lanes,) or odds.dtype.kind != "f":
+        raise ValueError(f"{who} returns {view.num_lanes} probabilities; got {odds.dtype} of shape {odds.shape}")
+    chosen = np.where(view.active, chosen, 0).astype(np.int64)
+    lane = simulator.first_invalid(chosen, ignore_finished=True)
+    if lane >= 0:
+        raise ValueError(f"{who} chose action {chosen[lane]} in lane {lane}; actions are in [0, {view.num_actions})")
+    wrong = view.active & ~((odds > 0) & (odds <= 1))
+    if wrong.any():
+        lane = int(np.argmax(wrong))
+        raise ValueError(f"{who} gave its action in lane {lane} the probability {odds[lane]}; it is in (0, 1]")
+    return chosen, odds.astype(np.float64)
+
+
+def _joined(parts: Sequence[Rollout]) -> Rollout:
+    """Join rollouts of the same rules, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+
+    def join(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Rollout(
+        config=first.config,
+        bank=first.bank,
+        observation=first.observation,
+        interactions=Interactions(
+            *(np.concatenate(columns) for columns in zip(*(part.interactions for part in parts), strict=True))
+        ),
+        obs=None if first.obs is None else join("obs"),
+        **{
+            name: join(name)
+            for name in ("learner_id", "episode", "final_obs", "propensity", "reason", "ability_start", "ability_final")
+        },
+    )

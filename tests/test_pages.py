@@ -1,0 +1,80 @@
+"""What the pages state about the code is so: keys, defaults, names, columns, clauses."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import alsim
+from alsim.config import Split
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every key of nested tables, with its path."""
+    found = {}
+    for key, value in table.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def toml(value: Any) -> str:
+    """Write a value as TOML does."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def test_the_configuration_page_has_every_key_and_default() -> None:
+    expected = leaves(alsim.Config().to_dict())
+    assert expected.pop("questions_per_difficulty") is None
+    expected |= {f"questions_per_difficulty.{key}": None for key in Split.model_fields}
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text("configuration.md"), re.MULTILINE)
+    stated = dict(rows)
+    assert len(stated) == len(rows)
+    assert stated == {k: "not set" if v is None else f"`{toml(v)}`" for k, v in expected.items()}
+
+
+def test_the_configuration_page_cites_clauses_that_exist() -> None:
+    for page in DOCS.rglob("*.md"):
+        clauses(page)
+
+
+def clauses(path: Path) -> None:
+    """Fail if a file cites a clause that the specification page does not state."""
+    cited = set(re.findall(r"\bS\d+\.\d+\b", path.read_text(encoding="utf-8")))
+    assert cited <= stated_clauses(), f"{path.relative_to(ROOT)} cites {sorted(cited - stated_clauses())}"
+
+
+def stated_clauses() -> set[str]:
+    return set(re.findall(r"^\*\*(S\d+\.\d+)\*\*", text("spec.md"), re.MULTILINE))
+
+
+def kind(column: Any) -> str:
+    """A column's type as the page has it."""
+    from alsim.datasets.schema import OBSERVATION
+
+    if column.type is OBSERVATION:
+        return "list of float32"
+    arrow = str(column.type)
+    return "string" if arrow.startswith("dictionary<values=string") else ARROW_WORDS.get(arrow, arrow)
+
+
+ARROW_WORDS = {"float": "float32", "double": "float64"}
+
+
+def test_the_datasets_page_has_every_column() -> None:
+    from alsim.datasets.schema import COLUMNS
+
+    for table, columns in COLUMNS.items():
+        section = re.search(rf"^### {table}\n(.+?)(?=^##|\Z)", text("datasets.md"), re.MULTILINE | re.DOTALL)
+        assert section, f"datasets.md has no section {table}"
+        cells = [[c.strip() for c in row.split("|")[1:-1]] for row in section[1].splitlines() if row.startswith("| `")]
+        assert cells == [[f"`{c.name}`", kind(c), c.unit, c.meaning] for c in columns], table
