@@ -18,14 +18,19 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import njit
 from numba.core import types as numba_types
-from numba.experimental import structref
+from numba.experimental import structref as _structref
 from numba.extending import overload
 
 from alsim.types import World
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMPILED: bool = not numba.config.DISABLE_JIT
+# numba leaves these untyped.
+config: Any = numba.config
+structref: Any = _structref
+typeof: Any = numba.typeof
+
+COMPILED: bool = not config.DISABLE_JIT
 """False under ``NUMBA_DISABLE_JIT=1``."""
 
 _KEPT_CACHES = 8
@@ -37,7 +42,7 @@ def _source_hash() -> str:
     numba's cache notices edits of the file that defines a kernel, and not of the files it calls
     into: stale machine code. A directory a version of the sources closes that hole.
     """
-    digest = hashlib.sha256(f"{numba.__version__} boundscheck={numba.config.BOUNDSCHECK}".encode())
+    digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK}".encode())
     package = Path(__file__).parent
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
@@ -92,12 +97,12 @@ CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
 @contextmanager
 def _cache_at(directory: Path) -> Iterator[None]:
     """Let numba settle a function's cache in `directory`: it looks at its setting while decorating."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(directory)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(directory)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 def rule(function: F) -> F:
@@ -115,7 +120,6 @@ def kernel(function: F) -> F:
         return cast(F, njit(**options)(function))
     with _cache_at(CACHE_DIRECTORY):
         return cast(F, njit(cache=True, **options)(function))
-
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
@@ -145,10 +149,11 @@ class WorldType(numba_types.StructRef):
 
     def preprocess_fields(self, fields: Any) -> tuple[tuple[str, Any], ...]:
         """Keep the fields' names, and their types without literal values."""
-        return tuple((name, numba_types.unliteral(kind)) for name, kind in fields)
+        unliteral: Any = numba_types.unliteral
+        return tuple((name, unliteral(kind)) for name, kind in fields)
 
 
-class WorldReference(structref.StructRefProxy):
+class WorldReference(_structref.StructRefProxy):
     """A World behind one pointer: a kernel unboxes it in a fraction of the time that its fifty arrays take."""
 
 
@@ -159,8 +164,18 @@ if COMPILED:
 
 
 @kernel
-def _refer(parameters, weights, termination, start, scale, items, population, interaction, scratch):  # type: ignore[no-untyped-def]
-    return WorldReference(parameters, weights, termination, start, scale, items, population, interaction, scratch)
+def _refer(
+    parameters: Any,
+    weights: Any,
+    termination: Any,
+    start: Any,
+    scale: Any,
+    items: Any,
+    population: Any,
+    interaction: Any,
+    scratch: Any,
+) -> Any:
+    return WorldReference(parameters, weights, termination, start, scale, items, population, interaction, scratch)  # type: ignore[no-untyped-call]  # numba's constructor
 
 
 def by_reference(world: World) -> Any:
@@ -175,4 +190,4 @@ def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """
     if not COMPILED:
         return function
-    return cast(Callable[..., Any], cast(Any, function).compile(tuple(numba.typeof(a) for a in arguments)))
+    return cast(Callable[..., Any], cast(Any, function).compile(tuple(typeof(a) for a in arguments)))

@@ -11,12 +11,25 @@ from numpy.typing import NDArray
 
 from alsim.actions import KINDS, LEVELS, num_actions
 from alsim.numerics.philox import random_words
-from alsim.types import DIFFICULTIES, MODALITIES, Codes, Doubles, Floats, Ints, ItemTable, Purpose
+from alsim.types import (
+    DIFFICULTIES,
+    MODALITIES,
+    Codes,
+    Doubles,
+    Floats,
+    Ints,
+    ItemTable,
+    Purpose,
+    f32,
+    i8,
+    i32,
+    u32,
+    u64,
+)
 
 if TYPE_CHECKING:
     from alsim.config import Config
 
-f32, i8, i32, u32, u64 = np.float32, np.int8, np.int32, np.uint32, np.uint64
 
 QUESTION_TABLE, CONTENT_TABLE = 0, 1
 
@@ -129,7 +142,7 @@ class Bank:
 
         return ItemTable(
             first=(np.cumsum(count) - count).astype(i32),
-            count=count.astype(u32),
+            size=count.astype(u32),
             learning_outcome=np.where(asks, action // LEVELS, (action - LEVELS * num_los) // KINDS).astype(i32),
             is_hard=asks & (action % LEVELS == DIFFICULTIES.index("Hard")),
             item=slots.astype(i32),
@@ -203,9 +216,7 @@ def sample_contents(config: Config, num_los: int) -> Contents:
         modality=kind.astype(i8),
         duration=_within([getattr(content.duration_by_modality, w) for w in MODALITIES], kind, u[:, 0]),
         effectiveness=_within([getattr(content.effectiveness_by_modality, w) for w in MODALITIES], kind, u[:, 1]),
-        engagement_impact=np.array(
-            [getattr(content.frustration_impact_by_modality, w) for w in MODALITIES], f32
-        )[kind],
+        engagement_impact=np.array([getattr(content.frustration_impact_by_modality, w) for w in MODALITIES], f32)[kind],
     )
 
 
@@ -219,4 +230,4 @@ def _uniforms(seed: int, table: int, n: int) -> Doubles:
 def _within(ranges: list[tuple[float, float]], index: NDArray[Any], u: Doubles) -> Floats:
     """Uniform variates on the range that `index` picks."""
     low, high = np.array(ranges, dtype=np.float64)[index].T
-    return (low + (high - low) * u).astype(f32)
+    return np.asarray(low + (high - low) * u, f32)

@@ -7,9 +7,9 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -282,3 +282,22 @@ def _filled(questions: Questions, num_los: int) -> Questions:
         response_time_mean=questions.response_time_mean[row],
         response_time_std=questions.response_time_std[row],
     )
+
+
+def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
+    """Return the bank of {"questions": rows, "contents": rows}, each row a mapping with the columns of S2.5.
+
+    So a bank can be part of JSON, such as an environment's spec. Raises BankError, as `load_bank` does.
+    """
+    stems = ("questions", "contents")
+    if set(tables) != set(stems):
+        raise BankError(f"a bank is a mapping with the keys 'questions' and 'contents'; got {sorted(map(str, tables))}")
+    with tempfile.TemporaryDirectory(prefix="alsim-bank-") as staged:
+        for stem in stems:
+            rows = tables[stem]
+            columns = list(dict.fromkeys(key for row in rows for key in row))
+            with Path(staged, f"{stem}.csv").open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(columns)
+                writer.writerows([row.get(key, "") for key in columns] for row in rows)
+        return load_bank(staged)

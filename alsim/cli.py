@@ -17,8 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from alsim.bank import Bank
-    from alsim.config import Config
     from alsim.datasets.collect import Progress
     from alsim.datasets.store import Dataset
 
@@ -243,7 +241,10 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     console.print(f"episodes ended by: {ends}")
     table = Table(
-        "per episode", *(typer_column(name) for name in ("mean", "standard error", "undefined")), box=None, pad_edge=False
+        "per episode",
+        *(typer_column(name) for name in ("mean", "standard error", "undefined")),
+        box=None,
+        pad_edge=False,
     )
     for name, value in numbers["metrics"].items():
         mean, se = value["mean"], value["se"]

@@ -372,4 +372,3 @@ def _known(path: tuple[int | str, ...]) -> list[str]:
 def default_toml() -> str:
     """Return the commented TOML file of the defaults, as ``alsim init-config`` writes it."""
     return resources.files("alsim").joinpath("default.toml").read_text(encoding="utf-8")
-

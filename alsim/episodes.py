@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from alsim.actions import LEVELS
 from alsim.bank import Bank
 from alsim.config import Config
-from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs
-
-f32, f64, i8, i32, i64 = np.float32, np.float64, np.int8, np.int32, np.int64
+from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
 
 SECONDS_A_MINUTE = 60.0
 EVENTS = ("question_shown", "answered", "content_shown")
@@ -41,8 +39,8 @@ class Interactions(NamedTuple):
     def of_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Interactions:
         """Return the columns of one episode from its rows, fields in this order."""
         kinds = (i32, f32, i32, np.bool_, f32, f32, f32, f64)
-        columns = [np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
-        return cls(*columns, length=np.array([len(rows)], i64))
+        columns: list[Any] = [np.array(c, kind) for c, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+        return cls._make([*columns, np.array([len(rows)], i64)])
 
     @property
     def episode(self) -> Longs:
@@ -100,7 +98,7 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetri
 
     def total(values: NDArray[Any], where: Bools | None = None) -> Doubles:
         chosen = slice(None) if where is None else where
-        return np.bincount(episode[chosen], weights=values[chosen].astype(f64), minlength=episodes)
+        return np.asarray(np.bincount(episode[chosen], weights=values[chosen].astype(f64), minlength=episodes), f64)
 
     def count(where: Bools) -> Longs:
         return np.bincount(episode[where], minlength=episodes)
@@ -134,7 +132,7 @@ def durations(x: Interactions, bank: Bank) -> Doubles:
     """Seconds that each interaction took, (M,): the response time, or the content's duration (clause S9.5)."""
     content = np.maximum(x.item - bank.num_questions, 0)
     minutes = bank.contents.duration[content].astype(f64)
-    return np.where(x.item < bank.num_questions, x.response_time.astype(f64), minutes * SECONDS_A_MINUTE)
+    return np.asarray(np.where(x.item < bank.num_questions, x.response_time.astype(f64), minutes * SECONDS_A_MINUTE))
 
 
 def events(x: Interactions, bank: Bank) -> Events:
@@ -165,4 +163,5 @@ def _running_totals(values: Doubles, length: Longs) -> Doubles:
 
 def _ratio(numerator: NDArray[Any], denominator: Longs) -> Doubles:
     """numerator / denominator, NaN where there is nothing to divide by."""
-    return np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)
+    undefined = np.full(len(denominator), np.nan)
+    return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))

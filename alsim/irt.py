@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from alsim._jit import rule
 from alsim.numerics.elementary import ONE, exp
-
-f32 = np.float32
+from alsim.types import f32
 
 
 @rule

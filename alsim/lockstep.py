@@ -1,8 +1,9 @@
 """The batch loop: every learner one interaction further, in blocks that fit in the L1 cache.
 
-A step goes draw -> gather, load -> advance -> store, scatter -> hand out, and begins the lanes that ended anew. Gather and scatter move data
-between the arrays of all lanes and the contiguous rows of one block; `advance` is then a loop over those
-rows that calls the rules of one learner, and vectorises. No formula of the simulator stands here.
+A step goes draw -> gather, load -> advance -> store, scatter -> hand out, and begins the lanes that ended
+anew. Gather and scatter move data between the arrays of all lanes and the contiguous rows of one block;
+`advance` is then a loop over those rows that calls the rules of one learner, and vectorises. No formula of
+the simulator stands here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,24 @@ from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
 from alsim.reward import reward
-from alsim.types import BLOCK, Draws, Item, Learner, Longs, Output, Purpose, Reason, World
-
-f32, f64, i8, i32, i64, u32, u64 = np.float32, np.float64, np.int8, np.int32, np.int64, np.uint32, np.uint64
+from alsim.types import (
+    BLOCK,
+    Draws,
+    Item,
+    Learner,
+    Longs,
+    Output,
+    Purpose,
+    Reason,
+    World,
+    f32,
+    f64,
+    i8,
+    i32,
+    i64,
+    u32,
+    u64,
+)
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 """When a lane whose episode ended begins the next: as gymnasium.vector.AutoresetMode, in its order."""
@@ -72,7 +88,7 @@ def gather(w: Any, actions: Longs, first: int, count: int) -> None:
         k = u64(first + i)
         action = u64(0 if lanes.finished[k] else actions[k])
         outcome = table.learning_outcome[action]
-        slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.count[action])))
+        slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
         ints[SLOT + i] = i32(slot)
         ints[OUTCOME + i] = outcome
         ints[QUESTION + i] = I1 if action < questions else I0
@@ -133,7 +149,9 @@ def advance(w: Any, count: int) -> None:
             effectiveness=floats[EFFECTIVENESS + i],
             impact=floats[IMPACT + i],
         )
-        after, outcome = transition(parameters, learner, item, Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i]))
+        after, outcome = transition(
+            parameters, learner, item, Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i])
+        )
         step = i32(ints[STEP + i] + I1)
         total = doubles[MASTERY_SUM + i] + (f64(after.mastery) - f64(learner.mastery))
         floats[MASTERY + i] = after.mastery
@@ -296,9 +314,9 @@ def begin_waiting(w: Any, first: int, count: int) -> int:
     waiting = 0
     for i in range(count):
         ints[DONE + waiting] = i32(i)
-        waiting += i64(finished[first + i])
+        waiting += int(finished[first + i])
     for j in range(waiting):
-        i = i64(ints[DONE + j])
+        i = int(ints[DONE + j])
         begin_next(w, first + i)
         floats[REWARD + i] = ZERO
         ints[REASON + i] = NONE
@@ -336,9 +354,9 @@ def begin_ended(w: Any, out: Output, first: int, count: int) -> None:
     ended = 0
     for i in range(count):
         ints[DONE + ended] = i32(i)
-        ended += i64(ints[REASON + i] != NONE)
+        ended += int(ints[REASON + i] != NONE)
     for j in range(ended):
-        k = first + i64(ints[DONE + j])
+        k = first + int(ints[DONE + j])
         for cell in range(k * width, (k + 1) * width):
             out.final[cell] = lanes.responses[cell] if responses else lanes.rows[cell]
         begin_next(w, k)
@@ -379,7 +397,7 @@ def first_invalid(w: Any, actions: Longs, num_actions: int, ignore_finished: boo
     wrong = 0
     for k in range(len(actions)):
         action = 0 if (ignore_finished and w.population.finished[k]) else actions[k]
-        wrong += i64((action < 0) | (action >= num_actions))
+        wrong += int((action < 0) | (action >= num_actions))
     if wrong > 0:
         for k in range(len(actions)):
             action = 0 if (ignore_finished and w.population.finished[k]) else actions[k]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from alsim._jit import rule
 from alsim.numerics.elementary import ZERO
-from alsim.types import Item, Learner, Outcome, RewardWeights
-
-f32 = np.float32
+from alsim.types import Item, Learner, Outcome, RewardWeights, f32
 
 
 @rule

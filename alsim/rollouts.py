@@ -110,7 +110,9 @@ def rollout(
     episodes = read_positive(episodes_per_learner, "episodes_per_learner")
     number = read_seed(seed)
     if not 0 <= first_learner <= MOST_LEARNERS - learners:
-        raise ValueError(f"learners are in [0, 2**32); got first_learner = {first_learner} and num_learners = {learners}")
+        raise ValueError(
+            f"learners are in [0, 2**32); got first_learner = {first_learner} and num_learners = {learners}"
+        )
     ids = np.repeat(np.arange(first_learner, first_learner + learners), episodes)
     numbers = np.tile(np.arange(episodes), learners)
     parts = []
@@ -186,7 +188,7 @@ def run(
         observation=observation,
         learner_id=np.asarray(learner_id, np.int64),
         episode=np.asarray(episode, np.int64),
-        interactions=Interactions(*(h.astype(k) for h, k in zip(happenings, kinds, strict=True)), length=length),
+        interactions=Interactions._make([*(h.astype(k) for h, k in zip(happenings, kinds, strict=True)), length]),
         obs=np.stack(observations)[step, lane] if keep_observations else None,
         final_obs=final_obs,
         propensity=propensity,

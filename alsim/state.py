@@ -19,10 +19,14 @@ from alsim.types import (
     Start,
     Termination,
     World,
+    f32,
+    f64,
+    i8,
+    i32,
+    i64,
+    u32,
+    u64,
 )
-
-f32, f64, i8, i32, i64 = np.float32, np.float64, np.int8, np.int32, np.int64
-u32, u64 = np.uint32, np.uint64
 
 
 def new_population(lanes: int, num_los: int, responses: bool) -> Population:

@@ -13,8 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-f32, f64, i8, i32, i64 = np.float32, np.float64, np.int8, np.int32, np.int64
-u32, u64 = np.uint32, np.uint64
+# One assignment each, so that type checkers take them for types.
+f32 = np.float32
+f64 = np.float64
+i8 = np.int8
+i32 = np.int32
+i64 = np.int64
+u32 = np.uint32
+u64 = np.uint64
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -98,7 +104,7 @@ class Draws(NamedTuple):
 class Outcome(NamedTuple):
     """What came of one interaction, beside the learner after it."""
 
-    correct: bool  # False for content
+    correct: bool | np.bool_  # False for content
     gain: f32  # of mastery, after the bound at 1
 
 
@@ -140,7 +146,7 @@ class ItemTable(NamedTuple):
     """The bank as the loop reads it: items in order of their cell, and where each action's cell begins."""
 
     first: Ints  # (A,) first slot of the action's cell
-    count: Words  # (A,) items in it
+    size: Words  # (A,) items in it
     learning_outcome: Ints  # (A,)
     is_hard: Bools  # (A,)
     item: Ints  # (Q + C,) slot -> index in the bank

@@ -164,7 +164,9 @@ def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
     values = _started(config, bank, seed).mastery.astype(np.float64).ravel()
     mean, variance = a / (a + b), a * b / ((a + b) ** 2 * (a + b + 1))
-    fourth = variance**2 * (3 + 6 * ((a - b) ** 2 * (a + b + 1) - a * b * (a + b + 2)) / (a * b * (a + b + 2) * (a + b + 3)))
+    fourth = variance**2 * (
+        3 + 6 * ((a - b) ** 2 * (a + b + 1) - a * b * (a + b + 2)) / (a * b * (a + b + 2) * (a + b + 3))
+    )
     return _moments(values, mean, variance, fourth, f"Beta({a:g}, {b:g})")
 
 
@@ -247,7 +249,9 @@ def _seeds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     same = np.array_equal(crowd.obs, again.obs)
     lonely = np.array_equal(crowd.obs[-len(alone.obs) :], alone.obs)
     differs = not np.array_equal(crowd.obs[0], other.obs[0])
-    return same and lonely and differs, (
-        f"64 episodes repeat {'to the bit' if same else 'DIFFERENTLY'}, learner 63 is "
-        f"{'the same alone' if lonely else 'NOT the same alone'}, another seed {'differs' if differs else 'DOES NOT differ'}"
+    found = (
+        f"64 episodes repeat {'to the bit' if same else 'DIFFERENTLY'}",
+        f"learner 63 is {'the same alone' if lonely else 'NOT the same alone'}",
+        f"another seed {'differs' if differs else 'DOES NOT differ'}",
     )
+    return same and lonely and differs, ", ".join(found)

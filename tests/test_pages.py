@@ -78,3 +78,36 @@ def test_the_datasets_page_has_every_column() -> None:
         assert section, f"datasets.md has no section {table}"
         cells = [[c.strip() for c in row.split("|")[1:-1]] for row in section[1].splitlines() if row.startswith("| `")]
         assert cells == [[f"`{c.name}`", kind(c), c.unit, c.meaning] for c in columns], table
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    index, _, full = text("api.md").partition("## In full")
+    named = set(re.findall(r"\[`([\w.]+)`\]\(#alsim\.\1\)", index))
+    documented = set(re.findall(r"^\.\. auto\w+:: alsim\.([\w.]+)", full, re.MULTILINE))
+    assert named == documented
+    assert {name for name in named if "." not in name} == set(alsim.__all__) - {"__version__"}
+    assert "alsim.__version__" in index
+
+
+def test_the_api_page_has_every_command() -> None:
+    from alsim.cli import app
+
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    assert set(re.findall(r"^\| `alsim ([\w-]+)` \|", text("api.md"), re.MULTILINE)) == commands
+
+
+def test_the_policies_page_has_every_policy() -> None:
+    from alsim.policies import POLICIES
+
+    assert set(re.findall(r"^\| `(\w+)` \|", text("policies.md"), re.MULTILINE)) == set(POLICIES)
+
+
+def test_the_architecture_page_has_every_module() -> None:
+    package = Path(alsim.__file__).parent
+    there = {p.name + "/" * p.is_dir() for p in package.iterdir() if p.name not in {"__pycache__", "py.typed"}}
+    assert set(re.findall(r"`alsim/([\w.]+/?)`", text("architecture.md"))) == there
+
+
+def test_the_glossary_has_no_word_twice() -> None:
+    words = re.findall(r"^(\w[^\n]*)\n: ", text("glossary.md"), re.MULTILINE)
+    assert len(words) == len(set(words)) > 40

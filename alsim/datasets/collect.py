@@ -108,7 +108,8 @@ def generate_dataset(
             for name, table in tables.items():
                 entries[name].append(write_shard(directory, name, shard, table, file_format))
         manifest["tables"] = {
-            name: {"rows": sum(entry["rows"] for entry in shards_), "shards": shards_} for name, shards_ in entries.items()
+            name: {"rows": sum(entry["rows"] for entry in shards_), "shards": shards_}
+            for name, shards_ in entries.items()
         }
         write_json(directory / MANIFEST, manifest)
     return load_dataset(out)

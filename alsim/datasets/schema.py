@@ -70,13 +70,25 @@ EPISODES = (
     Column("cumulative_reward", pa.float64(), "", "sum of rewards"),
     Column("question_accuracy", pa.float64(), "", "share of questions answered correctly; null without one", True),
     Column("content_count", pa.int64(), "", "contents shown"),
-    Column("blueprint_adherence", pa.float64(), "percent", "closeness to the blueprint (S9.2); null without a question", True),
+    Column(
+        "blueprint_adherence",
+        pa.float64(),
+        "percent",
+        "closeness to the blueprint (S9.2); null without a question",
+        True,
+    ),
     Column("post_content_gain", pa.float64(), "", "mean mastery gained by a content (S9.3); null without one", True),
     *(
         Column(f"post_content_gain_{word}", pa.float64(), "", f"the same for {word}; null without one", True)
         for word in MODALITIES
     ),
-    Column("time_to_mastery", pa.float64(), "interactions", "when mean mastery reached the threshold (S9.4); null if never", True),
+    Column(
+        "time_to_mastery",
+        pa.float64(),
+        "interactions",
+        "when mean mastery reached the threshold (S9.4); null if never",
+        True,
+    ),
     Column("time_on_task", pa.float64(), "min", "response times and content durations (S9.5)"),
     Column("terminated", pa.bool_(), "", "ended by mastery or frustration"),
     Column("truncated", pa.bool_(), "", "ended by the step limit"),

@@ -90,7 +90,9 @@ class Dataset:
         """One of the NumPy arrays."""
         if name in ARRAYS:
             return self.arrays[name]
-        raise AttributeError(f"a dataset has the tables {', '.join(TABLES)} and the arrays {', '.join(ARRAYS)}; not {name}")
+        raise AttributeError(
+            f"a dataset has the tables {', '.join(TABLES)} and the arrays {', '.join(ARRAYS)}; not {name}"
+        )
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One of the NumPy arrays."""
@@ -189,9 +191,7 @@ def write_shard(directory: Path, table: str, number: int, content: pa.Table, fil
     file.parent.mkdir(exist_ok=True)
     if file_format == "parquet":
         # Dictionaries pay for integers (a few values, in runs) and cost for floats.
-        integers = [
-            f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)
-        ]
+        integers = [f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)]
         pyarrow.parquet.write_table(
             content, file, compression="zstd", compression_level=1, use_dictionary=integers, row_group_size=ROW_GROUP
         )

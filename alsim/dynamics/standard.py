@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-import numpy as np
 from annotated_types import Ge, Interval
 
 from alsim._jit import rule
 from alsim.irt import p_correct
-from alsim.numerics.elementary import HALF, ONE, ZERO
-from alsim.types import Draws, Item, Learner, Outcome
-
-f32, i32 = np.float32, np.int32
+from alsim.numerics.elementary import ONE, ZERO
+from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
 NO_FAILS, ONE_MORE = i32(0), i32(1)
 
@@ -26,7 +23,9 @@ class Standard(NamedTuple):
     frustration_rise: Annotated[float, Interval(ge=0, le=1)] = 0.10  # per wrong answer
     hard_rise: Annotated[float, Interval(ge=0, le=1)] = 0.05  # more, if the question is hard and mastery low
     hard_below: Annotated[float, Interval(ge=0, le=1)] = 0.5  # mastery under which hard questions frustrate more
-    frustration_discount: Annotated[float, Interval(ge=0, le=1)] = 0.5  # share of content's effect lost at frustration 1
+    frustration_discount: Annotated[float, Interval(ge=0, le=1)] = (
+        0.5  # share of content's effect lost at frustration 1
+    )
     gain_noise: Annotated[float, Ge(0)] = 0.02  # standard deviation of content's effect
     response_time_min: Annotated[float, Ge(0)] = 5.0  # seconds
 
@@ -37,14 +36,14 @@ def answer(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Lea
     correct = draws.answer < p_correct(learner.ability, item.a, item.b, item.c)
     mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery)) if correct else learner.mastery
     rise = p.frustration_rise + (p.hard_rise if item.is_hard and learner.mastery < p.hard_below else ZERO)
-    seconds = max(p.response_time_min, item.response_time_mean + item.response_time_std * draws.noise)
+    seconds = f32(item.response_time_mean + item.response_time_std * draws.noise)
     after = Learner(
         mastery=mastery,
         ability=learner.ability + (p.ability_gain if correct else ZERO),
         frustration=max(ZERO, learner.frustration - p.frustration_relief)
         if correct
         else min(ONE, learner.frustration + rise),
-        response_time=seconds,
+        response_time=max(f32(p.response_time_min), seconds),
         fail_streak=NO_FAILS if correct else i32(learner.fail_streak + ONE_MORE),
     )
     return after, Outcome(correct=correct, gain=mastery - learner.mastery)

@@ -16,8 +16,8 @@ from alsim import lockstep
 from alsim.actions import decode_action
 from alsim.bank import Bank
 from alsim.config import Config
-from alsim.rim import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
 from alsim.episodes import Interactions, episode_metrics
+from alsim.rim import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
 from alsim.simulator import Simulator
 from alsim.types import Reason
 
@@ -55,9 +55,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.num_questions = self.bank.num_questions
         self.num_contents = self.bank.num_contents
         self.max_steps = self.config.max_episode_steps
-        self._simulator = Simulator(
-            self.config, self.bank, 1, observation=read_observation(observation), record=True
-        )
+        self._simulator = Simulator(self.config, self.bank, 1, observation=read_observation(observation), record=True)
         self.observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
         self.action_space = Discrete(self._simulator.num_actions)
         self.step_count = 0

@@ -145,9 +145,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
     def step(
         self, actions: Any
-    ) -> tuple[
-        NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
-    ]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Take every lane one interaction further.
 
         actions  integers (N,) in [0, 9 L)
@@ -199,13 +197,12 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         if self._mode == lockstep.DISABLED and simulator.population.finished.any():
             lane = int(np.argmax(simulator.population.finished))
             raise ResetNeeded(
-                f"the episode in lane {lane} is over: without autoreset, reset(options={{'reset_mask': ...}}) begins the next"
+                f"the episode in lane {lane} is over, and without autoreset the next begins by "
+                "reset(options={'reset_mask': ...})"
             )
         lane = simulator.first_invalid(chosen, ignore_finished=self._mode == lockstep.NEXT_STEP)
         if lane >= 0:
-            raise ValueError(
-                f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}"
-            )
+            raise ValueError(f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}")
         return chosen
 
     def _chosen(self, mask: Any) -> Longs:
@@ -245,7 +242,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             return [number] * self.num_envs, np.array(each, np.int64)
         first = read_learner(learner)
         if first + self.num_envs > MOST_LEARNERS:
-            raise ValueError(f"options['learner'] = {first}: {self.num_envs} lanes from there pass the last learner, 2**32 - 1")
+            raise ValueError(
+                f"options['learner'] = {first}: {self.num_envs} lanes from there pass the last learner, 2**32 - 1"
+            )
         return [number] * self.num_envs, first + np.arange(self.num_envs)
 
     def _infos(self, out: Output) -> dict[str, Any]:
@@ -269,7 +268,12 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         for lane in np.flatnonzero(ended):
             rows[lane] = last[lane].copy()
         infos = _masked(current, ~ended)
-        infos |= {"final_obs": rows, "_final_obs": ended, "final_info": _masked(final, ended), "_final_info": ended.copy()}
+        infos |= {
+            "final_obs": rows,
+            "_final_obs": ended,
+            "final_info": _masked(final, ended),
+            "_final_info": ended.copy(),
+        }
         return infos
 
     def _full(self) -> dict[str, NDArray[Any]]:
@@ -304,4 +308,3 @@ def _mode(mode: str | AutoresetMode) -> AutoresetMode:
     except ValueError:
         names = ", ".join(repr(m.value) for m in AutoresetMode)
         raise ValueError(f"autoreset_mode is an AutoresetMode or one of {names}; got {mode!r}") from None
-

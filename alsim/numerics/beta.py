@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim._jit import rule
+from alsim.types import f32, i32, u32
 
-f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 Floats = NDArray[np.float64]
 
 OCTAVES = 33

@@ -7,11 +7,8 @@ the docstrings are held by an exhaustive sweep over float32 in ``tests/test_elem
 
 from __future__ import annotations
 
-import numpy as np
-
 from alsim._jit import rule
-
-f32, i32 = np.float32, np.int32
+from alsim.types import f32, i32
 
 ZERO, HALF, ONE, TWO, QUARTER = f32(0), f32(0.5), f32(1), f32(2), f32(0.25)
 
@@ -28,7 +25,13 @@ SQRT_HALF_BITS = i32(0x3F3504F3)
 L3, L4, L5, L6 = f32(0.33333326539541), f32(-0.25000280848877), f32(0.20001880075291), f32(-0.16643489168486)
 L7, L8, L9, L10 = f32(0.14190231607521), f32(-0.12943401934442), f32(0.12798942763096), f32(-0.08305495140950)
 
-S1, S3, S5, S7, S9 = f32(6.28318527377), f32(-41.34167747840), f32(81.60223124256), f32(-76.57499217199), f32(39.7109180369)
+S1, S3, S5, S7, S9 = (
+    f32(6.28318527377),
+    f32(-41.34167747840),
+    f32(81.60223124256),
+    f32(-76.57499217199),
+    f32(39.7109180369),
+)
 
 
 @rule

@@ -6,12 +6,8 @@ constants and known answers as in Random123. Clause S11.1.
 
 from __future__ import annotations
 
-import numpy as np
-
 from alsim._jit import kernel, rule
-from alsim.types import Keys, Words
-
-u32, u64 = np.uint32, np.uint64
+from alsim.types import Keys, Words, u32, u64
 
 MULTIPLIER_0, MULTIPLIER_1 = u64(0xD2511F53), u64(0xCD9E8D57)
 WEYL_0, WEYL_1 = u64(0x9E3779B9), u64(0xBB67AE85)
@@ -44,9 +40,7 @@ def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u
 def random_words(step: Words, episode: Words, learner: Words, purpose: u32, key: Keys, words: Words) -> None:
     """Fill `words` (4 N,) with the four words of each counter (step, episode, learner, purpose), (N,) each."""
     for k in range(len(key)):
-        w0, w1, w2, w3 = philox(
-            step[k], episode[k], learner[k], purpose, u32(key[k]), u32(key[k] >> WORD_BITS)
-        )
+        w0, w1, w2, w3 = philox(step[k], episode[k], learner[k], purpose, u32(key[k]), u32(key[k] >> WORD_BITS))
         words[4 * k] = w0
         words[4 * k + 1] = w1
         words[4 * k + 2] = w2

@@ -6,8 +6,7 @@ import numpy as np
 
 from alsim._jit import rule
 from alsim.numerics.elementary import HALF, cos_turns, log
-
-f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
+from alsim.types import f32, i32, u32, u64
 
 UNIT_SHIFT, UNIT_STEP = u32(9), f32(2.0**-23)
 MINUS_TWO = f32(-2)
@@ -23,7 +22,7 @@ def uniform(word: u32) -> f32:
 @rule
 def normal(radius: u32, angle: u32) -> f32:
     """Return a standard normal variate, by Box & Muller (1958); its magnitude is below 5.77."""
-    return np.sqrt(MINUS_TWO * log(uniform(radius))) * cos_turns(uniform(angle))
+    return f32(np.sqrt(MINUS_TWO * log(uniform(radius))) * cos_turns(uniform(angle)))
 
 
 @rule
