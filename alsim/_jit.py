@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -113,12 +114,12 @@ def rule(function: F) -> F:
     return cast(F, njit(forceinline=True, error_model="numpy")(function))
 
 
-def kernel(function: F) -> F:
+def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
     """Compile a loop: serial, without the GIL, cached on disk where a directory is writable."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    if CACHE_DIRECTORY is None:
+    if cache is None:
         return cast(F, njit(**options)(function))
-    with _cache_at(CACHE_DIRECTORY):
+    with _cache_at(cache):
         return cast(F, njit(cache=True, **options)(function))
 
 
@@ -183,11 +184,47 @@ def by_reference(world: World) -> Any:
     return _refer(*world) if COMPILED else world
 
 
-def entry(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:
     """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
+
+    own_cache  a name under which to keep the machine code apart: a `fingerprint` of rules from elsewhere,
+               since the package's own cache would not notice that they changed
 
     Whoever calls it must pass exactly those types: nothing checks.
     """
     if not COMPILED:
         return function
-    return cast(Callable[..., Any], cast(Any, function).compile(tuple(typeof(a) for a in arguments)))
+    chosen: Any = _apart(cast(Any, function).py_func, own_cache) if own_cache else function
+    return cast(Callable[..., Any], chosen.compile(tuple(typeof(a) for a in arguments)))
+
+
+@lru_cache
+def _apart(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a kernel of its own, cached in a directory of its own."""
+    return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
+
+
+def fingerprint(*functions: Callable[..., Any]) -> str:
+    """Return a digest of what `functions` compute: their code, and all that it reaches outside this package."""
+    digest, seen = hashlib.sha256(), set()
+
+    def visit(thing: Any) -> None:
+        function = getattr(thing, "py_func", thing)
+        code = getattr(function, "__code__", None)
+        if code is None:
+            digest.update(repr(getattr(thing, "__name__", thing)).encode())
+            return
+        if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            digest.update(f"{function.__module__}.{function.__qualname__}".encode())
+            return
+        seen.add(function)
+        digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
+        for constant in code.co_consts:
+            digest.update(repr(constant).encode() if not hasattr(constant, "co_code") else constant.co_code)
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        for value in [*cells, *(function.__globals__[n] for n in code.co_names if n in function.__globals__)]:
+            visit(value)
+
+    for function in functions:
+        visit(function)
+    return digest.hexdigest()[:16]

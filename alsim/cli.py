@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def validate(
     findings = []
     for finding in checks(settings, items, number):
         mark = "[green]ok[/]  " if finding.passed else "[red]FAIL[/]"
-        console.print(f"{mark} {finding.name}: {finding.detail}")
+        console.print(f"{mark} {finding.name}: {escape(finding.detail)}")
         findings.append(finding)
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{len(findings) - failed} passed, {failed} failed")
@@ -153,9 +154,7 @@ def bank_command(
     else:
         bank = complete_bank(questions, settings, columns=_mapping(columns), fill_empty=fill_empty)
     save_bank(bank, out, force=force)
-    Console(highlight=False, soft_wrap=True).print(
-        f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {bank.num_los} learning outcomes"
-    )
+    print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {bank.num_los} learning outcomes")
 
 
 @app.command()
@@ -164,9 +163,9 @@ def policies(report: JsonOption = None) -> None:
     from alsim.policies import POLICIES
 
     table = Table("policy", "what it does", box=None)
-    rows = {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in POLICIES.items()}
+    rows = {name: (make.__doc__ or "").strip().partition("\n")[0] for name, make in POLICIES.items()}
     for name, does in rows.items():
-        table.add_row(name, does)
+        table.add_row(escape(name), escape(does))
     Console(highlight=False).print(table)
     _write_report(report, rows)
 
@@ -209,7 +208,7 @@ def _progress(episodes: int) -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not sys.stderr.isatty(),
         transient=True,
     )
     with bar:
@@ -230,16 +229,16 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
     numbers = summary(dataset)
     manifest = dataset.manifest
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
+    print(
         f"{dataset.path}: {numbers['transitions']:,} transitions, {numbers['episodes']:,} episodes of "
         f"{manifest['num_learners']:,} learners, {numbers['events']:,} events"
     )
-    console.print(
+    print(
         f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {manifest['environment']}, "
         f"observation {manifest['observation']}, {manifest['format']}, alsim {manifest['alsim_version']}"
     )
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
-    console.print(f"episodes ended by: {ends}")
+    print(f"episodes ended by: {ends}")
     table = Table(
         "per episode",
         *(typer_column(name) for name in ("mean", "standard error", "undefined")),

@@ -10,6 +10,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
@@ -60,6 +61,19 @@ GuessingRange = Annotated[
 ]
 
 
+HELD = "0, or a number of magnitude 1e-30 to 1e30"
+
+
+def _held(value: object) -> bool:
+    """Whether float32 holds a number; whatever else is wrong with a value is told elsewhere."""
+    return not isinstance(value, Real) or value == 0 or not abs(value) < float("inf") or 1e-30 <= abs(value) <= 1e30
+
+
+def _pretends(value: object) -> bool:
+    """Whether a value converts to a number and is none."""
+    return isinstance(value, bool | bytes) or (hasattr(value, "__float__") and not isinstance(value, Real))
+
+
 class Section(BaseModel):
     """A table of the configuration: its keys are known, its values finite and never changed."""
 
@@ -68,11 +82,13 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_numbers(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse what pydantic would take for a number: true, "3"."""
+        """Refuse what pydantic would take for a number: true, "3"; and what float32 would not hold."""
         entries = value if isinstance(value, list | tuple) else [value]
         words = info.field_name in {"dynamics", "reward_weights"}
-        if any(isinstance(v, bool) or (isinstance(v, str) and not words) for v in entries):
+        if any(_pretends(v) or (isinstance(v, str) and not words) for v in entries):
             raise PydanticCustomError("number", "numbers" if entries is value else "a number or a table")
+        if not all(map(_held, entries)):
+            raise PydanticCustomError("number", HELD)
         return value
 
 
@@ -241,11 +257,11 @@ class Config(Section):
         if isinstance(value, Mapping):
             given = dict(value)
             name = given.pop("name", "standard")
-            if name not in DYNAMICS:
-                raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
         else:
-            name = of_parameters(type(value)).name
-            given = value._asdict()  # type: ignore[attr-defined]  # of_parameters lets only NamedTuples through
+            name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
+            given = value._asdict() if name is not None else {}  # type: ignore[attr-defined]  # a NamedTuple then
+        if not isinstance(name, str) or name not in DYNAMICS:
+            raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
         return _parameters(DYNAMICS[name].parameters, given)
 
     @field_serializer("dynamics")
@@ -257,7 +273,9 @@ class Config(Section):
         split = self.questions_per_difficulty
         if split is not None and split.easy + split.medium + split.hard != self.num_questions_per_lo:
             raise PydanticCustomError(
-                "split", f"questions_per_difficulty that sum to num_questions_per_lo = {self.num_questions_per_lo}"
+                "split",
+                f"questions_per_difficulty = {split.model_dump()}: expected numbers that sum to "
+                f"num_questions_per_lo = {self.num_questions_per_lo}",
             )
         return self
 
@@ -311,15 +329,19 @@ def _parameters(parameters: type[Any], given: Mapping[str, Any]) -> Any:
     hints = get_type_hints(parameters, include_extras=True)
     values = {}
     for key, value in given.items():
+        told = {"key": str(key), "value": repr(value)}
         if key not in hints:
-            raise PydanticCustomError("parameter", "one of the keys {known}", {"key": key, "known": ", ".join(hints)})
+            raise PydanticCustomError("parameter", "one of the keys {known}", {**told, "known": ", ".join(hints)})
+        if isinstance(value, str) or _pretends(value):
+            raise PydanticCustomError("parameter", "a number", told)
+        if not _held(value):
+            raise PydanticCustomError("parameter", HELD, told)
         try:
-            if isinstance(value, bool | str):
-                raise PydanticCustomError("number", "a number")
             values[key] = TypeAdapter(hints[key], config=ConfigDict(allow_inf_nan=False)).validate_python(value)
-        except (ValidationError, PydanticCustomError) as error:
-            expected = _expected(error.errors()[0]) if isinstance(error, ValidationError) else "a number"
-            raise PydanticCustomError("parameter", "{expected}", {"key": key, "expected": expected}) from None
+        except ValidationError as error:
+            raise PydanticCustomError(
+                "parameter", "{expected}", {**told, "expected": _expected(error.errors()[0])}
+            ) from None
     return parameters(**values)
 
 
@@ -332,11 +354,11 @@ def _expected(error: ErrorDetails) -> str:
         "less_than_equal": "a number <= {le}",
         "less_than": "a number < {lt}",
         "finite_number": "a finite number",
-        "missing": "a value",
+        "invalid_key": "keys that are words",
         "model_type": "a table",
         "model_attributes_type": "a table",
         "tuple_type": "a list of numbers",
-        "too_long": "no more entries",
+        "too_long": "{max_length} numbers",
     }
     if kind in bounds:
         return bounds[kind].format(**context)
@@ -349,14 +371,17 @@ def _expected(error: ErrorDetails) -> str:
 
 def _sentence(error: ErrorDetails) -> str:
     """One of pydantic's errors as: key, value, what was expected."""
-    path, value = list(error["loc"]), error["input"]
+    path, value = list(error["loc"]), repr(error["input"])
     if error["type"] == "parameter":
-        key = error["ctx"]["key"]
-        path, value = [*path, key], value[key]
+        path, value = [*path, error["ctx"]["key"]], error["ctx"]["value"]
     key = ".".join(str(part) for part in path)
+    if error["type"] == "split":
+        return error["msg"]
+    if error["type"] == "missing":
+        return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value!r}: no such key; known here are {', '.join(_known(error['loc'][:-1]))}"
-    where = f"{key} = {value!r}" if key else "the configuration"
+        return f"{key} = {value}: no such key; known here are {', '.join(_known(error['loc'][:-1]))}"
+    where = f"{key} = {value}" if key else "the configuration"
     return f"{where}: expected {_expected(error)}"
 
 

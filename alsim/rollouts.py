@@ -16,7 +16,7 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.policies import Policy, PolicyDraws, View, make_policy
-from alsim.rim import read_observation, read_positive, read_rules, read_seed
+from alsim.rim import read_learner, read_observation, read_positive, read_rules, read_seed
 from alsim.simulator import MOST_LEARNERS, Observation, Simulator
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
@@ -109,17 +109,17 @@ def rollout(
     learners = read_positive(num_learners, "num_learners")
     episodes = read_positive(episodes_per_learner, "episodes_per_learner")
     number = read_seed(seed)
-    if not 0 <= first_learner <= MOST_LEARNERS - learners:
-        raise ValueError(
-            f"learners are in [0, 2**32); got first_learner = {first_learner} and num_learners = {learners}"
-        )
-    ids = np.repeat(np.arange(first_learner, first_learner + learners), episodes)
+    threads = read_positive(num_threads, "num_threads")
+    first = read_learner(first_learner, "first_learner")
+    if first > MOST_LEARNERS - learners:
+        raise ValueError(f"learners are in [0, 2**32); got first_learner = {first} and num_learners = {learners}")
+    ids = np.repeat(np.arange(first, first + learners), episodes)
     numbers = np.tile(np.arange(episodes), learners)
     parts = []
     for start in range(0, len(ids), BLOCK_EPISODES):
         chosen = slice(start, start + BLOCK_EPISODES)
         parts.append(
-            run(settings, items, teacher, number, ids[chosen], numbers[chosen], kind, num_threads, keep_observations)
+            run(settings, items, teacher, number, ids[chosen], numbers[chosen], kind, threads, keep_observations)
         )
     return _joined(parts)
 
@@ -141,42 +141,42 @@ def run(
     people, happened = simulator.population, simulator.interaction
     people.key[:], people.learner[:], people.episode[:] = seed, learner_id, episode
     simulator.begin(np.arange(lanes))
-    shown = simulator.observation.view()
-    shown.flags.writeable = False
+    shown = _read_only(simulator.observation)
+    active, last_seconds = np.ones(lanes, np.bool_), np.zeros(lanes, np.float32)
     view = View(
         observation=shown,
         kind=observation,
         num_los=bank.num_los,
-        active=np.ones(lanes, np.bool_),
-        last_seconds=np.zeros(lanes, np.float32),
+        active=_read_only(active),
+        last_seconds=_read_only(last_seconds),
     )
     ability_start = people.ability.copy()
     final_obs, ability_final = np.zeros_like(shown), np.zeros(lanes, np.float32)
     reason, length = np.zeros(lanes, np.int8), np.zeros(lanes, np.int64)
     observations: list[Floats] = []
     columns: list[tuple[NDArray[Any], ...]] = []
-    while view.active.any():
+    while active.any():
         draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-        actions, propensities = _checked(policy, view, simulator, *policy.act(view, draws))
+        actions, propensities = _checked(policy, view, simulator, policy.act(view, draws))
         if keep_observations:
             observations.append(shown.copy())
         out = simulator.step(actions, lockstep.DISABLED)
         seconds, item, correct = happened.seconds.copy(), happened.item.copy(), happened.correct.copy()
-        view.actions.append(actions)
-        view.items.append(item)
+        view.actions.append(_read_only(actions))
+        view.items.append(_read_only(item))
         view.correct.append(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8))
-        view.seconds.append(seconds)
-        np.copyto(view.last_seconds, seconds, where=~np.isnan(seconds))
+        view.seconds.append(_read_only(seconds))
+        np.copyto(last_seconds, seconds, where=~np.isnan(seconds))
         mean = happened.mastery_sum / bank.num_los
         columns.append(
             (actions, out.reward, item, correct, happened.gain.copy(), seconds, happened.frustration.copy(), mean)
             + (propensities,)
         )
-        ended = view.active & (out.reason != 0)
+        ended = active & (out.reason != 0)
         if ended.any():
             final_obs[ended], ability_final[ended] = shown[ended], people.ability[ended]
             reason[ended], length[ended] = out.reason[ended], len(columns)
-            view.active[ended] = False
+            active[ended] = False
     simulator.close()
     lane = np.repeat(np.arange(lanes), length)
     step = np.arange(len(lane)) - np.repeat(np.cumsum(length) - length, length)
@@ -198,12 +198,19 @@ def run(
     )
 
 
-def _checked(
-    policy: Policy, view: View, simulator: Simulator, actions: Any, propensities: Any
-) -> tuple[Longs, Doubles]:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of an array for a policy to look at."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _checked(policy: Policy, view: View, simulator: Simulator, choice: Any) -> tuple[Longs, Doubles]:
     """Return what a policy chose, checked; for lanes whose episode is over, an action that exists."""
-    chosen, odds = np.asarray(actions), np.asarray(propensities)
     who = f"the policy {policy.name!r}"
+    if not isinstance(choice, tuple) or len(choice) != 2:
+        raise TypeError(f"{who} returns a pair, actions and their probabilities; got {type(choice).__name__}")
+    chosen, odds = np.asarray(choice[0]), np.asarray(choice[1])
     if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
         raise ValueError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
     if odds.shape != (view.num_lanes,) or odds.dtype.kind != "f":

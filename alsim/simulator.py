@@ -15,6 +15,7 @@ from alsim._jit import by_reference, entry
 from alsim.actions import num_actions
 from alsim.bank import Bank
 from alsim.config import Config
+from alsim.dynamics import code_of
 from alsim.numerics.philox import random_words
 from alsim.state import new_output, new_scratch, new_world
 from alsim.types import BLOCK, Floats, Longs, Output, Purpose, Words
@@ -68,7 +69,10 @@ class Simulator:
         scratches = [self._world.scratch, *(new_scratch() for _ in self._chunks[1:])]
         self._references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         world, actions = self._references[0], np.zeros(self.lanes, np.int64)
-        self._step: Callable[..., None] = entry(lockstep.step, world, actions, new_output(0, self._final), 0, 0, 0)
+        rules = code_of(type(self._world.parameters))
+        self._step: Callable[..., None] = entry(
+            lockstep.step, world, actions, new_output(0, self._final), 0, 0, 0, own_cache=rules
+        )
         self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions)
         self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, 0, False)
         self._ready = True

@@ -197,7 +197,7 @@ def test_whole_episodes_of_the_specified_learner(seed: int) -> None:
 @pytest.mark.parametrize("responses", [False, True])
 def test_episode_after_episode(mode: str, responses: bool) -> None:
     config = Config.read({**CONFIGS["few outcomes"], "max_episode_steps": 25})
-    counts = compare(config, lanes=LANES, steps=140, mode=mode, responses=responses, seed=3)
+    counts = compare(config, lanes=LANES, steps=140, mode=mode, responses=responses, seed=3, content=0.2)
     assert counts["step_limit"] > LANES
     assert counts["critical_frustration"] > 0
 

@@ -53,7 +53,7 @@ def generate_dataset(
     config, bank, dynamics, observation, num_threads   as of the environments
     progress              called after each shard with the episodes and transitions so far
 
-    A shard depends on its learners alone, so the same arguments give the same tables on any machine, and the
+    A shard depends on its episodes alone, so the same arguments give the same tables on any machine, and the
     same bytes under the same pyarrow. Raises ValueError, TypeError or DatasetError for arguments that cannot
     be, before anything is written; a run that ends early leaves nothing in `out`.
     """
@@ -63,6 +63,7 @@ def generate_dataset(
     learners = read_positive(num_learners, "num_learners")
     episodes = read_positive(episodes_per_learner, "episodes_per_learner")
     number = read_seed(seed)
+    threads = read_positive(num_threads, "num_threads")
     if learners > FIRST_HELD_OUT:
         raise ValueError(f"num_learners is at most 2**31, the others are held out for evaluation; got {learners}")
     if episodes > 2**31:
@@ -85,16 +86,16 @@ def generate_dataset(
     }
 
     def shards() -> Iterator[dict[str, pa.Table]]:
-        per_shard = max(1, BLOCK_EPISODES // episodes)
-        done, rows = 0, 0
-        for first in range(0, learners, per_shard):
-            ids = np.arange(first, min(first + per_shard, learners))
-            lanes, numbers = np.repeat(ids, episodes), np.tile(np.arange(episodes), len(ids))
-            tables = tables_of(run(settings, items, teacher, number, lanes, numbers, kind, num_threads))
+        rows, total = 0, learners * episodes
+        for done in range(0, total, BLOCK_EPISODES):
+            lanes = np.arange(done, min(done + BLOCK_EPISODES, total))
+            tables = tables_of(
+                run(settings, items, teacher, number, lanes // episodes, lanes % episodes, kind, threads)
+            )
             yield tables
-            done, rows = done + len(lanes), rows + tables["transitions"].num_rows
+            rows += tables["transitions"].num_rows
             if progress is not None:
-                progress(done, rows)
+                progress(done + len(lanes), rows)
 
     if out is None:
         parts = list(shards())

@@ -137,12 +137,28 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise DatasetError(f"{file} has schema version {version!r}; this version of alsim reads {SCHEMA_VERSION}")
     try:
-        for name in TABLES:
-            for shard in manifest["tables"][name]["shards"]:
-                str(shard["path"]), int(shard["rows"]), int(shard["bytes"]), str(shard["sha256"])
+        _check_manifest(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{file} is not a manifest of alsim: {error!r}") from None
     return dict(manifest)
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError unless a manifest has what its readers ask for."""
+    for key in ("alsim_version", "environment", "config", "observation", "format", "seed"):
+        manifest[key]
+    manifest["policy"]["name"]
+    counts = [manifest["num_learners"], manifest["episodes_per_learner"]]
+    for name in TABLES:
+        table = manifest["tables"][name]
+        if not table["shards"] or sum(shard["rows"] for shard in table["shards"]) != table["rows"]:
+            raise ValueError(f"the shards of {name} do not have {table['rows']} rows")
+        counts += [count for shard in table["shards"] for count in (shard["rows"], shard["bytes"])]
+        words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError(f"the shards of {name} have paths and checksums that are no words")
+    if not all(type(count) is int for count in counts):
+        raise TypeError("a count is not an integer")
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
@@ -222,10 +238,7 @@ def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
         working.chmod(0o777 & ~umask)
         refuse_existing(out, force=force)
         if (out / MANIFEST).exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
-            out.rename(old / out.name)
-            working.rename(out)
-            shutil.rmtree(old)
+            _replace(out, working)
         else:
             working.rename(out)
     except BaseException:
@@ -233,19 +246,39 @@ def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
         raise
 
 
+def _replace(out: Path, working: Path) -> None:
+    """Put `working` where the dataset `out` is; if that fails, `out` is what it was."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
+    old = aside / out.name
+    try:
+        out.rename(old)
+        working.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
+
+
 def refuse_existing(out: Path, *, force: bool) -> None:
     """Raise DatasetError if `out` must not be written."""
-    if not out.exists() and not out.is_symlink():
+    if out.is_symlink():
+        raise DatasetError(f"{out} is a symbolic link; name the directory itself")
+    if not out.exists():
         return
     if not out.is_dir():
         raise DatasetError(f"{out} is not a directory")
-    if (out / MANIFEST).exists():
+    if out.samefile(Path()):
+        raise DatasetError(f"{out} is the working directory; a dataset wants a directory of its own")
+    held = {entry.name for entry in out.iterdir()}
+    if MANIFEST in held:
         if not force:
             raise DatasetError(f"{out} holds a finished dataset already; force overwrites it")
         read_manifest(out)
-        return
-    if any(out.iterdir()):
-        raise DatasetError(f"{out} holds other files; a dataset wants a directory of its own")
+        held -= {MANIFEST, "bank", *TABLES}
+    if held:
+        raise DatasetError(f"{out} holds other files ({min(held)}); a dataset wants a directory of its own")
 
 
 def write_json(file: Path, value: Any) -> None:

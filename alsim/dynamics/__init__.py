@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from alsim._jit import dispatch, rule
+from alsim._jit import dispatch, fingerprint, rule
 from alsim.dynamics import standard
 from alsim.types import Draws, Item, Learner, Outcome
 
@@ -51,6 +51,14 @@ def of_parameters(parameters: type[Any]) -> Dynamics:
         f"no dynamics has parameters of class {parameters.__name__}; registered are "
         + ", ".join(f"{d.name} ({d.parameters.__name__})" for d in DYNAMICS.values())
     )
+
+
+def code_of(parameters: type[Any]) -> str:
+    """Return a digest of a dynamics' rules if they come from elsewhere, "" if they are this package's."""
+    dynamics = of_parameters(parameters)
+    if parameters.__module__.startswith(f"{__name__}."):
+        return ""
+    return fingerprint(dynamics.answer, dynamics.study)
 
 
 @dispatch(lambda parameters: of_parameters(parameters).answer)

@@ -25,7 +25,7 @@ def make_policy(policy: str | Policy) -> Policy:
         if policy not in POLICIES:
             raise ValueError(f"unknown policy {policy!r}; known are {', '.join(POLICIES)}")
         return POLICIES[policy]()
-    if not isinstance(policy, Policy):
+    if isinstance(policy, type) or not isinstance(policy, Policy):
         raise TypeError(f"a policy has a name and act(view, draws); got {policy!r}")
     return policy
 

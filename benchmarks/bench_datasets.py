@@ -1,0 +1,62 @@
+"""What a dataset costs: in this process, in a process of its own, and the first time ever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import alsim
+
+
+@pytest.mark.parametrize("policy", ["uniform", "rules"])
+def test_generate_in_process(benchmark, policy):
+    """200 learners x 3 episodes to Arrow tables in memory, about 73,000 transitions."""
+    dataset = benchmark(alsim.generate_dataset, policy=policy)
+    benchmark.extra_info["transitions"] = len(dataset)
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+def test_generate_to_files(benchmark, tmp_path, file_format):
+    """2,000 learners x 3 episodes to files, about 720,000 transitions."""
+
+    def generate():
+        return alsim.generate_dataset(2000, 3, out=tmp_path / "dataset", file_format=file_format, force=True)
+
+    benchmark.extra_info["transitions"] = len(benchmark.pedantic(generate, rounds=5, warmup_rounds=1))
+
+
+def command_line(out, **environment):
+    subprocess.run(
+        [sys.executable, "-m", "alsim", "generate", "--out", str(out), "--force"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+
+
+def test_generate_process(benchmark, tmp_path):
+    """The whole `alsim generate`, from the start of Python, compiled code already on disk."""
+    benchmark.pedantic(command_line, (tmp_path / "dataset",), rounds=7, warmup_rounds=1)
+
+
+def test_generate_first_ever(benchmark, tmp_path):
+    """The same on a machine that never ran it: everything compiles."""
+    caches = iter(range(100))
+
+    def first_ever():
+        command_line(tmp_path / "dataset", ALSIM_CACHE_DIR=str(tmp_path / f"cache-{next(caches)}"))
+
+    benchmark.pedantic(first_ever, rounds=3)
+
+
+def test_import(benchmark):
+    """`import alsim`, from the start of Python; beside it `import gymnasium`."""
+    benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import alsim"],), {"check": True}, rounds=7)
+
+
+def test_import_gymnasium(benchmark):
+    """What any environment of Gymnasium costs to import."""
+    benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import gymnasium"],), {"check": True}, rounds=7)

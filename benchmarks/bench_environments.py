@@ -1,0 +1,76 @@
+"""What a step costs, by number of lanes and by environment."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+
+import alsim
+
+CALLS = 50
+
+
+def actions_of(lanes):
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 270, lanes) for _ in range(CALLS)]
+
+
+def walk(envs, batches):
+    for actions in batches:
+        envs.step(actions)
+
+
+@pytest.mark.parametrize("lanes", [1, 16, 256, 4096, 65_536])
+def test_vector_step(benchmark, lanes):
+    """VectorEnv.step with default options, resets included, under the uniform policy."""
+    envs = gymnasium.make_vec("alsim/AdaptiveLearning-v0", num_envs=lanes)
+    envs.reset(seed=0)
+    batches = actions_of(lanes)
+    walk(envs, batches * 3)  # so that episodes end at different times
+    benchmark.extra_info["learner_steps_a_round"] = CALLS * lanes
+    benchmark(walk, envs, batches)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_vector_step_threads(benchmark, threads):
+    """65,536 lanes shared among threads."""
+    envs = alsim.AdaptiveLearningVectorEnv(65_536, num_threads=threads)
+    envs.reset(seed=0)
+    batches = actions_of(65_536)[:10]
+    walk(envs, batches)
+    benchmark.extra_info["learner_steps_a_round"] = 10 * 65_536
+    benchmark(walk, envs, batches)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_vector_step_mode(benchmark, mode):
+    """4096 lanes under either autoreset."""
+    envs = alsim.AdaptiveLearningVectorEnv(4096, autoreset_mode=mode)
+    envs.reset(seed=0)
+    batches = actions_of(4096)
+    walk(envs, batches * 3)
+    benchmark.extra_info["learner_steps_a_round"] = CALLS * 4096
+    benchmark(walk, envs, batches)
+
+
+def test_single_step(benchmark):
+    """gymnasium.make(...).step, its wrappers included."""
+    env = gymnasium.make("alsim/AdaptiveLearning-v0", config={"termination": {"max_frustration": 1.0}})
+    batch = np.random.default_rng(0).integers(90, 270, CALLS)  # contents: no episode ends within the round
+
+    def episode():
+        env.reset(seed=0)
+        for action in batch:
+            env.step(action)
+
+    episode()
+    benchmark.extra_info["learner_steps_a_round"] = CALLS
+    benchmark(episode)
+
+
+def test_reset(benchmark):
+    """A whole batch of 4096 begun anew: 30 Beta variates and a normal one each."""
+    envs = alsim.AdaptiveLearningVectorEnv(4096)
+    benchmark.extra_info["learners_a_round"] = 4096
+    benchmark(envs.reset, seed=0)
