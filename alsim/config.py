@@ -64,9 +64,11 @@ GuessingRange = Annotated[
 HELD = "0, or a number of magnitude 1e-30 to 1e30"
 
 
-def _held(value: object) -> bool:
+def _held(value: Any) -> bool:
     """Whether float32 holds a number; whatever else is wrong with a value is told elsewhere."""
-    return not isinstance(value, Real) or value == 0 or not abs(value) < float("inf") or 1e-30 <= abs(value) <= 1e30
+    if not isinstance(value, Real) or value == 0 or value != value or abs(value) == float("inf"):
+        return True
+    return bool(1e-30 <= abs(value) <= 1e30)  # type: ignore[operator]  # Real does not say that it compares
 
 
 def _pretends(value: object) -> bool:

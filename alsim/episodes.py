@@ -139,25 +139,25 @@ def events(x: Interactions, bank: Bank) -> Events:
     """Return the events of every interaction: a question is shown, then answered; a content is shown."""
     asks = x.item < bank.num_questions
     took = durations(x, bank)
-    ends = _running_totals(took, x.length)
+    starts = _sums_before(took, x.length)
     per_row = 1 + asks
     row = np.repeat(np.arange(len(asks)), per_row)
     second = np.zeros(len(row), np.bool_)
     second[(np.cumsum(per_row) - 1)[asks]] = True
     kind = np.where(asks[row], np.where(second, 1, 0), 2).astype(i8)
-    return Events(kind=kind, row=row, seconds=np.where(second, ends[row], (ends - took)[row]))
+    return Events(kind=kind, row=row, seconds=np.where(second, (starts + took)[row], starts[row]))
 
 
-def _running_totals(values: Doubles, length: Longs) -> Doubles:
-    """Sum of the values so far within each episode, (M,), added one after the other."""
+def _sums_before(values: Doubles, length: Longs) -> Doubles:
+    """Sum of the values before each one within its episode, (M,), added one after the other."""
     out = np.empty_like(values)
     first = np.cumsum(length) - length
     running = np.zeros(len(length))
     # Step by step over all episodes at once: a sum across episodes would cancel differently in another batch.
     for step in range(int(length.max(initial=0))):
         alive = length > step
-        running[alive] += values[first[alive] + step]
         out[first[alive] + step] = running[alive]
+        running[alive] += values[first[alive] + step]
     return out
 
 

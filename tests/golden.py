@@ -93,9 +93,7 @@ def little_endian(fields: dict[str, Any]) -> Iterator[bytes]:
 
 
 def run_sum(steps: int, mode: str, config: Any = None, **options: Any) -> str:
-    lanes = Lanes(
-        len(LEARNERS), config and Config.read(config), learner=LEARNERS, mode=MODES[mode], **options
-    )
+    lanes = Lanes(len(LEARNERS), config and Config.read(config), learner=LEARNERS, mode=MODES[mode], **options)
     digest = hashlib.sha256()
     start = {"rows": lanes.rows, "ability": lanes.population.ability, "mastery_sum": lanes.population.mastery_sum}
     for part in little_endian(start):

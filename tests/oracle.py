@@ -161,7 +161,13 @@ class Oracle:
             "step": self.step_count,
             "mean_mastery": self.mean_mastery,
         }
-        entry = {"action": action, "item": index, "reward": reward, "propensity": propensity, "done": reason is not None}
+        entry = {
+            "action": action,
+            "item": index,
+            "reward": reward,
+            "propensity": propensity,
+            "done": reason is not None,
+        }
         self.log.append({**entry, **info})
         terminated = reason in ("mastery_achieved", "critical_frustration")
         return self.observation(), reward, terminated, reason == "step_limit", info

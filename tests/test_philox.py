@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import Lanes
 
-from alsim import lockstep
+from alsim import lockstep, start
 from alsim.config import Config
 from alsim.numerics.philox import random_words
 from alsim.types import Purpose
@@ -33,9 +33,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def alsims_words(counter: Any, key: Any) -> tuple[int, ...]:
     words = np.empty(4, np.uint32)
     step, episode, learner = (np.array([word], np.uint32) for word in counter[:3])
-    random_words(
-        step, episode, learner, np.uint32(counter[3]), np.array([key[0] | key[1] << 32], np.uint64), words
-    )
+    random_words(step, episode, learner, np.uint32(counter[3]), np.array([key[0] | key[1] << 32], np.uint64), words)
     return tuple(map(int, words))
 
 
@@ -100,8 +98,9 @@ def test_s11_1_the_loop_uses_these_counters(num_los: int, lanes: int, monkeypatc
         seen.append(tuple(map(int, words)))
         return tuple(map(np.uint32, oracle.philox4x32(seen[-1][:4], seen[-1][4:])))
 
-    monkeypatch.setattr(lockstep, "philox", recording)
-    begin = getattr(lockstep.begin, "py_func", lockstep.begin)
+    for module in (lockstep, start):
+        monkeypatch.setattr(module, "philox", recording)
+    begin = getattr(start.begin, "py_func", start.begin)
     draw = getattr(lockstep.draw, "py_func", lockstep.draw)
     before = world.rows.copy()
     world.rows[:] = -1

@@ -46,9 +46,7 @@ def all_beta(coefficients: Any, detail: Any, words: Any, out: Any) -> None:
     for i in range(len(words)):
         segment, t = beta_segment(detail, words[i])
         k = 4 * segment
-        out[i] = beta_value(
-            coefficients[k], coefficients[k + 1], coefficients[k + 2], coefficients[k + 3], t, words[i]
-        )
+        out[i] = beta_value(coefficients[k], coefficients[k + 1], coefficients[k + 2], coefficients[k + 3], t, words[i])
 
 
 def random_words(seed: int, n: int) -> Any:
