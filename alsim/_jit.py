@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -179,34 +180,45 @@ def _refer(
     return WorldReference(parameters, weights, termination, start, scale, items, population, interaction, scratch)  # type: ignore[no-untyped-call]  # numba's constructor
 
 
-def by_reference(world: World) -> Any:
-    """Return `world` as kernels take it; the arrays stay shared with the caller. The interpreter takes it as it is."""
-    return _refer(*world) if COMPILED else world
+def by_reference(world: World, own_cache: str = "") -> Any:
+    """Return `world` as kernels take it; the arrays stay shared with the caller. The interpreter takes it as it is.
+
+    own_cache  as of `entry`
+    """
+    return _own(_refer, own_cache)(*world) if COMPILED else world
 
 
 def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:
     """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
 
-    own_cache  a name under which to keep the machine code apart: a `fingerprint` of rules from elsewhere,
-               since the package's own cache would not notice that they changed
+    own_cache  a name under which to keep the machine code apart: a `fingerprint` of rules from elsewhere.
+               The package's own cache would not notice that they changed, and numba's index of a cache
+               names the classes in it: a process that cannot import one could read none of the others
 
     Whoever calls it must pass exactly those types: nothing checks.
     """
     if not COMPILED:
         return function
-    chosen: Any = _apart(cast(Any, function).py_func, own_cache) if own_cache else function
-    return cast(Callable[..., Any], chosen.compile(tuple(typeof(a) for a in arguments)))
+    return cast(Callable[..., Any], _own(function, own_cache).compile(tuple(typeof(a) for a in arguments)))
+
+
+def _own(function: Any, name: str) -> Any:
+    """Return the kernel itself, or one of its code whose cache has a directory of its own."""
+    return _apart(function.py_func, name) if name else function
 
 
 @lru_cache
 def _apart(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a kernel of its own, cached in a directory of its own."""
     return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
 
 
-def fingerprint(*functions: Callable[..., Any]) -> str:
-    """Return a digest of what `functions` compute: their code, and all that it reaches outside this package."""
-    digest, seen = hashlib.sha256(), set()
+def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
+    """Return a digest of what `functions` of such parameters compute.
+
+    That is their code, and all that it reaches outside this package: functions and constants, its module's
+    own and those of other modules.
+    """
+    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}".encode()), set()
 
     def visit(thing: Any) -> None:
         function = getattr(thing, "py_func", thing)
@@ -221,9 +233,14 @@ def fingerprint(*functions: Callable[..., Any]) -> str:
         digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
         for constant in code.co_consts:
             digest.update(repr(constant).encode() if not hasattr(constant, "co_code") else constant.co_code)
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        for value in [*cells, *(function.__globals__[n] for n in code.co_names if n in function.__globals__)]:
-            visit(value)
+        reached = [cell.cell_contents for cell in function.__closure__ or ()]
+        reached += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+        for value in reached:
+            if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:
+                for name in code.co_names:
+                    visit(getattr(value, name, None))
+            else:
+                visit(value)
 
     for function in functions:
         visit(function)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alsim.bank import Bank, sample_bank
+from alsim.bank import Bank, BankError, sample_bank
 from alsim.config import Config
 from alsim.dynamics import DYNAMICS
 from alsim.simulator import MOST_LEARNERS, OBSERVATIONS, Observation
@@ -38,6 +38,8 @@ def read_rules(
         return settings, sample_bank(settings)
     if isinstance(bank, Bank):
         return settings, bank
+    if not isinstance(bank, Mapping | str | Path):
+        raise BankError(f"a bank is a Bank, a mapping of rows or a directory of tables; got {bank!r}")
     from alsim.bank_files import bank_from_rows, load_bank
 
     return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
@@ -62,16 +64,26 @@ def read_learner(learner: object, where: str = "options['learner']") -> int:
 
 
 def _integer(value: Any, end: int, end_word: str, where: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    number = _index(value)
+    if number is None:
         raise TypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
-    number = operator.index(value)
     if not 0 <= number < end:
         raise ValueError(f"{where} is an integer in [0, {end_word}); got {number}")
     return number
 
 
+def _index(value: Any) -> int | None:
+    """Return an integer of any kind, NumPy's too, as a Python integer; None for what is no integer."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return the reset options. Raises ValueError for one that does not exist."""
+    """Return the reset options. Raises TypeError, or ValueError for one that does not exist."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
     given = dict(options or {})
     for key in given:
         if key not in known:
@@ -86,6 +98,7 @@ def fresh_seed() -> int:
 
 def read_positive(value: Any, name: str) -> int:
     """Return a count of at least 1 as a Python integer. Raises ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < 1:
+    number = _index(value)
+    if number is None or number < 1:
         raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
-    return operator.index(value)
+    return number

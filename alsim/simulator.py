@@ -67,14 +67,14 @@ class Simulator:
     def _prepare(self) -> None:
         """Compile, or load from the cache, what a step calls; take the arrays by reference."""
         scratches = [self._world.scratch, *(new_scratch() for _ in self._chunks[1:])]
-        self._references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
-        world, actions = self._references[0], np.zeros(self.lanes, np.int64)
         rules = code_of(type(self._world.parameters))
-        self._step: Callable[..., None] = entry(
-            lockstep.step, world, actions, new_output(0, self._final), 0, 0, 0, own_cache=rules
+        self._references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
+        world, actions, out = self._references[0], np.zeros(self.lanes, np.int64), new_output(0, self._final)
+        self._step: Callable[..., None] = entry(lockstep.step, world, actions, out, 0, 0, 0, own_cache=rules)
+        self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions, own_cache=rules)
+        self._first_invalid: Callable[..., int] = entry(
+            lockstep.first_invalid, world, actions, 0, False, own_cache=rules
         )
-        self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions)
-        self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, 0, False)
         self._ready = True
 
     def __getstate__(self) -> dict[str, Any]:

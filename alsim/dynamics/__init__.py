@@ -58,7 +58,7 @@ def code_of(parameters: type[Any]) -> str:
     dynamics = of_parameters(parameters)
     if parameters.__module__.startswith(f"{__name__}."):
         return ""
-    return fingerprint(dynamics.answer, dynamics.study)
+    return fingerprint(parameters, dynamics.answer, dynamics.study)
 
 
 @dispatch(lambda parameters: of_parameters(parameters).answer)

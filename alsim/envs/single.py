@@ -188,9 +188,12 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def _number(self, action: Any) -> int:
         """Return an action as a Python integer, checked."""
-        if isinstance(action, bool | np.bool_ | float | np.floating) or not hasattr(action, "__index__"):
+        try:
+            number = None if isinstance(action, bool) else action.__index__()
+        except (AttributeError, TypeError):
+            number = None
+        if number is None:
             raise TypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
-        number = action.__index__()
         if not 0 <= number < self._simulator.num_actions:
             raise ValueError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
         return int(number)

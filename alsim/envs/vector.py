@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -132,8 +132,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             people.learner[:] = np.arange(self.num_envs)
             people.episode[:] = BEFORE_THE_FIRST
             super().reset(seed=first)
-        if isinstance(seed, SupportsIndex):
-            super().reset(seed=int(seed))
+        if seed is not None and not _is_list(seed):
+            super().reset(seed=seeds[0])
         seeded = chosen[[seeds[lane] is not None for lane in chosen.tolist()]]
         people.key[seeded] = np.array([seeds[lane] for lane in seeded.tolist()], np.uint64)
         people.learner[seeded] = learners[seeded]
@@ -221,7 +221,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _identities(self, seed: Any, learner: Any) -> tuple[list[int | None], Longs]:
         """Return each lane's seed, None where it goes on, and its learner, as `reset` is asked."""
-        if isinstance(seed, list | tuple | np.ndarray):
+        if _is_list(seed):
             if len(seed) != self.num_envs:
                 raise ValueError(f"a list of seeds has one entry a lane, {self.num_envs}; got {len(seed)}")
             if learner is not None:
@@ -235,7 +235,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         number = read_seed(seed)
         if learner is None:
             return [number] * self.num_envs, np.arange(self.num_envs)
-        if isinstance(learner, list | tuple | np.ndarray) and np.ndim(learner) > 0:
+        if _is_list(learner):
             if len(learner) != self.num_envs:
                 raise ValueError(f"options['learner'] has one entry a lane, {self.num_envs}; got {len(learner)}")
             each = [read_learner(k, f"options['learner'][{i}]") for i, k in enumerate(learner)]
@@ -300,6 +300,11 @@ def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[s
         infos[key] = column
         infos[f"_{key}"] = mask.copy()
     return infos
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a seed or a learner is given for each lane: an array without axes is one number."""
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _mode(mode: str | AutoresetMode) -> AutoresetMode:

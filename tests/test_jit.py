@@ -1,0 +1,128 @@
+"""Compiled code on disk: never stale, whoever wrote the rules, and never in the way of another process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import alsim
+from alsim._jit import CACHE_DIRECTORY, COMPILED, fingerprint
+
+pytestmark = pytest.mark.compiled
+
+RULES = """
+from typing import NamedTuple
+import settings
+import alsim
+from alsim.dynamics import standard
+from alsim.types import Learner, Outcome, f32, i32
+
+class Flat(NamedTuple):
+    rate: float = 1.0
+
+@alsim.rule
+def answer(p, learner, item, draws):
+    gain = p.rate * settings.GAIN * (f32(1) - learner.mastery)
+    after = Learner(
+        mastery=learner.mastery + gain, ability=learner.ability, frustration=f32(0), response_time=f32(10),
+        fail_streak=i32(0),
+    )
+    return after, Outcome(correct=True, gain=gain)
+
+@alsim.rule
+def study(p, learner, item, draws):
+    after = Learner(
+        mastery=learner.mastery, ability=learner.ability, frustration=f32(0), response_time=learner.response_time,
+        fail_streak=i32(0),
+    )
+    return after, Outcome(correct=False, gain=f32(0))
+
+alsim.register_dynamics("flat", Flat, answer, study)
+"""
+
+ASK_ONCE = """
+import sys, alsim
+{imports}
+env = alsim.AdaptiveLearningEnv(dynamics={dynamics!r})
+before = env.reset(seed=0)[0][0]
+print((env.step(0)[0][0] - before) / (1 - before))
+"""
+
+
+def ask_once(folder: Path, cache: Path, dynamics: str) -> float:
+    """Mastery gained by the first question as a share of what was left, in a process of its own."""
+    script = ASK_ONCE.format(imports="import rules" if dynamics == "flat" else "", dynamics=dynamics)
+    package = str(Path(alsim.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "ALSIM_CACHE_DIR": str(cache), "PYTHONPATH": os.pathsep.join([str(folder), package])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def test_rules_from_elsewhere_are_never_stale(tmp_path: Path) -> None:
+    """A constant in another file than the rule's changes: so does what the rule does, though all is cached."""
+    folder, cache = tmp_path / "theirs", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "rules.py").write_text(RULES)
+    for gain in (0.25, 0.75):
+        (folder / "settings.py").write_text(f"import numpy\nGAIN = numpy.float32({gain})\n")
+        assert ask_once(folder, cache, "flat") == pytest.approx(gain, abs=1e-6)
+    # And whoever cannot import those rules is not kept from the package's own by a cache that knows them.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    gained = ask_once(elsewhere, cache, "standard")
+    assert gained == pytest.approx(0.05, abs=1e-6) or gained == 0
+
+
+def test_a_changed_source_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    """The cache's directory is named after all sources: an edit anywhere in the package gives another."""
+    package = Path(alsim.__file__).parent
+    shutil.copytree(package, tmp_path / "alsim", ignore=shutil.ignore_patterns("__pycache__"))
+    script = "import alsim._jit as j; print(j.CACHE_DIRECTORY.name)"
+
+    def name() -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "ALSIM_CACHE_DIR": str(tmp_path / "cache")}
+        return subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    first = name()
+    assert first == name()
+    rule = tmp_path / "alsim" / "irt.py"
+    rule.write_text(rule.read_text() + "\n")
+    assert name() != first
+
+
+@pytest.mark.skipif(not COMPILED, reason="the interpreter has no cache")
+def test_this_process_has_a_cache() -> None:
+    """Else every test run would compile anew, and nobody would notice."""
+    assert CACHE_DIRECTORY is not None
+    assert CACHE_DIRECTORY.is_dir()
+
+
+def test_fingerprint_sees_code_and_constants() -> None:
+    """Two functions that differ in a constant only have different fingerprints; the same code has the same."""
+
+    def one(x: float) -> float:
+        return x + 1.5
+
+    def other(x: float) -> float:
+        return x + 2.5
+
+    def same(x: float) -> float:
+        return x + 1.5
+
+    assert fingerprint(int, one) == fingerprint(int, same)
+    assert fingerprint(int, one) != fingerprint(int, other)
+    assert fingerprint(int, one) != fingerprint(float, one)
