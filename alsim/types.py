@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 f32 = np.float32
 f64 = np.float64
 i8 = np.int8
+i16 = np.int16
 i32 = np.int32
 i64 = np.int64
 u32 = np.uint32

@@ -61,7 +61,7 @@ def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
         yield Finding(name, bool(passed), detail)
 
 
-def _started(config: Config, bank: Bank, seed: int, lanes: int = LANES, observation: Any = "mastery") -> Simulator:
+def _started(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
     simulator = Simulator(config, bank, lanes, record=True, observation=observation)
     simulator.population.key[:] = seed
     simulator.population.learner[:] = np.arange(lanes)
@@ -117,7 +117,7 @@ def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 @check("mastery progression")
 def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     """Mastery never falls, and rises by the rule with a correct answer (S4.2, S4.3, S5.1)."""
-    simulator = _started(config, bank, seed)
+    simulator = _started(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     fell, worst, answers = 0.0, 0.0, 0
     standard = isinstance(config.dynamics, Standard)
@@ -169,7 +169,7 @@ def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     """Starting mastery has the mean and variance of its Beta distribution (S1.1)."""
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
-    values = _started(config, bank, seed).mastery.astype(np.float64).ravel()
+    values = _started(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
     mean, variance = a / (a + b), a * b / ((a + b) ** 2 * (a + b + 1))
     fourth = variance**2 * (
         3 + 6 * ((a - b) ** 2 * (a + b + 1) - a * b * (a + b + 2)) / (a * b * (a + b + 2) * (a + b + 3))
@@ -181,7 +181,7 @@ def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     """Starting ability has the mean and variance of its normal distribution (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
-    values = _started(config, bank, seed).population.ability.astype(np.float64)
+    values = _started(config, bank, seed, LANES).population.ability.astype(np.float64)
     return _moments(values, mean, std**2, 3 * std**4, f"N({mean:g}, {std:g})")
 
 
@@ -203,7 +203,7 @@ def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     """Answers are correct as often as the 3PL says, given ability and item (S4.1)."""
     if not isinstance(config.dynamics, Standard):
         return True, f"not for the dynamics {type(config.dynamics).__name__}"
-    simulator = _started(config, bank, seed)
+    simulator = _started(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     hits, expected, variance, n = 0, 0.0, 0.0, 0
     q = bank.questions
@@ -212,7 +212,7 @@ def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
         simulator.step(generator.integers(0, LEVELS * bank.num_los, LANES), lockstep.DISABLED)
         item = simulator.interaction.item
         a, b, c = (column[item].astype(np.float64) for column in (q.irt_a, q.irt_b, q.irt_c))
-        p = c + (1 - c) / (1 + np.exp(-a * (theta - b)))
+        p = c + (1 - c) * np.exp(-np.logaddexp(0, -a * (theta - b)))  # the logistic function, without overflow
         hits += int(simulator.interaction.correct.sum())
         expected, variance, n = expected + p.sum(), variance + (p * (1 - p)).sum(), n + LANES
     return abs(hits - expected) < Z * np.sqrt(variance) + FLOAT32 * n, (
@@ -226,7 +226,7 @@ def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     if not isinstance(config.dynamics, Standard):
         return True, f"not for the dynamics {type(config.dynamics).__name__}"
     least = config.dynamics.response_time_min
-    simulator = _started(config, bank, seed)
+    simulator = _started(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     normal = NormalDist()
     total, expected, variance, shortest, n = 0.0, 0.0, 0.0, np.inf, 0

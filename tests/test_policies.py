@@ -133,17 +133,16 @@ def test_rules_in_a_rollout_is_the_restatement():
 
 def test_rules_pathology_at_high_frustration_it_shows_only_what_raises_frustration():
     hard = {
-        "num_los": 3,
-        "irt": {"difficulty_ranges": {level: [9, 9] for level in ("easy", "medium", "hard")}},
-        "termination": {"mastery_threshold": 1},
+        "num_los": 10,
+        "irt": {"response_time_std": 0, "difficulty_ranges": {k: [9, 9] for k in ("easy", "medium", "hard")}},
     }
     run = rollout("rules", num_learners=6, config=hard)
     x = run.interactions
     before = run.obs[:, -2]
     frustrated = before >= np.float32(0.7)
-    modality = (x.action - 9) % 6
+    modality = (x.action - 30) % 6
     assert frustrated.sum() > 10
-    assert (x.action[frustrated] >= 9).all()
+    assert (x.action[frustrated] >= 30).all()
     assert set(modality[frustrated].tolist()) == {TEXT, HANDOUT}
     assert (x.frustration[frustrated] > before[frustrated]).all()
     assert set(run.reason.tolist()) == {3}  # it never comes down again

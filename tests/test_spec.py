@@ -516,6 +516,16 @@ def test_s7_1_reasons_in_their_order(mastery: float, step: int, frustration: flo
     assert out.reason[0] == reason
 
 
+def test_s7_1_a_bound_is_reached_when_met_exactly() -> None:
+    """>=, not >: frustration that stays at float32's 0.95, masteries that stay at the threshold."""
+    lanes = Lanes(1).put(frustration=np.float32(0.95), mastery=0.2)
+    assert lanes.step(lanes.content(0, ARTICLE)).reason[0] == Reason.CRITICAL_FRUSTRATION
+    lanes = Lanes(1).put(frustration=np.nextafter(np.float32(0.95), np.float32(0)), mastery=0.2)
+    assert lanes.step(lanes.content(0, ARTICLE)).reason[0] == Reason.NONE
+    lanes = answering(False, config={"termination": {"mastery_threshold": 0.5}}, mastery=0.5)
+    assert lanes.step(lanes.question()).reason[0] == Reason.MASTERY_ACHIEVED
+
+
 def test_s7_1_codes_and_words() -> None:
     assert [(int(r), r.word) for r in Reason] == [
         (0, None),
@@ -888,8 +898,8 @@ def test_s11_5_the_environments_version() -> None:
     num_los=st.integers(1, 5),
     limit=st.integers(1, 30),
     actions=st.lists(st.integers(0, 44), min_size=1, max_size=30),
-    noise=st.floats(0, 1),
-    std=st.floats(0, 100),
+    noise=st.just(0.0) | st.floats(1e-30, 1),
+    std=st.just(0.0) | st.floats(1e-30, 100),
     responses=st.booleans(),
 )
 def test_bounds_flags_and_rewards(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from alsim.datasets.schema import arrow_schema
 from alsim.episodes import EVENTS
 from alsim.rollouts import Rollout
-from alsim.types import Floats, Longs, Reason
+from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
 
 
 def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
@@ -77,6 +77,10 @@ def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
+# Arrow's own answer imports pandas, where it is older.
+NUMPY_TYPES = {pa.from_numpy_dtype(kind): kind for kind in (np.bool_, i8, i16, i32, i64, f32, f64)}
+
+
 def _array(column: Any, kind: pa.DataType) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
@@ -84,7 +88,7 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
         return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).ravel()), type=kind)
     if isinstance(column, np.ma.MaskedArray):
         return pa.array(column.data, type=kind, mask=np.ma.getmaskarray(column))
-    return pa.array(np.asarray(column).astype(kind.to_pandas_dtype(), copy=False), type=kind)
+    return pa.array(np.asarray(column).astype(NUMPY_TYPES[kind], copy=False), type=kind)
 
 
 def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:

@@ -170,7 +170,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads."""
-        self._simulator.close()
+        if hasattr(self, "_simulator"):  # older Gymnasium closes what the constructor refused, too
+            self._simulator.close()
 
     @property
     def lanes(self) -> dict[str, NDArray[Any]]:

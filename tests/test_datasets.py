@@ -1,0 +1,636 @@
+"""Datasets: what is in them, how they are written, and what is refused (clauses S10.1 to S10.3)."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from alsim.bank import BankError, sample_bank
+from alsim.bank_files import load_bank
+from alsim.config import Config, ConfigError
+from alsim.datasets import collect, store
+from alsim.datasets.collect import generate_dataset
+from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
+from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset, summary
+from alsim.datasets.tables import tables_of
+from alsim.envs.single import AdaptiveLearningEnv
+from alsim.policies import Uniform
+from alsim.rollouts import rollout
+
+SMALL = Config.read({"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}})
+RUN = {"num_learners": 6, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A dataset on disk, which tests only look at."""
+    return generate_dataset(**RUN, out=tmp_path_factory.mktemp("datasets") / "taught")
+
+
+@pytest.fixture
+def copied(written, tmp_path):
+    """A copy of it, which a test may break."""
+    return Path(shutil.copytree(written.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def tiny_shards(monkeypatch):
+    """Five episodes a shard."""
+    monkeypatch.setattr(collect, "BLOCK_EPISODES", 5)
+
+
+def files_of(directory):
+    """Every file below a directory: relative path -> bytes."""
+    return {
+        p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(Path(directory).rglob("*")) if p.is_file()
+    }
+
+
+def leftovers(directory):
+    """What lies beside a dataset that should not."""
+    return [p.name for p in Path(directory).iterdir() if p.name.startswith(".")]
+
+
+def edit(directory, change):
+    """Change the manifest."""
+    file = Path(directory) / MANIFEST
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+# ── what is in a dataset ─────────────────────────────────────────────────────────────────────────
+
+STATED = {  # clause S10.3
+    "obs": pa.list_(pa.float32(), 5),
+    "action": pa.int16(),
+    "reward": pa.float32(),
+    "terminated": pa.bool_(),
+    "truncated": pa.bool_(),
+    "learner_id": pa.int64(),
+    "episode": pa.int32(),
+    "step": pa.int32(),
+    "propensity": pa.float64(),
+    "termination_reason": pa.int8(),
+}
+
+
+def test_s10_3_transitions_begin_with_the_stated_columns(written):
+    schema = written.transitions.schema
+    assert schema.names[: len(STATED)] == list(STATED)
+    assert {name: schema.field(name).type for name in STATED} == STATED
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_those_of_the_schema(written, table):
+    content = getattr(written, table)
+    assert content.column_names == [column.name for column in COLUMNS[table]]
+    for column, field in zip(COLUMNS[table], content.schema, strict=True):
+        assert column.meaning
+        assert field.metadata[b"meaning"].decode() == column.meaning
+        assert field.metadata.get(b"unit", b"").decode() == column.unit
+        assert field.nullable == column.nullable
+        if not column.nullable:
+            assert content.column(column.name).null_count == 0
+        if pa.types.is_floating(field.type):  # what is undefined is null, and never NaN (clause S9.6)
+            assert not np.isnan(content.column(column.name).drop_null().to_numpy()).any()
+    content.validate(full=True)
+
+
+def test_the_tables_are_what_the_rollout_did(written):
+    run = rollout("uniform", **RUN)
+    x, table = run.interactions, written.transitions
+    asked = x.item < run.bank.num_questions
+    for name, column in {
+        "action": x.action,
+        "reward": x.reward,
+        "item": x.item,
+        "mastery_gain": x.mastery_gain,
+        "frustration": x.frustration,
+        "mean_mastery": x.mean_mastery,
+        "step": x.step,
+        "propensity": run.propensity,
+        "learner_id": run.learner_id[x.episode],
+        "episode": run.episode[x.episode],
+        "termination_reason": run.termination_reason,
+    }.items():
+        assert table.column(name).to_pylist() == column.tolist(), name
+    assert table.column("correct").to_pylist() == [
+        c if a else None for c, a in zip(x.correct.tolist(), asked, strict=True)
+    ]
+    assert table.column("response_time").to_pylist() == [
+        s if a else None for s, a in zip(x.response_time.tolist(), asked, strict=True)
+    ]
+    episodes = written.episodes
+    for name, column in run.metrics._asdict().items():
+        assert episodes.column(name).to_pylist() == [None if v != v else v for v in column.tolist()], name
+    assert episodes.column("ability_start").to_pylist() == run.ability_start.tolist()
+    assert episodes.column("termination_reason").to_pylist() == run.reason.tolist()
+    assert 0 < episodes.column("terminated").to_pylist().count(True) < 12
+
+
+def test_s10_1_events_of_a_dataset(written):
+    events, transitions = written.events.to_pylist(), written.transitions.to_pylist()
+    wanted = []
+    for row in transitions:
+        same = {name: row[name] for name in ("learner_id", "episode", "step", "item", "propensity")}
+        if row["action"] < 9:
+            wanted += [{"event": "question_shown", **same, "correct": None}]
+            wanted += [{"event": "answered", **same, "correct": row["correct"]}]
+        else:
+            wanted += [{"event": "content_shown", **same, "correct": None}]
+    assert [{name: e[name] for name in ("event", *wanted[0]) if name in e} for e in events] == wanted
+    assert written.events.column("seconds").to_pylist() == rollout("uniform", **RUN).events.seconds.tolist()
+
+
+def test_arrays(written):
+    dtypes = {
+        **{
+            name: np.dtype(kind)
+            for name, kind in (("obs", "f4"), ("next_obs", "f4"), ("reward", "f4"), ("action", "i2"))
+        },
+        **{"terminated": np.dtype(bool), "truncated": np.dtype(bool), "learner_id": np.dtype("i8")},
+        **{"episode": np.dtype("i4"), "step": np.dtype("i4"), "propensity": np.dtype("f8")},
+    }
+    assert set(ARRAYS) == set(dtypes) == set(written.arrays)
+    for name in ARRAYS:
+        array = getattr(written, name)
+        assert array is written[name]
+        assert array.dtype == dtypes[name]
+        assert array.shape == ((len(written), 5) if name in ("obs", "next_obs") else (len(written),))
+    with pytest.raises(AttributeError, match="arrays obs, action, .*; not rewards"):
+        _ = written.rewards
+    with pytest.raises(KeyError):
+        _ = written["rewards"]
+
+
+def test_next_observations_are_what_the_environment_shows(written):
+    env = AdaptiveLearningEnv(SMALL)
+    learner = None
+    for row in range(len(written)):
+        if written.step[row] == 1:
+            new = written.learner_id[row] != learner
+            learner = int(written.learner_id[row])
+            obs, _ = env.reset(seed=5, options={"learner": learner}) if new else env.reset()
+        assert np.array_equal(written.obs[row], obs)
+        obs, reward, terminated, truncated, _ = env.step(int(written.action[row]))
+        assert np.array_equal(written.next_obs[row], obs)
+        assert (written.reward[row], written.terminated[row], written.truncated[row]) == (reward, terminated, truncated)
+    assert terminated or truncated
+
+
+@pytest.mark.compiled
+def test_s10_2_the_defaults_are_more_than_50_000_transitions():
+    dataset = generate_dataset()
+    assert (dataset.manifest["num_learners"], dataset.manifest["episodes_per_learner"]) == (200, 3)
+    assert len(dataset) == dataset.transitions.num_rows > 50_000
+    assert len(dataset.obs) == len(dataset)
+
+
+@pytest.mark.parametrize("observation", ["mastery", "responses"])
+def test_observations_of_either_kind(tmp_path, observation):
+    dataset = generate_dataset(**{**RUN, "num_learners": 2}, observation=observation, out=tmp_path / "d")
+    assert dataset.manifest["observation"] == observation
+    assert dataset.obs.shape[1] == {"mastery": 5, "responses": 8}[observation]
+
+
+def test_in_memory_as_on_disk(written):
+    memory = generate_dataset(**RUN)
+    assert memory.path is None
+    assert "in " not in repr(memory)
+    assert str(written.path) in repr(written)
+    assert len(memory) == len(written)
+    for table in TABLES:
+        assert getattr(memory, table).equals(getattr(written, table))
+    assert summary(memory) == summary(written)
+
+
+def test_arrow_holds_the_same_tables(written, tmp_path):
+    arrow = generate_dataset(**RUN, out=tmp_path / "d", file_format="arrow")
+    assert {p.suffix for p in (tmp_path / "d" / "events").iterdir()} == {".arrow"}
+    for table in TABLES:
+        assert getattr(arrow, table).equals(getattr(written, table))
+
+
+def test_any_reader_of_parquet_reads_it(written):
+    file = written.path / "transitions" / "part-00000.parquet"
+    assert pa.parquet.read_table(file).equals(written.transitions)
+    frame = pa.parquet.read_table(file).to_pandas()
+    assert frame["reward"].tolist() == written.reward.tolist()
+
+
+def test_the_manifest_tells_how_to_make_it_again(written):
+    manifest = written.manifest
+    assert set(manifest) == {
+        *("schema_version", "alsim_version", "environment", "config", "observation", "policy", "seed"),
+        *("num_learners", "episodes_per_learner", "format", "tables"),
+    }
+    assert set(files_of(written.path)) == {
+        *(shard["path"] for table in manifest["tables"].values() for shard in table["shards"]),
+        *(MANIFEST, "bank/questions.csv", "bank/contents.csv"),
+    }
+    again = generate_dataset(
+        manifest["num_learners"],
+        manifest["episodes_per_learner"],
+        manifest["policy"]["name"],
+        manifest["seed"],
+        config=manifest["config"],
+        bank=written.path / "bank",
+        observation=manifest["observation"],
+    )
+    for table in TABLES:
+        assert getattr(again, table).equals(getattr(written, table))
+
+
+def test_the_bank_inside_is_the_bank(written):
+    assert load_bank(written.path / "bank") == sample_bank(SMALL)
+
+
+def test_s9_6_the_summary_counts_what_is_undefined(written):
+    numbers = summary(written)
+    times = [m for m in rollout("uniform", **RUN).metrics.time_to_mastery if not np.isnan(m)]
+    assert numbers["metrics"]["time_to_mastery"]["n"] == len(times)
+    assert numbers["metrics"]["time_to_mastery"]["undefined"] == 12 - len(times)
+    steps = written.episodes.column("total_steps").to_numpy()
+    assert numbers["metrics"]["total_steps"] == {
+        "mean": steps.mean(),
+        "se": pytest.approx(steps.std(ddof=1) / np.sqrt(12)),
+        "n": 12,
+        "undefined": 0,
+    }
+    assert sum(numbers["termination"].values()) == numbers["episodes"] == 12
+    one = summary(generate_dataset(1, 1, config=SMALL))
+    assert one["metrics"]["total_steps"]["se"] is None
+    assert one["metrics"]["time_to_mastery"] == {"mean": None, "se": None, "n": 0, "undefined": 1}
+    json.dumps(numbers, allow_nan=False)
+
+
+# ── how it is written ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+def test_made_again_elsewhere_it_is_the_same_bytes(tmp_path, file_format):
+    one = generate_dataset(**RUN, out=tmp_path / "one", file_format=file_format)
+    other = generate_dataset(**RUN, out=tmp_path / "other" / "deeper", file_format=file_format, num_threads=2)
+    assert files_of(one.path) == files_of(other.path)
+
+
+def test_no_file_holds_a_path_or_a_host(written):
+    everything = b"\0".join(files_of(written.path).values())
+    words = [str(written.path.parent), str(Path.cwd()), str(Path.home()), sys.prefix, socket.gethostname()]
+    for word in words:
+        if len(word) > 5:  # a shorter one may stand anywhere by chance
+            assert word.encode() not in everything
+
+
+def test_no_file_holds_a_time(tmp_path, monkeypatch):
+    """The same bytes on another day."""
+    today = generate_dataset(**RUN, out=tmp_path / "today")
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    assert files_of(generate_dataset(**RUN, out=tmp_path / "then").path) == files_of(today.path)
+    metadata = pa.parquet.read_metadata(today.path / "episodes" / "part-00000.parquet").metadata
+    assert set(metadata) == {b"ARROW:schema", b"alsim_schema_version", b"table"}
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("policy", ["uniform", "rules"])
+def test_shards_join_to_the_same_tables(tmp_path, tiny_shards, file_format, policy):
+    sharded = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", file_format=file_format)
+    assert [shard["path"] for shard in sharded.manifest["tables"]["events"]["shards"]] == [
+        f"events/part-{k:05d}.{file_format}" for k in range(3)
+    ]
+    whole = tables_of(rollout(policy, **RUN))
+    for table in TABLES:
+        assert getattr(sharded, table).equals(whole[table])
+    assert sharded.arrays["next_obs"].shape == (len(sharded), 5)
+    assert load_dataset(sharded.path, verify=True).transitions.equals(whole["transitions"])
+
+
+def test_progress_tells_episodes_and_transitions(tiny_shards):
+    told = []
+    dataset = generate_dataset(**RUN, progress=lambda *numbers: told.append(numbers))
+    assert [done for done, _ in told] == [5, 10, 12]
+    assert told[-1][1] == len(dataset)
+    assert told == sorted(told)
+
+
+def test_an_existing_dataset_is_overwritten_only_if_forced(copied):
+    before = files_of(copied)
+    with pytest.raises(DatasetError, match="copy holds a finished dataset already; force overwrites it"):
+        generate_dataset(**{**RUN, "seed": 6}, out=copied)
+    assert files_of(copied) == before
+    dataset = generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert load_dataset(copied).manifest["seed"] == 6
+    assert set(files_of(copied)) == set(before)
+    assert len(dataset) == dataset.transitions.num_rows
+    assert leftovers(copied.parent) == []
+
+
+def test_what_is_no_dataset_is_never_overwritten(copied, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "mine.txt").write_text("mine")
+    (copied / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "second link").symlink_to(tmp_path / "empty")
+    for name, said in (
+        ("notes", "holds other files (mine.txt)"),
+        ("copy", "holds other files (mine.txt)"),
+        ("file", "is not a directory"),
+        ("link", "is a symbolic link"),
+        ("second link", "is a symbolic link"),
+    ):
+        before = files_of(tmp_path)
+        with pytest.raises(DatasetError) as caught:
+            generate_dataset(**RUN, out=tmp_path / name, force=True)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert said in str(caught.value)
+        assert files_of(tmp_path) == before
+    assert leftovers(tmp_path) == []
+
+
+def test_the_working_directory_is_not_written_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "", tmp_path):
+        with pytest.raises(DatasetError, match="is the working directory"):
+            generate_dataset(**RUN, out=out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_directory_is_written_to(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert len(generate_dataset(**RUN, out=tmp_path / "empty")) > 0
+
+
+def test_a_broken_manifest_is_not_overwritten(copied):
+    (copied / MANIFEST).write_text("{")
+    with pytest.raises(DatasetError, match="manifest.json cannot be read"):
+        generate_dataset(**RUN, out=copied, force=True)
+
+
+def test_another_file_that_came_meanwhile_stays(tmp_path, tiny_shards):
+    out = tmp_path / "d"
+
+    def intrude(done, rows):
+        out.mkdir(exist_ok=True)
+        (out / "mine.txt").write_text("mine")
+
+    with pytest.raises(DatasetError, match="holds other files"):
+        generate_dataset(**RUN, out=out, progress=intrude)
+    assert files_of(tmp_path) == {"d/mine.txt": b"mine"}
+
+
+class Weary:
+    """Teaches as `uniform`, and gives up in its second shard."""
+
+    name = "weary"
+
+    def __init__(self, error):
+        self.error, self.begun, self.uniform = error, 0, Uniform()
+
+    def act(self, view, draws):
+        self.begun += view.step == 0
+        if self.begun == 2 and view.step == 3:
+            raise self.error
+        return self.uniform.act(view, draws)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("tired"), KeyboardInterrupt(), SystemExit(3), MemoryError()])
+def test_an_interrupted_run_leaves_nothing(tmp_path, tiny_shards, error):
+    with pytest.raises(type(error)):
+        generate_dataset(**RUN, policy=Weary(error), out=tmp_path / "deeper" / "d")
+    assert list((tmp_path / "deeper").iterdir()) == []
+    with pytest.raises(DatasetError, match="d holds no finished dataset: there is no manifest.json"):
+        load_dataset(tmp_path / "deeper" / "d")
+
+
+def test_an_interrupted_run_leaves_the_dataset_that_was_there(copied, tiny_shards):
+    before = files_of(copied)
+    with pytest.raises(RuntimeError, match="tired"):
+        generate_dataset(**RUN, policy=Weary(RuntimeError("tired")), out=copied, force=True)
+    assert files_of(copied) == before
+    assert leftovers(copied.parent) == []
+
+
+def test_a_replacement_that_fails_leaves_the_dataset_that_was_there(copied, monkeypatch):
+    before, rename = files_of(copied), Path.rename
+
+    def fail(self, target):
+        if self.name.endswith(".unfinished"):
+            raise OSError("disk full")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="disk full"):
+        generate_dataset(**RUN, out=copied, force=True)
+    assert files_of(copied) == before
+    assert leftovers(copied.parent) == []
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_leaves_no_readable_dataset(tmp_path, number):
+    out = tmp_path / "d"
+    command = [sys.executable, "-m", "alsim", "generate", "--learners", "1000000", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".d-*.unfinished/episodes/part-00000.parquet")):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=60)
+    assert printed == ""
+    assert not out.exists()
+    with pytest.raises(DatasetError, match="d holds no finished dataset: there is no manifest.json"):
+        load_dataset(out)
+    for unfinished in tmp_path.iterdir():  # nor is what a kill leaves beside it readable
+        with pytest.raises(DatasetError, match="holds no finished dataset"):
+            load_dataset(unfinished)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert process.returncode == -number
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"num_learners": 0}, ValueError, "num_learners is an integer of at least 1; got 0"),
+        ({"num_learners": 2.0}, ValueError, "num_learners is an integer of at least 1; got 2.0"),
+        ({"num_learners": 2**31 + 1}, ValueError, "num_learners is at most 2**31, the others are held out"),
+        ({"episodes_per_learner": -1}, ValueError, "episodes_per_learner is an integer of at least 1; got -1"),
+        ({"episodes_per_learner": 2**31 + 1}, ValueError, "episodes_per_learner is at most 2**31; got"),
+        ({"policy": "other"}, ValueError, "unknown policy 'other'; known are uniform, rules"),
+        ({"seed": -1}, ValueError, "seed is an integer in [0, 2**64); got -1"),
+        ({"observation": "all"}, ValueError, "observation is one of 'mastery', 'responses'; got 'all'"),
+        ({"file_format": "csv"}, ValueError, "file_format is one of 'parquet', 'arrow'; got 'csv'"),
+        ({"num_threads": 0}, ValueError, "num_threads is an integer of at least 1; got 0"),
+        ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
+        ({"bank": "nowhere"}, BankError, "nowhere"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, arguments, error, said):
+    with pytest.raises(error) as caught:
+        generate_dataset(**{**RUN, **arguments}, out=tmp_path / "deeper" / "d")
+    assert said in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rollout_without_observations_makes_no_dataset():
+    with pytest.raises(ValueError, match="made with keep_observations=False"):
+        tables_of(rollout(num_learners=1, config=SMALL, keep_observations=False))
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2"])
+def test_a_manifest_that_is_no_json_is_named(copied, content):
+    (copied / MANIFEST).write_bytes(content)
+    with pytest.raises(DatasetError, match=r"copy/manifest\.json cannot be read: "):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"x"', "{}", '{"schema_version": "1"}'])
+def test_a_manifest_of_another_kind_is_named(copied, content):
+    (copied / MANIFEST).write_text(content)
+    with pytest.raises(DatasetError, match=rf"copy/manifest\.json has schema version .*; .*reads {SCHEMA_VERSION}"):
+        load_dataset(copied)
+
+
+def test_another_schema_version_is_refused(copied):
+    edit(copied, lambda manifest: manifest.update(schema_version=SCHEMA_VERSION + 1))
+    with pytest.raises(DatasetError, match=f"has schema version {SCHEMA_VERSION + 1}; this version of alsim reads"):
+        load_dataset(copied)
+
+
+SHARD = ("tables", "events", "shards", 0)
+LACKING = {
+    **{f"no {key}": ((key,), None) for key in ("tables", "policy", "config", "environment", "num_learners", "seed")},
+    **{f"no {key}": ((key,), None) for key in ("observation", "format", "alsim_version")},
+    "a policy without a name": (("policy", "name"), None),
+    "a policy that is a word": (("policy",), "uniform"),
+    "a count that is a word": (("num_learners",), "6"),
+    "no events": (("tables", "events"), None),
+    "tables in a list": (("tables",), []),
+    "no count of rows": (("tables", "events", "rows"), None),
+    "rows that the shards do not have": (("tables", "events", "rows"), 1),
+    "no shards": (("tables", "events", "shards"), []),
+    "shards that are a number": (("tables", "events", "shards"), 3),
+    "no checksum": ((*SHARD, "sha256"), None),
+    "a path that is a number": ((*SHARD, "path"), 3),
+    "rows that are a word": ((*SHARD, "rows"), "many"),
+    "bytes that are a word": ((*SHARD, "bytes"), "12"),
+}
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_a_manifest_that_lacks_something_is_named(copied, lacking):
+    (*path, last), value = LACKING[lacking]
+
+    def change(manifest):
+        for key in path:
+            manifest = manifest[key]
+        if value is None:
+            del manifest[last]
+        else:
+            manifest[last] = value
+
+    edit(copied, change)
+    with pytest.raises(DatasetError, match=r"copy/manifest\.json is not a manifest of alsim: "):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("path", ["../outside.parquet", "events/../../outside.parquet", "/etc/hosts", ".."])
+def test_a_shard_outside_the_dataset_is_refused(copied, path):
+    shutil.copy(copied / "events" / "part-00000.parquet", copied.parent / "outside.parquet")
+    edit(copied, lambda manifest: manifest["tables"]["events"]["shards"][0].update(path=path))
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(copied)
+    assert f"names {path!r}, which is not inside the dataset" in str(caught.value)
+
+
+def test_a_missing_shard_is_named(copied):
+    (copied / "episodes" / "part-00000.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"episodes/part-00000\.parquet is missing; the manifest names it"):
+        load_dataset(copied)
+
+
+def test_a_truncated_shard_is_named(copied):
+    file = copied / "transitions" / "part-00000.parquet"
+    size = file.stat().st_size
+    os.truncate(file, size - 100)
+    with pytest.raises(DatasetError, match=rf"part-00000\.parquet has {size - 100} bytes; the manifest says {size}"):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"nonsense" * 100])
+def test_a_shard_of_another_kind_is_named_when_it_is_read(tmp_path, file_format, content):
+    path = generate_dataset(**RUN, out=tmp_path / "d", file_format=file_format).path
+    (path / f"events/part-00000.{file_format}").write_bytes(content)
+    edit(path, lambda manifest: manifest["tables"]["events"]["shards"][0].update(bytes=len(content)))
+    dataset = load_dataset(path)
+    with pytest.raises(DatasetError, match=rf"events/part-00000\.{file_format} cannot be read: "):
+        _ = dataset.events
+    assert dataset.transitions.num_rows == len(dataset)
+
+
+def test_a_changed_shard_is_found_by_its_checksum(copied):
+    file = copied / "transitions" / "part-00000.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    load_dataset(copied)
+    with pytest.raises(DatasetError, match=r"transitions/part-00000\.parquet is not what was written: its SHA-256"):
+        load_dataset(copied, verify=True)
+
+
+def test_a_shard_of_another_table_or_length_is_named(copied):
+    def swap(manifest):
+        manifest["tables"]["events"]["shards"], rows = (
+            manifest["tables"]["episodes"]["shards"],
+            manifest["tables"]["episodes"]["rows"],
+        )
+        manifest["tables"]["events"]["rows"] = rows
+
+    edit(copied, swap)
+    with pytest.raises(
+        DatasetError, match=r"episodes/part-00000\.parquet has columns learner_id.*; not those of events"
+    ):
+        _ = load_dataset(copied).events
+
+    def shorten(manifest):
+        manifest["tables"]["episodes"]["shards"][0]["rows"] -= 1
+        manifest["tables"]["episodes"]["rows"] -= 1
+        manifest["tables"]["events"] = manifest["tables"]["episodes"]
+
+    edit(copied, shorten)
+    with pytest.raises(DatasetError, match="has 12 rows; the manifest says 11"):
+        _ = load_dataset(copied).episodes
+
+
+def test_what_is_no_directory_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere holds no finished dataset"):
+        load_dataset(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="file"):
+        load_dataset(tmp_path / "file")
+    assert issubclass(DatasetError, ValueError)
+    assert store.MANIFEST == "manifest.json"

@@ -1,0 +1,289 @@
+"""The installed package's own checks: they pass on any configuration, and each fails when its rule is broken."""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pytest
+from annotated_types import Ge
+
+from alsim import validation
+from alsim.bank import Bank, sample_bank
+from alsim.config import Config
+from alsim.dynamics import DYNAMICS, Dynamics
+from alsim.dynamics.standard import answer, study
+from alsim.simulator import Simulator
+from alsim.validation import CHECKS, validate
+
+# What `python -m alsim validate` is asked of, in the order of the issue that asked.
+NAMES = [
+    "state bounds",
+    "every action",
+    "mastery progression",
+    "termination reasons",
+    "starting mastery",
+    "starting ability",
+    "correct rate",
+    "response times",
+    "seeds",
+]
+
+ODD = {
+    "the defaults": {},
+    "one LO": {"num_los": 1, "num_questions_per_lo": 3},
+    "huge spread of response times": {"irt": {"response_time_std": 1e6}},
+    "no spread of response times": {"irt": {"response_time_std": 0}},
+    "response times always cut": {"irt": {"response_time_mean": 1.0, "response_time_std": 0}},
+    "everybody as able": {"learner": {"ability_std": 0, "ability_mean": 1.3}},
+    "abilities far away": {"learner": {"ability_std": 0.5, "ability_mean": -5000.3}},
+    "huge spread of abilities": {"learner": {"ability_std": 1e6}},
+    "mastery at both ends": {"num_los": 1, "learner": {"mastery_alpha": 0.01, "mastery_beta": 0.01}},
+    "mastered before they start": {"num_los": 1, "learner": {"mastery_alpha": 50, "mastery_beta": 0.01}},
+    "mastery much alike": {"learner": {"mastery_alpha": 300, "mastery_beta": 300}},
+    "learning at once": {"num_los": 1, "dynamics": {"learning_rate": 1}},
+    "never learning": {"dynamics": {"learning_rate": 0, "gain_noise": 0}},
+    "one interaction": {"max_episode_steps": 1},
+    "hard limits": {"max_episode_steps": 1, "termination": {"mastery_threshold": 0, "max_frustration": 0}},
+    "long episodes": {"max_episode_steps": 1000, "num_los": 2},
+    "frustrated at once": {"dynamics": {"frustration_rise": 1, "hard_rise": 1}},
+    "easy questions only": {"irt": {"difficulty_ranges": {k: [-9, -9] for k in ("easy", "medium", "hard")}}},
+    "certain guesses": {"irt": {"guessing_range": [0.99, 0.99]}},
+    "many items": {"num_questions_per_lo": 40, "num_contents_per_lo": 13, "num_los": 4},
+}
+
+
+def failed(tables, bank=None, seed=0):
+    """Names of the checks that fail."""
+    config = Config.read(tables)
+    return [f.name for f in validate(config, bank or sample_bank(config), seed) if not f.passed]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few lanes, so that the interpreter keeps up; the checks widen their bounds by themselves."""
+    monkeypatch.setattr(validation, "LANES", 64)
+
+
+def test_the_checks_are_those_that_were_asked_for():
+    assert list(CHECKS) == NAMES
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ODD)
+def test_every_check_passes_on_odd_configurations(name):
+    assert failed(ODD[name]) == []
+
+
+@pytest.mark.compiled
+def test_every_check_passes_with_any_seed():
+    """Nine checks, of which four are statistical, 6 times: false alarm 2.4e-5."""
+    for seed in (1, 2, 3, 2**32, 2**64 - 2, 2**64 - 1):
+        assert failed({"num_los": 5}, seed=seed) == []
+
+
+@pytest.mark.compiled
+def test_a_bank_of_another_size_is_validated():
+    assert failed({}, bank=sample_bank(Config.read({"num_los": 3, "bank": {"seed": 4}}))) == []
+
+
+def test_findings_say_what_was_compared(few):
+    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+    findings = list(validate(config, sample_bank(config)))
+    assert [f.name for f in findings] == NAMES
+    assert all(f.passed for f in findings), findings
+    details = {f.name: f.detail for f in findings}
+    assert "Beta(2, 5)" in details["starting mastery"]
+    assert "18 actions" in details["every action"]
+    assert "critical_frustration" in details["termination reasons"]
+    assert "the 3PL says" in details["correct rate"]
+
+
+class Other(NamedTuple):
+    """Parameters as the standard's, of another dynamics."""
+
+    learning_rate: Annotated[float, Ge(0)] = 0.05
+    ability_gain: Annotated[float, Ge(0)] = 0.02
+    frustration_relief: Annotated[float, Ge(0)] = 0.05
+    frustration_rise: Annotated[float, Ge(0)] = 0.10
+    hard_rise: Annotated[float, Ge(0)] = 0.05
+    hard_below: Annotated[float, Ge(0)] = 0.5
+    frustration_discount: Annotated[float, Ge(0)] = 0.5
+    gain_noise: Annotated[float, Ge(0)] = 0.02
+    response_time_min: Annotated[float, Ge(0)] = 5.0
+
+
+@pytest.mark.compiled
+def test_of_another_dynamics_the_standards_rules_are_not_asked(monkeypatch):
+    monkeypatch.setitem(DYNAMICS, "other", Dynamics("other", Other, answer, study))
+    config = Config.read({"num_los": 2, "dynamics": "other"})
+    details = {f.name: f for f in validate(config, sample_bank(config))}
+    assert all(f.passed for f in details.values())
+    assert "not for the dynamics Other" in details["correct rate"].detail
+    assert "not for the dynamics Other" in details["response times"].detail
+
+
+# ── each check fails when its rule is broken ─────────────────────────────────────────────────────
+
+
+def other_rules(change=lambda tables: None, change_bank=lambda bank: bank):
+    """A simulator that runs under other rules than those it was asked for."""
+
+    class Disobedient(Simulator):
+        def __init__(self, config, bank, lanes, **kwargs):
+            tables = config.to_dict()
+            change(tables)
+            super().__init__(Config.read(tables), change_bank(bank), lanes, **kwargs)
+
+    return Disobedient
+
+
+def other_results(spoil):
+    """A simulator whose arrays are spoilt after each step."""
+
+    class Spoilt(Simulator):
+        def step(self, actions, mode, output=None):
+            out = super().step(actions, mode, output)
+            spoil(self, out)
+            return out
+
+    return Spoilt
+
+
+def with_questions(**columns):
+    """A change of a bank's questions: functions of their columns."""
+
+    def change(bank):
+        questions = bank.questions
+        changed = {name: function(getattr(questions, name)) for name, function in columns.items()}
+        return Bank(bank.outcomes, questions._replace(**changed), bank.contents)
+
+    return change
+
+
+def set_at(section, key, value):
+    return lambda tables: tables[section].__setitem__(key, value)
+
+
+def too_frustrated(simulator, out):
+    simulator.observation[7, -2] = 1.5
+
+
+def below_zero(simulator, out):
+    simulator.observation[7, 0] = -0.01
+
+
+def not_a_number(simulator, out):
+    simulator.observation[7, -1] = np.nan
+
+
+def next_cell(simulator, out):
+    simulator.interaction.item[:] = np.roll(simulator.interaction.item, 1)
+
+
+def another_outcome(simulator, out):
+    simulator.mastery[0, 1] += np.float32(0.01)
+
+
+def no_reward(simulator, out):
+    out.reward[3] = np.inf
+
+
+def forgetting(simulator, out):
+    simulator.mastery[:, :] *= np.float32(0.999)
+
+
+def both_flags(simulator, out):
+    out.truncated[:] |= out.terminated
+
+
+def other_reason(simulator, out):
+    out.reason[out.reason == 3] = 2
+
+
+BROKEN = {
+    # what is broken: (a simulator, the checks that notice)
+    "frustration above 1": (other_results(too_frustrated), {"state bounds"}),
+    "mastery below 0": (other_results(below_zero), {"state bounds"}),
+    "an observation that is no number": (other_results(not_a_number), {"state bounds"}),
+    "an item of another cell": (other_results(next_cell), {"every action"}),
+    "mastery of another outcome": (other_results(another_outcome), {"every action"}),
+    "a reward that is no number": (other_results(no_reward), {"every action"}),
+    "mastery falls": (other_results(forgetting), {"mastery progression"}),
+    "both flags": (other_results(both_flags), {"termination reasons"}),
+    "a wrong reason": (other_results(other_reason), {"termination reasons"}),
+    "another learning rate": (other_rules(set_at("dynamics", "learning_rate", 0.051)), {"mastery progression"}),
+    "frustration without a limit": (other_rules(set_at("termination", "max_frustration", 1)), {"termination reasons"}),
+    "mastery without a limit": (other_rules(set_at("termination", "mastery_threshold", 1)), {"termination reasons"}),
+    "another step limit": (other_rules(lambda t: t.update(max_episode_steps=9)), {"termination reasons"}),
+    "another alpha": (other_rules(set_at("learner", "mastery_alpha", 2.1)), {"starting mastery"}),
+    "another beta": (other_rules(set_at("learner", "mastery_beta", 4.8)), {"starting mastery"}),
+    "mastery as it should be but for its spread": (
+        other_rules(lambda t: t["learner"].update(mastery_alpha=2.1, mastery_beta=5.25)),
+        {"starting mastery"},
+    ),
+    "another mean ability": (other_rules(set_at("learner", "ability_mean", 0.15)), {"starting ability"}),
+    "another spread of ability": (other_rules(set_at("learner", "ability_std", 1.15)), {"starting ability"}),
+    "harder questions": (
+        other_rules(change_bank=with_questions(irt_b=lambda b: b + np.float32(0.2))),
+        {"correct rate"},
+    ),
+    "less guessing": (other_rules(change_bank=with_questions(irt_c=lambda c: c * np.float32(0.8))), {"correct rate"}),
+    "slower answers": (
+        other_rules(change_bank=with_questions(response_time_mean=lambda m: m + np.float32(0.5))),
+        {"response times"},
+    ),
+    "answers of no time": (other_rules(set_at("dynamics", "response_time_min", 0)), {"response times"}),
+}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_rule_is_noticed_by_its_check(monkeypatch, what):
+    simulator, noticing = BROKEN[what]
+    monkeypatch.setattr(validation, "Simulator", simulator)
+    found = set(failed({"num_los": 5}))
+    if simulator.__name__ == "Disobedient":
+        assert found == noticing
+    else:  # what spoils results after a step may disturb other checks
+        assert noticing <= found
+        assert "seeds" not in found
+
+
+@pytest.mark.parametrize("what", ["frustration above 1", "an observation that is no number", "an item of another cell"])
+def test_a_broken_rule_is_noticed_among_few(monkeypatch, few, what):
+    simulator, noticing = BROKEN[what]
+    monkeypatch.setattr(validation, "Simulator", simulator)
+    assert noticing <= set(failed({"num_los": 2, "max_episode_steps": 4}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda a: {"seed": a["seed"] + a["num_learners"]}, "NOT the same alone"),
+        (lambda a: {"seed": 0}, "DOES NOT differ"),
+    ],
+)
+def test_seeds_that_do_not_hold_are_noticed(monkeypatch, few, spoil, said):
+    rollout = validation.rollout
+    monkeypatch.setattr(validation, "rollout", lambda *p, **a: rollout(*p, **{**a, **spoil(a)}))
+    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+    finding = next(f for f in validate(config, sample_bank(config)) if f.name == "seeds")
+    assert not finding.passed
+    assert said in finding.detail
+
+
+def test_randomness_that_does_not_repeat_is_noticed(monkeypatch, few):
+    rollout, seeds = validation.rollout, iter(range(100))
+    monkeypatch.setattr(validation, "rollout", lambda *p, **a: rollout(*p, **{**a, "seed": next(seeds)}))
+    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+    finding = next(f for f in validate(config, sample_bank(config)) if f.name == "seeds")
+    assert not finding.passed
+    assert "DIFFERENTLY" in finding.detail
+
+
+def test_a_check_that_breaks_has_failed_and_the_others_run(monkeypatch, few):
+    monkeypatch.setitem(CHECKS, "correct rate", lambda *_: 1 / 0)
+    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+    findings = {f.name: f for f in validate(config, sample_bank(config))}
+    assert list(findings) == NAMES
+    assert findings.pop("correct rate") == ("correct rate", False, "ZeroDivisionError: division by zero")
+    assert all(f.passed for f in findings.values())
