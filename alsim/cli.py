@@ -44,15 +44,12 @@ class Format(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence and status 2."""
+    """Run the command line; bad input ends in one sentence and status 2, Ctrl-C in 130 (by typer)."""
     try:
         app()
     except (ValueError, TypeError, OSError) as error:
         print(f"alsim: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("alsim: interrupted; nothing half-written was left", file=sys.stderr)
-        sys.exit(130)
 
 
 @app.command()

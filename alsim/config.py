@@ -37,6 +37,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Shape = Annotated[float, Field(gt=0, le=1e6)]  # beyond, the s.d. is under 5e-4 and the table's arithmetic gives out
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -173,8 +174,8 @@ class Content(Section):
 class LearnerStart(Section):
     """How learners start (clauses S1.1, S1.2)."""
 
-    mastery_alpha: Positive = 2.0
-    mastery_beta: Positive = 5.0
+    mastery_alpha: Shape = 2.0
+    mastery_beta: Shape = 5.0
     ability_mean: float = 0.0
     ability_std: NotNegative = 1.0
 

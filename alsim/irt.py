@@ -18,7 +18,7 @@ def p_correct(theta: f32, a: f32, b: f32, c: f32) -> f32:
     b       difficulty, logits
     c       pseudo-guessing, in [0, 1)
 
-    Returns P in [c, 1], float32; relative error < 1e-6.
+    Returns P in [c, 1], float32; relative error < 1e-6 for c >= 0.001, or while a |theta - b| <= 8.
     Source: Birnbaum (1968) in Lord & Novick, ch. 17; clause S4.1.
     """
     return c + (ONE - c) / (ONE + exp(-a * (theta - b)))

@@ -138,64 +138,87 @@ def run(
     """Run the episodes (learner_id[i], episode[i]) side by side, each in a lane."""
     lanes = len(learner_id)
     simulator = Simulator(config, bank, lanes, observation=observation, record=True, num_threads=num_threads)
-    people, happened = simulator.population, simulator.interaction
+    people = simulator.population
     people.key[:], people.learner[:], people.episode[:] = seed, learner_id, episode
     simulator.begin(np.arange(lanes))
-    shown = _read_only(simulator.observation)
-    active, last_seconds = np.ones(lanes, np.bool_), np.zeros(lanes, np.float32)
-    view = View(
-        observation=shown,
-        kind=observation,
-        num_los=bank.num_los,
-        active=_read_only(active),
-        last_seconds=_read_only(last_seconds),
-    )
-    ability_start = people.ability.copy()
-    final_obs, ability_final = np.zeros_like(shown), np.zeros(lanes, np.float32)
-    reason, length = np.zeros(lanes, np.int8), np.zeros(lanes, np.int64)
-    observations: list[Floats] = []
-    columns: list[tuple[NDArray[Any], ...]] = []
-    while active.any():
-        draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-        actions, propensities = _checked(policy, view, simulator, policy.act(view, draws))
-        if keep_observations:
-            observations.append(shown.copy())
+    record = _Record(simulator, observation, keep_observations)
+    try:
+        while record.active.any():
+            draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
+            record.take(*_checked(policy, record.view, simulator, policy.act(record.view, draws)))
+    finally:
+        simulator.close()
+    return record.rollout(np.asarray(learner_id, np.int64), np.asarray(episode, np.int64))
+
+
+class _Record:
+    """What happens in each lane of a rollout, interaction by interaction, and what the policy may see of it."""
+
+    def __init__(self, simulator: Simulator, observation: Observation, keep_observations: bool) -> None:
+        lanes = simulator.lanes
+        self.simulator = simulator
+        self.active = np.ones(lanes, np.bool_)
+        self.last_seconds = np.zeros(lanes, np.float32)
+        self.view = View(
+            observation=_read_only(simulator.observation),
+            kind=observation,
+            num_los=simulator.bank.num_los,
+            active=_read_only(self.active),
+            last_seconds=_read_only(self.last_seconds),
+        )
+        self.ability_start = simulator.population.ability.copy()
+        self.ability_final = np.zeros(lanes, np.float32)
+        self.final_obs = np.zeros_like(simulator.observation)
+        self.reason, self.length = np.zeros(lanes, np.int8), np.zeros(lanes, np.int64)
+        self.keep_observations = keep_observations
+        self.observations: list[Floats] = []
+        self.columns: list[tuple[NDArray[Any], ...]] = []
+
+    def take(self, actions: Longs, propensities: Doubles) -> None:
+        """Take every lane one interaction further, and note what happened."""
+        simulator, view, happened = self.simulator, self.view, self.simulator.interaction
+        if self.keep_observations:
+            self.observations.append(view.observation.copy())
         out = simulator.step(actions, lockstep.DISABLED)
         seconds, item, correct = happened.seconds.copy(), happened.item.copy(), happened.correct.copy()
+        gain, frustration = happened.gain.copy(), happened.frustration.copy()
+        mean_mastery = happened.mastery_sum / simulator.bank.num_los
+        self.columns.append(
+            (actions, out.reward, item, correct, gain, seconds, frustration, mean_mastery, propensities)
+        )
         view.actions.append(_read_only(actions))
         view.items.append(_read_only(item))
         view.correct.append(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8))
         view.seconds.append(_read_only(seconds))
-        np.copyto(last_seconds, seconds, where=~np.isnan(seconds))
-        mean = happened.mastery_sum / bank.num_los
-        columns.append(
-            (actions, out.reward, item, correct, happened.gain.copy(), seconds, happened.frustration.copy(), mean)
-            + (propensities,)
-        )
-        ended = active & (out.reason != 0)
+        np.copyto(self.last_seconds, seconds, where=~np.isnan(seconds))
+        ended = self.active & (out.reason != 0)
         if ended.any():
-            final_obs[ended], ability_final[ended] = shown[ended], people.ability[ended]
-            reason[ended], length[ended] = out.reason[ended], len(columns)
-            active[ended] = False
-    simulator.close()
-    lane = np.repeat(np.arange(lanes), length)
-    step = np.arange(len(lane)) - np.repeat(np.cumsum(length) - length, length)
-    *happenings, propensity = (np.stack(column)[step, lane] for column in zip(*columns, strict=True))
-    kinds = (np.int32, np.float32, np.int32, np.bool_, np.float32, np.float32, np.float32, np.float64)
-    return Rollout(
-        config=config,
-        bank=bank,
-        observation=observation,
-        learner_id=np.asarray(learner_id, np.int64),
-        episode=np.asarray(episode, np.int64),
-        interactions=Interactions._make([*(h.astype(k) for h, k in zip(happenings, kinds, strict=True)), length]),
-        obs=np.stack(observations)[step, lane] if keep_observations else None,
-        final_obs=final_obs,
-        propensity=propensity,
-        reason=reason,
-        ability_start=ability_start,
-        ability_final=ability_final,
-    )
+            self.final_obs[ended] = view.observation[ended]
+            self.ability_final[ended] = simulator.population.ability[ended]
+            self.reason[ended], self.length[ended] = out.reason[ended], len(self.columns)
+            self.active[ended] = False
+
+    def rollout(self, learner_id: Longs, episode: Longs) -> Rollout:
+        """Return what happened, episode by episode instead of interaction by interaction."""
+        length = self.length
+        lane = np.repeat(np.arange(len(length)), length)
+        step = np.arange(len(lane)) - np.repeat(np.cumsum(length) - length, length)
+        *happened, propensity = (np.stack(column)[step, lane] for column in zip(*self.columns, strict=True))
+        kinds = (np.int32, np.float32, np.int32, np.bool_, np.float32, np.float32, np.float32, np.float64)
+        return Rollout(
+            config=self.simulator.config,
+            bank=self.simulator.bank,
+            observation=self.view.kind,
+            learner_id=learner_id,
+            episode=episode,
+            interactions=Interactions._make([*(h.astype(k) for h, k in zip(happened, kinds, strict=True)), length]),
+            obs=np.stack(self.observations)[step, lane] if self.keep_observations else None,
+            final_obs=self.final_obs,
+            propensity=propensity,
+            reason=self.reason,
+            ability_start=self.ability_start,
+            ability_final=self.ability_final,
+        )
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

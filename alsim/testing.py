@@ -147,6 +147,8 @@ def check_vector_env(
             applies = check(subject)
         except CheckError as error:
             raise CheckError(f"{name}: {error}") from error.__cause__
+        except Exception as error:
+            raise CheckError(f"{name}: the environment does what is asked of it; it raised {error!r}") from error
         if applies is not False:
             ran.append(name)
     return ran

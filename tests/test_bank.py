@@ -197,7 +197,7 @@ def test_s3_1_s3_2_every_actions_cell_holds_exactly_its_items(bank):
     assert sorted(cells) == list(range(9 * num_los))
     slots = []
     for action, items in cells.items():
-        first, count = int(table.first[action]), int(table.count[action])
+        first, count = int(table.first[action]), int(table.size[action])
         slots += range(first, first + count)
         assert table.item[first : first + count].tolist() == items
         for slot, item in zip(range(first, first + count), items, strict=True):

@@ -379,6 +379,7 @@ def test_a_registered_dynamics_has_its_own_keys(monkeypatch):
 
 share = st.floats(0, 1, allow_subnormal=False).filter(lambda x: x == 0 or x > 1e-30)
 positive = st.floats(1e-20, 1e20)
+shape = st.floats(1e-20, 1e6)
 configs = st.fixed_dictionaries(
     {},
     optional={
@@ -389,7 +390,7 @@ configs = st.fixed_dictionaries(
         "irt": st.fixed_dictionaries(
             {}, optional={"response_time_mean": positive, "guessing_range": st.tuples(share, st.just(0.99)).map(sorted)}
         ).filter(lambda t: t.get("guessing_range", [0, 0])[1] < 1),
-        "learner": st.fixed_dictionaries({}, optional={"mastery_alpha": positive, "mastery_beta": positive}),
+        "learner": st.fixed_dictionaries({}, optional={"mastery_alpha": shape, "mastery_beta": shape}),
         "dynamics": st.fixed_dictionaries({}, optional={"learning_rate": share, "response_time_min": positive}),
         "reward_weights": st.sampled_from(["specified", "learning", {"correctness": -3}]),
         "termination": st.fixed_dictionaries({}, optional={"mastery_threshold": share, "max_frustration": share}),

@@ -495,6 +495,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, argument
     assert list(tmp_path.iterdir()) == []
 
 
+def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
+    monkeypatch.setattr(collect, "MOST_LOS", 2)
+    with pytest.raises(ValueError, match="a dataset holds at most 2 learning outcomes; the bank has 3"):
+        generate_dataset(**RUN)
+
+
 def test_a_rollout_without_observations_makes_no_dataset():
     with pytest.raises(ValueError, match="made with keep_observations=False"):
         tables_of(rollout(num_learners=1, config=SMALL, keep_observations=False))

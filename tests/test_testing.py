@@ -467,6 +467,13 @@ class NoLists(Walks):
         return super().lane_seeds(int(np.sum([s or 0 for s in seed])) if isinstance(seed, list) else seed)
 
 
+class RefusesLists(Walks):
+    def lane_seeds(self, seed):
+        if isinstance(seed, list):
+            raise gymnasium.error.Error("one seed for all")
+        return super().lane_seeds(seed)
+
+
 class AnyLength(Walks):
     def lane_seeds(self, seed):
         return super().lane_seeds(seed[: self.num_envs] if isinstance(seed, list) else seed)
@@ -731,6 +738,11 @@ BROKEN: dict[str, tuple[Any, AutoresetMode, str]] = {
         NEXT_STEP,
         "seed_lists: None in a list of seeds lets lane 0 go on, as reset() does",
     ),
+    "no lists": (
+        RefusesLists,
+        NEXT_STEP,
+        "seed_lists: the environment does what is asked of it; it raised Error('one seed",
+    ),
     "lists that are one seed": (NoLists, NEXT_STEP, "seed_lists: "),
     "seeds by place": (
         ByPlace,
@@ -772,7 +784,7 @@ def test_a_broken_environment_is_found_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["one buffer", "options that it pops", "lists of any length", "no pickle", "actions that must be valid"]
+    "name", ["one buffer", "options that it pops", "no lists", "no pickle", "actions that must be valid"]
 )
 def test_what_an_environment_does_not_promise_can_be_skipped(name: str) -> None:
     kind, mode, sentence = BROKEN[name]

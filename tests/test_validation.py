@@ -1,20 +1,15 @@
 """The installed package's own checks: they pass on any configuration, and each fails when its rule is broken."""
 
-from typing import Annotated, NamedTuple
-
 import numpy as np
 import pytest
-from annotated_types import Ge
 
 from alsim import validation
 from alsim.bank import Bank, sample_bank
 from alsim.config import Config
-from alsim.dynamics import DYNAMICS, Dynamics
-from alsim.dynamics.standard import answer, study
 from alsim.simulator import Simulator
 from alsim.validation import CHECKS, validate
 
-# What `python -m alsim validate` is asked of, in the order of the issue that asked.
+# What is checked, in this order.
 NAMES = [
     "state bounds",
     "every action",
@@ -97,28 +92,17 @@ def test_findings_say_what_was_compared(few):
     assert "the 3PL says" in details["correct rate"]
 
 
-class Other(NamedTuple):
-    """Parameters as the standard's, of another dynamics."""
+def test_of_another_dynamics_the_standards_rules_are_not_asked(monkeypatch, few):
+    class Standard:
+        """What the parameters are no instance of."""
 
-    learning_rate: Annotated[float, Ge(0)] = 0.05
-    ability_gain: Annotated[float, Ge(0)] = 0.02
-    frustration_relief: Annotated[float, Ge(0)] = 0.05
-    frustration_rise: Annotated[float, Ge(0)] = 0.10
-    hard_rise: Annotated[float, Ge(0)] = 0.05
-    hard_below: Annotated[float, Ge(0)] = 0.5
-    frustration_discount: Annotated[float, Ge(0)] = 0.5
-    gain_noise: Annotated[float, Ge(0)] = 0.02
-    response_time_min: Annotated[float, Ge(0)] = 5.0
-
-
-@pytest.mark.compiled
-def test_of_another_dynamics_the_standards_rules_are_not_asked(monkeypatch):
-    monkeypatch.setitem(DYNAMICS, "other", Dynamics("other", Other, answer, study))
-    config = Config.read({"num_los": 2, "dynamics": "other"})
-    details = {f.name: f for f in validate(config, sample_bank(config))}
-    assert all(f.passed for f in details.values())
-    assert "not for the dynamics Other" in details["correct rate"].detail
-    assert "not for the dynamics Other" in details["response times"].detail
+    monkeypatch.setattr(validation, "Standard", Standard)
+    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+    findings = {f.name: f for f in validate(config, sample_bank(config))}
+    assert all(f.passed for f in findings.values())
+    assert findings["correct rate"].detail == "not for the dynamics Standard"
+    assert findings["response times"].detail == "not for the dynamics Standard"
+    assert "0 answers" in findings["mastery progression"].detail
 
 
 # ── each check fails when its rule is broken ─────────────────────────────────────────────────────

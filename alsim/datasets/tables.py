@@ -94,8 +94,6 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
 def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
     """Return a column without nulls as a NumPy array, observations as (M, R)."""
     column = table.column(name).combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
     if pa.types.is_fixed_size_list(column.type):
         flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
         return flat.reshape(len(column), column.type.list_size)

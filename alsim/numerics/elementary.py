@@ -59,7 +59,7 @@ def log(x: f32) -> f32:
 
 @rule
 def cos_turns(w: f32) -> f32:
-    """Return cos(2 pi w) for w in [0, 1]; error below 1.5e-7 absolute."""
+    """Return cos(2 pi w) for w in [0, 1]; error below 2e-7 absolute."""
     s = QUARTER - abs(w - HALF)
     z = s * s
     return -(((((S9 * z + S7) * z + S5) * z + S3) * z + S1) * s)

@@ -1,0 +1,202 @@
+"""The architecture: imports point downwards, rules have no loops, and `import alsim` is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import alsim
+
+PACKAGE = Path(alsim.__file__).parent
+SOURCES = {
+    ".".join(("alsim", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# From the ground up: a module may import from its own layer and from those below it.
+LAYERS = [
+    ["alsim._version", "alsim.types"],
+    ["alsim._jit", "alsim.actions", "alsim.envs.registration"],
+    ["alsim.numerics"],
+    ["alsim.irt", "alsim.reward"],
+    ["alsim.dynamics"],
+    ["alsim.start"],
+    ["alsim.config"],
+    ["alsim.bank", "alsim.bank_tables", "alsim.bank_files"],
+    ["alsim.lockstep"],
+    ["alsim.state"],
+    ["alsim.simulator"],
+    ["alsim.rim", "alsim.episodes"],
+    ["alsim.envs", "alsim.policies"],
+    ["alsim.rollouts"],
+    ["alsim.datasets"],
+    ["alsim.validation", "alsim.testing"],
+    ["alsim.cli"],
+    ["alsim.__main__", "alsim"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def home(module):
+    """The entry of LAYERS that a module belongs to: itself, or the package it lies in."""
+    while module not in RANK:
+        module = module.rpartition(".")[0]
+        assert module, "no layer"
+    return module
+
+
+def imports(module, *, everything=True):
+    """Modules that a module imports, also within functions; `everything` includes what only types need."""
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    if not everything:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                node.body = [ast.Pass()]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in SOURCES else node.module for name in whole}
+    return found
+
+
+def outside(module):
+    """Top-level packages that a module imports."""
+    return {name.partition(".")[0] for name in imports(module)} - {"alsim"}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_point_downwards(module):
+    if module in ("alsim", "alsim.envs"):
+        return  # they name what others define, and load it when it is asked for
+    own = home(module)
+    for name in imports(module):
+        if name.partition(".")[0] == "alsim":
+            target = home(name)
+            assert RANK[target] <= RANK[own], f"{module} imports {name}, which is above it"
+
+
+def test_every_module_has_a_layer_and_every_layer_a_module():
+    homes = {home(module) for module in SOURCES}
+    assert homes == set(RANK)
+
+
+def test_no_module_imports_itself_by_a_detour():
+    """Without what only types need, the imports have no cycle."""
+    edges = {module: {n for n in imports(module, everything=False) if n in SOURCES} for module in SOURCES}
+    edges["alsim"], edges["alsim.envs"] = set(), set()
+    for module, names in edges.items():
+        # A package and its own modules count as one: importing a module runs its package.
+        edges[module] = {n for n in names if n != module and home(n) != home(module)}
+    done = set()
+    while len(done) < len(edges):
+        free = {module for module, names in edges.items() if module not in done and names <= done}
+        assert free, f"a cycle among {sorted(set(edges) - done)}"
+        done |= free
+
+
+# ── the three prohibitions ───────────────────────────────────────────────────────────────────────
+
+LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def rules(tree):
+    """Functions that are compiled into the loops."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(d).partition("(")[0] in ("rule", "dispatch") for d in node.decorator_list)
+    ]
+
+
+def test_no_loops_in_the_rules_of_one_learner():
+    modules = [m for m in SOURCES if m.startswith("alsim.dynamics.")] + ["alsim.irt", "alsim.reward"]
+    for module in modules:
+        tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+        assert not [node for node in ast.walk(tree) if isinstance(node, LOOPS)], module
+        assert rules(tree), module
+    for function in rules(ast.parse(SOURCES["alsim.dynamics"].read_text(encoding="utf-8"))):
+        loops = [node for node in ast.walk(function) if isinstance(node, (ast.For, ast.While))]
+        assert not loops, function.name
+
+
+@pytest.mark.parametrize("module", ["alsim.lockstep", "alsim.envs.single", "alsim.envs.vector"])
+def test_no_formulas_in_the_loop_and_the_environments(module):
+    """They call the rules, and know none of the functions that formulas are made of."""
+    called = set()
+    for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called.add(ast.unparse(node.func).rpartition(".")[2])
+    assert not called & {"exp", "log", "sqrt", "tanh", "p_correct", "answer", "study", "clip"}
+    assert not imports(module) & {"alsim.irt", "alsim.dynamics.standard", "alsim.numerics.elementary"}
+
+
+def test_numba_is_known_to_one_module():
+    assert [module for module in SOURCES if "numba" in outside(module)] == ["alsim._jit"]
+
+
+def test_types_are_the_ground():
+    assert outside("alsim.types") <= {"__future__", "enum", "typing", "numpy"}
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_the_command_line_is_known_to_itself(package):
+    assert [module for module in SOURCES if package in outside(module)] == ["alsim.cli"]
+
+
+def test_arrow_is_known_to_tables_only():
+    known = {home(module) for module in SOURCES if "pyarrow" in outside(module)}
+    assert known <= {"alsim.datasets", "alsim.bank", "alsim.bank_tables", "alsim.bank_files"}
+
+
+# ── the public names ─────────────────────────────────────────────────────────────────────────────
+
+HEAVY = ("numba", "llvmlite", "pyarrow", "pydantic", "typer", "rich", "torch", "scipy", "pandas")
+
+
+def modules_after(statements):
+    """Heavy modules that are loaded after these statements, in a new interpreter."""
+    code = f"import sys\n{statements}\nprint(*(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.split())
+
+
+def test_import_alsim_is_light():
+    assert modules_after("import alsim") == set()
+    assert modules_after("import alsim, gymnasium; gymnasium.spec('alsim/AdaptiveLearning-v0'); dir(alsim)") == set()
+    assert modules_after("import alsim.cli") == {"typer", "rich"}
+
+
+def test_an_environment_needs_no_tables():
+    assert "pyarrow" not in modules_after("import alsim; alsim.AdaptiveLearningEnv()")
+    assert "typer" not in modules_after("import alsim; alsim.rollout")
+
+
+@pytest.mark.parametrize("name", alsim.__all__)
+def test_every_public_name_is_there(name):
+    value = getattr(alsim, name)
+    assert value is getattr(alsim, name)
+    assert name in dir(alsim)
+    assert name == "__version__" or value.__doc__
+
+
+def test_other_names_are_not():
+    with pytest.raises(AttributeError, match="module 'alsim' has no attribute 'Teacher'"):
+        _ = alsim.Teacher
+    with pytest.raises(AttributeError, match="module 'alsim.envs' has no attribute 'Teacher'"):
+        _ = alsim.envs.Teacher
+
+
+def test_public_names_are_sorted_and_complete():
+    assert sorted(alsim.__all__) == alsim.__all__
+    assert set(alsim.__all__) == {*alsim._HOMES, "__version__"}
+    tree = ast.parse(SOURCES["alsim"].read_text(encoding="utf-8"))
+    checked = next(n for n in tree.body if isinstance(n, ast.If))
+    for_types = {alias.name: node.module for node in checked.body for alias in node.names}
+    assert for_types == alsim._HOMES
