@@ -17,15 +17,6 @@ SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
 VIDEO, PPT, TEXT, HANDOUT = 0, 1, 2, 5  # S2.3's order
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    """Whatever a test registers goes with it."""
-    before = dict(POLICIES)
-    yield
-    POLICIES.clear()
-    POLICIES.update(before)
-
-
 def view_of(observation, last_seconds=0.0, num_los=None):
     """A view of N lanes, from observations S8.1."""
     rows = np.atleast_2d(np.asarray(observation, np.float32))
