@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ COMPILED: bool = not config.DISABLE_JIT
 """False under ``NUMBA_DISABLE_JIT=1``."""
 
 _KEPT_CACHES = 8
+PREFIX = "alsim-kernels-"
 
 
 def _source_hash() -> str:
@@ -66,7 +68,7 @@ def _cache_directory() -> Path | None:
     """Return the directory of compiled kernels, or None where nothing can be written."""
     if os.environ.get("ALSIM_CACHE_DIR") == "":
         return None
-    name = _source_hash()
+    name = PREFIX + _source_hash()
     for base in _candidates():
         directory = base / name
         try:
@@ -81,11 +83,12 @@ def _cache_directory() -> Path | None:
 
 
 def _prune(base: Path, keep: Path) -> None:
-    """Delete the oldest caches of earlier versions of the sources."""
+    """Delete the oldest caches of earlier versions of the sources; the folder may hold other things, too."""
     import shutil
 
     try:
-        stale = sorted((p for p in base.iterdir() if p.is_dir() and p != keep), key=lambda p: p.stat().st_mtime)
+        caches = [p for p in base.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9a-f]{{16}}", p.name) and p != keep]
+        stale = sorted((p for p in caches if p.is_dir() and not p.is_symlink()), key=lambda p: p.stat().st_mtime)
     except OSError:
         return
     for directory in stale[: max(0, len(stale) + 1 - _KEPT_CACHES)]:

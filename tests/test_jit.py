@@ -126,3 +126,30 @@ def test_fingerprint_sees_code_and_constants() -> None:
     assert fingerprint(int, one) == fingerprint(int, same)
     assert fingerprint(int, one) != fingerprint(int, other)
     assert fingerprint(int, one) != fingerprint(float, one)
+
+
+def test_a_shared_folder_loses_old_caches_and_nothing_else(tmp_path: Path) -> None:
+    """Whoever points the cache at a folder of their own finds in it all that they had."""
+    theirs = [tmp_path / name for name in (*(f"thesis-{k}" for k in range(12)), "alsim-kernels-notes")]
+    old = [tmp_path / f"alsim-kernels-{k:016x}" for k in range(12)]
+    for age, folder in enumerate([*theirs, *old]):
+        folder.mkdir()
+        (folder / "file").write_text("kept")
+        os.utime(folder, (age, age))
+    (tmp_path / "alsim-kernels-0123456789abcdef").symlink_to(theirs[0])
+    script = "import alsim._jit as j; print(j.CACHE_DIRECTORY.name)"
+    environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path)}
+    mine = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert all((folder / "file").read_text() == "kept" for folder in theirs)
+    left = {p.name for p in tmp_path.glob("alsim-kernels-*") if p.is_dir() and not p.is_symlink()} - {theirs[-1].name}
+    assert left == {mine.stdout.strip(), *(folder.name for folder in old[-7:])}
+
+
+def test_a_cache_that_cannot_be_is_passed_over(tmp_path: Path) -> None:
+    """A file where the folder should be: the next place is taken, and nothing fails."""
+    (tmp_path / "file").write_text("")
+    script = "import alsim._jit as j; print(j.CACHE_DIRECTORY)"
+    environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() not in ("", "None")
+    assert not done.stdout.startswith(str(tmp_path))
