@@ -197,15 +197,16 @@ def _progress(episodes: int) -> Iterator[Progress]:
     """Show a progress bar on a terminal, and none in a pipe."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield lambda done, rows: None
+        return
     bar = Progress(
         TextColumn("episodes"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        console=console,
-        disable=not sys.stderr.isatty(),
+        console=Console(stderr=True),
         transient=True,
     )
     with bar:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alsim.bank import Bank, BankError, sample_bank
 from alsim.config import Config
 from alsim.dynamics import DYNAMICS
@@ -64,7 +66,7 @@ def read_learner(learner: object, where: str = "options['learner']") -> int:
 
 
 def _integer(value: Any, end: int, end_word: str, where: str) -> int:
-    number = _index(value)
+    number = read_integer(value)
     if number is None:
         raise TypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
     if not 0 <= number < end:
@@ -72,10 +74,10 @@ def _integer(value: Any, end: int, end_word: str, where: str) -> int:
     return number
 
 
-def _index(value: Any) -> int | None:
+def read_integer(value: Any) -> int | None:
     """Return an integer of any kind, NumPy's too, as a Python integer; None for what is no integer."""
     try:
-        return None if isinstance(value, bool) else operator.index(value)
+        return None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
         return None
 
@@ -98,7 +100,7 @@ def fresh_seed() -> int:
 
 def read_positive(value: Any, name: str) -> int:
     """Return a count of at least 1 as a Python integer. Raises ValueError."""
-    number = _index(value)
+    number = read_integer(value)
     if number is None or number < 1:
         raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
     return number

@@ -52,7 +52,7 @@ TRANSITIONS = (
 )
 
 EVENT_COLUMNS = (
-    Column("event", pa.dictionary(pa.int8(), pa.string()), "", "one of " + ", ".join(EVENTS)),
+    Column("event", pa.dictionary(pa.int32(), pa.string()), "", "one of " + ", ".join(EVENTS)),
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
     Column("step", pa.int32(), "interactions", "number of the interaction in its episode, from 1"),

@@ -42,7 +42,7 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
     }
     events = rollout.events
     event_columns = {
-        "event": pa.DictionaryArray.from_arrays(pa.array(events.kind), pa.array(EVENTS)),
+        "event": pa.DictionaryArray.from_arrays(pa.array(events.kind.astype(i32)), pa.array(EVENTS)),
         "learner_id": row_learner[events.row],
         "episode": row_episode[events.row],
         "step": x.step[events.row],

@@ -17,7 +17,7 @@ from alsim.actions import decode_action
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import Interactions, episode_metrics
-from alsim.rim import fresh_seed, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.rim import fresh_seed, read_integer, read_learner, read_observation, read_options, read_rules, read_seed
 from alsim.simulator import Simulator
 from alsim.types import Reason
 
@@ -188,12 +188,9 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def _number(self, action: Any) -> int:
         """Return an action as a Python integer, checked."""
-        try:
-            number = None if isinstance(action, bool) else action.__index__()
-        except (AttributeError, TypeError):
-            number = None
+        number = read_integer(action)
         if number is None:
             raise TypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
         if not 0 <= number < self._simulator.num_actions:
             raise ValueError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
-        return int(number)
+        return number
