@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alsim.dynamics import register_dynamics
     from alsim.envs.single import AdaptiveLearningEnv
     from alsim.envs.vector import AdaptiveLearningVectorEnv
+    from alsim.errors import AlsimError
     from alsim.policies import Policy, make_policy, register_policy
     from alsim.rollouts import Rollout, rollout
     from alsim.simulator import warmup
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdaptiveLearningEnv": "alsim.envs.single",
     "AdaptiveLearningVectorEnv": "alsim.envs.vector",
+    "AlsimError": "alsim.errors",
     "Bank": "alsim.bank",
     "BankError": "alsim.bank",
     "Config": "alsim.config",
@@ -53,6 +55,7 @@ _HOMES = {
 __all__ = [
     "AdaptiveLearningEnv",
     "AdaptiveLearningVectorEnv",
+    "AlsimError",
     "Bank",
     "BankError",
     "Config",
@@ -81,6 +84,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "testing":
+        return import_module("alsim.testing")
     raise AttributeError(f"module 'alsim' has no attribute {name!r}")
 
 

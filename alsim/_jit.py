@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import EnumType
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import njit
 from numba.core import types as numba_types
 from numba.experimental import structref as _structref
@@ -36,7 +39,7 @@ typeof: Any = numba.typeof
 COMPILED: bool = not config.DISABLE_JIT
 """False under ``NUMBA_DISABLE_JIT=1``."""
 
-_KEPT_CACHES = 8
+_KEPT_CACHES = 8  # a few branches and flags side by side, a few MB each
 PREFIX = "alsim-kernels-"
 
 
@@ -84,8 +87,6 @@ def _cache_directory() -> Path | None:
 
 def _prune(base: Path, keep: Path) -> None:
     """Delete the oldest caches of earlier versions of the sources; the folder may hold other things, too."""
-    import shutil
-
     try:
         caches = [p for p in base.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9a-f]{{16}}", p.name) and p != keep]
         stale = sorted((p for p in caches if p.is_dir() and not p.is_symlink()), key=lambda p: p.stat().st_mtime)
@@ -221,27 +222,40 @@ def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
     That is their code, and all that it reaches outside this package: functions and constants, its module's
     own and those of other modules.
     """
-    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}".encode()), set()
+    fields = getattr(parameters, "_fields", ())
+    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
 
     def visit(thing: Any) -> None:
         function = getattr(thing, "py_func", thing)
-        code = getattr(function, "__code__", None)
-        if code is None:
+        if isinstance(function, CodeType):
+            visit_code(function, {})
+        elif isinstance(function, FunctionType):
+            if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+                digest.update(f"{function.__module__}.{function.__qualname__}".encode())
+                return
+            seen.add(function)
+            for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
+                visit(getattr(value, "cell_contents", value))
+            visit_code(function.__code__, function.__globals__)
+        elif isinstance(thing, np.ndarray | np.generic):
+            digest.update(f"{thing.dtype}{thing.shape}".encode() + thing.tobytes())  # repr abbreviates
+        elif isinstance(thing, tuple | list):
+            for value in thing:
+                visit(value)
+        elif isinstance(thing, EnumType):
+            digest.update(repr(list(thing)).encode())
+        else:
             digest.update(repr(getattr(thing, "__name__", thing)).encode())
-            return
-        if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
-            digest.update(f"{function.__module__}.{function.__qualname__}".encode())
-            return
-        seen.add(function)
+
+    def visit_code(code: CodeType, names: dict[str, Any]) -> None:
         digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
         for constant in code.co_consts:
-            digest.update(repr(constant).encode() if not hasattr(constant, "co_code") else constant.co_code)
-        reached = [cell.cell_contents for cell in function.__closure__ or ()]
-        reached += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
-        for value in reached:
+            visit(constant)
+        for name in code.co_names:
+            value = names.get(name)
             if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:
-                for name in code.co_names:
-                    visit(getattr(value, name, None))
+                for other in code.co_names:
+                    visit(getattr(value, other, None))
             else:
                 visit(value)
 

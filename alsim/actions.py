@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from alsim.errors import AlsimError
 from alsim.types import DIFFICULTIES, MODALITIES
 
 LEVELS, KINDS = len(DIFFICULTIES), len(MODALITIES)
+MOST_LOS = 2**15 // (LEVELS + KINDS)
+"""Learning outcomes of which every action still fits int16, as datasets store it: 3640."""
 
 
 def num_actions(num_los: int) -> int:
@@ -30,7 +33,7 @@ def decode_action(action: int, num_los: int) -> dict[str, Any]:
     Raises ValueError if `action` is not in [0, 9 num_los).
     """
     if not 0 <= action < num_actions(num_los):
-        raise ValueError(f"an action is an integer in [0, {num_actions(num_los)}); got {action}")
+        raise AlsimError(f"an action is an integer in [0, {num_actions(num_los)}); got {action}")
     questions = LEVELS * num_los
     if action < questions:
         return {"type": "question", "lo": action // LEVELS, "difficulty": action % LEVELS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.actions import KINDS, LEVELS, num_actions
+from alsim.errors import AlsimError
 from alsim.numerics.philox import random_words
 from alsim.types import (
     DIFFICULTIES,
     MODALITIES,
+    Bools,
     Codes,
     Doubles,
     Floats,
@@ -58,7 +61,21 @@ class Contents(NamedTuple):
     engagement_impact: Floats  # on frustration
 
 
-class BankError(ValueError):
+BOUNDS: dict[str, tuple[str, Callable[[Floats], Bools]]] = {
+    "irt_a": ("a finite number > 0", lambda x: x > 0),
+    "irt_b": ("a finite number", np.isfinite),
+    "irt_c": ("a number in [0, 1)", lambda x: (x >= 0) & (x < 1)),
+    "response_time_mean": ("a finite number of seconds > 0", lambda x: x > 0),
+    "response_time_std": ("a finite number of seconds >= 0", lambda x: x >= 0),
+    "duration": ("a finite number of minutes > 0", lambda x: x > 0),
+    "effectiveness": ("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
+    "engagement_impact": ("a number in [-1, 1]", lambda x: np.abs(x) <= 1),
+    "irt_d": ("1: an upper asymptote below 1 is not part of the three-parameter model", lambda x: x == 1),
+}
+"""What a column of numbers may hold, in words and as a test of float32 values."""
+
+
+class BankError(AlsimError):
     """A bank that cannot be: the message names the row, cell or column and what was expected."""
 
 
@@ -71,7 +88,12 @@ class Bank:
     contents: Contents
 
     def __post_init__(self) -> None:
-        """Refuse a bank with an empty cell."""
+        """Refuse columns that cannot be, and a bank with an empty cell. The columns are then read-only."""
+        outcomes = tuple(self.outcomes)
+        object.__setattr__(self, "outcomes", outcomes)
+        for name, level, words in (("questions", "difficulty", DIFFICULTIES), ("contents", "modality", MODALITIES)):
+            codes = {"learning_outcome": len(outcomes), level: len(words)}
+            object.__setattr__(self, name, _sound(getattr(self, name), name, codes))
         if empty := self.empty_cells():
             raise BankError(
                 f"every learning outcome needs a question of each difficulty and a content of each modality; "
@@ -174,6 +196,29 @@ class Bank:
             "modality": MODALITIES[c.modality[index]],
             **{name: float(getattr(c, name)[index]) for name in Contents._fields[3:]},
         }
+
+
+def _sound(columns: Any, table: str, codes: dict[str, int]) -> Any:
+    """Return columns of their own types, checked and read-only; `codes` are the columns of indices, and their ends."""
+    kinds = {"learning_outcome": i32, "difficulty": i8, "modality": i8}
+    rows = len(columns.id)
+    sound: list[Any] = [tuple(columns.id)]
+    for name, given in zip(columns._fields[1:], columns[1:], strict=True):
+        if np.shape(given) != (rows,):
+            raise BankError(f"{table}: {name} has one entry an item, {rows}; got shape {np.shape(given)}")
+        if name in codes:
+            expected, end = f"an index below {codes[name]}", codes[name]
+            fits = (np.asarray(given) >= 0) & (np.asarray(given) < end)
+        else:
+            expected, test = BOUNDS[name]
+            fits = np.isfinite(np.asarray(given, f32)) & test(np.asarray(given, f32))
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise BankError(f"{table}: {name} of {columns.id[row]!r} is {given[row]}; expected {expected}")
+        column = np.array(given, kinds.get(name, f32))
+        column.setflags(write=False)
+        sound.append(column)
+    return type(columns)._make(sound)
 
 
 def sample_bank(config: Config) -> Bank:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import reprlib
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -295,9 +296,15 @@ def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
     with tempfile.TemporaryDirectory(prefix="alsim-bank-") as staged:
         for stem in stems:
             rows = tables[stem]
+            if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(r, Mapping) for r in rows):
+                raise BankError(f"bank[{stem!r}] is a list of mappings, one an item; got {reprlib.repr(rows)}")
             columns = list(dict.fromkeys(key for row in rows for key in row))
             with Path(staged, f"{stem}.csv").open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.writer(stream)
                 writer.writerow(columns)
                 writer.writerows([row.get(key, "") for key in columns] for row in rows)
-        return load_bank(staged)
+        try:
+            return load_bank(staged)
+        except BankError as error:
+            # The file is gone by the time anybody reads this; its line 2 is row 1.
+            raise BankError(f"the bank given as rows: {str(error).replace(staged + os.sep, '')}") from None

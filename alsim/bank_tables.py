@@ -6,34 +6,19 @@ import csv
 import io
 import re
 import reprlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alsim.bank import BankError
-from alsim.types import Bools, Codes, Floats
-
-f32, f64, i8 = np.float32, np.float64, np.int8
+from alsim.bank import BOUNDS, BankError
+from alsim.types import Codes, Floats, f32, f64, i8
 
 WHITESPACE = " "
 DELIMITERS = ("\t", ",", ";", "|", WHITESPACE)
 PARQUET_SUFFIXES = (".parquet", ".pq")
-
-BOUNDS: dict[str, tuple[str, Callable[[Floats], Bools]]] = {
-    "irt_a": ("a finite number > 0", lambda x: x > 0),
-    "irt_b": ("a finite number", np.isfinite),
-    "irt_c": ("a number in [0, 1)", lambda x: (x >= 0) & (x < 1)),
-    "response_time_mean": ("a finite number of seconds > 0", lambda x: x > 0),
-    "response_time_std": ("a finite number of seconds >= 0", lambda x: x >= 0),
-    "duration": ("a finite number of minutes > 0", lambda x: x > 0),
-    "effectiveness": ("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
-    "engagement_impact": ("a number in [-1, 1]", lambda x: np.abs(x) <= 1),
-    "irt_d": ("1: an upper asymptote below 1 is not part of the three-parameter model", lambda x: x == 1),
-}
-"""What a column of numbers may hold, in words and as a test of float32 values."""
 
 
 @dataclass(frozen=True)

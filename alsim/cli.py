@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.datasets.collect import Progress
@@ -45,9 +48,11 @@ class Format(StrEnum):
 
 def main() -> None:
     """Run the command line; bad input ends in one sentence and status 2, Ctrl-C in 130 (by typer)."""
+    # As Ctrl-C does: whatever is half-written is cleaned up on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
-    except (ValueError, TypeError, OSError) as error:
+    except (AlsimError, OSError) as error:
         print(f"alsim: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -70,6 +75,7 @@ def generate(
     """Let a policy teach learners, and write all that happened as a dataset."""
     from alsim.datasets.collect import generate_dataset
 
+    _check_report(report)
     with _progress(learners * episodes) as progress:
         dataset = generate_dataset(
             learners,
@@ -97,6 +103,7 @@ def info(
     """Say what a dataset holds."""
     from alsim.datasets.store import load_dataset
 
+    _check_report(report)
     _print_dataset(load_dataset(directory, verify=verify), report)
 
 
@@ -108,6 +115,7 @@ def validate(
     from alsim.rim import read_rules, read_seed
     from alsim.validation import validate as checks
 
+    _check_report(report)
     settings, items = read_rules(config, bank, None)
     number = read_seed(seed)
     console = Console(highlight=False, soft_wrap=True)
@@ -145,7 +153,7 @@ def bank_command(
 
     settings = Config.read(config)
     if questions is None and (columns or fill_empty):
-        raise ValueError("--columns and --fill-empty go with --questions")
+        raise AlsimError("--columns and --fill-empty go with --questions")
     if questions is None:
         bank = sample_bank(settings)
     else:
@@ -175,8 +183,10 @@ def init_config(
     """Write the commented configuration file of the defaults."""
     from alsim.config import default_toml
 
+    if file.is_dir():
+        raise AlsimError(f"{file} is a directory; expected a file to write")
     if file.exists() and not force:
-        raise ValueError(f"{file} is there already; --force overwrites it")
+        raise AlsimError(f"{file} is there already; --force overwrites it")
     _write_whole(file, default_toml())
     print(f"wrote {file}")
 
@@ -187,7 +197,7 @@ def _mapping(columns: str) -> dict[str, str]:
     for part in columns.split(",") if columns else ():
         ours, equals, theirs = part.partition("=")
         if not (ours.strip() and equals and theirs.strip()):
-            raise ValueError(f"--columns is OURS=THEIRS, separated by commas; got {part!r}")
+            raise AlsimError(f"--columns is OURS=THEIRS, separated by commas; got {part!r}")
         mapping[ours.strip()] = theirs.strip()
     return mapping
 
@@ -239,7 +249,7 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
     print(f"episodes ended by: {ends}")
     table = Table(
         "per episode",
-        *(typer_column(name) for name in ("mean", "standard error", "undefined")),
+        *(_right_aligned(name) for name in ("mean", "standard error", "undefined")),
         box=None,
         pad_edge=False,
     )
@@ -255,11 +265,17 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
     _write_report(report, numbers)
 
 
-def typer_column(name: str) -> Any:
+def _right_aligned(name: str) -> Any:
     """A right-aligned column of a table."""
     from rich.table import Column
 
     return Column(name, justify="right")
+
+
+def _check_report(file: Path | None) -> None:
+    """Refuse a report that cannot be written before the work, not after it."""
+    if file is not None and file.is_dir():
+        raise AlsimError(f"--json {file}: is a directory; expected a file")
 
 
 def _write_report(file: Path | None, value: Any) -> None:
@@ -269,7 +285,12 @@ def _write_report(file: Path | None, value: Any) -> None:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; through a link, and straight into a pipe or a device."""
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        with file.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     try:

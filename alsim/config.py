@@ -29,8 +29,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from alsim.actions import MOST_LOS
 from alsim.dynamics import DYNAMICS, of_parameters
 from alsim.dynamics.standard import Standard
+from alsim.errors import AlsimError
 from alsim.types import MODALITIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -228,9 +230,9 @@ class BankSettings(Section):
 class Config(Section):
     """The whole configuration. `Config()` is the specification."""
 
-    num_los: Annotated[int, Field(ge=1, le=3640)] = 30
-    num_questions_per_lo: Annotated[int, Field(ge=3)] = 20
-    num_contents_per_lo: Annotated[int, Field(ge=len(MODALITIES))] = 6
+    num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
+    num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
+    num_contents_per_lo: Annotated[int, Field(ge=len(MODALITIES), le=1_000_000)] = 6
     max_episode_steps: Annotated[int, Field(ge=1, le=2**31 - 2)] = 140
     questions_per_difficulty: Split | None = None
     irt: Irt = Irt()
@@ -286,7 +288,7 @@ class Config(Section):
     def load(cls, path: str | Path) -> Config:
         """Read a TOML file. Raises ConfigError, which names the file, the key, its value and what was expected."""
         try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: a configuration is a TOML file; {error}") from None
         try:
@@ -323,7 +325,7 @@ class Config(Section):
         return whole + (rest > 0), whole + (rest > 1), whole
 
 
-class ConfigError(ValueError):
+class ConfigError(AlsimError):
     """A configuration that cannot be: the message names the key, its value and what was expected."""
 
 

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from alsim._jit import kernel, rule
+from alsim.actions import LEVELS
 from alsim.dynamics import transition
-from alsim.numerics.philox import philox
+from alsim.ending import NONE, STEP_LIMIT, ending
+from alsim.numerics.philox import WORD_BITS, philox
 from alsim.numerics.variates import below, normal, uniform
+from alsim.observed import observed_time, share_asked, share_correct
 from alsim.reward import reward
 from alsim.start import begin, begin_next
 from alsim.types import (
@@ -26,7 +29,6 @@ from alsim.types import (
     Longs,
     Output,
     Purpose,
-    Reason,
     f32,
     f64,
     i8,
@@ -39,11 +41,8 @@ from alsim.types import (
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 """When a lane whose episode ended begins the next: as gymnasium.vector.AutoresetMode, in its order."""
 
-WORD_BITS = u64(32)
 INTERACTION = u32(Purpose.INTERACTION)
-MASTERY_ACHIEVED, STEP_LIMIT = i32(Reason.MASTERY_ACHIEVED), i32(Reason.STEP_LIMIT)
-CRITICAL_FRUSTRATION, NONE = i32(Reason.CRITICAL_FRUSTRATION), i32(Reason.NONE)
-ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
+ZERO, NAN = f32(0), f32(np.nan)
 I0, I1 = i32(0), i32(1)
 
 # Rows of the scratch arrays (types.Scratch): where each begins.
@@ -81,7 +80,7 @@ def draw(w: Any, first: int, count: int) -> None:
 def gather(w: Any, actions: Longs, first: int, count: int) -> None:
     """Bring each lane's learner and item into the block's rows; a finished lane's action is not looked at."""
     table, lanes, words, floats, ints = w.items, w.population, w.scratch.words, w.scratch.floats, w.scratch.ints
-    width, questions = u64(w.scale.num_los + 2), u64(3 * w.scale.num_los)
+    width, questions = u64(w.scale.num_los + 2), u64(LEVELS * w.scale.num_los)
     # Unsigned indices spare numba's wrap-around test: a third of this loop.
     for i in range(count):
         k = u64(first + i)
@@ -127,8 +126,7 @@ def advance(w: Any, count: int) -> None:
     """Take each of the block's learners through its interaction."""
     floats, ints, doubles = w.scratch.floats, w.scratch.ints, w.scratch.doubles
     parameters, weights, limits = w.parameters, w.weights, w.termination
-    enough, patience = limits.mastery_threshold * f64(w.scale.num_los), limits.max_frustration
-    last = i32(limits.max_steps)
+    num_los = f64(w.scale.num_los)
     for i in range(count):
         learner = Learner(
             mastery=floats[MASTERY + i],
@@ -163,9 +161,7 @@ def advance(w: Any, count: int) -> None:
         floats[REWARD + i] = reward(weights, item, outcome, after)
         doubles[MASTERY_SUM + i] = total
         ints[STEP + i] = step
-        given_up = CRITICAL_FRUSTRATION if after.frustration >= patience else NONE
-        over = STEP_LIMIT if step >= last else given_up
-        ints[REASON + i] = MASTERY_ACHIEVED if total >= enough else over
+        ints[REASON + i] = ending(limits, total / num_los, step, after.frustration)
 
 
 @rule
@@ -197,7 +193,7 @@ def scatter(w: Any, first: int, count: int) -> None:
     width = num_los + u64(2)
     longest = w.scale.max_time
     for i in range(count):
-        floats[OBSERVED_TIME + i] = min(ONE, floats[RESPONSE_TIME + i] / longest)
+        floats[OBSERVED_TIME + i] = observed_time(floats[RESPONSE_TIME + i], longest)
     for i in range(count):
         row = u64(first + i) * width
         rows[row + u64(ints[OUTCOME + i])] = floats[MASTERY + i]
@@ -235,10 +231,8 @@ def tally(w: Any, k: int, i: int) -> None:
     row = k * (2 * num_los + 2)
     lanes.asked[cell] = i32(lanes.asked[cell] + ints[QUESTION + i])
     lanes.right[cell] = i32(lanes.right[cell] + ints[CORRECT + i])
-    lanes.responses[row + lo] = f32(lanes.asked[cell]) / f32(w.termination.max_steps)
-    lanes.responses[row + num_los + lo] = (
-        f32(lanes.right[cell]) / f32(lanes.asked[cell]) if lanes.asked[cell] > I0 else HALF
-    )
+    lanes.responses[row + lo] = share_asked(lanes.asked[cell], w.termination.max_steps)
+    lanes.responses[row + num_los + lo] = share_correct(lanes.right[cell], lanes.asked[cell])
     lanes.responses[row + 2 * num_los] = floats[FRUSTRATION + i]
     lanes.responses[row + 2 * num_los + 1] = floats[OBSERVED_TIME + i]
 

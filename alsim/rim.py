@@ -13,6 +13,7 @@ import numpy as np
 from alsim.bank import Bank, BankError, sample_bank
 from alsim.config import Config
 from alsim.dynamics import DYNAMICS
+from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import MOST_LEARNERS, OBSERVATIONS, Observation
 
 MOST_SEEDS = 2**64
@@ -33,7 +34,7 @@ def read_rules(
     """
     settings = Config.read(config)
     if isinstance(dynamics, str) and dynamics not in DYNAMICS:
-        raise ValueError(f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}")
+        raise AlsimError(f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}")
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
     if bank is None:
@@ -52,7 +53,7 @@ def read_observation(observation: str) -> Observation:
     for known in OBSERVATIONS:
         if observation == known:
             return known
-    raise ValueError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+    raise AlsimError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
 
 
 def read_seed(seed: object, where: str = "seed") -> int:
@@ -68,9 +69,9 @@ def read_learner(learner: object, where: str = "options['learner']") -> int:
 def _integer(value: Any, end: int, end_word: str, where: str) -> int:
     number = read_integer(value)
     if number is None:
-        raise TypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
+        raise InputTypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
     if not 0 <= number < end:
-        raise ValueError(f"{where} is an integer in [0, {end_word}); got {number}")
+        raise AlsimError(f"{where} is an integer in [0, {end_word}); got {number}")
     return number
 
 
@@ -85,11 +86,11 @@ def read_integer(value: Any) -> int | None:
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
     """Return the reset options. Raises TypeError, or ValueError for one that does not exist."""
     if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
+        raise InputTypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
     given = dict(options or {})
     for key in given:
         if key not in known:
-            raise ValueError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
+            raise AlsimError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
     return given
 
 
@@ -102,5 +103,5 @@ def read_positive(value: Any, name: str) -> int:
     """Return a count of at least 1 as a Python integer. Raises ValueError."""
     number = read_integer(value)
     if number is None or number < 1:
-        raise ValueError(f"{name} is an integer of at least 1; got {value!r}")
+        raise AlsimError(f"{name} is an integer of at least 1; got {value!r}")
     return number

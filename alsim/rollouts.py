@@ -15,13 +15,19 @@ from alsim import lockstep
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
+from alsim.errors import AlsimError, InputTypeError
 from alsim.policies import Policy, PolicyDraws, View, make_policy
 from alsim.rim import read_learner, read_observation, read_positive, read_rules, read_seed
 from alsim.simulator import MOST_LEARNERS, Observation, Simulator
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
-BLOCK_EPISODES = 4096
+BLOCK_EPISODES, USUAL_STEPS = 4096, 140
 """Episodes that run side by side: enough to fill the kernel's blocks, few enough for their records to stay small."""
+
+
+def block_episodes(config: Config) -> int:
+    """Episodes that run side by side under `config`: fewer where episodes are longer, so that memory stays bounded."""
+    return max(1, BLOCK_EPISODES * USUAL_STEPS // max(USUAL_STEPS, config.max_episode_steps))
 
 
 @dataclass(frozen=True)
@@ -112,15 +118,12 @@ def rollout(
     threads = read_positive(num_threads, "num_threads")
     first = read_learner(first_learner, "first_learner")
     if first > MOST_LEARNERS - learners:
-        raise ValueError(f"learners are in [0, 2**32); got first_learner = {first} and num_learners = {learners}")
-    ids = np.repeat(np.arange(first, first + learners), episodes)
-    numbers = np.tile(np.arange(episodes), learners)
-    parts = []
-    for start in range(0, len(ids), BLOCK_EPISODES):
-        chosen = slice(start, start + BLOCK_EPISODES)
-        parts.append(
-            run(settings, items, teacher, number, ids[chosen], numbers[chosen], kind, threads, keep_observations)
-        )
+        raise AlsimError(f"learners are in [0, 2**32); got first_learner = {first} and num_learners = {learners}")
+    parts, total, block = [], learners * episodes, block_episodes(settings)
+    for start in range(0, total, block):
+        lanes = np.arange(start, min(start + block, total))
+        ids, numbers = first + lanes // episodes, lanes % episodes
+        parts.append(run(settings, items, teacher, number, ids, numbers, kind, threads, keep_observations))
     return _joined(parts)
 
 
@@ -188,7 +191,7 @@ class _Record:
         )
         view.actions.append(_read_only(actions))
         view.items.append(_read_only(item))
-        view.correct.append(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8))
+        view.correct.append(_read_only(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8)))
         view.seconds.append(_read_only(seconds))
         np.copyto(self.last_seconds, seconds, where=~np.isnan(seconds))
         ended = self.active & (out.reason != 0)
@@ -232,20 +235,20 @@ def _checked(policy: Policy, view: View, simulator: Simulator, choice: Any) -> t
     """Return what a policy chose, checked; for lanes whose episode is over, an action that exists."""
     who = f"the policy {policy.name!r}"
     if not isinstance(choice, tuple) or len(choice) != 2:
-        raise TypeError(f"{who} returns a pair, actions and their probabilities; got {type(choice).__name__}")
+        raise InputTypeError(f"{who} returns a pair, actions and their probabilities; got {type(choice).__name__}")
     chosen, odds = np.asarray(choice[0]), np.asarray(choice[1])
     if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
-        raise ValueError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
+        raise AlsimError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
     if odds.shape != (view.num_lanes,) or odds.dtype.kind != "f":
-        raise ValueError(f"{who} returns {view.num_lanes} probabilities; got {odds.dtype} of shape {odds.shape}")
-    chosen = np.where(view.active, chosen, 0).astype(np.int64)
+        raise AlsimError(f"{who} returns {view.num_lanes} probabilities; got {odds.dtype} of shape {odds.shape}")
+    given, chosen = chosen, np.where(view.active, chosen, 0).astype(np.int64)
     lane = simulator.first_invalid(chosen, ignore_finished=True)
     if lane >= 0:
-        raise ValueError(f"{who} chose action {chosen[lane]} in lane {lane}; actions are in [0, {view.num_actions})")
+        raise AlsimError(f"{who} chose action {given[lane]} in lane {lane}; actions are in [0, {view.num_actions})")
     wrong = view.active & ~((odds > 0) & (odds <= 1))
     if wrong.any():
         lane = int(np.argmax(wrong))
-        raise ValueError(f"{who} gave its action in lane {lane} the probability {odds[lane]}; it is in (0, 1]")
+        raise AlsimError(f"{who} gave its action in lane {lane} the probability {odds[lane]}; it is in (0, 1]")
     return chosen, odds.astype(np.float64)
 
 

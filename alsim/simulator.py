@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from alsim.config import Config
 from alsim.dynamics import code_of
 from alsim.numerics.philox import random_words
 from alsim.state import new_output, new_scratch, new_world
-from alsim.types import BLOCK, Floats, Longs, Output, Purpose, Words
+from alsim.types import BLOCK, Floats, Interaction, Longs, Output, Population, Purpose, Words
 
 Observation = Literal["mastery", "responses"]
 OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
@@ -90,13 +90,13 @@ class Simulator:
         self.__dict__.update(state, _ready=False, _pool=None)
 
     @property
-    def population(self) -> Any:
-        """The learners' arrays (types.Population)."""
+    def population(self) -> Population:
+        """The learners' arrays."""
         return self._world.population
 
     @property
-    def interaction(self) -> Any:
-        """What happened in the last step (types.Interaction), if recorded."""
+    def interaction(self) -> Interaction:
+        """What happened in the last step, if recorded."""
         return self._world.interaction
 
     @property
@@ -137,7 +137,10 @@ class Simulator:
             pool.submit(self._step, world, actions, out, start, stop, mode)
             for world, (start, stop) in zip(self._references[1:], self._chunks[1:], strict=True)
         ]
-        self._step(self._references[0], actions, out, *self._chunks[0], mode)
+        try:
+            self._step(self._references[0], actions, out, *self._chunks[0], mode)
+        finally:
+            wait(waiting)  # an interrupt here must not leave the others writing
         for future in waiting:
             future.result()
         return out

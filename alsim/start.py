@@ -8,11 +8,12 @@ from alsim._jit import rule
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import WORD_BITS, philox
 from alsim.numerics.variates import normal
+from alsim.observed import share_asked, share_correct
 from alsim.types import BLOCK, Purpose, f32, f64, i32, i64, u32
 
 BLOCK_SHIFT = u32(16)
 START = u32(Purpose.START)
-ZERO, HALF = f32(0), f32(0.5)
+ZERO = f32(0)
 I0, U0, U1 = i32(0), u32(0), u32(1)
 
 
@@ -60,13 +61,21 @@ def begin(w: Any, k: int) -> None:
     lanes.step[k] = U0
     lanes.finished[k] = False
     if len(lanes.responses) > 0:
-        for lo in range(num_los):
-            lanes.asked[k * num_los + lo] = I0
-            lanes.right[k * num_los + lo] = I0
-            lanes.responses[k * (2 * num_los + 2) + lo] = ZERO
-            lanes.responses[k * (2 * num_los + 2) + num_los + lo] = HALF
-        lanes.responses[k * (2 * num_los + 2) + 2 * num_los] = ZERO
-        lanes.responses[k * (2 * num_los + 2) + 2 * num_los + 1] = ZERO
+        begin_responses(w, k)
+
+
+@rule
+def begin_responses(w: Any, k: int) -> None:
+    """Begin lane k's observed responses (clause S8.2): nothing asked yet."""
+    lanes, num_los, limit = w.population, w.scale.num_los, w.termination.max_steps
+    row = k * (2 * num_los + 2)
+    for lo in range(num_los):
+        lanes.asked[k * num_los + lo] = I0
+        lanes.right[k * num_los + lo] = I0
+        lanes.responses[row + lo] = share_asked(I0, limit)
+        lanes.responses[row + num_los + lo] = share_correct(I0, I0)
+    lanes.responses[row + 2 * num_los] = ZERO
+    lanes.responses[row + 2 * num_los + 1] = ZERO
 
 
 @rule

@@ -99,10 +99,10 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         termination=Termination(
             mastery_threshold=f64(config.termination.mastery_threshold),
             max_frustration=f32(config.termination.max_frustration),
-            max_steps=u32(config.max_episode_steps),
+            max_steps=i32(config.max_episode_steps),
         ),
         start=Start(
-            quantiles=quantiles.coefficients,
+            quantiles=quantiles.coefficients.copy(),  # writeable: pickling drops the flag, and numba compiles by it
             detail=quantiles.detail,
             ability_mean=f32(learner.ability_mean),
             ability_std=f32(learner.ability_std),

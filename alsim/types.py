@@ -124,7 +124,7 @@ class Termination(NamedTuple):
 
     mastery_threshold: f64  # of the mean mastery
     max_frustration: f32
-    max_steps: u32
+    max_steps: i32
 
 
 class Start(NamedTuple):

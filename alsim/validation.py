@@ -1,11 +1,14 @@
 """The specification's sanity checks, run on the installed package with any configuration and bank.
 
 Each check compares what a large population does with what the clauses say it must, by arithmetic of its own
-in float64. Statistical checks fail by chance once in a million runs each, whatever the seed.
+in float64. Four checks are statistical: starting mastery, starting ability, correct rate, response times.
+Each makes at most five tests, and a check fails by chance less than once in a million runs, whatever the seed,
+the configuration and the number of lanes: the tests rest on inequalities, not on a limit of many values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -22,7 +25,11 @@ from alsim.simulator import Simulator
 from alsim.types import Doubles, Reason
 
 FALSE_ALARM = 1e-6
-Z = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
+TESTS = 5
+"""Tests of one check, at most; each has two sides."""
+RARE = math.log(2 * TESTS / FALSE_ALARM)
+"""What happens with a probability under exp(-RARE) fails the check."""
+LEVELS_OF_QUANTILES = (0.1, 0.5, 0.9)
 LANES = 4096
 FLOAT32 = 1e-5
 """Slack for float32 arithmetic, far below any effect in question."""
@@ -167,35 +174,110 @@ def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("starting mastery")
 def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Starting mastery has the mean and variance of its Beta distribution (S1.1)."""
+    """Starting mastery is distributed as its Beta (S1.1)."""
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
     values = _started(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
-    mean, variance = a / (a + b), a * b / ((a + b) ** 2 * (a + b + 1))
-    fourth = variance**2 * (
-        3 + 6 * ((a - b) ** 2 * (a + b + 1) - a * b * (a + b + 2)) / (a * b * (a + b + 2) * (a + b + 3))
-    )
-    return _moments(values, mean, variance, fourth, f"Beta({a:g}, {b:g})")
+    total = a + b
+    mean, other = a / total, b / total
+    variance = mean * other / (total + 1)
+    skewed = (mean - other) ** 2 * (total + 1) - mean * other * (total + 2)
+    fourth = 3 * variance**2 + 6 * variance * skewed / ((total + 1) * (total + 2) * (total + 3))
+    # Bernstein's inequality: mastery and its squared distance from the mean lie in [0, 1].
+    alike, moments = _moments(values, Moments(mean, variance, fourth, 1 / 3, 1 / 3), FLOAT32)
+    right, shares = _shares(values, beta_quantiles(a, b), FLOAT32)
+    return alike and right, f"{moments}; Beta({a:g}, {b:g}) has {mean:.4f}, {variance:.4f}; {shares}"
 
 
 @check("starting ability")
 def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Starting ability has the mean and variance of its normal distribution (S1.2)."""
+    """Starting ability is distributed as its normal (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
     values = _started(config, bank, seed, LANES).population.ability.astype(np.float64)
-    return _moments(values, mean, std**2, 3 * std**4, f"N({mean:g}, {std:g})")
+    slack = FLOAT32 * (abs(mean) + std)
+    # Laurent and Massart (2000), lemma 1: the sum of squared normals.
+    alike, moments = _moments(values, Moments(mean, std**2, 3 * std**4, 0, 2 * std**2), slack)
+    right, shares = _shares(values, [mean + std * NormalDist().inv_cdf(p) for p in LEVELS_OF_QUANTILES], slack)
+    return alike and right, f"{moments}; N({mean:g}, {std:g}) has {mean:.4f}, {std**2:.4f}; {shares}"
 
 
-def _moments(values: Doubles, mean: float, variance: float, fourth: float, name: str) -> tuple[bool, str]:
-    """Compare mean and variance of a sample with a distribution's, at Z standard errors."""
-    n = len(values)
-    m, v = values.mean(), ((values - mean) ** 2).mean()
-    slack = FLOAT32 * max(1, abs(mean))
-    far_mean = abs(m - mean) / max(np.sqrt(variance / n), slack / Z)
-    far_variance = abs(v - variance) / max(np.sqrt(max(fourth - variance**2, 0) / n), slack**2, FLOAT32 / Z)
+class Moments(NamedTuple):
+    """Central moments of a distribution, and how heavy the tails are of a value and of its square: see `_within`."""
+
+    mean: float
+    variance: float
+    fourth: float
+    scale: float
+    scale_of_square: float
+
+
+def _moments(values: Doubles, wanted: Moments, slack: float) -> tuple[bool, str]:
+    """Compare mean and variance of a sample with a distribution's; values may err by `slack`."""
+    n, std = len(values), math.sqrt(wanted.variance)
+    mean, variance = values.mean(), ((values - wanted.mean) ** 2).mean()
+    spread = max(wanted.fourth - wanted.variance**2, 0.0)
+    near_mean = _within(wanted.variance, wanted.scale, n) + slack
+    near_variance = _within(spread, wanted.scale_of_square, n) + slack * (2 * std + slack)
     return (
-        far_mean < Z and far_variance < Z,
-        f"{n} values, mean {m:.4f}, variance {v:.4f}; {name} has {mean:.4f}, {variance:.4f}",
+        abs(mean - wanted.mean) <= near_mean and abs(variance - wanted.variance) <= near_variance,
+        f"{n} values, mean {mean:.4f}, variance {variance:.4f}",
     )
+
+
+def _within(variance: float, scale: float, n: int) -> float:
+    """How far the mean of n independent values may be from its expectation.
+
+        sqrt(2 variance RARE / n) + scale RARE / n
+
+    scale   0 of a normal; a third of the largest distance from the expectation (Bernstein)
+    Source: Boucheron, Lugosi & Massart (2013), Concentration Inequalities, section 2.4.
+    """
+    return math.sqrt(2 * variance * RARE / n) + scale * RARE / n
+
+
+def _shares(values: Doubles, quantiles: Any, slack: Any) -> tuple[bool, str]:
+    """Whether the quantiles (each a number, or one a value) have their shares of the values below them.
+
+    Below a quantile lies no more than its share, and up to it no less: so also where the distribution has atoms.
+    """
+    right, found = True, []
+    for level, quantile in zip(LEVELS_OF_QUANTILES, quantiles, strict=True):
+        below, up_to = float((values < quantile - slack).mean()), float((values <= quantile + slack).mean())
+        right &= not (below > level and _rare(below, level, len(values)))
+        right &= not (up_to < level and _rare(up_to, level, len(values)))
+        found.append(f"{100 * up_to:.1f}")
+    levels = ", ".join(f"{100 * level:.0f}" for level in LEVELS_OF_QUANTILES)
+    return right, f"{', '.join(found)} % up to its {levels} % quantiles"
+
+
+def _rare(share: float, p: float, n: int) -> bool:
+    """Whether a share so far from p is rarer than exp(-RARE), among n independent events of mean probability p.
+
+    Source: Hoeffding (1963), theorem 1: the probability is under exp(-n KL(share, p)).
+    """
+
+    def part(x: float, y: float) -> float:
+        return 0.0 if x == 0 else math.inf if y <= 0 else x * math.log(x / y)
+
+    return n * (part(share, p) + part(1 - share, 1 - p)) > RARE
+
+
+def beta_quantiles(a: float, b: float, points: int = 20_001) -> list[float]:
+    """Quantiles of Beta(a, b) at LEVELS_OF_QUANTILES, by the trapezoidal rule; their shares err by less than 1e-6.
+
+    In y = log(x / (1 - x)) the density is log-concave, with a tail of rate a to the left and b to the right:
+    no singular ends, however small a and b. Points are dense at the mode and sparse in the tails.
+    """
+    a, b = max(a, 1e-300), max(b, 1e-300)
+    wide = math.sqrt(1 / a + 1 / b)
+    dense = min(1.0, wide)
+    most = math.asinh(40 * (wide + 1 / a + 1 / b) / dense)
+    u = np.linspace(-most, most, points)
+    y = math.log(a) - math.log(b) + dense * np.sinh(u)
+    log_density = -a * np.logaddexp(0, -y) - b * np.logaddexp(0, y)
+    weight = np.exp(log_density - log_density.max()) * np.cosh(u)
+    below = np.concatenate([[0.0], np.cumsum(weight[1:] + weight[:-1])])
+    at = np.interp(LEVELS_OF_QUANTILES, below / below[-1], y)
+    return [float(x) for x in np.exp(-np.logaddexp(0, -at))]
 
 
 @check("correct rate")
@@ -215,37 +297,64 @@ def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
         p = c + (1 - c) * np.exp(-np.logaddexp(0, -a * (theta - b)))  # the logistic function, without overflow
         hits += int(simulator.interaction.correct.sum())
         expected, variance, n = expected + p.sum(), variance + (p * (1 - p)).sum(), n + LANES
-    return abs(hits - expected) < Z * np.sqrt(variance) + FLOAT32 * n, (
+    # Freedman (1975), Bernstein's inequality for answers that change the ability of the next.
+    return abs(hits - expected) / n < _within(variance / n, 1 / 3, n) + FLOAT32, (
         f"{n} answers, {hits / n:.4f} correct; the 3PL says {expected / n:.4f}"
     )
 
 
 @check("response times")
 def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Response times have the mean of max(least, N(mean, s.d.)) (S4.4)."""
+    """Response times are distributed as max(least, N(mean, s.d.)), with an atom at the least (S4.4)."""
     if not isinstance(config.dynamics, Standard):
         return True, f"not for the dynamics {type(config.dynamics).__name__}"
     least = config.dynamics.response_time_min
     simulator = _started(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
-    normal = NormalDist()
-    total, expected, variance, shortest, n = 0.0, 0.0, 0.0, np.inf, 0
+    shown, measured = [], []
     for _ in range(20):
         simulator.step(generator.integers(0, LEVELS * bank.num_los, LANES), lockstep.DISABLED)
-        item, seconds = simulator.interaction.item, simulator.interaction.seconds.astype(np.float64)
-        means, spreads = bank.questions.response_time_mean[item], bank.questions.response_time_std[item]
-        for mean, spread in {(float(m), float(s)) for m, s in zip(means, spreads, strict=True)}:
-            chosen = (means == np.float32(mean)) & (spreads == np.float32(spread))
-            cut = (least - mean) / spread if spread else (np.inf if least > mean else -np.inf)
-            below, density = (normal.cdf(cut), normal.pdf(cut)) if np.isfinite(cut) else (float(cut > 0), 0.0)
-            first = least * below + mean * (1 - below) + spread * density
-            expected += first * chosen.sum()
-            variance += spread**2 * chosen.sum()  # of the uncut time: at least that of the cut one
-            total += seconds[chosen].sum()
-        shortest, n = min(shortest, seconds.min()), n + LANES
-    return abs(total - expected) < Z * np.sqrt(variance) + FLOAT32 * expected and shortest >= least - FLOAT32, (
-        f"{n} answers, mean {total / n:.3f} s, least {shortest:.3f} s; the rule says {expected / n:.3f} s, {least:g} s"
+        shown.append(simulator.interaction.item.copy())
+        measured.append(simulator.interaction.seconds.astype(np.float64))
+    seconds, n = np.concatenate(measured), 20 * LANES
+    law = _times_of_questions(bank, least)[np.concatenate(shown)]
+    spread, slack, first, rarest, likeliest, *quantiles = law.T
+    # A time moves by no more than its s.d. times its normal, so its tails are no heavier than a normal's.
+    near_mean = _within(float((spread**2).mean()), 0, n) + FLOAT32 * first.mean()
+    alike = abs(seconds.mean() - first.mean()) <= near_mean and seconds.min() >= least * (1 - FLOAT32)
+    right, shares = _shares(seconds, quantiles, slack)
+    atom = float((seconds <= np.float32(least)).mean())
+    too_few = atom < rarest.mean() and _rare(atom, rarest.mean(), n)
+    too_many = atom > likeliest.mean() and _rare(atom, likeliest.mean(), n)
+    return alike and right and not too_few and not too_many, (
+        f"{n} answers, mean {seconds.mean():.3f} s, least {seconds.min():.3f} s, {100 * atom:.2f} % at {least:g} s; "
+        f"the rule says {first.mean():.3f} s, {least:g} s, {100 * (rarest + likeliest).mean() / 2:.2f} %; {shares}"
     )
+
+
+def _times_of_questions(bank: Bank, least: float) -> Doubles:
+    """For each question: s.d., float32's slack, mean, the atom's least and largest probability, quantiles."""
+    columns = (bank.questions.response_time_mean, bank.questions.response_time_std)
+    pairs, which = np.unique(np.stack(columns, axis=1).astype(np.float64), axis=0, return_inverse=True)
+    rows = [_law_of_times(mean, spread, least) for mean, spread in pairs.tolist()]
+    return np.array(rows)[which.reshape(-1)]
+
+
+def _law_of_times(mean: float, spread: float, least: float) -> list[float]:
+    normal, slack = NormalDist(), FLOAT32 * (abs(mean) + spread + least)
+
+    def cut_at(seconds: float) -> float:
+        """In standard deviations from the mean; 40 are as good as infinitely many, of no spread too."""
+        return min(40.0, max(-40.0, (seconds - mean) / max(spread, slack / 40, 1e-300)))
+
+    cut = cut_at(least)
+    below = normal.cdf(cut)
+    first = least * below + mean * (1 - below) + spread * normal.pdf(cut)
+    if spread == 0:
+        first = max(least, mean)
+    atom = [normal.cdf(cut_at(least - slack)), normal.cdf(cut_at(least + slack))]
+    quantiles = [max(least, mean + spread * normal.inv_cdf(p)) for p in LEVELS_OF_QUANTILES]
+    return [spread, slack, first, *atom, *quantiles]
 
 
 @check("seeds")
@@ -256,7 +365,7 @@ def _seeds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     assert crowd.obs is not None and again.obs is not None and other.obs is not None and alone.obs is not None
     same = np.array_equal(crowd.obs, again.obs)
     lonely = np.array_equal(crowd.obs[-len(alone.obs) :], alone.obs)
-    differs = not np.array_equal(crowd.obs, other.obs)
+    differs = not np.array_equal(crowd.interactions.action, other.interactions.action)
     found = (
         f"64 episodes repeat {'to the bit' if same else 'DIFFERENTLY'}",
         f"learner 63 is {'the same alone' if lonely else 'NOT the same alone'}",

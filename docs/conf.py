@@ -13,11 +13,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"alsim {release}"
-html_theme_options = {
-    "source_repository": "https://github.com/alsim/alsim/",
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

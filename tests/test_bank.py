@@ -219,3 +219,34 @@ def test_a_bank_with_an_empty_cell_is_refused_by_name():
     contents = Contents(tuple(np.array(bank.contents.id)[keep]), *(column[keep] for column in bank.contents[1:]))
     with pytest.raises(BankError, match=r"\(0, article\), \(1, article\)"):
         Bank(bank.outcomes, bank.questions, contents)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"irt_a": np.full(9, np.nan)}, "questions: irt_a of 'q0' is nan; expected a finite number > 0"),
+        ({"irt_c": np.linspace(0, 1, 9)}, "questions: irt_c of 'q8' is 1.0; expected a number in [0, 1)"),
+        ({"response_time_mean": np.full(9, -3.0)}, "questions: response_time_mean of 'q0' is -3.0; expected a finite"),
+        ({"learning_outcome": np.arange(9)}, "questions: learning_outcome of 'q3' is 3; expected an index below 3"),
+        ({"difficulty": np.full(9, -1)}, "questions: difficulty of 'q0' is -1; expected an index below 3"),
+        ({"irt_b": np.zeros(8)}, "questions: irt_b has one entry an item, 9; got shape (8,)"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(columns, said):
+    bank = sample_bank(Config(num_los=3, num_questions_per_lo=3))
+    with pytest.raises(BankError) as caught:
+        Bank(bank.outcomes, bank.questions._replace(**columns), bank.contents)
+    assert str(caught.value).startswith(said)
+
+
+def test_columns_of_other_types_become_their_own_and_stay_what_they_are():
+    """Else machine code would be made for the other type, or an edit after the first step would go unseen."""
+    bank = sample_bank(Config(num_los=3, num_questions_per_lo=3))
+    wide = [
+        c if k == 0 else np.asarray(c).astype(np.float64 if k > 2 else np.int64) for k, c in enumerate(bank.questions)
+    ]
+    same = Bank(list(bank.outcomes), type(bank.questions)._make(wide), bank.contents)
+    assert same == bank
+    assert [c.dtype for c in same.questions[1:]] == [c.dtype for c in bank.questions[1:]]
+    with pytest.raises(ValueError, match="read-only"):
+        same.questions.irt_a[0] = 1

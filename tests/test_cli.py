@@ -432,3 +432,25 @@ def test_from_a_real_bank_to_metrics(run, tmp_path):
     assert 0 < metrics["question_accuracy"]["mean"] < 1
     assert 0 < metrics["final_mastery"]["mean"] < 1
     assert metrics["total_steps"]["mean"] == pytest.approx(len(dataset) / 30)
+
+
+def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):
+    """What is there stays what it is: a link a link, a pipe a pipe."""
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    assert run("info", dataset, "--json", link)[0] == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["episodes"] == 6
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        assert run("info", dataset, "--json", pipe)[0] == 0
+        assert json.loads(reader.communicate(timeout=60)[0])["episodes"] == 6
+    assert pipe.is_fifo()
+
+
+def test_a_report_that_cannot_be_is_refused_before_the_work(run, small, tmp_path):
+    out = tmp_path / "d"
+    assert_refused(run("generate", "--config", small, "--out", out, "--json", tmp_path), "is a directory")
+    assert not out.exists()
+    assert_refused(run("init-config", tmp_path), f"{tmp_path} is a directory")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from alsim import rollouts
 from alsim.bank import BankError, sample_bank
 from alsim.bank_files import load_bank
 from alsim.config import Config, ConfigError
@@ -46,7 +47,7 @@ def copied(written, tmp_path):
 @pytest.fixture
 def tiny_shards(monkeypatch):
     """Five episodes a shard."""
-    monkeypatch.setattr(collect, "BLOCK_EPISODES", 5)
+    monkeypatch.setattr(rollouts, "BLOCK_EPISODES", 5)
 
 
 def files_of(directory):
@@ -233,7 +234,7 @@ def test_the_manifest_tells_how_to_make_it_again(written):
     manifest = written.manifest
     assert set(manifest) == {
         *("schema_version", "alsim_version", "environment", "config", "observation", "policy", "seed"),
-        *("num_learners", "episodes_per_learner", "format", "tables"),
+        *("num_learners", "episodes_per_learner", "format", "tables", "bank"),
     }
     assert set(files_of(written.path)) == {
         *(shard["path"] for table in manifest["tables"].values() for shard in table["shards"]),
@@ -253,7 +254,26 @@ def test_the_manifest_tells_how_to_make_it_again(written):
 
 
 def test_the_bank_inside_is_the_bank(written):
-    assert load_bank(written.path / "bank") == sample_bank(SMALL)
+    assert load_bank(written.path / "bank") == written.bank == sample_bank(SMALL)
+    assert generate_dataset(1, 1, config=SMALL).bank == sample_bank(SMALL)
+    assert written.manifest["bank"]["num_los"] == SMALL.num_los
+
+
+def test_a_bank_that_changed_is_named(written, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(written.path, copy)
+    questions = copy / "bank" / "questions.csv"
+    text = questions.read_text()
+    questions.write_text(text.replace("Easy", "Hard", 1))
+    load_dataset(copy)
+    with pytest.raises(DatasetError, match=r"bank/questions.csv is not what was written"):
+        load_dataset(copy, verify=True)
+    questions.write_text(text + "\n")
+    with pytest.raises(DatasetError, match=r"bank/questions.csv has \d+ bytes; the manifest says"):
+        load_dataset(copy)
+    questions.unlink()
+    with pytest.raises(DatasetError, match=r"bank/questions.csv is missing"):
+        load_dataset(copy)
 
 
 def test_s9_6_the_summary_counts_what_is_undefined(written):
@@ -460,12 +480,12 @@ def test_a_killed_run_leaves_no_readable_dataset(tmp_path, number):
     for unfinished in tmp_path.iterdir():  # nor is what a kill leaves beside it readable
         with pytest.raises(DatasetError, match="holds no finished dataset"):
             load_dataset(unfinished)
-    if number == signal.SIGINT:
-        assert process.returncode == 130
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
         assert "Traceback" not in said
         assert list(tmp_path.iterdir()) == []
-    else:
-        assert process.returncode == -number
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────

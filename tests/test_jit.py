@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import alsim
+from alsim import lockstep
 from alsim._jit import CACHE_DIRECTORY, COMPILED, fingerprint
 
 pytestmark = pytest.mark.compiled
@@ -23,7 +26,7 @@ from alsim.dynamics import standard
 from alsim.types import Learner, Outcome, f32, i32
 
 class Flat(NamedTuple):
-    rate: float = 1.0
+    # FIELDS
 
 @alsim.rule
 def answer(p, learner, item, draws):
@@ -71,11 +74,13 @@ def ask_once(folder: Path, cache: Path, dynamics: str) -> float:
 
 
 def test_rules_from_elsewhere_are_never_stale(tmp_path: Path) -> None:
-    """A constant in another file than the rule's changes: so does what the rule does, though all is cached."""
+    """What a rule names changes, and the rule's own code does not: what it does changes, though all is cached."""
     folder, cache = tmp_path / "theirs", tmp_path / "cache"
     folder.mkdir()
-    (folder / "rules.py").write_text(RULES)
-    for gain in (0.25, 0.75):
+    # An edit of another file, then one of nothing but the order of the parameters.
+    rate, unused = "rate: float = 1.0", "unused: float = 0.5"
+    for gain, fields in ((0.25, (rate, unused)), (0.75, (rate, unused)), (0.75, (unused, rate))):
+        (folder / "rules.py").write_text(RULES.replace("# FIELDS", "\n    ".join(fields)))
         (folder / "settings.py").write_text(f"import numpy\nGAIN = numpy.float32({gain})\n")
         assert ask_once(folder, cache, "flat") == pytest.approx(gain, abs=1e-6)
     # And whoever cannot import those rules is not kept from the package's own by a cache that knows them.
@@ -123,6 +128,30 @@ def test_fingerprint_sees_code_and_constants() -> None:
     def same(x: float) -> float:
         return x + 1.5
 
+    def default(x: float, k: float = 1.5) -> float:
+        return x + k
+
+    def other_default(x: float, k: float = 2.5) -> float:
+        return x + k
+
+    def nested(x: float) -> float:
+        return (lambda y: y + 1.5)(x)
+
+    def other_nested(x: float) -> float:
+        return (lambda y: y + 2.5)(x)
+
+    long, other_long = np.zeros(2000), np.zeros(2000)
+    other_long[1000] = 1
+
+    def looks_up(x: int) -> float:
+        return float(long[x])
+
+    def looks_up_other(x: int) -> float:
+        return float(other_long[x])
+
+    assert fingerprint(int, default) != fingerprint(int, other_default)
+    assert fingerprint(int, nested) != fingerprint(int, other_nested)
+    assert fingerprint(int, looks_up) != fingerprint(int, looks_up_other)
     assert fingerprint(int, one) == fingerprint(int, same)
     assert fingerprint(int, one) != fingerprint(int, other)
     assert fingerprint(int, one) != fingerprint(float, one)
@@ -153,3 +182,15 @@ def test_a_cache_that_cannot_be_is_passed_over(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() not in ("", "None")
     assert not done.stdout.startswith(str(tmp_path))
+
+
+def test_a_pickled_environment_needs_no_other_machine_code() -> None:
+    """What a worker receives by pickle is of the types that were compiled for."""
+    envs = alsim.AdaptiveLearningVectorEnv(3)
+    envs.reset(seed=0)
+    kernels = (lockstep.step, lockstep.begin_lanes, lockstep.first_invalid)
+    before = [len(kernel.signatures) for kernel in kernels]
+    again = pickle.loads(pickle.dumps(envs))
+    again.step([0, 1, 2])
+    again.reset()
+    assert [len(kernel.signatures) for kernel in kernels] == before

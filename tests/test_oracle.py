@@ -2,7 +2,7 @@
 
 Tolerance. The loop keeps float32, the oracle float64. One operation on values in [0, 1] errs by at most
 2**-25 (half a unit at 1), and no rule magnifies what came in: mastery and frustration move towards a
-bound, ability is a sum. So errors add up at worst, over t interactions:
+bound, ability is a sum. So errors add up at worst, over t interactions, of an LO's mastery over those with that LO:
 
     mastery        2e-7 at the start (the table of quantiles), then at most 8 operations and the noise's own error
     frustration    at most 3 operations, and the rounding of its parameter
@@ -66,31 +66,38 @@ CONFIGS = {
 
 
 class Tolerance:
-    """Largest errors of float32 after t interactions of an episode."""
+    """Largest errors of float32 in an episode that met each LO so often."""
 
-    def __init__(self, config: Config, t: int) -> None:
+    def __init__(self, config: Config, met: Any) -> None:
         p, w = config.dynamics, config.reward_weights
-        self.mastery = 2e-7 + t * (8 * UNIT + p.gain_noise * NORMAL_ERROR)
+        t = int(met.sum())
+        self.mastery = 2e-7 + met * (8 * UNIT + p.gain_noise * NORMAL_ERROR)
+        self.mean_mastery = float(self.mastery.mean())
         self.frustration = 1e-9 + t * 4 * UNIT
         self.ability = config.learner.ability_std * NORMAL_ERROR + 2.0**-22 * (t + 2)
         self.seconds = config.irt.response_time_std * NORMAL_ERROR + 200 * 2.0**-23
         self.p = 2 / 4 * self.ability + 1e-6
-        self.observation = max(self.mastery, self.frustration, self.seconds / config.irt.max_response_time + 1e-7)
+        self.last = [self.frustration + UNIT, self.seconds / config.irt.max_response_time + 1e-7]
         weights = sum(abs(x) for x in w.model_dump().values())
-        self.reward = weights * max(2 * self.mastery, self.frustration) + 1e-6
+        self.reward = weights * max(2 * self.mastery.max(), self.frustration) + 1e-6
+
+    def observation(self, responses: bool) -> Any:
+        """Of each number of a row: shares are one division, masteries what they are."""
+        return np.array([*(np.full(2 * len(self.mastery), 1e-7) if responses else self.mastery), *self.last])
 
 
 def near_a_threshold(oracle: Oracle, before: float, tolerance: Tolerance) -> bool:
     """Whether float32 may have decided otherwise in the oracle's last step."""
     result = oracle.log[-1]["result"]
+    lo = result["lo"]
     if result["type"] == "question":
         if abs(oracle.draws["answer"] - oracle.p) < tolerance.p:
             return True
-        if result["difficulty"] == 2 and abs(before - oracle.s["hard_below"]) < tolerance.mastery:
+        if result["difficulty"] == 2 and abs(before - oracle.s["hard_below"]) < tolerance.mastery[lo]:
             return True
     return (
         abs(oracle.frustration - oracle.s["max_frustration"]) < tolerance.frustration
-        or abs(oracle.mean_mastery - oracle.s["mastery_threshold"]) < tolerance.mastery
+        or abs(oracle.mean_mastery - oracle.s["mastery_threshold"]) < tolerance.mean_mastery
     )
 
 
@@ -114,14 +121,17 @@ def compare(
     world = Lanes(lanes, config, seed=seed, learner=learners, episode=5, responses=responses, mode=MODES[mode])
     oracles = [oracle_of(config, world.bank, observation) for _ in range(lanes)]
     random = np.random.default_rng(seed % 2**32)
+    met = np.zeros((lanes, world.num_los), int)
+    expected = 0.0
     counts = {"steps": 0, "cut off": 0, "none": 0, **{r.word: 0 for r in Reason if r}}  # type: ignore[misc]
     compared = set(range(lanes))
     waiting: set[int] = set()
 
     def begun(lane: int, episode: int) -> None:
         row = oracles[lane].reset(seed, int(learners[lane]), episode)
-        tolerance = Tolerance(config, 0)
-        np.testing.assert_allclose(world.observations[lane].astype(float), row, rtol=0, atol=tolerance.observation)
+        met[lane] = 0
+        tolerance = Tolerance(config, met[lane])
+        assert (abs(world.observations[lane].astype(float) - row) <= tolerance.observation(responses)).all()
         assert abs(float(world.population.ability[lane]) - oracles[lane].ability) < tolerance.ability
         assert world.population.step[lane] == 0
 
@@ -141,19 +151,23 @@ def compare(
                 continue
             before = list(oracle.mastery)
             row, reward, terminated, truncated, info = oracle.step(int(actions[lane]))
-            reason, tolerance = info["termination_reason"], Tolerance(config, oracle.step_count)
+            lo, reason = info["result"]["lo"], info["termination_reason"]
+            met[lane, lo] += 1
+            tolerance = Tolerance(config, met[lane])
+            if info["result"]["type"] == "question":
+                expected += 2 * tolerance.p
             counts["steps"] += 1
             if not agree(world, lane, oracle, reward, reason, tolerance):
-                assert near_a_threshold(oracle, before[info["result"]["lo"]], tolerance)
+                assert near_a_threshold(oracle, before[lo], tolerance)
                 counts["cut off"] += 1
                 compared.remove(lane)
                 continue
             assert out.live[lane]
             assert (out.terminated[lane], out.truncated[lane]) == (terminated, truncated)
-            assert abs(float(world.interaction.gain[lane]) - info["result"]["mastery_gain"]) < 2 * tolerance.mastery
+            assert abs(float(world.interaction.gain[lane]) - info["result"]["mastery_gain"]) < 2 * tolerance.mastery[lo]
             ended_in_place = mode == "SAME_STEP" and reason is not None
             final = world.final.reshape(-1, world.width) if ended_in_place else world.observations
-            np.testing.assert_allclose(final[lane].astype(float), row, rtol=0, atol=tolerance.observation)
+            assert (abs(final[lane].astype(float) - row) <= tolerance.observation(responses)).all()
             counts[reason or "none"] += 1
             if reason and mode == "SAME_STEP":
                 begun(lane, oracle.episode + 1)
@@ -161,7 +175,7 @@ def compare(
             assert abs(float(state.ability[lane]) - oracle.ability) < tolerance.ability
             assert abs(float(state.frustration[lane]) - oracle.frustration) < tolerance.frustration
             assert abs(float(state.response_time[lane]) - oracle.last_response_time) < tolerance.seconds
-            assert abs(state.mastery_sum[lane] / world.num_los - oracle.mean_mastery) < tolerance.mastery
+            assert abs(state.mastery_sum[lane] / world.num_los - oracle.mean_mastery) < tolerance.mean_mastery
             assert state.fail_streak[lane] == oracle.fail_streak
             assert state.step[lane] == oracle.step_count
             if reason and mode == "NEXT_STEP":
@@ -170,10 +184,18 @@ def compare(
                 compared.remove(lane)
         if not compared:
             break
+    assert expected < EXPECTED
     return counts
 
 
 LANES = 40 if COMPILED else 8
+
+# Of 40 lanes, how many meet a threshold within the tolerance: 2 * tolerance * density * steps, of answers (density 1)
+# 2 * 1.2e-5 * 1 * 4000 < 0.1, of masteries less still. But frustration moves by hundredths and is exactly 0.95 in two
+# or three lanes of 40, where rounding decides, in a sixth of them otherwise. Together 0.4 are cut off (7 in runs of
+# 20 other seeds); more than 2, a false alarm, has a probability of 0.8 %, and the seeds are fixed.
+EXPECTED = 0.1
+CUT_OFF = 2
 
 
 @pytest.mark.parametrize("responses", [False, True])
@@ -182,7 +204,7 @@ def test_long_random_episodes(name: str, responses: bool) -> None:
     config = Config.read(CONFIGS[name])
     counts = compare(config, lanes=LANES, steps=140, mode="DISABLED", responses=responses, seed=2**63 + 11)
     assert counts["steps"] > 5 * LANES
-    assert counts["cut off"] <= LANES / 4
+    assert counts["cut off"] <= CUT_OFF
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1])
@@ -190,7 +212,7 @@ def test_whole_episodes_of_the_specified_learner(seed: int) -> None:
     """With more content than questions most reach the step limit."""
     counts = compare(Config(), lanes=LANES, steps=140, mode="DISABLED", responses=False, seed=seed, content=0.8)
     assert counts["step_limit"] > LANES / 2
-    assert counts["cut off"] <= LANES / 8
+    assert counts["cut off"] <= CUT_OFF
 
 
 @pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP"])

@@ -1,9 +1,7 @@
 """What the pages state about the code is so: keys, defaults, names, columns, clauses."""
 
-import ast
 import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,29 +102,6 @@ def test_the_architecture_page_has_every_module() -> None:
     assert set(re.findall(r"`alsim/([\w.]+/?)`", text("architecture.md"))) == there
 
 
-def rows() -> dict[str, int]:
-    """The row of each module in the architecture page's table, the top one first."""
-    lines = [line for line in text("architecture.md").splitlines() if line.startswith("|")]
-    return {module: row for row, line in enumerate(lines) for module in re.findall(r"`alsim/(\w+)", line)}
-
-
-def imported(source: Path) -> Iterator[str]:
-    """Modules of alsim that a file imports, without the package's name: `bank`, `envs`."""
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "alsim":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("alsim."):
-            yield str(node.module).split(".")[1]
-
-
-def test_imports_point_downwards() -> None:
-    package, row = Path(alsim.__file__).parent, rows()
-    for source in package.rglob("*.py"):
-        module = source.relative_to(package).parts[0].removesuffix(".py")
-        upwards = [name for name in imported(source) if row[name] < row[module]]
-        assert not upwards, f"{source.relative_to(package)} imports {upwards}, which the architecture has above it"
-
-
 def test_the_glossary_has_no_word_twice() -> None:
     words = re.findall(r"^(\w[^\n]*)\n: ", text("glossary.md"), re.MULTILINE)
     assert len(words) == len(set(words)) > 30
@@ -147,7 +122,7 @@ def test_the_environment_page_has_every_info_key() -> None:
     envs = alsim.AdaptiveLearningVectorEnv(2, info="full")
     envs.reset(seed=0)
     infos = envs.step([0, 100])[4]
-    page = text("environment.md").split('with `"full"` also:')[1].split("\n\n")[1]
+    page = text("environment.md").split('with `"full"` also the keys below.')[1].split("\n\n")[1]
     stated = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
     assert stated == {k: str(v.dtype) for k, v in infos.items() if k[0] != "_" and k != "termination_reason"}
 

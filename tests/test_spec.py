@@ -1,7 +1,8 @@
 """The clauses, one by one (docs/spec.md): every clause has at least one test here that its name tells.
 
 Laws of what is drawn (S1.1, S1.2, S4.1, S4.4, S5.1) are held by tests of the same naming in test_oracle.py,
-counters and batches (S11.1, S11.2, S11.5) in test_philox.py and test_batch.py.
+of the bank (S2.2, S2.3) in test_bank.py, counters and batches (S11.1, S11.2, S11.5) in test_philox.py and
+test_batch.py.
 """
 
 import math
@@ -48,7 +49,10 @@ def f(x: Any) -> float:
 
 
 def test_s1_1_thirty_outcomes_each_mastered_by_chance() -> None:
-    """Mean 2/7, s.d. sqrt(5/196): n = 1000 * 30, four standard errors are 0.0037."""
+    """Mean 2/7, s.d. sqrt(5/196): n = 1000 * 30, four standard errors are 0.0037, a false alarm 6.4e-5.
+
+    18 pairs are expected to coincide in float32; 100 or more have a probability under 1e-40.
+    """
     lanes = Lanes(1000, seed=1)
     assert lanes.mastery.shape == (1000, 30)
     assert abs(lanes.mastery.astype(float).mean() - 2 / 7) < 4 * math.sqrt(5 / 196 / 30_000)
@@ -56,7 +60,7 @@ def test_s1_1_thirty_outcomes_each_mastered_by_chance() -> None:
 
 
 def test_s1_2_ability_is_not_observed() -> None:
-    """Learners that differ in ability alone look alike."""
+    """Learners that differ in ability alone look alike; n = 4000, four standard errors, false alarm 6.4e-5."""
     one, other = Lanes(3, seed=2), Lanes(3, seed=2).put(ability=[-3, 0, 3])
     assert np.array_equal(one.observations, other.observations)
     assert abs(f(Lanes(4000, seed=3).population.ability.astype(float).mean())) < 4 / math.sqrt(4000)
@@ -131,22 +135,6 @@ def test_s2_1_unless_the_configuration_says_otherwise() -> None:
     assert tuple(np.bincount(sample_bank(config).questions.difficulty)) == (30, 60, 210)
 
 
-@pytest.mark.parametrize(
-    "difficulty, b_range, a_range",
-    [(EASY, (-2, -0.5), (0.5, 1.0)), (MEDIUM, (-0.5, 0.5), (1.0, 1.5)), (HARD, (0.5, 2.0), (1.5, 2.0))],
-)
-def test_s2_2_parameters_are_uniform_in_their_ranges(difficulty: int, b_range: Any, a_range: Any) -> None:
-    """Kolmogorov–Smirnov, n = 2000 or more, seed 6, false alarm 1e-6 each of 3."""
-    q = sample_bank(Config.read({"num_los": 300, "bank": {"seed": 6}})).questions
-    of_level = q.difficulty == difficulty
-    assert of_level.sum() >= 1800
-    for values, (low, high) in ((q.irt_b, b_range), (q.irt_a, a_range), (q.irt_c, (0.10, 0.25))):
-        chosen = values[of_level].astype(float)
-        assert low - 1e-6 <= chosen.min()
-        assert chosen.max() <= high + 1e-6
-        assert stats.kstest(chosen, "uniform", args=(low, high - low)).pvalue > 1e-6
-
-
 def test_s2_2_response_times_are_the_questions_own() -> None:
     bank = default_bank()
     assert (bank.questions.response_time_mean == 30).all()
@@ -167,29 +155,6 @@ def test_s2_3_one_content_per_outcome_and_modality() -> None:
     assert [bank.content(k)["modality"] for k in range(6)] == ["video", "PPT", "text", "blog", "article", "handout"]
     cells = set(zip(bank.contents.learning_outcome.tolist(), bank.contents.modality.tolist(), strict=True))
     assert len(cells) == 180
-
-
-@pytest.mark.parametrize(
-    "modality, minutes, effect, impact",
-    [
-        (VIDEO, (15, 25), (0.10, 0.15), -0.08),
-        (PPT, (10, 20), (0.08, 0.12), -0.05),
-        (TEXT, (5, 10), (0.05, 0.08), 0.02),
-        (BLOG, (8, 15), (0.07, 0.10), -0.03),
-        (ARTICLE, (10, 18), (0.06, 0.09), 0.0),
-        (HANDOUT, (5, 12), (0.05, 0.08), 0.05),
-    ],
-)
-def test_s2_3_contents_are_those_of_the_table(modality: int, minutes: Any, effect: Any, impact: float) -> None:
-    """Uniform by Kolmogorov–Smirnov: n = 500, seed 7, false alarm 1e-6 each of 2."""
-    c = sample_bank(Config.read({"num_los": 500, "num_questions_per_lo": 3, "bank": {"seed": 7}})).contents
-    of_kind = c.modality == modality
-    for values, (low, high) in ((c.duration, minutes), (c.effectiveness, effect)):
-        chosen = values[of_kind].astype(float)
-        assert low - 1e-6 <= chosen.min()
-        assert chosen.max() <= high + 1e-6
-        assert stats.kstest(chosen, "uniform", args=(low, high - low)).pvalue > 1e-6
-    assert (c.engagement_impact[of_kind] == np.float32(impact)).all()
 
 
 def test_s2_4_the_bank_has_a_seed_of_its_own() -> None:
@@ -403,14 +368,22 @@ def test_s5_1_gain_without_noise() -> None:
 
 
 def test_s5_1_gain_is_never_negative_and_takes_the_bound() -> None:
-    """Near mastery 1 the noise decides: half the gains are 0, the others end at 1 or below."""
-    lanes = Lanes(2000, seed=11).put(mastery=0.99)
+    """Near mastery 1 the noise decides: 49 % of the gains are 0, and 31 % take mastery to 1.
+
+    Binomial tests, n = 2000, seed 11, false alarm 1e-6 each of 2.
+    """
+    n, before = 2000, float(np.float32(0.99))
+    lanes = Lanes(n, seed=11).put(mastery=before)
     lanes.step(lanes.content(0, HANDOUT))
     gain, after = lanes.interaction.gain, lanes.mastery[:, 0]
     assert gain.min() == 0
     assert after.max() == 1
-    assert 200 < (after == 1).sum() < 1000
     assert np.array_equal(gain, after - np.float32(0.99))
+    effect = lanes.bank.content(HANDOUT)["effectiveness"] * (1 - before)
+    none, whole = stats.norm.cdf(-effect / 0.02), stats.norm.sf((1 - before - effect) / 0.02)
+    assert (none, whole) == near((0.49, 0.32), abs=0.01)
+    assert stats.binomtest(int((gain == 0).sum()), n, none).pvalue > 1e-6
+    assert stats.binomtest(int((after == 1).sum()), n, whole).pvalue > 1e-6
 
 
 def test_s5_1_noise_is_of_the_draw() -> None:
@@ -597,7 +570,10 @@ def test_s7_3_it_is_reached_with_a_longer_limit() -> None:
 
 
 def test_s7_4_about_a_fifth_of_episodes_are_shorter_than_80() -> None:
-    """Under the uniform policy. n = 3000 (interpreted 300): a standard error of 0.0075 (0.023), four allowed."""
+    """Under the uniform policy. n = 3000 (interpreted 300): a standard error of 0.0075 (0.023).
+
+    Four are allowed, seed 15: false alarm 6.4e-5.
+    """
     n = 3000 if COMPILED else 300
     run = alsim.rollout("uniform", num_learners=n, seed=15, keep_observations=False)
     short = (run.metrics.total_steps < 80).mean()

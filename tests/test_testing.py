@@ -60,13 +60,17 @@ class Walks(VectorEnv):
     def reset(self, *, seed=None, options=None):
         mask = self.mask(options)
         seeds = self.lane_seeds(seed)
-        if isinstance(seed, int):
-            super().reset(seed=seed)
+        self.seed_own(seed)
         infos: dict[str, Any] = {}
         for lane in np.flatnonzero(mask):
             self._add_info(infos, self.walks[lane].reset(seed=seeds[lane])[1], lane)
         self.over = self.over & ~mask
         return self.observations(), infos
+
+    def seed_own(self, seed):
+        given = [s for s in (seed if isinstance(seed, list) else [seed]) if s is not None]
+        if given:
+            super().reset(seed=given[0])
 
     def mask(self, options):
         if not options or "reset_mask" not in options:
@@ -272,6 +276,13 @@ class NoSuper(Walks):
         observations, infos = super().reset(seed=seed, options=options)
         self.np_random = np.random.default_rng()
         return observations, infos
+
+
+class OwnByOneSeed(Walks):
+    """A list of seeds leaves np_random as it was."""
+
+    def seed_own(self, seed):
+        super().seed_own(None if isinstance(seed, list) else seed)
 
 
 class OneBuffer(Walks):
@@ -674,6 +685,11 @@ BROKEN: dict[str, tuple[Any, AutoresetMode, str]] = {
         "determinism: reset() after reset(seed=123) goes on from there",
     ),
     "no super().reset": (NoSuper, NEXT_STEP, "np_random: np_random is the same after each reset(seed=123)"),
+    "np_random beside a list": (
+        OwnByOneSeed,
+        NEXT_STEP,
+        "np_random: np_random is the same after each reset with the same list of seeds, whatever was before",
+    ),
     "one buffer": (OneBuffer, NEXT_STEP, "observations of reset(seed=123) and observations of step 1 share memory"),
     "two buffers": (TwoBuffers, NEXT_STEP, "observations of reset(seed=123) and observations of step 2 share memory"),
     "one array of flags": (FlagBuffer, NEXT_STEP, "terminated of step 1 and terminated of step 2 share memory"),

@@ -10,16 +10,29 @@ import numpy as np
 import pyarrow as pa
 
 from alsim._version import __version__
+from alsim.actions import MOST_LOS
 from alsim.bank import Bank
 from alsim.bank_files import save_bank
 from alsim.config import Config
-from alsim.datasets.schema import MOST_LOS, SCHEMA_VERSION, TABLES
-from alsim.datasets.store import FORMATS, MANIFEST, Dataset, load_dataset, new_directory, write_json, write_shard
+from alsim.datasets.schema import SCHEMA_VERSION, TABLES
+from alsim.datasets.store import (
+    BANK,
+    BANK_FILES,
+    FORMATS,
+    MANIFEST,
+    Dataset,
+    entry_of,
+    load_dataset,
+    new_directory,
+    write_json,
+    write_shard,
+)
 from alsim.datasets.tables import tables_of
 from alsim.envs.registration import ENVIRONMENT_ID
+from alsim.errors import AlsimError
 from alsim.policies import Policy, make_policy
 from alsim.rim import read_observation, read_positive, read_rules, read_seed
-from alsim.rollouts import BLOCK_EPISODES, run
+from alsim.rollouts import block_episodes, run
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
@@ -65,13 +78,13 @@ def generate_dataset(
     number = read_seed(seed)
     threads = read_positive(num_threads, "num_threads")
     if learners > FIRST_HELD_OUT:
-        raise ValueError(f"num_learners is at most 2**31, the others are held out for evaluation; got {learners}")
+        raise AlsimError(f"num_learners is at most 2**31, the others are held out for evaluation; got {learners}")
     if episodes > 2**31:
-        raise ValueError(f"episodes_per_learner is at most 2**31; got {episodes}")
+        raise AlsimError(f"episodes_per_learner is at most 2**31; got {episodes}")
     if items.num_los > MOST_LOS:
-        raise ValueError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {items.num_los}")
+        raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {items.num_los}")
     if file_format not in FORMATS:
-        raise ValueError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
+        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "alsim_version": __version__,
@@ -87,8 +100,8 @@ def generate_dataset(
 
     def shards() -> Iterator[dict[str, pa.Table]]:
         rows, total = 0, learners * episodes
-        for done in range(0, total, BLOCK_EPISODES):
-            lanes = np.arange(done, min(done + BLOCK_EPISODES, total))
+        for done in range(0, total, block_episodes(settings)):
+            lanes = np.arange(done, min(done + block_episodes(settings), total))
             tables = tables_of(
                 run(settings, items, teacher, number, lanes // episodes, lanes % episodes, kind, threads)
             )
@@ -97,13 +110,18 @@ def generate_dataset(
             if progress is not None:
                 progress(done + len(lanes), rows)
 
+    manifest["bank"] = {"num_los": items.num_los, "files": []}
     if out is None:
         parts = list(shards())
         tables = {name: pa.concat_tables([part[name] for part in parts]) for name in TABLES}
         manifest["tables"] = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
-        return Dataset(manifest, tables)
+        return Dataset(manifest, tables, items)
     with new_directory(Path(out), force=force) as directory:
-        save_bank(items, directory / "bank")
+        save_bank(items, directory / BANK)
+        manifest["bank"] = {
+            "num_los": items.num_los,
+            "files": [entry_of(directory, f"{BANK}/{name}") for name in BANK_FILES],
+        }
         entries: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
         for shard, tables in enumerate(shards()):
             for name, table in tables.items():

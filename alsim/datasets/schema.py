@@ -6,17 +6,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from alsim.actions import num_actions
 from alsim.episodes import EVENTS
 from alsim.types import MODALITIES
 
 SCHEMA_VERSION = 1
 
 TABLES = ("transitions", "events", "episodes")
-
-MOST_LOS = 3640
-"""Learning outcomes of which every action still fits int16."""
-assert num_actions(MOST_LOS) <= 2**15
 
 
 class Column(NamedTuple):

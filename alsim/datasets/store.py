@@ -17,10 +17,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from alsim.bank import Bank
+from alsim.bank_files import load_bank
 from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
 from alsim.datasets.tables import next_observations, numpy_column
+from alsim.errors import AlsimError
 
 MANIFEST = "manifest.json"
+BANK = "bank"
+BANK_FILES = ("questions.csv", "contents.csv")
 FORMATS = ("parquet", "arrow")
 ROW_GROUP = 131_072
 ARRAYS = (
@@ -37,7 +42,7 @@ ARRAYS = (
 )
 
 
-class DatasetError(ValueError):
+class DatasetError(AlsimError):
     """A dataset that cannot be read or written: the message names the file or directory."""
 
 
@@ -48,14 +53,25 @@ class Dataset:
     `learner_id`, `episode`, `step` and `propensity` are NumPy arrays over the M transitions.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], tables: Mapping[str, pa.Table] | Path) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], tables: Mapping[str, pa.Table] | Path, bank: Bank | None = None
+    ) -> None:
         self.manifest = dict(manifest)
         self._source = tables
+        self._bank = bank
 
     @property
     def path(self) -> Path | None:
         """Where the dataset lies; None if it is in memory only."""
         return self._source if isinstance(self._source, Path) else None
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The questions and contents that were used."""
+        if isinstance(self._source, Path):
+            return load_bank(self._source / BANK)
+        assert self._bank is not None
+        return self._bank
 
     @cached_property
     def transitions(self) -> pa.Table:
@@ -118,9 +134,8 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
-    for name in TABLES:
-        for shard in manifest["tables"][name]["shards"]:
-            _check_shard(directory, shard, verify)
+    for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
+        _check_file(directory, entry, verify)
     return Dataset(manifest, directory)
 
 
@@ -148,7 +163,11 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     for key in ("alsim_version", "environment", "config", "observation", "format", "seed"):
         manifest[key]
     manifest["policy"]["name"]
-    counts = [manifest["num_learners"], manifest["episodes_per_learner"]]
+    counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
+    files = manifest["bank"]["files"]
+    if [file["path"] for file in files] != [f"{BANK}/{name}" for name in BANK_FILES]:
+        raise ValueError("the bank's files are others than " + " and ".join(BANK_FILES))
+    counts += [file["bytes"] for file in files]
     for name in TABLES:
         table = manifest["tables"][name]
         if not table["shards"] or sum(shard["rows"] for shard in table["shards"]) != table["rows"]:
@@ -157,8 +176,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
         if not all(isinstance(word, str) for word in words):
             raise TypeError(f"the shards of {name} have paths and checksums that are no words")
-    if not all(type(count) is int for count in counts):
-        raise TypeError("a count is not an integer")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError("a count is not an integer of at least 0")
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
@@ -169,7 +188,7 @@ def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
     return directory / relative
 
 
-def _check_shard(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
+def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
     file = _shard_file(directory, shard)
     if not file.is_file():
         raise DatasetError(f"{file} is missing; the manifest names it")
@@ -213,7 +232,13 @@ def write_shard(directory: Path, table: str, number: int, content: pa.Table, fil
         )
     else:
         pyarrow.feather.write_feather(content, str(file), compression="uncompressed")
-    return {"path": relative, "rows": content.num_rows, "bytes": file.stat().st_size, "sha256": sha256(file)}
+    return {**entry_of(directory, relative), "rows": content.num_rows}
+
+
+def entry_of(directory: Path, relative: str) -> dict[str, Any]:
+    """Return what the manifest says of a file."""
+    file = directory / relative
+    return {"path": relative, "bytes": file.stat().st_size, "sha256": sha256(file)}
 
 
 def sha256(file: Path) -> str:

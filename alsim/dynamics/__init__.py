@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from alsim._jit import dispatch, fingerprint, rule
 from alsim.dynamics import standard
+from alsim.errors import AlsimError, InputTypeError
 from alsim.types import Draws, Item, Learner, Outcome
 
 Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
@@ -35,7 +36,7 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
     """
     for known in DYNAMICS.values():
         if known.name == name or known.parameters is parameters:
-            raise ValueError(
+            raise AlsimError(
                 f"the dynamics {known.name!r} with parameters {known.parameters.__name__} is registered already; "
                 f"got name {name!r} with parameters {parameters.__name__}"
             )
@@ -47,7 +48,7 @@ def of_parameters(parameters: type[Any]) -> Dynamics:
     for dynamics in DYNAMICS.values():
         if dynamics.parameters is parameters:
             return dynamics
-    raise TypeError(
+    raise InputTypeError(
         f"no dynamics has parameters of class {parameters.__name__}; registered are "
         + ", ".join(f"{d.name} ({d.parameters.__name__})" for d in DYNAMICS.values())
     )

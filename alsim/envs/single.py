@@ -17,6 +17,7 @@ from alsim.actions import decode_action
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import Interactions, episode_metrics
+from alsim.errors import AlsimError, InputTypeError
 from alsim.rim import fresh_seed, read_integer, read_learner, read_observation, read_options, read_rules, read_seed
 from alsim.simulator import Simulator
 from alsim.types import Reason
@@ -48,7 +49,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         render_mode: None = None,
     ) -> None:
         if render_mode is not None:
-            raise ValueError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
+            raise AlsimError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
         self.render_mode = None
         self.config, self.bank = read_rules(config, bank, dynamics)
         self.num_los = self.bank.num_los
@@ -80,7 +81,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """
         given = read_options(options, ("learner",))
         if "learner" in given and seed is None:
-            raise ValueError("options['learner'] goes with an integer seed; got seed=None")
+            raise AlsimError("options['learner'] goes with an integer seed; got seed=None")
         learner = read_learner(given.get("learner", 0))
         if seed is None and not self._began:
             seed = fresh_seed()
@@ -140,7 +141,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         }
         self._over = reason != 0
         truncated = reason == Reason.STEP_LIMIT
-        self.episode_log.append({"step": step, "action": number, "reward": reward, "done": self._over, **info})
+        entry = {"step": step, "action": number, "reward": reward, "done": self._over, **info}
+        self.episode_log.append({**entry, "result": dict(result)})
         self._happened.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
         return self._simulator.observation[0].copy(), reward, self._over and not truncated, truncated, info
 
@@ -190,7 +192,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """Return an action as a Python integer, checked."""
         number = read_integer(action)
         if number is None:
-            raise TypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
+            raise InputTypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
         if not 0 <= number < self._simulator.num_actions:
-            raise ValueError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
+            raise AlsimError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
         return number

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from alsim import lockstep
 from alsim.bank import Bank
 from alsim.config import Config
+from alsim.errors import AlsimError, InputTypeError
 from alsim.rim import (
     fresh_seed,
     read_learner,
@@ -26,7 +27,7 @@ from alsim.rim import (
     read_seed,
 )
 from alsim.simulator import MOST_LEARNERS, Simulator
-from alsim.types import Longs, Output
+from alsim.types import Bools, Keys, Longs, Output
 
 Info = Literal["none", "minimal", "full"]
 INFOS: tuple[Info, ...] = ("none", "minimal", "full")
@@ -76,11 +77,13 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
+        if self.num_envs > MOST_LEARNERS:
+            raise AlsimError(f"num_envs is at most 2**32, the learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _mode(autoreset_mode)
         if info not in INFOS:
-            raise ValueError(f"info is one of {', '.join(map(repr, INFOS))}; got {info!r}")
+            raise AlsimError(f"info is one of {', '.join(map(repr, INFOS))}; got {info!r}")
         if render_mode is not None:
-            raise ValueError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
+            raise AlsimError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
         self.info = info
         self.copy = bool(copy)
         self.render_mode = None
@@ -88,14 +91,17 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         # Of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._mode = MODES[self.autoreset_mode]
-        self._simulator = Simulator(
-            self.config,
-            self.bank,
-            self.num_envs,
-            observation=read_observation(observation),
-            record=info == "full",
-            num_threads=read_positive(num_threads, "num_threads"),
-        )
+        try:
+            self._simulator = Simulator(
+                self.config,
+                self.bank,
+                self.num_envs,
+                observation=read_observation(observation),
+                record=info == "full",
+                num_threads=read_positive(num_threads, "num_threads"),
+            )
+        except MemoryError as error:
+            raise AlsimError(f"num_envs = {self.num_envs}: so many lanes do not fit in memory ({error})") from None
         self.single_observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
         self.single_action_space = Discrete(self._simulator.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -122,22 +128,20 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         given = read_options(options, ("reset_mask", "learner"))
         chosen = self._chosen(given.get("reset_mask"))
-        seeds, learners = self._identities(seed, given.get("learner"))
+        named, seeds, learners = self._identities(seed, given.get("learner"))
         if not self._began and len(chosen) < self.num_envs:
-            raise ValueError("the first reset begins every lane; options['reset_mask'] is for later ones")
+            raise AlsimError("the first reset begins every lane; options['reset_mask'] is for later ones")
         people = self._simulator.population
+        generator_seed = int(seeds[np.argmax(named)]) if named.any() else None
         if not self._began:
-            first = fresh_seed()
-            people.key[:] = first
+            fresh = fresh_seed()
+            people.key[:] = fresh
             people.learner[:] = np.arange(self.num_envs)
             people.episode[:] = BEFORE_THE_FIRST
-            super().reset(seed=first)
-        if seed is not None and not _is_list(seed):
-            super().reset(seed=seeds[0])
-        seeded = chosen[[seeds[lane] is not None for lane in chosen.tolist()]]
-        people.key[seeded] = np.array([seeds[lane] for lane in seeded.tolist()], np.uint64)
-        people.learner[seeded] = learners[seeded]
-        people.episode[seeded] = BEFORE_THE_FIRST
+            generator_seed = fresh if generator_seed is None else generator_seed
+        super().reset(seed=generator_seed)
+        anew = chosen[named[chosen]]
+        people.key[anew], people.learner[anew], people.episode[anew] = seeds[anew], learners[anew], BEFORE_THE_FIRST
         people.episode[chosen] += np.uint32(1)
         self._simulator.begin(chosen)
         self._began = True
@@ -190,9 +194,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """Return actions as the kernel takes them, checked."""
         array = np.asarray(actions)
         if array.shape != (self.num_envs,):
-            raise ValueError(f"actions have shape ({self.num_envs},), one a lane; got shape {array.shape}")
+            raise AlsimError(f"actions have shape ({self.num_envs},), one a lane; got shape {array.shape}")
         if array.dtype.kind not in "iu":
-            raise TypeError(f"actions are integers; got dtype {array.dtype}")
+            raise InputTypeError(f"actions are integers; got dtype {array.dtype}")
         chosen = np.ascontiguousarray(array, dtype=np.int64)
         simulator = self._simulator
         if self._mode == lockstep.DISABLED and simulator.population.finished.any():
@@ -203,7 +207,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             )
         lane = simulator.first_invalid(chosen, ignore_finished=self._mode == lockstep.NEXT_STEP)
         if lane >= 0:
-            raise ValueError(f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}")
+            raise AlsimError(f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}")
         return chosen
 
     def _chosen(self, mask: Any) -> Longs:
@@ -211,42 +215,43 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         if mask is None:
             return np.arange(self.num_envs)
         if not isinstance(mask, np.ndarray):
-            raise TypeError(f"options['reset_mask'] is a NumPy array; got {type(mask).__name__}")
+            raise InputTypeError(f"options['reset_mask'] is a NumPy array; got {type(mask).__name__}")
         if mask.shape != (self.num_envs,):
-            raise ValueError(f"options['reset_mask'] has shape ({self.num_envs},); got {mask.shape}")
+            raise AlsimError(f"options['reset_mask'] has shape ({self.num_envs},); got {mask.shape}")
         if mask.dtype != np.bool_:
-            raise TypeError(f"options['reset_mask'] has dtype bool; got {mask.dtype}")
+            raise InputTypeError(f"options['reset_mask'] has dtype bool; got {mask.dtype}")
         if not mask.any():
-            raise ValueError("options['reset_mask'] names no lane: at least one entry is True")
+            raise AlsimError("options['reset_mask'] names no lane: at least one entry is True")
         return np.flatnonzero(mask)
 
-    def _identities(self, seed: Any, learner: Any) -> tuple[list[int | None], Longs]:
-        """Return each lane's seed, None where it goes on, and its learner, as `reset` is asked."""
-        if _is_list(seed):
-            if len(seed) != self.num_envs:
-                raise ValueError(f"a list of seeds has one entry a lane, {self.num_envs}; got {len(seed)}")
-            if learner is not None:
-                raise ValueError("options['learner'] goes with an integer seed; got a list of seeds")
-            seeds = [None if s is None else read_seed(s, f"seed[{i}]") for i, s in enumerate(seed)]
-            return seeds, np.zeros(self.num_envs, np.int64)
+    def _identities(self, seed: Any, learner: Any) -> tuple[Bools, Keys, Longs]:
+        """Return which lanes get a seed, and each one's seed and learner, as `reset` is asked; (N,) each."""
+        lanes, nobody = self.num_envs, np.zeros(self.num_envs, np.int64)
+        if learner is not None and (seed is None or _is_list(seed)):
+            got = "seed=None" if seed is None else "a list of seeds"
+            raise AlsimError(f"options['learner'] goes with an integer seed; got {got}")
         if seed is None:
-            if learner is not None:
-                raise ValueError("options['learner'] goes with an integer seed; got seed=None")
-            return [None] * self.num_envs, np.zeros(self.num_envs, np.int64)
-        number = read_seed(seed)
-        if learner is None:
-            return [number] * self.num_envs, np.arange(self.num_envs)
+            return np.zeros(lanes, np.bool_), np.zeros(lanes, np.uint64), nobody
+        if _is_list(seed):
+            if len(seed) != lanes:
+                raise AlsimError(f"a list of seeds has one entry a lane, {lanes}; got {len(seed)}")
+            each = [None if s is None else read_seed(s, f"seed[{i}]") for i, s in enumerate(seed)]
+            named = np.array([s is not None for s in each])
+            return named, np.array([s or 0 for s in each], np.uint64), nobody
+        seeds = np.full(lanes, read_seed(seed), np.uint64)
+        return np.ones(lanes, np.bool_), seeds, self._learners(0 if learner is None else learner)
+
+    def _learners(self, learner: Any) -> Longs:
+        """Return each lane's learner, (N,): the given ones, or those that follow the given one."""
+        lanes = self.num_envs
         if _is_list(learner):
-            if len(learner) != self.num_envs:
-                raise ValueError(f"options['learner'] has one entry a lane, {self.num_envs}; got {len(learner)}")
-            each = [read_learner(k, f"options['learner'][{i}]") for i, k in enumerate(learner)]
-            return [number] * self.num_envs, np.array(each, np.int64)
+            if len(learner) != lanes:
+                raise AlsimError(f"options['learner'] has one entry a lane, {lanes}; got {len(learner)}")
+            return np.array([read_learner(k, f"options['learner'][{i}]") for i, k in enumerate(learner)], np.int64)
         first = read_learner(learner)
-        if first + self.num_envs > MOST_LEARNERS:
-            raise ValueError(
-                f"options['learner'] = {first}: {self.num_envs} lanes from there pass the last learner, 2**32 - 1"
-            )
-        return [number] * self.num_envs, first + np.arange(self.num_envs)
+        if first + lanes > MOST_LEARNERS:
+            raise AlsimError(f"options['learner'] = {first}: {lanes} lanes from there pass the last learner, 2**32 - 1")
+        return first + np.arange(lanes)
 
     def _infos(self, out: Output) -> dict[str, Any]:
         """Return the infos of a step: arrays with masks, as Gymnasium has them."""
@@ -295,8 +300,10 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return columns, each beside its mask."""
+    """Return columns, each beside its mask; nothing where the mask names no lane, as Gymnasium does."""
     infos: dict[str, Any] = {}
+    if not mask.any():
+        return infos
     for key, column in columns.items():
         infos[key] = column
         infos[f"_{key}"] = mask.copy()
@@ -305,7 +312,9 @@ def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[s
 
 def _is_list(value: Any) -> bool:
     """Whether a seed or a learner is given for each lane: an array without axes is one number."""
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _mode(mode: str | AutoresetMode) -> AutoresetMode:
@@ -313,4 +322,4 @@ def _mode(mode: str | AutoresetMode) -> AutoresetMode:
         return AutoresetMode(mode)
     except ValueError:
         names = ", ".join(repr(m.value) for m in AutoresetMode)
-        raise ValueError(f"autoreset_mode is an AutoresetMode or one of {names}; got {mode!r}") from None
+        raise AlsimError(f"autoreset_mode is an AutoresetMode or one of {names}; got {mode!r}") from None

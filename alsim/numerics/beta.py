@@ -86,7 +86,7 @@ def beta_table(a: float, b: float) -> BetaTable:
 
 def _nodes(detail: int) -> Floats:
     """Ends of the segments from 2**-33 to 1/2, each octave cut evenly."""
-    octave = np.ldexp(1.0, np.arange(OCTAVES - 1) - OCTAVES)
+    octave = np.ldexp(1.0, np.arange(OCTAVES - 1, dtype=np.intc) - np.intc(OCTAVES))
     inner = 1.0 + np.arange(2**detail) / 2**detail
     return np.append((octave[:, None] * inner).ravel(), 0.5)
 
@@ -232,4 +232,4 @@ def _exp(x: Any) -> Floats:
     series = np.ones_like(r)
     for k in range(14, 0, -1):
         series = 1 + series * r / k
-    return np.asarray(np.ldexp(series, n.astype(np.int64)))
+    return np.asarray(np.ldexp(series, n.astype(np.intc)))

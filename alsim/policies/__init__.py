@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, View
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
@@ -14,8 +15,10 @@ POLICIES: dict[str, Callable[[], Policy]] = {"uniform": Uniform, "rules": Rules}
 
 def register_policy(name: str, make: Callable[[], Policy]) -> None:
     """Make a policy known under `name`. Raises ValueError if the name is taken."""
+    if not isinstance(name, str) or not name or not callable(make):
+        raise InputTypeError(f"a policy is registered by a name and a class or function; got {name!r} and {make!r}")
     if name in POLICIES:
-        raise ValueError(f"the policy {name!r} is registered already; known are {', '.join(POLICIES)}")
+        raise AlsimError(f"the policy {name!r} is registered already; known are {', '.join(POLICIES)}")
     POLICIES[name] = make
 
 
@@ -23,10 +26,12 @@ def make_policy(policy: str | Policy) -> Policy:
     """Return the policy of that name, or the policy itself. Raises ValueError or TypeError."""
     if isinstance(policy, str):
         if policy not in POLICIES:
-            raise ValueError(f"unknown policy {policy!r}; known are {', '.join(POLICIES)}")
+            raise AlsimError(f"unknown policy {policy!r}; known are {', '.join(POLICIES)}")
         return POLICIES[policy]()
     if isinstance(policy, type) or not isinstance(policy, Policy):
-        raise TypeError(f"a policy has a name and act(view, draws); got {policy!r}")
+        raise InputTypeError(f"a policy has a name and act(view, draws); got {policy!r}")
+    if not isinstance(policy.name, str) or not policy.name:
+        raise InputTypeError(f"a policy's name is a word; got {policy.name!r}")
     return policy
 
 

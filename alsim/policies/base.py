@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.actions import num_actions
+from alsim.errors import AlsimError
 from alsim.simulator import Observation
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Words
 
@@ -59,7 +60,7 @@ class View:
     def mastery(self) -> Floats:
         """Mastery of each LO, (N, L). Raises ValueError where it is not observed."""
         if self.kind != "mastery":
-            raise ValueError(f"mastery is seen with observation='mastery' only; this policy sees {self.kind!r}")
+            raise AlsimError(f"mastery is seen with observation='mastery' only; this policy sees {self.kind!r}")
         return self.observation[:, : self.num_los]
 
     @property
