@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,22 +109,84 @@ def rollout(
     The same arguments give the same bits. Raises ValueError or TypeError for arguments that cannot be, and
     for actions and propensities of the policy that cannot be.
     """
+    plan = read_plan(
+        policy,
+        num_learners,
+        episodes_per_learner,
+        seed,
+        first_learner,
+        config,
+        bank,
+        dynamics,
+        observation,
+        num_threads,
+    )
+    return _joined(list(blocks(plan, keep_observations)))
+
+
+class Plan(NamedTuple):
+    """Who is taught by whom, under which rules: the arguments of a rollout, read and checked."""
+
+    config: Config
+    bank: Bank
+    policy: Policy
+    observation: Observation
+    seed: int
+    first_learner: int
+    num_learners: int
+    episodes_per_learner: int
+    num_threads: int
+
+
+def read_plan(
+    policy: str | Policy,
+    num_learners: int,
+    episodes_per_learner: int,
+    seed: int,
+    first_learner: int,
+    config: Config | Mapping[str, Any] | str | Path | None,
+    bank: Bank | Mapping[str, Any] | str | Path | None,
+    dynamics: Any,
+    observation: str,
+    num_threads: int,
+) -> Plan:
+    """Return the arguments of `rollout`, read and checked. Raises AlsimError."""
     settings, items = read_rules(config, bank, dynamics)
-    teacher = make_policy(policy)
-    kind = read_observation(observation)
-    learners = read_positive(num_learners, "num_learners")
-    episodes = read_positive(episodes_per_learner, "episodes_per_learner")
-    number = read_seed(seed)
-    threads = read_positive(num_threads, "num_threads")
-    first = read_learner(first_learner, "first_learner")
-    if first > MOST_LEARNERS - learners:
-        raise AlsimError(f"learners are in [0, 2**32); got first_learner = {first} and num_learners = {learners}")
-    parts, total, block = [], learners * episodes, block_episodes(settings)
+    plan = Plan(
+        config=settings,
+        bank=items,
+        policy=make_policy(policy),
+        observation=read_observation(observation),
+        seed=read_seed(seed),
+        first_learner=read_learner(first_learner, "first_learner"),
+        num_learners=read_positive(num_learners, "num_learners"),
+        episodes_per_learner=read_positive(episodes_per_learner, "episodes_per_learner"),
+        num_threads=read_positive(num_threads, "num_threads"),
+    )
+    if plan.first_learner > MOST_LEARNERS - plan.num_learners:
+        raise AlsimError(
+            f"learners are in [0, 2**32); got first_learner = {plan.first_learner} and "
+            f"num_learners = {plan.num_learners}"
+        )
+    return plan
+
+
+def blocks(plan: Plan, keep_observations: bool = True) -> Iterator[Rollout]:
+    """Run a plan, learner by learner, episode by episode, and hand out each block of episodes as it is done."""
+    total, block = plan.num_learners * plan.episodes_per_learner, block_episodes(plan.config)
     for start in range(0, total, block):
         lanes = np.arange(start, min(start + block, total))
-        ids, numbers = first + lanes // episodes, lanes % episodes
-        parts.append(run(settings, items, teacher, number, ids, numbers, kind, threads, keep_observations))
-    return _joined(parts)
+        yield run(
+            plan.config,
+            plan.bank,
+            plan.policy,
+            plan.seed,
+            plan.first_learner + lanes // plan.episodes_per_learner,
+            lanes % plan.episodes_per_learner,
+            plan.observation,
+            plan.num_threads,
+            keep_observations,
+        )
 
 
 def run(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from alsim._version import __version__
@@ -30,9 +29,8 @@ from alsim.datasets.store import (
 from alsim.datasets.tables import tables_of
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError
-from alsim.policies import Policy, make_policy
-from alsim.rim import read_observation, read_positive, read_rules, read_seed
-from alsim.rollouts import block_episodes, run
+from alsim.policies import Policy
+from alsim.rollouts import Plan, blocks, read_plan
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
@@ -70,65 +68,65 @@ def generate_dataset(
     same bytes under the same pyarrow. Raises ValueError, TypeError or DatasetError for arguments that cannot
     be, before anything is written; a run that ends early leaves nothing in `out`.
     """
-    settings, items = read_rules(config, bank, dynamics)
-    teacher = make_policy(policy)
-    kind = read_observation(observation)
-    learners = read_positive(num_learners, "num_learners")
-    episodes = read_positive(episodes_per_learner, "episodes_per_learner")
-    number = read_seed(seed)
-    threads = read_positive(num_threads, "num_threads")
-    if learners > FIRST_HELD_OUT:
-        raise AlsimError(f"num_learners is at most 2**31, the others are held out for evaluation; got {learners}")
-    if episodes > 2**31:
-        raise AlsimError(f"episodes_per_learner is at most 2**31; got {episodes}")
-    if items.num_los > MOST_LOS:
-        raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {items.num_los}")
+    learners = (num_learners, episodes_per_learner, seed, 0)
+    plan = read_plan(policy, *learners, config, bank, dynamics, observation, num_threads)
+    _check_plan(plan)
     if file_format not in FORMATS:
         raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
-    manifest: dict[str, Any] = {
+    shards = _shards(plan, progress)
+    if out is None:
+        parts = list(shards)
+        tables = {name: pa.concat_tables([part[name] for part in parts]) for name in TABLES}
+        held = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
+        return Dataset(_manifest(plan, file_format, [], held), tables, plan.bank)
+    with new_directory(Path(out), force=force) as directory:
+        save_bank(plan.bank, directory / BANK)
+        files = [entry_of(directory, f"{BANK}/{name}") for name in BANK_FILES]
+        entries: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+        for number, tables in enumerate(shards):
+            for name, table in tables.items():
+                entries[name].append(write_shard(directory, name, number, table, file_format))
+        held = {name: {"rows": sum(e["rows"] for e in written), "shards": written} for name, written in entries.items()}
+        write_json(directory / MANIFEST, _manifest(plan, file_format, files, held))
+    return load_dataset(out)
+
+
+def _check_plan(plan: Plan) -> None:
+    """Refuse what the columns of a dataset do not hold, and learners that are held out."""
+    if plan.num_learners > FIRST_HELD_OUT:
+        raise AlsimError(
+            f"num_learners is at most 2**31, the others are held out for evaluation; got {plan.num_learners}"
+        )
+    if plan.episodes_per_learner > 2**31:
+        raise AlsimError(f"episodes_per_learner is at most 2**31; got {plan.episodes_per_learner}")
+    if plan.bank.num_los > MOST_LOS:
+        raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
+
+
+def _shards(plan: Plan, progress: Progress | None) -> Iterator[dict[str, pa.Table]]:
+    """Run the plan, and hand out the tables of each block of episodes."""
+    episodes, rows = 0, 0
+    for block in blocks(plan):
+        tables = tables_of(block)
+        yield tables
+        episodes, rows = episodes + tables["episodes"].num_rows, rows + tables["transitions"].num_rows
+        if progress is not None:
+            progress(episodes, rows)
+
+
+def _manifest(plan: Plan, file_format: str, bank_files: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest: what a dataset holds, and all that it takes to make it again."""
+    return {
         "schema_version": SCHEMA_VERSION,
         "alsim_version": __version__,
         "environment": ENVIRONMENT_ID,
-        "config": settings.to_dict(),
-        "observation": kind,
-        "policy": {"name": teacher.name},
-        "seed": number,
-        "num_learners": learners,
-        "episodes_per_learner": episodes,
+        "config": plan.config.to_dict(),
+        "bank": {"num_los": plan.bank.num_los, "files": bank_files},
+        "observation": plan.observation,
+        "policy": {"name": plan.policy.name},
+        "seed": plan.seed,
+        "num_learners": plan.num_learners,
+        "episodes_per_learner": plan.episodes_per_learner,
         "format": file_format,
+        "tables": tables,
     }
-
-    def shards() -> Iterator[dict[str, pa.Table]]:
-        rows, total = 0, learners * episodes
-        for done in range(0, total, block_episodes(settings)):
-            lanes = np.arange(done, min(done + block_episodes(settings), total))
-            tables = tables_of(
-                run(settings, items, teacher, number, lanes // episodes, lanes % episodes, kind, threads)
-            )
-            yield tables
-            rows += tables["transitions"].num_rows
-            if progress is not None:
-                progress(done + len(lanes), rows)
-
-    manifest["bank"] = {"num_los": items.num_los, "files": []}
-    if out is None:
-        parts = list(shards())
-        tables = {name: pa.concat_tables([part[name] for part in parts]) for name in TABLES}
-        manifest["tables"] = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
-        return Dataset(manifest, tables, items)
-    with new_directory(Path(out), force=force) as directory:
-        save_bank(items, directory / BANK)
-        manifest["bank"] = {
-            "num_los": items.num_los,
-            "files": [entry_of(directory, f"{BANK}/{name}") for name in BANK_FILES],
-        }
-        entries: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-        for shard, tables in enumerate(shards()):
-            for name, table in tables.items():
-                entries[name].append(write_shard(directory, name, shard, table, file_format))
-        manifest["tables"] = {
-            name: {"rows": sum(entry["rows"] for entry in shards_), "shards": shards_}
-            for name, shards_ in entries.items()
-        }
-        write_json(directory / MANIFEST, manifest)
-    return load_dataset(out)
