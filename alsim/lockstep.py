@@ -1,9 +1,12 @@
 """The batch loop: every learner one interaction further, in blocks that fit in the L1 cache.
 
-A step goes draw -> gather, load -> advance -> store, scatter -> hand out, and begins the lanes that ended
-anew. Gather and scatter move data between the arrays of all lanes and the contiguous rows of one block;
-`advance` is then a loop over those rows that calls the rules of one learner, and vectorises. No formula of
-the simulator stands here.
+A step goes draw -> gather -> advance -> conclude -> scatter -> show, and begins the lanes that ended anew.
+Draw and gather fill the contiguous rows of one block; `advance` is then a loop over those rows and the
+learners' own arrays that calls the rules of one learner, and vectorises. No formula of the simulator
+stands here.
+
+Indices are unsigned wherever they are not plainly a loop's own: numba lets a negative index count from the
+end, and that question at every access keeps a loop from vectorising.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from alsim._jit import kernel, rule
+from alsim import start as starting
+from alsim._jit import borrow, kernel, phase, rule, wide_vectors
 from alsim.actions import LEVELS
 from alsim.dynamics import transition
 from alsim.ending import NONE, STEP_LIMIT, ending
@@ -23,12 +27,19 @@ from alsim.reward import reward
 from alsim.start import begin, begin_next
 from alsim.types import (
     BLOCK,
+    Bools,
     Draws,
+    Floats,
+    Interaction,
     Item,
+    ItemTable,
     Learner,
     Longs,
     Output,
+    Population,
     Purpose,
+    Scratch,
+    Termination,
     f32,
     f64,
     i8,
@@ -47,22 +58,32 @@ I0, I1 = i32(0), i32(1)
 
 # Rows of the scratch arrays (types.Scratch): where each begins.
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
-WORD_ROWS = 4
-(ANSWER, NOISE, MASTERY, ABILITY, FRUSTRATION, RESPONSE_TIME, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT,
- GAIN, REWARD, OBSERVED_TIME) = (k * BLOCK for k in range(16))  # fmt: skip
-FLOAT_ROWS = 16
-FAIL_STREAK, QUESTION, HARD, CORRECT, STEP, REASON, OUTCOME, SLOT, DONE = (k * BLOCK for k in range(9))
-INT_ROWS = 9
-MASTERY_SUM = 0
-DOUBLE_ROWS = 1
+(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, AFTER, GAIN, REWARD,
+ OBSERVED_TIME) = (k * BLOCK for k in range(14))  # fmt: skip
+FLOAT_ROWS = 14
+QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
+INT_ROWS = 5
+MOST_LISTED = 4 * BLOCK
+"""Lanes that wait for their next episode are begun together, when so many may be waiting."""
 
 
-@rule
-def draw(w: Any, first: int, count: int) -> None:
+def scratch_sizes() -> tuple[int, int, int, int]:
+    """Lengths of the scratch arrays of words, floats, ints and listed lanes."""
+    return (
+        starting.WORD_ROWS * BLOCK,
+        max(FLOAT_ROWS, starting.FLOAT_ROWS) * BLOCK,
+        max(INT_ROWS, starting.INT_ROWS) * BLOCK,
+        MOST_LISTED,
+    )
+
+
+@phase
+def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
     """Draw what each lane's interaction needs, from the counter (step, episode, learner, INTERACTION)."""
-    lanes, words, floats = w.population, w.scratch.words, w.scratch.floats
+    wide_vectors()
+    words, floats = scratch.words, scratch.floats
     for i in range(count):
-        k = first + i
+        k = u64(first + i)
         key = lanes.key[k]
         w0, w1, w2, w3 = philox(
             lanes.step[k], lanes.episode[k], lanes.learner[k], INTERACTION, u32(key), u32(key >> WORD_BITS)
@@ -71,17 +92,20 @@ def draw(w: Any, first: int, count: int) -> None:
         words[WORD_1 + i] = w1
         words[WORD_2 + i] = w2
         words[WORD_3 + i] = w3
+    # A loop's widest type decides how many learners fit in a vector: Philox multiplies in 64 bits, this needs 32.
     for i in range(count):
         floats[ANSWER + i] = uniform(words[WORD_0 + i])
         floats[NOISE + i] = normal(words[WORD_1 + i], words[WORD_3 + i])
 
 
-@rule
-def gather(w: Any, actions: Longs, first: int, count: int) -> None:
-    """Bring each lane's learner and item into the block's rows; a finished lane's action is not looked at."""
-    table, lanes, words, floats, ints = w.items, w.population, w.scratch.words, w.scratch.floats, w.scratch.ints
-    width, questions = u64(w.scale.num_los + 2), u64(LEVELS * w.scale.num_los)
-    # Unsigned indices spare numba's wrap-around test: a third of this loop.
+@phase
+def gather(
+    lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
+) -> None:
+    """Bring each lane's item and the mastery in play into the block's rows; of a finished lane, action 0's."""
+    wide_vectors()
+    words, floats, ints = scratch.words, scratch.floats, scratch.ints
+    width, questions = u64(num_los + 2), u64(LEVELS * num_los)
     for i in range(count):
         k = u64(first + i)
         action = u64(0 if lanes.finished[k] else actions[k])
@@ -101,39 +125,21 @@ def gather(w: Any, actions: Longs, first: int, count: int) -> None:
         floats[IMPACT + i] = table.impact[slot]
 
 
-@rule
-def load(w: Any, first: int, count: int) -> None:
-    """Bring what each lane holds one of into the block's rows: two arrays a loop, so that each is a copy."""
-    lanes, floats, ints, doubles = w.population, w.scratch.floats, w.scratch.ints, w.scratch.doubles
-    ability, frustration, response_time = lanes.ability, lanes.frustration, lanes.response_time
-    fail_streak, step_count, mastery_sum = lanes.fail_streak, lanes.step, lanes.mastery_sum
+@phase
+def advance(
+    parameters: Any, weights: Any, max_time: f32, lanes: Population, scratch: Scratch, first: int, count: int
+) -> None:
+    """Take each of the block's learners through its interaction; the mastery after it stays in the block's rows."""
+    wide_vectors()
+    floats, ints = scratch.floats, scratch.ints
     for i in range(count):
-        floats[ABILITY + i] = ability[first + i]
-    for i in range(count):
-        floats[FRUSTRATION + i] = frustration[first + i]
-    for i in range(count):
-        floats[RESPONSE_TIME + i] = response_time[first + i]
-    for i in range(count):
-        ints[FAIL_STREAK + i] = fail_streak[first + i]
-    for i in range(count):
-        ints[STEP + i] = i32(step_count[first + i])
-    for i in range(count):
-        doubles[MASTERY_SUM + i] = mastery_sum[first + i]
-
-
-@rule
-def advance(w: Any, count: int) -> None:
-    """Take each of the block's learners through its interaction."""
-    floats, ints, doubles = w.scratch.floats, w.scratch.ints, w.scratch.doubles
-    parameters, weights, limits = w.parameters, w.weights, w.termination
-    num_los = f64(w.scale.num_los)
-    for i in range(count):
+        k = u64(first + i)
         learner = Learner(
             mastery=floats[MASTERY + i],
-            ability=floats[ABILITY + i],
-            frustration=floats[FRUSTRATION + i],
-            response_time=floats[RESPONSE_TIME + i],
-            fail_streak=ints[FAIL_STREAK + i],
+            ability=lanes.ability[k],
+            frustration=lanes.frustration[k],
+            response_time=lanes.response_time[k],
+            fail_streak=lanes.fail_streak[k],
         )
         item = Item(
             is_question=ints[QUESTION + i] != I0,
@@ -149,199 +155,216 @@ def advance(w: Any, count: int) -> None:
         after, outcome = transition(
             parameters, learner, item, Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i])
         )
-        step = i32(ints[STEP + i] + I1)
-        total = doubles[MASTERY_SUM + i] + (f64(after.mastery) - f64(learner.mastery))
-        floats[MASTERY + i] = after.mastery
-        floats[ABILITY + i] = after.ability
-        floats[FRUSTRATION + i] = after.frustration
-        floats[RESPONSE_TIME + i] = after.response_time
-        ints[FAIL_STREAK + i] = after.fail_streak
+        lanes.ability[k] = after.ability
+        lanes.frustration[k] = after.frustration
+        lanes.response_time[k] = after.response_time
+        lanes.fail_streak[k] = after.fail_streak
+        floats[AFTER + i] = after.mastery
         floats[GAIN + i] = outcome.gain
-        ints[CORRECT + i] = I1 if outcome.correct else I0
         floats[REWARD + i] = reward(weights, item, outcome, after)
-        doubles[MASTERY_SUM + i] = total
-        ints[STEP + i] = step
-        ints[REASON + i] = ending(limits, total / num_los, step, after.frustration)
+        floats[OBSERVED_TIME + i] = observed_time(after.response_time, max_time)
+        ints[CORRECT + i] = I1 if outcome.correct else I0
+
+
+@phase
+def conclude(
+    limits: Termination, num_los: int, lanes: Population, scratch: Scratch, out: Output, first: int, count: int
+) -> None:
+    """Count the interaction, see whether the episode ends by it, and hand out reward and flags."""
+    wide_vectors()
+    floats = scratch.floats
+    for i in range(count):
+        k = u64(first + i)
+        step = i32(i32(lanes.step[k]) + I1)
+        total = lanes.mastery_sum[k] + (f64(floats[AFTER + i]) - f64(floats[MASTERY + i]))
+        reason = ending(limits, total / f64(num_los), step, lanes.frustration[k])
+        lanes.step[k] = u32(step)
+        lanes.mastery_sum[k] = total
+        lanes.finished[k] = reason != NONE
+        out.reward[k] = f64(floats[REWARD + i])
+        out.reason[k] = i8(reason)
+        out.terminated[k] = (reason != NONE) & (reason != STEP_LIMIT)
+        out.truncated[k] = reason == STEP_LIMIT
+        out.live[k] = True
+
+
+@phase
+def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count: int) -> None:
+    """Write the block's learners to what is observed of their lanes."""
+    floats, ints, last = scratch.floats, scratch.ints, u64(num_los)
+    for i in range(count):
+        k = u64(first + i)
+        row = k * (last + u64(2))
+        lanes.rows[row + u64(ints[OUTCOME + i])] = floats[AFTER + i]
+        lanes.rows[row + last] = lanes.frustration[k]
+        lanes.rows[row + last + u64(1)] = floats[OBSERVED_TIME + i]
+
+
+@phase
+def note(happened: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+    """Note what happened in the block's lanes."""
+    wide_vectors()
+    floats, ints = scratch.floats, scratch.ints
+    for i in range(count):
+        k = u64(first + i)
+        happened.item[k] = table.item[u64(ints[SLOT + i])]
+        happened.correct[k] = ints[CORRECT + i] != I0
+        happened.gain[k] = floats[GAIN + i]
+        happened.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
+        happened.frustration[k] = lanes.frustration[k]
+        happened.fail_streak[k] = lanes.fail_streak[k]
+        happened.ability[k] = lanes.ability[k]
+        happened.step[k] = i32(lanes.step[k])
+    for i in range(count):
+        k = u64(first + i)
+        happened.mastery_sum[k] = lanes.mastery_sum[k]
+
+
+@phase
+def tally(max_steps: i32, num_los: int, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+    """Bring the lanes' observed responses (clause S8.2) up to date."""
+    floats, ints, los = scratch.floats, scratch.ints, u64(num_los)
+    for i in range(count):
+        k = u64(first + i)
+        lo = u64(ints[OUTCOME + i])
+        cell = k * los + lo
+        row = k * (u64(2) * los + u64(2))
+        asked = i32(lanes.asked[cell] + ints[QUESTION + i])
+        right = i32(lanes.right[cell] + ints[CORRECT + i])
+        lanes.asked[cell] = asked
+        lanes.right[cell] = right
+        lanes.responses[row + lo] = share_asked(asked, max_steps)
+        lanes.responses[row + los + lo] = share_correct(right, asked)
+        lanes.responses[row + u64(2) * los] = lanes.frustration[k]
+        lanes.responses[row + u64(2) * los + u64(1)] = floats[OBSERVED_TIME + i]
+
+
+@phase
+def show(rows: Floats, observation: Floats, start: int, stop: int) -> None:
+    """Copy entries start … stop - 1 of what is observed."""
+    for cell in range(start, stop):
+        observation[u64(cell)] = rows[u64(cell)]
+
+
+@phase
+def list_finished(finished: Bools, listed: Longs, already: int, first: int, count: int) -> int:
+    """Append to the `already` listed lanes those of the block that are finished; returns how many are listed now."""
+    many = already
+    for i in range(count):
+        k = u64(first + i)
+        listed[u64(many)] = i64(k)
+        many += int(finished[k])
+    return many
 
 
 @rule
-def store(w: Any, first: int, count: int) -> None:
-    """Write back what each lane holds one of."""
-    lanes, floats, ints, doubles = w.population, w.scratch.floats, w.scratch.ints, w.scratch.doubles
-    ability, frustration, response_time = lanes.ability, lanes.frustration, lanes.response_time
-    fail_streak, step_count, mastery_sum = lanes.fail_streak, lanes.step, lanes.mastery_sum
-    for i in range(count):
-        ability[first + i] = floats[ABILITY + i]
-    for i in range(count):
-        frustration[first + i] = floats[FRUSTRATION + i]
-    for i in range(count):
-        response_time[first + i] = floats[RESPONSE_TIME + i]
-    for i in range(count):
-        fail_streak[first + i] = ints[FAIL_STREAK + i]
-    for i in range(count):
-        step_count[first + i] = u32(ints[STEP + i])
-    for i in range(count):
-        mastery_sum[first + i] = doubles[MASTERY_SUM + i]
+def begin_listed(w: Any, out: Output, count: int, width: int, mode: int) -> None:
+    """Begin the next episode of the first `count` lanes listed.
 
-
-@rule
-def scatter(w: Any, first: int, count: int) -> None:
-    """Write the block's learners to what is observed of their lanes, and what happened, if anybody asks."""
-    lanes, floats, ints, happened = w.population, w.scratch.floats, w.scratch.ints, w.interaction
-    rows, responses, record = lanes.rows, len(lanes.responses) > 0, len(happened.item) > 0
-    num_los = u64(w.scale.num_los)
-    width = num_los + u64(2)
-    longest = w.scale.max_time
-    for i in range(count):
-        floats[OBSERVED_TIME + i] = observed_time(floats[RESPONSE_TIME + i], longest)
-    for i in range(count):
-        row = u64(first + i) * width
-        rows[row + u64(ints[OUTCOME + i])] = floats[MASTERY + i]
-        rows[row + num_los] = floats[FRUSTRATION + i]
-        rows[row + num_los + u64(1)] = floats[OBSERVED_TIME + i]
-    if responses:
-        for i in range(count):
-            tally(w, first + i, i)
-    if record:
-        for i in range(count):
-            note(w, first + i, i)
-
-
-@rule
-def note(w: Any, k: int, i: int) -> None:
-    """Note what happened to lane k, which is row i of the block."""
-    happened, floats, ints = w.interaction, w.scratch.floats, w.scratch.ints
-    happened.item[k] = w.items.item[ints[SLOT + i]]
-    happened.correct[k] = ints[CORRECT + i] != I0
-    happened.gain[k] = floats[GAIN + i]
-    happened.seconds[k] = floats[RESPONSE_TIME + i] if ints[QUESTION + i] != I0 else NAN
-    happened.frustration[k] = floats[FRUSTRATION + i]
-    happened.fail_streak[k] = ints[FAIL_STREAK + i]
-    happened.ability[k] = floats[ABILITY + i]
-    happened.mastery_sum[k] = w.scratch.doubles[MASTERY_SUM + i]
-    happened.step[k] = ints[STEP + i]
-
-
-@rule
-def tally(w: Any, k: int, i: int) -> None:
-    """Bring lane k's observed responses (clause S8.2) up to date with row i of the block."""
-    lanes, floats, ints, num_los = w.population, w.scratch.floats, w.scratch.ints, w.scale.num_los
-    lo = ints[OUTCOME + i]
-    cell = k * num_los + lo
-    row = k * (2 * num_los + 2)
-    lanes.asked[cell] = i32(lanes.asked[cell] + ints[QUESTION + i])
-    lanes.right[cell] = i32(lanes.right[cell] + ints[CORRECT + i])
-    lanes.responses[row + lo] = share_asked(lanes.asked[cell], w.termination.max_steps)
-    lanes.responses[row + num_los + lo] = share_correct(lanes.right[cell], lanes.asked[cell])
-    lanes.responses[row + 2 * num_los] = floats[FRUSTRATION + i]
-    lanes.responses[row + 2 * num_los + 1] = floats[OBSERVED_TIME + i]
-
-
-@rule
-def begin_waiting(w: Any, first: int, count: int) -> int:
-    """Begin the next episode of the lanes whose last one ended (NEXT_STEP); returns how many, listed in row DONE.
-
-    What the block computed for them is overwritten: they took no step.
+    Under NEXT_STEP that is their step: what their block computed for them is overwritten. Under SAME_STEP
+    their last observation is kept first.
     """
-    finished, floats, ints = w.population.finished, w.scratch.floats, w.scratch.ints
-    waiting = 0
-    for i in range(count):
-        ints[DONE + waiting] = i32(i)
-        waiting += int(finished[first + i])
-    for j in range(waiting):
-        i = int(ints[DONE + j])
-        begin_next(w, first + i)
-        floats[REWARD + i] = ZERO
-        ints[REASON + i] = NONE
-    return waiting
+    lanes, listed = w.population, w.scratch.listed
+    rows = lanes.responses if len(lanes.responses) > 0 else lanes.rows
+    if mode == SAME_STEP:
+        for j in range(count):
+            show(rows, out.final, listed[j] * width, (listed[j] + 1) * width)
+    begin_next(w, listed, 0, count)
+    if mode == NEXT_STEP:
+        take_back(out, listed, count)
+    if len(out.observation) > 0:
+        for j in range(count):
+            show(rows, out.observation, listed[j] * width, (listed[j] + 1) * width)
 
 
-@rule
-def hand_out(w: Any, out: Output, first: int, count: int, waiting: int) -> None:
-    """Write what the block's lanes hand out; the `waiting` lanes of row DONE took no step."""
-    floats, ints, finished = w.scratch.floats, w.scratch.ints, w.population.finished
-    rewards, reasons, live = out.reward, out.reason, out.live
-    terminated, truncated = out.terminated, out.truncated
-    for i in range(count):
-        rewards[first + i] = f64(floats[REWARD + i])
-    for i in range(count):
-        reasons[first + i] = i8(ints[REASON + i])
-    for i in range(count):
-        truncated[first + i] = ints[REASON + i] == STEP_LIMIT
-    for i in range(count):
-        terminated[first + i] = (ints[REASON + i] != NONE) & (ints[REASON + i] != STEP_LIMIT)
-    for i in range(count):
-        finished[first + i] = ints[REASON + i] != NONE
-    for i in range(count):
-        live[first + i] = True
-    for j in range(waiting):
-        live[first + i64(ints[DONE + j])] = False
+@phase
+def take_back(out: Output, listed: Longs, count: int) -> None:
+    """Hand out of lanes that took no step: nothing earned, nothing ended."""
+    for j in range(count):
+        k = u64(listed[j])
+        out.reward[k] = f64(0)
+        out.reason[k] = i8(NONE)
+        out.terminated[k] = False
+        out.truncated[k] = False
+        out.live[k] = False
 
 
-@rule
-def begin_ended(w: Any, out: Output, first: int, count: int) -> None:
-    """Begin the next episode of the lanes that just ended one (SAME_STEP), after keeping their last observation."""
-    lanes, ints = w.population, w.scratch.ints
-    responses = len(lanes.responses) > 0
-    width = 2 * w.scale.num_los + 2 if responses else w.scale.num_los + 2
-    ended = 0
-    for i in range(count):
-        ints[DONE + ended] = i32(i)
-        ended += int(ints[REASON + i] != NONE)
-    for j in range(ended):
-        k = first + int(ints[DONE + j])
-        for cell in range(k * width, (k + 1) * width):
-            out.final[cell] = lanes.responses[cell] if responses else lanes.rows[cell]
-        begin_next(w, k)
+@phase
+def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished: bool, start: int, stop: int) -> int:
+    """Return the first lane of start … stop - 1 whose action is not in [0, num_actions), or -1.
 
-
-@kernel
-def step(w: Any, actions: Longs, out: Output, start: int, stop: int, mode: int) -> None:
-    """Take lanes start … stop - 1 one interaction further.
-
-    actions  (N,) int64, valid; of a lane that NEXT_STEP begins anew they are not looked at
-    out      written in those lanes
-    mode     NEXT_STEP, SAME_STEP or DISABLED
+    ignore_finished  whatever is said to a finished lane will do
     """
-    for first in range(start, stop, BLOCK):
-        count = min(BLOCK, stop - first)
-        draw(w, first, count)
-        gather(w, actions, first, count)
-        load(w, first, count)
-        advance(w, count)
-        store(w, first, count)
-        scatter(w, first, count)
-        waiting = begin_waiting(w, first, count) if mode == NEXT_STEP else 0
-        hand_out(w, out, first, count, waiting)
-        if mode == SAME_STEP:
-            begin_ended(w, out, first, count)
-
-
-@kernel
-def begin_lanes(w: Any, lanes: Longs) -> None:
-    """Start the learners in `lanes` (M,) as their key, learner and episode say."""
-    for k in lanes:
-        begin(w, k)
-
-
-@kernel
-def first_invalid(w: Any, actions: Longs, num_actions: int, ignore_finished: bool) -> int:
-    """Return the first lane whose action is not in [0, num_actions), or -1; finished lanes count on request."""
-    wrong = 0
-    for k in range(len(actions)):
-        action = 0 if (ignore_finished and w.population.finished[k]) else actions[k]
-        wrong += int((action < 0) | (action >= num_actions))
-    if wrong > 0:
-        for k in range(len(actions)):
-            action = 0 if (ignore_finished and w.population.finished[k]) else actions[k]
-            if action < 0 or action >= num_actions:
+    wide_vectors()
+    wrong = i64(0)
+    for k in range(start, stop):
+        # As an unsigned number, a negative action is a huge one.
+        beyond = u64(actions[u64(k)]) >= num_actions
+        wrong |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
+    if wrong != 0:
+        for k in range(start, stop):
+            if u64(actions[u64(k)]) >= num_actions and not (ignore_finished and lanes.finished[u64(k)]):
                 return k
     return -1
 
 
-def scratch_sizes() -> tuple[int, int, int, int]:
-    """Lengths of the scratch arrays of words, floats, ints and doubles."""
-    return WORD_ROWS * BLOCK, FLOAT_ROWS * BLOCK, INT_ROWS * BLOCK, DOUBLE_ROWS * BLOCK
+@kernel
+def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: int) -> int:
+    """Take lanes start … stop - 1 one interaction further.
+
+    actions  (N,) int64; of a lane that NEXT_STEP begins anew they are not looked at
+    output   an Output, or a reference to one, written in those lanes
+    mode     NEXT_STEP, SAME_STEP or DISABLED
+
+    Returns how many lanes were begun anew or, under DISABLED, how many episodes are over now; if the action of
+    a lane k does not exist, -1 - k for the first such lane, and nothing has changed.
+    """
+    w, out = borrow(world), borrow(output)
+    lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
+    parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
+    happened, listed = w.interaction, scratch.listed
+    responses, record, copies = len(lanes.responses) > 0, len(happened.item) > 0, len(out.observation) > 0
+    rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
+    wrong = invalid(lanes, actions, u64(len(items.first)), mode == NEXT_STEP, start, stop)
+    if wrong >= 0:
+        return -1 - wrong
+    finished, begun = 0, 0
+    for first in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - first)
+        draw(lanes, scratch, first, count)
+        gather(lanes, items, num_los, scratch, actions, first, count)
+        advance(parameters, weights, max_time, lanes, scratch, first, count)
+        if mode == NEXT_STEP:
+            finished = list_finished(lanes.finished, listed, finished, first, count)
+        conclude(limits, num_los, lanes, scratch, out, first, count)
+        if mode != NEXT_STEP:
+            finished = list_finished(lanes.finished, listed, finished, first, count)
+        scatter(lanes, scratch, num_los, first, count)
+        if responses:
+            tally(limits.max_steps, num_los, lanes, scratch, first, count)
+        if record:
+            note(happened, items, lanes, scratch, first, count)
+        if copies:
+            show(rows, out.observation, first * width, (first + count) * width)
+        if finished + BLOCK > MOST_LISTED or first + BLOCK >= stop:
+            if mode != DISABLED and finished > 0:
+                begin_listed(w, out, finished, width, mode)
+            begun += finished
+            finished = 0
+    return begun
+
+
+@kernel
+def begin_lanes(world: Any, lanes: Longs) -> None:
+    """Start the learners in `lanes` (M,) as their key, learner and episode say."""
+    begin(borrow(world), lanes, 0, len(lanes))
+
+
+@kernel
+def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
+    """Return the first lane whose action does not exist, or -1; finished lanes count on request."""
+    w = borrow(world)
+    return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
 
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "begin_lanes", "first_invalid", "step"]

@@ -249,7 +249,7 @@ class _Record:
         gain, frustration = happened.gain.copy(), happened.frustration.copy()
         mean_mastery = happened.mastery_sum / simulator.bank.num_los
         self.columns.append(
-            (actions, out.reward, item, correct, gain, seconds, frustration, mean_mastery, propensities)
+            (actions, out.reward.copy(), item, correct, gain, seconds, frustration, mean_mastery, propensities)
         )
         view.actions.append(_read_only(actions))
         view.items.append(_read_only(item))

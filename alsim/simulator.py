@@ -17,7 +17,8 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.dynamics import code_of
 from alsim.numerics.philox import random_words
-from alsim.state import new_output, new_scratch, new_world
+from alsim.outputs import OutputBuffer
+from alsim.state import new_scratch, new_world
 from alsim.types import BLOCK, Floats, Interaction, Longs, Output, Population, Purpose, Words
 
 Observation = Literal["mastery", "responses"]
@@ -55,7 +56,6 @@ class Simulator:
         self.responses = observation == "responses"
         self.width = 2 * bank.num_los + 2 if self.responses else bank.num_los + 2
         self._world = new_world(config, bank, lanes, responses=self.responses, record=record)
-        self._final = np.empty(0, np.float32)
         self._ready = False
         blocks = -(-lanes // BLOCK)
         shares = max(1, min(num_threads, blocks))
@@ -69,12 +69,11 @@ class Simulator:
         scratches = [self._world.scratch, *(new_scratch() for _ in self._chunks[1:])]
         rules = code_of(type(self._world.parameters))
         self._references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
-        world, actions, out = self._references[0], np.zeros(self.lanes, np.int64), new_output(0, self._final)
-        self._step: Callable[..., None] = entry(lockstep.step, world, actions, out, 0, 0, 0, own_cache=rules)
+        self._own = self.output_buffer(observations=False)
+        world, actions, out = self._references[0], np.zeros(self.lanes, np.int64), self._own.reference
+        self._step: Callable[..., int] = entry(lockstep.step, world, actions, out, 0, 0, 0, own_cache=rules)
         self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions, own_cache=rules)
-        self._first_invalid: Callable[..., int] = entry(
-            lockstep.first_invalid, world, actions, 0, False, own_cache=rules
-        )
+        self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, False, own_cache=rules)
         self._ready = True
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,7 +81,7 @@ class Simulator:
         return {
             k: v
             for k, v in self.__dict__.items()
-            if k not in {"_references", "_step", "_begin", "_first_invalid", "_pool"}
+            if k not in {"_references", "_own", "_step", "_begin", "_first_invalid", "_pool"}
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,30 +119,50 @@ class Simulator:
         """Return the first lane whose action does not exist, or -1."""
         if not self._ready:
             self._prepare()
-        return self._first_invalid(self._references[0], actions, self.num_actions, ignore_finished)
+        return self._first_invalid(self._references[0], actions, ignore_finished)
 
-    def step(self, actions: Longs, mode: int, output: Output | None = None) -> Output:
-        """Take every lane one interaction further; see `lockstep.step`. Writes to `output`, or to fresh arrays."""
+    def output_buffer(self, *, observations: bool, last: bool = False) -> OutputBuffer:
+        """Return memory for what a step hands out.
+
+        observations  copy what is observed there, too
+        last          leave room for the last observations of episodes, which SAME_STEP needs
+        """
+        final = np.zeros(self.lanes * self.width if last else 0, np.float32)
+        rules = code_of(type(self._world.parameters))
+        return OutputBuffer(self.lanes, self.width, final, observations=observations, own_cache=rules)
+
+    def step(self, actions: Longs, mode: int) -> Output:
+        """Take every lane one interaction further, and return what came of it, in arrays that the next step uses."""
         if not self._ready:
             self._prepare()
-        if mode == lockstep.SAME_STEP and len(self._final) == 0:
-            self._final = np.zeros(self.lanes * self.width, np.float32)
-        out = new_output(self.lanes, self._final) if output is None else output
+        if mode == lockstep.SAME_STEP and len(self._own.arrays.final) == 0:
+            self._own = self.output_buffer(observations=False, last=True)
+        self.step_into(self._own, actions, mode)
+        return self._own.arrays
+
+    def step_into(self, buffer: OutputBuffer, actions: Longs, mode: int) -> int:
+        """Take every lane one interaction further, and write what came of it to `buffer`.
+
+        Returns what `lockstep.step` does.
+        """
+        if not self._ready:
+            self._prepare()
+        out = buffer.reference
         if len(self._chunks) == 1:
-            self._step(self._references[0], actions, out, 0, self.lanes, mode)
-            return out
+            return self._step(self._references[0], actions, out, 0, self.lanes, mode)
+        lane = self._first_invalid(self._references[0], actions, mode == lockstep.NEXT_STEP)
+        if lane >= 0:
+            return -1 - lane  # before any thread has changed anything
         pool = self._threads()
-        waiting = [
+        others = [
             pool.submit(self._step, world, actions, out, start, stop, mode)
             for world, (start, stop) in zip(self._references[1:], self._chunks[1:], strict=True)
         ]
         try:
-            self._step(self._references[0], actions, out, *self._chunks[0], mode)
+            count = self._step(self._references[0], actions, out, *self._chunks[0], mode)
         finally:
-            wait(waiting)  # an interrupt here must not leave the others writing
-        for future in waiting:
-            future.result()
-        return out
+            wait(others)  # an interrupt here must not leave the others writing
+        return count + sum(future.result() for future in others)
 
     def _threads(self) -> ThreadPoolExecutor:
         """Threads of this process: a fork leaves the parent's behind."""

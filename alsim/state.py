@@ -67,13 +67,18 @@ def new_interaction(lanes: int) -> Interaction:
 
 def new_scratch() -> Scratch:
     """Return the rows of one block."""
-    words, floats, ints, doubles = scratch_sizes()
-    return Scratch(np.zeros(words, u32), np.zeros(floats, f32), np.zeros(ints, i32), np.zeros(doubles, f64))
+    words, floats, ints, listed = scratch_sizes()
+    return Scratch(np.zeros(words, u32), np.zeros(floats, f32), np.zeros(ints, i32), np.zeros(listed, i64))
 
 
-def new_output(lanes: int, final: Floats) -> Output:
-    """Return fresh arrays for what a step hands out; `final` is where last observations go."""
+def new_output(lanes: int, final: Floats, observation: Floats | None = None) -> Output:
+    """Return arrays for what a step hands out.
+
+    final        (N * R,) where last observations go, or (0,)
+    observation  (N * R,) where observations are copied to, or None
+    """
     return Output(
+        observation=np.empty(0, f32) if observation is None else observation,
         reward=np.empty(lanes, f64),
         terminated=np.empty(lanes, np.bool_),
         truncated=np.empty(lanes, np.bool_),

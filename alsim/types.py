@@ -196,6 +196,7 @@ class Interaction(NamedTuple):
 class Output(NamedTuple):
     """What a step hands out."""
 
+    observation: Floats  # (N * R,), or (0,) where nobody wants a copy
     reward: Doubles  # (N,)
     terminated: Bools  # (N,)
     truncated: Bools  # (N,)
@@ -205,15 +206,12 @@ class Output(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Rows of one block, at constant offsets in one array a type.
-
-    Only so can the compiler see that no two rows overlap, and vectorise a loop over twenty of them.
-    """
+    """Rows of one block, at constant offsets in one array a type, and lanes that wait for something."""
 
     words: Words
     floats: Floats
     ints: Ints
-    doubles: Doubles
+    listed: Longs
 
 
 class World(NamedTuple):

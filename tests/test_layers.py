@@ -27,6 +27,7 @@ LAYERS = [
     ["alsim.bank", "alsim.bank_tables", "alsim.bank_files"],
     ["alsim.lockstep"],
     ["alsim.state"],
+    ["alsim.outputs"],
     ["alsim.simulator"],
     ["alsim.rim", "alsim.episodes"],
     ["alsim.envs", "alsim.policies"],

@@ -138,8 +138,8 @@ def other_results(spoil):
     """A simulator whose arrays are spoilt after each step."""
 
     class Spoilt(Simulator):
-        def step(self, actions, mode, output=None):
-            out = super().step(actions, mode, output)
+        def step(self, actions, mode):
+            out = super().step(actions, mode)
             spoil(self, out)
             return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from alsim import lockstep
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.errors import AlsimError, InputTypeError
+from alsim.outputs import Outputs
 from alsim.rim import (
     fresh_seed,
     read_learner,
@@ -27,7 +29,10 @@ from alsim.rim import (
     read_seed,
 )
 from alsim.simulator import MOST_LEARNERS, Simulator
-from alsim.types import Bools, Keys, Longs, Output
+from alsim.types import Bools, Codes, Floats, Keys, Longs
+
+INT64 = np.dtype(np.int64)
+"""NumPy has one object for it, in the machine's byte order."""
 
 Info = Literal["none", "minimal", "full"]
 INFOS: tuple[Info, ...] = ("none", "minimal", "full")
@@ -107,7 +112,11 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._began = False
-        self._output: Output | None = None
+        self._over = 0  # lanes whose episode is over, which DISABLED does not step
+        self._shape = (self.num_envs,)
+        same_step = self._mode == lockstep.SAME_STEP
+        make = partial(self._simulator.output_buffer, observations=self.copy, last=same_step)
+        self._outputs = Outputs(make, shared=not self.copy)
 
     def reset(
         self,
@@ -144,6 +153,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         people.key[anew], people.learner[anew], people.episode[anew] = seeds[anew], learners[anew], BEFORE_THE_FIRST
         people.episode[chosen] += np.uint32(1)
         self._simulator.begin(chosen)
+        self._over = int(np.count_nonzero(people.finished))
         self._began = True
         return self._observations(), {}
 
@@ -161,16 +171,23 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._began:
             raise ResetNeeded("call reset() before step()")
-        chosen = self._actions(actions)
-        if self.copy:
-            out = self._simulator.step(chosen, self._mode)
-        else:
-            if self._output is None:
-                self._output = self._simulator.step(chosen, self._mode)
-            else:
-                self._simulator.step(chosen, self._mode, self._output)
-            out = self._output
-        return self._observations(), out.reward, out.terminated, out.truncated, self._infos(out)
+        if self._over and self._mode == lockstep.DISABLED:
+            raise self._over_error()
+        known = type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape
+        chosen = actions if known and actions.flags.c_contiguous else self._actions(actions)
+        buffer = self._outputs.take()
+        count = self._simulator.step_into(buffer, chosen, self._mode)
+        if count < 0:
+            lane = -1 - count
+            raise AlsimError(
+                f"actions are integers in [0, {self._simulator.num_actions}); got {actions[lane]} in lane {lane}"
+            )
+        self._over = count
+        observation, reward, terminated, truncated, reason, live = buffer.hand_out()
+        if not self.copy:
+            observation = self._observations()
+        infos = self._infos(reason, live, buffer.arrays.final, count)
+        return observation, reward, terminated, truncated, infos
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads."""
@@ -190,25 +207,21 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         view.flags.writeable = False
         return view
 
+    def _over_error(self) -> ResetNeeded:
+        lane = int(np.argmax(self._simulator.population.finished))
+        return ResetNeeded(
+            f"the episode in lane {lane} is over, and without autoreset the next begins by "
+            "reset(options={'reset_mask': ...})"
+        )
+
     def _actions(self, actions: Any) -> Longs:
-        """Return actions as the kernel takes them, checked."""
+        """Return actions as the kernel takes them; it looks at their values."""
         array = np.asarray(actions)
-        if array.shape != (self.num_envs,):
+        if array.shape != self._shape:
             raise AlsimError(f"actions have shape ({self.num_envs},), one a lane; got shape {array.shape}")
         if array.dtype.kind not in "iu":
             raise InputTypeError(f"actions are integers; got dtype {array.dtype}")
-        chosen = np.ascontiguousarray(array, dtype=np.int64)
-        simulator = self._simulator
-        if self._mode == lockstep.DISABLED and simulator.population.finished.any():
-            lane = int(np.argmax(simulator.population.finished))
-            raise ResetNeeded(
-                f"the episode in lane {lane} is over, and without autoreset the next begins by "
-                "reset(options={'reset_mask': ...})"
-            )
-        lane = simulator.first_invalid(chosen, ignore_finished=self._mode == lockstep.NEXT_STEP)
-        if lane >= 0:
-            raise AlsimError(f"actions are integers in [0, {simulator.num_actions}); got {array[lane]} in lane {lane}")
-        return chosen
+        return np.ascontiguousarray(array, dtype=np.int64)
 
     def _chosen(self, mask: Any) -> Longs:
         """Return the lanes that a reset mask names: Gymnasium's checks, in its order."""
@@ -253,31 +266,45 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             raise AlsimError(f"options['learner'] = {first}: {lanes} lanes from there pass the last learner, 2**32 - 1")
         return first + np.arange(lanes)
 
-    def _infos(self, out: Output) -> dict[str, Any]:
-        """Return the infos of a step: arrays with masks, as Gymnasium has them."""
-        columns: dict[str, NDArray[Any]] = {}
-        if self.info != "none":
-            columns["termination_reason"] = out.reason
-        if self.info == "full":
-            columns |= self._full()
-        if self._mode != lockstep.SAME_STEP:
-            if self._mode == lockstep.NEXT_STEP and self.info == "full" and not out.live.all():
-                columns = {key: np.where(out.live, column, column.dtype.type(0)) for key, column in columns.items()}
-            return _masked(columns, out.live)
-        ended = out.reason != 0
-        if not ended.any():
-            return _masked(columns, out.live)
+    def _infos(self, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+        """Return the infos of a step: arrays with masks, as Gymnasium has them.
+
+        final  (N * R,) last observations, under SAME_STEP
+        count  lanes that were begun anew
+        """
+        if self._mode == lockstep.SAME_STEP and count > 0:
+            return self._infos_of_ended(self._columns(reason), reason != 0, final)
+        if self._mode == lockstep.NEXT_STEP and count == self.num_envs:
+            return {}  # Gymnasium leaves out what no lane has
+        if self.info == "minimal":
+            return {"termination_reason": reason, "_termination_reason": live}
+        columns = self._columns(reason)
+        if self._mode == lockstep.NEXT_STEP and count > 0:
+            columns = {key: np.where(live, column, column.dtype.type(0)) for key, column in columns.items()}
+        return _masked(columns, live)
+
+    def _columns(self, reason: Codes) -> dict[str, NDArray[Any]]:
+        """Return what infos tell of a step, (N,) each."""
+        if self.info == "none":
+            return {}
+        return {"termination_reason": reason} | (self._full() if self.info == "full" else {})
+
+    def _infos_of_ended(
+        self, columns: dict[str, NDArray[Any]], ended: NDArray[np.bool_], last: Floats
+    ) -> dict[str, Any]:
+        """Return the infos of a step in which episodes ended and others began at once."""
         final = {key: np.where(ended, column, column.dtype.type(0)) for key, column in columns.items()}
         current = {key: np.where(ended, column.dtype.type(0), column) for key, column in columns.items()}
         rows = np.full(self.num_envs, None, dtype=object)
-        last = out.final.reshape(self.num_envs, -1)
-        for lane in np.flatnonzero(ended):
-            rows[lane] = last[lane].copy()
-        infos = _masked(current, ~ended)
+        lanes = np.flatnonzero(ended)
+        for lane, row in zip(lanes.tolist(), last.reshape(self.num_envs, -1)[lanes], strict=True):
+            rows[lane] = row
+        going_on = ~ended
+        infos = _masked(current, going_on) if len(lanes) < self.num_envs else {}
         infos |= {
             "final_obs": rows,
             "_final_obs": ended,
-            "final_info": _masked(final, ended),
+            "final_info": _masked(final, ended.copy()),
             "_final_info": ended.copy(),
         }
         return infos
@@ -300,13 +327,11 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return columns, each beside its mask; nothing where the mask names no lane, as Gymnasium does."""
+    """Return columns, each beside a mask of its own: the first gets `mask` itself."""
     infos: dict[str, Any] = {}
-    if not mask.any():
-        return infos
     for key, column in columns.items():
         infos[key] = column
-        infos[f"_{key}"] = mask.copy()
+        infos[f"_{key}"] = mask.copy() if infos.keys() > {key} else mask
     return infos
 
 
