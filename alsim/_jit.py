@@ -168,7 +168,7 @@ def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
-    """Let compiled code call the rule that `choose` names for the class of the first argument.
+    """Let compiled code call the rule that `choose` names for the class of the first of its four arguments.
 
     Chosen as the call is compiled: it costs nothing at run time and stays cacheable, whereas a compiled
     function passed as an argument is never cached. The decorated function is what the interpreter runs.
@@ -176,11 +176,11 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
 
     def decorate(function: F) -> F:
         @overload(function, jit_options={"forceinline": True, "error_model": "numpy"})
-        def implementation(p: Any, learner: Any, item: Any, draws: Any) -> Callable[..., Any]:
+        def implementation(p: Any, x: Any, y: Any, z: Any) -> Callable[..., Any]:
             chosen = choose(p.instance_class)
 
-            def call(p: Any, learner: Any, item: Any, draws: Any) -> Any:
-                return chosen(p, learner, item, draws)
+            def call(p: Any, x: Any, y: Any, z: Any) -> Any:
+                return chosen(p, x, y, z)
 
             return call
 

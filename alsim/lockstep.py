@@ -63,7 +63,7 @@ WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
 FLOAT_ROWS = 14
 QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
 INT_ROWS = 5
-MOST_LISTED = 4 * BLOCK
+MOST_LISTED = 16 * BLOCK
 """Lanes that wait for their next episode are begun together, when so many may be waiting."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,10 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies import Policy, PolicyDraws, View, make_policy
+from alsim.policies import Policy, PolicyDraws, RulePolicy, View, is_rule, make_policy
 from alsim.rim import read_learner, read_observation, read_positive, read_rules, read_seed
 from alsim.simulator import MOST_LEARNERS, Observation, Simulator
+from alsim.teaching import teach_episodes
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
 BLOCK_EPISODES, USUAL_STEPS = 4096, 140
@@ -121,7 +122,10 @@ def rollout(
         observation,
         num_threads,
     )
-    return _joined(list(blocks(plan, keep_observations)))
+    if is_rule(plan.policy):
+        return run_block(plan, 0, plan.num_episodes, keep_observations=keep_observations)
+    edges = block_edges(plan)
+    return _joined([run_block(plan, *block, keep_observations=keep_observations) for block in edges])
 
 
 class Plan(NamedTuple):
@@ -136,6 +140,11 @@ class Plan(NamedTuple):
     num_learners: int
     episodes_per_learner: int
     num_threads: int
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes of all learners."""
+        return self.num_learners * self.episodes_per_learner
 
 
 def read_plan(
@@ -171,22 +180,55 @@ def read_plan(
     return plan
 
 
-def blocks(plan: Plan, keep_observations: bool = True) -> Iterator[Rollout]:
-    """Run a plan, learner by learner, episode by episode, and hand out each block of episodes as it is done."""
-    total, block = plan.num_learners * plan.episodes_per_learner, block_episodes(plan.config)
-    for start in range(0, total, block):
-        lanes = np.arange(start, min(start + block, total))
-        yield run(
-            plan.config,
-            plan.bank,
-            plan.policy,
-            plan.seed,
-            plan.first_learner + lanes // plan.episodes_per_learner,
-            lanes % plan.episodes_per_learner,
-            plan.observation,
-            plan.num_threads,
-            keep_observations,
-        )
+def block_edges(plan: Plan) -> list[tuple[int, int]]:
+    """Return the first episode of each block of a plan, and the one after its last."""
+    total, block = plan.num_episodes, block_episodes(plan.config)
+    return [(start, min(start + block, total)) for start in range(0, total, block)]
+
+
+def run_block(
+    plan: Plan, start: int, stop: int, *, keep_observations: bool = True, num_threads: int | None = None
+) -> Rollout:
+    """Run episodes start … stop - 1 of a plan, counted learner by learner.
+
+    num_threads  None: as many as the plan says
+    """
+    numbers = np.arange(start, stop)
+    learner, episode = plan.first_learner + numbers // plan.episodes_per_learner, numbers % plan.episodes_per_learner
+    threads = plan.num_threads if num_threads is None else num_threads
+    if is_rule(plan.policy):
+        return _taught(plan, plan.policy, learner, episode, keep_observations, threads)
+    return run(
+        *(plan.config, plan.bank, plan.policy, plan.seed, learner, episode),
+        *(plan.observation, threads, keep_observations),
+    )
+
+
+def _taught(
+    plan: Plan, policy: RulePolicy, learner: Longs, episode: Longs, keep_observations: bool, num_threads: int
+) -> Rollout:
+    """Let a policy's rule teach within compiled code."""
+    log, ends = teach_episodes(
+        *(plan.config, plan.bank, policy, plan.seed, learner, episode),
+        observation=plan.observation,
+        keep_observations=keep_observations,
+        num_threads=num_threads,
+    )
+    width = len(ends.observation) // len(learner)
+    return Rollout(
+        config=plan.config,
+        bank=plan.bank,
+        observation=plan.observation,
+        learner_id=learner,
+        episode=episode,
+        interactions=Interactions._make([*(getattr(log, name) for name in Interactions._fields[:-1]), ends.length]),
+        obs=log.observation.reshape(-1, width) if keep_observations else None,
+        final_obs=ends.observation.reshape(-1, width),
+        propensity=log.propensity,
+        reason=ends.reason,
+        ability_start=ends.ability_start,
+        ability_final=ends.ability_final,
+    )
 
 
 def run(

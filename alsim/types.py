@@ -67,7 +67,7 @@ MODALITIES = ("video", "PPT", "text", "blog", "article", "handout")
 FIRST_HELD_OUT = 2**31
 """Learners from here to 2**32 - 1 are held out for evaluation (clause S11.4)."""
 
-BLOCK = 256
+BLOCK = 64
 """Learners that go through the phases of a step together: their scratch rows fit in the L1 cache."""
 
 

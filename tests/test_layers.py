@@ -31,6 +31,7 @@ LAYERS = [
     ["alsim.simulator"],
     ["alsim.rim", "alsim.episodes"],
     ["alsim.envs", "alsim.policies"],
+    ["alsim.teaching"],
     ["alsim.rollouts"],
     ["alsim.datasets"],
     ["alsim.validation", "alsim.testing"],

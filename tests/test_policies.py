@@ -106,9 +106,7 @@ def test_rules_teaches_the_first_of_equals():
 
 
 def test_rules_needs_to_see_mastery():
-    with pytest.raises(
-        ValueError, match="mastery is seen with observation='mastery' only; this policy sees 'responses'"
-    ):
+    with pytest.raises(ValueError, match="the policy 'rules' reads observation='mastery'; it was given 'responses'"):
         rollout("rules", num_learners=1, config=SMALL, observation="responses")
 
 

@@ -30,7 +30,7 @@ from alsim.datasets.tables import tables_of
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError
 from alsim.policies import Policy
-from alsim.rollouts import Plan, blocks, read_plan
+from alsim.rollouts import Plan, block_edges, read_plan, run_block
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
@@ -106,7 +106,8 @@ def _check_plan(plan: Plan) -> None:
 def _shards(plan: Plan, progress: Progress | None) -> Iterator[dict[str, pa.Table]]:
     """Run the plan, and hand out the tables of each block of episodes."""
     episodes, rows = 0, 0
-    for block in blocks(plan):
+    for edges in block_edges(plan):
+        block = run_block(plan, *edges)
         tables = tables_of(block)
         yield tables
         episodes, rows = episodes + tables["episodes"].num_rows, rows + tables["transitions"].num_rows

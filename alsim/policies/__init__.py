@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, View
+from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
 
@@ -35,4 +36,4 @@ def make_policy(policy: str | Policy) -> Policy:
     return policy
 
 
-__all__ = ["POLICIES", "Policy", "PolicyDraws", "View", "make_policy", "register_policy"]
+__all__ = ["POLICIES", "Policy", "PolicyDraws", "RulePolicy", "View", "is_rule", "make_policy", "register_policy"]

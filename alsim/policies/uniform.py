@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from alsim.policies.base import PolicyDraws, View
-from alsim.types import Doubles, Longs
+from alsim._jit import rule
+from alsim.actions import KINDS, LEVELS
+from alsim.numerics.variates import below
+from alsim.policies.compiled import Luck, RulePolicy, Seen
+from alsim.types import Floats, f64, i64, u32
 
 
-class Uniform:
+class Nothing(NamedTuple):
+    """Parameters of the uniform policy: none."""
+
+
+@rule
+def any_action(p: Nothing, observation: Floats, seen: Seen, luck: Luck) -> tuple[i64, f64]:
+    """Return any of the actions, each with probability 1 / A."""
+    actions = seen.num_los * (LEVELS + KINDS)
+    return i64(below(luck.w0, u32(actions))), 1 / f64(actions)
+
+
+class Uniform(RulePolicy):
     """Chooses among all actions, each with probability 1 / A."""
 
     name = "uniform"
-
-    def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
-        """Return an action for each lane, and 1 / A."""
-        return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
+    parameters = Nothing()
+    choose = any_action

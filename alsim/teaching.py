@@ -1,0 +1,419 @@
+"""Whole episodes in one call of compiled code: a policy's rule teaches learner after learner.
+
+A block of lanes goes through interaction after interaction without leaving the L1 cache. A lane whose
+episode ends takes up the next one that waits; what happened is written episode by episode.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim._jit import borrow, by_reference, entry, kernel, phase, wide_vectors
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.dynamics import code_of
+from alsim.lockstep import (
+    CORRECT,
+    GAIN,
+    QUESTION,
+    REWARD,
+    SLOT,
+    WORD_0,
+    WORD_1,
+    WORD_2,
+    WORD_3,
+    advance,
+    conclude,
+    draw,
+    gather,
+    list_finished,
+    scatter,
+    tally,
+)
+from alsim.numerics.philox import WORD_BITS, philox
+from alsim.policies import RulePolicy
+from alsim.policies.compiled import Luck, Seen, choose, typed
+from alsim.simulator import Observation
+from alsim.start import begin
+from alsim.state import new_output, new_world
+from alsim.types import (
+    BLOCK,
+    Bools,
+    Codes,
+    Doubles,
+    Floats,
+    Ints,
+    ItemTable,
+    Longs,
+    Population,
+    Purpose,
+    Scratch,
+    f32,
+    f64,
+    i8,
+    i32,
+    i64,
+    u32,
+    u64,
+)
+
+POLICY = u32(Purpose.POLICY)
+I0, NAN = i32(0), f32(np.nan)
+
+
+class Log(NamedTuple):
+    """What happened in E episodes of at most T interactions: interaction t of episode e in row e T + t."""
+
+    action: Ints  # (E * T,) and so the rest, as in episodes.Interactions
+    reward: Floats
+    item: Ints
+    correct: Bools
+    mastery_gain: Floats
+    response_time: Floats
+    frustration: Floats
+    mean_mastery: Doubles
+    propensity: Doubles
+    observation: Floats  # (E * T * R,) before the interaction, or (0,)
+
+
+class Ends(NamedTuple):
+    """How E episodes began and ended."""
+
+    length: Longs  # (E,)
+    reason: Codes  # (E,)
+    ability_start: Floats  # (E,)
+    ability_final: Floats  # (E,)
+    observation: Floats  # (E * R,) after the last interaction
+
+
+class Choices(NamedTuple):
+    """What the policy chose in each lane of the block, and which episode the lane is in."""
+
+    action: Longs  # (B,)
+    propensity: Doubles  # (B,)
+    episode: Longs  # (B,) index among the episodes of the call
+
+
+def new_log(rows: int, width: int, keep_observations: bool) -> Log:
+    """Return a log of so many rows."""
+    return Log(
+        action=np.empty(rows, i32),
+        reward=np.empty(rows, f32),
+        item=np.empty(rows, i32),
+        correct=np.empty(rows, np.bool_),
+        mastery_gain=np.empty(rows, f32),
+        response_time=np.empty(rows, f32),
+        frustration=np.empty(rows, f32),
+        mean_mastery=np.empty(rows, f64),
+        propensity=np.empty(rows, f64),
+        observation=np.empty(rows * width if keep_observations else 0, f32),
+    )
+
+
+def new_ends(episodes: int, width: int) -> Ends:
+    """Return room for the ends of so many episodes."""
+    return Ends(
+        length=np.empty(episodes, i64),
+        reason=np.empty(episodes, i8),
+        ability_start=np.empty(episodes, f32),
+        ability_final=np.empty(episodes, f32),
+        observation=np.empty(episodes * width, f32),
+    )
+
+
+@phase
+def decide(
+    policy: Any,
+    rows: Floats,
+    width: int,
+    num_los: int,
+    lanes: Population,
+    scratch: Scratch,
+    choices: Choices,
+    count: int,
+) -> None:
+    """Let the policy choose for each lane, with the words of counter (step, episode, learner, POLICY)."""
+    wide_vectors()
+    words = scratch.words
+    for i in range(count):
+        key = lanes.key[i]
+        w0, w1, w2, w3 = philox(
+            lanes.step[i], lanes.episode[i], lanes.learner[i], POLICY, u32(key), u32(key >> WORD_BITS)
+        )
+        words[WORD_0 + i] = w0
+        words[WORD_1 + i] = w1
+        words[WORD_2 + i] = w2
+        words[WORD_3 + i] = w3
+    for i in range(count):
+        luck = Luck(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
+        seen = Seen(u64(i) * u64(width), i64(num_los), lanes.response_time[i])
+        action, propensity = choose(policy, rows, seen, luck)
+        choices.action[i] = action
+        choices.propensity[i] = propensity
+
+
+@phase
+def log_observations(
+    rows: Floats, width: int, lanes: Population, choices: Choices, log: Log, most_steps: int, count: int
+) -> None:
+    """Write what is observed in each lane before its interaction."""
+    wide_vectors()
+    for i in range(count):
+        place = (u64(choices.episode[i]) * u64(most_steps) + u64(lanes.step[i])) * u64(width)
+        row = u64(i) * u64(width)
+        for cell in range(width):
+            log.observation[place + u64(cell)] = rows[row + u64(cell)]
+
+
+@phase
+def log_interactions(
+    num_los: int,
+    table: ItemTable,
+    lanes: Population,
+    scratch: Scratch,
+    choices: Choices,
+    log: Log,
+    most_steps: int,
+    count: int,
+) -> None:
+    """Write what happened in each lane, after its interaction."""
+    floats, ints = scratch.floats, scratch.ints
+    for i in range(count):
+        place = u64(choices.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
+        log.action[place] = i32(choices.action[i])
+        log.reward[place] = floats[REWARD + i]
+        log.item[place] = table.item[u64(ints[SLOT + i])]
+        log.correct[place] = ints[CORRECT + i] != I0
+        log.mastery_gain[place] = floats[GAIN + i]
+        log.response_time[place] = lanes.response_time[i] if ints[QUESTION + i] != I0 else NAN
+        log.frustration[place] = lanes.frustration[i]
+        log.mean_mastery[place] = lanes.mastery_sum[i] / f64(num_los)
+        log.propensity[place] = choices.propensity[i]
+
+
+@kernel
+def teach(
+    world: Any, policy: Any, learner: Longs, episode: Longs, log: Log, ends: Ends, choices: Choices, output: Any
+) -> None:
+    """Let a policy teach learner[e] in its episode[e], for every e in 0 … E - 1.
+
+    world   of lanes that have their seed; at most a block
+    log     of E + 1 episodes, and so `ends`: the last is where lanes go that have nothing left to do
+    """
+    w, out = borrow(world), borrow(output)
+    lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
+    parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
+    listed, most_steps = scratch.listed, int(limits.max_steps)
+    responses, keeps = len(lanes.responses) > 0, len(log.observation) > 0
+    rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
+    episodes, count = len(learner), len(lanes.key)
+    upcoming, done = 0, 0
+    for k in range(count):
+        listed[k] = k
+    ended = count
+    while done < episodes:
+        # Every listed lane takes up the episode that comes next, or the spare one over and over.
+        for j in range(ended):
+            k = listed[j]
+            choices.episode[k] = min(upcoming, episodes)
+            taken = min(upcoming, episodes - 1)
+            upcoming += 1
+            lanes.learner[k] = u32(learner[taken])
+            lanes.episode[k] = u32(episode[taken])
+        if ended > 0:
+            begin(w, listed, 0, ended)
+        for j in range(ended):
+            k = listed[j]
+            ends.ability_start[choices.episode[k]] = lanes.ability[k]
+        decide(policy, rows, width, num_los, lanes, scratch, choices, count)
+        if keeps:
+            log_observations(rows, width, lanes, choices, log, most_steps, count)
+        draw(lanes, scratch, 0, count)
+        gather(lanes, items, num_los, scratch, choices.action, 0, count)
+        advance(parameters, weights, max_time, lanes, scratch, 0, count)
+        conclude(limits, num_los, lanes, scratch, out, 0, count)
+        scatter(lanes, scratch, num_los, 0, count)
+        if responses:
+            tally(limits.max_steps, num_los, lanes, scratch, 0, count)
+        log_interactions(num_los, items, lanes, scratch, choices, log, most_steps, count)
+        ended = list_finished(lanes.finished, listed, 0, 0, count)
+        for j in range(ended):
+            k = listed[j]
+            e = choices.episode[k]
+            done += int(e < episodes)
+            ends.length[e] = i64(lanes.step[k])
+            ends.reason[e] = out.reason[k]
+            ends.ability_final[e] = lanes.ability[k]
+            for cell in range(width):
+                ends.observation[e * width + cell] = rows[k * width + cell]
+
+
+@kernel
+def pack(source: Codes, target: Codes, length: Longs, stride: int, size: int, first: int) -> None:
+    """Move the first length[e] of each `stride` entries of `source`, `size` bytes each, to `target`, row after row.
+
+    first  row of `target` where they begin
+    """
+    place = first * size
+    for e in range(len(length)):
+        move(source, target, e * stride * size, place, length[e] * size)
+        place += length[e] * size
+
+
+@phase
+def move(source: Codes, target: Codes, begin_at: int, place: int, count: int) -> None:
+    """Copy `count` bytes."""
+    for k in range(count):
+        target[u64(place + k)] = source[u64(begin_at + k)]
+
+
+class Classroom:
+    """A block of lanes in which a policy's rule teaches, episode after episode; one thread's own.
+
+    episodes  the most that it is given at once
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        bank: Bank,
+        policy: RulePolicy,
+        seed: int,
+        episodes: int,
+        *,
+        observation: Observation,
+        keep_observations: bool,
+    ) -> None:
+        lanes, width = min(BLOCK, episodes), observed_width(bank, observation)
+        world = new_world(config, bank, lanes, responses=observation == "responses", record=False)
+        world.population.key[:] = seed
+        self.log = new_log((episodes + 1) * config.max_episode_steps, width, keep_observations)
+        self.ends = new_ends(episodes + 1, width)
+        output = new_output(lanes, np.empty(0, f32))
+        self._held = world, output  # what the references borrow
+        rules = code_of(type(world.parameters))
+        self._choices = Choices(np.zeros(lanes, i64), np.zeros(lanes, f64), np.zeros(lanes, i64))
+        self._taught_with = by_reference(world, rules), typed(policy.parameters)
+        self._output = by_reference(output, rules)
+        nobody = np.zeros(0, i64)
+        self._teach = entry(teach, *self._arguments(nobody, nobody), own_cache=rules)
+
+    def _arguments(self, learner: Longs, episode: Longs) -> tuple[Any, ...]:
+        return *self._taught_with, learner, episode, self.log, self.ends, self._choices, self._output
+
+    def teach(self, learner: Longs, episode: Longs) -> None:
+        """Run the episodes (learner[e], episode[e]), and leave what happened in `log` and `ends`."""
+        self._teach(*self._arguments(learner, episode))
+
+
+def observed_width(bank: Bank, observation: Observation) -> int:
+    """Entries R of an observation."""
+    return 2 * bank.num_los + 2 if observation == "responses" else bank.num_los + 2
+
+
+ROWS_AT_ONCE = 1024 * 140
+"""Interactions that a classroom has room for: what was written is packed while it still is in a cache."""
+FEWEST_AT_ONCE = 16
+
+
+class Together:
+    """The logs of many classrooms, one after the other, without gaps."""
+
+    def __init__(self, rows: int, episodes: int, width: int, keep_observations: bool) -> None:
+        self.log = new_log(rows, width, keep_observations)
+        self.ends = new_ends(episodes, width)
+        self._width = width
+        self._rows = self._episodes = 0
+
+    def add(self, room: Classroom, episodes: int, most_steps: int) -> None:
+        """Append what a classroom's first `episodes` episodes left in it."""
+        length = room.ends.length[:episodes]
+        rows = int(length.sum())
+        if self._rows + rows > len(self.log.action):
+            self._resize(2 * (self._rows + rows))
+        places = len(room.log.action)
+        columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.log, self.log, strict=True)
+        for source, target in columns:
+            if len(source):
+                size = source.itemsize * (len(source) // places)
+                pack(source.view(i8), target.view(i8), length, most_steps, size, self._rows)
+        ends: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.ends, self.ends, strict=True)
+        for source, target in ends:
+            each = len(target) // len(self.ends.length)
+            target[self._episodes * each : (self._episodes + episodes) * each] = source[: episodes * each]
+        self._rows += rows
+        self._episodes += episodes
+
+    def _resize(self, rows: int) -> None:
+        """Give the log so many rows, in place where the system can: nobody else has its arrays yet."""
+        before = len(self.log.action)
+        for column in self.log:
+            column.resize(len(column) // before * rows, refcheck=False)
+
+    def finished(self) -> tuple[Log, Ends]:
+        """Return all of it, without the room that is left."""
+        self._resize(self._rows)
+        return self.log, self.ends
+
+
+USUAL_STEPS = 160
+"""Room for so many interactions an episode is made at first: memory that nothing is written to costs nothing."""
+
+
+def teach_episodes(
+    config: Config,
+    bank: Bank,
+    policy: RulePolicy,
+    seed: int,
+    learner: Longs,
+    episode: Longs,
+    *,
+    observation: Observation = "mastery",
+    keep_observations: bool = True,
+    num_threads: int = 1,
+) -> tuple[Log, Ends]:
+    """Let a policy teach learner[e] in its episode[e], (E,) each; returns all M interactions, and the ends of all E.
+
+    Raises ValueError if the policy cannot read such observations.
+    """
+    policy.check(observation)
+    total, most_steps = len(learner), config.max_episode_steps
+    at_once = min(total, max(FEWEST_AT_ONCE, min(1024, ROWS_AT_ONCE // most_steps)))
+    starts = range(0, total, at_once)
+    threads = min(num_threads, len(starts))
+
+    def room() -> Classroom:
+        return Classroom(
+            config, bank, policy, seed, at_once, observation=observation, keep_observations=keep_observations
+        )
+
+    def run(start: int, room: Classroom) -> tuple[Classroom, int]:
+        stop = min(start + at_once, total)
+        room.teach(learner[start:stop], episode[start:stop])
+        return room, stop - start
+
+    width = observed_width(bank, observation)
+    together = Together(total * min(most_steps, USUAL_STEPS), total, width, keep_observations)
+    if threads == 1:
+        only = room()
+        for start in starts:
+            together.add(*run(start, only), most_steps)
+        return together.finished()
+    with ThreadPoolExecutor(threads, thread_name_prefix="alsim") as pool:
+        free = [room() for _ in range(threads + 1)]  # one to pack from while the others are taught in
+        waiting: deque[Future[tuple[Classroom, int]]] = deque()
+        upcoming = iter(starts)
+        while True:
+            while free and (following := next(upcoming, None)) is not None:
+                waiting.append(pool.submit(run, following, free.pop()))
+            if not waiting:
+                return together.finished()
+            done, count = waiting.popleft().result()
+            together.add(done, count, most_steps)
+            free.append(done)
