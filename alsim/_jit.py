@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from enum import EnumType
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
@@ -262,6 +263,29 @@ def by_reference(whole: World | Output, own_cache: str = "") -> Any:
     if not COMPILED:
         return whole
     return _own(_refer_world if isinstance(whole, World) else _refer_output, own_cache)(*whole)
+
+
+def _fetch_add(context: Any, counters: Any, index: Any, amount: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(counters)(context, builder, arguments[0])
+        place = builder.gep(array.data, [arguments[1]])
+        return builder.atomic_rmw("add", place, arguments[2], "acq_rel")
+
+    return numba_types.int64(counters, numba_types.int64, numba_types.int64), generate
+
+
+_COUNTING = Lock()
+
+
+def _fetch_add_interpreted(counters: Any, index: int, amount: int) -> int:
+    with _COUNTING:
+        before = int(counters[index])
+        counters[index] += amount
+        return before
+
+
+fetch_add: Callable[[Any, int, int], int] = intrinsic(_fetch_add) if COMPILED else _fetch_add_interpreted
+"""Adds to counters[index], int64, as one indivisible act among all threads; returns what was there before."""
 
 
 def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from alsim import start as starting
-from alsim._jit import borrow, kernel, phase, rule, wide_vectors
+from alsim._jit import COMPILED, borrow, fetch_add, kernel, phase, rule, wide_vectors
 from alsim.actions import LEVELS
 from alsim.dynamics import transition
 from alsim.ending import NONE, STEP_LIMIT, ending
@@ -65,6 +65,12 @@ QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
 INT_ROWS = 5
 MOST_LISTED = 16 * BLOCK
 """Lanes that wait for their next episode are begun together, when so many may be waiting."""
+
+CHUNK = 16 * BLOCK
+"""Lanes that a thread takes at a time, where threads share a step."""
+PATIENCE = 20_000 if COMPILED else 1
+"""Looks at what other threads do, 10 ns or so each, before this one goes to sleep: to be woken takes 40 µs where
+processors are virtual, a tenth of the step of 65,536 learners."""
 
 
 def scratch_sizes() -> tuple[int, int, int, int]:
@@ -308,26 +314,14 @@ def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished
     return -1
 
 
-@kernel
-def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: int) -> int:
-    """Take lanes start … stop - 1 one interaction further.
-
-    actions  (N,) int64; of a lane that NEXT_STEP begins anew they are not looked at
-    output   an Output, or a reference to one, written in those lanes
-    mode     NEXT_STEP, SAME_STEP or DISABLED
-
-    Returns how many lanes were begun anew or, under DISABLED, how many episodes are over now; if the action of
-    a lane k does not exist, -1 - k for the first such lane, and nothing has changed.
-    """
-    w, out = borrow(world), borrow(output)
+@rule
+def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode: int) -> int:
+    """Take lanes start … stop - 1 one interaction further; returns how many were begun anew, or as `step` does."""
     lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
     parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
     happened, listed = w.interaction, scratch.listed
     responses, record, copies = len(lanes.responses) > 0, len(happened.item) > 0, len(out.observation) > 0
     rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
-    wrong = invalid(lanes, actions, u64(len(items.first)), mode == NEXT_STEP, start, stop)
-    if wrong >= 0:
-        return -1 - wrong
     finished, begun = 0, 0
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
@@ -355,6 +349,69 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
 
 
 @kernel
+def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: int) -> int:
+    """Take lanes start … stop - 1 one interaction further.
+
+    actions  (N,) int64; of a lane that NEXT_STEP begins anew they are not looked at
+    output   an Output, or a reference to one, written in those lanes
+    mode     NEXT_STEP, SAME_STEP or DISABLED
+
+    Returns how many lanes were begun anew or, under DISABLED, how many episodes are over now; if the action of
+    a lane k does not exist, -1 - k for the first such lane, and nothing has changed.
+    """
+    w, out = borrow(world), borrow(output)
+    wrong = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
+    if wrong >= 0:
+        return -1 - wrong
+    return step_lanes(w, actions, out, start, stop, mode)
+
+
+@kernel
+def step_shared(
+    world: Any,
+    actions: Longs,
+    output: Any,
+    edges: Longs,
+    counters: Longs,
+    bell: Longs,
+    turn: int,
+    me: int,
+    mode: int,
+) -> bool:
+    """Take part in a step that T threads share: chunk after chunk of one's own lanes, then of the others'.
+
+    world     with a scratch of the thread's own
+    actions   (N,) int64, valid
+    edges     (T + 1,) where each thread's lanes begin, and N
+    counters  (T + 2,) int64, zero at first, of this step alone: lanes given out of each thread's, then lanes done
+              and what `step` returns
+    bell      (1,) int64, steps that were shared so far; thread 0 rings it
+    turn      number of this step, from 1
+    me        0 … T - 1
+
+    Thread 0 returns when all lanes are done, or False if others still have some in hand after a while. The
+    others wait a while for the next step: not in Python, whose lock thread 0 holds in between.
+    """
+    w, out = borrow(world), borrow(output)
+    threads, lanes = len(edges) - 1, len(actions)
+    done, result = threads, threads + 1
+    while me == 0 and fetch_add(bell, 0, 0) < turn:
+        fetch_add(bell, 0, 1)
+    for k in range(threads):
+        whose = (me + k) % threads
+        start = edges[whose] + fetch_add(counters, whose, CHUNK)
+        while start < edges[whose + 1]:
+            stop = min(start + CHUNK, edges[whose + 1])
+            fetch_add(counters, result, step_lanes(w, actions, out, start, stop, mode))
+            fetch_add(counters, done, stop - start)
+            start = edges[whose] + fetch_add(counters, whose, CHUNK)
+    for _ in range(PATIENCE):
+        if fetch_add(counters, done, 0) == lanes if me == 0 else fetch_add(bell, 0, 0) > turn:
+            return True
+    return False
+
+
+@kernel
 def begin_lanes(world: Any, lanes: Longs) -> None:
     """Start the learners in `lanes` (M,) as their key, learner and episode say."""
     begin(borrow(world), lanes, 0, len(lanes))
@@ -367,4 +424,4 @@ def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
 
 
-__all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "begin_lanes", "first_invalid", "step"]
+__all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "begin_lanes", "first_invalid", "step", "step_shared"]

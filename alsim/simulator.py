@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from time import sleep
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from alsim.actions import num_actions
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.dynamics import code_of
+from alsim.helpers import Helpers
 from alsim.numerics.philox import random_words
 from alsim.outputs import OutputBuffer
 from alsim.state import new_scratch, new_world
@@ -26,6 +26,11 @@ OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
 
 MOST_LEARNERS = 2**32
 
+FEWEST_A_THREAD = 4096
+"""Lanes that are worth a thread: to wake one takes as long as to step a thousand."""
+MOMENT = 5e-5
+"""Seconds between looks at what other threads have in hand, where they are slow."""
+
 
 class Simulator:
     """N lanes, each with one learner in one episode.
@@ -34,7 +39,7 @@ class Simulator:
     lanes         N, at least 1
     observation   "mastery" (clause S8.1) or "responses" (S8.2)
     record        keep what happened in each step, in `interaction`
-    num_threads   threads that share a step; never more than there are blocks of lanes
+    num_threads   the most threads that share a step, each with FEWEST_A_THREAD lanes at least
 
     Actions and seeds are trusted here; whoever drives the simulator checks them.
     """
@@ -57,21 +62,28 @@ class Simulator:
         self.width = 2 * bank.num_los + 2 if self.responses else bank.num_los + 2
         self._world = new_world(config, bank, lanes, responses=self.responses, record=record)
         self._ready = False
+        self._num_threads = max(1, min(num_threads, lanes // FEWEST_A_THREAD))
         blocks = -(-lanes // BLOCK)
-        shares = max(1, min(num_threads, blocks))
-        edges = [min(lanes, BLOCK * (blocks * k // shares)) for k in range(shares + 1)]
-        self._chunks = list(zip(edges[:-1], edges[1:], strict=True))
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_process = 0
+        edges = [min(lanes, BLOCK * (blocks * k // self._num_threads)) for k in range(self._num_threads + 1)]
+        self._edges = np.array(edges, np.int64)
+        self._bell, self._turn = np.zeros(1, np.int64), 0
+        self._helpers: Helpers | None = None
 
     def _prepare(self) -> None:
         """Compile, or load from the cache, what a step calls; take the arrays by reference."""
-        scratches = [self._world.scratch, *(new_scratch() for _ in self._chunks[1:])]
+        scratches = [self._world.scratch, *(new_scratch() for _ in range(self._num_threads - 1))]
         rules = code_of(type(self._world.parameters))
         self._references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
         self._own = self.output_buffer(observations=False)
         world, actions, out = self._references[0], np.zeros(self.lanes, np.int64), self._own.reference
         self._step: Callable[..., int] = entry(lockstep.step, world, actions, out, 0, 0, 0, own_cache=rules)
+        self._step_shared: Callable[..., bool] = (
+            self._step
+            if self._num_threads == 1
+            else entry(
+                lockstep.step_shared, world, actions, out, self._edges, actions, self._bell, 0, 0, 0, own_cache=rules
+            )
+        )
         self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions, own_cache=rules)
         self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, False, own_cache=rules)
         self._ready = True
@@ -81,12 +93,12 @@ class Simulator:
         return {
             k: v
             for k, v in self.__dict__.items()
-            if k not in {"_references", "_own", "_step", "_begin", "_first_invalid", "_pool"}
+            if k not in {"_references", "_own", "_step", "_step_shared", "_begin", "_first_invalid", "_helpers"}
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up what was pickled; code is compiled again at the next step."""
-        self.__dict__.update(state, _ready=False, _pool=None)
+        self.__dict__.update(state, _ready=False, _helpers=None)
 
     @property
     def population(self) -> Population:
@@ -148,34 +160,43 @@ class Simulator:
         if not self._ready:
             self._prepare()
         out = buffer.reference
-        if len(self._chunks) == 1:
+        if self._num_threads == 1:
             return self._step(self._references[0], actions, out, 0, self.lanes, mode)
         lane = self._first_invalid(self._references[0], actions, mode == lockstep.NEXT_STEP)
         if lane >= 0:
             return -1 - lane  # before any thread has changed anything
-        pool = self._threads()
-        others = [
-            pool.submit(self._step, world, actions, out, start, stop, mode)
-            for world, (start, stop) in zip(self._references[1:], self._chunks[1:], strict=True)
-        ]
+        # Of this step alone: a thread that comes late finds nothing left to do.
+        counters, errors = np.zeros(self._num_threads + 2, np.int64), list[BaseException]()
+        self._turn += 1
+        share = (actions, out, self._edges, counters, self._bell, self._turn)
+        helpers = self._helpers_here()
         try:
-            count = self._step(self._references[0], actions, out, *self._chunks[0], mode)
-        finally:
-            wait(others)  # an interrupt here must not leave the others writing
-        return count + sum(future.result() for future in others)
+            for me, world in enumerate(self._references[1:], start=1):
+                helpers.ask(self._step_shared, world, *share, me, mode, errors=errors)
+            self._finish(share, mode, errors)
+        except KeyboardInterrupt:
+            self._finish(share, mode, errors)  # the threads must not go on writing
+            raise
+        return int(counters[-1])
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """Threads of this process: a fork leaves the parent's behind."""
-        if self._pool is None or self._pool_process != os.getpid():
-            self._pool = ThreadPoolExecutor(len(self._chunks) - 1, thread_name_prefix="alsim")
-            self._pool_process = os.getpid()
-        return self._pool
+    def _finish(self, share: tuple[Any, ...], mode: int, errors: list[BaseException]) -> None:
+        """Take part in a step until all of it is done. Raises what went wrong in another thread."""
+        while not self._step_shared(self._references[0], *share, 0, mode):
+            if errors:
+                raise errors[0]
+            sleep(MOMENT)  # the others have some lanes in hand
+
+    def _helpers_here(self) -> Helpers:
+        """Return the threads of this process."""
+        if self._helpers is None or not self._helpers.are_here():
+            self._helpers = Helpers(self._num_threads - 1)
+        return self._helpers
 
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None and self._pool_process == os.getpid():
-            self._pool.shutdown()
-        self._pool = None
+        if self._helpers is not None and self._helpers.are_here():
+            self._helpers.close()
+        self._helpers = None
 
     def words(self, purpose: Purpose, block: int) -> NDArray[np.uint32]:
         """Four random words (N, 4) for each lane at its present step, for a purpose (clause S11.1)."""

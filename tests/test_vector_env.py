@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 
 import alsim
-from alsim import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
+from alsim import AdaptiveLearningEnv, AdaptiveLearningVectorEnv, lockstep, simulator
 from alsim.testing import same as alike
+from alsim.types import BLOCK
 
 pytestmark = pytest.mark.gymnasium
 
@@ -451,6 +453,59 @@ def test_arrays_are_the_callers() -> None:
 # ── threads, lanes, seeds ──
 
 
+@pytest.fixture(autouse=True)
+def threads_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small batches have threads, too."""
+    monkeypatch.setattr(simulator, "FEWEST_A_THREAD", BLOCK)
+
+
+@pytest.mark.compiled
+def test_threads_that_take_lanes_from_each_other() -> None:
+    """Real sizes: many chunks a thread, more threads than processors."""
+    lanes = 5 * lockstep.CHUNK + 3
+    envs = [make(lanes, info="full", num_threads=threads) for threads in (1, 2, 7)]
+    actions = batches(envs[0], 60)
+    one, two, seven = (play(env, actions, seed=3) for env in envs)
+    same_calls(one, two)
+    same_calls(one, seven)
+    for env in envs:
+        env.close()
+
+
+def test_an_action_that_does_not_exist_changes_nothing_in_any_thread() -> None:
+    env = make(600, num_threads=3)
+    env.reset(seed=0)
+    actions = np.zeros(600, int)
+    env.step(actions)
+    before = env.lanes
+    actions[599] = -1
+    with pytest.raises(ValueError, match="got -1 in lane 599"):
+        env.step(actions)
+    for name, column in env.lanes.items():
+        same(column, before[name])
+    env.close()
+
+
+def test_what_fails_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make(600, num_threads=2)
+    env.reset(seed=0)
+    env.step(np.zeros(600, int))
+    mine, share = env._simulator._references[0], env._simulator._step_shared
+
+    def failing(world: Any, *arguments: Any) -> bool:
+        if world is not mine:
+            raise MemoryError("no more of it")
+        time.sleep(0.2)
+        return False
+
+    monkeypatch.setattr(env._simulator, "_step_shared", failing)
+    with pytest.raises(MemoryError, match="no more of it"):
+        env.step(np.zeros(600, int))
+    monkeypatch.setattr(env._simulator, "_step_shared", share)
+    env.step(np.zeros(600, int))
+    env.close()
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("lanes", [256, 257, 1000])
@@ -718,6 +773,56 @@ def test_actions_of_any_integer_kind(change: str) -> None:
     same_calls(play(one, [batch] * 5), play(two, [changed] * 5))
 
 
+# ── memory ──
+
+
+def test_memory_that_nobody_holds_is_used_again() -> None:
+    env = make(300)
+    env.reset(seed=0)
+    addresses = set()
+    for batch in batches(env, 30):
+        observation, *_ = env.step(batch)
+        addresses.add(observation.ctypes.data)
+    assert len(addresses) == 2  # the one at hand, and the one being written
+
+
+@pytest.mark.parametrize("hold", range(6))
+@pytest.mark.parametrize(
+    "part_of",
+    [lambda x: x, lambda x: x[:1], memoryview, lambda x: x.view(np.int8)],
+    ids=["array", "slice", "memoryview", "view"],
+)
+def test_memory_that_somebody_holds_is_not(hold: int, part_of: Any) -> None:
+    """Any one of what a step hands out, or anything that looks at a part of it."""
+    env = make(300)
+    env.reset(seed=0)
+    held, copies = [], []
+    for batch in batches(env, 12):
+        *arrays, infos = env.step(batch)
+        kept = [*arrays, *infos.values()][hold]
+        held.append(part_of(kept))
+        copies.append(np.array(held[-1]))
+        del arrays, infos, kept
+    for array, copy in zip(held, copies, strict=True):
+        same(np.asarray(array), copy)
+
+
+def test_what_a_caller_makes_of_its_arrays_is_its_own_affair() -> None:
+    env, other = make(300), make(300)
+    env.reset(seed=0)
+    other.reset(seed=0)
+    for batch in batches(env, 12):
+        calls = [each.step(batch) for each in (env, other)]
+        same_calls(*([call] for call in calls))
+        observation, reward, terminated, *_ = calls[0]
+        observation.shape = (2, -1)
+        reward.flags.writeable = False
+        terminated[:] = True
+        with pytest.raises(ValueError, match="does not own its data"):
+            reward.resize(1, refcheck=False)
+        del calls, observation, reward, terminated
+
+
 # ── pickles, processes, threads ──
 
 
@@ -787,7 +892,7 @@ def test_two_environments_in_two_threads() -> None:
 RUN = """
 import hashlib, os, sys
 import numpy as np
-import alsim
+import alsim, alsim.simulator
 
 def go_on(env, steps):
     digest = hashlib.sha256()
@@ -796,6 +901,7 @@ def go_on(env, steps):
             digest.update(array.tobytes())
     return digest.hexdigest()
 
+alsim.simulator.FEWEST_A_THREAD = 64
 env = alsim.AdaptiveLearningVectorEnv(
     300, config={"num_los": 4, "max_episode_steps": 14}, num_threads=2, info="full", autoreset_mode="SameStep"
 )
