@@ -131,3 +131,11 @@ class Numpy(NumpyStep):
     def __init__(self, lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> None:
         bank = alsim.sample_bank(alsim.Config())
         super().__init__(begun(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))
+
+
+def Jax(lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> Any:  # noqa: N802  # stands for a class
+    """`jax_step.py`, started as `Native` is; ImportError where JAX is not installed."""
+    from benchmarks.jax_step import JaxStep
+
+    bank = alsim.sample_bank(alsim.Config())
+    return JaxStep(begun(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))

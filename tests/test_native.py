@@ -1,4 +1,4 @@
-"""What alsim's speed is held against computes the same: the steps in C and in NumPy, from the same start.
+"""What alsim's speed is held against computes the same: the steps in C, NumPy and JAX, from the same start.
 
 Tolerance, in units e = 2**-23. All compute in float32 and in the same order, so that ability, frustration and
 what is discrete must be equal bit for bit; what may differ is where exp, log, cos, a root or a quotient comes in:
@@ -20,8 +20,9 @@ import pytest
 from oracle import INTERACTION, below, normal, philox4x32, uniform
 
 import alsim
-from benchmarks.contenders import Native, Numpy, uniform_actions
+from benchmarks.contenders import Jax, Native, Numpy, cells, uniform_actions
 from benchmarks.native import NoCompiler
+from benchmarks.specification import SpecifiedEnv
 
 E = 2.0**-23
 NOISE = 5.77 * 11 * E + 2e-6
@@ -45,6 +46,16 @@ class ByNative:
         return self.native.arrays["ability"], self.native.arrays["fail_streak"]
 
 
+def draws(time: int, sizes: Any) -> list[Any]:
+    """Return uniform, normal and choice within the cell, (N,) each, of the words that alsim draws at this time."""
+    words = [philox4x32((time, 0, lane, INTERACTION), (0, 0)) for lane in range(len(sizes))]
+    answer = [uniform(w[0]) for w in words]
+    noise = [normal(w[1], w[3]) for w in words]
+    # The middle of what would choose the item.
+    pick = [(below(w[2], int(n)) + 0.5) / n for w, n in zip(words, sizes, strict=True)]
+    return [np.array(values, np.float32) for values in (answer, noise, pick)]
+
+
 class ByNumpy:
     """With the words that alsim draws."""
 
@@ -54,17 +65,29 @@ class ByNumpy:
 
     def step(self, actions: Any) -> tuple[Any, ...]:
         self.time += 1
-        words = [philox4x32((self.time, 0, lane, INTERACTION), (0, 0)) for lane in range(len(actions))]
-        answer = np.array([uniform(w[0]) for w in words], np.float32)
-        noise = np.array([normal(w[1], w[3]) for w in words], np.float32)
-        size = self.numpy.items["size"][actions]
-        # The middle of what would choose the item.
-        pick = np.array([(below(w[2], int(n)) + 0.5) / n for w, n in zip(words, size, strict=True)])
-        return self.numpy.rows, *self.numpy.advance(actions, answer, noise, pick)
+        return self.numpy.rows, *self.numpy.advance(actions, *draws(self.time, self.numpy.items["size"][actions]))
 
     @property
     def hidden(self) -> tuple[Any, Any]:
         return self.numpy.ability, self.numpy.fail_streak
+
+
+class ByJax:
+    """With the words that alsim draws."""
+
+    def __init__(self, lanes: int, first: Any) -> None:
+        self.jax = Jax(lanes, first=first)
+        self.sizes = cells(alsim.sample_bank(alsim.Config()))["size"]
+        self.time = 0
+
+    def step(self, actions: Any) -> Any:
+        self.time += 1
+        self.jax.state, out = self.jax.advance(self.jax.state, actions, *draws(self.time, self.sizes[actions]))
+        return tuple(np.asarray(x) for x in out)
+
+    @property
+    def hidden(self) -> tuple[Any, Any]:
+        return np.asarray(self.jax.state.ability), np.asarray(self.jax.state.fail_streak)
 
 
 def follow(other: Any, lanes: int, actions: list[Any]) -> int:
@@ -116,6 +139,26 @@ def test_the_native_step_is_alsims() -> None:
 def test_the_numpy_step_is_alsims() -> None:
     actions = actions_of(100)
     assert follow(ByNumpy(100, actions[0]), 100, actions) == 0
+
+
+@pytest.mark.compiled
+def test_the_jax_step_is_alsims() -> None:
+    pytest.importorskip("jax", reason="JAX is large, and the benchmarks do without it")
+    actions = actions_of(100)
+    assert follow(ByJax(100, actions[0]), 100, actions) == 0
+
+
+def test_the_specifications_environment_is_the_specification() -> None:
+    """What Gymnasium's vector environments run is the oracle: the oracle's own tests say the rest."""
+    env = SpecifiedEnv(learner=3)
+    envs = alsim.AdaptiveLearningVectorEnv(4)
+    observation, _ = env.reset()
+    np.testing.assert_allclose(observation, envs.reset(seed=0)[0][3], atol=1e-6)
+    for action in (0, 100, 269):
+        observation, reward, *_ = env.step(np.int64(action))
+        theirs = envs.step([action] * 4)
+        np.testing.assert_allclose(observation, theirs[0][3], atol=3e-6)
+        assert reward == pytest.approx(theirs[1][3], abs=1e-5)
 
 
 def test_the_numpy_step_begins_anew() -> None:
