@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.child import start, told
 from benchmarks.measure import cores
+from benchmarks.memory import peak
 from benchmarks.report import Row, judged, missing, number
 
 LENGTH = 117.5  # interactions of a mean episode under the uniform policy
@@ -35,15 +36,7 @@ def generate(file_format: str, transitions: int, threads: int) -> dict[str, Any]
         dataset = alsim.generate_dataset(round(transitions / LENGTH), 1, out=Path(folder, "dataset"), **settings)
         took, rows = time.perf_counter() - began, len(dataset)
         written = sum(path.stat().st_size for path in Path(folder, "dataset").rglob("*") if path.is_file())
-    return {"transitions": rows, "seconds": took, "bytes": written, "peak": peak_memory()}
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process held, bytes: its own, where getrusage would count its parent's."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the system does not tell a process's peak memory")
+    return {"transitions": rows, "seconds": took, "bytes": written, "peak": peak()}
 
 
 def in_child(file_format: str, transitions: int, threads: int) -> dict[str, Any]:

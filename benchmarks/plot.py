@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.table import MEASURED
@@ -20,7 +19,11 @@ NEAREST = 1.32
 """Labels at one place are moved until their costs differ by this factor."""
 
 
-def draw(curve: dict[str, list[list[float]]]) -> Figure:
+Curve = dict[str, list[tuple[int, float]]]
+"""Lanes and nanoseconds a learner-step, by contender."""
+
+
+def draw(curve: Curve) -> Figure:
     """Return the figure: both axes logarithmic, each line named at its end."""
     figure = Figure(figsize=(7.2, 4.6), dpi=160, layout="constrained")
     axes = figure.subplots()
@@ -31,7 +34,8 @@ def draw(curve: dict[str, list[list[float]]]) -> Figure:
         axes.plot(lanes, cost, style, color=COLOURS.get(name, PALE), linewidth=width, marker="o", markersize=3)
     _name(axes, curve)
     axes.set(xscale="log", yscale="log", xlabel="learners in a batch, N", xlim=(0.7, 2e7))
-    axes.set_xticks([10**k for k in range(7)])
+    axes.set_xticks([10**k for k in range(7)], [f"{10**k:,}" for k in range(7)])
+    axes.set_xticks([], minor=True)
     axes.set_title("nanoseconds a learner-step", loc="left", fontsize=10, color=INK)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -40,7 +44,7 @@ def draw(curve: dict[str, list[list[float]]]) -> Figure:
     return figure
 
 
-def _name(axes: Any, curve: dict[str, list[list[float]]]) -> None:
+def _name(axes: Any, curve: Curve) -> None:
     """Write each line's name beside its last point, those of one column apart."""
     lowest: dict[float, float] = {}
     for name, points in sorted(curve.items(), key=lambda item: item[1][-1][1]):
@@ -52,12 +56,12 @@ def _name(axes: Any, curve: dict[str, list[list[float]]]) -> None:
         )
 
 
-def main() -> None:
-    """Draw what was measured last."""
-    with mpl.rc_context({"font.family": "sans-serif"}):
-        PICTURE.parent.mkdir(exist_ok=True)
-        draw(json.loads(MEASURED.read_text())["curve"]).savefig(PICTURE)
+def read(path: Path) -> Curve:
+    """Return what table.py kept."""
+    kept = json.loads(path.read_text())["curve"]
+    return {name: [(int(lanes), cost) for lanes, cost in line.items()] for name, line in kept.items()}
 
 
 if __name__ == "__main__":
-    main()
+    PICTURE.parent.mkdir(exist_ok=True)
+    draw(read(MEASURED)).savefig(PICTURE)

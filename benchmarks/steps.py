@@ -54,7 +54,7 @@ def _measure(lanes: int, rounds: int, budget: float) -> Times:
     calls, open_envs = {}, []
     actions = batches(lanes)
     for name, make in {**FAST, **SLOW}.items():
-        if not _takes_part(name, lanes):
+        if not takes_part(name, lanes):
             continue
         try:
             contender = make(lanes)
@@ -69,7 +69,8 @@ def _measure(lanes: int, rounds: int, budget: float) -> Times:
     return times
 
 
-def _takes_part(name: str, lanes: int) -> bool:
+def takes_part(name: str, lanes: int) -> bool:
+    """Whether a contender is timed at so many lanes: the slow ones not at many, threads not at few."""
     if name in SLOW:
         return lanes in SLOW_SIZES[name]
     if name == TWO:

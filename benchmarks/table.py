@@ -2,7 +2,7 @@
 
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions, and writes claims.md
---only     some of its parts: steps, rollouts, generation, startup
+--only     some of its parts: steps, rollouts, generation, startup, memory
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmarks import generation, rollouts, startup, steps
+from benchmarks import generation, memory, rollouts, startup, steps
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "rollouts", "generation", "startup")
+PARTS = ("steps", "rollouts", "generation", "startup", "memory")
 
 
 class Effort(NamedTuple):
@@ -47,6 +47,8 @@ def measure(parts: Sequence[str], effort: Effort) -> tuple[list[Row], Curve]:
     # In this order: processes of their own are started before this one holds much.
     if "startup" in parts:
         rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
+    if "memory" in parts:
+        rows += _shown(memory.rows())
     if "generation" in parts:
         rows += _shown(generation.rows(long=effort.long))
     if "rollouts" in parts:
@@ -112,13 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{by_lanes(curve)}")
     if options.readme:
         README.write_text(between_marks(README.read_text(), written(rows, curve, found)))
-        keep(MEASURED, {"machine": found, "rows": [row._asdict() for row in rows], "curve": curve})
+        keep(MEASURED, rows, curve, found)
     if options.claims:
         CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(rows, curve, found)}\n")
 
 
-def keep(path: Path, measured: dict[str, Any]) -> None:
-    """Write what was measured, for the plot and for whoever compares."""
+def keep(path: Path, rows: Sequence[Row], curve: Curve, found: dict[str, str]) -> None:
+    """Write what was measured: for the plot, and for whoever compares."""
+    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in curve.items()}
+    measured = {"machine": found, "curve": points, "rows": {row.what: row.measured for row in rows}}
     path.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 
 
