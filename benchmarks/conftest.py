@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks.measure import machine
 
+COMPARED = ("min", "max", "mean", "stddev", "median", "iqr", "outliers", "ops", "rounds", "iterations", "total")
+
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
     """Keep what figures depend on, in place of the name of the host and all that it tells about its processor."""
@@ -23,9 +25,6 @@ def pytest_benchmark_generate_commit_info(config: Any) -> dict[str, Any]:
 def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
     """Round the statistics to what they are worth, and leave out what nobody compares."""
     for benchmark in output_json["benchmarks"]:
-        benchmark["stats"] = {
-            name: float(f"{value:.4g}") if isinstance(value, float) else value
-            for name, value in benchmark["stats"].items()
-            if name != "data"
-        }
+        stats = {name: benchmark["stats"][name] for name in COMPARED}
+        benchmark["stats"] = {n: float(f"{x:.4g}") if isinstance(x, float) else x for n, x in stats.items()}
         benchmark["options"] = {}

@@ -38,7 +38,7 @@ def step(lanes: int) -> int:
 def rows() -> Iterator[Row]:
     """Yield the table's row about a lane's memory."""
     few, many = (told(start("-m", "benchmarks.memory", lanes)) for lanes in (1, LANES))
-    limit = "state, actions, and two batches of what is handed out: the caller's and the next"
+    limit = "state, two batches of what is handed out, and what reset needs for a moment"
     yield plain(f"memory of a vector environment, N = {LANES:,}, a lane", (many - few) / LANES, "B", limit=limit)
 
 
