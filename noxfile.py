@@ -1,6 +1,5 @@
 """Every task of the project: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ARGS` hands it arguments."""
 
-import json
 from pathlib import Path
 
 import nox
@@ -106,27 +105,25 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time the benchmarks."""
+    """Print every figure beside its target; with arguments, hand them to pytest-benchmark's files instead."""
     session.install("-q", "-e", ".", *group("bench"))
-    session.run("pytest", "benchmarks", *session.posargs)
+    if session.posargs:
+        session.run("pytest", "benchmarks", *session.posargs)
+    else:
+        session.run("python", "-m", "benchmarks.table")
 
 
 @nox.session
 def claims(session: nox.Session) -> None:
     """Measure at length and write benchmarks/claims.md; by hand, on a quiet machine."""
     session.install("-q", "-e", ".", *group("bench"))
-    results = Path(session.create_tmp(), "claims.json")
-    longer = ("--benchmark-min-rounds=25", "--benchmark-max-time=10", f"--benchmark-json={results}")
-    session.run("pytest", "benchmarks", *longer, *session.posargs)
-    measured = json.loads(results.read_text())
-    cpu = measured["machine_info"]["cpu"]
-    rows = [
-        f"| {b['name']} | {b['stats']['median'] * 1e6:.4g} | {b['stats']['iqr'] * 1e6:.2g} | {b['stats']['rounds']} |"
-        for b in measured["benchmarks"]
-    ]
-    Path("benchmarks/claims.md").write_text(
-        "# Measured\n\n"
-        f"By `nox -s claims` on {cpu['count']} cores of {cpu['brand_raw']}, "
-        f"Python {measured['machine_info']['python_version']}.\n\n"
-        "| benchmark | median, µs | interquartile range, µs | rounds |\n|---|--:|--:|--:|\n" + "\n".join(rows) + "\n"
-    )
+    session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Measure, and bring benchmarks/README.md, the picture of the docs and the saved baseline up to date; by hand."""
+    session.install("-q", "-e", ".", *group("bench"))
+    session.run("python", "-m", "benchmarks.table", "--readme", *session.posargs)
+    session.run("python", "-m", "benchmarks.plot")
+    session.run("pytest", "benchmarks", "-q", "--benchmark-json=benchmarks/baseline.json")

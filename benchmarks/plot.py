@@ -1,0 +1,67 @@
+"""Draw the cost of a learner-step against the number of lanes, from measured.json: `python -m benchmarks.plot`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.table import MEASURED
+
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "cost-per-learner-step.png"
+INK, OURS, PALE = "#333333", "#0b6e99", "#9a9a9a"
+COLOURS = {"alsim": OURS, "alsim, 2 threads": OURS, "native C": INK}
+DASHED = {"alsim, 2 threads"}
+SHORT = {"specification's class": "one at a time"}
+NEAREST = 1.32
+"""Labels at one place are moved until their costs differ by this factor."""
+
+
+Curve = dict[str, list[tuple[int, float]]]
+"""Lanes and nanoseconds a learner-step, by contender."""
+
+
+def draw(curve: Curve) -> Figure:
+    """Return the figure: both axes logarithmic, each line named at its end."""
+    figure = Figure(figsize=(7.2, 4.6), dpi=160, layout="constrained")
+    axes = figure.subplots()
+    for name, points in curve.items():
+        lanes, cost = zip(*points, strict=True)
+        style = "--" if name in DASHED else "-"
+        width = 2.2 if name == "alsim" else 1.4
+        axes.plot(lanes, cost, style, color=COLOURS.get(name, PALE), linewidth=width, marker="o", markersize=3)
+    _name(axes, curve)
+    axes.set(xscale="log", yscale="log", xlabel="learners in a batch, N", xlim=(0.7, 2e7))
+    axes.set_xticks([10**k for k in range(7)], [f"{10**k:,}" for k in range(7)])
+    axes.set_xticks([], minor=True)
+    axes.set_title("nanoseconds a learner-step", loc="left", fontsize=10, color=INK)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, which="both", labelsize=9)
+    return figure
+
+
+def _name(axes: Any, curve: Curve) -> None:
+    """Write each line's name beside its last point, those of one column apart."""
+    lowest: dict[float, float] = {}
+    for name, points in sorted(curve.items(), key=lambda item: item[1][-1][1]):
+        lanes, cost = points[-1]
+        place = max(cost, lowest.get(lanes, 0) * NEAREST)
+        lowest[lanes] = place
+        axes.text(
+            lanes * 1.25, place, SHORT.get(name, name), color=COLOURS.get(name, "#6f6f6f"), fontsize=9, va="center"
+        )
+
+
+def read(path: Path) -> Curve:
+    """Return what table.py kept."""
+    kept = json.loads(path.read_text())["curve"]
+    return {name: [(int(lanes), cost) for lanes, cost in line.items()] for name, line in kept.items()}
+
+
+if __name__ == "__main__":
+    PICTURE.parent.mkdir(exist_ok=True)
+    draw(read(MEASURED)).savefig(PICTURE)

@@ -1,0 +1,77 @@
+"""Figures beside their targets, as rows of one table."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SIGNS = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
+HEADER = ("what", "measured", "target", "met?", "what limits it")
+
+
+class Row(NamedTuple):
+    """One line of the table, in words."""
+
+    what: str
+    measured: str
+    target: str = ""
+    met: str = ""
+    limit: str = ""
+
+
+def judged(
+    what: str, value: float, target: str, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = ""
+) -> Row:
+    """Return a figure beside its target, "≥ 0.9" or "≤ 6"; both in `unit`."""
+    sign, _, bound = target.partition(" ")
+    met = "yes" if SIGNS[sign](value, float(bound)) else "**no**"
+    return Row(what, _measure(value, unit, digits, spread), _with_unit(target, unit), met, limit)
+
+
+def plain(what: str, value: float, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = "") -> Row:
+    """Return a figure without a target."""
+    return Row(what, _measure(value, unit, digits, spread), limit=limit)
+
+
+def missing(what: str, why: str, target: str = "") -> Row:
+    """Return the row of a figure that could not be measured here."""
+    return Row(what, "–", target, "", why)
+
+
+def _measure(value: float, unit: str, digits: int, spread: str) -> str:
+    return _with_unit(number(value, digits), unit) + (f" ({spread})" if spread else "")
+
+
+def _with_unit(words: str, unit: str) -> str:
+    return words + (unit if unit == "×" else f" {unit}" if unit else "")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits, thousands set apart."""
+    if value == 0:
+        return "0"
+    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    if magnitude == 0:
+        return f"{value:#.{digits}g}"
+    decimals = max(0, digits - magnitude)
+    return f"{round(value, digits - magnitude):,.{decimals}f}"
+
+
+def quartiles(values: Sequence[float], digits: int = 3) -> str:
+    """Return the quartiles of values in order of size."""
+    last = len(values) - 1
+    return f"{number(values[round(last / 4)], digits)}–{number(values[round(3 * last / 4)], digits)}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Return a table in Markdown; columns are right-aligned but for `left`."""
+    marks = ["---" if k in left else "--:" for k in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, marks, *rows))
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the same table for a terminal; the last column is left as long as it is."""
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header) - 1)]
+    lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in (header, *rows)]
+    return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]])

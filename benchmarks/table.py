@@ -1,0 +1,130 @@
+"""Every figure beside its target, in one table: `python -m benchmarks.table`, or `nox -s bench`.
+
+--readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
+--claims   measures longer, and 10**8 transitions, and writes claims.md
+--only     some of its parts: steps, rollouts, generation, startup, memory
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import generation, memory, rollouts, startup, steps
+from benchmarks.measure import PACKAGES, machine
+from benchmarks.report import HEADER, Row, columns, markdown, number
+
+FOLDER = Path(__file__).parent
+README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+PARTS = ("steps", "rollouts", "generation", "startup", "memory")
+
+
+class Effort(NamedTuple):
+    """How long to measure."""
+
+    rounds: int
+    budget: float  # seconds a contender and round
+    cold_rounds: int
+    long: bool  # 10**8 transitions too
+
+
+SHORT, LONG = Effort(7, 0.08, 1, False), Effort(25, 0.4, 5, True)
+
+Curve = dict[str, list[tuple[int, float]]]
+
+
+def measure(parts: Sequence[str], effort: Effort) -> tuple[list[Row], Curve]:
+    """Measure, telling on the way what is done."""
+    rows: list[Row] = []
+    curve: Curve = {}
+    # In this order: processes of their own are started before this one holds much.
+    if "startup" in parts:
+        rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
+    if "memory" in parts:
+        rows += _shown(memory.rows())
+    if "generation" in parts:
+        rows += _shown(generation.rows(long=effort.long))
+    if "rollouts" in parts:
+        rows += _shown(rollouts.rows(effort.rounds))
+    if "steps" in parts:
+        measured = steps.measure(effort.rounds, effort.budget)
+        curve = steps.curve(measured)
+        rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
+    return rows, curve
+
+
+def _shown(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        print(f"{row.what}: {row.measured}", file=sys.stderr)
+        yield row
+
+
+def by_lanes(curve: Curve) -> str:
+    """Return the cost of a learner-step by contender and number of lanes."""
+    sizes = sorted({lanes for points in curve.values() for lanes, _ in points})
+    rows = []
+    for name, points in curve.items():
+        cost = dict(points)
+        rows.append([name, *(number(cost[lanes]) if lanes in cost else "" for lanes in sizes)])
+    return markdown(["ns a learner-step, N =", *(f"{lanes:,}" for lanes in sizes)], rows)
+
+
+def described(found: dict[str, str]) -> str:
+    """Return the machine in a sentence."""
+    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES) if name in found)
+    place = f"{found['cores']} cores of {found['processor']}, {found['memory']}, {found['system']}"
+    return f"On {place}; {versions}; {found['date']}."
+
+
+def written(rows: Sequence[Row], curve: Curve, found: dict[str, str]) -> str:
+    """Return all that was measured as Markdown."""
+    parts = [described(found), markdown(HEADER, rows, left=(0, 4))]
+    if curve:
+        parts.append(by_lanes(curve))
+    return "\n\n".join(parts)
+
+
+def between_marks(text: str, measured: str) -> str:
+    """Return the text with what stands between the marks replaced."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"the marks {BEGIN} and {END} stand once each in the text")
+    return re.sub(
+        f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", lambda _: f"\n\n{measured}\n\n", text, flags=re.DOTALL
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure as the command line says, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--claims", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    options = parser.parse_args(arguments)
+    rows, curve = measure(options.only, LONG if options.claims else SHORT)
+    found = machine()
+    print(f"\n{described(found)}\n\n{columns(HEADER, rows)}")
+    if curve:
+        print(f"\n{by_lanes(curve)}")
+    if options.readme:
+        README.write_text(between_marks(README.read_text(), written(rows, curve, found)))
+        keep(MEASURED, rows, curve, found)
+    if options.claims:
+        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(rows, curve, found)}\n")
+
+
+def keep(path: Path, rows: Sequence[Row], curve: Curve, found: dict[str, str]) -> None:
+    """Write what was measured: for the plot, and for whoever compares."""
+    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in curve.items()}
+    measured = {"machine": found, "curve": points, "rows": {row.what: row.measured for row in rows}}
+    path.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
