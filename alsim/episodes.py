@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.actions import LEVELS
+from alsim._jit import kernel
+from alsim.actions import KINDS, LEVELS
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
@@ -20,6 +21,7 @@ from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, 
 SECONDS_A_MINUTE = 60.0
 EVENTS = ("question_shown", "answered", "content_shown")
 """Kinds of event, by code."""
+SHOWN, ANSWERED, CONTENT = range(len(EVENTS))
 
 
 class Interactions(NamedTuple):
@@ -87,44 +89,70 @@ class Events(NamedTuple):
     seconds: Doubles  # since the episode began
 
 
+class _Sums(NamedTuple):
+    """Counts and sums over the interactions of E episodes."""
+
+    asked: Longs  # (3 E,) questions of each difficulty
+    right: Longs  # (E,) of them answered correctly
+    shown: Longs  # (6 E,) contents of each modality
+    reward: Doubles  # (E,)
+    gain: Doubles  # (E,) mastery gained by contents
+    gain_of: Doubles  # (6 E,) by contents of each modality
+    seconds: Doubles  # (E,)
+    mastered: Longs  # (E,) first interaction after which mean mastery reaches the threshold, 0 if none
+
+
+@kernel
+def _sum_up(x: Interactions, took: Doubles, num_questions: int, modality: Codes, threshold: float, sums: _Sums) -> None:
+    """Fill `sums`, zero at first; in order of the rows, so that they are the same bits on every machine."""
+    row = 0
+    for e in range(len(x.length)):
+        for step in range(1, x.length[e] + 1):
+            item, gain = x.item[row], f64(x.mastery_gain[row])
+            sums.reward[e] += f64(x.reward[row])
+            sums.seconds[e] += took[row]
+            if item < num_questions:
+                sums.asked[LEVELS * e + x.action[row] % LEVELS] += 1
+                sums.right[e] += int(x.correct[row])
+            else:
+                kind = KINDS * e + modality[item - num_questions]
+                sums.shown[kind] += 1
+                sums.gain[e] += gain
+                sums.gain_of[kind] += gain
+            if sums.mastered[e] == 0 and x.mean_mastery[row] >= threshold:
+                sums.mastered[e] = step
+            row += 1
+
+
 def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetrics:
-    """Return the metrics of every episode in `x`.
+    """Return the metrics of every episode in `x`."""
+    e = len(x.length)
 
-    Sums run in order of the rows, so that they are the same bits on every machine.
-    """
-    episodes, episode = len(x.length), x.episode
-    asks = x.item < bank.num_questions
-    modality = np.where(asks, -1, bank.contents.modality[np.maximum(x.item - bank.num_questions, 0)])
+    def counts(each: int = 1) -> Longs:
+        return np.zeros(each * e, i64)
 
-    def total(values: NDArray[Any], where: Bools | None = None) -> Doubles:
-        chosen = slice(None) if where is None else where
-        return np.asarray(np.bincount(episode[chosen], weights=values[chosen].astype(f64), minlength=episodes), f64)
+    def zeros(each: int = 1) -> Doubles:
+        return np.zeros(each * e)
 
-    def count(where: Bools) -> Longs:
-        return np.bincount(episode[where], minlength=episodes)
-
-    questions, contents = count(asks), count(~asks)
+    sums = _Sums(counts(LEVELS), counts(), counts(KINDS), zeros(), zeros(), zeros(KINDS), zeros(), counts())
+    modality, threshold = bank.contents.modality.astype(i8), float(config.termination.mastery_threshold)
+    _sum_up(Interactions._make(map(_writeable, x)), durations(x, bank), bank.num_questions, modality, threshold, sums)
+    asked, shown, gained = sums.asked.reshape(e, -1), sums.shown.reshape(e, -1), sums.gain_of.reshape(e, -1)
+    questions, contents = asked.sum(axis=1), shown.sum(axis=1)
     target = np.array(config.metrics.blueprint)
-    level = np.where(asks, x.action % LEVELS, -1)
-    share = np.stack([_ratio(count(level == k), questions) for k in range(LEVELS)])
+    share = [_ratio(asked[:, k], questions) for k in range(LEVELS)]
     adherence = 100 * (1 - (abs(share[0] - target[0]) + abs(share[1] - target[1]) + abs(share[2] - target[2])) / LEVELS)
-    reached = x.mean_mastery >= config.termination.mastery_threshold
-    first = np.full(episodes, np.iinfo(i64).max)
-    np.minimum.at(first, episode[reached], x.step[reached])
     return EpisodeMetrics(
         total_steps=x.length.copy(),
         final_mastery=x.mean_mastery[x.last],
-        cumulative_reward=total(x.reward),
-        question_accuracy=_ratio(count(asks & x.correct), questions),
+        cumulative_reward=sums.reward,
+        question_accuracy=_ratio(sums.right, questions),
         content_count=contents,
         blueprint_adherence=adherence,
-        post_content_gain=_ratio(total(x.mastery_gain, ~asks), contents),
-        **{
-            f"post_content_gain_{word}": _ratio(total(x.mastery_gain, modality == k), count(modality == k))
-            for k, word in enumerate(MODALITIES)
-        },
-        time_to_mastery=np.where(first < np.iinfo(i64).max, first, np.nan),
-        time_on_task=total(durations(x, bank)) / SECONDS_A_MINUTE,
+        post_content_gain=_ratio(sums.gain, contents),
+        **{f"post_content_gain_{word}": _ratio(gained[:, k], shown[:, k]) for k, word in enumerate(MODALITIES)},
+        time_to_mastery=np.where(sums.mastered > 0, sums.mastered, np.nan),
+        time_on_task=sums.seconds / SECONDS_A_MINUTE,
     )
 
 
@@ -135,30 +163,37 @@ def durations(x: Interactions, bank: Bank) -> Doubles:
     return np.asarray(np.where(x.item < bank.num_questions, x.response_time.astype(f64), minutes * SECONDS_A_MINUTE))
 
 
+@kernel
+def _fill_events(item: Ints, took: Doubles, length: Longs, num_questions: int, out: Events) -> None:
+    """Write the events of every interaction; the clock starts anew with each episode."""
+    row, place = 0, 0
+    for e in range(len(length)):
+        clock = f64(0)
+        for _ in range(length[e]):
+            asks = item[row] < num_questions
+            out.kind[place] = i8(SHOWN) if asks else i8(CONTENT)
+            out.row[place] = row
+            out.seconds[place] = clock
+            clock += took[row]
+            if asks:
+                out.kind[place + 1] = i8(ANSWERED)
+                out.row[place + 1] = row
+                out.seconds[place + 1] = clock
+            place += 2 if asks else 1
+            row += 1
+
+
 def events(x: Interactions, bank: Bank) -> Events:
     """Return the events of every interaction: a question is shown, then answered; a content is shown."""
-    asks = x.item < bank.num_questions
-    took = durations(x, bank)
-    starts = _sums_before(took, x.length)
-    per_row = 1 + asks
-    row = np.repeat(np.arange(len(asks)), per_row)
-    second = np.zeros(len(row), np.bool_)
-    second[(np.cumsum(per_row) - 1)[asks]] = True
-    kind = np.where(asks[row], np.where(second, 1, 0), 2).astype(i8)
-    return Events(kind=kind, row=row, seconds=np.where(second, (starts + took)[row], starts[row]))
-
-
-def _sums_before(values: Doubles, length: Longs) -> Doubles:
-    """Sum of the values before each one within its episode, (M,), added one after the other."""
-    out = np.empty_like(values)
-    first = np.cumsum(length) - length
-    running = np.zeros(len(length))
-    # Step by step over all episodes at once: a sum across episodes would cancel differently in another batch.
-    for step in range(int(length.max(initial=0))):
-        alive = length > step
-        out[first[alive] + step] = running[alive]
-        running[alive] += values[first[alive] + step]
+    many = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
+    out = Events(kind=np.empty(many, i8), row=np.empty(many, i64), seconds=np.empty(many))
+    _fill_events(_writeable(x.item), durations(x, bank), _writeable(x.length), bank.num_questions, out)
     return out
+
+
+def _writeable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that kernels were compiled for: of a read-only or strided one, a copy."""
+    return array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
 
 
 def _ratio(numerator: NDArray[Any], denominator: Longs) -> Doubles:

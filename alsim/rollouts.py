@@ -16,10 +16,10 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies import Policy, PolicyDraws, RulePolicy, View, is_rule, make_policy
+from alsim.policies import Policy, PolicyDraws, View, is_rule, make_policy
 from alsim.rim import read_learner, read_observation, read_positive, read_rules, read_seed
 from alsim.simulator import MOST_LEARNERS, Observation, Simulator
-from alsim.teaching import teach_episodes
+from alsim.teaching import Ends, Log, Teacher
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
 BLOCK_EPISODES, USUAL_STEPS = 4096, 140
@@ -186,34 +186,49 @@ def block_edges(plan: Plan) -> list[tuple[int, int]]:
     return [(start, min(start + block, total)) for start in range(0, total, block)]
 
 
-def run_block(
-    plan: Plan, start: int, stop: int, *, keep_observations: bool = True, num_threads: int | None = None
-) -> Rollout:
-    """Run episodes start … stop - 1 of a plan, counted learner by learner.
-
-    num_threads  None: as many as the plan says
-    """
-    numbers = np.arange(start, stop)
-    learner, episode = plan.first_learner + numbers // plan.episodes_per_learner, numbers % plan.episodes_per_learner
-    threads = plan.num_threads if num_threads is None else num_threads
-    if is_rule(plan.policy):
-        return _taught(plan, plan.policy, learner, episode, keep_observations, threads)
-    return run(
-        *(plan.config, plan.bank, plan.policy, plan.seed, learner, episode),
-        *(plan.observation, threads, keep_observations),
-    )
-
-
-def _taught(
-    plan: Plan, policy: RulePolicy, learner: Longs, episode: Longs, keep_observations: bool, num_threads: int
-) -> Rollout:
-    """Let a policy's rule teach within compiled code."""
-    log, ends = teach_episodes(
-        *(plan.config, plan.bank, policy, plan.seed, learner, episode),
+def new_teacher(plan: Plan, episodes: int, *, keep_observations: bool = True) -> Teacher | None:
+    """Return who runs at most so many episodes of a plan at a time in compiled code; None if its policy is no rule."""
+    if not is_rule(plan.policy):
+        return None
+    return Teacher(
+        *(plan.config, plan.bank, plan.policy, plan.seed, episodes),
         observation=plan.observation,
         keep_observations=keep_observations,
-        num_threads=num_threads,
     )
+
+
+def run_block(plan: Plan, start: int, stop: int, *, keep_observations: bool = True) -> Rollout:
+    """Run episodes start … stop - 1 of a plan, counted learner by learner."""
+    learner, episode = _who(plan, start, stop)
+    teacher = new_teacher(plan, stop - start, keep_observations=keep_observations)
+    if teacher is None:
+        return run(
+            *(plan.config, plan.bank, plan.policy, plan.seed, learner, episode),
+            *(plan.observation, plan.num_threads, keep_observations),
+        )
+    threads = min(plan.num_threads, -(-len(learner) // teacher.at_once))
+    if threads == 1:
+        teacher.teach(learner, episode)
+    else:
+        teacher.teach_in_threads(learner, episode, threads)
+    return _taught(plan, learner, episode, *teacher.together.let_go())
+
+
+def look_at_block(plan: Plan, teacher: Teacher, start: int, stop: int) -> Rollout:
+    """Run episodes start … stop - 1 of a plan; what is returned is good until the teacher's next block."""
+    learner, episode = _who(plan, start, stop)
+    teacher.teach(learner, episode)
+    return _taught(plan, learner, episode, *teacher.together.look())
+
+
+def _who(plan: Plan, start: int, stop: int) -> tuple[Longs, Longs]:
+    """Return the learner and the episode of each of a plan's episodes, counted learner by learner."""
+    numbers = np.arange(start, stop)
+    return plan.first_learner + numbers // plan.episodes_per_learner, numbers % plan.episodes_per_learner
+
+
+def _taught(plan: Plan, learner: Longs, episode: Longs, log: Log, ends: Ends) -> Rollout:
+    """Return what happened in compiled code."""
     width = len(ends.observation) // len(learner)
     return Rollout(
         config=plan.config,
@@ -222,7 +237,7 @@ def _taught(
         learner_id=learner,
         episode=episode,
         interactions=Interactions._make([*(getattr(log, name) for name in Interactions._fields[:-1]), ends.length]),
-        obs=log.observation.reshape(-1, width) if keep_observations else None,
+        obs=log.observation.reshape(-1, width) if len(log.observation) else None,
         final_obs=ends.observation.reshape(-1, width),
         propensity=log.propensity,
         reason=ends.reason,

@@ -6,9 +6,10 @@ episode ends takes up the next one that waits; what happened is written episode 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Condition
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -291,6 +292,7 @@ class Classroom:
         keep_observations: bool,
     ) -> None:
         lanes, width = min(BLOCK, episodes), observed_width(bank, observation)
+        self.most_steps = config.max_episode_steps
         world = new_world(config, bank, lanes, responses=observation == "responses", record=False)
         world.population.key[:] = seed
         self.log = new_log((episodes + 1) * config.max_episode_steps, width, keep_observations)
@@ -328,27 +330,33 @@ class Together:
     def __init__(self, rows: int, episodes: int, width: int, keep_observations: bool) -> None:
         self.log = new_log(rows, width, keep_observations)
         self.ends = new_ends(episodes, width)
-        self._width = width
         self._rows = self._episodes = 0
 
-    def add(self, room: Classroom, episodes: int, most_steps: int) -> None:
-        """Append what a classroom's first `episodes` episodes left in it."""
-        length = room.ends.length[:episodes]
-        rows = int(length.sum())
+    def clear(self) -> None:
+        """Begin anew: what is there will be written over."""
+        self._rows = self._episodes = 0
+
+    def reserve(self, length: Longs) -> tuple[int, int]:
+        """Keep room for episodes of these lengths; returns the first row and the first episode of it."""
+        place, rows = (self._rows, self._episodes), int(length.sum())
         if self._rows + rows > len(self.log.action):
             self._resize(2 * (self._rows + rows))
-        places = len(room.log.action)
+        self._rows += rows
+        self._episodes += len(length)
+        return place
+
+    def put(self, room: Classroom, length: Longs, place: tuple[int, int]) -> None:
+        """Write what a classroom's first episodes left in it to a reserved place."""
+        (row, episode), episodes, places = place, len(length), len(room.log.action)
         columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.log, self.log, strict=True)
         for source, target in columns:
             if len(source):
                 size = source.itemsize * (len(source) // places)
-                pack(source.view(i8), target.view(i8), length, most_steps, size, self._rows)
+                pack(source.view(i8), target.view(i8), length, room.most_steps, size, row)
         ends: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.ends, self.ends, strict=True)
         for source, target in ends:
             each = len(target) // len(self.ends.length)
-            target[self._episodes * each : (self._episodes + episodes) * each] = source[: episodes * each]
-        self._rows += rows
-        self._episodes += episodes
+            target[episode * each : (episode + episodes) * each] = source[: episodes * each]
 
     def _resize(self, rows: int) -> None:
         """Give the log so many rows, in place where the system can: nobody else has its arrays yet."""
@@ -356,8 +364,16 @@ class Together:
         for column in self.log:
             column.resize(len(column) // before * rows, refcheck=False)
 
-    def finished(self) -> tuple[Log, Ends]:
-        """Return all of it, without the room that is left."""
+    def look(self) -> tuple[Log, Ends]:
+        """Return views of all of it, good until something is added or cleared."""
+        rows, episodes = len(self.log.action), len(self.ends.length)
+        return (
+            Log._make(column[: len(column) // rows * self._rows] for column in self.log),
+            Ends._make(column[: len(column) // episodes * self._episodes] for column in self.ends),
+        )
+
+    def let_go(self) -> tuple[Log, Ends]:
+        """Return all of it, without the room that is left; nothing can be added any more."""
         self._resize(self._rows)
         return self.log, self.ends
 
@@ -366,54 +382,91 @@ USUAL_STEPS = 160
 """Room for so many interactions an episode is made at first: memory that nothing is written to costs nothing."""
 
 
-def teach_episodes(
-    config: Config,
-    bank: Bank,
-    policy: RulePolicy,
-    seed: int,
-    learner: Longs,
-    episode: Longs,
-    *,
-    observation: Observation = "mastery",
-    keep_observations: bool = True,
-    num_threads: int = 1,
-) -> tuple[Log, Ends]:
-    """Let a policy teach learner[e] in its episode[e], (E,) each; returns all M interactions, and the ends of all E.
+class Teacher:
+    """Teaches lists of episodes, one classroom full after the other, in one thread.
 
-    Raises ValueError if the policy cannot read such observations.
+    episodes  the most that a list has
     """
-    policy.check(observation)
-    total, most_steps = len(learner), config.max_episode_steps
-    at_once = min(total, max(FEWEST_AT_ONCE, min(1024, ROWS_AT_ONCE // most_steps)))
-    starts = range(0, total, at_once)
-    threads = min(num_threads, len(starts))
 
-    def room() -> Classroom:
-        return Classroom(
-            config, bank, policy, seed, at_once, observation=observation, keep_observations=keep_observations
+    def __init__(
+        self,
+        config: Config,
+        bank: Bank,
+        policy: RulePolicy,
+        seed: int,
+        episodes: int,
+        *,
+        observation: Observation = "mastery",
+        keep_observations: bool = True,
+    ) -> None:
+        policy.check(observation)
+        most_steps, width = config.max_episode_steps, observed_width(bank, observation)
+        self.most_steps = most_steps
+        self.at_once = min(episodes, max(FEWEST_AT_ONCE, min(1024, ROWS_AT_ONCE // most_steps)))
+        self.together = Together(episodes * min(most_steps, USUAL_STEPS), episodes, width, keep_observations)
+        self.new_room = partial(
+            Classroom,
+            *(config, bank, policy, seed, self.at_once),
+            observation=observation,
+            keep_observations=keep_observations,
         )
+        self._room: Classroom | None = None
 
-    def run(start: int, room: Classroom) -> tuple[Classroom, int]:
-        stop = min(start + at_once, total)
+    def teach(self, learner: Longs, episode: Longs) -> None:
+        """Let the policy teach learner[e] in its episode[e], (E,) each; `together` has what happened."""
+        self._room = self._room or self.new_room()
+        self.together.clear()
+        for start in range(0, len(learner), self.at_once):
+            length = self._teach_part(self._room, learner, episode, start)
+            self.together.put(self._room, length, self.together.reserve(length))
+
+    def _teach_part(self, room: Classroom, learner: Longs, episode: Longs, start: int) -> Longs:
+        """Fill a classroom once; returns the lengths of the episodes."""
+        stop = min(start + self.at_once, len(learner))
         room.teach(learner[start:stop], episode[start:stop])
-        return room, stop - start
+        return room.ends.length[: stop - start]
 
-    width = observed_width(bank, observation)
-    together = Together(total * min(most_steps, USUAL_STEPS), total, width, keep_observations)
-    if threads == 1:
-        only = room()
-        for start in starts:
-            together.add(*run(start, only), most_steps)
-        return together.finished()
-    with ThreadPoolExecutor(threads, thread_name_prefix="alsim") as pool:
-        free = [room() for _ in range(threads + 1)]  # one to pack from while the others are taught in
-        waiting: deque[Future[tuple[Classroom, int]]] = deque()
-        upcoming = iter(starts)
-        while True:
-            while free and (following := next(upcoming, None)) is not None:
-                waiting.append(pool.submit(run, following, free.pop()))
-            if not waiting:
-                return together.finished()
-            done, count = waiting.popleft().result()
-            together.add(done, count, most_steps)
-            free.append(done)
+    def teach_in_threads(self, learner: Longs, episode: Longs, num_threads: int) -> None:
+        """Do the same in several threads: the same bits, since places are reserved in order."""
+        self.together.clear()
+        parts = iter(range(0, len(learner), self.at_once))
+        order, reserved, stopped = Condition(), 0, False
+        # Where the log may have to grow, it must not move while another thread writes to it.
+        growing = len(self.together.log.action) < len(learner) * self.most_steps
+
+        def work() -> None:
+            nonlocal reserved, stopped
+            room = self.new_room()
+            try:
+                while True:
+                    with order:
+                        part = None if stopped else next(parts, None)
+                    if part is None:
+                        return
+                    length = self._teach_part(room, learner, episode, part)
+                    with order:
+                        while reserved != part and not stopped:
+                            order.wait()
+                        if stopped:
+                            return
+                        place = self.together.reserve(length)
+                        if growing:
+                            self.together.put(room, length, place)
+                        reserved = part + self.at_once
+                        order.notify_all()
+                    if not growing:
+                        self.together.put(room, length, place)
+            except BaseException:
+                stopped = True
+                with order:
+                    order.notify_all()
+                raise
+
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="alsim") as pool:
+            try:
+                for working in [pool.submit(work) for _ in range(num_threads)]:
+                    working.result()
+            finally:
+                stopped = True  # without effect, unless this was interrupted
+                with order:
+                    order.notify_all()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -29,8 +31,9 @@ from alsim.datasets.store import (
 from alsim.datasets.tables import tables_of
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError
-from alsim.policies import Policy
-from alsim.rollouts import Plan, block_edges, read_plan, run_block
+from alsim.policies import Policy, is_rule
+from alsim.rollouts import Plan, block_edges, look_at_block, new_teacher, read_plan, run_block
+from alsim.teaching import Teacher
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
@@ -73,20 +76,23 @@ def generate_dataset(
     _check_plan(plan)
     if file_format not in FORMATS:
         raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
-    shards = _shards(plan, progress)
     if out is None:
-        parts = list(shards)
+        parts = list(_shards(plan, lambda number, tables: tables, progress, reuse=False))
         tables = {name: pa.concat_tables([part[name] for part in parts]) for name in TABLES}
         held = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
         return Dataset(_manifest(plan, file_format, [], held), tables, plan.bank)
     with new_directory(Path(out), force=force) as directory:
         save_bank(plan.bank, directory / BANK)
         files = [entry_of(directory, f"{BANK}/{name}") for name in BANK_FILES]
-        entries: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-        for number, tables in enumerate(shards):
-            for name, table in tables.items():
-                entries[name].append(write_shard(directory, name, number, table, file_format))
-        held = {name: {"rows": sum(e["rows"] for e in written), "shards": written} for name, written in entries.items()}
+        for name in TABLES:
+            (directory / name).mkdir()
+
+        def write(number: int, tables: dict[str, pa.Table]) -> dict[str, dict[str, Any]]:
+            return {name: write_shard(directory, name, number, tables[name], file_format) for name in TABLES}
+
+        written = list(_shards(plan, write, progress, reuse=True))
+        entries = {name: [shard[name] for shard in written] for name in TABLES}
+        held = {name: {"rows": sum(e["rows"] for e in shards), "shards": shards} for name, shards in entries.items()}
         write_json(directory / MANIFEST, _manifest(plan, file_format, files, held))
     return load_dataset(out)
 
@@ -103,16 +109,79 @@ def _check_plan(plan: Plan) -> None:
         raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
 
 
-def _shards(plan: Plan, progress: Progress | None) -> Iterator[dict[str, pa.Table]]:
-    """Run the plan, and hand out the tables of each block of episodes."""
-    episodes, rows = 0, 0
-    for edges in block_edges(plan):
-        block = run_block(plan, *edges)
-        tables = tables_of(block)
-        yield tables
-        episodes, rows = episodes + tables["episodes"].num_rows, rows + tables["transitions"].num_rows
-        if progress is not None:
-            progress(episodes, rows)
+Tables = dict[str, pa.Table]
+Keep = TypeVar("Keep")
+
+
+def _shards(
+    plan: Plan, keep: Callable[[int, Tables], Keep], progress: Progress | None, *, reuse: bool
+) -> Iterator[Keep]:
+    """Run the plan, and hand out, in order, what `keep` makes of the number and the tables of each shard.
+
+    reuse  `keep` is done with the tables when it returns: their memory may serve the next shard
+
+    A policy that is a rule makes shards side by side, one a thread; another may remember what it did, and gets
+    them one after the other.
+    """
+    edges = block_edges(plan)
+    threads = min(plan.num_threads, len(edges)) if is_rule(plan.policy) else 1
+    done = _Done(progress)
+    if threads == 1:
+        maker = _Maker(plan, keep, reuse)
+        for number, block in enumerate(edges):
+            yield done.add(*maker.make(number, *block))
+        return
+    makers: SimpleQueue[_Maker[Keep]] = SimpleQueue()
+    for _ in range(threads):
+        makers.put(_Maker(plan, keep, reuse))
+
+    def make(number: int, block: tuple[int, int]) -> tuple[Keep, int, int]:
+        maker = makers.get()
+        try:
+            return maker.make(number, *block)
+        finally:
+            makers.put(maker)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="alsim") as pool:
+        making = [pool.submit(make, number, block) for number, block in enumerate(edges)]
+        try:
+            for shard in making:
+                yield done.add(*shard.result())
+        finally:
+            pool.shutdown(cancel_futures=True)  # without effect, unless something went wrong
+
+
+class _Done:
+    """Counts what is done, and tells it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._episodes = self._rows = 0
+
+    def add(self, kept: Keep, episodes: int, rows: int) -> Keep:
+        self._episodes, self._rows = self._episodes + episodes, self._rows + rows
+        if self._progress is not None:
+            self._progress(self._episodes, self._rows)
+        return kept
+
+
+class _Maker(Generic[Keep]):
+    """Makes one shard after the other; `reuse` in the same memory."""
+
+    def __init__(self, plan: Plan, keep: Callable[[int, Tables], Keep], reuse: bool) -> None:
+        self._plan, self._keep, self._reuse = plan, keep, reuse
+        self._teacher: Teacher | None = None
+
+    def make(self, number: int, start: int, stop: int) -> tuple[Keep, int, int]:
+        """Return what was kept of a shard, and its numbers of episodes and of interactions."""
+        if self._teacher is None and self._reuse:
+            self._teacher = new_teacher(self._plan, stop - start)
+        rollout = (
+            run_block(self._plan, start, stop)
+            if self._teacher is None
+            else look_at_block(self._plan, self._teacher, start, stop)
+        )
+        return self._keep(number, tables_of(rollout)), stop - start, len(rollout.propensity)
 
 
 def _manifest(plan: Plan, file_format: str, bank_files: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, Any]:

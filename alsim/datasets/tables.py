@@ -20,19 +20,20 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
         raise ValueError("a dataset needs observations; the rollout was made with keep_observations=False")
     width = rollout.final_obs.shape[1]
     x = rollout.interactions
-    row_learner, row_episode = rollout.learner_id[x.episode], rollout.episode[x.episode]
+    row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
+    row_episode, step, reasons = row_episode.astype(i32), x.step.astype(i32), rollout.termination_reason
     asks = x.item < rollout.bank.num_questions
     transitions = {
         "obs": rollout.obs,
         "action": x.action,
         "reward": x.reward,
-        "terminated": rollout.terminated,
-        "truncated": rollout.truncated,
+        "terminated": (reasons != Reason.NONE) & (reasons != Reason.STEP_LIMIT),
+        "truncated": reasons == Reason.STEP_LIMIT,
         "learner_id": row_learner,
         "episode": row_episode,
-        "step": x.step,
+        "step": step,
         "propensity": rollout.propensity,
-        "termination_reason": rollout.termination_reason,
+        "termination_reason": reasons,
         "item": x.item,
         "correct": np.ma.masked_array(x.correct, ~asks),
         "mastery_gain": x.mastery_gain,
@@ -45,7 +46,7 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
         "event": pa.DictionaryArray.from_arrays(pa.array(events.kind.astype(i32)), pa.array(EVENTS)),
         "learner_id": row_learner[events.row],
         "episode": row_episode[events.row],
-        "step": x.step[events.row],
+        "step": step[events.row],
         "seconds": events.seconds,
         "item": x.item[events.row],
         "propensity": rollout.propensity[events.row],
