@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alsim.errors import AlsimError
     from alsim.policies import Policy, make_policy, register_policy
     from alsim.rollouts import Rollout, rollout
-    from alsim.simulator import warmup
+    from alsim.warming import warmup
 
 _HOMES = {
     "AdaptiveLearningEnv": "alsim.envs.single",
@@ -49,7 +49,7 @@ _HOMES = {
     "rule": "alsim._jit",
     "sample_bank": "alsim.bank",
     "save_bank": "alsim.bank_files",
-    "warmup": "alsim.simulator",
+    "warmup": "alsim.warming",
 }
 
 __all__ = [

@@ -204,16 +204,3 @@ class Simulator:
         p = self._world.population
         random_words(p.step, p.episode, p.learner, np.uint32(purpose | block << 16), p.key, words)
         return words.reshape(self.lanes, 4)
-
-
-def warmup() -> None:
-    """Compile, or load from the cache, all that environments call, so that no later call waits for it."""
-    from alsim.bank import sample_bank
-
-    config = Config()
-    bank = sample_bank(config)
-    for observation in OBSERVATIONS:
-        simulator = Simulator(config, bank, 1, observation=observation)
-        simulator.begin(np.zeros(1, np.int64))
-        simulator.step(np.zeros(1, np.int64), lockstep.DISABLED)
-        simulator.words(Purpose.POLICY, 0)

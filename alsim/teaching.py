@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim._jit import borrow, by_reference, entry, kernel, phase, wide_vectors
+from alsim.actions import KINDS, LEVELS, num_actions
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.dynamics import code_of
+from alsim.errors import AlsimError
 from alsim.lockstep import (
     CORRECT,
     GAIN,
@@ -39,7 +41,7 @@ from alsim.lockstep import (
 )
 from alsim.numerics.philox import WORD_BITS, philox
 from alsim.policies import RulePolicy
-from alsim.policies.compiled import Luck, Seen, choose, typed
+from alsim.policies.compiled import Luck, Seen, choose, own_code, typed
 from alsim.simulator import Observation
 from alsim.start import begin
 from alsim.state import new_output, new_world
@@ -138,9 +140,14 @@ def decide(
     scratch: Scratch,
     choices: Choices,
     count: int,
-) -> None:
-    """Let the policy choose for each lane, with the words of counter (step, episode, learner, POLICY)."""
+) -> int:
+    """Let the policy choose for each lane, with the words of counter (step, episode, learner, POLICY).
+
+    Returns the first lane for which it chose what cannot be, or -1.
+    """
     wide_vectors()
+    actions = u64((LEVELS + KINDS) * num_los)
+    wrong: Any = False
     words = scratch.words
     for i in range(count):
         key = lanes.key[i]
@@ -157,6 +164,13 @@ def decide(
         action, propensity = choose(policy, rows, seen, luck)
         choices.action[i] = action
         choices.propensity[i] = propensity
+        wrong |= (u64(action) >= actions) | (not (propensity > 0)) | (propensity > 1)
+    if wrong:
+        for i in range(count):
+            propensity = choices.propensity[i]
+            if u64(choices.action[i]) >= actions or not (propensity > 0) or propensity > 1:
+                return i
+    return -1
 
 
 @phase
@@ -201,11 +215,13 @@ def log_interactions(
 @kernel
 def teach(
     world: Any, policy: Any, learner: Longs, episode: Longs, log: Log, ends: Ends, choices: Choices, output: Any
-) -> None:
+) -> int:
     """Let a policy teach learner[e] in its episode[e], for every e in 0 … E - 1.
 
     world   of lanes that have their seed; at most a block
     log     of E + 1 episodes, and so `ends`: the last is where lanes go that have nothing left to do
+
+    Returns -1, or the first lane for which the policy chose what cannot be: it then stops.
     """
     w, out = borrow(world), borrow(output)
     lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
@@ -232,7 +248,9 @@ def teach(
         for j in range(ended):
             k = listed[j]
             ends.ability_start[choices.episode[k]] = lanes.ability[k]
-        decide(policy, rows, width, num_los, lanes, scratch, choices, count)
+        wrong = decide(policy, rows, width, num_los, lanes, scratch, choices, count)
+        if wrong >= 0:
+            return wrong
         if keeps:
             log_observations(rows, width, lanes, choices, log, most_steps, count)
         draw(lanes, scratch, 0, count)
@@ -253,6 +271,7 @@ def teach(
             ends.ability_final[e] = lanes.ability[k]
             for cell in range(width):
                 ends.observation[e * width + cell] = rows[k * width + cell]
+    return -1
 
 
 @kernel
@@ -293,6 +312,7 @@ class Classroom:
     ) -> None:
         lanes, width = min(BLOCK, episodes), observed_width(bank, observation)
         self.most_steps = config.max_episode_steps
+        self._name, self._num_actions = policy.name, num_actions(bank.num_los)
         world = new_world(config, bank, lanes, responses=observation == "responses", record=False)
         world.population.key[:] = seed
         self.log = new_log((episodes + 1) * config.max_episode_steps, width, keep_observations)
@@ -304,14 +324,21 @@ class Classroom:
         self._taught_with = by_reference(world, rules), typed(policy.parameters)
         self._output = by_reference(output, rules)
         nobody = np.zeros(0, i64)
-        self._teach = entry(teach, *self._arguments(nobody, nobody), own_cache=rules)
+        own_cache = "-".join(filter(None, (rules, own_code(policy))))
+        self._teach = entry(teach, *self._arguments(nobody, nobody), own_cache=own_cache)
 
     def _arguments(self, learner: Longs, episode: Longs) -> tuple[Any, ...]:
         return *self._taught_with, learner, episode, self.log, self.ends, self._choices, self._output
 
     def teach(self, learner: Longs, episode: Longs) -> None:
         """Run the episodes (learner[e], episode[e]), and leave what happened in `log` and `ends`."""
-        self._teach(*self._arguments(learner, episode))
+        lane = self._teach(*self._arguments(learner, episode))
+        if lane >= 0:
+            action, propensity = self._choices.action[lane], self._choices.propensity[lane]
+            raise AlsimError(
+                f"the policy {self._name!r} chose action {action} with probability {propensity}; actions are in "
+                f"[0, {self._num_actions}), and probabilities in (0, 1]"
+            )
 
 
 def observed_width(bank: Bank, observation: Observation) -> int:

@@ -33,6 +33,7 @@ LAYERS = [
     ["alsim.envs", "alsim.policies"],
     ["alsim.teaching"],
     ["alsim.rollouts"],
+    ["alsim.warming"],
     ["alsim.datasets"],
     ["alsim.validation", "alsim.testing"],
     ["alsim.cli"],

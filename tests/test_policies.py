@@ -1,6 +1,7 @@
 """Policies: what they see, what they may return, and the two that come with the package."""
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from alsim import rule, teaching
 from alsim.config import Config
-from alsim.policies import POLICIES, Policy, PolicyDraws, View, make_policy, register_policy
+from alsim.policies import POLICIES, Policy, PolicyDraws, RulePolicy, View, is_rule, make_policy, register_policy
+from alsim.policies.rules import Rules, Thresholds
 from alsim.rollouts import rollout
-from alsim.types import MODALITIES
+from alsim.types import MODALITIES, f64, i64
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
 VIDEO, PPT, TEXT, HANDOUT = 0, 1, 2, 5  # S2.3's order
@@ -501,3 +504,91 @@ def test_what_is_no_policy_is_refused(policy):
 
 def test_the_modalities_are_the_specifications():
     assert [MODALITIES[k] for k in (VIDEO, PPT, TEXT, HANDOUT)] == ["video", "PPT", "text", "handout"]
+
+
+# ── policies that are a rule ─────────────────────────────────────────────────────────────────────
+
+
+class Parameters(NamedTuple):
+    action: float = 0.0
+    propensity: float = 1.0
+
+
+@rule
+def constant(p, observation, seen, luck):
+    return i64(p.action), f64(p.propensity)
+
+
+def always(number, odds=1.0):
+    """A policy of this module's that does the same thing always."""
+
+    class Always(RulePolicy):
+        name = "always"
+        parameters = Parameters(number, odds)
+        choose = constant
+
+    return Always()
+
+
+def driven(policy):
+    """The same policy, driven from Python: whatever overrides act is more than its rule."""
+
+    class Driven(type(policy)):
+        def act(self, view, draws):
+            return super().act(view, draws)
+
+    return Driven()
+
+
+MANY_ENDS = Config.read({"num_los": 4, "max_episode_steps": 23, "termination": {"max_frustration": 0.4}})
+
+
+@pytest.mark.parametrize("config", [SMALL, MANY_ENDS, Config.read({"num_los": 1, "max_episode_steps": 1})])
+@pytest.mark.parametrize(
+    ("policy", "observation"), [("uniform", "mastery"), ("uniform", "responses"), ("rules", "mastery"), (7, "mastery")]
+)
+def test_compiled_or_driven_from_python_the_same_bits(policy, observation, config):
+    policy = always(policy) if isinstance(policy, int) else make_policy(policy)
+    assert is_rule(policy) and not is_rule(driven(policy))
+    arguments = {"num_learners": 40, "episodes_per_learner": 3, "seed": 5, "first_learner": 2**32 - 40}
+    runs = [rollout(p, config=config, observation=observation, **arguments) for p in (policy, driven(policy))]
+    one, other = ({**vars(run), **run.interactions._asdict(), **run.metrics._asdict()} for run in runs)
+    compared = 0
+    for name, column in one.items():
+        if isinstance(column, np.ndarray):
+            np.testing.assert_array_equal(column, other[name], strict=True, err_msg=name)
+            compared += 1
+    assert compared == 32
+
+
+@pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_rule_that_chooses_what_cannot_be_is_refused(number, odds, threads, monkeypatch):
+    monkeypatch.setattr(teaching, "ROWS_AT_ONCE", 320)
+    with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
+        rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
+    assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
+
+
+def test_parameters_of_a_subclass_are_its_own():
+    class Calm(Rules):
+        name = "calm"
+        parameters = Thresholds(frustrated=0.1)
+
+    calm, rules_ = (rollout(p, num_learners=30, config=SMALL).interactions for p in (Calm(), "rules"))
+    assert (calm.action >= 9).sum() > (rules_.action >= 9).sum()
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_in_which_logs_grow(threads, monkeypatch):
+    """Episodes longer than room is made for at first, and far more parts than threads."""
+    monkeypatch.setattr(teaching, "USUAL_STEPS", 2)
+    monkeypatch.setattr(teaching, "ROWS_AT_ONCE", 320)
+    arguments = {"num_learners": 150, "config": SMALL, "seed": 3}
+    one, many = rollout(**arguments), rollout(**arguments, num_threads=threads)
+    for name, column in {**vars(one), **one.interactions._asdict()}.items():
+        if isinstance(column, np.ndarray):
+            other = getattr(many, name, None)
+            other = getattr(many.interactions, name) if other is None else other
+            np.testing.assert_array_equal(column, other, strict=True, err_msg=name)
+            assert column.flags.owndata or column.base is not None and column.base.size == column.size, name

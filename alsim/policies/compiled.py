@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 
 import numpy as np
 
-from alsim._jit import dispatch, kernel, rule
+from alsim._jit import dispatch, entry, fingerprint, kernel, rule
 from alsim.errors import AlsimError
 from alsim.policies.base import Policy, PolicyDraws, View
 from alsim.simulator import Observation
@@ -67,13 +67,22 @@ class RulePolicy:
         words = np.stack([draws.words() for _ in Luck._fields])
         seconds = np.ascontiguousarray(view.last_seconds, np.float32)
         rows = np.ascontiguousarray(view.observation, np.float32).ravel()
-        act_of_all(typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, odds)
+        arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, odds)
+        entry(act_of_all, *arguments, own_cache=own_code(self))(*arguments)
         return actions, odds
 
 
 def is_rule(policy: Policy) -> TypeGuard[RulePolicy]:
     """Whether a policy is its rule, and nothing else: a subclass may choose in a way of its own."""
     return isinstance(policy, RulePolicy) and getattr(policy.act, "__func__", None) is RulePolicy.act
+
+
+def own_code(policy: RulePolicy) -> str:
+    """Return a digest of a policy's rule if it comes from elsewhere, "" if it is this package's."""
+    parameters = type(policy.parameters)
+    if parameters.__module__.startswith(f"{__package__}."):
+        return ""
+    return fingerprint(parameters, _CHOICES[parameters])
 
 
 def typed(parameters: Any) -> Any:
@@ -113,4 +122,4 @@ def weakest(observation: Floats, seen: Seen) -> i64:
     return i64(least & LOW_WORD)
 
 
-__all__ = ["Luck", "RulePolicy", "Seen", "choose", "is_rule", "typed", "weakest"]
+__all__ = ["Luck", "RulePolicy", "Seen", "choose", "is_rule", "own_code", "typed", "weakest"]
