@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def copied(written, tmp_path):
 def tiny_shards(monkeypatch):
     """Five episodes a shard."""
     monkeypatch.setattr(rollouts, "BLOCK_EPISODES", 5)
+
+
+class Plodding:
+    """A policy in Python."""
+
+    name = "plodding"
+
+    def act(self, view, draws):
+        return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
 def files_of(directory):
@@ -335,6 +345,37 @@ def test_shards_join_to_the_same_tables(tmp_path, tiny_shards, file_format, poli
         assert getattr(sharded, table).equals(whole[table])
     assert sharded.arrays["next_obs"].shape == (len(sharded), 5)
     assert load_dataset(sharded.path, verify=True).transitions.equals(whole["transitions"])
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("policy", ["uniform", Plodding()], ids=["rule", "python"])
+def test_shards_side_by_side_are_the_same_bytes(tmp_path, tiny_shards, file_format, policy):
+    """More threads than processors, more shards than threads, each thread's memory used again and again."""
+    run = {**RUN, "num_learners": 21, "policy": policy, "file_format": file_format}
+    one, two, five = (generate_dataset(**run, out=tmp_path / str(n), num_threads=n) for n in (1, 2, 5))
+    assert len(one.manifest["tables"]["transitions"]["shards"]) == 9
+    assert files_of(one.path) == files_of(two.path) == files_of(five.path)
+    in_memory = [generate_dataset(**run, num_threads=n) for n in (1, 3)]
+    for held in in_memory:
+        for table in TABLES:
+            assert getattr(held, table).equals(getattr(one, table))
+
+
+def test_checksums_are_those_of_the_files(written):
+    load_dataset(written.path, verify=True)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_failure_among_shards_side_by_side_ends_all(tmp_path, tiny_shards, threads):
+    def fail(episodes, rows):
+        if episodes > 10:
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        generate_dataset(**{**RUN, "num_learners": 60}, out=tmp_path / "d", progress=fail, num_threads=threads)
+    assert threading.active_count() == before
+    assert leftovers(tmp_path) == []
 
 
 def test_progress_tells_episodes_and_transitions(tiny_shards):

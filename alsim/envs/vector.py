@@ -293,10 +293,13 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self, columns: dict[str, NDArray[Any]], ended: NDArray[np.bool_], last: Floats
     ) -> dict[str, Any]:
         """Return the infos of a step in which episodes ended and others began at once."""
-        final = {key: np.where(ended, column, column.dtype.type(0)) for key, column in columns.items()}
-        current = {key: np.where(ended, column.dtype.type(0), column) for key, column in columns.items()}
-        rows = np.full(self.num_envs, None, dtype=object)
         lanes = np.flatnonzero(ended)
+        final = {key: np.zeros_like(column) for key, column in columns.items()}
+        current = {key: column.copy() for key, column in columns.items()}
+        for key, column in columns.items():
+            final[key][lanes] = column[lanes]
+            current[key][lanes] = 0
+        rows = np.empty(self.num_envs, dtype=object)  # of None
         for lane, row in zip(lanes.tolist(), last.reshape(self.num_envs, -1)[lanes], strict=True):
             rows[lane] = row
         going_on = ~ended
