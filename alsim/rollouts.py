@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from alsim import lockstep
 from alsim.bank import Bank
+from alsim.classroom import Teacher
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies import Policy, PolicyDraws, View, is_rule, make_policy
 from alsim.rim import read_learner, read_observation, read_positive, read_rules, read_seed
 from alsim.simulator import MOST_LEARNERS, Observation, Simulator
-from alsim.teaching import Ends, Log, Teacher
+from alsim.teaching import Ends, Log
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
 BLOCK_EPISODES, USUAL_STEPS = 4096, 140

@@ -32,6 +32,7 @@ LAYERS = [
     ["alsim.rim", "alsim.episodes"],
     ["alsim.envs", "alsim.policies"],
     ["alsim.teaching"],
+    ["alsim.classroom"],
     ["alsim.rollouts"],
     ["alsim.warming"],
     ["alsim.datasets"],

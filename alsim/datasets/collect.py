@@ -14,6 +14,7 @@ from alsim._version import __version__
 from alsim.actions import MOST_LOS
 from alsim.bank import Bank
 from alsim.bank_files import save_bank
+from alsim.classroom import Teacher
 from alsim.config import Config
 from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.datasets.store import (
@@ -33,7 +34,6 @@ from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError
 from alsim.policies import Policy, is_rule
 from alsim.rollouts import Plan, block_edges, look_at_block, new_teacher, read_plan, run_block
-from alsim.teaching import Teacher
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
