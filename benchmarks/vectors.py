@@ -64,7 +64,7 @@ class Counted(NamedTuple):
 
     kernel: str
     phase: str
-    count: Count
+    arithmetic: Count
 
 
 _X86_FLOAT = r"v?(?:add|sub|mul|div|sqrt|min|max|cmp[a-z_]*|round|rndscale|fn?m(?:add|sub)\w*?)"
@@ -129,7 +129,8 @@ def compiled() -> Iterator[tuple[str, str, str]]:
     from alsim import lockstep, start, teaching
 
     seen: set[int] = set()
-    for make, kernels in ((_simulate, (lockstep.step, lockstep.begin_lanes)), (_teach, (teaching.teach,))):
+    hot: tuple[Any, ...] = ((_simulate, (lockstep.step, lockstep.begin_lanes)), (_teach, (teaching.teach,)))
+    for make, kernels in hot:
         make()
         for phase in (phase for module in (lockstep, start, teaching) for phase in phases(module)):
             for version in phase.overloads.values():
@@ -186,13 +187,13 @@ def faults(found: Sequence[Counted]) -> list[str]:
         f"{each.phase} in {each.kernel} has no packed {what[kind]}: its loop is no longer vectorised"
         for each in found
         for kind in MUST.get(each.phase, ())
-        if getattr(each.count, kind) == 0
+        if getattr(each.arithmetic, kind) == 0
     ]
 
 
 def table(found: Sequence[Counted]) -> str:
     """Return the counts as a table."""
-    rows = [[each.kernel, each.phase, *map(str, each.count)] for each in found]
+    rows = [[each.kernel, each.phase, *map(str, each.arithmetic)] for each in found]
     return markdown(HEADER, rows, left=(0, 1))
 
 
