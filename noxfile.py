@@ -104,6 +104,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def vectors(session: nox.Session) -> None:
+    """Print how far each phase of the hot loops is vectorised; fail where one is no longer."""
+    session.install("-q", "-e", ".")
+    session.run("python", "-m", "benchmarks.vectors")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Print every figure beside its target; with arguments, hand them to pytest-benchmark's files instead."""
     session.install("-q", "-e", ".", *group("bench"))

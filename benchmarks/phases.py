@@ -4,12 +4,177 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
+
+from alsim import lockstep
+from alsim._jit import borrow, by_reference, kernel, rule
+from alsim.bank import sample_bank
+from alsim.config import Config
+from alsim.lockstep import NEXT_STEP
+from alsim.outputs import OutputBuffer
+from alsim.state import new_world
+from alsim.types import BLOCK, u64
+from benchmarks.contenders import uniform_actions
 from benchmarks.measure import alternate
 from benchmarks.report import markdown, number
 
 Phase = Callable[[int], object]
 """Goes through a phase so many times, in compiled code, over all lanes."""
+
+LANES, STEPS_BEFORE = 4096, 600
+STEP, RESET = "step", "reset"
+
+
+@rule
+def check(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    # Kept, for what nobody looks at is not computed.
+    w.scratch.listed[0] = lockstep.invalid(w.population, actions, u64(len(w.items.first)), True, first, first + count)
+
+
+@rule
+def draw(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.draw(w.population, w.scratch, first, count)
+
+
+@rule
+def gather(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.gather(w.population, w.items, w.scale.num_los, w.scratch, actions, first, count)
+
+
+@rule
+def advance(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.advance(w.parameters, w.weights, w.scale.max_time, w.population, w.scratch, first, count)
+
+
+@rule
+def conclude(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.conclude(w.termination, w.scale.num_los, w.population, w.scratch, out, first, count)
+
+
+@rule
+def list_finished(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.list_finished(w.population.finished, w.scratch.listed, 0, first, count)
+
+
+@rule
+def scatter(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    lockstep.scatter(w.population, w.scratch, w.scale.num_los, first, count)
+
+
+@rule
+def copy(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    width = w.scale.num_los + 2
+    lockstep.show(w.population.rows, out.observation, first * width, (first + count) * width)
+
+
+BY_BLOCK = {
+    "check of actions": check,
+    "draw": draw,
+    "gather": gather,
+    "advance": advance,
+    "conclude": conclude,
+    "list of finished lanes": list_finished,
+    "scatter": scatter,
+    "copy": copy,
+}
+"""What a step does with each block, in its order; the first of all blocks before the others."""
+
+
+def over_blocks(phase: Callable[..., None]) -> Callable[..., None]:
+    """Return a kernel that goes through a phase, all blocks, so many times."""
+
+    def repeat(world: Any, actions: Any, output: Any, lanes: int, repetitions: int) -> None:
+        w, out = borrow(world), borrow(output)
+        for _ in range(repetitions):
+            for first in range(0, lanes, BLOCK):
+                phase(w, actions, out, first, min(BLOCK, lanes - first))
+
+    return kernel(repeat, None)
+
+
+@kernel
+def begin_again(world: Any, listed: Any, output: Any, repetitions: int) -> None:
+    """Begin the next episode of the lanes listed, and take back what the step computed for them."""
+    w, out = borrow(world), borrow(output)
+    w.scratch.listed[: len(listed)] = listed
+    for _ in range(repetitions):
+        lockstep.begin_listed(w, out, len(listed), w.scale.num_los + 2, NEXT_STEP)
+
+
+@kernel
+def step_again(world: Any, actions: Any, output: Any, lanes: int, repetitions: int) -> int:
+    """Take whole steps with one batch of actions (K, N) after the other; return how many lanes were begun."""
+    begun = 0
+    for k in range(repetitions):
+        begun += lockstep.step(world, actions[k % len(actions)], output, 0, lanes, NEXT_STEP)
+    return begun
+
+
+class Lanes:
+    """Learners in the midst of their episodes, in the arrays that a Simulator has, with all that a step hands out.
+
+    begun  lanes that a step begins anew
+    """
+
+    def __init__(self, lanes: int = LANES) -> None:
+        self.lanes, bank = lanes, sample_bank(Config())
+        self.world = new_world(Config(), bank, lanes, responses=False, record=False)
+        self.world.population.learner[:] = np.arange(lanes)
+        self._buffer = OutputBuffer(lanes, bank.num_los + 2, np.empty(0, np.float32), observations=True)
+        self.reference, self.output = by_reference(self.world), self._buffer.reference
+        self.actions = np.stack([uniform_actions(lanes, seed) for seed in range(8)])
+        lockstep.begin_lanes(self.reference, np.arange(lanes))
+        self.step(STEPS_BEFORE // 2)
+        self.begun = max(1, round(self.step(STEPS_BEFORE // 2) / (STEPS_BEFORE // 2)))
+        self._kept = [column.copy() for column in self._columns()]
+
+    def step(self, repetitions: int) -> int:
+        """Take all lanes so many steps further; return how many were begun anew."""
+        return step_again(self.reference, self.actions, self.output, self.lanes, repetitions)
+
+    def reset(self, repetitions: int) -> None:
+        """Begin as many lanes as in a step."""
+        listed = np.linspace(0, self.lanes - 1, self.begun).astype(np.int64)
+        begin_again(self.reference, listed, self.output, repetitions)
+
+    def phase(self, repeat: Callable[..., None]) -> Phase:
+        """Return a phase over these lanes, from the state that they are in now."""
+
+        def run(repetitions: int) -> None:
+            self._restore()
+            repeat(self.reference, self.actions[0], self.output, self.lanes, repetitions)
+
+        return run
+
+    def _columns(self) -> list[Any]:
+        """What a phase, repeated, would drive away to where no learner is."""
+        p = self.world.population
+        return [p.ability, p.frustration, p.response_time, p.fail_streak, p.mastery_sum, p.step, p.finished]
+
+    def _restore(self) -> None:
+        for column, kept in zip(self._columns(), self._kept, strict=True):
+            column[:] = kept
+
+
+def measure(rounds: int = 9, lanes: int = LANES) -> dict[str, float]:
+    """Return nanoseconds a learner of each phase of a step and, last, of a step.
+
+    Each phase has lanes of its own, and rows in its scratch that a block left there.
+    """
+    repeats = {name: over_blocks(phase) for name, phase in BY_BLOCK.items()}
+    calls: dict[str, Phase] = {}
+    for name, repeat in repeats.items():
+        own = Lanes(lanes)
+        for before in ("draw", "gather", "advance"):
+            own.phase(repeats[before])(1)
+        calls[name] = own.phase(repeat)
+    reset, whole = Lanes(lanes), Lanes(lanes)
+    found = nanoseconds({**calls, RESET: reset.reset, STEP: whole.step}, lanes, rounds=rounds)
+    each = found.pop(RESET) * lanes
+    step = found.pop(STEP)
+    return {**found, f"{RESET} of {reset.begun} lanes, {number(each / reset.begun)} ns each": each / lanes, STEP: step}
 
 
 def nanoseconds(phases: Mapping[str, Phase], lanes: int, repetitions: int = 100, rounds: int = 9) -> dict[str, float]:
@@ -23,12 +188,14 @@ def _repeated(phase: Phase, repetitions: int) -> Callable[[], object]:
     return lambda: phase(repetitions)
 
 
-def table(measured: Mapping[str, float], whole: float) -> str:
-    """Return the phases as a table; `whole` is a step of all of them in one loop."""
+def table(measured: Mapping[str, float]) -> str:
+    """Return the phases as a table; STEP among them is all of them in one loop."""
+    measured = dict(measured)
+    whole = measured.pop(STEP)
     rows = [(name, number(each), f"{each / whole:.0%}") for name, each in measured.items()]
     total = sum(measured.values())
     rows += [
         ("together, each in a loop of its own", number(total), f"{total / whole:.0%}"),
-        ("step", number(whole), ""),
+        (STEP, number(whole), ""),
     ]
-    return markdown(("phase", "ns a learner", "of a step"), rows)
+    return markdown((f"phase, N = {LANES:,}", "ns a learner", "of a step"), rows)

@@ -2,7 +2,7 @@
 
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions, and writes claims.md
---only     some of its parts: steps, rollouts, generation, startup, memory
+--only     some of its parts: steps, phases, rollouts, generation, startup, memory
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import generation, memory, rollouts, startup, steps
+from benchmarks import generation, memory, phases, rollouts, startup, steps
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "rollouts", "generation", "startup", "memory")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory")
 
 
 class Effort(NamedTuple):
@@ -40,10 +40,19 @@ SHORT, LONG = Effort(7, 0.08, 1, False), Effort(25, 0.4, 5, True)
 Curve = dict[str, list[tuple[int, float]]]
 
 
-def measure(parts: Sequence[str], effort: Effort) -> tuple[list[Row], Curve]:
+class Found(NamedTuple):
+    """What was measured."""
+
+    rows: list[Row]
+    curve: Curve  # nanoseconds a learner-step by contender and number of lanes
+    phases: dict[str, float]  # nanoseconds a learner, as phases.measure returns them
+
+
+def measure(parts: Sequence[str], effort: Effort) -> Found:
     """Measure, telling on the way what is done."""
     rows: list[Row] = []
     curve: Curve = {}
+    by_phase: dict[str, float] = {}
     # In this order: processes of their own are started before this one holds much.
     if "startup" in parts:
         rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
@@ -57,7 +66,9 @@ def measure(parts: Sequence[str], effort: Effort) -> tuple[list[Row], Curve]:
         measured = steps.measure(effort.rounds, effort.budget)
         curve = steps.curve(measured)
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
-    return rows, curve
+    if "phases" in parts:
+        by_phase = phases.measure(effort.rounds)
+    return Found(rows, curve, by_phase)
 
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
@@ -83,12 +94,17 @@ def described(found: dict[str, str]) -> str:
     return f"On {place}; {versions}; {found['date']}."
 
 
-def written(rows: Sequence[Row], curve: Curve, found: dict[str, str]) -> str:
+def more(found: Found) -> list[str]:
+    """Return the tables beside that of the rows."""
+    return [
+        *([by_lanes(found.curve)] if found.curve else []),
+        *([phases.table(found.phases)] if found.phases else []),
+    ]
+
+
+def written(found: Found, here: dict[str, str]) -> str:
     """Return all that was measured as Markdown."""
-    parts = [described(found), markdown(HEADER, rows, left=(0, 4))]
-    if curve:
-        parts.append(by_lanes(curve))
-    return "\n\n".join(parts)
+    return "\n\n".join([described(here), markdown(HEADER, found.rows, left=(0, 4)), *more(found)])
 
 
 def between_marks(text: str, measured: str) -> str:
@@ -107,22 +123,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--claims", action="store_true")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args(arguments)
-    rows, curve = measure(options.only, LONG if options.claims else SHORT)
-    found = machine()
-    print(f"\n{described(found)}\n\n{columns(HEADER, rows)}")
-    if curve:
-        print(f"\n{by_lanes(curve)}")
+    found, here = measure(options.only, LONG if options.claims else SHORT), machine()
+    rows = [columns(HEADER, found.rows)] if found.rows else []
+    print("", described(here), *rows, *more(found), sep="\n\n")
     if options.readme:
-        README.write_text(between_marks(README.read_text(), written(rows, curve, found)))
-        keep(MEASURED, rows, curve, found)
+        README.write_text(between_marks(README.read_text(), written(found, here)))
+        keep(MEASURED, found, here)
     if options.claims:
-        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(rows, curve, found)}\n")
+        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(found, here)}\n")
 
 
-def keep(path: Path, rows: Sequence[Row], curve: Curve, found: dict[str, str]) -> None:
+def keep(path: Path, found: Found, here: dict[str, str]) -> None:
     """Write what was measured: for the plot, and for whoever compares."""
-    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in curve.items()}
-    measured = {"machine": found, "curve": points, "rows": {row.what: row.measured for row in rows}}
+    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in found.curve.items()}
+    measured = {
+        "machine": here,
+        "curve": points,
+        "phases": {name: float(f"{cost:.4g}") for name, cost in found.phases.items()},
+        "rows": {row.what: row.measured for row in found.rows},
+    }
     path.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 
 

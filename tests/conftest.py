@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,3 +22,13 @@ def what_a_test_registers_goes_with_it() -> Iterator[None]:
     for registry, before in kept:
         registry.clear()
         registry.update(before)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests recorded as their summary, passed or not: a title, an empty line, and what was found."""
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, text in report.user_properties:
+            if name == "summary":
+                title, _, found = text.partition("\n\n")
+                terminalreporter.section(title)
+                terminalreporter.write_line(found)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import alsim
+from alsim._jit import COMPILED
 from benchmarks import floors, measure, phases, report, steps, table
 from benchmarks.contenders import cells
 from benchmarks.specification import items
@@ -102,7 +103,42 @@ def test_phases_are_spread_over_their_repetitions():
     found = phases.nanoseconds({"draw": done.append}, lanes=1000, repetitions=7, rounds=3)
     assert set(done) == {7}
     assert 0 < found["draw"] < 1e6
-    assert "| step | 8.00 |  |" in phases.table({"draw": 6.0, "copy": 3.0}, 8.0)
+    written = phases.table({"draw": 6.0, "copy": 3.0, phases.STEP: 8.0})
+    assert "| draw | 6.00 | 75% |" in written
+    assert "| together, each in a loop of its own | 9.00 | 112% |\n| step | 8.00 |  |" in written
+
+
+@pytest.mark.compiled
+def test_a_repeated_phase_takes_learners_nowhere_strange():
+    """Neither out of bounds nor among the numbers that processors are slow with."""
+    lanes = phases.Lanes(130)
+    assert 0 < lanes.world.population.finished.sum() + lanes.begun < 130
+    ability = lanes.world.population.ability.copy()
+    advance = lanes.phase(phases.over_blocks(phases.advance))
+    advance(3)
+    after = lanes.world.population.ability.copy()
+    advance(300)
+    population = lanes.world.population
+    for column in (population.ability, population.frustration, population.response_time):
+        assert np.isfinite(column).all()
+        assert (np.abs(column[column != 0]) > np.finfo(np.float32).tiny).all()
+    assert population.frustration.min() >= 0 and population.frustration.max() <= 1
+    assert np.abs(population.ability).max() < 20
+    advance(3)
+    assert (population.ability == after).all() and (after != ability).any()
+
+
+@pytest.mark.skipif(COMPILED, reason="to compile every phase alone takes longer than the other tests of this file")
+def test_the_phases_in_their_order_are_a_step(monkeypatch):
+    monkeypatch.setattr(phases, "STEPS_BEFORE", 4)
+    one, other = phases.Lanes(9), phases.Lanes(9)
+    one.step(1)
+    for phase in phases.BY_BLOCK.values():
+        phases.over_blocks(phase)(other.reference, other.actions[0], other.output, 9, 1)
+    for name, column in one.world.population._asdict().items():
+        assert column.tobytes() == getattr(other.world.population, name).tobytes(), name
+    for name, column in one.output._asdict().items():
+        assert column.tobytes() == getattr(other.output, name).tobytes(), name
 
 
 def test_what_is_measured_stands_between_the_marks():
@@ -115,9 +151,21 @@ def test_what_is_measured_stands_between_the_marks():
 
 def test_what_is_kept_can_be_read_again(tmp_path):
     rows = [report.plain("a step", 2.0, "µs")]
-    table.keep(tmp_path / "measured.json", rows, {"a": [(1, 2000.04)]}, {"cores": "2"})
+    found = table.Found(rows, {"a": [(1, 2000.04)]}, {"draw": 3.00001})
+    table.keep(tmp_path / "measured.json", found, {"cores": "2"})
     kept = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
-    assert kept == {"machine": {"cores": "2"}, "curve": {"a": {"1": 2000.0}}, "rows": {"a step": "2.00 µs"}}
+    assert kept == {
+        "machine": {"cores": "2"},
+        "curve": {"a": {"1": 2000.0}},
+        "phases": {"draw": 3.0},
+        "rows": {"a step": "2.00 µs"},
+    }
+
+
+def test_tables_are_of_what_was_measured():
+    whole = table.Found([], {"a": [(1, 2000.0)]}, {"draw": 6.0, phases.STEP: 8.0})
+    assert [part.count("\n") for part in table.more(whole)] == [2, 4]
+    assert table.more(table.Found([], {}, {})) == []
 
 
 def test_the_machine_is_described_and_not_named():
