@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Condition
 from typing import Any
@@ -17,6 +16,7 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.dynamics import code_of
 from alsim.errors import AlsimError
+from alsim.helpers import MOMENT, Crew
 from alsim.policies import RulePolicy
 from alsim.policies.compiled import own_code, typed
 from alsim.simulator import Observation
@@ -78,9 +78,18 @@ def observed_width(bank: Bank, observation: Observation) -> int:
     return 2 * bank.num_los + 2 if observation == "responses" else bank.num_los + 2
 
 
-ROWS_AT_ONCE = 1024 * 140
-"""Interactions that a classroom has room for: what was written is packed while it still is in a cache."""
-FEWEST_AT_ONCE = 16
+BYTES_AT_ONCE = 25 * 10**6
+"""Memory of a classroom: what was written is packed while it still is in a cache."""
+MOST_AT_ONCE, FEWEST_AT_ONCE = 1024, 16
+
+
+def episodes_at_once(config: Config, bank: Bank, observation: Observation, keep_observations: bool) -> int:
+    """Episodes that a classroom has room for; 0 where a single one may be too long for it."""
+    width = observed_width(bank, observation)
+    *columns, observed = new_log(0, 0, False)
+    row = sum(column.itemsize for column in columns) + observed.itemsize * width * keep_observations
+    fitting = BYTES_AT_ONCE // (row * config.max_episode_steps)
+    return min(MOST_AT_ONCE, max(fitting, FEWEST_AT_ONCE if fitting else 0))
 
 
 class Together:
@@ -89,6 +98,7 @@ class Together:
     def __init__(self, rows: int, episodes: int, width: int, keep_observations: bool) -> None:
         self.log = new_log(rows, width, keep_observations)
         self.ends = new_ends(episodes, width)
+        self._width = width
         self._rows = self._episodes = 0
 
     def clear(self) -> None:
@@ -99,7 +109,7 @@ class Together:
         """Keep room for episodes of these lengths; returns the first row and the first episode of it."""
         place, rows = (self._rows, self._episodes), int(length.sum())
         if self._rows + rows > len(self.log.action):
-            self._resize(2 * (self._rows + rows))
+            self._grow(2 * (self._rows + rows))
         self._rows += rows
         self._episodes += len(length)
         return place
@@ -117,11 +127,15 @@ class Together:
             each = len(target) // len(self.ends.length)
             target[episode * each : (episode + episodes) * each] = source[: episodes * each]
 
-    def _resize(self, rows: int) -> None:
-        """Give the log so many rows, in place where the system can: nobody else has its arrays yet."""
-        before = len(self.log.action)
-        for column in self.log:
-            column.resize(len(column) // before * rows, refcheck=False)
+    def _grow(self, rows: int) -> None:
+        """Move to a log of so many rows."""
+        before, width = len(self.log.action), self._width
+        larger = new_log(rows, width, len(self.log.observation) > 0)
+        columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self.log, larger, strict=True)
+        for source, target in columns:
+            used = len(source) // before * self._rows
+            target[:used] = source[:used]
+        self.log = larger
 
     def look(self) -> tuple[Log, Ends]:
         """Return views of all of it, good until something is added or cleared."""
@@ -133,11 +147,13 @@ class Together:
 
     def let_go(self) -> tuple[Log, Ends]:
         """Return all of it, without the room that is left; nothing can be added any more."""
-        self._resize(self._rows)
+        before = len(self.log.action)
+        for column in self.log:
+            column.resize(len(column) // before * self._rows, refcheck=False)  # in place, where the system can
         return self.log, self.ends
 
 
-USUAL_STEPS = 160
+STEPS_AT_FIRST = 160
 """Room for so many interactions an episode is made at first: memory that nothing is written to costs nothing."""
 
 
@@ -161,8 +177,8 @@ class Teacher:
         policy.check(observation)
         most_steps, width = config.max_episode_steps, observed_width(bank, observation)
         self.most_steps = most_steps
-        self.at_once = min(episodes, max(FEWEST_AT_ONCE, min(1024, ROWS_AT_ONCE // most_steps)))
-        self.together = Together(episodes * min(most_steps, USUAL_STEPS), episodes, width, keep_observations)
+        self.at_once = min(episodes, episodes_at_once(config, bank, observation, keep_observations))
+        self.together = Together(episodes * min(most_steps, STEPS_AT_FIRST), episodes, width, keep_observations)
         self.new_room = partial(
             Classroom,
             *(config, bank, policy, seed, self.at_once),
@@ -189,43 +205,31 @@ class Teacher:
         """Do the same in several threads: the same bits, since places are reserved in order."""
         self.together.clear()
         parts = iter(range(0, len(learner), self.at_once))
-        order, reserved, stopped = Condition(), 0, False
+        order, reserved = Condition(), 0
         # Where the log may have to grow, it must not move while another thread writes to it.
         growing = len(self.together.log.action) < len(learner) * self.most_steps
 
-        def work() -> None:
-            nonlocal reserved, stopped
+        def work(stopped: Callable[[], bool]) -> None:
+            nonlocal reserved
             room = self.new_room()
-            try:
-                while True:
-                    with order:
-                        part = None if stopped else next(parts, None)
-                    if part is None:
-                        return
-                    length = self._teach_part(room, learner, episode, part)
-                    with order:
-                        while reserved != part and not stopped:
-                            order.wait()
-                        if stopped:
+            while not stopped():
+                with order:
+                    part = next(parts, None)
+                if part is None:
+                    return
+                length = self._teach_part(room, learner, episode, part)
+                with order:
+                    while reserved != part:
+                        if stopped():
                             return
-                        place = self.together.reserve(length)
-                        if growing:
-                            self.together.put(room, length, place)
-                        reserved = part + self.at_once
-                        order.notify_all()
-                    if not growing:
+                        order.wait(MOMENT)
+                    place = self.together.reserve(length)
+                    if growing:
                         self.together.put(room, length, place)
-            except BaseException:
-                stopped = True
-                with order:
+                    reserved = part + self.at_once
                     order.notify_all()
-                raise
+                if not growing:
+                    self.together.put(room, length, place)
 
-        with ThreadPoolExecutor(num_threads, thread_name_prefix="alsim") as pool:
-            try:
-                for working in [pool.submit(work) for _ in range(num_threads)]:
-                    working.result()
-            finally:
-                stopped = True  # without effect, unless this was interrupted
-                with order:
-                    order.notify_all()
+        with Crew(num_threads, work) as crew:
+            crew.wait()

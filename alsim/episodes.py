@@ -16,6 +16,7 @@ from alsim._jit import kernel
 from alsim.actions import KINDS, LEVELS
 from alsim.bank import Bank
 from alsim.config import Config
+from alsim.errors import AlsimError
 from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
 
 SECONDS_A_MINUTE = 60.0
@@ -115,7 +116,7 @@ def _sum_up(x: Interactions, took: Doubles, num_questions: int, modality: Codes,
                 sums.asked[LEVELS * e + x.action[row] % LEVELS] += 1
                 sums.right[e] += int(x.correct[row])
             else:
-                kind = KINDS * e + modality[item - num_questions]
+                kind = KINDS * e + int(modality[item - num_questions])
                 sums.shown[kind] += 1
                 sums.gain[e] += gain
                 sums.gain_of[kind] += gain
@@ -125,7 +126,8 @@ def _sum_up(x: Interactions, took: Doubles, num_questions: int, modality: Codes,
 
 
 def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetrics:
-    """Return the metrics of every episode in `x`."""
+    """Return the metrics of every episode in `x`. Raises ValueError for columns that do not fit together."""
+    _check(x, bank)
     e = len(x.length)
 
     def counts(each: int = 1) -> Longs:
@@ -184,11 +186,27 @@ def _fill_events(item: Ints, took: Doubles, length: Longs, num_questions: int, o
 
 
 def events(x: Interactions, bank: Bank) -> Events:
-    """Return the events of every interaction: a question is shown, then answered; a content is shown."""
+    """Return the events of every interaction: a question is shown, then answered; a content is shown.
+
+    Raises ValueError for columns that do not fit together.
+    """
+    _check(x, bank)
     many = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
     out = Events(kind=np.empty(many, i8), row=np.empty(many, i64), seconds=np.empty(many))
     _fill_events(_writeable(x.item), durations(x, bank), _writeable(x.length), bank.num_questions, out)
     return out
+
+
+def _check(x: Interactions, bank: Bank) -> None:
+    """Raise ValueError unless a loop over the columns stays within them and the bank."""
+    rows, items = len(x.item), bank.num_questions + bank.num_contents
+    if any(len(column) != rows for column in x[:-1]) or x.length.sum() != rows or x.length.min(initial=1) < 1:
+        raise AlsimError(
+            f"columns of interactions have one entry a row, and lengths of at least 1 add up to the rows; got "
+            f"{[len(column) for column in x[:-1]]} entries and lengths that add up to {x.length.sum()}"
+        )
+    if rows and not (x.item.min() >= 0 and x.item.max() < items):
+        raise AlsimError(f"items are in [0, {items}); got {x.item.min()} … {x.item.max()}")
 
 
 def _writeable(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Threads that help with a step."""
+"""Threads: helpers that wait for the next step, and crews that work until all is done."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
+
+MOMENT = 0.05
+"""Seconds between looks at whether a thread has ended."""
 
 Job = tuple[Callable[..., Any], tuple[Any, ...], list[BaseException]]
 
@@ -56,3 +59,60 @@ def _help(jobs: SimpleQueue[Job | None]) -> None:
 def _dismiss(jobs: SimpleQueue[Job | None], count: int) -> None:
     for _ in range(count):
         jobs.put(None)
+
+
+class Crew:
+    """Threads that each call `work(stopped)`; the block that uses them ends after them, whatever ends it.
+
+    stopped  says that the work is called off: another thread failed, or the block was left
+    """
+
+    def __init__(self, count: int, work: Callable[[Callable[[], bool]], None]) -> None:
+        self._work = work
+        self._threads = [Thread(target=self._run, name="alsim", daemon=True) for _ in range(count)]
+        self._stop = False
+        self.errors: list[BaseException] = []
+
+    def _run(self) -> None:
+        try:
+            if not self._stop:
+                self._work(lambda: self._stop)
+        except BaseException as error:
+            self.errors.append(error)
+            self._stop = True
+
+    def __enter__(self) -> Crew:
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+        if exception[0] is None and self.errors:
+            raise self.errors[0]
+
+    def wait(self) -> None:
+        """Wait until all is done. Raises what went wrong in a thread."""
+        while any(thread.is_alive() for thread in self._threads):
+            for thread in self._threads:
+                thread.join(MOMENT)
+        if self.errors:
+            raise self.errors[0]
+
+    def _end(self) -> None:
+        """Call off what is left, and wait for the threads, even if interrupted once more."""
+        self._stop = True
+        interrupted: BaseException | None = None
+        while any(thread.is_alive() for thread in self._threads):
+            try:
+                for thread in self._threads:
+                    if thread.ident is not None:
+                        thread.join(MOMENT)
+            except BaseException as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted

@@ -111,10 +111,11 @@ def gather(
     """Bring each lane's item and the mastery in play into the block's rows; of a finished lane, action 0's."""
     wide_vectors()
     words, floats, ints = scratch.words, scratch.floats, scratch.ints
-    width, questions = u64(num_los + 2), u64(LEVELS * num_los)
+    width, questions, last = u64(num_los + 2), u64(LEVELS * num_los), u64(len(table.first)) - u64(1)
     for i in range(count):
         k = u64(first + i)
-        action = u64(0 if lanes.finished[k] else actions[k])
+        # Valid when they were looked at; but another thread of the caller's may have changed them since.
+        action = min(u64(0 if lanes.finished[k] else actions[k]), last)
         outcome = table.learning_outcome[action]
         slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
         ints[SLOT + i] = i32(slot)

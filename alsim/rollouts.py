@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alsim import lockstep
 from alsim.bank import Bank
-from alsim.classroom import Teacher
+from alsim.classroom import Teacher, episodes_at_once
 from alsim.config import Config
 from alsim.episodes import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.errors import AlsimError, InputTypeError
@@ -24,11 +24,11 @@ from alsim.teaching import Ends, Log
 from alsim.types import Bools, Codes, Doubles, Floats, Longs, Purpose, Reason
 
 BLOCK_EPISODES, USUAL_STEPS = 4096, 140
-"""Episodes that run side by side: enough to fill the kernel's blocks, few enough for their records to stay small."""
+"""Episodes of a shard; driven from Python, they run side by side. Few enough for what happens in them to stay small."""
 
 
 def block_episodes(config: Config) -> int:
-    """Episodes that run side by side under `config`: fewer where episodes are longer, so that memory stays bounded."""
+    """Episodes of a shard under `config`: fewer where episodes are longer, so that memory stays bounded."""
     return max(1, BLOCK_EPISODES * USUAL_STEPS // max(USUAL_STEPS, config.max_episode_steps))
 
 
@@ -67,7 +67,7 @@ class Rollout:
         """Events of every interaction (clause S10.1)."""
         return events(self.interactions, self.bank)
 
-    @property
+    @cached_property
     def termination_reason(self) -> Codes:
         """Reason (M,), NONE but for each episode's last interaction."""
         reasons = np.zeros(len(self.propensity), np.int8)
@@ -105,7 +105,9 @@ def rollout(
     num_learners          learners first_learner, first_learner + 1, … of the seed
     episodes_per_learner  each a fresh draw of the learner (clause S1.6)
     first_learner         2**31 and above are held out from training and datasets (clause S11.4)
-    config, bank, dynamics, observation, num_threads   as of the environments
+    config, bank, dynamics, observation   as of the environments
+    num_threads           of a policy that is a rule, so many threads teach episodes of their own, each in 25 MB;
+                          of another, they share each step
     keep_observations     False leaves `obs` out, which is most of the memory
 
     The same arguments give the same bits. Raises ValueError or TypeError for arguments that cannot be, and
@@ -123,7 +125,7 @@ def rollout(
         observation,
         num_threads,
     )
-    if is_rule(plan.policy):
+    if is_compiled(plan, keep_observations=keep_observations):
         return run_block(plan, 0, plan.num_episodes, keep_observations=keep_observations)
     edges = block_edges(plan)
     return _joined([run_block(plan, *block, keep_observations=keep_observations) for block in edges])
@@ -187,9 +189,15 @@ def block_edges(plan: Plan) -> list[tuple[int, int]]:
     return [(start, min(start + block, total)) for start in range(0, total, block)]
 
 
+def is_compiled(plan: Plan, *, keep_observations: bool = True) -> bool:
+    """Whether a plan runs in compiled code: its policy is a rule, and its episodes fit a classroom."""
+    fitting = episodes_at_once(plan.config, plan.bank, plan.observation, keep_observations)
+    return is_rule(plan.policy) and fitting > 0
+
+
 def new_teacher(plan: Plan, episodes: int, *, keep_observations: bool = True) -> Teacher | None:
-    """Return who runs at most so many episodes of a plan at a time in compiled code; None if its policy is no rule."""
-    if not is_rule(plan.policy):
+    """Return who runs at most so many episodes of a plan at a time, if it runs in compiled code."""
+    if not (is_rule(plan.policy) and is_compiled(plan, keep_observations=keep_observations)):
         return None
     return Teacher(
         *(plan.config, plan.bank, plan.policy, plan.seed, episodes),

@@ -173,18 +173,28 @@ class Simulator:
         try:
             for me, world in enumerate(self._references[1:], start=1):
                 helpers.ask(self._step_shared, world, *share, me, mode, errors=errors)
+        finally:
             self._finish(share, mode, errors)
-        except KeyboardInterrupt:
-            self._finish(share, mode, errors)  # the threads must not go on writing
-            raise
+        if errors:
+            raise errors[0]
         return int(counters[-1])
 
     def _finish(self, share: tuple[Any, ...], mode: int, errors: list[BaseException]) -> None:
-        """Take part in a step until all of it is done. Raises what went wrong in another thread."""
-        while not self._step_shared(self._references[0], *share, 0, mode):
-            if errors:
-                raise errors[0]
-            sleep(MOMENT)  # the others have some lanes in hand
+        """Take part in a step until all of it is done, or another thread failed.
+
+        What interrupts is raised after that: no thread must write to arrays that the caller has again.
+        """
+        interrupted: BaseException | None = None
+        done = False
+        while not done and not errors:
+            try:
+                done = self._step_shared(self._references[0], *share, 0, mode)
+                if not done:
+                    sleep(MOMENT)  # the others have some lanes in hand
+            except BaseException as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def _helpers_here(self) -> Helpers:
         """Return the threads of this process."""

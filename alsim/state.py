@@ -71,14 +71,13 @@ def new_scratch() -> Scratch:
     return Scratch(np.zeros(words, u32), np.zeros(floats, f32), np.zeros(ints, i32), np.zeros(listed, i64))
 
 
-def new_output(lanes: int, final: Floats, observation: Floats | None = None) -> Output:
-    """Return arrays for what a step hands out.
+def new_output(lanes: int, final: Floats) -> Output:
+    """Return arrays for what a step hands out, without a copy of observations.
 
-    final        (N * R,) where last observations go, or (0,)
-    observation  (N * R,) where observations are copied to, or None
+    final  (N * R,) where last observations go, or (0,)
     """
     return Output(
-        observation=np.empty(0, f32) if observation is None else observation,
+        observation=np.empty(0, f32),
         reward=np.empty(lanes, f64),
         terminated=np.empty(lanes, np.bool_),
         truncated=np.empty(lanes, np.bool_),

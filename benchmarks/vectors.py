@@ -164,9 +164,9 @@ def _simulate() -> None:
 
 def _teach() -> None:
     from alsim.bank import sample_bank
+    from alsim.classroom import Classroom
     from alsim.config import Config
     from alsim.policies.uniform import Uniform
-    from alsim.classroom import Classroom
 
     Classroom(Config(), sample_bank(Config()), Uniform(), 0, 1, observation="mastery", keep_observations=True)
 

@@ -269,3 +269,29 @@ def test_metrics_in_the_middle_of_an_episode_are_of_what_was_so_far():
         assert metrics["total_steps"] == step
         assert metrics["cumulative_reward"] == pytest.approx(sum(e["reward"] for e in env.episode_log))
         assert metrics["final_mastery"] == env.episode_log[-1]["mean_mastery"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x._replace(length=x.length * 1000), "lengths that add up to"),
+        (lambda x: x._replace(length=np.array([0, *x.length])), "lengths of at least 1"),
+        (lambda x: x._replace(reward=x.reward[1:]), "one entry a row"),
+        (lambda x: x._replace(item=x.item + np.int32(10_000)), "items are in"),
+        (lambda x: x._replace(item=x.item - np.int32(10_000)), "items are in .* got -"),
+    ],
+)
+def test_columns_that_do_not_fit_together_are_refused(change, said):
+    run = rollout("uniform", num_learners=3, config={"num_los": 2, "max_episode_steps": 5})
+    for function in (lambda x: episode_metrics(x, run.bank, run.config), lambda x: events(x, run.bank)):
+        with pytest.raises(ValueError, match=said):
+            function(change(run.interactions))
+
+
+def test_metrics_of_many_episodes():
+    """More than an eight-bit number counts, so that an interpreted index would not fit one."""
+    run = rollout("uniform", num_learners=150, config={"num_los": 2, "max_episode_steps": 5})
+    assert (
+        run.metrics.content_count.sum() + (run.interactions.item < run.bank.num_questions).sum()
+        == run.metrics.total_steps.sum()
+    )

@@ -1,6 +1,10 @@
 """Policies: what they see, what they may return, and the two that come with the package."""
 
+import os
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from alsim import classroom, rule
+import alsim
+from alsim import classroom, generate_dataset, rule
 from alsim.config import Config
 from alsim.policies import POLICIES, Policy, PolicyDraws, RulePolicy, View, is_rule, make_policy, register_policy
 from alsim.policies.rules import Rules, Thresholds
@@ -564,7 +569,7 @@ def test_compiled_or_driven_from_python_the_same_bits(policy, observation, confi
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_rule_that_chooses_what_cannot_be_is_refused(number, odds, threads, monkeypatch):
-    monkeypatch.setattr(classroom, "ROWS_AT_ONCE", 320)
+    monkeypatch.setattr(classroom, "MOST_AT_ONCE", 16)
     with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
         rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
     assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
@@ -582,8 +587,8 @@ def test_parameters_of_a_subclass_are_its_own():
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_in_which_logs_grow(threads, monkeypatch):
     """Episodes longer than room is made for at first, and far more parts than threads."""
-    monkeypatch.setattr(classroom, "USUAL_STEPS", 2)
-    monkeypatch.setattr(classroom, "ROWS_AT_ONCE", 320)
+    monkeypatch.setattr(classroom, "STEPS_AT_FIRST", 2)
+    monkeypatch.setattr(classroom, "MOST_AT_ONCE", 16)
     arguments = {"num_learners": 150, "config": SMALL, "seed": 3}
     one, many = rollout(**arguments), rollout(**arguments, num_threads=threads)
     for name, column in {**vars(one), **one.interactions._asdict()}.items():
@@ -592,3 +597,71 @@ def test_threads_in_which_logs_grow(threads, monkeypatch):
             other = getattr(many.interactions, name) if other is None else other
             np.testing.assert_array_equal(column, other, strict=True, err_msg=name)
             assert column.flags.owndata or column.base is not None and column.base.size == column.size, name
+
+
+def test_each_rule_has_a_class_of_parameters_of_its_own():
+    with pytest.raises(ValueError, match="the class of its parameters, and that of Thresholds is another already"):
+
+        class Stolen(Rules):
+            name = "stolen"
+            choose = constant
+
+    with pytest.raises(TypeError, match="Bare: a RulePolicy has `parameters`, a NamedTuple, and `choose`"):
+
+        class Bare(RulePolicy):
+            name = "bare"
+
+    wrapped = rollout(driven(Rules()), num_learners=3, config=SMALL).interactions.action
+    assert wrapped.tolist() == rollout("rules", num_learners=3, config=SMALL).interactions.action.tolist()
+
+
+def test_episodes_without_a_limit_take_the_memory_that_they_use():
+    """Room for 2**31 interactions a learner would be terabytes."""
+    endless = Config.read({**SMALL.to_dict(), "max_episode_steps": 2**31 - 2, "termination": {"max_frustration": 0.3}})
+    short = Config.read({**endless.to_dict(), "max_episode_steps": 10_000})
+    one, other = (rollout("uniform", num_learners=20, config=config) for config in (endless, short))
+    assert len(one.propensity) == len(other.propensity) > 20
+    for name, column in one.interactions._asdict().items():
+        np.testing.assert_array_equal(column, getattr(other.interactions, name), strict=True)
+    assert len(generate_dataset(20, 1, config=endless)) == len(one.propensity)
+
+
+POLICY_FROM_ELSEWHERE = """
+from typing import NamedTuple
+from alsim import rule
+from alsim.policies import RulePolicy
+from alsim.types import f64, i64
+
+class Nothing(NamedTuple):
+    pass
+
+@rule
+def choose_one(p, observation, seen, luck):
+    return i64(NUMBER), f64(1)
+
+class Fixed(RulePolicy):
+    name = "fixed"
+    parameters = Nothing()
+    choose = choose_one
+"""
+
+
+def test_rules_of_policies_from_elsewhere_are_never_stale(tmp_path):
+    """An edited rule is compiled anew, and the cache stays readable to whoever cannot import it."""
+    environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(alsim.__file__).parent.parent)])
+
+    def actions(policy, imports=""):
+        code = f"""{imports}
+import numpy as np, alsim
+config = {{"num_los": 3, "max_episode_steps": 4}}
+print(*alsim.rollout({policy}, num_learners=2, config=config).interactions.action[:4])"""
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+        ).stdout.split()
+
+    for number in (0, 5):
+        (tmp_path / "theirs.py").write_text(POLICY_FROM_ELSEWHERE.replace("NUMBER", str(number)))
+        assert actions("theirs.Fixed()", "import theirs") == [str(number)] * 4
+    (tmp_path / "theirs.py").unlink()
+    assert len(actions("'uniform'")) == 4

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -771,6 +772,62 @@ def test_actions_of_any_integer_kind(change: str) -> None:
         "uint64": batch.astype(np.uint64),
     }[change]
     same_calls(play(one, [batch] * 5), play(two, [changed] * 5))
+
+
+def test_an_interrupted_step_does_not_hide_that_episodes_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = {"mastery_threshold": 1.0, "max_frustration": 1.0}
+    config = {**SHORT, "max_episode_steps": 2, "termination": endless}
+    env = make(300, autoreset_mode=DISABLED, config=config, num_threads=2)
+    env.reset(seed=0)
+    env.step(np.zeros(300, int))
+    step_into = env._simulator.step_into
+
+    def interrupted(*arguments: Any) -> int:
+        step_into(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(env._simulator, "step_into", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(np.zeros(300, int))
+    monkeypatch.setattr(env._simulator, "step_into", step_into)
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(300, int))
+    env.reset()
+    env.step(np.zeros(300, int))
+    env.close()
+
+
+def test_no_thread_writes_after_an_interrupt() -> None:
+    """Whatever is raised in the middle of a step, all of it is done when the caller sees it."""
+    lanes = 40 * lockstep.CHUNK
+    env = make(lanes, num_threads=3)
+    env.reset(seed=0)
+    actions = np.zeros(lanes, int)
+    env.step(actions)
+    seen = 0
+    old = signal.signal(signal.SIGALRM, alarm)
+    try:
+        for attempt in range(40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + attempt * 2e-5)
+                for _ in range(50):
+                    env.step(actions)
+            except TimeoutError:
+                seen += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            steps = env._simulator.population.step
+            before = steps.copy()
+            time.sleep(0.002)
+            same(steps, before)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert seen > 20
+    env.close()
+
+
+def alarm(number: int, frame: Any) -> None:
+    raise TimeoutError
 
 
 # ── memory ──

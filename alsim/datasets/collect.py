@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -32,8 +32,9 @@ from alsim.datasets.store import (
 from alsim.datasets.tables import tables_of
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError
-from alsim.policies import Policy, is_rule
-from alsim.rollouts import Plan, block_edges, look_at_block, new_teacher, read_plan, run_block
+from alsim.helpers import Crew
+from alsim.policies import Policy
+from alsim.rollouts import Plan, block_edges, is_compiled, look_at_block, new_teacher, read_plan, run_block
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
@@ -64,7 +65,9 @@ def generate_dataset(
     out                   directory to write; None keeps the dataset in memory
     file_format           "parquet" or "arrow"
     force                 overwrite a finished dataset in `out`
-    config, bank, dynamics, observation, num_threads   as of the environments
+    config, bank, dynamics, observation   as of the environments
+    num_threads           of a policy that is a rule, so many threads make shards of their own, each in 200 MB;
+                          of another, they share each step
     progress              called after each shard with the episodes and transitions so far
 
     A shard depends on its episodes alone, so the same arguments give the same tables on any machine, and the
@@ -124,31 +127,39 @@ def _shards(
     them one after the other.
     """
     edges = block_edges(plan)
-    threads = min(plan.num_threads, len(edges)) if is_rule(plan.policy) else 1
+    threads = min(plan.num_threads, len(edges)) if is_compiled(plan) else 1
     done = _Done(progress)
     if threads == 1:
         maker = _Maker(plan, keep, reuse)
         for number, block in enumerate(edges):
             yield done.add(*maker.make(number, *block))
         return
-    makers: SimpleQueue[_Maker[Keep]] = SimpleQueue()
-    for _ in range(threads):
-        makers.put(_Maker(plan, keep, reuse))
+    numbers, lock = iter(range(len(edges))), Lock()
+    results: SimpleQueue[tuple[int, tuple[Keep, int, int] | None]] = SimpleQueue()
 
-    def make(number: int, block: tuple[int, int]) -> tuple[Keep, int, int]:
-        maker = makers.get()
+    def work(stopped: Callable[[], bool]) -> None:
+        maker = _Maker(plan._replace(num_threads=1), keep, reuse)
         try:
-            return maker.make(number, *block)
-        finally:
-            makers.put(maker)
+            while not stopped():
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    return
+                results.put((number, maker.make(number, *edges[number])))
+        except BaseException:
+            results.put((-1, None))
+            raise
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="alsim") as pool:
-        making = [pool.submit(make, number, block) for number, block in enumerate(edges)]
-        try:
-            for shard in making:
-                yield done.add(*shard.result())
-        finally:
-            pool.shutdown(cancel_futures=True)  # without effect, unless something went wrong
+    with Crew(threads, work) as crew:
+        ready: dict[int, tuple[Keep, int, int]] = {}
+        for number in range(len(edges)):
+            while number not in ready:
+                other, shard = results.get()
+                if shard is None:
+                    crew.wait()
+                else:
+                    ready[other] = shard
+            yield done.add(*ready.pop(number))
 
 
 class _Done:

@@ -217,11 +217,18 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str) -> pa.Tabl
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
-    """Write one shard into the folder of its table, and return its entry in the manifest."""
+    """Write one shard into the folder of its table, and return its entry in the manifest. Raises DatasetError."""
+    relative = f"{table}/part-{number:05d}.{file_format}"
+    try:
+        return _write_shard(directory, relative, content, file_format)
+    except OSError as error:
+        raise DatasetError(f"{directory / relative} cannot be written: {error}") from error
+
+
+def _write_shard(directory: Path, relative: str, content: pa.Table, file_format: str) -> dict[str, Any]:
     import pyarrow.feather
     import pyarrow.parquet
 
-    relative = f"{table}/part-{number:05d}.{file_format}"
     with (directory / relative).open("wb", buffering=0) as stream:
         sink = _Hashed(stream)
         if file_format == "parquet":

@@ -21,19 +21,19 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
     width = rollout.final_obs.shape[1]
     x = rollout.interactions
     row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
-    row_episode, step, reasons = row_episode.astype(i32), x.step.astype(i32), rollout.termination_reason
+    row_episode, step = row_episode.astype(i32), x.step.astype(i32)
     asks = x.item < rollout.bank.num_questions
     transitions = {
         "obs": rollout.obs,
         "action": x.action,
         "reward": x.reward,
-        "terminated": (reasons != Reason.NONE) & (reasons != Reason.STEP_LIMIT),
-        "truncated": reasons == Reason.STEP_LIMIT,
+        "terminated": rollout.terminated,
+        "truncated": rollout.truncated,
         "learner_id": row_learner,
         "episode": row_episode,
         "step": step,
         "propensity": rollout.propensity,
-        "termination_reason": reasons,
+        "termination_reason": rollout.termination_reason,
         "item": x.item,
         "correct": np.ma.masked_array(x.correct, ~asks),
         "mastery_gain": x.mastery_gain,

@@ -112,7 +112,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._began = False
-        self._over = 0  # lanes whose episode is over, which DISABLED does not step
+        self._over = 0  # lanes whose episode is over, which DISABLED does not step; -1: not counted yet
         self._shape = (self.num_envs,)
         same_step = self._mode == lockstep.SAME_STEP
         make = partial(self._simulator.output_buffer, observations=self.copy, last=same_step)
@@ -171,17 +171,17 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._began:
             raise ResetNeeded("call reset() before step()")
-        if self._over and self._mode == lockstep.DISABLED:
-            raise self._over_error()
+        if self._mode == lockstep.DISABLED:
+            self._refuse_if_over()
         known = type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape
         chosen = actions if known and actions.flags.c_contiguous else self._actions(actions)
         buffer = self._outputs.take()
+        over, self._over = self._over, -1  # until the step is done: it may be interrupted
         count = self._simulator.step_into(buffer, chosen, self._mode)
         if count < 0:
             lane = -1 - count
-            raise AlsimError(
-                f"actions are integers in [0, {self._simulator.num_actions}); got {actions[lane]} in lane {lane}"
-            )
+            self._over, got = over, np.asarray(actions)[lane]
+            raise AlsimError(f"actions are integers in [0, {self._simulator.num_actions}); got {got} in lane {lane}")
         self._over = count
         observation, reward, terminated, truncated, reason, live = buffer.hand_out()
         if not self.copy:
@@ -207,12 +207,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         view.flags.writeable = False
         return view
 
-    def _over_error(self) -> ResetNeeded:
-        lane = int(np.argmax(self._simulator.population.finished))
-        return ResetNeeded(
-            f"the episode in lane {lane} is over, and without autoreset the next begins by "
-            "reset(options={'reset_mask': ...})"
-        )
+    def _refuse_if_over(self) -> None:
+        """Raise ResetNeeded if a lane's episode is over."""
+        finished = self._simulator.population.finished
+        if self._over < 0:
+            self._over = int(np.count_nonzero(finished))
+        if self._over:
+            raise ResetNeeded(
+                f"the episode in lane {int(np.argmax(finished))} is over, and without autoreset the next begins by "
+                "reset(options={'reset_mask': ...})"
+            )
 
     def _actions(self, actions: Any) -> Longs:
         """Return actions as the kernel takes them; it looks at their values."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 import numpy as np
 
 from alsim._jit import dispatch, entry, fingerprint, kernel, rule
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, View
 from alsim.simulator import Observation
 from alsim.types import Doubles, Floats, Longs, Words, f32, f64, i64, u32, u64
@@ -53,7 +53,18 @@ class RulePolicy:
     reads: ClassVar[Observation | None] = None
 
     def __init_subclass__(cls) -> None:
-        _CHOICES[type(cls.parameters)] = cls.choose
+        parameters, rule_of = getattr(cls, "parameters", None), getattr(cls, "choose", None)
+        if not isinstance(parameters, tuple) or not hasattr(parameters, "_fields") or not callable(rule_of):
+            raise InputTypeError(
+                f"{cls.__name__}: a RulePolicy has `parameters`, a NamedTuple, and `choose`, a rule; "
+                f"got {parameters!r} and {rule_of!r}"
+            )
+        known = _CHOICES.setdefault(type(parameters), rule_of)
+        if known is not rule_of:
+            raise AlsimError(
+                f"{cls.__name__}: the loop finds a policy's rule by the class of its parameters, and that of "
+                f"{type(parameters).__name__} is another already; give each rule a class of its own"
+            )
 
     def check(self, kind: Observation) -> None:
         """Raise ValueError if the rule cannot read this kind of observation."""
