@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim._jit import kernel
+from alsim._jit import kernel, rule
 from alsim.actions import KINDS, LEVELS
 from alsim.bank import Bank
 from alsim.config import Config
 from alsim.errors import AlsimError
 from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
 
-SECONDS_A_MINUTE = 60.0
+SECONDS_A_MINUTE = f64(60)
 EVENTS = ("question_shown", "answered", "content_shown")
 """Kinds of event, by code."""
 SHOWN, ANSWERED, CONTENT = range(len(EVENTS))
@@ -90,6 +90,14 @@ class Events(NamedTuple):
     seconds: Doubles  # since the episode began
 
 
+@rule
+def _seconds(item: Any, response_time: f32, minutes: Floats, num_questions: int) -> f64:
+    """Seconds that an interaction took: the response time, or the content's duration (clause S9.5)."""
+    if item < num_questions:
+        return f64(response_time)
+    return f64(minutes[item - num_questions]) * SECONDS_A_MINUTE
+
+
 class _Sums(NamedTuple):
     """Counts and sums over the interactions of E episodes."""
 
@@ -104,14 +112,16 @@ class _Sums(NamedTuple):
 
 
 @kernel
-def _sum_up(x: Interactions, took: Doubles, num_questions: int, modality: Codes, threshold: float, sums: _Sums) -> None:
+def _sum_up(
+    x: Interactions, minutes: Floats, num_questions: int, modality: Codes, threshold: float, sums: _Sums
+) -> None:
     """Fill `sums`, zero at first; in order of the rows, so that they are the same bits on every machine."""
     row = 0
     for e in range(len(x.length)):
         for step in range(1, x.length[e] + 1):
             item, gain = x.item[row], f64(x.mastery_gain[row])
             sums.reward[e] += f64(x.reward[row])
-            sums.seconds[e] += took[row]
+            sums.seconds[e] += _seconds(item, x.response_time[row], minutes, num_questions)
             if item < num_questions:
                 sums.asked[LEVELS * e + x.action[row] % LEVELS] += 1
                 sums.right[e] += int(x.correct[row])
@@ -138,7 +148,8 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetri
 
     sums = _Sums(counts(LEVELS), counts(), counts(KINDS), zeros(), zeros(), zeros(KINDS), zeros(), counts())
     modality, threshold = bank.contents.modality.astype(i8), float(config.termination.mastery_threshold)
-    _sum_up(Interactions._make(map(_writeable, x)), durations(x, bank), bank.num_questions, modality, threshold, sums)
+    columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
+    _sum_up(columns, minutes, bank.num_questions, modality, threshold, sums)
     asked, shown, gained = sums.asked.reshape(e, -1), sums.shown.reshape(e, -1), sums.gain_of.reshape(e, -1)
     questions, contents = asked.sum(axis=1), shown.sum(axis=1)
     target = np.array(config.metrics.blueprint)
@@ -158,25 +169,18 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetri
     )
 
 
-def durations(x: Interactions, bank: Bank) -> Doubles:
-    """Seconds that each interaction took, (M,): the response time, or the content's duration (clause S9.5)."""
-    content = np.maximum(x.item - bank.num_questions, 0)
-    minutes = bank.contents.duration[content].astype(f64)
-    return np.asarray(np.where(x.item < bank.num_questions, x.response_time.astype(f64), minutes * SECONDS_A_MINUTE))
-
-
 @kernel
-def _fill_events(item: Ints, took: Doubles, length: Longs, num_questions: int, out: Events) -> None:
+def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Events) -> None:
     """Write the events of every interaction; the clock starts anew with each episode."""
     row, place = 0, 0
-    for e in range(len(length)):
+    for e in range(len(x.length)):
         clock = f64(0)
-        for _ in range(length[e]):
-            asks = item[row] < num_questions
+        for _ in range(x.length[e]):
+            asks = x.item[row] < num_questions
             out.kind[place] = i8(SHOWN) if asks else i8(CONTENT)
             out.row[place] = row
             out.seconds[place] = clock
-            clock += took[row]
+            clock += _seconds(x.item[row], x.response_time[row], minutes, num_questions)
             if asks:
                 out.kind[place + 1] = i8(ANSWERED)
                 out.row[place + 1] = row
@@ -193,7 +197,8 @@ def events(x: Interactions, bank: Bank) -> Events:
     _check(x, bank)
     many = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
     out = Events(kind=np.empty(many, i8), row=np.empty(many, i64), seconds=np.empty(many))
-    _fill_events(_writeable(x.item), durations(x, bank), _writeable(x.length), bank.num_questions, out)
+    columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
+    _fill_events(columns, minutes, bank.num_questions, out)
     return out
 
 

@@ -1,17 +1,20 @@
-"""What a step costs: by number of lanes, beside the other contenders, with threads, with and without autoreset."""
+"""What a step costs: by number of lanes, beside the other contenders, with threads, and by lanes that begin anew."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import contenders
 from benchmarks.floors import floors
-from benchmarks.measure import Call, Times, alternate, cores, median, over, ratios, seconds
+from benchmarks.measure import Times, alternate, cores, median, over, ratios, seconds
 from benchmarks.report import Row, judged, missing, number, plain, quartiles
 from benchmarks.specification import Async, Specification, Sync
 
@@ -31,13 +34,6 @@ FAST: dict[str, Callable[[int], Any]] = {
 
 Measured = dict[int, Times]
 """Seconds a call of each contender, by number of lanes."""
-
-# Nobody's frustration rises by answers, and nothing else ends an episode: the same step without autoreset.
-ENDLESS = {
-    "max_episode_steps": 1_000_000,
-    "dynamics": {"frustration_rise": 0.0, "hard_rise": 0.0},
-    "termination": {"mastery_threshold": 1.0, "max_frustration": 1.0},
-}
 
 
 def batches(lanes: int) -> list[Any]:
@@ -148,33 +144,54 @@ def _single(budget: float) -> float:
 
 
 def _resets(rounds: int, budget: float) -> Iterator[Row]:
-    """What beginning anew costs: the same step where episodes end, and where none does."""
+    """What beginning anew costs: how a step's time grows with the lanes that begin in it."""
     lanes = 4096
-    actions = batches(lanes)
-    ending, endless = contenders.Alsim(lanes), contenders.Alsim(lanes, config=ENDLESS)
-    ended = _spread(ending, actions)
-    _spread(endless, actions)
-    calls: dict[str, Call] = {"ending": over(actions, ending.step), "endless": over(actions, endless.step)}
-    times = alternate(calls, 2 * rounds, budget)
-    added = sorted(a - b for a, b in zip(times["ending"], times["endless"], strict=True))
-    share = sorted(a / b - 1 for a, b in zip(times["ending"], times["endless"], strict=True))
-    limit = f"30 Beta variates and a normal one, {ended:.1f} lanes a step at N = 4096; by difference"
-    each = [x / ended * 1e6 for x in added]
-    yield judged(
-        "a reset within a step, a lane", statistics.median(each), "≤ 0.4", "µs", spread=quartiles(each), limit=limit
+    actions, contender = batches(lanes), contenders.Alsim(lanes)
+    contender.envs.reset(seed=0)
+    begun, took = [], []
+    ended, spent = 0, 0.0
+    for k in itertools.count():
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = contender.step(actions[k % len(actions)])
+        now = time.perf_counter() - began
+        if k > 600:  # episodes then end at any time
+            begun.append(ended)
+            took.append(now)
+            spent += now
+        ended = int((terminated | truncated).sum())
+        if spent > 2 * rounds * budget:
+            break
+    slope, error, share = grown(np.array(begun, float), np.array(took))
+    limit = (
+        f"30 Beta variates and a normal one, {np.mean(begun):.1f} lanes a step at N = 4096; by regression over "
+        f"{len(took):,} steps, standard error {error * 1e6:.3f} µs"
     )
-    percent = [100 * x for x in share]
-    yield judged(
-        "what autoreset adds to a step", statistics.median(percent), "< 15", "%", spread=quartiles(percent), limit=limit
-    )
-    whole = alternate({"reset": lambda: ending.envs.reset(seed=0)}, rounds, budget)
+    yield judged("a reset within a step, a lane", slope * 1e6, "≤ 0.4", "µs", limit=limit)
+    yield judged("what autoreset adds to a step", 100 * share, "< 15", "%", limit="that, times the lanes that begin")
+    whole = alternate({"reset": lambda: contender.envs.reset(seed=0)}, rounds, budget)
     yield plain("a whole batch of 4096 begun anew, a lane", median(whole, "reset") / lanes * 1e6, "µs")
 
 
-def _spread(contender: contenders.Alsim, actions: list[Any]) -> float:
-    """Step until episodes end at any time, and return how many lanes end in a step."""
-    call = [contender.step(actions[k % len(actions)]) for k in range(600)][300:]
-    return float(np.mean([(terminated | truncated).sum() for _, _, terminated, truncated, _ in call]))
+FEWEST = 20
+"""Steps with the same number of lanes begun whose median counts."""
+
+
+def grown(begun: NDArray[Any], took: NDArray[Any]) -> tuple[float, float, float]:
+    """Return by how much a step's time grows with each lane begun, its standard error, and what share that adds.
+
+    A line through the medians of steps in which equally many lanes begin: some steps are disturbed by others'
+    work, and a median does not mind.
+    """
+    values, counts = np.unique(begun, return_counts=True)
+    x, weight = values[counts >= FEWEST], counts[counts >= FEWEST]
+    y = np.array([np.median(took[begun == value]) for value in x])
+    centred = x - np.average(x, weights=weight)
+    middle, spread = np.average(y, weights=weight), (weight * centred**2).sum()
+    slope = (weight * centred * y).sum() / spread
+    rest = y - middle - slope * centred
+    error = np.sqrt((weight * rest**2).sum() / (len(x) - 2) / spread)
+    added = slope * np.average(x, weights=weight)
+    return float(slope), float(error), float(added / (middle - added))
 
 
 def _others(measured: Measured) -> Iterator[Row]:

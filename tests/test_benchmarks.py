@@ -196,3 +196,13 @@ def test_the_cells_are_the_banks():
     assert not columns["asks"][90 + 7 * 6 + 3] and columns["outcome"][90 + 7 * 6 + 3] == 7
     assert columns["steepness"][item] == np.float32(blog["effectiveness"])
     assert columns["place"][item] == np.float32(blog["engagement_impact"])
+
+
+def test_what_a_reset_adds_is_found_among_disturbed_steps():
+    generator = np.random.default_rng(0)
+    begun = generator.poisson(35, 8000).astype(float)
+    took = 50e-6 + 0.1e-6 * begun + generator.exponential(1e-6, 8000)
+    took[generator.random(8000) < 0.05] += 1e-3
+    slope, error, share = steps.grown(begun, took)
+    assert abs(slope - 0.1e-6) < 5 * error < 0.02e-6
+    assert share == pytest.approx(3.5 / 50.7, rel=0.1)
