@@ -21,8 +21,8 @@ from alsim.policies import RulePolicy
 from alsim.policies.compiled import own_code, typed
 from alsim.simulator import Observation
 from alsim.state import new_output, new_world
-from alsim.teaching import Choices, Ends, Log, new_ends, new_log, pack, teach
-from alsim.types import BLOCK, Longs, f32, f64, i8, i64
+from alsim.teaching import Choices, Ends, Log, new_ends, new_log, pack, rebuild, teach
+from alsim.types import BLOCK, Floats, Longs, f32, f64, i8, i64
 
 
 class Classroom:
@@ -47,8 +47,11 @@ class Classroom:
         self._name, self._num_actions = policy.name, num_actions(bank.num_los)
         world = new_world(config, bank, lanes, responses=observation == "responses", record=False)
         world.population.key[:] = seed
-        self.log = new_log((episodes + 1) * config.max_episode_steps, width, keep_observations)
-        self.ends = new_ends(episodes + 1, width)
+        # Observations S8.1 are rebuilt from how mastery changes; of S8.2, each is written down.
+        rebuilds, rows = keep_observations and observation == "mastery", (episodes + 1) * config.max_episode_steps
+        self.log = new_log(rows, width, observations=keep_observations and not rebuilds, mastery=rebuilds)
+        self.ends = new_ends(episodes + 1, width, first=rebuilds)
+        self._rules_of_rows = bank.table.learning_outcome, bank.num_los, world.scale.max_time
         output = new_output(lanes, np.empty(0, f32))
         self._held = world, output  # what the references borrow
         rules = code_of(type(world.parameters))
@@ -72,6 +75,11 @@ class Classroom:
                 f"[0, {self._num_actions}), and probabilities in (0, 1]"
             )
 
+    def rebuild(self, length: Longs, target: Floats, row: int) -> None:
+        """Write observations to rows row, row + 1, … of `target`, if the log does not have them itself."""
+        if len(self.log.mastery):
+            rebuild(self.log, self.ends.first, length, self.most_steps, *self._rules_of_rows, target, row)
+
 
 def observed_width(bank: Bank, observation: Observation) -> int:
     """Entries R of an observation."""
@@ -86,8 +94,9 @@ MOST_AT_ONCE, FEWEST_AT_ONCE = 1024, 16
 def episodes_at_once(config: Config, bank: Bank, observation: Observation, keep_observations: bool) -> int:
     """Episodes that a classroom has room for; 0 where a single one may be too long for it."""
     width = observed_width(bank, observation)
-    *columns, observed = new_log(0, 0, False)
-    row = sum(column.itemsize for column in columns) + observed.itemsize * width * keep_observations
+    *columns, observed, mastery = new_log(0, 0, observations=False, mastery=False)
+    kept = 0 if not keep_observations else mastery.itemsize if observation == "mastery" else observed.itemsize * width
+    row = sum(column.itemsize for column in columns) + kept
     fitting = BYTES_AT_ONCE // (row * config.max_episode_steps)
     return min(MOST_AT_ONCE, max(fitting, FEWEST_AT_ONCE if fitting else 0))
 
@@ -96,8 +105,8 @@ class Together:
     """The logs of many classrooms, one after the other, without gaps."""
 
     def __init__(self, rows: int, episodes: int, width: int, keep_observations: bool) -> None:
-        self.log = new_log(rows, width, keep_observations)
-        self.ends = new_ends(episodes, width)
+        self.log = new_log(rows, width, observations=keep_observations, mastery=False)
+        self.ends = new_ends(episodes, width, first=False)
         self._width = width
         self._rows = self._episodes = 0
 
@@ -119,18 +128,22 @@ class Together:
         (row, episode), episodes, places = place, len(length), len(room.log.action)
         columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.log, self.log, strict=True)
         for source, target in columns:
-            if len(source):
+            if len(source) and len(target):
                 size = source.itemsize * (len(source) // places)
                 pack(source.view(i8), target.view(i8), length, room.most_steps, size, row)
+        if len(self.log.observation):
+            room.rebuild(length, self.log.observation, row)
         ends: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(room.ends, self.ends, strict=True)
         for source, target in ends:
+            if not len(target):
+                continue
             each = len(target) // len(self.ends.length)
             target[episode * each : (episode + episodes) * each] = source[: episodes * each]
 
     def _grow(self, rows: int) -> None:
         """Move to a log of so many rows."""
         before, width = len(self.log.action), self._width
-        larger = new_log(rows, width, len(self.log.observation) > 0)
+        larger = new_log(rows, width, observations=len(self.log.observation) > 0, mastery=False)
         columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self.log, larger, strict=True)
         for source, target in columns:
             used = len(source) // before * self._rows
