@@ -106,7 +106,7 @@ def rollout(
     episodes_per_learner  each a fresh draw of the learner (clause S1.6)
     first_learner         2**31 and above are held out from training and datasets (clause S11.4)
     config, bank, dynamics, observation   as of the environments
-    num_threads           of a policy that is a rule, so many threads teach episodes of their own, each in 25 MB at most;
+    num_threads           of a policy that is a rule, so many threads teach episodes of their own, in up to 25 MB each;
                           of another, they share each step
     keep_observations     False leaves `obs` out, which is most of the memory
 
