@@ -68,7 +68,7 @@ def generate(
     bank: BankOption = None,
     observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
-    num_threads: Annotated[int, typer.Option("--threads", help="Threads; the dataset is the same with any number.")] = 1,
+    num_threads: Annotated[int, typer.Option("--threads", help="Threads; they change nothing in the dataset.")] = 1,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
