@@ -69,7 +69,7 @@ def tests_lowest(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(name="compat-gymnasium")
 @nox.parametrize(
     "version", [nox.param("==1.1.*", id="1.1"), nox.param("==1.2.2", id="1.2.2"), nox.param("<2", id="newest")]
 )

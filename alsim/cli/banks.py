@@ -1,0 +1,54 @@
+"""The command bank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alsim.cli.app import app
+from alsim.cli.options import ConfigOption, ForceOption
+from alsim.errors import AlsimError
+
+
+@app.command("bank")
+def bank_command(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
+    questions: Annotated[
+        Path | None, typer.Option("--questions", metavar="FILE", help="A 3PL table to complete with contents.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option("--columns", metavar="OURS=THEIRS,…", help="Columns of the table, as irt_a=a,irt_b=b.")
+    ] = "",
+    fill_empty: Annotated[
+        bool, typer.Option("--fill-empty", help="Fill an empty cell from the nearest difficulty.")
+    ] = False,
+    config: ConfigOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Write a bank as questions.csv and contents.csv: drawn from the configuration, or around a 3PL table."""
+    from alsim.bank import sample_bank
+    from alsim.bank_files import complete_bank, save_bank
+    from alsim.config import Config
+
+    settings = Config.read(config)
+    if questions is None and (columns or fill_empty):
+        raise AlsimError("--columns and --fill-empty go with --questions")
+    if questions is None:
+        bank = sample_bank(settings)
+    else:
+        bank = complete_bank(questions, settings, columns=_mapping(columns), fill_empty=fill_empty)
+    save_bank(bank, out, force=force)
+    print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {bank.num_los} learning outcomes")
+
+
+def _mapping(columns: str) -> dict[str, str]:
+    """Read --columns."""
+    mapping = {}
+    for part in columns.split(",") if columns else ():
+        ours, equals, theirs = part.partition("=")
+        if not (ours.strip() and equals and theirs.strip()):
+            raise AlsimError(f"--columns is OURS=THEIRS, separated by commas; got {part!r}")
+        mapping[ours.strip()] = theirs.strip()
+    return mapping

@@ -1,0 +1,142 @@
+"""Commands about datasets: generate, info."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from alsim.cli.app import app
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.output import check_report, right_aligned, write_report
+
+if TYPE_CHECKING:
+    from alsim.datasets.collect import Progress
+    from alsim.datasets.store import Dataset
+
+
+class Format(StrEnum):
+    """File formats of a dataset."""
+
+    parquet = "parquet"
+    arrow = "arrow"
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
+    learners: Annotated[int, typer.Option("--learners", help="Learners 0 … N - 1 of the seed.")] = 200,
+    episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
+    policy: Annotated[str, typer.Option("--policy", help="Name of a policy; see policies.")] = "uniform",
+    seed: SeedOption = 0,
+    config: ConfigOption = None,
+    bank: BankOption = None,
+    observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
+    file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
+    num_threads: Annotated[int, typer.Option("--threads", help="Threads; they change nothing in the dataset.")] = 1,
+    force: ForceOption = False,
+    report: JsonOption = None,
+) -> None:
+    """Let a policy teach learners, and write all that happened as a dataset."""
+    from alsim.datasets.collect import generate_dataset
+
+    check_report(report)
+    with _progress(learners * episodes) as progress:
+        dataset = generate_dataset(
+            learners,
+            episodes,
+            policy,
+            seed,
+            out=out,
+            config=config,
+            bank=bank,
+            observation=observation,
+            file_format=file_format.value,
+            num_threads=num_threads,
+            force=force,
+            progress=progress,
+        )
+    _print_dataset(dataset, report)
+
+
+@app.command()
+def info(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    report: JsonOption = None,
+) -> None:
+    """Say what a dataset holds."""
+    from alsim.datasets.store import load_dataset
+
+    check_report(report)
+    _print_dataset(load_dataset(directory, verify=verify), report)
+
+
+@contextmanager
+def _progress(episodes: int) -> Iterator[Progress]:
+    """Show a progress bar on a terminal, and none in a pipe."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield lambda done, rows: None
+        return
+    bar = Progress(
+        TextColumn("episodes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("episodes", total=episodes, rate="")
+
+        def show(done: int, rows: int) -> None:
+            seconds = bar.tasks[0].elapsed or 0
+            rate = f"{rows / seconds / 1e6:.2f} M transitions/s" if seconds > 0 else ""
+            bar.update(task, completed=done, rate=rate)
+
+        yield show
+
+
+def _print_dataset(dataset: Dataset, report: Path | None) -> None:
+    """Print what a dataset holds."""
+    from alsim.datasets.store import summary
+
+    numbers = summary(dataset)
+    manifest = dataset.manifest
+    console = Console(highlight=False, soft_wrap=True)
+    print(
+        f"{dataset.path}: {numbers['transitions']:,} transitions, {numbers['episodes']:,} episodes of "
+        f"{manifest['num_learners']:,} learners, {numbers['events']:,} events"
+    )
+    print(
+        f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {manifest['environment']}, "
+        f"observation {manifest['observation']}, {manifest['format']}, alsim {manifest['alsim_version']}"
+    )
+    ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
+    print(f"episodes ended by: {ends}")
+    table = Table(
+        "per episode",
+        *(right_aligned(name) for name in ("mean", "standard error", "undefined")),
+        box=None,
+        pad_edge=False,
+    )
+    for name, value in numbers["metrics"].items():
+        mean, se = value["mean"], value["se"]
+        table.add_row(
+            name,
+            "-" if mean is None else f"{mean:,.3f}",
+            "-" if se is None else f"{se:,.3f}",
+            f"{value['undefined']:,}" if value["undefined"] else "",
+        )
+    console.print(table)
+    write_report(report, numbers)

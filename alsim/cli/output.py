@@ -1,0 +1,51 @@
+"""What commands write: reports, files that are whole or not there, columns of tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from alsim.errors import AlsimError
+
+
+def right_aligned(name: str) -> Any:
+    """A right-aligned column of a table."""
+    from rich.table import Column
+
+    return Column(name, justify="right")
+
+
+def check_report(file: Path | None) -> None:
+    """Refuse a report that cannot be written before the work, not after it."""
+    if file is not None and file.is_dir():
+        raise AlsimError(f"--json {file}: is a directory; expected a file")
+
+
+def write_report(file: Path | None, value: Any) -> None:
+    """Write a report as JSON, if asked."""
+    if file is not None:
+        write_whole(file, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all; through a link, and straight into a pipe or a device."""
+    file = file.resolve()
+    if file.exists() and not file.is_file():
+        with file.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,45 @@
+"""Commands about what there is to choose from: policies, init-config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from alsim.cli.app import app
+from alsim.cli.options import ForceOption, JsonOption
+from alsim.cli.output import write_report, write_whole
+from alsim.errors import AlsimError
+
+
+@app.command()
+def policies(report: JsonOption = None) -> None:
+    """List the policies."""
+    from alsim.policies import POLICIES
+
+    table = Table("policy", "what it does", box=None)
+    rows = {name: (make.__doc__ or "").strip().partition("\n")[0] for name, make in POLICIES.items()}
+    for name, does in rows.items():
+        table.add_row(escape(name), escape(does))
+    Console(highlight=False).print(table)
+    write_report(report, rows)
+
+
+@app.command("init-config")
+def init_config(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file to write.")] = Path("alsim.toml"),
+    force: ForceOption = False,
+) -> None:
+    """Write the commented configuration file of the defaults."""
+    from alsim.config import default_toml
+
+    if file.is_dir():
+        raise AlsimError(f"{file} is a directory; expected a file to write")
+    if file.exists() and not force:
+        raise AlsimError(f"{file} is there already; --force overwrites it")
+    write_whole(file, default_toml())
+    print(f"wrote {file}")
