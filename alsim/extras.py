@@ -8,7 +8,7 @@ from typing import Any
 from alsim.errors import AlsimError
 
 
-class MissingExtra(AlsimError, ImportError):
+class MissingExtra(ImportError, AlsimError):
     """A package that is not installed: the message says what needs it, and how to install it."""
 
 
