@@ -86,7 +86,7 @@ class Rollout:
 
 
 def rollout(
-    policy: str | Policy = "uniform",
+    policy: str | Path | Policy = "uniform",
     *,
     num_learners: int = 200,
     episodes_per_learner: int = 1,
@@ -101,7 +101,7 @@ def rollout(
 ) -> Rollout:
     """Let a policy teach learners, and return what happened.
 
-    policy                name of a registered policy, or a policy
+    policy                name of a registered policy, directory of a trained one, or a policy
     num_learners          learners first_learner, first_learner + 1, … of the seed
     episodes_per_learner  each a fresh draw of the learner (clause S1.6)
     first_learner         2**31 and above are held out from training and datasets (clause S11.4)
@@ -151,7 +151,7 @@ class Plan(NamedTuple):
 
 
 def read_plan(
-    policy: str | Policy,
+    policy: str | Path | Policy,
     num_learners: int,
     episodes_per_learner: int,
     seed: int,

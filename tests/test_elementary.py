@@ -13,7 +13,7 @@ import pytest
 
 from alsim._jit import kernel
 from alsim.irt import p_correct
-from alsim.numerics.elementary import cos_turns, exp, log
+from alsim.numerics.elementary import cos_turns, exp, log, tanh
 
 f32, f64, i32, u32 = np.float32, np.float64, np.int32, np.uint32
 
@@ -25,7 +25,7 @@ LN_2 = 0.6931471805599453
 TURN = f64(2 * np.pi)
 
 # What the docstrings promise, and cos_turns' own measure.
-EXP_BOUND, LOG_RELATIVE, LOG_ABSOLUTE, COS_BOUND = 1.2e-7, 1.2e-7, 4e-8, 2e-7
+EXP_BOUND, LOG_RELATIVE, LOG_ABSOLUTE, COS_BOUND, TANH_BOUND = 1.2e-7, 1.2e-7, 4e-8, 2e-7, 2e-7
 
 
 @kernel
@@ -64,6 +64,13 @@ def worst_cos_near_0(x: Any, exact: Any, worst: Any) -> None:
         square = (f64(x[i]) * TURN) * (f64(x[i]) * TURN)
         series = f64(1) - square * f64(0.5)  # and (2 pi w)**4 / 24 < 2e-14
         worst[i] = max(worst[i], abs(f64(cos_turns(x[i])) - series))
+
+
+@kernel
+def worst_tanh(x: Any, exact: Any, worst: Any) -> None:
+    """Absolute errors."""
+    for i in range(len(x)):
+        worst[i] = max(worst[i], abs(f64(tanh(x[i])) - exact[i]))
 
 
 @kernel
@@ -123,7 +130,18 @@ def cos_error(stride: int) -> float:
     return float(worst.max())
 
 
-BOUNDS = [(exp_error, EXP_BOUND), (log_error, 1.0), (cos_error, COS_BOUND)]
+def tanh_error(stride: int) -> float:
+    """Largest absolute error of tanh over [-12, 12], beyond which it is within 1e-10 of 1."""
+    worst, series = np.zeros(CHUNK), bits_of(2**-10)
+    for sign in (0, 1):
+        for x in every_float(0, series - 1, stride, sign):
+            worst_tanh(x, x.astype(f64), worst)  # and x**3 / 3 < 4e-10
+        for x in every_float(series, bits_of(12), stride, sign):
+            worst_tanh(x, np.tanh(x.astype(f64)), worst)
+    return float(worst.max())
+
+
+BOUNDS = [(exp_error, EXP_BOUND), (log_error, 1.0), (cos_error, COS_BOUND), (tanh_error, TANH_BOUND)]
 
 
 @pytest.mark.compiled
@@ -152,6 +170,7 @@ def test_exact_values() -> None:
         y[i] = cos_turns(x[i])
     assert y.tolist() == [1.0, 0.0, -1.0, 0.0, 1.0]
     assert exp(f32(0)) == 1
+    assert [tanh(f32(v)) for v in (-np.inf, -1e30, 0, 1e30, np.inf)] == [-1, -1, 0, 1, 1]
     assert log(f32(1)) == 0
 
 

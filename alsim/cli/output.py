@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from alsim.errors import AlsimError
+from alsim.files import write_whole
 
 
 def right_aligned(name: str) -> Any:
@@ -27,10 +26,10 @@ def check_report(file: Path | None) -> None:
 def write_report(file: Path | None, value: Any) -> None:
     """Write a report as JSON, if asked."""
     if file is not None:
-        write_whole(file, json.dumps(value, indent=2, allow_nan=False) + "\n")
+        write_text(file, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all; through a link, and straight into a pipe or a device."""
     file = file.resolve()
     if file.exists() and not file.is_file():
@@ -38,14 +37,4 @@ def write_whole(file: Path, text: str) -> None:
             stream.write(text)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_whole(file, text.encode())

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import ForceOption, JsonOption
-from alsim.cli.output import write_report, write_whole
+from alsim.cli.output import write_report, write_text
 from alsim.errors import AlsimError
 
 
@@ -41,5 +41,5 @@ def init_config(
         raise AlsimError(f"{file} is a directory; expected a file to write")
     if file.exists() and not force:
         raise AlsimError(f"{file} is there already; --force overwrites it")
-    write_whole(file, default_toml())
+    write_text(file, default_toml())
     print(f"wrote {file}")

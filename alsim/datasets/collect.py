@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 def generate_dataset(
     num_learners: int = 200,
     episodes_per_learner: int = 3,
-    policy: str | Policy = "uniform",
+    policy: str | Path | Policy = "uniform",
     seed: int = 0,
     *,
     out: str | Path | None = None,
@@ -61,7 +61,7 @@ def generate_dataset(
 
     num_learners          learners 0 … num_learners - 1 of the seed, at most 2**31 (clause S11.4)
     episodes_per_learner  each a fresh draw of the learner (clause S1.6)
-    policy                name of a registered policy, or a policy
+    policy                name of a registered policy, directory of a trained one, or a policy
     out                   directory to write; None keeps the dataset in memory
     file_format           "parquet" or "arrow"
     force                 overwrite a finished dataset in `out`

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, View
 from alsim.policies.compiled import RulePolicy, is_rule
+from alsim.policies.network import Network, NetworkPolicy, PolicyError, is_saved
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
 
@@ -23,12 +25,18 @@ def register_policy(name: str, make: Callable[[], Policy]) -> None:
     POLICIES[name] = make
 
 
-def make_policy(policy: str | Policy) -> Policy:
-    """Return the policy of that name, or the policy itself. Raises ValueError or TypeError."""
-    if isinstance(policy, str):
-        if policy not in POLICIES:
-            raise AlsimError(f"unknown policy {policy!r}; known are {', '.join(POLICIES)}")
+def make_policy(policy: str | Path | Policy) -> Policy:
+    """Return the policy of that name, the one saved in that directory, or the policy itself.
+
+    Raises ValueError or TypeError.
+    """
+    if isinstance(policy, str) and policy in POLICIES:
         return POLICIES[policy]()
+    if isinstance(policy, str | Path):
+        if is_saved(policy):
+            return NetworkPolicy.load(policy)
+        known = f"known are {', '.join(POLICIES)}, and directories with a trained policy"
+        raise AlsimError(f"unknown policy {str(policy)!r}; {known}")
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise InputTypeError(f"a policy has a name and act(view, draws); got {policy!r}")
     if not isinstance(policy.name, str) or not policy.name:
@@ -36,4 +44,16 @@ def make_policy(policy: str | Policy) -> Policy:
     return policy
 
 
-__all__ = ["POLICIES", "Policy", "PolicyDraws", "RulePolicy", "View", "is_rule", "make_policy", "register_policy"]
+__all__ = [
+    "POLICIES",
+    "Network",
+    "NetworkPolicy",
+    "Policy",
+    "PolicyDraws",
+    "PolicyError",
+    "RulePolicy",
+    "View",
+    "is_rule",
+    "make_policy",
+    "register_policy",
+]
