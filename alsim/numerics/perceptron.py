@@ -30,21 +30,37 @@ class Layers(NamedTuple):
 
 
 @phase
-def affine(weights: Floats, biases: Floats, source: Floats, target: Floats, w: int, b: int, many: int, to: int) -> None:
-    """Write biases b … plus weights w … times the first `many` entries of `source` to the first `to` of `target`."""
+def affine(
+    weights: Floats,
+    biases: Floats,
+    source: Floats,
+    other_source: Floats,
+    target: Floats,
+    other_target: Floats,
+    w: int,
+    b: int,
+    many: int,
+    to: int,
+) -> None:
+    """Write biases b … plus weights w … times the first `many` entries of a source to the first `to` of its target.
+
+    Two rows share a look at the weights, which do not fit in the L1 cache.
+    """
     wide_vectors()
     for j in range(to):
         target[u64(j)] = biases[u64(b + j)]
+        other_target[u64(j)] = biases[u64(b + j)]
     for i in range(0, many, AT_ONCE):
         x0, x1, x2, x3 = source[u64(i)], source[u64(i + 1)], source[u64(i + 2)], source[u64(i + 3)]
+        y0, y1 = other_source[u64(i)], other_source[u64(i + 1)]
+        y2, y3 = other_source[u64(i + 2)], other_source[u64(i + 3)]
         r0 = u64(w + i * to)
         r1, r2, r3 = r0 + u64(to), r0 + u64(2 * to), r0 + u64(3 * to)
         for j in range(to):
             k = u64(j)
-            total = target[k] + x0 * weights[r0 + k]
-            total = total + x1 * weights[r1 + k]
-            total = total + x2 * weights[r2 + k]
-            target[k] = total + x3 * weights[r3 + k]
+            w0, w1, w2, w3 = weights[r0 + k], weights[r1 + k], weights[r2 + k], weights[r3 + k]
+            target[k] = (((target[k] + x0 * w0) + x1 * w1) + x2 * w2) + x3 * w3
+            other_target[k] = (((other_target[k] + y0 * w0) + y1 * w1) + y2 * w2) + y3 * w3
 
 
 @phase
@@ -75,22 +91,29 @@ def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
     out    (N * outputs,)
     """
     sizes, weights, biases = layers.sizes, layers.weights, layers.biases
-    last = len(sizes) - 1
+    last, longest, lanes = len(sizes) - 1, sizes.max(), len(rows) // width
     outputs = sizes[last]
-    here, there = np.zeros(sizes.max(), f32), np.zeros(sizes.max(), f32)
-    for n in range(len(rows) // width):
+    here, there = np.zeros(longest, f32), np.zeros(longest, f32)
+    other_here, other_there = np.zeros(longest, f32), np.zeros(longest, f32)
+    for n in range(0, lanes, 2):
+        other = min(n + 1, lanes - 1)  # of an odd one out, itself
         here[width : sizes[0]] = ZERO
+        other_here[width : sizes[0]] = ZERO
         copy(rows, here, n * width, 0, width)
+        copy(rows, other_here, other * width, 0, width)
         w, b = 0, 0
         for layer in range(last):
             many, to = sizes[layer], sizes[layer + 1]
-            affine(weights, biases, here, there, w, b, many, to)
+            affine(weights, biases, here, other_here, there, other_there, w, b, many, to)
             if layer + 1 < last:
                 bend(layers.activation, there, to)
+                bend(layers.activation, other_there, to)
             here, there = there, here
+            other_here, other_there = other_there, other_here
             w += many * to
             b += to
         copy(here, out, 0, n * outputs, outputs)
+        copy(other_here, out, 0, other * outputs, outputs)
 
 
 __all__ = ["AT_ONCE", "RELU", "TANH", "Layers", "forward"]
