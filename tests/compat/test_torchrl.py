@@ -70,6 +70,17 @@ def test_next_step_is_refused_by_torchrl_itself():
         GymWrapper(alsim.AdaptiveLearningVectorEnv(2))
 
 
+def test_infos_come_with_the_batch_once_registered():
+    from torchrl.envs import GymWrapper
+
+    envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info="full")
+    env = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
+    batch = env.rollout(6)["next"]
+    assert batch["step"].tolist() == [[1, 2, 3, 4, 5, 6]] * 3
+    # The environment's is in double precision, of the same thirty numbers.
+    torch.testing.assert_close(batch["mean_mastery"], batch["observation"][..., :30].double().mean(-1))
+
+
 def test_it_trains_and_evaluates(example, capsys):
     actor = example.train(steps=2000, num_envs=8, seed=3)
     lines = capsys.readouterr().out.splitlines()
