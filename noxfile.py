@@ -11,6 +11,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+TORCH = "torch==2.13.0"  # installed before what depends on it, which then takes no other
 
 
 def group(*names: str) -> tuple[str, ...]:
@@ -79,6 +80,31 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
     session.run("pytest", "-m", "gymnasium", *session.posargs)
 
 
+def with_library(session: nox.Session, library: str, *requirements: str) -> None:
+    """Install a library beside alsim, and run the tests of the two; `-- -m long` trains until it has learnt."""
+    session.install("-q", TORCH)
+    session.install("-q", "-e", ".", *requirements, *group("compat"))
+    session.run("pytest", f"tests/compat/test_{library}.py", "-m", "not long", *session.posargs)
+
+
+@nox.session(name="compat-torchrl")
+def compat_torchrl(session: nox.Session) -> None:
+    """Run the TorchRL recipe's tests."""
+    with_library(session, "torchrl", "torchrl==0.14.*")
+
+
+@nox.session(name="compat-rllib")
+def compat_rllib(session: nox.Session) -> None:
+    """Run the RLlib recipe's tests, on the Gymnasium that it pins."""
+    with_library(session, "rllib", "ray[rllib]==2.60.*")
+
+
+@nox.session(name="compat-cleanrl")
+def compat_cleanrl(session: nox.Session) -> None:
+    """Run the tests of the PPO and the DQN in a single file."""
+    with_library(session, "cleanrl")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting; `nox -s lint -- --fix` mends what it can."""
@@ -122,9 +148,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def claims(session: nox.Session) -> None:
-    """Measure at length and write benchmarks/claims.md; by hand, on a quiet machine."""
+    """Measure at length and write benchmarks/claims.md, then train by each recipe; by hand, on a quiet machine."""
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
+    for recipe in ("compat-torchrl", "compat-rllib", "compat-cleanrl"):
+        session.notify(recipe, ["-m", "long", "-s"])
 
 
 @nox.session

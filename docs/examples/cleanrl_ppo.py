@@ -1,0 +1,195 @@
+"""Proximal policy optimisation in one file, on hundreds of simulated learners at once.
+
+    python docs/examples/cleanrl_ppo.py --total-steps 2000000 --seed 0
+
+It needs PyTorch beside alsim, and no training library. Read it from the top, and change what you like.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass, fields
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+try:
+    import torch
+    from torch import nn
+    from torch.distributions import Categorical
+except ModuleNotFoundError:
+    raise SystemExit("cleanrl_ppo.py needs PyTorch, which is not installed: pip install torch") from None
+
+HELD_OUT = 2**31  # learners from here on are never trained on
+
+
+@dataclass
+class Args:
+    """What the command line takes: `--num-envs 64`, and so on."""
+
+    total_steps: int = 2_000_000  # interactions
+    num_envs: int = 256
+    num_steps: int = 128  # of each lane, between two updates
+    seed: int = 0
+    learning_rate: float = 1e-3
+    gamma: float = 0.995
+    gae_lambda: float = 0.95
+    epochs: int = 4
+    batch_size: int = 4096
+    clip: float = 0.2
+    entropy: float = 0.003
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+    eval_learners: int = 1000
+
+
+class Agent(nn.Module):
+    """A policy and a value function, each a network of its own."""
+
+    def __init__(self, observations: int, actions: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.actor = network(observations, hidden, actions, last_gain=0.01)
+        self.critic = network(observations, hidden, 1, last_gain=1.0)
+
+    def policy(self, obs: torch.Tensor) -> Categorical:
+        return Categorical(logits=self.actor(obs), validate_args=False)
+
+    def values(self, obs: torch.Tensor) -> torch.Tensor:
+        return self.critic(obs).squeeze(-1)
+
+
+def network(inputs: int, hidden: int, outputs: int, last_gain: float) -> nn.Sequential:
+    layers = [nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)]
+    for layer, gain in zip(layers, (2**0.5, 2**0.5, last_gain), strict=True):
+        nn.init.orthogonal_(layer.weight, gain)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2])
+
+
+@dataclass
+class Batch:
+    """Steps of a rollout: T steps of N lanes, (T, N, ...); or some of them, in any order."""
+
+    obs: torch.Tensor
+    actions: torch.Tensor
+    log_probs: torch.Tensor
+    values: torch.Tensor  # (T + 1, N): the last row is of the observations after the last step
+    rewards: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    live: torch.Tensor  # False where the environment ignored the action and began the next episode
+
+
+class Collector:
+    """Steps the lanes, and remembers where each has got to."""
+
+    def __init__(self, envs: gym.vector.VectorEnv, seed: int) -> None:
+        self.envs = envs
+        self.obs = torch.from_numpy(envs.reset(seed=seed)[0])
+        self.ended = torch.zeros(envs.num_envs, dtype=torch.bool)
+        self.returns: list[float] = []
+
+    @torch.no_grad()
+    def collect(self, agent: Agent, num_steps: int) -> Batch:
+        """Take `num_steps` in every lane. What a lane shows after its episode's end is the last observation of
+        that episode, and what it does then is no transition: `live` is False there.
+        """
+        rows = []
+        for _ in range(num_steps):
+            policy = agent.policy(self.obs)
+            action = policy.sample()
+            obs, reward, terminated, truncated, infos = self.envs.step(action.numpy())
+            outcome = (torch.from_numpy(a) for a in (reward.astype(np.float32), terminated, truncated))
+            rows.append((self.obs, action, policy.log_prob(action), *outcome, ~self.ended))
+            self.obs = torch.from_numpy(obs)
+            self.ended = torch.from_numpy(terminated | truncated)
+            if "episode" in infos:
+                self.returns += infos["episode"]["r"][infos["_episode"]].tolist()
+        obs, actions, log_probs, rewards, terminated, truncated, live = map(torch.stack, zip(*rows, strict=True))
+        values = agent.values(torch.cat([obs, self.obs[None]]))
+        return Batch(obs, actions, log_probs, values, rewards, terminated, truncated, live)
+
+
+def advantages(batch: Batch, gamma: float, gae_lambda: float) -> torch.Tensor:
+    """Generalised advantage estimates, (T, N); to be read where `live`.
+
+    The observation after an episode's last step is that episode's own, so what follows is worth its value if the
+    episode was truncated, and nothing if the learner gave up. No estimate reaches into the next episode.
+    """
+    follows = gamma * batch.values[1:] * ~batch.terminated
+    errors = batch.rewards + follows - batch.values[:-1]
+    weights = gamma * gae_lambda * ~(batch.terminated | batch.truncated)
+    estimates = torch.zeros_like(errors)
+    estimate = torch.zeros_like(errors[0])
+    for t in reversed(range(len(errors))):
+        estimate = errors[t] + weights[t] * estimate
+        estimates[t] = estimate
+    return estimates
+
+
+def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args) -> None:
+    """Improve the agent by what was collected, the steps that are no transitions left out."""
+    estimates = advantages(batch, args.gamma, args.gae_lambda)
+    live = batch.live
+    obs, actions, log_probs = batch.obs[live], batch.actions[live], batch.log_probs[live]
+    targets, estimates = (estimates + batch.values[:-1])[live], estimates[live]
+    for _ in range(args.epochs):
+        for rows in torch.randperm(len(obs)).split(args.batch_size):
+            policy = agent.policy(obs[rows])
+            better = estimates[rows]
+            better = (better - better.mean()) / (better.std(correction=0) + 1e-8)
+            ratio = (policy.log_prob(actions[rows]) - log_probs[rows]).exp()
+            gain = torch.min(ratio * better, ratio.clamp(1 - args.clip, 1 + args.clip) * better).mean()
+            error = (agent.values(obs[rows]) - targets[rows]).square().mean()
+            loss = args.value * error - gain - args.entropy * policy.entropy().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
+            optimizer.step()
+
+
+@torch.no_grad()
+def evaluate(agent: Agent, args: Args) -> np.ndarray:
+    """Returns of one episode each of held-out learners, (eval_learners,), the likeliest action taken."""
+    envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.eval_learners, info="none")
+    obs, _ = envs.reset(seed=args.seed, options={"learner": HELD_OUT})
+    returns, going_on = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)
+    while going_on.any():
+        actions = agent.actor(torch.from_numpy(obs)).argmax(-1)
+        obs, rewards, terminated, truncated, _ = envs.step(actions.numpy())
+        returns += rewards * going_on
+        going_on &= ~(terminated | truncated)
+    return returns
+
+
+def train(args: Args) -> Agent:
+    torch.manual_seed(args.seed)
+    envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.num_envs, info="none")
+    agent = Agent(envs.single_observation_space.shape[0], int(envs.single_action_space.n))
+    optimizer = torch.optim.Adam(agent.parameters(), lr=args.learning_rate, eps=1e-5)
+    collector = Collector(RecordEpisodeStatistics(envs), args.seed)
+    began = time.perf_counter()
+    per_update = args.num_envs * args.num_steps
+    for number in range(1, -(-args.total_steps // per_update) + 1):
+        update(agent, optimizer, collector.collect(agent, args.num_steps), args)
+        steps, seconds = number * per_update, time.perf_counter() - began
+        if collector.returns:
+            mean = np.mean(collector.returns)
+            print(f"{steps:>9,} steps {seconds:6.1f} s {steps / seconds:8,.0f} steps/s  return {mean:6.1f}", flush=True)
+        collector.returns.clear()
+    envs.close()
+    return agent
+
+
+def parse() -> Args:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Args):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
+    return Args(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    args = parse()
+    returns = evaluate(train(args), args)
+    error = returns.std(ddof=1) / len(returns) ** 0.5
+    print(f"held-out learners: return {returns.mean():.1f} ± {error:.1f} (n = {len(returns):,})")

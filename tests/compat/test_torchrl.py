@@ -1,0 +1,99 @@
+"""TorchRL on the vector environment, by docs/examples/torchrl_ppo.py."""
+
+from importlib import import_module
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+from replay import SHORT, Episode, Learners, same
+
+import alsim
+
+# TorchRL's own classes inherit from one that it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Creating .+ which inherits from WeightUpdaterBase:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def example():
+    return import_module("torchrl_ppo")
+
+
+def episodes_of(lane):
+    """The episodes of one lane of a collected batch; the last of them may go on."""
+    bounds = [0, *(torch.nonzero(lane["next", "done"].squeeze(-1)).squeeze(-1) + 1).tolist()]
+    for begin, end in zip(bounds, [*bounds[1:], len(lane)], strict=True):
+        part = lane[begin:end]
+        if len(part):
+            yield Episode(
+                torch.cat([part["observation"][:1], part["next", "observation"]]).numpy(),
+                part["action"].numpy(),
+                part["next", "reward"].squeeze(-1).numpy(),
+                bool(part["next", "terminated"][-1]),
+                bool(part["next", "truncated"][-1]),
+            )
+
+
+def test_specs_are_the_environments(example):
+    from torchrl.envs.utils import check_env_specs
+
+    env = example.make_env(5)
+    check_env_specs(env)
+    assert env.batch_size == (5,)
+    assert env.observation_spec["observation"].shape == (5, 32)
+    assert env.observation_spec["observation"].dtype == torch.float32
+    assert env.full_action_spec["action"].space.n == 270
+
+
+def test_collected_episodes_are_those_of_plain_environments(example):
+    from torchrl.collectors import Collector, RandomPolicy
+
+    env = example.make_env(4, config=SHORT)
+    env.set_seed(11)
+    policy = RandomPolicy(env.full_action_spec)
+    (batch,) = Collector(env, policy, frames_per_batch=320, total_frames=320, auto_register_policy_transforms=False)
+    assert batch.batch_size == (4, 80)
+    learners, found = Learners(11, 4, 82, SHORT), []
+    for lane, rows in enumerate(batch):
+        for place, episode in enumerate(episodes_of(rows)):
+            identity = learners.identify(episode.observations[0])
+            assert identity == (lane, place + 1)  # set_seed began episode 0, the collector the one after it
+            assert same(learners.replay(episode.actions, *identity), episode), identity
+            found.append(episode)
+    assert {e.terminated for e in found} == {e.truncated for e in found} == {True, False}
+
+
+def test_next_step_is_refused_by_torchrl_itself():
+    from torchrl.envs import GymWrapper
+
+    with pytest.raises(RuntimeError, match="must be one of SAME_STEP or DISABLED"):
+        GymWrapper(alsim.AdaptiveLearningVectorEnv(2))
+
+
+def test_infos_come_with_the_batch_once_registered():
+    from torchrl.envs import GymWrapper
+
+    envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info="full")
+    env = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
+    batch = env.rollout(6)["next"]
+    assert batch["step"].tolist() == [[1, 2, 3, 4, 5, 6]] * 3
+    # The environment's is in double precision, of the same thirty numbers.
+    torch.testing.assert_close(batch["mean_mastery"], batch["observation"][..., :30].double().mean(-1))
+
+
+def test_it_trains_and_evaluates(example, capsys):
+    actor = example.train(steps=2000, num_envs=8, seed=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1,024", "2,048"]
+    again = example.train(steps=2000, num_envs=8, seed=3)
+    for one, other in zip(actor.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    returns = example.evaluate(actor, 20, seed=3)
+    assert returns.shape == (20,) and np.isfinite(returns).all() and len(set(returns)) > 1
+
+
+@pytest.mark.long
+def test_it_learns(example):
+    returns = example.evaluate(example.train(steps=1_000_000, num_envs=256, seed=0), 1000, seed=0)
+    print(f"TorchRL {version('torchrl')}, Gymnasium {version('gymnasium')}: held-out return {returns.mean():.1f}")
+    assert returns.mean() > 100  # the uniform policy: 30
