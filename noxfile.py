@@ -79,6 +79,14 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
     session.run("pytest", "-m", "gymnasium", *session.posargs)
 
 
+@nox.session(name="compat-tianshou")
+def compat_tianshou(session: nox.Session) -> None:
+    """Run Tianshou's collector over alsim's lanes, and the example that trains by it."""
+    session.install("-q", "torch==2.13.0")  # first, and this one: pip then finds its CPU build
+    session.install("-q", "-e", ".[tianshou]", *group("test"))
+    session.run("pytest", "tests/compat/test_tianshou.py", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting; `nox -s lint -- --fix` mends what it can."""
