@@ -108,11 +108,14 @@ class OutputBuffer:
         Rewards of float32 are not written: whoever steps copies them from `arrays`.
         """
         observations, rewards, terminated, truncated = plain(out)
-        whole = self.arrays._replace(
+        whole = Output(
             observation=observations.reshape(-1),
             reward=rewards if rewards.dtype == f64 else self.arrays.reward,
             terminated=terminated,
             truncated=truncated,
+            reason=self.arrays.reason,
+            live=self.arrays.live,
+            final=self.arrays.final,
         )
         reference = by_reference(whole, self._own_cache)
         self.borrowed = out, reference

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim import lockstep
+from alsim.simulator import Simulator
 from alsim.types import Bools, Codes, Floats, Interaction
 
 Info = Literal["none", "minimal", "full"]
@@ -29,31 +30,32 @@ class Infos:
         self._num_los = num_los
         self._width = width
 
-    def of(self, happened: Interaction, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
-        """Return the infos of a step of M lanes.
+    def of(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+        """Return the infos of a step of a simulator's first M lanes.
 
-        happened  in M lanes at least
-        reason    (M,)
-        live      (M,)
-        final     (M * R,) at least, last observations, under SAME_STEP
-        count     lanes that were begun anew
+        reason  (M,)
+        live    (M,)
+        final   (M * R,) at least, last observations, under SAME_STEP
+        count   lanes that were begun anew
         """
         if self._mode == lockstep.SAME_STEP and count > 0:
-            return _infos_of_ended(self._columns(happened, reason), reason != 0, final.reshape(-1, self._width))
+            return _infos_of_ended(self._columns(simulator, reason), reason != 0, final.reshape(-1, self._width))
         if self._mode == lockstep.NEXT_STEP and count == len(reason):
             return {}  # Gymnasium leaves out what no lane has
         if self._info == "minimal":
             return {"termination_reason": reason, "_termination_reason": live}
-        columns = self._columns(happened, reason)
+        columns = self._columns(simulator, reason)
         if self._mode == lockstep.NEXT_STEP and count > 0:
             columns = {key: np.where(live, column, column.dtype.type(0)) for key, column in columns.items()}
         return _masked(columns, live)
 
-    def _columns(self, happened: Interaction, reason: Codes) -> dict[str, NDArray[Any]]:
+    def _columns(self, simulator: Simulator, reason: Codes) -> dict[str, NDArray[Any]]:
         """Return what infos tell of a step, (M,) each."""
         if self._info == "none":
             return {}
-        return {"termination_reason": reason} | (self._full(happened, len(reason)) if self._info == "full" else {})
+        return {"termination_reason": reason} | (
+            self._full(simulator.interaction, len(reason)) if self._info == "full" else {}
+        )
 
     def _full(self, happened: Interaction, lanes: int) -> dict[str, NDArray[Any]]:
         """Return what happened in the last step of the first M lanes, (M,) each."""

@@ -125,7 +125,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._outputs = Outputs(partial(make, observations=self.copy), shared=not self.copy)
         self._loans = Loans(partial(make, observations=False), shared=not self.copy, simulators=(self._simulator,))
         self._party = Party(self._simulator, copy=self.copy, last=same_step)
-        self._infos = Infos(self._mode, told, self.bank.num_los, self._simulator.width)
+        self._infos = Infos(self._mode, told, self.bank.num_los, self._simulator.width).of
 
     def reset(
         self,
@@ -193,15 +193,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             reference = buffer.reference
         else:
             buffer, reference = self._loans.take(out, self.num_envs)
+        simulator = self._simulator
         over, self._over = self._over, -1  # until the step is done: it may be interrupted
-        count = self._simulator.step_into(reference, chosen, self._mode)
+        count = simulator.step_into(reference, chosen, self._mode)
         if count < 0:
             lane = -1 - count
             self._over = over
             raise self._no_action(np.asarray(actions)[lane], lane)
         self._over = count
         observation, reward, terminated, truncated, reason, live = buffer.hand_out()
-        infos = self._infos.of(self._simulator.interaction, reason, live, buffer.arrays.final, count)
+        infos = self._infos(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             return self._returned(out, reward, infos)
         if not self.copy:
@@ -242,7 +243,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         party.put_back(named)
         self._over = over + count if over >= 0 else over
         observation, reward, terminated, truncated, reason, live = buffer.hand_out_first(moved)
-        infos = self._infos.of(party.simulator.interaction, reason, live, buffer.arrays.final, count)
+        infos = self._infos(party.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             return self._returned(out, reward, infos)
         observation.flags.writeable = self.copy
