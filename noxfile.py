@@ -80,10 +80,10 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
     session.run("pytest", "-m", "gymnasium", *session.posargs)
 
 
-def with_library(session: nox.Session, library: str, *requirements: str) -> None:
+def with_library(session: nox.Session, library: str, *requirements: str, extra: str = "") -> None:
     """Install a library beside alsim, and run the tests of the two; `-- -m long` trains until it has learnt."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".", *requirements, *group("compat"))
+    session.install("-q", "-e", f".[{extra}]", *requirements, *group("compat"))
     session.run("pytest", f"tests/compat/test_{library}.py", "-m", "not long", *session.posargs)
 
 
@@ -91,6 +91,12 @@ def with_library(session: nox.Session, library: str, *requirements: str) -> None
 def compat_torchrl(session: nox.Session) -> None:
     """Run the TorchRL recipe's tests."""
     with_library(session, "torchrl", "torchrl==0.14.*")
+
+
+@nox.session(name="compat-tianshou")
+def compat_tianshou(session: nox.Session) -> None:
+    """Run Tianshou's collector over alsim's lanes, and the example that trains by it."""
+    with_library(session, "tianshou", extra="tianshou")
 
 
 @nox.session(name="compat-rllib")

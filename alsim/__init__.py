@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
     from alsim.dynamics import register_dynamics
     from alsim.envs.single import AdaptiveLearningEnv
+    from alsim.envs.snapshots import Snapshot
     from alsim.envs.vector import AdaptiveLearningVectorEnv
     from alsim.errors import AlsimError
     from alsim.policies import Policy, make_policy, register_policy
     from alsim.rollouts import Rollout, rollout
+    from alsim.types import Buffers
     from alsim.warming import warmup
 
 _HOMES = {
@@ -32,12 +34,14 @@ _HOMES = {
     "AlsimError": "alsim.errors",
     "Bank": "alsim.bank",
     "BankError": "alsim.bank",
+    "Buffers": "alsim.types",
     "Config": "alsim.config",
     "ConfigError": "alsim.config",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
     "Policy": "alsim.policies",
     "Rollout": "alsim.rollouts",
+    "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank_files",
     "generate_dataset": "alsim.datasets.collect",
     "load_bank": "alsim.bank_files",
@@ -58,12 +62,14 @@ __all__ = [
     "AlsimError",
     "Bank",
     "BankError",
+    "Buffers",
     "Config",
     "ConfigError",
     "Dataset",
     "DatasetError",
     "Policy",
     "Rollout",
+    "Snapshot",
     "__version__",
     "complete_bank",
     "generate_dataset",

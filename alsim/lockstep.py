@@ -418,6 +418,52 @@ def begin_lanes(world: Any, lanes: Longs) -> None:
     begin(borrow(world), lanes, 0, len(lanes))
 
 
+@phase
+def move(values: Any, these: Longs, target: Any, there: Longs, width: int) -> None:
+    """Copy rows of `width` entries: those at `these` of one array to those at `there` of another."""
+    for j in range(len(these)):
+        source, place = u64(these[j]) * u64(width), u64(there[j]) * u64(width)
+        for c in range(width):
+            target[place + u64(c)] = values[source + u64(c)]
+
+
+@kernel
+def move_lanes(source: Any, these: Longs, target: Any, there: Longs) -> None:
+    """Copy the learners in lanes `these` (M,) of one world to lanes `there` (M,) of another of the same rules."""
+    num_los = borrow(source).scale.num_los
+    a, b = borrow(source).population, borrow(target).population
+    move(a.rows, these, b.rows, there, num_los + 2)
+    move(a.ability, these, b.ability, there, 1)
+    move(a.frustration, these, b.frustration, there, 1)
+    move(a.response_time, these, b.response_time, there, 1)
+    move(a.fail_streak, these, b.fail_streak, there, 1)
+    move(a.mastery_sum, these, b.mastery_sum, there, 1)
+    move(a.key, these, b.key, there, 1)
+    move(a.learner, these, b.learner, there, 1)
+    move(a.episode, these, b.episode, there, 1)
+    move(a.step, these, b.step, there, 1)
+    move(a.finished, these, b.finished, there, 1)
+    if len(a.responses) > 0:
+        move(a.asked, these, b.asked, there, num_los)
+        move(a.right, these, b.right, there, num_los)
+        move(a.responses, these, b.responses, there, 2 * num_los + 2)
+
+
+@kernel
+def first_unfit(lanes: Longs, marked: Bools) -> int:
+    """Return the first place in `lanes` (M,) whose lane does not exist or was named before, or -1.
+
+    marked  (N,), all False, and so again on return
+    """
+    fit = 0
+    while fit < len(lanes) and u64(lanes[fit]) < u64(len(marked)) and not marked[u64(lanes[fit])]:
+        marked[u64(lanes[fit])] = True
+        fit += 1
+    for j in range(fit):
+        marked[u64(lanes[j])] = False
+    return -1 if fit == len(lanes) else fit
+
+
 @kernel
 def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     """Return the first lane whose action does not exist, or -1; finished lanes count on request."""
@@ -425,4 +471,14 @@ def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
 
 
-__all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "begin_lanes", "first_invalid", "step", "step_shared"]
+__all__ = [
+    "DISABLED",
+    "NEXT_STEP",
+    "SAME_STEP",
+    "begin_lanes",
+    "first_invalid",
+    "first_unfit",
+    "move_lanes",
+    "step",
+    "step_shared",
+]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from alsim._jit import by_reference
-from alsim.types import Bools, Codes, Doubles, Floats, Output, f32, f64, i8
+from alsim._jit import by_reference, kernel
+from alsim.types import Bools, Buffers, Codes, Doubles, Floats, Longs, Output, f32, f64, i8, i64
 
 KEPT = 2
 """Buffers that wait to be used again: a caller usually holds the last step's arrays while it asks for the next."""
@@ -19,12 +21,61 @@ HandedOut = tuple[Floats, Doubles, Bools, Bools, Codes, Bools]
 """Arrays for the caller of one step: observations (N, R); reward, terminated, truncated, reason, live, (N,) each."""
 
 
+def spans(arrays: Sequence[NDArray[Any]]) -> Longs:
+    """Return where each array begins in memory and where it ends, (K, 2); all are contiguous."""
+    starts = [array.__array_interface__["data"][0] for array in arrays]
+    return np.array([(start, start + a.nbytes) for start, a in zip(starts, arrays, strict=True)], np.int64)
+
+
+def plain(out: Buffers) -> tuple[Any, Any, Any, Any]:
+    """Return a caller's arrays as kernels take them: of a subclass, such as a memmap, as a plain array."""
+    a, b, c, d = out
+    return np.asarray(a), np.asarray(b), np.asarray(c), np.asarray(d)
+
+
+OWN = 4
+"""In place of an index into Buffers: memory that is not the caller's."""
+
+
+@kernel
+def overlap(
+    observations: Floats,
+    rewards: Doubles | Floats,
+    terminated: Bools,
+    truncated: Bools,
+    own: Longs,
+    also_own: Longs,
+) -> tuple[int, int]:
+    """Return which two of a caller's arrays overlap, as indices into Buffers; the second may be OWN.
+
+    own, also_own  (K, 2) as of `spans`: memory that is not the caller's
+
+    Returns (-1, -1) where all lie apart.
+    """
+    starts = (observations.ctypes.data, rewards.ctypes.data, terminated.ctypes.data, truncated.ctypes.data)
+    sizes = (observations.nbytes, rewards.nbytes, terminated.nbytes, truncated.nbytes)
+    for j in range(4):
+        start = i64(starts[j])
+        stop = start + i64(sizes[j])
+        for k in range(j + 1, 4):
+            if start < i64(starts[k]) + i64(sizes[k]) and i64(starts[k]) < stop:
+                return j, k
+        for k in range(len(own) + len(also_own)):
+            span = own[k] if k < len(own) else also_own[k - len(own)]
+            if start < span[1] and span[0] < stop:
+                return j, OWN
+    return -1, -1
+
+
 class OutputBuffer:
     """Memory for what one step hands out.
 
     arrays     an Output, as the kernel writes it
     reference  the same as the kernel takes it
     """
+
+    borrowed: tuple[Buffers | None, Any] = (None, None)
+    """A caller's arrays that were last written in place of one's own, and the reference to them."""
 
     def __init__(self, lanes: int, width: int, final: Floats, *, observations: bool, own_cache: str = "") -> None:
         rows = lanes if observations else 0
@@ -42,8 +93,33 @@ class OutputBuffer:
             final=final,
         )
         self._whole: HandedOut = (self._observation.reshape(rows, width), *self.arrays[1:6])
+        self._own_cache = own_cache
         self.reference = by_reference(self.arrays, own_cache)
         self._unheld = self._holders()
+
+    @cached_property
+    def own(self) -> Longs:
+        """Where its arrays lie, as of `spans`."""
+        return spans((self._observation, self._reward, self._flags, self.arrays.final))
+
+    def borrow(self, out: Buffers) -> Any:
+        """Return a reference to an Output of a caller's arrays, and of one's own for the rest.
+
+        Rewards of float32 are not written: whoever steps copies them from `arrays`.
+        """
+        observations, rewards, terminated, truncated = plain(out)
+        whole = Output(
+            observation=observations.reshape(-1),
+            reward=rewards if rewards.dtype == f64 else self.arrays.reward,
+            terminated=terminated,
+            truncated=truncated,
+            reason=self.arrays.reason,
+            live=self.arrays.live,
+            final=self.arrays.final,
+        )
+        reference = by_reference(whole, self._own_cache)
+        self.borrowed = out, reference
+        return reference
 
     def _holders(self) -> int:
         return getrefcount(self._observation) + getrefcount(self._reward) + getrefcount(self._flags)
@@ -57,6 +133,11 @@ class OutputBuffer:
         """Return the arrays for a caller: views, since each then counts among the holders of the memory."""
         rows, reward, terminated, truncated, reason, live = self._whole
         return rows.view(), reward.view(), terminated.view(), truncated.view(), reason.view(), live.view()
+
+    def hand_out_first(self, lanes: int) -> HandedOut:
+        """Return the arrays of the first M lanes for a caller."""
+        rows, reward, terminated, truncated, reason, live = self._whole
+        return rows[:lanes], reward[:lanes], terminated[:lanes], truncated[:lanes], reason[:lanes], live[:lanes]
 
 
 class Outputs:

@@ -32,6 +32,12 @@ MOMENT = 5e-5
 """Seconds between looks at what other threads have in hand, where they are slow."""
 
 
+OF_THIS_PROCESS = frozenset(
+    ("_references", "_own", "_step", "_step_shared", "_move", "_begin", "_first_invalid", "_helpers")
+)
+"""Attributes of a simulator that are compiled code, references or threads: none goes into a pickle."""
+
+
 class Simulator:
     """N lanes, each with one learner in one episode.
 
@@ -58,16 +64,20 @@ class Simulator:
         self.bank = bank
         self.lanes = lanes
         self.num_actions = num_actions(bank.num_los)
+        self.observes: Observation = observation
         self.responses = observation == "responses"
         self.width = 2 * bank.num_los + 2 if self.responses else bank.num_los + 2
         self._world = new_world(config, bank, lanes, responses=self.responses, record=record)
         self._ready = False
         self._num_threads = max(1, min(num_threads, lanes // FEWEST_A_THREAD))
-        blocks = -(-lanes // BLOCK)
-        edges = [min(lanes, BLOCK * (blocks * k // self._num_threads)) for k in range(self._num_threads + 1)]
-        self._edges = np.array(edges, np.int64)
+        self._edges = self._edges_of(lanes)
         self._bell, self._turn = np.zeros(1, np.int64), 0
         self._helpers: Helpers | None = None
+
+    def _edges_of(self, lanes: int) -> Longs:
+        """Return where each thread's own part of so many lanes begins, and where the last one ends."""
+        blocks, threads = -(-lanes // BLOCK), self._num_threads
+        return np.array([min(lanes, BLOCK * (blocks * k // threads)) for k in range(threads + 1)], np.int64)
 
     def _prepare(self) -> None:
         """Compile, or load from the cache, what a step calls; take the arrays by reference."""
@@ -84,17 +94,14 @@ class Simulator:
                 lockstep.step_shared, world, actions, out, self._edges, actions, self._bell, 0, 0, 0, own_cache=rules
             )
         )
+        self._move: Callable[..., None] | None = None  # compiled when it is asked for
         self._begin: Callable[..., None] = entry(lockstep.begin_lanes, world, actions, own_cache=rules)
         self._first_invalid: Callable[..., int] = entry(lockstep.first_invalid, world, actions, False, own_cache=rules)
         self._ready = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but compiled code, references and threads."""
-        return {
-            k: v
-            for k, v in self.__dict__.items()
-            if k not in {"_references", "_own", "_step", "_step_shared", "_begin", "_first_invalid", "_helpers"}
-        }
+        return {k: v for k, v in self.__dict__.items() if k not in OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take up what was pickled; code is compiled again at the next step."""
@@ -104,6 +111,12 @@ class Simulator:
     def population(self) -> Population:
         """The learners' arrays."""
         return self._world.population
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """All arrays that a step reads or writes, what it hands out left aside."""
+        parts = (self._world.start, self._world.items, self.population, self.interaction, self._world.scratch)
+        return [field for part in parts for field in part if isinstance(field, np.ndarray)]
 
     @property
     def interaction(self) -> Interaction:
@@ -127,6 +140,28 @@ class Simulator:
             self._prepare()
         self._begin(self._references[0], lanes)
 
+    def of_size(self, lanes: int) -> Simulator:
+        """Return another under the same rules, with so many lanes."""
+        return Simulator(
+            self.config,
+            self.bank,
+            lanes,
+            observation=self.observes,
+            record=len(self.interaction.item) > 0,
+            num_threads=self._num_threads,
+        )
+
+    def move(self, these: Longs, target: Simulator, there: Longs) -> None:
+        """Copy the learners in lanes `these` (M,) to lanes `there` (M,) of another simulator of the same rules."""
+        for simulator in (self, target):
+            if not simulator._ready:
+                simulator._prepare()
+        source, other = self._references[0], target._references[0]
+        if self._move is None:
+            rules = code_of(type(self._world.parameters))
+            self._move = entry(lockstep.move_lanes, source, these, other, there, own_cache=rules)
+        self._move(source, these, other, there)
+
     def first_invalid(self, actions: Longs, *, ignore_finished: bool) -> int:
         """Return the first lane whose action does not exist, or -1."""
         if not self._ready:
@@ -149,26 +184,30 @@ class Simulator:
             self._prepare()
         if mode == lockstep.SAME_STEP and len(self._own.arrays.final) == 0:
             self._own = self.output_buffer(observations=False, last=True)
-        self.step_into(self._own, actions, mode)
+        self.step_into(self._own.reference, actions, mode)
         return self._own.arrays
 
-    def step_into(self, buffer: OutputBuffer, actions: Longs, mode: int) -> int:
-        """Take every lane one interaction further, and write what came of it to `buffer`.
+    def step_into(self, out: Any, actions: Longs, mode: int) -> int:
+        """Take the first M lanes one interaction further, and write what came of it to `out`.
+
+        out      reference to an Output of M lanes at least
+        actions  (M,)
 
         Returns what `lockstep.step` does.
         """
         if not self._ready:
             self._prepare()
-        out = buffer.reference
-        if self._num_threads == 1:
-            return self._step(self._references[0], actions, out, 0, self.lanes, mode)
+        lanes = len(actions)
+        if self._num_threads == 1 or lanes < self._num_threads * FEWEST_A_THREAD:
+            return self._step(self._references[0], actions, out, 0, lanes, mode)
         lane = self._first_invalid(self._references[0], actions, mode == lockstep.NEXT_STEP)
         if lane >= 0:
             return -1 - lane  # before any thread has changed anything
         # Of this step alone: a thread that comes late finds nothing left to do.
         counters, errors = np.zeros(self._num_threads + 2, np.int64), list[BaseException]()
         self._turn += 1
-        share = (actions, out, self._edges, counters, self._bell, self._turn)
+        edges = self._edges if lanes == self.lanes else self._edges_of(lanes)
+        share = (actions, out, edges, counters, self._bell, self._turn)
         helpers = self._helpers_here()
         try:
             for me, world in enumerate(self._references[1:], start=1):

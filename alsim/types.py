@@ -205,6 +205,18 @@ class Output(NamedTuple):
     final: Floats  # (N * R,) last observation of the lanes that ended, under SAME_STEP; else (0,)
 
 
+class Buffers(NamedTuple):
+    """Arrays of a caller's own that a step of M lanes writes to, in place of the environment's.
+
+    Each is C-contiguous, aligned and writeable, and overlaps neither another nor the actions.
+    """
+
+    observations: Floats  # (M, R)
+    rewards: Doubles | Floats  # (M,); float32 is rounded from the float64 that a step computes
+    terminated: Bools  # (M,)
+    truncated: Bools  # (M,)
+
+
 class Scratch(NamedTuple):
     """Rows of one block, at constant offsets in one array a type, and lanes that wait for something."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from alsim import lockstep
 from alsim.bank import sample_bank
 from alsim.config import Config
+from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.policies import POLICIES, RulePolicy
 from alsim.rollouts import rollout
 from alsim.simulator import FEWEST_A_THREAD, OBSERVATIONS, Simulator
@@ -27,6 +28,11 @@ def warmup(*, rollouts: bool = False) -> None:
             simulator.step(np.zeros(lanes, np.int64), lockstep.DISABLED)
             simulator.words(Purpose.POLICY, 0)
             simulator.close()
+        envs = AdaptiveLearningVectorEnv(2, config=config, bank=bank, observation=observation)
+        envs.reset(seed=0)
+        out = envs.new_buffers(1)
+        for rewards in (out.rewards, out.rewards.astype(np.float32)):
+            envs.step_lanes(np.zeros(1, np.int64), np.ones(1, np.int64), out=out._replace(rewards=rewards))
     if rollouts:
         for name, make in POLICIES.items():
             if isinstance(make, type) and issubclass(make, RulePolicy):

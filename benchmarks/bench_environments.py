@@ -54,6 +54,59 @@ def test_vector_step_mode(benchmark, mode):
     benchmark(walk, envs, batches)
 
 
+@pytest.mark.parametrize("buffers", ["same", "fresh", "copied"])
+@pytest.mark.parametrize("lanes", [1, 4096])
+def test_step_into_buffers(benchmark, lanes, buffers):
+    """Steps into a rollout's storage: into the same arrays, into the next row's, or copied there afterwards."""
+    envs = alsim.AdaptiveLearningVectorEnv(lanes)
+    envs.reset(seed=0)
+    batches = actions_of(lanes)
+    walk(envs, batches * 3)
+    rows, rewards = np.zeros((CALLS, lanes, 32), np.float32), np.zeros((CALLS, lanes))
+    terminated, truncated = np.zeros((2, CALLS, lanes), bool)
+    one = envs.new_buffers()
+
+    def into():
+        for t, actions in enumerate(batches):
+            if buffers == "copied":
+                rows[t], rewards[t], terminated[t], truncated[t], _ = envs.step(actions)
+            else:
+                fresh = buffers == "fresh"
+                envs.step(
+                    actions, out=alsim.Buffers(rows[t], rewards[t], terminated[t], truncated[t]) if fresh else one
+                )
+
+    benchmark.extra_info["learner_steps_a_round"] = CALLS * lanes
+    benchmark(into)
+
+
+@pytest.mark.parametrize("some", [16, 2048])
+@pytest.mark.parametrize("lanes", [4096, 65_536])
+def test_step_lanes(benchmark, lanes, some):
+    """Some of many lanes, drawn anew at every step."""
+    envs = alsim.AdaptiveLearningVectorEnv(lanes)
+    envs.reset(seed=0)
+    generator = np.random.default_rng(1)
+    calls = [(actions, generator.permutation(lanes)[:some]) for actions in actions_of(some)]
+
+    def walk_some():
+        for actions, named in calls:
+            envs.step_lanes(actions, named)
+
+    walk_some()
+    benchmark.extra_info["learner_steps_a_round"] = CALLS * some
+    benchmark(walk_some)
+
+
+@pytest.mark.parametrize("call", ["snapshot", "restore"])
+def test_snapshot(benchmark, call):
+    """4096 learners kept, or taken up again."""
+    envs = alsim.AdaptiveLearningVectorEnv(4096)
+    envs.reset(seed=0)
+    moment = envs.snapshot()
+    benchmark(*((envs.snapshot,) if call == "snapshot" else (envs.restore, moment)))
+
+
 def test_single_step(benchmark):
     """gymnasium.make(...).step, its wrappers included."""
     env = gymnasium.make("alsim/AdaptiveLearning-v0", config={"termination": {"max_frustration": 1.0}})

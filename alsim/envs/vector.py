@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from alsim import lockstep
 from alsim.bank import Bank
 from alsim.config import Config
+from alsim.envs.buffers import Loans, new_buffers
+from alsim.envs.infos import INFOS, Infos
+from alsim.envs.party import Party
+from alsim.envs.snapshots import Snapshot, identities, take_snapshot
 from alsim.errors import AlsimError, InputTypeError
 from alsim.outputs import Outputs
 from alsim.rim import (
@@ -29,13 +33,10 @@ from alsim.rim import (
     read_seed,
 )
 from alsim.simulator import MOST_LEARNERS, Simulator
-from alsim.types import Bools, Codes, Floats, Keys, Longs
+from alsim.types import Bools, Buffers, Doubles, Keys, Longs
 
 INT64 = np.dtype(np.int64)
 """NumPy has one object for it, in the machine's byte order."""
-
-Info = Literal["none", "minimal", "full"]
-INFOS: tuple[Info, ...] = ("none", "minimal", "full")
 
 MODES = {
     AutoresetMode.NEXT_STEP: lockstep.NEXT_STEP,
@@ -46,6 +47,10 @@ MODES = {
 
 BEFORE_THE_FIRST = np.uint32(2**32 - 1)
 """Episode of a learner that none has begun for: the next is 0."""
+
+
+Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+"""Observations, rewards, terminated, truncated, infos; rewards are float64, but in a caller's buffer of float32."""
 
 
 class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
@@ -85,7 +90,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         if self.num_envs > MOST_LEARNERS:
             raise AlsimError(f"num_envs is at most 2**32, the learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _mode(autoreset_mode)
-        if info not in INFOS:
+        told = next((known for known in INFOS if info == known), None)
+        if told is None:
             raise AlsimError(f"info is one of {', '.join(map(repr, INFOS))}; got {info!r}")
         if render_mode is not None:
             raise AlsimError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
@@ -115,14 +121,18 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._over = 0  # lanes whose episode is over, which DISABLED does not step; -1: not counted yet
         self._shape = (self.num_envs,)
         same_step = self._mode == lockstep.SAME_STEP
-        make = partial(self._simulator.output_buffer, observations=self.copy, last=same_step)
-        self._outputs = Outputs(make, shared=not self.copy)
+        make = partial(self._simulator.output_buffer, last=same_step)
+        self._outputs = Outputs(partial(make, observations=self.copy), shared=not self.copy)
+        self._loans = Loans(partial(make, observations=False), shared=not self.copy, simulators=(self._simulator,))
+        self._party = Party(self._simulator, copy=self.copy, last=same_step)
+        self._infos = Infos(self._mode, told, self.bank.num_los, self._simulator.width).of
 
     def reset(
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
+        out: Buffers | None = None,
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin an episode in every lane, or in those of `options["reset_mask"]`.
 
@@ -131,6 +141,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                  learner's next episode, and takes a seed from the operating system the first time
         options  "reset_mask", bool (N,): the lanes to begin anew; "learner": with an integer seed, the
                  learner of lane 0 (lane i is then learner + i) or an array of N learners
+        out      Buffers of the caller's own, whose observations are written and returned; the rest of it is
+                 left alone
 
         Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError, with
         nothing changed, for seeds and options that cannot be.
@@ -140,6 +152,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         named, seeds, learners = self._identities(seed, given.get("learner"))
         if not self._began and len(chosen) < self.num_envs:
             raise AlsimError("the first reset begins every lane; options['reset_mask'] is for later ones")
+        if out is not None:
+            self._loans.take(out, self.num_envs)
         people = self._simulator.population
         generator_seed = int(seeds[np.argmax(named)]) if named.any() else None
         if not self._began:
@@ -155,74 +169,181 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._simulator.begin(chosen)
         self._over = int(np.count_nonzero(people.finished))
         self._began = True
-        return self._observations(), {}
+        return self._observations(out), {}
 
-    def step(
-        self, actions: Any
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(self, actions: Any, *, out: Buffers | None = None) -> Step:
         """Take every lane one interaction further.
 
         actions  integers (N,) in [0, 9 L)
+        out      Buffers of the caller's own, which are written and returned
 
         Returns observations (N, R) float32, rewards (N,) float64, terminated and truncated (N,) bool,
         and infos. Raises TypeError or ValueError, which name the lane, for actions that cannot be, and
         gymnasium.error.ResetNeeded before the first reset and, without autoreset, for a lane whose
-        episode is over; in each case nothing has changed.
+        episode is over; in each case nothing has changed, `out` neither.
         """
         if not self._began:
             raise ResetNeeded("call reset() before step()")
         if self._mode == lockstep.DISABLED:
             self._refuse_if_over()
         known = type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape
-        chosen = actions if known and actions.flags.c_contiguous else self._actions(actions)
-        buffer = self._outputs.take()
+        chosen = actions if known and actions.flags.c_contiguous else self._actions(actions, self.num_envs)
+        if out is None:
+            buffer = self._outputs.take()
+            reference = buffer.reference
+        else:
+            buffer, reference = self._loans.take(out, self.num_envs)
+        simulator = self._simulator
         over, self._over = self._over, -1  # until the step is done: it may be interrupted
-        count = self._simulator.step_into(buffer, chosen, self._mode)
+        count = simulator.step_into(reference, chosen, self._mode)
         if count < 0:
             lane = -1 - count
-            self._over, got = over, np.asarray(actions)[lane]
-            raise AlsimError(f"actions are integers in [0, {self._simulator.num_actions}); got {got} in lane {lane}")
+            self._over = over
+            raise self._no_action(np.asarray(actions)[lane], lane)
         self._over = count
         observation, reward, terminated, truncated, reason, live = buffer.hand_out()
+        infos = self._infos(simulator, reason, live, buffer.arrays.final, count)
+        if out is not None:
+            return self._returned(out, reward, infos)
         if not self.copy:
             observation = self._observations()
-        infos = self._infos(reason, live, buffer.arrays.final, count)
         return observation, reward, terminated, truncated, infos
+
+    def step_lanes(self, actions: Any, lanes: Any, *, out: Buffers | None = None) -> Step:
+        """Take some lanes one interaction further, and leave the others as they are.
+
+        actions  integers (M,) in [0, 9 L)
+        lanes    integers (M,) in [0, N), in any order, none twice
+        out      Buffers of M lanes, the caller's own, which are written and returned
+
+        For those lanes it is exactly `step`, in every autoreset mode. Returns what `step` does, in arrays of M
+        in the order of `lanes`, infos too; and raises what `step` does, in each case with nothing changed.
+        Without autoreset, only the named lanes must not be over.
+        """
+        if not self._began:
+            raise ResetNeeded("call reset() before step_lanes()")
+        party, named = self._party, self._party.read(lanes)
+        moved = len(named)
+        chosen = self._actions(actions, moved)
+        if moved == self.num_envs and (named[1:] > named[:-1]).all():
+            return AdaptiveLearningVectorEnv.step(self, chosen, out=out)  # all, in order; a subclass may step by lanes
+        if self._mode == lockstep.DISABLED:
+            self._refuse_if_over(named)
+        party.make_room(moved)
+        if out is None:
+            buffer = party.outputs.take()
+            reference = buffer.reference
+        else:
+            buffer, reference = party.loans.take(out, moved)
+        party.take_out(named)
+        count = party.simulator.step_into(reference, chosen, self._mode)
+        if count < 0:
+            raise self._no_action(np.asarray(actions)[-1 - count], int(named[-1 - count]))
+        over, self._over = self._over, -1  # until they are back
+        party.put_back(named)
+        self._over = over + count if over >= 0 else over
+        observation, reward, terminated, truncated, reason, live = buffer.hand_out_first(moved)
+        infos = self._infos(party.simulator, reason, live, buffer.arrays.final, count)
+        if out is not None:
+            return self._returned(out, reward, infos)
+        observation.flags.writeable = self.copy
+        return observation, reward, terminated, truncated, infos
+
+    def new_buffers(self, num_lanes: int | None = None) -> Buffers:
+        """Return arrays, all zero, that a step can write to: of all lanes, or of as many as `step_lanes` names."""
+        lanes = self.num_envs if num_lanes is None else read_positive(num_lanes, "num_lanes")
+        return new_buffers(lanes, self._simulator.width)
+
+    def snapshot(self) -> Snapshot:
+        """Return the learners as they are now, to go on from by `restore`.
+
+        Raises gymnasium.error.ResetNeeded before the first reset.
+        """
+        if not self._began:
+            raise ResetNeeded("call reset() before snapshot()")
+        return take_snapshot(self.config, self.bank, self._simulator.observes, self._simulator.population)
+
+    def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Take up the learners of a snapshot: the same actions then bring the same bits as after it was taken.
+
+        snapshot  of an environment of the same config, bank, observation and number of lanes; its
+                  autoreset_mode, info, copy and num_threads may differ. Lanes whose episode is over stay so,
+                  which SAME_STEP does not know: it refuses them
+        out       as of `reset`
+
+        Returns observations and infos as `reset` does. Raises TypeError or ValueError, with nothing changed,
+        for a snapshot of other rules.
+        """
+        if not isinstance(snapshot, Snapshot):
+            raise InputTypeError(f"snapshot is an alsim.Snapshot; got {type(snapshot).__name__}")
+        if (difference := snapshot.difference(self.config, self.bank, self._simulator.observes, self.num_envs)) != "":
+            raise AlsimError(f"a snapshot goes back under the rules that it was taken under; this one has {difference}")
+        over = np.flatnonzero(snapshot.over)
+        if self._mode == lockstep.SAME_STEP and len(over) > 0:
+            raise AlsimError(
+                "under SAME_STEP no lane waits for its next episode; in the snapshot the one in lane "
+                f"{over[0]} is over, and the next has not begun"
+            )
+        if out is not None:
+            self._loans.take(out, self.num_envs)
+        columns: list[Any] = list(self._simulator.population)
+        for column, kept in zip(columns, snapshot.population, strict=True):
+            column[:] = kept
+        self._over = len(over)
+        self._began = True
+        return self._observations(out), {}
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads."""
         if hasattr(self, "_simulator"):  # older Gymnasium closes what the constructor refused, too
             self._simulator.close()
+        if hasattr(self, "_party"):
+            self._party.close()
 
     @property
     def lanes(self) -> dict[str, NDArray[Any]]:
         """Who is in each lane, (N,) each: seed, learner, episode, and interactions so far (step)."""
-        p = self._simulator.population
-        return {"seed": p.key.copy(), "learner": p.learner.copy(), "episode": p.episode.copy(), "step": p.step.copy()}
+        return identities(self._simulator.population)
 
-    def _observations(self) -> NDArray[np.float32]:
+    def _observations(self, out: Buffers | None = None) -> NDArray[np.float32]:
+        if out is not None:
+            out.observations[:] = self._simulator.observation
+            return out.observations
         if self.copy:
             return self._simulator.observation.copy()
         view = self._simulator.observation.view()
         view.flags.writeable = False
         return view
 
-    def _refuse_if_over(self) -> None:
-        """Raise ResetNeeded if a lane's episode is over."""
+    def _returned(self, out: Buffers, reward: Doubles, infos: dict[str, Any]) -> Step:
+        """Return what was written to a caller's buffers; `reward` if a step did not write it there itself."""
+        if out.rewards.dtype != reward.dtype:
+            out.rewards[:] = reward
+        return *out, infos
+
+    def _no_action(self, got: Any, lane: int) -> AlsimError:
+        return AlsimError(f"actions are integers in [0, {self._simulator.num_actions}); got {got} in lane {lane}")
+
+    def _refuse_if_over(self, lanes: Longs | None = None) -> None:
+        """Raise ResetNeeded if the episode of a lane is over: of any, or of `lanes`."""
         finished = self._simulator.population.finished
-        if self._over < 0:
-            self._over = int(np.count_nonzero(finished))
-        if self._over:
+        if lanes is None:
+            if self._over < 0:
+                self._over = int(np.count_nonzero(finished))
+            over = int(np.argmax(finished)) if self._over else -1
+        else:
+            over = next(iter(lanes[finished[lanes]].tolist()), -1)
+        if over >= 0:
             raise ResetNeeded(
-                f"the episode in lane {int(np.argmax(finished))} is over, and without autoreset the next begins by "
+                f"the episode in lane {over} is over, and without autoreset the next begins by "
                 "reset(options={'reset_mask': ...})"
             )
 
-    def _actions(self, actions: Any) -> Longs:
-        """Return actions as the kernel takes them; it looks at their values."""
+    def _actions(self, actions: Any, lanes: int) -> Longs:
+        """Return actions of so many lanes as the kernel takes them; it looks at their values."""
         array = np.asarray(actions)
-        if array.shape != self._shape:
-            raise AlsimError(f"actions have shape ({self.num_envs},), one a lane; got shape {array.shape}")
+        if array.shape != (lanes,):
+            raise AlsimError(f"actions have shape ({lanes},), one a lane; got shape {array.shape}")
         if array.dtype.kind not in "iu":
             raise InputTypeError(f"actions are integers; got dtype {array.dtype}")
         return np.ascontiguousarray(array, dtype=np.int64)
@@ -269,77 +390,6 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         if first + lanes > MOST_LEARNERS:
             raise AlsimError(f"options['learner'] = {first}: {lanes} lanes from there pass the last learner, 2**32 - 1")
         return first + np.arange(lanes)
-
-    def _infos(self, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
-        """Return the infos of a step: arrays with masks, as Gymnasium has them.
-
-        final  (N * R,) last observations, under SAME_STEP
-        count  lanes that were begun anew
-        """
-        if self._mode == lockstep.SAME_STEP and count > 0:
-            return self._infos_of_ended(self._columns(reason), reason != 0, final)
-        if self._mode == lockstep.NEXT_STEP and count == self.num_envs:
-            return {}  # Gymnasium leaves out what no lane has
-        if self.info == "minimal":
-            return {"termination_reason": reason, "_termination_reason": live}
-        columns = self._columns(reason)
-        if self._mode == lockstep.NEXT_STEP and count > 0:
-            columns = {key: np.where(live, column, column.dtype.type(0)) for key, column in columns.items()}
-        return _masked(columns, live)
-
-    def _columns(self, reason: Codes) -> dict[str, NDArray[Any]]:
-        """Return what infos tell of a step, (N,) each."""
-        if self.info == "none":
-            return {}
-        return {"termination_reason": reason} | (self._full() if self.info == "full" else {})
-
-    def _infos_of_ended(
-        self, columns: dict[str, NDArray[Any]], ended: NDArray[np.bool_], last: Floats
-    ) -> dict[str, Any]:
-        """Return the infos of a step in which episodes ended and others began at once."""
-        lanes = np.flatnonzero(ended)
-        final = {key: np.zeros_like(column) for key, column in columns.items()}
-        current = {key: column.copy() for key, column in columns.items()}
-        for key, column in columns.items():
-            final[key][lanes] = column[lanes]
-            current[key][lanes] = 0
-        rows = np.empty(self.num_envs, dtype=object)  # of None
-        for lane, row in zip(lanes.tolist(), last.reshape(self.num_envs, -1)[lanes], strict=True):
-            rows[lane] = row
-        going_on = ~ended
-        infos = _masked(current, going_on) if len(lanes) < self.num_envs else {}
-        infos |= {
-            "final_obs": rows,
-            "_final_obs": ended,
-            "final_info": _masked(final, ended.copy()),
-            "_final_info": ended.copy(),
-        }
-        return infos
-
-    def _full(self) -> dict[str, NDArray[Any]]:
-        """Return what happened in the last step, (N,) each."""
-        happened = self._simulator.interaction
-        return {
-            "item": happened.item.copy(),
-            "correct": happened.correct.copy(),
-            "mastery_gain": happened.gain.copy(),
-            "frustration": happened.frustration.copy(),
-            "response_time": happened.seconds.copy(),
-            "fail_streak": happened.fail_streak.copy(),
-            "engagement": np.float32(1) - happened.frustration,
-            "ability": happened.ability.copy(),
-            "mean_mastery": happened.mastery_sum / self.bank.num_los,
-            "step": happened.step.copy(),
-        }
-
-
-def _masked(columns: dict[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return columns, each beside a mask of its own: the first gets `mask` itself."""
-    infos: dict[str, Any] = {}
-    for key, column in columns.items():
-        infos[key] = column
-        infos[f"_{key}"] = mask.copy() if infos.keys() > {key} else mask
-    return infos
 
 
 def _is_list(value: Any) -> bool:

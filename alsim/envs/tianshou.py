@@ -1,0 +1,112 @@
+"""Tianshou 2: the vector environment as its collectors take one. It imports nothing of Tianshou's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from alsim.bank import Bank
+from alsim.config import Config
+from alsim.envs.vector import AdaptiveLearningVectorEnv
+
+
+class AdaptiveLearningTianshouEnv:
+    """N simulated learners for `tianshou.data.Collector`, in place of a `tianshou.env.BaseVectorEnv`.
+
+    num_envs     lanes N
+    config       and bank, dynamics, observation, num_threads: as of `AdaptiveLearningVectorEnv`
+
+    A collector steps the lanes that it still needs, and resets those whose episode is over: there is no
+    autoreset. Infos are empty, since a replay buffer keeps them for every step.
+    """
+
+    is_async = False
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        bank: Bank | Mapping[str, Any] | str | Path | None = None,
+        dynamics: Any = None,
+        observation: str = "mastery",
+        num_threads: int = 1,
+    ) -> None:
+        self.envs = AdaptiveLearningVectorEnv(
+            num_envs,
+            config=config,
+            bank=bank,
+            dynamics=dynamics,
+            observation=observation,
+            autoreset_mode=AutoresetMode.DISABLED,
+            info="none",
+            num_threads=num_threads,
+        )
+        self.env_num = self.envs.num_envs
+        self.action_space = self.envs.single_action_space
+        self.observation_space = self.envs.single_observation_space
+        self._seed: Any = None
+
+    def __len__(self) -> int:
+        """Return the number of lanes."""
+        return self.env_num
+
+    def seed(self, seed: int | list[int] | None = None) -> list[Any]:
+        """Let the next reset of all lanes begin from a seed, or from one for each lane, as `reset` takes them."""
+        self._seed = seed
+        return [seed] * self.env_num if seed is None or isinstance(seed, int) else list(seed)
+
+    def reset(
+        self, env_id: Any = None, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Begin an episode in the lanes `env_id` (all if None): each learner's next, if no seed is given.
+
+        seed     and options: as of `AdaptiveLearningVectorEnv.reset`. A collector passes its
+                 `gym_reset_kwargs` at every reset, so that a seed among them begins the same episode again and
+                 again; `seed` the method does not
+
+        Returns observations (M, R) and infos (M,), in the order of `env_id`.
+        """
+        if env_id is None:
+            lanes = np.arange(self.env_num)
+            if seed is None:
+                seed, self._seed = self._seed, None
+            observations, _ = self.envs.reset(seed=seed, options=options)
+        else:
+            lanes = np.atleast_1d(env_id)
+            mask = np.zeros(self.env_num, np.bool_)
+            mask[lanes] = True
+            observations, _ = self.envs.reset(seed=seed, options={**(options or {}), "reset_mask": mask})
+        return observations[lanes], _no_infos(len(lanes))
+
+    def step(self, action: Any, id: Any = None) -> tuple[Any, ...]:
+        """Take the lanes `id` (all if None) one interaction further.
+
+        action  integers (M,), in the order of `id`
+
+        Returns observations (M, R), rewards, terminated, truncated and infos, (M,) each.
+        """
+        lanes = np.arange(self.env_num) if id is None else np.atleast_1d(id)
+        *arrays, _ = self.envs.step_lanes(action, lanes)
+        return *arrays, _no_infos(len(lanes))
+
+    def render(self, **kwargs: Any) -> list[None]:
+        """Return nothing for each lane: there is nothing to render."""
+        return [None] * self.env_num
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.envs.close()
+
+
+def _no_infos(lanes: int) -> NDArray[Any]:
+    """Return an empty info for each lane, (M,)."""
+    infos = np.empty(lanes, dtype=object)
+    for lane in range(lanes):
+        infos[lane] = {}
+    return infos

@@ -1,0 +1,97 @@
+"""Tianshou's collector over alsim's lanes: the session compat-tianshou installs it and runs this file."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tianshou.algorithm.algorithm_base import Policy
+from tianshou.data import Batch, Collector, VectorReplayBuffer
+
+from alsim import AdaptiveLearningVectorEnv
+from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
+
+SHORT = {"num_los": 4, "max_episode_steps": 14, "termination": {"mastery_threshold": 0.4, "max_frustration": 0.5}}
+A, R, LANES = 36, 6, 5
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+class Uniform(Policy):
+    """Actions from a generator of its own."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(action_space=env.action_space, observation_space=env.observation_space)
+        self.generator = np.random.default_rng(0)
+        self.batches: list[int] = []
+
+    def forward(self, batch: Any, state: Any = None, **kwargs: Any) -> Any:
+        self.batches.append(len(batch.obs))
+        return Batch(act=self.generator.integers(A, size=len(batch.obs)))
+
+
+def collected(**asked: Any) -> tuple[Any, Any, list[int]]:
+    """What a collector found, its buffer, and how many lanes it stepped each time."""
+    env = AdaptiveLearningTianshouEnv(LANES, config=SHORT)
+    policy, buffer = Uniform(env), VectorReplayBuffer(4000 * LANES, LANES)
+    collector: Any = Collector(policy, env, buffer)
+    env.seed(3)
+    collector.reset_env()
+    return collector.collect(**asked), buffer, policy.batches
+
+
+def episodes_of(lane_buffer: Any) -> list[Any]:
+    """Rows of each episode of one lane's buffer, in order; one that has not ended is left out."""
+    rows = lane_buffer[: len(lane_buffer)]
+    ends = np.flatnonzero(rows.done)
+    starts = np.r_[0, ends + 1]
+    return [rows[start : end + 1] for start, end in zip(starts, ends, strict=False)]
+
+
+@pytest.mark.parametrize("asked", [{"n_step": 60 * LANES}, {"n_episode": 23}], ids=["steps", "episodes"])
+def test_episodes_are_those_of_the_plain_environment(asked: dict[str, int]) -> None:
+    """Every row of the buffer: what the lane's learner does under the same actions, episode after episode."""
+    stats, buffer, batches = collected(**asked)
+    returns: list[float] = []
+    for lane, rows in enumerate(buffer.buffers):
+        plain: Any = AdaptiveLearningVectorEnv(1, config=SHORT, autoreset_mode="Disabled")
+        observation, _ = plain.reset(seed=3, options={"learner": lane})
+        for episode in episodes_of(rows):
+            total = 0.0
+            for row in episode:
+                np.testing.assert_array_equal(row.obs, observation[0])
+                observation, reward, terminated, truncated, _ = plain.step([int(row.act)])
+                np.testing.assert_array_equal(row.obs_next, observation[0])
+                assert (row.rew, row.terminated, row.truncated) == (reward[0], terminated[0], truncated[0])
+                total += reward[0]
+            assert terminated[0] or truncated[0]
+            observation, _ = plain.reset()
+            returns.append(total)
+    np.testing.assert_allclose(np.sort(stats.returns), np.sort(returns), rtol=0, atol=1e-9)
+    assert stats.n_collected_episodes == len(returns) > 20
+    if "n_episode" in asked:
+        assert len(returns) == 23
+        assert min(batches) < LANES == max(batches)  # lanes that were not needed any more stood still
+    else:
+        assert set(batches) == {LANES}
+
+
+def test_random_actions() -> None:
+    stats, buffer, _ = collected(n_step=10 * LANES, random=True)
+    assert stats.n_collected_steps == len(buffer) == 10 * LANES
+    assert len(np.unique(buffer[:].act)) > 10
+
+
+def test_the_example_trains() -> None:
+    """In a short form: it runs through, with learners that are not the ones trained on."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "tianshou_dqn.py", "--steps", "2000"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"return (before|after) training: (-?[\d.]+) \(standard error", done.stdout)
+    assert [name for name, _ in found] == ["before", "after"]
