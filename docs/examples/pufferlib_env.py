@@ -6,7 +6,14 @@ import argparse
 import time
 
 import numpy as np
-import pufferlib.vector
+
+try:
+    import pufferlib.vector
+except ModuleNotFoundError:
+    # Without what it pins: alsim needs a later NumPy and a later Gymnasium.
+    raise SystemExit(
+        "pufferlib_env.py needs PufferLib, which is not installed: pip install --no-deps pufferlib"
+    ) from None
 
 from alsim.envs.puffer import AdaptiveLearningPufferEnv
 

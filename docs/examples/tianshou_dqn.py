@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import torch
-from tianshou.algorithm import DQN
-from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
-from tianshou.algorithm.optim import AdamOptimizerFactory
-from tianshou.data import Collector, VectorReplayBuffer
-from tianshou.trainer import OffPolicyTrainerParams
-from tianshou.utils.net.common import Net
 
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
+
+try:
+    import torch
+    from tianshou.algorithm import DQN
+    from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
+    from tianshou.algorithm.optim import AdamOptimizerFactory
+    from tianshou.data import Collector, VectorReplayBuffer
+    from tianshou.trainer import OffPolicyTrainerParams
+    from tianshou.utils.net.common import Net
+except ModuleNotFoundError:
+    raise SystemExit("tianshou_dqn.py needs Tianshou, which is not installed: pip install 'alsim[tianshou]'") from None
 
 LANES, HELD_OUT = 64, 2**31  # learners from there on are for evaluation
 
