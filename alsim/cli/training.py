@@ -86,12 +86,12 @@ def train(
 
 
 def _told(row: Row) -> str:
-    """What a row says, in words."""
-    if row.eval_return is not None:
+    """What a row says of its evaluation, else of training, in words; nothing if no episode ended."""
+    if row.evaluated:
         values: tuple[Any, ...] = (row.eval_return, row.eval_episode_length, row.eval_final_mastery, row.eval_give_ups)
-    else:
+    elif row.episodes:
         values = (row.episode_return, row.episode_length, row.final_mastery, row.give_ups)
-    if None in values:
+    else:
         return ""
     return "return {:.1f}, length {:.0f}, mastery {:.3f}, give-ups {:.1%}".format(*values)
 
@@ -116,8 +116,9 @@ def _progress() -> Iterator[Callable[[Moment], None]]:
         task = bar.add_task("", total=None, steps="", told="")
 
         def show(moment: Moment) -> None:
-            told = {} if moment.row is None or not _told(moment.row) else {"told": _told(moment.row)}
-            bar.update(task, completed=moment.steps, total=moment.total, steps=f"{moment.steps:,}", **told)
+            if moment.row is not None and (told := _told(moment.row)):
+                bar.update(task, told=told)
+            bar.update(task, completed=moment.steps, total=moment.total, steps=f"{moment.steps:,}")
 
         yield show
 
@@ -138,7 +139,7 @@ def _print_training(training: Training, report: Path | None) -> None:
         f"{told['steps']:,} interactions, {told['seconds']:,.0f} s"
     )
     for title, policies in (
-        (f"on {found['learners']['count']:,} held-out learners", found["policies"]),
+        (f"on {found['learners']['num_learners']:,} held-out learners", found["policies"]),
         ("the same under the specified reward", found.get("under_specified_reward")),
     ):
         if policies:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -17,9 +17,12 @@ from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.errors import AlsimError
 from alsim.extras import require
 from alsim.rim import fresh_seed, read_learner, read_positive, read_seed
-from alsim.types import FIRST_HELD_OUT, Doubles, Reason
+from alsim.types import FIRST_HELD_OUT, Bools, Doubles, Floats, Longs, Reason
 
-VecEnv = require("stable_baselines3.common.vec_env", "sb3", "alsim.envs.sb3").VecEnv
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+else:
+    VecEnv = require("stable_baselines3.common.vec_env", "sb3", "alsim.envs.sb3").VecEnv
 
 MICROSECOND = 6
 """Digits after the second that Stable-Baselines3 gives times with."""
@@ -73,7 +76,7 @@ class Blank(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("lanes whose episode goes on share one empty info: copy it before you write to it")
 
-    __setitem__ = __ior__ = setdefault = update = _refuse  # type: ignore[assignment]  # of any signature
+    __setitem__ = __ior__ = setdefault = update = _refuse
 
 
 class AdaptiveLearningVecEnv(VecEnv):
@@ -108,16 +111,16 @@ class AdaptiveLearningVecEnv(VecEnv):
         Returns the seed, once a lane.
         """
         if seed is None:
-            seed = int(np.random.randint(0, 2**32 - 1, dtype=np.uint32))
+            seed = int(np.random.randint(0, 2**32 - 1, dtype=np.uint32))  # noqa: NPY002  # the one that it seeds
         self._seeds: list[int | None] = [read_seed(seed)] * self.num_envs
         return self._seeds
 
     def set_options(self, options: Any = None) -> None:
         """Refuse options: a reset has none here."""
         if options and any(options if isinstance(options, list) else [options]):
-            raise AlsimError(f"a reset of this VecEnv takes no options, seed and learners are `make`'s; got {options!r}")
+            raise AlsimError(f"a reset takes no options here: seed and learners are `make`'s; got {options!r}")
 
-    def reset(self) -> NDArray[np.float32]:
+    def reset(self) -> Floats:
         """Begin an episode in every lane; returns observations (N, R).
 
         After `seed`, the first of that seed's learners; else the next of each learner, and the first time the first
@@ -140,7 +143,7 @@ class AdaptiveLearningVecEnv(VecEnv):
 
     def step_wait(
         self,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+    ) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
         """Take every lane one interaction further.
 
         Returns observations (N, R), rewards (N,) float32, dones (N,) bool, and an info for each lane.
@@ -154,9 +157,7 @@ class AdaptiveLearningVecEnv(VecEnv):
             self._tell(infos, np.flatnonzero(dones), truncated, told)
         return observations, rewards.astype(np.float32), dones, infos
 
-    def _tell(
-        self, infos: list[dict[str, Any]], lanes: NDArray[np.int64], truncated: NDArray[np.bool_], told: dict[str, Any]
-    ) -> None:
+    def _tell(self, infos: list[dict[str, Any]], lanes: Longs, truncated: Bools, told: dict[str, Any]) -> None:
         """Put into `infos` what there is to tell of the episodes that ended, and begin to count anew."""
         rows, final = told["final_obs"][lanes].tolist(), told["final_info"]
         seconds = round(perf_counter() - self._began_at, MICROSECOND)
@@ -179,7 +180,7 @@ class AdaptiveLearningVecEnv(VecEnv):
             }
         self._returns[lanes], self._lengths[lanes] = 0, 0
 
-    def _final_mastery(self, rows: list[NDArray[np.float32]], final: dict[str, Any], lanes: NDArray[np.int64]) -> Doubles:
+    def _final_mastery(self, rows: list[Floats], final: dict[str, Any], lanes: Longs) -> Doubles:
         """Return the mean mastery that the episodes in `lanes` ended with."""
         if "mean_mastery" in final:
             return np.asarray(final["mean_mastery"][lanes])
@@ -206,7 +207,7 @@ class AdaptiveLearningVecEnv(VecEnv):
     def _refuse_some(self, what: str, indices: Any) -> None:
         """Raise AlsimError unless `indices` are all lanes."""
         if {*self._get_indices(indices)} != {*range(self.num_envs)}:
-            raise AlsimError(f"{what} is of all {self.num_envs} lanes, which are one environment; got indices {indices!r}")
+            raise AlsimError(f"{what} is of all {self.num_envs} lanes: they are one environment; got {indices!r}")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
         """Return False for each index: no lane has a wrapper of its own."""

@@ -7,7 +7,7 @@ from typing import Any
 from alsim.extras import require
 from alsim.policies.network import Acting, Network, NetworkPolicy
 from alsim.simulator import OBSERVATIONS, Observation
-from alsim.training.settings import TrainingError
+from alsim.training.settings import Activation, TrainingError
 
 EXPECTED = "a PPO or DQN of Stable-Baselines3 with an MlpPolicy of linear layers between which is tanh or ReLU"
 
@@ -56,12 +56,13 @@ def _network(model: Any, modules: list[Any]) -> Network:
     """Return the linear layers among a model's modules, and what is between them."""
     nn = require("torch.nn", "sb3", "alsim.training.policy_of")
     flat = require("stable_baselines3.common.torch_layers", "sb3", "alsim.training.policy_of").FlattenExtractor
-    kinds = {nn.Tanh: "tanh", nn.ReLU: "relu"}
-    linear, between = modules[::2], {kinds.get(type(module)) for module in modules[1::2]} or {"tanh"}
-    sound = all(type(module) is nn.Linear and module.bias is not None for module in linear) and len(modules) % 2 == 1
-    if not sound or len(between) > 1 or None in between or type(model.policy.features_extractor) is not flat:
+    kinds: dict[Any, Activation] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+    linear, between = modules[::2], {type(module) for module in modules[1::2]} or {nn.Tanh}
+    sound = len(modules) % 2 == 1 and all(type(module) is nn.Linear and module.bias is not None for module in linear)
+    plain = type(model.policy.features_extractor) is flat
+    if not (sound and plain and len(between) == 1 and between <= kinds.keys()):
         raise TrainingError(f"a model is {EXPECTED}; got {model.policy}")
     layers = [
         (module.weight.detach().cpu().numpy().T.copy(), module.bias.detach().cpu().numpy().copy()) for module in linear
     ]
-    return Network(layers, activation=between.pop())
+    return Network(layers, activation=kinds[between.pop()])

@@ -42,8 +42,12 @@ def write_curve(file: Path, rows: Iterable[Row]) -> None:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(Row._fields)
-    writer.writerows(["" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     write_whole(file, stream.getvalue().encode())
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def read_curve(file: str | Path) -> list[Row]:
@@ -88,10 +92,8 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
         figsize=(9.6, 3.8), dpi=160, layout="constrained"
     )
     for axes, panel in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        trained = [(row.steps, getattr(row, panel.training)) for row in rows if getattr(row, panel.training) is not None]
-        held_out = [(row.steps, getattr(row, panel.evaluation)) for row in rows if row.evaluated]
-        axes.plot(*_columns(trained), color=PALE, linewidth=1.2, label="in training")
-        axes.plot(*_columns(held_out), color=OURS, linewidth=2, marker="o", markersize=3, label="held-out learners")
+        axes.plot(*points(rows, panel.training), color=PALE, linewidth=1.2, label="in training")
+        axes.plot(*points(rows, panel.evaluation), color=OURS, linewidth=2, marker="o", markersize=3, label="held out")
         for name, statistics in levels.items():
             draw_level(axes, name, statistics[panel.level]["mean"])
         finish(axes, panel.title)
@@ -116,5 +118,7 @@ def finish(axes: Any, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _columns(points: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    return [x for x, _ in points], [y for _, y in points]
+def points(rows: Iterable[Row], column: str) -> tuple[list[int], list[float]]:
+    """Return the steps at which a column has a value, and the values."""
+    there = [(row.steps, getattr(row, column)) for row in rows if getattr(row, column) is not None]
+    return [steps for steps, _ in there], [value for _, value in there]

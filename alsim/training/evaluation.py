@@ -25,7 +25,7 @@ class HeldOut(NamedTuple):
     """Held-out learners of EVALUATION_SEED that meet a policy, one episode each."""
 
     first: int
-    count: int
+    num_learners: int
 
 
 FINAL = HeldOut(FIRST_HELD_OUT, 1000)
@@ -55,12 +55,18 @@ def share(flags: NDArray[np.bool_]) -> Statistic:
 
 
 def evaluate(
-    policy: str | Policy, learners: HeldOut, config: Config, bank: Bank, *, observation: Observation, num_threads: int = 1
+    policy: str | Policy,
+    learners: HeldOut,
+    config: Config,
+    bank: Bank,
+    *,
+    observation: Observation,
+    num_threads: int = 1,
 ) -> dict[str, Statistic]:
     """Return return, episode length, final mastery and share of give-ups of a policy on held-out learners."""
     taught = rollout(
         policy,
-        num_learners=learners.count,
+        num_learners=learners.num_learners,
         first_learner=learners.first,
         seed=EVALUATION_SEED,
         config=config,

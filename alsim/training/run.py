@@ -174,6 +174,7 @@ def read_plan(
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
     if learnt.num_envs > FIRST_HELD_OUT:
         raise TrainingError(f"num_envs is at most 2**31, the learners that are not held out; got {learnt.num_envs}")
+    interval = max(1, learnt.steps // EVALUATIONS) if eval_every is None else eval_every
     return Plan(
         algorithm=algorithm,
         hyperparameters=learnt,
@@ -181,7 +182,7 @@ def read_plan(
         config=rules,
         bank=items,
         observation=read_observation(observation),
-        eval_every=max(1, learnt.steps // EVALUATIONS) if eval_every is None else read_positive(eval_every, "eval_every"),
+        eval_every=read_positive(interval, "eval_every"),
         num_threads=read_positive(num_threads, "num_threads"),
     )
 
@@ -292,7 +293,9 @@ class Run:
 
     def _row(self) -> Row:
         episodes, self.episodes = self.episodes, []
-        means = [float(np.mean(column)) for column in zip(*episodes, strict=True)] or [None] * 4
+        if not episodes:
+            return Row(self.steps, self._seconds(), 0, None, None, None, None)
+        means = (float(np.mean(column)) for column in zip(*episodes, strict=True))
         return Row(self.steps, self._seconds(), len(episodes), *means)
 
     def _seconds(self) -> float:
@@ -349,7 +352,7 @@ class Run:
         config = self.plan.config
         judged: dict[str, str | NetworkPolicy] = {policy.name: policy, **{name: name for name in BASELINES}}
         found = {
-            "learners": {"seed": EVALUATION_SEED, "first": FINAL.first, "count": FINAL.count, "episodes": 1},
+            "learners": {"seed": EVALUATION_SEED, "first": FINAL.first, "num_learners": FINAL.num_learners},
             "policies": {name: self._judge(p, FINAL, config) for name, p in judged.items()},
         }
         if not is_specified(config):
@@ -360,7 +363,7 @@ class Run:
             "seconds": round(self._seconds(), 1),
             "breaks": self.breaks,
             "best_steps": self.best_steps,
-            "selected_on": {"seed": EVALUATION_SEED, "first": SELECTION.first, "count": SELECTION.count},
+            "selected_on": {"seed": EVALUATION_SEED, "first": SELECTION.first, "num_learners": SELECTION.num_learners},
             "versions": {name: version(name) for name in ("alsim", "stable-baselines3", "torch", "numpy", "numba")},
         }
         return found

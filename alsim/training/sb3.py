@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from alsim.training.settings import DQN, PPO, Hyperparameters
 
 torch = require("torch", "sb3", "alsim.training")
 sb3 = require("stable_baselines3", "sb3", "alsim.training")
-BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "alsim.training").BaseCallback
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
+else:
+    BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "alsim.training").BaseCallback
 LinearSchedule = require("stable_baselines3.common.utils", "sb3", "alsim.training").LinearSchedule
 
 PARAMETERS, COUNTERS, REPLAY = "parameters.pt", "counters.json", "replay.npz"
