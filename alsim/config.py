@@ -369,6 +369,7 @@ def _expected(error: ErrorDetails) -> str:
         "model_attributes_type": "a table",
         "tuple_type": "a list of numbers",
         "too_long": "{max_length} numbers",
+        "literal_error": "{expected}",
     }
     if kind in bounds:
         return bounds[kind].format(**context)

@@ -34,9 +34,10 @@ def policy_of(
         raise TrainingError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
     sb3 = require("stable_baselines3", "sb3", "alsim.training.policy_of")
     if isinstance(model, sb3.PPO):
-        kind, modules = "ppo", [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
+        kind, sees = "ppo", model.policy.pi_features_extractor
+        modules = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
     elif isinstance(model, sb3.DQN):
-        kind, modules = "dqn", [*model.q_net.q_net]
+        kind, sees, modules = "dqn", model.q_net.features_extractor, [*model.q_net.q_net]
     else:
         raise TrainingError(f"a model is {EXPECTED}; got {type(model).__name__}")
     normalised = model.get_vec_normalize_env()
@@ -44,7 +45,7 @@ def policy_of(
         raise TrainingError("the model sees observations through VecNormalize, which a policy does not: norm_obs=False")
     usual: Acting = "sample" if kind == "ppo" else "epsilon" if epsilon > 0 else "greedy"
     return NetworkPolicy(
-        _network(model, modules),
+        _network(sees, modules),
         name=kind if name is None else name,
         acting=usual if acting is None else acting,
         epsilon=epsilon,
@@ -52,16 +53,19 @@ def policy_of(
     )
 
 
-def _network(model: Any, modules: list[Any]) -> Network:
-    """Return the linear layers among a model's modules, and what is between them."""
+def _network(sees: Any, modules: list[Any]) -> Network:
+    """Return the linear layers among a model's modules, and what is between them.
+
+    sees  what extracts features from observations; must leave them as they are
+    """
     nn = require("torch.nn", "sb3", "alsim.training.policy_of")
     flat = require("stable_baselines3.common.torch_layers", "sb3", "alsim.training.policy_of").FlattenExtractor
     kinds: dict[Any, Activation] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
     linear, between = modules[::2], {type(module) for module in modules[1::2]} or {nn.Tanh}
     sound = len(modules) % 2 == 1 and all(type(module) is nn.Linear and module.bias is not None for module in linear)
-    plain = type(model.policy.features_extractor) is flat
-    if not (sound and plain and len(between) == 1 and between <= kinds.keys()):
-        raise TrainingError(f"a model is {EXPECTED}; got {model.policy}")
+    if not (sound and type(sees) is flat and len(between) == 1 and between <= kinds.keys()):
+        got = ", ".join(type(module).__name__ for module in (sees, *modules))
+        raise TrainingError(f"a model is {EXPECTED}; got {got}")
     layers = [
         (module.weight.detach().cpu().numpy().T.copy(), module.bias.detach().cpu().numpy().copy()) for module in linear
     ]

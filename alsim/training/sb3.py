@@ -43,6 +43,7 @@ def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, see
         "max_grad_norm": h.max_grad_norm,
         "policy_kwargs": {"net_arch": [*h.net_arch], "activation_fn": activations[h.activation]},
         "device": "cpu",  # networks as small as these are faster there
+        "seed": own_seed % 2**32,  # the most that NumPy's generator takes
     }
     named: tuple[str, ...]
     if isinstance(h, PPO):
@@ -57,7 +58,6 @@ def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, see
         )
         own, make = {}, sb3.DQN
     model = make("MlpPolicy", env, **common, **own, **{name: getattr(h, name) for name in named})
-    model.set_random_seed(own_seed % 2**32)  # the most that NumPy's generator takes
     env.seed(seed)  # in place of the model's
     return model
 

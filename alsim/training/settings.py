@@ -65,7 +65,7 @@ class Hyperparameters(Section):
 class PPO(Hyperparameters):
     """Of proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347)."""
 
-    steps: Count = 12_000_000
+    steps: Count = 4_000_000
     num_envs: Count = 256
     n_steps: Count = 128
     """Interactions of each lane between updates."""
@@ -74,7 +74,7 @@ class PPO(Hyperparameters):
     n_epochs: Count = 4
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 1e-4
-    gamma: Discount = 0.995
+    gamma: Discount = 0.95
     gae_lambda: Share = 0.95
     clip_range: Positive = 0.2
     ent_coef: NotNegative = 0.003
@@ -98,7 +98,7 @@ class PPO(Hyperparameters):
 class DQN(Hyperparameters):
     """Of deep Q-learning (Mnih et al., 2015, doi:10.1038/nature14236)."""
 
-    steps: Count = 2_000_000
+    steps: Count = 1_000_000
     num_envs: Count = 64
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 1e-4
