@@ -17,7 +17,7 @@ from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.errors import AlsimError
 from alsim.extras import require
 from alsim.rim import fresh_seed, read_learner, read_positive, read_seed
-from alsim.types import FIRST_HELD_OUT, Bools, Doubles, Floats, Longs, Reason
+from alsim.types import FIRST_HELD_OUT, Bools, Codes, Doubles, Floats, Longs, Reason
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -26,6 +26,7 @@ else:
 
 MICROSECOND = 6
 """Digits after the second that Stable-Baselines3 gives times with."""
+WORDS = {int(reason): reason.word for reason in Reason}
 
 
 def make(
@@ -56,18 +57,29 @@ def make(
             f"learners from 2**31 on are held out (held_out=True counts from there); got first_learner = {first} and "
             f"num_envs = {lanes}"
         )
-    envs = AdaptiveLearningVectorEnv(
+    envs = Lanes(
         lanes,
         config=config,
         bank=bank,
         dynamics=dynamics,
         observation=observation,
         autoreset_mode=AutoresetMode.SAME_STEP,
-        # Of what is observed under S8.2, mastery is no part: infos must tell it.
-        info="full" if observation == "responses" else "minimal",
+        info="full",  # keeps what happened, mastery too, which not every observation shows
         num_threads=num_threads,
     )
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
+
+
+class Lanes(AdaptiveLearningVectorEnv):
+    """The vector environment without Gymnasium's infos, most of which would be built for nobody."""
+
+    def _infos(self, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+        """Return what a step left where it lies: good until the next step."""
+        return {"reason": reason, "final": final.reshape(self.num_envs, -1), "count": count}
+
+    def final_mastery(self, lanes: Longs) -> Doubles:
+        """Return the mean mastery of lanes after their last interaction, of the episode that ended with it."""
+        return np.asarray(self._simulator.interaction.mastery_sum[lanes] / self.bank.num_los)
 
 
 class Blank(dict[str, Any]):
@@ -91,12 +103,12 @@ class AdaptiveLearningVecEnv(VecEnv):
     seed           of the first reset
     """
 
-    def __init__(self, envs: AdaptiveLearningVectorEnv, first_learner: int, seed: int | None) -> None:
+    def __init__(self, envs: Lanes, first_learner: int, seed: int | None) -> None:
         self.envs = envs
-        self._num_los = envs.bank.num_los
         self._learners = first_learner + np.arange(envs.num_envs)
         self._began, self._began_at = False, perf_counter()
-        self._returns, self._lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, np.int64)
+        self._steps, self._returns = 0, np.zeros(envs.num_envs)
+        self._steps_before = np.zeros(envs.num_envs, np.int64)  # each lane's episode
         self._actions: NDArray[Any] = np.zeros(0, np.int64)
         self._blank: list[dict[str, Any]] = [Blank()] * envs.num_envs
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
@@ -132,7 +144,7 @@ class AdaptiveLearningVecEnv(VecEnv):
         options = None if seed is None else {"learner": self._learners}
         observations, _ = self.envs.reset(seed=seed, options=options)
         self._reset_seeds()
-        self._returns[:], self._lengths[:] = 0, 0
+        self._returns[:], self._steps_before[:] = 0, self._steps
         self.reset_infos = self._blank.copy()
         self._began = True
         return observations
@@ -148,43 +160,36 @@ class AdaptiveLearningVecEnv(VecEnv):
 
         Returns observations (N, R), rewards (N,) float32, dones (N,) bool, and an info for each lane.
         """
-        observations, rewards, terminated, truncated, told = self.envs.step(self._actions)
+        observations, rewards, _, _, told = self.envs.step(self._actions)
+        self._steps += 1
         self._returns += rewards
-        self._lengths += 1
-        dones = terminated | truncated
         infos = self._blank.copy()
-        if "_final_obs" in told:
-            self._tell(infos, np.flatnonzero(dones), truncated, told)
-        return observations, rewards.astype(np.float32), dones, infos
+        if told["count"]:
+            self._tell(infos, told["reason"], told["final"])
+        return observations, rewards.astype(np.float32), told["reason"] != 0, infos
 
-    def _tell(self, infos: list[dict[str, Any]], lanes: Longs, truncated: Bools, told: dict[str, Any]) -> None:
+    def _tell(self, infos: list[dict[str, Any]], reason: Codes, final: Floats) -> None:
         """Put into `infos` what there is to tell of the episodes that ended, and begin to count anew."""
-        rows, final = told["final_obs"][lanes].tolist(), told["final_info"]
+        lanes = np.flatnonzero(reason)
         seconds = round(perf_counter() - self._began_at, MICROSECOND)
-        for lane, row, cut, mastery, reason, earned, length in zip(
+        lengths = self._steps - self._steps_before[lanes]
+        for lane, row, code, earned, length, mastery in zip(
             lanes.tolist(),
-            rows,
-            truncated[lanes].tolist(),
-            self._final_mastery(rows, final, lanes).tolist(),
-            final["termination_reason"][lanes].tolist(),
+            final[lanes],
+            reason[lanes].tolist(),
             self._returns[lanes].tolist(),
-            self._lengths[lanes].tolist(),
+            lengths.tolist(),
+            self.envs.final_mastery(lanes).tolist(),
             strict=True,
         ):
             infos[lane] = {
                 "terminal_observation": row,
-                "TimeLimit.truncated": cut,
+                "TimeLimit.truncated": code == Reason.STEP_LIMIT,
                 "episode": {"r": earned, "l": length, "t": seconds},
                 "final_mastery": mastery,
-                "termination_reason": Reason(reason).word,
+                "termination_reason": WORDS[code],
             }
-        self._returns[lanes], self._lengths[lanes] = 0, 0
-
-    def _final_mastery(self, rows: list[Floats], final: dict[str, Any], lanes: Longs) -> Doubles:
-        """Return the mean mastery that the episodes in `lanes` ended with."""
-        if "mean_mastery" in final:
-            return np.asarray(final["mean_mastery"][lanes])
-        return np.asarray(np.stack(rows)[:, : self._num_los].mean(axis=1, dtype=np.float64))
+        self._returns[lanes], self._steps_before[lanes] = 0, self._steps
 
     def close(self) -> None:
         """End the threads."""
