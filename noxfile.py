@@ -10,6 +10,9 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
+TORCH = "torch==2.13.0"
+"""Held, and installed before what depends on it: a newer one might be a build for graphics cards, of gigabytes."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -77,6 +80,15 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
     """Run the environments' tests on a series of Gymnasium (1.2.2 is the one that RLlib pins)."""
     session.install("-q", "-U", "-e", ".", f"gymnasium{version}", *group("test"))
     session.run("pytest", "-m", "gymnasium", *session.posargs)
+
+
+@nox.session(name="compat-sb3")
+@nox.parametrize("version", [nox.param("==2.7.*", id="2.7"), nox.param("", id="newest")])
+def compat_sb3(session: nox.Session, version: str) -> None:
+    """Run the tests of what needs Stable-Baselines3, on the lowest version we admit and on the newest."""
+    session.install("-q", TORCH)
+    session.install("-q", "-U", "-e", ".[sb3]", f"stable-baselines3{version}", *group("test"))
+    session.run("pytest", "tests/compat/test_sb3.py", *session.posargs)
 
 
 @nox.session
