@@ -10,8 +10,10 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
+TORCH = "torch==2.13.0"
+"""Held, and installed before what depends on it: a newer one might be a build for graphics cards, of gigabytes."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-TORCH = "torch==2.13.0"  # installed before what depends on it, which then takes no other
 
 
 def group(*names: str) -> tuple[str, ...]:
@@ -109,6 +111,13 @@ def compat_rllib(session: nox.Session) -> None:
 def compat_cleanrl(session: nox.Session) -> None:
     """Run the tests of the PPO and the DQN in a single file."""
     with_library(session, "cleanrl")
+
+
+@nox.session(name="compat-sb3")
+def compat_sb3(session: nox.Session) -> None:
+    """Run the tests of what needs Stable-Baselines3, on the lowest version we admit and on the newest."""
+    for version in ("==2.7.*", ">=2.9"):
+        with_library(session, "sb3", f"stable-baselines3{version}", extra="sb3")
 
 
 @nox.session

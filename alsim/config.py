@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -84,12 +84,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
+    words: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose value may be a word."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_numbers(cls, value: object, info: ValidationInfo) -> object:
         """Refuse what pydantic would take for a number: true, "3"; and what float32 would not hold."""
         entries = value if isinstance(value, list | tuple) else [value]
-        words = info.field_name in {"dynamics", "reward_weights"}
+        words = info.field_name in cls.words
         if any(_pretends(v) or (isinstance(v, str) and not words) for v in entries):
             raise PydanticCustomError("number", "numbers" if entries is value else "a number or a table")
         if not all(map(_held, entries)):
@@ -230,6 +233,8 @@ class BankSettings(Section):
 class Config(Section):
     """The whole configuration. `Config()` is the specification."""
 
+    words = frozenset({"dynamics", "reward_weights"})
+
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
     num_contents_per_lo: Annotated[int, Field(ge=len(MODALITIES), le=1_000_000)] = 6
@@ -310,7 +315,7 @@ class Config(Section):
         try:
             return cls.model_validate(dict(source))
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentence(e) for e in error.errors())) from None
+            raise ConfigError("; ".join(sentence(e, cls) for e in error.errors())) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready tables."""
@@ -364,6 +369,7 @@ def _expected(error: ErrorDetails) -> str:
         "model_attributes_type": "a table",
         "tuple_type": "a list of numbers",
         "too_long": "{max_length} numbers",
+        "literal_error": "{expected}",
     }
     if kind in bounds:
         return bounds[kind].format(**context)
@@ -374,8 +380,8 @@ def _expected(error: ErrorDetails) -> str:
     return error["msg"]
 
 
-def _sentence(error: ErrorDetails) -> str:
-    """One of pydantic's errors as: key, value, what was expected."""
+def sentence(error: ErrorDetails, model: type[Section]) -> str:
+    """One of pydantic's errors about a `model` as: key, value, what was expected."""
     path, value = list(error["loc"]), repr(error["input"])
     if error["type"] == "parameter":
         path, value = [*path, error["ctx"]["key"]], error["ctx"]["value"]
@@ -385,14 +391,14 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value}: no such key; known here are {', '.join(_known(error['loc'][:-1]))}"
+        return f"{key} = {value}: no such key; known here are {', '.join(_known(model, error['loc'][:-1]))}"
     where = f"{key} = {value}" if key else "the configuration"
     return f"{where}: expected {_expected(error)}"
 
 
-def _known(path: tuple[int | str, ...]) -> list[str]:
-    """Keys of the table at `path`."""
-    model: Any = Config
+def _known(root: type[Section], path: tuple[int | str, ...]) -> list[str]:
+    """Keys of the table at `path` below `root`."""
+    model: Any = root
     for part in path:
         annotation = model.model_fields[part].annotation
         model = annotation if hasattr(annotation, "model_fields") else Split  # the one optional table

@@ -18,6 +18,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["stable_baselines3", "torch"]  # extras, which the documentation is built without
 
 
 def as_written(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:

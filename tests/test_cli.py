@@ -21,7 +21,7 @@ from alsim.datasets.store import load_dataset
 from alsim.policies import POLICIES
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
-COMMANDS = ("generate", "info", "validate", "bank", "policies", "init-config")
+COMMANDS = ("generate", "info", "validate", "bank", "policies", "init-config", "train")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ LAYERS = [
     ["alsim.classroom"],
     ["alsim.rollouts"],
     ["alsim.warming"],
-    ["alsim.datasets"],
+    ["alsim.datasets", "alsim.training"],
     ["alsim.validation", "alsim.testing"],
     ["alsim.cli"],
     ["alsim.__main__", "alsim"],

@@ -1,0 +1,161 @@
+"""The command train."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from alsim.cli.app import app
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.output import check_report, right_aligned, write_report
+
+if TYPE_CHECKING:
+    from alsim.training.curve import Row
+    from alsim.training.run import Moment, Training
+
+
+class Algorithm(StrEnum):
+    """What can be trained."""
+
+    ppo = "ppo"
+    dqn = "dqn"
+
+
+class Reward(StrEnum):
+    """Named rewards."""
+
+    specified = "specified"
+    learning = "learning"
+
+
+@app.command()
+def train(
+    algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="What learns.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write, or to go on in.")],
+    steps: Annotated[int | None, typer.Option("--steps", help="Interactions of all lanes together.")] = None,
+    num_envs: Annotated[int | None, typer.Option("--num-envs", help="Lanes.")] = None,
+    seed: SeedOption = 0,
+    config: ConfigOption = None,
+    bank: BankOption = None,
+    observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
+    reward: Annotated[Reward | None, typer.Option("--reward", help="In place of the configuration's.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="TOML file of hyperparameters.")
+    ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option("--eval-every", help="Interactions between evaluations, each a checkpoint.")
+    ] = None,
+    num_threads: Annotated[int, typer.Option("--threads", help="Threads of simulation and evaluation.")] = 1,
+    force: ForceOption = False,
+    report: JsonOption = None,
+) -> None:
+    """Train a policy, and evaluate it on held-out learners; the same command goes on after a break.
+
+    DIR is then a policy wherever one is taken, as in generate --policy DIR. Its policy.npz and the checkpoints hold
+    numbers alone; model.zip, for Stable-Baselines3, executes code when it is loaded: load none that you do not trust.
+    """
+    from alsim.training.run import train as run
+
+    check_report(report)
+    with _progress() as progress:
+        training = run(
+            algorithm.value,
+            out=out,
+            steps=steps,
+            num_envs=num_envs,
+            seed=seed,
+            config=config,
+            bank=bank,
+            observation=observation,
+            reward=None if reward is None else reward.value,
+            hyperparameters=settings,
+            eval_every=eval_every,
+            num_threads=num_threads,
+            force=force,
+            progress=progress,
+        )
+    _print_training(training, report)
+
+
+def _told(row: Row) -> str:
+    """What a row says of its evaluation, else of training, in words; nothing if no episode ended."""
+    if row.evaluated:
+        values: tuple[Any, ...] = (row.eval_return, row.eval_episode_length, row.eval_final_mastery, row.eval_give_ups)
+    elif row.episodes:
+        values = (row.episode_return, row.episode_length, row.final_mastery, row.give_ups)
+    else:
+        return ""
+    return "return {:.1f}, length {:.0f}, mastery {:.3f}, give-ups {:.1%}".format(*values)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Moment], None]]:
+    """Show a progress bar on a terminal, and a line an evaluation in a pipe."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield _print_evaluation
+        return
+    bar = Progress(
+        TextColumn("{task.fields[steps]}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None, steps="", told="")
+
+        def show(moment: Moment) -> None:
+            if moment.row is not None and (told := _told(moment.row)):
+                bar.update(task, told=told)
+            bar.update(task, completed=moment.steps, total=moment.total, steps=f"{moment.steps:,}")
+
+        yield show
+
+
+def _print_evaluation(moment: Moment) -> None:
+    if moment.row is not None and moment.row.evaluated:
+        line = f"{moment.steps:>12,} of {moment.total:,}, {moment.row.seconds:,.0f} s, held out: {_told(moment.row)}"
+        print(line, file=sys.stderr, flush=True)
+
+
+def _print_training(training: Training, report: Path | None) -> None:
+    """Print how the policies did on held-out learners."""
+    found = training.evaluation
+    told = found["training"]
+    console = Console(highlight=False, soft_wrap=True)
+    print(
+        f"{training.path}: policy {training.policy.name}, the best of its evaluations, at {told['best_steps']:,} of "
+        f"{told['steps']:,} interactions, {told['seconds']:,.0f} s"
+    )
+    for title, policies in (
+        (f"on {found['learners']['num_learners']:,} held-out learners", found["policies"]),
+        ("the same under the specified reward", found.get("under_specified_reward")),
+    ):
+        if policies:
+            console.print(_table(title, policies))
+    write_report(report, found)
+
+
+def _table(title: str, policies: dict[str, Any]) -> Table:
+    names = ("return", "episode length", "final mastery", "give-ups")
+    table = Table(title, *map(right_aligned, names), box=None, pad_edge=False)
+    for name, s in policies.items():
+        table.add_row(
+            name,
+            f"{s['return']['mean']:.2f} ± {s['return']['se']:.2f}",
+            f"{s['episode_length']['mean']:.1f} ± {s['episode_length']['se']:.1f}",
+            f"{s['final_mastery']['mean']:.3f} ± {s['final_mastery']['se']:.3f}",
+            f"{s['give_ups']['mean']:.1%}",
+        )
+    return table

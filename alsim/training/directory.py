@@ -1,0 +1,157 @@
+"""The directory of a training: its settings are written first, its evaluation last, checkpoints in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alsim.files import write_whole
+from alsim.training.settings import TrainingError
+
+try:
+    import fcntl
+except ImportError:  # not every system has it; two trainings in one directory are then the user's to avoid
+    fcntl = None  # type: ignore[assignment]
+
+SETTINGS, EVALUATION = "settings.json", "evaluation.json"
+CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
+CHECKPOINTS, LOCK = "checkpoints", ".lock"
+OWN = {SETTINGS, EVALUATION, CURVE, PICTURE, MODEL, CHECKPOINTS, LOCK, "policy.json", "policy.npz"}
+DIGITS = 20
+"""Of a checkpoint's number of interactions, so that names are in its order."""
+
+
+@contextmanager
+def run_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> Iterator[Path]:
+    """Give the directory `out` to a training with these settings: new, or where one like it was broken off.
+
+    force  begin anew, in place of what is there
+
+    Raises TrainingError if `out` holds a finished training, unless forced; one with other settings, unless forced; one
+    that goes on in another process; or anything else, even then.
+    """
+    refuse_place(out)
+    refuse_finished(out, force=force)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        refuse_finished(out, force=force)
+        if force:
+            _clear(out)
+        _agree(out, settings)
+        yield out
+    (out / LOCK).unlink(missing_ok=True)
+
+
+def refuse_place(out: Path) -> None:
+    """Raise TrainingError if `out` is no place for a training."""
+    if out.is_symlink():
+        raise TrainingError(f"{out} is a symbolic link; name the directory itself")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise TrainingError(f"{out} is not a directory")
+    if out.samefile(Path()):
+        raise TrainingError(f"{out} is the working directory; a training wants a directory of its own")
+    others = {entry.name for entry in out.iterdir()} - OWN
+    others = {name for name in others if not name.startswith(tuple(f".{own}-" for own in OWN))}  # half-written
+    if others:
+        raise TrainingError(f"{out} holds other files ({min(others)}); a training wants a directory of its own")
+
+
+def refuse_finished(out: Path, *, force: bool) -> None:
+    """Raise TrainingError if `out` holds a finished training, unless forced."""
+    if (out / EVALUATION).exists() and not force:
+        raise TrainingError(f"{out} holds a finished training already; force overwrites it")
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other processes out of the directory; the system ends this with the process, however it ends."""
+    if fcntl is None:
+        yield
+        return
+    with (out / LOCK).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TrainingError(f"{out}: another process is training there") from None
+        yield
+
+
+def _clear(out: Path) -> None:
+    """Delete a training, its evaluation first, so that what is left at any moment is no finished one."""
+    (out / EVALUATION).unlink(missing_ok=True)
+    for entry in out.iterdir():
+        if entry.name == LOCK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _agree(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings, or raise TrainingError if those that are there are others."""
+    file = out / SETTINGS
+    if not file.exists():
+        write_json(file, settings)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(there, dict):
+            raise ValueError("it holds no table")
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file} cannot be read: {error}; force begins anew") from None
+    differences = list(_differences(there, json.loads(json.dumps(settings))))
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise TrainingError(
+            f"{out} holds an unfinished training with other settings: {'; '.join(differences[:3])}{more}; "
+            "the same settings go on with it, force begins anew"
+        )
+
+
+def _differences(there: Any, asked: Any, path: str = "") -> Iterator[str]:
+    """Yield where two tables differ, as sentences."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        for key in dict.fromkeys([*there, *asked]):
+            yield from _differences(there.get(key), asked.get(key), f"{path}.{key}" if path else key)
+    elif there != asked:
+        yield f"{path} is {json.dumps(there)} there and {json.dumps(asked)} here"
+
+
+def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:
+    """Write a checkpoint whole or not at all; those before it are deleted after that."""
+    folder = out / CHECKPOINTS
+    folder.mkdir(exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    for name, content in files.items():
+        (working / name).write_bytes(content)
+    whole = folder / f"{steps:0{DIGITS}d}"
+    os.replace(working, whole)
+    for entry in folder.iterdir():
+        if entry != whole:
+            shutil.rmtree(entry)
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """Return the last checkpoint, if there is one."""
+    folder = out / CHECKPOINTS
+    whole = sorted(entry for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
+    return whole[-1] if whole else None
+
+
+def drop_checkpoints(out: Path) -> None:
+    """Delete what a finished training needs no more."""
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    write_whole(file, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
