@@ -85,7 +85,7 @@ class Lanes(AdaptiveLearningVectorEnv):
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
-        self._infos = Left(self._mode, "full", self.bank.num_los, self._simulator.width)
+        self._infos = Left(self._mode, "full", self.bank.num_los, self._simulator.width).of
 
     def final_mastery(self, lanes: Longs) -> Doubles:
         """Return the mean mastery of lanes after their last interaction, of the episode that ended with it."""
