@@ -81,7 +81,9 @@ def under_way(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[Und
         with _locked(directory, out):
             work = UnderWay(out, directory, _is_whole(out, directory, plan, force=force))
             try:
-                if not work.finished:
+                if work.finished:
+                    log.info("%s: all shards were whole", out)
+                else:
                     _prepare(directory, plan, bank)
                 yield work
                 if work.finished:

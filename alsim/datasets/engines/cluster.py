@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -31,7 +32,10 @@ def on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: str |
     ray = require_ray()
     mine = not ray.is_initialized()
     if mine:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise DatasetError(f"no cluster of Ray's can be reached at {address!r}: {first_line(error)}") from None
     try:
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(make)
@@ -57,8 +61,8 @@ def _landed(ray: Any, done: Any, number: int, job: Job) -> Shard:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        first = str(error).strip().partition("\n")[0]
-        raise DatasetError(f"{job.directory}: Ray gave up shard {number}: {type(error).__name__}: {first}") from None
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise DatasetError(f"{job.directory}: Ray gave up shard {number}: {what}") from None
     for entry in shard.files.values():
         if not (job.directory / entry["path"]).is_file():
             raise DatasetError(
@@ -66,6 +70,11 @@ def _landed(ray: Any, done: Any, number: int, job: Job) -> Shard:
                 "workers need a file system in common"
             )
     return shard
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without its details."""
+    return str(error).strip().partition("\n")[0]
 
 
 def make(job: bytes, number: int) -> tuple[Any, ...]:
