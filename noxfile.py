@@ -120,6 +120,13 @@ def compat_sb3(session: nox.Session) -> None:
         with_library(session, "sb3", f"stable-baselines3{version}", extra="sb3")
 
 
+@nox.session(name="compat-ray")
+def compat_ray(session: nox.Session) -> None:
+    """Make datasets on a cluster of Ray's, of this machine's own."""
+    session.install("-q", "-e", ".[ray]", *group("test"))
+    session.run("pytest", "tests/compat/test_ray.py", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting; `nox -s lint -- --fix` mends what it can."""

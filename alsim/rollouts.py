@@ -183,9 +183,9 @@ def read_plan(
     return plan
 
 
-def block_edges(plan: Plan) -> list[tuple[int, int]]:
-    """Return the first episode of each block of a plan, and the one after its last."""
-    total, block = plan.num_episodes, block_episodes(plan.config)
+def block_edges(plan: Plan, episodes: int | None = None) -> list[tuple[int, int]]:
+    """Return the first episode of each block of a plan, and the one after its last; `episodes` are a block's."""
+    total, block = plan.num_episodes, episodes or block_episodes(plan.config)
     return [(start, min(start + block, total)) for start in range(0, total, block)]
 
 

@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -60,6 +58,15 @@ class Plodding:
         return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
+class Unhandy(Plodding):
+    """A policy that cannot be pickled."""
+
+    name = "unhandy"
+
+    def __init__(self, digest=None):
+        self.hold, self.digest = lambda: None, digest
+
+
 def files_of(directory):
     """Every file below a directory: relative path -> bytes."""
     return {
@@ -70,6 +77,15 @@ def files_of(directory):
 def leftovers(directory):
     """What lies beside a dataset that should not."""
     return [p.name for p in Path(directory).iterdir() if p.name.startswith(".")]
+
+
+def under_way(directory):
+    """What lies in a directory under way, without what is in its tables, and its whole shards' numbers."""
+    names = {p.name for p in Path(directory).iterdir()}
+    return names, sorted(int(p.stem) for p in Path(directory, "shards").iterdir())
+
+
+UNDER_WAY = {"plan.json", "shards", "bank", *TABLES}
 
 
 def edit(directory, change):
@@ -243,8 +259,9 @@ def test_any_reader_of_parquet_reads_it(written):
 def test_the_manifest_tells_how_to_make_it_again(written):
     manifest = written.manifest
     assert set(manifest) == {
-        *("schema_version", "alsim_version", "environment", "config", "observation", "policy", "seed"),
-        *("num_learners", "episodes_per_learner", "format", "tables", "bank"),
+        *("schema_version", "alsim_version", "pyarrow_version", "environment", "config", "policy", "seed"),
+        *("num_learners", "episodes_per_learner", "episodes_per_shard", "format", "tables", "bank"),
+        *("observation", "observations"),
     }
     assert set(files_of(written.path)) == {
         *(shard["path"] for table in manifest["tables"].values() for shard in table["shards"]),
@@ -376,6 +393,9 @@ def test_a_failure_among_shards_side_by_side_ends_all(tmp_path, tiny_shards, thr
         generate_dataset(**{**RUN, "num_learners": 60}, out=tmp_path / "d", progress=fail, num_threads=threads)
     assert threading.active_count() == before
     assert leftovers(tmp_path) == []
+    names, whole = under_way(tmp_path / "d")
+    assert names == UNDER_WAY
+    assert len(whole) >= 3
 
 
 def test_progress_tells_episodes_and_transitions(tiny_shards):
@@ -446,12 +466,16 @@ def test_another_file_that_came_meanwhile_stays(tmp_path, tiny_shards):
     out = tmp_path / "d"
 
     def intrude(done, rows):
-        out.mkdir(exist_ok=True)
         (out / "mine.txt").write_text("mine")
 
-    with pytest.raises(DatasetError, match="holds other files"):
+    with pytest.raises(DatasetError, match="holds other files") as caught:
         generate_dataset(**RUN, out=out, progress=intrude)
-    assert files_of(tmp_path) == {"d/mine.txt": b"mine"}
+    assert caught.value.__notes__ == [f"3 shards in {out} are whole: run the same command again to go on"]
+    assert (out / "mine.txt").read_text() == "mine"
+    with pytest.raises(DatasetError, match="holds other files"):
+        generate_dataset(**RUN, out=out)
+    (out / "mine.txt").unlink()
+    assert files_of(generate_dataset(**RUN, out=out).path) == files_of(generate_dataset(**RUN, out=tmp_path / "e").path)
 
 
 class Weary:
@@ -469,13 +493,40 @@ class Weary:
         return self.uniform.act(view, draws)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("tired"), KeyboardInterrupt(), SystemExit(3), MemoryError()])
-def test_an_interrupted_run_leaves_nothing(tmp_path, tiny_shards, error):
-    with pytest.raises(type(error)):
-        generate_dataset(**RUN, policy=Weary(error), out=tmp_path / "deeper" / "d")
-    assert list((tmp_path / "deeper").iterdir()) == []
-    with pytest.raises(DatasetError, match="d holds no finished dataset: there is no manifest.json"):
-        load_dataset(tmp_path / "deeper" / "d")
+ERRORS = [RuntimeError("tired"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_interrupted_run_is_no_dataset_and_goes_on(tmp_path, tiny_shards, caplog, error):
+    out = tmp_path / "deeper" / "d"
+    caplog.set_level("INFO")
+    with pytest.raises(type(error)) as caught:
+        generate_dataset(**RUN, policy=Weary(error), out=out)
+    said = f"1 shards in {out} are whole: run the same command again to go on"
+    assert said in getattr(caught.value, "__notes__", caplog.messages)
+    assert under_way(out) == (UNDER_WAY, [0])
+    assert not list(out.rglob(".*"))
+    with pytest.raises(DatasetError, match=r"d holds no finished dataset: there is no manifest.json; whoever began it"):
+        load_dataset(out)
+    first = {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES}
+    rested = Weary(error)
+    rested.begun = 5
+    resumed = generate_dataset(**RUN, policy=rested, out=out)
+    assert "1 shards were whole, 2 were made" in caplog.messages
+    assert {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES} == first
+    assert files_of(out) == files_of(generate_dataset(**RUN, policy=rested, out=tmp_path / "other").path)
+    assert resumed.transitions.equals(generate_dataset(**RUN).transitions)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_run_that_ends_before_its_first_shard_leaves_nothing(tmp_path, error):
+    (tmp_path / "empty").mkdir()
+    for name in ("d", "empty"):
+        tired = Weary(error)
+        tired.begun = 1
+        with pytest.raises(type(error)):
+            generate_dataset(**RUN, policy=tired, out=tmp_path / name)
+    assert [p.name for p in tmp_path.rglob("*")] == ["empty"]
 
 
 def test_an_interrupted_run_leaves_the_dataset_that_was_there(copied, tiny_shards):
@@ -483,50 +534,60 @@ def test_an_interrupted_run_leaves_the_dataset_that_was_there(copied, tiny_shard
     with pytest.raises(RuntimeError, match="tired"):
         generate_dataset(**RUN, policy=Weary(RuntimeError("tired")), out=copied, force=True)
     assert files_of(copied) == before
+    assert leftovers(copied.parent) == [".copy.unfinished"]
+    assert under_way(copied.parent / ".copy.unfinished") == (UNDER_WAY, [0])
+    with pytest.raises(DatasetError, match="holds no finished dataset"):
+        load_dataset(copied.parent / ".copy.unfinished")
+    rested = Weary(RuntimeError())
+    rested.begun = 5
+    generate_dataset(**RUN, policy=rested, out=copied, force=True)
     assert leftovers(copied.parent) == []
+    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "weary"}
 
 
 def test_a_replacement_that_fails_leaves_the_dataset_that_was_there(copied, monkeypatch):
     before, rename = files_of(copied), Path.rename
 
     def fail(self, target):
-        if self.name.endswith(".unfinished"):
+        if self.name.endswith(".unfinished") and self.is_dir():
             raise OSError("disk full")
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(OSError, match="disk full"):
-        generate_dataset(**RUN, out=copied, force=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", fail)
+        with pytest.raises(OSError, match="disk full"):
+            generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
     assert files_of(copied) == before
+    assert leftovers(copied.parent) == [".copy.unfinished"]
+    calls = []
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True, progress=lambda *numbers: calls.append(numbers))
+    assert calls == []  # it was whole, and only had to be put in its place
+    assert load_dataset(copied, verify=True).manifest["seed"] == 6
     assert leftovers(copied.parent) == []
+    assert set(files_of(copied)) == set(before)
 
 
-@pytest.mark.compiled
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_run_leaves_no_readable_dataset(tmp_path, number):
-    out = tmp_path / "d"
-    command = [sys.executable, "-m", "alsim", "generate", "--learners", "1000000", "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob(".d-*.unfinished/episodes/part-00000.parquet")):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(number)
-        printed, said = process.communicate(timeout=60)
-    assert printed == ""
-    assert not out.exists()
-    with pytest.raises(DatasetError, match="d holds no finished dataset: there is no manifest.json"):
-        load_dataset(out)
-    for unfinished in tmp_path.iterdir():  # nor is what a kill leaves beside it readable
-        with pytest.raises(DatasetError, match="holds no finished dataset"):
-            load_dataset(unfinished)
-    if number == signal.SIGKILL:
-        assert process.returncode == -number
-    else:
-        assert process.returncode == 128 + number
-        assert "Traceback" not in said
-        assert list(tmp_path.iterdir()) == []
+def test_a_replacement_cut_short_between_its_renames_is_taken_back(copied, monkeypatch):
+    """As a kill leaves it: the old dataset aside, the new one not yet in its place."""
+    before, rename = files_of(copied), Path.rename
+
+    def die(self, target):
+        if self.name.endswith((".unfinished", ".replaced")) and self.is_dir():
+            raise OSError("killed")
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", die)
+        with pytest.raises(OSError, match="killed"):
+            generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert not copied.exists()
+    assert sorted(leftovers(copied.parent)) == [".copy.replaced", ".copy.unfinished"]
+    with pytest.raises(DatasetError, match="holds a finished dataset already"):
+        generate_dataset(**{**RUN, "seed": 6}, out=copied)
+    assert files_of(copied) == before
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert load_dataset(copied, verify=True).manifest["seed"] == 6
+    assert leftovers(copied.parent) == []
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────
@@ -545,6 +606,14 @@ def test_a_killed_run_leaves_no_readable_dataset(tmp_path, number):
         ({"observation": "all"}, ValueError, "observation is one of 'mastery', 'responses'; got 'all'"),
         ({"file_format": "csv"}, ValueError, "file_format is one of 'parquet', 'arrow'; got 'csv'"),
         ({"num_threads": 0}, ValueError, "num_threads is an integer of at least 1; got 0"),
+        ({"num_workers": 0}, ValueError, "num_workers is an integer of at least 1; got 0"),
+        ({"num_workers": 2, "num_threads": 2}, ValueError, "each worker has one thread; got num_threads = 2 and 2"),
+        ({"episodes_per_shard": 0}, ValueError, "episodes_per_shard is an integer of at least 1; got 0"),
+        ({"observations": "some"}, ValueError, "observations is one of 'full', 'none'; got 'some'"),
+        ({"engine": "spark"}, ValueError, "engine is one of 'local', 'ray'; got 'spark'"),
+        ({"ray_address": "auto"}, ValueError, "ray_address goes with engine='ray'; got 'auto' and 'local'"),
+        ({"num_workers": 2, "policy": Unhandy()}, TypeError, "workers are given the policy 'unhandy' by pickle, and"),
+        ({"policy": Unhandy(3)}, TypeError, "the digest of the policy 'unhandy' is a word; got 3"),
         ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
         ({"bank": "nowhere"}, BankError, "nowhere"),
     ],
@@ -560,11 +629,6 @@ def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
     monkeypatch.setattr(collect, "MOST_LOS", 2)
     with pytest.raises(ValueError, match="a dataset holds at most 2 learning outcomes; the bank has 3"):
         generate_dataset(**RUN)
-
-
-def test_a_rollout_without_observations_makes_no_dataset():
-    with pytest.raises(ValueError, match="made with keep_observations=False"):
-        tables_of(rollout(num_learners=1, config=SMALL, keep_observations=False))
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2"])

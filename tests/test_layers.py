@@ -33,6 +33,7 @@ LAYERS = [
     ["alsim.envs", "alsim.policies"],
     ["alsim.teaching"],
     ["alsim.classroom"],
+    ["alsim.replay"],
     ["alsim.rollouts"],
     ["alsim.warming"],
     ["alsim.datasets", "alsim.training"],

@@ -25,5 +25,5 @@ def main() -> None:
     try:
         app()
     except (AlsimError, OSError) as error:
-        print(f"alsim: {error}", file=sys.stderr)
+        print("alsim:", "; ".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(2)

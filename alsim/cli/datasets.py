@@ -15,7 +15,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, right_aligned, write_report
+from alsim.cli.output import check_report, right_aligned, told, write_report
 
 if TYPE_CHECKING:
     from alsim.datasets.collect import Progress
@@ -29,6 +29,20 @@ class Format(StrEnum):
     arrow = "arrow"
 
 
+class Observations(StrEnum):
+    """Whether a dataset holds its observations."""
+
+    full = "full"
+    none = "none"
+
+
+class Engine(StrEnum):
+    """Who makes the shards of a dataset."""
+
+    local = "local"
+    ray = "ray"
+
+
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
@@ -39,16 +53,32 @@ def generate(
     config: ConfigOption = None,
     bank: BankOption = None,
     observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
+    observations: Annotated[
+        Observations, typer.Option("--observations", help="none: not stored, and made again when asked for.")
+    ] = Observations.full,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
+    episodes_per_shard: Annotated[
+        int | None, typer.Option("--episodes-per-shard", help="Episodes in a file.  [default: 4096, fewer if long]")
+    ] = None,
     num_threads: Annotated[int, typer.Option("--threads", help="Threads; they change nothing in the dataset.")] = 1,
+    num_workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; they change nothing in the dataset.")
+    ] = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="This machine, or a cluster of Ray's.")] = Engine.local,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="Of a cluster; without, Ray's own choice.")
+    ] = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
-    """Let a policy teach learners, and write all that happened as a dataset."""
+    """Let a policy teach learners, and write all that happened as a dataset.
+
+    Ended early, it leaves the files that are whole: the same command goes on with them.
+    """
     from alsim.datasets.collect import generate_dataset
 
     check_report(report)
-    with _progress(learners * episodes) as progress:
+    with _progress(learners * episodes) as progress, told("alsim.datasets"):
         dataset = generate_dataset(
             learners,
             episodes,
@@ -58,8 +88,13 @@ def generate(
             config=config,
             bank=bank,
             observation=observation,
+            observations=observations.value,
             file_format=file_format.value,
+            episodes_per_shard=episodes_per_shard,
             num_threads=num_threads,
+            num_workers=num_workers,
+            engine=engine.value,
+            ray_address=ray_address,
             force=force,
             progress=progress,
         )
@@ -118,9 +153,10 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
         f"{dataset.path}: {numbers['transitions']:,} transitions, {numbers['episodes']:,} episodes of "
         f"{manifest['num_learners']:,} learners, {numbers['events']:,} events"
     )
+    stored = "" if manifest["observations"] == "full" else " (not stored)"
     print(
         f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {manifest['environment']}, "
-        f"observation {manifest['observation']}, {manifest['format']}, alsim {manifest['alsim_version']}"
+        f"observation {manifest['observation']}{stored}, {manifest['format']}, alsim {manifest['alsim_version']}"
     )
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     print(f"episodes ended by: {ends}")

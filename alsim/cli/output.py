@@ -1,8 +1,12 @@
-"""What commands write: reports, files that are whole or not there, columns of tables."""
+"""What commands write: reports, files that are whole or not there, columns of tables, what is said on the way."""
 
 from __future__ import annotations
 
 import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +42,26 @@ def write_text(file: Path, text: str) -> None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, text.encode())
+
+
+class _Told(logging.Handler):
+    """Says on stderr what a log is told, beside a progress bar as well."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        print(f"alsim: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Say on stderr what a module's log is told, meanwhile."""
+    log, handler = logging.getLogger(name), _Told()
+    before, log.propagate = (log.level, log.propagate), False
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]

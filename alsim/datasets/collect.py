@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,31 +16,26 @@ from alsim._version import __version__
 from alsim.actions import MOST_LOS
 from alsim.bank import Bank
 from alsim.bank_files import save_bank
-from alsim.classroom import Teacher
 from alsim.config import Config
+from alsim.datasets.engines import Engine, read_engine
+from alsim.datasets.engines.local import side_by_side
 from alsim.datasets.schema import SCHEMA_VERSION, TABLES
-from alsim.datasets.store import (
-    BANK,
-    BANK_FILES,
-    FORMATS,
-    MANIFEST,
-    Dataset,
-    entry_of,
-    load_dataset,
-    new_directory,
-    write_json,
-    write_shard,
-)
-from alsim.datasets.tables import tables_of
+from alsim.datasets.shards import Files, Job, Shard, TableMaker
+from alsim.datasets.store import BANK, BANK_FILES, FORMATS, OBSERVATIONS, Dataset, entry_of, load_dataset
+from alsim.datasets.underway import under_way
+from alsim.dynamics import code_of
 from alsim.envs.registration import ENVIRONMENT_ID
-from alsim.errors import AlsimError
-from alsim.helpers import Crew
-from alsim.policies import Policy
-from alsim.rollouts import Plan, block_edges, is_compiled, look_at_block, new_teacher, read_plan, run_block
+from alsim.errors import AlsimError, InputTypeError
+from alsim.policies import Policy, is_rule
+from alsim.policies.compiled import own_code
+from alsim.rim import read_positive
+from alsim.rollouts import Plan, block_episodes, is_compiled, read_plan
 from alsim.types import FIRST_HELD_OUT
 
 Progress = Callable[[int, int], None]
 """Called with episodes done and transitions written so far."""
+
+log = logging.getLogger(__name__)
 
 
 def generate_dataset(
@@ -52,9 +49,14 @@ def generate_dataset(
     bank: Bank | Mapping[str, Any] | str | Path | None = None,
     dynamics: Any = None,
     observation: str = "mastery",
+    observations: str = "full",
     file_format: str = "parquet",
+    episodes_per_shard: int | None = None,
     force: bool = False,
     num_threads: int = 1,
+    num_workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Let a policy teach learners, and return all that happened as a dataset.
@@ -63,41 +65,39 @@ def generate_dataset(
     episodes_per_learner  each a fresh draw of the learner (clause S1.6)
     policy                name of a registered policy, directory of a trained one, or a policy
     out                   directory to write; None keeps the dataset in memory
+    observations          "full", or "none": they are not stored, and made again when they are asked for
     file_format           "parquet" or "arrow"
-    force                 overwrite a finished dataset in `out`
+    episodes_per_shard    None: 4096, fewer where max_episode_steps is above 140
+    force                 overwrite a finished dataset in `out`, or what is under way there under another plan
     config, bank, dynamics, observation   as of the environments
     num_threads           of a policy that is a rule, so many threads make shards of their own, each in 200 MB;
                           of another, they share each step
+    num_workers           processes that make shards, each in a thread of its own; under Ray, most tasks at once
+                          (None: one process; under Ray, as many as there are processors)
+    engine                "local", or "ray", for the extra of this name
+    ray_address           of a cluster; None is Ray's own choice
     progress              called after each shard with the episodes and transitions so far
 
     A shard depends on its episodes alone, so the same arguments give the same tables on any machine, and the
-    same bytes under the same pyarrow. Raises ValueError, TypeError or DatasetError for arguments that cannot
-    be, before anything is written; a run that ends early leaves nothing in `out`.
+    same bytes under the same pyarrow, whoever makes them. A run that ends early leaves the shards that are whole,
+    and no dataset: the same arguments go on with it. Raises ValueError, TypeError or DatasetError for arguments
+    that cannot be, before anything is written.
     """
     learners = (num_learners, episodes_per_learner, seed, 0)
     plan = read_plan(policy, *learners, config, bank, dynamics, observation, num_threads)
     _check_plan(plan)
-    if file_format not in FORMATS:
-        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
+    _check_choice("file_format", file_format, FORMATS)
+    _check_choice("observations", observations, OBSERVATIONS)
+    size = block_episodes(plan.config)
+    if episodes_per_shard is not None:
+        size = read_positive(episodes_per_shard, "episodes_per_shard")
+    makers = read_engine(engine, plan, num_workers, ray_address)
+    job = Job(plan, Path(), size, file_format, observations == "full")
     if out is None:
-        parts = list(_shards(plan, lambda number, tables: tables, progress, reuse=False))
-        tables = {name: pa.concat_tables([part[name] for part in parts]) for name in TABLES}
-        held = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
-        return Dataset(_manifest(plan, file_format, [], held), tables, plan.bank)
-    with new_directory(Path(out), force=force) as directory:
-        save_bank(plan.bank, directory / BANK)
-        files = [entry_of(directory, f"{BANK}/{name}") for name in BANK_FILES]
-        for name in TABLES:
-            (directory / name).mkdir()
-
-        def write(number: int, tables: dict[str, pa.Table]) -> dict[str, dict[str, Any]]:
-            return {name: write_shard(directory, name, number, tables[name], file_format) for name in TABLES}
-
-        written = list(_shards(plan, write, progress, reuse=True))
-        entries = {name: [shard[name] for shard in written] for name in TABLES}
-        held = {name: {"rows": sum(e["rows"] for e in shards), "shards": shards} for name, shards in entries.items()}
-        write_json(directory / MANIFEST, _manifest(plan, file_format, files, held))
-    return load_dataset(out)
+        if engine != "local" or num_workers not in (None, 1):
+            raise AlsimError("workers write files, and nothing else comes back from them; give `out`, or no workers")
+        return _in_memory(job, progress)
+    return _in_files(job, Path(out), makers, progress, force=force)
 
 
 def _check_plan(plan: Plan) -> None:
@@ -112,54 +112,62 @@ def _check_plan(plan: Plan) -> None:
         raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
 
 
-Tables = dict[str, pa.Table]
-Keep = TypeVar("Keep")
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise AlsimError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
-def _shards(
-    plan: Plan, keep: Callable[[int, Tables], Keep], progress: Progress | None, *, reuse: bool
-) -> Iterator[Keep]:
-    """Run the plan, and hand out, in order, what `keep` makes of the number and the tables of each shard.
-
-    reuse  `keep` is done with the tables when it returns: their memory may serve the next shard
-
-    A policy that is a rule makes shards side by side, one a thread; another may remember what it did, and gets
-    them one after the other.
-    """
-    edges = block_edges(plan)
-    threads = min(plan.num_threads, len(edges)) if is_compiled(plan) else 1
+def _in_memory(job: Job, progress: Progress | None) -> Dataset:
+    """Return a dataset that is written nowhere."""
     done = _Done(progress)
-    if threads == 1:
-        maker = _Maker(plan, keep, reuse)
-        for number, block in enumerate(edges):
-            yield done.add(*maker.make(number, *block))
-        return
-    numbers, lock = iter(range(len(edges))), Lock()
-    results: SimpleQueue[tuple[int, tuple[Keep, int, int] | None]] = SimpleQueue()
+    compiled = is_compiled(job.plan, keep_observations=job.observations)
+    threads = job.plan.num_threads if compiled else 1
+    alone = job._replace(plan=job.plan._replace(num_threads=1)) if threads > 1 else job
 
-    def work(stopped: Callable[[], bool]) -> None:
-        maker = _Maker(plan._replace(num_threads=1), keep, reuse)
-        try:
-            while not stopped():
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
-                    return
-                results.put((number, maker.make(number, *edges[number])))
-        except BaseException:
-            results.put((-1, None))
-            raise
+    def new_maker() -> Callable[[int], tuple[int, dict[str, pa.Table]]]:
+        make = TableMaker(alone, reuse=False)
+        return lambda number: (number, make(number))
 
-    with Crew(threads, work) as crew:
-        ready: dict[int, tuple[Keep, int, int]] = {}
-        for number in range(len(edges)):
-            while number not in ready:
-                other, shard = results.get()
-                if shard is None:
-                    crew.wait()
-                else:
-                    ready[other] = shard
-            yield done.add(*ready.pop(number))
+    parts: dict[int, dict[str, pa.Table]] = {}
+    with closing(side_by_side(new_maker, range(len(job.edges())), threads)) as made:
+        for number, part in made:
+            parts[number] = part
+            done.add(part["episodes"].num_rows, part["transitions"].num_rows)
+    tables = {name: pa.concat_tables([parts[number][name] for number in sorted(parts)]) for name in TABLES}
+    held = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
+    return Dataset({**_described(job, []), "tables": held}, tables, job.plan.bank)
+
+
+def _in_files(job: Job, out: Path, makers: Engine, progress: Progress | None, *, force: bool) -> Dataset:
+    """Return a dataset that is written to a directory, or gone on with there."""
+    with tempfile.TemporaryDirectory(prefix="alsim-") as staged:
+        save_bank(job.plan.bank, Path(staged, BANK))
+        description = _described(job, [entry_of(Path(staged), f"{BANK}/{name}") for name in BANK_FILES])
+        plan = {**description, "code": _code(job.plan)}
+        with under_way(out, plan, Path(staged, BANK), force=force) as work:
+            if not work.finished:
+                shards = _made(job._replace(directory=work.directory.resolve()), makers, progress)
+                work.commit({**description, "tables": _tables([shards[number] for number in sorted(shards)])})
+    return load_dataset(out)
+
+
+def _made(job: Job, makers: Engine, progress: Progress | None) -> dict[int, Files]:
+    """Have all shards made that are not there, and return what the manifest says of each."""
+    done, files, origins = _Done(progress), dict[int, Files](), Counter[str]()
+    with closing(makers(job, range(len(job.edges())))) as shards:
+        for shard in shards:
+            files[shard.number] = shard.files
+            origins[shard.origin] += 1
+            _warn_of_damage(shard)
+            done.add(shard.files["episodes"]["rows"], shard.files["transitions"]["rows"])
+    if origins["kept"] or origins["mended"]:
+        log.info("%s shards were whole, %s were made", origins["kept"], origins["made"] + origins["mended"])
+    return files
+
+
+def _warn_of_damage(shard: Shard) -> None:
+    if shard.origin == "mended":
+        log.warning("shard %s was damaged or missing: it was made again", shard.number)
 
 
 class _Done:
@@ -169,45 +177,58 @@ class _Done:
         self._progress = progress
         self._episodes = self._rows = 0
 
-    def add(self, kept: Keep, episodes: int, rows: int) -> Keep:
+    def add(self, episodes: int, rows: int) -> None:
         self._episodes, self._rows = self._episodes + episodes, self._rows + rows
         if self._progress is not None:
             self._progress(self._episodes, self._rows)
-        return kept
 
 
-class _Maker(Generic[Keep]):
-    """Makes one shard after the other; `reuse` in the same memory."""
-
-    def __init__(self, plan: Plan, keep: Callable[[int, Tables], Keep], reuse: bool) -> None:
-        self._plan, self._keep, self._reuse = plan, keep, reuse
-        self._teacher: Teacher | None = None
-
-    def make(self, number: int, start: int, stop: int) -> tuple[Keep, int, int]:
-        """Return what was kept of a shard, and its numbers of episodes and of interactions."""
-        if self._teacher is None and self._reuse:
-            self._teacher = new_teacher(self._plan, stop - start)
-        rollout = (
-            run_block(self._plan, start, stop)
-            if self._teacher is None
-            else look_at_block(self._plan, self._teacher, start, stop)
-        )
-        return self._keep(number, tables_of(rollout)), stop - start, len(rollout.propensity)
+def _tables(shards: list[Files]) -> dict[str, Any]:
+    """Return what the manifest says of the tables."""
+    entries = {name: [files[name] for files in shards] for name in TABLES}
+    return {name: {"rows": sum(e["rows"] for e in files), "shards": files} for name, files in entries.items()}
 
 
-def _manifest(plan: Plan, file_format: str, bank_files: list[dict[str, Any]], tables: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest: what a dataset holds, and all that it takes to make it again."""
+def _described(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a dataset is made from, and all that it takes to make it again, in the manifest's words."""
+    plan = job.plan
     return {
         "schema_version": SCHEMA_VERSION,
         "alsim_version": __version__,
+        "pyarrow_version": pa.__version__,
         "environment": ENVIRONMENT_ID,
         "config": plan.config.to_dict(),
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
-        "policy": {"name": plan.policy.name},
+        "observations": "full" if job.observations else "none",
+        "policy": _policy(plan.policy),
         "seed": plan.seed,
         "num_learners": plan.num_learners,
         "episodes_per_learner": plan.episodes_per_learner,
-        "format": file_format,
-        "tables": tables,
+        "episodes_per_shard": job.episodes_per_shard,
+        "format": job.file_format,
     }
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    """Return what is known of a policy: its name, and what it says of its content."""
+    digest = getattr(policy, "digest", None)
+    if digest is None:
+        return {"name": policy.name}
+    if not isinstance(digest, str):
+        raise InputTypeError(f"the digest of the policy {policy.name!r} is a word; got {digest!r}")
+    return {"name": policy.name, "digest": digest}
+
+
+def _code(plan: Plan) -> dict[str, Any]:
+    """Return what tells a policy and a dynamics from others of their name.
+
+    That is for whoever goes on with a dataset under way, and not in its manifest: bytes of code differ from
+    Python to Python.
+    """
+    policy = type(plan.policy)
+    told: dict[str, Any] = {"policy": f"{policy.__module__}.{policy.__qualname__}"}
+    if is_rule(plan.policy):
+        parameters = plan.policy.parameters
+        told |= {"parameters": [repr(value) for value in parameters], "rule": own_code(plan.policy)}
+    return {**told, "dynamics": code_of(type(plan.config.dynamics))}

@@ -9,7 +9,7 @@ import pyarrow as pa
 from alsim.episodes import EVENTS
 from alsim.types import MODALITIES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = ("transitions", "events", "episodes")
 
@@ -94,13 +94,18 @@ EPISODES = (
 )
 
 COLUMNS: dict[str, tuple[Column, ...]] = {"transitions": TRANSITIONS, "events": EVENT_COLUMNS, "episodes": EPISODES}
-"""The columns of every table."""
+"""The columns of every table; those that hold observations may be left out."""
 
 
-def arrow_schema(table: str, width: int) -> pa.Schema:
-    """Return the Arrow schema of a table whose observations have `width` entries."""
+def columns_of(table: str, observations: bool) -> tuple[Column, ...]:
+    """Return the columns of a table, with or without those that hold observations."""
+    return tuple(column for column in COLUMNS[table] if observations or column.type is not OBSERVATION)
+
+
+def arrow_schema(table: str, width: int, observations: bool = True) -> pa.Schema:
+    """Return the Arrow schema of a table whose observations, if it has them, have `width` entries."""
     fields = []
-    for column in COLUMNS[table]:
+    for column in columns_of(table, observations):
         kind = pa.list_(pa.float32(), width) if column.type is OBSERVATION else column.type
         notes = {"meaning": column.meaning} | ({"unit": column.unit} if column.unit else {})
         fields.append(pa.field(column.name, kind, nullable=column.nullable, metadata=notes))

@@ -1,17 +1,15 @@
-"""Datasets on disk: written whole or not at all, read by their manifest."""
+"""Datasets on disk: read by their manifest, written shard by shard."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +17,19 @@ from numpy.typing import NDArray
 
 from alsim.bank import Bank
 from alsim.bank_files import load_bank
-from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
+from alsim.datasets.schema import SCHEMA_VERSION, TABLES, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
+from alsim.types import Floats
 
 MANIFEST = "manifest.json"
 BANK = "bank"
 BANK_FILES = ("questions.csv", "contents.csv")
+PLAN = "plan.json"
 FORMATS = ("parquet", "arrow")
+OBSERVATIONS = ("full", "none")
+UNFINISHED = ".unfinished"
+"""Ends the name of what is not whole yet."""
 ROW_GROUP = 131_072
 ARRAYS = (
     "obs",
@@ -49,8 +52,9 @@ class DatasetError(AlsimError):
 class Dataset:
     """Transitions, events and episodes, as Arrow tables and as NumPy arrays.
 
-    Tables are read when first asked for. `obs`, `action`, `reward`, `next_obs`, `terminated`, `truncated`,
-    `learner_id`, `episode`, `step` and `propensity` are NumPy arrays over the M transitions.
+    Tables are read when first asked for. Observations that were not stored are made again from the actions.
+    `obs`, `action`, `reward`, `next_obs`, `terminated`, `truncated`, `learner_id`, `episode`, `step` and
+    `propensity` are NumPy arrays over the M transitions.
     """
 
     def __init__(
@@ -91,15 +95,28 @@ class Dataset:
     def _table(self, name: str) -> pa.Table:
         if isinstance(self._source, Path):
             shards = self.manifest["tables"][name]["shards"]
-            return pa.concat_tables([read_shard(self._source, shard, name) for shard in shards])
+            stored = self.manifest["observations"] == "full"
+            return pa.concat_tables([read_shard(self._source, shard, name, stored) for shard in shards])
         return self._source[name]
+
+    @cached_property
+    def _observed(self) -> tuple[Floats, Floats]:
+        """Observations before each interaction and after each episode's last: those stored, or made again."""
+        if self.manifest["observations"] == "full":
+            return numpy_column(self.transitions, "obs"), numpy_column(self.episodes, "final_obs")
+        from alsim.datasets.replayed import replayed
+
+        try:
+            return replayed(self.manifest, self.bank, self.transitions, self.episodes)
+        except AlsimError as error:
+            raise DatasetError(f"the observations of {self!r} cannot be made again: {error}") from None
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The NumPy arrays by name, (M,) or (M, R) each."""
-        arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name != "next_obs"}
-        length = numpy_column(self.episodes, "total_steps")
-        arrays["next_obs"] = next_observations(arrays["obs"], numpy_column(self.episodes, "final_obs"), length)
+        arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
+        arrays["obs"], final_obs = self._observed
+        arrays["next_obs"] = next_observations(arrays["obs"], final_obs, numpy_column(self.episodes, "total_steps"))
         return {name: arrays[name] for name in ARRAYS}
 
     def __getattr__(self, name: str) -> NDArray[Any]:
@@ -145,7 +162,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}") from None
+        began = "; whoever began it can go on with it" if (directory / PLAN).exists() else ""
+        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{began}") from None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} cannot be read: {error}") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
@@ -162,6 +180,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raise KeyError, TypeError or ValueError unless a manifest has what its readers ask for."""
     for key in ("alsim_version", "environment", "config", "observation", "format", "seed"):
         manifest[key]
+    if manifest["observations"] not in OBSERVATIONS:
+        raise ValueError(f"observations is {manifest['observations']!r}")
     manifest["policy"]["name"]
     counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
     files = manifest["bank"]["files"]
@@ -198,8 +218,8 @@ def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None
         raise DatasetError(f"{file} is not what was written: its SHA-256 differs from the manifest's")
 
 
-def read_shard(directory: Path, shard: Mapping[str, Any], table: str) -> pa.Table:
-    """Return a shard as a table. Raises DatasetError, which names the file."""
+def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observations: bool = True) -> pa.Table:
+    """Return a shard, with its observations or without, as a table. Raises DatasetError, which names the file."""
     import pyarrow.feather
     import pyarrow.parquet
 
@@ -211,34 +231,56 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str) -> pa.Tabl
         raise DatasetError(f"{file} cannot be read: {error}") from None
     if content.num_rows != shard["rows"]:
         raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}")
-    if content.column_names != [column.name for column in COLUMNS[table]]:
+    if content.column_names != [column.name for column in columns_of(table, observations)]:
         raise DatasetError(f"{file} has columns {', '.join(content.column_names)}; not those of {table}")
     return content
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
     """Write one shard into the folder of its table, and return its entry in the manifest. Raises DatasetError."""
-    relative = f"{table}/part-{number:05d}.{file_format}"
+    relative = shard_path(table, number, file_format)
+    with whole_file(directory / relative) as stream:
+        sink = _Hashed(stream)
+        _write_table(content, pa.PythonFile(sink, "w"), file_format)
+    return {"path": relative, "bytes": sink.bytes, "sha256": sink.sum.hexdigest(), "rows": content.num_rows}
+
+
+def shard_path(table: str, number: int, file_format: str) -> str:
+    """Return where a shard lies in its dataset."""
+    return f"{table}/part-{number:05d}.{file_format}"
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write, which gets its name when it is whole. Raises DatasetError.
+
+    Whole for whoever looks, whatever ends this process. It is not waited for until the disk has it: if the
+    power fails, checksums tell what was lost. Decision 13.
+    """
+    written = file.with_name(f".{file.name}-{secrets.token_hex(8)}{UNFINISHED}")
     try:
-        return _write_shard(directory, relative, content, file_format)
-    except OSError as error:
-        raise DatasetError(f"{directory / relative} cannot be written: {error}") from error
+        try:
+            with written.open("xb", buffering=0) as stream:
+                yield stream
+            written.replace(file)
+        except OSError as error:
+            raise DatasetError(f"{file} cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
 
 
-def _write_shard(directory: Path, relative: str, content: pa.Table, file_format: str) -> dict[str, Any]:
+def _write_table(content: pa.Table, sink: pa.PythonFile, file_format: str) -> None:
     import pyarrow.feather
     import pyarrow.parquet
 
-    with (directory / relative).open("wb", buffering=0) as stream:
-        sink = _Hashed(stream)
-        if file_format == "parquet":
-            # Dictionaries pay for integers (a few values, in runs) and cost for floats.
-            integers = [f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)]
-            options = {"compression": "zstd", "compression_level": 1, "row_group_size": ROW_GROUP}
-            pyarrow.parquet.write_table(content, pa.PythonFile(sink, "w"), use_dictionary=integers, **options)
-        else:
-            pyarrow.feather.write_feather(content, pa.PythonFile(sink, "w"), compression="uncompressed")
-    return {"path": relative, "bytes": sink.bytes, "sha256": sink.sum.hexdigest(), "rows": content.num_rows}
+    if file_format == "parquet":
+        # Dictionaries pay for integers (a few values, in runs) and cost for floats.
+        integers = [f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)]
+        options = {"compression": "zstd", "compression_level": 1, "row_group_size": ROW_GROUP}
+        pyarrow.parquet.write_table(content, sink, use_dictionary=integers, **options)
+    else:
+        pyarrow.feather.write_feather(content, sink, compression="uncompressed")
 
 
 class _Hashed:
@@ -284,68 +326,10 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@contextmanager
-def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
-    """Give a directory to write a dataset in, which becomes `out` when all went well and is deleted otherwise.
-
-    Raises DatasetError if `out` holds a finished dataset, unless forced, or anything else, even then.
-    """
-    refuse_existing(out, force=force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".unfinished", dir=out.parent))
-    try:
-        yield working
-        umask = os.umask(0)
-        os.umask(umask)
-        working.chmod(0o777 & ~umask)
-        refuse_existing(out, force=force)
-        if (out / MANIFEST).exists():
-            _replace(out, working)
-        else:
-            working.rename(out)
-    except BaseException:
-        shutil.rmtree(working, ignore_errors=True)
-        raise
-
-
-def _replace(out: Path, working: Path) -> None:
-    """Put `working` where the dataset `out` is; if that fails, `out` is what it was."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
-    old = aside / out.name
-    try:
-        out.rename(old)
-        working.rename(out)
-    except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside)
-
-
-def refuse_existing(out: Path, *, force: bool) -> None:
-    """Raise DatasetError if `out` must not be written."""
-    if out.is_symlink():
-        raise DatasetError(f"{out} is a symbolic link; name the directory itself")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise DatasetError(f"{out} is not a directory")
-    if out.samefile(Path()):
-        raise DatasetError(f"{out} is the working directory; a dataset wants a directory of its own")
-    held = {entry.name for entry in out.iterdir()}
-    if MANIFEST in held:
-        if not force:
-            raise DatasetError(f"{out} holds a finished dataset already; force overwrites it")
-        read_manifest(out)
-        held -= {MANIFEST, "bank", *TABLES}
-    if held:
-        raise DatasetError(f"{out} holds other files ({min(held)}); a dataset wants a directory of its own")
-
-
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON that is the same bytes for the same value."""
-    file.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON that is the same bytes for the same value, whole or not at all. Raises DatasetError."""
+    with whole_file(file) as stream:
+        _Hashed(stream).write((json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:

@@ -15,9 +15,7 @@ from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
 
 
 def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
-    """Return the three tables of a rollout that kept its observations."""
-    if rollout.obs is None:
-        raise ValueError("a dataset needs observations; the rollout was made with keep_observations=False")
+    """Return the three tables of a rollout; without observations if it did not keep them."""
     width = rollout.final_obs.shape[1]
     x = rollout.interactions
     row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
@@ -68,7 +66,7 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
         "final_obs": rollout.final_obs,
     }
     return {
-        name: _table(columns, arrow_schema(name, width))
+        name: _table(columns, arrow_schema(name, width, rollout.obs is not None))
         for name, columns in (("transitions", transitions), ("events", event_columns), ("episodes", episodes))
     }
 

@@ -1,0 +1,129 @@
+"""Datasets made on a cluster of Ray's, which here is one of this machine's own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alsim.datasets.collect import generate_dataset
+from alsim.datasets.store import DatasetError, load_dataset
+
+SCALE = importlib.util.spec_from_file_location("scale", Path(__file__).parents[1] / "test_scale.py")
+scale = importlib.util.module_from_spec(SCALE)
+SCALE.loader.exec_module(scale)
+
+RUN, SHARDS, files_of, plain, teachers, until = (
+    *(scale.RUN, scale.SHARDS, scale.files_of, scale.plain, scale.teachers, scale.until),
+)
+
+# Ray leaves open what it has no more use for, and says nothing that concerns a user.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def cluster(tmp_path, teachers):
+    """A cluster of two processors, whose workers can import the policies."""
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=2,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path / "code")}},
+    )
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "observations": "none", "policy": "rules"}])
+def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
+    told = []
+    made = generate_dataset(
+        **{**RUN, **changes}, out=tmp_path / "d", engine="ray", progress=lambda *numbers: told.append(numbers)
+    )
+    assert cluster.is_initialized()  # whoever began it ends it
+    assert len(told) == SHARDS
+    assert told[-1] == (60, len(made))
+    assert files_of(made.path) == plain(tmp_path, **changes)
+
+
+def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, cluster, teachers):
+    policy = teachers.Killed(str(tmp_path / "seen"))
+    made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
+    assert (tmp_path / "seen" / "killed").exists()
+    pids = {p.name for p in (tmp_path / "seen").iterdir()} - {"killed"}
+    assert str(os.getpid()) not in pids
+    assert files_of(made.path) == plain(tmp_path, policy=policy)
+
+
+def test_what_a_task_raises_is_raised(tmp_path, cluster, teachers):
+    with pytest.raises(KeyError, match="lost"):
+        generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", engine="ray")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_shard_that_workers_die_of_is_given_up(tmp_path, cluster, teachers):
+    policy = teachers.Fatal(str(tmp_path / "seen"))
+    with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
+        generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
+    assert "\n" not in str(caught.value)
+    assert "run the same command again to go on" in caught.value.__notes__[0]
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="no cluster of Ray's can be reached at 'auto': ") as caught:
+        generate_dataset(**RUN, out=tmp_path / "d", engine="ray", ray_address="auto")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_killed_driver_is_gone_on_with(tmp_path, teachers):
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}
+    arguments = {**RUN, "out": str(tmp_path / "d"), "folder": str(tmp_path / "seen"), "engine": "ray"}
+
+    def drive(seconds):
+        told = json.dumps({**arguments, "seconds": seconds, "num_workers": 2})
+        command = [sys.executable, str(tmp_path / "code" / "driver.py"), str(tmp_path / "code"), told]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, process_group=0
+        )
+
+    driver = drive(0.5)
+    until(lambda: len(scale.whole(tmp_path)) >= 2, driver, 120)
+    driver.kill()
+    driver.wait(60)
+    pids = [int(p.name) for p in (tmp_path / "seen").iterdir()]
+    until(lambda: not any(map(scale.is_alive, pids)), seconds=60)  # Ray ends the workers of a driver that is gone
+    kept = {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)}
+    time.sleep(1)
+    assert {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)} == kept
+    with pytest.raises(DatasetError, match="holds no finished dataset"):
+        load_dataset(tmp_path / "d")
+    shards = {p: p.stat().st_ino for n in kept for p in (tmp_path / "d").glob(f"*/part-{n.stem}.parquet")}
+    assert len(shards) == 3 * len(kept)
+    with drive(0.0) as again:
+        _, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert {p: p.stat().st_ino for p in shards} == shards
+    assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
+    for stream in (driver.stdout, driver.stderr):
+        stream.close()
+
+
+def test_the_command_line_has_a_cluster_of_its_own(tmp_path):
+    out = tmp_path / "d"
+    line = [sys.executable, "-m", "alsim", "generate", "--learners", "40", "--episodes-per-shard", "40", "--out", out]
+    done = subprocess.run([*line, "--engine", "ray"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files_of(out) == files_of(generate_dataset(40, episodes_per_shard=40, out=tmp_path / "plain").path)
