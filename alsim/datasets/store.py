@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from alsim.bank import Bank
 from alsim.bank_files import load_bank
-from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
+from alsim.datasets.schema import COLUMNS, OBSERVATION, SCHEMA_VERSION, TABLES, Column
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
+from alsim.types import Floats
 
 MANIFEST = "manifest.json"
 BANK = "bank"
@@ -89,17 +90,45 @@ class Dataset:
         return self._table("episodes")
 
     def _table(self, name: str) -> pa.Table:
-        if isinstance(self._source, Path):
-            shards = self.manifest["tables"][name]["shards"]
-            return pa.concat_tables([read_shard(self._source, shard, name) for shard in shards])
-        return self._source[name]
+        if not isinstance(self._source, Path):
+            return self._source[name]
+        shards = self.manifest["tables"][name]["shards"]
+        parts = [read_shard(self._source, shard, name) for shard in shards]
+        if any(part.schema.types != parts[0].schema.types for part in parts):
+            raise DatasetError(f"{self._source}: the shards of {name} have observations of different lengths")
+        return pa.concat_tables(parts)
+
+    def parts(self) -> Iterator[Dataset]:
+        """Datasets of one shard each, in order, so that a dataset larger than memory can be gone through.
+
+        A dataset in memory is its own only part.
+        """
+        if not isinstance(self._source, Path):
+            yield self
+            return
+        tables = self.manifest["tables"]
+        for shards in zip(*(tables[name]["shards"] for name in TABLES), strict=True):
+            held = {
+                name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
+            }
+            yield Dataset({**self.manifest, "tables": held}, self._source)
+
+    @cached_property
+    def final_obs(self) -> Floats:
+        """Observation after each episode's last interaction, (E, R) float32."""
+        return numpy_column(self.episodes, "final_obs")
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The NumPy arrays by name, (M,) or (M, R) each."""
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name != "next_obs"}
         length = numpy_column(self.episodes, "total_steps")
-        arrays["next_obs"] = next_observations(arrays["obs"], numpy_column(self.episodes, "final_obs"), length)
+        if length.min(initial=1) < 1 or length.sum() != len(arrays["obs"]):
+            raise DatasetError(
+                f"{self.path or 'the dataset'}: its episodes are of {length.sum()} interactions, each of at least 1; "
+                f"there are {len(arrays['obs'])} transitions"
+            )
+        arrays["next_obs"] = next_observations(arrays["obs"], self.final_obs, length)
         return {name: arrays[name] for name in ARRAYS}
 
     def __getattr__(self, name: str) -> NDArray[Any]:
@@ -134,9 +163,14 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
+    check_files(directory, manifest, verify=verify)
+    return Dataset(manifest, directory)
+
+
+def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:
+    """Raise DatasetError unless the files that a manifest names are there, of their size; `verify` their SHA-256."""
     for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
         _check_file(directory, entry, verify)
-    return Dataset(manifest, directory)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -146,7 +180,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read: {error}") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
@@ -160,9 +194,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raise KeyError, TypeError or ValueError unless a manifest has what its readers ask for."""
-    for key in ("alsim_version", "environment", "config", "observation", "format", "seed"):
-        manifest[key]
-    manifest["policy"]["name"]
+    said = [manifest[key] for key in ("alsim_version", "environment", "observation", "format")]
+    if not all(isinstance(word, str) for word in [*said, manifest["policy"]["name"]]):
+        raise TypeError("a version, environment, observation, format or policy is no word")
+    if not isinstance(manifest["config"], dict):
+        raise TypeError("the configuration is no table")
+    if type(manifest["seed"]) is not int or not 0 <= manifest["seed"] < 2**64:
+        raise ValueError("the seed is not an integer in [0, 2**64)")
     counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
     files = manifest["bank"]["files"]
     if [file["path"] for file in files] != [f"{BANK}/{name}" for name in BANK_FILES]:
@@ -176,16 +214,25 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
         if not all(isinstance(word, str) for word in words):
             raise TypeError(f"the shards of {name} have paths and checksums that are no words")
+        if len({shard["path"] for shard in table["shards"]}) < len(table["shards"]):
+            raise ValueError(f"the shards of {name} name a file twice")
+    if len({len(manifest["tables"][name]["shards"]) for name in TABLES}) > 1:
+        raise ValueError("the tables have different numbers of shards")
     if not all(type(count) is int and count >= 0 for count in counts):
         raise TypeError("a count is not an integer of at least 0")
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return a shard's file, which lies inside the dataset."""
-    relative = PurePosixPath(shard["path"])
-    if relative.is_absolute() or ".." in relative.parts:
-        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which is not inside the dataset")
-    return directory / relative
+    """Return a shard's file, which lies inside the dataset, on any system and through any link."""
+    name: str = shard["path"]
+    parts = PurePosixPath(name), PureWindowsPath(name)
+    outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or "\0" in name
+    try:
+        if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
+            return directory / name
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}") from None
+    raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is not inside the dataset")
 
 
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
@@ -213,7 +260,22 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str) -> pa.Tabl
         raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}")
     if content.column_names != [column.name for column in COLUMNS[table]]:
         raise DatasetError(f"{file} has columns {', '.join(content.column_names)}; not those of {table}")
+    for column in COLUMNS[table]:
+        _check_column(file, column, content.column(column.name))
     return content
+
+
+def _check_column(file: Path, column: Column, held: pa.ChunkedArray) -> None:
+    """Refuse a column of another type, extension types among them, and nulls where there are none."""
+    kind = held.type
+    if column.type is OBSERVATION:
+        fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
+    else:
+        fits = kind == column.type
+    if not fits:
+        raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}")
+    if held.null_count and not column.nullable:
+        raise DatasetError(f"{file} has nulls in {column.name}, which has none")
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
@@ -285,12 +347,14 @@ def sha256(file: Path) -> str:
 
 
 @contextmanager
-def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
-    """Give a directory to write a dataset in, which becomes `out` when all went well and is deleted otherwise.
+def new_directory(out: Path, *, force: bool, refuse: Callable[..., None] | None = None) -> Iterator[Path]:
+    """Give a directory to write in, which becomes `out` when all went well and is deleted otherwise.
 
-    Raises DatasetError if `out` holds a finished dataset, unless forced, or anything else, even then.
+    refuse  called with `out` and `force`, raises DatasetError for an `out` that must not be written; by default
+            one that holds a finished dataset, unless forced, or anything else, even then
     """
-    refuse_existing(out, force=force)
+    refuse = refuse or refuse_existing
+    refuse(out, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".unfinished", dir=out.parent))
     try:
@@ -298,8 +362,8 @@ def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         working.chmod(0o777 & ~umask)
-        refuse_existing(out, force=force)
-        if (out / MANIFEST).exists():
+        refuse(out, force=force)
+        if out.exists() and any(out.iterdir()):
             _replace(out, working)
         else:
             working.rename(out)
@@ -309,7 +373,7 @@ def new_directory(out: Path, *, force: bool) -> Iterator[Path]:
 
 
 def _replace(out: Path, working: Path) -> None:
-    """Put `working` where the dataset `out` is; if that fails, `out` is what it was."""
+    """Put `working` where `out` is; if that fails, `out` is what it was."""
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
     old = aside / out.name
     try:
