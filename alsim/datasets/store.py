@@ -230,14 +230,18 @@ def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
     try:
         if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
             return directory / name
-    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+    except (OSError, RuntimeError) as error:  # links in a circle
         raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}") from None
     raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is not inside the dataset")
 
 
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
     file = _shard_file(directory, shard)
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # a name that is too long
+        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}") from None
+    if not there:
         raise DatasetError(f"{file} is missing; the manifest names it")
     if file.stat().st_size != shard["bytes"]:
         raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}")

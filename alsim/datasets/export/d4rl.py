@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alsim.datasets.export.exporter import Exporter, Options, provenance, stacked
+from alsim.datasets.export.exporter import Exporter, Options, actions_of, provenance, stacked
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
 from alsim.extras import require
@@ -21,6 +21,7 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
     )
     with h5py.File(out, "w") as file:
         file.attrs["alsim"] = json.dumps(provenance(dataset, "d4rl"), sort_keys=True, allow_nan=False)
+        file.attrs["n_actions"] = actions_of(dataset)
         stacked(chunks, len(dataset), lambda name, shape, kind: file.create_dataset(name, shape, kind))
 
 
@@ -38,8 +39,9 @@ def load(out: Path) -> str:
     """Lines that load it."""
     return f"""import d3rlpy, h5py
 file = h5py.File({str(out)!r})
-names = ("observations", "actions", "rewards", "terminals", "timeouts")
-dataset = d3rlpy.dataset.MDPDataset(*(file[name][:] for name in names), action_space=d3rlpy.ActionSpace.DISCRETE)"""
+columns = (file[name][:] for name in ("observations", "actions", "rewards", "terminals", "timeouts"))
+actions = dict(action_space=d3rlpy.ActionSpace.DISCRETE, action_size=int(file.attrs["n_actions"]))
+dataset = d3rlpy.dataset.MDPDataset(*columns, **actions)"""
 
 
 EXPORTER = Exporter(

@@ -186,8 +186,8 @@ def _made_by(dataset: Dataset) -> list[str]:
             f"--seed {seed} --observation {observation} --out dataset"
         ]
     return [
-        "import alsim, json",
-        'config = json.load(open("alsim-export.json"))["dataset"]["config"]',
+        "import alsim, json, pathlib",
+        'config = json.loads(pathlib.Path("alsim-export.json").read_text())["dataset"]["config"]',
         f'alsim.generate_dataset({learners}, {episodes}, {plain(policy)!r}, {seed}, config=config, bank="bank",',
         f'                       observation={observation!r}, out="dataset")',
     ]

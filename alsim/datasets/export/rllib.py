@@ -48,8 +48,8 @@ def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
 def load(out: Path) -> str:
     """Lines that load it."""
     return f"""from ray.rllib.algorithms.bc import BCConfig
-config = BCConfig().environment("alsim:alsim/AdaptiveLearning-v0")
-config.offline_data(input_=[{str((out / DATA).absolute())!r}])
+spaces = dict(observation_space=env.observation_space, action_space=env.action_space)  # of gymnasium.make(…)
+config = BCConfig().environment(**spaces).offline_data(input_=[{str((out / DATA).absolute())!r}])
 algorithm = config.build_algo()"""
 
 
