@@ -649,6 +649,7 @@ OUTSIDE = [
     "\\\\host\\share\\outside.parquet",
     "//host/share/outside.parquet",
     "events/part\0.parquet",
+    "events/part\n.parquet",
 ]
 """On this system or on Windows."""
 

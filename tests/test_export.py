@@ -56,9 +56,9 @@ def copied(dataset, tmp_path):
 
 
 def npz(path):
-    """What the two lines of the documentation make of an npz."""
-    file = np.load(path, allow_pickle=False)
-    return {**file, **json.loads(str(file["json"]))}
+    """What the lines of the documentation make of an npz."""
+    with np.load(path, allow_pickle=False) as file:
+        return {**file, **json.loads(str(file["json"]))}
 
 
 def same(one, other):

@@ -226,7 +226,7 @@ def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
     """Return a shard's file, which lies inside the dataset, on any system and through any link."""
     name: str = shard["path"]
     parts = PurePosixPath(name), PureWindowsPath(name)
-    outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or "\0" in name
+    outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or not name.isprintable()
     try:
         if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
             return directory / name

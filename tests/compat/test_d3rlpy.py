@@ -72,8 +72,8 @@ def test_it_trains(mdp):
 
 @pytest.fixture(scope="module")
 def logged():
-    file = np.load(HERE / "scope.npz")
-    return {**file, **json.loads(str(file["json"]))}
+    with np.load(HERE / "scope.npz") as file:
+        return {**file, **json.loads(str(file["json"]))}
 
 
 def test_scope_rl_takes_it(logged, truth):

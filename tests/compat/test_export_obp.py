@@ -20,8 +20,8 @@ def feedback(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("obp")
     made = taught(folder / "taught", policy=request.param, num_learners=400)
     out = export_dataset(made, "obp", folder / "data.npz", action_distribution=True)
-    file = np.load(out)
-    return {**file, **json.loads(str(file["json"]))}
+    with np.load(out) as file:
+        return {**file, **json.loads(str(file["json"]))}
 
 
 def test_the_behaviour_policy_is_worth_what_it_got(feedback):

@@ -38,9 +38,9 @@ def origin(file: Path) -> Any:
 def load(out: Path) -> str:
     """Lines that load it."""
     return f"""import d3rlpy, h5py
-file = h5py.File({str(out)!r})
-columns = (file[name][:] for name in ("observations", "actions", "rewards", "terminals", "timeouts"))
-actions = dict(action_space=d3rlpy.ActionSpace.DISCRETE, action_size=int(file.attrs["n_actions"]))
+with h5py.File({str(out)!r}) as file:
+    columns = [file[name][:] for name in ("observations", "actions", "rewards", "terminals", "timeouts")]
+    actions = dict(action_space=d3rlpy.ActionSpace.DISCRETE, action_size=int(file.attrs["n_actions"]))
 dataset = d3rlpy.dataset.MDPDataset(*columns, **actions)"""
 
 

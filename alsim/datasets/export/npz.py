@@ -63,7 +63,8 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 def load(out: Path) -> str:
     """Lines that load it."""
     return f"""import numpy as np
-data = np.load({str(out)!r})  # observations, actions, rewards, terminals, timeouts, …
+with np.load({str(out)!r}) as file:
+    data = dict(file)  # observations, actions, rewards, terminals, timeouts, …
 print(data["observations"].shape)"""
 
 

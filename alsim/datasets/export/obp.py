@@ -123,8 +123,8 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 def load(out: Path) -> str:
     """Lines that load it."""
     return f"""import json, numpy as np
-file = np.load({str(out)!r})
-feedback = {{**file, **json.loads(str(file["{JSON}"]))}}  # for OffPolicyEvaluation(bandit_feedback=feedback, …)"""
+with np.load({str(out)!r}) as file:
+    feedback = {{**file, **json.loads(str(file["{JSON}"]))}}  # for OffPolicyEvaluation(bandit_feedback=feedback, …)"""
 
 
 EXPORTER = Exporter(

@@ -112,8 +112,8 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 def load(out: Path) -> str:
     """Lines that load it."""
     return f"""import json, numpy as np
-file = np.load({str(out)!r})
-logged_dataset = {{**file, **json.loads(str(file["{JSON}"]))}}  # for CreateOPEInput(…).obtain_whole_inputs"""
+with np.load({str(out)!r}) as file:
+    logged_dataset = {{**file, **json.loads(str(file["{JSON}"]))}}  # for CreateOPEInput(…).obtain_whole_inputs"""
 
 
 EXPORTER = Exporter(
