@@ -115,7 +115,7 @@ def compat_cleanrl(session: nox.Session) -> None:
 def compat_exports(session: nox.Session) -> None:
     """Let Minari, h5py, TorchRL, Hugging Face's datasets and Open Bandit Pipeline load what we export for them."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".[minari,hdf5,torchrl]", "datasets>=4", *group("test"))
+    session.install("-q", "-e", ".[minari,hdf5,torchrl]", "datasets>=4", *group("compat"))
     # The newest of obp that pip offers from Python 3.11 on; it pins what no longer builds there.
     session.install("-q", "--no-deps", "obp==0.4.1")
     session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
@@ -150,7 +150,7 @@ def compat_d3rlpy(session: nox.Session) -> None:
 def compat_export_rllib(session: nox.Session) -> None:
     """Let RLlib's offline API load what we export and train on it."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".", "ray[rllib]==2.60.0", *group("test"))
+    session.install("-q", "-e", ".", "ray[rllib]==2.60.*", *group("compat"))
     session.run("pytest", "tests/compat/test_export_rllib.py", *session.posargs)
 
 
