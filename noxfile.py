@@ -127,6 +127,49 @@ def compat_ray(session: nox.Session) -> None:
     session.run("pytest", "tests/compat/test_ray.py", *session.posargs)
 
 
+@nox.session(name="compat-exports")
+def compat_exports(session: nox.Session) -> None:
+    """Let Minari, h5py, TorchRL, Hugging Face's datasets and Open Bandit Pipeline load what we export for them."""
+    session.install("-q", TORCH)
+    session.install("-q", "-e", ".[minari,hdf5,torchrl]", "datasets>=4", *group("compat"))
+    # The newest of obp that pip offers from Python 3.11 on; it pins what no longer builds there.
+    session.install("-q", "--no-deps", "obp==0.4.1")
+    session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
+    files = ("minari", "export_torchrl", "export_huggingface", "export_obp")
+    session.run("pytest", *(f"tests/compat/test_{name}.py" for name in files), *session.posargs)
+
+
+@nox.session(name="compat-d3rlpy")
+def compat_d3rlpy(session: nox.Session) -> None:
+    """Let d3rlpy and SCOPE-RL load what we export; they pin a Gymnasium that we cannot run on, so by files."""
+    session.install("-q", "-e", ".[hdf5]")
+    data = session.create_tmp()
+    # SCOPE-RL multiplies propensities before it divides: 1/270 to the power of 127 and more is 0.
+    Path(data, "short.toml").write_text("max_episode_steps = 100\n")
+    made = ("alsim", "generate", "--config", f"{data}/short.toml", "--learners", "20", "--seed", "3", "--force")
+    session.run(*made, "--out", f"{data}/dataset")
+    for to, file in (("d4rl", "data.hdf5"), ("scope-rl", "scope.npz")):
+        session.run("alsim", "export", f"{data}/dataset", "--to", to, "--out", f"{data}/{file}", "--force")
+    session.run("python", "-m", "venv", f"{data}/theirs")
+    pip = (f"{data}/theirs/bin/python", "-m", "pip", "install", "-q")
+    session.run(*pip, TORCH, external=True)
+    session.run(*pip, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", "pyarrow>=17", external=True)
+    session.run(
+        *(f"{data}/theirs/bin/python", "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py"),
+        *session.posargs,
+        env={"ALSIM_EXPORTS": data},
+        external=True,
+    )
+
+
+@nox.session(name="compat-export-rllib")
+def compat_export_rllib(session: nox.Session) -> None:
+    """Let RLlib's offline API load what we export and train on it."""
+    session.install("-q", TORCH)
+    session.install("-q", "-e", ".", "ray[rllib]==2.60.*", *group("compat"))
+    session.run("pytest", "tests/compat/test_export_rllib.py", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting; `nox -s lint -- --fix` mends what it can."""

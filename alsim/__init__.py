@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alsim.bank_files import complete_bank, load_bank, save_bank
     from alsim.config import Config, ConfigError
     from alsim.datasets.collect import generate_dataset
+    from alsim.datasets.export import export_dataset, to_obp, to_scope_rl, to_torchrl
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
     from alsim.dynamics import register_dynamics
     from alsim.envs.single import AdaptiveLearningEnv
@@ -43,6 +44,7 @@ _HOMES = {
     "Rollout": "alsim.rollouts",
     "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank_files",
+    "export_dataset": "alsim.datasets.export",
     "generate_dataset": "alsim.datasets.collect",
     "load_bank": "alsim.bank_files",
     "load_dataset": "alsim.datasets.store",
@@ -53,6 +55,9 @@ _HOMES = {
     "rule": "alsim._jit",
     "sample_bank": "alsim.bank",
     "save_bank": "alsim.bank_files",
+    "to_obp": "alsim.datasets.export",
+    "to_scope_rl": "alsim.datasets.export",
+    "to_torchrl": "alsim.datasets.export",
     "warmup": "alsim.warming",
 }
 
@@ -72,6 +77,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "complete_bank",
+    "export_dataset",
     "generate_dataset",
     "load_bank",
     "load_dataset",
@@ -82,6 +88,9 @@ __all__ = [
     "rule",
     "sample_bank",
     "save_bank",
+    "to_obp",
+    "to_scope_rl",
+    "to_torchrl",
     "warmup",
 ]
 

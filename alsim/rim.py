@@ -17,6 +17,7 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import MOST_LEARNERS, OBSERVATIONS, Observation
 
 MOST_SEEDS = 2**64
+MOST_EPISODES = 2**32  # a word of the counter (clause S11.1)
 
 
 def read_rules(
@@ -64,6 +65,11 @@ def read_seed(seed: object, where: str = "seed") -> int:
 def read_learner(learner: object, where: str = "options['learner']") -> int:
     """Return a learner's index as a Python integer. Raises TypeError or ValueError."""
     return _integer(learner, MOST_LEARNERS, "2**32", where)
+
+
+def read_episode(episode: object, where: str = "options['episode']") -> int:
+    """Return the number of a learner's episode as a Python integer. Raises TypeError or ValueError."""
+    return _integer(episode, MOST_EPISODES, "2**32", where)
 
 
 def _integer(value: Any, end: int, end_word: str, where: str) -> int:

@@ -21,7 +21,7 @@ from alsim.datasets.store import load_dataset
 from alsim.policies import POLICIES
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
-COMMANDS = ("generate", "info", "validate", "bank", "policies", "init-config", "train")
+COMMANDS = ("generate", "info", "validate", "bank", "policies", "init-config", "train", "export")
 
 
 @pytest.fixture
@@ -432,6 +432,57 @@ def test_from_a_real_bank_to_metrics(run, tmp_path):
     assert 0 < metrics["question_accuracy"]["mean"] < 1
     assert 0 < metrics["final_mastery"]["mean"] < 1
     assert metrics["total_steps"]["mean"] == pytest.approx(len(dataset) / 30)
+
+
+def test_export_writes_and_says_how_to_load_it(run, dataset, tmp_path, capsys):
+    out, report = tmp_path / "data.npz", tmp_path / "report.json"
+    status, printed, said = run("export", dataset, "--to", "npz", "--out", out, "--json", report)
+    assert (status, said) == (0, "")
+    first, _, lines = printed.partition("\n\n")
+    rows = len(load_dataset(dataset))
+    assert re.fullmatch(
+        rf"{re.escape(str(out))}: {rows:,} transitions, 0\.\d MB, NumPy arrays with D4RL's names", first
+    )
+    namespace = {}
+    exec(lines, namespace)
+    assert capsys.readouterr().out == f"({rows}, 4)\n" == f"{namespace['data']['observations'].shape}\n"
+    assert json.loads(report.read_text()) == {
+        "format": "npz",
+        "path": str(out),
+        "transitions": rows,
+        "bytes": out.stat().st_size,
+    }
+    assert_refused(
+        run("export", dataset, "--to", "npz", "--out", out), "data.npz is there already; force overwrites it"
+    )
+    assert run("export", dataset, "--to", "npz", "--no-next-observations", "--out", out, "--force")[0] == 0
+
+
+@pytest.mark.parametrize("to", ["obp", "scope-rl"])
+def test_the_lines_for_a_dictionary_load_it(run, dataset, tmp_path, to):
+    lines = run("export", dataset, "--to", to, "--out", tmp_path / "data.npz")[1].partition("\n\n")[2]
+    namespace = {}
+    exec(lines, namespace)
+    held = namespace.get("feedback") or namespace["logged_dataset"]
+    assert held["n_actions"] == 18 and held["pscore"].min() > 0
+
+
+def test_export_refuses(run, dataset, tmp_path):
+    known = "known are minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
+    assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), "unknown format 'csv'", known)
+    assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
+    refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")
+    assert_refused(refused, "license = 'mit': the format 'rllib' knows no options")
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "..\\outside", "events/\n.parquet"])
+def test_a_hostile_dataset_is_refused_in_one_sentence(run, dataset, tmp_path, path):
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    manifest["tables"]["events"]["shards"][0]["path"] = path
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    assert_refused(run("info", dataset), f"names {path!r}, which is not inside the dataset")
+    refused = run("export", dataset, "--to", "npz", "--out", tmp_path / "x.npz")
+    assert_refused(refused, f"names {path!r}, which is not inside the dataset")
 
 
 def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):

@@ -631,7 +631,7 @@ def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
         generate_dataset(**RUN)
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2"])
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2", b"[" * 100_000], ids=lambda content: content[:3])
 def test_a_manifest_that_is_no_json_is_named(copied, content):
     (copied / MANIFEST).write_bytes(content)
     with pytest.raises(DatasetError, match=r"copy/manifest\.json cannot be read: "):
@@ -668,6 +668,19 @@ LACKING = {
     "a path that is a number": ((*SHARD, "path"), 3),
     "rows that are a word": ((*SHARD, "rows"), "many"),
     "bytes that are a word": ((*SHARD, "bytes"), "12"),
+    "a policy that is a number": (("policy", "name"), 3),
+    "a configuration that is a list": (("config",), []),
+    "an observation that is a table": (("observation",), {"kind": "mastery"}),
+    "a seed that is a word": (("seed",), "5"),
+    "a seed out of range": (("seed",), 2**64),
+    "a shard that is twice there": (
+        ("tables", "events"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": "x", "sha256": ""}] * 2},
+    ),
+    "shards that another table has not": (
+        ("tables", "events"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": x, "sha256": ""} for x in "ab"]},
+    ),
 }
 
 
@@ -688,13 +701,167 @@ def test_a_manifest_that_lacks_something_is_named(copied, lacking):
         load_dataset(copied)
 
 
-@pytest.mark.parametrize("path", ["../outside.parquet", "events/../../outside.parquet", "/etc/hosts", ".."])
+OUTSIDE = [
+    "../outside.parquet",
+    "events/../../outside.parquet",
+    "/etc/hosts",
+    "..",
+    "..\\outside.parquet",
+    "events\\part-00000.parquet",
+    "C:\\outside.parquet",
+    "C:outside.parquet",
+    "\\\\host\\share\\outside.parquet",
+    "//host/share/outside.parquet",
+    "events/part\0.parquet",
+    "events/part\n.parquet",
+]
+"""On this system or on Windows."""
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
 def test_a_shard_outside_the_dataset_is_refused(copied, path):
     shutil.copy(copied / "events" / "part-00000.parquet", copied.parent / "outside.parquet")
     edit(copied, lambda manifest: manifest["tables"]["events"]["shards"][0].update(path=path))
     with pytest.raises(DatasetError) as caught:
         load_dataset(copied)
     assert f"names {path!r}, which is not inside the dataset" in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["shard", "folder", "bank"])
+def test_a_link_that_leads_outside_is_refused(copied, tmp_path, what):
+    place = {"shard": "events/part-00000.parquet", "folder": "events", "bank": "bank/questions.csv"}[what]
+    (copied / place).rename(tmp_path / "outside")
+    (copied / place).symlink_to(tmp_path / "outside")
+    for verify in (False, True):
+        with pytest.raises(DatasetError, match=r"names .*, which is not inside the dataset"):
+            load_dataset(copied, verify=verify)
+    with pytest.raises(DatasetError, match="which is not inside the dataset"):
+        _ = store.Dataset(store.read_manifest(copied), copied).events if what != "bank" else load_dataset(copied)
+
+
+def test_a_dataset_behind_a_link_and_links_within_are_read(copied, tmp_path):
+    (copied / "events" / "part-00000.parquet").rename(copied / "moved.parquet")
+    (copied / "events" / "part-00000.parquet").symlink_to(copied / "moved.parquet")
+    (tmp_path / "link").symlink_to(copied)
+    assert load_dataset(tmp_path / "link", verify=True).events.num_rows > 0
+
+
+def test_links_in_a_circle_and_names_without_end_are_refused(copied):
+    file = copied / "events" / "part-00000.parquet"
+    file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(DatasetError, match="cannot be read|is missing"):
+        load_dataset(copied)
+    edit(copied, lambda manifest: manifest["tables"]["events"]["shards"][0].update(path="x" * 5000))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_dataset(copied)
+
+
+def rewrite(copied, table, change):
+    """Change a shard, and let the manifest agree."""
+    file = copied / table / "part-00000.parquet"
+    content = change(pyarrow.parquet.read_table(file))
+    pyarrow.parquet.write_table(content, file)
+    entry = store.entry_of(copied, f"{table}/part-00000.parquet") | {"rows": content.num_rows}
+    edit(copied, lambda manifest: manifest["tables"][table].update(rows=content.num_rows, shards=[entry]))
+    return load_dataset(copied, verify=True)
+
+
+def replaced(name, column):
+    """Put another column in a column's place."""
+    return lambda table: table.set_column(table.column_names.index(name), name, column(table.num_rows))
+
+
+TYPES = {
+    "a wider integer": ("transitions", "action", lambda rows: pa.array([1] * rows, pa.int64())),
+    "text": ("transitions", "reward", lambda rows: pa.array(["1"] * rows)),
+    "lists of another kind": (
+        "episodes",
+        "final_obs",
+        lambda rows: pa.array([[1.0]] * rows, pa.list_(pa.float64(), 1)),
+    ),
+    "lists of any length": ("transitions", "obs", lambda rows: pa.array([[1.0]] * rows, pa.list_(pa.float32()))),
+    "an extension type": (
+        "transitions",
+        "action",
+        lambda rows: pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.int16(), [1]), pa.array([[1]] * rows, pa.list_(pa.int16(), 1))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_column_of_another_type_is_named(copied, kind):
+    table, name, column = TYPES[kind]
+    dataset = rewrite(copied, table, replaced(name, column))
+    with pytest.raises(DatasetError, match=rf"part-00000\.parquet has {name} of type .*; expected "):
+        getattr(dataset, table)
+
+
+def test_nulls_where_there_are_none_are_named(copied):
+    dataset = rewrite(copied, "transitions", replaced("action", lambda rows: pa.array([None] * rows, pa.int16())))
+    with pytest.raises(DatasetError, match=r"part-00000\.parquet has nulls in action, which has none"):
+        _ = dataset.obs
+
+
+class Bomb:
+    """What runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("exploded",))
+
+
+@pytest.mark.parametrize("key", [b"ARROW:extension:metadata", b"pandas", b"ARROW:schema"])
+def test_no_metadata_of_a_shard_is_unpickled(copied, tmp_path, monkeypatch, key):
+    """Among them what Arrow's Python extension types were once made from (CVE-2023-47248)."""
+    import pickle
+
+    monkeypatch.chdir(tmp_path)
+    payload = pickle.dumps(Bomb(), 0)
+    with pytest.MonkeyPatch.context() as here:  # the payload works
+        here.chdir(copied)
+        pickle.loads(payload)
+        assert (copied / "exploded").is_dir()
+        (copied / "exploded").rmdir()
+
+    def plant(table):
+        k = table.column_names.index("action")
+        notes = {
+            b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": payload,
+            key: payload,
+        }
+        field = table.schema.field(k).with_metadata(notes)
+        schema = table.schema.set(k, field).with_metadata({**table.schema.metadata, b"pandas": payload})
+        return table.cast(schema)
+
+    dataset = rewrite(copied, "transitions", plant)
+    try:
+        assert dataset.action.dtype == np.int16
+        _ = dataset.transitions.schema
+    except DatasetError as error:
+        assert "of type" in str(error)
+    assert not (tmp_path / "exploded").exists() and not (copied / "exploded").exists()
+
+
+def test_episodes_that_do_not_add_up_are_named(copied):
+    dataset = rewrite(copied, "transitions", lambda table: table.slice(1))
+    with pytest.raises(DatasetError, match=r"its episodes are of \d+ interactions.*; there are \d+ transitions"):
+        _ = dataset.obs
+
+
+def test_shards_of_different_widths_are_named(tmp_path, tiny_shards):
+    path = generate_dataset(**RUN, out=tmp_path / "d").path
+    file = path / "transitions" / "part-00001.parquet"
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(
+        replaced("obs", lambda rows: pa.array([[0.0]] * rows, pa.list_(pa.float32(), 1)))(table), file
+    )
+    entry = store.entry_of(path, "transitions/part-00001.parquet") | {"rows": table.num_rows}
+    edit(path, lambda manifest: manifest["tables"]["transitions"]["shards"].__setitem__(1, entry))
+    with pytest.raises(DatasetError, match="the shards of transitions have observations of different lengths"):
+        _ = load_dataset(path, verify=True).transitions
 
 
 def test_a_missing_shard_is_named(copied):

@@ -96,6 +96,17 @@ def test_the_policies_page_has_every_policy() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", text("policies.md"), re.MULTILINE)) == ours
 
 
+def test_the_exports_page_has_every_format() -> None:
+    from alsim.datasets.export import EXPORTERS
+
+    rows = re.findall(r"^\| `(\w[\w-]*)`((?:, `[\w-]+`)*) \| (.+?) \|", text("exports.md"), re.MULTILINE)
+    stated = {name: (set(re.findall(r"`([\w-]+)`", also)), written) for name, also, written in rows}
+    assert set(stated) == set(EXPORTERS)
+    for name, (also, written) in stated.items():
+        assert also <= set(EXPORTERS[name].aliases)
+        assert EXPORTERS[name].suffix in written
+
+
 def test_the_architecture_page_has_every_module() -> None:
     package = Path(alsim.__file__).parent
     there = {p.name + "/" * p.is_dir() for p in package.iterdir() if p.name not in {"__pycache__", "py.typed"}}

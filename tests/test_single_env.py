@@ -265,9 +265,17 @@ def test_actions_of_any_integer_kind(kind: Any) -> None:
         ({"seed": True}, TypeError, "seed is an integer in [0, 2**64); got True"),
         ({"seed": [1]}, TypeError, "seed is an integer in [0, 2**64); got [1]"),
         ({"seed": np.array([1])}, TypeError, "seed is an integer in [0, 2**64); got array([1])"),
-        ({"options": {"learners": 1}}, ValueError, "reset options are 'learner'; got 'learners'"),
-        ({"options": [1]}, TypeError, "options is a mapping of 'learner'; got [1]"),
+        ({"options": {"learners": 1}}, ValueError, "reset options are 'learner', 'episode'; got 'learners'"),
+        ({"options": [1]}, TypeError, "options is a mapping of 'learner', 'episode'; got [1]"),
         ({"options": {"learner": 1}}, ValueError, "options['learner'] goes with an integer seed; got seed=None"),
+        ({"options": {"episode": 1}}, ValueError, "options['episode'] goes with an integer seed; got seed=None"),
+        ({"seed": 1, "options": {"episode": 2**32}}, ValueError, "options['episode'] is an integer in [0, 2**32)"),
+        ({"seed": 1, "options": {"episode": -1}}, ValueError, "options['episode'] is an integer in [0, 2**32); got -1"),
+        (
+            {"seed": 1, "options": {"episode": 1.0}},
+            TypeError,
+            "options['episode'] is an integer in [0, 2**32); got 1.0",
+        ),
         ({"seed": 1, "options": {"learner": 2**32}}, ValueError, f"integer in [0, 2**32); got {2**32}"),
         ({"seed": 1, "options": {"learner": "1"}}, TypeError, "integer in [0, 2**32); got '1'"),
     ],
@@ -343,6 +351,16 @@ def test_attributes() -> None:
     assert env.decode_action(89) == {"type": "question", "lo": 29, "difficulty": 2}
     assert env.decode_action(90) == {"type": "content", "lo": 0, "modality": 0}
     assert env.decode_action(269) == {"type": "content", "lo": 29, "modality": 5}
+
+
+def test_any_episode_of_a_learner_can_be_begun() -> None:
+    """The third is what it is after the first two, and the one after it is the fourth."""
+    one, other = make(), make()
+    one.reset(seed=7, options={"learner": 5})
+    later = [one.reset()[0] for _ in range(3)]
+    begun = other.reset(seed=7, options={"learner": 5, "episode": 2})[0]
+    assert begun.tobytes() == later[1].tobytes() != later[0].tobytes()
+    assert other.reset()[0].tobytes() == later[2].tobytes()
 
 
 def test_learner_state() -> None:

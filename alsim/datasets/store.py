@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from alsim.bank import Bank
 from alsim.bank_files import load_bank
-from alsim.datasets.schema import SCHEMA_VERSION, TABLES, columns_of
+from alsim.datasets.schema import OBSERVATION, SCHEMA_VERSION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.types import Floats
@@ -93,11 +93,34 @@ class Dataset:
         return self._table("episodes")
 
     def _table(self, name: str) -> pa.Table:
-        if isinstance(self._source, Path):
-            shards = self.manifest["tables"][name]["shards"]
-            stored = self.manifest["observations"] == "full"
-            return pa.concat_tables([read_shard(self._source, shard, name, stored) for shard in shards])
-        return self._source[name]
+        if not isinstance(self._source, Path):
+            return self._source[name]
+        shards = self.manifest["tables"][name]["shards"]
+        stored = self.manifest["observations"] == "full"
+        parts = [read_shard(self._source, shard, name, stored) for shard in shards]
+        if any(part.schema.types != parts[0].schema.types for part in parts):
+            raise DatasetError(f"{self._source}: the shards of {name} have observations of different lengths")
+        return pa.concat_tables(parts)
+
+    def parts(self) -> Iterator[Dataset]:
+        """Datasets of one shard each, in order, so that a dataset larger than memory can be gone through.
+
+        A dataset in memory is its own only part.
+        """
+        if not isinstance(self._source, Path):
+            yield self
+            return
+        tables = self.manifest["tables"]
+        for shards in zip(*(tables[name]["shards"] for name in TABLES), strict=True):
+            held = {
+                name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
+            }
+            yield Dataset({**self.manifest, "tables": held}, self._source)
+
+    @property
+    def final_obs(self) -> Floats:
+        """Observation after each episode's last interaction, (E, R) float32."""
+        return self._observed[1]
 
     @cached_property
     def _observed(self) -> tuple[Floats, Floats]:
@@ -114,9 +137,15 @@ class Dataset:
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The NumPy arrays by name, (M,) or (M, R) each."""
+        length = numpy_column(self.episodes, "total_steps")
+        if length.min(initial=1) < 1 or length.sum() != self.transitions.num_rows:
+            raise DatasetError(
+                f"{self.path or 'the dataset'}: its episodes are of {length.sum()} interactions, each of at least 1; "
+                f"there are {self.transitions.num_rows} transitions"
+            )
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
-        arrays["obs"], final_obs = self._observed
-        arrays["next_obs"] = next_observations(arrays["obs"], final_obs, numpy_column(self.episodes, "total_steps"))
+        arrays["obs"] = self._observed[0]
+        arrays["next_obs"] = next_observations(arrays["obs"], self.final_obs, length)
         return {name: arrays[name] for name in ARRAYS}
 
     def __getattr__(self, name: str) -> NDArray[Any]:
@@ -151,9 +180,14 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     """
     directory = Path(path)
     manifest = read_manifest(directory)
+    check_files(directory, manifest, verify=verify)
+    return Dataset(manifest, directory)
+
+
+def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:
+    """Raise DatasetError unless the files that a manifest names are there, of their size; `verify` their SHA-256."""
     for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
         _check_file(directory, entry, verify)
-    return Dataset(manifest, directory)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -164,7 +198,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         began = "; whoever began it can go on with it" if (directory / PLAN).exists() else ""
         raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{began}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read: {error}") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
@@ -178,11 +212,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raise KeyError, TypeError or ValueError unless a manifest has what its readers ask for."""
-    for key in ("alsim_version", "environment", "config", "observation", "format", "seed"):
-        manifest[key]
+    said = [manifest[key] for key in ("alsim_version", "environment", "observation", "format")]
+    if not all(isinstance(word, str) for word in [*said, manifest["policy"]["name"]]):
+        raise TypeError("a version, environment, observation, format or policy is no word")
+    if not isinstance(manifest["config"], dict):
+        raise TypeError("the configuration is no table")
+    if type(manifest["seed"]) is not int or not 0 <= manifest["seed"] < 2**64:
+        raise ValueError("the seed is not an integer in [0, 2**64)")
     if manifest["observations"] not in OBSERVATIONS:
         raise ValueError(f"observations is {manifest['observations']!r}")
-    manifest["policy"]["name"]
     counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
     files = manifest["bank"]["files"]
     if [file["path"] for file in files] != [f"{BANK}/{name}" for name in BANK_FILES]:
@@ -196,21 +234,34 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
         if not all(isinstance(word, str) for word in words):
             raise TypeError(f"the shards of {name} have paths and checksums that are no words")
+        if len({shard["path"] for shard in table["shards"]}) < len(table["shards"]):
+            raise ValueError(f"the shards of {name} name a file twice")
+    if len({len(manifest["tables"][name]["shards"]) for name in TABLES}) > 1:
+        raise ValueError("the tables have different numbers of shards")
     if not all(type(count) is int and count >= 0 for count in counts):
         raise TypeError("a count is not an integer of at least 0")
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return a shard's file, which lies inside the dataset."""
-    relative = PurePosixPath(shard["path"])
-    if relative.is_absolute() or ".." in relative.parts:
-        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which is not inside the dataset")
-    return directory / relative
+    """Return a shard's file, which lies inside the dataset, on any system and through any link."""
+    name: str = shard["path"]
+    parts = PurePosixPath(name), PureWindowsPath(name)
+    outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or not name.isprintable()
+    try:
+        if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
+            return directory / name
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}") from None
+    raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is not inside the dataset")
 
 
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
     file = _shard_file(directory, shard)
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # a name that is too long
+        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}") from None
+    if not there:
         raise DatasetError(f"{file} is missing; the manifest names it")
     if file.stat().st_size != shard["bytes"]:
         raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}")
@@ -233,7 +284,22 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observatio
         raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}")
     if content.column_names != [column.name for column in columns_of(table, observations)]:
         raise DatasetError(f"{file} has columns {', '.join(content.column_names)}; not those of {table}")
+    for column in columns_of(table, observations):
+        _check_column(file, column, content.column(column.name))
     return content
+
+
+def _check_column(file: Path, column: Column, held: pa.ChunkedArray) -> None:
+    """Refuse a column of another type, extension types among them, and nulls where there are none."""
+    kind = held.type
+    if column.type is OBSERVATION:
+        fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
+    else:
+        fits = kind == column.type
+    if not fits:
+        raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}")
+    if held.null_count and not column.nullable:
+        raise DatasetError(f"{file} has nulls in {column.name}, which has none")
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:

@@ -84,10 +84,16 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).ravel()), type=kind)
+        return observation_column(column)
     if isinstance(column, np.ma.MaskedArray):
         return pa.array(column.data, type=kind, mask=np.ma.getmaskarray(column))
     return pa.array(np.asarray(column).astype(NUMPY_TYPES[kind], copy=False), type=kind)
+
+
+def observation_column(rows: Floats) -> pa.Array:
+    """Return observations (M, R) as an Arrow array of lists of R."""
+    flat = pa.array(np.ascontiguousarray(rows).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.float32(), rows.shape[1]))
 
 
 def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:

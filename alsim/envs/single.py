@@ -18,7 +18,16 @@ from alsim.bank import Bank
 from alsim.config import Config
 from alsim.episodes import Interactions, episode_metrics
 from alsim.errors import AlsimError, InputTypeError
-from alsim.rim import fresh_seed, read_integer, read_learner, read_observation, read_options, read_rules, read_seed
+from alsim.rim import (
+    fresh_seed,
+    read_episode,
+    read_integer,
+    read_learner,
+    read_observation,
+    read_options,
+    read_rules,
+    read_seed,
+)
 from alsim.simulator import Simulator
 from alsim.types import Reason
 
@@ -75,14 +84,16 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
         seed     an integer begins the first episode of learner 0 of that seed; None the learner's next
                  (the first time: of a seed from the operating system)
-        options  {"learner": i} picks learner i instead of 0, with an integer seed
+        options  {"learner": i} picks learner i instead of 0, {"episode": k} its episode k instead of 0; both go
+                 with an integer seed
 
         Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError.
         """
-        given = read_options(options, ("learner",))
-        if "learner" in given and seed is None:
-            raise AlsimError("options['learner'] goes with an integer seed; got seed=None")
-        learner = read_learner(given.get("learner", 0))
+        given = read_options(options, ("learner", "episode"))
+        for key in given:
+            if seed is None:
+                raise AlsimError(f"options[{key!r}] goes with an integer seed; got seed=None")
+        learner, episode = read_learner(given.get("learner", 0)), read_episode(given.get("episode", 0))
         if seed is None and not self._began:
             seed = fresh_seed()
         if seed is not None:
@@ -92,7 +103,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if seed is None:
             people.episode[0] += np.uint32(1)
         else:
-            people.key[0], people.learner[0], people.episode[0] = seed, learner, 0
+            people.key[0], people.learner[0], people.episode[0] = seed, learner, episode
         self._simulator.begin(self._lane_zero)
         self.step_count = 0
         self.episode_log = []

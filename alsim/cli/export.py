@@ -1,0 +1,59 @@
+"""The command export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alsim.cli.app import app
+from alsim.cli.options import ForceOption, JsonOption
+from alsim.cli.output import check_report, write_report
+
+
+@app.command("export")
+def export_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="FORMAT", help="minari, d4rl, npz, obp, scope-rl, rllib, torchrl or huggingface."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME-vN", help="Of minari: the dataset's id.")] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", metavar="ID", help="Of huggingface: such as cc-by-4.0.")
+    ] = None,
+    next_observations: Annotated[
+        bool | None,
+        typer.Option("--next-observations/--no-next-observations", help="Of d4rl, npz and huggingface."),
+    ] = None,
+    action_distribution: Annotated[
+        bool | None, typer.Option("--action-distribution", help="Of obp: pi_b, of the policies uniform and rules.")
+    ] = None,
+    force: ForceOption = False,
+    report: JsonOption = None,
+) -> None:
+    """Write a dataset as another tool reads it, and say how to load it there."""
+    from alsim.datasets.export import export_dataset, find_exporter
+    from alsim.datasets.store import load_dataset
+
+    check_report(report)
+    exporter = find_exporter(to)
+    dataset = load_dataset(directory)
+    place = export_dataset(
+        dataset,
+        to,
+        out,
+        name=name,
+        license=license,
+        next_observations=next_observations,
+        action_distribution=action_distribution,
+        force=force,
+    )
+    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    print(f"{place}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
+    print()
+    print(exporter.load(place))
+    write_report(report, {"format": exporter.name, "path": str(place), "transitions": len(dataset), "bytes": size})

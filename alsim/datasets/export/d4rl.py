@@ -1,0 +1,56 @@
+"""D4RL-style HDF5, which d3rlpy, too, is fed from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alsim.datasets.export.exporter import Exporter, Options, actions_of, provenance, stacked
+from alsim.datasets.export.flat import flat_columns
+from alsim.datasets.store import Dataset
+from alsim.extras import require
+
+
+def write(dataset: Dataset, out: Path, options: Options) -> None:
+    """Write the flat columns, and `episode_terminals`, by which d3rlpy's load_v1 ends episodes."""
+    h5py = require("h5py", "hdf5", "an export to 'd4rl'")
+    chunks = (
+        {**columns, "episode_terminals": columns["terminals"] | columns["timeouts"]}
+        for columns in flat_columns(dataset, options.next_observations is not False)
+    )
+    with h5py.File(out, "w") as file:
+        file.attrs["alsim"] = json.dumps(provenance(dataset, "d4rl"), sort_keys=True, allow_nan=False)
+        file.attrs["n_actions"] = actions_of(dataset)
+        stacked(chunks, len(dataset), lambda name, shape, kind: file.create_dataset(name, shape, kind))
+
+
+def origin(file: Path) -> Any:
+    """Return what a file says of its origin, None if nothing."""
+    h5py = require("h5py", "hdf5", "an export to 'd4rl'")
+    try:
+        with h5py.File(file, "r") as content:
+            return json.loads(content.attrs["alsim"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def load(out: Path) -> str:
+    """Lines that load it."""
+    return f"""import d3rlpy, h5py
+with h5py.File({str(out)!r}) as file:
+    columns = [file[name][:] for name in ("observations", "actions", "rewards", "terminals", "timeouts")]
+    actions = dict(action_space=d3rlpy.ActionSpace.DISCRETE, action_size=int(file.attrs["n_actions"]))
+dataset = d3rlpy.dataset.MDPDataset(*columns, **actions)"""
+
+
+EXPORTER = Exporter(
+    name="d4rl",
+    title="D4RL-style HDF5, for d3rlpy and others",
+    write=write,
+    load=load,
+    suffix=".hdf5",
+    options=("next_observations",),
+    aliases=("d3rlpy", "hdf5"),
+    origin=origin,
+)

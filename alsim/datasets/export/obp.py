@@ -1,0 +1,139 @@
+"""Open Bandit Pipeline's feedback: each interaction a round of a contextual bandit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.datasets.export.exporter import (
+    Columns,
+    Exporter,
+    ExportError,
+    Options,
+    actions_of,
+    in_memory,
+    provenance,
+)
+from alsim.datasets.export.npz import JSON, origin, write_npz
+from alsim.datasets.store import Dataset
+from alsim.policies import PolicyDraws, View, make_policy
+from alsim.types import Doubles, Floats
+
+OUTCOMES: dict[str, Callable[[int], int]] = {"uniform": lambda actions: actions, "rules": lambda actions: 2}
+"""How many equally likely draws decide between the actions, of the policies whose whole distribution can be told."""
+
+
+def to_obp(dataset: Dataset, *, action_distribution: bool = False) -> dict[str, Any]:
+    """Return a dataset as the feedback dict of Open Bandit Pipeline, in memory.
+
+    action_distribution  also `pi_b` (M, A, 1) float64, of the policies uniform and rules; else it is None
+
+    Keys: n_rounds M, n_actions A, context (M, R) float32, action_context None, action (M,), position None,
+    reward (M,) float32, expected_reward None, pi_b, pscore (M,) float64. `pscore` is what was logged. Raises
+    ExportError if it does not fit into memory, or pi_b cannot be told.
+    """
+    return {
+        **_words(dataset),
+        **in_memory(_columns(dataset, action_distribution), len(dataset), "the feedback of Open Bandit Pipeline"),
+    }
+
+
+def _words(dataset: Dataset) -> dict[str, Any]:
+    nothing = dict.fromkeys(("action_context", "position", "expected_reward", "pi_b"))
+    return {"n_rounds": len(dataset), "n_actions": actions_of(dataset), **nothing}
+
+
+def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
+    for part in dataset.parts():
+        columns = {
+            "context": part.obs,
+            "action": part.action.astype(np.int64),
+            "reward": part.reward,
+            "pscore": part.propensity,
+        }
+        if action_distribution:
+            columns["pi_b"] = distribution(part)[:, :, None]
+        yield columns
+
+
+def distribution(dataset: Dataset) -> Doubles:
+    """Return the behaviour policy's probability of every action at every transition, (M, A).
+
+    The policy is asked again, once for each of its equally likely draws, and its answers must agree with what
+    was logged: to the bit, at each transition. Raises ExportError of other policies.
+    """
+    name = dataset.manifest["policy"]["name"]
+    if name not in OUTCOMES:
+        raise ExportError(
+            f"action_distribution is known of the policies {', '.join(OUTCOMES)}; the dataset is by {name!r}"
+        )
+    actions, rows = actions_of(dataset), np.arange(len(dataset))
+    odds = np.zeros((len(dataset), actions))
+    view, policy, outcomes = _view(dataset), make_policy(name), OUTCOMES[name](actions)
+    for k in range(outcomes):
+        action, probability = policy.act(view, _draws(k, outcomes, len(dataset)))
+        odds[rows, action] = probability
+    if not np.allclose(odds.sum(1), 1, atol=1e-12, rtol=0) or (odds[rows, dataset.action] != dataset.propensity).any():
+        raise ExportError(
+            f"the logged propensities are not those of the policy {name!r}: its distribution is not known"
+        )
+    return odds
+
+
+def _view(dataset: Dataset) -> View:
+    """Return what the policy saw at each transition."""
+    return View(
+        observation=dataset.obs,
+        kind=dataset.manifest["observation"],
+        num_los=dataset.manifest["bank"]["num_los"],
+        active=np.ones(len(dataset), bool),
+        last_seconds=last_seconds(dataset),
+    )
+
+
+def last_seconds(dataset: Dataset) -> Floats:
+    """Return the seconds that the last question took before each interaction, 0 before an episode's first, (M,)."""
+    seconds = dataset.transitions["response_time"].to_numpy()  # NaN for a content
+    rows = np.arange(len(seconds))
+    latest = np.maximum.accumulate(np.where(np.isnan(seconds), -1, rows))
+    before = np.concatenate([[-1], latest[:-1]])
+    begun = rows - (dataset.step - 1)
+    return np.where(before >= begun, seconds[before], 0).astype(np.float32)
+
+
+def _draws(k: int, outcomes: int, lanes: int) -> PolicyDraws:
+    """Return draws that make the k-th of equally likely `outcomes` come out."""
+    word = -(-k * 2**32 // outcomes)
+    words: NDArray[np.uint32] = np.full((lanes, 4), word, np.uint32)
+    return PolicyDraws(lambda block: words)
+
+
+def write(dataset: Dataset, out: Path, options: Options) -> None:
+    """Write the feedback as an npz, part by part."""
+    words = {**_words(dataset), "alsim": provenance(dataset, "obp")}
+    if options.action_distribution:
+        del words["pi_b"]
+    write_npz(out, _columns(dataset, bool(options.action_distribution)), len(dataset), words)
+
+
+def load(out: Path) -> str:
+    """Lines that load it."""
+    return f"""import json, numpy as np
+with np.load({str(out)!r}) as file:
+    feedback = {{**file, **json.loads(str(file["{JSON}"]))}}  # for OffPolicyEvaluation(bandit_feedback=feedback, …)"""
+
+
+EXPORTER = Exporter(
+    name="obp",
+    title="Open Bandit Pipeline's feedback dict, as npz",
+    write=write,
+    load=load,
+    suffix=".npz",
+    options=("action_distribution",),
+    aliases=("open-bandit-pipeline",),
+    origin=origin,
+)

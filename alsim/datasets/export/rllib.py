@@ -1,0 +1,56 @@
+"""Parquet with RLlib's columns, a row an interaction, as its offline API reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from alsim.datasets.export.exporter import Exporter, Options
+from alsim.datasets.store import ROW_GROUP, Dataset
+from alsim.datasets.tables import observation_column
+from alsim.types import Longs
+
+DATA = "data"
+
+
+def write(dataset: Dataset, out: Path, options: Options) -> None:
+    """Write a file a part."""
+    (out / DATA).mkdir()
+    begun = 0
+    for number, part in enumerate(dataset.parts()):
+        episode = begun + np.cumsum(part.step == 1) - 1
+        begun = int(episode[-1]) + 1
+        file = out / DATA / f"part-{number:05d}.parquet"
+        pyarrow.parquet.write_table(rllib_table(part, episode), file, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
+    """Return a part with RLlib's names and types; `episode` (M,) numbers the episodes of the dataset."""
+    return pa.table(
+        {
+            "eps_id": episode,
+            "t": part.step - 1,
+            "obs": observation_column(part.obs),
+            "actions": part.action.astype(np.int64),
+            "rewards": part.reward,
+            "new_obs": observation_column(part.next_obs),
+            "terminateds": part.terminated,
+            "truncateds": part.truncated,
+            "action_prob": part.propensity.astype(np.float32),
+            "action_logp": np.log(part.propensity).astype(np.float32),
+        }
+    )
+
+
+def load(out: Path) -> str:
+    """Lines that load it."""
+    return f"""from ray.rllib.algorithms.bc import BCConfig
+spaces = dict(observation_space=env.observation_space, action_space=env.action_space)  # of gymnasium.make(…)
+config = BCConfig().environment(**spaces).offline_data(input_=[{str((out / DATA).absolute())!r}])
+algorithm = config.build_algo()"""
+
+
+EXPORTER = Exporter(name="rllib", title="Parquet with RLlib's columns, for its offline API", write=write, load=load)

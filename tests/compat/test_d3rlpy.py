@@ -1,0 +1,96 @@
+"""d3rlpy and SCOPE-RL, which alsim cannot be installed beside, on files that alsim exported.
+
+ALSIM_EXPORTS names the folder: dataset/, data.hdf5 and scope.npz of the same dataset, by the uniform policy. The truth
+is read from the dataset's Parquet, by pyarrow alone.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import d3rlpy
+import h5py
+import numpy as np
+import pyarrow.parquet
+import pytest
+from scope_rl.ope.discrete import PerDecisionImportanceSampling, TrajectoryWiseImportanceSampling
+from scope_rl.ope.estimators_base import BaseOffPolicyEstimator
+from scope_rl.utils import check_logged_dataset
+
+HERE = Path(os.environ["ALSIM_EXPORTS"])
+COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts")
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return {
+        table: pyarrow.parquet.read_table(HERE / "dataset" / table).to_pandas() for table in ("transitions", "episodes")
+    }
+
+
+@pytest.fixture(scope="module")
+def mdp():
+    with h5py.File(HERE / "data.hdf5") as file:
+        return d3rlpy.dataset.MDPDataset(
+            *(file[name][:] for name in COLUMNS),
+            action_space=d3rlpy.ActionSpace.DISCRETE,
+            action_size=int(file.attrs["n_actions"]),
+        )
+
+
+def test_every_episode_arrives(mdp, truth):
+    episodes, rows = truth["episodes"], truth["transitions"]
+    assert mdp.size() == len(episodes)
+    assert [len(e) for e in mdp.episodes] == episodes["total_steps"].tolist()
+    assert [e.terminated for e in mdp.episodes] == episodes["terminated"].tolist()
+    assert {True, False} == set(episodes["terminated"])
+    assert (np.concatenate([e.observations for e in mdp.episodes]) == np.stack(rows["obs"])).all()
+    assert (np.concatenate([e.actions for e in mdp.episodes])[:, 0] == rows["action"]).all()
+    assert (np.concatenate([e.rewards for e in mdp.episodes])[:, 0] == rows["reward"]).all()
+
+
+def test_d3rlpy_drops_the_last_transition_of_a_timeout(mdp, truth):
+    """As the page says: its next observation has no place in an MDPDataset."""
+    lost = truth["episodes"]["truncated"].sum()
+    assert mdp.transition_count == len(truth["transitions"]) - lost
+
+
+def test_load_v1_finds_the_same_episodes(mdp):
+    with open(HERE / "data.hdf5", "rb") as file:
+        episodes = d3rlpy.dataset.load_v1(file)
+    assert [(len(e), e.terminated) for e in episodes] == [(len(e), e.terminated) for e in mdp.episodes]
+
+
+def test_it_trains(mdp):
+    algorithm = d3rlpy.algos.DiscreteCQLConfig(batch_size=32).create()
+    fitted = algorithm.fit(
+        mdp, n_steps=1, n_steps_per_epoch=1, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory()
+    )
+    assert np.isfinite(fitted[0][1]["loss"])
+    assert 0 <= algorithm.predict(mdp.episodes[0].observations[:1])[0] < 270
+
+
+@pytest.fixture(scope="module")
+def logged():
+    with np.load(HERE / "scope.npz") as file:
+        return {**file, **json.loads(str(file["json"]))}
+
+
+def test_scope_rl_takes_it(logged, truth):
+    check_logged_dataset(logged)
+    assert logged["n_trajectories"] == len(truth["episodes"]) and logged["step_per_trajectory"] == 100
+    assert logged["padding"].any()
+    assert issubclass(TrajectoryWiseImportanceSampling, BaseOffPolicyEstimator)
+
+
+@pytest.mark.parametrize("estimator", [TrajectoryWiseImportanceSampling, PerDecisionImportanceSampling])
+def test_the_behaviour_policy_is_worth_its_mean_return(logged, truth, estimator):
+    """By SCOPE-RL's own estimators; the uniform policy's weights are 1 on padded rows, too."""
+    value = estimator().estimate_policy_value(
+        step_per_trajectory=logged["step_per_trajectory"],
+        action=logged["action"],
+        reward=logged["reward"].astype(float),
+        pscore=logged["pscore"],
+        evaluation_policy_action_dist=np.full((logged["size"], logged["n_actions"]), 1 / 270),
+    )
+    assert value == pytest.approx(truth["episodes"]["cumulative_reward"].mean(), rel=1e-6)

@@ -1,0 +1,47 @@
+"""Open Bandit Pipeline's estimators take the feedback that we export for it."""
+
+import json
+
+import numpy as np
+import pytest
+from exported import taught
+from obp.ope import (
+    DoublyRobust,
+    InverseProbabilityWeighting,
+    OffPolicyEvaluation,
+    SelfNormalizedInverseProbabilityWeighting,
+)
+
+from alsim.datasets.export import export_dataset
+
+
+@pytest.fixture(scope="module", params=["uniform", "rules"])
+def feedback(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("obp")
+    made = taught(folder / "taught", policy=request.param, num_learners=400)
+    out = export_dataset(made, "obp", folder / "data.npz", action_distribution=True)
+    with np.load(out) as file:
+        return {**file, **json.loads(str(file["json"]))}
+
+
+def test_the_behaviour_policy_is_worth_what_it_got(feedback):
+    """Its own importance weights are 1, so the estimate is the mean reward, but for rounding."""
+    estimators = [InverseProbabilityWeighting(), SelfNormalizedInverseProbabilityWeighting()]
+    values = OffPolicyEvaluation(bandit_feedback=feedback, ope_estimators=estimators).estimate_policy_values(
+        action_dist=feedback["pi_b"]
+    )
+    mean = feedback["reward"].mean(dtype=float)
+    assert values == pytest.approx({"ipw": mean, "snipw": mean}, rel=1e-6)
+
+
+def test_of_a_policy_that_asks_only(feedback):
+    """Against the plain sum over the rows that it would have chosen."""
+    target = np.zeros_like(feedback["pi_b"])
+    target[:, :9] = 1 / 9
+    ope = OffPolicyEvaluation(bandit_feedback=feedback, ope_estimators=[InverseProbabilityWeighting(), DoublyRobust()])
+    model = np.zeros_like(target)
+    values = ope.estimate_policy_values(action_dist=target, estimated_rewards_by_reg_model=model)
+    asked = feedback["action"] < 9
+    expected = (feedback["reward"][asked] / 9 / feedback["pscore"][asked]).sum(dtype=float) / feedback["n_rounds"]
+    assert values["ipw"] == pytest.approx(expected, rel=1e-6)
+    assert values["dr"] == pytest.approx(expected, rel=1e-6)  # with a model that knows nothing

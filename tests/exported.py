@@ -1,0 +1,27 @@
+"""A dataset to export: small, in several shards, ended by the step limit and by frustration."""
+
+import pytest
+
+from alsim import rollouts
+from alsim.datasets.collect import generate_dataset
+
+CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
+
+
+def taught(out, policy="uniform", **changes):
+    """Return such a dataset."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollouts, "BLOCK_EPISODES", 5)
+        made = generate_dataset(
+            **{"num_learners": 9, "episodes_per_learner": 2, "seed": 2**64 - 1, "config": CONFIG} | changes,
+            policy=policy,
+            out=out,
+        )
+    assert len(made.manifest["tables"]["episodes"]["shards"]) > 1
+    assert made.terminated.any() and made.truncated.any()
+    return made
+
+
+def same(one, other):
+    """Equal to the bit, and of the same shape and type."""
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
