@@ -59,7 +59,7 @@ class Loans:
     def fill(self, out: Buffers, reward: Doubles) -> None:
         """Copy what a step did not write to a caller's arrays itself.
 
-        Such arrays are rarely in a cache, and one thread writes there fastest in one go (decision 13).
+        Such arrays are rarely in a cache, and one thread writes there fastest in one go (decision 14).
         """
         simulator = self._simulators[-1]
         if simulator.num_threads == 1:
