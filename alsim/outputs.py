@@ -102,14 +102,14 @@ class OutputBuffer:
         """Where its arrays lie, as of `spans`."""
         return spans((self._observation, self._reward, self._flags, self.arrays.final))
 
-    def borrow(self, out: Buffers) -> Any:
+    def borrow(self, out: Buffers, *, observations_too: bool) -> Any:
         """Return a reference to an Output of a caller's arrays, and of one's own for the rest.
 
-        Rewards of float32 are not written: whoever steps copies them from `arrays`.
+        Rewards of float32 are not written, nor are observations if not asked for: whoever steps copies them.
         """
         observations, rewards, terminated, truncated = plain(out)
         whole = Output(
-            observation=observations.reshape(-1),
+            observation=observations.reshape(-1) if observations_too else self.arrays.observation,
             reward=rewards if rewards.dtype == f64 else self.arrays.reward,
             terminated=terminated,
             truncated=truncated,

@@ -69,19 +69,19 @@ class Simulator:
         self.width = 2 * bank.num_los + 2 if self.responses else bank.num_los + 2
         self._world = new_world(config, bank, lanes, responses=self.responses, record=record)
         self._ready = False
-        self._num_threads = max(1, min(num_threads, lanes // FEWEST_A_THREAD))
+        self.num_threads = max(1, min(num_threads, lanes // FEWEST_A_THREAD))
         self._edges = self._edges_of(lanes)
         self._bell, self._turn = np.zeros(1, np.int64), 0
         self._helpers: Helpers | None = None
 
     def _edges_of(self, lanes: int) -> Longs:
         """Return where each thread's own part of so many lanes begins, and where the last one ends."""
-        blocks, threads = -(-lanes // BLOCK), self._num_threads
+        blocks, threads = -(-lanes // BLOCK), self.num_threads
         return np.array([min(lanes, BLOCK * (blocks * k // threads)) for k in range(threads + 1)], np.int64)
 
     def _prepare(self) -> None:
         """Compile, or load from the cache, what a step calls; take the arrays by reference."""
-        scratches = [self._world.scratch, *(new_scratch() for _ in range(self._num_threads - 1))]
+        scratches = [self._world.scratch, *(new_scratch() for _ in range(self.num_threads - 1))]
         rules = code_of(type(self._world.parameters))
         self._references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
         self._own = self.output_buffer(observations=False)
@@ -89,7 +89,7 @@ class Simulator:
         self._step: Callable[..., int] = entry(lockstep.step, world, actions, out, 0, 0, 0, own_cache=rules)
         self._step_shared: Callable[..., bool] = (
             self._step
-            if self._num_threads == 1
+            if self.num_threads == 1
             else entry(
                 lockstep.step_shared, world, actions, out, self._edges, actions, self._bell, 0, 0, 0, own_cache=rules
             )
@@ -148,7 +148,7 @@ class Simulator:
             lanes,
             observation=self.observes,
             record=len(self.interaction.item) > 0,
-            num_threads=self._num_threads,
+            num_threads=self.num_threads,
         )
 
     def move(self, these: Longs, target: Simulator, there: Longs) -> None:
@@ -198,13 +198,13 @@ class Simulator:
         if not self._ready:
             self._prepare()
         lanes = len(actions)
-        if self._num_threads == 1 or lanes < self._num_threads * FEWEST_A_THREAD:
+        if self.num_threads == 1 or lanes < self.num_threads * FEWEST_A_THREAD:
             return self._step(self._references[0], actions, out, 0, lanes, mode)
         lane = self._first_invalid(self._references[0], actions, mode == lockstep.NEXT_STEP)
         if lane >= 0:
             return -1 - lane  # before any thread has changed anything
         # Of this step alone: a thread that comes late finds nothing left to do.
-        counters, errors = np.zeros(self._num_threads + 2, np.int64), list[BaseException]()
+        counters, errors = np.zeros(self.num_threads + 2, np.int64), list[BaseException]()
         self._turn += 1
         edges = self._edges if lanes == self.lanes else self._edges_of(lanes)
         share = (actions, out, edges, counters, self._bell, self._turn)
@@ -238,7 +238,7 @@ class Simulator:
     def _helpers_here(self) -> Helpers:
         """Return the threads of this process."""
         if self._helpers is None or not self._helpers.are_here():
-            self._helpers = Helpers(self._num_threads - 1)
+            self._helpers = Helpers(self.num_threads - 1)
         return self._helpers
 
     def close(self) -> None:

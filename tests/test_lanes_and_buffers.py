@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import alsim
 from alsim import AdaptiveLearningVectorEnv, Buffers, Snapshot, simulator
+from alsim._jit import COMPILED
 from alsim.testing import check_vector_env
 from alsim.testing import same as alike
 from alsim.types import BLOCK, Population
@@ -207,12 +208,14 @@ WAYS = [FreshBuffers, SameBuffers, Parts, Rewound, Elsewhere]
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_every_way_is_the_plain_step(way: Any, mode: AutoresetMode, observation: str, copy: bool) -> None:
     rules: dict[str, Any] = {"autoreset_mode": mode, "observation": observation, "info": "full"}
-    actions = batches(5, 150)
+    steps = 150 if COMPILED else 30
+    actions = batches(5, steps)
     expected = play(make(**rules), actions)
     same_calls(play(make(kind=way, copy=copy, **rules), actions), expected)
-    assert ends(expected) > 40
+    assert ends(expected) > steps // 4
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("info", ["none", "minimal"])
 @pytest.mark.parametrize("mode", AutoresetMode)
@@ -234,6 +237,7 @@ def test_every_way_with_threads(way: Any, mode: AutoresetMode) -> None:
     env.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_every_way_keeps_gymnasiums_contract(way: Any, mode: AutoresetMode) -> None:
@@ -608,6 +612,7 @@ def test_before_the_first_reset() -> None:
             call(make())
 
 
+@pytest.mark.compiled
 def test_memory_of_some_lanes_is_the_callers() -> None:
     env = make(300)
     env.reset(seed=0)
@@ -619,6 +624,7 @@ def test_memory_of_some_lanes_is_the_callers() -> None:
     assert alike(held, copies)
 
 
+@pytest.mark.compiled
 def test_what_some_lanes_cost_does_not_grow_with_all() -> None:
     env = make(100_000)
     env.reset(seed=0)
@@ -857,6 +863,7 @@ def test_other_luck() -> None:
     same(env.snapshot().observations[:1], alone.reset()[0])
 
 
+@pytest.mark.compiled
 def test_other_luck_is_drawn_as_from_any_seed() -> None:
     """Answers of one learner under 4,000 seeds: their share is the 3PL's probability.
 

@@ -19,7 +19,7 @@ FEWEST = 64
 
 
 class Party:
-    """Lanes of a simulator, taken out into a small one, stepped there and put back (decision 12).
+    """Lanes of a simulator, taken out into a small one, stepped there and put back (decision 14).
 
     What that costs grows with their number, and not with that of all lanes.
 

@@ -33,7 +33,7 @@ from alsim.rim import (
     read_seed,
 )
 from alsim.simulator import MOST_LEARNERS, Simulator
-from alsim.types import Bools, Buffers, Doubles, Keys, Longs
+from alsim.types import Bools, Buffers, Keys, Longs
 
 INT64 = np.dtype(np.int64)
 """NumPy has one object for it, in the machine's byte order."""
@@ -204,7 +204,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         observation, reward, terminated, truncated, reason, live = buffer.hand_out()
         infos = self._infos(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
-            return self._returned(out, reward, infos)
+            self._loans.fill(out, reward)
+            return *out, infos
         if not self.copy:
             observation = self._observations()
         return observation, reward, terminated, truncated, infos
@@ -245,7 +246,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         observation, reward, terminated, truncated, reason, live = buffer.hand_out_first(moved)
         infos = self._infos(party.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
-            return self._returned(out, reward, infos)
+            party.loans.fill(out, reward)
+            return *out, infos
         observation.flags.writeable = self.copy
         return observation, reward, terminated, truncated, infos
 
@@ -314,12 +316,6 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         view = self._simulator.observation.view()
         view.flags.writeable = False
         return view
-
-    def _returned(self, out: Buffers, reward: Doubles, infos: dict[str, Any]) -> Step:
-        """Return what was written to a caller's buffers; `reward` if a step did not write it there itself."""
-        if out.rewards.dtype != reward.dtype:
-            out.rewards[:] = reward
-        return *out, infos
 
     def _no_action(self, got: Any, lane: int) -> AlsimError:
         return AlsimError(f"actions are integers in [0, {self._simulator.num_actions}); got {got} in lane {lane}")
