@@ -86,13 +86,14 @@ def with_library(session: nox.Session, library: str, *requirements: str, extra: 
     """Install a library beside alsim, and run the tests of the two; `-- -m long` trains until it has learnt."""
     session.install("-q", TORCH)
     session.install("-q", "-e", f".[{extra}]", *requirements, *group("compat"))
-    session.run("pytest", f"tests/compat/test_{library}.py", "-m", "not long", *session.posargs)
+    files = sorted(Path("tests/compat").glob(f"test_*{library}.py"))
+    session.run("pytest", *map(str, files), "-m", "not long", *session.posargs)
 
 
 @nox.session(name="compat-torchrl")
 def compat_torchrl(session: nox.Session) -> None:
-    """Run the TorchRL recipe's tests."""
-    with_library(session, "torchrl", "torchrl==0.14.*")
+    """Run the tests of the TorchRL recipe, and of what we export for TorchRL."""
+    with_library(session, "torchrl", "torchrl==0.14.*", extra="torchrl")
 
 
 @nox.session(name="compat-tianshou")
@@ -103,7 +104,7 @@ def compat_tianshou(session: nox.Session) -> None:
 
 @nox.session(name="compat-rllib")
 def compat_rllib(session: nox.Session) -> None:
-    """Run the RLlib recipe's tests, on the Gymnasium that it pins."""
+    """Run the tests of the RLlib recipe, and of its offline API on what we export, on the Gymnasium that it pins."""
     with_library(session, "rllib", "ray[rllib]==2.60.*")
 
 
@@ -129,13 +130,13 @@ def compat_ray(session: nox.Session) -> None:
 
 @nox.session(name="compat-exports")
 def compat_exports(session: nox.Session) -> None:
-    """Let Minari, h5py, TorchRL, Hugging Face's datasets and Open Bandit Pipeline load what we export for them."""
+    """Let Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline load what we export for them."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".[minari,hdf5,torchrl]", "datasets>=4", *group("compat"))
+    session.install("-q", "-e", ".[minari,hdf5]", "datasets>=4", *group("compat"))
     # The newest of obp that pip offers from Python 3.11 on; it pins what no longer builds there.
     session.install("-q", "--no-deps", "obp==0.4.1")
     session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
-    files = ("minari", "export_torchrl", "export_huggingface", "export_obp")
+    files = ("minari", "export_huggingface", "export_obp")
     session.run("pytest", *(f"tests/compat/test_{name}.py" for name in files), *session.posargs)
 
 
@@ -160,14 +161,6 @@ def compat_d3rlpy(session: nox.Session) -> None:
         env={"ALSIM_EXPORTS": data},
         external=True,
     )
-
-
-@nox.session(name="compat-export-rllib")
-def compat_export_rllib(session: nox.Session) -> None:
-    """Let RLlib's offline API load what we export and train on it."""
-    session.install("-q", TORCH)
-    session.install("-q", "-e", ".", "ray[rllib]==2.60.*", *group("compat"))
-    session.run("pytest", "tests/compat/test_export_rllib.py", *session.posargs)
 
 
 @nox.session

@@ -554,7 +554,7 @@ def test_a_missing_shard_and_another_schema_version_are_named(copied, tmp_path):
         export_dataset(copied, "npz", tmp_path / "data.npz")
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
-    with pytest.raises(DatasetError, match="has schema version 99; this version of alsim reads 1"):
+    with pytest.raises(DatasetError, match="has schema version 99; this version of alsim reads 2"):
         export_dataset(copied, "npz", tmp_path / "data.npz")
 
 

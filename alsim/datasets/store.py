@@ -137,15 +137,16 @@ class Dataset:
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The NumPy arrays by name, (M,) or (M, R) each."""
+        obs, final_obs = self._observed
         length = numpy_column(self.episodes, "total_steps")
-        if length.min(initial=1) < 1 or length.sum() != self.transitions.num_rows:
+        if length.min(initial=1) < 1 or length.sum() != len(obs):
             raise DatasetError(
                 f"{self.path or 'the dataset'}: its episodes are of {length.sum()} interactions, each of at least 1; "
-                f"there are {self.transitions.num_rows} transitions"
+                f"there are {len(obs)} transitions"
             )
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
-        arrays["obs"] = self._observed[0]
-        arrays["next_obs"] = next_observations(arrays["obs"], self.final_obs, length)
+        arrays["obs"] = obs
+        arrays["next_obs"] = next_observations(obs, final_obs, length)
         return {name: arrays[name] for name in ARRAYS}
 
     def __getattr__(self, name: str) -> NDArray[Any]:
