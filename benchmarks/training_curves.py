@@ -13,14 +13,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from alsim.training.curve import draw_level, finish, points, read_curve
+from alsim.training.curve import draw_levels, finish, points, read_curve
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "specified-and-learning.png"
 PANELS = (
     ("return, by the specified reward", "eval_return_specified", "return"),
     ("mean mastery at the end of an episode", "eval_final_mastery", "final_mastery"),
 )
-COLOURS = {"trained on the specified reward": "#0b6e99", "trained on `learning`": "#b5532a"}
+COLOURS = {"trained on the specified reward": "#0b6e99", "trained on learning alone": "#b5532a"}
 LEVELS = ("uniform", "rules")
 
 
@@ -33,10 +33,9 @@ def draw(specified: Path, learning: Path) -> Figure:
     for axes, (title, column, level) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for name, colour, rows in drawn:
             axes.plot(*points(rows, column), color=colour, linewidth=2, marker="o", markersize=3, label=name)
-        for name in LEVELS:
-            draw_level(axes, name, levels[name][level]["mean"])
+        draw_levels(axes, {name: levels[name][level]["mean"] for name in LEVELS})
         finish(axes, title)
-    figure.axes[0].legend(frameon=False, fontsize=9, loc="lower right")
+    figure.axes[0].legend(frameon=False, fontsize=9, loc="center right")
     return figure
 
 

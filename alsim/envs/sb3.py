@@ -66,6 +66,7 @@ def make(
         dynamics=dynamics,
         observation=observation,
         autoreset_mode=AutoresetMode.SAME_STEP,
+        copy=False,  # Stable-Baselines3 keeps more batches than the environment has buffers: `step_wait` copies
         info="full",  # keeps what happened, mastery too, which not every observation shows
         num_threads=num_threads,
     )
@@ -157,7 +158,7 @@ class AdaptiveLearningVecEnv(VecEnv):
         self._returns[:], self._steps_before[:] = 0, self._steps
         self.reset_infos = self._blank.copy()
         self._began = True
-        return observations
+        return observations.copy()
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Note the actions (N,) of the next `step_wait`."""
@@ -176,7 +177,7 @@ class AdaptiveLearningVecEnv(VecEnv):
         infos = self._blank.copy()
         if told["count"]:
             self._tell(infos, told["reason"], told["final"])
-        return observations, rewards.astype(np.float32), told["reason"] != 0, infos
+        return observations.copy(), rewards.astype(np.float32), told["reason"] != 0, infos
 
     def _tell(self, infos: list[dict[str, Any]], reason: Codes, final: Floats) -> None:
         """Put into `infos` what there is to tell of the episodes that ended, and begin to count anew."""

@@ -12,6 +12,7 @@ from alsim.extras import require
 from alsim.files import write_whole
 from alsim.training.settings import TrainingError
 
+MILLION = 10**6
 INK, OURS, PALE = "#333333", "#0b6e99", "#9a9a9a"
 
 
@@ -94,8 +95,7 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
     for axes, panel in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         axes.plot(*points(rows, panel.training), color=PALE, linewidth=1.2, label="in training")
         axes.plot(*points(rows, panel.evaluation), color=OURS, linewidth=2, marker="o", markersize=3, label="held out")
-        for name, statistics in levels.items():
-            draw_level(axes, name, statistics[panel.level]["mean"])
+        draw_levels(axes, {name: statistics[panel.level]["mean"] for name, statistics in levels.items()})
         finish(axes, panel.title)
         axes.legend(frameon=False, fontsize=9, loc="lower right")
     stream = io.BytesIO()
@@ -103,16 +103,25 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
     write_whole(file, stream.getvalue())
 
 
-def draw_level(axes: Any, name: str, value: float) -> None:
-    """Draw what another policy reaches as a horizontal line with its name."""
+def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:
+    """Draw what other policies reach as horizontal lines with their names, which keep apart."""
+    low, high = axes.get_ylim()
+    least, place = (high - low) / 18, low - (high - low)
+    for name, value in sorted(levels.items(), key=lambda level: level[1]):
+        place = max(value, place + least)
+        _draw_level(axes, name, value, place)
+
+
+def _draw_level(axes: Any, name: str, value: float, place: float) -> None:
     axes.axhline(value, color=INK, linewidth=0.8, linestyle=":")
-    axes.annotate(name, (0, value), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8)
+    axes.annotate(name, (1, place), (4, -3), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8)
 
 
 def finish(axes: Any, title: str) -> None:
     """Give a diagram its title, axis and grid."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    axes.set_xlabel("interactions")
+    axes.set_xlabel("interactions, millions")
+    axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / MILLION:g}")
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
