@@ -321,7 +321,7 @@ def whole_file(file: Path) -> Iterator[IO[bytes]]:
     """Give a file to write, which gets its name when it is whole. Raises DatasetError.
 
     Whole for whoever looks, whatever ends this process. It is not waited for until the disk has it: if the
-    power fails, checksums tell what was lost. Decision 13.
+    power fails, checksums tell what was lost. Decision 14.
     """
     written = file.with_name(f".{file.name}-{secrets.token_hex(8)}{UNFINISHED}")
     try:

@@ -1,7 +1,7 @@
 """Processes of this machine, each with a pipe of its own to the one that started them.
 
 A plain pipe a worker instead of an executor: where one worker of an executor is killed all are, and nobody
-knows what it was doing. Decision 13.
+knows what it was doing. Decision 14.
 """
 
 from __future__ import annotations
