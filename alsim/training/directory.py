@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from alsim.files import write_whole
 from alsim.training.settings import TrainingError
-
-try:
-    import fcntl
-except ImportError:  # not every system has it; two trainings in one directory are then the user's to avoid
-    fcntl = None  # type: ignore[assignment]
 
 SETTINGS, EVALUATION = "settings.json", "evaluation.json"
 CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
@@ -73,15 +70,15 @@ def refuse_finished(out: Path, *, force: bool) -> None:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Keep other processes out of the directory; the system ends this with the process, however it ends."""
-    if fcntl is None:
+    lock = FileLock(out / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(f"{out}: another process is training there") from None
+    try:
         yield
-        return
-    with (out / LOCK).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"{out}: another process is training there") from None
-        yield
+    finally:
+        lock.release()
 
 
 def _clear(out: Path) -> None:
