@@ -608,7 +608,7 @@ def test_actions_that_do_not_give_the_stored_rewards_are_named(tmp_path, what):
     tampered(out, *TAMPERED[what])
     dataset = load_dataset(out)
     with pytest.raises(DatasetError, match=r"observations of <Dataset .*d> cannot be made again: "):
-        _ = dataset.obs
+        _ = dataset.final_obs
     assert len(dataset.transitions) == len(dataset)
 
 
