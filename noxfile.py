@@ -207,9 +207,10 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def claims(session: nox.Session) -> None:
     """Measure at length and write benchmarks/claims.md, then train by each recipe; by hand, on a quiet machine."""
-    session.install("-q", "-e", ".", *group("bench"))
+    session.install("-q", TORCH)
+    session.install("-q", "-e", ".[sb3]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
-    for recipe in ("compat-torchrl", "compat-rllib", "compat-cleanrl"):
+    for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl"):
         session.notify(recipe, ["-m", "long", "-s"])
 
 

@@ -16,7 +16,7 @@ Call = Callable[[], Any]
 Times = dict[str, list[float]]
 """Seconds a call, of each contender, round by round."""
 
-PACKAGES = ("numpy", "numba", "gymnasium", "pyarrow", "jax")
+PACKAGES = ("numpy", "numba", "gymnasium", "pyarrow", "jax", "torch", "stable-baselines3")
 
 
 def seconds(call: Call, calls: int = 1) -> float:

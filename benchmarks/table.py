@@ -1,8 +1,8 @@
 """Every figure beside its target, in one table: `python -m benchmarks.table`, or `nox -s bench`.
 
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
---claims   measures longer, and 10**8 transitions, and writes claims.md
---only     some of its parts: steps, phases, rollouts, generation, startup, memory
+--claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
+--only     some of its parts: steps, phases, rollouts, generation, startup, memory, training
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import generation, memory, phases, rollouts, startup, steps
+from benchmarks import generation, memory, phases, rollouts, startup, steps, training
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training")
 
 
 class Effort(NamedTuple):
@@ -32,7 +32,7 @@ class Effort(NamedTuple):
     rounds: int
     budget: float  # seconds a contender and round
     cold_rounds: int
-    long: bool  # 10**8 transitions too
+    long: bool  # 10**8 transitions and whole trainings too
 
 
 SHORT, LONG = Effort(7, 0.08, 1, False), Effort(25, 0.4, 5, True)
@@ -66,6 +66,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         measured = steps.measure(effort.rounds, effort.budget)
         curve = steps.curve(measured)
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
+    if "training" in parts:
+        rows += _shown(training.rows(long=effort.long))
     if "phases" in parts:
         by_phase = phases.measure(effort.rounds)
     return Found(rows, curve, by_phase)

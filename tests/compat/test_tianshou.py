@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,13 @@ def test_the_example_trains() -> None:
     assert done.returncode == 0, done.stderr
     found = re.findall(r"return (before|after) training: (-?[\d.]+) \(standard error", done.stdout)
     assert [name for name, _ in found] == ["before", "after"]
+
+
+@pytest.mark.long
+def test_it_learns() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "tianshou_dqn.py", "--steps", "200000"], capture_output=True, text=True, check=True
+    )
+    print(f"Tianshou {version('tianshou')}, Gymnasium {version('gymnasium')}: {done.stdout.splitlines()[-1]}")
+    returns = [float(value) for value in re.findall(r"training: (-?[\d.]+)", done.stdout)]
+    assert returns[1] > max(100, returns[0])  # the uniform policy: 30
