@@ -85,7 +85,7 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
 def with_library(session: nox.Session, library: str, *requirements: str, extra: str = "") -> None:
     """Install a library beside alsim, and run the tests of the two; `-- -m long` trains until it has learnt."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", f".[{extra}]", *requirements, *group("compat"))
+    session.install("-q", "-e", f".[{extra}]" if extra else ".", *requirements, *group("compat"))
     files = sorted(Path("tests/compat").glob(f"test_*{library}.py"))
     session.run("pytest", *map(str, files), "-m", "not long", *session.posargs)
 
