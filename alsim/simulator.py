@@ -210,10 +210,14 @@ class Simulator:
         share = (actions, out, edges, counters, self._bell, self._turn)
         helpers = self._helpers_here()
         try:
-            for me, world in enumerate(self._references[1:], start=1):
-                helpers.ask(self._step_shared, world, *share, me, mode, errors=errors)
-        finally:
-            self._finish(share, mode, errors)
+            try:
+                for me, world in enumerate(self._references[1:], start=1):
+                    helpers.ask(self._step_shared, world, *share, me, mode, errors=errors)
+            finally:
+                self._finish(share, mode, errors)
+        except BaseException:
+            self._finish(share, mode, errors)  # what interrupts may have come just before it could be held back
+            raise
         if errors:
             raise errors[0]
         return int(counters[-1])
