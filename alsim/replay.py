@@ -42,7 +42,7 @@ def replay(
     episodes, rows, width = len(length), len(action), observed_width(bank, observation)
     if not (len(learner) == len(episode) == len(reason) == episodes and len(reward) == rows):
         raise AlsimError("the columns of a replay are of different lengths")
-    if rows != length.sum() or (length < 1).any():
+    if rows != length.sum() or (length < 1).any() or (length > rows).any():  # a sum may overflow to what it should be
         raise AlsimError(f"the episodes are {length.sum()} interactions long, and there are {rows}")
     world = new_world(config, bank, min(BLOCK, episodes), responses=observation == "responses", record=False)
     world.population.key[:] = seed

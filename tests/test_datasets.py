@@ -17,6 +17,7 @@ import pytest
 from alsim import rollouts
 from alsim.bank import BankError, sample_bank
 from alsim.bank_files import load_bank
+from alsim.cli import main
 from alsim.config import Config, ConfigError
 from alsim.datasets import collect, store
 from alsim.datasets.collect import generate_dataset
@@ -24,6 +25,7 @@ from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
 from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset, summary
 from alsim.datasets.tables import tables_of
 from alsim.envs.single import AdaptiveLearningEnv
+from alsim.errors import AlsimError
 from alsim.policies import Uniform
 from alsim.rollouts import rollout
 
@@ -671,6 +673,13 @@ LACKING = {
     "a policy that is a number": (("policy", "name"), 3),
     "a configuration that is a list": (("config",), []),
     "an observation that is a table": (("observation",), {"kind": "mastery"}),
+    "an observation that is a command": (("observation",), "mastery; rm -r ~"),
+    "more outcomes than there can be": (("bank", "num_los"), 10**9),
+    "no outcomes": (("bank", "num_los"), 0),
+    "a shard without interactions": (
+        ("tables", "transitions"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": "x", "sha256": ""}]},
+    ),
     "a seed that is a word": (("seed",), "5"),
     "a seed out of range": (("seed",), 2**64),
     "a shard that is twice there": (
@@ -699,6 +708,38 @@ def test_a_manifest_that_lacks_something_is_named(copied, lacking):
     edit(copied, change)
     with pytest.raises(DatasetError, match=r"copy/manifest\.json is not a manifest of alsim: "):
         load_dataset(copied)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_json_has_not_are_refused(copied, number):
+    edit(copied, lambda manifest: manifest["config"].update(num_los="@"))
+    file = copied / "manifest.json"
+    file.write_text(file.read_text().replace('"@"', number))
+    with pytest.raises(DatasetError, match=r"manifest\.json cannot be read: Out of range float values"):
+        load_dataset(copied)
+
+
+def test_a_bank_of_another_size_is_named(copied):
+    edit(copied, lambda manifest: manifest["bank"].update(num_los=manifest["bank"]["num_los"] + 1))
+    with pytest.raises(DatasetError, match=r"bank has (\d+) learning outcomes; the manifest says (\d+)"):
+        _ = load_dataset(copied).bank
+
+
+def test_more_shards_than_can_be_kept_account_of_are_refused(tmp_path):
+    with pytest.raises(AlsimError, match=r"4,611,686,018,427,387,904 episodes are .* shards .*: give a larger"):
+        generate_dataset(2**31, 2**31, out=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_shard_that_no_memory_holds_is_named(tmp_path, monkeypatch, capsys):
+    arguments = ["--learners", str(2**31), "--episodes-per-shard", str(2**31), "--out", str(tmp_path / "d")]
+    monkeypatch.setattr(sys, "argv", ["alsim", "generate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("alsim: memory is too short: ") and said.count("\n") == 1
+    assert "the shard is of 2,147,483,648 episodes; fewer episodes_per_shard take less memory" in said
+    assert not (tmp_path / "d").exists()
 
 
 OUTSIDE = [

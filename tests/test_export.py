@@ -6,6 +6,7 @@ What each tool itself makes of them, tests/compat asks.
 import json
 import os
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -422,6 +423,33 @@ def test_what_does_not_fit_into_memory_says_how_much_it_takes(dataset, monkeypat
             make(dataset)
     with pytest.raises(AlsimError, match=size):
         alsim.to_obp(dataset)
+
+
+def test_padding_that_does_not_fit_into_memory_is_named(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
+    with pytest.raises(AlsimError, match=r"a part, padded to max_episode_steps, of 60 rows takes"):
+        export_dataset(dataset, "scope-rl", tmp_path / "x.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+mkdir disk
+mount -t tmpfs -o size=300k tmpfs disk
+{python} -m alsim export {dataset} --to npz --out disk/data.npz
+echo $?
+ls -A disk
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
+def test_a_full_disk_is_one_sentence(tmp_path):
+    """Not the end of the process by SIGBUS, as a write to a memory-mapped file without room is."""
+    out = generate_dataset(40, seed=5, out=tmp_path / "d").path
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    script = ["bash", "-u", "-c", FULL_DISK.format(python=sys.executable, dataset=out)]
+    done = subprocess.run([*namespace, *script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2\n"
+    assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
 
 
 def test_free_memory_is_less_than_there_is():

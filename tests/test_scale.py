@@ -374,6 +374,7 @@ DAMAGE = {
     "a sidecar that lies": lambda d: (d / "shards" / "00001.json").write_text(
         (d / "shards" / "00001.json").read_text().replace('"rows": 8', '"rows": 9')
     ),
+    "a sidecar that is nested without end": lambda d: (d / "shards" / "00001.json").write_text("[" * 100_000),
     "a sidecar of another kind": lambda d: (d / "shards" / "00001.json").write_text("[]"),
 }
 
@@ -461,9 +462,10 @@ def test_force_begins_anew_where_another_plan_is_under_way(tmp_path):
     assert files_of(out) == plain(tmp_path)
 
 
-def test_a_plan_that_cannot_be_read_is_named(tmp_path):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_plan_that_cannot_be_read_is_named(tmp_path, content):
     out = stopped(tmp_path / "d")
-    (out / "plan.json").write_text("{")
+    (out / "plan.json").write_text(content)
     with pytest.raises(DatasetError, match=r"plan\.json cannot be read: .*; delete its directory to begin anew"):
         generate_dataset(**RUN, out=out)
 
@@ -478,6 +480,14 @@ def test_a_second_driver_is_refused(tmp_path, teachers):
         _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=policy)
+
+
+def test_the_lock_of_another_is_left_alone(tmp_path):
+    """A replaced dataset took the lock along, and another process has begun where it was."""
+    with underway._locked(tmp_path, tmp_path):
+        (tmp_path / underway.LOCK).rename(tmp_path / "taken-along")
+        (tmp_path / underway.LOCK).write_text("another's")
+    assert (tmp_path / underway.LOCK).read_text() == "another's"
 
 
 def test_what_a_crash_left_beside_a_manifest_is_tidied(tmp_path, monkeypatch, caplog):
@@ -598,6 +608,11 @@ TAMPERED = {
     "why an episode ended": ("episodes", "termination_reason", set_to(3, 1)),
     "how long an episode was": ("episodes", "total_steps", lambda n: np.r_[n[0] - 1, n[1] + 1, n[2:]]),
     "how long all were": ("episodes", "total_steps", set_to(3, 400)),
+    "lengths whose sum overflows": (
+        "episodes",
+        "total_steps",
+        lambda n: np.r_[[2**62] * 3, 2**62 + n.sum(), n[4:] * 0],
+    ),
     "a length of nothing": ("episodes", "total_steps", lambda n: np.r_[0, n[0] + n[1], n[2:]]),
 }
 

@@ -24,6 +24,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
-    except (AlsimError, OSError) as error:
-        print("alsim:", "; ".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)
+    except (AlsimError, OSError, MemoryError) as error:
+        said = f"memory is too short: {error}" if isinstance(error, MemoryError) else str(error)
+        print("alsim:", "; ".join([said, *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(2)

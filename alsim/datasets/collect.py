@@ -32,6 +32,9 @@ from alsim.rim import read_positive
 from alsim.rollouts import Plan, block_episodes, is_compiled, read_plan
 from alsim.types import FIRST_HELD_OUT
 
+MOST_SHARDS = 1_000_000
+"""The driver keeps some 2 kB of each."""
+
 Progress = Callable[[int, int], None]
 """Called with episodes done and transitions written so far."""
 
@@ -91,6 +94,7 @@ def generate_dataset(
     size = block_episodes(plan.config)
     if episodes_per_shard is not None:
         size = read_positive(episodes_per_shard, "episodes_per_shard")
+    _check_shards(plan, size)
     makers = read_engine(engine, plan, num_workers, ray_address)
     job = Job(plan, Path(), size, file_format, observations == "full")
     if out is None:
@@ -110,6 +114,16 @@ def _check_plan(plan: Plan) -> None:
         raise AlsimError(f"episodes_per_learner is at most 2**31; got {plan.episodes_per_learner}")
     if plan.bank.num_los > MOST_LOS:
         raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
+
+
+def _check_shards(plan: Plan, size: int) -> None:
+    """Refuse what this process could not keep account of."""
+    shards = -(-plan.num_episodes // size)
+    if shards > MOST_SHARDS:
+        raise AlsimError(
+            f"{plan.num_episodes:,} episodes are {shards:,} shards of {size:,}; a dataset has at most "
+            f"{MOST_SHARDS:,}: give a larger episodes_per_shard, or datasets of fewer learners"
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

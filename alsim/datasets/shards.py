@@ -57,6 +57,14 @@ class TableMaker:
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
         """Return the tables of a shard."""
+        try:
+            return self._made(number)
+        except MemoryError as error:
+            start, stop = self._edges[number]
+            error.add_note(f"the shard is of {stop - start:,} episodes; fewer episodes_per_shard take less memory")
+            raise
+
+    def _made(self, number: int) -> dict[str, pa.Table]:
         block, keeps = self._edges[number], {"keep_observations": self._observations}
         if self._teacher is None and self._reuse:
             start, stop = self._edges[0]  # no other has more episodes
@@ -100,7 +108,7 @@ def whole(directory: Path, sidecar: Path, number: int, file_format: str) -> File
             file = directory / relative
             if entry["path"] != relative or file.stat().st_size != entry["bytes"] or sha256(file) != entry["sha256"]:
                 return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return files
 

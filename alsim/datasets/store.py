@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from alsim.actions import MOST_LOS
 from alsim.bank import Bank
 from alsim.bank_files import load_bank
 from alsim.datasets.schema import OBSERVATION, SCHEMA_VERSION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
+from alsim.simulator import OBSERVATIONS as KINDS
 from alsim.types import Floats
 
 MANIFEST = "manifest.json"
@@ -73,7 +75,12 @@ class Dataset:
     def bank(self) -> Bank:
         """The questions and contents that were used."""
         if isinstance(self._source, Path):
-            return load_bank(self._source / BANK)
+            bank, said = load_bank(self._source / BANK), self.manifest["bank"]["num_los"]
+            if bank.num_los != said:
+                raise DatasetError(
+                    f"{self._source / BANK} has {bank.num_los} learning outcomes; the manifest says {said}"
+                )
+            return bank
         assert self._bank is not None
         return self._bank
 
@@ -196,6 +203,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     file = directory / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader knows NaN
     except FileNotFoundError:
         began = "; whoever began it can go on with it" if (directory / PLAN).exists() else ""
         raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{began}") from None
@@ -222,6 +230,10 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         raise ValueError("the seed is not an integer in [0, 2**64)")
     if manifest["observations"] not in OBSERVATIONS:
         raise ValueError(f"observations is {manifest['observations']!r}")
+    if manifest["observation"] not in KINDS:
+        raise ValueError(f"observation is {manifest['observation']!r}")
+    if not 1 <= manifest["bank"]["num_los"] <= MOST_LOS:
+        raise ValueError(f"the bank has {manifest['bank']['num_los']} learning outcomes")
     counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
     files = manifest["bank"]["files"]
     if [file["path"] for file in files] != [f"{BANK}/{name}" for name in BANK_FILES]:
@@ -231,6 +243,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         table = manifest["tables"][name]
         if not table["shards"] or sum(shard["rows"] for shard in table["shards"]) != table["rows"]:
             raise ValueError(f"the shards of {name} do not have {table['rows']} rows")
+        if name != "events" and not all(shard["rows"] for shard in table["shards"]):
+            raise ValueError(f"a shard of {name} has no rows")
         counts += [count for shard in table["shards"] for count in (shard["rows"], shard["bytes"])]
         words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
         if not all(isinstance(word, str) for word in words):
@@ -416,15 +430,15 @@ def summary(dataset: Dataset) -> dict[str, Any]:
             "n": n,
             "undefined": episodes.num_rows - n,
         }
-    reasons = np.bincount(numpy_column(episodes, "termination_reason"), minlength=4)
+    reason = numpy_column(episodes, "termination_reason")
     return {
         "transitions": len(dataset),
         "events": int(dataset.manifest["tables"]["events"]["rows"]),
         "episodes": episodes.num_rows,
         "termination": {
-            "mastery_achieved": int(reasons[1]),
-            "step_limit": int(reasons[2]),
-            "critical_frustration": int(reasons[3]),
+            "mastery_achieved": int((reason == 1).sum()),
+            "step_limit": int((reason == 2).sum()),
+            "critical_frustration": int((reason == 3).sum()),
         },
         "metrics": metrics,
     }

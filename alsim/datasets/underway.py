@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -156,11 +157,13 @@ def _locked(directory: Path, out: Path) -> Iterator[None]:
         raise DatasetError(f"{out} is being written by another process") from None
     except OSError as error:
         raise DatasetError(f"{out} cannot be locked: {error.strerror or error}") from error
+    mine = (directory / LOCK).stat()
     try:
         yield
     finally:
-        with suppress(OSError):
-            (directory / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # where a finished dataset took it along, another process may have its own by now
+            if os.path.samestat((directory / LOCK).stat(), mine):
+                (directory / LOCK).unlink()
         lock.release()
 
 
@@ -206,7 +209,7 @@ def _difference(file: Path, plan: Plan) -> str | None:
     """Return the first difference between a plan in a file and another, in words."""
     try:
         theirs = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read: {error}; delete its directory to begin anew") from None
     return _first_difference(theirs, json.loads(json.dumps(plan)))
 

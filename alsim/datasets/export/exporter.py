@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -105,16 +107,33 @@ def in_memory(chunks: Iterable[Columns], rows: int, what: str) -> dict[str, NDAr
     iterator = iter(chunks)
     first = next(iterator)
     needed = sum(rows * column[:1].nbytes for column in first.values())
-    free = free_memory()
-    if free is not None and needed > free:
-        raise ExportError(
-            f"{what} of {rows:,} rows takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; "
-            "export to a file instead, or a dataset of fewer learners"
-        )
+    require_memory(needed, f"{what} of {rows:,} rows", "; export to a file instead, or a dataset of fewer learners")
     arrays: dict[str, NDArray[Any]] = stacked(
         chain([first], iterator), rows, lambda name, shape, kind: np.empty(shape, kind)
     )
     return arrays
+
+
+def require_memory(needed: int, what: str, instead: str = "") -> None:
+    """Raise ExportError if so many bytes are not free."""
+    free = free_memory()
+    if free is not None and needed > free:
+        raise ExportError(f"{what} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free{instead}")
+
+
+def reserve(file: Path) -> None:
+    """Have the disk set aside all of a file that will be memory-mapped. Raises OSError if it is full.
+
+    Without, a full disk is noticed at the write to memory, which ends the process (SIGBUS).
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, max(1, file.stat().st_size))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def free_memory() -> int | None:

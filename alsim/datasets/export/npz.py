@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.datasets.export.exporter import Columns, Exporter, Options, provenance, stacked
+from alsim.datasets.export.exporter import Columns, Exporter, Options, provenance, reserve, stacked
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
 
@@ -28,11 +28,13 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, words: Mapping[st
     """
     with tempfile.TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as staged:
         folder = Path(staged)
-        arrays = stacked(
-            chunks,
-            rows,
-            lambda name, shape, kind: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape),
-        )
+
+        def make(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
+            array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape)
+            reserve(folder / f"{name}.npy")
+            return array
+
+        arrays = stacked(chunks, rows, make)
         names = list(arrays)
         for array in arrays.values():
             array.flush()

@@ -18,6 +18,7 @@ from alsim.datasets.export.exporter import (
     actions_of,
     in_memory,
     provenance,
+    require_memory,
 )
 from alsim.datasets.export.npz import JSON, origin, write_npz
 from alsim.datasets.store import Dataset
@@ -83,6 +84,7 @@ def _columns(dataset: Dataset) -> Iterator[Columns]:
         if length.max() > steps:
             raise ExportError(f"an episode has {length.max()} interactions; max_episode_steps is {steps}")
         size = len(length) * steps
+        require_memory(size * (4 * part.obs.shape[1] + 50), f"a part, padded to max_episode_steps, of {size:,} rows")
         row = np.repeat(np.arange(len(length)) * steps, length) + part.step - 1
         state = np.zeros((size, part.obs.shape[1]), np.float32)
         action = (stream.random_raw(size) % np.uint64(actions)).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, stacked
+from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, reserve, stacked
 from alsim.datasets.store import Dataset
 from alsim.extras import require
 
@@ -72,6 +72,7 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
     def make(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
         tensor = maps.make_memmap(_key(name), shape, dtype=getattr(torch, kind.name))
+        reserve(Path(tensor.filename))
         return tensor.numpy()
 
     stacked(_columns(dataset), rows, make)
