@@ -307,6 +307,33 @@ def other_arrays(**arrays):
     return stream.getvalue()
 
 
+def zipped(content, compression=zipfile.ZIP_DEFLATED, **at):
+    """An archive with one array, and other bytes at some offsets of both of its headers of that entry."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        archive.writestr("weights_0.npy", content)
+    changed = bytearray(stream.getvalue())
+    for name, value in at.items():
+        offset = {"flags": 6, "method": 8}[name]
+        changed[offset] = changed[changed.index(b"PK\x01\x02") + offset + 2] = value
+    return bytes(changed)
+
+
+def a_header(entries):
+    """The beginning of an array that says it has so many entries."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (entries,)})
+    return stream.getvalue()
+
+
+def not_deflated(content):
+    """An archive whose compressed bytes are no such thing."""
+    changed = bytearray(zipped(content))
+    begin = 30 + len("weights_0.npy")
+    changed[begin : begin + 8] = b"\xff" * 8
+    return bytes(changed)
+
+
 BREAKS = [
     (lambda d: edited(d, version=2), "policy.json has version 2; this version of alsim reads 1"),
     (lambda d: edited(d, format="pickle"), "policy.json is not a policy of alsim"),
@@ -337,6 +364,17 @@ BREAKS = [
         lambda d: with_weights(d, other_arrays(weights_0=np.full((5, A), np.inf, f32), biases_0=np.zeros(A, f32))),
         "not finite",
     ),
+    (lambda d: edited(d, name="x\x1b[2J"), "policy.json: a policy's name is a word"),
+    (lambda d: (d / "policy.json").write_text("[" * 10**5), "policy.json cannot be read"),
+    (lambda d: with_weights(d, zipped(a_header(10**14))), "policy.npz is not the network"),
+    (lambda d: with_weights(d, zipped(b"", flags=1)), "policy.npz is not the network .* encrypted"),
+    (lambda d: with_weights(d, zipped(b"", method=77)), "policy.npz is not the network .* not supported"),
+    (lambda d: with_weights(d, not_deflated(bytes(1000))), "policy.npz is not the network .* decompressing"),
+    (
+        lambda d: with_weights(d, zipped(a_header(5 * 10**5) + bytes(2 * 10**6))),  # of 2 kB
+        r"policy.npz is not the network .* unpacks to 2,000,128 bytes, more than 3,\d\d\d",
+    ),
+    (lambda d: with_weights(d, bytes(10**6)), "policy.npz is not what was saved"),  # not read to its end
 ]
 
 

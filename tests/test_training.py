@@ -240,6 +240,41 @@ def test_what_a_kill_left_half_written_is_not_taken_for_anything(tmp_path):
         assert len(held(out / "checkpoints")) == 1
 
 
+def test_a_checkpoint_is_what_was_written_or_refused(tmp_path):
+    files = {"a": b"1", "b": bytes(1000)}
+    directory.write_checkpoint(tmp_path, 5, files)
+    checkpoint = directory.latest_checkpoint(tmp_path)
+    assert directory.read_checkpoint(checkpoint) == files
+    for name, content in (("b", b"\0" * 999 + b"1"), ("b", b""), ("a", None), ("c", b""), ("sums.json", b"[")):
+        directory.write_checkpoint(tmp_path, 6, files)
+        checkpoint = directory.latest_checkpoint(tmp_path)
+        if content is None:
+            (checkpoint / name).unlink()
+        else:
+            (checkpoint / name).write_bytes(content)
+        with pytest.raises(TrainingError, match=f"{checkpoint} is not the checkpoint that was written: .*; force"):
+            directory.read_checkpoint(checkpoint)
+        directory.drop_checkpoints(tmp_path)
+
+
+def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_path, monkeypatch):
+    directory.write_checkpoint(tmp_path, 5, {"a": b"1"})
+    (tmp_path / "checkpoints" / "notes.txt").touch()  # a stranger's, and no checkpoint
+    with monkeypatch.context() as patch:
+
+        def full(source, target):
+            raise OSError("no space left")
+
+        patch.setattr(directory.os, "replace", full)
+        for steps in (6, 7):
+            with pytest.raises(OSError, match="no space left"):
+                directory.write_checkpoint(tmp_path, steps, {"a": b"2"})
+    assert len(held(tmp_path / "checkpoints")) == 3
+    assert directory.read_checkpoint(directory.latest_checkpoint(tmp_path)) == {"a": b"1"}
+    directory.write_checkpoint(tmp_path, 8, {"a": b"3"})
+    assert held(tmp_path / "checkpoints") == {"notes.txt", f"{8:020d}"}
+
+
 def test_settings_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "run").mkdir()
     for text in ("{", "[]"):

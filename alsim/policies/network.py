@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -31,6 +32,14 @@ DESCRIPTION, WEIGHTS = "policy.json", "policy.npz"
 FORMAT, VERSION = "alsim-policy", 1
 MOST_WEIGHTS = 10**8
 """Of a network that is loaded: 400 MB."""
+
+HEADERS = 1024
+"""Bytes that the file may have beside the numbers of an array: `save` needs fewer than half of them."""
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),  # RuntimeError: of zipfile, for what is encrypted or unknown
+)
+"""What reading an npz file that somebody else made may raise."""
 
 STRIPES = 16
 """Sums of probabilities kept side by side, so that adding up vectorises: entry j counts in sum j % STRIPES."""
@@ -116,7 +125,7 @@ class NetworkPolicy:
         epsilon: float = 0.0,
         observation: Observation = "mastery",
     ) -> None:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name or not name.isprintable():  # terminals obey what is not
             raise PolicyError(f"a policy's name is a word; got {name!r}")
         if acting not in get_args(Acting):
             raise PolicyError(f"acting is one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
@@ -227,7 +236,7 @@ def _read_description(file: Path) -> dict[str, Any]:
         text = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
     if not isinstance(text, Mapping) or text.get("format") != FORMAT:
         raise PolicyError(f"{file} is not a policy of alsim")
@@ -245,15 +254,19 @@ def _read_description(file: Path) -> dict[str, Any]:
 
 def _read_network(file: Path, text: Mapping[str, Any]) -> Network:
     """Return the network whose weights are in `file` and whose shape `text` describes."""
+    sizes = text["sizes"]
+    most = sum(4 * (a + 1) * b + 2 * HEADERS for a, b in zip(sizes, sizes[1:], strict=False)) + HEADERS
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(most + 1)
     except OSError as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
     if hashlib.sha256(content).hexdigest() != text["weights"]:
         raise PolicyError(f"{file} is not what was saved: its SHA-256 differs from the one in {DESCRIPTION}")
-    sizes = text["sizes"]
     layers = []
     try:
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            _refuse_more_than(most, content)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
                 weights, biases = arrays[f"weights_{k}"], arrays[f"biases_{k}"]
@@ -261,8 +274,16 @@ def _read_network(file: Path, text: Mapping[str, Any]) -> Network:
                     raise ValueError(f"layer {k} is not float32 of shape {(inputs, outputs)}")
                 layers.append((weights, biases))
         return Network(layers, text["activation"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {error}") from None
+
+
+def _refuse_more_than(most: int, content: bytes) -> None:
+    """Raise ValueError if a zip file says that it unpacks to more bytes; it unpacks to no more than it says."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        told = sum(entry.file_size for entry in packed.infolist())
+    if told > most:
+        raise ValueError(f"it unpacks to {told:,} bytes, more than {most:,}")
 
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from alsim.training.settings import TrainingError
 SETTINGS, EVALUATION = "settings.json", "evaluation.json"
 CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
 CHECKPOINTS, LOCK = "checkpoints", ".lock"
+SUMS, UNFINISHED = "sums.json", ".unfinished-"
 OWN = {SETTINGS, EVALUATION, CURVE, PICTURE, MODEL, CHECKPOINTS, LOCK, "policy.json", "policy.npz"}
 DIGITS = 20
 """Of a checkpoint's number of interactions, so that names are in its order."""
@@ -124,17 +126,39 @@ def _differences(there: Any, asked: Any, path: str = "") -> Iterator[str]:
 
 
 def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:
-    """Write a checkpoint whole or not at all; those before it are deleted after that."""
+    """Write a checkpoint whole or not at all, with sums of its files; those before it are deleted after that."""
     folder = out / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    for left in folder.glob(f"{UNFINISHED}*"):  # first: the disk may be full of them
+        shutil.rmtree(left)
+    working = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
     for name, content in files.items():
         (working / name).write_bytes(content)
+    write_json(working / SUMS, {name: _sum(content) for name, content in files.items()})
     whole = folder / f"{steps:0{DIGITS}d}"
     os.replace(working, whole)
     for entry in folder.iterdir():
-        if entry != whole:
+        if entry != whole and entry.is_dir():
             shutil.rmtree(entry)
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, bytes]:
+    """Return the files of a checkpoint. Raises TrainingError, which names it, if they are not those written."""
+    try:
+        sums = json.loads((checkpoint / SUMS).read_bytes())
+        files = {name: (checkpoint / name).read_bytes() for name in [entry.name for entry in checkpoint.iterdir()]}
+        files.pop(SUMS)
+        if sums != {name: _sum(content) for name, content in files.items()}:
+            raise ValueError(f"its files are not those that {SUMS} lists")
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(
+            f"{checkpoint} is not the checkpoint that was written: {error}; force begins anew"
+        ) from None
+    return files
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def latest_checkpoint(out: Path) -> Path | None:

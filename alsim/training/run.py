@@ -215,7 +215,7 @@ class Run:
 
         plan, files = self.plan, {}
         if checkpoint is not None:
-            files = {entry.name: entry.read_bytes() for entry in checkpoint.iterdir()}
+            files = directory.read_checkpoint(checkpoint)
             told = json.loads(files[PROGRESS])
             self.best, self.best_return, self.best_steps = files[BEST], told["best_return"], told["best_steps"]
             self.seconds, self.breaks = told["seconds"], told["breaks"] + 1
@@ -234,7 +234,12 @@ class Run:
         if checkpoint is not None:
             sb3.set_state(self.model, files)
             kept = read_curve(self.out / directory.CURVE)
-            self.rows = [row for row in kept if row.steps <= self.model.num_timesteps]
+            self.rows = [row for row in kept if row.steps <= self.steps]
+            if not self.rows or self.rows[-1].steps != self.steps:
+                raise TrainingError(
+                    f"{self.out / directory.CURVE} lacks the row of {checkpoint}, at {self.steps:,} interactions; "
+                    "force begins anew"
+                )
 
     @property
     def steps(self) -> int:
@@ -247,10 +252,7 @@ class Run:
 
         left = self.plan.hyperparameters.steps - self.steps
         if left > 0:
-            watch = sb3.Watch(self._ended, self._rest)
-            # Stable-Baselines3 adds what is done already to what it is asked for.
-            self.model.learn(left, callback=watch, reset_num_timesteps=False, log_interval=None)
-            self._look(evaluating=True)
+            self._learn(left)
         sb3.set_parameters(self.model, self.best)
         policy = self._policy()
         self.model.get_env().close()
@@ -264,6 +266,29 @@ class Run:
         directory.write_json(self.out / directory.EVALUATION, evaluation)
         directory.drop_checkpoints(self.out)
         return Training(self.out, policy, evaluation, self.rows)
+
+    def _learn(self, left: int) -> None:
+        """Train for so many interactions. Raises TrainingError if the networks' numbers grow beyond all bounds."""
+        from alsim.training import sb3
+
+        watch = sb3.Watch(self._ended, self._rest)
+        try:
+            # Stable-Baselines3 adds what is done already to what it is asked for.
+            self.model.learn(left, callback=watch, reset_num_timesteps=False, log_interval=None)
+        except ValueError:  # PyTorch's, which names neither the cause nor the directory
+            self._refuse_divergence()
+            raise
+        self._look(evaluating=True)
+
+    def _refuse_divergence(self) -> None:
+        """Raise TrainingError if the networks are of no use any more."""
+        from alsim.training import sb3
+
+        if sb3.has_diverged(self.model):
+            raise TrainingError(
+                f"{self.out}: the training diverged, after {self.steps:,} interactions: its networks have weights that "
+                f"are not finite, or beyond {sb3.LARGEST:,}; a lower learning_rate keeps them small"
+            ) from None
 
     def _ended(self, earned: float, length: int, mastery: float, reason: str) -> None:
         """Note an episode."""
@@ -284,6 +309,7 @@ class Run:
         """Add a row to the curve; with an evaluation, keep what is best and make a checkpoint."""
         row = self._row()
         if evaluating:
+            self._refuse_divergence()
             row = self._evaluated(row)
         self.rows.append(row)
         write_curve(self.out / directory.CURVE, self.rows)

@@ -26,6 +26,9 @@ COUNTED = ("num_timesteps", "_n_updates", "_episode_num")
 """Counters of a model that go on where they were; DQN's have one more."""
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
+LARGEST = 10**6
+"""Weight of a network that may still act: its observations are in [0, 1], and what it answers in the hundreds."""
+
 Bytes = dict[str, bytes]
 
 
@@ -70,6 +73,11 @@ def parameters_of(model: Any) -> bytes:
 def set_parameters(model: Any, content: bytes) -> None:
     """Give a model these networks."""
     model.policy.load_state_dict(_loaded(content))
+
+
+def has_diverged(model: Any) -> bool:
+    """Whether a model's networks have weights that are not finite, or larger than any that was learnt."""
+    return not all((weights.abs() <= LARGEST).all() for weights in model.policy.parameters())
 
 
 def state_of(model: Any) -> Bytes:

@@ -530,6 +530,39 @@ def test_after_a_break_the_model_is_the_one_before_it(tmp_path, monkeypatch):
         assert envs.lanes["learner"].tolist() == list(range(lanes, 2 * lanes))
 
 
+def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def stop(moment):
+        if moment.steps >= 512 and moment.row is not None and moment.row.evaluated:
+            raise Killed
+
+    out = tmp_path / "run"
+    with pytest.raises(Killed):
+        quick("dqn", out, progress=stop)
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    for name in sorted(entry.name for entry in checkpoint.iterdir()):
+        content = (checkpoint / name).read_bytes()
+        (checkpoint / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(TrainingError, match=f"{checkpoint} is not the checkpoint that was written"):
+            quick("dqn", out)
+        (checkpoint / name).write_bytes(content)
+    curve = (out / "curve.csv").read_text()
+    (out / "curve.csv").write_text(curve.splitlines(keepends=True)[0])
+    with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force begins anew"):
+        quick("dqn", out)
+    (out / "curve.csv").write_text(curve)
+    assert quick("dqn", out).evaluation["training"]["breaks"] == 1
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_training_that_diverges_says_so(tmp_path, algorithm):
+    rate = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e30)
+    with pytest.raises(TrainingError, match=r"run: the training diverged, after [\d,]+ interactions: .* learning_rate"):
+        train(algorithm, out=tmp_path / "run", config=SMALL, hyperparameters=QUICK[algorithm] | rate, eval_every=256)
+
+
 def flatten(value, path=""):
     """Tensors and numbers of nested tables, by path."""
     if isinstance(value, dict):
