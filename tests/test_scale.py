@@ -611,7 +611,7 @@ TAMPERED = {
     "lengths whose sum overflows": (
         "episodes",
         "total_steps",
-        lambda n: np.r_[[2**62] * 3, 2**62 + n.sum(), n[4:] * 0],
+        lambda n: np.r_[2**40, 2**63 - 1, 2**63 - 1 - 2**40, n.sum() + 2 - (len(n) - 4), n[4:] * 0 + 1],
     ),
     "a length of nothing": ("episodes", "total_steps", lambda n: np.r_[0, n[0] + n[1], n[2:]]),
 }
@@ -625,6 +625,22 @@ def test_actions_that_do_not_give_the_stored_rewards_are_named(tmp_path, what):
     with pytest.raises(DatasetError, match=r"observations of <Dataset .*d> cannot be made again: "):
         _ = dataset.final_obs
     assert len(dataset.transitions) == len(dataset)
+
+
+MISPLACED = {
+    "an action below the first": ("transitions", "action", set_to(5, -1)),
+    "an action beyond the last": ("transitions", "action", set_to(5, 27)),
+    "a step beyond its episode": ("transitions", "step", set_to(5, 2**31 - 1)),
+    "a length of more than there is": TAMPERED["lengths whose sum overflows"],
+}
+
+
+@pytest.mark.parametrize("what", MISPLACED)
+def test_numbers_that_would_lie_outside_of_arrays_are_named(tmp_path, what):
+    out = generate_dataset(**RUN, out=tmp_path / "d").path
+    tampered(out, *MISPLACED[what])
+    with pytest.raises(DatasetError, match=r"d: its (actions are in|steps do not count|episodes are of)"):
+        _ = load_dataset(out).arrays
 
 
 def test_another_dynamics_is_noticed(tmp_path):

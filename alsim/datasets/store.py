@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from alsim.actions import MOST_LOS
+from alsim.actions import MOST_LOS, num_actions
 from alsim.bank import Bank
 from alsim.bank_files import load_bank
 from alsim.datasets.schema import OBSERVATION, SCHEMA_VERSION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.simulator import OBSERVATIONS as KINDS
-from alsim.types import Floats
+from alsim.types import Floats, Longs
 
 MANIFEST = "manifest.json"
 BANK = "bank"
@@ -146,15 +146,24 @@ class Dataset:
         """The NumPy arrays by name, (M,) or (M, R) each."""
         obs, final_obs = self._observed
         length = numpy_column(self.episodes, "total_steps")
-        if length.min(initial=1) < 1 or length.sum() != len(obs):
+        if length.min(initial=1) < 1 or length.max(initial=1) > len(obs) or length.sum() != len(obs):
             raise DatasetError(
                 f"{self.path or 'the dataset'}: its episodes are of {length.sum()} interactions, each of at least 1; "
                 f"there are {len(obs)} transitions"
             )
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
+        self._check_places(arrays["action"], arrays["step"], length)
         arrays["obs"] = obs
         arrays["next_obs"] = next_observations(obs, final_obs, length)
         return {name: arrays[name] for name in ARRAYS}
+
+    def _check_places(self, action: Longs, step: Longs, length: Longs) -> None:
+        """Refuse numbers that would be places outside of arrays."""
+        where, actions = self.path or "the dataset", num_actions(self.manifest["bank"]["num_los"])
+        if action.min(initial=0) < 0 or action.max(initial=0) >= actions:
+            raise DatasetError(f"{where}: its actions are in {action.min()} … {action.max()}; there are {actions}")
+        if (step != np.arange(len(step)) - np.repeat(np.cumsum(length) - length, length) + 1).any():
+            raise DatasetError(f"{where}: its steps do not count the interactions of each episode from 1")
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         """One of the NumPy arrays."""
