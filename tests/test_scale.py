@@ -267,6 +267,11 @@ def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, workers):
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
 
 
+def as_of_a_terminal():
+    """Take up Ctrl-C again, which whatever a shell runs in the background is told to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
@@ -275,8 +280,9 @@ def test_a_killed_command_leaves_no_readable_dataset_and_goes_on(tmp_path, numbe
     out = tmp_path / "d"
     arguments = ["--learners", "3000", "--episodes-per-shard", "300", "--workers", str(workers), "--out", str(out)]
     line = [sys.executable, "-m", "alsim", "generate", *arguments]
-    # In a session of its own: to a terminal's Ctrl-C all of it belongs.
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as process:
+    started = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": as_of_a_terminal}
+    # In a group of its own: to a terminal's Ctrl-C all of it belongs.
+    with subprocess.Popen(line, process_group=0, **started) as process:
         until(lambda: whole(tmp_path), process, 120)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         printed, said = process.communicate(timeout=60)
