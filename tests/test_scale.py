@@ -156,6 +156,7 @@ def is_alive(pid):
 # ── many processes ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.versionless
 @pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"observations": "none"}])
 def test_workers_write_the_same_bytes(tmp_path, changes):
     told = []
@@ -168,6 +169,7 @@ def test_workers_write_the_same_bytes(tmp_path, changes):
     assert told[-1] == (60, len(made))
 
 
+@pytest.mark.versionless
 def test_a_policy_in_python_has_a_worker_each(tmp_path, teachers):
     policy = teachers.Slow(str(tmp_path / "seen"), 0.05)
     made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=2)
@@ -197,6 +199,7 @@ def test_what_a_worker_raises_is_raised(tmp_path, teachers):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.versionless
 def test_what_a_worker_cannot_load_is_named(tmp_path, teachers):
     class_of_here = type("Here", (teachers.Slow,), {"__module__": "elsewhere"})
     sys.modules["elsewhere"] = module = type(sys)("elsewhere")
@@ -209,6 +212,7 @@ def test_what_a_worker_cannot_load_is_named(tmp_path, teachers):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.versionless
 def test_a_script_without_its_guard_is_told(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -223,6 +227,7 @@ def test_a_script_without_its_guard_is_told(tmp_path):
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.versionless
 def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, teachers):
     with drive(tmp_path, 0.5, num_workers=2) as driver:
         until(lambda: len(list((tmp_path / "seen").iterdir())) == 2, driver)
@@ -235,6 +240,7 @@ def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, teachers):
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
 
 
+@pytest.mark.versionless
 def test_a_shard_that_workers_die_of_is_given_up(tmp_path, teachers, caplog):
     policy = teachers.Fatal(str(tmp_path / "seen"))
     with pytest.raises(DatasetError) as caught:
@@ -246,6 +252,7 @@ def test_a_shard_that_workers_die_of_is_given_up(tmp_path, teachers, caplog):
     assert not [p for p in (tmp_path / "seen").iterdir() if is_alive(int(p.name))]
 
 
+@pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, workers):
     with drive(tmp_path, 0.3, num_workers=workers) as driver:
@@ -272,6 +279,7 @@ def as_of_a_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.versionless
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
@@ -320,6 +328,7 @@ cp -r disk/d d
 """
 
 
+@pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_room(tmp_path):
     """In a namespace of its own, where whoever runs this may mount."""
@@ -385,6 +394,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_shard_damaged_meanwhile_is_made_again(tmp_path, caplog, damage, workers):
@@ -397,6 +407,7 @@ def test_a_shard_damaged_meanwhile_is_made_again(tmp_path, caplog, damage, worke
     assert files_of(out) == plain(tmp_path)
 
 
+@pytest.mark.versionless
 def test_threads_workers_and_force_go_on_with_what_another_began(tmp_path):
     out = stopped(tmp_path / "d", 2)
     stopped(out, 5, num_workers=2)
