@@ -137,7 +137,7 @@ def test_settings_tell_all_that_a_result_depends_on():
         ({"reward": "praise"}, "reward is one of 'specified', 'learning'; got 'praise'"),
         ({"eval_every": 0}, "eval_every is an integer of at least 1; got 0"),
         ({"seed": -1}, r"seed is an integer in [0, 2**64); got -1"),
-        ({"num_envs": 2**31 + 8}, "num_envs is at most 2**31"),
+        ({"num_envs": 65_537}, "num_envs = 65537: expected a number <= 65536"),
         ({"observation": "ability"}, "observation is one of 'mastery', 'responses'; got 'ability'"),
         ({"num_threads": 0}, "num_threads is an integer of at least 1; got 0"),
     ],

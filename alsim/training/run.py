@@ -172,8 +172,6 @@ def read_plan(
         if reward not in REWARD_PRESETS:
             raise TrainingError(f"reward is one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
-    if learnt.num_envs > FIRST_HELD_OUT:
-        raise TrainingError(f"num_envs is at most 2**31, the learners that are not held out; got {learnt.num_envs}")
     interval = max(1, learnt.steps // EVALUATIONS) if eval_every is None else eval_every
     return Plan(
         algorithm=algorithm,

@@ -16,6 +16,8 @@ from alsim.errors import AlsimError
 Algorithm = Literal["ppo", "dqn"]
 Activation = Literal["tanh", "relu"]
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
+Lanes = Annotated[int, Field(ge=1, le=65_536)]
+"""Stable-Baselines3 loops over them in Python at every step, and keeps rollouts of all of them in memory."""
 Discount = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -30,7 +32,7 @@ class Hyperparameters(Section):
 
     steps: Count = 1_000_000
     """Interactions to train for, those of all lanes together; whole rollouts are completed."""
-    num_envs: Count = 256
+    num_envs: Lanes = 256
     """Lanes."""
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 1e-3
@@ -66,7 +68,7 @@ class PPO(Hyperparameters):
     """Of proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347)."""
 
     steps: Count = 4_000_000
-    num_envs: Count = 256
+    num_envs: Lanes = 256
     n_steps: Count = 128
     """Interactions of each lane between updates."""
     minibatches: Count = 8
@@ -99,7 +101,7 @@ class DQN(Hyperparameters):
     """Of deep Q-learning (Mnih et al., 2015, doi:10.1038/nature14236)."""
 
     steps: Count = 1_000_000
-    num_envs: Count = 64
+    num_envs: Lanes = 64
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 1e-4
     gamma: Discount = 0.9
