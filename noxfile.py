@@ -116,11 +116,8 @@ def compat_cleanrl(session: nox.Session) -> None:
 
 @nox.session(name="compat-sb3")
 def compat_sb3(session: nox.Session) -> None:
-    """Run the tests of what needs Stable-Baselines3; on the lowest version we admit, those without processes."""
-    with_library(session, "sb3", "stable-baselines3>=2.9", extra="sb3")
-    session.install("-q", "stable-baselines3==2.7.*")
-    processes = "killed or processes or command or examples"
-    session.run("pytest", "tests/compat/test_sb3.py", "-k", f"not ({processes})", *session.posargs)
+    """Run the tests of what needs Stable-Baselines3."""
+    with_library(session, "sb3", extra="sb3")
 
 
 @nox.session(name="compat-ray")
