@@ -853,7 +853,9 @@ class Bomb:
         return (os.mkdir, ("exploded",))
 
 
-@pytest.mark.filterwarnings("ignore:pickle-based deserialization:RuntimeWarning")  # an older Arrow says that it refuses
+# An older Arrow says that it refuses, and that its own class is deprecated.
+@pytest.mark.filterwarnings("ignore:pickle-based deserialization:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:pyarrow.PyExtensionType is deprecated:FutureWarning")
 @pytest.mark.parametrize("key", [b"ARROW:extension:metadata", b"pandas", b"ARROW:schema"])
 def test_no_metadata_of_a_shard_is_unpickled(copied, tmp_path, monkeypatch, key):
     """Among them what Arrow's Python extension types were once made from (CVE-2023-47248)."""
