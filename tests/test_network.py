@@ -150,7 +150,7 @@ def test_sampling_at_the_edges_of_the_unit_interval():
     """The smallest and the largest number a word gives fall on actions that exist, with their probability."""
     from alsim.policies.network import sample_rows
 
-    outputs = np.array([[0.0, -200.0, 5.0], [3e38, -3e38, 0.0]], f32)
+    outputs = np.array([[0.0, -200.0, 5.0], [1e38, -1e38, 0.0]], f32)
     for word in (0, 2**32 - 1):
         actions, odds = np.empty(2, np.int64), np.empty(2)
         sample_rows(outputs.ravel(), np.full(2, (word + 0.5) / 2.0**32), actions, odds, np.empty(16, f32))
