@@ -607,3 +607,10 @@ def test_a_bank_in_rows_is_the_bank(dataset):
     rows = bank_rows(dataset.bank)
     assert bank_from_rows(json.loads(json.dumps(rows))) == dataset.bank
     assert len(rows["questions"]) == dataset.bank.num_questions
+
+
+def test_an_export_that_fails_leaves_no_directories_either(tmp_path):
+    dataset = alsim.generate_dataset(2, 1, config={"num_los": 2, "max_episode_steps": 6})
+    with pytest.raises(ValueError, match="is a file that ends in .npz"):
+        export_dataset(dataset, "npz", tmp_path / "a" / "b" / "data.txt")
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,27 @@ def new_export(exporter: Exporter, out: Path, origin: dict[str, Any], *, force: 
     Raises ExportError if there is anything at `out` but, if forced, an export of the same format.
     """
     if exporter.suffix:
-        with _new_file(exporter, out, force=force) as file:
+        with _parents(out), _new_file(exporter, out, force=force) as file:
             yield file
         return
 
-    with _new_directory(out, lambda: _refuse_directory(exporter, out, force=force)) as directory:
+    with _parents(out), _new_directory(out, lambda: _refuse_directory(exporter, out, force=force)) as directory:
         yield directory
         write_json(directory / MARKER, {**origin, "files": sorted(_held(directory))})
+
+
+@contextmanager
+def _parents(out: Path) -> Iterator[None]:
+    """Make the directories above `out` that are not there; a failure takes them away again."""
+    made = [folder for folder in out.parents if not folder.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # somebody else put something there
+                folder.rmdir()
+        raise
 
 
 @contextmanager
@@ -41,7 +55,6 @@ def _new_directory(out: Path, refuse: Callable[[], None]) -> Iterator[Path]:
     refuse  raises ExportError if `out` must not be written: before the work, and once more after it
     """
     refuse()
-    out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".unfinished", dir=out.parent))
     try:
         yield working
@@ -76,7 +89,6 @@ def _replace(out: Path, working: Path) -> None:
 @contextmanager
 def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
     _refuse_file(exporter, out, force=force)
-    out.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{out.name}-", suffix=exporter.suffix, dir=out.parent)
     os.close(handle)
     try:
