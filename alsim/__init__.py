@@ -99,8 +99,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name == "testing":
-        return import_module("alsim.testing")
+    if name in ("models", "testing"):
+        return import_module(f"alsim.{name}")
     raise AttributeError(f"module 'alsim' has no attribute {name!r}")
 
 

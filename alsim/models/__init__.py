@@ -1,0 +1,52 @@
+"""Student models: what a system can know of a learner from responses.
+
+Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing, and the
+baselines that any of them must beat. They know nothing of environments, and fit real logs as well as simulated ones.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alsim.models.fits import Fit, ModelError, load_fit
+    from alsim.models.responses import Responses, ResponsesError
+    from alsim.models.scores import Scores, score
+
+_HOMES = {
+    "Fit": "alsim.models.fits",
+    "ModelError": "alsim.models.fits",
+    "Responses": "alsim.models.responses",
+    "ResponsesError": "alsim.models.responses",
+    "Scores": "alsim.models.scores",
+    "load_fit": "alsim.models.fits",
+    "score": "alsim.models.scores",
+}
+
+_MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
+"""One a model, each with its own `fit`."""
+
+__all__ = [
+    "Fit",
+    "ModelError",
+    "Responses",
+    "ResponsesError",
+    "Scores",
+    "load_fit",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"alsim.models.{name}")
+    raise AttributeError(f"module 'alsim.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted((*__all__, *_MODULES))
