@@ -1,6 +1,8 @@
 """Settings that every test shares."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,14 @@ def what_a_test_registers_goes_with_it() -> Iterator[None]:
     for registry, before in kept:
         registry.clear()
         registry.update(before)
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of outside data and known answers; CI fails where it is missing."""
+    if "ALSIM_TEST_DATA" not in os.environ:
+        pytest.skip("ALSIM_TEST_DATA, the folder of published data, is not set")
+    return Path(os.environ["ALSIM_TEST_DATA"])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -646,11 +646,9 @@ def test_s2_5_a_copy_whose_id_is_taken_is_refused(tmp_path):
 
 
 @pytest.fixture
-def real_items():
+def real_items(published):
     """Five groups of listening and reading items (Raîche 2002): tab separated, CRLF, a b c d Group."""
-    if "ALSIM_TEST_DATA" not in os.environ:
-        pytest.skip("ALSIM_TEST_DATA, the folder of published data, is not set")
-    return Path(os.environ["ALSIM_TEST_DATA"], "cat", "tcals_3pl_bank.txt")
+    return published / "cat" / "tcals_3pl_bank.txt"
 
 
 def test_s2_5_the_real_bank_names_its_empty_cells(real_items):

@@ -406,11 +406,9 @@ def test_the_real_validation_passes_in_a_process_of_its_own():
 # ── a bank that nobody simulated ─────────────────────────────────────────────────────────────────
 
 
-def test_from_a_real_bank_to_metrics(run, tmp_path):
+def test_from_a_real_bank_to_metrics(run, tmp_path, published):
     """The 85 items in five groups of Raîche (2002): bank, dataset, metrics."""
-    if "ALSIM_TEST_DATA" not in os.environ:
-        pytest.skip("ALSIM_TEST_DATA, the folder of published data, is not set")
-    items = Path(os.environ["ALSIM_TEST_DATA"], "cat", "tcals_3pl_bank.txt")
+    items = published / "cat" / "tcals_3pl_bank.txt"
     short = tmp_path / "short.toml"
     short.write_text("max_episode_steps = 20\n")
     columns = "irt_a=a,irt_b=b,irt_c=c,irt_d=d,learning_outcome=Group"
