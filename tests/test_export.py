@@ -249,6 +249,7 @@ def test_scope_rl_on_disk_as_in_memory(dataset, tmp_path):
         assert same(read[name], value) if isinstance(value, np.ndarray) else read[name] == value, name
 
 
+@pytest.mark.compiled
 def test_padding_is_drawn_as_its_pscore_says():
     """Each action's count among n padded rows, against 1 / A; chi-squared, 26 degrees of freedom, false alarm 1e-6."""
     logged = alsim.to_scope_rl(generate_dataset(**{**RUN, "num_learners": 2000}))
@@ -269,6 +270,7 @@ class Questioner:
         return action, np.where(asks, 0.5 / questions, 0.5 / contents)
 
 
+@pytest.mark.versionless
 def test_importance_weighting_over_padded_trajectories_is_unbiased():
     """Trajectory-wise importance sampling, as SCOPE-RL does it, against the target policy itself.
 
@@ -441,6 +443,7 @@ ls -A disk
 """
 
 
+@pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
 def test_a_full_disk_is_one_sentence(tmp_path):
     """Not the end of the process by SIGBUS, as a write to a memory-mapped file without room is."""

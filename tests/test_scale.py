@@ -159,11 +159,11 @@ def is_alive(pid):
 @pytest.mark.versionless
 @pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"observations": "none"}])
 def test_workers_write_the_same_bytes(tmp_path, changes):
-    told = []
+    expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
     made = generate_dataset(
         **{**RUN, **changes}, out=tmp_path / "d", num_workers=2, progress=lambda *numbers: told.append(numbers)
     )
-    assert files_of(made.path) == plain(tmp_path, **changes)
+    assert files_of(made.path) == expected
     assert len(made.manifest["tables"]["events"]["shards"]) == SHARDS
     assert len(told) == SHARDS
     assert told[-1] == (60, len(made))
@@ -172,12 +172,13 @@ def test_workers_write_the_same_bytes(tmp_path, changes):
 @pytest.mark.versionless
 def test_a_policy_in_python_has_a_worker_each(tmp_path, teachers):
     policy = teachers.Slow(str(tmp_path / "seen"), 0.05)
+    expected = plain(tmp_path, policy=teachers.Slow(str(tmp_path)))  # first: workers then find it compiled
     made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=2)
     pids = {int(p.name) for p in (tmp_path / "seen").iterdir()}
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(map(is_alive, pids))
-    assert files_of(made.path) == plain(tmp_path, policy=policy)
+    assert files_of(made.path) == expected
     assert made.transitions.equals(generate_dataset(**RUN).transitions)  # it teaches as uniform
 
 
@@ -280,7 +281,6 @@ def as_of_a_terminal():
 
 
 @pytest.mark.versionless
-@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
 )
@@ -487,6 +487,7 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path, content):
         generate_dataset(**RUN, out=out)
 
 
+@pytest.mark.versionless
 def test_a_second_driver_is_refused(tmp_path, teachers):
     with drive(tmp_path, 0.3) as driver:
         until(lambda: whole(tmp_path), driver)
@@ -538,6 +539,7 @@ def test_a_bank_damaged_meanwhile_is_written_again(tmp_path):
     assert files_of(out) == plain(tmp_path)
 
 
+@pytest.mark.versionless
 def test_a_finished_dataset_that_was_damaged_is_named(tmp_path):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     file = out / "transitions" / "part-00003.parquet"
@@ -582,6 +584,7 @@ def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, 
         assert set(getattr(stored, table).column_names) - set(names) == left
 
 
+@pytest.mark.compiled
 def test_observations_of_the_defaults_are_made_again():
     """140 interactions, 30 outcomes, and more episodes than a block has lanes, of lengths that differ."""
     stored, bare = (generate_dataset(80, 2, seed=3, observations=kind) for kind in ("full", "none"))

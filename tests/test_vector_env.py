@@ -797,6 +797,7 @@ def test_an_interrupted_step_does_not_hide_that_episodes_are_over(monkeypatch: p
     env.close()
 
 
+@pytest.mark.compiled
 def test_no_thread_writes_after_an_interrupt() -> None:
     """Whatever is raised in the middle of a step, all of it is done when the caller sees it."""
     lanes = 40 * lockstep.CHUNK
@@ -1013,6 +1014,7 @@ assert os.waitpid(child, 0)[1] == 0
     assert printed.split() == [expected, expected]
 
 
+@pytest.mark.versionless
 def test_an_installation_that_cannot_be_written(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"
     shutil.copytree(Path(alsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
