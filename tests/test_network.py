@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import zipfile
 
@@ -337,6 +338,7 @@ def not_deflated(content):
 
 BREAKS = [
     (lambda d: edited(d, version=2), "policy.json has version 2; this version of alsim reads 1"),
+    (lambda d: edited(d, version=True), "policy.json has version True; this version of alsim reads 1"),
     (lambda d: edited(d, format="pickle"), "policy.json is not a policy of alsim"),
     (lambda d: edited(d, acting=None), "policy.json lacks acting"),
     (lambda d: edited(d, acting="boldly"), "policy.json: acting is one of"),
@@ -384,6 +386,16 @@ def test_files_that_are_broken_or_hostile_are_named_and_refused(tmp_path, breaks
     policy_of(sizes=(R, A)).save(tmp_path)
     breaks(tmp_path)
     with pytest.raises(PolicyError, match=said):
+        NetworkPolicy.load(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("name", ["policy.json", "policy.npz"])
+def test_a_named_pipe_is_refused_rather_than_waited_for(tmp_path, name):
+    policy_of(sizes=(R, A)).save(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(PolicyError, match=rf"{name} cannot be read: it is not a regular file"):
         NetworkPolicy.load(tmp_path)
 
 
