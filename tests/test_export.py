@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from exported import with_propensity
 from scipy.stats import chi2
 
 import alsim
@@ -289,6 +290,15 @@ def test_importance_weighting_over_padded_trajectories_is_unbiased():
 
 
 # ── RLlib ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 1.5, np.nan])
+def test_rllib_is_given_no_logarithm_of_a_propensity_that_cannot_be(dataset, tmp_path, value):
+    broken = with_propensity(dataset, 3, value)
+    said = rf"the propensity of an action that was taken is in \(0, 1\]; that of learner 0 in step 4 .* is {value}"
+    with pytest.raises(AlsimError, match=said):
+        export_dataset(broken, "rllib", tmp_path / "rllib")
+    assert not (tmp_path / "rllib").exists()
 
 
 def test_rllib_columns(dataset, tmp_path):
