@@ -6,6 +6,8 @@ run of one process writes, file by file and byte by byte.
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -191,6 +193,20 @@ def test_more_workers_than_shards(tmp_path):
 def test_workers_write_files_only():
     with pytest.raises(AlsimError, match="workers write files, and nothing else comes back from them; give `out`"):
         generate_dataset(**RUN, num_workers=2)
+
+
+@pytest.mark.versionless
+@pytest.mark.skipif(sys.platform == "win32", reason="ulimit is a shell's")
+def test_more_workers_than_a_process_may_have_files_is_a_sentence(tmp_path):
+    line = [sys.executable, "-m", "alsim", "generate", "--learners", "80", "--episodes-per-shard", "3", "--workers"]
+    limited = shlex.join([*line, "1000", "--out", str(tmp_path / "d")])
+    done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = (
+        r"alsim: num_workers is 1000, and the system lets \d+ begin: Too many open files; have fewer of them, or raise "
+    )
+    assert re.match(said, done.stderr) and done.stderr.count("\n") == 1
+    assert not (tmp_path / "d").exists()
 
 
 def test_what_a_worker_raises_is_raised(tmp_path, teachers):
