@@ -1,9 +1,11 @@
 """A dataset to export: small, in several shards, ended by the step limit and by frustration."""
 
+import pyarrow as pa
 import pytest
 
 from alsim import rollouts
 from alsim.datasets.collect import generate_dataset
+from alsim.datasets.store import Dataset
 
 CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
 
@@ -25,3 +27,15 @@ def taught(out, policy="uniform", **changes):
 def same(one, other):
     """Equal to the bit, and of the same shape and type."""
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def with_propensity(dataset, row, value):
+    """The dataset, but for one propensity."""
+    column = dataset.propensity.copy()
+    column[row] = value
+    table = dataset.transitions
+    place = table.column_names.index("propensity")
+    table = table.set_column(place, table.field(place), pa.array(column))
+    return Dataset(
+        dataset.manifest, {"transitions": table, "events": dataset.events, "episodes": dataset.episodes}, dataset.bank
+    )

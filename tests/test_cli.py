@@ -293,6 +293,16 @@ def test_info_names_a_broken_manifest(run, dataset, change):
     assert_refused(run("info", dataset), f"{dataset / 'manifest.json'} ")
 
 
+def test_info_of_a_stranger_says_nothing_that_a_terminal_obeys(run, dataset):
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    manifest["policy"]["name"] = "\x1b]0;owned\x07\x1b[2J\n\u202eünïform"
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    status, printed, _ = run("info", dataset)
+    assert status == 0
+    assert all(character.isprintable() for character in printed.replace("\n", ""))
+    assert r"policy \x1b]0;owned\x07\x1b[2J\n\u202eünïform, seed 0" in printed.splitlines()[1]
+
+
 def test_info_names_what_is_missing(run, dataset, tmp_path):
     assert_refused(run("info", tmp_path / "nowhere"), "nowhere holds no finished dataset: there is no manifest.json")
     assert_refused(run("info", tmp_path), f"{tmp_path} holds no finished dataset")

@@ -88,7 +88,6 @@ EXAMPLES = Sybil(
 
 
 @pytest.mark.versionless
-@pytest.mark.compiled
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name)
 def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

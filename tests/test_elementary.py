@@ -145,7 +145,6 @@ BOUNDS = [(exp_error, EXP_BOUND), (log_error, 1.0), (cos_error, COS_BOUND), (tan
 
 
 @pytest.mark.versionless
-@pytest.mark.compiled
 @pytest.mark.parametrize("error, bound", BOUNDS)
 def test_error_over_every_float32(error: Callable[[int], float], bound: float) -> None:
     assert bound / 2 < error(1) < bound

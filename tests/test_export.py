@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from exported import with_propensity
 from scipy.stats import chi2
 
 import alsim
@@ -249,6 +250,7 @@ def test_scope_rl_on_disk_as_in_memory(dataset, tmp_path):
         assert same(read[name], value) if isinstance(value, np.ndarray) else read[name] == value, name
 
 
+@pytest.mark.compiled
 def test_padding_is_drawn_as_its_pscore_says():
     """Each action's count among n padded rows, against 1 / A; chi-squared, 26 degrees of freedom, false alarm 1e-6."""
     logged = alsim.to_scope_rl(generate_dataset(**{**RUN, "num_learners": 2000}))
@@ -269,6 +271,7 @@ class Questioner:
         return action, np.where(asks, 0.5 / questions, 0.5 / contents)
 
 
+@pytest.mark.versionless
 def test_importance_weighting_over_padded_trajectories_is_unbiased():
     """Trajectory-wise importance sampling, as SCOPE-RL does it, against the target policy itself.
 
@@ -287,6 +290,15 @@ def test_importance_weighting_over_padded_trajectories_is_unbiased():
 
 
 # ── RLlib ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 1.5, np.nan])
+def test_rllib_is_given_no_logarithm_of_a_propensity_that_cannot_be(dataset, tmp_path, value):
+    broken = with_propensity(dataset, 3, value)
+    said = rf"the propensity of an action that was taken is in \(0, 1\]; that of learner 0 in step 4 .* is {value}"
+    with pytest.raises(AlsimError, match=said):
+        export_dataset(broken, "rllib", tmp_path / "rllib")
+    assert not (tmp_path / "rllib").exists()
 
 
 def test_rllib_columns(dataset, tmp_path):
@@ -441,6 +453,7 @@ ls -A disk
 """
 
 
+@pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
 def test_a_full_disk_is_one_sentence(tmp_path):
     """Not the end of the process by SIGBUS, as a write to a memory-mapped file without room is."""

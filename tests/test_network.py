@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import zipfile
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 import alsim
+from alsim._jit import COMPILED
 from alsim.config import Config
 from alsim.numerics import perceptron
 from alsim.policies import Network, NetworkPolicy, PolicyDraws, PolicyError, View, make_policy
@@ -121,13 +123,13 @@ def softmax(outputs):
     return e / e.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("many", [1, 5, 16, 17, 270])
+@pytest.mark.parametrize("many", [1, 5, 16, 17, pytest.param(270, marks=pytest.mark.compiled)])
 def test_sampling_gives_the_softmax_its_frequencies(many):
-    """Chi-square over 20,000 draws of one row; seed 3, false alarm 1e-4 a case."""
+    """Chi-square over n = 20,000 draws of one row (5,000 interpreted); seed 3, false alarm 1e-4 a case."""
     network = Network(layers_of(R, many, seed=4, scale=0.5))
     row = rows_of(1)
     odds = softmax(network.forward(row))[0]
-    n = 20_000
+    n = 20_000 if COMPILED else 5_000
     u = (np.random.default_rng(3).integers(0, 2**32, n) + 0.5) / 2.0**32
     actions, given = np.empty(n, np.int64), np.empty(n)
     from alsim.policies.network import STRIPES, sample_rows
@@ -336,6 +338,7 @@ def not_deflated(content):
 
 BREAKS = [
     (lambda d: edited(d, version=2), "policy.json has version 2; this version of alsim reads 1"),
+    (lambda d: edited(d, version=True), "policy.json has version True; this version of alsim reads 1"),
     (lambda d: edited(d, format="pickle"), "policy.json is not a policy of alsim"),
     (lambda d: edited(d, acting=None), "policy.json lacks acting"),
     (lambda d: edited(d, acting="boldly"), "policy.json: acting is one of"),
@@ -383,6 +386,16 @@ def test_files_that_are_broken_or_hostile_are_named_and_refused(tmp_path, breaks
     policy_of(sizes=(R, A)).save(tmp_path)
     breaks(tmp_path)
     with pytest.raises(PolicyError, match=said):
+        NetworkPolicy.load(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("name", ["policy.json", "policy.npz"])
+def test_a_named_pipe_is_refused_rather_than_waited_for(tmp_path, name):
+    policy_of(sizes=(R, A)).save(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(PolicyError, match=rf"{name} cannot be read: it is not a regular file"):
         NetworkPolicy.load(tmp_path)
 
 

@@ -262,7 +262,7 @@ def test_any_configuration(seed: int, num_los: int, steps: int, shape: Any, rate
 
 # Laws of what is drawn. Each test has its own seed, n lanes, and a probability of a false alarm of 1e-6 a p-value.
 ALARM = 1e-6
-N = 20_000 if COMPILED else 1_500
+N = 20_000 if COMPILED else 400
 
 
 def test_s1_1_mastery_is_beta() -> None:

@@ -6,6 +6,8 @@ run of one process writes, file by file and byte by byte.
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -159,11 +161,11 @@ def is_alive(pid):
 @pytest.mark.versionless
 @pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"observations": "none"}])
 def test_workers_write_the_same_bytes(tmp_path, changes):
-    told = []
+    expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
     made = generate_dataset(
         **{**RUN, **changes}, out=tmp_path / "d", num_workers=2, progress=lambda *numbers: told.append(numbers)
     )
-    assert files_of(made.path) == plain(tmp_path, **changes)
+    assert files_of(made.path) == expected
     assert len(made.manifest["tables"]["events"]["shards"]) == SHARDS
     assert len(told) == SHARDS
     assert told[-1] == (60, len(made))
@@ -172,12 +174,13 @@ def test_workers_write_the_same_bytes(tmp_path, changes):
 @pytest.mark.versionless
 def test_a_policy_in_python_has_a_worker_each(tmp_path, teachers):
     policy = teachers.Slow(str(tmp_path / "seen"), 0.05)
+    expected = plain(tmp_path, policy=teachers.Slow(str(tmp_path)))  # first: workers then find it compiled
     made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=2)
     pids = {int(p.name) for p in (tmp_path / "seen").iterdir()}
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(map(is_alive, pids))
-    assert files_of(made.path) == plain(tmp_path, policy=policy)
+    assert files_of(made.path) == expected
     assert made.transitions.equals(generate_dataset(**RUN).transitions)  # it teaches as uniform
 
 
@@ -190,6 +193,20 @@ def test_more_workers_than_shards(tmp_path):
 def test_workers_write_files_only():
     with pytest.raises(AlsimError, match="workers write files, and nothing else comes back from them; give `out`"):
         generate_dataset(**RUN, num_workers=2)
+
+
+@pytest.mark.versionless
+@pytest.mark.skipif(sys.platform == "win32", reason="ulimit is a shell's")
+def test_more_workers_than_a_process_may_have_files_is_a_sentence(tmp_path):
+    line = [sys.executable, "-m", "alsim", "generate", "--learners", "80", "--episodes-per-shard", "3", "--workers"]
+    limited = shlex.join([*line, "1000", "--out", str(tmp_path / "d")])
+    done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = (
+        r"alsim: num_workers is 1000, and the system lets \d+ begin: Too many open files; have fewer of them, or raise "
+    )
+    assert re.match(said, done.stderr) and done.stderr.count("\n") == 1
+    assert not (tmp_path / "d").exists()
 
 
 def test_what_a_worker_raises_is_raised(tmp_path, teachers):
@@ -280,7 +297,6 @@ def as_of_a_terminal():
 
 
 @pytest.mark.versionless
-@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
 )
@@ -487,6 +503,7 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path, content):
         generate_dataset(**RUN, out=out)
 
 
+@pytest.mark.versionless
 def test_a_second_driver_is_refused(tmp_path, teachers):
     with drive(tmp_path, 0.3) as driver:
         until(lambda: whole(tmp_path), driver)
@@ -538,6 +555,7 @@ def test_a_bank_damaged_meanwhile_is_written_again(tmp_path):
     assert files_of(out) == plain(tmp_path)
 
 
+@pytest.mark.versionless
 def test_a_finished_dataset_that_was_damaged_is_named(tmp_path):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     file = out / "transitions" / "part-00003.parquet"
@@ -582,6 +600,7 @@ def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, 
         assert set(getattr(stored, table).column_names) - set(names) == left
 
 
+@pytest.mark.compiled
 def test_observations_of_the_defaults_are_made_again():
     """140 interactions, 30 outcomes, and more episodes than a block has lanes, of lengths that differ."""
     stored, bare = (generate_dataset(80, 2, seed=3, observations=kind) for kind in ("full", "none"))

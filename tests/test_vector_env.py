@@ -27,6 +27,7 @@ from gymnasium.wrappers import vector as wrappers
 
 import alsim
 from alsim import AdaptiveLearningEnv, AdaptiveLearningVectorEnv, lockstep, simulator
+from alsim._jit import COMPILED
 from alsim.testing import same as alike
 from alsim.types import BLOCK
 
@@ -797,6 +798,7 @@ def test_an_interrupted_step_does_not_hide_that_episodes_are_over(monkeypatch: p
     env.close()
 
 
+@pytest.mark.compiled
 def test_no_thread_writes_after_an_interrupt() -> None:
     """Whatever is raised in the middle of a step, all of it is done when the caller sees it."""
     lanes = 40 * lockstep.CHUNK
@@ -887,7 +889,8 @@ def test_what_a_caller_makes_of_its_arrays_is_its_own_affair() -> None:
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("twin_of", [deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"])
 def test_a_twin_goes_on_alike(twin_of: Any, mode: AutoresetMode, copy: bool) -> None:
-    env = make(300, autoreset_mode=mode, info="full", num_threads=2, observation="responses", copy=copy)
+    lanes = 300 if COMPILED else BLOCK + 3
+    env = make(lanes, autoreset_mode=mode, info="full", num_threads=2, observation="responses", copy=copy)
     actions = batches(env, 30)
     play(env, actions[:10])
     twin = twin_of(env)
@@ -928,6 +931,7 @@ def test_another_process() -> None:
     same_calls([there], [env.step(batch)])
 
 
+@pytest.mark.compiled
 def test_two_environments_in_two_threads() -> None:
     envs = [make(600, num_threads=2) for _ in range(2)]
     actions = batches(envs[0], 20)
@@ -1013,6 +1017,7 @@ assert os.waitpid(child, 0)[1] == 0
     assert printed.split() == [expected, expected]
 
 
+@pytest.mark.versionless
 def test_an_installation_that_cannot_be_written(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"
     shutil.copytree(Path(alsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, right_aligned, told, write_report
+from alsim.cli.output import check_report, printable, right_aligned, told, write_report
 
 if TYPE_CHECKING:
     from alsim.datasets.collect import Progress
@@ -154,10 +154,11 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
         f"{manifest['num_learners']:,} learners, {numbers['events']:,} events"
     )
     stored = "" if manifest["observations"] == "full" else " (not stored)"
-    print(
+    origin = (
         f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {manifest['environment']}, "
         f"observation {manifest['observation']}{stored}, {manifest['format']}, alsim {manifest['alsim_version']}"
     )
+    print(printable(origin))
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     print(f"episodes ended by: {ends}")
     table = Table(

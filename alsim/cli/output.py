@@ -21,6 +21,11 @@ def right_aligned(name: str) -> Any:
     return Column(name, justify="right")
 
 
+def printable(text: str) -> str:
+    """Return a line of somebody else's words, with what a terminal would obey or break at written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def check_report(file: Path | None) -> None:
     """Refuse a report that cannot be written before the work, not after it."""
     if file is not None and file.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -233,6 +234,7 @@ def is_saved(directory: str | Path) -> bool:
 
 def _read_description(file: Path) -> dict[str, Any]:
     try:
+        _refuse_irregular(file)
         text = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}") from None
@@ -240,8 +242,9 @@ def _read_description(file: Path) -> dict[str, Any]:
         raise PolicyError(f"{file} cannot be read: {error}") from None
     if not isinstance(text, Mapping) or text.get("format") != FORMAT:
         raise PolicyError(f"{file} is not a policy of alsim")
-    if text.get("version") != VERSION:
-        raise PolicyError(f"{file} has version {text.get('version')!r}; this version of alsim reads {VERSION}")
+    version = text.get("version")
+    if type(version) is not int or version != VERSION:  # True is equal to 1
+        raise PolicyError(f"{file} has version {version!r}; this version of alsim reads {VERSION}")
     missing = {"name", "acting", "epsilon", "observation", "activation", "sizes", "weights"} - text.keys()
     if missing:
         raise PolicyError(f"{file} lacks {', '.join(sorted(missing))}")
@@ -252,11 +255,18 @@ def _read_description(file: Path) -> dict[str, Any]:
     return dict(text)
 
 
+def _refuse_irregular(file: Path) -> None:
+    """Raise OSError unless a file is a regular one: to open a named pipe waits for whoever writes to it."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError("it is not a regular file")
+
+
 def _read_network(file: Path, text: Mapping[str, Any]) -> Network:
     """Return the network whose weights are in `file` and whose shape `text` describes."""
     sizes = text["sizes"]
     most = sum(4 * (a + 1) * b + 2 * HEADERS for a, b in zip(sizes, sizes[1:], strict=False)) + HEADERS
     try:
+        _refuse_irregular(file)
         with file.open("rb") as stream:
             content = stream.read(most + 1)
     except OSError as error:

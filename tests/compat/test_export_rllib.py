@@ -3,7 +3,6 @@
 import gymnasium
 import numpy as np
 import pytest
-import ray
 from exported import CONFIG, taught
 from ray.rllib.algorithms.bc import BCConfig
 
@@ -11,16 +10,8 @@ import alsim
 from alsim.datasets.export import export_dataset
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    # Logical processors: one reads files, and each mapper holds one for itself; with fewer, it waits forever.
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
 @pytest.mark.filterwarnings("default")
-def test_behaviour_cloning_takes_a_batch_and_a_step(cluster, tmp_path):
+def test_behaviour_cloning_takes_a_batch_and_a_step(ray_cluster, tmp_path):
     dataset = taught(tmp_path / "taught")
     out = export_dataset(dataset, "rllib", tmp_path / "rllib")
     env = gymnasium.make("alsim/AdaptiveLearning-v0", config=CONFIG)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from exported import same, taught
+from exported import same, taught, with_propensity
 from tensordict import MemoryMappedTensor
 from torchrl.data import SliceSampler, TensorDictReplayBuffer, TensorStorage
 
@@ -32,6 +32,11 @@ def check(data, dataset):
 
 def test_in_memory(dataset):
     check(alsim.to_torchrl(dataset), dataset)
+
+
+def test_no_logarithm_of_a_propensity_that_cannot_be(dataset):
+    with pytest.raises(AlsimError, match=r"an action that was taken is in \(0, 1\]; .* is 0\.0"):
+        alsim.to_torchrl(with_propensity(dataset, 3, 0.0))
 
 
 def test_memory_maps_by_the_lines_that_are_shown(dataset, tmp_path):

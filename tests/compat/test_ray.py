@@ -17,9 +17,7 @@ SCALE = importlib.util.spec_from_file_location("scale", Path(__file__).parents[1
 scale = importlib.util.module_from_spec(SCALE)
 SCALE.loader.exec_module(scale)
 
-RUN, SHARDS, files_of, plain, teachers, until = (
-    *(scale.RUN, scale.SHARDS, scale.files_of, scale.plain, scale.teachers, scale.until),
-)
+RUN, SHARDS, files_of, plain, until = scale.RUN, scale.SHARDS, scale.files_of, scale.plain, scale.until
 
 # Ray leaves open what it has no more use for, and says nothing that concerns a user.
 pytestmark = [
@@ -30,55 +28,21 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def code(tmp_path_factory):
+    """A folder with a module of policies."""
+    folder = tmp_path_factory.mktemp("code")
+    (folder / "policies.py").write_text(scale.POLICIES)
+    (folder / "driver.py").write_text(scale.DRIVER)
+    return folder
+
+
 @pytest.fixture
-def cluster(tmp_path, teachers):
-    """A cluster of two processors, whose workers can import the policies."""
-    import ray
-
-    ray.init(
-        "local",
-        num_cpus=2,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path / "code")}},
-    )
-    yield ray
-    ray.shutdown()
-
-
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "observations": "none", "policy": "rules"}])
-def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
-    told = []
-    made = generate_dataset(
-        **{**RUN, **changes}, out=tmp_path / "d", engine="ray", progress=lambda *numbers: told.append(numbers)
-    )
-    assert cluster.is_initialized()  # whoever began it ends it
-    assert len(told) == SHARDS
-    assert told[-1] == (60, len(made))
-    assert files_of(made.path) == plain(tmp_path, **changes)
-
-
-def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, cluster, teachers):
-    policy = teachers.Killed(str(tmp_path / "seen"))
-    made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
-    assert (tmp_path / "seen" / "killed").exists()
-    pids = {p.name for p in (tmp_path / "seen").iterdir()} - {"killed"}
-    assert str(os.getpid()) not in pids
-    assert files_of(made.path) == plain(tmp_path, policy=policy)
-
-
-def test_what_a_task_raises_is_raised(tmp_path, cluster, teachers):
-    with pytest.raises(KeyError, match="lost"):
-        generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", engine="ray")
-    assert not (tmp_path / "d").exists()
-
-
-def test_a_shard_that_workers_die_of_is_given_up(tmp_path, cluster, teachers):
-    policy = teachers.Fatal(str(tmp_path / "seen"))
-    with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
-        generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
-    assert "\n" not in str(caught.value)
-    assert "run the same command again to go on" in caught.value.__notes__[0]
+def teachers(tmp_path, monkeypatch, code):
+    """The policies, and a folder in which they sign."""
+    (tmp_path / "seen").mkdir()
+    monkeypatch.syspath_prepend(code)
+    return importlib.import_module("policies")
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
@@ -88,13 +52,13 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
-def test_a_killed_driver_is_gone_on_with(tmp_path, teachers):
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}
+def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, code):
+    environment = {**os.environ, "PYTHONPATH": str(code)}
     arguments = {**RUN, "out": str(tmp_path / "d"), "folder": str(tmp_path / "seen"), "engine": "ray"}
 
     def drive(seconds):
         told = json.dumps({**arguments, "seconds": seconds, "num_workers": 2})
-        command = [sys.executable, str(tmp_path / "code" / "driver.py"), str(tmp_path / "code"), told]
+        command = [sys.executable, str(code / "driver.py"), str(code), told]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, process_group=0
         )
@@ -127,3 +91,57 @@ def test_the_command_line_has_a_cluster_of_its_own(tmp_path):
     done = subprocess.run([*line, "--engine", "ray"], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert files_of(out) == files_of(generate_dataset(40, episodes_per_shard=40, out=tmp_path / "plain").path)
+
+
+# From here on this process has a connection, once for all: to begin a cluster takes seconds.
+
+
+@pytest.fixture(scope="module")
+def cluster(code):
+    """A cluster of two processors, whose workers can import the policies."""
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=2,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": {"PYTHONPATH": str(code)}},
+    )
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "observations": "none", "policy": "rules"}])
+def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
+    expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
+    made = generate_dataset(
+        **{**RUN, **changes}, out=tmp_path / "d", engine="ray", progress=lambda *numbers: told.append(numbers)
+    )
+    assert cluster.is_initialized()  # whoever began it ends it
+    assert len(told) == SHARDS
+    assert told[-1] == (60, len(made))
+    assert files_of(made.path) == expected
+
+
+def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, cluster, teachers):
+    policy = teachers.Killed(str(tmp_path / "seen"))
+    made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
+    assert (tmp_path / "seen" / "killed").exists()
+    pids = {p.name for p in (tmp_path / "seen").iterdir()} - {"killed"}
+    assert str(os.getpid()) not in pids
+    assert files_of(made.path) == plain(tmp_path, policy=policy)
+
+
+def test_what_a_task_raises_is_raised(tmp_path, cluster, teachers):
+    with pytest.raises(KeyError, match="lost"):
+        generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", engine="ray")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_shard_that_workers_die_of_is_given_up(tmp_path, cluster, teachers):
+    policy = teachers.Fatal(str(tmp_path / "seen"))
+    with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
+        generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
+    assert "\n" not in str(caught.value)
+    assert "run the same command again to go on" in caught.value.__notes__[0]

@@ -60,7 +60,7 @@ def test_another_mode_splices_episodes(example):
     assert spliced > 30
 
 
-def test_workers_train_on_learners_of_their_own(example):
+def test_workers_train_on_learners_of_their_own(example, ray_cluster):
     """A worker process finds the environment by its name, and has other learners than the next."""
     algorithm = example.train(steps=1000, num_envs=4, seed=3, num_env_runners=2)
     try:
@@ -72,14 +72,12 @@ def test_workers_train_on_learners_of_their_own(example):
         assert returns.shape == (20,) and np.isfinite(returns).all() and len(set(returns)) > 1
     finally:
         algorithm.stop()
-        ray.shutdown()
 
 
 @pytest.mark.long
-def test_it_learns(example):
+def test_it_learns(example, ray_cluster):
     algorithm = example.train(steps=800_000, num_envs=256, seed=0)
     returns = example.evaluate(algorithm.get_module(), 1000, seed=0)
     algorithm.stop()
-    ray.shutdown()
     print(f"RLlib {ray.__version__}, Gymnasium {gymnasium.__version__}: held-out return {returns.mean():.1f}")
     assert returns.mean() > 100  # the uniform policy: 30

@@ -6,6 +6,7 @@ knows what it was doing. Decision 13.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -40,7 +41,8 @@ def in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Sh
     crew: list[_Worker] = []
     leaving: list[_Worker] = []
     try:
-        crew += [_Worker(pickled) for _ in range(min(workers, len(waiting)))]
+        for _ in range(min(workers, len(waiting))):
+            crew.append(_begun(pickled, crew, workers))
         while crew:
             for worker in _heard(crew):
                 try:
@@ -52,7 +54,7 @@ def in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Sh
                     if worker.number is not None:
                         waiting.appendleft(worker.number)
                     if waiting:
-                        crew.append(_Worker(pickled))
+                        crew.append(_begun(pickled, crew, workers))
                     continue
                 tries[None] = 0  # one of them can begin, at least
                 if waiting:
@@ -68,6 +70,19 @@ def in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Sh
     finally:
         for worker in [*crew, *leaving]:
             worker.end()
+
+
+def _begun(job: bytes, crew: Sequence[_Worker], workers: int) -> _Worker:
+    """Begin a worker beside a crew. Raises DatasetError where the system lets a process have no more of them."""
+    try:
+        return _Worker(job)
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+            raise
+        raise DatasetError(
+            f"num_workers is {workers}, and the system lets {len(crew)} begin: {error.strerror}; "
+            "have fewer of them, or raise the limit (ulimit -n for files, -u for processes)"
+        ) from None
 
 
 class _Worker:

@@ -84,6 +84,19 @@ def actions_of(dataset: Dataset) -> int:
     return num_actions(dataset.manifest["bank"]["num_los"])
 
 
+def log_propensity(part: Dataset) -> NDArray[np.float32]:
+    """Return the logarithm of each propensity (M,). Raises ExportError for one that none can be."""
+    propensity = part.propensity
+    impossible = np.flatnonzero(~((propensity > 0) & (propensity <= 1)))
+    if len(impossible):
+        row = impossible[0]
+        raise ExportError(
+            f"{part!r}: the propensity of an action that was taken is in (0, 1]; that of learner "
+            f"{part.learner_id[row]} in step {part.step[row]} of episode {part.episode[row]} is {propensity[row]}"
+        )
+    return np.log(propensity).astype(np.float32)
+
+
 def stacked(chunks: Iterable[Columns], rows: int, make: Callable[[str, tuple[int, ...], np.dtype[Any]], Any]) -> Any:
     """Return arrays of `rows` rows, made by `make` and filled with chunks of columns, one after the other.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from alsim.datasets.export.exporter import Exporter, Options
+from alsim.datasets.export.exporter import Exporter, Options, log_propensity
 from alsim.datasets.store import ROW_GROUP, Dataset
 from alsim.datasets.tables import observation_column
 from alsim.types import Longs
@@ -40,7 +40,7 @@ def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
             "terminateds": part.terminated,
             "truncateds": part.truncated,
             "action_prob": part.propensity.astype(np.float32),
-            "action_logp": np.log(part.propensity).astype(np.float32),
+            "action_logp": log_propensity(part),
         }
     )
 

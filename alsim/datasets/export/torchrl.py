@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, reserve, stacked
+from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, log_propensity, reserve, stacked
 from alsim.datasets.store import Dataset
 from alsim.extras import require
 
@@ -50,7 +50,7 @@ def _columns(dataset: Dataset) -> Iterator[Columns]:
         yield {
             "observation": part.obs,
             "action": part.action.astype(np.int64),
-            "action_log_prob": np.log(part.propensity).astype(np.float32),
+            "action_log_prob": log_propensity(part),
             "episode": episode,
             "done": nowhere,
             "terminated": nowhere,
