@@ -51,6 +51,8 @@ class Lists(NamedTuple):
 
 def places(start: Longs, sizes: Longs) -> Longs:
     """Return start[0] … start[0] + sizes[0] - 1, start[1] …: the places of runs, one after the other."""
+    if (sizes == 1).all():
+        return start
     ends = np.cumsum(sizes)
     return np.repeat(start - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
 

@@ -245,7 +245,7 @@ def _shared(rows: Rows) -> Bools:
         return np.asarray(np.bincount(rows.keys[0])[rows.keys[0]] > 1)  # response ids
     assert rows.sort is not None
     same = (rows.student[1:] == rows.student[:-1]) & (rows.sort[1:] == rows.sort[:-1])
-    return np.append(same, False) | np.append(False, same)
+    return np.asarray(np.append(same, False) | np.append(False, same))
 
 
 def _merged(rows: Rows, group: Longs) -> Rows:
