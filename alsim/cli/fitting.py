@@ -23,7 +23,7 @@ from rich.text import Text
 
 from alsim.cli.app import app
 from alsim.cli.options import ForceOption, read_mapping
-from alsim.cli.output import progress_bar, right_aligned
+from alsim.cli.output import printable, progress_bar, right_aligned
 from alsim.errors import AlsimError
 from alsim.files import write_whole
 
@@ -229,12 +229,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
 
 
 def _warn(said: str) -> None:
-    print(f"alsim: {_printable(said)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Show characters that a terminal would obey as Python writes them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    print(f"alsim: {printable(said)}", file=sys.stderr)
 
 
 @contextmanager
@@ -248,7 +243,7 @@ def _progress() -> Iterator[Progress]:
             yield lambda done, total, told: None
             return
         task = bar.add_task("fitting", total=None, told="")
-        yield lambda done, total, told: bar.update(task, completed=done, total=total, told=_printable(told))
+        yield lambda done, total, told: bar.update(task, completed=done, total=total, told=printable(told))
 
 
 def _score(fitted: Fit, responses: Responses) -> Scores:
@@ -322,7 +317,7 @@ def _print_fit(model: Model, fitted: Fit, responses: Responses, found: Scores | 
 def _shown(value: str | int | float) -> str:
     """Show a cell of a table."""
     if isinstance(value, str):
-        return _printable(value)
+        return printable(value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
