@@ -28,6 +28,12 @@ from alsim.types import Bools, Doubles, Longs
 CALM = 5
 """So many pairs of plain steps must agree that little is left to gain: leaps hide slow directions behind fast ones."""
 
+CAUTION = 0.01
+"""The gain that is left is held to this share of the tolerance: two steps tell of the faster directions only."""
+
+CLOSE = 1e-3
+"""A parameter as close to a bound as this may belong there: EM comes to 0 and 1 in the end only."""
+
 ROUNDING = 1e-13
 """A gain of this share of the log-likelihood may be nothing."""
 
@@ -73,6 +79,7 @@ class Likelihood:
     block: Longs = field(init=False)  # (P,) the block of each parameter
     skill: Longs = field(init=False)  # (P,) the skill of each parameter but the offsets
     chain_skill: Longs = field(init=False)  # (H,)
+    seen: Doubles = field(init=False)  # (K,) weight of each skill's chains
     scratch: tuple[Doubles, Doubles] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +90,12 @@ class Likelihood:
         if not self.student_sd:
             block[:] = skill
         longest = self.chains.longest
+        whose = np.repeat(np.arange(self.num_skills), np.diff(self.chains.start))
         for name, value in (
             ("skill", skill),
             ("block", block),
-            ("chain_skill", np.repeat(np.arange(self.num_skills), np.diff(self.chains.start))),
+            ("chain_skill", whose),
+            ("seen", np.bincount(whose, self.chains.weight, self.num_skills)),
             ("scratch", (np.empty((longest, 2)), np.empty(longest))),
         ):
             object.__setattr__(self, name, value)
@@ -123,19 +132,19 @@ class Likelihood:
         by_cell = {name: theta[places] for name, places in self.of_cell.items()}
         table = make_table(*(by_cell[name] for name in ("p_learn", "p_guess", "p_slip", "p_forget")))
         counts, found = np.zeros((len(table), 6)), np.zeros(self.num_skills)
-        begun, chains = np.zeros(len(self.chains.weight)), self.chains
-        init = self.chance_of_known(theta)
+        opened, begun = np.zeros(self.num_skills), np.zeros(len(self.chains.weight))
+        chains, init = self.chains, self.chance_of_known(theta)
         expect(
             *(skills, chains.start, chains.begin, chains.code, chains.weight),
-            *(table, init, counts, begun, found, *self.scratch),
+            *(table, init, counts, opened, begun, found, *self.scratch),
         )
-        happened, chances = self._tallies(counts, begun)
+        happened, chances = self._tallies(counts, opened)
         if not np.isfinite(found).all():
             skill = str(self.skills[np.flatnonzero(~np.isfinite(found))[0]])
             raise ModelError(f"some responses to skill {skill!r} cannot be, with the parameters that are held")
         return Expected(happened, chances, found, begun)
 
-    def _tallies(self, counts: Doubles, begun: Doubles) -> tuple[Doubles, Doubles]:
+    def _tallies(self, counts: Doubles, opened: Doubles) -> tuple[Doubles, Doubles]:
         """Return counts by cell and response as those of each parameter."""
         known, unknown = counts[:, KNOWN] + counts[:, LAST_KNOWN], counts[:, UNKNOWN] + counts[:, LAST_UNKNOWN]
         pairs = {
@@ -145,8 +154,8 @@ class Likelihood:
             "p_forget": (counts[0::2, FORGOT] + counts[1::2, FORGOT], counts[0::2, KNOWN] + counts[1::2, KNOWN]),
         }
         size = self.num_probabilities
-        happened = np.bincount(self.chain_skill, begun, size)
-        chances = np.bincount(self.chain_skill, self.chains.weight, size)
+        happened, chances = np.zeros(size), np.zeros(size)
+        happened[: self.num_skills], chances[: self.num_skills] = opened, self.seen
         for name, (part, whole) in pairs.items():
             happened += np.bincount(self.of_cell[name], part, size)
             chances += np.bincount(self.of_cell[name], whole, size)
@@ -180,7 +189,7 @@ class Likelihood:
         init = theta[:skills]
         slope = np.bincount(self.chain_skill, found.begun - chains.weight * self.chance_of_known(theta), skills)
         slope += alpha - 1 - (alpha + beta - 2) * init
-        most = (np.bincount(self.chain_skill, chains.weight, skills) + alpha + beta - 2) / 4
+        most = (self.seen + alpha + beta - 2) / 4
         logits = np.clip(logit(init) + slope / np.maximum(most, 1e-300), -FARTHEST_LOGIT, FARTHEST_LOGIT)
         image[:skills] = np.clip(1 / (1 + np.exp(-logits)), self.lower[:skills], self.upper[:skills])
         image[size:] = theta[size:]
@@ -307,7 +316,7 @@ def _little_left(
     with np.errstate(divide="ignore", invalid="ignore"):
         shrinks = (second / first) ** 2
         left = gain * shrinks / (1 - shrinks)
-        return plain & ((second == 0) | (gain <= ROUNDING * scale) | ((shrinks < 1) & (left <= tolerance * scale)))
+        return plain & ((second == 0) | (gain <= ROUNDING * scale) | ((shrinks < 1) & (left <= CAUTION * tolerance * scale)))
 
 
 def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles) -> Doubles:
@@ -324,3 +333,18 @@ def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles
     target[:size] = np.where(target[:size] <= 0, image[:size] / 10, target[:size])
     target[:size] = np.where(target[:size] >= 1, 1 - (1 - image[:size]) / 10, target[:size])
     return np.clip(target, likelihood.lower, likelihood.upper)
+
+
+def settle(likelihood: Likelihood, at: Maximum) -> None:
+    """Put parameters that are close to a bound there, kind by kind, in blocks where nothing is lost by it."""
+    size = likelihood.num_probabilities
+    lower, upper = likelihood.lower[:size], likelihood.upper[:size]
+    for places in map(np.unique, likelihood.of_cell.values()):
+        there = at.theta.copy()
+        value = there[places]
+        value = np.where(value - lower[places] < CLOSE, lower[places], value)
+        there[places] = np.where(upper[places] - value < CLOSE, upper[places], value)
+        blocks = np.bincount(likelihood.block, there != at.theta, likelihood.num_blocks) > 0
+        if blocks.any():
+            _, value, log_likelihood = likelihood.step(there, blocks)
+            _accept(likelihood, at, blocks & (value >= at.value), there, value, log_likelihood)

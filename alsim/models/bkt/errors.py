@@ -10,9 +10,6 @@ from alsim.types import Bools, Doubles, Longs
 STEP = 1e-4
 """Of numerical differentiation, as a share of the distance to 0 or 1: errors of 1e-8 in theory, 1e-10 by rounding."""
 
-NEAR = 1e-6
-"""A parameter as near to a bound as this stands at it."""
-
 SINGULAR = 1e-9
 """Information whose least eigenvalue is this share of the largest does not tell the parameters apart."""
 
@@ -21,7 +18,7 @@ def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
     """Tell of each probability (P,) whether it stands at a bound, 0 and 1 included, and is not fixed."""
     values = theta[: likelihood.num_probabilities]
     lower, upper = likelihood.lower[: len(values)], likelihood.upper[: len(values)]
-    return (upper > lower) & ((values - lower < NEAR) | (upper - values < NEAR))
+    return (upper > lower) & ((values == lower) | (values == upper))
 
 
 def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:

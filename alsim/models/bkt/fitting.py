@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from alsim.models.bkt.chains import Cells, cells_of, chains_of
-from alsim.models.bkt.em import Likelihood, Maximum, maximise
+from alsim.models.bkt.em import Likelihood, Maximum, maximise, settle
 from alsim.models.bkt.errors import at_bounds, standard_errors
 from alsim.models.bkt.fitted import BY_ITEM, BKTFit, SkillFit
 from alsim.models.bkt.skill import BKT, NAMES, is_probability
@@ -86,6 +86,8 @@ def fit(
     likelihood = _likelihood(responses, cells, names, held, _priors(priors), float(student_sd))
     first = _start(start, likelihood, held)
     at = _best(likelihood, first, starts, seed, (tolerance, max_iterations, accelerate), progress)
+    if accelerate:
+        settle(likelihood, at)
     se = standard_errors(likelihood, at.theta) if errors else np.full(likelihood.num_probabilities, np.nan)
     return _summary(responses, likelihood, at, se, names, classes)
 

@@ -101,6 +101,7 @@ def expect(
     table: Doubles,
     init: Doubles,
     counts: Doubles,
+    opened: Doubles,
     begun: Doubles,
     log_likelihood: Doubles,
     ahead: Doubles,
@@ -113,6 +114,7 @@ def expect(
     begin           (H+1,) the responses of each chain
     weight, init    (H,) of each chain, how often it was seen, and p_init
     counts          (2C, 6) to add to
+    opened          (K,) to add the sum of a skill's `begun` to
     begun           (H,) gets weight times the probability that the skill was known at first
     log_likelihood  (K,) to add to
     ahead, smoothed (T, 2) and (T,) scratch, for the longest chain
@@ -130,6 +132,7 @@ def expect(
             log_likelihood[skill] += weight[chain] * found
             backward(code, first, end, table, weight[chain], ahead, counts, smoothed)
             begun[chain] = smoothed[0]
+            opened[skill] += smoothed[0]
 
 
 @kernel
