@@ -336,7 +336,7 @@ def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles
 
 
 def settle(likelihood: Likelihood, at: Maximum) -> None:
-    """Put parameters that are close to a bound there, kind by kind, in blocks where nothing is lost by it."""
+    """Put parameters that are close to a bound there, kind by kind, in converged blocks that lose nothing by it."""
     size = likelihood.num_probabilities
     lower, upper = likelihood.lower[:size], likelihood.upper[:size]
     for places in map(np.unique, likelihood.of_cell.values()):
@@ -344,7 +344,7 @@ def settle(likelihood: Likelihood, at: Maximum) -> None:
         value = there[places]
         value = np.where(value - lower[places] < CLOSE, lower[places], value)
         there[places] = np.where(upper[places] - value < CLOSE, upper[places], value)
-        blocks = np.bincount(likelihood.block, there != at.theta, likelihood.num_blocks) > 0
+        blocks = at.converged & (np.bincount(likelihood.block, there != at.theta, likelihood.num_blocks) > 0)
         if blocks.any():
             _, value, log_likelihood = likelihood.step(there, blocks)
             _accept(likelihood, at, blocks & (value >= at.value), there, value, log_likelihood)

@@ -126,6 +126,8 @@ class BKTFit(Fit):
         by_item = tuple(content["by_item"])
         if not set(by_item) <= set(BY_ITEM):
             raise ValueError(f"by_item names some of {', '.join(BY_ITEM)}; got {by_item!r}")
+        if not content["skills"]:
+            raise ValueError("it has no skills")
         classes = content["classes"]
         return cls(
             skills={str(name): _read(name, found) for name, found in content["skills"].items()},

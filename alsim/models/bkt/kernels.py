@@ -19,9 +19,13 @@ import numpy as np
 from alsim._jit import kernel, rule
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, f32, u64
 
-TINY, HUGE = 2.0**-300, 2.0**300
+TINY, HUGE = 2.0**-100, 2.0**100
 """A pair of numbers below TINY is multiplied by HUGE: exact, and rare."""
 LOG_HUGE = float(np.log(HUGE))
+
+FAINT = 2.0**-600
+"""A state that is this much less likely than the other may still come back after hundreds of responses more: chains
+that come to this are computed by logarithms, at ten times the cost."""
 
 KNOWN, UNKNOWN, LEARNT, FORGOT, LAST_KNOWN, LAST_UNKNOWN = range(6)
 """Columns of expected counts (2C, 6): of responses, where the skill was known and where not, but for a chain's last;
@@ -39,7 +43,10 @@ def transit(known, unknown, learn, forget):  # type: ignore[no-untyped-def]  # n
 
 @rule
 def forward(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-def]  # numba infers
-    """Return the log-likelihood of a chain; `ahead` (T, 2) gets the states' numbers before each response."""
+    """Return the log-likelihood of a chain; `ahead` (T, 2) gets the states' numbers before each response.
+
+    NaN for a chain in which a state becomes faint.
+    """
     known, unknown, scalings = init, 1.0 - init, 0
     for t in range(begin, end):
         ahead[t - begin, 0], ahead[t - begin, 1] = known, unknown
@@ -47,6 +54,8 @@ def forward(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-de
         known, unknown = transit(known * table[row, 0], unknown * table[row, 1], table[row, 2], table[row, 3])
         if known + unknown < TINY:
             known, unknown, scalings = known * HUGE, unknown * HUGE, scalings + 1
+        if 0.0 < min(known, unknown) < FAINT:
+            return np.nan
     if known + unknown <= 0.0:
         return -np.inf
     return np.log(known + unknown) - scalings * LOG_HUGE
@@ -80,15 +89,76 @@ def backward(code, begin, end, table, weight, ahead, counts, smoothed):  # type:
             after_known, after_unknown = after_known * HUGE, after_unknown * HUGE
 
 
-@kernel
-def smooth(
-    code: Ints, table: Doubles, init: float, ahead: Doubles, counts: Doubles, smoothed: Doubles
-) -> float:
-    """Run one chain forward and backward; return its log-likelihood."""
-    log_likelihood = forward(code, 0, len(code), table, init, ahead)
-    if log_likelihood > -np.inf:
-        backward(code, 0, len(code), table, 1.0, ahead, counts, smoothed)
-    return log_likelihood
+@rule
+def log(x):  # type: ignore[no-untyped-def]  # numba infers
+    """Logarithm; minus infinity of 0."""
+    return np.log(x) if x > 0.0 else -np.inf
+
+
+@rule
+def log_sum(a, b):  # type: ignore[no-untyped-def]  # numba infers
+    """Logarithm of a sum, of the logarithms of its terms."""
+    larger, smaller = max(a, b), min(a, b)
+    return larger + np.log1p(np.exp(smaller - larger)) if smaller > -np.inf else larger
+
+
+@rule
+def forward_by_logs(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-def]  # numba infers
+    """Do as `forward`, for any chain; `ahead` gets logarithms."""
+    known, unknown = log(init), log(1.0 - init)
+    for t in range(begin, end):
+        ahead[t - begin, 0], ahead[t - begin, 1] = known, unknown
+        row = code[t]
+        learn, forget = table[row, 2], table[row, 3]
+        known, unknown = known + log(table[row, 0]), unknown + log(table[row, 1])
+        known, unknown = (
+            log_sum(known + log(1.0 - forget), unknown + log(learn)),
+            log_sum(known + log(forget), unknown + log(1.0 - learn)),
+        )
+    return log_sum(known, unknown)
+
+
+@rule
+def backward_by_logs(code, begin, end, table, weight, ahead, counts, smoothed):  # type: ignore[no-untyped-def]  # numba infers
+    """Do as `backward`, after `forward_by_logs`."""
+    after_known, after_unknown = 0.0, 0.0
+    for t in range(end - 1, begin - 1, -1):
+        row = code[t]
+        learn, forget = table[row, 2], table[row, 3]
+        known, unknown = ahead[t - begin, 0] + log(table[row, 0]), ahead[t - begin, 1] + log(table[row, 1])
+        if_known = log_sum(after_known + log(1.0 - forget), after_unknown + log(forget))
+        if_unknown = log_sum(after_known + log(learn), after_unknown + log(1.0 - learn))
+        whole = log_sum(known + if_known, unknown + if_unknown)
+        share_known, share_unknown = np.exp(known + if_known - whole), np.exp(unknown + if_unknown - whole)
+        smoothed[t - begin] = weight * share_known
+        if t == end - 1:
+            counts[row, LAST_KNOWN] += weight * share_known
+            counts[row, LAST_UNKNOWN] += weight * share_unknown
+        else:
+            counts[row, KNOWN] += weight * share_known
+            counts[row, UNKNOWN] += weight * share_unknown
+            counts[row, LEARNT] += weight * np.exp(unknown + log(learn) + after_known - whole)
+            counts[row, FORGOT] += weight * np.exp(known + log(forget) + after_unknown - whole)
+        after_known, after_unknown = log(table[row, 0]) + if_known, log(table[row, 1]) + if_unknown
+
+
+@rule
+def run(code, begin, end, table, init, weight, ahead, counts, smoothed):  # type: ignore[no-untyped-def]  # numba infers
+    """Run a chain forward and backward; return its log-likelihood.
+
+    A chain that cannot be counts nothing, and was known with probability 0.
+    """
+    found = forward(code, begin, end, table, init, ahead)
+    faint = np.isnan(found)
+    if faint:
+        found = forward_by_logs(code, begin, end, table, init, ahead)
+    if found == -np.inf:
+        smoothed[0] = 0.0
+    elif faint:
+        backward_by_logs(code, begin, end, table, weight, ahead, counts, smoothed)
+    else:
+        backward(code, begin, end, table, weight, ahead, counts, smoothed)
+    return found
 
 
 @kernel
@@ -119,18 +189,13 @@ def expect(
     log_likelihood  (K,) to add to
     ahead, smoothed (T, 2) and (T,) scratch, for the longest chain
 
-    A chain that cannot be makes its skill's log-likelihood minus infinity, and counts nothing.
+    A chain that cannot be makes its skill's log-likelihood minus infinity.
     """
     for skill in skills:
         for chain in range(start[skill], start[skill + 1]):
             first, end = begin[chain], begin[chain + 1]
-            found = forward(code, first, end, table, init[chain], ahead)
-            if found == -np.inf:
-                log_likelihood[skill] = found
-                begun[chain] = 0.0
-                continue
-            log_likelihood[skill] += weight[chain] * found
-            backward(code, first, end, table, weight[chain], ahead, counts, smoothed)
+            found = run(code, first, end, table, init[chain], weight[chain], ahead, counts, smoothed)
+            log_likelihood[skill] += found if found == -np.inf else weight[chain] * found
             begun[chain] = smoothed[0]
             opened[skill] += smoothed[0]
 
@@ -146,8 +211,7 @@ def decode(code: Ints, table: Doubles, init: float, came_from: Bools, states: Bo
     states     (T,) gets whether the skill was known
     Of equally likely ones, that in which the skill is not known. Viterbi (1967).
     """
-    known = np.log(init) if init > 0.0 else -np.inf
-    unknown = np.log(1.0 - init) if init < 1.0 else -np.inf
+    known, unknown = log(init), log(1.0 - init)
     last = len(code) - 1
     for t in range(last + 1):
         row = code[t]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alsim.models.bkt.kernels import decode, smooth
+from alsim.models.bkt.kernels import decode, expect
 from alsim.models.fits import ModelError
 from alsim.types import Bools, Doubles, Ints
 
@@ -84,12 +84,17 @@ class BKT:
         Raises ModelError for responses that cannot be under these parameters.
         """
         code = self._sequence(correct)
-        ahead, smoothed = np.empty((len(code), 2)), np.empty(len(code))
-        found = smooth(code, table_of(self), self.p_init, ahead, np.zeros((2, 6)), smoothed)
-        if found == -np.inf:
+        ahead, smoothed, found = np.empty((len(code), 2)), np.empty(len(code)), np.zeros(1)
+        one, ends = np.ones(1), np.array([0, len(code)])
+        expect(
+            *(np.zeros(1, np.int64), np.array([0, 1]), ends, code, one, table_of(self), np.array([self.p_init])),
+            *(np.zeros((2, 6)), np.zeros(1), np.zeros(1), found, ahead, smoothed),
+        )
+        if found[0] == -np.inf:
             raise ModelError(f"these responses cannot be under {self}")
+        ahead = np.exp(ahead - ahead.max(axis=1, keepdims=True)) if ahead[0].min() < 0 else ahead
         before = ahead[:, 0] / ahead.sum(axis=1)
-        return Smoothed(np.clip(smoothed, 0, 1), self.predict(np.clip(before, 0, 1)), float(found))
+        return Smoothed(np.clip(smoothed, 0, 1), self.predict(np.clip(before, 0, 1)), float(found[0]))
 
     def viterbi(self, correct: ArrayLike) -> Bools:
         """Return whether the skill was known at each response (T,), along the likeliest path of all.
