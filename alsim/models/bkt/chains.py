@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alsim.models.responses import Names, Responses
+from alsim.models.cells import Names
+from alsim.models.responses import Responses
 from alsim.types import Bools, Doubles, Ints, Keys, Longs
 
 

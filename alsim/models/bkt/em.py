@@ -21,8 +21,8 @@ import numpy as np
 from alsim.models.bkt.chains import Cells, Chains
 from alsim.models.bkt.kernels import FORGOT, KNOWN, LAST_KNOWN, LAST_UNKNOWN, LEARNT, UNKNOWN, expect
 from alsim.models.bkt.skill import make_table
+from alsim.models.cells import Names
 from alsim.models.fits import ModelError
-from alsim.models.responses import Names
 from alsim.types import Bools, Doubles, Longs
 
 CALM = 5
@@ -139,9 +139,6 @@ class Likelihood:
             *(table, init, counts, opened, begun, found, *self.scratch),
         )
         happened, chances = self._tallies(counts, opened)
-        if not np.isfinite(found).all():
-            skill = str(self.skills[np.flatnonzero(~np.isfinite(found))[0]])
-            raise ModelError(f"some responses to skill {skill!r} cannot be, with the parameters that are held")
         return Expected(happened, chances, found, begun)
 
     def _tallies(self, counts: Doubles, opened: Doubles) -> tuple[Doubles, Doubles]:
@@ -162,7 +159,7 @@ class Likelihood:
         return happened, chances
 
     def step(self, theta: Doubles, blocks: Bools) -> tuple[Doubles, Doubles, Doubles]:
-        """Return where one EM step leads the blocks, and what is maximised (B,) and the log-likelihood (K,) at theta."""
+        """Return where one EM step leads blocks; what is maximised (B,) and the log-likelihood (K,) at theta."""
         found = self.expected(theta, self.skills_of(blocks))
         image = theta.copy()
         moves = blocks[self.block[: self.num_probabilities]]
@@ -187,29 +184,31 @@ class Likelihood:
         skills, size, offsets = self.num_skills, self.num_probabilities, slice(self.num_probabilities, None)
         chains, alpha, beta = self.chains, self.alpha[: self.num_skills], self.beta[: self.num_skills]
         init = theta[:skills]
-        slope = np.bincount(self.chain_skill, found.begun - chains.weight * self.chance_of_known(theta), skills)
-        slope += alpha - 1 - (alpha + beta - 2) * init
+        surplus = found.begun - chains.weight * self.chance_of_known(theta)
+        slope = np.bincount(self.chain_skill, surplus, skills) + alpha - 1 - (alpha + beta - 2) * init
         most = (self.seen + alpha + beta - 2) / 4
         logits = np.clip(logit(init) + slope / np.maximum(most, 1e-300), -FARTHEST_LOGIT, FARTHEST_LOGIT)
         image[:skills] = np.clip(1 / (1 + np.exp(-logits)), self.lower[:skills], self.upper[:skills])
         image[size:] = theta[size:]
         surplus = found.begun - chains.weight * self.chance_of_known(image)
         students, precision = len(self.student_weight), self.student_weight / self.student_sd**2
-        slope = np.bincount(chains.student, surplus, students) - precision * theta[offsets]
-        most = np.bincount(chains.student, chains.weight, students) / 4 + precision
-        image[offsets] += slope / np.maximum(most, 1e-300)
+        pull = np.bincount(chains.student, surplus, students) - precision * theta[offsets]
+        curve = np.bincount(chains.student, chains.weight, students) / 4 + precision
+        image[offsets] += pull / np.maximum(curve, 1e-300)
 
     def penalised(self, theta: Doubles, log_likelihood: Doubles) -> Doubles:
         """Return (B,) what is maximised: the log-likelihood and the logarithm of the priors, up to a constant."""
         values = theta[: self.num_probabilities]
         told = (self.alpha != 1) | (self.beta != 1)
         p, a, b = values[told], self.alpha[told] - 1, self.beta[told] - 1
-        prior = a * np.log(np.where(a > 0, p, 1)) + b * np.log(np.where(b > 0, 1 - p, 1))
+        with np.errstate(divide="ignore"):
+            prior = a * np.log(np.where(a > 0, p, 1)) + b * np.log(np.where(b > 0, 1 - p, 1))
         by_block = np.bincount(self.block[: len(values)][told], prior, self.num_blocks)
         if not self.student_sd:
-            return by_block + log_likelihood
+            return np.asarray(by_block + log_likelihood)
         offsets = theta[len(values) :]
-        return by_block + log_likelihood.sum() - (self.student_weight * offsets**2).sum() / (2 * self.student_sd**2)
+        penalty = (self.student_weight * offsets**2).sum() / (2 * self.student_sd**2)
+        return np.asarray(by_block + log_likelihood.sum() - penalty)
 
 
 def logit(p: Doubles) -> Doubles:
@@ -263,6 +262,9 @@ def maximise(
     active, leapt, calm = np.ones(blocks, np.bool_), np.ones(blocks, np.bool_), np.zeros(blocks, np.int64)
     for iteration in range(max_iterations + 1):
         image, value, log_likelihood = likelihood.step(here, active)
+        if iteration == 0 and not np.isfinite(log_likelihood).all():
+            skill = str(likelihood.skills[np.flatnonzero(~np.isfinite(log_likelihood))[0]])
+            raise ModelError(f"some responses to skill {skill!r} cannot be, with the parameters that are held")
         failed = active & leapt & (value < at.value) if iteration else np.zeros(blocks, np.bool_)
         good = active & ~failed
         before, gain = at.theta.copy(), value - at.value
@@ -316,7 +318,8 @@ def _little_left(
     with np.errstate(divide="ignore", invalid="ignore"):
         shrinks = (second / first) ** 2
         left = gain * shrinks / (1 - shrinks)
-        return plain & ((second == 0) | (gain <= ROUNDING * scale) | ((shrinks < 1) & (left <= CAUTION * tolerance * scale)))
+        little = (shrinks < 1) & (left <= CAUTION * tolerance * scale)
+    return np.asarray(plain & (little | (second == 0) | (gain <= ROUNDING * scale)))
 
 
 def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles) -> Doubles:

@@ -18,7 +18,7 @@ def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
     """Tell of each probability (P,) whether it stands at a bound, 0 and 1 included, and is not fixed."""
     values = theta[: likelihood.num_probabilities]
     lower, upper = likelihood.lower[: len(values)], likelihood.upper[: len(values)]
-    return (upper > lower) & ((values == lower) | (values == upper))
+    return np.asarray((upper > lower) & ((values == lower) | (values == upper)))
 
 
 def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
@@ -52,7 +52,7 @@ def _slopes(likelihood: Likelihood, theta: Doubles, skills: Longs, places: Longs
     difference = _score(likelihood, theta + width, skills) - _score(likelihood, theta - width, skills)
     by_skill = np.full(likelihood.num_skills, np.inf)
     by_skill[skills] = 2 * width[places]
-    return difference / by_skill[likelihood.skill]
+    return np.asarray(difference / by_skill[likelihood.skill])
 
 
 def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:

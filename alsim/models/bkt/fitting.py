@@ -42,7 +42,7 @@ def fit(
     starts: int = 1,
     seed: int = 0,
     tolerance: float = 1e-8,
-    max_iterations: int = 5000,
+    max_iterations: int = 10_000,
     accelerate: bool = True,
     errors: bool = True,
     progress: Progress | None = None,
@@ -156,7 +156,8 @@ def _likelihood(
     student_sd: float,
 ) -> Likelihood:
     """Lay out the parameters: the parts of theta one after the other."""
-    of_cell, sizes = {}, []
+    of_cell: dict[str, Longs] = {}
+    sizes: list[int] = []
     for name in PARTS:
         own = np.arange(len(cells)) if name in by_item else cells.skill
         of_cell[name] = (own + sum(sizes)).astype(np.int64)

@@ -36,13 +36,13 @@ MOST_ODDS = 1e38
 
 
 @rule
-def transit(known, unknown, learn, forget):  # type: ignore[no-untyped-def]  # numba infers
+def transit(known: float, unknown: float, learn: float, forget: float) -> tuple[float, float]:
     """Return the two states' numbers one opportunity later."""
     return known * (1.0 - forget) + unknown * learn, known * forget + unknown * (1.0 - learn)
 
 
 @rule
-def forward(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-def]  # numba infers
+def forward(code: Ints, begin: int, end: int, table: Doubles, init: float, ahead: Doubles) -> float:
     """Return the log-likelihood of a chain; `ahead` (T, 2) gets the states' numbers before each response.
 
     NaN for a chain in which a state becomes faint.
@@ -58,11 +58,13 @@ def forward(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-de
             return np.nan
     if known + unknown <= 0.0:
         return -np.inf
-    return np.log(known + unknown) - scalings * LOG_HUGE
+    return float(np.log(known + unknown)) - scalings * LOG_HUGE
 
 
 @rule
-def backward(code, begin, end, table, weight, ahead, counts, smoothed):  # type: ignore[no-untyped-def]  # numba infers
+def backward(
+    code: Ints, begin: int, end: int, table: Doubles, weight: float, ahead: Doubles, counts: Doubles, smoothed: Doubles
+) -> None:
     """Add a chain's expected counts, and write `smoothed` (T,): weight times the probability that it was known.
 
     Rabiner (1989), A tutorial on hidden Markov models, equations 25, 27 and 37.
@@ -90,20 +92,20 @@ def backward(code, begin, end, table, weight, ahead, counts, smoothed):  # type:
 
 
 @rule
-def log(x):  # type: ignore[no-untyped-def]  # numba infers
+def log(x: float) -> float:
     """Logarithm; minus infinity of 0."""
-    return np.log(x) if x > 0.0 else -np.inf
+    return float(np.log(x)) if x > 0.0 else -np.inf
 
 
 @rule
-def log_sum(a, b):  # type: ignore[no-untyped-def]  # numba infers
+def log_sum(a: float, b: float) -> float:
     """Logarithm of a sum, of the logarithms of its terms."""
     larger, smaller = max(a, b), min(a, b)
     return larger + np.log1p(np.exp(smaller - larger)) if smaller > -np.inf else larger
 
 
 @rule
-def forward_by_logs(code, begin, end, table, init, ahead):  # type: ignore[no-untyped-def]  # numba infers
+def forward_by_logs(code: Ints, begin: int, end: int, table: Doubles, init: float, ahead: Doubles) -> float:
     """Do as `forward`, for any chain; `ahead` gets logarithms."""
     known, unknown = log(init), log(1.0 - init)
     for t in range(begin, end):
@@ -119,7 +121,9 @@ def forward_by_logs(code, begin, end, table, init, ahead):  # type: ignore[no-un
 
 
 @rule
-def backward_by_logs(code, begin, end, table, weight, ahead, counts, smoothed):  # type: ignore[no-untyped-def]  # numba infers
+def backward_by_logs(
+    code: Ints, begin: int, end: int, table: Doubles, weight: float, ahead: Doubles, counts: Doubles, smoothed: Doubles
+) -> None:
     """Do as `backward`, after `forward_by_logs`."""
     after_known, after_unknown = 0.0, 0.0
     for t in range(end - 1, begin - 1, -1):
@@ -143,7 +147,17 @@ def backward_by_logs(code, begin, end, table, weight, ahead, counts, smoothed): 
 
 
 @rule
-def run(code, begin, end, table, init, weight, ahead, counts, smoothed):  # type: ignore[no-untyped-def]  # numba infers
+def run(
+    code: Ints,
+    begin: int,
+    end: int,
+    table: Doubles,
+    init: float,
+    weight: float,
+    ahead: Doubles,
+    counts: Doubles,
+    smoothed: Doubles,
+) -> float:
     """Run a chain forward and backward; return its log-likelihood.
 
     A chain that cannot be counts nothing, and was known with probability 0.
@@ -224,7 +238,7 @@ def decode(code: Ints, table: Doubles, init: float, came_from: Bools, states: Bo
     states[last] = known > unknown
     for t in range(last - 1, -1, -1):
         states[t] = came_from[t, 1] if states[t + 1] else came_from[t, 0]
-    return max(known, unknown)
+    return float(max(known, unknown))
 
 
 @kernel
@@ -274,7 +288,9 @@ def track(students: Longs, skills: Longs, correct: Codes, table: Floats, odds: F
     for i in range(len(students)):
         row = 2 * skills[i] + correct[i]
         place = u64(students[i] * num_skills + skills[i])
-        known, unknown = transit(
-            float(odds[place]) * table[row, 0], float(table[row, 1]), float(table[row, 2]), float(table[row, 3])
-        )
-        odds[place] = f32(min(known / unknown, MOST_ODDS))
+        before = float(odds[place])
+        known, unknown = before * float(table[row, 0]), float(table[row, 1])
+        if known + unknown <= 0.0:  # what cannot be tells nothing
+            known, unknown = before, 1.0
+        known, unknown = transit(known, unknown, float(table[row, 2]), float(table[row, 3]))
+        odds[place] = f32(known / unknown if known < unknown * MOST_ODDS else MOST_ODDS)

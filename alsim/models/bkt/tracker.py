@@ -79,11 +79,9 @@ class Tracker:
         right = np.asarray(correct)
         if right.shape != who.shape or right.dtype.kind not in "biuf":
             raise ModelError(f"responses are {who.shape}, 0 or 1, like students; got {right.dtype} {right.shape}")
+        if not ((right == 0) | (right == 1)).all():
+            raise ModelError("responses are 0 or 1, wrong or correct; got others")
         answers: Codes = np.ascontiguousarray(right, np.int8)
-        if right.dtype.kind != "b" and len(right):
-            bad = right[(right != 0) & (right != 1)][:1] if right.dtype.kind == "f" else right
-            if right.dtype.kind == "f" and len(bad) or right.dtype.kind != "f" and (right.min() < 0 or right.max() > 1):
-                raise ModelError("responses are 0 or 1, wrong or correct; got others")
         track(who, what, answers, self._table, self._odds)
 
     def predict(self, students: ArrayLike, skills: ArrayLike) -> Floats:
@@ -121,17 +119,30 @@ class Tracker:
         """Read what `save` has written: numbers and words only. Raises ModelError for anything else."""
         path = Path(file)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 about: dict[str, Any] = json.loads(arrays["about"].tobytes())
                 if about["format"] != FORMAT or about["version"] != VERSION:
                     raise ValueError(f"it is {about['format']!r}, version {about['version']!r}")
                 odds = arrays["odds"]
             skills = {name: BKT(**found) for name, found in about["skills"].items()}
             size = (about["num_students"] * len(skills),)
-            if odds.dtype != np.float32 or odds.shape != size or not ((odds >= 0) & (odds <= np.float32(MOST_ODDS))).all():
+            if (
+                odds.dtype != np.float32
+                or odds.shape != size
+                or not ((odds >= 0) & (odds <= np.float32(MOST_ODDS))).all()
+            ):
                 raise ValueError(f"its odds are not {size} of float32 from 0")
             tracker = cls(skills, about["num_students"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+            MemoryError,
+            RecursionError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ModelError(f"{path} is no tracker that was saved: {error}") from None
         tracker._odds[:] = odds
         return tracker
