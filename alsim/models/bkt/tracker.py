@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from alsim.files import write_whole
 from alsim.models.bkt.fitted import BKTFit
 from alsim.models.bkt.kernels import MOST_ODDS, track
 from alsim.models.bkt.skill import BKT, table_of
 from alsim.models.fits import ModelError
-from alsim.types import Codes, Floats, Longs
+from alsim.types import Floats
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
+
+AT_ONCE = 2**16
+"""Responses whose numbers are brought to the kernel's types together: they stay in a core's cache."""
 
 
 class Tracker:
@@ -81,17 +84,24 @@ class Tracker:
             raise ModelError(f"responses are {who.shape}, 0 or 1, like students; got {right.dtype} {right.shape}")
         if not ((right == 0) | (right == 1)).all():
             raise ModelError("responses are 0 or 1, wrong or correct; got others")
-        answers: Codes = np.ascontiguousarray(right, np.int8)
-        track(who, what, answers, self._table, self._odds)
+        for k in range(0, len(who), AT_ONCE):
+            part = slice(k, k + AT_ONCE)
+            track(
+                np.ascontiguousarray(who[part], np.int64),
+                np.ascontiguousarray(what[part], np.int64),
+                np.ascontiguousarray(right[part], np.int8),
+                self._table,
+                self._odds,
+            )
 
     def predict(self, students: ArrayLike, skills: ArrayLike) -> Floats:
         """Return the probability (R,) float32 that the students' next responses to these skills are correct."""
         who, what = self._numbers(students, skills)
-        known = self._probability(self._odds[who * self.num_skills + what])
+        known = self._probability(self._odds[who.astype(np.int64) * self.num_skills + what])
         right = self._table[1::2][what]
         return np.asarray(known * right[:, 0] + (1 - known) * right[:, 1], np.float32)
 
-    def _numbers(self, students: ArrayLike, skills: ArrayLike) -> tuple[Longs, Longs]:
+    def _numbers(self, students: ArrayLike, skills: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         who = _indices("students", students, self.num_students)
         what = _indices("skills", skills, self.num_skills)
         if who.shape != what.shape:
@@ -148,7 +158,7 @@ class Tracker:
         return tracker
 
 
-def _indices(what: str, given: ArrayLike, size: int) -> Longs:
+def _indices(what: str, given: ArrayLike, size: int) -> NDArray[Any]:
     """Return numbers (R,) in [0, size), or raise ModelError that names one that is not."""
     numbers = np.asarray(given)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
@@ -156,4 +166,4 @@ def _indices(what: str, given: ArrayLike, size: int) -> Longs:
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= size):
         bad = numbers[(numbers < 0) | (numbers >= size)][0]
         raise ModelError(f"{what} are numbers in [0, {size}); got {bad}")
-    return np.ascontiguousarray(numbers, np.int64)
+    return numbers if len(numbers) else numbers.astype(np.int64)
