@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -23,7 +21,7 @@ from rich.text import Text
 
 from alsim.cli.app import app
 from alsim.cli.options import ForceOption, read_mapping
-from alsim.cli.output import progress_bar, right_aligned
+from alsim.cli.output import printable, progress_bar, right_aligned
 from alsim.errors import AlsimError
 from alsim.files import write_whole
 
@@ -81,8 +79,6 @@ GOES_WITH = {
     "--checkpoint": (Model.dkt,),
 }
 """The models that an option is about; an option that is not here goes with all."""
-
-TABLES = (".csv", ".parquet", ".pq")
 
 
 @app.command()
@@ -185,6 +181,8 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None], force: bool) -> None:
     """Refuse what cannot be written, or would be written over, before the work."""
+    from alsim.models.writing import check_table
+
     taken = [path.resolve() for path in inputs if path is not None]
     for option, path in outputs.items():
         if path is None:
@@ -199,8 +197,8 @@ def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | N
         above = next(parent for parent in path.resolve().parents if parent.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise AlsimError(f"{option} {path}: cannot be written, as {above} is no directory that can be written to")
-        if option == "--scores" and path.suffix.lower() not in TABLES:
-            raise AlsimError(f"--scores {path}: expected a file that ends in {', '.join(TABLES)}")
+    if (scores := outputs["--scores"]) is not None:
+        check_table(scores)
 
 
 def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
@@ -229,12 +227,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
 
 
 def _warn(said: str) -> None:
-    print(f"alsim: {_printable(said)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Show characters that a terminal would obey as Python writes them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    print(f"alsim: {printable(said)}", file=sys.stderr)
 
 
 @contextmanager
@@ -248,7 +241,7 @@ def _progress() -> Iterator[Progress]:
             yield lambda done, total, told: None
             return
         task = bar.add_task("fitting", total=None, told="")
-        yield lambda done, total, told: bar.update(task, completed=done, total=total, told=_printable(told))
+        yield lambda done, total, told: bar.update(task, completed=done, total=total, told=printable(told))
 
 
 def _score(fitted: Fit, responses: Responses) -> Scores:
@@ -273,6 +266,8 @@ def _write_fit(fitted: Fit, found: Scores | None, out: Path) -> None:
 
 def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
     """Write each student's ability."""
+    from alsim.models.writing import write_table
+
     found = fitted.scores(responses)
     columns = {
         "student": responses.students.tolist(),
@@ -280,21 +275,7 @@ def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
         "se": np.asarray(found.se).tolist(),
         "responses": np.diff(responses.start).tolist(),
     }
-    if file.suffix.lower() == ".csv":
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-        content = text.getvalue().encode()
-    else:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns), sink)
-        content = sink.getvalue().to_pybytes()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, content)
+    write_table(columns, file)
 
 
 def _print_fit(model: Model, fitted: Fit, responses: Responses, found: Scores | None) -> None:
@@ -322,7 +303,7 @@ def _print_fit(model: Model, fitted: Fit, responses: Responses, found: Scores | 
 def _shown(value: str | int | float) -> str:
     """Show a cell of a table."""
     if isinstance(value, str):
-        return _printable(value)
+        return printable(value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):

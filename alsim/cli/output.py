@@ -25,6 +25,11 @@ def right_aligned(name: str) -> Any:
     return Column(name, justify="right")
 
 
+def printable(text: str) -> str:
+    """Show characters that a terminal would obey as Python writes them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def check_report(file: Path | None) -> None:
     """Refuse a report that cannot be written before the work, not after it."""
     if file is not None and file.is_dir():
