@@ -255,6 +255,23 @@ def test_best_lr_forecasts_an_unknown_skill_by_what_was_done_before():
     assert fit.predict(unknown) == pytest.approx(logistic_of(np.array([intercept, later])), rel=1e-12)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_skill_without_responses_is_unknown(model):
+    """A part of a log keeps the names of the whole: a skill that only the other part has must not count as met."""
+    other = Responses.from_arrays(["x"] * 2, [1, 0], skill=["rare"] * 2, item=["qr"] * 2)
+    both = Responses.from_arrays(
+        [f"s{s}" for s in log(several=False).student] + ["x"] * 2,
+        [*log(several=False).correct, 1, 0],
+        skill=[*log(several=False).skills[log(several=False).skill], "rare", "rare"],
+        item=[*log(several=False).items[log(several=False).item], "qr", "qr"],
+    )
+    part = both.subset(both.students != "x")
+    assert "rare" in part.skills
+    fit = model.fit(part)
+    assert "rare" not in fit.skills
+    assert fit.predict(other) == pytest.approx(model.fit(log(several=False)).predict(other), rel=1e-6)
+
+
 def test_too_few_iterations_are_said():
     for model in REGRESSIONS:
         fit = model.fit(log(), max_iterations=1)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from alsim.models.cells import Names
 from alsim.models.counts import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.fits import Fit, Progress
 from alsim.models.logistic import Features, Settings, check, log_likelihood, probability, regress
-from alsim.models.responses import Names, Responses, codes_of
+from alsim.models.responses import Responses, codes_of
 from alsim.models.tables import column_of, count, names_of, number, rows_of, truth
 from alsim.types import Doubles, Ints, Longs
 
@@ -26,8 +27,8 @@ OF_ALL = ("intercept", "item_wins", "item_attempts", "total_wins", "total_attemp
 class BestLRFit(Fit):
     """A fitted Best-LR.
 
-    skills   (K,) names
-    items    (I,) names; none where items are the skills
+    skills   (K,) names of those that had responses
+    items    (I,) likewise; none where items are the skills
     skill    (K, 3) of each skill: its intercept, and what log(1 + earlier wins) and log(1 + attempts) at it add, logits
     item     (I,) what each item adds, logits
     shared   (5,) intercept, and what log(1 + earlier wins) and attempts at the item, and in all, add, logits
@@ -141,11 +142,12 @@ def fit(
     found = regress(matrix, responses.correct, weight, settings, intercept=True, what=WHAT)
     tell(1, 1, "done")
     of_skills, rest = np.split(found.coefficients, [3 * len(skills)])
+    met, met_items = np.unique(responses.skill), np.unique(responses.item) if len(items) else slice(0)
     return BestLRFit(
-        skills=skills,
-        items=items,
-        skill=of_skills.reshape(-1, 3),
-        item=rest[3:-5],
+        skills=skills[met],
+        items=items[met_items],
+        skill=of_skills.reshape(-1, 3)[met],
+        item=rest[3:-5][met_items],
         shared=np.concatenate([[found.intercept], rest[-4:]]),
         penalty=float(penalty),
         log_likelihood=log_likelihood(responses.correct, matrix @ found.coefficients + found.intercept, weight),

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from alsim.extras import require
+from alsim.models.cells import Names
 from alsim.models.counts import earlier_of_skills
 from alsim.models.fits import Fit, Progress
 from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, probability, regress
-from alsim.models.responses import Names, Responses, codes_of
+from alsim.models.responses import Responses, codes_of
 from alsim.models.tables import column_of, count, counts_of, names_of, number, rows_of, truth
 from alsim.types import Doubles, Ints, Longs
 
@@ -25,7 +26,7 @@ PARAMETERS = ("intercept", "win", "failure")
 class PFAFit(Fit):
     """A fitted performance factors analysis.
 
-    skills           (K,) names
+    skills           (K,) names of those that had responses
     coefficients     (K, 3) of each skill: its intercept, and what an earlier win and an earlier failure add, logits
     standard_errors  (K, 3), NaN where they were not computed
     responses        (K,) int64, to each skill
@@ -135,11 +136,13 @@ def fit(
     spread = probability(logits) * probability(-logits)
     errors = _standard_errors(matrix, weight * spread, penalty)
     tell(3, 3, "done")
+    asked = np.bincount(responses.skill, minlength=responses.num_skills)
+    met = asked > 0
     return PFAFit(
-        skills=responses.skills,
-        coefficients=found.coefficients.reshape(-1, 3),
-        standard_errors=errors.reshape(-1, 3),
-        responses=np.bincount(responses.skill, minlength=responses.num_skills),
+        skills=responses.skills[met],
+        coefficients=found.coefficients.reshape(-1, 3)[met],
+        standard_errors=errors.reshape(-1, 3)[met],
+        responses=asked[met],
         pooled=pooled.coefficients,
         penalty=float(penalty),
         log_likelihood=log_likelihood(responses.correct, logits, weight),

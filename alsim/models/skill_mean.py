@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from alsim.models.cells import Names
 from alsim.models.fits import Fit, ModelError, Progress
-from alsim.models.responses import Names, Responses, codes_of
+from alsim.models.responses import Responses, codes_of
 from alsim.models.tables import column_of, count, counts_of, names_of, number, rows_of, truth
 from alsim.types import Doubles, Longs
 
@@ -20,7 +21,7 @@ MODEL = "skill-mean"
 class SkillMeanFit(Fit):
     """Shares of correct responses.
 
-    skills     (K,) names
+    skills     (K,) names of those that had responses
     mean       (K,) share of correct responses to each, smoothed
     responses  (K,) int64, to each
     overall    share among all responses: the forecast for a skill that is not among `skills`
@@ -104,15 +105,16 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
     won = np.bincount(responses.skill, (weight * responses.correct)[each], minlength=responses.num_skills)
     mean = np.full(responses.num_skills, overall)
     np.divide(won + smoothing * overall, asked + smoothing, out=mean, where=asked > 0)
-    met = np.bincount(responses.skill, minlength=responses.num_skills)
+    counted = np.bincount(responses.skill, minlength=responses.num_skills)
+    met = counted > 0
     forecast = _forecast(mean[responses.skill], responses)
     told = np.where(responses.correct == 1, forecast, 1.0 - forecast)  # above 0: each response is in its own mean
     if progress is not None:
         progress(1, 1, "means")
     return SkillMeanFit(
-        skills=responses.skills,
-        mean=mean,
-        responses=met,
+        skills=responses.skills[met],
+        mean=mean[met],
+        responses=counted[met],
         overall=overall,
         smoothing=float(smoothing),
         log_likelihood=float((weight * np.log(told)).sum()),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.models.responses import Names
+from alsim.models.cells import Names
 from alsim.types import Doubles, Longs
 
 
