@@ -1,0 +1,21 @@
+"""Item response theory: curves and information, ability."""
+
+from __future__ import annotations
+
+from alsim.models.irt.curves import (
+    ItemParameters,
+    information,
+    probability,
+    slope,
+    standard_error,
+    test_information,
+)
+
+__all__ = [
+    "ItemParameters",
+    "information",
+    "probability",
+    "slope",
+    "standard_error",
+    "test_information",
+]
