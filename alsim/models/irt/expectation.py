@@ -80,21 +80,21 @@ def patterns(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns
 
 
 @phase
-def _add(total: Doubles, table: Doubles, begin: int) -> None:
+def add_row(total: Doubles, table: Doubles, begin: int) -> None:
     """Add a row of a table to `total`."""
     for k in range(len(total)):
         total[u64(k)] += table[u64(begin + k)]
 
 
 @phase
-def _add_to(table: Doubles, begin: int, row: Doubles) -> None:
+def add_to_row(table: Doubles, begin: int, row: Doubles) -> None:
     """Add `row` to a row of a table."""
     for k in range(len(row)):
         table[u64(begin + k)] += row[u64(k)]
 
 
 @phase
-def _posterior(log_joint: Doubles) -> float:
+def to_posterior(log_joint: Doubles) -> float:
     """Turn log joint densities into posterior weights in place; return the log of their sum."""
     largest = log_joint[0]
     for k in range(len(log_joint)):
@@ -129,15 +129,15 @@ def expect_portion(
     row = np.empty(nodes, f64)
     for s in range(begin, end):
         row[:] = f64(0)
-        _add(row, log_prior, group[s] * nodes)
+        add_row(row, log_prior, group[s] * nodes)
         for r in range(start[s], start[s + 1]):
-            _add(row, log_curves, code[r] * nodes)
-        log_likelihood += weight[s] * _posterior(row)
+            add_row(row, log_curves, code[r] * nodes)
+        log_likelihood += weight[s] * to_posterior(row)
         for k in range(nodes):
             row[k] *= weight[s]
-        _add_to(mass, group[s] * nodes, row)
+        add_to_row(mass, group[s] * nodes, row)
         for r in range(start[s], start[s + 1]):
-            _add_to(counts, code[r] * nodes, row)
+            add_to_row(counts, code[r] * nodes, row)
     return log_likelihood
 
 
