@@ -30,6 +30,9 @@ from alsim.models.irt.maximisation import (
 )
 from alsim.types import Bools, Doubles, Ints, Longs, f64, u64
 
+LIGHT = 1e-12
+"""Weight of a node in a posterior, below which it adds nothing that an SE would show."""
+
 MOST_CURVES = 600
 """With more, what is known between items is left out: it would take matrices of millions of numbers."""
 
@@ -49,73 +52,41 @@ class Uncertainty(NamedTuple):
 
 
 @phase
-def _scores(
-    begin: int,
-    end: int,
-    code: Ints,
-    slopes: Doubles,
-    post: Doubles,
-    weight: float,
-    kinds: int,
-    slot: Longs,
-    member: Longs,
-    scores: Doubles,
-) -> tuple[int, int]:
-    """Fill `scores`, flat (heavy nodes, curves met * M), with the centred scores of one pattern.
-
-    slopes  flat (2V, K, M), d log P(response) / d parameter
-    post    (K,) its posterior; nodes of weight 0 are left out
-    slot    (V,) -1 all over
-    member  (V,) filled with the curves met
-
-    Each is multiplied by the root of the weight and of the node's, so that sums of products are covariances. Returns
-    how many heavy nodes there are, and curves.
-    """
-    met = 0
-    for r in range(begin, end):
-        curve = code[r] >> 1
-        if slot[curve] < 0:
-            slot[curve] = met
-            member[met] = curve
-            met += 1
-    nodes, width, heavy = len(post), met * kinds, 0
-    mean = np.zeros(width, f64)
-    for k in range(nodes):
-        if post[k] > 0:
-            row = heavy * width
-            scores[row : row + width] = f64(0)
-            for r in range(begin, end):
-                place, source = row + slot[code[r] >> 1] * kinds, (code[r] * nodes + k) * kinds
-                for m in range(kinds):
-                    scores[place + m] += slopes[source + m]
-            for j in range(width):
-                mean[j] += post[k] * scores[row + j]
-            heavy += 1
-    row = 0
-    for k in range(nodes):
-        if post[k] > 0:
-            root = math.sqrt(post[k] * weight)
-            for j in range(width):
-                scores[row + j] = root * (scores[row + j] - mean[j])
-            row += width
-    for j in range(met):
-        slot[member[j]] = -1
-    return heavy, met
+def _posterior(
+    s: int, start: Longs, code: Ints, group: Ints, log_table: Doubles, log_prior: Doubles, post: Doubles
+) -> None:
+    """Write the posterior of pattern s to `post`; its lightest nodes become 0."""
+    post[:] = f64(0)
+    add_row(post, log_prior, group[s] * len(post))
+    for r in range(start[s], start[s + 1]):
+        add_row(post, log_table, code[r] * len(post))
+    to_posterior(post)
+    for k in range(len(post)):
+        if post[k] < LIGHT:
+            post[k] = f64(0)
 
 
 @phase
-def _products(scores: Doubles, heavy: int, width: int, i: int, last: int, row: Doubles) -> None:
-    """Write the sums over nodes of column i times each column from i to `last` to `row`."""
-    for j in range(i, last):
-        row[u64(j)] = f64(0)
-    for h in range(heavy):
-        factor = scores[u64(h * width + i)]
-        for j in range(i, last):
-            row[u64(j)] += factor * scores[u64(h * width + j)]
+def _add_squares(rows: Doubles, side: int, matrix: Doubles) -> None:
+    """Add the sum of the squares of four rows, and set them to 0; the upper triangle of `matrix` alone.
+
+    Four at a time, since the matrix is read and written for each: it takes half the time.
+    """
+    first, second, third, fourth = u64(0), u64(side), u64(2 * side), u64(3 * side)
+    for i in range(side):
+        w, x, y, z = rows[first + u64(i)], rows[second + u64(i)], rows[third + u64(i)], rows[fourth + u64(i)]
+        if w != 0 or x != 0 or y != 0 or z != 0:
+            line = u64(i * side)
+            for j in range(i, side):
+                c = u64(j)
+                matrix[line + c] += (
+                    w * rows[first + c] + x * rows[second + c] + y * rows[third + c] + z * rows[fourth + c]
+                )
+    rows[:] = f64(0)
 
 
 @kernel
-def missing_portion(
+def missing_between(
     begin: int,
     end: int,
     start: Longs,
@@ -125,36 +96,103 @@ def missing_portion(
     log_table: Doubles,
     log_prior: Doubles,
     slopes: Doubles,
-    curves: int,
-    nodes: int,
+    theta: Doubles,
     kinds: int,
-    between: bool,
+    moments: Doubles,
+    known: Doubles,
+) -> None:
+    """Add up the squares of scores of patterns `begin` to `end`: upper triangles of flat matrices.
+
+    log_table  flat (2V, K)
+    slopes     flat (L, 2V, K), d log P(response) / d (d, c): those of a are theta times those of d
+    moments    flat (3, L * V, L * V), of E[S S'], of E[theta S S'] and of E[theta**2 S S']
+    known      flat (M * V, M * V), of E[S] E[S]', in d, a, c
+    """
+    nodes = len(theta)
+    codes = len(log_table) // nodes
+    curves, loose = codes // 2, len(slopes) // len(log_table)
+    side, whole = loose * curves, kinds * curves
+    post = np.empty((end - begin, nodes), f64)
+    rows, filled = np.zeros(4 * whole, f64), 0
+    for s in range(begin, end):
+        mine = post[s - begin]
+        _posterior(s, start, code, group, log_table, log_prior, mine)
+        root, row = math.sqrt(weight[s]), filled * whole
+        for r in range(start[s], start[s + 1]):
+            place, source = row + (code[r] >> 1), code[r] * nodes
+            for k in range(nodes):
+                share = root * mine[k]
+                score = share * slopes[source + k]
+                rows[place] += score
+                if kinds > 1:
+                    rows[place + curves] += score * theta[k]
+                if kinds > 2:
+                    rows[place + 2 * curves] += share * slopes[codes * nodes + source + k]
+        filled += 1
+        if filled == 4 or s == end - 1:
+            _add_squares(rows, whole, known)
+            filled = 0
+    rows, square = np.zeros(4 * side, f64), np.empty(side * side, f64)
+    for k in range(nodes):
+        square[:] = f64(0)
+        filled = 0
+        for s in range(begin, end):
+            if post[s - begin, k] > 0:
+                root, row = math.sqrt(weight[s] * post[s - begin, k]), filled * side
+                for r in range(start[s], start[s + 1]):
+                    for m in range(loose):
+                        rows[row + m * curves + (code[r] >> 1)] += root * slopes[(m * codes + code[r]) * nodes + k]
+                filled += 1
+                if filled == 4:
+                    _add_squares(rows, side, square)
+                    filled = 0
+        _add_squares(rows, side, square)
+        for j in range(side * side):
+            moments[j] += square[j]
+            moments[side * side + j] += theta[k] * square[j]
+            moments[2 * side * side + j] += theta[k] * theta[k] * square[j]
+
+
+@kernel
+def missing_within(
+    begin: int,
+    end: int,
+    start: Longs,
+    code: Ints,
+    weight: Doubles,
+    group: Ints,
+    log_table: Doubles,
+    log_prior: Doubles,
+    slopes: Doubles,
+    theta: Doubles,
+    kinds: int,
     missing: Doubles,
 ) -> None:
-    """Add the missing information of patterns `begin` to `end` to the upper triangle of `missing`; tables are flat.
+    """Add up each curve's own missing information, flat (V, M, M), from patterns `begin` to `end`.
 
-    slopes   (2V, K, M), as `_scores` takes them
-    missing  (V * M, V * M) with what is known between curves, (V, M, M) without
+    Arguments as of `missing_between`. What two responses to one item miss together is left out.
     """
-    side = curves * kinds if between else kinds
-    slot, member = np.full(curves, -1, np.int64), np.empty(curves, np.int64)
-    row, post = np.empty(curves * kinds, f64), np.empty(nodes, f64)
-    scores = np.empty(nodes * curves * kinds, f64)
+    nodes = len(theta)
+    codes = len(log_table) // nodes
+    post, score, mean = np.empty(nodes, f64), np.empty(3, f64), np.empty(3, f64)
     for s in range(begin, end):
-        post[:] = f64(0)
-        add_row(post, log_prior, group[s] * nodes)
+        _posterior(s, start, code, group, log_table, log_prior, post)
         for r in range(start[s], start[s + 1]):
-            add_row(post, log_table, code[r] * nodes)
-        to_posterior(post)
-        heavy, met = _scores(start[s], start[s + 1], code, slopes, post, weight[s], kinds, slot, member, scores)
-        for i in range(met * kinds):
-            last = met * kinds if between else (i // kinds + 1) * kinds
-            _products(scores, heavy, met * kinds, i, last, row)
-            mine = member[i // kinds] * kinds + i % kinds
-            for j in range(i, last):
-                other = member[j // kinds] * kinds + j % kinds if between else j % kinds
-                first, second = (min(mine, other), max(mine, other)) if between else (mine, other)
-                missing[first * side + second] += row[j]
+            place = (code[r] >> 1) * kinds * kinds
+            mean[:] = f64(0)
+            for k in range(nodes):
+                if post[k] > 0:
+                    score[0] = slopes[code[r] * nodes + k]
+                    score[1] = theta[k] * score[0]
+                    if kinds > 2:
+                        score[2] = slopes[(codes + code[r]) * nodes + k]
+                    for i in range(kinds):
+                        mean[i] += post[k] * score[i]
+                        for j in range(kinds):
+                            missing[place + i * kinds + j] += weight[s] * post[k] * score[i] * score[j]
+            for i in range(kinds):
+                for j in range(kinds):
+                    missing[place + i * kinds + j] -= weight[s] * mean[i] * mean[j]
 
 
 def uncertainty(
@@ -173,33 +211,67 @@ def uncertainty(
 
     Source: Louis (1982), Journal of the Royal Statistical Society B 44, 226-233.
     """
-    many, kinds = len(curves.a), 1 + structure.slopes + structure.guessing
+    kinds = 1 + structure.slopes + structure.guessing
     complete, slopes = _complete(curves, counts, theta)
-    complete, slopes = complete[:, :kinds, :kinds], np.ascontiguousarray(slopes[:, :, :kinds])
-    complete += _of_priors(curves, priors, kinds)
-    table = log_curves(curves, theta)
-    whole = many <= MOST_CURVES
-    size = (many * kinds) ** 2 if whole else many * kinds**2
-
-    def portion(begin: int, end: int) -> Doubles:
-        missing = np.zeros(size)
-        arguments = (table.ravel(), log_prior.ravel(), slopes.ravel(), many, len(theta), kinds, whole, missing)
-        missing_portion(begin, end, *found, *arguments)
-        return missing
-
-    missing = sum(in_portions(found.start, portion), np.zeros(size))
+    complete = complete[:, :kinds, :kinds] + _of_priors(curves, priors, kinds)
     free = _free(curves, counts, structure, kinds)
+    tables = (log_curves(curves, theta).ravel(), log_prior.ravel(), slopes[: max(1, kinds - 1)].ravel(), theta, kinds)
+    whole = len(curves.a) <= MOST_CURVES
     if whole:
-        covariance = _inverse_whole(complete, missing.reshape(many * kinds, -1), free, curves, structure, priors)
+        missing = _missing_between(found, tables, len(curves.a))
+        covariance = _inverse_whole(complete, missing, free, curves, structure, priors)
     else:
-        covariance = _inverse_within(complete, missing.reshape(many, kinds, kinds), free, curves, structure, priors)
+        missing = _missing_within(found, tables, len(curves.a))
+        covariance = _inverse_within(complete, missing, free, curves, structure, priors)
     return _errors(curves, covariance, whole)
 
 
-def _complete(curves: Curves, counts: Doubles, theta: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the complete data's information (V, 3, 3), and the slopes (2V, K, 3) of each response's log-probability.
+Tables = tuple[Doubles, Doubles, Doubles, Doubles, int]
+"""What the kernels read, from `log_table` to `kinds`."""
 
-    Both in d, a, c; with z = a theta + d:
+
+def _missing_between(found: Patterns, tables: Tables, many: int) -> Doubles:
+    """Return the missing information (M * V, M * V): E[S S'] - E[S] E[S]', in d, a, c of all curves each."""
+    kinds = tables[-1]
+    side, whole = many * max(1, kinds - 1), many * kinds
+
+    def portion(begin: int, end: int) -> tuple[Doubles, Doubles]:
+        moments, known = np.zeros(3 * side**2), np.zeros(whole**2)
+        missing_between(begin, end, *found, *tables, moments, known)
+        return moments, known
+
+    sums = [sum(x[1:], x[0]) for x in zip(*in_portions(found.start, portion), strict=True)]
+    moments, known = (_symmetric(x) for x in (sums[0].reshape(3, side, side), sums[1].reshape(1, whole, whole)))
+    d, c = slice(0, many), slice(many, 2 * many)
+    blocks = [
+        [moments[0][d, d], moments[1][d, d], moments[0][d, c]],
+        [moments[1][d, d], moments[2][d, d], moments[1][d, c]],
+        [moments[0][c, d], moments[1][c, d], moments[0][c, c]],
+    ]
+    return np.block([row[:kinds] for row in blocks[:kinds]]) - known[0]
+
+
+def _symmetric(triangles: Doubles) -> Doubles:
+    """Return symmetric matrices (…, n, n) of their upper triangles."""
+    return triangles + np.triu(triangles, 1).swapaxes(-1, -2)
+
+
+def _missing_within(found: Patterns, tables: Tables, many: int) -> Doubles:
+    """Return each curve's own missing information (V, M, M)."""
+    kinds = tables[-1]
+
+    def portion(begin: int, end: int) -> Doubles:
+        missing = np.zeros(many * kinds**2)
+        missing_within(begin, end, *found, *tables, missing)
+        return missing
+
+    return sum(in_portions(found.start, portion), np.zeros(many * kinds**2)).reshape(many, kinds, kinds)
+
+
+def _complete(curves: Curves, counts: Doubles, theta: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the complete data's information (V, 3, 3), and the slopes of each response's log-probability.
+
+    The first in d, a, c, the slopes (2, 2V, K) in d and c; with z = a theta + d:
         d log P / dz = Q F / P,  d log P / dc = (1 - F) / P;  d log Q / dz = -F,  d log Q / dc = -1 / (1 - c)
     """
     z = curves.a[:, None] * theta + curves.d[:, None]
@@ -207,10 +279,9 @@ def _complete(curves: Curves, counts: Doubles, theta: Doubles) -> tuple[Doubles,
     f, rest = logistic(z), logistic(-z)
     p, q = c + (1 - c) * f, (1 - c) * rest
     wrong, right = counts[0::2], counts[1::2]
-    slopes = np.empty((len(z), 2, len(theta), 3))
-    slopes[:, 1, :, 0], slopes[:, 0, :, 0] = q * f / p, -f
-    slopes[:, :, :, 1] = slopes[:, :, :, 0] * theta
-    slopes[:, 1, :, 2], slopes[:, 0, :, 2] = rest / p, -1 / (1 - c)
+    slopes = np.empty((2, len(z), 2, len(theta)))
+    slopes[0, :, 1], slopes[0, :, 0] = q * f / p, -f
+    slopes[1, :, 1], slopes[1, :, 0] = rest / p, -1 / (1 - c)
     bend = right * ((q * f / p) ** 2 - q * f * (1 - 2 * f) / p) + wrong * f * rest
     mixed = right * f * rest / p**2
     complete = np.empty((len(z), 3, 3))
@@ -219,7 +290,7 @@ def _complete(curves: Curves, counts: Doubles, theta: Doubles) -> tuple[Doubles,
         complete[:, i, 2] = complete[:, 2, i] = mixed @ x
     complete[:, 1, 1] = bend @ theta**2
     complete[:, 2, 2] = (right * (rest / p) ** 2 + wrong / (1 - c) ** 2).sum(axis=1)
-    return complete, slopes.reshape(-1, len(theta), 3)
+    return complete, slopes.reshape(2, -1, len(theta))
 
 
 def _of_priors(curves: Curves, priors: Priors, kinds: int) -> Doubles:
@@ -262,12 +333,12 @@ def _inverse_whole(
     A shared a is one parameter, on which the curves' depend linearly: the information of its parts adds up.
     """
     many, kinds = free.shape
-    information = -(missing + np.triu(missing, 1).T)
-    places = np.arange(many)[:, None] * kinds + np.arange(kinds)
+    information = -missing
+    places = np.arange(many)[:, None] + np.arange(kinds) * many
     information[places[:, :, None], places[:, None, :]] += complete
     number = _numbers(free, structure)
-    known = number.ravel() >= 0
-    flat = number.ravel()[known]
+    known = number.T.ravel() >= 0
+    flat = number.T.ravel()[known]
     size = int(flat.max(initial=-1)) + 1
     whole = np.zeros((size, size))
     np.add.at(whole, (flat[:, None], flat), information[np.ix_(known, known)])
@@ -311,7 +382,7 @@ def _inverse_within(
     Of the 1PL, the shared a too: it has no standard error here.
     """
     many, kinds = free.shape
-    information = complete - (missing + np.triu(missing, 1).swapaxes(1, 2))
+    information = complete - missing
     if structure.slopes:
         information[:, 1, 1] += _slope_prior(curves.a, priors)
         free = free & ((np.bincount(structure.share)[structure.share] == 1)[:, None] | (np.arange(kinds) != 1))
