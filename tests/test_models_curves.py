@@ -9,7 +9,7 @@ from alsim import AlsimError
 from alsim._jit import kernel
 from alsim.irt import p_correct
 from alsim.models import irt
-from alsim.models.irt.curves import curve, item_information
+from alsim.models.irt.curves import curve, curves, item_information
 
 getcontext().prec = 50
 BANK = irt.ItemParameters([1.2, 0.4, -0.7, 30.0], [0.0, 2.5, -1.0, 0.3], [0.0, 0.2, 0.1, 0.25], [1.0, 0.9, 1.0, 0.97])
@@ -39,7 +39,7 @@ def test_curves_are_what_their_formulas_say(theta):
 
 def test_the_bend_is_the_slopes_slope():
     theta, h = np.linspace(-3, 3, 61)[:, None], 1e-5
-    bend = getattr(curve, "py_func", curve)(theta, *BANK.columns)[3]
+    bend = curves(theta, *BANK.columns)[3]
     rise = (irt.slope(theta[:, 0] + h, BANK) - irt.slope(theta[:, 0] - h, BANK)) / (2 * h)
     # The difference quotient is off by h^2 / 6 times the fourth derivative of P, at most a^4 / 8: 2e-6 for a = 30.
     assert np.abs(bend - rise).max() < 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import (
     ItemParameters,
     information,
@@ -12,7 +13,11 @@ from alsim.models.irt.curves import (
 )
 
 __all__ = [
+    "Abilities",
+    "Answers",
     "ItemParameters",
+    "Method",
+    "estimate_ability",
     "information",
     "probability",
     "slope",

@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike
 
 from alsim._jit import rule
 from alsim.errors import AlsimError
-from alsim.types import Doubles, Longs, f64
+from alsim.types import Doubles, Longs
 
 FARTHEST = 700.0
 """|a (theta - b)| counts as no more: the curve is within 1e-304 of its asymptote, and no float64 overflows."""
 
 
 @rule
-def curve(theta: f64, a: f64, b: f64, c: f64, d: f64) -> tuple[f64, f64, f64, f64]:
+def curve(theta: float, a: float, b: float, c: float, d: float) -> tuple[float, float, float, float]:
     """Return the chances of a correct and of a wrong answer, and the slope and bend of the first.
 
         s = 1 / (1 + exp(-a (theta - b)))      P = c + (d - c) s           Q = 1 - P
@@ -46,7 +46,7 @@ def curve(theta: f64, a: f64, b: f64, c: f64, d: f64) -> tuple[f64, f64, f64, f6
 
 
 @rule
-def item_information(p: f64, q: f64, slope: f64) -> f64:
+def item_information(p: float, q: float, slope: float) -> float:
     """Return the Fisher information in one answer about ability, 1/logit^2, of what `curve` returns.
 
         I = P'^2 / (P Q)
@@ -57,8 +57,9 @@ def item_information(p: f64, q: f64, slope: f64) -> f64:
     return slope * (slope / (p * q))
 
 
-_curve = cast(Callable[..., tuple[Doubles, Doubles, Doubles, Doubles]], getattr(curve, "py_func", curve))
-_item_information = cast(Callable[..., Doubles], getattr(item_information, "py_func", item_information))
+# The same, of arrays that broadcast.
+curves = cast(Callable[..., tuple[Doubles, Doubles, Doubles, Doubles]], getattr(curve, "py_func", curve))
+informations = cast(Callable[..., Doubles], getattr(item_information, "py_func", item_information))
 
 
 class ItemParameters:
@@ -154,7 +155,7 @@ def probability(theta: ArrayLike, items: ItemParameters) -> Doubles:
     Returns P (…, I), in [c, d]. Raises AlsimError for abilities that are not finite.
     Source: Barton & Lord (1981); with d = 1 Birnbaum (1968), with c = 0 and a = 1 Rasch (1960).
     """
-    return _curve(*_at(theta, items))[0]
+    return curves(*_at(theta, items))[0]
 
 
 def slope(theta: ArrayLike, items: ItemParameters) -> Doubles:
@@ -164,7 +165,7 @@ def slope(theta: ArrayLike, items: ItemParameters) -> Doubles:
 
     Arguments and shapes as of `probability`; 1/logit.
     """
-    return _curve(*_at(theta, items))[2]
+    return curves(*_at(theta, items))[2]
 
 
 def information(theta: ArrayLike, items: ItemParameters) -> Doubles:
@@ -175,7 +176,7 @@ def information(theta: ArrayLike, items: ItemParameters) -> Doubles:
     Arguments and shapes as of `probability`; 1/logit^2. It is a^2 P (1 - P) where c = 0 and d = 1.
     Source: Birnbaum (1968) in Lord & Novick, ch. 20; Magis (2013) for four parameters.
     """
-    return _item_information(*_curve(*_at(theta, items))[:3])
+    return informations(*curves(*_at(theta, items))[:3])
 
 
 def test_information(theta: ArrayLike, items: ItemParameters) -> Doubles:
