@@ -11,7 +11,7 @@ from alsim._jit import kernel, phase, rule
 from alsim.errors import AlsimError
 from alsim.models.irt.curves import ItemParameters, as_indices, curve, curves, informations, item_information
 from alsim.models.responses import Responses
-from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64, u64
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 
 Method = Literal["eap", "map", "ml", "wle"]
 
@@ -65,9 +65,9 @@ class Estimator(NamedTuple):
     nodes: Doubles  # (G,) equally spaced abilities, logits
     log_weight: Doubles  # (G,) of a node in the integral: its width and the prior's density
     table: Doubles  # (I * 2 * W,) of item, answer: W = G log-likelihoods, or 4 G for a mode
-    mean: f64  # of the prior, logits
-    precision: f64  # of the prior, 1/logit^2; 0 without one
-    warm: f64  # how much of Warm's correction: 0 or 1
+    mean: float  # of the prior, logits
+    precision: float  # of the prior, 1/logit^2; 0 without one
+    warm: float  # how much of Warm's correction: 0 or 1
 
 
 def make_estimator(
@@ -103,9 +103,9 @@ def make_estimator(
         nodes=grid,
         log_weight=ends - precision * (grid - prior_mean) ** 2 / 2,
         table=_table(items, grid, 1 if integrates else 4),
-        mean=f64(prior_mean),
-        precision=f64(precision),
-        warm=f64(method == "wle"),
+        mean=float(prior_mean),
+        precision=float(precision),
+        warm=float(method == "wle"),
     )
 
 
