@@ -101,7 +101,7 @@ class CAT:
             ("max_items", len(self.items)),
             ("min_items", self.max_items),
             ("randomesque", len(self.items)),
-            ("strata", len(self.items)),
+            ("strata", len(self.items) if self.select == "a-stratified" else 2**31),
         ):
             _check_count(name, getattr(self, name), most)
         for name in ("stop_se", "stop_information", "least_item_information"):

@@ -61,7 +61,7 @@ class CATRun:
     @property
     def mean_length(self) -> float:
         """Items answered, mean over examinees."""
-        return float(np.mean(self.lengths))
+        return float(np.sum(self.lengths) / max(len(self.lengths), 1))
 
     @property
     def exposure_rates(self) -> Doubles:
@@ -86,7 +86,7 @@ class CATRun:
         Source: Chen, Ankenmann & Spray (2003), The relationship between item exposure and test overlap.
         """
         given, many = self._times_given, len(self.lengths)
-        pairs = many * (many - 1) * np.mean(self.lengths) if many > 1 else 0.0
+        pairs = many * (many - 1) * self.mean_length
         return float(np.sum(given * (given - 1)) / pairs) if pairs else float("nan")
 
     def summary(self) -> dict[str, float | int | None]:

@@ -98,7 +98,7 @@ class Session:
 
     def result(self) -> CATRun:
         """Return the tests as they stand."""
-        t, rows = self._progress, (self._many, -1)
+        t, rows = self._progress, (self._many, self._plan.max_items)
         return CATRun(
             items=t.item.reshape(rows).copy(),
             correct=t.correct.reshape(rows).copy(),
