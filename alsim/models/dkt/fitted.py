@@ -12,13 +12,13 @@ import numpy as np
 
 from alsim.array_files import Shapes, packed, read_at_most, sha256, unpacked
 from alsim.files import write_whole
+from alsim.models.cells import Names
 from alsim.models.dkt.network import Network, Weights, at_rest, forecasts, logistic, network_of, read, shapes_of
 from alsim.models.dkt.sequences import sequences_of
 from alsim.models.dkt.settings import MOST_WEIGHTS, Epoch, Settings, read_settings, schedule
 from alsim.models.fits import Fit, ModelError
 from alsim.models.responses import Responses
 from alsim.types import Doubles, Longs
-
 
 WEIGHTS = ".npz"
 """How the file of a fit's weights is named, beside its JSON."""
@@ -27,7 +27,7 @@ WEIGHTS = ".npz"
 class DKTFit(Fit):
     """A network for deep knowledge tracing: `fit` makes one, and it needs no PyTorch.
 
-    skills         K names, in the order of a tracker's forecasts
+    skills         (K,) names, in the order of a tracker's forecasts
     counts         (K,) responses to each that it was fitted to
     weights        what was learnt, of the best epoch
     settings       what it was fitted with
@@ -41,7 +41,7 @@ class DKTFit(Fit):
 
     def __init__(
         self,
-        skills: Sequence[str],
+        skills: Names,
         counts: Longs,
         weights: Weights,
         settings: Settings,
@@ -49,7 +49,7 @@ class DKTFit(Fit):
         log_likelihood: float,
         num_responses: int,
     ) -> None:
-        self.skills, self.counts = [*skills], counts
+        self.skills, self.counts = skills, counts
         self.weights, self.settings, self.epochs = weights, settings, [*epochs]
         self.log_likelihood, self.num_responses = log_likelihood, num_responses
         self.iterations = len(self.epochs)
@@ -79,7 +79,7 @@ class DKTFit(Fit):
         first = self.tracker().forecast(None)
         return [
             {"skill": name, "responses": int(count), "first": float(p)}
-            for name, count, p in zip(self.skills, self.counts, first, strict=True)
+            for name, count, p in zip(self.skills.tolist(), self.counts, first, strict=True)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class DKTFit(Fit):
         """Return all but the weights."""
         return {
             "settings": self.settings._asdict(),
-            "skills": self.skills,
+            "skills": self.skills.tolist(),
             "responses": self.counts.tolist(),
             "epochs": [epoch._asdict() for epoch in self.epochs],
             "num_responses": self.num_responses,
@@ -117,7 +117,7 @@ class DKTFit(Fit):
         likelihood, responses = content["log_likelihood"], _count(content["num_responses"])
         if type(likelihood) is not float or not np.isfinite(likelihood) or not epochs:
             raise ValueError(f"log_likelihood is a number after one epoch or more; got {likelihood!r}")
-        return cls(skills, counts, Weights(**weights), settings, epochs, likelihood, responses)
+        return cls(np.array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
 
     def save(self, file: str | Path) -> Path:
         """Write the fit as JSON, and its weights beside it as an npz file of the same name; return the JSON's path.
@@ -194,7 +194,7 @@ class DKTTracker:
 
     def __init__(self, fit: DKTFit) -> None:
         self._network = fit.network
-        self._codes = {name: code for code, name in enumerate(fit.skills)}
+        self._codes = {name: code for code, name in enumerate(fit.skills.tolist())}
         self._states: dict[Any, State] = {}
         self._start = State(*read(self._network, self._network.begin, *at_rest(self._network)))
 

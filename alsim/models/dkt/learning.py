@@ -12,18 +12,18 @@ from alsim.array_files import Shapes
 from alsim.extras import require
 from alsim.models.dkt.network import Weights
 from alsim.models.dkt.sequences import Padded, Sequences, batches, padded
-from alsim.models.dkt.settings import CHUNK, Settings
+from alsim.models.dkt.settings import Settings
 from alsim.models.fits import ModelError
 from alsim.types import Floats, f32
 
 torch: Any = require("torch", "dkt", "alsim.models.dkt")
 
+CHUNK = 200
+"""Responses through which gradients go back in time; the state goes on through all of a student's."""
 LONGEST_GRADIENT = 1.0
 """The norm that gradients are clipped to."""
 JITTER = 0.3
 """Of lengths, as batches are made."""
-JUDGED_AT_ONCE = 256
-"""Students of a batch without gradients."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter, by PyTorch's names."""
 
@@ -60,7 +60,7 @@ class Chunk(NamedTuple):
 
 
 class Learner:
-    """A network of K skills as it is trained, with the best weights so far.
+    """A network of K skills as it is trained.
 
     initial  generator of the weights before the first epoch
     """
@@ -79,7 +79,6 @@ class Learner:
         self._begin(initial)
         self.network.to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
-        self.best = self._copied()
 
     def _begin(self, random: np.random.Generator) -> None:
         """Draw weights as PyTorch does, from a generator of our own: the same on every device."""
@@ -94,12 +93,11 @@ class Learner:
                     drawn = random.uniform(-bound, bound, parameter.shape)
                 parameter.copy_(torch.from_numpy(drawn.astype(f32)))
 
-    def epoch(self, sequences: Sequences, students: NDArray[np.intp], random: np.random.Generator) -> float:
-        """Train on each of these students once; return the mean loss of their responses, nats."""
-        self.network.train()
+    def epoch(self, sequences: Sequences, random: np.random.Generator) -> float:
+        """Train on each student once; return the mean loss of their responses, nats."""
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**63)))
         total, weight = 0.0, 0.0
-        for batch in batches(sequences, students, self.settings.batch_size, JITTER, random):
+        for batch in batches(sequences, self.settings.batch_size, JITTER, random):
             state = None
             for chunk in self.chunks(sequences, batch):
                 logits, state = self.forward(chunk, state, generator)
@@ -109,21 +107,7 @@ class Learner:
                 (loss / responses).backward()
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_GRADIENT)
                 self.optimizer.step()
-                total, weight = total + float(loss), weight + float(responses)
-        return total / weight
-
-    def loss(self, sequences: Sequences, students: NDArray[np.intp]) -> float:
-        """Return the mean loss of these students' responses, nats, without dropout."""
-        self.network.eval()
-        longest_first = students[np.argsort(-np.diff(sequences.start)[students], kind="stable")]
-        total, weight = 0.0, 0.0
-        with torch.no_grad():
-            for begin in range(0, len(students), JUDGED_AT_ONCE):
-                state = None
-                for chunk in self.chunks(sequences, longest_first[begin : begin + JUDGED_AT_ONCE]):
-                    logits, state = self.forward(chunk, state)
-                    total += float(loss_of(logits, chunk))
-                    weight += float(chunk.weight.sum())
+                total, weight = total + float(loss.detach()), weight + float(responses)
         return total / weight
 
     def forward(self, chunk: Chunk, state: Any, dropout: Any = None) -> tuple[Any, Any]:
@@ -159,34 +143,27 @@ class Learner:
         weight = np.where(batch.real, batch.weight[:, None], 0).astype(f32)
         return Chunk(read, read_share, asked, share, batch.correct.astype(f32), weight)
 
-    def keep(self) -> None:
-        """Keep the weights as the best so far."""
-        self.best = self._copied()
-
     def weights(self) -> Weights:
-        """Return the best weights."""
-        best = self.best
+        """Return the weights as they are now."""
+        now = {name: array_of(values).copy() for name, values in self.network.named_parameters()}
         return Weights(
-            embedding=best["embedding.weight"],
-            into=best["lstm.weight_ih_l0"],
-            again=best["lstm.weight_hh_l0"],
-            gate_bias=best["lstm.bias_ih_l0"] + best["lstm.bias_hh_l0"],  # both are trained; what counts is the sum
-            output=best["output.weight"],
-            output_bias=best["ease.weight"][:, 0],
+            embedding=now["embedding.weight"],
+            into=now["lstm.weight_ih_l0"],
+            again=now["lstm.weight_hh_l0"],
+            gate_bias=now["lstm.bias_ih_l0"] + now["lstm.bias_hh_l0"],  # both are trained; what counts is the sum
+            output=now["output.weight"],
+            output_bias=now["ease.weight"][:, 0],
         )
 
-    def _copied(self) -> dict[str, Floats]:
-        return {name: array_of(values).copy() for name, values in self.network.named_parameters()}
-
     def shapes(self) -> Shapes:
-        """Return the shape of each array of a checkpoint."""
+        """Return the shape of each of `arrays`."""
         of_each = {name: tuple(values.shape) for name, values in self.network.named_parameters()}
-        several = {f"{kind}.{name}": shape for name, shape in of_each.items() for kind in ("best", *MOMENTS)}
-        return {**of_each, **several, "steps": ()}
+        moments = {f"{kind}.{name}": shape for name, shape in of_each.items() for kind in MOMENTS}
+        return {**of_each, **moments, "steps": ()}
 
     def arrays(self) -> dict[str, Floats]:
         """Return all that the next epoch depends on, after one epoch or more."""
-        found = {f"best.{name}": values for name, values in self.best.items()}
+        found: dict[str, Floats] = {}
         for name, parameter in self.network.named_parameters():
             kept = self.optimizer.state[parameter]
             found |= {name: array_of(parameter), **{f"{kind}.{name}": array_of(kept[kind]) for kind in MOMENTS}}
@@ -199,10 +176,9 @@ class Learner:
             for name, parameter in self.network.named_parameters():
                 parameter.copy_(torch.from_numpy(arrays[name]))
                 kept = self.optimizer.state[parameter]
-                kept["step"] = torch.from_numpy(arrays["steps"].copy())
+                kept["step"] = torch.tensor(float(arrays["steps"]))
                 for kind in MOMENTS:
-                    kept[kind] = torch.from_numpy(arrays[f"{kind}.{name}"].copy()).to(self.device)
-                self.best[name] = arrays[f"best.{name}"]
+                    kept[kind] = torch.tensor(arrays[f"{kind}.{name}"], device=self.device)
 
     def set_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the steps that follow."""

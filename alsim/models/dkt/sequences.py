@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.models.responses import Responses
+from alsim.models.cells import Names
+from alsim.models.responses import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Longs
 
 
@@ -47,10 +47,10 @@ class Padded(NamedTuple):
     weight: Doubles
 
 
-def sequences_of(responses: Responses, skills: Sequence[str]) -> Sequences:
+def sequences_of(responses: Responses, skills: Names) -> Sequences:
     """Return a log as sequences over these skills; one that is not among them has the code len(skills)."""
-    codes = {name: code for code, name in enumerate(skills)}
-    known = np.array([codes.get(str(name), len(skills)) for name in responses.skills], np.int64)
+    codes = codes_of(responses.skills, skills)
+    known = np.where(codes < 0, len(skills), codes).astype(np.int64)
     which, members, share = _sets(known[responses.skill], responses.skill_start)
     return Sequences(responses.start, which, responses.correct, responses.weight, members, share)
 
@@ -84,22 +84,32 @@ def padded(sequences: Sequences, students: NDArray[np.intp]) -> Padded:
     )
 
 
-def batches(
-    sequences: Sequences, students: NDArray[np.intp], size: int, jitter: float, random: np.random.Generator
-) -> list[NDArray[np.intp]]:
-    """Return students in batches of about the same length, in random order.
+def batches(sequences: Sequences, size: int, jitter: float, random: np.random.Generator) -> list[NDArray[np.intp]]:
+    """Return the students who answered, and weigh something, in batches of about the same length, in random order.
 
     jitter  standard deviation of the noise on the logarithm of a length, so that batches differ from epoch to epoch
     """
-    lengths = np.diff(sequences.start)[students] * np.exp(jitter * random.standard_normal(len(students)))
-    ordered = students[np.argsort(lengths, kind="stable")]
+    lengths = np.diff(sequences.start) * (sequences.weight > 0)
+    noisy = lengths * np.exp(jitter * random.standard_normal(len(lengths)))
+    ordered = np.argsort(noisy, kind="stable")[np.count_nonzero(lengths == 0) :]
     several = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
     return [several[k] for k in random.permutation(len(several))]
 
 
-def digest(sequences: Sequences, skills: Sequence[str]) -> str:
+def total(sequences: Sequences) -> float:
+    """Return how many responses there are, each counted as often as its student."""
+    return float(np.diff(sequences.start) @ sequences.weight)
+
+
+def counts_of(sequences: Sequences, num_skills: int) -> Longs:
+    """Return how many responses each of the known skills has (K,)."""
+    there = sequences.share[sequences.which] > 0
+    return np.bincount(sequences.members[sequences.which][there], minlength=num_skills)[:num_skills]
+
+
+def digest(sequences: Sequences, skills: Names) -> str:
     """Return the SHA-256 of a log and its skills, in hexadecimal."""
-    found = hashlib.sha256("\0".join(skills).encode())
+    found = hashlib.sha256("\0".join(skills.tolist()).encode())
     for values in sequences:
         found.update(f"{values.dtype}{values.shape}".encode() + np.ascontiguousarray(values).tobytes())
     return found.hexdigest()

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from alsim.models.fits import ModelError
 
-CHUNK = 200
-"""Responses through which gradients go back in time; the state goes on through all of a student's."""
 DECAY = 0.5
 """The learning rate's factor after each epoch that is no better than the best before it."""
 MOST_WEIGHTS = 10**8
