@@ -13,7 +13,7 @@ import numpy as np
 from alsim.array_files import Shapes, packed, read_at_most, sha256, unpacked
 from alsim.files import write_whole
 from alsim.models.cells import Names
-from alsim.models.dkt.network import Network, Weights, at_rest, forecasts, logistic, network_of, read, shapes_of
+from alsim.models.dkt.network import Network, Weights, at_rest, forecasts, logistic, network_of, read, shapes_of, times
 from alsim.models.dkt.sequences import sequences_of
 from alsim.models.dkt.settings import MOST_WEIGHTS, Epoch, Settings, read_settings, schedule
 from alsim.models.fits import Fit, ModelError
@@ -232,7 +232,7 @@ class DKTTracker:
     def _logits(self, student: Hashable) -> Doubles:
         """Return the logit of each skill and of an unknown one (K + 1,)."""
         hidden = self._states.get(student, self._start).hidden
-        return self._network.asked @ hidden + self._network.ease
+        return times(hidden, self._network.asked.T) + self._network.ease
 
     def _read_skills(self, skill: Any) -> Longs:
         names = skill if isinstance(skill, list | tuple | set | frozenset | np.ndarray) else [skill]

@@ -68,14 +68,15 @@ class Learner:
     def __init__(self, num_skills: int, settings: Settings, device: Any, initial: np.random.Generator) -> None:
         self.num_skills, self.settings, self.device = num_skills, settings, device
         nn, size, hidden = torch.nn, settings.embedding, settings.hidden
-        self.network = nn.ModuleDict(
-            {
-                "embedding": nn.Embedding(2 * num_skills + 1, size),
-                "lstm": nn.LSTM(size, hidden, batch_first=True),
-                "output": nn.Embedding(num_skills, hidden),
-                "ease": nn.Embedding(num_skills, 1),
-            }
-        )
+        with torch.random.fork_rng(devices=[]):  # modules draw weights, which we replace, from the global generator
+            self.network = nn.ModuleDict(
+                {
+                    "embedding": nn.Embedding(2 * num_skills + 1, size),
+                    "lstm": nn.LSTM(size, hidden, batch_first=True),
+                    "output": nn.Embedding(num_skills, hidden),
+                    "ease": nn.Embedding(num_skills, 1),
+                }
+            )
         self._begin(initial)
         self.network.to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from alsim.models.fits import ModelError
 
+INITIAL, EPOCH = range(2)
+"""What randomness is for: first weights, and each epoch's order and dropout have streams of their own."""
 DECAY = 0.5
 """The learning rate's factor after each epoch that is no better than the best before it."""
 MOST_WEIGHTS = 10**8
@@ -79,8 +80,8 @@ def read_settings(**given: Any) -> Settings:
         if not 0 <= given[name] < 1:
             raise ModelError(f"{name} is a number in [0, 1); got {given[name]!r}")
     given["learning_rate"] = _number("learning_rate", given["learning_rate"])
-    if not 0 < given["learning_rate"] < math.inf:
-        raise ModelError(f"learning_rate is a number above 0; got {given['learning_rate']!r}")
+    if not 0 < given["learning_rate"] <= 1:  # which is the length of a step of Adam's, for each weight
+        raise ModelError(f"learning_rate is a number in (0, 1]; got {given['learning_rate']!r}")
     return Settings(**given)
 
 
