@@ -199,7 +199,7 @@ class Responses:
         dataset  as `alsim.load_dataset` and `alsim.generate_dataset` return
 
         Skills are the learning outcomes, items the questions. A student is a learner in one episode, named
-        "learner/episode": mastery and ability start anew with each (clauses S1.1 and S1.2).
+        "learner/episode": mastery and ability start anew with each (clause S1.6).
         """
         from alsim.models.logs import from_dataset
 
