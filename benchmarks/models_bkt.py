@@ -1,7 +1,7 @@
-"""What Bayesian knowledge tracing costs: fitting a log of the size of ASSISTments 2015, and tracking a million students.
+"""What Bayesian knowledge tracing costs: a fit to a log as large as ASSISTments 2015, and a million students tracked.
 
-The log is that of ASSISTments itself where `ALSIM_TEST_DATA` names the folder of published data; otherwise one of its
-size is simulated.
+The log is that of ASSISTments itself where `ALSIM_TEST_DATA` names the folder of published data; otherwise one of
+its size is simulated.
 """
 
 from __future__ import annotations
