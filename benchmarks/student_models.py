@@ -39,7 +39,11 @@ CONTENDERS: dict[str, Callable[[Responses], Fit]] = {
 }
 """Each with the defaults of its `fit`."""
 
-ASSIST, QUESTIONS, CONCEPTS = "ASSISTments 2015", "synthetic-5, skills the questions", "synthetic-5, skills the concepts"
+ASSIST, QUESTIONS, CONCEPTS = (
+    "ASSISTments 2015",
+    "synthetic-5, skills the questions",
+    "synthetic-5, skills the concepts",
+)
 WARMING = 40
 """Students of a first fit that compiles."""
 

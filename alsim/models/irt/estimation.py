@@ -9,8 +9,6 @@ import numpy as np
 
 from alsim.models.irt.expectation import Expected, Patterns, expect
 from alsim.models.irt.maximisation import (
-    MOST_INTERCEPT,
-    MOST_SLOPE,
     Curves,
     Priors,
     Structure,
@@ -19,6 +17,8 @@ from alsim.models.irt.maximisation import (
     log_prior_density,
     logit,
     maximise,
+    MOST_INTERCEPT,
+    MOST_SLOPE,
 )
 from alsim.types import Doubles
 
