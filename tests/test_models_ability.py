@@ -210,6 +210,8 @@ def test_a_response_log_is_read_in_its_own_order_of_items():
     found = irt.estimate_ability(items, log)
     assert np.allclose(found.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
     assert found.responses.tolist() == [2, 1]
+    with pytest.raises(AlsimError, match="the log has 2 items; expected these 3, in their order"):
+        irt.estimate_ability(random_bank(1, 3), log)
 
 
 def test_many_answers_do_not_underflow():

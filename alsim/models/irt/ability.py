@@ -163,7 +163,9 @@ def estimate_ability(
 def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> Answers:
     """Return answers to `num_items` items as a list; raises AlsimError for what are none."""
     if isinstance(responses, Responses):
-        return _checked(Answers(responses.start, responses.item, responses.correct), num_items)
+        if responses.num_items != num_items:
+            raise AlsimError(f"the log has {responses.num_items} items; expected these {num_items}, in their order")
+        return Answers(responses.start, responses.item, responses.correct)
     if isinstance(responses, Answers):
         return _checked(responses, num_items)
     dense = np.atleast_2d(np.asarray(responses))
