@@ -277,12 +277,14 @@ def test_answers_that_cannot_be_are_refused(responses, said):
     ("settings", "said"),
     [
         ({"method": "mle"}, "method is one of eap, map, ml, wle; got 'mle'"),
-        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive finite number"),
-        ({"prior_sd": np.inf}, "prior_sd is inf"),
-        ({"prior_mean": np.nan}, "prior_mean is nan; expected a finite number"),
-        ({"bounds": (1, 1)}, "bounds are two finite abilities"),
-        ({"bounds": (-np.inf, 1)}, "bounds are two finite abilities"),
-        ({"nodes": 2}, "nodes is 2; expected at least 3"),
+        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
+        ({"prior_sd": np.inf}, "prior_sd is made of finite numbers; got inf"),
+        ({"prior_mean": np.nan}, "prior_mean is made of finite numbers; got nan"),
+        ({"bounds": (1, 1)}, "bounds are two abilities, the lower first"),
+        ({"bounds": 4}, "bounds are two abilities, the lower first; got 4"),
+        ({"bounds": (-np.inf, 1)}, "bounds is made of finite numbers"),
+        ({"nodes": 2}, "nodes is 2; expected an integer of at least 3"),
+        ({"nodes": 33.0}, "nodes is 33.0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

@@ -438,7 +438,7 @@ TWELVE = random_bank(53, 12)
         ({"stop_information": np.nan}, "stop_information is nan"),
         ({"least_item_information": -1}, "least_item_information is -1"),
         ({"start": 5.0}, r"start is 5.0; expected an ability within the bounds \(-4.0, 4.0\)"),
-        ({"bounds": (1, 0)}, "bounds|start"),
+        ({"bounds": (1, 0)}, "bounds are two abilities"),
         ({"exposure": [0.5]}, "exposure has a chance"),
         ({"exposure": np.zeros(12)}, "exposure has a chance"),
         ({"groups": ["a"] * 12}, "groups and blueprint go together"),
