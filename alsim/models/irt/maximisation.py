@@ -171,7 +171,11 @@ def _fitness(
     information[:, 2, 2] = weight.sum(axis=1) * curves.c**2
     _add_priors(curves, value, score, information, structure, priors)
     information += RIDGE * np.eye(3)
-    return _Fitness(np.bincount(structure.share, value, units) + _slope_density(curves, structure, priors, units), score, information)
+    return _Fitness(
+        np.bincount(structure.share, value, units) + _slope_density(curves, structure, priors, units),
+        score,
+        information,
+    )
 
 
 def _add_priors(
