@@ -316,6 +316,7 @@ def _wide(table: _Table, columns: Columns, missing: Iterable[Any], options: Opti
 class _Student(NamedTuple):
     """Three lines: how many responses, their skills, their answers."""
 
+    student: int  # from 0
     line: int  # the first, from 1
     number: int
     skills: str
@@ -326,7 +327,7 @@ def _students(text: _Text) -> Iterator[_Student]:
     """Yield the three lines of each student; blank lines are passed over."""
     with text.lines() as file:
         lines = ((number, line) for number, line in enumerate(file, 1) if line.strip(SPARE))
-        for number, line in lines:
+        for student, (number, line) in enumerate(lines):
             said = line.strip(SPARE)
             if not re.fullmatch(r"[0-9]+(\.0*)?", said):
                 raise ResponsesError(
@@ -339,7 +340,7 @@ def _students(text: _Text) -> Iterator[_Student]:
             rest = [line.rstrip(SPARE) for _, line in islice(lines, 2)]
             if len(rest) < 2:
                 raise ResponsesError(f"{text.path}, line {number}: the file ends within the three lines of a student")
-            yield _Student(number, count, *rest)
+            yield _Student(student, number, count, *rest)
 
 
 def _three_lines(text: _Text, columns: Columns, options: Options) -> Responses:
@@ -371,7 +372,7 @@ def _three_lines(text: _Text, columns: Columns, options: Options) -> Responses:
 
     chosen = pa.array(whole)
     table = {
-        "student": np.repeat(kept, count[whole]),
+        "student": np.repeat([students[k].student for k in kept], count[whole]),
         # 4.0 is 4: some write numbers so.
         "skill": pc.replace_substring_regex(
             pc.utf8_trim_whitespace(pc.list_flatten(skills.filter(chosen))), r"^([0-9]+)\.0+$", r"\1"

@@ -11,7 +11,7 @@ from alsim._jit import kernel, phase, rule
 from alsim.errors import AlsimError
 from alsim.models.irt.curves import ItemParameters, as_indices, curve, curves, informations, item_information
 from alsim.models.responses import Responses
-from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64, u64
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 
 Method = Literal["eap", "map", "ml", "wle"]
 
@@ -65,9 +65,9 @@ class Estimator(NamedTuple):
     nodes: Doubles  # (G,) equally spaced abilities, logits
     log_weight: Doubles  # (G,) of a node in the integral: its width and the prior's density
     table: Doubles  # (I * 2 * W,) of item, answer: W = G log-likelihoods, or 4 G for a mode
-    mean: f64  # of the prior, logits
-    precision: f64  # of the prior, 1/logit^2; 0 without one
-    warm: f64  # how much of Warm's correction: 0 or 1
+    mean: float  # of the prior, logits
+    precision: float  # of the prior, 1/logit^2; 0 without one
+    warm: float  # how much of Warm's correction: 0 or 1
 
 
 def make_estimator(
@@ -103,9 +103,9 @@ def make_estimator(
         nodes=grid,
         log_weight=ends - precision * (grid - prior_mean) ** 2 / 2,
         table=_table(items, grid, 1 if integrates else 4),
-        mean=f64(prior_mean),
-        precision=f64(precision),
-        warm=f64(method == "wle"),
+        mean=float(prior_mean),
+        precision=float(precision),
+        warm=float(method == "wle"),
     )
 
 
@@ -193,9 +193,10 @@ def _checked(answers: Answers, num_items: int) -> Answers:
 
 def _codes(values: NDArray[np.generic], said: str, lowest: int) -> Codes:
     """Return answers as int8; raises AlsimError, which says `said`, for any that is not from `lowest` to 1."""
-    codes = values.astype(np.int8) if values.dtype.kind in "biuf" else None
-    if codes is None:
+    if values.dtype.kind not in "biuf":
         raise AlsimError(f"{said}; got {values.dtype}")
+    with np.errstate(invalid="ignore"):  # NaN becomes some integer, which it does not equal
+        codes = values.astype(np.int8)
     odd = cast(Bools, (codes < lowest) | (codes > 1) | (codes != values if values.dtype != np.int8 else False))
     if odd.any():
         raise AlsimError(f"{said}; got {values[odd].ravel()[0]}")
@@ -332,7 +333,7 @@ def find_mode(
     """
     low, high = _bracket(sums, e)
     theta = (low + high) / 2
-    info, x_before, slope_before = 0.0, np.nan, np.nan
+    told, x_before, slope_before = 0.0, np.nan, np.nan
     for _ in range(MOST_STEPS if low == low else 0):
         score, info, skew = -e.precision * (theta - e.mean), 0.0, 0.0
         for r in range(begin, end):
@@ -341,6 +342,7 @@ def find_mode(
             score += rise / p if correct[r] else -rise / q
             info += item_information(p, q, rise)
             skew += rise * (bend / (p * q))
+        told = info + e.precision
         slope = score + e.warm * skew / (2 * info) if info > 0 else score
         if slope > 0:
             low = theta
@@ -348,13 +350,16 @@ def find_mode(
             high = theta
         if slope == 0 or high - low < CLOSE:
             break
-        bend_of_log = (slope - slope_before) / (theta - x_before)
-        step = -slope / bend_of_log if bend_of_log == bend_of_log else slope / (info + e.precision)
+        secant = (slope - slope_before) / (theta - x_before)
+        step = np.inf  # to be halved instead: nothing is told here, or the slope does not fall
+        if secant < 0:
+            step = -slope / secant
+        elif secant != secant and told > 0:
+            step = slope / told
         x_before, slope_before = theta, slope
         theta = theta + step if low < theta + step < high else (low + high) / 2
         if abs(theta - x_before) < CLOSE:
             break
-    told = info + e.precision
     return theta, 1 / np.sqrt(told) if told > 0 else np.inf
 
 
