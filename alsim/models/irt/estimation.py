@@ -9,6 +9,8 @@ import numpy as np
 
 from alsim.models.irt.expectation import Expected, Patterns, expect
 from alsim.models.irt.maximisation import (
+    MOST_INTERCEPT,
+    MOST_SLOPE,
     Curves,
     Priors,
     Structure,
@@ -17,8 +19,6 @@ from alsim.models.irt.maximisation import (
     log_prior_density,
     logit,
     maximise,
-    MOST_INTERCEPT,
-    MOST_SLOPE,
 )
 from alsim.types import Doubles
 
@@ -26,6 +26,10 @@ RANGE = 6.0
 """Nodes lie in [-RANGE, RANGE], standard deviations of the reference group's ability."""
 ROUNDING = 1e-12
 """Relative: two log-likelihoods this close are the same."""
+
+
+Report = Callable[[int, float, float], None]
+"""Told after an EM step: how many there were, the log-likelihood before it, and by how much it moved anything."""
 
 
 class Groups(NamedTuple):
@@ -95,15 +99,13 @@ def estimate(
     *,
     tolerance: float,
     max_iterations: int,
-    progress: Callable[[int, float, float], None] | None = None,
+    progress: Report | None = None,
 ) -> Estimate:
     """Climb to the maximum of the marginal likelihood, or of the posterior density where there are priors.
 
     Every second step, the squared extrapolation of the last two: kept if it is no lower than they were, so that the
     path never falls. It ends by a plain EM step, at any of which the likelihood stands still only where its gradient
     is zero.
-
-    progress  called with the number of EM steps, the log-likelihood, and by how much the last one moved anything
 
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; SQUAREM, step S3: Varadhan & Roland (2008), Scandinavian
     Journal of Statistics 35, 335-353.

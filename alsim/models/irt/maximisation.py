@@ -22,9 +22,9 @@ MOST_SLOPE, MOST_INTERCEPT = 10.0, 30.0
 """Estimates are held in these, either sign: beyond, a curve is a step at any student's ability."""
 LEAST_GUESSING, MOST_GUESSING = 1e-5, 0.6
 
-NEWTON_STEPS, HALVINGS = 10, 12
-ENOUGH = 1e-10
-"""A step this small, in any parameter, ends an M-step."""
+NEWTON_STEPS, HALVINGS = 3, 12
+ENOUGH = 1e-9
+"""A step this small, in any parameter, ends an M-step; so do a few steps, since the next E-step moves the target."""
 RIDGE = 1e-9
 """Added to each information: no response at all then moves nothing."""
 
@@ -171,7 +171,11 @@ def _fitness(
     information[:, 2, 2] = weight.sum(axis=1) * curves.c**2
     _add_priors(curves, value, score, information, structure, priors)
     information += RIDGE * np.eye(3)
-    return _Fitness(np.bincount(structure.share, value, units) + _slope_density(curves, structure, priors, units), score, information)
+    return _Fitness(
+        np.bincount(structure.share, value, units) + _slope_density(curves, structure, priors, units),
+        score,
+        information,
+    )
 
 
 def _add_priors(
