@@ -138,14 +138,14 @@ def draw(truth: Truth, calibrated: irt.IRTFit, estimates: dict[str, Doubles]) ->
     left.plot(ends, ends, color=PALE, linewidth=1)
     left.plot(truth.difficulty, difficulty(calibrated, truth.responses), "o", color=OURS, markersize=3)
     left.set(xlabel="true difficulty b", ylabel="estimated by IRT, 3PL")
-    left.set_title("difficulty of 100 questions", loc="left", fontsize=10, color=INK)
+    left.set_title("difficulty of the questions, logits", loc="left", fontsize=10, color=INK)
     for axes, what, title in ((middle, truth.mastery, "true mastery"), (right, truth.ability, "true ability, logits")):
         for (name, estimate), colour in zip(estimates.items(), (OURS, OTHER), strict=False):
             share, low, mean, high = by_estimate(estimate, what)
             axes.fill_between(share, low, high, color=colour, alpha=0.12, linewidth=0)
             axes.plot(share, mean, color=colour, linewidth=2, label=name)
-        axes.set(xlabel="rank of the estimate among all")
-        axes.set_title(f"{title}: mean, and half of the learners", loc="left", fontsize=10, color=INK)
+        axes.set(xlabel="rank of the estimate")
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
     middle.set_ylim(0, 1)
     right.legend(frameon=False, fontsize=9, loc="upper left")
     for axes in figure.axes:
@@ -159,6 +159,11 @@ def by_estimate(estimate: Doubles, what: Doubles) -> tuple[Doubles, Doubles, Dou
     parts = np.array_split(what[np.argsort(estimate, kind="stable")], BINS)
     low, high = np.array([np.quantile(part, [0.25, 0.75]) for part in parts]).T
     return (np.arange(BINS) + 0.5) / BINS, low, np.array([part.mean() for part in parts]), high
+
+
+def told(figure: float) -> str:
+    """Return a figure as the page has it."""
+    return f"{figure:.2f}".replace("-", "−")
 
 
 def main() -> None:
