@@ -174,6 +174,21 @@ def test_options_that_cannot_be(write, tmp_path):
         read_responses(write("no parquet", "log.parquet"))
 
 
+def test_a_byte_of_another_encoding_far_into_a_file(write):
+    text = "student,skill,correct\n" + "somebody,x,1\n" * 5_000
+    file = write(text.encode() + "Åsa,x,1\n".encode("latin-1"))
+    with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; name its encoding, such as latin-1"):
+        read_responses(file)
+    assert len(read_responses(file, encoding="latin-1")) == 5_001
+
+
+def test_lines_of_blanks_are_none(write):
+    log = read_responses(write("student,skill,correct\n   \na,x,1\n \nb,x,0\n"))
+    assert as_rows(log) == [(0, "a", "x", ("x",), 1), (1, "b", "x", ("x",), 0)]
+    with pytest.raises(ResponsesError, match="line 5, column correct: '2'"):
+        read_responses(write("student,skill,correct\n   \na,x,1\n \nb,x,2\n"))
+
+
 # ── wide ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from alsim.models import cells
 from alsim.models.cells import Coded, Lists, Names, places, starts
 from alsim.models.responses import Duplicates, Report, Responses, ResponsesError
-from alsim.types import Bools, Codes, Ints, Longs, f64, i8, i32
+from alsim.types import Bools, Codes, Ints, Longs, f64, i32
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +66,10 @@ class Source:
     rows: Longs | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     said: Mapping[str, str] = field(default_factory=dict)
+
+    def number(self, row: int) -> int:
+        """Return which row of the source a row is."""
+        return row if self.rows is None else int(self.rows[row])
 
     def fault(self, title: str, row: int, value: Any, expected: str) -> str:
         """Say what is wrong with one cell."""
@@ -332,14 +336,11 @@ def titles_of(columns: Mapping[str, str | None] | None, there: Sequence[str], na
 _OWN_NAMES = {ours: (ours,) for ours in COLUMNS} | {"order": ("order", "timestamp")}
 
 
-def from_table(
-    table: Any, columns: Mapping[str, str | None] | None, options: Options, source: Source | None = None
-) -> Responses:
+def from_table(table: Any, columns: Mapping[str, str | None] | None, options: Options) -> Responses:
     """Build a log from a table: as `Responses.from_table`."""
-    source = source or Source("the table")
-    there = _column_names(table)
-    titles = titles_of(columns, there, source.name)
-    return build({ours: table[theirs] for ours, theirs in titles.items()}, replace(source, titles=titles), options)
+    titles = titles_of(columns, _column_names(table), "the table")
+    named = {ours: table[theirs] for ours, theirs in titles.items()}
+    return build(named, Source("the table", titles), options)
 
 
 def _column_names(table: Any) -> list[Any]:
@@ -364,9 +365,10 @@ BLANK, BAD_CELL = -1, -2
 
 def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
     """Return 0 or 1 for each answer, BLANK where a cell is missing, BAD_CELL for another value."""
-    return np.where(
-        cells.missing(column, missing), i8(BLANK), np.where((c := cells.answers(column)) < 0, i8(BAD_CELL), c)
-    )
+    codes = cells.answers(column)
+    codes[codes < 0] = BAD_CELL
+    codes[cells.missing(column, missing)] = BLANK
+    return codes
 
 
 def from_matrix(
@@ -405,19 +407,16 @@ def from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip
     items = _named(wide.items, width, "items")
     students = _named(wide.students, number, "students")
     weight = _weights(wide.weight, number, source)
-    own = (
-        cells.coded(cells.arrow(list(wide.skills)))
-        if wide.skills is not None
-        else Coded(np.arange(width, dtype=i32), items)
-    )
+    own = Coded(np.arange(width, dtype=i32), items)
+    if wide.skills is not None:
+        own = cells.coded(cells.arrow(list(wide.skills)))
     if len(own.codes) != width or (own.codes < 0).any():
         raise ResponsesError(f"skills are the names of one skill for each of {width} items; got {wide.skills!r:.200}")
     skipped, examples = dict(source.dropped), dict(source.said)
     bad = np.argwhere(wide.codes == BAD_CELL)
     if len(bad):
         row, column = map(int, bad[0])
-        at = int(source.rows[row]) if source.rows is not None else row
-        said = source.fault(str(items[column]), at, value(row, column), "0, 1 or nothing")
+        said = source.fault(str(items[column]), source.number(row), value(row, column), "0, 1 or nothing")
         if not skip_bad:
             raise ResponsesError(said)
         skipped[BAD["correct"]], examples[BAD["correct"]] = len(bad), said
@@ -465,8 +464,8 @@ def _weights(given: Any, number: int, source: Source) -> NDArray[f64]:
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        at = int(source.rows[row]) if source.rows is not None else row
-        raise ResponsesError(f"{source.name}, {source.place(at)}: its weight is no number of students, finite and >= 0")
+        place = source.place(source.number(row))
+        raise ResponsesError(f"{source.name}, {place}: its weight is no number of students, finite and >= 0")
     return weight
 
 
