@@ -233,7 +233,7 @@ def _direction(curves: Curves, now: _Fitness, structure: Structure, priors: Prio
     if structure.slopes:
         score = now.score[:, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 0])
         information = now.information[:, 0, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 1])
-        gain = np.bincount(structure.share, score, units)
+        gain: Doubles = np.bincount(structure.share, score, units).astype(np.float64)
         steepness = np.maximum(np.bincount(structure.share, information, units), RIDGE)
         if priors.a is not None:
             a = unit_slopes(curves, structure, units)
