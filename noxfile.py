@@ -120,6 +120,12 @@ def compat_sb3(session: nox.Session) -> None:
     with_library(session, "sb3", extra="sb3")
 
 
+@nox.session(name="compat-dkt")
+def compat_dkt(session: nox.Session) -> None:
+    """Run the tests of deep knowledge tracing; `-- -m long -s` trains to the published figures."""
+    with_library(session, "dkt", extra="dkt")
+
+
 @nox.session(name="compat-ray")
 def compat_ray(session: nox.Session) -> None:
     """Make datasets on a cluster of Ray's, of this machine's own."""
@@ -208,7 +214,7 @@ def claims(session: nox.Session) -> None:
     session.install("-q", TORCH)
     session.install("-q", "-e", ".[sb3]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
-    for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl"):
+    for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl", "compat-dkt"):
         session.notify(recipe, ["-m", "long", "-s"])
 
 

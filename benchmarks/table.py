@@ -2,7 +2,8 @@
 
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
---only     some of its parts: steps, phases, rollouts, generation, startup, memory, training
+--only     some of its parts: steps, phases, rollouts, generation, startup, memory, training, ability,
+           cat
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import generation, memory, phases, rollouts, startup, steps, training
+from benchmarks import generation, memory, models_ability, models_cat, phases, rollouts, startup, steps, training
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -23,7 +24,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training", "ability", "cat")
 
 
 class Effort(NamedTuple):
@@ -68,6 +69,10 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
     if "training" in parts:
         rows += _shown(training.rows(long=effort.long))
+    if "ability" in parts:
+        rows += _shown(models_ability.rows(effort.rounds))
+    if "cat" in parts:
+        rows += _shown(models_cat.rows(effort.rounds))
     if "phases" in parts:
         by_phase = phases.measure(effort.rounds)
     return Found(rows, curve, by_phase)

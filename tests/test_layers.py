@@ -18,7 +18,7 @@ SOURCES = {
 # From the ground up: a module may import from its own layer and from those below it.
 LAYERS = [
     ["alsim._version", "alsim.types", "alsim.errors", "alsim.files"],
-    ["alsim._jit", "alsim.helpers", "alsim.actions", "alsim.envs.registration", "alsim.extras"],
+    ["alsim._jit", "alsim.helpers", "alsim.actions", "alsim.envs.registration", "alsim.extras", "alsim.array_files"],
     ["alsim.numerics"],
     ["alsim.irt", "alsim.reward", "alsim.ending", "alsim.observed"],
     ["alsim.models"],

@@ -358,7 +358,7 @@ BREAKS = [
     (lambda d: with_weights(d, other_arrays(weights_0=np.zeros((5, A), f32))), "policy.npz is not the network"),
     (
         lambda d: with_weights(d, other_arrays(weights_0=np.zeros((5, A)), biases_0=np.zeros(A))),
-        "layer 0 is not float32",
+        "weights_0 is float32 of shape",
     ),
     (
         lambda d: with_weights(d, other_arrays(weights_0=np.full((5, A), np.inf, f32), biases_0=np.zeros(A, f32))),

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from alsim.cli.output import printable
 from alsim.errors import AlsimError
 
 app = typer.Typer(
@@ -26,5 +27,5 @@ def main() -> None:
         app()
     except (AlsimError, OSError, MemoryError) as error:
         said = f"memory is too short: {error}" if isinstance(error, MemoryError) else str(error)
-        print("alsim:", "; ".join([said, *getattr(error, "__notes__", ())]), file=sys.stderr)
+        print("alsim:", printable("; ".join([said, *getattr(error, "__notes__", ())])), file=sys.stderr)
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.options import ConfigOption, ForceOption
+from alsim.cli.options import ConfigOption, ForceOption, read_mapping
 from alsim.errors import AlsimError
 
 
@@ -38,17 +38,6 @@ def bank_command(
     if questions is None:
         bank = sample_bank(settings)
     else:
-        bank = complete_bank(questions, settings, columns=_mapping(columns), fill_empty=fill_empty)
+        bank = complete_bank(questions, settings, columns=read_mapping(columns), fill_empty=fill_empty)
     save_bank(bank, out, force=force)
     print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {bank.num_los} learning outcomes")
-
-
-def _mapping(columns: str) -> dict[str, str]:
-    """Read --columns."""
-    mapping = {}
-    for part in columns.split(",") if columns else ():
-        ours, equals, theirs = part.partition("=")
-        if not (ours.strip() and equals and theirs.strip()):
-            raise AlsimError(f"--columns is OURS=THEIRS, separated by commas; got {part!r}")
-        mapping[ours.strip()] = theirs.strip()
-    return mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, right_aligned, told, write_report
+from alsim.cli.output import check_report, progress_bar, right_aligned, told, write_report
 
 if TYPE_CHECKING:
     from alsim.datasets.collect import Progress
@@ -117,21 +116,13 @@ def info(
 @contextmanager
 def _progress(episodes: int) -> Iterator[Progress]:
     """Show a progress bar on a terminal, and none in a pipe."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-    if not sys.stderr.isatty():
-        yield lambda done, rows: None
-        return
-    bar = Progress(
-        TextColumn("episodes"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
+    columns = (TextColumn("episodes"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with progress_bar(*columns) as bar:
+        if bar is None:
+            yield lambda done, rows: None
+            return
         task = bar.add_task("episodes", total=episodes, rate="")
 
         def show(done: int, rows: int) -> None:

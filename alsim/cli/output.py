@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alsim.errors import AlsimError
 from alsim.files import write_whole
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import ProgressColumn
 
 
 def right_aligned(name: str) -> Any:
@@ -19,6 +23,11 @@ def right_aligned(name: str) -> Any:
     from rich.table import Column
 
     return Column(name, justify="right")
+
+
+def printable(text: str) -> str:
+    """Show characters that a terminal would obey as Python writes them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def check_report(file: Path | None) -> None:
@@ -42,6 +51,19 @@ def write_text(file: Path, text: str) -> None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, text.encode())
+
+
+@contextmanager
+def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None]:
+    """Show a progress bar on a terminal, of these columns and the time that remains; None in a pipe."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        yield bar
 
 
 class _Told(logging.Handler):

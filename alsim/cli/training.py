@@ -15,7 +15,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, right_aligned, write_report
+from alsim.cli.output import check_report, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
     from alsim.training.curve import Row
@@ -99,20 +99,13 @@ def _told(row: Row) -> str:
 @contextmanager
 def _progress() -> Iterator[Callable[[Moment], None]]:
     """Show a progress bar on a terminal, and a line an evaluation in a pipe."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
 
-    if not sys.stderr.isatty():
-        yield _print_evaluation
-        return
-    bar = Progress(
-        TextColumn("{task.fields[steps]}"),
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
+    columns = (TextColumn("{task.fields[steps]}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with progress_bar(*columns) as bar:
+        if bar is None:
+            yield _print_evaluation
+            return
         task = bar.add_task("", total=None, steps="", told="")
 
         def show(moment: Moment) -> None:

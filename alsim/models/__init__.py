@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alsim.models.fits import Fit, ModelError, load_fit
-    from alsim.models.responses import Responses, ResponsesError
+    from alsim.models.reading import read_responses
+    from alsim.models.responses import Report, Responses, ResponsesError, codes_of
     from alsim.models.scores import Scores, score
 
 _HOMES = {
     "Fit": "alsim.models.fits",
     "ModelError": "alsim.models.fits",
+    "Report": "alsim.models.responses",
     "Responses": "alsim.models.responses",
     "ResponsesError": "alsim.models.responses",
     "Scores": "alsim.models.scores",
+    "codes_of": "alsim.models.responses",
     "load_fit": "alsim.models.fits",
+    "read_responses": "alsim.models.reading",
     "score": "alsim.models.scores",
 }
 
@@ -30,10 +34,13 @@ _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
 __all__ = [
     "Fit",
     "ModelError",
+    "Report",
     "Responses",
     "ResponsesError",
     "Scores",
+    "codes_of",
     "load_fit",
+    "read_responses",
     "score",
 ]
 

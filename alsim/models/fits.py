@@ -67,6 +67,11 @@ class Fit(ABC):
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """Return the fit that `to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
 
+    @classmethod
+    def read(cls, content: dict[str, Any], path: Path) -> Self:
+        """Return the fit whose JSON, at `path`, holds `content`; raises as `from_dict`."""
+        return cls.from_dict(content)
+
     @abstractmethod
     def table(self) -> list[dict[str, str | int | float]]:
         """Return what is to be printed: a row a skill or item or parameter, each with the same columns."""
@@ -74,10 +79,14 @@ class Fit(ABC):
     def save(self, file: str | Path) -> Path:
         """Write the fit as JSON, whole or not at all, over what is there; return the path."""
         path = Path(file)
-        content = {"format": FORMAT, "version": VERSION, "model": self.model, **self.to_dict()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        self._write(path, self.to_dict())
         return path
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        """Write the JSON of a fit of which `content` tells."""
+        said = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
+        write_whole(path, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
@@ -105,7 +114,7 @@ def load_fit(file: str | Path) -> Fit:
     module, _, name = HOMES[model].partition(":")
     kind: type[Fit] = getattr(import_module(module), name)
     try:
-        return kind.from_dict(content)
+        return kind.read(content, path)
     except (KeyError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is no whole fit of {model!r}: {said}") from None

@@ -199,7 +199,7 @@ class Responses:
         dataset  as `alsim.load_dataset` and `alsim.generate_dataset` return
 
         Skills are the learning outcomes, items the questions. A student is a learner in one episode, named
-        "learner/episode": mastery and ability start anew with each (clauses S1.1 and S1.2).
+        "learner/episode": mastery and ability start anew with each (clause S1.6).
         """
         from alsim.models.logs import from_dataset
 
@@ -278,7 +278,7 @@ class Responses:
             met = self.student.astype(i64) * len(self.items) + self.item
             again = np.setdiff1d(np.arange(len(self)), np.unique(met, return_index=True)[1])[0]
             raise ResponsesError(
-                f"student {self.students[self.student[again]]!r} met item {self.items[self.item[again]]!r} "
+                f"student {str(self.students[self.student[again]])!r} met item {str(self.items[self.item[again]])!r} "
                 f"more than once: such a log is no matrix of students and items"
             )
         return cells

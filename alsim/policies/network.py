@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +13,7 @@ from numpy.typing import NDArray
 
 from alsim._jit import kernel, phase, wide_vectors
 from alsim.actions import num_actions
+from alsim.array_files import packed, read_at_most, sha256, unpacked
 from alsim.errors import AlsimError
 from alsim.files import write_whole
 from alsim.numerics.elementary import exp
@@ -32,14 +30,6 @@ DESCRIPTION, WEIGHTS = "policy.json", "policy.npz"
 FORMAT, VERSION = "alsim-policy", 1
 MOST_WEIGHTS = 10**8
 """Of a network that is loaded: 400 MB."""
-
-HEADERS = 1024
-"""Bytes that the file may have beside the numbers of an array: `save` needs fewer than half of them."""
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
-    *(RuntimeError, zipfile.BadZipFile, zlib.error),  # RuntimeError: of zipfile, for what is encrypted or unknown
-)
-"""What reading an npz file that somebody else made may raise."""
 
 STRIPES = 16
 """Sums of probabilities kept side by side, so that adding up vectorises: entry j counts in sum j % STRIPES."""
@@ -177,11 +167,8 @@ class NetworkPolicy:
         """Write policy.json and policy.npz into a directory, over those that are there, each whole or not at all."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        stream = io.BytesIO()
-        arrays = {f"{kind}_{k}": x for k, layer in enumerate(self.network.layers) for kind, x in _named(layer)}
-        np.savez(stream, **arrays)  # type: ignore[arg-type]  # its stub takes any keyword for a flag
-        content = stream.getvalue()
-        text = {**self._description(), "weights": hashlib.sha256(content).hexdigest()}
+        content = packed({f"{kind}_{k}": x for k, layer in enumerate(self.network.layers) for kind, x in _named(layer)})
+        text = {**self._description(), "weights": sha256(content)}
         write_whole(folder / WEIGHTS, content)
         write_whole(folder / DESCRIPTION, (json.dumps(text, indent=2, sort_keys=True) + "\n").encode())
 
@@ -255,35 +242,21 @@ def _read_description(file: Path) -> dict[str, Any]:
 def _read_network(file: Path, text: Mapping[str, Any]) -> Network:
     """Return the network whose weights are in `file` and whose shape `text` describes."""
     sizes = text["sizes"]
-    most = sum(4 * (a + 1) * b + 2 * HEADERS for a, b in zip(sizes, sizes[1:], strict=False)) + HEADERS
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        shapes |= {f"weights_{k}": (inputs, outputs), f"biases_{k}": (outputs,)}
     try:
-        with file.open("rb") as stream:
-            content = stream.read(most + 1)
+        content = read_at_most(file, shapes)
     except OSError as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
-    if hashlib.sha256(content).hexdigest() != text["weights"]:
+    if sha256(content) != text["weights"]:
         raise PolicyError(f"{file} is not what was saved: its SHA-256 differs from the one in {DESCRIPTION}")
-    layers = []
     try:
-        if zipfile.is_zipfile(io.BytesIO(content)):
-            _refuse_more_than(most, content)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
-                weights, biases = arrays[f"weights_{k}"], arrays[f"biases_{k}"]
-                if weights.shape != (inputs, outputs) or weights.dtype != f32 or biases.dtype != f32:
-                    raise ValueError(f"layer {k} is not float32 of shape {(inputs, outputs)}")
-                layers.append((weights, biases))
+        arrays = unpacked(content, shapes)
+        layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
         return Network(layers, text["activation"])
-    except UNREADABLE as error:
+    except (TypeError, ValueError) as error:
         raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {error}") from None
-
-
-def _refuse_more_than(most: int, content: bytes) -> None:
-    """Raise ValueError if a zip file says that it unpacks to more bytes; it unpacks to no more than it says."""
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        told = sum(entry.file_size for entry in packed.infolist())
-    if told > most:
-        raise ValueError(f"it unpacks to {told:,} bytes, more than {most:,}")
 
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:

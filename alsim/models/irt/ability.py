@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim._jit import kernel, phase, rule
 from alsim.errors import AlsimError
-from alsim.models.irt.curves import ItemParameters, as_indices, curve, curves, informations, item_information
+from alsim.models.irt.curves import ItemParameters, as_finite, as_indices, curve, curves, informations, item_information
 from alsim.models.responses import Responses
-from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64, u64
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 
 Method = Literal["eap", "map", "ml", "wle"]
 
@@ -65,9 +65,9 @@ class Estimator(NamedTuple):
     nodes: Doubles  # (G,) equally spaced abilities, logits
     log_weight: Doubles  # (G,) of a node in the integral: its width and the prior's density
     table: Doubles  # (I * 2 * W,) of item, answer: W = G log-likelihoods, or 4 G for a mode
-    mean: f64  # of the prior, logits
-    precision: f64  # of the prior, 1/logit^2; 0 without one
-    warm: f64  # how much of Warm's correction: 0 or 1
+    mean: float  # of the prior, logits
+    precision: float  # of the prior, 1/logit^2; 0 without one
+    warm: float  # how much of Warm's correction: 0 or 1
 
 
 def make_estimator(
@@ -82,19 +82,16 @@ def make_estimator(
     """Return an estimator of ability by these items; arguments as of `estimate_ability`."""
     if method not in get_args(Method):
         raise AlsimError(f"method is one of {', '.join(get_args(Method))}; got {method!r}")
-    for name, value, good in (
-        ("prior_mean", prior_mean, np.isfinite(prior_mean)),
-        ("prior_sd", prior_sd, 0 < prior_sd < np.inf),
-    ):
-        if not good:
-            raise AlsimError(f"{name} is {value}; expected a {'positive ' * (name == 'prior_sd')}finite number")
-    low, high = bounds
-    if not -np.inf < low < high < np.inf:
-        raise AlsimError(f"bounds are two finite abilities, the lower first; got {bounds}")
+    if as_finite(prior_sd, "prior_sd") <= 0:
+        raise AlsimError(f"prior_sd is {prior_sd}; expected a positive number")
+    limits = as_finite(bounds, "bounds")
+    if limits.shape != (2,) or not limits[0] < limits[1]:
+        raise AlsimError(f"bounds are two abilities, the lower first; got {bounds}")
+    low, high = limits
     integrates = method == "eap"
     many = nodes if nodes is not None else EAP_NODES if integrates else MODE_NODES
-    if many < 3:
-        raise AlsimError(f"nodes is {many}; expected at least 3")
+    if not isinstance(many, int | np.integer) or many < 3:
+        raise AlsimError(f"nodes is {many!r}; expected an integer of at least 3")
     grid = np.linspace(low, high, many)
     ends = np.where((grid == low) | (grid == high), np.log(0.5), 0.0)  # of the trapezoid rule
     precision = prior_sd**-2 if method in ("eap", "map") else 0.0
@@ -103,9 +100,9 @@ def make_estimator(
         nodes=grid,
         log_weight=ends - precision * (grid - prior_mean) ** 2 / 2,
         table=_table(items, grid, 1 if integrates else 4),
-        mean=f64(prior_mean),
-        precision=f64(precision),
-        warm=f64(method == "wle"),
+        mean=float(as_finite(prior_mean, "prior_mean")),
+        precision=float(precision),
+        warm=float(method == "wle"),
     )
 
 
@@ -163,7 +160,9 @@ def estimate_ability(
 def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> Answers:
     """Return answers to `num_items` items as a list; raises AlsimError for what are none."""
     if isinstance(responses, Responses):
-        return _checked(Answers(responses.start, responses.item, responses.correct), num_items)
+        if responses.num_items != num_items:
+            raise AlsimError(f"the log has {responses.num_items} items; expected these {num_items}, in their order")
+        return Answers(responses.start, responses.item, responses.correct)
     if isinstance(responses, Answers):
         return _checked(responses, num_items)
     dense = np.atleast_2d(np.asarray(responses))
@@ -193,9 +192,10 @@ def _checked(answers: Answers, num_items: int) -> Answers:
 
 def _codes(values: NDArray[np.generic], said: str, lowest: int) -> Codes:
     """Return answers as int8; raises AlsimError, which says `said`, for any that is not from `lowest` to 1."""
-    codes = values.astype(np.int8) if values.dtype.kind in "biuf" else None
-    if codes is None:
+    if values.dtype.kind not in "biuf":
         raise AlsimError(f"{said}; got {values.dtype}")
+    with np.errstate(invalid="ignore"):  # NaN becomes some integer, which it does not equal
+        codes = values.astype(np.int8)
     odd = cast(Bools, (codes < lowest) | (codes > 1) | (codes != values if values.dtype != np.int8 else False))
     if odd.any():
         raise AlsimError(f"{said}; got {values[odd].ravel()[0]}")
@@ -332,7 +332,7 @@ def find_mode(
     """
     low, high = _bracket(sums, e)
     theta = (low + high) / 2
-    info, x_before, slope_before = 0.0, np.nan, np.nan
+    told, x_before, slope_before = 0.0, np.nan, np.nan
     for _ in range(MOST_STEPS if low == low else 0):
         score, info, skew = -e.precision * (theta - e.mean), 0.0, 0.0
         for r in range(begin, end):
@@ -341,6 +341,7 @@ def find_mode(
             score += rise / p if correct[r] else -rise / q
             info += item_information(p, q, rise)
             skew += rise * (bend / (p * q))
+        told = info + e.precision
         slope = score + e.warm * skew / (2 * info) if info > 0 else score
         if slope > 0:
             low = theta
@@ -348,13 +349,16 @@ def find_mode(
             high = theta
         if slope == 0 or high - low < CLOSE:
             break
-        bend_of_log = (slope - slope_before) / (theta - x_before)
-        step = -slope / bend_of_log if bend_of_log == bend_of_log else slope / (info + e.precision)
+        secant = (slope - slope_before) / (theta - x_before)
+        step = np.inf  # to be halved instead: nothing is told here, or the slope does not fall
+        if secant < 0:
+            step = -slope / secant
+        elif secant != secant and told > 0:
+            step = slope / told
         x_before, slope_before = theta, slope
         theta = theta + step if low < theta + step < high else (low + high) / 2
         if abs(theta - x_before) < CLOSE:
             break
-    told = info + e.precision
     return theta, 1 / np.sqrt(told) if told > 0 else np.inf
 
 

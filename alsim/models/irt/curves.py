@@ -189,6 +189,9 @@ def test_information(theta: ArrayLike, items: ItemParameters) -> Doubles:
     return cast(Doubles, information(theta, items).sum(axis=-1))
 
 
+test_information.__test__ = False  # type: ignore[attr-defined]  # by its name pytest would take it for a test
+
+
 def standard_error(theta: ArrayLike, items: ItemParameters) -> Doubles:
     """Standard error of measurement: what the maximum-likelihood estimate of ability tends to with many items.
 

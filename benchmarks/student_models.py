@@ -1,0 +1,131 @@
+"""Every student model on the same published logs: `python -m benchmarks.student_models [--only MODEL …]`.
+
+The logs are read from the folder that ALSIM_TEST_DATA names. What is measured is kept in student_models.json, where
+models that are not measured anew stay as they were, and the table of docs/models/comparison.md is written from it.
+Times are CPU seconds of one thread, warm: OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alsim.models import Fit, Responses, best_lr, bkt, dkt, irt, pfa, read_responses, score, skill_mean
+from benchmarks.measure import machine
+from benchmarks.report import markdown, number
+from benchmarks.table import between_marks, described
+
+FOLDER = Path(__file__).parent
+MEASURED = FOLDER / "student_models.json"
+PAGE = FOLDER.parent / "docs" / "models" / "comparison.md"
+
+CONTENDERS: dict[str, Callable[[Responses], Fit]] = {
+    "mean of each skill": skill_mean.fit,
+    "IRT, 2PL": irt.fit,
+    "PFA": pfa.fit,
+    "Best-LR": best_lr.fit,
+    "BKT": bkt.fit,
+    "BKT with forgetting": lambda responses: bkt.fit(responses, forgets=True),
+    "DKT": dkt.fit,
+}
+"""Each with the defaults of its `fit`."""
+
+ASSIST, QUESTIONS, CONCEPTS = "ASSISTments 2015", "synthetic-5, skills the questions", "synthetic-5, skills the concepts"
+WARMING = 40
+"""Students of a first fit that compiles."""
+
+Measured = dict[str, dict[str, dict[str, float]]]
+"""By log and model: the fields of Scores, and CPU seconds of fitting and forecasting."""
+
+
+class Split(NamedTuple):
+    """A log in two parts."""
+
+    train: Responses
+    test: Responses
+
+
+def logs(folder: Path) -> Iterator[tuple[str, list[Split]]]:
+    """Yield each log's name, and its splits: those that others use."""
+    assist = folder / "kt_assist2015"
+    parts = (read_responses(assist / f"{part}.csv", format="three-line") for part in ("train", "test"))
+    yield ASSIST, [Split(*parts)]
+    for name in (QUESTIONS, CONCEPTS):
+        yield name, [_synthetic(folder / "kt_synthetic5", version, name) for version in range(3)]
+
+
+def _synthetic(folder: Path, version: int, name: str) -> Split:
+    """Return a simulated set of the paper on DKT: 4,000 students, 50 questions; the first half trains."""
+    answers = np.loadtxt(folder / f"v{version}.csv", np.int64, delimiter=",")
+    questions = np.arange(answers.shape[1])
+    info = np.loadtxt(folder / f"v{version}_info.txt")
+    skills = info[:, 2].astype(int) if name == CONCEPTS else questions
+    whole = Responses.from_matrix(answers, items=questions, skills=skills)
+    half = np.arange(whole.num_students) < whole.num_students // 2
+    return Split(whole.subset(half), whole.subset(~half))
+
+
+def measure(fit: Callable[[Responses], Fit], splits: list[Split]) -> dict[str, float]:
+    """Fit to each split's first part and score on its second; means over the splits."""
+    found = []
+    for train, test in splits:
+        began = time.process_time()
+        fitted = fit(train)
+        between = time.process_time()
+        scores = score(test.correct, fitted.predict(test))
+        ended = time.process_time()
+        found.append({**scores._asdict(), "fit_seconds": between - began, "predict_seconds": ended - between})
+    return {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+
+
+def table(measured: Measured) -> str:
+    """Return a table for each log."""
+    header = ("model", "test AUC", "RMSE", "log loss", "accuracy", "to fit, s", "to forecast, s")
+    tables = []
+    for log, models in measured.items():
+        responses = next(iter(models.values()))["responses"]
+        rows = [
+            [name, *(f"{models[name][key]:.4f}" for key in ("auc", "rmse", "log_loss", "accuracy"))]
+            + [number(models[name][key], 2) for key in ("fit_seconds", "predict_seconds")]
+            for name in CONTENDERS
+            if name in models
+        ]
+        tables.append(f"**{log}**, {responses:,.0f} responses to forecast\n\n{markdown(header, rows)}")
+    return "\n\n".join(tables)
+
+
+def written(kept: Any) -> str:
+    """Return all that was kept as Markdown."""
+    return f"{table(kept['logs'])}\n\n{described(kept['machine'])}"
+
+
+def main() -> None:
+    """Measure, keep, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
+    chosen = parser.parse_args().only
+    kept = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
+    for log, splits in logs(Path(os.environ["ALSIM_TEST_DATA"])):
+        for model in chosen:
+            if model != "DKT":  # which compiles nothing
+                CONTENDERS[model](splits[0].train.subset(np.arange(WARMING))).predict(splits[0].test)
+            found = measure(CONTENDERS[model], splits)
+            kept["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in found.items()}
+            print(f"{log}, {model}: {found}", file=sys.stderr, flush=True)
+            kept["machine"] = machine()
+            MEASURED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), written(kept)), encoding="utf-8")
+    print(written(kept))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A small log, and what logs promise, for the tests of response logs."""
+
+import numpy as np
+
+STUDENTS = ["ann", "bob", "ann", "bob", "ann"]
+SKILLS = ["add", "add", "mul", "mul", "add"]
+CORRECT = [1, 0, 1, 1, 0]
+
+
+def as_rows(log):
+    """A log as tuples: row, student, item, skills, correct."""
+    return [
+        (
+            int(log.row[r]),
+            str(log.students[log.student[r]]),
+            str(log.items[log.item[r]]),
+            tuple(map(str, log.skills[log.skill[log.skill_start[r] : log.skill_start[r + 1]]])),
+            int(log.correct[r]),
+        )
+        for r in range(len(log))
+    ]
+
+
+def assert_sound(log):
+    """What the class promises of its fields."""
+    assert log.student.dtype == log.item.dtype == log.skill.dtype == np.int32
+    assert log.correct.dtype == np.int8
+    assert log.skill_start.dtype == log.row.dtype == log.start.dtype == np.int64
+    assert (np.diff(log.student) >= 0).all()
+    assert (np.diff(log.skill_start) >= 1).all()
+    assert log.skill_start[-1] == len(log.skill)
+    for codes, names in ((log.student, log.students), (log.item, log.items), (log.skill, log.skills)):
+        assert len(set(names.tolist())) == len(names)
+        assert codes.min() >= 0
+        assert codes.max() < len(names)
+    assert log.weight.shape == log.students.shape
+    for s in range(log.num_students):
+        assert (log.student[log.start[s] : log.start[s + 1]] == s).all()
+
+
+COLUMNS = {"user": STUDENTS, "kc": SKILLS, "right": CORRECT, "when": [5, 4, 3, 2, 1]}
+MAPPING = {"student": "user", "skill": "kc", "correct": "right", "order": "when"}
+MATRIX = [[1, 0, -1], [0, 1, 1]]

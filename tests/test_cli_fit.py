@@ -1,0 +1,331 @@
+"""alsim fit: what is passed on to the models, printed and written, and what is refused before the work."""
+
+import csv
+import json
+import math
+import os
+import sys
+import types
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import alsim
+from alsim import cli
+from alsim.cli import output
+from alsim.models import Fit, score
+
+LOG = "user,kc,ok,when\n" + "".join(
+    f"u{s},{'add' if (s + o) % 3 else 'sub[red]'},{(s * o) % 2},{o}\n" for s in range(6) for o in range(5)
+)
+COLUMNS = ("--columns", "student=user,skill=kc,correct=ok,order=when")
+
+
+class Abilities(NamedTuple):
+    ability: np.ndarray
+    se: np.ndarray
+
+
+class Stub(Fit):
+    """A fit that forecasts one number, and remembers what it was asked for."""
+
+    def __init__(self, model, asked, log):
+        self.model, self.asked, self.log = model, asked, log
+        self.log_likelihood, self.iterations, self.converged, self.num_responses = -12.5, 7, True, len(log)
+
+    def predict(self, responses):
+        return np.where(responses.item == 0, 0.75, 0.25)
+
+    def scores(self, responses):
+        return Abilities(np.arange(responses.num_students) / 3, np.ones(responses.num_students))
+
+    def to_dict(self):
+        return {"log_likelihood": self.log_likelihood, "responses": self.num_responses}
+
+    @classmethod
+    def from_dict(cls, content):
+        raise KeyError("nothing")
+
+    def table(self):
+        names = [*self.log.skills.tolist(), "\x1b[31mred"]
+        return [{"skill": n, "p": 0.123456, "ll": -12345.678, "n": 1234, "held": False, "se": math.nan} for n in names]
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Stand in for the models; the fits that were made, in order."""
+    made = []
+
+    def module(name):
+        def fit(responses, *, progress, **asked):
+            progress(1, 2, "half [bold]way")
+            made.append(Stub(name.replace("_", "-"), asked, responses))
+            return made[-1]
+
+        stands_in = types.ModuleType(f"alsim.models.{name}")
+        stands_in.fit = fit
+        return stands_in
+
+    for name in ("bkt", "irt", "dkt", "pfa", "best_lr", "skill_mean"):
+        monkeypatch.setitem(sys.modules, f"alsim.models.{name}", module(name))
+    return made
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process, in a directory with a log: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.csv").write_text(LOG)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["alsim", "fit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return command
+
+
+def assert_refused(result, *said):
+    status, out, err = result
+    assert (status, out) == (2, ""), result
+    assert err.startswith("alsim: ")
+    assert err.count("\n") == 1
+    for part in said:
+        assert part in err
+
+
+# ── what is fitted, printed and written ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "asked"),
+    [
+        ("bkt", [], {}),
+        ("bkt", ["--forgets", "--unbounded"], {"forgets": True, "bounded": False}),
+        ("bkt", ["--starts", 5, "--seed", 3], {"starts": 5, "seed": 3}),
+        ("irt", [], {}),
+        ("irt", ["--model", "3pl"], {"model": "3pl"}),
+        ("dkt", ["--hidden", 64, "--epochs", 2, "--seed", 1], {"hidden": 64, "epochs": 2, "seed": 1}),
+        ("pfa", [], {}),
+        ("best-lr", [], {}),
+        ("skill-mean", [], {}),
+    ],
+)
+def test_what_is_asked_for_is_passed_on(run, fitted, model, options, asked):
+    status, out, err = run(model, "log.csv", *COLUMNS, *options)
+    assert (status, err) == (0, "")
+    assert (fitted[0].model, fitted[0].asked) == (model, asked)
+    assert len(fitted[0].log) == 30
+    assert f"{model}: 30 responses of 6 students, 2 items, 2 skills" in out
+    assert "log-likelihood -12.500, converged after 7 iterations" in out
+
+
+def test_the_table_shows_names_as_they_are_and_numbers_whole(run, fitted):
+    _, out, _ = run("bkt", "log.csv", *COLUMNS)
+    lines = out.splitlines()
+    assert lines[0].split() == ["skill", "p", "ll", "n", "held", "se"]
+    assert lines[1].split() == ["sub[red]", "0.1235", "-12,345.678", "1,234", "no", "-"]
+    assert lines[3].split()[0] == "\\x1b[31mred"
+    assert "\x1b" not in out
+
+
+def test_a_test_is_forecast_and_written_with_the_fit(run, fitted, tmp_path):
+    (tmp_path / "test.csv").write_text(LOG.replace("u1,add", "w,mul"))
+    status, out, err = run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "deep/fit.json")
+    assert (status, err) == (0, "")
+    test = alsim.models.read_responses(
+        "test.csv", columns={"student": "user", "skill": "kc", "correct": "ok", "order": "when"}
+    )
+    found = score(test.correct, fitted[0].predict(test))
+    assert f"test: AUC {found.auc:.4f}, RMSE {found.rmse:.4f}" in out
+    content = json.loads((tmp_path / "deep" / "fit.json").read_text())
+    assert content == {
+        "format": "alsim-fit",
+        "version": 1,
+        "model": "bkt",
+        "log_likelihood": -12.5,
+        "responses": 30,
+        "test": found._asdict(),
+    }
+
+
+def test_an_auc_that_is_not_defined_is_null(run, fitted, tmp_path):
+    (tmp_path / "test.csv").write_text("user,kc,ok,when\na,add,1,1\n")
+    run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "fit.json")
+    assert json.loads((tmp_path / "fit.json").read_text())["test"]["auc"] is None
+
+
+def test_patterns_of_a_test_count_as_often_as_they_occur(run, fitted, tmp_path):
+    (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
+    _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
+    found = json.loads((tmp_path / "fit.json").read_text())["test"]
+    expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
+    assert found == expected._asdict()
+    (tmp_path / "half.csv").write_text("x,y,freq\n1,0,0.5\n")
+    assert_refused(run("irt", "wide.csv", "--test", "half.csv"), "a number of students that is not whole")
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_abilities_are_written_for_each_student(run, fitted, tmp_path, name):
+    assert run("irt", "log.csv", *COLUMNS, "--scores", name)[0] == 0
+    if name.endswith("csv"):
+        with (tmp_path / name).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    else:
+        rows = pq.read_table(tmp_path / name).to_pylist()
+    assert list(rows[0]) == ["student", "ability", "se", "responses"]
+    assert [row["student"] for row in rows] == [f"u{s}" for s in range(6)]
+    assert [float(row["ability"]) for row in rows] == [s / 3 for s in range(6)]
+    assert {int(row["responses"]) for row in rows} == {5}
+
+
+def test_a_dataset_is_fitted_directly(run, fitted, tmp_path):
+    dataset = alsim.generate_dataset(3, 2, seed=1, out=tmp_path / "d")
+    status, out, err = run("irt", "d", "--test", "d")
+    assert (status, err) == (0, "")
+    assert f"of 6 students, {fitted[0].log.num_items:,} items" in out
+    assert len(fitted[0].log) == sum(c is not None for c in dataset.transitions["correct"].to_pylist())
+    assert_refused(run("irt", "d", "--format", "long"), "is a dataset, whose columns are known")
+    assert_refused(run("irt", "d", *COLUMNS), "is a dataset, whose columns are known")
+    (tmp_path / "empty").mkdir()
+    assert_refused(run("irt", "empty"), "holds no finished dataset")
+
+
+def test_bad_rows_are_refused_or_skipped_and_counted(run, fitted, tmp_path):
+    (tmp_path / "bad.csv").write_text(LOG + "u7,add,maybe,1\nu7,,1,2\nu7,add,2,3\n")
+    assert_refused(run("bkt", "bad.csv", *COLUMNS), "bad.csv, line 32, column ok: 'maybe'; expected 0 or 1")
+    status, out, err = run("bkt", "bad.csv", *COLUMNS, "--skip-bad")
+    assert status == 0
+    assert "30 responses" in out
+    assert "bad.csv: 2 skipped, correct is neither 0 nor 1; the first: bad.csv, line 32" in err
+    assert "bad.csv: 1 skipped, no skill" in err
+
+
+def test_duplicates_are_warned_of_until_something_is_done(run, fitted, tmp_path):
+    (tmp_path / "twice.csv").write_text(LOG + "u5,mul,0,4\n")
+    status, _, err = run("bkt", "twice.csv", *COLUMNS)
+    assert status == 0
+    assert err.startswith("alsim: twice.csv: 1 of 31 rows repeat a response, which tells a model answers")
+    assert "line 32 repeats the response of line 31" in err
+    for action, number in (("merge", 30), ("drop", 30)):
+        status, out, err = run("bkt", "twice.csv", *COLUMNS, "--duplicates", action)
+        assert (status, err) == (0, "")
+        assert f"{number} responses" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("1\n4\n1\n2\n4,5\n0,1\n", ["--format", "three-line"]),
+        ("user#kc#ok\na#4#1\nb#4#0\nb#5#1\n", ["--delimiter", "#", "--columns", "student=user,skill=kc,correct=ok"]),
+        ("student\tskill\tcorrect\na\t4\t1\nb\t4\t0\nb\t5\t1\n", ["--delimiter", "tab"]),
+        ("4,5\n1,9\n0,1\n", ["--format", "wide", "--missing", "9"]),
+        ("student,skill,correct\na,4,1\nb,4;5,0\nb,5,1\n", ["--separator", ";"]),
+        ("student,skill,correct\né,4,1\nb,4,0\nb,5,1\n".encode("latin-1"), ["--encoding", "latin-1"]),
+    ],
+)
+def test_logs_of_any_format(run, fitted, tmp_path, content, options):
+    (tmp_path / "any.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    status, out, err = run("bkt", "any.csv", *options)
+    assert (status, err) == (0, "")
+    assert "3 responses of 2 students" in out
+    assert fitted[0].log.skills.tolist() == ["4", "5"]
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "owners"),
+    [
+        ("bkt", ["--model", "2pl"], "irt"),
+        ("pfa", ["--scores", "s.csv"], "irt"),
+        ("irt", ["--forgets"], "bkt"),
+        ("irt", ["--unbounded"], "bkt"),
+        ("dkt", ["--starts", 2], "bkt"),
+        ("irt", ["--seed", 0], "bkt and dkt"),
+        ("bkt", ["--hidden", 9], "dkt"),
+        ("best-lr", ["--epochs", 9], "dkt"),
+        ("skill-mean", ["--checkpoint", "d"], "dkt"),
+    ],
+)
+def test_options_of_other_models_are_refused(run, fitted, model, option, owners):
+    assert_refused(run(model, "log.csv", *COLUMNS, *option), f"{option[0]} goes with {owners}; {model} has no")
+    assert not fitted
+
+
+def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
+    (tmp_path / "there.json").write_text("{}")
+    (tmp_path / "there.csv").write_text("x")
+    (tmp_path / "folder.csv").mkdir()
+    for options, said in (
+        (["--out", "there.json"], "--out there.json is there already; --force overwrites it"),
+        (["--scores", "there.csv"], "--scores there.csv is there already; --force overwrites it"),
+        (["--out", "folder.csv"], "is no file; expected one to write"),
+        (["--out", "there.json/fit.json"], "cannot be written"),
+        (["--scores", "scores.txt"], "expected a file that ends in .csv, .parquet, .pq"),
+        (["--out", "log.csv", "--force"], "is read or written already"),
+        (["--out", "s.csv", "--scores", "s.csv"], "is read or written already"),
+        (["--out", "/dev/full"], "is no file; expected one to write"),
+    ):
+        assert_refused(run("irt", "log.csv", *COLUMNS, *options), said)
+    assert not fitted
+    assert (tmp_path / "there.json").read_text() == "{}"
+    assert run("irt", "log.csv", *COLUMNS, "--out", "there.json", "--scores", "there.csv", "--force")[0] == 0
+    assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_to(run, fitted, tmp_path):
+    (tmp_path / "held").mkdir(mode=0o500)
+    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "held/fit.json"), "no directory that can be written to")
+
+
+def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
+    assert_refused(run("bkt", "log.csv", *COLUMNS, "--test", "nowhere.csv"), "nowhere.csv: there is no such file")
+    assert not fitted
+
+
+def test_arguments_that_cannot_be(run, fitted):
+    assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns is OURS=THEIRS")
+    assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
+    assert run("hmm", "log.csv")[0] == 2
+    assert run("irt", "log.csv", "--model", "4pl")[0] == 2
+    assert not fitted
+
+
+def test_names_in_messages_cannot_steer_a_terminal(run, fitted, tmp_path):
+    (tmp_path / "bad.csv").write_text("student,skill,correct\na,x,1\na,x,\x1b[31m\n")
+    _, _, err = run("bkt", "bad.csv", "--skip-bad")
+    assert "1 skipped" in err
+    assert "\x1b" not in err
+    (tmp_path / "bad.csv").write_text("student,skill,c\x1b[31m\na,x,2\n")
+    result = run("bkt", "bad.csv", "--columns", "correct=c\x1b[31m")
+    assert_refused(result, "column c\\x1b[31m: '2'")
+    assert "\x1b" not in result[2]
+
+
+def test_a_long_fit_shows_a_bar_on_a_terminal(run, fitted, monkeypatch):
+    shown = []
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            shown.append(text)
+            return len(text)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(output.sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run("bkt", "log.csv", *COLUMNS)[0] == 0
+    assert "half [bold]way" in "".join(shown)
+    assert "1/2" in "".join(shown)

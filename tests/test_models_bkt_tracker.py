@@ -1,0 +1,170 @@
+"""The online tracker against `BKT.update`, one response after the other."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alsim.models import ModelError, Responses
+from alsim.models.bkt import BKT, Tracker, fit
+
+SKILLS = {"add": BKT(), "carry": BKT(0.6, 0.05, 0.3, 0.2, 0.1), "sure": BKT(1.0, 0.2, 0.1, 0.05, 0.2)}
+
+
+def by_update(students: np.ndarray, skills: np.ndarray, correct: np.ndarray, num_students: int) -> np.ndarray:
+    """The probabilities (N, K), in double precision."""
+    parameters = list(SKILLS.values())
+    p = np.tile([skill.p_init for skill in parameters], (num_students, 1))
+    for s, k, c in zip(students, skills, correct, strict=True):
+        p[s, k] = parameters[k].update(p[s, k], c)
+    return p
+
+
+def random_log(num_students: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return (
+        generator.integers(0, num_students, size),
+        generator.integers(0, len(SKILLS), size),
+        generator.integers(0, 2, size),
+    )
+
+
+def test_batches_are_updates_one_after_the_other() -> None:
+    """The same student and skill come about eight times a batch. float32: 6e-8 a response, of some 30."""
+    log = random_log(20, 2000)
+    expected = by_update(*log, 20)
+    for size in (1, 500, 2000):
+        tracker = Tracker(SKILLS, 20)
+        for k in range(0, 2000, size):
+            tracker.update(*(part[k : k + size] for part in log))
+        np.testing.assert_allclose(tracker.mastery, expected, rtol=4e-6)
+    chances = [list(SKILLS.values())[k].predict(expected[s, k]) for s, k in zip(*log[:2], strict=True)]
+    np.testing.assert_allclose(tracker.predict(*log[:2]), chances, rtol=4e-6)
+
+
+def test_it_starts_at_p_init() -> None:
+    tracker = Tracker(SKILLS, 2)
+    np.testing.assert_allclose(tracker.mastery, [[0.3, 0.6, 1.0]] * 2, rtol=1e-6)
+    assert tracker.mastery.dtype == np.float32
+    assert tracker.skills == ("add", "carry", "sure")
+
+
+def test_certainty_is_not_for_ever() -> None:
+    """Twenty correct responses leave 1 - p < 1e-13, which no float32 p could tell from 0."""
+    tracker, p = Tracker({"x": BKT()}, 1), 0.3
+    answers = [1] * 20 + [0] * 18
+    for answer in answers:
+        p = BKT().update(p, answer)
+    tracker.update([0] * 38, [0] * 38, answers)
+    assert tracker.mastery[0, 0] == pytest.approx(p, rel=1e-3)
+    assert p < 0.9
+
+
+def test_extremes_stay_numbers() -> None:
+    tracker = Tracker({"x": BKT(0, 0, 0, 0), "y": BKT(1, 0, 1, 1), "z": BKT(0.5, 1, 0, 0, 0)}, 1)
+    for answer in (0, 1, 0):
+        for _ in range(300):
+            tracker.update([0, 0, 0], [0, 1, 2], [answer] * 3)
+            assert np.isfinite(tracker.mastery).all()
+
+
+def test_a_fit_is_tracked_as_it_predicts() -> None:
+    generator = np.random.default_rng(3)
+    log = Responses.from_arrays(np.repeat(np.arange(40), 10), generator.integers(0, 2, 400), skill=["a", "b"] * 200)
+    found = fit(log, errors=False)
+    tracker, forecasts = Tracker(found, 40), []
+    for r in range(len(log)):
+        forecasts.append(tracker.predict([log.student[r]], [log.skill[r]])[0])
+        tracker.update([log.student[r]], [log.skill[r]], [log.correct[r]])
+    np.testing.assert_allclose(forecasts, found.predict(log), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint16, np.float64, np.bool_])
+def test_any_kind_of_responses(kind: Any) -> None:
+    tracker = Tracker(SKILLS, 3)
+    tracker.update(np.array([0, 2], np.uint8), np.array([0, 1], np.int32), np.array([1, 0], kind))
+    assert tracker.mastery[0, 0] == pytest.approx(BKT().update(0.3, 1))
+    tracker.update([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        (([0, 3], [0, 0], [1, 1]), r"students are numbers in \[0, 3\); got 3"),
+        (([0, -1], [0, 0], [1, 1]), r"students are numbers in \[0, 3\); got -1"),
+        (([0, 1], [0, 7], [1, 1]), r"skills are numbers in \[0, 3\); got 7"),
+        (([0.0, 1.0], [0, 0], [1, 1]), r"students are integers \(R,\); got float64"),
+        (([[0]], [[0]], [[1]]), r"students are integers \(R,\)"),
+        (([0, 1], [0], [1, 1]), "students and skills are as many; got 2 and 1"),
+        (([0, 1], [0, 0], [1]), r"responses are \(2,\), 0 or 1, like students"),
+        (([0, 1], [0, 0], ["1", "0"]), r"responses are \(2,\), 0 or 1, like students"),
+        (([0, 1], [0, 0], [1, 2]), "responses are 0 or 1"),
+        (([0, 1], [0, 0], [1, -1]), "responses are 0 or 1"),
+        (([0, 1], [0, 0], [1, 257]), "responses are 0 or 1"),
+        (([0, 1], [0, 0], [1, 0.5]), "responses are 0 or 1"),
+        (([0, 1], [0, 0], [1, float("nan")]), "responses are 0 or 1"),
+    ],
+)
+def test_a_bad_batch_is_refused_whole(batch: Any, said: str) -> None:
+    tracker = Tracker(SKILLS, 3)
+    before = tracker.mastery
+    with pytest.raises(ModelError, match=said):
+        tracker.update(*batch)
+    np.testing.assert_array_equal(tracker.mastery, before)
+
+
+@pytest.mark.parametrize(
+    ("skills", "students", "said"),
+    [
+        ({}, 3, "a fit, or one BKT or more"),
+        ({"a": 0.3}, 3, "a fit, or one BKT or more"),
+        (SKILLS, 0, "num_students is an integer from 1"),
+        (SKILLS, True, "num_students is an integer from 1"),
+        (SKILLS, 2.0, "num_students is an integer from 1"),
+    ],
+)
+def test_a_tracker_that_cannot_be(skills: Any, students: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        Tracker(skills, students)
+
+
+def test_a_fit_by_item_is_refused() -> None:
+    log = Responses.from_arrays([0, 0, 1], [1, 0, 1], skill=["a"] * 3, item=["x", "y", "x"])
+    with pytest.raises(ModelError, match="this fit has p_guess by item"):
+        Tracker(fit(log, by_item=["p_guess"]), 3)
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    tracker = Tracker(SKILLS, 20)
+    tracker.update(*random_log(20, 300))
+    path = tracker.save(tmp_path / "deep" / "tracker.npz")
+    again = Tracker.load(path)
+    assert again.parameters == tracker.parameters
+    np.testing.assert_array_equal(again.mastery, tracker.mastery)
+    for one in (tracker, again):
+        one.update(*random_log(20, 300, seed=1))
+    np.testing.assert_array_equal(again.mastery, tracker.mastery)
+
+
+@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "missing"])
+def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
+    path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
+    with np.load(path) as arrays:
+        about, odds = arrays["about"], arrays["odds"]
+    if broken == "text":
+        path.write_text("not a tracker")
+    elif broken == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    elif broken == "odds":
+        np.savez(path, about=about, odds=np.full(12, np.nan, np.float32))
+    elif broken == "size":
+        np.savez(path, about=about, odds=odds[:-1])
+    elif broken == "version":
+        np.savez(
+            path, about=np.frombuffer(about.tobytes().replace(b'"version": 1', b'"version": 9'), np.uint8), odds=odds
+        )
+    else:
+        path.unlink()
+    with pytest.raises(ModelError, match="is no tracker that was saved"):
+        Tracker.load(path)

@@ -1,0 +1,315 @@
+"""Response logs from files: formats, what they look like, and where the first bad row is."""
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+from logged import COLUMNS, CORRECT, MAPPING, MATRIX, SKILLS, STUDENTS, as_rows, assert_sound
+
+from alsim.models import Responses, ResponsesError, read_responses
+
+LONG = "user,kc,right,when,note\n" + "".join(
+    f'{s},{k},{c},{o},"a, b"\n' for s, k, c, o in zip(*COLUMNS.values(), strict=True)
+)
+"""The log of COLUMNS, and a column that nobody asks for."""
+EXPECTED = as_rows(Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS, order=[5, 4, 3, 2, 1]))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file."""
+
+    def written(content, name="log.csv"):
+        file = tmp_path / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return file
+
+    return written
+
+
+# ── long ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (str, {}),
+        (lambda text: text.replace("\n", "\r\n"), {}),
+        (lambda text: text.replace("\n", "\n\n"), {}),
+        (lambda text: text.replace("user,kc", " user , kc"), {}),
+        (lambda text: text.replace('"a, b"', "a b").replace(",", ";"), {}),
+        (lambda text: text.replace('"a, b"', "a b").replace(",", "\t"), {}),
+        (lambda text: text.replace('"a, b"', "a b").replace(",", "|"), {"delimiter": "|"}),
+        (lambda text: text.replace('"a, b"', "a b").replace(",", "#"), {"delimiter": "#"}),
+        (lambda text: text.replace('"a, b"', '"a\nb"'), {}),
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), {}),
+        (lambda text: text.encode("utf-16"), {}),
+        (lambda text: text.encode("utf-16-le"), {"encoding": "utf-16-le"}),
+        (lambda text: text.replace("a, b", "é").encode("latin-1"), {"encoding": "latin-1"}),
+        (lambda text: text.rstrip("\n"), {"format": "long"}),
+    ],
+)
+def test_a_long_text(write, change, options):
+    log = read_responses(write(change(LONG)), columns=MAPPING, **options)
+    assert_sound(log)
+    assert as_rows(log) == EXPECTED
+    assert log.report.rows == 5
+
+
+def test_names_of_any_script(write):
+    text = "student,skill,correct\nÅsa,β,1\n李,β,0\n"
+    log = read_responses(write(text))
+    assert log.students.tolist() == ["Åsa", "李"]
+    with pytest.raises(ResponsesError, match="not in UTF-8; name its encoding, such as latin-1|not in the encoding"):
+        read_responses(write("student,skill,correct\nÅsa,b,1\n".encode("latin-1")))
+    assert (
+        read_responses(write("student,skill,correct\nÅsa,b,1\n".encode("latin-1")), encoding="latin-1").students
+        == "Åsa"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("log.parquet", pq.write_table),
+        ("log.PQ", pq.write_table),
+        ("log.arrow", pyarrow.feather.write_feather),
+        ("log.feather", pyarrow.feather.write_feather),
+    ],
+)
+def test_a_long_binary(tmp_path, name, save):
+    save(pa.table(COLUMNS), tmp_path / name)
+    assert as_rows(read_responses(tmp_path / name, columns=MAPPING)) == EXPECTED
+    bad = COLUMNS | {"right": [1, 0, 2, 1, 1]}
+    save(pa.table(bad), tmp_path / name)
+    with pytest.raises(ResponsesError, match=rf"{name}, row 3, column right: 2; expected 0 or 1"):
+        read_responses(tmp_path / name, columns=MAPPING)
+
+
+def test_lists_of_skills_in_parquet(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"student": ["a", "a"], "skill": [["x", "y"], ["x"]], "correct": [True, False]}), file)
+    assert as_rows(read_responses(file)) == [(0, "a", "x~~y", ("x", "y"), 1), (1, "a", "x", ("x",), 0)]
+
+
+BAD = (
+    "student,skill,correct,order\na,x,1,1\n\nb,,0,1\nb,x,maybe,2\n" + 'b,"x\ny",1,3\n' + ",x,1,1\nb,x,1,soon\na,x,0,2\n"
+)
+
+
+def test_bad_rows_of_a_text_are_named_by_line(write):
+    """Empty lines and cells of several lines are counted as an editor does."""
+    said = [
+        "line 4, column skill: an empty cell; expected a name",
+        "line 5, column correct: 'maybe'; expected 0 or 1",
+        "line 8, column student: an empty cell; expected a name",
+        "line 9, column order: 'soon'; expected a number or a time, as the other rows have",
+    ]
+    file = write(BAD)
+    with pytest.raises(ResponsesError) as caught:
+        read_responses(file)
+    assert str(caught.value) == f"{file}, {said[0]}"
+    log = read_responses(file, skip_bad=True)
+    assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in said]
+    assert sum(log.report.skipped.values()) == 4
+    assert as_rows(log)[:2] == [(0, "a", "x", ("x",), 1), (6, "a", "x", ("x",), 0)]
+    assert len(log) == 3
+
+
+def test_ragged_rows_are_named_by_line(write):
+    file = write("student,skill,correct\na,x,1\n\na,x\nb,x,1,7\nb,x,0\nb,x,9\n")
+    with pytest.raises(ResponsesError, match=r"log.csv, line 4: 2 cells; expected 3, as in the first line$"):
+        read_responses(file)
+    log = read_responses(file, skip_bad=True)
+    assert as_rows(log) == [(0, "a", "x", ("x",), 1), (3, "b", "x", ("x",), 0)]
+    assert log.report.skipped == {"more or fewer cells than columns": 2, "correct is neither 0 nor 1": 1}
+    assert log.report.rows == 5
+    assert "line 7, column correct: '9'" in log.report.examples["correct is neither 0 nor 1"]
+
+
+def test_duplicates_of_a_text_are_named_by_line(write):
+    file = write("student,item,skill,correct,order\na,p,x,1,7\na,p,y,1,7\na,q,y,1,8\n")
+    assert read_responses(file).report.duplicate == f"{file}, line 3 repeats the response of line 2"
+    merged = read_responses(file, duplicates="merge")
+    assert as_rows(merged) == [(0, "a", "p", ("x", "y"), 1), (2, "a", "q", ("y",), 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file is empty"),
+        ("\n \n", "the file is empty"),
+        ("student,skill,correct\n", "there is no response"),
+        (
+            "who,skill,correct\na,x,1\n",
+            "there is no column 'student', and none is mapped to it; the columns are 'who', 'skill'",
+        ),
+        ("student,student,skill,correct\na,a,x,1\n", "more than one column is named 'student'"),
+        ('student,skill,correct\na,"x,1\n', "log.csv"),
+        (b"student,skill,correct\na,\xff,1\n", "encoding"),
+        (b"\x00\x01\x02", "log.csv"),
+    ],
+)
+def test_texts_that_are_no_log(write, content, said):
+    with pytest.raises(ResponsesError, match=said) as caught:
+        read_responses(write(content))
+    assert "log.csv" in str(caught.value)
+
+
+def test_options_that_cannot_be(write, tmp_path):
+    file = write(LONG)
+    for options, said in (
+        ({"format": "json"}, "one of long, wide, three-line; got 'json'"),
+        ({"delimiter": "::"}, "a delimiter is one character; got '::'"),
+        ({"encoding": "klingon"}, "unknown encoding"),
+        ({"columns": {"student": "nobody"}}, "there is no column 'nobody' for student"),
+    ):
+        with pytest.raises(ResponsesError, match=said):
+            read_responses(file, **options)
+    with pytest.raises(ResponsesError, match="there is no such file"):
+        read_responses(tmp_path / "nowhere.csv")
+    with pytest.raises(ResponsesError, match="is a directory; expected a file"):
+        read_responses(tmp_path)
+    with pytest.raises(ResponsesError, match="this is no whole table"):
+        read_responses(write("no parquet", "log.parquet"))
+
+
+# ── wide ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "items", "options"),
+    [
+        ("x,y,z\n1,0,\n0,1,1\n", "xyz", {}),
+        ("x,y,z\n1,0,NA\n0,1,1\n", "xyz", {}),
+        ("x,y,z\n1.0,0.0,NaN\n0.0,1.0,1.0\n", "xyz", {}),
+        ("x;y;z\n1;0;-1\n0;1;1\n", "xyz", {}),
+        ("x,y,z\n1,0,9\n0,1,1\n", "xyz", {"missing": ["9"], "format": "wide"}),
+        ("1,0,-1\n0,1,1\n", "012", {}),
+        ("1,0,.\n0,1,1\n", "012", {"missing": ["."]}),
+        ("1\t0\t\n0\t1\t1\n", "012", {"format": "wide"}),
+    ],
+)
+def test_a_wide_text(write, content, items, options):
+    log = read_responses(write(content), **options)
+    assert_sound(log)
+    assert log.matrix().tolist() == MATRIX
+    assert log.items.tolist() == list(items)
+    assert log.students.tolist() == ["0", "1"]
+
+
+def test_a_wide_text_with_students_and_weights(write):
+    file = write("student,x,freq,y\nann,1,3,0\nbob,0,20,\n")
+    log = read_responses(file)
+    assert log.items.tolist() == ["x", "y"]
+    assert log.students.tolist() == ["ann", "bob"]
+    assert log.weight.tolist() == [3, 20]
+    named = write("id,x,n,y\nann,1,3,0\nbob,0,20,\n")
+    assert read_responses(named, columns={"student": "id", "freq": "n"}).weight.tolist() == [3, 20]
+
+
+def test_a_wide_binary(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"x": [1, 0], "y": [0.0, None], "freq": [5, 6]}), file)
+    log = read_responses(file)
+    assert log.matrix().tolist() == [[1, 0], [0, -1]]
+    assert log.weight.tolist() == [5, 6]
+    pq.write_table(pa.table({"x": [1, 3], "y": [0.0, None]}), file)
+    with pytest.raises(ResponsesError, match="row 2, column x: 3; expected 0, 1 or nothing"):
+        read_responses(file, format="wide")
+    with pytest.raises(ResponsesError, match="three lines a student is text"):
+        read_responses(file, format="three-line")
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        ("x,y\n1,0\n\n1,2\n", None, "line 4, column y: '2'; expected 0, 1 or nothing"),
+        ("x,x\n1,0\n", None, "more than one column is named 'x'"),
+        ("x,y\n1,0\n1\n", None, "line 3: 1 cells; expected 2"),
+        ("x,freq\n1,-2\n", None, "line 2: its weight is no number of students"),
+        ("x,freq\n1,\n", None, "line 2: its weight is no number of students"),
+        ("student,x\nann,1\nann,0\n", None, "students of a matrix have each a name of their own; got 'ann' twice"),
+        ("student,freq\nann,1\n", None, "there is no response"),
+        ("x,y\n", None, "there is no response"),
+        ("x,y\n1,0\n", {"skill": "x"}, "has columns for student and freq, the others are items; got 'skill'"),
+        ("x,y\n1,0\n", {"freq": "n"}, "there is no column 'n' for freq; the columns are 'x', 'y'"),
+    ],
+)
+def test_wide_texts_that_cannot_be(write, content, columns, said):
+    with pytest.raises(ResponsesError, match=said):
+        read_responses(write(content), format="wide", columns=columns)
+
+
+def test_bad_cells_and_rows_of_a_wide_text_are_skipped(write):
+    file = write("x,y\n1,0\n1\n0,7\n1,1\n")
+    log = read_responses(file, format="wide", skip_bad=True)
+    assert log.matrix().tolist() == [[1, 0], [0, -1], [1, 1]]
+    assert log.report.skipped == {"more or fewer cells than columns": 1, "correct is neither 0 nor 1": 1}
+    assert "line 4, column y: '7'" in log.report.examples["correct is neither 0 nor 1"]
+    assert sorted(set(log.row.tolist())) == [0, 2, 3]
+
+
+# ── three lines a student ────────────────────────────────────────────────────────────────────────
+
+TRACED = [
+    (0, "0", "4", ("4",), 1),
+    (1, "0", "5", ("5",), 0),
+    (2, "0", "4", ("4",), 1),
+    (3, "1", "7", ("7",), 0),
+    (4, "1", "4", ("4",), 1),
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "3\n4,5,4\n1,0,1\n2\n7,4\n0,1\n",
+        "3\n4,5,4,\n1,0,1,\n2\n7,4,\n0,1,",
+        "3\r\n4,5,4\r\n1,0,1\r\n\r\n2\r\n7,4\r\n0,1\r\n\r\n",
+        "3\n4.0,5.0,4.0\n1.0,0.0,1.0\n2\n7.0,4\n0.0,1\n",
+        "3,\n4, 5, 4\n1, 0, 1\n2,\n7, 4\n0, 1\n",
+        "\ufeff3\n4,5,4\n1,0,1\n2\n7,4\n0,1\n",
+    ],
+)
+def test_three_lines_a_student(write, content):
+    log = read_responses(write(content))
+    assert_sound(log)
+    assert as_rows(log) == TRACED
+    assert as_rows(read_responses(write(content), format="three-line")) == TRACED
+
+
+def test_a_student_without_responses_has_a_number_all_the_same(write):
+    log = read_responses(write("0\n\n\n1\n4\n1\n0\n\n\n"), format="three-line")
+    assert as_rows(log) == [(0, "1", "4", ("4",), 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("2\n4,5\n1,2\n", "lines 1 to 3, response 2, column correct: '2'; expected 0 or 1"),
+        ("1\n4\n1\n2\n4,5\n1,0.5\n", "lines 4 to 6, response 2, column correct: '0.5'"),
+        ("2\n4,,5\n1,0\n", "line 1: 2 responses, and below them 3 skills and 2 answers"),
+        ("3\n4,,5\n1,0,1\n", "lines 1 to 3, response 2, column skill: an empty cell"),
+        ("x\n4\n1\n", "line 1: 'x'; expected how many responses a student has"),
+        ("1\n4\n", "line 1: the file ends within the three lines of a student"),
+        ("0\n\n\n", "there is no response"),
+    ],
+)
+def test_three_lines_that_cannot_be(write, content, said):
+    with pytest.raises(ResponsesError, match=said):
+        read_responses(write(content), format="three-line")
+
+
+def test_bad_responses_of_three_lines_are_skipped(write):
+    file = write("2\n4,5\n1,2\n3\n1,2\n1,0,1\n1\n4\n0\n")
+    log = read_responses(file, format="three-line", skip_bad=True)
+    assert [row[1:] for row in as_rows(log)] == [("0", "4", ("4",), 1), ("2", "4", ("4",), 0)]
+    assert log.report.skipped == {"three lines of different lengths": 3, "correct is neither 0 nor 1": 1}
+    with pytest.raises(ResponsesError, match="there is no good row"):
+        read_responses(write("3\n1,2\n1,0,1\n"), format="three-line", skip_bad=True)
+
+
+def test_three_lines_have_no_columns(write):
+    with pytest.raises(ResponsesError, match="no columns to be named"):
+        read_responses(write("1\n4\n1\n"), columns={"student": "x"})
