@@ -254,7 +254,7 @@ def _chosen(names: ArrayLike | None, responses: Responses, what: str) -> Longs:
     wanted = np.asarray([] if names is None else names).astype(np.str_).ravel()
     codes = codes_of(wanted, responses.items)
     if (codes < 0).any():
-        raise ModelError(f"{what} are names of items; {wanted[codes < 0][0]!r} is none")
+        raise ModelError(f"{what} are names of items; {str(wanted[codes < 0][0])!r} is none")
     return np.unique(codes).astype(np.int64)
 
 
