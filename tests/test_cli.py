@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from terminals import as_of_a_terminal
 from typer.testing import CliRunner
 
 from alsim import cli, validation
@@ -400,11 +401,6 @@ def test_ctrl_c_is_quiet_while_it_imports(tmp_path, line, slow):
         printed, said = running.communicate(timeout=30)
     assert (running.returncode, printed) == (130, "")
     assert "Traceback" not in said
-
-
-def as_of_a_terminal():
-    """Take up Ctrl-C again, which whatever a shell runs in the background is told to ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_no_progress_in_a_pipe(tmp_path, small):
