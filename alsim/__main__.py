@@ -1,5 +1,5 @@
 """`python -m alsim` is the command line."""
 
-from alsim.cli import main
+from alsim_command import main
 
 main()

@@ -94,7 +94,8 @@ def log_propensity(part: Dataset) -> NDArray[np.float32]:
             f"{part!r}: the propensity of an action that was taken is in (0, 1]; that of learner "
             f"{part.learner_id[row]} in step {part.step[row]} of episode {part.episode[row]} is {propensity[row]}"
         )
-    return np.log(propensity).astype(np.float32)
+    logarithm: NDArray[np.float32] = np.log(propensity).astype(np.float32)
+    return logarithm
 
 
 def stacked(chunks: Iterable[Columns], rows: int, make: Callable[[str, tuple[int, ...], np.dtype[Any]], Any]) -> Any:
