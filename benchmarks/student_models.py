@@ -71,8 +71,11 @@ def _synthetic(folder: Path, version: int, name: str) -> Split:
     """Return a simulated set of the paper on DKT: 4,000 students, 50 questions; the first half trains."""
     answers = np.loadtxt(folder / f"v{version}.csv", np.int64, delimiter=",")
     questions = np.arange(answers.shape[1])
-    info = np.loadtxt(folder / f"v{version}_info.txt")
-    skills = info[:, 2].astype(int) if name == CONCEPTS else questions
+    lines = (
+        (folder / f"v{version}_info.txt").read_text().replace(",", " ").splitlines()
+    )  # one has tabs, two have commas
+    concepts = [int(line.split()[2]) for line in lines if line]
+    skills = concepts if name == CONCEPTS else questions
     whole = Responses.from_matrix(answers, items=questions, skills=skills)
     half = np.arange(whole.num_students) < whole.num_students // 2
     return Split(whole.subset(half), whole.subset(~half))

@@ -2,7 +2,7 @@
 
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
---only     some of its parts: steps, phases, rollouts, generation, startup, memory, training, ability,
+--only     some of its parts: steps, phases, rollouts, generation, startup, memory, dkt, training, ability,
            cat, bkt
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import (
+    dkt,
     generation,
     memory,
     models_ability,
@@ -35,7 +36,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training", "ability", "cat", "bkt")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "dkt", "training", "ability", "cat", "bkt")
 
 
 class Effort(NamedTuple):
@@ -78,6 +79,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         measured = steps.measure(effort.rounds, effort.budget)
         curve = steps.curve(measured)
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
+    if "dkt" in parts:
+        rows += _shown(dkt.rows(long=effort.long))
     if "training" in parts:
         rows += _shown(training.rows(long=effort.long))
     if "ability" in parts:

@@ -193,7 +193,7 @@ class DKTTracker:
     """
 
     def __init__(self, fit: DKTFit) -> None:
-        self._network = fit.network
+        self.fit, self._network = fit, fit.network
         self._codes = {name: code for code, name in enumerate(fit.skills.tolist())}
         self._states: dict[Any, State] = {}
         self._start = State(*read(self._network, self._network.begin, *at_rest(self._network)))

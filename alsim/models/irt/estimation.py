@@ -28,6 +28,10 @@ ROUNDING = 1e-12
 """Relative: two log-likelihoods this close are the same."""
 
 
+Report = Callable[[int, float, float], None]
+"""Told after an EM step: how many there were, the log-likelihood before it, and by how much it moved anything."""
+
+
 class Groups(NamedTuple):
     """Normal distributions of ability in G groups, mean (G,) and sd (G,); the first is N(0, 1)."""
 
@@ -95,15 +99,13 @@ def estimate(
     *,
     tolerance: float,
     max_iterations: int,
-    progress: Callable[[int, float, float], None] | None = None,
+    progress: Report | None = None,
 ) -> Estimate:
     """Climb to the maximum of the marginal likelihood, or of the posterior density where there are priors.
 
     Every second step, the squared extrapolation of the last two: kept if it is no lower than they were, so that the
     path never falls. It ends by a plain EM step, at any of which the likelihood stands still only where its gradient
     is zero.
-
-    progress  called with the number of EM steps, the log-likelihood, and by how much the last one moved anything
 
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; SQUAREM, step S3: Varadhan & Roland (2008), Scandinavian
     Journal of Statistics 35, 335-353.

@@ -22,9 +22,9 @@ MOST_SLOPE, MOST_INTERCEPT = 10.0, 30.0
 """Estimates are held in these, either sign: beyond, a curve is a step at any student's ability."""
 LEAST_GUESSING, MOST_GUESSING = 1e-5, 0.6
 
-NEWTON_STEPS, HALVINGS = 10, 12
-ENOUGH = 1e-10
-"""A step this small, in any parameter, ends an M-step."""
+NEWTON_STEPS, HALVINGS = 3, 12
+ENOUGH = 1e-9
+"""A step this small, in any parameter, ends an M-step; so do a few steps, since the next E-step moves the target."""
 RIDGE = 1e-9
 """Added to each information: no response at all then moves nothing."""
 

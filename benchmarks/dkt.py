@@ -1,0 +1,98 @@
+"""How long a forecast by deep knowledge tracing takes, and what whole fits reach (needs `alsim[dkt]`).
+
+`python -m benchmarks.dkt` prints the times of one student's next forecast; the fits, with the defaults of `fit` to the
+published logs in the folder that ALSIM_TEST_DATA names, are part of `nox -s claims`.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter, thread_time
+
+import numpy as np
+
+from alsim.models import Responses, score
+from alsim.models.dkt import DKTFit, fit
+from alsim.models.dkt.network import Weights, shapes_of
+from alsim.models.dkt.settings import Epoch, Settings
+from alsim.models.reading import read_responses
+from benchmarks.report import Row, judged, missing, plain
+
+SKILLS, STUDENTS, UPDATES = 100, 1000, 20_000
+LONGEST = 10
+"""Minutes that a fit to ASSISTments 2015 may take on two cores."""
+
+
+def untrained(num_skills: int = SKILLS) -> DKTFit:
+    """Return a network of the default size with weights by chance: what it costs does not depend on them."""
+    random, settings = np.random.default_rng(0), Settings()
+    shapes = shapes_of(num_skills, settings.embedding, settings.hidden)
+    weights = Weights(**{name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()})
+    skills = np.arange(num_skills).astype(str)
+    return DKTFit(skills, np.ones(num_skills, np.int64), weights, settings, [Epoch(0.7, 0.7)], -1.0, num_skills)
+
+
+def updates() -> tuple[list[float], list[float]]:
+    """Return what each of many updates of a tracker took, seconds on the wall and of the processor, in order of size."""
+    tracker, random = untrained().tracker(), np.random.default_rng(1)
+    who, what = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
+    correct = random.integers(2, size=UPDATES)
+    wall, processor = [], []
+    for student, skill, answer in zip(who.tolist(), what.astype(str).tolist(), correct.tolist(), strict=True):
+        began, worked = perf_counter(), thread_time()
+        tracker.update(student, skill, answer)
+        processor.append(thread_time() - worked)
+        wall.append(perf_counter() - began)
+    return sorted(wall), sorted(processor)
+
+
+def rows(*, long: bool) -> Iterator[Row]:
+    """Yield the rows of the table: one student's next forecast, and in `long` the fits, which take minutes."""
+    wall, processor = updates()
+    last = int(0.99 * UPDATES)
+    told = f"median {1e6 * statistics.median(wall):.0f} µs; of the processor, p99 {1e6 * processor[last]:.0f} µs"
+    yield judged("DKT, from a response to the next forecasts, p99", 1e3 * wall[last], "≤ 5", "ms", limit=told)
+    if long:
+        yield from _fits()
+
+
+def _fits() -> Iterator[Row]:
+    if find_spec("torch") is None or "ALSIM_TEST_DATA" not in os.environ:
+        yield missing("DKT, test AUC", "PyTorch is not installed, or ALSIM_TEST_DATA not set", "≥ 0.727")
+        return
+    folder = Path(os.environ["ALSIM_TEST_DATA"])
+    parts = [
+        read_responses(folder / "kt_assist2015" / f"{part}.csv", format="three-line") for part in ("train", "test")
+    ]
+    auc, minutes = _reached(*parts)
+    yield judged("DKT, test AUC on ASSISTments 2015", auc, "≥ 0.727", digits=4, limit="published .727 to .730")
+    yield judged("DKT, that fit", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
+    found = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
+    each = ", ".join(f"{auc:.4f}" for auc, _ in found)
+    mean = statistics.mean(auc for auc, _ in found)
+    yield judged("DKT, test AUC on synthetic-5, mean of three", mean, "≥ 0.81", digits=4, limit=each)
+    yield plain("DKT, those three fits", sum(minutes for _, minutes in found), "min")
+
+
+def synthetic5(file: Path) -> tuple[Responses, Responses]:
+    """Return the training and the test half of a simulated set of Piech et al.: 4,000 students, 50 questions."""
+    answers = np.loadtxt(file, np.int64, delimiter=",")
+    log = Responses.from_matrix(answers)
+    return log.subset(np.arange(2000)), log.subset(np.arange(2000, 4000))
+
+
+def _reached(training: Responses, test: Responses) -> tuple[float, float]:
+    """Return the test AUC, first responses included, and the minutes of fitting."""
+    began = perf_counter()
+    fitted = fit(training)
+    minutes = (perf_counter() - began) / 60
+    return score(test.correct, fitted.predict(test)).auc, minutes
+
+
+if __name__ == "__main__":
+    for row in rows(long=False):
+        print(row)
