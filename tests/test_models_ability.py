@@ -210,6 +210,8 @@ def test_a_response_log_is_read_in_its_own_order_of_items():
     found = irt.estimate_ability(items, log)
     assert np.allclose(found.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
     assert found.responses.tolist() == [2, 1]
+    with pytest.raises(AlsimError, match="the log has 2 items; expected these 3, in their order"):
+        irt.estimate_ability(random_bank(1, 3), log)
 
 
 def test_many_answers_do_not_underflow():
@@ -275,12 +277,14 @@ def test_answers_that_cannot_be_are_refused(responses, said):
     ("settings", "said"),
     [
         ({"method": "mle"}, "method is one of eap, map, ml, wle; got 'mle'"),
-        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive finite number"),
-        ({"prior_sd": np.inf}, "prior_sd is inf"),
-        ({"prior_mean": np.nan}, "prior_mean is nan; expected a finite number"),
-        ({"bounds": (1, 1)}, "bounds are two finite abilities"),
-        ({"bounds": (-np.inf, 1)}, "bounds are two finite abilities"),
-        ({"nodes": 2}, "nodes is 2; expected at least 3"),
+        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
+        ({"prior_sd": np.inf}, "prior_sd is made of finite numbers; got inf"),
+        ({"prior_mean": np.nan}, "prior_mean is made of finite numbers; got nan"),
+        ({"bounds": (1, 1)}, "bounds are two abilities, the lower first"),
+        ({"bounds": 4}, "bounds are two abilities, the lower first; got 4"),
+        ({"bounds": (-np.inf, 1)}, "bounds is made of finite numbers"),
+        ({"nodes": 2}, "nodes is 2; expected an integer of at least 3"),
+        ({"nodes": 33.0}, "nodes is 33.0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):
