@@ -203,6 +203,11 @@ def test_a_stratum_that_is_used_up_gives_way_to_the_others():
     bank = irt.ItemParameters([1, 1.1, 1.2, 2, 2.1, 2.2], np.zeros(6))
     cat = CAT(bank, select="a-stratified", strata=2, max_items=4, groups=groups, blueprint={"x": 0.5, "y": 0.5})
     assert sorted(np.array(groups)[cat.run([0.0]).items[0]]) == ["x", "x", "y", "y"]
+    # A group that is used up altogether gives way to the others within the stratum: third, x is wanted most.
+    bank = irt.ItemParameters([1.0, 1.1, 2.0, 2.1, 2.2, 1.2], np.zeros(6))
+    groups = ["y"] * 5 + ["x"]
+    cat = CAT(bank, select="a-stratified", strata=2, max_items=4, groups=groups, blueprint={"x": 0.9, "y": 0.1})
+    assert cat.run([0.0]).items[0].tolist() == [5, 0, 2, 3]
 
 
 def test_randomesque_draws_evenly_from_the_best():
