@@ -37,7 +37,7 @@ def untrained(num_skills: int = SKILLS) -> DKTFit:
 
 
 def updates() -> tuple[list[float], list[float]]:
-    """Return what each of many updates of a tracker took, seconds on the wall and of the processor, in order of size."""
+    """Return the seconds of each of many updates of a tracker, by the clock and of the processor, in order of size."""
     tracker, random = untrained().tracker(), np.random.default_rng(1)
     who, what = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
     correct = random.integers(2, size=UPDATES)
