@@ -24,8 +24,9 @@ COLUMNS = ("--columns", "student=user,skill=kc,correct=ok,order=when")
 
 
 class Abilities(NamedTuple):
-    ability: np.ndarray
+    theta: np.ndarray
     se: np.ndarray
+    responses: np.ndarray
 
 
 class Stub(Fit):
@@ -39,7 +40,9 @@ class Stub(Fit):
         return np.where(responses.item == 0, 0.75, 0.25)
 
     def scores(self, responses):
-        return Abilities(np.arange(responses.num_students) / 3, np.ones(responses.num_students))
+        return Abilities(
+            np.arange(responses.num_students) / 3, np.ones(responses.num_students), np.diff(responses.start)
+        )
 
     def to_dict(self):
         return {"log_likelihood": self.log_likelihood, "responses": self.num_responses}
@@ -329,3 +332,39 @@ def test_a_long_fit_shows_a_bar_on_a_terminal(run, fitted, monkeypatch):
     assert run("bkt", "log.csv", *COLUMNS)[0] == 0
     assert "half [bold]way" in "".join(shown)
     assert "1/2" in "".join(shown)
+
+
+# ── with the models themselves ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.compiled
+def test_the_law_school_test(run, tmp_path, published):
+    """Bock & Lieberman (1970); the estimates as published.json has them."""
+    file, out, scores = published / "irt" / "lsat6_patterns.csv", tmp_path / "fit.json", tmp_path / "scores.csv"
+    assert run("irt", file, "--out", out, "--scores", scores, "--test", file)[0] == 0
+    content = json.loads(out.read_text())
+    assert abs(content["log_likelihood"] + 2466.653) < 1e-2
+    assert content["converged"] is True
+    assert {"a", "b", "c", "se_a", "se_b", "se_c"} <= set(content["items"]["i1"])
+    assert set(content["test"]) == {"auc", "rmse", "log_loss", "accuracy", "responses"}
+    assert content["test"]["responses"] == 5000
+    assert len(scores.read_text().splitlines()) == 31
+
+
+@pytest.mark.compiled
+def test_knowledge_tracing_of_a_real_log(run, tmp_path, published):
+    """The first skill's maximum has a guess above one half: .5026 (em_iterates.json)."""
+    columns = "student=Anon Student Id,skill=KC(Default),correct=Correct First Attempt,order=Row"
+    file, out = published / "bkt_cognitive_tutor" / "responses.csv", tmp_path / "fit.json"
+    status, _, err = run("bkt", file, "--columns", columns, "--unbounded", "--out", out, "--test", file)
+    assert status == 0
+    assert "1 of 16,858 rows repeat a response" in err
+    content = json.loads(out.read_text())
+    skill = content["skills"]["Calculate_unit_rate"]
+    parameters = {"p_init", "p_learn", "p_guess", "p_slip", "p_forget"}
+    assert parameters | {"log_likelihood", "iterations", "converged", "responses"} <= set(skill)
+    assert abs(skill["p_guess"] - 0.5026) < 1e-3
+    assert content["test"]["responses"] == 16_858
+    assert run("bkt", file, "--columns", columns, "--out", tmp_path / "b.json")[0] == 0
+    bounded = json.loads((tmp_path / "b.json").read_text())["skills"]["Calculate_unit_rate"]
+    assert bounded["p_guess"] <= 0.5

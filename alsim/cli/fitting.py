@@ -271,9 +271,9 @@ def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
     found = fitted.scores(responses)
     columns = {
         "student": responses.students.tolist(),
-        "ability": np.asarray(found.ability).tolist(),
-        "se": np.asarray(found.se).tolist(),
-        "responses": np.diff(responses.start).tolist(),
+        "ability": found.theta.tolist(),
+        "se": found.se.tolist(),
+        "responses": found.responses.tolist(),
     }
     write_table(columns, file)
 

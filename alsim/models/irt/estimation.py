@@ -9,6 +9,8 @@ import numpy as np
 
 from alsim.models.irt.expectation import Expected, Patterns, expect
 from alsim.models.irt.maximisation import (
+    MOST_INTERCEPT,
+    MOST_SLOPE,
     Curves,
     Priors,
     Structure,
@@ -17,8 +19,6 @@ from alsim.models.irt.maximisation import (
     log_prior_density,
     logit,
     maximise,
-    MOST_INTERCEPT,
-    MOST_SLOPE,
 )
 from alsim.types import Doubles
 
