@@ -46,7 +46,8 @@ class Expected(NamedTuple):
     happened        (P,) how often what has this probability is expected to have happened
     chances         (P,) of so many
     log_likelihood  (K,)
-    begun           (H,) weight of each chain, times the probability that its skill was known at first
+    begun           (H,) weight of each chain, times the probability that its skill was known at first; written over
+                    by the next
     """
 
     happened: Doubles
@@ -80,7 +81,8 @@ class Likelihood:
     skill: Longs = field(init=False)  # (P,) the skill of each parameter but the offsets
     chain_skill: Longs = field(init=False)  # (H,)
     seen: Doubles = field(init=False)  # (K,) weight of each skill's chains
-    scratch: tuple[Doubles, Doubles] = field(init=False)
+    init_of: Longs = field(init=False)  # (H,) where each chain's p_init stands: by chain with offsets, else by skill
+    scratch: tuple[Doubles, Doubles, Doubles] = field(init=False)
 
     def __post_init__(self) -> None:
         skill = np.zeros(self.num_probabilities, np.int64)
@@ -96,7 +98,8 @@ class Likelihood:
             ("block", block),
             ("chain_skill", whose),
             ("seen", np.bincount(whose, self.chains.weight, self.num_skills)),
-            ("scratch", (np.empty((longest, 2)), np.empty(longest))),
+            ("init_of", np.arange(len(whose)) if self.student_sd else whose),
+            ("scratch", (np.empty((longest, 2)), np.empty(longest), np.zeros(len(whose)))),
         ):
             object.__setattr__(self, name, value)
 
@@ -132,11 +135,24 @@ class Likelihood:
         by_group = {name: theta[places] for name, places in self.of_group.items()}
         table = make_table(*(by_group[name] for name in ("p_learn", "p_guess", "p_slip", "p_forget")))
         counts, found = np.zeros((len(table), 6)), np.zeros(self.num_skills)
-        opened, begun = np.zeros(self.num_skills), np.zeros(len(self.chains.weight))
-        chains, init = self.chains, self.chance_of_known(theta)
+        opened, chains = np.zeros(self.num_skills), self.chains
+        ahead, smoothed, begun = self.scratch
+        init = self.chance_of_known(theta) if self.student_sd else theta
         expect(
-            *(skills, chains.start, chains.begin, chains.code, chains.weight),
-            *(table, init, counts, opened, begun, found, *self.scratch),
+            skills,
+            chains.start,
+            chains.begin,
+            chains.code,
+            chains.weight,
+            table,
+            self.init_of,
+            init,
+            counts,
+            opened,
+            begun,
+            found,
+            ahead,
+            smoothed,
         )
         happened, chances = self._tallies(counts, opened)
         return Expected(happened, chances, found, begun)

@@ -183,6 +183,7 @@ def expect(
     code: Ints,
     weight: Doubles,
     table: Doubles,
+    whose: Longs,
     init: Doubles,
     counts: Doubles,
     opened: Doubles,
@@ -196,7 +197,8 @@ def expect(
     skills          whose chains are met
     start           (K+1,) the chains of each skill
     begin           (H+1,) the responses of each chain
-    weight, init    (H,) of each chain, how often it was seen, and p_init
+    weight          (H,) how often each chain was seen
+    whose, init     p_init of each chain is init[whose[chain]]
     counts          (2C, 6) to add to
     opened          (K,) to add the sum of a skill's `begun` to
     begun           (H,) gets weight times the probability that the skill was known at first
@@ -208,7 +210,7 @@ def expect(
     for skill in skills:
         for chain in range(start[skill], start[skill + 1]):
             first, end = begin[chain], begin[chain + 1]
-            found = run(code, first, end, table, init[chain], weight[chain], ahead, counts, smoothed)
+            found = run(code, first, end, table, init[whose[chain]], weight[chain], ahead, counts, smoothed)
             log_likelihood[skill] += found if found == -np.inf else weight[chain] * found
             begun[chain] = smoothed[0]
             opened[skill] += smoothed[0]

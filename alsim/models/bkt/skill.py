@@ -85,10 +85,22 @@ class BKT:
         """
         code = self._sequence(correct)
         ahead, smoothed, found = np.empty((len(code), 2)), np.empty(len(code)), np.zeros(1)
-        one, ends = np.ones(1), np.array([0, len(code)])
+        zero, one, ends = np.zeros(1, np.int64), np.ones(1), np.array([0, len(code)])
         expect(
-            *(np.zeros(1, np.int64), np.array([0, 1]), ends, code, one, table_of(self), np.array([self.p_init])),
-            *(np.zeros((2, 6)), np.zeros(1), np.zeros(1), found, ahead, smoothed),
+            zero,
+            np.array([0, 1]),
+            ends,
+            code,
+            one,
+            table_of(self),
+            zero,
+            np.array([self.p_init]),
+            np.zeros((2, 6)),
+            np.zeros(1),
+            np.zeros(1),
+            found,
+            ahead,
+            smoothed,
         )
         if found[0] == -np.inf:
             raise ModelError(f"these responses cannot be under {self}")
