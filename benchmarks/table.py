@@ -3,7 +3,7 @@
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
 --only     some of its parts: steps, phases, rollouts, generation, startup, memory, dkt, training, ability,
-           cat
+           cat, bkt
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import dkt, generation, memory, models_ability, models_cat, phases, rollouts, startup, steps, training
+from benchmarks import (
+    dkt,
+    generation,
+    memory,
+    models_ability,
+    models_bkt,
+    models_cat,
+    phases,
+    rollouts,
+    startup,
+    steps,
+    training,
+)
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -24,7 +36,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "dkt", "training", "ability", "cat")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "dkt", "training", "ability", "cat", "bkt")
 
 
 class Effort(NamedTuple):
@@ -75,6 +87,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         rows += _shown(models_ability.rows(effort.rounds))
     if "cat" in parts:
         rows += _shown(models_cat.rows(effort.rounds))
+    if "bkt" in parts:
+        rows += _shown(models_bkt.rows(effort.rounds))
     if "phases" in parts:
         by_phase = phases.measure(effort.rounds)
     return Found(rows, curve, by_phase)

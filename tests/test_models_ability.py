@@ -210,24 +210,29 @@ def test_a_response_log_is_read_in_its_own_order_of_items():
     found = irt.estimate_ability(items, log)
     assert np.allclose(found.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
     assert found.responses.tolist() == [2, 1]
+    with pytest.raises(AlsimError, match="the log has 2 items; expected these 3, in their order"):
+        irt.estimate_ability(random_bank(1, 3), log)
 
 
 def test_many_answers_do_not_underflow():
-    """1200 answers: the likelihood is near e^-700. Sums of logarithms by math.fsum, node by node."""
-    items = random_bank(13, 1200, 0.2)
-    row = (np.random.default_rng(14).random(1200) < irt.probability(0.7, items)).astype(int)
-    found = irt.estimate_ability(items, row, nodes=33)
+    """2500 answers: no float64 holds their likelihood. Sums of logarithms by math.fsum, node by node."""
+    items = random_bank(13, 2500, 0.2)
+    row = (np.random.default_rng(14).random(2500) < irt.probability(0.7, items)).astype(int)
     nodes = np.linspace(-4, 4, 33)
-    p = irt.probability(nodes, items)
-    logs = [
-        math.fsum(np.log(np.where(row == 1, chance, 1 - chance))) - t**2 / 2 for chance, t in zip(p, nodes, strict=True)
-    ]
-    weights = np.exp(np.array(logs) - max(logs)) * np.where(np.abs(nodes) == 4, 0.5, 1)
-    assert max(logs) < -500
+    logs = [math.fsum(np.log(np.where(row == 1, p, 1 - p))) for p in irt.probability(nodes, items)] - nodes**2 / 2
+    weights = np.exp(logs - logs.max()) * np.where(np.abs(nodes) == 4, 0.5, 1)
+    assert logs.max() < -1000
+    found = irt.estimate_ability(items, row)
     assert found.theta[0] == pytest.approx(np.average(nodes, weights=weights), abs=1e-10)
-    for method in ("map", "ml", "wle"):
-        # 5 standard errors are passed in one of 10^6 draws, and this one is fixed.
-        assert abs(irt.estimate_ability(items, row, method).theta[0] - 0.7) < 5 * irt.standard_error(0.7, items)
+
+
+@pytest.mark.parametrize("method", ["map", "ml", "wle"])
+def test_many_answers_lead_to_the_ability_that_gave_them(method):
+    """5 standard errors are passed in one of 10^6 draws; prior and Warm's weight move a mode by far less than one."""
+    items = random_bank(13, 400, 0.2)
+    row = (np.random.default_rng(14).random(400) < irt.probability(0.7, items)).astype(int)
+    found = irt.estimate_ability(items, row, method)
+    assert abs(found.theta[0] - 0.7) < 5 * irt.standard_error(0.7, items)
 
 
 def test_contradictory_answers_to_steep_items_have_estimates():
@@ -275,12 +280,14 @@ def test_answers_that_cannot_be_are_refused(responses, said):
     ("settings", "said"),
     [
         ({"method": "mle"}, "method is one of eap, map, ml, wle; got 'mle'"),
-        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive finite number"),
-        ({"prior_sd": np.inf}, "prior_sd is inf"),
-        ({"prior_mean": np.nan}, "prior_mean is nan; expected a finite number"),
-        ({"bounds": (1, 1)}, "bounds are two finite abilities"),
-        ({"bounds": (-np.inf, 1)}, "bounds are two finite abilities"),
-        ({"nodes": 2}, "nodes is 2; expected at least 3"),
+        ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
+        ({"prior_sd": np.inf}, "prior_sd is made of finite numbers; got inf"),
+        ({"prior_mean": np.nan}, "prior_mean is made of finite numbers; got nan"),
+        ({"bounds": (1, 1)}, "bounds are two abilities, the lower first"),
+        ({"bounds": 4}, "bounds are two abilities, the lower first; got 4"),
+        ({"bounds": (-np.inf, 1)}, "bounds is made of finite numbers"),
+        ({"nodes": 2}, "nodes is 2; expected an integer of at least 3"),
+        ({"nodes": 33.0}, "nodes is 33.0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, said):

@@ -497,6 +497,17 @@ def test_the_mode_with_offsets_has_no_slope() -> None:
         assert abs(value(inits, up_) - value(inits, down_)) / (2 * h) < 1e-4
 
 
+def test_skills_and_students_without_responses() -> None:
+    """Logs of some students keep the names of all skills."""
+    log = Responses.from_arrays([0, 0, 1], [1, 0, 1], skill=["a", "a", "b"])
+    for options in ({}, {"student_sd": 1.0}, {"by_item": ["p_slip"]}):
+        found = fit(log.subset([0]), **options)
+        assert set(found.skills) == {"a"}
+        assert found.converged
+        assert found.predict(log).shape == (3,)
+        assert found.predict(log.subset([])).shape == (0,)
+
+
 def test_each_skill_of_a_response_sees_it() -> None:
     log = Responses.from_arrays([0, 0, 0, 1], [1, 0, 1, 1], skill=[["a", "b"], ["a"], ["b", "c"], ["c"]])
     found = fit(log, fixed={name: getattr(SKILLS[1], name) for name in NAMES})
@@ -735,6 +746,8 @@ def test_synthetic5_with_the_true_concepts(published: Path) -> None:
         ({"fixed": {"guess": 0.5}}, "fixed names some of"),
         ({"priors": {"p_guess": (0.5, 1)}}, r"the prior of p_guess is Beta\(alpha, beta\), both at least 1"),
         ({"priors": {"p_guess": (float("nan"), 1)}}, "the prior of p_guess"),
+        ({"priors": {"p_guess": ("a", 1)}}, "the prior of p_guess"),
+        ({"start": {"p_init": 0.5}}, "start is a BKT"),
         ({"by_item": ["p_init"]}, "by_item names some of p_learn, p_guess, p_slip; got 'p_init'"),
         ({"classes": {"a": "b"}}, "by_item names none"),
         ({"start": BKT(p_slip=0)}, "EM never leaves p_slip = 0"),

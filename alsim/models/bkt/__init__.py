@@ -8,9 +8,9 @@ Source: Corbett and Anderson (1995), Knowledge tracing: modeling the acquisition
 Modeling and User-Adapted Interaction 4, 253-278; p_forget = 0 there.
 """
 
-from alsim.models.bkt.fitted import BKTFit
+from alsim.models.bkt.fitted import BKTFit, SkillFit
 from alsim.models.bkt.fitting import fit
 from alsim.models.bkt.skill import BKT, Smoothed
 from alsim.models.bkt.tracker import Tracker
 
-__all__ = ["BKT", "BKTFit", "Smoothed", "Tracker", "fit"]
+__all__ = ["BKT", "BKTFit", "SkillFit", "Smoothed", "Tracker", "fit"]

@@ -13,12 +13,12 @@ from alsim.types import Bools, Doubles, Ints, Keys, Longs
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Which responses share parameters: C cells, skill by skill.
+class Groups:
+    """Which responses share parameters: C groups, skill by skill.
 
     skill  (C,)    of each
     name   (C,)    of its class of items, "" where parameters do not differ by item
-    code   (X,)    2 * cell + correct, of each response to each of its skills
+    code   (X,)    2 * group + correct, of each response to each of its skills
     """
 
     skill: Ints
@@ -49,21 +49,21 @@ class Chains:
     longest: int
 
 
-def cells_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | None) -> Cells:
-    """Return the cells of a log: its skills, or the classes of items of each skill."""
+def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | None) -> Groups:
+    """Return the groups of a log: its skills, or the classes of items of each skill."""
     correct = np.repeat(responses.correct, np.diff(responses.skill_start)).astype(np.int32)
     if not by_item:
         skills = np.arange(responses.num_skills, dtype=np.int32)
-        return Cells(skills, np.full(len(skills), "", np.str_), 2 * responses.skill + correct)
+        return Groups(skills, np.full(len(skills), "", np.str_), 2 * responses.skill + correct)
     named = responses.items if classes is None else np.array([classes.get(i, i) for i in responses.items.tolist()])
     names, kind = np.unique(named, return_inverse=True)
     item = np.repeat(responses.item, np.diff(responses.skill_start))
-    pairs, cell = np.unique(responses.skill.astype(np.int64) * len(names) + kind[item], return_inverse=True)
+    pairs, group = np.unique(responses.skill.astype(np.int64) * len(names) + kind[item], return_inverse=True)
     skill = (pairs // len(names)).astype(np.int32)
-    return Cells(skill, names[pairs % len(names)].astype(np.str_), (2 * cell + correct).astype(np.int32))
+    return Groups(skill, names[pairs % len(names)].astype(np.str_), (2 * group + correct).astype(np.int32))
 
 
-def chains_of(responses: Responses, cells: Cells, *, merge: bool) -> Chains:
+def chains_of(responses: Responses, groups: Groups, *, merge: bool) -> Chains:
     """Return a log's chains; `merge` makes one of all that are alike, with the sum of their weights."""
     small = responses.num_skills < 2**16  # which NumPy sorts several times as fast
     order = np.argsort(responses.skill.astype(np.uint16 if small else np.int32), kind="stable")
@@ -71,7 +71,7 @@ def chains_of(responses: Responses, cells: Cells, *, merge: bool) -> Chains:
     student = np.repeat(responses.student, np.diff(responses.skill_start))[order]
     first = np.flatnonzero(np.r_[True, (np.diff(skill) != 0) | (np.diff(student) != 0)])
     begin = np.append(first, len(skill))
-    whole = _Whole(skill[first], student[first], begin, cells.code[order], responses.weight[student[first]])
+    whole = _Whole(skill[first], student[first], begin, groups.code[order], responses.weight[student[first]])
     if merge:
         whole = _merged(whole)
     start = np.searchsorted(whole.skill, np.arange(responses.num_skills + 1)).astype(np.int64)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim.models.bkt.chains import Cells, Chains
+from alsim.models.bkt.chains import Chains, Groups
 from alsim.models.bkt.kernels import FORGOT, KNOWN, LAST_KNOWN, LAST_UNKNOWN, LEARNT, UNKNOWN, expect
 from alsim.models.bkt.skill import make_table
 from alsim.models.cells import Names
@@ -60,16 +60,16 @@ class Likelihood:
     """The likelihood of chains, and what is held or known before.
 
     skills       (K,) names, for messages
-    of_cell      where theta has the parameter of each cell (C,), by name
+    of_group      where theta has the parameter of each group (C,), by name
     lower, upper (P,) bounds; alike where a parameter is fixed
     alpha, beta  (P,) of the Beta prior: 1 and 1 for none
     student_sd   standard deviation of the students' offsets, logits; 0 for none
     """
 
     skills: Names
-    cells: Cells
+    groups: Groups
     chains: Chains
-    of_cell: dict[str, Longs]
+    of_group: dict[str, Longs]
     lower: Doubles
     upper: Doubles
     alpha: Doubles
@@ -84,8 +84,8 @@ class Likelihood:
 
     def __post_init__(self) -> None:
         skill = np.zeros(self.num_probabilities, np.int64)
-        for places in self.of_cell.values():
-            skill[places] = self.cells.skill
+        for places in self.of_group.values():
+            skill[places] = self.groups.skill
         block = np.zeros(len(self.lower), np.int64)
         if not self.student_sd:
             block[:] = skill
@@ -129,8 +129,8 @@ class Likelihood:
 
     def expected(self, theta: Doubles, skills: Longs) -> Expected:
         """Return the E-step at theta."""
-        by_cell = {name: theta[places] for name, places in self.of_cell.items()}
-        table = make_table(*(by_cell[name] for name in ("p_learn", "p_guess", "p_slip", "p_forget")))
+        by_group = {name: theta[places] for name, places in self.of_group.items()}
+        table = make_table(*(by_group[name] for name in ("p_learn", "p_guess", "p_slip", "p_forget")))
         counts, found = np.zeros((len(table), 6)), np.zeros(self.num_skills)
         opened, begun = np.zeros(self.num_skills), np.zeros(len(self.chains.weight))
         chains, init = self.chains, self.chance_of_known(theta)
@@ -142,7 +142,7 @@ class Likelihood:
         return Expected(happened, chances, found, begun)
 
     def _tallies(self, counts: Doubles, opened: Doubles) -> tuple[Doubles, Doubles]:
-        """Return counts by cell and response as those of each parameter."""
+        """Return counts by group and response as those of each parameter."""
         known, unknown = counts[:, KNOWN] + counts[:, LAST_KNOWN], counts[:, UNKNOWN] + counts[:, LAST_UNKNOWN]
         pairs = {
             "p_learn": (counts[0::2, LEARNT] + counts[1::2, LEARNT], counts[0::2, UNKNOWN] + counts[1::2, UNKNOWN]),
@@ -154,8 +154,8 @@ class Likelihood:
         happened, chances = np.zeros(size), np.zeros(size)
         happened[: self.num_skills], chances[: self.num_skills] = opened, self.seen
         for name, (part, whole) in pairs.items():
-            happened += np.bincount(self.of_cell[name], part, size)
-            chances += np.bincount(self.of_cell[name], whole, size)
+            happened += np.bincount(self.of_group[name], part, size)
+            chances += np.bincount(self.of_group[name], whole, size)
         return happened, chances
 
     def step(self, theta: Doubles, blocks: Bools) -> tuple[Doubles, Doubles, Doubles]:
@@ -342,7 +342,7 @@ def settle(likelihood: Likelihood, at: Maximum) -> None:
     """Put parameters that are close to a bound there, kind by kind, in converged blocks that lose nothing by it."""
     size = likelihood.num_probabilities
     lower, upper = likelihood.lower[:size], likelihood.upper[:size]
-    for places in map(np.unique, likelihood.of_cell.values()):
+    for places in map(np.unique, likelihood.of_group.values()):
         there = at.theta.copy()
         value = there[places]
         value = np.where(value - lower[places] < CLOSE, lower[places], value)

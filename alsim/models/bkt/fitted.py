@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from alsim.models.bkt.chains import Cells, cells_of
+from alsim.models.bkt.chains import Groups, groups_of
 from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.skill import BKT, NAMES, is_probability, make_table
 from alsim.models.fits import Fit
@@ -78,19 +78,19 @@ class BKTFit(Fit):
         forecast of the response itself.) A skill not met in fitting is taken for `pooled`, an item not met for the
         mean of its skill's, a student not met for one without an offset.
         """
-        cells = cells_of(responses, bool(self.by_item), self.classes)
+        groups = groups_of(responses, bool(self.by_item), self.classes)
         pooled = self.pooled
-        rows = np.array([self._cell(str(responses.skills[k]), c, pooled) for k, c in _pairs(cells)])
+        rows = np.array([self._group(str(responses.skills[k]), c, pooled) for k, c in _pairs(groups)]).reshape(-1, 4)
         inits = [self.skills[s].parameters.p_init if s in self.skills else pooled.p_init for s in responses.skills]
         offsets = [self.students.get(name, 0.0) for name in responses.students.tolist()]
         forecasts = np.empty(len(responses))
         forecast(
-            *(responses.student, responses.skill, responses.skill_start, cells.code),
+            *(responses.student, responses.skill, responses.skill_start, groups.code),
             *(make_table(*rows.T), np.array(inits), np.array(offsets), forecasts),
         )
         return forecasts
 
-    def _cell(self, skill: str, item: str, pooled: BKT) -> tuple[float, float, float, float]:
+    def _group(self, skill: str, item: str, pooled: BKT) -> tuple[float, float, float, float]:
         """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items."""
         if skill not in self.skills:
             return pooled.p_learn, pooled.p_guess, pooled.p_slip, pooled.p_forget
@@ -164,8 +164,8 @@ def mean_of(parts: list[tuple[BKT, int]]) -> BKT:
     return BKT(*np.clip(weights @ values / weights.sum(), 0, 1).tolist())
 
 
-def _pairs(cells: Cells) -> list[tuple[int, str]]:
-    return list(zip(cells.skill.tolist(), cells.name.tolist(), strict=True))
+def _pairs(groups: Groups) -> list[tuple[int, str]]:
+    return list(zip(groups.skill.tolist(), groups.name.tolist(), strict=True))
 
 
 def _written(found: SkillFit) -> dict[str, Any]:

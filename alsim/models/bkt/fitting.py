@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.models.bkt.chains import Cells, cells_of, chains_of
+from alsim.models.bkt.chains import Groups, chains_of, groups_of
 from alsim.models.bkt.em import Likelihood, Maximum, maximise, settle
 from alsim.models.bkt.errors import at_bounds, standard_errors
 from alsim.models.bkt.fitted import BY_ITEM, BKTFit, SkillFit
@@ -59,7 +59,7 @@ def fit(
     classes         a name for each item: items of the same share those; an item not named is a class of its own
     student_sd      standard deviation, logits, of a normal offset that each student's p_init has, in all skills:
                     fitted together with the rest, at the mode; 0 for students who are alike
-    start           where to climb from, by default BKT()
+    start           where to climb from, by default BKT(); p_forget from 0.05 if it is fitted and `start` has none
     starts          climb from `start` and from starts - 1 random points; the highest summit is kept, of each skill
     seed            of the random points
     tolerance       a skill has converged when what is left to gain is below this share of its log-likelihood
@@ -77,13 +77,15 @@ def fit(
     """
     if len(responses) == 0 or responses.weight.sum() <= 0:
         raise ModelError("knowledge tracing is fitted to responses; the log has none")
+    if start is not None and not isinstance(start, BKT):
+        raise ModelError(f"start is a BKT; got {start!r}")
     _check_numbers(starts, max_iterations, tolerance, student_sd)
     names = _names("by_item", by_item, BY_ITEM)
     if classes is not None and not names:
         raise ModelError("classes of items are for parameters that differ by item: by_item names none")
-    cells = cells_of(responses, bool(names), classes)
+    groups = groups_of(responses, bool(names), classes)
     held = _held(forgets, bounded, bounds, fixed)
-    likelihood = _likelihood(responses, cells, names, held, _priors(priors), float(student_sd))
+    likelihood = _likelihood(responses, groups, names, held, _priors(priors), float(student_sd))
     first = _start(start, likelihood, held)
     at = _best(likelihood, first, starts, seed, (tolerance, max_iterations, accelerate), progress)
     if accelerate:
@@ -97,9 +99,12 @@ def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ModelError(f"{name} is an integer from 1; got {value!r}")
     for name, value in (("tolerance", tolerance), ("student_sd", student_sd)):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not 0 <= value < np.inf:
+        if not _is_number(value) or not 0 <= value < np.inf:
             raise ModelError(f"{name} is a number from 0; got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _names(option: str, given: Collection[str], allowed: Collection[str]) -> tuple[str, ...]:
@@ -141,7 +146,7 @@ def _priors(priors: Mapping[str, tuple[float, float]] | None) -> dict[str, tuple
     found = dict.fromkeys(NAMES, (1.0, 1.0))
     for name in _names("priors", priors or (), NAMES):
         pair = (priors or {})[name]
-        if np.shape(pair) != (2,) or not all(1 <= float(x) < np.inf for x in pair):
+        if np.shape(pair) != (2,) or not all(_is_number(x) and 1 <= x < np.inf for x in pair):
             raise ModelError(f"the prior of {name} is Beta(alpha, beta), both at least 1; got {pair!r}")
         found[name] = float(pair[0]), float(pair[1])
     return found
@@ -149,27 +154,27 @@ def _priors(priors: Mapping[str, tuple[float, float]] | None) -> dict[str, tuple
 
 def _likelihood(
     responses: Responses,
-    cells: Cells,
+    groups: Groups,
     by_item: tuple[str, ...],
     held: Mapping[str, tuple[float, float]],
     priors: Mapping[str, tuple[float, float]],
     student_sd: float,
 ) -> Likelihood:
     """Lay out the parameters: the parts of theta one after the other."""
-    of_cell: dict[str, Longs] = {}
+    of_group: dict[str, Longs] = {}
     sizes: list[int] = []
     for name in PARTS:
-        own = np.arange(len(cells)) if name in by_item else cells.skill
-        of_cell[name] = (own + sum(sizes)).astype(np.int64)
-        sizes.append(len(cells) if name in by_item else responses.num_skills)
+        own = np.arange(len(groups)) if name in by_item else groups.skill
+        of_group[name] = (own + sum(sizes)).astype(np.int64)
+        sizes.append(len(groups) if name in by_item else responses.num_skills)
     lower, upper = (np.repeat([held[name][side] for name in PARTS], sizes) for side in (0, 1))
     alpha, beta = (np.repeat([priors[name][side] for name in PARTS], sizes) for side in (0, 1))
     offsets = np.full(responses.num_students if student_sd else 0, np.inf)
     return Likelihood(
         skills=responses.skills,
-        cells=cells,
-        chains=chains_of(responses, cells, merge=not student_sd),
-        of_cell=of_cell,
+        groups=groups,
+        chains=chains_of(responses, groups, merge=not student_sd),
+        of_group=of_group,
         lower=np.concatenate([lower, -offsets]),
         upper=np.concatenate([upper, offsets]),
         alpha=alpha,
@@ -190,7 +195,7 @@ def _start(start: BKT | None, likelihood: Likelihood, held: Mapping[str, tuple[f
         value = min(max(value, lower), upper)
         if lower < upper and value in (0, 1):
             raise ModelError(f"EM never leaves {name} = {value:g}: start from between 0 and 1, or have it fixed")
-        theta[likelihood.of_cell[name]] = value
+        theta[likelihood.of_group[name]] = value
     return theta
 
 
@@ -256,11 +261,11 @@ def _summary(
     classes: Mapping[str, str] | None,
 ) -> BKTFit:
     """Put what was found into words."""
-    cells, size = likelihood.cells, likelihood.num_probabilities
-    counts = np.bincount(cells.code // 2, minlength=len(cells))
+    groups, size = likelihood.groups, likelihood.num_probabilities
+    counts = np.bincount(groups.code // 2, minlength=len(groups))
     bound = at_bounds(likelihood, at.theta)
     block_of = np.zeros(responses.num_skills, np.int64) if likelihood.student_sd else np.arange(responses.num_skills)
-    start = np.searchsorted(cells.skill, np.arange(responses.num_skills + 1))
+    start = np.searchsorted(groups.skill, np.arange(responses.num_skills + 1))
     skills = {
         str(name): _skill(
             likelihood,
@@ -289,29 +294,29 @@ def _summary(
 def _skill(
     likelihood: Likelihood,
     at: Maximum,
-    cells: Longs,
+    groups: Longs,
     found: tuple[Doubles, Bools, Longs],
     by_item: tuple[str, ...],
     end: tuple[float, int, bool],
 ) -> SkillFit:
-    """Return what was found of the skill that has these cells."""
+    """Return what was found of the skill that has these groups."""
     se, bound, counts = found
-    share = counts[cells] / counts[cells].sum()
-    places = {name: likelihood.of_cell[name][cells] for name in NAMES}
+    share = counts[groups] / counts[groups].sum()
+    places = {name: likelihood.of_group[name][groups] for name in NAMES}
     values = {name: float(np.clip(share @ at.theta[own], 0, 1)) for name, own in places.items() if name in by_item}
     values |= {name: float(at.theta[own[0]]) for name, own in places.items() if name not in by_item}
     items: dict[str, dict[str, float | None]] = {}
     if by_item:
-        for c in cells:
-            own = {name: float(at.theta[likelihood.of_cell[name][c]]) for name in by_item}
-            errors = {f"se_{name}": _or_none(se[likelihood.of_cell[name][c]]) for name in by_item}
-            items[str(likelihood.cells.name[c])] = {**own, **errors, "responses": int(counts[c])}
+        for c in groups:
+            own = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
+            errors = {f"se_{name}": _or_none(se[likelihood.of_group[name][c]]) for name in by_item}
+            items[str(likelihood.groups.name[c])] = {**own, **errors, "responses": int(counts[c])}
     return SkillFit(
         parameters=BKT(**values),
         log_likelihood=end[0],
         iterations=end[1],
         converged=end[2],
-        responses=int(counts[cells].sum()),
+        responses=int(counts[groups].sum()),
         se={name: None if name in by_item else _or_none(se[places[name][0]]) for name in NAMES},
         at_bounds=tuple(name for name in NAMES if bound[places[name]].any()),
         items=items,

@@ -1,6 +1,6 @@
 """What is computed for each response of a chain: the two-state hidden Markov model of one skill.
 
-A response is a code, 2 * cell + correct. Responses of one cell share their parameters: a cell is a skill or, where
+A response is a code, 2 * group + correct. Responses of one group share their parameters: a group is a skill or, where
 parameters differ by item, a class of items of one skill. `table` (2C, 4) has a row a code:
 
     0  probability of the response where the skill is known

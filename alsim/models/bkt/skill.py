@@ -129,7 +129,7 @@ def table_of(*skills: BKT) -> Doubles:
 
 
 def make_table(learn: Doubles, guess: Doubles, slip: Doubles, forget: Doubles) -> Doubles:
-    """Return the same from the parameters (C,) of cells: (2C, 4)."""
+    """Return the same from the parameters (C,) of groups: (2C, 4)."""
     wrong, right = (slip, 1 - guess, learn, forget), (1 - slip, guess, learn, forget)
     return np.stack([np.stack(wrong, axis=1), np.stack(right, axis=1)], axis=1).reshape(-1, 4)
 

@@ -71,7 +71,7 @@ class CAT:
     settings that cannot be.
     Source: Lord (1980) for maximum information; Urry (1970) for the closest difficulty; Chang & Ying (1996) and (1999)
     for Kullback-Leibler information and strata; Kingsbury & Zara (1989) for randomesque selection and the blueprint;
-    Sympson & Hetter (1985) for exposure control; Barrada et al. and catR for the names.
+    Sympson & Hetter (1985) for exposure control.
     """
 
     items: ItemParameters
@@ -108,9 +108,10 @@ class CAT:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise AlsimError(f"{name} is {value}; expected a positive finite number, or None")
-        if not self.bounds[0] <= self.start <= self.bounds[1]:
+        nodes = self.estimator.nodes
+        if not nodes[0] <= self.start <= nodes[-1]:
             raise AlsimError(f"start is {self.start}; expected an ability within the bounds {self.bounds}")
-        _ = self.estimator, self.pool, self.plan
+        _ = self.pool, self.plan
 
     @cached_property
     def estimator(self) -> Estimator:

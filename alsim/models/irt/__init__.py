@@ -12,19 +12,31 @@ from alsim.models.irt.curves import (
     standard_error,
     test_information,
 )
+from alsim.models.irt.dif import LikelihoodRatio, MantelHaenszel, likelihood_ratio, mantel_haenszel
 from alsim.models.irt.fits import IRTFit
 from alsim.models.irt.maximisation import Priors
+from alsim.models.irt.statistics import ItemFit, PatternFit, PersonFit, item_fit, pattern_fit, person_fit
 
 __all__ = [
     "Abilities",
     "Answers",
     "IRTFit",
+    "ItemFit",
     "ItemParameters",
+    "LikelihoodRatio",
+    "MantelHaenszel",
     "Method",
+    "PatternFit",
+    "PersonFit",
     "Priors",
     "estimate_ability",
     "fit",
     "information",
+    "item_fit",
+    "likelihood_ratio",
+    "mantel_haenszel",
+    "pattern_fit",
+    "person_fit",
     "probability",
     "slope",
     "standard_error",

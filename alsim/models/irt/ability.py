@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim._jit import kernel, phase, rule
 from alsim.errors import AlsimError
-from alsim.models.irt.curves import ItemParameters, as_indices, curve, curves, informations, item_information
+from alsim.models.irt.curves import ItemParameters, as_finite, as_indices, curve, curves, informations, item_information
 from alsim.models.responses import Responses
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 
@@ -82,19 +82,16 @@ def make_estimator(
     """Return an estimator of ability by these items; arguments as of `estimate_ability`."""
     if method not in get_args(Method):
         raise AlsimError(f"method is one of {', '.join(get_args(Method))}; got {method!r}")
-    for name, value, good in (
-        ("prior_mean", prior_mean, np.isfinite(prior_mean)),
-        ("prior_sd", prior_sd, 0 < prior_sd < np.inf),
-    ):
-        if not good:
-            raise AlsimError(f"{name} is {value}; expected a {'positive ' * (name == 'prior_sd')}finite number")
-    low, high = bounds
-    if not -np.inf < low < high < np.inf:
-        raise AlsimError(f"bounds are two finite abilities, the lower first; got {bounds}")
+    if as_finite(prior_sd, "prior_sd") <= 0:
+        raise AlsimError(f"prior_sd is {prior_sd}; expected a positive number")
+    limits = as_finite(bounds, "bounds")
+    if limits.shape != (2,) or not limits[0] < limits[1]:
+        raise AlsimError(f"bounds are two abilities, the lower first; got {bounds}")
+    low, high = limits
     integrates = method == "eap"
     many = nodes if nodes is not None else EAP_NODES if integrates else MODE_NODES
-    if many < 3:
-        raise AlsimError(f"nodes is {many}; expected at least 3")
+    if not isinstance(many, int | np.integer) or many < 3:
+        raise AlsimError(f"nodes is {many!r}; expected an integer of at least 3")
     grid = np.linspace(low, high, many)
     ends = np.where((grid == low) | (grid == high), np.log(0.5), 0.0)  # of the trapezoid rule
     precision = prior_sd**-2 if method in ("eap", "map") else 0.0
@@ -103,7 +100,7 @@ def make_estimator(
         nodes=grid,
         log_weight=ends - precision * (grid - prior_mean) ** 2 / 2,
         table=_table(items, grid, 1 if integrates else 4),
-        mean=float(prior_mean),
+        mean=float(as_finite(prior_mean, "prior_mean")),
         precision=float(precision),
         warm=float(method == "wle"),
     )
@@ -163,7 +160,9 @@ def estimate_ability(
 def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> Answers:
     """Return answers to `num_items` items as a list; raises AlsimError for what are none."""
     if isinstance(responses, Responses):
-        return _checked(Answers(responses.start, responses.item, responses.correct), num_items)
+        if responses.num_items != num_items:
+            raise AlsimError(f"the log has {responses.num_items} items; expected these {num_items}, in their order")
+        return Answers(responses.start, responses.item, responses.correct)
     if isinstance(responses, Answers):
         return _checked(responses, num_items)
     dense = np.atleast_2d(np.asarray(responses))

@@ -11,7 +11,6 @@ from alsim.models.fits import ModelError, Progress
 from alsim.models.irt.estimation import Estimate, Groups, Report, State, estimate, log_prior, quadrature
 from alsim.models.irt.expectation import Patterns, patterns
 from alsim.models.irt.fits import LEAST_NODES, MOST_NODES, IRTFit
-from alsim.models.irt.information import MOST_CURVES, Uncertainty, uncertainty
 from alsim.models.irt.maximisation import (
     LEAST_GUESSING,
     MODELS,
@@ -23,6 +22,7 @@ from alsim.models.irt.maximisation import (
     Structure,
     logit,
 )
+from alsim.models.irt.standard_errors import MOST_CURVES, Uncertainty, uncertainty
 from alsim.models.responses import Responses
 from alsim.types import Bools, Doubles, Ints
 
@@ -61,9 +61,9 @@ def fit(
     standard_errors  whether to compute them; without, they are NaN
     progress         told after each step
 
-    An a may come out negative: an item that the able fail. |a| is held to 10, |d| to 30, and c within [1e-5, 0.6]; an
-    item that ends at a bound is named in `notes`. So is one that all students answered alike: it has no finite estimate,
-    and is left out unless d has a prior.
+    An a may come out negative: an item that the able fail. |a| is held to 10, |d| to 30, and c within [1e-5, 0.6];
+    `notes` name an item that ends at a bound. They name, too, one that all students answered alike: it has no finite
+    estimate, and is left out unless d has a prior.
 
     Raises ModelError for settings that cannot be, and for responses that say nothing of any item.
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986) for the priors.

@@ -104,28 +104,34 @@ def estimate(
     """Climb to the maximum of the marginal likelihood, or of the posterior density where there are priors.
 
     Every second step, the squared extrapolation of the last two: kept if it is no lower than they were, so that the
-    path never falls. It ends by a plain EM step, at any of which the likelihood stands still only where its gradient
-    is zero.
+    path never falls; and, where the likelihood's digits no longer tell, if an EM step from it moves less. It ends by an
+    EM step, and such a step stands still only where the gradient is zero.
 
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; SQUAREM, step S3: Varadhan & Roland (2008), Scandinavian
     Journal of Statistics 35, 335-353.
     """
     state, before, fallback = start, None, None
     path: list[float] = []
-    iterations, converged = 0, False
+    iterations, converged, change = 0, False, np.inf
     while True:
         expected = e_step(state, found, theta)
         value = expected.log_likelihood + log_prior_density(state.curves, structure, priors)
-        if fallback is not None and not value >= path[-1] - ROUNDING * abs(path[-1]):
+        gain = value - path[-1] if path else np.inf
+        rounding = ROUNDING * abs(value)
+        if fallback is not None and not gain >= -rounding:
+            state, before, fallback = fallback, None, None
+            continue
+        if converged or iterations == max_iterations:
+            return Estimate(state, expected, iterations, converged, [*path, value])
+        after = m_step(state, expected, theta, structure, priors)
+        iterations += 1
+        last, change = change, _distance(after, state)
+        if fallback is not None and gain <= rounding and change > last:
+            change = last
             state, before, fallback = fallback, None, None
             continue
         fallback = None
         path.append(value)
-        if converged or iterations == max_iterations:
-            return Estimate(state, expected, iterations, converged, path)
-        after = m_step(state, expected, theta, structure, priors)
-        iterations += 1
-        change = _distance(after, state)
         converged = change <= tolerance
         if progress is not None:
             progress(iterations, expected.log_likelihood, change)

@@ -75,7 +75,7 @@ def patterns(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns
     sizes = np.diff(start)[chosen]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     places = np.repeat(start[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
-    totals = np.bincount(which, weights=weight, minlength=len(chosen))
+    totals: Doubles = np.bincount(which, weights=weight, minlength=len(chosen)).astype(np.float64)
     return Patterns(starts, code[places], totals, group[chosen])
 
 
@@ -107,7 +107,7 @@ def to_posterior(log_joint: Doubles) -> float:
         total += density
     for k in range(len(log_joint)):
         log_joint[k] /= total
-    return largest + math.log(total)
+    return float(largest + math.log(total))
 
 
 @kernel

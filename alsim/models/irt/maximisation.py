@@ -107,19 +107,22 @@ def maximise(curves: Curves, counts: Doubles, theta: Doubles, structure: Structu
     counts  (2V, K) expected students at each node by code
     theta   (K,)    the nodes
 
-    A step that would lower the density of a unit, the curves that share an a, is halved until it does not.
+    A step that would lower the density of a unit, the curves that share an a, is halved until it does not; so is one
+    that ends where the density falls half as steeply as it rose, which near the maximum shows an overshoot that the
+    density's own digits do not.
     """
     units = int(structure.share.max()) + 1
     now = _fitness(curves, counts, theta, structure, priors, units)
     for _ in range(NEWTON_STEPS):
-        step = _direction(curves, now, structure, priors, units)
+        step = _direction(now, structure, units)
         if np.abs(step).max() < ENOUGH:
             break
-        part = np.ones(units)
+        part, rise = np.ones(units), _by_unit((step * now.score).sum(axis=1), structure, units)
         for halving in range(HALVINGS + 1):
             trial = _moved(curves, step * part[structure.share][:, None], structure)
             then = _fitness(trial, counts, theta, structure, priors, units)
             worse = then.value < now.value - 1e-13 * np.abs(now.value)
+            worse |= _by_unit((step * then.score).sum(axis=1), structure, units) < -0.5 * rise
             if not worse.any():
                 break
             part[worse] *= 0.5 if halving < HALVINGS - 1 else 0.0
@@ -144,6 +147,11 @@ def logit(p: Doubles) -> Doubles:
 def guessing(gamma: Doubles) -> Doubles:
     """Return c of its logit, held within its bounds."""
     return np.clip(logistic(gamma), LEAST_GUESSING, MOST_GUESSING)
+
+
+def _by_unit(values: Doubles, structure: Structure, units: int) -> Doubles:
+    """Return sums (U,) over the curves of each unit."""
+    return np.bincount(structure.share, values, units).astype(np.float64)
 
 
 def _fitness(
@@ -171,22 +179,26 @@ def _fitness(
     information[:, 2, 2] = weight.sum(axis=1) * curves.c**2
     _add_priors(curves, value, score, information, structure, priors)
     information += RIDGE * np.eye(3)
-    return _Fitness(
-        np.bincount(structure.share, value, units) + _slope_density(curves, structure, priors, units),
-        score,
-        information,
-    )
+    return _Fitness(_by_unit(value, structure, units), score, information)
 
 
 def _add_priors(
     curves: Curves, value: Doubles, score: Doubles, information: Doubles, structure: Structure, priors: Priors
 ) -> None:
-    """Add what the priors of d and c say to the value, score and information of each curve."""
+    """Add what the priors say to the value, score and information of each curve."""
     if priors.d is not None:
         mean, sd = priors.d
         value -= (curves.d - mean) ** 2 / (2 * sd**2)
         score[:, 1] -= (curves.d - mean) / sd**2
         information[:, 1, 1] += 1 / sd**2
+    if priors.a is not None and structure.slopes:
+        mean, sd = priors.a
+        once = 1 / np.bincount(structure.share)[structure.share]  # of a shared a, each curve has its part
+        a = np.where(curves.a > 0, curves.a, 1.0)
+        off = (np.log(a) - mean) / sd**2
+        value += np.where(curves.a > 0, -np.log(a) - off**2 * sd**2 / 2, -np.inf) * once
+        score[:, 0] -= (1 + off) / a * once
+        information[:, 0, 0] += once / (sd * a) ** 2
     if priors.c is not None and structure.guessing:
         alpha, beta = priors.c[0] - 1, priors.c[1] - 1
         value += alpha * np.log(curves.c) + beta * np.log1p(-curves.c)
@@ -194,31 +206,14 @@ def _add_priors(
         information[:, 2, 2] += (alpha + beta) * curves.c * (1 - curves.c)
 
 
-def unit_slopes(curves: Curves, structure: Structure, units: int) -> Doubles:
-    """Return the a (U,) of each unit."""
-    a = np.empty(units)
-    a[structure.share] = curves.a
-    return a
-
-
-def _slope_density(curves: Curves, structure: Structure, priors: Priors, units: int) -> Doubles:
-    """Return the log prior density of each unit's a, counted once; -inf for one that is not positive."""
-    if priors.a is None or not structure.slopes:
-        return np.zeros(units)
-    mean, sd = priors.a
-    a = unit_slopes(curves, structure, units)
-    log_a = np.log(np.where(a > 0, a, 1.0))
-    return np.where(a > 0, -log_a - (log_a - mean) ** 2 / (2 * sd**2), -np.inf)
-
-
 def log_prior_density(curves: Curves, structure: Structure, priors: Priors) -> float:
     """Return the log prior density of all parameters, without its constants."""
-    value, units = np.zeros(len(curves.a)), int(structure.share.max()) + 1
+    value = np.zeros(len(curves.a))
     _add_priors(curves, value, np.empty((len(value), 3)), np.empty((len(value), 3, 3)), structure, priors)
-    return float(value.sum() + _slope_density(curves, structure, priors, units).sum())
+    return float(value.sum())
 
 
-def _direction(curves: Curves, now: _Fitness, structure: Structure, priors: Priors, units: int) -> Doubles:
+def _direction(now: _Fitness, structure: Structure, units: int) -> Doubles:
     """Return the step (V, 3) of Fisher's scoring; what is not estimated stays.
 
     A shared a couples the curves of its unit. Eliminating what is each curve's own, d and logit c, leaves one equation
@@ -233,12 +228,8 @@ def _direction(curves: Curves, now: _Fitness, structure: Structure, priors: Prio
     if structure.slopes:
         score = now.score[:, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 0])
         information = now.information[:, 0, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 1])
-        gain = np.bincount(structure.share, score, units)
-        steepness = np.maximum(np.bincount(structure.share, information, units), RIDGE)
-        if priors.a is not None:
-            a = unit_slopes(curves, structure, units)
-            gain -= (1 + (np.log(a) - priors.a[0]) / priors.a[1] ** 2) / a
-            steepness += 1 / (priors.a[1] * a) ** 2
+        gain = _by_unit(score, structure, units)
+        steepness = np.maximum(_by_unit(information, structure, units), RIDGE)
         step[:, 0] = (gain / steepness)[structure.share]
     step[:, own] = solved[:, :, 0] - solved[:, :, 1] * step[:, :1]
     return step

@@ -100,8 +100,8 @@ def item_fit(fit: IRTFit, responses: Responses) -> ItemFit:
     parameters = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}[fit.variant]
     total = matrix.sum(axis=1)
     many = matrix.shape[1]
-    observed = np.bincount(total, weight, many + 1)
-    right = np.stack([np.bincount(total, weight * matrix[:, i], many + 1) for i in range(many)])
+    observed = np.bincount(total, weight, many + 1).astype(np.float64)
+    right = np.array([np.bincount(total, weight * matrix[:, i], many + 1) for i in range(many)], np.float64)
     found = [_s_x2(observed[1:many], right[i, 1:many], expected[i], parameters) for i in range(many)]
     s_x2, df = np.array([x for x, _ in found]), np.array([n for _, n in found], np.int64)
     infit, outfit = _mean_squares(fit, responses)
@@ -171,13 +171,13 @@ def _s_x2(students: Doubles, right: Doubles, expected: Doubles, parameters: int)
     return (float(statistic), df) if df > 0 else (math.nan, 0)
 
 
-def _at_abilities(fit: IRTFit, responses: Responses, theta: Doubles) -> tuple[Doubles, ...]:
+def _at_abilities(fit: IRTFit, responses: Responses, theta: Doubles) -> tuple[Longs, Longs, Codes, Doubles, Doubles]:
     """Return of each response that counts: its student, item, correctness, chance, and the chance's slope."""
     place = np.full(len(fit.items) + 1, -1)
     place[:-1][fit.estimated] = np.arange(fit.estimated.sum())
     item = place[codes_of(responses.items, fit.items)][responses.item]
     known = item >= 0
-    student, item = responses.student[known], item[known]
+    student, item = responses.student[known].astype(np.int64), item[known]
     p, _, slope, _ = curves(theta[student], *(column[item] for column in fit.item_parameters.columns))
     return student, item, responses.correct[known], np.clip(p, CERTAIN, 1 - CERTAIN), slope
 

@@ -215,7 +215,8 @@ def uncertainty(
     complete, slopes = _complete(curves, counts, theta)
     complete = complete[:, :kinds, :kinds] + _of_priors(curves, priors, kinds)
     free = _free(curves, counts, structure, kinds)
-    tables = (log_curves(curves, theta).ravel(), log_prior.ravel(), slopes[: max(1, kinds - 1)].ravel(), theta, kinds)
+    loose = slopes[: max(1, kinds - 1)].ravel()
+    tables = Tables(log_curves(curves, theta).ravel(), log_prior.ravel(), loose, theta, kinds)
     whole = len(curves.a) <= MOST_CURVES
     if whole:
         missing = _missing_between(found, tables, len(curves.a))
@@ -226,18 +227,25 @@ def uncertainty(
     return _errors(curves, covariance, whole)
 
 
-Tables = tuple[Doubles, Doubles, Doubles, Doubles, int]
-"""What the kernels read, from `log_table` to `kinds`."""
+class Tables(NamedTuple):
+    """What the kernels read, as `missing_between` tells it."""
+
+    log_table: Doubles
+    log_prior: Doubles
+    slopes: Doubles
+    theta: Doubles
+    kinds: int
 
 
 def _missing_between(found: Patterns, tables: Tables, many: int) -> Doubles:
     """Return the missing information (M * V, M * V): E[S S'] - E[S] E[S]', in d, a, c of all curves each."""
-    kinds = tables[-1]
+    kinds = tables.kinds
     side, whole = many * max(1, kinds - 1), many * kinds
 
     def portion(begin: int, end: int) -> tuple[Doubles, Doubles]:
         moments, known = np.zeros(3 * side**2), np.zeros(whole**2)
-        missing_between(begin, end, *found, *tables, moments, known)
+        log_table, log_prior, slopes, theta, _ = tables
+        missing_between(begin, end, *found, log_table, log_prior, slopes, theta, kinds, moments, known)
         return moments, known
 
     sums = [sum(x[1:], x[0]) for x in zip(*in_portions(found.start, portion), strict=True)]
@@ -248,21 +256,22 @@ def _missing_between(found: Patterns, tables: Tables, many: int) -> Doubles:
         [moments[1][d, d], moments[2][d, d], moments[1][d, c]],
         [moments[0][c, d], moments[1][c, d], moments[0][c, c]],
     ]
-    return np.block([row[:kinds] for row in blocks[:kinds]]) - known[0]
+    return np.asarray(np.block([row[:kinds] for row in blocks[:kinds]]) - known[0])
 
 
 def _symmetric(triangles: Doubles) -> Doubles:
     """Return symmetric matrices (…, n, n) of their upper triangles."""
-    return triangles + np.triu(triangles, 1).swapaxes(-1, -2)
+    return np.asarray(triangles + np.triu(triangles, 1).swapaxes(-1, -2))
 
 
 def _missing_within(found: Patterns, tables: Tables, many: int) -> Doubles:
     """Return each curve's own missing information (V, M, M)."""
-    kinds = tables[-1]
+    kinds = tables.kinds
 
     def portion(begin: int, end: int) -> Doubles:
         missing = np.zeros(many * kinds**2)
-        missing_within(begin, end, *found, *tables, missing)
+        log_table, log_prior, slopes, theta, _ = tables
+        missing_within(begin, end, *found, log_table, log_prior, slopes, theta, kinds, missing)
         return missing
 
     return sum(in_portions(found.start, portion), np.zeros(many * kinds**2)).reshape(many, kinds, kinds)

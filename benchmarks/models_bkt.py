@@ -1,0 +1,93 @@
+"""What Bayesian knowledge tracing costs: a fit to a log as large as ASSISTments 2015, and a million students tracked.
+
+The log is that of ASSISTments itself where `ALSIM_TEST_DATA` names the folder of published data; otherwise one of
+its size is simulated.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import Row, judged
+
+SKILLS, STUDENTS, LENGTH = 100, 14_000, 35
+TRACKED, BATCH = 1_000_000, 5_000_000
+
+
+def training_log() -> tuple[str, Any]:
+    """Return what the log is, in words, and the log."""
+    from alsim.models import read_responses
+
+    if folder := os.environ.get("ALSIM_TEST_DATA"):
+        return "assist2015", read_responses(Path(folder) / "kt_assist2015" / "train.csv", format="three-line")
+    return "a simulated log", simulated_log()
+
+
+def simulated_log() -> Any:
+    """Return responses of 14,000 students, to five skills of a hundred each, seven times."""
+    from alsim.models import Responses
+
+    generator = np.random.default_rng(0)
+    skill = generator.integers(0, SKILLS, (STUDENTS, 5)).repeat(LENGTH // 5, axis=1)
+    learn, guess = generator.uniform(0.05, 0.3, SKILLS), generator.uniform(0.1, 0.4, SKILLS)
+    known = generator.random((STUDENTS, SKILLS)) < generator.uniform(0.2, 0.7, SKILLS)
+    rows, correct = np.arange(STUDENTS), np.empty((STUDENTS, LENGTH), np.int8)
+    for t in range(LENGTH):
+        own = skill[:, t]
+        correct[:, t] = generator.random(STUDENTS) < np.where(known[rows, own], 0.9, guess[own])
+        known[rows, own] |= generator.random(STUDENTS) < learn[own]
+    return Responses.from_arrays(rows.repeat(LENGTH), correct.ravel(), skill=skill.ravel())
+
+
+def batch(num_students: int, num_skills: int) -> tuple[Any, Any, Any]:
+    """Return responses in random order."""
+    generator = np.random.default_rng(0)
+    return (
+        generator.integers(0, num_students, BATCH),
+        generator.integers(0, num_skills, BATCH),
+        generator.integers(0, 2, BATCH, dtype=np.int8),
+    )
+
+
+def core_seconds(call: Callable[[], Any], rounds: int) -> float:
+    """Return how long a core works on a call that uses one, whatever runs beside it: the median."""
+    times = []
+    for _ in range(rounds):
+        began = time.process_time()
+        call()
+        times.append(time.process_time() - began)
+    return statistics.median(times)
+
+
+def rows(rounds: int = 5) -> Iterator[Row]:
+    """Yield the table's rows about knowledge tracing."""
+    from alsim.models.bkt import BKT, Tracker, fit
+
+    name, log = training_log()
+    for forgets, target in ((False, "≤ 1"), (True, "≤ 2")):
+        found = fit(log, forgets=forgets)
+        took = core_seconds(partial(fit, log, forgets=forgets), rounds)
+        what = f"knowledge tracing, {name}, {len(log):,} responses{', with forgetting' * forgets}: a fit, one core"
+        limit = f"{found.iterations} iterations of the slowest skill; log-likelihood {found.log_likelihood:.3f}"
+        yield judged(what, took, target, "s", limit=limit)
+    for skills in (1, 100):
+        tracker = Tracker({str(k): BKT() for k in range(skills)}, TRACKED)
+        responses = batch(TRACKED, skills)
+        tracker.update(*responses)
+        took = core_seconds(partial(tracker.update, *responses), rounds)
+        what = f"tracker, {TRACKED:,} students × {skills} skills, random order, one core"
+        limit = f"memory: a line of {4 * TRACKED * skills / 1e6:.0f} MB a response"
+        yield judged(what, BATCH / took / 1e6, "≥ 20", "M responses/s", limit=limit)
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(*row, sep=" | ")

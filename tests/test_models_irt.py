@@ -1,0 +1,451 @@
+"""Calibration against published estimates, a generic optimiser, numerical derivatives, and simulated items."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from alsim.models import ModelError, Responses, irt, load_fit
+from alsim.models.irt.calibration import _patterns, _start
+from alsim.models.irt.estimation import Groups, estimate, log_prior, quadrature
+from alsim.models.irt.expectation import patterns
+from alsim.models.irt.maximisation import Priors, Structure
+from alsim.models.irt.standard_errors import MOST_CURVES
+
+MODELS = ("rasch", "1pl", "2pl", "3pl")
+
+
+def simulated(students=300, items=6, seed=0, missing=0.0, guessing=0.0):
+    """Responses of the 2PL or 3PL, and the a and b they come from."""
+    rng = np.random.default_rng(seed)
+    a, b = np.exp(rng.normal(0, 0.3, items)), rng.normal(0, 1, items)
+    theta = rng.normal(size=(students, 1))
+    matrix = (rng.random((students, items)) < guessing + (1 - guessing) / (1 + np.exp(-a * (theta - b)))).astype(int)
+    matrix[rng.random((students, items)) < missing] = -1
+    return Responses.from_matrix(matrix), a, b
+
+
+def marginal(log, a, d, c, priors=None, nodes=61):
+    """The marginal log-likelihood, student by student from its definition, with the priors' log-densities."""
+    theta = np.linspace(-6, 6, nodes)
+    g = np.exp(-(theta**2) / 2)
+    g /= g.sum()
+    p = c[:, None] + (1 - c[:, None]) / (1 + np.exp(-(np.outer(a, theta) + d[:, None])))
+    total = 0.0
+    for s in range(log.num_students):
+        rows = slice(log.start[s], log.start[s + 1])
+        right = log.correct[rows, None] == 1
+        total += log.weight[s] * np.log((g * np.where(right, p[log.item[rows]], 1 - p[log.item[rows]]).prod(0)).sum())
+    if priors is not None and priors.a:
+        total += (-np.log(a) - (np.log(a) - priors.a[0]) ** 2 / (2 * priors.a[1] ** 2)).sum()
+    if priors is not None and priors.c:
+        total += ((priors.c[0] - 1) * np.log(c) + (priors.c[1] - 1) * np.log1p(-c)).sum()
+    if priors is not None and priors.d:
+        total += (-((d - priors.d[0]) ** 2) / (2 * priors.d[1] ** 2)).sum()
+    return total
+
+
+def vector(fit):
+    """What a fit estimated, as one vector, and how to read it."""
+    n = len(fit.items)
+    parts = {"rasch": [fit.d], "1pl": [fit.a[:1], fit.d], "2pl": [fit.a, fit.d], "3pl": [fit.a, fit.d, fit.c]}
+    ones, zeros = np.ones(n), np.zeros(n)
+    read = {
+        "rasch": lambda x: (ones, x, zeros),
+        "1pl": lambda x: (ones * x[0], x[1:], zeros),
+        "2pl": lambda x: (x[:n], x[n:], zeros),
+        "3pl": lambda x: (x[:n], x[n : 2 * n], x[2 * n :]),
+    }
+    return np.concatenate(parts[fit.variant]), read[fit.variant]
+
+
+def derivatives(function, x, h=1e-4):
+    """Gradient and Hessian by central differences: errors h^2 / 6 times a third derivative, and 1e-13 |f| / h^2."""
+    n, steps = len(x), h * np.eye(len(x))
+    gradient = np.array([(function(x + e) - function(x - e)) / (2 * h) for e in steps])
+    hessian = np.empty((n, n))
+    for i in range(n):
+        for j in range(i, n):
+            e, f = steps[i], steps[j]
+            value = function(x + e + f) - function(x + e - f) - function(x - e + f) + function(x - e - f)
+            hessian[i, j] = hessian[j, i] = value / (4 * h * h)
+    return gradient, hessian
+
+
+# ── published ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def lsat6(published: Path):
+    """LSAT section 6, and what others estimated."""
+    rows = np.loadtxt(published / "irt" / "lsat6_patterns.csv", delimiter=",", skiprows=1).astype(int)
+    known = json.loads((published / "irt" / "published.json").read_text())["lsat6"]
+    return Responses.from_matrix(rows[:, :-1], weight=rows[:, -1]), known
+
+
+def test_lsat6_rasch(lsat6):
+    log, known = lsat6
+    fit, known = irt.fit(log, "rasch"), known["rasch_a_fixed_1"]
+    assert fit.log_likelihood == pytest.approx(known["logLik"], abs=6e-4)
+    np.testing.assert_allclose(fit.b, known["b"], atol=6e-4)  # printed with three digits or four
+    np.testing.assert_allclose(fit.se_b, known["se_b"], atol=1e-4)
+    assert (fit.a == 1).all() and np.isnan(fit.se_a).all() and fit.converged
+
+
+def test_lsat6_1pl(lsat6):
+    log, known = lsat6
+    fit, known = irt.fit(log, "1pl"), known["1pl"]
+    assert fit.log_likelihood == pytest.approx(known["logLik"], abs=6e-4)
+    np.testing.assert_allclose(fit.a, known["a"], atol=1e-4)
+    np.testing.assert_allclose(fit.b, known["b"], atol=3e-4)
+    np.testing.assert_allclose(fit.se_a, known["se_a"], atol=1e-4)
+    np.testing.assert_allclose(fit.se_b, known["se_b"], atol=1e-4)
+    assert (fit.aic, fit.bic) == pytest.approx((known["AIC"], known["BIC"]), abs=1e-3)
+    g2 = irt.pattern_fit(fit, log)
+    assert (round(g2.g2, 1), g2.df) == (21.8, 25)  # mirt, at the source that published.json names
+
+
+def test_lsat6_2pl(lsat6):
+    """The published run stopped slightly early: its b differ by 2.3e-3 from the maximum, its SE of b by 1.3e-3."""
+    log, known = lsat6
+    fit, known = irt.fit(log, "2pl"), known["2pl"]
+    assert fit.log_likelihood == pytest.approx(known["logLik"], abs=1e-3)
+    np.testing.assert_allclose(fit.a, known["a"], atol=1e-3)
+    np.testing.assert_allclose(fit.d, -np.multiply(known["a"], known["b"]), atol=1e-3)
+    np.testing.assert_allclose(fit.b, known["b"], atol=3e-3)
+    np.testing.assert_allclose(fit.se_a, known["se_a"], atol=3e-4)
+    np.testing.assert_allclose(fit.se_b, known["se_b"], atol=2e-3)
+    assert (fit.aic, fit.bic) == pytest.approx((known["AIC"], known["BIC"]), abs=1e-3)
+    modes = np.array([row["theta"] for row in known["scores_mode"]])
+    order = {tuple(row): k for k, row in enumerate(log.matrix().tolist())}
+    ours = fit.scores(log, "map").theta[[order[tuple(row["pattern"])] for row in known["scores_mode"]]]
+    np.testing.assert_allclose(ours, modes, atol=1.5e-3)
+
+
+def test_lsat6_3pl_without_priors_is_no_lower_than_the_published_one(lsat6):
+    log, known = lsat6
+    fit = irt.fit(log, "3pl", priors=Priors(), max_iterations=200)
+    assert fit.log_likelihood >= known["3pl"]["logLik"] - 0.005  # printed with two digits
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("key", [5, 3])
+def test_sat12(published, key):
+    matrix = np.loadtxt(published / "irt" / f"sat12_scored_key{key}.csv", delimiter=",", skiprows=1).astype(int)
+    known = json.loads((published / "irt" / "published.json").read_text())["sat12"][f"2pl_key{key}"]
+    fit = irt.fit(Responses.from_matrix(matrix), "2pl")
+    assert fit.log_likelihood == pytest.approx(known["logLik"], abs=1e-2)
+    assert (fit.aic, fit.bic) == pytest.approx((known["AIC"], known["BIC"]), abs=2e-2)
+
+
+# ── the maximum ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_log_likelihood_is_that_of_the_definition_and_no_optimiser_finds_a_higher_one(model):
+    log = simulated(120, 4, seed=1, missing=0.2, guessing=0.2 * (model == "3pl"))[0]
+    fit = irt.fit(log, model, nodes=31)
+    x, read = vector(fit)
+
+    def objective(x):
+        return marginal(log, *read(x), fit.priors, nodes=31)
+
+    assert fit.log_likelihood == pytest.approx(marginal(log, *read(x), nodes=31), abs=1e-8)
+    best = minimize(lambda x: -objective(x), x, method="BFGS", options={"gtol": 1e-6, "maxiter": 20})
+    assert -best.fun - objective(x) < 1e-6
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_standard_errors_are_those_of_the_numerical_hessian(model):
+    """Central differences with h = 1e-4 and |f| = 300: the Hessian is off by 3e-5, beside entries of 1 and more."""
+    log = simulated(120, 4, seed=2, guessing=0.2 * (model == "3pl"))[0]
+    priors = Priors(a=(0.0, 0.5), c=(5.0, 17.0)) if model == "3pl" else Priors(d=(0.0, 3.0))
+    fit = irt.fit(log, model, priors=priors, nodes=31, tolerance=1e-8)
+    x, read = vector(fit)
+    gradient, hessian = derivatives(lambda x: marginal(log, *read(x), priors, nodes=31), x)
+    np.testing.assert_allclose(gradient, 0, atol=1e-4)
+    covariance = np.linalg.inv(-hessian)
+    n, errors = len(fit.items), np.sqrt(np.diag(covariance))
+    slopes = {"rasch": 0, "1pl": 1}.get(model, n)
+    np.testing.assert_allclose(fit.se_d, errors[slopes : slopes + n], rtol=1e-4)
+    if slopes:
+        np.testing.assert_allclose(fit.se_a, np.broadcast_to(errors[:slopes], n), rtol=1e-4)
+    if model == "3pl":
+        np.testing.assert_allclose(fit.se_c, errors[2 * n :], rtol=1e-4)
+    for i in range(n):  # b = -d / a, by the delta method
+        slope = np.zeros(len(x))
+        slope[slopes + i] = -1 / fit.a[i]
+        if slopes:
+            slope[min(i, slopes - 1)] = fit.d[i] / fit.a[i] ** 2
+        assert fit.se_b[i] == pytest.approx(np.sqrt(slope @ covariance @ slope), rel=1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_likelihood_never_falls_and_acceleration_ends_where_plain_steps_do(model):
+    log = simulated(200, 5, seed=3)[0]
+    many, told = log.num_items, np.ones(log.num_items, bool)
+    structure = Structure(model, np.zeros(many, int) if model == "1pl" else np.arange(many))
+    correct = np.bincount(log.item, log.correct, many)
+    start = _start(np.full(many, 200.0), correct.astype(float), structure)
+    priors = Priors(a=(0.0, 0.5), c=(5.0, 17.0)) if model == "3pl" else Priors()
+    ended = estimate(start, _patterns(log, told), quadrature(21), structure, priors, tolerance=1e-7, max_iterations=300)
+    assert ended.converged
+    assert min(np.diff(ended.path)) >= -1e-9  # rounding of a sum of 200 logarithms
+    state = start
+    for _ in range(3):  # plain EM from the end moves nothing more
+        state = estimate(
+            ended.state, _patterns(log, told), quadrature(21), structure, priors, tolerance=1e-7, max_iterations=1
+        ).state
+        np.testing.assert_allclose(state.curves, ended.state.curves, atol=3e-7)
+
+
+def test_equal_patterns_are_told_once_and_weights_are_students():
+    rows = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [1, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]])
+    once, which = np.unique(rows, axis=0, return_inverse=True)
+    many = Responses.from_matrix(rows)
+    found = patterns(many.start, 2 * many.item + many.correct, many.weight, np.zeros(7, np.int32))
+    assert sorted(found.weight) == sorted(np.bincount(which.ravel()))
+    few = Responses.from_matrix(once, weight=np.bincount(which.ravel()))
+    one, other = irt.fit(many, "rasch"), irt.fit(few, "rasch")
+    np.testing.assert_allclose(one.d, other.d, atol=1e-9)
+    assert (one.num_responses, one.bic) == pytest.approx((other.num_responses, other.bic))
+
+
+def test_patterns_of_two_groups_stay_apart():
+    start, code = np.array([0, 2, 4, 6]), np.array([1, 2, 2, 1, 1, 2], np.int32)
+    found = patterns(start, code, np.array([1.0, 2.0, 4.0]), np.array([0, 0, 1], np.int32))
+    assert sorted(zip(found.weight.tolist(), found.group.tolist(), strict=True)) == [(3.0, 0), (4.0, 1)]
+
+
+def test_each_of_several_responses_to_an_item_counts():
+    log = Responses.from_arrays([0, 0, 0, 1, 1, 2, 2, 2, 3], [1, 1, 0, 0, 1, 0, 0, 1, 1], item=list("aabaabbab"))
+    fit = irt.fit(log, "rasch", nodes=31)
+    assert fit.log_likelihood == pytest.approx(marginal(log, fit.a, fit.d, fit.c, nodes=31), abs=1e-10)
+    gradient, hessian = derivatives(lambda d: marginal(log, fit.a, d, fit.c, nodes=31), fit.d)
+    np.testing.assert_allclose(gradient, 0, atol=1e-5)
+    np.testing.assert_allclose(fit.se_d, np.sqrt(np.diag(np.linalg.inv(-hessian))), rtol=1e-4)
+
+
+# ── many items ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.compiled
+def test_with_many_items_each_standard_error_takes_the_others_for_known(monkeypatch):
+    """It is exact for one item; with 40, a hundredth or two below what counts all."""
+    log, _, _ = simulated(1000, 40, seed=4)
+    whole = irt.fit(log)
+    monkeypatch.setattr("alsim.models.irt.standard_errors.MOST_CURVES", 10)
+    within = irt.fit(log)
+    assert whole.between and not within.between
+    assert MOST_CURVES > 40
+    ratio = within.se_d / whole.se_d
+    assert (ratio <= 1 + 1e-9).all() and (ratio > 0.6).all()
+    assert any("takes the other items for known" in note for note in within.notes)
+
+
+@pytest.mark.parametrize("model", ["rasch", "1pl", "3pl"])
+def test_within_one_item_alone_nothing_is_left_out(model, monkeypatch):
+    """The covariance of an item's own parameters, all others known, is the inverse of the Hessian's block."""
+    log = simulated(100, 3, seed=5)[0]
+    monkeypatch.setattr("alsim.models.irt.standard_errors.MOST_CURVES", 1)
+    fit = irt.fit(log, model, nodes=31)
+    x, read = vector(fit)
+    _, hessian = derivatives(lambda x: marginal(log, *read(x), fit.priors, nodes=31), x)
+    n = 3
+    places = {"rasch": [0], "1pl": [1], "3pl": [n, 0, 2 * n]}[model]  # d, a, c of the first item
+    errors = np.sqrt(np.diag(np.linalg.inv(-hessian[np.ix_(places, places)])))
+    found = [fit.se_d[0], fit.se_a[0], fit.se_c[0]][: len(places)]
+    np.testing.assert_allclose(found, errors, rtol=1e-4)
+    assert model != "1pl" or np.isnan(fit.se_a).all()
+
+
+# ── recovery ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.compiled
+def test_simulated_items_are_recovered_within_their_standard_errors():
+    """4,000 students, 30 items, a quarter missing: 60 z-values. The largest exceeds 4.5 by chance once in 2,400 seeds;
+
+    their sum of squares, about chi-squared of 60, lies outside (27, 107) once in 3,000.
+    """
+    log, a, b = simulated(4000, 30, seed=6, missing=0.25)
+    fit = irt.fit(log)
+    z = np.concatenate([(fit.a - a) / fit.se_a, (fit.d + a * b) / fit.se_d])
+    assert np.abs(z).max() < 4.5
+    assert 27 < (z**2).sum() < 107
+
+
+@pytest.mark.compiled
+def test_a_bank_of_the_simulator_is_recovered():
+    """Questions of a drawn bank, answered by 5,000 students of fixed ability, with its guessing as a prior's mode."""
+    import alsim
+
+    bank = alsim.sample_bank(alsim.Config())
+    asked = [bank.question(i) for i in range(0, bank.num_questions, bank.num_questions // 25)][:25]
+    a, b, c = (np.array([question[f"irt_{name}"] for question in asked]) for name in "abc")
+    rng = np.random.default_rng(7)
+    theta = rng.normal(size=(5000, 1))
+    matrix = (rng.random((5000, 25)) < c + (1 - c) / (1 + np.exp(-a * (theta - b)))).astype(int)
+    fit = irt.fit(Responses.from_matrix(matrix), "3pl")
+    assert np.corrcoef(fit.b, b)[0, 1] > 0.97
+    theta_hat = fit.scores(Responses.from_matrix(matrix)).theta
+    assert np.corrcoef(theta_hat, theta[:, 0])[0, 1] > 0.85
+
+
+def test_a_negative_discrimination_is_found_and_told():
+    log, _, _ = simulated(400, 6, seed=8)
+    matrix = log.matrix().copy()
+    matrix[:, 2] = 1 - matrix[:, 2]
+    plain, turned = irt.fit(log, nodes=31), irt.fit(Responses.from_matrix(matrix), nodes=31)
+    assert turned.a[2] == pytest.approx(-plain.a[2], abs=1e-4)
+    assert turned.b[2] == pytest.approx(plain.b[2], abs=1e-4)
+    assert turned.notes == ("answered better by the less able, a < 0: 2",)
+
+
+# ── what has no estimate ─────────────────────────────────────────────────────────────────────────
+
+
+def test_an_item_that_all_answered_alike_is_left_out_and_told():
+    matrix = simulated(60, 4, seed=9)[0].matrix()
+    fit = irt.fit(Responses.from_matrix(np.column_stack([np.ones(60, int), matrix]), items=list("pqrst")), "rasch")
+    alone = irt.fit(Responses.from_matrix(matrix), "rasch")
+    assert fit.notes == ("no finite estimate, since all answered alike: p",)
+    assert np.isnan(fit.d[0]) and fit.num_parameters == 4
+    np.testing.assert_allclose(fit.d[1:], alone.d, atol=1e-9)
+    assert fit.log_likelihood == pytest.approx(alone.log_likelihood)
+    asked = Responses.from_arrays([0], [1], item=["p"])
+    assert fit.predict(asked)[0] == pytest.approx(61 / 62)
+    assert fit.to_dict()["items"]["p"]["b"] is None
+
+
+def test_with_a_prior_of_d_it_has_an_estimate():
+    matrix = np.column_stack([np.ones(60, int), simulated(60, 4, seed=9)[0].matrix()])
+    fit = irt.fit(Responses.from_matrix(matrix), "rasch", priors=Priors(d=(0.0, 2.0)))
+    assert 2 < fit.d[0] < 8 and fit.notes == ()
+
+
+def test_settings_and_responses_that_cannot_be_are_refused():
+    log = simulated(20, 3)[0]
+    for options, said in (
+        ({"model": "4pl"}, "model is one of"),
+        ({"nodes": 5}, "nodes is an integer from 11"),
+        ({"nodes": True}, "nodes is an integer"),
+        ({"tolerance": 0.0}, "tolerance is a positive number"),
+        ({"max_iterations": 0}, "max_iterations is an integer from 1"),
+        ({"model": "2pl", "priors": Priors(c=(5, 17))}, "which the model '2pl' does not estimate"),
+        ({"model": "rasch", "priors": Priors(a=(0, 1))}, "which the model 'rasch' does not estimate"),
+        ({"priors": Priors(a=(0, 0))}, "the prior of a is mean and sd"),
+        ({"model": "3pl", "priors": Priors(c=(0.5, 2))}, "two numbers of at least 1"),
+        ({"priors": Priors(d=("x", 1))}, "the prior of d is"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            irt.fit(log, **options)
+    with pytest.raises(ModelError, match="no item of 2 has both"):
+        irt.fit(Responses.from_matrix([[1, 0], [1, 0]]))
+
+
+def test_one_that_has_not_converged_says_so_and_progress_is_told():
+    told = []
+    fit = irt.fit(simulated()[0], max_iterations=2, progress=lambda *x: told.append(x), standard_errors=False)
+    assert not fit.converged and fit.notes[0].startswith("not converged: the last of 2 steps")
+    assert [x[:2] for x in told] == [(1, 2), (2, 2)] and "log-likelihood" in told[0][2]
+    assert np.isnan(fit.se_d).all()
+
+
+def test_bounds_that_hold_are_told():
+    """Two items that split students the same way: a grows without bound."""
+    matrix = np.repeat([[0, 0], [1, 1]], 40, axis=0)
+    matrix = np.column_stack([matrix, np.tile([0, 1], 40)])
+    fit = irt.fit(Responses.from_matrix(matrix), "2pl", max_iterations=300)
+    assert any(note.startswith("held at a bound") for note in fit.notes)
+    assert np.abs(fit.a).max() <= 10
+    free = irt.fit(simulated(100, 4, seed=10)[0], "3pl", priors=Priors(), max_iterations=200)
+    assert any("c held at a bound" in note for note in free.notes)
+
+
+# ── what a fit does ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_forecasts_are_chances_under_the_posterior_of_earlier_responses():
+    """By enumeration: P(x_r = 1 | before) = P(x_r = 1 and before) / P(before)."""
+    log, _, _ = simulated(80, 4, seed=11)
+    fit = irt.fit(log, nodes=31)
+    asked = Responses.from_arrays([7, 7, 7, 7, 8], [1, 0, 1, 1, 0], item=["2", "new", "2", "0", "3"])
+    theta = np.linspace(-6, 6, 31)
+    prior = np.exp(-(theta**2) / 2)
+    curves = 1 / (1 + np.exp(-(np.outer(fit.a, theta) + fit.d[:, None])))
+    by_name = {str(k): curves[k] for k in range(4)} | {"new": curves.mean(axis=0)}  # equally many responses each
+
+    def joint(pairs):
+        return (prior * np.prod([by_name[i] if x else 1 - by_name[i] for i, x in pairs], axis=0)).sum()
+
+    pairs = [("2", 1), ("new", 0), ("2", 1), ("0", 1)]
+    expected = [joint([*pairs[:k], (pairs[k][0], 1)]) / (joint(pairs[:k]) if k else prior.sum()) for k in range(4)]
+    expected.append(joint([("3", 1)]) / prior.sum())
+    np.testing.assert_allclose(fit.predict(asked), expected, atol=1e-12)
+
+
+def test_scores_rest_on_items_that_have_estimates():
+    log = simulated(80, 4, seed=11)[0]
+    fit = irt.fit(log, nodes=61)
+    asked = Responses.from_arrays([1, 1, 2], [1, 0, 1], item=["new", "3", "new"])
+    scores = fit.scores(asked)
+    assert scores.responses.tolist() == [1, 0]
+    assert (scores.theta[1], scores.se[1]) == pytest.approx((0, 1), abs=1e-6)
+    theta = np.linspace(-6, 6, 61)
+    weight = np.exp(-(theta**2) / 2) / (1 + np.exp(fit.a[3] * theta + fit.d[3]))
+    assert scores.theta[0] == pytest.approx((weight * theta).sum() / weight.sum(), abs=1e-6)
+
+
+def test_a_fit_is_saved_and_loaded(tmp_path):
+    fit = irt.fit(simulated()[0], "3pl")
+    content = json.loads(fit.save(tmp_path / "fit.json").read_text())
+    assert {"items", "log_likelihood", "iterations", "converged"} <= content.keys()
+    assert {"a", "b", "c", "se_a", "se_b", "se_c"} <= content["items"]["0"].keys()
+    again = load_fit(tmp_path / "fit.json")
+    assert again.to_dict() == fit.to_dict() and repr(again) == repr(fit)
+    assert [row["item"] for row in fit.table()] == list("012345")
+    rasch = irt.fit(simulated()[0], "rasch")
+    assert rasch.table()[0]["se_a"] == "" and rasch.to_dict()["items"]["0"]["se_a"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("variant", "5pl", "variant is one of"),
+        ("items", {}, "no item has estimates"),
+        ("nodes", 10**9, "nodes is an integer"),
+        ("priors", {"x": None}, "x"),
+    ],
+)
+def test_a_file_that_is_no_fit_is_refused(tmp_path, key, value, said):
+    file = irt.fit(simulated()[0], "rasch").save(tmp_path / "fit.json")
+    content = json.loads(file.read_text()) | {key: value}
+    file.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=said):
+        load_fit(file)
+    content = json.loads(file.read_text())
+    del content[key]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=f"'{key}' is missing"):
+        load_fit(file)
+
+
+def test_portions_of_students_add_up(monkeypatch):
+    """One portion or eight: the same sums but for rounding, and the same estimates."""
+    log = simulated(200, 5, seed=12)[0]
+    whole = irt.fit(log, nodes=21)
+    monkeypatch.setattr("alsim.models.irt.expectation.PORTION", 100)
+    parts = irt.fit(log, nodes=21)
+    for name in ("a", "d", "se_a", "se_b"):
+        np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-6)
+
+
+def test_the_prior_of_ability_sums_to_one_with_its_mean_and_sd():
+    theta = quadrature(61)
+    weight = np.exp(log_prior(Groups(np.array([0.0, -0.5]), np.array([1.0, 1.4])), theta))
+    np.testing.assert_allclose(weight.sum(axis=1), 1)
+    np.testing.assert_allclose(weight @ theta, [0, -0.5], atol=1e-3)  # the tails beyond 6 are cut off
+    np.testing.assert_allclose(weight[0] @ theta**2, 1, atol=1e-6)
