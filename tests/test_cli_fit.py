@@ -24,7 +24,7 @@ COLUMNS = ("--columns", "student=user,skill=kc,correct=ok,order=when")
 
 
 class Abilities(NamedTuple):
-    ability: np.ndarray
+    theta: np.ndarray
     se: np.ndarray
 
 

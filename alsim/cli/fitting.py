@@ -271,7 +271,7 @@ def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
     found = fitted.scores(responses)
     columns = {
         "student": responses.students.tolist(),
-        "ability": np.asarray(found.ability).tolist(),
+        "ability": np.asarray(found.theta).tolist(),
         "se": np.asarray(found.se).tolist(),
         "responses": np.diff(responses.start).tolist(),
     }
