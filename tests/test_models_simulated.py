@@ -34,7 +34,7 @@ def test_the_page_on_simulated_logs_has_what_was_measured():
         f"the mean difference of estimated and true b is {told(irt_['shift'])}",
         f"RMSE is {told(irt_['rmse'])}, and {told(irt_['rmse_without_shift'])} without that difference",
         f"a line through the points has slope {told(irt_['slope'])}",
-        f"DKT was fitted to the first {simulated_logs.TRAINING:,} of them",
+        f"DKT was fitted to the first {simulated_logs.TRAINING:,} learners",
         f"true mastery is {told(kept['mastery_where_known'])} on average, against {told(kept['mastery_of_all'])}",
     ):
         assert sentence in text
