@@ -3,7 +3,7 @@
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
 --only     some of its parts: steps, phases, rollouts, generation, startup, memory, training, ability,
-           cat
+           calibration, cat
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import generation, memory, models_ability, models_cat, phases, rollouts, startup, steps, training
+from benchmarks import (
+    generation,
+    memory,
+    models_ability,
+    models_cat,
+    models_irt_calibration,
+    phases,
+    rollouts,
+    startup,
+    steps,
+    training,
+)
 from benchmarks.measure import PACKAGES, machine
 from benchmarks.report import HEADER, Row, columns, markdown, number
 
@@ -24,7 +35,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training", "ability", "cat")
+PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training", "ability", "calibration", "cat")
 
 
 class Effort(NamedTuple):
@@ -71,6 +82,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         rows += _shown(training.rows(long=effort.long))
     if "ability" in parts:
         rows += _shown(models_ability.rows(effort.rounds))
+    if "calibration" in parts:
+        rows += _shown(models_irt_calibration.rows())
     if "cat" in parts:
         rows += _shown(models_cat.rows(effort.rounds))
     if "phases" in parts:
