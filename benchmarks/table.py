@@ -3,7 +3,7 @@
 --readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
 --claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
 --only     some of its parts: steps, phases, rollouts, generation, startup, memory, training, ability,
-           cat, bkt, dkt
+           calibration, cat, bkt, dkt
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks import (
     models_ability,
     models_bkt,
     models_cat,
+    models_irt_calibration,
     phases,
     rollouts,
     startup,
@@ -36,7 +37,10 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-PARTS = ("steps", "phases", "rollouts", "generation", "startup", "memory", "training", "ability", "cat", "bkt", "dkt")
+PARTS = (
+    *("steps", "phases", "rollouts", "generation", "startup", "memory", "training"),
+    *("ability", "calibration", "cat", "bkt", "dkt"),
+)
 
 
 class Effort(NamedTuple):
@@ -85,6 +89,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         rows += _shown(training.rows(long=effort.long))
     if "ability" in parts:
         rows += _shown(models_ability.rows(effort.rounds))
+    if "calibration" in parts:
+        rows += _shown(models_irt_calibration.rows())
     if "cat" in parts:
         rows += _shown(models_cat.rows(effort.rounds))
     if "bkt" in parts:

@@ -124,6 +124,7 @@ def test_lsat6_2pl(lsat6):
     np.testing.assert_allclose(ours, modes, atol=1.5e-3)
 
 
+@pytest.mark.compiled
 def test_lsat6_3pl_without_priors_is_no_lower_than_the_published_one(lsat6):
     log, known = lsat6
     fit = irt.fit(log, "3pl", priors=Priors(), max_iterations=200)
@@ -294,6 +295,7 @@ def test_a_bank_of_the_simulator_is_recovered():
     assert np.corrcoef(theta_hat, theta[:, 0])[0, 1] > 0.85
 
 
+@pytest.mark.compiled
 def test_a_negative_discrimination_is_found_and_told():
     log, _, _ = simulated(400, 6, seed=8)
     matrix = log.matrix().copy()
@@ -354,6 +356,7 @@ def test_one_that_has_not_converged_says_so_and_progress_is_told():
     assert np.isnan(fit.se_d).all()
 
 
+@pytest.mark.compiled
 def test_bounds_that_hold_are_told():
     """Two items that split students the same way: a grows without bound."""
     matrix = np.repeat([[0, 0], [1, 1]], 40, axis=0)
@@ -400,14 +403,14 @@ def test_scores_rest_on_items_that_have_estimates():
 
 
 def test_a_fit_is_saved_and_loaded(tmp_path):
-    fit = irt.fit(simulated()[0], "3pl")
+    fit = irt.fit(simulated(60, 6)[0], "3pl")
     content = json.loads(fit.save(tmp_path / "fit.json").read_text())
     assert {"items", "log_likelihood", "iterations", "converged"} <= content.keys()
     assert {"a", "b", "c", "se_a", "se_b", "se_c"} <= content["items"]["0"].keys()
     again = load_fit(tmp_path / "fit.json")
     assert again.to_dict() == fit.to_dict() and repr(again) == repr(fit)
     assert [row["item"] for row in fit.table()] == list("012345")
-    rasch = irt.fit(simulated()[0], "rasch")
+    rasch = irt.fit(simulated(40, 6)[0], "rasch", nodes=11)
     assert rasch.table()[0]["se_a"] == "" and rasch.to_dict()["items"]["0"]["se_a"] is None
 
 
@@ -421,7 +424,7 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
     ],
 )
 def test_a_file_that_is_no_fit_is_refused(tmp_path, key, value, said):
-    file = irt.fit(simulated()[0], "rasch").save(tmp_path / "fit.json")
+    file = irt.fit(simulated(40, 6)[0], "rasch", nodes=11).save(tmp_path / "fit.json")
     content = json.loads(file.read_text()) | {key: value}
     file.write_text(json.dumps(content))
     with pytest.raises(ModelError, match=said):
