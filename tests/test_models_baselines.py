@@ -175,6 +175,7 @@ def test_best_lr_leaves_items_out_where_they_are_the_skills():
     assert {row["of"] for row in fit.table()} == {"skill", "all"}
 
 
+@pytest.mark.compiled
 def test_standard_errors_are_the_spread_of_what_is_fitted_again():
     """PFA of 300 logs that it drew itself: roots of mean squares of (estimate - truth) / SE.
 
