@@ -147,7 +147,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mastery, tracker.mastery)
 
 
-@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "missing"])
+@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "encrypted", "missing"])
 def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
     path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
     with np.load(path) as arrays:
@@ -156,6 +156,9 @@ def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
         path.write_text("not a tracker")
     elif broken == "cut":
         path.write_bytes(path.read_bytes()[:200])
+    elif broken == "encrypted":
+        entry = path.read_bytes().index(b"PK\x01\x02")
+        path.write_bytes(path.read_bytes()[: entry + 8] + b"\x01" + path.read_bytes()[entry + 9 :])
     elif broken == "odds":
         np.savez(path, about=about, odds=np.full(12, np.nan, np.float32))
     elif broken == "size":
