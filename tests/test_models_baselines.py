@@ -287,8 +287,8 @@ def test_progress_ends_where_it_said_it_would():
 
 
 def test_probabilities_at_the_ends_of_float64():
-    assert logistic.probability(np.array([-1e308, -800.0, 0.0, 800.0, 1e308])).tolist() == [0, 0, 0.5, 1, 1]
-    assert logistic.probability(np.array([-700.0]))[0] == pytest.approx(np.exp(-700.0), rel=1e-13)
+    assert logistic.logistic(np.array([-1e308, -800.0, 0.0, 800.0, 1e308])).tolist() == [0, 0, 0.5, 1, 1]
+    assert logistic.logistic(np.array([-700.0]))[0] == pytest.approx(np.exp(-700.0), rel=1e-13)
 
 
 # ── bad input ────────────────────────────────────────────────────────────────────────────────────
