@@ -23,7 +23,6 @@ from alsim.models.bkt.kernels import FORGOT, KNOWN, LAST_KNOWN, LAST_UNKNOWN, LE
 from alsim.models.bkt.skill import make_table
 from alsim.models.cells import Names
 from alsim.models.fits import ModelError
-from alsim.models.logistic import logistic
 from alsim.types import Bools, Doubles, Longs
 
 CALM = 5
@@ -129,7 +128,7 @@ class Likelihood:
         if not self.student_sd:
             return init
         logits = logit(init) + theta[self.num_probabilities :][self.chains.student]
-        return logistic(logits)
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
     def expected(self, theta: Doubles, skills: Longs) -> Expected:
         """Return the E-step at theta."""
@@ -205,7 +204,7 @@ class Likelihood:
         slope = np.bincount(self.chain_skill, surplus, skills) + alpha - 1 - (alpha + beta - 2) * init
         most = (self.seen + alpha + beta - 2) / 4
         logits = np.clip(logit(init) + slope / np.maximum(most, 1e-300), -FARTHEST_LOGIT, FARTHEST_LOGIT)
-        image[:skills] = np.clip(logistic(logits), self.lower[:skills], self.upper[:skills])
+        image[:skills] = np.clip(1 / (1 + np.exp(-logits)), self.lower[:skills], self.upper[:skills])
         image[size:] = theta[size:]
         surplus = found.begun - chains.weight * self.chance_of_known(image)
         students, precision = len(self.student_weight), self.student_weight / self.student_sd**2
