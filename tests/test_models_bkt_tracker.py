@@ -135,6 +135,15 @@ def test_a_fit_by_item_is_refused() -> None:
         Tracker(fit(log, by_item=["p_guess"]), 3)
 
 
+def test_a_file_that_says_it_is_encrypted_is_no_tracker(tmp_path: Path) -> None:
+    path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="is no tracker that was saved: .* is encrypted"):
+        Tracker.load(path)
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     tracker = Tracker(SKILLS, 20)
     tracker.update(*random_log(20, 300))

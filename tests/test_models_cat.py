@@ -387,6 +387,7 @@ def test_examinees_answer_in_their_own_time():
     )
 
 
+@pytest.mark.compiled
 def test_simulated_examinees_answer_by_the_curves():
     """2000 answers to one item: within 4.4 sd of P, which one of 10^5 seeds exceeds."""
     one = irt.ItemParameters([1.2], [0.3], [0.2], [0.95])

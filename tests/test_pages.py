@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import alsim
+from alsim import models
 from alsim.config import Split
+from alsim.models.fits import HOMES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -80,6 +82,21 @@ def test_the_api_page_has_every_public_name() -> None:
     assert named == documented
     assert {name for name in named if "." not in name} == set(alsim.__all__) - {"__version__"}
     assert "alsim.__version__" in index
+
+
+def test_the_api_page_has_every_name_of_the_student_models() -> None:
+    public = {f"alsim.models.{name}" for name in models.__all__}
+    for package in (models.bkt, models.cat, models.dkt, models.irt):
+        public |= {f"{package.__name__}.{name}" for name in package.__all__}
+    public |= {home.replace(":", ".") for home in HOMES.values()}
+    public |= {f"{home.partition(':')[0]}.fit" for home in HOMES.values()}
+    what_types_need = {"alsim.models.cat.Responder", "alsim.models.cat.Select", "alsim.models.irt.Method"}
+    documented = set(re.findall(r"^\.\. auto\w+:: (alsim\.models\.[\w.]+)", text("api.md"), re.MULTILINE))
+    assert documented == public - what_types_need
+
+
+def test_the_models_page_has_every_model() -> None:
+    assert set(re.findall(r"`alsim fit ([\w-]+)`", text("models/index.md"))) == set(HOMES)
 
 
 def test_the_api_page_has_every_command() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from alsim.models.cells import Names
 from alsim.models.counts import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.fits import Fit, Progress
-from alsim.models.logistic import Features, Settings, check, log_likelihood, probability, regress
+from alsim.models.logistic import Features, Settings, check, log_likelihood, logistic, regress
 from alsim.models.responses import Responses, codes_of
 from alsim.models.tables import column_of, count, names_of, number, rows_of, truth
 from alsim.types import Doubles, Ints, Longs
@@ -55,7 +55,7 @@ class BestLRFit(Fit):
         skill = codes_of(responses.skills, self.skills)[responses.skill]
         item = codes_of(responses.items, self.items)[responses.item]
         features = _features(responses, skill, item, len(self.skills), len(self.items))
-        return probability(features.logits(self._coefficients()) + self.shared[0])
+        return logistic(features.logits(self._coefficients()) + self.shared[0])
 
     def _coefficients(self) -> Doubles:
         """Return the coefficients in the columns of `_features`."""

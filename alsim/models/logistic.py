@@ -1,4 +1,4 @@
-"""Logistic regression on sparse features: fitted by scikit-learn, forecast by NumPy alone."""
+"""The logistic function, and regression by it on sparse features: fitted by scikit-learn, forecast by NumPy alone."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class Regression(NamedTuple):
     converged: bool
 
 
-def probability(logit: Doubles) -> Doubles:
-    """Logistic function, 1 / (1 + exp(-x)), for any finite x."""
+def logistic(logit: Doubles) -> Doubles:
+    """Return 1 / (1 + exp(-logit)), for any finite logit: of small relative error below 0, too."""
     small = np.exp(-np.abs(logit))
-    return np.where(logit >= 0, 1.0, small) / (1.0 + small)
+    return np.asarray(np.where(logit >= 0, 1.0, small) / (1.0 + small))
 
 
 def log_likelihood(correct: np.ndarray, logit: Doubles, weight: Doubles) -> float:
@@ -125,7 +125,7 @@ def regress(
         model.fit(matrix, correct, sample_weight=weight)
     coefficients = np.asarray(model.coef_[0], np.float64)
     constant = float(model.intercept_[0]) if intercept else 0.0
-    residual = weight * (correct - probability(matrix @ coefficients + constant))
+    residual = weight * (correct - logistic(matrix @ coefficients + constant))
     gradient = np.abs(matrix.T @ residual - settings.penalty * coefficients).max()
     slope = max(gradient, abs(residual.sum()) if intercept else 0.0)
     converged = bool(slope <= settings.tolerance * weight.sum())

@@ -12,7 +12,7 @@ from alsim.extras import require
 from alsim.models.cells import Names
 from alsim.models.counts import earlier_of_skills
 from alsim.models.fits import Fit, Progress
-from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, probability, regress
+from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, logistic, regress
 from alsim.models.responses import Responses, codes_of
 from alsim.models.tables import column_of, count, counts_of, names_of, number, rows_of, truth
 from alsim.types import Doubles, Ints, Longs
@@ -51,7 +51,7 @@ class PFAFit(Fit):
         known = codes_of(responses.skills, self.skills)
         every = np.vstack([self.coefficients, self.pooled]).ravel()
         place = np.where(known < 0, len(self.skills), known)
-        return probability(_features(responses, place[responses.skill]).logits(every))
+        return logistic(_features(responses, place[responses.skill]).logits(every))
 
     def table(self) -> list[dict[str, str | int | float]]:
         """Return a row a skill."""
@@ -133,7 +133,7 @@ def fit(
     pooled = regress(single, responses.correct, weight, settings, intercept=False, what=WHAT)
     tell(2, 3, "standard errors")
     logits = features.logits(found.coefficients)
-    spread = probability(logits) * probability(-logits)
+    spread = logistic(logits) * logistic(-logits)
     errors = _standard_errors(matrix, weight * spread, penalty)
     tell(3, 3, "done")
     asked = np.bincount(responses.skill, minlength=responses.num_skills)

@@ -150,7 +150,7 @@ class Tracker:
             TypeError,
             EOFError,
             MemoryError,
-            RecursionError,
+            RuntimeError,  # of zipfile, for what is encrypted or unknown
             zipfile.BadZipFile,
         ) as error:
             raise ModelError(f"{path} is no tracker that was saved: {error}") from None

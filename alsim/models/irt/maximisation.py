@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alsim.models.logistic import logistic
 from alsim.types import Doubles, Longs
 
 Model = str
@@ -70,12 +71,6 @@ class Structure:
     def guessing(self) -> bool:
         """Whether c is estimated."""
         return self.model == "3pl"
-
-
-def logistic(z: Doubles) -> Doubles:
-    """Return 1 / (1 + exp(-z)), of small relative error for z < 0."""
-    e = np.exp(-np.abs(z))
-    return np.asarray(np.where(z >= 0, 1.0, e) / (1.0 + e))
 
 
 def log_curves(curves: Curves, theta: Doubles) -> Doubles:

@@ -26,8 +26,8 @@ from alsim.models.irt.maximisation import (
     Priors,
     Structure,
     log_curves,
-    logistic,
 )
+from alsim.models.logistic import logistic
 from alsim.types import Bools, Doubles, Ints, Longs, f64, u64
 
 LIGHT = 1e-12

@@ -1,0 +1,78 @@
+"""Scores of forecasts against their definitions, and fits of any model from files."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from alsim.errors import AlsimError
+from alsim.models import ModelError, Responses, load_fit, score, skill_mean
+
+
+@pytest.mark.parametrize("values", [3, 20, 10**6])  # few: most pairs are ties
+def test_auc_is_the_share_of_pairs_in_order(values):
+    random = np.random.default_rng(values)
+    correct, predicted = random.integers(0, 2, 300), random.integers(0, values, 300) / values
+    above = predicted[correct == 1][:, None] - predicted[correct == 0]
+    pairs = np.where(above == 0, 0.5, above > 0).mean()
+    assert score(correct, predicted).auc == pytest.approx(pairs, rel=1e-12)
+
+
+def test_scores_of_three_forecasts():
+    found = score([1, 0, 1], [0.8, 0.5, 0.4])
+    assert found.auc == 0.5  # of two pairs one is in order
+    assert found.rmse == pytest.approx(math.sqrt((0.04 + 0.25 + 0.36) / 3), rel=1e-15)
+    assert found.log_loss == pytest.approx(-math.log(0.8 * 0.5 * 0.4) / 3, rel=1e-15)
+    assert found.accuracy == pytest.approx(1 / 3)  # one half counts as correct
+    assert found.responses == 3
+
+
+def test_certain_forecasts():
+    right, wrong = score([1, 0], [1.0, 0.0]), score([1, 0], [0.0, 1.0])
+    assert (right.auc, right.rmse, right.accuracy) == (1, 0, 1)
+    assert (wrong.auc, wrong.rmse, wrong.accuracy) == (0, 1, 0)
+    assert right.log_loss < 1e-14 and wrong.log_loss == pytest.approx(-math.log(1e-15), rel=1e-2)
+    assert math.isnan(score([1, 1], [0.2, 0.3]).auc)
+
+
+@pytest.mark.parametrize(
+    ("correct", "predicted", "said"),
+    [
+        ([], [], r"got \(0,\) and \(0,\)"),
+        ([1, 0], [0.5], r"got \(2,\) and \(1,\)"),
+        ([[1]], [[0.5]], r"got \(1, 1\)"),
+        ([1, 2], [0.5, 0.5], "responses are 0 or 1"),
+        ([1, math.nan], [0.5, 0.5], "responses are 0 or 1"),
+        ([1, 0], [0.5, 1.1], "probabilities"),
+        ([1, 0], [0.5, math.nan], "probabilities"),
+    ],
+)
+def test_what_cannot_be_scored(correct, predicted, said):
+    with pytest.raises(AlsimError, match=said):
+        score(correct, predicted)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": "alsim-policy"}, 'it has no "format": "alsim-fit"'),
+        ({"version": 2}, "has version 2; this alsim reads 1"),
+        ({"version": True}, "has version True; this alsim reads 1"),
+        ({"model": "lstm"}, "is a fit of 'lstm'; the models are bkt, irt"),
+        ({"log_likelihood": None}, "is no whole fit of 'skill-mean'"),
+    ],
+)
+def test_other_files_are_no_fits(tmp_path, change, said):
+    file = skill_mean.fit(Responses.from_arrays([0, 0], [1, 0], skill=["add", "add"])).save(tmp_path / "fit.json")
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(ModelError, match=said):
+        load_fit(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"1", b"\xff\xfe", b"[" * 100_000, b'{"format": "alsim-fit"'])
+def test_what_is_no_json_of_a_fit(tmp_path, content):
+    file = tmp_path / "fit.json"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="is not a fit"):
+        load_fit(file)
