@@ -32,7 +32,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     """
     size = likelihood.num_probabilities
     free = (likelihood.upper > likelihood.lower)[:size] & ~at_bounds(likelihood, theta)
-    places = [np.flatnonzero(free & (likelihood.skill == k)) for k in range(likelihood.num_skills)]
+    by_skill = np.flatnonzero(free)[np.argsort(likelihood.skill[free], kind="stable")]
+    places = np.split(by_skill, np.searchsorted(likelihood.skill[by_skill], np.arange(1, likelihood.num_skills)))
     columns = [np.zeros((len(own), len(own))) for own in places]
     for j in range(max(map(len, places), default=0)):
         skills = np.array([k for k, own in enumerate(places) if len(own) > j])

@@ -12,6 +12,7 @@ from alsim.models.bkt.em import Likelihood, Maximum, maximise, settle
 from alsim.models.bkt.errors import at_bounds, standard_errors
 from alsim.models.bkt.fitted import BY_ITEM, BKTFit, SkillFit
 from alsim.models.bkt.skill import BKT, NAMES, is_probability
+from alsim.models.cells import Names
 from alsim.models.fits import ModelError, Progress
 from alsim.models.responses import Responses
 from alsim.types import Bools, Doubles, Longs
@@ -91,7 +92,7 @@ def fit(
     if accelerate:
         settle(likelihood, at)
     se = standard_errors(likelihood, at.theta) if errors else np.full(likelihood.num_probabilities, np.nan)
-    return _summary(responses, likelihood, at, se, names, classes)
+    return _summary(responses, groups, likelihood, at, se, names, classes)
 
 
 def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd: Any) -> None:
@@ -172,7 +173,7 @@ def _likelihood(
     offsets = np.full(responses.num_students if student_sd else 0, np.inf)
     return Likelihood(
         skills=responses.skills,
-        groups=groups,
+        group_skill=groups.skill,
         chains=chains_of(responses, groups, merge=not student_sd),
         of_group=of_group,
         lower=np.concatenate([lower, -offsets]),
@@ -254,6 +255,7 @@ def _better(likelihood: Likelihood, best: Maximum, other: Maximum) -> Maximum:
 
 def _summary(
     responses: Responses,
+    groups: Groups,
     likelihood: Likelihood,
     at: Maximum,
     se: Doubles,
@@ -261,7 +263,7 @@ def _summary(
     classes: Mapping[str, str] | None,
 ) -> BKTFit:
     """Put what was found into words."""
-    groups, size = likelihood.groups, likelihood.num_probabilities
+    size = likelihood.num_probabilities
     counts = np.bincount(groups.code // 2, minlength=len(groups))
     bound = at_bounds(likelihood, at.theta)
     block_of = np.zeros(responses.num_skills, np.int64) if likelihood.student_sd else np.arange(responses.num_skills)
@@ -271,7 +273,7 @@ def _summary(
             likelihood,
             at,
             np.arange(start[k], start[k + 1]),
-            (se, bound, counts),
+            (se, bound, counts, groups.name),
             by_item,
             (float(at.log_likelihood[k]), int(at.iterations[block_of[k]]), bool(at.converged[block_of[k]])),
         )
@@ -295,12 +297,12 @@ def _skill(
     likelihood: Likelihood,
     at: Maximum,
     groups: Longs,
-    found: tuple[Doubles, Bools, Longs],
+    found: tuple[Doubles, Bools, Longs, Names],
     by_item: tuple[str, ...],
     end: tuple[float, int, bool],
 ) -> SkillFit:
     """Return what was found of the skill that has these groups."""
-    se, bound, counts = found
+    se, bound, counts, kinds = found
     share = counts[groups] / counts[groups].sum()
     places = {name: likelihood.of_group[name][groups] for name in NAMES}
     values = {name: float(np.clip(share @ at.theta[own], 0, 1)) for name, own in places.items() if name in by_item}
@@ -310,7 +312,7 @@ def _skill(
         for c in groups:
             own = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
             errors = {f"se_{name}": _or_none(se[likelihood.of_group[name][c]]) for name in by_item}
-            items[str(likelihood.groups.name[c])] = {**own, **errors, "responses": int(counts[c])}
+            items[str(kinds[c])] = {**own, **errors, "responses": int(counts[c])}
     return SkillFit(
         parameters=BKT(**values),
         log_likelihood=end[0],
