@@ -11,7 +11,8 @@ STEP = 1e-4
 """Of numerical differentiation, as a share of the distance to 0 or 1: errors of 1e-8 in theory, 1e-10 by rounding."""
 
 SINGULAR = 1e-9
-"""Information whose least eigenvalue is this share of the largest does not tell the parameters apart."""
+"""Information on logits whose least eigenvalue is this share of the largest, or of what as many chains could tell of
+p_init, does not tell the parameters apart."""
 
 
 def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
@@ -41,8 +42,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
         for k in skills:
             columns[k][:, j] = slopes[places[k]]
     errors = np.full(size, np.nan)
-    for own, slope in zip(places, columns, strict=True):
-        errors[own] = _inverted(-slope, theta[own])
+    for own, slope, seen in zip(places, columns, likelihood.seen, strict=True):
+        errors[own] = _inverted(-slope, theta[own], seen)
     return errors
 
 
@@ -72,7 +73,7 @@ def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
     return np.divide(surplus, p * (1 - p), out=np.zeros(size), where=inside)
 
 
-def _inverted(information: Doubles, theta: Doubles) -> Doubles:
+def _inverted(information: Doubles, theta: Doubles, seen: float) -> Doubles:
     """Return the square roots of the diagonal of the inverse; NaN where there is none.
 
     Scaled to logits first, so that a small probability is not taken for one that nothing tells.
@@ -82,6 +83,6 @@ def _inverted(information: Doubles, theta: Doubles) -> Doubles:
     scale = theta * (1 - theta)
     scaled = (information + information.T) / 2 * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(scaled)
-    if values[0] <= SINGULAR * values[-1]:
+    if values[0] <= SINGULAR * max(values[-1], seen / 4):
         return np.full(len(theta), np.nan)
     return np.asarray(scale * np.sqrt((vectors**2 / values).sum(axis=1)))

@@ -76,14 +76,21 @@ def fit(
     student_sd: Pardos and Heffernan (2010), Modeling individualization in a Bayesian networks implementation of
     knowledge tracing, with the scale of Yudelson, Koedinger and Gordon (2013).
     """
+    if not isinstance(responses, Responses):
+        raise ModelError(f"knowledge tracing is fitted to Responses; got {type(responses).__name__}")
     if len(responses) == 0 or responses.weight.sum() <= 0:
         raise ModelError("knowledge tracing is fitted to responses; the log has none")
     if start is not None and not isinstance(start, BKT):
         raise ModelError(f"start is a BKT; got {start!r}")
-    _check_numbers(starts, max_iterations, tolerance, student_sd)
+    _check_numbers(starts, max_iterations, tolerance, student_sd, seed)
+    for option, given in (("bounds", bounds), ("fixed", fixed), ("priors", priors), ("classes", classes)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ModelError(f"{option} is a dictionary; got {given!r:.100}")
     names = _names("by_item", by_item, BY_ITEM)
-    if classes is not None and not names:
-        raise ModelError("classes of items are for parameters that differ by item: by_item names none")
+    if classes is not None:
+        if not names:
+            raise ModelError("classes of items are for parameters that differ by item: by_item names none")
+        classes = {str(item): str(kind) for item, kind in classes.items()}  # as a log names items
     groups = groups_of(responses, bool(names), classes)
     held = _held(forgets, bounded, bounds, fixed)
     likelihood = _likelihood(responses, groups, names, held, _priors(priors), float(student_sd))
@@ -95,10 +102,10 @@ def fit(
     return _summary(responses, groups, likelihood, at, se, names, classes)
 
 
-def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd: Any) -> None:
-    for name, value in (("starts", starts), ("max_iterations", max_iterations)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ModelError(f"{name} is an integer from 1; got {value!r}")
+def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd: Any, seed: Any) -> None:
+    for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ModelError(f"{name} is an integer from {least}; got {value!r}")
     for name, value in (("tolerance", tolerance), ("student_sd", student_sd)):
         if not _is_number(value) or not 0 <= value < np.inf:
             raise ModelError(f"{name} is a number from 0; got {value!r}")
@@ -110,6 +117,8 @@ def _is_number(value: Any) -> bool:
 
 def _names(option: str, given: Collection[str], allowed: Collection[str]) -> tuple[str, ...]:
     """Return parameters' names in the order of `allowed`."""
+    if not isinstance(given, Collection):
+        raise ModelError(f"{option} names some of {', '.join(allowed)}; got {given!r}")
     names = [given] if isinstance(given, str) else list(given)
     wrong = [name for name in names if name not in allowed]
     if wrong:
@@ -288,7 +297,7 @@ def _summary(
         num_responses=len(responses),
         penalised=float(at.value.sum()),
         by_item=by_item,
-        classes=None if classes is None else {str(item): str(kind) for item, kind in classes.items()},
+        classes=None if classes is None else dict(classes),
         students=dict(zip(map(str, responses.students), at.theta[size:].tolist(), strict=False)),
     )
 
