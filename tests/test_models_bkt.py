@@ -673,6 +673,14 @@ def test_what_responses_do_not_tell_has_no_standard_error() -> None:
     assert set(blind.se.values()) == {None}
 
 
+def test_of_too_many_parameters_there_are_no_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their information would take the square of their number in memory."""
+    monkeypatch.setattr("alsim.models.bkt.errors.MOST", 4)
+    few, many = fit(item_log(1, 60)), fit(item_log(1, 60), by_item=["p_guess"])
+    assert any(value is not None for value in few.skills["fractions"].se.values())
+    assert all(value is None for value in many.skills["fractions"].se.values())
+
+
 @pytest.mark.compiled
 @pytest.mark.versionless
 def test_standard_errors_and_estimates_under_simulation() -> None:

@@ -14,6 +14,10 @@ SINGULAR = 1e-9
 """Information on logits whose least eigenvalue is this share of the largest, or of what as many chains could tell of
 p_init, does not tell the parameters apart."""
 
+MOST = 500
+"""Of a skill with more free parameters than this, as with many items, the information is not computed: each costs two
+E-steps, and their square in memory."""
+
 
 def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
     """Tell of each probability (P,) whether it stands at a bound, 0 and 1 included, and is not fixed."""
@@ -26,8 +30,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     """Return the standard error (P,) of each probability: the inverse information, of each skill by itself.
 
     The score is exact: the derivative of the log-likelihood is that of its expectation (Fisher's identity). It is
-    differentiated numerically. NaN for a parameter that is fixed, stands at a bound, or cannot be told from others;
-    the rest are as if those were known. So are the students' offsets.
+    differentiated numerically. NaN for a parameter that is fixed, stands at a bound, or cannot be told from others,
+    and for those of a skill that has more than MOST; the rest are as if those were known. So are the students' offsets.
 
     Source: Oakes (1999), Direct calculation of the information matrix via the EM algorithm.
     """
@@ -35,6 +39,7 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     free = (likelihood.upper > likelihood.lower)[:size] & ~at_bounds(likelihood, theta)
     by_skill = np.flatnonzero(free)[np.argsort(likelihood.skill[free], kind="stable")]
     places = np.split(by_skill, np.searchsorted(likelihood.skill[by_skill], np.arange(1, likelihood.num_skills)))
+    places = [own if len(own) <= MOST else own[:0] for own in places]
     columns = [np.zeros((len(own), len(own))) for own in places]
     for j in range(max(map(len, places), default=0)):
         skills = np.array([k for k, own in enumerate(places) if len(own) > j])
