@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,38 @@ def test_a_weight_is_so_many_students() -> None:
     assert weighted.log_likelihood == pytest.approx(log_likelihood(one, parameters(weighted)), rel=1e-12)
 
 
+def test_a_weight_of_0_tells_nothing() -> None:
+    """Not even of responses that cannot be at the maximum, where p_guess and p_slip are 0."""
+    matrix = np.array([[1, 0], [0, 1], [1, 1]])
+    weighted = Responses.from_matrix(matrix, skills=["a", "a"], weight=[0, 2, 1])
+    found = fit(weighted, forgets=False)
+    assert found.log_likelihood == pytest.approx(fit(weighted.subset([1, 2])).log_likelihood, abs=1e-9)
+    assert found.converged
+
+
+def test_a_skill_is_the_same_among_others_that_end_sooner_or_later() -> None:
+    """Those that have converged are left behind; the rest are numbered anew, items and leaps as well."""
+    several = [item_log(seed, 20) for seed in range(5)]
+    parts = [(log, [f"skill{k}"] * len(log)) for k, log in enumerate(several)]
+    together = Responses.from_arrays(
+        np.concatenate([log.student for log, _ in parts]),
+        np.concatenate([log.correct for log, _ in parts]),
+        skill=np.concatenate([skill for _, skill in parts]),
+        item=np.concatenate([log.items[log.item] for log, _ in parts]),
+    )
+    options: dict[str, Any] = {"by_item": ["p_guess"], "priors": {"p_slip": (2, 6)}, "forgets": True}
+    found = fit(together, **options).skills
+    assert len({skill.iterations for skill in found.values()}) > 3
+    for k, log in enumerate(several):
+        (alone,) = fit(log, **options).skills.values()
+        ours = found[f"skill{k}"]
+        assert ours.log_likelihood == pytest.approx(alone.log_likelihood, rel=1e-8)
+        for name in NAMES:  # sums in another order make for other leaps
+            assert getattr(ours.parameters, name) == pytest.approx(getattr(alone.parameters, name), abs=1e-4)
+        for item, own in ours.items.items():
+            assert own["p_guess"] == pytest.approx(alone.items[item]["p_guess"], abs=1e-4)
+
+
 def test_starts_find_what_one_misses_and_repeat_themselves() -> None:
     log = small_log(4)
     poor = fit(log, bounded=False, start=BKT(0.1, 0.1, 0.9, 0.9))
@@ -449,6 +482,14 @@ def test_classes_of_items_share_parameters() -> None:
     assert set(fit(log, by_item="p_slip", classes={"item0": "easy"}).skills["fractions"].items) == {"easy", "item1"}
 
 
+def test_names_of_classes_and_items_may_be_numbers() -> None:
+    log = item_log(1, 60)
+    named = Responses.from_arrays(log.student, log.correct, skill=["x"] * len(log), item=log.item)
+    found = fit(named, by_item=["p_guess"], classes={0: 7, 1: 8}, errors=False)
+    assert set(found.skills["x"].items) == {"7", "8"}
+    np.testing.assert_array_equal(found.predict(named), fit(log, by_item=["p_guess"], errors=False).predict(log))
+
+
 def test_an_item_not_met_is_taken_for_the_mean_of_its_skill() -> None:
     found = fit(item_log(1, 60), by_item=["p_guess"])
     other = Responses.from_arrays(["a"] * 2, [1, 0], skill=["fractions"] * 2, item=["new", "new"])
@@ -495,6 +536,14 @@ def test_the_mode_with_offsets_has_no_slope() -> None:
     for s in range(len(offsets)):
         up_, down_ = ([o + d * (i == s) for i, o in enumerate(offsets)] for d in (h, -h))
         assert abs(value(inits, up_) - value(inits, down_)) / (2 * h) < 1e-4
+
+
+def test_an_offset_of_any_size_leaves_forecasts() -> None:
+    found = fit(small_log(6, students=8), student_sd=1.5, max_iterations=5, errors=False)
+    log = Responses.from_arrays(["high", "low"], [1, 1], skill=["0", "0"])
+    far = replace(found, students={"high": 1e4, "low": -1e4})
+    skill = found.skills["0"].parameters
+    np.testing.assert_allclose(far.predict(log), [1 - skill.p_slip, skill.p_guess], rtol=1e-9)
 
 
 def test_skills_and_students_without_responses() -> None:
@@ -562,7 +611,15 @@ def test_json_has_the_keys_and_comes_back(tmp_path: Path) -> None:
         (lambda c: c["skills"]["0"].update(log_likelihood="x"), "log_likelihood is a finite number"),
         (lambda c: c["skills"]["0"].update(items={"i": {"p_guess": 7}}), "are probabilities"),
         (lambda c: c.update(by_item=["p_init"]), "by_item names some of"),
+        (lambda c: c["skills"]["0"].update(items={"i": {"p_guess": 0.5, "se_p_guess": float("nan")}}), "se_p_guess"),
+        (lambda c: c["skills"]["0"].update(responses=0), "responses is an integer from 1; got 0"),
+        (lambda c: c["skills"]["0"].update(converged="no"), "converged is true or false; got 'no'"),
+        (lambda c: c.update(iterations=float("inf")), "iterations is an integer from 0; got inf"),
         (lambda c: c.update(skills={}), "no skills"),
+        (lambda c: c.update(skills=[1]), "no whole fit of 'bkt': .*items"),
+        (lambda c: c.update(students=[1]), "no whole fit of 'bkt': .*index"),
+        (lambda c: c.update(classes=[1]), "no whole fit"),
+        (lambda c: c.update(model=["bkt"]), "is a fit of"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], said: str) -> None:
@@ -572,6 +629,12 @@ def test_broken_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], 
     path.write_text(json.dumps(content))
     with pytest.raises(ModelError, match=said):
         load_fit(path)
+
+
+def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.json"):
+        with pytest.raises(ModelError, match="cannot be read"):
+            load_fit(path)
 
 
 # ── standard errors ──────────────────────────────────────────────────────────────────────────────
@@ -605,6 +668,17 @@ def test_what_responses_do_not_tell_has_no_standard_error() -> None:
     found = fit(log_of(np.array([[[1], [0], [1]]]))).skills["0"]
     assert set(found.se.values()) == {None}
     assert fit(small_log(), errors=False).skills["0"].se["p_init"] is None
+    # A slip that is as likely as a guess leaves nothing to be seen of the states.
+    blind = fit(small_log(), fixed={"p_guess": 0.5, "p_slip": 0.5}).skills["0"]
+    assert set(blind.se.values()) == {None}
+
+
+def test_of_too_many_parameters_there_are_no_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their information would take the square of their number in memory."""
+    monkeypatch.setattr("alsim.models.bkt.errors.MOST", 4)
+    few, many = fit(item_log(1, 60)), fit(item_log(1, 60), by_item=["p_guess"])
+    assert any(value is not None for value in few.skills["fractions"].se.values())
+    assert all(value is None for value in many.skills["fractions"].se.values())
 
 
 @pytest.mark.compiled
@@ -750,6 +824,10 @@ def test_synthetic5_with_the_true_concepts(published: Path) -> None:
         ({"start": {"p_init": 0.5}}, "start is a BKT"),
         ({"by_item": ["p_init"]}, "by_item names some of p_learn, p_guess, p_slip; got 'p_init'"),
         ({"classes": {"a": "b"}}, "by_item names none"),
+        ({"seed": -1}, "seed is an integer from 0; got -1"),
+        ({"fixed": ["p_guess"]}, r"fixed is a dictionary; got \['p_guess'\]"),
+        ({"by_item": ["p_slip"], "classes": ["a"]}, "classes is a dictionary"),
+        ({"by_item": 5}, "by_item names some of p_learn, p_guess, p_slip; got 5"),
         ({"start": BKT(p_slip=0)}, "EM never leaves p_slip = 0"),
     ],
 )
@@ -762,3 +840,5 @@ def test_a_log_without_responses_is_refused() -> None:
     log = small_log().subset([])
     with pytest.raises(ModelError, match="the log has none"):
         fit(log)
+    with pytest.raises(ModelError, match="fitted to Responses; got list"):
+        fit([[0, 1]])  # type: ignore[arg-type]  # what is tested

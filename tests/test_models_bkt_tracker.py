@@ -86,6 +86,8 @@ def test_any_kind_of_responses(kind: Any) -> None:
     tracker.update(np.array([0, 2], np.uint8), np.array([0, 1], np.int32), np.array([1, 0], kind))
     assert tracker.mastery[0, 0] == pytest.approx(BKT().update(0.3, 1))
     tracker.update([], [], [])
+    wide = np.array([0, 2], np.uint64), np.array([0, 1], np.uint64)
+    np.testing.assert_array_equal(tracker.predict(*wide), tracker.predict([0, 2], [0, 1]))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ def test_a_bad_batch_is_refused_whole(batch: Any, said: str) -> None:
     ("skills", "students", "said"),
     [
         ({}, 3, "a fit, or one BKT or more"),
+        ([BKT()], 3, "a fit, or one BKT or more"),
         ({"a": 0.3}, 3, "a fit, or one BKT or more"),
         (SKILLS, 0, "num_students is an integer from 1"),
         (SKILLS, True, "num_students is an integer from 1"),
@@ -156,7 +159,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mastery, tracker.mastery)
 
 
-@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "missing"])
+@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "skills", "missing"])
 def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
     path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
     with np.load(path) as arrays:
@@ -173,6 +176,9 @@ def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
         np.savez(
             path, about=np.frombuffer(about.tobytes().replace(b'"version": 1', b'"version": 9'), np.uint8), odds=odds
         )
+    elif broken == "skills":
+        text = b'{"format": "alsim-bkt-tracker", "version": 1, "num_students": 4, "skills": [1]}'
+        np.savez(path, about=np.frombuffer(text, np.uint8), odds=odds)
     else:
         path.unlink()
     with pytest.raises(ModelError, match="is no tracker that was saved"):

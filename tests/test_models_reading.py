@@ -103,7 +103,7 @@ def test_bad_rows_of_a_text_are_named_by_line(write):
         "line 4, column skill: an empty cell; expected a name",
         "line 5, column correct: 'maybe'; expected 0 or 1",
         "line 8, column student: an empty cell; expected a name",
-        "line 9, column order: 'soon'; expected a number or a time, as the other rows have",
+        "line 9, column order: 'soon'; expected a number, or a time as 2024-05-02 10:01:30, as most rows have",
     ]
     file = write(BAD)
     with pytest.raises(ResponsesError) as caught:

@@ -47,6 +47,7 @@ def test_columns_become_a_log_student_by_student():
         ["2024-01-01 10:00:00.5", "2024-01-01 10:00:00", "2023-12-31", "2023-12-30T23:59", "2023-12-30 23:58:00"],
         ["2024-01-01T12:00:00+01:00", "2024-01-01T10:30:00Z", "2024-01-01T10:00:00Z", "2024-01-01T09:00:00Z"]
         + ["2024-01-01T09:30:00+01:00"],
+        [f"2024-01-01T10:00:00.00000000{k}Z" for k in (5, 4, 3, 2, 1)],
         pd.to_datetime([f"2024-01-0{k}" for k in (5, 4, 3, 2, 1)]),
         pd.Series(pd.to_datetime([f"2024-01-0{k}" for k in (5, 4, 3, 2, 1)]).tz_localize("UTC")),
         np.array([5, 4, 3, 2, 1], "datetime64[s]"),
@@ -89,6 +90,8 @@ def test_rows_are_sorted_as_numpy_sorts_them(keys):
         ["7", "3", " 7 "],
         [7, "3", "7"],
         np.array(["7", "3", "7"]),
+        np.array(["7", "3", "7"], ">U9"),
+        np.array(["7", "x", "3", "x", "7"])[::2],
         np.array([b"7", b"3", b"7"]),
         np.array([7, "3", "7"], object),
         pd.Series(["7", "3", "7"], dtype="category"),
@@ -170,10 +173,25 @@ def test_missing_names_are_refused(column, nothing):
     ],
 )
 def test_an_order_that_does_not_sort_is_refused(order):
-    with pytest.raises(ResponsesError, match="row 1, counted from 0, column order: .+; expected a number or a time"):
+    with pytest.raises(ResponsesError, match="row 1, counted from 0, column order: .+; expected a number, or a time"):
         Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order)
     log = Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order, skip_bad=True)
     assert log.report.skipped == {"the order does not sort": 1}
+
+
+@pytest.mark.parametrize("when", ["09/28/2012 15:11", "28.9.2012", "9/28/12 3:11 PM", "15:11:05", "1 Oct 2012"])
+def test_times_that_may_be_read_in_two_ways_are_refused(when):
+    with pytest.raises(ResponsesError, match=rf"row 0, .*'{when}'; expected a number, or a time as 2024-05-02 10:01"):
+        Responses.from_arrays(["a"] * 2, [1, 0], skill=["x"] * 2, order=[when, when])
+
+
+def test_texts_of_numpy_come_through_whole():
+    names = np.array(["é😀", "", "a~~b", "z" * 40, "é😀"])
+    log = Responses.from_arrays(np.arange(5), [1] * 5, skill=["x"] * 5, item=names, skip_bad=True)
+    assert log.items.tolist() == ["é😀", "a~~b", "z" * 40]
+    assert log.item.tolist() == [0, 1, 2, 0]
+    with pytest.raises(ResponsesError, match="is no Unicode text"):
+        Responses.from_arrays(np.array(["a", "\ud800"]), [1, 0], skill=["x"] * 2)
 
 
 def test_an_order_of_another_kind_does_not_sort():

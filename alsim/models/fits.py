@@ -102,6 +102,8 @@ def load_fit(file: str | Path) -> Fit:
     path = Path(file)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a fit: {error}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
@@ -109,12 +111,12 @@ def load_fit(file: str | Path) -> Fit:
     version, model = content.pop("version", None), content.pop("model", None)
     if version is True or version != VERSION:
         raise ModelError(f"{path} has version {version!r}; this alsim reads {VERSION}")
-    if model not in HOMES:
+    if not isinstance(model, str) or model not in HOMES:
         raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
     module, _, name = HOMES[model].partition(":")
     kind: type[Fit] = getattr(import_module(module), name)
     try:
         return kind.read(content, path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is no whole fit of {model!r}: {said}") from None

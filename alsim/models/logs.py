@@ -26,7 +26,7 @@ EXPECTED = {
     "skill": "a name",
     "item": "a name",
     "correct": "0 or 1",
-    "order": "a number or a time, as the other rows have",
+    "order": "a number, or a time as 2024-05-02 10:01:30, as most rows have",
     "response": "an id",
 }
 BAD = {
@@ -117,7 +117,10 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> Respo
         raise ResponsesError("the separator of skills is a text or None; got an empty one")
     if "skill" not in columns and "item" not in columns:
         raise ResponsesError(f"{source.name}: a response log has skills or items, or both; got neither")
-    table = {name: cells.arrow(columns[name]) for name in COLUMNS if name in columns}
+    try:
+        table = {name: cells.arrow(columns[name]) for name in COLUMNS if name in columns}
+    except UnicodeEncodeError as error:  # half a surrogate pair
+        raise ResponsesError(f"{source.name}: a name is no Unicode text: {error.object!r:.100}") from None
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())

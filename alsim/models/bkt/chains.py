@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alsim.models.cells import Names
+from alsim.models.cells import Names, starts
 from alsim.models.responses import Responses
 from alsim.types import Bools, Doubles, Ints, Keys, Longs
 
@@ -47,6 +47,20 @@ class Chains:
     weight: Doubles
     student: Ints
     longest: int
+
+    def only(self, skills: Bools, groups: Bools) -> Chains:
+        """Return the chains of some skills, and so of some groups, numbered by themselves."""
+        sizes, lengths = np.diff(self.start), np.diff(self.begin)
+        chains = np.repeat(skills, sizes)
+        code = self.code[np.repeat(chains, lengths)]
+        return Chains(
+            starts(sizes[skills]),
+            starts(lengths[chains]),
+            2 * (np.cumsum(groups, dtype=np.int32) - 1)[code // 2] + code % 2,
+            self.weight[chains],
+            self.student[chains],
+            self.longest,
+        )
 
 
 def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | None) -> Groups:

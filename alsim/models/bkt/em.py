@@ -13,17 +13,17 @@ accelerating the convergence of any EM algorithm: scheme S3.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from alsim.models.bkt.chains import Chains, Groups
+from alsim.models.bkt.chains import Chains
 from alsim.models.bkt.kernels import FORGOT, KNOWN, LAST_KNOWN, LAST_UNKNOWN, LEARNT, UNKNOWN, expect
 from alsim.models.bkt.skill import make_table
 from alsim.models.cells import Names
 from alsim.models.fits import ModelError
-from alsim.types import Bools, Doubles, Longs
+from alsim.types import Bools, Doubles, Ints, Longs
 
 CALM = 5
 """So many pairs of plain steps must agree that little is left to gain: leaps hide slow directions behind fast ones."""
@@ -60,7 +60,8 @@ class Expected(NamedTuple):
 class Likelihood:
     """The likelihood of chains, and what is held or known before.
 
-    skills       (K,) names, for messages
+    skills        (K,) names, for messages
+    group_skill   (C,) the skill of each group; never falls
     of_group      where theta has the parameter of each group (C,), by name
     lower, upper (P,) bounds; alike where a parameter is fixed
     alpha, beta  (P,) of the Beta prior: 1 and 1 for none
@@ -68,7 +69,7 @@ class Likelihood:
     """
 
     skills: Names
-    groups: Groups
+    group_skill: Ints
     chains: Chains
     of_group: dict[str, Longs]
     lower: Doubles
@@ -87,7 +88,7 @@ class Likelihood:
     def __post_init__(self) -> None:
         skill = np.zeros(self.num_probabilities, np.int64)
         for places in self.of_group.values():
-            skill[places] = self.groups.skill
+            skill[places] = self.group_skill
         block = np.zeros(len(self.lower), np.int64)
         if not self.student_sd:
             block[:] = skill
@@ -117,6 +118,19 @@ class Likelihood:
     def num_probabilities(self) -> int:
         """P without the offsets."""
         return len(self.alpha)
+
+    def only(self, skills: Bools) -> Likelihood:
+        """Return the likelihood of some skills by themselves, where each is a block."""
+        groups, places = skills[self.group_skill], skills[self.block]
+        place = np.cumsum(places) - 1
+        return replace(
+            self,
+            skills=self.skills[skills],
+            group_skill=(np.cumsum(skills) - 1)[self.group_skill[groups]].astype(np.int32),
+            chains=self.chains.only(skills, groups),
+            of_group={name: place[own[groups]] for name, own in self.of_group.items()},
+            **{name: getattr(self, name)[places] for name in ("lower", "upper", "alpha", "beta")},
+        )
 
     def skills_of(self, blocks: Bools) -> Longs:
         """Return the skills of some blocks."""
@@ -251,6 +265,10 @@ class Maximum:
     iterations: Longs
     converged: Bools
 
+    def copy(self) -> Maximum:
+        """Return one that may change by itself."""
+        return Maximum(*(getattr(self, part.name).copy() for part in fields(self)))
+
 
 def maximise(
     likelihood: Likelihood,
@@ -266,40 +284,107 @@ def maximise(
     What is left to gain is estimated from two plain steps: if each is shorter than the last by a factor r, gains
     shrink by r^2, and their sum is geometric.
     """
-    blocks, block = likelihood.num_blocks, likelihood.block
-    at = Maximum(
-        theta.copy(),
-        np.full(blocks, -np.inf),
-        np.zeros(likelihood.num_skills),
-        np.zeros(blocks, np.int64),
-        np.zeros(blocks, np.bool_),
-    )
-    here, fallback = theta.copy(), theta.copy()
-    active, leapt, calm = np.ones(blocks, np.bool_), np.ones(blocks, np.bool_), np.zeros(blocks, np.int64)
+    ascent = _Ascent.begun(likelihood, theta)
+    whole = ascent.at.copy()
     for iteration in range(max_iterations + 1):
-        image, value, log_likelihood = likelihood.step(here, active)
+        ascent.step(iteration, tolerance, accelerate)
+        ascent.tell(whole)
+        watch(whole)
+        climbing = np.count_nonzero(~ascent.at.converged)
+        if climbing == 0:
+            break
+        if climbing <= len(ascent.blocks) / 2:
+            ascent = ascent.narrowed()
+    return whole
+
+
+@dataclass
+class _Ascent:
+    """Blocks that climb, and some that have come to their end: half of them at most.
+
+    likelihood      of these blocks by themselves
+    blocks          (B,) their numbers in the whole
+    places          (P,) where their parameters stand in the whole theta
+    at              what they have come to
+    here            (P,) where the next step starts
+    fallback        (P,) where the one after it starts, if a leap led down
+    leapt           (B,) whether the way to `here` was no plain step
+    calm            (B,) how many pairs of plain steps in a row agree that little is left
+    """
+
+    likelihood: Likelihood
+    blocks: Longs
+    places: Longs
+    at: Maximum
+    here: Doubles
+    fallback: Doubles
+    leapt: Bools
+    calm: Longs
+
+    @classmethod
+    def begun(cls, likelihood: Likelihood, theta: Doubles) -> _Ascent:
+        """Return all blocks, with nothing done."""
+        size = likelihood.num_blocks
+        at = Maximum(
+            theta,
+            np.full(size, -np.inf),
+            np.zeros(likelihood.num_skills),
+            np.zeros(size, np.int64),
+            np.zeros(size, np.bool_),
+        )
+        whole = np.arange(size), np.arange(len(theta))
+        return cls(likelihood, *whole, at, theta, theta, np.ones(size, np.bool_), np.zeros(size, np.int64))
+
+    def step(self, iteration: int, tolerance: float, accelerate: bool) -> None:
+        """Step or leap in each block that has not converged."""
+        likelihood, at, block = self.likelihood, self.at, self.likelihood.block
+        image, value, log_likelihood = likelihood.step(self.here, ~at.converged)
         if iteration == 0 and not np.isfinite(log_likelihood).all():
             skill = str(likelihood.skills[np.flatnonzero(~np.isfinite(log_likelihood))[0]])
             raise ModelError(f"some responses to skill {skill!r} cannot be, with the parameters that are held")
-        failed = active & leapt & (value < at.value) if iteration else np.zeros(blocks, np.bool_)
-        good = active & ~failed
-        before, gain = at.theta.copy(), value - at.value
-        _accept(likelihood, at, good, here, value, log_likelihood)
+        failed = ~at.converged & self.leapt & (value < at.value)
+        good = ~at.converged & ~failed
+        before, gain = at.theta, value - at.value
+        _accept(likelihood, at, good, self.here, value, log_likelihood)
         at.iterations[good] = iteration
-        plain = good & ~leapt
-        little = _little_left(likelihood, plain, gain, at.value, (before, here, image), tolerance)
-        calm = np.where(plain, np.where(little, calm + 1, 0), calm)
-        at.converged |= plain & (calm >= (CALM if accelerate else 1))
-        active &= ~at.converged
-        watch(at)
-        if not active.any():
-            break
-        leaps = plain & active & (calm == 0) & accelerate
-        target = np.where(leaps[block], _leap(likelihood, before, here, image), image)
-        fallback = np.where(good[block], image, fallback)
-        here = np.where(failed[block], fallback, np.where(good[block], target, here))
-        leapt = leaps
-    return at
+        plain = good & ~self.leapt
+        little = _little_left(likelihood, plain, gain, at.value, (before, self.here, image), tolerance)
+        self.calm = np.where(plain, np.where(little, self.calm + 1, 0), self.calm)
+        at.converged |= plain & (self.calm >= (CALM if accelerate else 1))
+        self.leapt = plain & ~at.converged & (self.calm == 0) & accelerate
+        target = np.where(self.leapt[block], _leap(likelihood, before, self.here, image), image)
+        self.fallback = np.where(good[block], image, self.fallback)
+        self.here = np.where(failed[block], self.fallback, np.where(good[block], target, self.here))
+
+    def tell(self, whole: Maximum) -> None:
+        """Write what these blocks have come to among all."""
+        whole.theta[self.places] = self.at.theta
+        for name in ("value", "iterations", "converged"):
+            getattr(whole, name)[self.blocks] = getattr(self.at, name)
+        skills = self.blocks if len(whole.value) > 1 else slice(None)  # one block may be of all skills
+        whole.log_likelihood[skills] = self.at.log_likelihood
+
+    def narrowed(self) -> _Ascent:
+        """Return those that climb, so that the others, which are skills, cost no more."""
+        blocks = ~self.at.converged
+        places = blocks[self.likelihood.block]
+        at = self.at
+        return _Ascent(
+            self.likelihood.only(blocks),
+            self.blocks[blocks],
+            self.places[places],
+            Maximum(
+                at.theta[places],
+                at.value[blocks],
+                at.log_likelihood[blocks],
+                at.iterations[blocks],
+                at.converged[blocks],
+            ),
+            self.here[places],
+            self.fallback[places],
+            self.leapt[blocks],
+            self.calm[blocks],
+        )
 
 
 def _accept(

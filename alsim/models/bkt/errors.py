@@ -11,7 +11,12 @@ STEP = 1e-4
 """Of numerical differentiation, as a share of the distance to 0 or 1: errors of 1e-8 in theory, 1e-10 by rounding."""
 
 SINGULAR = 1e-9
-"""Information whose least eigenvalue is this share of the largest does not tell the parameters apart."""
+"""Information on logits whose least eigenvalue is this share of the largest, or of what as many chains could tell of
+p_init, does not tell the parameters apart."""
+
+MOST = 500
+"""Of a skill with more free parameters than this, as with many items, the information is not computed: each costs two
+E-steps, and their square in memory."""
 
 
 def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
@@ -25,14 +30,16 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     """Return the standard error (P,) of each probability: the inverse information, of each skill by itself.
 
     The score is exact: the derivative of the log-likelihood is that of its expectation (Fisher's identity). It is
-    differentiated numerically. NaN for a parameter that is fixed, stands at a bound, or cannot be told from others;
-    the rest are as if those were known. So are the students' offsets.
+    differentiated numerically. NaN for a parameter that is fixed, stands at a bound, or cannot be told from others,
+    and for those of a skill that has more than MOST; the rest are as if those were known. So are the students' offsets.
 
     Source: Oakes (1999), Direct calculation of the information matrix via the EM algorithm.
     """
     size = likelihood.num_probabilities
     free = (likelihood.upper > likelihood.lower)[:size] & ~at_bounds(likelihood, theta)
-    places = [np.flatnonzero(free & (likelihood.skill == k)) for k in range(likelihood.num_skills)]
+    by_skill = np.flatnonzero(free)[np.argsort(likelihood.skill[free], kind="stable")]
+    places = np.split(by_skill, np.searchsorted(likelihood.skill[by_skill], np.arange(1, likelihood.num_skills)))
+    places = [own if len(own) <= MOST else own[:0] for own in places]
     columns = [np.zeros((len(own), len(own))) for own in places]
     for j in range(max(map(len, places), default=0)):
         skills = np.array([k for k, own in enumerate(places) if len(own) > j])
@@ -40,8 +47,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
         for k in skills:
             columns[k][:, j] = slopes[places[k]]
     errors = np.full(size, np.nan)
-    for own, slope in zip(places, columns, strict=True):
-        errors[own] = _inverted(-slope, theta[own])
+    for own, slope, seen in zip(places, columns, likelihood.seen, strict=True):
+        errors[own] = _inverted(-slope, theta[own], seen)
     return errors
 
 
@@ -71,7 +78,7 @@ def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
     return np.divide(surplus, p * (1 - p), out=np.zeros(size), where=inside)
 
 
-def _inverted(information: Doubles, theta: Doubles) -> Doubles:
+def _inverted(information: Doubles, theta: Doubles, seen: float) -> Doubles:
     """Return the square roots of the diagonal of the inverse; NaN where there is none.
 
     Scaled to logits first, so that a small probability is not taken for one that nothing tells.
@@ -81,6 +88,6 @@ def _inverted(information: Doubles, theta: Doubles) -> Doubles:
     scale = theta * (1 - theta)
     scaled = (information + information.T) / 2 * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(scaled)
-    if values[0] <= SINGULAR * values[-1]:
+    if values[0] <= SINGULAR * max(values[-1], seen / 4):
         return np.full(len(theta), np.nan)
     return np.asarray(scale * np.sqrt((vectors**2 / values).sum(axis=1)))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from alsim.models.bkt.chains import Groups, groups_of
+from alsim.models.bkt.em import FARTHEST_LOGIT
 from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.skill import BKT, NAMES, is_probability, make_table
 from alsim.models.fits import Fit
@@ -82,11 +83,12 @@ class BKTFit(Fit):
         pooled = self.pooled
         rows = np.array([self._group(str(responses.skills[k]), c, pooled) for k, c in _pairs(groups)]).reshape(-1, 4)
         inits = [self.skills[s].parameters.p_init if s in self.skills else pooled.p_init for s in responses.skills]
-        offsets = [self.students.get(name, 0.0) for name in responses.students.tolist()]
+        offsets = np.array([self.students.get(name, 0.0) for name in responses.students.tolist()])
+        offsets = np.clip(offsets, -2 * FARTHEST_LOGIT, 2 * FARTHEST_LOGIT)  # with which p_init is 0 or 1
         forecasts = np.empty(len(responses))
         forecast(
             *(responses.student, responses.skill, responses.skill_start, groups.code),
-            *(make_table(*rows.T), np.array(inits), np.array(offsets), forecasts),
+            *(make_table(*rows.T), np.array(inits), offsets, forecasts),
         )
         return forecasts
 
@@ -132,9 +134,9 @@ class BKTFit(Fit):
         return cls(
             skills={str(name): _read(name, found) for name, found in content["skills"].items()},
             log_likelihood=_number(content, "log_likelihood"),
-            iterations=int(content["iterations"]),
-            converged=bool(content["converged"]),
-            num_responses=int(content["responses"]),
+            iterations=_count(content, "iterations", 0),
+            converged=_truth(content, "converged"),
+            num_responses=_count(content, "responses", 1),
             penalised=_number(content, "penalised"),
             by_item=by_item,
             classes=None if classes is None else {str(item): str(kind) for item, kind in classes.items()},
@@ -186,12 +188,15 @@ def _read(skill: str, content: Mapping[str, Any]) -> SkillFit:
     for name, own in items.items():
         if not all(is_probability(own[key]) for key in own.keys() & set(BY_ITEM)):
             raise ValueError(f"the parameters of {name!r} of skill {skill!r} are probabilities; got {own!r}")
+        for key in own:
+            if own[key] is not None:
+                _number(own, key)
     return SkillFit(
         parameters=BKT(**{name: content[name] for name in NAMES}),
         log_likelihood=_number(content, "log_likelihood"),
-        iterations=int(content["iterations"]),
-        converged=bool(content["converged"]),
-        responses=int(content["responses"]),
+        iterations=_count(content, "iterations", 0),
+        converged=_truth(content, "converged"),
+        responses=_count(content, "responses", 1),
         se={name: None if content["se"][name] is None else _number(content["se"], name) for name in NAMES},
         at_bounds=tuple(map(str, content["at_bounds"])),
         items=items,
@@ -203,3 +208,17 @@ def _number(content: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise ValueError(f"{key} is a finite number; got {value!r}")
     return float(value)
+
+
+def _count(content: Mapping[str, Any], key: str, least: int) -> int:
+    value = content[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{key} is an integer from {least}; got {value!r}")
+    return value
+
+
+def _truth(content: Mapping[str, Any], key: str) -> bool:
+    value = content[key]
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is true or false; got {value!r}")
+    return value

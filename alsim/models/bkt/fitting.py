@@ -12,6 +12,7 @@ from alsim.models.bkt.em import Likelihood, Maximum, maximise, settle
 from alsim.models.bkt.errors import at_bounds, standard_errors
 from alsim.models.bkt.fitted import BY_ITEM, BKTFit, SkillFit
 from alsim.models.bkt.skill import BKT, NAMES, is_probability
+from alsim.models.cells import Names
 from alsim.models.fits import ModelError, Progress
 from alsim.models.responses import Responses
 from alsim.types import Bools, Doubles, Longs
@@ -75,14 +76,21 @@ def fit(
     student_sd: Pardos and Heffernan (2010), Modeling individualization in a Bayesian networks implementation of
     knowledge tracing, with the scale of Yudelson, Koedinger and Gordon (2013).
     """
+    if not isinstance(responses, Responses):
+        raise ModelError(f"knowledge tracing is fitted to Responses; got {type(responses).__name__}")
     if len(responses) == 0 or responses.weight.sum() <= 0:
         raise ModelError("knowledge tracing is fitted to responses; the log has none")
     if start is not None and not isinstance(start, BKT):
         raise ModelError(f"start is a BKT; got {start!r}")
-    _check_numbers(starts, max_iterations, tolerance, student_sd)
+    _check_numbers(starts, max_iterations, tolerance, student_sd, seed)
+    for option, given in (("bounds", bounds), ("fixed", fixed), ("priors", priors), ("classes", classes)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ModelError(f"{option} is a dictionary; got {given!r:.100}")
     names = _names("by_item", by_item, BY_ITEM)
-    if classes is not None and not names:
-        raise ModelError("classes of items are for parameters that differ by item: by_item names none")
+    if classes is not None:
+        if not names:
+            raise ModelError("classes of items are for parameters that differ by item: by_item names none")
+        classes = {str(item): str(kind) for item, kind in classes.items()}  # as a log names items
     groups = groups_of(responses, bool(names), classes)
     held = _held(forgets, bounded, bounds, fixed)
     likelihood = _likelihood(responses, groups, names, held, _priors(priors), float(student_sd))
@@ -91,13 +99,13 @@ def fit(
     if accelerate:
         settle(likelihood, at)
     se = standard_errors(likelihood, at.theta) if errors else np.full(likelihood.num_probabilities, np.nan)
-    return _summary(responses, likelihood, at, se, names, classes)
+    return _summary(responses, groups, likelihood, at, se, names, classes)
 
 
-def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd: Any) -> None:
-    for name, value in (("starts", starts), ("max_iterations", max_iterations)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ModelError(f"{name} is an integer from 1; got {value!r}")
+def _check_numbers(starts: Any, max_iterations: Any, tolerance: Any, student_sd: Any, seed: Any) -> None:
+    for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ModelError(f"{name} is an integer from {least}; got {value!r}")
     for name, value in (("tolerance", tolerance), ("student_sd", student_sd)):
         if not _is_number(value) or not 0 <= value < np.inf:
             raise ModelError(f"{name} is a number from 0; got {value!r}")
@@ -109,6 +117,8 @@ def _is_number(value: Any) -> bool:
 
 def _names(option: str, given: Collection[str], allowed: Collection[str]) -> tuple[str, ...]:
     """Return parameters' names in the order of `allowed`."""
+    if not isinstance(given, Collection):
+        raise ModelError(f"{option} names some of {', '.join(allowed)}; got {given!r}")
     names = [given] if isinstance(given, str) else list(given)
     wrong = [name for name in names if name not in allowed]
     if wrong:
@@ -172,7 +182,7 @@ def _likelihood(
     offsets = np.full(responses.num_students if student_sd else 0, np.inf)
     return Likelihood(
         skills=responses.skills,
-        groups=groups,
+        group_skill=groups.skill,
         chains=chains_of(responses, groups, merge=not student_sd),
         of_group=of_group,
         lower=np.concatenate([lower, -offsets]),
@@ -254,6 +264,7 @@ def _better(likelihood: Likelihood, best: Maximum, other: Maximum) -> Maximum:
 
 def _summary(
     responses: Responses,
+    groups: Groups,
     likelihood: Likelihood,
     at: Maximum,
     se: Doubles,
@@ -261,7 +272,7 @@ def _summary(
     classes: Mapping[str, str] | None,
 ) -> BKTFit:
     """Put what was found into words."""
-    groups, size = likelihood.groups, likelihood.num_probabilities
+    size = likelihood.num_probabilities
     counts = np.bincount(groups.code // 2, minlength=len(groups))
     bound = at_bounds(likelihood, at.theta)
     block_of = np.zeros(responses.num_skills, np.int64) if likelihood.student_sd else np.arange(responses.num_skills)
@@ -271,7 +282,7 @@ def _summary(
             likelihood,
             at,
             np.arange(start[k], start[k + 1]),
-            (se, bound, counts),
+            (se, bound, counts, groups.name),
             by_item,
             (float(at.log_likelihood[k]), int(at.iterations[block_of[k]]), bool(at.converged[block_of[k]])),
         )
@@ -286,7 +297,7 @@ def _summary(
         num_responses=len(responses),
         penalised=float(at.value.sum()),
         by_item=by_item,
-        classes=None if classes is None else {str(item): str(kind) for item, kind in classes.items()},
+        classes=None if classes is None else dict(classes),
         students=dict(zip(map(str, responses.students), at.theta[size:].tolist(), strict=False)),
     )
 
@@ -295,12 +306,12 @@ def _skill(
     likelihood: Likelihood,
     at: Maximum,
     groups: Longs,
-    found: tuple[Doubles, Bools, Longs],
+    found: tuple[Doubles, Bools, Longs, Names],
     by_item: tuple[str, ...],
     end: tuple[float, int, bool],
 ) -> SkillFit:
     """Return what was found of the skill that has these groups."""
-    se, bound, counts = found
+    se, bound, counts, kinds = found
     share = counts[groups] / counts[groups].sum()
     places = {name: likelihood.of_group[name][groups] for name in NAMES}
     values = {name: float(np.clip(share @ at.theta[own], 0, 1)) for name, own in places.items() if name in by_item}
@@ -310,7 +321,7 @@ def _skill(
         for c in groups:
             own = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
             errors = {f"se_{name}": _or_none(se[likelihood.of_group[name][c]]) for name in by_item}
-            items[str(likelihood.groups.name[c])] = {**own, **errors, "responses": int(counts[c])}
+            items[str(kinds[c])] = {**own, **errors, "responses": int(counts[c])}
     return SkillFit(
         parameters=BKT(**values),
         log_likelihood=end[0],

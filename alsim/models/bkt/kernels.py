@@ -205,10 +205,12 @@ def expect(
     log_likelihood  (K,) to add to
     ahead, smoothed (T, 2) and (T,) scratch, for the longest chain
 
-    A chain that cannot be makes its skill's log-likelihood minus infinity.
+    A chain that cannot be makes its skill's log-likelihood minus infinity. Those of weight 0 are passed over.
     """
     for skill in skills:
         for chain in range(start[skill], start[skill + 1]):
+            if weight[chain] == 0.0:  # it tells nothing, not even when it cannot be
+                continue
             first, end = begin[chain], begin[chain + 1]
             found = run(code, first, end, table, init[whose[chain]], weight[chain], ahead, counts, smoothed)
             log_likelihood[skill] += found if found == -np.inf else weight[chain] * found

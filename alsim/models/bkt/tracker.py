@@ -43,7 +43,11 @@ class Tracker:
             if skills.by_item:
                 raise ModelError(f"a tracker knows no items; this fit has {', '.join(skills.by_item)} by item")
             skills = {name: found.parameters for name, found in skills.skills.items()}
-        if not skills or not all(isinstance(skill, BKT) for skill in skills.values()):
+        if (
+            not isinstance(skills, Mapping)
+            or not skills
+            or not all(isinstance(skill, BKT) for skill in skills.values())
+        ):
             raise ModelError("a tracker takes a fit, or one BKT or more by name")
         if isinstance(num_students, bool) or not isinstance(num_students, int | np.integer) or num_students < 1:
             raise ModelError(f"num_students is an integer from 1; got {num_students!r}")
@@ -97,7 +101,7 @@ class Tracker:
     def predict(self, students: ArrayLike, skills: ArrayLike) -> Floats:
         """Return the probability (R,) float32 that the students' next responses to these skills are correct."""
         who, what = self._numbers(students, skills)
-        known = self._probability(self._odds[who.astype(np.int64) * self.num_skills + what])
+        known = self._probability(self._odds[who.astype(np.int64) * self.num_skills + what.astype(np.int64)])
         right = self._table[1::2][what]
         return np.asarray(known * right[:, 0] + (1 - known) * right[:, 1], np.float32)
 
@@ -147,6 +151,7 @@ class Tracker:
             OSError,
             ValueError,
             KeyError,
+            AttributeError,
             TypeError,
             EOFError,
             MemoryError,
