@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
@@ -101,7 +102,7 @@ def load_fit(file: str | Path) -> Fit:
     """Read a fit of any model. Raises ModelError for a file that `save` has not written."""
     path = Path(file)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a fit: {error}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
@@ -109,12 +110,19 @@ def load_fit(file: str | Path) -> Fit:
     version, model = content.pop("version", None), content.pop("model", None)
     if version is True or version != VERSION:
         raise ModelError(f"{path} has version {version!r}; this alsim reads {VERSION}")
-    if model not in HOMES:
+    if not isinstance(model, str) or model not in HOMES:
         raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
     module, _, name = HOMES[model].partition(":")
     kind: type[Fit] = getattr(import_module(module), name)
     try:
         return kind.read(content, path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is no whole fit of {model!r}: {said}") from None
+
+
+def _finite(text: str) -> float:
+    """Return a number of a fit's JSON; raises ValueError for one that is not finite: no fit has any."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not finite")
+    return value
