@@ -1,5 +1,5 @@
 """`python -m alsim` is the command line."""
 
-from alsim_command import main
+from alsim.cli import main
 
 main()

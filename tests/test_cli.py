@@ -5,15 +5,11 @@ import os
 import pty
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import sysconfig
-import time
 from pathlib import Path
 
 import pytest
-from terminals import as_of_a_terminal
 from typer.testing import CliRunner
 
 from alsim import cli, validation
@@ -379,28 +375,6 @@ def test_a_process_and_its_exit_status(tmp_path, small):
     assert_refused((refused.returncode, refused.stdout, refused.stderr), "known are uniform, rules")
     nothing = process("info", tmp_path / "nowhere")
     assert_refused((nothing.returncode, nothing.stdout, nothing.stderr), "holds no finished dataset")
-
-
-@pytest.mark.versionless
-@pytest.mark.parametrize("line", [[Path(sysconfig.get_path("scripts"), "alsim")], [sys.executable, "-m", "alsim"]])
-@pytest.mark.parametrize("slow", ["gymnasium", "typer", "pyarrow"])
-def test_ctrl_c_is_quiet_while_it_imports(tmp_path, line, slow):
-    """The package itself, the command line, and what a command needs: each import here never ends."""
-    if slow == "gymnasium" and "-m" in line:
-        pytest.skip("Python itself imports the package before it runs it")
-    endless = "import pathlib, time\npathlib.Path('began').touch()\nwhile True: time.sleep(0.01)\n"
-    (tmp_path / f"{slow}.py").write_text(endless)
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [*line, "info", "nowhere"]
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, env=env, preexec_fn=as_of_a_terminal, **piped) as running:
-        while not (tmp_path / "began").exists():
-            assert running.poll() is None, running.communicate()
-            time.sleep(0.01)
-        running.send_signal(signal.SIGINT)
-        printed, said = running.communicate(timeout=30)
-    assert (running.returncode, printed) == (130, "")
-    assert "Traceback" not in said
 
 
 def test_no_progress_in_a_pipe(tmp_path, small):

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-from terminals import as_of_a_terminal
 
 from alsim.config import Config
 from alsim.datasets import store, underway
@@ -290,6 +289,11 @@ def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, workers):
         after = (tmp_path / "d" / path).stat()
         assert (after.st_ino, after.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
+
+
+def as_of_a_terminal():
+    """Take up Ctrl-C again, which whatever a shell runs in the background is told to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.versionless
