@@ -282,6 +282,16 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
 
 
+def test_weights_beside_a_fit_are_refused_before_it(run, tmp_path):
+    (tmp_path / "there.npz").write_text("dear")
+    for out, said in (
+        ("there.json", "--out, weights: there.npz is there already; --force overwrites it"),
+        ("new.npz", "a fit's JSON is not named .npz"),
+    ):
+        assert_refused(run("dkt", "nowhere.csv", "--out", out), said)
+    assert (tmp_path / "there.npz").read_text() == "dear"
+
+
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_to(run, fitted, tmp_path):
     (tmp_path / "held").mkdir(mode=0o500)
@@ -298,6 +308,7 @@ def test_arguments_that_cannot_be(run, fitted):
     assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
     assert run("hmm", "log.csv")[0] == 2
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2
+    assert run("bkt", "log.csv", "--seed", -1)[0] == 2
     assert not fitted
 
 

@@ -375,12 +375,28 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
     }[model.__name__]
     for key, bad in [*BREAKS, *own]:
         file.write_text(json.dumps(content | {key: bad}))
-        with pytest.raises(ModelError, match="is no whole fit of"):
+        with pytest.raises(ModelError, match="is no whole fit of|is not a fit: .* is not finite"):
             load_fit(file)
     for key in content.keys() - {"format", "version", "model"}:
         file.write_text(json.dumps({k: v for k, v in content.items() if k != key}))
         with pytest.raises(ModelError, match=f"'{key}' is missing"):
             load_fit(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('"model": []', "is a fit of \\[\\]; the models are"),
+        ('"model": "bkt", "skills": 3', "is no whole fit of 'bkt'"),
+        ('"model": "irt", "items": 3', "is no whole fit of 'irt'"),
+        ('"model": "irt", "items": {"q": {"a": 1e999}}', "is not a fit: 1e999 is not finite"),
+        ('"model": "bkt", "log_likelihood": NaN', "is not a fit: NaN is not finite"),
+    ],
+)
+def test_a_file_of_other_types_is_refused(content, said, tmp_path):
+    (tmp_path / "fit.json").write_text(f'{{"format": "alsim-fit", "version": 1, {content}}}')
+    with pytest.raises(ModelError, match=said):
+        load_fit(tmp_path / "fit.json")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -394,6 +410,27 @@ def test_a_fit_of_no_skills_is_read(model, tmp_path):
 def load_fit_of(model, content):
     kinds = {skill_mean: skill_mean.SkillMeanFit, pfa: pfa.PFAFit, best_lr: best_lr.BestLRFit}
     return kinds[model].from_dict(content)
+
+
+# ── rows that stand for nobody ──────────────────────────────────────────────────────────────────
+
+
+def test_rows_that_stand_for_nobody_count_for_nothing():
+    """All who weigh anything answered y correctly; the one who did not weighs nothing."""
+    matrix, weight = [[1, 1], [0, 1], [0, 0]], [2, 1, 0]
+    with_nobody = skill_mean.fit(Responses.from_matrix(matrix, weight=weight), smoothing=0)
+    without = skill_mean.fit(Responses.from_matrix(matrix[:2], weight=weight[:2]), smoothing=0)
+    np.testing.assert_array_equal(with_nobody.mean, without.mean)
+    assert with_nobody.log_likelihood == without.log_likelihood == pytest.approx(2 * np.log(2 / 3) + np.log(1 / 3))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_log_that_stands_for_nobody_is_refused(model):
+    with pytest.raises(ModelError, match="wants responses; got none"):
+        model.fit(Responses.from_matrix([[1, 0], [0, 1]], weight=[0, 0]))
+    if model is not skill_mean:
+        with pytest.raises(ModelError, match="both kinds; all 2 are correct"):
+            model.fit(Responses.from_matrix([[1, 1], [0, 1]], weight=[1, 0]))
 
 
 # ── published data ───────────────────────────────────────────────────────────────────────────────

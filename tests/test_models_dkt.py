@@ -248,7 +248,7 @@ def test_nothing_to_fit_to():
         fit(log.take(np.zeros(8, bool)))
     with pytest.raises(ModelError, match="validation=0.5 leaves (4|0) responses to train on, of 4"):
         fit(log.take(log.student == 0), validation=0.5)
-    with pytest.raises(ValueError, match="a split takes 2 students or more; there is 1"):
+    with pytest.raises(ModelError, match="to hold out students takes 2 or more; there is one, and validation=0"):
         fit(random_log([4]))
 
 
@@ -372,7 +372,7 @@ BREAKS = [
     (lambda p: edited(p, epochs=[]), "after one epoch or more"),
     (lambda p: edited(p, epochs=[{"loss": "low", "validation_loss": None}]), "losses are numbers; got 'low'"),
     (lambda p: edited(p, epochs=[{"win": 1}]), "no whole fit of 'dkt'"),
-    (lambda p: edited(p, log_likelihood=float("nan")), "log_likelihood is a number"),
+    (lambda p: edited(p, log_likelihood=float("nan")), "NaN is not finite"),
     (lambda p: edited(p, weights={}), "'embedding' is missing"),
     (lambda p: edited(p, weights=[1]), "weights is a table"),
 ]
@@ -423,6 +423,13 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="no space"):
             write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
         assert read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0] == LOSSES[:1]
+
+
+def test_a_checkpoint_is_no_file(tmp_path):
+    """What is asked for may be a file of somebody's: nobody is told to remove it."""
+    (tmp_path / "log.csv").write_text("dear")
+    with pytest.raises(ModelError, match="a checkpoint is a directory; .*log.csv is a file$"):
+        read_checkpoint(tmp_path / "log.csv", SETTINGS, "log", SHAPES)
 
 
 BROKEN = [

@@ -96,7 +96,7 @@ def fit(
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="DIR", help="Of dkt: where to go on after a break.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of bkt with several starts, and of dkt.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of bkt with several starts, and of dkt.")] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option("--format", help="long, wide or three-line; without, found.")
     ] = None,
@@ -140,7 +140,12 @@ def fit(
         "--scores": scores,
     }
     _check_options(model, options)
-    _check_outputs({"--out": out, "--scores": scores}, (file, test), force)
+    outputs = {"--out": out, "--scores": scores}
+    if model is Model.dkt and out is not None:
+        from alsim.models.dkt.fitted import weights_file
+
+        outputs["--out, weights:"] = weights_file(out)
+    _check_outputs(outputs, (file, test), force)
     reading = {
         "format": None if log_format is None else log_format.value,
         "columns": read_mapping(columns) or None,

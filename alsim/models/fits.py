@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
@@ -101,7 +102,7 @@ def load_fit(file: str | Path) -> Fit:
     """Read a fit of any model. Raises ModelError for a file that `save` has not written."""
     path = Path(file)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -117,6 +118,13 @@ def load_fit(file: str | Path) -> Fit:
     kind: type[Fit] = getattr(import_module(module), name)
     try:
         return kind.read(content, path)
-    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is no whole fit of {model!r}: {said}") from None
+
+
+def _finite(text: str) -> float:
+    """Return a number of a fit's JSON; raises ValueError for one that is not finite: no fit has any."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not finite")
+    return value

@@ -88,11 +88,12 @@ def check(responses: Responses, settings: Settings, what: str) -> None:
             raise ModelError(f"{what}: {name} is a number above 0; got {value!r}")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
         raise ModelError(f"{what}: max_iterations is a count above 0; got {max_iterations!r}")
-    if len(responses) == 0:
+    correct = responses.correct[responses.weight[responses.student] > 0]
+    if len(correct) == 0:
         raise ModelError(f"{what} wants responses; got none")
-    if responses.correct.min() == responses.correct.max():
-        kind = "correct" if responses.correct[0] else "wrong"
-        raise ModelError(f"{what} wants responses of both kinds; all {len(responses):,} are {kind}")
+    if correct.min() == correct.max():
+        kind = "correct" if correct[0] else "wrong"
+        raise ModelError(f"{what} wants responses of both kinds; all {len(correct):,} are {kind}")
 
 
 def regress(

@@ -96,9 +96,9 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
     """
     if isinstance(smoothing, bool) or not isinstance(smoothing, int | float) or not 0 <= smoothing < math.inf:
         raise ModelError(f"smoothing is a number, 0 or more; got {smoothing!r}")
-    if len(responses) == 0:
-        raise ModelError("the mean of each skill wants responses; got none")
     weight = responses.weight[responses.student]
+    if not weight.any():
+        raise ModelError("the mean of each skill wants responses; got none")
     overall = float((weight * responses.correct).sum() / weight.sum())
     each = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
     asked = np.bincount(responses.skill, weight[each], minlength=responses.num_skills)
@@ -108,7 +108,8 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
     counted = np.bincount(responses.skill, minlength=responses.num_skills)
     met = counted > 0
     forecast = _forecast(mean[responses.skill], responses)
-    told = np.where(responses.correct == 1, forecast, 1.0 - forecast)  # above 0: each response is in its own mean
+    counts = weight > 0
+    told = np.where(responses.correct == 1, forecast, 1.0 - forecast)[counts]  # above 0: each is in its own mean
     if progress is not None:
         progress(1, 1, "means")
     return SkillMeanFit(
@@ -117,7 +118,7 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
         responses=counted[met],
         overall=overall,
         smoothing=float(smoothing),
-        log_likelihood=float((weight * np.log(told)).sum()),
+        log_likelihood=float((weight[counts] * np.log(told)).sum()),
         num_responses=len(responses),
     )
 

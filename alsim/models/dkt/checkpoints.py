@@ -57,6 +57,8 @@ def read_checkpoint(
         text = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise ModelError(f"a checkpoint is a directory; {folder} is a file") from None
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(file, error) from None
     if not isinstance(text, dict) or text.get("format") != FORMAT or text.get("version") != VERSION:

@@ -126,11 +126,10 @@ class DKTFit(Fit):
         as where writing was cut short over an older fit, none is read. Raises ModelError for a file named .npz.
         """
         path = Path(file)
-        if path.suffix == WEIGHTS:
-            raise ModelError(f"a fit's JSON is not named {WEIGHTS}: so its weights are; got {path}")
+        beside = weights_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = packed(self.weights._asdict())
-        write_whole(path.with_suffix(WEIGHTS), content)
+        write_whole(beside, content)
         self._write(path, {**self._description(), "weights": sha256(content)})
         return path
 
@@ -151,6 +150,13 @@ class DKTFit(Fit):
         except ValueError as error:
             raise ValueError(f"{file} is not the network that is described: {error}") from None
         return cls.from_dict({**content, "weights": weights})
+
+
+def weights_file(path: Path) -> Path:
+    """Return where the weights of a fit stand whose JSON is at `path`. Raises ModelError for one named .npz."""
+    if path.suffix == WEIGHTS:
+        raise ModelError(f"a fit's JSON is not named {WEIGHTS}: so its weights are; got {path}")
+    return path.with_suffix(WEIGHTS)
 
 
 def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:

@@ -34,6 +34,8 @@ class Log(NamedTuple):
             raise ModelError("deep knowledge tracing is fitted to responses; got none")
         training, held_out = responses, None
         if settings.validation > 0:
+            if responses.num_students < 2:
+                raise ModelError("to hold out students takes 2 or more; there is one, and validation=0 holds out none")
             training, held_out = responses.split(settings.validation, settings.seed)
         skills = training.skills[np.unique(training.skill)]
         log = cls(
