@@ -379,3 +379,9 @@ def test_knowledge_tracing_of_a_real_log(run, tmp_path, published):
     assert run("bkt", file, "--columns", columns, "--out", tmp_path / "b.json")[0] == 0
     bounded = json.loads((tmp_path / "b.json").read_text())["skills"]["Calculate_unit_rate"]
     assert bounded["p_guess"] <= 0.5
+
+
+def test_what_is_unlike_the_usual_is_printed(run, tmp_path):
+    (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
+    status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
+    assert status == 0 and "note: no finite estimate, since all answered alike: a\n" in out

@@ -318,6 +318,18 @@ def test_a_test_ends_when_the_estimate_is_precise_enough():
         assert (tests.se_after[n, 3 : length - 1] > 0.45).all()
 
 
+def test_standard_errors_smaller_than_the_nodes_distance_are_told():
+    """One test of 200 items of a = 2: each step's SE is that of an integral over 1000 nodes, to a part in 600."""
+    bank = irt.ItemParameters(np.full(200, 2.0), np.linspace(-2, 2, 200))
+    tests = CAT(bank, max_items=200, stop_se=0.12).run([0.3], seed=1)
+    assert 0.08 < tests.se[0] <= 0.12 and tests.lengths[0] < 200
+    rows = np.full(200, -1)
+    rows[tests.items[0, : tests.lengths[0]]] = tests.correct[0, : tests.lengths[0]]
+    exact = irt.estimate_ability(bank, rows, nodes=1001)
+    assert tests.se[0] == pytest.approx(exact.se[0], rel=1 / 600)
+    assert tests.theta[0] == pytest.approx(exact.theta[0], abs=1e-3)
+
+
 def test_a_test_ends_when_it_has_told_enough():
     bank = random_bank(34, 60)
     tests = CAT(bank, max_items=30, stop_information=4.0).run(abilities(35, 30))
@@ -343,18 +355,18 @@ def test_a_test_ends_when_the_next_item_would_tell_little():
 
 @pytest.mark.parametrize("estimate", ["eap", "map", "ml", "wle"])
 def test_a_test_is_the_same_in_any_batch(estimate):
-    bank, able = random_bank(38, 30), abilities(39, 30)
+    bank, able = random_bank(38, 30), abilities(39, 12)
     release = np.random.default_rng(40).uniform(0.3, 1, 30)
     cat = CAT(bank, estimate=estimate, randomesque=2, exposure=release, max_items=8, stop_se=0.6)
     whole = cat.run(able, seed=41)
-    parts = [cat.run(able[begin:end], seed=41, first=begin) for begin, end in ((0, 7), (7, 8), (8, 30))]
+    parts = [cat.run(able[begin:end], seed=41, first=begin) for begin, end in ((0, 7), (7, 8), (8, 12))]
     for name in ("items", "correct", "theta_after", "se_after", "theta", "se", "lengths"):
         np.testing.assert_array_equal(getattr(whole, name), np.concatenate([getattr(p, name) for p in parts]))
     assert not np.array_equal(whole.items, cat.run(able, seed=42).items)
     # Its last estimate is that of all its answers.
-    rows = np.full((30, 30), -1)
+    rows = np.full((12, 30), -1)
     np.put_along_axis(rows, np.where(whole.items < 0, whole.items[:, :1], whole.items), -1, axis=1)
-    for n in range(30):
+    for n in range(12):
         rows[n, whole.items[n, : whole.lengths[n]]] = whole.correct[n, : whole.lengths[n]]
     again = irt.estimate_ability(bank, rows, estimate)
     assert np.abs(again.theta - whole.theta).max() < 1e-9 and np.allclose(again.se, whole.se, rtol=1e-8)
@@ -389,12 +401,12 @@ def test_examinees_answer_in_their_own_time():
 
 @pytest.mark.compiled
 def test_simulated_examinees_answer_by_the_curves():
-    """2000 answers to one item: within 4.4 sd of P, which one of 10^5 seeds exceeds."""
+    """500 answers to one item: within 4.4 sd of P, which one of 10^5 seeds exceeds."""
     one = irt.ItemParameters([1.2], [0.3], [0.2], [0.95])
     for able in (-1.0, 1.0):
         p = irt.probability(able, one)[0]
-        share = (CAT(one, max_items=1).run(np.full(2000, able), seed=49).correct == 1).mean()
-        assert abs(share - p) < 4.4 * np.sqrt(p * (1 - p) / 2000)
+        share = (CAT(one, max_items=1).run(np.full(500, able), seed=49).correct == 1).mean()
+        assert abs(share - p) < 4.4 * np.sqrt(p * (1 - p) / 500)
 
 
 def test_reports_are_what_they_are_called():
@@ -420,7 +432,8 @@ def test_reports_are_what_they_are_called():
     assert np.isnan(alone.overlap) and alone.summary()["bias"] is None
     with pytest.raises(AlsimError, match="bias and RMSE want true abilities"):
         _ = alone.rmse
-    assert len(CAT(random_bank(50, 25)).run([]).lengths) == 0
+    nobody = CAT(random_bank(50, 25)).run([])
+    assert len(nobody.lengths) == 0 and np.isnan([nobody.bias, nobody.rmse]).all()
 
 
 # What cannot be
@@ -440,6 +453,10 @@ TWELVE = random_bank(53, 12)
         ({"min_items": 0}, "min_items is 0"),
         ({"randomesque": 13}, "randomesque is 13"),
         ({"strata": 13, "select": "a-stratified"}, "strata is 13"),
+        ({"stop_se": "small"}, "stop_se is small; expected a positive finite number"),
+        ({"start": "low"}, "start is low; expected an ability"),
+        ({"stop_se": 0.1, "bounds": "low"}, "bounds is made of numbers"),
+        ({"groups": ["a"] * 12, "blueprint": ["a"]}, "blueprint maps a group to its share; got list"),
         ({"stop_se": 0.0}, "stop_se is 0.0; expected a positive finite number"),
         ({"stop_information": np.nan}, "stop_information is nan"),
         ({"least_item_information": -1}, "least_item_information is -1"),
@@ -484,6 +501,10 @@ def test_runs_that_cannot_be_are_refused():
     for arguments in ({}, {"abilities": [0.0], "num_examinees": 1}, {"responder": print}, {"num_examinees": 3}):
         with pytest.raises(AlsimError, match="either abilities, or responder and num_examinees"):
             cat.run(**arguments)
+    with pytest.raises(AlsimError, match="num_examinees is 2.5; expected an integer"):
+        cat.run(responder=lambda who, items: [1, 1], num_examinees=2.5)
+    with pytest.raises(AlsimError, match="abilities has none"):
+        cat.control_exposure(0.5, [])
     with pytest.raises(AlsimError, match=r"abilities have shape \(N,\)"):
         cat.run(0.0)
     with pytest.raises(AlsimError, match="abilities is made of finite numbers"):

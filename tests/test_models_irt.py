@@ -322,6 +322,18 @@ def test_an_item_that_all_answered_alike_is_left_out_and_told():
     assert fit.to_dict()["items"]["p"]["b"] is None
 
 
+def test_an_item_of_the_log_that_nobody_answered_is_told_saved_and_taken_for_a_new_one(tmp_path):
+    """As parts of a log have them, which keep all its items."""
+    log = Responses.from_matrix(simulated(60, 4, seed=9)[0].matrix(), items=list("pqrs"))
+    fit = irt.fit(log.take(log.item != 2), "rasch", nodes=21)
+    assert fit.notes == ("no finite estimate, since nobody answered: r",)
+    again = load_fit(fit.save(tmp_path / "fit.json"))
+    asked = Responses.from_arrays([0, 1], [1, 1], item=["r", "new"])
+    assert np.isnan(again.d[2]) and again.responses[2] == 0
+    assert again.predict(asked)[0] == again.predict(asked)[1] == fit.predict(asked)[0]
+    assert again.predict(asked)[0] != 0.5
+
+
 def test_with_a_prior_of_d_it_has_an_estimate():
     matrix = np.column_stack([np.ones(60, int), simulated(60, 4, seed=9)[0].matrix()])
     fit = irt.fit(Responses.from_matrix(matrix), "rasch", priors=Priors(d=(0.0, 2.0)))
@@ -335,6 +347,8 @@ def test_settings_and_responses_that_cannot_be_are_refused():
         ({"nodes": 5}, "nodes is an integer from 11"),
         ({"nodes": True}, "nodes is an integer"),
         ({"tolerance": 0.0}, "tolerance is a positive number"),
+        ({"tolerance": "fine"}, "tolerance is a positive number"),
+        ({"priors": (0, 1)}, "priors are Priors; got tuple"),
         ({"max_iterations": 0}, "max_iterations is an integer from 1"),
         ({"model": "2pl", "priors": Priors(c=(5, 17))}, "which the model '2pl' does not estimate"),
         ({"model": "rasch", "priors": Priors(a=(0, 1))}, "which the model 'rasch' does not estimate"),
@@ -344,6 +358,8 @@ def test_settings_and_responses_that_cannot_be_are_refused():
     ):
         with pytest.raises(ModelError, match=said):
             irt.fit(log, **options)
+    with pytest.raises(ModelError, match="responses are Responses, as Responses.from_matrix makes; got list"):
+        irt.fit([[0, 1], [1, 0]])
     with pytest.raises(ModelError, match="no item of 2 has both"):
         irt.fit(Responses.from_matrix([[1, 0], [1, 0]]))
 
@@ -403,7 +419,7 @@ def test_scores_rest_on_items_that_have_estimates():
 
 
 def test_a_fit_is_saved_and_loaded(tmp_path):
-    fit = irt.fit(simulated(60, 6)[0], "3pl")
+    fit = irt.fit(simulated(60, 6)[0], "3pl", nodes=21)
     content = json.loads(fit.save(tmp_path / "fit.json").read_text())
     assert {"items", "log_likelihood", "iterations", "converged"} <= content.keys()
     assert {"a", "b", "c", "se_a", "se_b", "se_c"} <= content["items"]["0"].keys()
@@ -420,6 +436,28 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
         ("variant", "5pl", "variant is one of"),
         ("items", {}, "no item has estimates"),
         ("nodes", 10**9, "nodes is an integer"),
+        (
+            "items",
+            {
+                "x": {
+                    **dict.fromkeys(("a", "d", "c", "se_a", "se_b", "se_c", "se_d"), 1.0),
+                    "responses": 0,
+                    "correct": 0,
+                }
+            },
+            "estimates and no responses",
+        ),
+        (
+            "items",
+            {
+                "x": {
+                    **dict.fromkeys(("a", "d", "c", "se_a", "se_b", "se_c", "se_d"), 1.0),
+                    "responses": -1,
+                    "correct": 0,
+                }
+            },
+            "a number of at least 0",
+        ),
         ("priors", {"x": None}, "x"),
     ],
 )
@@ -434,6 +472,15 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, key, value, said):
     file.write_text(json.dumps(content))
     with pytest.raises(ModelError, match=f"'{key}' is missing"):
         load_fit(file)
+
+
+def test_many_curves_are_moved_some_at_a_time(monkeypatch):
+    log = simulated(100, 5, seed=12)[0]
+    whole = irt.fit(log, nodes=21, standard_errors=False)
+    monkeypatch.setattr("alsim.models.irt.maximisation.TOGETHER", 2)
+    parts = irt.fit(log, nodes=21, standard_errors=False)
+    np.testing.assert_allclose(parts.a, whole.a, rtol=1e-5)
+    np.testing.assert_allclose(parts.d, whole.d, atol=1e-5)
 
 
 def test_portions_of_students_add_up(monkeypatch):
@@ -452,3 +499,5 @@ def test_the_prior_of_ability_sums_to_one_with_its_mean_and_sd():
     np.testing.assert_allclose(weight.sum(axis=1), 1)
     np.testing.assert_allclose(weight @ theta, [0, -0.5], atol=1e-3)  # the tails beyond 6 are cut off
     np.testing.assert_allclose(weight[0] @ theta**2, 1, atol=1e-6)
+    far = np.exp(log_prior(Groups(np.array([9.0]), np.array([0.05])), theta))  # where each density is 0 to float64
+    np.testing.assert_allclose(far[0], theta == 6, atol=1e-100)

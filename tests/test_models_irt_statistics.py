@@ -78,7 +78,7 @@ def test_g2_and_s_x2_are_those_of_all_patterns_enumerated(small):
 
 
 def test_lz_is_the_standardized_log_likelihood(small):
-    log, fit = small
+    log, fit = small[0].subset(range(100)), small[1]
     found = irt.person_fit(fit, log)
     matrix = log.matrix()
     p = irt.probability(found.theta, fit.item_parameters)
@@ -112,9 +112,25 @@ def test_persons_without_responses_and_incomplete_tests(small):
     assert np.isfinite(found.theta[0]) and np.isnan([found.theta[1], found.lz[1], found.lz_star[1]]).all()
     with pytest.raises(ModelError, match="no student has answered each of the 6 items once"):
         irt.item_fit(fit, asked)
+    # One response goes into the ability, and leaves nothing for lz*.
+    assert np.isfinite(found.lz[0]) and np.isnan(found.lz_star[0])
     wide, _ = simulated(40, 16, seed=4)
     with pytest.raises(ModelError, match="at most 15 items; the fit has 16"):
         irt.pattern_fit(irt.fit(wide, "rasch", nodes=11), wide)
+
+
+def test_item_fit_takes_those_who_answered_each_item_once(small):
+    log, fit = small
+    rows = log.matrix()[:200]
+    student, item = np.divmod(np.arange(rows.size), 6)
+    many = Responses.from_arrays(  # one student with a hole, and one who answered one item twice and another not at all
+        np.concatenate([student, np.repeat([300, 301], [5, 6])]),
+        np.concatenate([rows.ravel(), [1, 0, 1, 1, 0], [1, 0, 1, 1, 0, 1]]),
+        item=np.concatenate([item, [0, 1, 2, 3, 4], [0, 0, 1, 2, 3, 4]]),
+    )
+    one, other = irt.item_fit(fit, many), irt.item_fit(fit, Responses.from_matrix(rows))
+    np.testing.assert_array_equal(one.s_x2, other.s_x2)
+    assert np.isfinite(one.s_x2).any()
 
 
 # ── DIF ──────────────────────────────────────────────────────────────────────────────────────────
@@ -156,12 +172,18 @@ def test_classes_of_ets():
 
 
 @pytest.mark.parametrize(
-    ("model", "kind", "df"), [("rasch", "uniform", 1), ("1pl", "uniform", 1), ("2pl", "uniform", 1), ("2pl", "both", 2)]
+    ("model", "kind", "df"),
+    [
+        ("rasch", "uniform", 1),
+        ("1pl", "uniform", 1),
+        ("2pl", "uniform", 1),
+        pytest.param("2pl", "both", 2, marks=pytest.mark.compiled),
+    ],
 )
 def test_the_ratio_is_that_of_nested_fits(model, kind, df):
     """It finds b harder by 1 in 600 students; the groups' difference is not taken for DIF."""
     log, group = simulated(600, 5, seed=6, difference=1.2, impact=0.5)
-    found = irt.likelihood_ratio(log, group, 1, model, kind=kind, items=["4"], nodes=21)
+    found = irt.likelihood_ratio(log, group, 1, model, kind=kind, items=["4"], nodes=21, tolerance=1e-4)
     assert found.items.tolist() == ["4"] and found.df.tolist() == [df]
     assert found.p[0] < 1e-3 and found.b_focal[0] > found.b[0] + 0.5
     assert -0.9 < found.mean < -0.3
@@ -206,6 +228,12 @@ def test_comparisons_that_cannot_be_are_refused():
     log, group = simulated(60, 4, seed=10)
     for call, said in (
         (lambda: irt.mantel_haenszel(log, group, 2), "two different values, one of them the focal group's, 2"),
+        (lambda: irt.mantel_haenszel(log, group, np.array([1, 2])), "two different values"),
+        (lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"), "group has a value .* one is missing"),
+        (lambda: irt.mantel_haenszel(log, [*group[:-1], "x"], "x"), "two different values"),
+        (lambda: irt.mantel_haenszel(log, np.array([*group[:-1], "x"], object), 1), "compared with each other"),
+        (lambda: irt.mantel_haenszel(log, group, 1, matching=[np.nan] * 60), "matching has a value .* one is missing"),
+        (lambda: irt.likelihood_ratio(log, group, 1, nodes=3), "nodes is an integer from 11"),
         (lambda: irt.mantel_haenszel(log, group[:3], 1), "group has a value for each of 60 students"),
         (lambda: irt.mantel_haenszel(log, group, 1, matching=[1]), "matching has a value for each"),
         (lambda: irt.likelihood_ratio(log, group, 1, "3pl"), "DIF is tested of rasch and 1pl"),

@@ -298,6 +298,8 @@ def _print_fit(model: Model, fitted: Fit, responses: Responses, found: Scores | 
         f"{model}: {len(responses):,} responses of {responses.num_students:,} students, {responses.num_items:,} items, "
         f"{responses.num_skills:,} skills; log-likelihood {fitted.log_likelihood:,.3f}, {ended}"
     )
+    for note in getattr(fitted, "notes", ()):
+        print(f"note: {printable(note)}")
     if found is not None:
         print(
             f"test: AUC {found.auc:.4f}, RMSE {found.rmse:.4f}, log loss {found.log_loss:.4f}, "

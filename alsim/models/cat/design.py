@@ -106,10 +106,10 @@ class CAT:
             _check_count(name, getattr(self, name), most)
         for name in ("stop_se", "stop_information", "least_item_information"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            if value is not None and not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
                 raise AlsimError(f"{name} is {value}; expected a positive finite number, or None")
         nodes = self.estimator.nodes
-        if not nodes[0] <= self.start <= nodes[-1]:
+        if not isinstance(self.start, int | float | np.number) or not nodes[0] <= self.start <= nodes[-1]:
             raise AlsimError(f"start is {self.start}; expected an ability within the bounds {self.bounds}")
         _ = self.pool, self.plan
 
@@ -117,7 +117,12 @@ class CAT:
     def estimator(self) -> Estimator:
         """How ability is estimated, for kernels."""
         return make_estimator(
-            self.items, self.estimate, prior_mean=self.prior_mean, prior_sd=self.prior_sd, bounds=self.bounds
+            self.items,
+            self.estimate,
+            prior_mean=self.prior_mean,
+            prior_sd=self.prior_sd,
+            bounds=self.bounds,
+            least_se=self.stop_se or math.inf,
         )
 
     @cached_property
@@ -168,6 +173,8 @@ class CAT:
             return np.zeros(many, np.int32), np.ones(1)
         if self.blueprint is None or self.groups is None:
             raise AlsimError("groups and blueprint go together: the one names each item's, the other its share")
+        if not isinstance(self.blueprint, Mapping):
+            raise AlsimError(f"blueprint maps a group to its share; got {type(self.blueprint).__name__}")
         groups = np.asarray(self.groups)
         if groups.shape != (many,):
             raise AlsimError(f"groups has a group for each of {many} items; got shape {groups.shape}")
@@ -223,7 +230,9 @@ class CAT:
         truth = None if abilities is None else as_finite(abilities, "abilities")
         if truth is not None and truth.ndim != 1:
             raise AlsimError(f"abilities have shape (N,); got {truth.shape}")
-        many = len(truth) if truth is not None else int(num_examinees or 0)
+        many: int = len(truth) if truth is not None else 0 if num_examinees is None else num_examinees
+        if isinstance(many, bool) or not isinstance(many, int | np.integer) or many < 0:
+            raise AlsimError(f"num_examinees is {many!r}; expected an integer of at least 0")
         parts = []
         for begin in range(0, max(many, 1), TOGETHER):
             session = self.session(min(TOGETHER, many - begin), seed=seed, first=first + begin)
@@ -246,10 +255,12 @@ class CAT:
         abilities  (N,) of the population, logits: the more of them, the closer
         seed       of the simulation
 
-        Raises AlsimError if even items given equally often would exceed the rate.
+        Raises AlsimError if even items given equally often would exceed the rate, and without abilities.
         Source: Sympson & Hetter (1985), Controlling item-exposure rates in computerized adaptive testing.
         """
-        if not self.max_items / len(self.items) <= rate <= 1:
+        if np.size(as_finite(abilities, "abilities")) == 0:
+            raise AlsimError("exposure control learns from tests of simulated examinees; abilities has none")
+        if not self.max_items / len(self.items) <= as_finite(rate, "rate") <= 1:
             raise AlsimError(
                 f"rate is {rate}; tests of {self.max_items} of {len(self.items)} items need one from "
                 f"{self.max_items / len(self.items):.3g} to 1"

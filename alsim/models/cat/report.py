@@ -45,12 +45,12 @@ class CATRun:
     @property
     def bias(self) -> float:
         """Mean of estimate minus ability, logits. Raises AlsimError where abilities are not known."""
-        return float(np.mean(self._errors))
+        return float(np.mean(self._errors)) if len(self.lengths) else float("nan")
 
     @property
     def rmse(self) -> float:
         """Root of the mean squared error of the estimates, logits. Raises AlsimError where abilities are not known."""
-        return float(np.sqrt(np.mean(self._errors**2)))
+        return float(np.sqrt(np.mean(self._errors**2))) if len(self.lengths) else float("nan")
 
     @property
     def _errors(self) -> Doubles:

@@ -63,11 +63,13 @@ def fit(
 
     An a may come out negative: an item that the able fail. |a| is held to 10, |d| to 30, and c within [1e-5, 0.6];
     `notes` name an item that ends at a bound. They name, too, one that all students answered alike: it has no finite
-    estimate, and is left out unless d has a prior.
+    estimate, and is left out unless d has a prior; and one of the log's that nobody answered.
 
     Raises ModelError for settings that cannot be, and for responses that say nothing of any item.
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986) for the priors.
     """
+    if not isinstance(responses, Responses):
+        raise ModelError(f"responses are Responses, as Responses.from_matrix makes; got {type(responses).__name__}")
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
     weight = responses.weight[responses.student]
     many = responses.num_items
@@ -117,7 +119,7 @@ def fit(
         iterations=ended.iterations,
         converged=ended.converged,
         num_responses=round(float(answered.sum())),
-        notes=_notes(responses, told, ended, errors, standard_errors, tolerance),
+        notes=_notes(responses, answered, told, ended, errors, standard_errors, tolerance),
     )
 
 
@@ -125,19 +127,26 @@ def _checked(model: str, priors: Priors | None, nodes: int, tolerance: float, ma
     """Return the priors; raises ModelError for settings that cannot be."""
     if model not in MODELS:
         raise ModelError(f"model is one of {', '.join(MODELS)}; got {model!r}")
+    check_settings(nodes, tolerance, max_iterations)
+    if priors is not None and not isinstance(priors, Priors):
+        raise ModelError(f"priors are Priors; got {type(priors).__name__}")
+    chosen = DEFAULT_PRIORS[model] if priors is None else priors
+    for name, pair in chosen._asdict().items():
+        if pair is not None:
+            _check_prior(name, pair, model)
+    return chosen
+
+
+def check_settings(nodes: int, tolerance: float, max_iterations: int) -> None:
+    """Raise ModelError for settings of EM that cannot be."""
     for name, value, least, most in (
         ("nodes", nodes, LEAST_NODES, MOST_NODES),
         ("max_iterations", max_iterations, 1, math.inf),
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
             raise ModelError(f"{name} is an integer from {least} to {most}; got {value!r}")
-    if not 0 < tolerance < math.inf:
+    if not isinstance(tolerance, int | float | np.floating) or not 0 < tolerance < math.inf:
         raise ModelError(f"tolerance is a positive number; got {tolerance!r}")
-    chosen = DEFAULT_PRIORS[model] if priors is None else Priors(*priors)
-    for name, pair in chosen._asdict().items():
-        if pair is not None:
-            _check_prior(name, pair, model)
-    return chosen
 
 
 def _check_prior(name: str, pair: tuple[float, float], model: str) -> None:
@@ -190,15 +199,22 @@ def _reported(progress: Progress | None, most: int) -> Report | None:
 
 
 def _notes(
-    responses: Responses, told: Bools, ended: Estimate, errors: Uncertainty, asked: bool, tolerance: float
+    responses: Responses,
+    answered: Doubles,
+    told: Bools,
+    ended: Estimate,
+    errors: Uncertainty,
+    asked: bool,
+    tolerance: float,
 ) -> tuple[str, ...]:
     """Return sentences on what is unlike the usual."""
     curves, names = ended.state.curves, responses.items[told]
     notes = []
     if not ended.converged:
         notes.append(f"not converged: the last of {ended.iterations} steps moved more than {tolerance:g}")
-    if not told.all():
-        notes.append(f"no finite estimate, since all answered alike: {_named(responses.items[~told])}")
+    for untold, why in ((~told & (answered > 0), "all answered alike"), (answered == 0, "nobody answered")):
+        if untold.any():
+            notes.append(f"no finite estimate, since {why}: {_named(responses.items[untold])}")
     bounds = (np.abs(curves.a) >= MOST_SLOPE) | (np.abs(curves.d) >= MOST_INTERCEPT)
     if bounds.any():
         notes.append(f"held at a bound, |a| = {MOST_SLOPE:g} or |d| = {MOST_INTERCEPT:g}: {_named(names[bounds])}")

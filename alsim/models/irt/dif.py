@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.fits import ModelError
-from alsim.models.irt.calibration import MAX_ITERATIONS, NODES, TOLERANCE
+from alsim.models.irt.calibration import MAX_ITERATIONS, NODES, TOLERANCE, check_settings
 from alsim.models.irt.estimation import Groups, State, estimate, quadrature
 from alsim.models.irt.expectation import patterns
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
@@ -99,7 +99,7 @@ def mantel_haenszel(
             raise ModelError("some students have not answered all items: say by `matching` what they are matched by")
         strata = matrix.sum(axis=1, dtype=np.int64)
     else:
-        strata = np.unique(_of_students(matching, responses, "matching"), return_inverse=True)[1].ravel()
+        strata = _levels(matching, responses, "matching")[1]
     found = [
         common_odds_ratio(_tables(matrix[:, i], is_focal, strata, responses.weight), correction=correction)
         for i in range(responses.num_items)
@@ -112,19 +112,25 @@ def mantel_haenszel(
 
 def _groups(responses: Responses, group: ArrayLike, focal: object) -> Bools:
     """Return which students (S,) are of the focal group."""
-    values = _of_students(group, responses, "group")
-    different = np.unique(values)
-    if len(different) != 2 or focal not in different.tolist():
-        shown = ", ".join(map(repr, different[:5].tolist()))
+    levels, codes = _levels(group, responses, "group")
+    if len(levels) != 2 or np.ndim(cast(ArrayLike, focal)) > 0 or focal not in levels:
+        shown = ", ".join(map(repr, levels[:5]))
         raise ModelError(f"group has two different values, one of them the focal group's, {focal!r}; got {shown}")
-    return np.asarray(values == focal)
+    return np.asarray(codes == levels.index(focal))
 
 
-def _of_students(values: ArrayLike, responses: Responses, name: str) -> NDArray[np.generic]:
+def _levels(values: ArrayLike, responses: Responses, name: str) -> tuple[list[object], Longs]:
+    """Return the different values, and for each student (S,) which it is; raises ModelError for missing ones."""
     array = np.asarray(values)
     if array.shape != (responses.num_students,):
         raise ModelError(f"{name} has a value for each of {responses.num_students} students; got shape {array.shape}")
-    return array
+    if any(value is None or value != value for value in array.tolist()):
+        raise ModelError(f"{name} has a value for each student; one is missing")
+    try:
+        levels, codes = np.unique(array, return_inverse=True)
+    except TypeError:
+        raise ModelError(f"{name} has values that can be compared with each other; got {array.dtype}") from None
+    return levels.tolist(), codes.ravel()
 
 
 def _dense(responses: Responses) -> NDArray[np.int8]:
@@ -203,6 +209,7 @@ def likelihood_ratio(
         raise ModelError(
             f"DIF is tested of rasch and 1pl models, kind='uniform', and of 2pl, of any kind; got {model!r}, {kind!r}"
         )
+    check_settings(nodes, tolerance, max_iterations)
     _refuse_alike(responses, is_focal)
     fixed = _chosen(anchors, responses, "anchors")
     rest = np.setdiff1d(np.arange(responses.num_items), fixed)

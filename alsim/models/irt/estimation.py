@@ -71,6 +71,7 @@ def quadrature(nodes: int) -> Doubles:
 def log_prior(groups: Groups, theta: Doubles) -> Doubles:
     """Return the log-weight (G, K) of each node in each group."""
     density = -(((theta - groups.mean[:, None]) / groups.sd[:, None]) ** 2) / 2
+    density -= density.max(axis=1, keepdims=True)  # a narrow group far out is none of zeros
     return np.asarray(density - np.log(np.exp(density).sum(axis=1, keepdims=True)))
 
 

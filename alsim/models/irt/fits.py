@@ -33,7 +33,7 @@ class IRTFit(Fit):
 
     variant         "rasch", "1pl", "2pl" or "3pl"
     items           (I,) names
-    a, d, c         (I,) estimates; NaN for an item that all answered alike, which has no finite one
+    a, d, c         (I,) estimates; NaN for an item that nobody answered, or all alike, which has no finite one
     se_a … se_c     (I,) standard errors, b's among them; NaN for what is not estimated
     responses       (I,) responses to the item, weights counted
     correct         (I,) of them correct
@@ -107,14 +107,16 @@ class IRTFit(Fit):
     def _chances(self) -> Doubles:
         """Chances (I + 1, K) of a correct answer at each node.
 
-        The curve of each item; of one that all answered alike, (correct + 1) / (responses + 2) at every ability; in
-        the last row, for items that the fit has not met, the mean curve of all responses.
+        The curve of each item; of one that all answered alike, (correct + 1) / (responses + 2) at every ability; of
+        one that nobody answered and in the last row, for items that the fit has not met, the mean curve of all
+        responses.
         """
         curves = np.empty((len(self.items) + 1, self.nodes))
         alike = (self.correct + 1) / (self.responses + 2)
         curves[:-1] = alike[:, None]
         curves[:-1][self.estimated] = probability(quadrature(self.nodes), self.item_parameters).T
         curves[-1] = self.responses @ curves[:-1] / self.responses.sum()
+        curves[:-1][self.responses == 0] = curves[-1]
         return np.clip(curves, CERTAIN, 1 - CERTAIN)
 
     def predict(self, responses: Responses) -> Doubles:
@@ -183,8 +185,10 @@ class IRTFit(Fit):
             raise ValueError(f"variant is one of {', '.join(MODELS)}; got {content['variant']!r}")
         if not rows or not np.isfinite(columns["d"]).any():
             raise ValueError("no item has estimates")
-        if not (columns["responses"] > 0).all():
-            raise ValueError("responses of an item are a positive number")
+        if not (columns["responses"] >= 0).all() or not np.isfinite(columns["responses"]).all():
+            raise ValueError("responses of an item are a number of at least 0")
+        if not (columns["responses"][np.isfinite(columns["d"])] > 0).all():
+            raise ValueError("an item has estimates and no responses")
         nodes = content["nodes"]
         if type(nodes) is not int or not LEAST_NODES <= nodes <= MOST_NODES:
             raise ValueError(f"nodes is an integer from {LEAST_NODES} to {MOST_NODES}; got {nodes!r}")

@@ -26,6 +26,8 @@ LEAST_GUESSING, MOST_GUESSING = 1e-5, 0.6
 NEWTON_STEPS, HALVINGS = 3, 12
 ENOUGH = 1e-9
 """A step this small, in any parameter, ends an M-step; so do a few steps, since the next E-step moves the target."""
+TOGETHER = 500
+"""Curves that an M-step moves at a time: their numbers stay in a processor's cache, which takes half the time."""
 RIDGE = 1e-9
 """Added to each information: no response at all then moves nothing."""
 
@@ -106,7 +108,14 @@ def maximise(curves: Curves, counts: Doubles, theta: Doubles, structure: Structu
     that ends where the density falls half as steeply as it rose, which near the maximum shows an overshoot that the
     density's own digits do not.
     """
-    units = int(structure.share.max()) + 1
+    many, units = len(curves.a), int(structure.share.max()) + 1
+    if many > TOGETHER and units == many:
+        parts = []
+        for begin in range(0, many, TOGETHER):
+            some = Curves(*(column[begin : begin + TOGETHER] for column in curves))
+            alone = Structure(structure.model, np.arange(len(some.a)))
+            parts.append(maximise(some, counts[2 * begin : 2 * (begin + TOGETHER)], theta, alone, priors))
+        return Curves(*map(np.concatenate, zip(*parts, strict=True)))
     now = _fitness(curves, counts, theta, structure, priors, units)
     for _ in range(NEWTON_STEPS):
         step = _direction(now, structure, units)
@@ -155,9 +164,8 @@ def _fitness(
     table = log_curves(curves, theta)
     wrong, right = counts[0::2], counts[1::2]
     c = curves.c[:, None]
-    p = np.exp(table[1::2])
     f = logistic(curves.a[:, None] * theta + curves.d[:, None])
-    q = (1 - c) * (1 - f)
+    p, q = c + (1 - c) * f, (1 - c) * (1 - f)
     total = wrong + right
     value = np.einsum("vk,vk->v", counts.reshape(len(c), -1), table.reshape(len(c), -1))
     ones = np.ones_like(theta)

@@ -18,6 +18,9 @@ from alsim.types import Codes, Doubles, Longs
 LEAST_EXPECTED = 1.0
 """Neighbouring scores are taken together until each cell of S-X2 expects as many students (Orlando & Thissen 2000)."""
 
+ROUNDING = 1e-20
+"""Of a sum of squares of numbers that are 0 but for rounding, relative to those they are differences of."""
+
 MOST_PATTERN_ITEMS = 15
 """G2 compares 2**I patterns."""
 
@@ -42,7 +45,7 @@ class ItemFit(NamedTuple):
 
 
 class PersonFit(NamedTuple):
-    """Of S students, each (S,); NaN for one without responses.
+    """Of S students, each (S,); NaN for one without responses, and lz* for one whose responses all go into the ability.
 
     theta    MAP ability
     lz       standardized log-likelihood of the pattern: low for answers that do not fit together
@@ -116,14 +119,18 @@ def complete_matrix(fit: IRTFit, responses: Responses) -> tuple[Codes, Doubles]:
     many = int(fit.estimated.sum())
     item = place[codes_of(responses.items, fit.items)][responses.item]
     known = item >= 0
-    cell = responses.student[known].astype(np.int64) * many + item[known]
-    counts = np.bincount(cell, minlength=responses.num_students * many).reshape(-1, many)
-    whole = (counts == 1).all(axis=1)
+    # A table of all students is made of those alone who have as many responses: a sparse log has few or none of them.
+    enough = np.flatnonzero(np.bincount(responses.student[known], minlength=responses.num_students) == many)
+    row = np.full(responses.num_students, -1)
+    row[enough] = np.arange(len(enough))
+    known &= row[responses.student] >= 0
+    cell = row[responses.student[known]] * many + item[known]
+    whole = (np.bincount(cell, minlength=len(enough) * many).reshape(-1, many) == 1).all(axis=1)
     if not whole.any():
         raise ModelError(f"no student has answered each of the {many} items once; this statistic takes such students")
-    matrix = np.zeros(responses.num_students * many, np.int8)
+    matrix = np.zeros(len(enough) * many, np.int8)
     matrix[cell] = responses.correct[known]
-    return matrix.reshape(-1, many)[whole], responses.weight[whole]
+    return matrix.reshape(-1, many)[whole], responses.weight[enough[whole]]
 
 
 def _chances(fit: IRTFit) -> Doubles:
@@ -217,9 +224,11 @@ def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
         part = total(slope * w) / total(slope * r)
         v = w - part[student] * r
         lz = total((correct - p) * w) / np.sqrt(total(variance * w**2))
-        lz_star = total((correct - p) * v) / np.sqrt(total(variance * v**2))
+        spread = total(variance * v**2)
+        lz_star = total((correct - p) * v) / np.sqrt(spread)
+        tells = spread > ROUNDING * total(variance * w**2)  # not one response, nor several to items that are equal
     counted = np.bincount(student, minlength=many) > 0
-    return PersonFit(np.where(counted, theta, np.nan), lz, np.where(counted, lz_star, np.nan))
+    return PersonFit(np.where(counted, theta, np.nan), lz, np.where(tells, lz_star, np.nan))
 
 
 def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
