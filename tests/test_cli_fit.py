@@ -112,7 +112,11 @@ def assert_refused(result, *said):
         ("bkt", ["--starts", 5, "--seed", 3], {"starts": 5, "seed": 3}),
         ("irt", [], {}),
         ("irt", ["--model", "3pl"], {"model": "3pl"}),
-        ("dkt", ["--hidden", 64, "--epochs", 2, "--seed", 1], {"hidden": 64, "epochs": 2, "seed": 1}),
+        (
+            "dkt",
+            ["--hidden", 64, "--epochs", 2, "--seed", 1, "--device", "auto"],
+            {"hidden": 64, "epochs": 2, "seed": 1, "device": "auto"},
+        ),
         ("pfa", [], {}),
         ("best-lr", [], {}),
         ("skill-mean", [], {}),

@@ -75,6 +75,7 @@ GOES_WITH = {
     "--starts": (Model.bkt,),
     "--seed": (Model.bkt, Model.dkt),
     "--hidden": (Model.dkt,),
+    "--device": (Model.dkt,),
     "--epochs": (Model.dkt,),
     "--checkpoint": (Model.dkt,),
 }
@@ -93,6 +94,7 @@ def fit(
     starts: Annotated[int | None, typer.Option("--starts", help="Of bkt: starts, of which the best counts.")] = None,
     hidden: Annotated[int | None, typer.Option("--hidden", help="Of dkt: size of the hidden state.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of dkt: epochs at most.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Of dkt: cpu, cuda, or auto.  [default: cpu]")] = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="DIR", help="Of dkt: where to go on after a break.")
     ] = None,
@@ -135,6 +137,7 @@ def fit(
         "--starts": starts,
         "--seed": seed,
         "--hidden": hidden,
+        "--device": device,
         "--epochs": epochs,
         "--checkpoint": checkpoint,
         "--scores": scores,

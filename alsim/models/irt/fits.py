@@ -152,9 +152,14 @@ class IRTFit(Fit):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as JSON holds it; null stands for what is not estimated."""
-        columns = {name: getattr(self, name) for name in (*COLUMNS, "d", "se_d", "responses", "correct")}
+        columns = {name: getattr(self, name) for name in (*COLUMNS, "d", "se_d")}
         rows = {
-            str(name): {key: _number(column[i]) for key, column in columns.items()} for i, name in enumerate(self.items)
+            str(name): {
+                **{key: _number(column[i]) for key, column in columns.items()},
+                "responses": _count(self.responses[i]),
+                "correct": _count(self.correct[i]),
+            }
+            for i, name in enumerate(self.items)
         }
         return {
             "variant": self.variant,
@@ -229,6 +234,11 @@ LEAST_NODES, MOST_NODES = 11, 10_001
 def _number(value: float) -> float | None:
     """Return a number as JSON has it: None for one that is not finite."""
     return float(value) if math.isfinite(value) else None
+
+
+def _count(value: float) -> float:
+    """Return how many as JSON has it: an integer, but where students stand for parts of one."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 @kernel
