@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alsim.models import Responses
-from benchmarks.dkt import SKILLS, untrained
+from benchmarks.models_dkt import SKILLS, untrained
 
 
 def test_one_response(benchmark):

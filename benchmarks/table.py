@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import (
-    dkt,
     generation,
     memory,
     models_ability,
     models_bkt,
     models_cat,
+    models_dkt,
     models_irt_calibration,
     phases,
     rollouts,
@@ -84,7 +84,7 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         curve = steps.curve(measured)
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
     if "dkt" in parts:
-        rows += _shown(dkt.rows(long=effort.long))
+        rows += _shown(models_dkt.rows(long=effort.long))
     if "training" in parts:
         rows += _shown(training.rows(long=effort.long))
     if "ability" in parts:

@@ -14,7 +14,7 @@ from logged import COLUMNS, CORRECT, MAPPING, MATRIX, SKILLS, STUDENTS, as_rows,
 
 import alsim
 from alsim.models import Report, Responses, ResponsesError, codes_of, read_responses
-from alsim.models.cells import sequence_of
+from alsim.models.responses.cells import sequence_of
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alsim.models.fits import Fit, ModelError, load_fit
-    from alsim.models.reading import read_responses
-    from alsim.models.responses import Report, Responses, ResponsesError, codes_of
+    from alsim.models.responses.log import Report, Responses, ResponsesError, codes_of
+    from alsim.models.responses.reading import read_responses
     from alsim.models.scores import Scores, score
 
 _HOMES = {
     "Fit": "alsim.models.fits",
     "ModelError": "alsim.models.fits",
-    "Report": "alsim.models.responses",
-    "Responses": "alsim.models.responses",
-    "ResponsesError": "alsim.models.responses",
+    "Report": "alsim.models.responses.log",
+    "Responses": "alsim.models.responses.log",
+    "ResponsesError": "alsim.models.responses.log",
     "Scores": "alsim.models.scores",
-    "codes_of": "alsim.models.responses",
+    "codes_of": "alsim.models.responses.log",
     "load_fit": "alsim.models.fits",
-    "read_responses": "alsim.models.reading",
+    "read_responses": "alsim.models.responses.reading",
     "score": "alsim.models.scores",
 }
 

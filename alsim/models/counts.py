@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alsim._jit import kernel
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 from alsim.types import Codes, Ints, Longs
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from alsim.errors import AlsimError
 from alsim.files import write_whole
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 from alsim.types import Doubles
 
 FORMAT, VERSION = "alsim-fit", 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from alsim.extras import require
 from alsim.models.fits import ModelError
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 from alsim.types import Doubles, Longs
 
 MOST_DENSE = 4000

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from alsim.extras import require
-from alsim.models.cells import Names
+from alsim.models.by_name import column_of, count, counts_of, names_of, number, rows_of, truth
 from alsim.models.counts import earlier_of_skills
 from alsim.models.fits import Fit, Progress
 from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.responses import Responses, codes_of
-from alsim.models.tables import column_of, count, counts_of, names_of, number, rows_of, truth
+from alsim.models.responses.cells import Names
+from alsim.models.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
 
 WHAT = "performance factors analysis"

@@ -18,7 +18,7 @@ from alsim.models.dkt.network import at_rest, forecasts, logistic, network_of, r
 from alsim.models.dkt.sequences import padded, sequences_of
 from alsim.models.dkt.settings import Settings
 from alsim.models.fits import ModelError
-from alsim.models.reading import read_responses
+from alsim.models.responses.reading import read_responses
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "dkt.py"
 torch.set_num_threads(1)  # the same bits each time; and more wait for each other on a busy machine

@@ -13,7 +13,7 @@ from alsim.models.bkt.em import FARTHEST_LOGIT
 from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.skill import BKT, NAMES, is_probability, make_table
 from alsim.models.fits import Fit
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 from alsim.types import Doubles
 
 BY_ITEM = ("p_learn", "p_guess", "p_slip")

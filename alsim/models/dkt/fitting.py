@@ -10,7 +10,7 @@ from alsim.models.dkt.fitted import DKTFit
 from alsim.models.dkt.logs import Log
 from alsim.models.dkt.settings import INITIAL, read_settings
 from alsim.models.fits import Progress
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 
 
 def fit(

@@ -23,7 +23,7 @@ from alsim.models.irt.maximisation import (
     logit,
 )
 from alsim.models.irt.standard_errors import MOST_CURVES, Uncertainty, uncertainty
-from alsim.models.responses import Responses
+from alsim.models.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints
 
 DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Priors(a=(0.0, 0.5), c=(5.0, 17.0))}

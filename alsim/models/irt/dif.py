@@ -14,7 +14,7 @@ from alsim.models.irt.estimation import Groups, State, estimate, quadrature
 from alsim.models.irt.expectation import patterns
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
 from alsim.models.irt.statistics import chi_squared_tail
-from alsim.models.responses import Responses, codes_of
+from alsim.models.responses.log import Responses, codes_of
 from alsim.types import Bools, Doubles, Longs
 
 DELTA = -2.35

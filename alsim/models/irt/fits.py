@@ -16,7 +16,7 @@ from alsim.models.irt.ability import Abilities, Answers, Method, estimate_abilit
 from alsim.models.irt.curves import ItemParameters, probability
 from alsim.models.irt.estimation import RANGE, Groups, log_prior, quadrature
 from alsim.models.irt.maximisation import MODELS, Priors
-from alsim.models.responses import Responses, codes_of
+from alsim.models.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 
 CERTAIN = 1e-12

@@ -12,7 +12,7 @@ from alsim.models.fits import ModelError
 from alsim.models.irt.curves import curves
 from alsim.models.irt.estimation import Groups, log_prior, quadrature
 from alsim.models.irt.fits import CERTAIN, IRTFit
-from alsim.models.responses import Responses, codes_of
+from alsim.models.responses.log import Responses, codes_of
 from alsim.types import Codes, Doubles, Longs
 
 LEAST_EXPECTED = 1.0

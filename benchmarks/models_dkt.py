@@ -1,7 +1,7 @@
 """How long a forecast by deep knowledge tracing takes, and what whole fits reach (needs `alsim[dkt]`).
 
-`python -m benchmarks.dkt` prints the times of one student's next forecast; the fits, with the defaults of `fit` to the
-published logs in the folder that ALSIM_TEST_DATA names, are part of `nox -s claims`.
+`python -m benchmarks.models_dkt` prints the times of one student's next forecast; the fits, with the defaults of `fit`
+to the published logs in the folder that ALSIM_TEST_DATA names, are part of `nox -s claims`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alsim.models import Responses, score
 from alsim.models.dkt import DKTFit, fit
 from alsim.models.dkt.network import Weights, shapes_of
 from alsim.models.dkt.settings import Epoch, Settings
-from alsim.models.reading import read_responses
+from alsim.models.responses.reading import read_responses
 from benchmarks.report import Row, judged, missing, plain
 
 SKILLS, STUDENTS, UPDATES = 100, 1000, 20_000

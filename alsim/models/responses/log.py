@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
-from alsim.models.cells import Names, places, starts
+from alsim.models.responses.cells import Names, places, starts
 from alsim.types import Codes, Doubles, Ints, Longs, i8, i32, i64
 
 if TYPE_CHECKING:
-    from alsim.models.logs import Simulated
+    from alsim.models.responses.building import Simulated
 
 Duplicates = Literal["keep", "merge", "drop"]
 
@@ -136,7 +136,7 @@ class Responses:
         Raises ResponsesError, which names the first bad row, for a `correct` that is no answer, for a missing
         student, skill or item, and for an order that does not sort; and for columns of different lengths.
         """
-        from alsim.models.logs import Options, Source, build
+        from alsim.models.responses.building import Options, Source, build
 
         columns = {"student": student, "correct": correct, "skill": skill, "item": item, "order": order}
         columns["response"] = response
@@ -160,7 +160,7 @@ class Responses:
 
         Other arguments, and what is raised, as of `from_arrays`; also for a column that is not there.
         """
-        from alsim.models.logs import Options, from_table
+        from alsim.models.responses.building import Options, from_table
 
         return from_table(table, columns, Options(separator, duplicates, skip_bad))
 
@@ -188,7 +188,7 @@ class Responses:
         A student's responses are in the order of the columns, which an item response model does not care for.
         Raises ResponsesError for other values, naming the row and column, and for shapes that do not fit.
         """
-        from alsim.models.logs import from_matrix
+        from alsim.models.responses.building import from_matrix
 
         return from_matrix(matrix, items, skills, students, weight, missing, skip_bad)
 
@@ -201,7 +201,7 @@ class Responses:
         Skills are the learning outcomes, items the questions. A student is a learner in one episode, named
         "learner/episode": mastery and ability start anew with each (clause S1.6).
         """
-        from alsim.models.logs import from_dataset
+        from alsim.models.responses.building import from_dataset
 
         return from_dataset(dataset)
 

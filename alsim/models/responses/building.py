@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.models import cells
-from alsim.models.cells import Coded, Lists, Names, places, starts
-from alsim.models.responses import Duplicates, Report, Responses, ResponsesError
+from alsim.models.responses import cells
+from alsim.models.responses.cells import Coded, Lists, Names, places, starts
+from alsim.models.responses.log import Duplicates, Report, Responses, ResponsesError
 from alsim.types import Bools, Codes, Ints, Longs, f64, i32
 
 if TYPE_CHECKING:

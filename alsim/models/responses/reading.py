@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from alsim.models import cells
-from alsim.models.logs import COLUMNS, Options, Source, Wide, build, from_wide, matrix_codes, titles_of
-from alsim.models.responses import Duplicates, Responses, ResponsesError
+from alsim.models.responses import cells
+from alsim.models.responses.building import COLUMNS, Options, Source, Wide, build, from_wide, matrix_codes, titles_of
+from alsim.models.responses.log import Duplicates, Responses, ResponsesError
 from alsim.types import Bools, Longs, i8
 
 if TYPE_CHECKING:
