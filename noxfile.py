@@ -73,7 +73,9 @@ def tests_lowest(session: nox.Session) -> None:
         *("pyproject.toml", "-o", str(floors)),
     )
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    session.run("pytest", "-m", "not versionless", *session.posargs)
+    # Hardly optimised, as in `boundscheck`: a version changes what code means, or whether it compiles at all.
+    env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
+    session.run("pytest", "-m", "not versionless", *session.posargs, env=env)
 
 
 @nox.session(name="compat-gymnasium")

@@ -124,6 +124,7 @@ def test_a_loop_that_cannot_be_vectorised_has_no_packed_arithmetic(loop: Callabl
 
 
 @pytest.mark.compiled
+@pytest.mark.versionless
 @known_here
 def test_the_hot_loops_are_vectorised(record_property: Callable[[str, object], None]) -> None:
     found = vectors.counted()
