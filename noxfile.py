@@ -192,7 +192,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; its examples and links are among the tests, in tests/test_documents.py."""
+    """Build the documentation; its examples and links are among the tests, in tests/docs/test_documents.py."""
     session.install("-q", "-e", ".", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", "docs/_build")
 

@@ -12,53 +12,53 @@ from alsim._version import __version__
 from alsim.envs.registration import register as _register
 
 if TYPE_CHECKING:
-    from alsim._jit import rule
-    from alsim.bank import Bank, BankError, sample_bank
-    from alsim.bank_files import complete_bank, load_bank, save_bank
+    from alsim.bank.files import complete_bank, load_bank, save_bank
+    from alsim.bank.items import Bank, BankError, sample_bank
     from alsim.config import Config, ConfigError
-    from alsim.datasets.collect import generate_dataset
     from alsim.datasets.export import export_dataset, to_obp, to_scope_rl, to_torchrl
+    from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
     from alsim.dynamics import register_dynamics
     from alsim.envs.single import AdaptiveLearningEnv
     from alsim.envs.snapshots import Snapshot
     from alsim.envs.vector import AdaptiveLearningVectorEnv
     from alsim.errors import AlsimError
+    from alsim.jit.compile import rule
     from alsim.policies import Policy, make_policy, register_policy
-    from alsim.rollouts import Rollout, rollout
+    from alsim.precompile import warmup
+    from alsim.rollouts.rollout import Rollout, rollout
     from alsim.types import Buffers
-    from alsim.warming import warmup
 
 _HOMES = {
     "AdaptiveLearningEnv": "alsim.envs.single",
     "AdaptiveLearningVectorEnv": "alsim.envs.vector",
     "AlsimError": "alsim.errors",
-    "Bank": "alsim.bank",
-    "BankError": "alsim.bank",
+    "Bank": "alsim.bank.items",
+    "BankError": "alsim.bank.items",
     "Buffers": "alsim.types",
     "Config": "alsim.config",
     "ConfigError": "alsim.config",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
     "Policy": "alsim.policies",
-    "Rollout": "alsim.rollouts",
+    "Rollout": "alsim.rollouts.rollout",
     "Snapshot": "alsim.envs.snapshots",
-    "complete_bank": "alsim.bank_files",
+    "complete_bank": "alsim.bank.files",
     "export_dataset": "alsim.datasets.export",
-    "generate_dataset": "alsim.datasets.collect",
-    "load_bank": "alsim.bank_files",
+    "generate_dataset": "alsim.datasets.generate",
+    "load_bank": "alsim.bank.files",
     "load_dataset": "alsim.datasets.store",
     "make_policy": "alsim.policies",
     "register_dynamics": "alsim.dynamics",
     "register_policy": "alsim.policies",
-    "rollout": "alsim.rollouts",
-    "rule": "alsim._jit",
-    "sample_bank": "alsim.bank",
-    "save_bank": "alsim.bank_files",
+    "rollout": "alsim.rollouts.rollout",
+    "rule": "alsim.jit.compile",
+    "sample_bank": "alsim.bank.items",
+    "save_bank": "alsim.bank.files",
     "to_obp": "alsim.datasets.export",
     "to_scope_rl": "alsim.datasets.export",
     "to_torchrl": "alsim.datasets.export",
-    "warmup": "alsim.warming",
+    "warmup": "alsim.precompile",
 }
 
 __all__ = [

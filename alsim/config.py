@@ -29,10 +29,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from alsim.actions import MOST_LOS
 from alsim.dynamics import DYNAMICS, of_parameters
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
+from alsim.mdp.actions import MOST_LOS
 from alsim.types import MODALITIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -185,7 +185,7 @@ class LearnerStart(Section):
     ability_std: NotNegative = 1.0
 
 
-class Rewards(Section):
+class RewardConfig(Section):
     """Weights of the reward (clauses S6.1 to S6.3)."""
 
     correctness: float = 1.0
@@ -195,16 +195,16 @@ class Rewards(Section):
     engagement: float = 0.5
 
 
-REWARD_PRESETS: dict[str, Rewards] = {
-    "specified": Rewards(),
-    "learning": Rewards(
+REWARD_PRESETS: dict[str, RewardConfig] = {
+    "specified": RewardConfig(),
+    "learning": RewardConfig(
         correctness=0.0, mastery_gain=1.0, frustration_penalty=0.0, post_content_gain=1.0, engagement=0.0
     ),
 }
 """Named rewards: the specification's, and `learning`, which pays mastery gained and nothing else (clause S6.3)."""
 
 
-class Ending(Section):
+class TerminationConfig(Section):
     """When an episode ends before its step limit (clause S7.1)."""
 
     mastery_threshold: Share = 0.8
@@ -244,8 +244,8 @@ class Config(Section):
     content: Content = Content()
     learner: LearnerStart = LearnerStart()
     dynamics: Any = Field(default=Standard(), validate_default=True)
-    reward_weights: Rewards = Rewards()
-    termination: Ending = Ending()
+    reward_weights: RewardConfig = RewardConfig()
+    termination: TerminationConfig = TerminationConfig()
     metrics: Metrics = Metrics()
     bank: BankSettings = BankSettings()
 

@@ -8,7 +8,7 @@ B block, T steps. A singular name (`Learner`, `Item`) is the scalars of one; a c
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,13 @@ class Reason(IntEnum):
         """The specification's word, None for NONE."""
         return self.name.lower() if self else None
 
+
+Observation = Literal["mastery", "responses"]
+OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
+"""Kinds of observation: clauses S8.1 and S8.2."""
+
+MAX_LEARNERS = 2**32
+"""Number of learners of a seed: a learner's index is a word of the random counter (clause S11.1)."""
 
 DIFFICULTIES = ("Easy", "Medium", "Hard")
 MODALITIES = ("video", "PPT", "text", "blog", "article", "handout")

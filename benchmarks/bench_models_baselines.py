@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alsim.models import Responses, best_lr, pfa, skill_mean
-from alsim.models.counts import earlier_of_skills
+from alsim.models.features import earlier_of_skills
 
 STUDENTS, EACH, SKILLS, ITEMS = 14_000, 35, 100, 2_000
 

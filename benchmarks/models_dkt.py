@@ -19,7 +19,7 @@ from alsim.models import Responses, score
 from alsim.models.dkt import DKTFit, fit
 from alsim.models.dkt.network import Weights, shapes_of
 from alsim.models.dkt.settings import Epoch, Settings
-from alsim.models.responses.reading import read_responses
+from alsim.responses.reading import read_responses
 from benchmarks.report import Row, judged, missing, plain
 
 SKILLS, STUDENTS, UPDATES = 100, 1000, 20_000

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from alsim import lockstep
-from alsim._jit import borrow, by_reference, kernel, rule
-from alsim.bank import sample_bank
+from alsim.bank.items import sample_bank
 from alsim.config import Config
-from alsim.lockstep import NEXT_STEP
-from alsim.outputs import OutputBuffer
-from alsim.state import new_world
+from alsim.jit.compile import kernel, rule
+from alsim.jit.references import borrow, by_reference
+from alsim.simulator import step as step_kernels
+from alsim.simulator.buffers import OutputBuffer
+from alsim.simulator.state import new_world
+from alsim.simulator.step import NEXT_STEP
 from alsim.types import BLOCK, u64
 from benchmarks.contenders import uniform_actions
 from benchmarks.measure import alternate
@@ -30,43 +31,45 @@ STEP, RESET = "step", "reset"
 @rule
 def check(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
     # Kept, for what nobody looks at is not computed.
-    w.scratch.listed[0] = lockstep.invalid(w.population, actions, u64(len(w.items.first)), True, first, first + count)
+    w.scratch.listed[0] = step_kernels.invalid(
+        w.population, actions, u64(len(w.items.first)), True, first, first + count
+    )
 
 
 @rule
 def draw(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.draw(w.population, w.scratch, first, count)
+    step_kernels.draw(w.population, w.scratch, first, count)
 
 
 @rule
 def gather(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.gather(w.population, w.items, w.scale.num_los, w.scratch, actions, first, count)
+    step_kernels.gather(w.population, w.items, w.scale.num_los, w.scratch, actions, first, count)
 
 
 @rule
 def advance(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.advance(w.parameters, w.weights, w.scale.max_time, w.population, w.scratch, first, count)
+    step_kernels.advance(w.parameters, w.weights, w.scale.max_time, w.population, w.scratch, first, count)
 
 
 @rule
-def conclude(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.conclude(w.termination, w.scale.num_los, w.population, w.scratch, out, first, count)
+def finish(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
+    step_kernels.finish(w.termination, w.scale.num_los, w.population, w.scratch, out, first, count)
 
 
 @rule
 def list_finished(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.list_finished(w.population.finished, w.scratch.listed, 0, first, count)
+    step_kernels.list_finished(w.population.finished, w.scratch.listed, 0, first, count)
 
 
 @rule
 def scatter(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    lockstep.scatter(w.population, w.scratch, w.scale.num_los, first, count)
+    step_kernels.scatter(w.population, w.scratch, w.scale.num_los, first, count)
 
 
 @rule
 def copy(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
     width = w.scale.num_los + 2
-    lockstep.show(w.population.rows, out.observation, first * width, (first + count) * width)
+    step_kernels.copy_observation(w.population.rows, out.observation, first * width, (first + count) * width)
 
 
 BY_BLOCK = {
@@ -74,7 +77,7 @@ BY_BLOCK = {
     "draw": draw,
     "gather": gather,
     "advance": advance,
-    "conclude": conclude,
+    "finish": finish,
     "list of finished lanes": list_finished,
     "scatter": scatter,
     "copy": copy,
@@ -100,7 +103,7 @@ def begin_again(world: Any, listed: Any, output: Any, repetitions: int) -> None:
     w, out = borrow(world), borrow(output)
     w.scratch.listed[: len(listed)] = listed
     for _ in range(repetitions):
-        lockstep.begin_listed(w, out, len(listed), w.scale.num_los + 2, NEXT_STEP)
+        step_kernels.begin_listed(w, out, len(listed), w.scale.num_los + 2, NEXT_STEP)
 
 
 @kernel
@@ -108,7 +111,7 @@ def step_again(world: Any, actions: Any, output: Any, lanes: int, repetitions: i
     """Take whole steps with one batch of actions (K, N) after the other; return how many lanes were begun."""
     begun = 0
     for k in range(repetitions):
-        begun += lockstep.step(world, actions[k % len(actions)], output, 0, lanes, NEXT_STEP)
+        begun += step_kernels.step(world, actions[k % len(actions)], output, 0, lanes, NEXT_STEP)
     return begun
 
 
@@ -125,7 +128,7 @@ class Lanes:
         self._buffer = OutputBuffer(lanes, bank.num_los + 2, np.empty(0, np.float32), observations=True)
         self.reference, self.output = by_reference(self.world), self._buffer.reference
         self.actions = np.stack([uniform_actions(lanes, seed) for seed in range(8)])
-        lockstep.begin_lanes(self.reference, np.arange(lanes))
+        step_kernels.begin_lanes(self.reference, np.arange(lanes))
         self.step(STEPS_BEFORE // 2)
         self.begun = max(1, round(self.step(STEPS_BEFORE // 2) / (STEPS_BEFORE // 2)))
         self._kept = [column.copy() for column in self._columns()]

@@ -68,7 +68,7 @@ def simulate(num_learners: int, seed: int = 0) -> Truth:
 
 def opportunity(responses: Responses) -> np.ndarray:
     """Return for each response (R,) how many its student gave before to the same skill."""
-    from alsim.models.counts import earlier_of_skills
+    from alsim.models.features import earlier_of_skills
 
     return earlier_of_skills(responses)[1]
 

@@ -27,7 +27,7 @@ PHILOX, FORMULA = "products", "floats"
 MUST = {
     "draw": (PHILOX, FORMULA),
     "advance": (FORMULA,),
-    "conclude": (FORMULA,),
+    "finish": (FORMULA,),
     "draw_words": (PHILOX,),
     "draw_mastery": (FORMULA,),
     "decide": (PHILOX,),
@@ -126,17 +126,22 @@ def compiled() -> Iterator[tuple[str, str, str]]:
 
     In a process of its own that keeps no cache: what comes from there has lost its assembly.
     """
-    from alsim import lockstep, start, teaching
+    from alsim.rollouts import kernels
+    from alsim.simulator import reset
+    from alsim.simulator import step as step_kernels
 
     seen: set[int] = set()
-    hot: tuple[Any, ...] = ((_simulate, (lockstep.step, lockstep.begin_lanes)), (_teach, (teaching.teach,)))
-    for make, kernels in hot:
+    hot: tuple[Any, ...] = (
+        (_simulate, (step_kernels.step, step_kernels.begin_lanes)),
+        (_collect, (kernels.run_episodes,)),
+    )
+    for make, entries in hot:
         make()
-        for phase in (phase for module in (lockstep, start, teaching) for phase in phases(module)):
+        for phase in (phase for module in (step_kernels, reset, kernels) for phase in phases(module)):
             for version in phase.overloads.values():
                 if id(version) not in seen:
                     seen.add(id(version))
-                    yield kernels[0].__name__, phase.__name__, machine_code(version)
+                    yield entries[0].__name__, phase.__name__, machine_code(version)
         for kernel in kernels:
             for version in kernel.overloads.values():
                 yield kernel.__name__, WHOLE, machine_code(version)
@@ -154,21 +159,21 @@ def phases(module: ModuleType) -> list[Any]:
 def _simulate() -> None:
     import numpy as np
 
-    from alsim.bank import sample_bank
+    from alsim.bank.items import sample_bank
     from alsim.config import Config
-    from alsim.simulator import Simulator
+    from alsim.simulator.simulator import Simulator
 
     simulator = Simulator(Config(), sample_bank(Config()), 1, record=True)
     simulator.begin(np.zeros(1, np.int64))
 
 
-def _teach() -> None:
-    from alsim.bank import sample_bank
-    from alsim.classroom import Classroom
+def _collect() -> None:
+    from alsim.bank.items import sample_bank
     from alsim.config import Config
     from alsim.policies.uniform import Uniform
+    from alsim.rollouts.collector import EpisodeBlock
 
-    Classroom(Config(), sample_bank(Config()), Uniform(), 0, 1, observation="mastery", keep_observations=True)
+    EpisodeBlock(Config(), sample_bank(Config()), Uniform(), 0, 1, observation="mastery", keep_observations=True)
 
 
 def counted() -> list[Counted]:

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from alsim import rollouts
-from alsim.datasets.collect import generate_dataset
+from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import Dataset
+from alsim.rollouts import rollout as rollouts
 
 CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
 

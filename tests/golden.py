@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from worlds import MODES, Lanes
 
-from alsim.bank import sample_bank
+from alsim.bank.items import sample_bank
 from alsim.config import Config
 
 LEARNERS = np.array([0, 1, 2, 2**31 - 1, 2**32 - 1])

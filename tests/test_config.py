@@ -10,7 +10,7 @@ from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alsim.config import REWARD_PRESETS, Config, ConfigError, Rewards, default_toml
+from alsim.config import REWARD_PRESETS, Config, ConfigError, RewardConfig, default_toml
 from alsim.dynamics import DYNAMICS, Dynamics
 from alsim.dynamics.standard import Standard, answer, study
 
@@ -328,7 +328,9 @@ def test_a_whole_number_is_a_number_of_any_type(value):
 def test_s6_3_reward_presets():
     assert Config.read({"reward_weights": "specified"}) == Config()
     learning = Config.read({"reward_weights": "learning"}).reward_weights
-    assert learning == Rewards(correctness=0, mastery_gain=1, frustration_penalty=0, post_content_gain=1, engagement=0)
+    assert learning == RewardConfig(
+        correctness=0, mastery_gain=1, frustration_penalty=0, post_content_gain=1, engagement=0
+    )
 
 
 def test_a_preset_in_a_file_is_written_out_by_to_dict(tmp_path):

@@ -23,11 +23,11 @@ from oracle import Oracle, p_correct
 from scipy import stats
 from worlds import MODES, Lanes, default_bank, oracle_of
 
-from alsim._jit import COMPILED
 from alsim.config import Config
+from alsim.jit.compile import COMPILED
 from alsim.types import Reason
 
-NORMAL_ERROR = 2e-6  # tests/test_variates.py
+NORMAL_ERROR = 2e-6  # tests/numerics/test_variates.py
 UNIT = 2.0**-25
 
 CONFIGS = {

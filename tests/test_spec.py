@@ -18,11 +18,11 @@ from scipy import stats
 from worlds import Lanes, bank_dicts, default_bank, oracle_of
 
 import alsim
-from alsim import lockstep
-from alsim._jit import COMPILED
-from alsim.actions import content_action, decode_action, num_actions, question_action
-from alsim.bank import Bank, sample_bank
+from alsim.bank.items import Bank, sample_bank
 from alsim.config import REWARD_PRESETS, Config
+from alsim.jit.compile import COMPILED
+from alsim.mdp.actions import content_action, decode_action, num_actions, question_action
+from alsim.simulator import step as step_kernels
 from alsim.types import FIRST_HELD_OUT, Reason
 
 EASY, MEDIUM, HARD = range(3)
@@ -80,7 +80,7 @@ def test_s1_3_a_new_episode_starts_at_zero() -> None:
         lanes.step(lanes.question())
     assert lanes.population.fail_streak[0] == 4
     lanes.population.episode[:] = 1
-    lockstep.begin_lanes(lanes.reference, np.zeros(1, np.int64))
+    step_kernels.begin_lanes(lanes.reference, np.zeros(1, np.int64))
     for field in ("frustration", "response_time", "fail_streak", "step", "finished"):
         assert not getattr(lanes.population, field).any()
 
@@ -731,7 +731,7 @@ def test_s9_6_what_is_undefined_is_nan_and_left_out_of_means() -> None:
 
 
 def test_s10_1_events_are_those_of_the_log() -> None:
-    from alsim.episodes import EVENTS, events
+    from alsim.metrics import EVENTS, events
 
     env, oracle = taught(EPISODES["mixed"])
     made, interactions = events(env.interactions(), env.bank), env.interactions()

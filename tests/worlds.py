@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from oracle import Oracle
 
-from alsim import _jit, lockstep
-from alsim.bank import Bank, sample_bank
+from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
-from alsim.state import new_output, new_world
+from alsim.jit import references
+from alsim.simulator import step as step_kernels
+from alsim.simulator.state import new_output, new_world
 
-MODES = {"NEXT_STEP": lockstep.NEXT_STEP, "SAME_STEP": lockstep.SAME_STEP, "DISABLED": lockstep.DISABLED}
+MODES = {"NEXT_STEP": step_kernels.NEXT_STEP, "SAME_STEP": step_kernels.SAME_STEP, "DISABLED": step_kernels.DISABLED}
 
 
 @lru_cache(maxsize=1)
@@ -32,22 +33,22 @@ class Lanes:
         learner: Any = None,
         episode: Any = 0,
         responses: bool = False,
-        mode: int = lockstep.DISABLED,
+        mode: int = step_kernels.DISABLED,
     ) -> None:
         self.config = config or Config()
         self.bank = bank or (default_bank() if config is None else sample_bank(self.config))
         self.n, self.mode, self.responses = n, mode, responses
         self.num_los = self.bank.num_los
         self.world = new_world(self.config, self.bank, n, responses=responses, record=True)
-        self.reference = _jit.by_reference(self.world)
+        self.reference = references.by_reference(self.world)
         self.population, self.interaction = self.world.population, self.world.interaction
         self.width = 2 * self.num_los + 2 if responses else self.num_los + 2
-        self.final = np.zeros(n * self.width if mode == lockstep.SAME_STEP else 0, np.float32)
+        self.final = np.zeros(n * self.width if mode == step_kernels.SAME_STEP else 0, np.float32)
         self.out = new_output(n, self.final)
         self.population.key[:] = seed
         self.population.learner[:] = np.arange(n) if learner is None else learner
         self.population.episode[:] = episode
-        lockstep.begin_lanes(self.reference, np.arange(n))
+        step_kernels.begin_lanes(self.reference, np.arange(n))
 
     @property
     def rows(self) -> Any:
@@ -77,7 +78,7 @@ class Lanes:
     def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:
         """Take every lane (or those from start to stop) one interaction further; returns what was handed out."""
         actions = np.ascontiguousarray(np.broadcast_to(np.asarray(actions, np.int64), (self.n,)))
-        lockstep.step(self.reference, actions, self.out, start, self.n if stop is None else stop, self.mode)
+        step_kernels.step(self.reference, actions, self.out, start, self.n if stop is None else stop, self.mode)
         return self.out
 
     def question(self, lo: int = 0, difficulty: int = 0) -> int:

@@ -28,8 +28,8 @@ def bank_command(
     force: ForceOption = False,
 ) -> None:
     """Write a bank as questions.csv and contents.csv: drawn from the configuration, or around a 3PL table."""
-    from alsim.bank import sample_bank
-    from alsim.bank_files import complete_bank, save_bank
+    from alsim.bank.files import complete_bank, save_bank
+    from alsim.bank.items import sample_bank
     from alsim.config import Config
 
     settings = Config.read(config)

@@ -16,8 +16,8 @@ def validate(
     config: ConfigOption = None, bank: BankOption = None, seed: SeedOption = 0, report: JsonOption = None
 ) -> None:
     """Run the specification's sanity checks; status 1 if one fails."""
-    from alsim.rim import read_rules, read_seed
-    from alsim.validation import validate as checks
+    from alsim.arguments import read_rules, read_seed
+    from alsim.sanity import validate as checks
 
     check_report(report)
     settings, items = read_rules(config, bank, None)

@@ -17,7 +17,7 @@ from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption,
 from alsim.cli.output import check_report, printable, progress_bar, right_aligned, told, write_report
 
 if TYPE_CHECKING:
-    from alsim.datasets.collect import Progress
+    from alsim.datasets.generate import Progress
     from alsim.datasets.store import Dataset
 
 
@@ -74,7 +74,7 @@ def generate(
 
     Ended early, it leaves the files that are whole: the same command goes on with them.
     """
-    from alsim.datasets.collect import generate_dataset
+    from alsim.datasets.generate import generate_dataset
 
     check_report(report)
     with _progress(learners * episodes) as progress, told("alsim.datasets"):

@@ -23,12 +23,12 @@ from alsim.cli.app import app
 from alsim.cli.options import ForceOption, read_mapping
 from alsim.cli.output import printable, progress_bar, right_aligned
 from alsim.errors import AlsimError
-from alsim.files import write_whole
+from alsim.utils.files import write_whole
 
 if TYPE_CHECKING:
-    from alsim.models.fits import Fit, Progress
-    from alsim.models.responses.log import Responses
+    from alsim.models.base import Fit, Progress
     from alsim.models.scores import Scores
+    from alsim.responses.log import Responses
 
 
 class Model(StrEnum):
@@ -189,7 +189,7 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None], force: bool) -> None:
     """Refuse what cannot be written, or would be written over, before the work."""
-    from alsim.models.tables import check_table
+    from alsim.models.io import check_table
 
     taken = [path.resolve() for path in inputs if path is not None]
     for option, path in outputs.items():
@@ -211,8 +211,8 @@ def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | N
 
 def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     """Read responses, and say what is to be known of them."""
-    from alsim.models.responses.log import Responses
-    from alsim.models.responses.reading import read_responses
+    from alsim.responses.log import Responses
+    from alsim.responses.reading import read_responses
 
     if path.is_dir():
         from alsim.datasets.store import load_dataset
@@ -274,7 +274,7 @@ def _write_fit(fitted: Fit, found: Scores | None, out: Path) -> None:
 
 def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
     """Write each student's ability."""
-    from alsim.models.tables import write_table
+    from alsim.models.io import write_table
 
     found = fitted.scores(responses)
     columns = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alsim.errors import AlsimError
-from alsim.files import write_whole
+from alsim.utils.files import write_whole
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

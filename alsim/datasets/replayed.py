@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from alsim.bank import Bank
+from alsim.arguments import read_observation
+from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.datasets.tables import numpy_column
-from alsim.replay import replay
-from alsim.rim import read_observation
+from alsim.rollouts.replay import replay
 from alsim.types import Floats
 
 

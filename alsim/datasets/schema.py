@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from alsim.episodes import EVENTS
+from alsim.metrics import EVENTS
 from alsim.types import MODALITIES
 
 SCHEMA_VERSION = 2

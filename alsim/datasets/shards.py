@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from alsim.classroom import Teacher
 from alsim.datasets.schema import TABLES
 from alsim.datasets.store import DatasetError, sha256, shard_path, write_json, write_shard
 from alsim.datasets.tables import tables_of
-from alsim.rollouts import Plan, block_edges, look_at_block, new_teacher, run_block
+from alsim.rollouts.collector import Collector
+from alsim.rollouts.rollout import RolloutPlan, block_edges, new_collector, run_block, view_block
 
 SIDECARS = "shards"
 """Folder of what is known of each finished shard, of a dataset under way."""
@@ -25,7 +25,7 @@ Files = dict[str, dict[str, Any]]
 class Job(NamedTuple):
     """What it takes to make any shard of a dataset, here or in another process."""
 
-    plan: Plan
+    plan: RolloutPlan
     directory: Path
     episodes_per_shard: int
     file_format: str
@@ -53,7 +53,7 @@ class TableMaker:
     def __init__(self, job: Job, *, reuse: bool) -> None:
         self._plan, self._edges = job.plan, job.edges()
         self._observations, self._reuse = job.observations, reuse
-        self._teacher: Teacher | None = None
+        self._teacher: Collector | None = None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
         """Return the tables of a shard."""
@@ -68,10 +68,10 @@ class TableMaker:
         block, keeps = self._edges[number], {"keep_observations": self._observations}
         if self._teacher is None and self._reuse:
             start, stop = self._edges[0]  # no other has more episodes
-            self._teacher = new_teacher(self._plan, stop - start, **keeps)
+            self._teacher = new_collector(self._plan, stop - start, **keeps)
         if self._teacher is None:
             return tables_of(run_block(self._plan, *block, **keeps))
-        return tables_of(look_at_block(self._plan, self._teacher, *block))
+        return tables_of(view_block(self._plan, self._teacher, *block))
 
 
 class ShardMaker:

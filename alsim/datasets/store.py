@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from alsim.actions import MOST_LOS, num_actions
-from alsim.bank import Bank
-from alsim.bank_files import load_bank
+from alsim.bank.files import load_bank
+from alsim.bank.items import Bank
 from alsim.datasets.schema import OBSERVATION, SCHEMA_VERSION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
-from alsim.simulator import OBSERVATIONS as KINDS
+from alsim.mdp.actions import MOST_LOS, num_actions
+from alsim.types import OBSERVATIONS as KINDS
 from alsim.types import Floats, Longs
 
 MANIFEST = "manifest.json"

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from alsim.datasets.schema import arrow_schema
-from alsim.episodes import EVENTS
-from alsim.rollouts import Rollout
+from alsim.metrics import EVENTS
+from alsim.rollouts.rollout import Rollout
 from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from alsim._jit import dispatch, fingerprint, rule
 from alsim.dynamics import standard
 from alsim.errors import AlsimError, InputTypeError
+from alsim.jit.cache import fingerprint
+from alsim.jit.compile import dispatch, rule
 from alsim.types import Draws, Item, Learner, Outcome
 
 Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
@@ -54,7 +55,7 @@ def of_parameters(parameters: type[Any]) -> Dynamics:
     )
 
 
-def code_of(parameters: type[Any]) -> str:
+def rules_fingerprint(parameters: type[Any]) -> str:
     """Return a digest of a dynamics' rules if they come from elsewhere, "" if they are this package's."""
     dynamics = of_parameters(parameters)
     if parameters.__module__.startswith(f"{__name__}."):

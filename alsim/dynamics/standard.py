@@ -6,8 +6,8 @@ from typing import Annotated, NamedTuple
 
 from annotated_types import Ge, Interval
 
-from alsim._jit import rule
-from alsim.irt import p_correct
+from alsim.dynamics.irt import p_correct
+from alsim.jit.compile import rule
 from alsim.numerics.elementary import ONE, ZERO
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 

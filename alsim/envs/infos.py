@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim import lockstep
-from alsim.simulator import Simulator
+from alsim.simulator import step as step_kernels
+from alsim.simulator.simulator import Simulator
 from alsim.types import Bools, Codes, Floats, Interaction
 
 Info = Literal["none", "minimal", "full"]
@@ -18,7 +18,7 @@ INFOS: tuple[Info, ...] = ("none", "minimal", "full")
 class Infos:
     """What the infos of steps tell.
 
-    mode     lockstep.NEXT_STEP, SAME_STEP or DISABLED
+    mode     step_kernels.NEXT_STEP, SAME_STEP or DISABLED
     info     "none", "minimal" or "full"
     num_los  learning outcomes L
     width    numbers of an observation R
@@ -38,14 +38,14 @@ class Infos:
         final   (M * R,) at least, last observations, under SAME_STEP
         count   lanes that were begun anew
         """
-        if self._mode == lockstep.SAME_STEP and count > 0:
+        if self._mode == step_kernels.SAME_STEP and count > 0:
             return _infos_of_ended(self._columns(simulator, reason), reason != 0, final.reshape(-1, self._width))
-        if self._mode == lockstep.NEXT_STEP and count == len(reason):
+        if self._mode == step_kernels.NEXT_STEP and count == len(reason):
             return {}  # Gymnasium leaves out what no lane has
         if self._info == "minimal":
             return {"termination_reason": reason, "_termination_reason": live}
         columns = self._columns(simulator, reason)
-        if self._mode == lockstep.NEXT_STEP and count > 0:
+        if self._mode == step_kernels.NEXT_STEP and count > 0:
             columns = {key: np.where(live, column, column.dtype.type(0)) for key, column in columns.items()}
         return _masked(columns, live)
 

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from alsim.bank import Bank
+from alsim.arguments import read_positive
+from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.vector import AdaptiveLearningVectorEnv
-from alsim.extras import MissingExtra
-from alsim.rim import read_positive
 from alsim.types import Buffers, Reason
+from alsim.utils.optional import MissingExtra
 
 try:
     import pufferlib

@@ -11,15 +11,15 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from alsim.bank import Bank
+from alsim.arguments import fresh_seed, read_learner, read_positive, read_seed
+from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import Infos
 from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.errors import AlsimError
-from alsim.extras import require
-from alsim.rim import fresh_seed, read_learner, read_positive, read_seed
-from alsim.simulator import Simulator
+from alsim.simulator.simulator import Simulator
 from alsim.types import FIRST_HELD_OUT, Bools, Codes, Doubles, Floats, Longs, Reason
+from alsim.utils.optional import require
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv

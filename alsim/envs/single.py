@@ -12,13 +12,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from alsim import lockstep
-from alsim.actions import decode_action
-from alsim.bank import Bank
-from alsim.config import Config
-from alsim.episodes import Interactions, episode_metrics
-from alsim.errors import AlsimError, InputTypeError
-from alsim.rim import (
+from alsim.arguments import (
     fresh_seed,
     read_episode,
     read_integer,
@@ -28,7 +22,13 @@ from alsim.rim import (
     read_rules,
     read_seed,
 )
-from alsim.simulator import Simulator
+from alsim.bank.items import Bank
+from alsim.config import Config
+from alsim.errors import AlsimError, InputTypeError
+from alsim.mdp.actions import decode_action
+from alsim.metrics import Interactions, episode_metrics
+from alsim.simulator import step as step_kernels
+from alsim.simulator.simulator import Simulator
 from alsim.types import Reason
 
 WORDS = {int(reason): reason.word for reason in Reason}
@@ -127,7 +127,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             raise ResetNeeded("the episode is over; call reset()" if self._over else "call reset() before step()")
         number = self._number(action)
         self._action[0] = number
-        out = self._simulator.step(self._action, lockstep.DISABLED)
+        out = self._simulator.step(self._action, step_kernels.DISABLED)
         happened = self._simulator.interaction
         reward, reason = out.reward.item(), out.reason.item()
         self.step_count = step = happened.step.item()

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.bank import Bank
+from alsim.arguments import read_seed
+from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
-from alsim.rim import read_seed
-from alsim.simulator import Observation
-from alsim.types import Population
+from alsim.types import Observation, Population
 
 
 @dataclass(frozen=True, eq=False)

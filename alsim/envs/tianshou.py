@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from alsim.bank import Bank
+from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.vector import AdaptiveLearningVectorEnv
 

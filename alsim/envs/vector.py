@@ -14,16 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from alsim import lockstep
-from alsim.bank import Bank
-from alsim.config import Config
-from alsim.envs.buffers import Loans, new_buffers
-from alsim.envs.infos import INFOS, Infos
-from alsim.envs.party import Party
-from alsim.envs.snapshots import Snapshot, identities, take_snapshot
-from alsim.errors import AlsimError, InputTypeError
-from alsim.outputs import Outputs
-from alsim.rim import (
+from alsim.arguments import (
     fresh_seed,
     read_learner,
     read_observation,
@@ -32,16 +23,25 @@ from alsim.rim import (
     read_rules,
     read_seed,
 )
-from alsim.simulator import MOST_LEARNERS, Simulator
-from alsim.types import Bools, Buffers, Keys, Longs
+from alsim.bank.items import Bank
+from alsim.config import Config
+from alsim.envs.caller_buffers import CallerBuffers, new_buffers
+from alsim.envs.infos import INFOS, Infos
+from alsim.envs.lane_subset import LaneSubset
+from alsim.envs.snapshots import Snapshot, identities, take_snapshot
+from alsim.errors import AlsimError, InputTypeError
+from alsim.simulator import step as step_kernels
+from alsim.simulator.buffers import BufferPool
+from alsim.simulator.simulator import Simulator
+from alsim.types import MAX_LEARNERS, Bools, Buffers, Keys, Longs
 
 INT64 = np.dtype(np.int64)
 """NumPy has one object for it, in the machine's byte order."""
 
 MODES = {
-    AutoresetMode.NEXT_STEP: lockstep.NEXT_STEP,
-    AutoresetMode.SAME_STEP: lockstep.SAME_STEP,
-    AutoresetMode.DISABLED: lockstep.DISABLED,
+    AutoresetMode.NEXT_STEP: step_kernels.NEXT_STEP,
+    AutoresetMode.SAME_STEP: step_kernels.SAME_STEP,
+    AutoresetMode.DISABLED: step_kernels.DISABLED,
 }
 
 
@@ -54,7 +54,7 @@ Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bo
 
 
 class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
-    """N simulated learners, stepped in lockstep.
+    """N simulated learners, stepped in step_kernels.
 
     num_envs        lanes N
     config          Config, mapping or TOML file; None is the specification
@@ -87,7 +87,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
-        if self.num_envs > MOST_LEARNERS:
+        if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs is at most 2**32, the learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _mode(autoreset_mode)
         told = next((known for known in INFOS if info == known), None)
@@ -120,11 +120,13 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._began = False
         self._over = 0  # lanes whose episode is over, which DISABLED does not step; -1: not counted yet
         self._shape = (self.num_envs,)
-        same_step = self._mode == lockstep.SAME_STEP
+        same_step = self._mode == step_kernels.SAME_STEP
         make = partial(self._simulator.output_buffer, last=same_step)
-        self._outputs = Outputs(partial(make, observations=self.copy), shared=not self.copy)
-        self._loans = Loans(partial(make, observations=False), shared=not self.copy, simulators=(self._simulator,))
-        self._party = Party(self._simulator, copy=self.copy, last=same_step)
+        self._outputs = BufferPool(partial(make, observations=self.copy), shared=not self.copy)
+        self._loans = CallerBuffers(
+            partial(make, observations=False), shared=not self.copy, simulators=(self._simulator,)
+        )
+        self._party = LaneSubset(self._simulator, copy=self.copy, last=same_step)
         self._infos = Infos(self._mode, told, self.bank.num_los, self._simulator.width).of
 
     def reset(
@@ -184,7 +186,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._began:
             raise ResetNeeded("call reset() before step()")
-        if self._mode == lockstep.DISABLED:
+        if self._mode == step_kernels.DISABLED:
             self._refuse_if_over()
         known = type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape
         chosen = actions if known and actions.flags.c_contiguous else self._actions(actions, self.num_envs)
@@ -201,7 +203,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             self._over = over
             raise self._no_action(np.asarray(actions)[lane], lane)
         self._over = count
-        observation, reward, terminated, truncated, reason, live = buffer.hand_out()
+        observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
         infos = self._infos(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._loans.fill(out, reward)
@@ -228,7 +230,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         chosen = self._actions(actions, moved)
         if moved == self.num_envs and (named[1:] > named[:-1]).all():
             return AdaptiveLearningVectorEnv.step(self, chosen, out=out)  # all, in order; a subclass may step by lanes
-        if self._mode == lockstep.DISABLED:
+        if self._mode == step_kernels.DISABLED:
             self._refuse_if_over(named)
         party.make_room(moved)
         if out is None:
@@ -243,7 +245,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         over, self._over = self._over, -1  # until they are back
         party.put_back(named)
         self._over = over + count if over >= 0 else over
-        observation, reward, terminated, truncated, reason, live = buffer.hand_out_first(moved)
+        observation, reward, terminated, truncated, reason, live = buffer.take_first(moved)
         infos = self._infos(party.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             party.loans.fill(out, reward)
@@ -281,7 +283,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         if (difference := snapshot.difference(self.config, self.bank, self._simulator.observes, self.num_envs)) != "":
             raise AlsimError(f"a snapshot goes back under the rules that it was taken under; this one has {difference}")
         over = np.flatnonzero(snapshot.over)
-        if self._mode == lockstep.SAME_STEP and len(over) > 0:
+        if self._mode == step_kernels.SAME_STEP and len(over) > 0:
             raise AlsimError(
                 "under SAME_STEP no lane waits for its next episode; in the snapshot the one in lane "
                 f"{over[0]} is over, and the next has not begun"
@@ -383,7 +385,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 raise AlsimError(f"options['learner'] has one entry a lane, {lanes}; got {len(learner)}")
             return np.array([read_learner(k, f"options['learner'][{i}]") for i, k in enumerate(learner)], np.int64)
         first = read_learner(learner)
-        if first + lanes > MOST_LEARNERS:
+        if first + lanes > MAX_LEARNERS:
             raise AlsimError(f"options['learner'] = {first}: {lanes} lanes from there pass the last learner, 2**32 - 1")
         return first + np.arange(lanes)
 

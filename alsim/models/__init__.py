@@ -10,21 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alsim.models.fits import Fit, ModelError, load_fit
-    from alsim.models.responses.log import Report, Responses, ResponsesError, codes_of
-    from alsim.models.responses.reading import read_responses
+    from alsim.models.base import Fit, ModelError, load_fit
     from alsim.models.scores import Scores, score
+    from alsim.responses.log import Responses, codes_of
+    from alsim.responses.reading import read_responses
+    from alsim.responses.report import Report, ResponsesError
 
 _HOMES = {
-    "Fit": "alsim.models.fits",
-    "ModelError": "alsim.models.fits",
-    "Report": "alsim.models.responses.log",
-    "Responses": "alsim.models.responses.log",
-    "ResponsesError": "alsim.models.responses.log",
+    "Fit": "alsim.models.base",
+    "ModelError": "alsim.models.base",
+    "Report": "alsim.responses.report",
+    "Responses": "alsim.responses.log",
+    "ResponsesError": "alsim.responses.report",
     "Scores": "alsim.models.scores",
-    "codes_of": "alsim.models.responses.log",
-    "load_fit": "alsim.models.fits",
-    "read_responses": "alsim.models.responses.reading",
+    "codes_of": "alsim.responses.log",
+    "load_fit": "alsim.models.base",
+    "read_responses": "alsim.responses.reading",
     "score": "alsim.models.scores",
 }
 

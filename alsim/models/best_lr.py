@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from alsim.models.by_name import column_of, count, names_of, number, rows_of, truth
-from alsim.models.counts import earlier_in_all, earlier_of_items, earlier_of_skills
-from alsim.models.fits import Fit, Progress
+from alsim.models.base import Fit, Progress
+from alsim.models.features import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.logistic import Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses, codes_of
+from alsim.models.serialization import column_of, count, names_of, number, rows_of, truth
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
 
 WHAT = "Best-LR"

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.extras import require
-from alsim.models.fits import ModelError
-from alsim.models.responses.log import Responses
+from alsim.models.base import ModelError
+from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
+from alsim.utils.optional import require
 
 MOST_DENSE = 4000
 """Coefficients up to which the whole information matrix is held: 128 MB, and a second to factorise."""

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from alsim.extras import require
-from alsim.models.by_name import column_of, count, counts_of, names_of, number, rows_of, truth
-from alsim.models.counts import earlier_of_skills
-from alsim.models.fits import Fit, Progress
+from alsim.models.base import Fit, Progress
+from alsim.models.features import earlier_of_skills
 from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses, codes_of
+from alsim.models.serialization import column_of, count, counts_of, names_of, number, rows_of, truth
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
+from alsim.utils.optional import require
 
 WHAT = "performance factors analysis"
 PARAMETERS = ("intercept", "win", "failure")

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from alsim.models.by_name import column_of, count, counts_of, names_of, number, rows_of, truth
-from alsim.models.fits import Fit, ModelError, Progress
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses, codes_of
+from alsim.models.base import Fit, ModelError, Progress
+from alsim.models.serialization import column_of, count, counts_of, names_of, number, rows_of, truth
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Longs
 
 MODEL = "skill-mean"

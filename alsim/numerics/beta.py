@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim._jit import rule
+from alsim.jit.compile import rule
 from alsim.types import f32, i32, u32
 
 Floats = NDArray[np.float64]

@@ -2,12 +2,12 @@
 
 A C library's own may differ by a unit in the last place from one machine to the next, and a call to it
 stops vectorisation. The polynomials are minimax fits (Remez) over the reduced range. The error bounds in
-the docstrings are held by an exhaustive sweep over float32 in ``tests/test_elementary.py``.
+the docstrings are held by an exhaustive sweep over float32 in ``tests/numerics/test_elementary.py``.
 """
 
 from __future__ import annotations
 
-from alsim._jit import rule
+from alsim.jit.compile import rule
 from alsim.types import f32, i32
 
 ZERO, HALF, ONE, TWO, QUARTER = f32(0), f32(0.5), f32(1), f32(2), f32(0.25)

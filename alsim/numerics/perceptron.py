@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim._jit import kernel, phase, wide_vectors
+from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.numerics.elementary import tanh
 from alsim.types import Floats, Longs, f32, u64
 

@@ -6,7 +6,7 @@ constants and known answers as in Random123. Clause S11.1.
 
 from __future__ import annotations
 
-from alsim._jit import kernel, rule
+from alsim.jit.compile import kernel, rule
 from alsim.types import Keys, Words, u32, u64
 
 MULTIPLIER_0, MULTIPLIER_1 = u64(0xD2511F53), u64(0xCD9E8D57)

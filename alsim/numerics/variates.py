@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim._jit import rule
+from alsim.jit.compile import rule
 from alsim.numerics.elementary import HALF, cos_turns, log
 from alsim.types import f32, i32, u32, u64
 

@@ -9,10 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.actions import num_actions
 from alsim.errors import AlsimError
-from alsim.simulator import Observation
-from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Words
+from alsim.mdp.actions import num_actions
+from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 
 import numpy as np
 
-from alsim._jit import dispatch, entry, fingerprint, kernel, rule
 from alsim.errors import AlsimError, InputTypeError
+from alsim.jit.cache import fingerprint
+from alsim.jit.compile import dispatch, entry, kernel, rule
 from alsim.policies.base import Policy, PolicyDraws, View
-from alsim.simulator import Observation
-from alsim.types import Doubles, Floats, Longs, Words, f32, f64, i64, u32, u64
+from alsim.types import Doubles, Floats, Longs, Observation, Words, f32, f64, i64, u32, u64
 
 
-class Seen(NamedTuple):
+class PolicyInput(NamedTuple):
     """What a rule may see of one learner."""
 
     row: u64  # where the learner's observation begins in the flat array of all
@@ -22,7 +22,7 @@ class Seen(NamedTuple):
     last_seconds: f32  # that the last question took, 0 before the first
 
 
-class Luck(NamedTuple):
+class PolicyWords(NamedTuple):
     """A policy's random words at one interaction of one learner (clause S11.1)."""
 
     w0: u32
@@ -34,7 +34,7 @@ class Luck(NamedTuple):
 ZERO = f32(0)
 WORD_BITS, LOW_WORD, LARGEST = u64(32), u64(2**32 - 1), u64(2**64 - 1)
 
-Choose = Callable[[Any, Floats, Seen, Luck], tuple[i64, f64]]
+Choose = Callable[[Any, Floats, PolicyInput, PolicyWords], tuple[i64, f64]]
 
 _CHOICES: dict[type[Any], Choose] = {}
 """The rule of each class of parameters."""
@@ -75,11 +75,11 @@ class RulePolicy:
         """Return an action for each lane, and the probability it had."""
         self.check(view.kind)
         actions, odds = np.empty(view.num_lanes, np.int64), np.empty(view.num_lanes)
-        words = np.stack([draws.words() for _ in Luck._fields])
+        words = np.stack([draws.words() for _ in PolicyWords._fields])
         seconds = np.ascontiguousarray(view.last_seconds, np.float32)
         rows = np.ascontiguousarray(view.observation, np.float32).ravel()
         arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, odds)
-        entry(act_of_all, *arguments, own_cache=own_code(self))(*arguments)
+        entry(act_of_all, *arguments, own_cache=policy_fingerprint(self))(*arguments)
         return actions, odds
 
 
@@ -88,7 +88,7 @@ def is_rule(policy: Policy) -> TypeGuard[RulePolicy]:
     return isinstance(policy, RulePolicy) and getattr(policy.act, "__func__", None) is RulePolicy.act
 
 
-def own_code(policy: RulePolicy) -> str:
+def policy_fingerprint(policy: RulePolicy) -> str:
     """Return a digest of a policy's rule if it comes from elsewhere, "" if it is this package's."""
     parameters = type(policy.parameters)
     if parameters.__module__.startswith(f"{__package__}."):
@@ -102,7 +102,7 @@ def typed(parameters: Any) -> Any:
 
 
 @dispatch(lambda parameters: _CHOICES[parameters])
-def choose(p: Any, observation: Floats, seen: Seen, luck: Luck) -> tuple[i64, f64]:
+def choose(p: Any, observation: Floats, seen: PolicyInput, luck: PolicyWords) -> tuple[i64, f64]:
     """Return what the policy that parameters `p` belong to chooses for one learner, and how likely that was."""
     return _CHOICES[type(p)](p, observation, seen, luck)
 
@@ -115,12 +115,12 @@ def act_of_all(
     lanes = len(actions)
     width = len(rows) // lanes
     for k in range(lanes):
-        luck = Luck(words[k], words[lanes + k], words[2 * lanes + k], words[3 * lanes + k])
-        actions[k], odds[k] = choose(p, rows, Seen(u64(k * width), i64(num_los), last_seconds[k]), luck)
+        luck = PolicyWords(words[k], words[lanes + k], words[2 * lanes + k], words[3 * lanes + k])
+        actions[k], odds[k] = choose(p, rows, PolicyInput(u64(k * width), i64(num_los), last_seconds[k]), luck)
 
 
 @rule
-def weakest(observation: Floats, seen: Seen) -> i64:
+def weakest(observation: Floats, seen: PolicyInput) -> i64:
     """Return the first LO of the lowest mastery, of an observation S8.1.
 
     Bits of positive floats are in the order of their values: with the LO below them, one minimum of integers,
@@ -133,4 +133,4 @@ def weakest(observation: Floats, seen: Seen) -> i64:
     return i64(least & LOW_WORD)
 
 
-__all__ = ["Luck", "RulePolicy", "Seen", "choose", "is_rule", "own_code", "typed", "weakest"]
+__all__ = ["PolicyWords", "RulePolicy", "PolicyInput", "choose", "is_rule", "policy_fingerprint", "typed", "weakest"]

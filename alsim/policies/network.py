@@ -12,16 +12,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim._jit import kernel, phase, wide_vectors
-from alsim.actions import num_actions
-from alsim.array_files import packed, read_at_most, sha256, unpacked
 from alsim.errors import AlsimError
-from alsim.files import write_whole
+from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import AT_ONCE, RELU, TANH, Layers, forward
 from alsim.policies.base import PolicyDraws, View
-from alsim.simulator import OBSERVATIONS, Observation
-from alsim.types import Doubles, Floats, Longs, f32, f64, u64
+from alsim.types import OBSERVATIONS, Doubles, Floats, Longs, Observation, f32, f64, u64
+from alsim.utils.files import write_whole
+from alsim.utils.npz import packed, read_at_most, sha256, unpacked
 
 Acting = Literal["sample", "greedy", "epsilon"]
 Activation = Literal["tanh", "relu"]

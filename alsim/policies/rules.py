@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from alsim._jit import rule
-from alsim.actions import KINDS, LEVELS
+from alsim.jit.compile import rule
+from alsim.mdp.actions import KINDS, LEVELS
 from alsim.numerics.variates import below
-from alsim.policies.compiled import Luck, RulePolicy, Seen, weakest
+from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy, weakest
 from alsim.types import MODALITIES, Floats, f32, f64, i64, u32, u64
 
 HANDOUT, TEXT, PPT, VIDEO = (i64(MODALITIES.index(word)) for word in ("handout", "text", "PPT", "video"))
@@ -26,7 +26,7 @@ class Thresholds(NamedTuple):
 
 
 @rule
-def teach(p: Thresholds, observation: Floats, seen: Seen, luck: Luck) -> tuple[i64, f64]:
+def teach(p: Thresholds, observation: Floats, seen: PolicyInput, luck: PolicyWords) -> tuple[i64, f64]:
     """Return an action on the weakest LO, and its probability: 1 for a question, 1/2 for a content."""
     lo = weakest(observation, seen)
     mastery: f32 = observation[seen.row + u64(lo)]

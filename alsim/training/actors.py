@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from alsim.extras import require
 from alsim.policies.network import Acting, Network, NetworkPolicy
-from alsim.simulator import OBSERVATIONS, Observation
 from alsim.training.settings import Activation, TrainingError
+from alsim.types import OBSERVATIONS, Observation
+from alsim.utils.optional import require
 
 EXPECTED = "a PPO or DQN of Stable-Baselines3 with an MlpPolicy of linear layers between which is tanh or ReLU"
 

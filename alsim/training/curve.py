@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alsim.extras import require
-from alsim.files import write_whole
 from alsim.training.settings import TrainingError
+from alsim.utils.files import write_whole
+from alsim.utils.optional import require
 
 MILLION = 10**6
 INK, OURS, PALE = "#333333", "#0b6e99", "#9a9a9a"

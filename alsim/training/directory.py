@@ -14,8 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from alsim.files import write_whole
 from alsim.training.settings import TrainingError
+from alsim.utils.files import write_whole
 
 SETTINGS, EVALUATION = "settings.json", "evaluation.json"
 CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"

@@ -14,27 +14,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.bank import Bank
+from alsim.arguments import read_observation, read_positive, read_rules, read_seed
+from alsim.bank.items import Bank
 from alsim.config import REWARD_PRESETS, Config
-from alsim.extras import require
-from alsim.files import write_whole
-from alsim.policies.network import NetworkPolicy
-from alsim.rim import read_observation, read_positive, read_rules, read_seed
-from alsim.simulator import Observation
-from alsim.training import directory
-from alsim.training.curve import Row, draw_curve, read_curve, write_curve
-from alsim.training.evaluation import (
+from alsim.evaluation.held_out import (
     EVALUATION_SEED,
     FINAL,
     SELECTION,
     HeldOut,
-    Statistic,
     evaluate,
     is_specified,
     under_specified_reward,
 )
+from alsim.evaluation.statistics import Statistic
+from alsim.policies.network import NetworkPolicy
+from alsim.training import directory
+from alsim.training.curve import Row, draw_curve, read_curve, write_curve
 from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
-from alsim.types import FIRST_HELD_OUT, Reason
+from alsim.types import FIRST_HELD_OUT, Observation, Reason
+from alsim.utils.files import write_whole
+from alsim.utils.optional import require
 
 ROWS = 200
 """Of a learning curve, beside those of evaluations."""
@@ -56,7 +55,7 @@ class Moment(NamedTuple):
 Progress = Callable[[Moment], None]
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """What is trained, under which rules: the arguments of `train`, read and checked."""
 
     algorithm: str
@@ -164,7 +163,7 @@ def read_plan(
     reward: str | None,
     eval_every: int | None,
     num_threads: int,
-) -> Plan:
+) -> TrainingPlan:
     """Return the arguments of `train`, read and checked. Raises AlsimError."""
     learnt = read_hyperparameters(algorithm, hyperparameters, steps=steps, num_envs=num_envs)
     rules, items = read_rules(config, bank, dynamics)
@@ -173,7 +172,7 @@ def read_plan(
             raise TrainingError(f"reward is one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
     interval = max(1, learnt.steps // EVALUATIONS) if eval_every is None else eval_every
-    return Plan(
+    return TrainingPlan(
         algorithm=algorithm,
         hyperparameters=learnt,
         seed=read_seed(seed),
@@ -196,7 +195,7 @@ def bank_digest(bank: Bank) -> str:
 class Run:
     """A training under way: the model, its learning curve so far, and the best of its evaluations."""
 
-    def __init__(self, plan: Plan, out: Path, progress: Progress) -> None:
+    def __init__(self, plan: TrainingPlan, out: Path, progress: Progress) -> None:
         self.plan, self.out, self.progress = plan, out, progress
         self.rows: list[Row] = []
         self.best: bytes = b""

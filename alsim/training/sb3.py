@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alsim.envs.sb3 import AdaptiveLearningVecEnv
-from alsim.extras import require
 from alsim.training.settings import DQN, PPO, Hyperparameters
+from alsim.utils.optional import require
 
 torch = require("torch", "sb3", "alsim.training")
 sb3 = require("stable_baselines3", "sb3", "alsim.training")

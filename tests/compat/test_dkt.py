@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from alsim.models import Responses, load_fit, score
+from alsim.models.base import ModelError
 from alsim.models.dkt import fit, learning
 from alsim.models.dkt.learning import Learner, device_of, loss_of
 from alsim.models.dkt.network import at_rest, forecasts, logistic, network_of, read
 from alsim.models.dkt.sequences import padded, sequences_of
 from alsim.models.dkt.settings import Settings
-from alsim.models.fits import ModelError
-from alsim.models.responses.reading import read_responses
+from alsim.responses.reading import read_responses
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "dkt.py"
 torch.set_num_threads(1)  # the same bits each time; and more wait for each other on a busy machine

@@ -9,7 +9,7 @@ import pytest
 from exported import CONFIG, same, taught
 
 import alsim
-from alsim.bank import sample_bank
+from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.datasets.export import EXPORTERS, export_dataset
 from alsim.datasets.export import minari as exporter

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from alsim.datasets.collect import generate_dataset
+from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import DatasetError, load_dataset
 
-SCALE = importlib.util.spec_from_file_location("scale", Path(__file__).parents[1] / "test_scale.py")
+SCALE = importlib.util.spec_from_file_location("scale", Path(__file__).parents[1] / "datasets" / "test_executors.py")
 scale = importlib.util.module_from_spec(SCALE)
 SCALE.loader.exec_module(scale)
 

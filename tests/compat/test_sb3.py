@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecMonito
 import alsim
 from alsim.envs import sb3
 from alsim.policies import NetworkPolicy
-from alsim.rollouts import rollout
+from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, policy_of, read_curve, train
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"

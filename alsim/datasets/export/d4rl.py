@@ -9,7 +9,7 @@ from typing import Any
 from alsim.datasets.export.exporter import Exporter, Options, actions_of, provenance, stacked
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
-from alsim.extras import require
+from alsim.utils.optional import require
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:

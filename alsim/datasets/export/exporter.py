@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim._version import __version__
-from alsim.actions import num_actions
 from alsim.datasets.schema import TABLES
 from alsim.datasets.store import Dataset, DatasetError
 from alsim.errors import AlsimError
+from alsim.mdp.actions import num_actions
 
 Columns = Mapping[str, NDArray[Any]]
 """Columns of some rows: arrays of one length."""

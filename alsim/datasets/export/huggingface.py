@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from alsim.bank import sample_bank
-from alsim.bank_files import save_bank
+from alsim.bank.files import save_bank
+from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, config_sha256
 from alsim.datasets.schema import COLUMNS, OBSERVATION, TABLES, Column

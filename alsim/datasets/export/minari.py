@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from alsim.bank import Bank, sample_bank
-from alsim.bank_files import save_bank
+from alsim.bank.files import save_bank
+from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, actions_of
 from alsim.datasets.store import BANK_FILES, Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.envs.registration import ENVIRONMENT_ID
-from alsim.extras import require
+from alsim.utils.optional import require
 
 NAMESPACE = "alsim/adaptive-learning"
 MOST_STEPS = 1_000_000

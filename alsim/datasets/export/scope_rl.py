@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from alsim.actions import decode_action
 from alsim.config import Config
 from alsim.datasets.export.exporter import (
     Columns,
@@ -23,6 +22,7 @@ from alsim.datasets.export.exporter import (
 from alsim.datasets.export.npz import JSON, origin, write_npz
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
+from alsim.mdp.actions import decode_action
 
 
 def to_scope_rl(dataset: Dataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, log_propensity, reserve, stacked
 from alsim.datasets.store import Dataset
-from alsim.extras import require
+from alsim.utils.optional import require
 
 DATA = "tensordict"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alsim.models.responses.cells import Names, starts
-from alsim.models.responses.log import Responses
+from alsim.responses.cells import Names, starts
+from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints, Keys, Longs
 
 

@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alsim.models.base import ModelError
 from alsim.models.bkt.chains import Chains
 from alsim.models.bkt.kernels import FORGOT, KNOWN, LAST_KNOWN, LAST_UNKNOWN, LEARNT, UNKNOWN, expect
 from alsim.models.bkt.skill import make_table
-from alsim.models.fits import ModelError
-from alsim.models.responses.cells import Names
+from alsim.responses.cells import Names
 from alsim.types import Bools, Doubles, Ints, Longs
 
 CALM = 5

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from alsim.models.base import Fit
 from alsim.models.bkt.chains import Groups, groups_of
 from alsim.models.bkt.em import FARTHEST_LOGIT
 from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.skill import BKT, NAMES, is_probability, make_table
-from alsim.models.fits import Fit
-from alsim.models.responses.log import Responses
+from alsim.responses.log import Responses
 from alsim.types import Doubles
 
 BY_ITEM = ("p_learn", "p_guess", "p_slip")

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from alsim.models.base import ModelError, Progress
 from alsim.models.bkt.chains import Groups, chains_of, groups_of
 from alsim.models.bkt.em import Likelihood, Maximum, maximise, settle
 from alsim.models.bkt.errors import at_bounds, standard_errors
 from alsim.models.bkt.fitted import BY_ITEM, BKTFit, SkillFit
 from alsim.models.bkt.skill import BKT, NAMES, is_probability
-from alsim.models.fits import ModelError, Progress
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Longs
 
 PARTS = ("p_init", "p_learn", "p_guess", "p_slip", "p_forget")

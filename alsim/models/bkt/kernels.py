@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim._jit import kernel, rule
+from alsim.jit.compile import kernel, rule
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, f32, u64
 
 TINY, HUGE = 2.0**-100, 2.0**100

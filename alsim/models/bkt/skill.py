@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from alsim.models.base import ModelError
 from alsim.models.bkt.kernels import decode, expect
-from alsim.models.fits import ModelError
 from alsim.types import Bools, Doubles, Ints
 
 

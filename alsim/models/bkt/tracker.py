@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.files import write_whole
+from alsim.models.base import ModelError
 from alsim.models.bkt.fitted import BKTFit
 from alsim.models.bkt.kernels import MOST_ODDS, track
 from alsim.models.bkt.skill import BKT, table_of
-from alsim.models.fits import ModelError
 from alsim.types import Floats
+from alsim.utils.files import write_whole
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
 

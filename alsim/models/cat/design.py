@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from alsim.errors import AlsimError
 from alsim.models.cat.candidates import CELLS, closeness_bounds, information_bounds, sorted_lists
 from alsim.models.cat.report import CATRun, together
-from alsim.models.cat.selection import CLOSEST, KULLBACK_LEIBLER, MAX_INFO, Plan, Pool
+from alsim.models.cat.selection import CLOSEST, KULLBACK_LEIBLER, MAX_INFO, Pool, SelectionPlan
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
 from alsim.models.irt.curves import ItemParameters, as_finite
@@ -143,11 +143,11 @@ class CAT:
         return Pool(*self.items.columns, self._content[0], stratum, self._release, order, bound)
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> SelectionPlan:
         """What is wanted and when a test ends, for kernels."""
         points, weights = np.polynomial.legendre.leggauss(POINTS)
         low, high = self.bounds
-        return Plan(
+        return SelectionPlan(
             want=WANTS[self.select],
             best_of=int(self.randomesque),
             strata=int(self.strata) if self.select == "a-stratified" else 1,

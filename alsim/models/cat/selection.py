@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim._jit import kernel, rule
+from alsim.jit.compile import kernel, rule
 from alsim.models.irt.ability import Estimator, add_row, find_mode, integrate
 from alsim.models.irt.curves import curve, item_information
 from alsim.numerics.philox import philox
@@ -41,7 +41,7 @@ class Pool(NamedTuple):
     bound: Doubles  # (C * I,) of what is wanted, in the cell
 
 
-class Plan(NamedTuple):
+class SelectionPlan(NamedTuple):
     """What a test wants, and when it ends."""
 
     want: int  # MAX_INFO, CLOSEST or KULLBACK_LEIBLER
@@ -86,7 +86,7 @@ def uniform(key: u64, step: int, attempt: int, examinee: u32, purpose: u32) -> f
 
 
 @rule
-def kullback_leibler(theta: float, half: float, i: int, pool: Pool, plan: Plan) -> float:
+def kullback_leibler(theta: float, half: float, i: int, pool: Pool, plan: SelectionPlan) -> float:
     """Return how well an item tells ability from its neighbourhood.
 
         K = integral from theta - half to theta + half of P^ log(P^ / P(t)) + Q^ log(Q^ / Q(t)) dt
@@ -103,7 +103,7 @@ def kullback_leibler(theta: float, half: float, i: int, pool: Pool, plan: Plan) 
 
 
 @rule
-def worth(theta: float, length: int, i: int, pool: Pool, plan: Plan) -> float:
+def worth(theta: float, length: int, i: int, pool: Pool, plan: SelectionPlan) -> float:
     """Return how much an item is wanted."""
     if plan.want == MAX_INFO:
         p, q, slope, _ = curve(theta, pool.a[i], pool.b[i], pool.c[i], pool.d[i])
@@ -115,7 +115,15 @@ def worth(theta: float, length: int, i: int, pool: Pool, plan: Plan) -> float:
 
 @rule
 def best_items(
-    n: int, group: int, stratum: int, status: int, t: Progress, pool: Pool, plan: Plan, best: Ints, value: Doubles
+    n: int,
+    group: int,
+    stratum: int,
+    status: int,
+    t: Progress,
+    pool: Pool,
+    plan: SelectionPlan,
+    best: Ints,
+    value: Doubles,
 ) -> int:
     """Write the `best_of` most wanted items to `best`, the most wanted first, ties by number; return how many.
 
@@ -148,7 +156,7 @@ def best_items(
 
 
 @rule
-def _most_wanting(t: Progress, n: int, pool: Pool, plan: Plan, tried: Bools) -> int:
+def _most_wanting(t: Progress, n: int, pool: Pool, plan: SelectionPlan, tried: Bools) -> int:
     """Return the content group furthest below its share, of those not tried, or ANY if none is left.
 
     Source: Kingsbury & Zara (1989), Procedures for selecting items for computerized adaptive tests.
@@ -167,7 +175,15 @@ def _most_wanting(t: Progress, n: int, pool: Pool, plan: Plan, tried: Bools) -> 
 
 @rule
 def choose(
-    n: int, status: int, key: u64, attempt: int, t: Progress, pool: Pool, plan: Plan, best: Ints, value: Doubles
+    n: int,
+    status: int,
+    key: u64,
+    attempt: int,
+    t: Progress,
+    pool: Pool,
+    plan: SelectionPlan,
+    best: Ints,
+    value: Doubles,
 ) -> int:
     """Return the next item of a test, before exposure control, or -1 if none is left; arguments as of `best_items`."""
     stage = int(t.length[n]) * plan.strata // plan.max_items if plan.strata > 1 else ANY
@@ -186,7 +202,7 @@ def choose(
 
 
 @kernel
-def choose_all(key: u64, t: Progress, pool: Pool, plan: Plan) -> None:
+def choose_all(key: u64, t: Progress, pool: Pool, plan: SelectionPlan) -> None:
     """Write the next item of each test that waits for none; a test for which there is none ends.
 
     Exposure control: a selected item is given with its chance of release, and else set aside for the rest of the
@@ -225,7 +241,7 @@ def simulate_all(key: u64, ability: Doubles, t: Progress, pool: Pool, correct: C
 
 
 @rule
-def _ends(n: int, t: Progress, pool: Pool, plan: Plan) -> bool:
+def _ends(n: int, t: Progress, pool: Pool, plan: SelectionPlan) -> bool:
     """Return whether a test has all it wants."""
     length = t.length[n]
     if length >= plan.max_items or length < plan.min_items:
@@ -241,7 +257,7 @@ def _ends(n: int, t: Progress, pool: Pool, plan: Plan) -> bool:
 
 
 @kernel
-def answer_all(correct: Codes, t: Progress, pool: Pool, plan: Plan, e: Estimator) -> None:
+def answer_all(correct: Codes, t: Progress, pool: Pool, plan: SelectionPlan, e: Estimator) -> None:
     """Take the answers (N,) to the items that wait, estimate ability anew, and end the tests that have what they want.
 
     Where correct is -1, an item goes on waiting.

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
 from alsim.models.cat.report import CATRun
-from alsim.models.cat.selection import Plan, Pool, Progress, answer_all, choose_all, simulate_all
+from alsim.models.cat.selection import Pool, Progress, SelectionPlan, answer_all, choose_all, simulate_all
 from alsim.models.irt.ability import Estimator
 from alsim.types import Bools, Codes, Doubles, Longs, u64
 
@@ -23,7 +23,15 @@ class Session:
     """
 
     def __init__(
-        self, pool: Pool, plan: Plan, estimator: Estimator, start: float, num_examinees: int, *, seed: int, first: int
+        self,
+        pool: Pool,
+        plan: SelectionPlan,
+        estimator: Estimator,
+        start: float,
+        num_examinees: int,
+        *,
+        seed: int,
+        first: int,
     ) -> None:
         for name, value, limit in (
             ("num_examinees", num_examinees, 2**32),
@@ -113,7 +121,7 @@ class Session:
         )
 
 
-def _begun(many: int, first: int, start: float, pool: Pool, plan: Plan, e: Estimator) -> Progress:
+def _begun(many: int, first: int, start: float, pool: Pool, plan: SelectionPlan, e: Estimator) -> Progress:
     """Return the state of tests that have not begun."""
     steps, width = many * int(plan.max_items), len(e.table) // (2 * len(pool.a))
     return Progress(

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alsim.array_files import Shapes, packed, read_at_most, sha256, unpacked
-from alsim.files import write_whole
+from alsim.models.base import ModelError
 from alsim.models.dkt.settings import Epoch, Settings
-from alsim.models.fits import ModelError
 from alsim.types import Floats
+from alsim.utils.files import write_whole
+from alsim.utils.npz import Shapes, packed, read_at_most, sha256, unpacked
 
 FORMAT, VERSION = "alsim-dkt-checkpoint", 1
 DESCRIPTION, ARRAYS = "checkpoint.json", "epoch-{}.npz"

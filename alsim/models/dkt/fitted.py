@@ -10,15 +10,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from alsim.array_files import Shapes, packed, read_at_most, sha256, unpacked
-from alsim.files import write_whole
+from alsim.models.base import Fit, ModelError
 from alsim.models.dkt.network import Network, Weights, at_rest, forecasts, logistic, network_of, read, shapes_of, times
 from alsim.models.dkt.sequences import sequences_of
 from alsim.models.dkt.settings import MOST_WEIGHTS, Epoch, Settings, read_settings, schedule
-from alsim.models.fits import Fit, ModelError
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
+from alsim.utils.files import write_whole
+from alsim.utils.npz import Shapes, packed, read_at_most, sha256, unpacked
 
 WEIGHTS = ".npz"
 """How the file of a fit's weights is named, beside its JSON."""

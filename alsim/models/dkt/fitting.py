@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from alsim.models.base import Progress
 from alsim.models.dkt.fitted import DKTFit
 from alsim.models.dkt.logs import Log
 from alsim.models.dkt.settings import INITIAL, read_settings
-from alsim.models.fits import Progress
-from alsim.models.responses.log import Responses
+from alsim.responses.log import Responses
 
 
 def fit(

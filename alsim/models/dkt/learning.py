@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.array_files import Shapes
-from alsim.extras import require
+from alsim.models.base import ModelError
 from alsim.models.dkt.network import Weights
 from alsim.models.dkt.sequences import Padded, Sequences, batches, padded
 from alsim.models.dkt.settings import Settings
-from alsim.models.fits import ModelError
 from alsim.types import Floats, f32
+from alsim.utils.npz import Shapes
+from alsim.utils.optional import require
 
 torch: Any = require("torch", "dkt", "alsim.models.dkt")
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alsim.models.base import ModelError
 from alsim.models.dkt.sequences import Sequences, counts_of, sequences_of, total
 from alsim.models.dkt.settings import Settings
-from alsim.models.fits import ModelError
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses
 from alsim.types import Longs
 
 

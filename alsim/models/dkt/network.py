@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.array_files import Shapes
 from alsim.models.dkt.sequences import Sequences
 from alsim.types import Doubles, Floats, Longs, f64
+from alsim.utils.npz import Shapes
 
 AT_ONCE = 256
 """Students whose forecasts are made in step: a block's gates stay in the L2 cache."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.models.responses.cells import Names
-from alsim.models.responses.log import Responses, codes_of
+from alsim.responses.cells import Names
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Longs
 
 

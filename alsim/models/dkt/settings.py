@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from alsim.models.fits import ModelError
+from alsim.models.base import ModelError
 
 INITIAL, EPOCH = range(2)
 """What randomness is for: first weights, and each epoch's order and dropout have streams of their own."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from alsim.models.base import Progress
 from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.learning import Learner
 from alsim.models.dkt.logs import Log
 from alsim.models.dkt.network import Weights, forecasts, network_of
 from alsim.models.dkt.sequences import Sequences, digest, total
 from alsim.models.dkt.settings import EPOCH, Epoch, Settings, schedule
-from alsim.models.fits import Progress
 from alsim.models.scores import NEAREST
 
 

@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim._jit import kernel, phase, rule
 from alsim.errors import AlsimError
+from alsim.jit.compile import kernel, phase, rule
 from alsim.models.irt.curves import ItemParameters, as_finite, as_indices, curve, curves, informations, item_information
-from alsim.models.responses.cells import places, starts
-from alsim.models.responses.log import Responses
+from alsim.responses.cells import places, starts
+from alsim.responses.log import Responses
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 
 Method = Literal["eap", "map", "ml", "wle"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.models.fits import ModelError, Progress
+from alsim.models.base import ModelError, Progress
 from alsim.models.irt.estimation import Estimate, Groups, Report, State, estimate, log_prior, quadrature
 from alsim.models.irt.expectation import Patterns, patterns
 from alsim.models.irt.fits import LEAST_NODES, MOST_NODES, IRTFit
@@ -23,7 +23,7 @@ from alsim.models.irt.maximisation import (
     logit,
 )
 from alsim.models.irt.standard_errors import MOST_CURVES, Uncertainty, uncertainty
-from alsim.models.responses.log import Responses
+from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints
 
 DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Priors(a=(0.0, 0.5), c=(5.0, 17.0))}

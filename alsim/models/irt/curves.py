@@ -1,7 +1,7 @@
 """Item response curves of one to four parameters, and the information in them: float64, on the logistic scale.
 
 Each formula stands here once, as a `rule`: for one person and one item within compiled loops, and for whole arrays
-in the public functions, since it is written with NumPy's own functions. `alsim.irt.p_correct` is the same curve with
+in the public functions, since it is written with NumPy functions. `alsim.dynamics.irt.p_correct` is the same curve with
 d = 1 in float32, with an exponential that gives the same bits on every machine: what simulated learners answer by.
 """
 
@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alsim._jit import rule
 from alsim.errors import AlsimError
+from alsim.jit.compile import rule
 from alsim.types import Doubles, Longs
 
 FARTHEST = 700.0

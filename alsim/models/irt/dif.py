@@ -8,13 +8,13 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.models.fits import ModelError
+from alsim.models.base import ModelError
 from alsim.models.irt.calibration import MAX_ITERATIONS, NODES, TOLERANCE, check_settings
 from alsim.models.irt.estimation import Groups, State, estimate, quadrature
 from alsim.models.irt.expectation import patterns
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
 from alsim.models.irt.statistics import chi_squared_tail
-from alsim.models.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Doubles, Longs
 
 DELTA = -2.35

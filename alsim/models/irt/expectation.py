@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from alsim._jit import kernel, phase
+from alsim.jit.compile import kernel, phase
 from alsim.types import Doubles, Ints, Longs, f64, u64
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim._jit import kernel
-from alsim.models.fits import Fit, ModelError
+from alsim.jit.compile import kernel
+from alsim.models.base import Fit, ModelError
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import ItemParameters, probability
 from alsim.models.irt.estimation import RANGE, Groups, log_prior, quadrature
 from alsim.models.irt.maximisation import MODELS, Priors
-from alsim.models.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 
 CERTAIN = 1e-12

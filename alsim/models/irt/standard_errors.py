@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim._jit import kernel, phase
+from alsim.jit.compile import kernel, phase
 from alsim.models.irt.expectation import Patterns, add_row, in_portions, to_posterior
 from alsim.models.irt.maximisation import (
     LEAST_GUESSING,

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.models.fits import ModelError
+from alsim.models.base import ModelError
 from alsim.models.irt.curves import curves
 from alsim.models.irt.estimation import Groups, log_prior, quadrature
 from alsim.models.irt.fits import CERTAIN, IRTFit
-from alsim.models.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Codes, Doubles, Longs
 
 LEAST_EXPECTED = 1.0

@@ -1,0 +1,113 @@
+"""What environments, rollouts and datasets check at their rim: rules, bank, seeds, learners, counts."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alsim.bank.items import Bank, BankError, sample_bank
+from alsim.config import Config
+from alsim.dynamics import DYNAMICS
+from alsim.errors import AlsimError, InputTypeError
+from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
+
+MOST_SEEDS = 2**64
+MOST_EPISODES = 2**32  # a word of the counter (clause S11.1)
+
+
+def read_rules(
+    config: Config | Mapping[str, Any] | str | Path | None,
+    bank: Bank | Mapping[str, Any] | str | Path | None,
+    dynamics: Any,
+) -> tuple[Config, Bank]:
+    """Return the configuration and the bank that the arguments name.
+
+    config    object, mapping or TOML file; None is the specification
+    bank      object, mapping of rows, or directory of tables; None is drawn from the configuration
+    dynamics  name or parameters of a registered dynamics, in place of the configuration's
+
+    Raises ConfigError or BankError.
+    """
+    settings = Config.read(config)
+    if isinstance(dynamics, str) and dynamics not in DYNAMICS:
+        raise AlsimError(f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}")
+    if dynamics is not None:
+        settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
+    if bank is None:
+        return settings, sample_bank(settings)
+    if isinstance(bank, Bank):
+        return settings, bank
+    if not isinstance(bank, Mapping | str | Path):
+        raise BankError(f"a bank is a Bank, a mapping of rows or a directory of tables; got {bank!r}")
+    from alsim.bank.files import bank_from_rows, load_bank
+
+    return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
+
+
+def read_observation(observation: str) -> Observation:
+    """Return the kind of observation. Raises ValueError."""
+    for known in OBSERVATIONS:
+        if observation == known:
+            return known
+    raise AlsimError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+
+
+def read_seed(seed: object, where: str = "seed") -> int:
+    """Return a seed as a Python integer. Raises TypeError or ValueError."""
+    return _integer(seed, MOST_SEEDS, "2**64", where)
+
+
+def read_learner(learner: object, where: str = "options['learner']") -> int:
+    """Return a learner's index as a Python integer. Raises TypeError or ValueError."""
+    return _integer(learner, MAX_LEARNERS, "2**32", where)
+
+
+def read_episode(episode: object, where: str = "options['episode']") -> int:
+    """Return the number of a learner's episode as a Python integer. Raises TypeError or ValueError."""
+    return _integer(episode, MOST_EPISODES, "2**32", where)
+
+
+def _integer(value: Any, end: int, end_word: str, where: str) -> int:
+    number = read_integer(value)
+    if number is None:
+        raise InputTypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
+    if not 0 <= number < end:
+        raise AlsimError(f"{where} is an integer in [0, {end_word}); got {number}")
+    return number
+
+
+def read_integer(value: Any) -> int | None:
+    """Return an integer of any kind, NumPy's too, as a Python integer; None for what is no integer."""
+    try:
+        return None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the reset options. Raises TypeError, or ValueError for one that does not exist."""
+    if options is not None and not isinstance(options, Mapping):
+        raise InputTypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
+    given = dict(options or {})
+    for key in given:
+        if key not in known:
+            raise AlsimError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
+    return given
+
+
+def fresh_seed() -> int:
+    """Return a seed from the operating system."""
+    return secrets.randbits(64)
+
+
+def read_positive(value: Any, name: str) -> int:
+    """Return a count of at least 1 as a Python integer. Raises ValueError."""
+    number = read_integer(value)
+    if number is None or number < 1:
+        raise AlsimError(f"{name} is an integer of at least 1; got {value!r}")
+    return number

@@ -1,0 +1,1 @@
+"""Item banks: questions and contents, sampled or read from files."""

@@ -1,0 +1,32 @@
+"""Means and shares with standard errors and confidence intervals."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+Statistic = dict[str, Any]
+"""mean, se, ci [low, high], n."""
+
+
+def statistic(values: NDArray[Any]) -> Statistic:
+    """Return mean, standard error, normal 95 % interval and n of independent values (n,), n >= 2."""
+    mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return {"mean": mean, "se": se, "ci": [mean - Z * se, mean + Z * se], "n": len(values)}
+
+
+def share(flags: NDArray[np.bool_]) -> Statistic:
+    """Return the same of a share, with Wilson's interval, which keeps its meaning at 0 and 1.
+
+    Source: Wilson (1927), doi:10.1080/01621459.1927.10502953.
+    """
+    n, mean = len(flags), float(flags.mean())
+    middle, half = mean + Z**2 / (2 * n), Z * np.sqrt(mean * (1 - mean) / n + Z**2 / (4 * n**2))
+    ci = [max(0.0, float((middle - half) / (1 + Z**2 / n))), min(1.0, float((middle + half) / (1 + Z**2 / n)))]
+    return {"mean": mean, "se": float(np.sqrt(mean * (1 - mean) / n)), "ci": ci, "n": n}

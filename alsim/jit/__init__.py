@@ -1,0 +1,1 @@
+"""Compilation with numba: decorators, compile cache, references and atomics."""

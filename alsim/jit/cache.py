@@ -1,0 +1,163 @@
+"""Directory of compiled kernels, named by a digest of every source file that a kernel can reach."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from enum import EnumType
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+
+# numba leaves its settings untyped.
+config: Any = numba.config
+
+COMPILED: bool = not config.DISABLE_JIT
+"""False under ``NUMBA_DISABLE_JIT=1``."""
+
+PREFIX = "alsim-kernels-"
+_KEPT_CACHES = 8  # several branches and flags, a few MB each
+_PACKAGE = Path(__file__).parent.parent
+
+_COMPILED_CODE = re.compile(r"^@(rule|phase|kernel|dispatch)\b", re.MULTILINE)
+_IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
+
+
+def kernel_sources() -> list[Path]:
+    """Return the source files that compiled code can reach, sorted.
+
+    These are the files that define compiled functions, and all files of the package that they import on the
+    module level, directly or indirectly. A package's `__init__` imports on the module level count as well.
+    """
+    sources = {path: path.read_text(encoding="utf-8") for path in sorted(_PACKAGE.rglob("*.py"))}
+    reached = set(Path(__file__).parent.glob("*.py"))
+    waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [imported for imported in _imports(sources[path]) if imported in sources]
+    return sorted(reached)
+
+
+def _imports(text: str) -> Iterator[Path]:
+    """Return the files that a module-level import may load, whether or not they exist."""
+    for module, names in _IMPORT.findall(text):
+        base = _PACKAGE.joinpath(*module.split(".")[1:])
+        yield base.with_suffix(".py")
+        if base == _PACKAGE:
+            continue  # `from alsim import name` loads a public name when it is used
+        yield base / "__init__.py"
+        for name in re.findall(r"\w+", names):
+            yield base / f"{name}.py"
+
+
+def _source_hash() -> str:
+    """Return a digest of the sources that kernels can reach, and of the settings of numba that change machine code.
+
+    numba's own cache notices edits of the file that defines a kernel, but not of the files whose functions it
+    calls, and would then run outdated machine code. One directory per version of the sources prevents that.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK} opt={config.OPT}".encode())
+    for path in kernel_sources():
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _candidates() -> Iterator[Path]:
+    """Return the directories that may hold the cache, in order of preference."""
+    if chosen := os.environ.get("ALSIM_CACHE_DIR"):
+        yield Path(chosen)
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen) / "alsim"
+    yield _PACKAGE / "__pycache__" / "kernels"
+    if home := os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME"):
+        yield (Path(home) if "XDG_CACHE_HOME" in os.environ else Path(home) / ".cache") / "alsim"
+
+
+def _cache_directory() -> Path | None:
+    """Return the directory of compiled kernels, or None if no candidate is writable."""
+    if os.environ.get("ALSIM_CACHE_DIR") == "":
+        return None
+    name = PREFIX + _source_hash()
+    for base in _candidates():
+        directory = base / name
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                pass
+        except OSError:
+            continue
+        _prune(base, keep=directory)
+        return directory
+    return None
+
+
+def _prune(base: Path, keep: Path) -> None:
+    """Delete the oldest caches of earlier versions of the sources, and nothing else that the directory holds."""
+    try:
+        caches = [p for p in base.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9a-f]{{16}}", p.name) and p != keep]
+        stale = sorted((p for p in caches if p.is_dir() and not p.is_symlink()), key=lambda p: p.stat().st_mtime)
+    except OSError:
+        return
+    for directory in stale[: max(0, len(stale) + 1 - _KEPT_CACHES)]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
+"""Directory where this process stores compiled kernels; None if every process compiles its own."""
+
+
+def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
+    """Return a digest of what `functions` of such parameters compute.
+
+    It covers their code and everything that the code refers to outside this package: functions and constants of
+    their own module and of other modules.
+    """
+    fields = getattr(parameters, "_fields", ())
+    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
+
+    def visit(thing: Any) -> None:
+        function = getattr(thing, "py_func", thing)
+        if isinstance(function, CodeType):
+            visit_code(function, {})
+        elif isinstance(function, FunctionType):
+            if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+                digest.update(f"{function.__module__}.{function.__qualname__}".encode())
+                return
+            seen.add(function)
+            for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
+                visit(getattr(value, "cell_contents", value))
+            visit_code(function.__code__, function.__globals__)
+        elif isinstance(thing, np.ndarray | np.generic):
+            digest.update(f"{thing.dtype}{thing.shape}".encode() + thing.tobytes())  # repr abbreviates
+        elif isinstance(thing, tuple | list):
+            for value in thing:
+                visit(value)
+        elif isinstance(thing, EnumType):
+            digest.update(repr(list(thing)).encode())
+        else:
+            digest.update(repr(getattr(thing, "__name__", thing)).encode())
+
+    def visit_code(code: CodeType, names: dict[str, Any]) -> None:
+        digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
+        for constant in code.co_consts:
+            visit(constant)
+        for name in code.co_names:
+            value = names.get(name)
+            if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:
+                for other in code.co_names:
+                    visit(getattr(value, other, None))
+            else:
+                visit(value)
+
+    for function in functions:
+        visit(function)
+    return digest.hexdigest()[:16]

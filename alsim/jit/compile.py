@@ -1,0 +1,141 @@
+"""Decorators for compiled code: the package `alsim.jit` is the only one that imports numba.
+
+`rule` compiles a scalar formula that loops call, `phase` a loop over one block of learners, and `kernel` a function
+that Python calls. Without the JIT (``NUMBA_DISABLE_JIT=1``) each returns the Python function, and the same source
+runs in the interpreter with the same result, bit for bit. The tests compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba import njit
+from numba.core import types as _numba_types
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
+from numba.extending import overload
+
+from alsim.jit.cache import CACHE_DIRECTORY, COMPILED, config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# numba leaves these untyped.
+typeof: Any = numba.typeof
+target_options: Any = CPUTargetOptions
+numba_types: Any = _numba_types
+intrinsic: Any = numba.extending.intrinsic
+
+
+@contextmanager
+def _cache_at(directory: Path) -> Iterator[None]:
+    """Set numba's cache directory, which it reads while decorating a function."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(directory)
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def rule(function: F) -> F:
+    """Compile a scalar formula into every loop that calls it.
+
+    It is inlined by force: an ordinary call that returns a tuple would keep the loop from vectorising.
+    """
+    return cast(F, njit(forceinline=True, error_model="numpy")(function))
+
+
+# numba's own parallel loops compile with this flag; its decorators leave it out. Decision 8.
+target_options.noalias = TargetOptions.Mapping("noalias")  # type: ignore[no-untyped-call]
+
+VECTOR_BITS = 512
+
+
+def phase(function: F) -> F:
+    """Compile a loop over one block of lanes into the kernel that calls it.
+
+    None of its arrays may overlap. The compiler relies on that, and vectorises a loop over thirty arrays that it
+    would otherwise have to compare with each other first.
+    """
+    options: dict[str, Any] = {"forceinline": True, "error_model": "numpy", "noalias": True}
+    return cast(F, njit(**options)(function))
+
+
+def _wide_vectors(context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite's own method refuses attributes that it does not know, and writes out what it holds.
+        set.add(builder.function.attributes, f'"prefer-vector-width"="{VECTOR_BITS}"')
+        return context.get_dummy_value()
+
+    return numba_types.none(), generate
+
+
+wide_vectors: Callable[[], None] = intrinsic(_wide_vectors) if COMPILED else lambda: None
+"""Let the phase that calls it use vectors of VECTOR_BITS bits, on machines that have them.
+
+LLVM keeps to 256 bits on processors that once lowered their clock for more; a step of alsim takes a fifth
+less time with 512 (decision 8).
+"""
+
+
+def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
+    """Compile a loop: serial, without the GIL, and cached on disk if a directory is writable."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    if cache is None:
+        return cast(F, njit(**options)(function))
+    with _cache_at(cache):
+        return cast(F, njit(cache=True, **options)(function))
+
+
+def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
+    """Let compiled code call the rule that `choose` returns for the class of the first of its four arguments.
+
+    The choice is made while the call is compiled. It costs nothing at run time and can be cached, whereas a
+    compiled function passed as an argument is never cached. The interpreter runs the decorated function.
+    """
+
+    def decorate(function: F) -> F:
+        @overload(function, jit_options={"forceinline": True, "error_model": "numpy"})
+        def implementation(p: Any, x: Any, y: Any, z: Any) -> Callable[..., Any]:
+            chosen = choose(p.instance_class)
+
+            def call(p: Any, x: Any, y: Any, z: Any) -> Any:
+                return chosen(p, x, y, z)
+
+            return call
+
+        return function
+
+    return decorate
+
+
+def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:
+    """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
+
+    own_cache  name of a separate cache directory: the `fingerprint` of rules from outside the package. The
+               package's own cache would not notice when they change, and numba's index of a cache names the
+               classes in it: a process that cannot import one of them could not read any
+
+    The caller must pass exactly those types: nothing checks them.
+    """
+    if not COMPILED:
+        return function
+    return cast(Callable[..., Any], in_own_cache(function, own_cache).compile(tuple(typeof(a) for a in arguments)))
+
+
+def in_own_cache(function: Any, name: str) -> Any:
+    """Return the kernel itself, or, if a name is given, the same code with a cache directory of that name."""
+    return _compiled_apart(function.py_func, name) if name else function
+
+
+@lru_cache
+def _compiled_apart(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
+
+
+__all__ = ["COMPILED", "dispatch", "entry", "in_own_cache", "kernel", "phase", "rule", "wide_vectors"]

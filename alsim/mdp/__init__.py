@@ -1,0 +1,1 @@
+"""Definition of the decision process: actions, reward, termination and observation."""

@@ -1,0 +1,44 @@
+"""Tables of results as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alsim.models.base import ModelError
+from alsim.utils.files import write_whole
+
+SUFFIXES = (".csv", ".parquet", ".pq")
+
+
+def check_table(file: Path) -> None:
+    """Refuse a file whose ending says no format of a table."""
+    if file.suffix.lower() not in SUFFIXES:
+        raise ModelError(f"{file}: expected a file that ends in {', '.join(SUFFIXES)}")
+
+
+def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:
+    """Write columns as CSV or, by its ending, as Parquet: whole or not at all, over what is there."""
+    check_table(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
+
+
+def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue().encode()
+
+
+def _parquet(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink)
+    return bytes(sink.getvalue().to_pybytes())

@@ -1,0 +1,70 @@
+"""Parameters by name: how fits stand in JSON."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from alsim.responses.cells import Names
+from alsim.types import Doubles, Longs
+
+
+def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Return {name: {column: value}}; NaN, which JSON lacks, becomes None."""
+    plain = {column: [_plain(value) for value in np.asarray(values).tolist()] for column, values in columns.items()}
+    return {name: {c: plain[c][k] for c in plain} for k, name in enumerate(names.tolist())}
+
+
+def names_of(rows: Any, what: str) -> Names:
+    """Return the names of such rows; raises TypeError for anything else."""
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise TypeError(f'"{what}" is an object of objects')
+    return np.array(list(rows), np.str_)
+
+
+def column_of(rows: dict[str, dict[str, Any]], column: str, *, missing: bool = False) -> Doubles:
+    """Return a column of such rows.
+
+    missing  None is allowed, and becomes NaN
+
+    Raises KeyError, TypeError or ValueError where a row has no such number.
+    """
+    return np.array([np.nan if missing and row[column] is None else number(row[column]) for row in rows.values()])
+
+
+def counts_of(rows: dict[str, dict[str, Any]], column: str) -> Longs:
+    """Return a column of counts; raises KeyError, TypeError or ValueError where a row has none."""
+    return np.array([count(row[column]) for row in rows.values()], np.int64)
+
+
+def number(value: Any) -> float:
+    """Return a finite number; raises TypeError or ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError("a number is not finite, or no float64")
+    return float(value)
+
+
+def count(value: Any) -> int:
+    """Return a whole number, 0 or more; raises TypeError or ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a count")
+    if not 0 <= value < 2**63:
+        raise ValueError("a count is below 0, or no int64")
+    return value
+
+
+def truth(value: Any) -> bool:
+    """Return a bool; raises TypeError for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

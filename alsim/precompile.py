@@ -1,0 +1,40 @@
+"""Compiling ahead of time, at a moment of one's choosing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alsim.bank.items import sample_bank
+from alsim.config import Config
+from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.policies import POLICIES, RulePolicy
+from alsim.rollouts.rollout import rollout
+from alsim.simulator import step as step_kernels
+from alsim.simulator.simulator import FEWEST_A_THREAD, Simulator
+from alsim.types import OBSERVATIONS, Purpose
+
+
+def warmup(*, rollouts: bool = False) -> None:
+    """Compile, or load from the cache, all that environments call, so that no later call waits for it.
+
+    rollouts  also what `alsim.rollout` and `alsim.generate_dataset` call, with each policy that is a rule
+    """
+    config = Config()
+    bank = sample_bank(config)
+    for observation in OBSERVATIONS:
+        for lanes, threads in ((1, 1), (2 * FEWEST_A_THREAD, 2)):
+            simulator = Simulator(config, bank, lanes, observation=observation, num_threads=threads)
+            simulator.begin(np.arange(lanes))
+            simulator.step(np.zeros(lanes, np.int64), step_kernels.DISABLED)
+            simulator.words(Purpose.POLICY, 0)
+            simulator.close()
+        envs = AdaptiveLearningVectorEnv(2, config=config, bank=bank, observation=observation)
+        envs.reset(seed=0)
+        out = envs.new_buffers(1)
+        for rewards in (out.rewards, out.rewards.astype(np.float32)):
+            envs.step_lanes(np.zeros(1, np.int64), np.ones(1, np.int64), out=out._replace(rewards=rewards))
+    if rollouts:
+        for name, make in POLICIES.items():
+            if isinstance(make, type) and issubclass(make, RulePolicy):
+                done = rollout(name, num_learners=1, config=config, bank=bank)
+                _ = done.metrics, done.events

@@ -1,0 +1,1 @@
+"""Response logs: the type, and reading it from files, arrays and datasets."""

@@ -1,0 +1,1 @@
+"""Rollouts: complete episodes of a policy with simulated learners."""

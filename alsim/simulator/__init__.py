@@ -1,0 +1,1 @@
+"""Batch simulator: N learners advanced in lockstep by compiled kernels."""

@@ -1,0 +1,208 @@
+"""The benchmarks' own parts: how rounds alternate, how figures are judged and written, what a floor is made of."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+import alsim
+from alsim.jit.compile import COMPILED
+from benchmarks import floors, measure, phases, report, steps, table
+from benchmarks.contenders import cells
+from benchmarks.specification import items
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [
+        (0, 3, "0"),
+        (0.3456, 3, "0.346"),
+        (0.4, 3, "0.400"),
+        (5.0, 3, "5.00"),
+        (54.26, 3, "54.3"),
+        (999.6, 3, "1,000"),
+        (20_312, 3, "20,300"),
+        (10**8, 3, "100,000,000"),
+        (-7.46, 2, "-7.5"),
+    ],
+)
+def test_numbers_have_so_many_digits(value, digits, written):
+    assert report.number(value, digits) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "met"),
+    [
+        (0.9, "≥ 0.9", "yes"),
+        (0.89, "≥ 0.9", "**no**"),
+        (6, "≤ 6", "yes"),
+        (6.1, "≤ 6", "**no**"),
+        (15, "< 15", "**no**"),
+    ],
+)
+def test_a_figure_is_judged_by_its_target(value, target, met):
+    row = report.judged("a step", value, target, "µs", limit="memory")
+    assert (row.met, row.target, row.limit) == (met, f"{target} µs", "memory")
+
+
+def test_a_table_has_a_line_a_row_in_either_form():
+    rows = [report.judged("a step", 1.5, "≥ 1.2", "×", spread="1.4–1.6"), report.missing("another", "one core", "≥ 2")]
+    assert report.markdown(report.HEADER, rows, left=(0, 4)).splitlines() == [
+        "| what | measured | target | met? | what limits it |",
+        "| --- | --: | --: | --: | --- |",
+        "| a step | 1.50× (1.4–1.6) | ≥ 1.2× | yes |  |",
+        "| another | – | ≥ 2 |  | one core |",
+    ]
+    lines = report.columns(report.HEADER, rows).splitlines()
+    assert len(lines) == 4
+    assert lines[2].index("yes") == lines[0].index("met?")
+
+
+def test_rounds_alternate():
+    order = []
+    times = measure.alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, budget=0.0, warm=1)
+    assert [name for name, _ in itertools.groupby(order)][-6:] == ["a", "b"] * 3
+    assert {name: len(t) for name, t in times.items()} == {"a": 3, "b": 3}
+
+
+def test_speeds_are_compared_round_by_round():
+    times = {"slow": [4.0, 9.0, 2.0], "fast": [1.0, 3.0, 1.0]}
+    assert measure.ratios(times, "fast", "slow") == [2.0, 3.0, 4.0]
+    assert measure.ratios(times, "slow", "fast") == [1 / 4, 1 / 3, 1 / 2]
+
+
+def test_batches_come_round_again():
+    seen = []
+    call = measure.over([1, 2, 3], seen.append)
+    for _ in range(5):
+        call()
+    assert seen == [1, 2, 3, 1, 2]
+
+
+def test_the_curve_is_by_contender():
+    measured = {1: {"a": [2e-6, 1e-6, 3e-6]}, 10: {"a": [1e-6] * 3, "b": [5e-6] * 3}}
+    curve = steps.curve(measured)
+    assert {name: np.round(points, 6).tolist() for name, points in curve.items()} == {
+        "a": [[1, 2000], [10, 100]],
+        "b": [[10, 500]],
+    }
+    assert "| b |  | 500 |" in table.by_lanes(curve)
+
+
+def test_slow_contenders_keep_to_few_lanes_and_threads_to_many(monkeypatch):
+    monkeypatch.setattr(steps, "cores", lambda: 2)
+    assert steps.takes_part("AsyncVectorEnv", 16) and not steps.takes_part("AsyncVectorEnv", 4096)
+    assert steps.takes_part(steps.TWO, 4096) and not steps.takes_part(steps.TWO, 256)
+    monkeypatch.setattr(steps, "cores", lambda: 1)
+    assert not steps.takes_part(steps.TWO, 4096)
+
+
+def test_phases_are_spread_over_their_repetitions():
+    done = []
+    found = phases.nanoseconds({"draw": done.append}, lanes=1000, repetitions=7, rounds=3)
+    assert set(done) == {7}
+    assert 0 < found["draw"] < 1e6
+    written = phases.table({"draw": 6.0, "copy": 3.0, phases.STEP: 8.0})
+    assert "| draw | 6.00 | 75% |" in written
+    assert "| together, each in a loop of its own | 9.00 | 112% |\n| step | 8.00 |  |" in written
+
+
+@pytest.mark.versionless
+def test_a_repeated_phase_takes_learners_nowhere_strange():
+    """Neither out of bounds nor among the numbers that processors are slow with."""
+    lanes = phases.Lanes(130)
+    assert 0 < lanes.world.population.finished.sum() + lanes.begun < 130
+    ability = lanes.world.population.ability.copy()
+    advance = lanes.phase(phases.over_blocks(phases.advance))
+    advance(3)
+    after = lanes.world.population.ability.copy()
+    advance(300)
+    population = lanes.world.population
+    for column in (population.ability, population.frustration, population.response_time):
+        assert np.isfinite(column).all()
+        assert (np.abs(column[column != 0]) > np.finfo(np.float32).tiny).all()
+    assert population.frustration.min() >= 0 and population.frustration.max() <= 1
+    assert np.abs(population.ability).max() < 20
+    advance(3)
+    assert (population.ability == after).all() and (after != ability).any()
+
+
+@pytest.mark.skipif(COMPILED, reason="to compile every phase alone takes longer than the other tests of this file")
+def test_the_phases_in_their_order_are_a_step(monkeypatch):
+    monkeypatch.setattr(phases, "STEPS_BEFORE", 4)
+    one, other = phases.Lanes(9), phases.Lanes(9)
+    one.step(1)
+    for phase in phases.BY_BLOCK.values():
+        phases.over_blocks(phase)(other.reference, other.actions[0], other.output, 9, 1)
+    for name, column in one.world.population._asdict().items():
+        assert column.tobytes() == getattr(other.world.population, name).tobytes(), name
+    for name, column in one.output._asdict().items():
+        assert column.tobytes() == getattr(other.output, name).tobytes(), name
+
+
+def test_what_is_measured_stands_between_the_marks():
+    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
+    assert table.between_marks(text, r"new \1") == f"before\n{table.BEGIN}\n\nnew \\1\n\n{table.END}\nafter"
+    with pytest.raises(ValueError, match="once each"):
+        table.between_marks(text + table.END, "new")
+    table.between_marks(table.README.read_text(encoding="utf-8"), "")
+
+
+def test_what_is_kept_can_be_read_again(tmp_path):
+    rows = [report.plain("a step", 2.0, "µs")]
+    found = table.Found(rows, {"a": [(1, 2000.04)]}, {"draw": 3.00001})
+    table.keep(tmp_path / "measured.json", found, {"cores": "2"})
+    kept = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
+    assert kept == {
+        "machine": {"cores": "2"},
+        "curve": {"a": {"1": 2000.0}},
+        "phases": {"draw": 3.0},
+        "rows": {"a step": "2.00 µs"},
+    }
+
+
+def test_tables_are_of_what_was_measured():
+    whole = table.Found([], {"a": [(1, 2000.0)]}, {"draw": 6.0, phases.STEP: 8.0})
+    assert [part.count("\n") for part in table.more(whole)] == [2, 4]
+    assert table.more(table.Found([], {}, {})) == []
+
+
+def test_the_machine_is_described_and_not_named():
+    found = measure.machine()
+    needed = {"date", "cores", "processor", "memory", "system", "python", "numpy", "numba", "gymnasium", "pyarrow"}
+    assert needed <= set(found) <= needed | {"jax"}
+    assert all(found[name] in table.described(found) for name in needed)
+
+
+def test_the_bytes_of_a_step_are_those_that_the_pages_state():
+    stated = f"{floors.BYTES:.0f} bytes a lane"
+    assert stated in " ".join(table.README.read_text(encoding="utf-8").split())
+
+
+def test_the_cells_are_the_banks():
+    """Item by item, against the rows that the specification's class is given."""
+    columns, (questions, contents) = cells(alsim.sample_bank(alsim.Config())), items()
+    assert columns["size"].sum() == len(questions) + len(contents) == len(columns["place"])
+    assert (columns["first"][1:] == np.cumsum(columns["size"])[:-1]).all()
+    hard = [q for q in questions if q["learning_outcome"] == 4 and q["difficulty"] == "Hard"]
+    action = 4 * 3 + 2
+    cell = slice(columns["first"][action], columns["first"][action] + columns["size"][action])
+    assert columns["hard"][action] and columns["asks"][action] and columns["outcome"][action] == 4
+    assert columns["steepness"][cell].tolist() == [q["irt_a"] for q in hard]
+    assert columns["guessing"][cell].tolist() == [q["irt_c"] for q in hard]
+    blog = next(c for c in contents if c["learning_outcome"] == 7 and c["modality"] == "blog")
+    item = columns["first"][90 + 7 * 6 + 3]
+    assert not columns["asks"][90 + 7 * 6 + 3] and columns["outcome"][90 + 7 * 6 + 3] == 7
+    assert columns["steepness"][item] == np.float32(blog["effectiveness"])
+    assert columns["place"][item] == np.float32(blog["engagement_impact"])
+
+
+def test_what_a_reset_adds_is_found_among_disturbed_steps():
+    generator = np.random.default_rng(0)
+    begun = generator.poisson(35, 8000).astype(float)
+    took = 50e-6 + 0.1e-6 * begun + generator.exponential(1e-6, 8000)
+    took[generator.random(8000) < 0.05] += 1e-3
+    slope, error, share = steps.grown(begun, took)
+    assert abs(slope - 0.1e-6) < 5 * error < 0.02e-6
+    assert share == pytest.approx(3.5 / 50.7, rel=0.1)

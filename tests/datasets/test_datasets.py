@@ -1,0 +1,982 @@
+"""Datasets: what is in them, how they are written, and what is refused (clauses S10.1 to S10.3)."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from alsim.bank.files import load_bank
+from alsim.bank.items import BankError, sample_bank
+from alsim.cli import main
+from alsim.config import Config, ConfigError
+from alsim.datasets import generate, store
+from alsim.datasets.generate import generate_dataset
+from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
+from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset, summary
+from alsim.datasets.tables import tables_of
+from alsim.envs.single import AdaptiveLearningEnv
+from alsim.errors import AlsimError
+from alsim.policies import Uniform
+from alsim.rollouts import rollout as rollouts
+from alsim.rollouts.rollout import rollout
+
+SMALL = Config.read({"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}})
+RUN = {"num_learners": 6, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A dataset on disk, which tests only look at."""
+    return generate_dataset(**RUN, out=tmp_path_factory.mktemp("datasets") / "taught")
+
+
+@pytest.fixture
+def copied(written, tmp_path):
+    """A copy of it, which a test may break."""
+    return Path(shutil.copytree(written.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def tiny_shards(monkeypatch):
+    """Five episodes a shard."""
+    monkeypatch.setattr(rollouts, "BLOCK_EPISODES", 5)
+
+
+class Plodding:
+    """A policy in Python."""
+
+    name = "plodding"
+
+    def act(self, view, draws):
+        return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
+
+
+class Unhandy(Plodding):
+    """A policy that cannot be pickled."""
+
+    name = "unhandy"
+
+    def __init__(self, digest=None):
+        self.hold, self.digest = lambda: None, digest
+
+
+def files_of(directory):
+    """Every file below a directory: relative path -> bytes."""
+    return {
+        p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(Path(directory).rglob("*")) if p.is_file()
+    }
+
+
+def leftovers(directory):
+    """What lies beside a dataset that should not."""
+    return [p.name for p in Path(directory).iterdir() if p.name.startswith(".")]
+
+
+def open_writer(directory):
+    """What lies in a directory under way, without what is in its tables, and its whole shards' numbers."""
+    names = {p.name for p in Path(directory).iterdir()}
+    return names, sorted(int(p.stem) for p in Path(directory, "shards").iterdir())
+
+
+UNDER_WAY = {"plan.json", "shards", "bank", *TABLES}
+
+
+def edit(directory, change):
+    """Change the manifest."""
+    file = Path(directory) / MANIFEST
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+# ── what is in a dataset ─────────────────────────────────────────────────────────────────────────
+
+STATED = {  # clause S10.3
+    "obs": pa.list_(pa.float32(), 5),
+    "action": pa.int16(),
+    "reward": pa.float32(),
+    "terminated": pa.bool_(),
+    "truncated": pa.bool_(),
+    "learner_id": pa.int64(),
+    "episode": pa.int32(),
+    "step": pa.int32(),
+    "propensity": pa.float64(),
+    "termination_reason": pa.int8(),
+}
+
+
+def test_s10_3_transitions_begin_with_the_stated_columns(written):
+    schema = written.transitions.schema
+    assert schema.names[: len(STATED)] == list(STATED)
+    assert {name: schema.field(name).type for name in STATED} == STATED
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_those_of_the_schema(written, table):
+    content = getattr(written, table)
+    assert content.column_names == [column.name for column in COLUMNS[table]]
+    for column, field in zip(COLUMNS[table], content.schema, strict=True):
+        assert column.meaning
+        assert field.metadata[b"meaning"].decode() == column.meaning
+        assert field.metadata.get(b"unit", b"").decode() == column.unit
+        assert field.nullable == column.nullable
+        if not column.nullable:
+            assert content.column(column.name).null_count == 0
+        if pa.types.is_floating(field.type):  # what is undefined is null, and never NaN (clause S9.6)
+            assert not np.isnan(content.column(column.name).drop_null().to_numpy()).any()
+    content.validate(full=True)
+
+
+def test_the_tables_are_what_the_rollout_did(written):
+    run = rollout("uniform", **RUN)
+    x, table = run.interactions, written.transitions
+    asked = x.item < run.bank.num_questions
+    for name, column in {
+        "action": x.action,
+        "reward": x.reward,
+        "item": x.item,
+        "mastery_gain": x.mastery_gain,
+        "frustration": x.frustration,
+        "mean_mastery": x.mean_mastery,
+        "step": x.step,
+        "propensity": run.propensity,
+        "learner_id": run.learner_id[x.episode],
+        "episode": run.episode[x.episode],
+        "termination_reason": run.termination_reason,
+    }.items():
+        assert table.column(name).to_pylist() == column.tolist(), name
+    assert table.column("correct").to_pylist() == [
+        c if a else None for c, a in zip(x.correct.tolist(), asked, strict=True)
+    ]
+    assert table.column("response_time").to_pylist() == [
+        s if a else None for s, a in zip(x.response_time.tolist(), asked, strict=True)
+    ]
+    episodes = written.episodes
+    for name, column in run.metrics._asdict().items():
+        assert episodes.column(name).to_pylist() == [None if v != v else v for v in column.tolist()], name
+    assert episodes.column("ability_start").to_pylist() == run.ability_start.tolist()
+    assert episodes.column("termination_reason").to_pylist() == run.reason.tolist()
+    assert 0 < episodes.column("terminated").to_pylist().count(True) < 12
+
+
+def test_s10_1_events_of_a_dataset(written):
+    events, transitions = written.events.to_pylist(), written.transitions.to_pylist()
+    wanted = []
+    for row in transitions:
+        same = {name: row[name] for name in ("learner_id", "episode", "step", "item", "propensity")}
+        if row["action"] < 9:
+            wanted += [{"event": "question_shown", **same, "correct": None}]
+            wanted += [{"event": "answered", **same, "correct": row["correct"]}]
+        else:
+            wanted += [{"event": "content_shown", **same, "correct": None}]
+    assert [{name: e[name] for name in ("event", *wanted[0]) if name in e} for e in events] == wanted
+    assert written.events.column("seconds").to_pylist() == rollout("uniform", **RUN).events.seconds.tolist()
+
+
+def test_arrays(written):
+    dtypes = {
+        **{
+            name: np.dtype(kind)
+            for name, kind in (("obs", "f4"), ("next_obs", "f4"), ("reward", "f4"), ("action", "i2"))
+        },
+        **{"terminated": np.dtype(bool), "truncated": np.dtype(bool), "learner_id": np.dtype("i8")},
+        **{"episode": np.dtype("i4"), "step": np.dtype("i4"), "propensity": np.dtype("f8")},
+    }
+    assert set(ARRAYS) == set(dtypes) == set(written.arrays)
+    for name in ARRAYS:
+        array = getattr(written, name)
+        assert array is written[name]
+        assert array.dtype == dtypes[name]
+        assert array.shape == ((len(written), 5) if name in ("obs", "next_obs") else (len(written),))
+    with pytest.raises(AttributeError, match="arrays obs, action, .*; not rewards"):
+        _ = written.rewards
+    with pytest.raises(KeyError):
+        _ = written["rewards"]
+
+
+def test_next_observations_are_what_the_environment_shows(written):
+    env = AdaptiveLearningEnv(SMALL)
+    learner = None
+    for row in range(len(written)):
+        if written.step[row] == 1:
+            new = written.learner_id[row] != learner
+            learner = int(written.learner_id[row])
+            obs, _ = env.reset(seed=5, options={"learner": learner}) if new else env.reset()
+        assert np.array_equal(written.obs[row], obs)
+        obs, reward, terminated, truncated, _ = env.step(int(written.action[row]))
+        assert np.array_equal(written.next_obs[row], obs)
+        assert (written.reward[row], written.terminated[row], written.truncated[row]) == (reward, terminated, truncated)
+    assert terminated or truncated
+
+
+@pytest.mark.compiled
+def test_s10_2_the_defaults_are_more_than_50_000_transitions():
+    dataset = generate_dataset()
+    assert (dataset.manifest["num_learners"], dataset.manifest["episodes_per_learner"]) == (200, 3)
+    assert len(dataset) == dataset.transitions.num_rows > 50_000
+    assert len(dataset.obs) == len(dataset)
+
+
+@pytest.mark.parametrize("observation", ["mastery", "responses"])
+def test_observations_of_either_kind(tmp_path, observation):
+    dataset = generate_dataset(**{**RUN, "num_learners": 2}, observation=observation, out=tmp_path / "d")
+    assert dataset.manifest["observation"] == observation
+    assert dataset.obs.shape[1] == {"mastery": 5, "responses": 8}[observation]
+
+
+def test_in_memory_as_on_disk(written):
+    memory = generate_dataset(**RUN)
+    assert memory.path is None
+    assert "in " not in repr(memory)
+    assert str(written.path) in repr(written)
+    assert len(memory) == len(written)
+    for table in TABLES:
+        assert getattr(memory, table).equals(getattr(written, table))
+    assert summary(memory) == summary(written)
+
+
+def test_arrow_holds_the_same_tables(written, tmp_path):
+    arrow = generate_dataset(**RUN, out=tmp_path / "d", file_format="arrow")
+    assert {p.suffix for p in (tmp_path / "d" / "events").iterdir()} == {".arrow"}
+    for table in TABLES:
+        assert getattr(arrow, table).equals(getattr(written, table))
+
+
+def test_any_reader_of_parquet_reads_it(written):
+    file = written.path / "transitions" / "part-00000.parquet"
+    assert pa.parquet.read_table(file).equals(written.transitions)
+    frame = pa.parquet.read_table(file).to_pandas()
+    assert frame["reward"].tolist() == written.reward.tolist()
+
+
+def test_the_manifest_tells_how_to_make_it_again(written):
+    manifest = written.manifest
+    assert set(manifest) == {
+        *("schema_version", "alsim_version", "pyarrow_version", "environment", "config", "policy", "seed"),
+        *("num_learners", "episodes_per_learner", "episodes_per_shard", "format", "tables", "bank"),
+        *("observation", "observations"),
+    }
+    assert set(files_of(written.path)) == {
+        *(shard["path"] for table in manifest["tables"].values() for shard in table["shards"]),
+        *(MANIFEST, "bank/questions.csv", "bank/contents.csv"),
+    }
+    again = generate_dataset(
+        manifest["num_learners"],
+        manifest["episodes_per_learner"],
+        manifest["policy"]["name"],
+        manifest["seed"],
+        config=manifest["config"],
+        bank=written.path / "bank",
+        observation=manifest["observation"],
+    )
+    for table in TABLES:
+        assert getattr(again, table).equals(getattr(written, table))
+
+
+def test_the_bank_inside_is_the_bank(written):
+    assert load_bank(written.path / "bank") == written.bank == sample_bank(SMALL)
+    assert generate_dataset(1, 1, config=SMALL).bank == sample_bank(SMALL)
+    assert written.manifest["bank"]["num_los"] == SMALL.num_los
+
+
+def test_a_bank_that_changed_is_named(written, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(written.path, copy)
+    questions = copy / "bank" / "questions.csv"
+    text = questions.read_text()
+    questions.write_text(text.replace("Easy", "Hard", 1))
+    load_dataset(copy)
+    with pytest.raises(DatasetError, match=r"bank/questions.csv is not what was written"):
+        load_dataset(copy, verify=True)
+    questions.write_text(text + "\n")
+    with pytest.raises(DatasetError, match=r"bank/questions.csv has \d+ bytes; the manifest says"):
+        load_dataset(copy)
+    questions.unlink()
+    with pytest.raises(DatasetError, match=r"bank/questions.csv is missing"):
+        load_dataset(copy)
+
+
+def test_s9_6_the_summary_counts_what_is_undefined(written):
+    numbers = summary(written)
+    times = [m for m in rollout("uniform", **RUN).metrics.time_to_mastery if not np.isnan(m)]
+    assert numbers["metrics"]["time_to_mastery"]["n"] == len(times)
+    assert numbers["metrics"]["time_to_mastery"]["undefined"] == 12 - len(times)
+    steps = written.episodes.column("total_steps").to_numpy()
+    assert numbers["metrics"]["total_steps"] == {
+        "mean": steps.mean(),
+        "se": pytest.approx(steps.std(ddof=1) / np.sqrt(12)),
+        "n": 12,
+        "undefined": 0,
+    }
+    assert sum(numbers["termination"].values()) == numbers["episodes"] == 12
+    one = summary(generate_dataset(1, 1, config=SMALL))
+    assert one["metrics"]["total_steps"]["se"] is None
+    assert one["metrics"]["time_to_mastery"] == {"mean": None, "se": None, "n": 0, "undefined": 1}
+    json.dumps(numbers, allow_nan=False)
+
+
+# ── how it is written ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+def test_made_again_elsewhere_it_is_the_same_bytes(tmp_path, file_format):
+    one = generate_dataset(**RUN, out=tmp_path / "one", file_format=file_format)
+    other = generate_dataset(**RUN, out=tmp_path / "other" / "deeper", file_format=file_format, num_threads=2)
+    assert files_of(one.path) == files_of(other.path)
+
+
+def test_no_file_holds_a_path_or_a_host(written):
+    everything = b"\0".join(files_of(written.path).values())
+    words = [str(written.path.parent), str(Path.cwd()), str(Path.home()), sys.prefix, socket.gethostname()]
+    for word in words:
+        if len(word) > 5:  # a shorter one may stand anywhere by chance
+            assert word.encode() not in everything
+
+
+def test_no_file_holds_a_time(tmp_path, monkeypatch):
+    """The same bytes on another day."""
+    today = generate_dataset(**RUN, out=tmp_path / "today")
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+    assert files_of(generate_dataset(**RUN, out=tmp_path / "then").path) == files_of(today.path)
+    metadata = pa.parquet.read_metadata(today.path / "episodes" / "part-00000.parquet").metadata
+    assert set(metadata) == {b"ARROW:schema", b"alsim_schema_version", b"table"}
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("policy", ["uniform", "rules"])
+def test_shards_join_to_the_same_tables(tmp_path, tiny_shards, file_format, policy):
+    sharded = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", file_format=file_format)
+    assert [shard["path"] for shard in sharded.manifest["tables"]["events"]["shards"]] == [
+        f"events/part-{k:05d}.{file_format}" for k in range(3)
+    ]
+    whole = tables_of(rollout(policy, **RUN))
+    for table in TABLES:
+        assert getattr(sharded, table).equals(whole[table])
+    assert sharded.arrays["next_obs"].shape == (len(sharded), 5)
+    assert load_dataset(sharded.path, verify=True).transitions.equals(whole["transitions"])
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("policy", ["uniform", Plodding()], ids=["rule", "python"])
+def test_shards_side_by_side_are_the_same_bytes(tmp_path, tiny_shards, file_format, policy):
+    """More threads than processors, more shards than threads, each thread's memory used again and again."""
+    run = {**RUN, "num_learners": 21, "policy": policy, "file_format": file_format}
+    one, two, five = (generate_dataset(**run, out=tmp_path / str(n), num_threads=n) for n in (1, 2, 5))
+    assert len(one.manifest["tables"]["transitions"]["shards"]) == 9
+    assert files_of(one.path) == files_of(two.path) == files_of(five.path)
+    in_memory = [generate_dataset(**run, num_threads=n) for n in (1, 3)]
+    for held in in_memory:
+        for table in TABLES:
+            assert getattr(held, table).equals(getattr(one, table))
+
+
+def test_checksums_are_those_of_the_files(written):
+    manifest = load_dataset(written.path, verify=True).manifest
+    for table in TABLES:
+        for shard in manifest["tables"][table]["shards"]:
+            assert hashlib.sha256((written.path / shard["path"]).read_bytes()).hexdigest() == shard["sha256"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_failure_among_shards_side_by_side_ends_all(tmp_path, tiny_shards, threads):
+    def fail(episodes, rows):
+        if episodes > 10:
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        generate_dataset(**{**RUN, "num_learners": 60}, out=tmp_path / "d", progress=fail, num_threads=threads)
+    assert threading.active_count() == before
+    assert leftovers(tmp_path) == []
+    names, whole = open_writer(tmp_path / "d")
+    assert names == UNDER_WAY
+    assert len(whole) >= 3
+
+
+def test_progress_tells_episodes_and_transitions(tiny_shards):
+    told = []
+    dataset = generate_dataset(**RUN, progress=lambda *numbers: told.append(numbers))
+    assert [done for done, _ in told] == [5, 10, 12]
+    assert told[-1][1] == len(dataset)
+    assert told == sorted(told)
+
+
+def test_an_existing_dataset_is_overwritten_only_if_forced(copied):
+    before = files_of(copied)
+    with pytest.raises(DatasetError, match="copy holds a finished dataset already; force overwrites it"):
+        generate_dataset(**{**RUN, "seed": 6}, out=copied)
+    assert files_of(copied) == before
+    dataset = generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert load_dataset(copied).manifest["seed"] == 6
+    assert set(files_of(copied)) == set(before)
+    assert len(dataset) == dataset.transitions.num_rows
+    assert leftovers(copied.parent) == []
+
+
+def test_what_is_no_dataset_is_never_overwritten(copied, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "mine.txt").write_text("mine")
+    (copied / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "second link").symlink_to(tmp_path / "empty")
+    for name, said in (
+        ("notes", "holds other files (mine.txt)"),
+        ("copy", "holds other files (mine.txt)"),
+        ("file", "is not a directory"),
+        ("link", "is a symbolic link"),
+        ("second link", "is a symbolic link"),
+    ):
+        before = files_of(tmp_path)
+        with pytest.raises(DatasetError) as caught:
+            generate_dataset(**RUN, out=tmp_path / name, force=True)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert said in str(caught.value)
+        assert files_of(tmp_path) == before
+    assert leftovers(tmp_path) == []
+
+
+def test_the_working_directory_is_not_written_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "", tmp_path):
+        with pytest.raises(DatasetError, match="is the working directory"):
+            generate_dataset(**RUN, out=out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_directory_is_written_to(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert len(generate_dataset(**RUN, out=tmp_path / "empty")) > 0
+
+
+def test_a_broken_manifest_is_not_overwritten(copied):
+    (copied / MANIFEST).write_text("{")
+    with pytest.raises(DatasetError, match="manifest.json cannot be read"):
+        generate_dataset(**RUN, out=copied, force=True)
+
+
+def test_another_file_that_came_meanwhile_stays(tmp_path, tiny_shards):
+    out = tmp_path / "d"
+
+    def intrude(done, rows):
+        (out / "mine.txt").write_text("mine")
+
+    with pytest.raises(DatasetError, match="holds other files") as caught:
+        generate_dataset(**RUN, out=out, progress=intrude)
+    assert caught.value.__notes__ == [f"3 shards in {out} are whole: run the same command again to go on"]
+    assert (out / "mine.txt").read_text() == "mine"
+    with pytest.raises(DatasetError, match="holds other files"):
+        generate_dataset(**RUN, out=out)
+    (out / "mine.txt").unlink()
+    assert files_of(generate_dataset(**RUN, out=out).path) == files_of(generate_dataset(**RUN, out=tmp_path / "e").path)
+
+
+class Weary:
+    """Teaches as `uniform`, and gives up in its second shard."""
+
+    name = "weary"
+
+    def __init__(self, error):
+        self.error, self.begun, self.uniform = error, 0, Uniform()
+
+    def act(self, view, draws):
+        self.begun += view.step == 0
+        if self.begun == 2 and view.step == 3:
+            raise self.error
+        return self.uniform.act(view, draws)
+
+
+ERRORS = [RuntimeError("tired"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_interrupted_run_is_no_dataset_and_goes_on(tmp_path, tiny_shards, caplog, error):
+    out = tmp_path / "deeper" / "d"
+    caplog.set_level("INFO")
+    with pytest.raises(type(error)) as caught:
+        generate_dataset(**RUN, policy=Weary(error), out=out)
+    said = f"1 shards in {out} are whole: run the same command again to go on"
+    assert said in getattr(caught.value, "__notes__", caplog.messages)
+    assert open_writer(out) == (UNDER_WAY, [0])
+    assert not list(out.rglob(".*"))
+    with pytest.raises(DatasetError, match=r"d holds no finished dataset: there is no manifest.json; whoever began it"):
+        load_dataset(out)
+    first = {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES}
+    rested = Weary(error)
+    rested.begun = 5
+    resumed = generate_dataset(**RUN, policy=rested, out=out)
+    assert "1 shards were whole, 2 were made" in caplog.messages
+    assert {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES} == first
+    assert files_of(out) == files_of(generate_dataset(**RUN, policy=rested, out=tmp_path / "other").path)
+    assert resumed.transitions.equals(generate_dataset(**RUN).transitions)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_run_that_ends_before_its_first_shard_leaves_nothing(tmp_path, error):
+    (tmp_path / "empty").mkdir()
+    for name in ("d", "empty"):
+        tired = Weary(error)
+        tired.begun = 1
+        with pytest.raises(type(error)):
+            generate_dataset(**RUN, policy=tired, out=tmp_path / name)
+    assert [p.name for p in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_an_interrupted_run_leaves_the_dataset_that_was_there(copied, tiny_shards):
+    before = files_of(copied)
+    with pytest.raises(RuntimeError, match="tired"):
+        generate_dataset(**RUN, policy=Weary(RuntimeError("tired")), out=copied, force=True)
+    assert files_of(copied) == before
+    assert leftovers(copied.parent) == [".copy.unfinished"]
+    assert open_writer(copied.parent / ".copy.unfinished") == (UNDER_WAY, [0])
+    with pytest.raises(DatasetError, match="holds no finished dataset"):
+        load_dataset(copied.parent / ".copy.unfinished")
+    rested = Weary(RuntimeError())
+    rested.begun = 5
+    generate_dataset(**RUN, policy=rested, out=copied, force=True)
+    assert leftovers(copied.parent) == []
+    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "weary"}
+
+
+def test_a_replacement_that_fails_leaves_the_dataset_that_was_there(copied, monkeypatch):
+    before, rename = files_of(copied), Path.rename
+
+    def fail(self, target):
+        if self.name.endswith(".unfinished") and self.is_dir():
+            raise OSError("disk full")
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", fail)
+        with pytest.raises(OSError, match="disk full"):
+            generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert files_of(copied) == before
+    assert leftovers(copied.parent) == [".copy.unfinished"]
+    calls = []
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True, progress=lambda *numbers: calls.append(numbers))
+    assert calls == []  # it was whole, and only had to be put in its place
+    assert load_dataset(copied, verify=True).manifest["seed"] == 6
+    assert leftovers(copied.parent) == []
+    assert set(files_of(copied)) == set(before)
+
+
+def test_a_replacement_cut_short_between_its_renames_is_taken_back(copied, monkeypatch):
+    """As a kill leaves it: the old dataset aside, the new one not yet in its place."""
+    before, rename = files_of(copied), Path.rename
+
+    def die(self, target):
+        if self.name.endswith((".unfinished", ".replaced")) and self.is_dir():
+            raise OSError("killed")
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", die)
+        with pytest.raises(OSError, match="killed"):
+            generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert not copied.exists()
+    assert sorted(leftovers(copied.parent)) == [".copy.replaced", ".copy.unfinished"]
+    with pytest.raises(DatasetError, match="holds a finished dataset already"):
+        generate_dataset(**{**RUN, "seed": 6}, out=copied)
+    assert files_of(copied) == before
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    assert load_dataset(copied, verify=True).manifest["seed"] == 6
+    assert leftovers(copied.parent) == []
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"num_learners": 0}, ValueError, "num_learners is an integer of at least 1; got 0"),
+        ({"num_learners": 2.0}, ValueError, "num_learners is an integer of at least 1; got 2.0"),
+        ({"num_learners": 2**31 + 1}, ValueError, "num_learners is at most 2**31, the others are held out"),
+        ({"episodes_per_learner": -1}, ValueError, "episodes_per_learner is an integer of at least 1; got -1"),
+        ({"episodes_per_learner": 2**31 + 1}, ValueError, "episodes_per_learner is at most 2**31; got"),
+        ({"policy": "other"}, ValueError, "unknown policy 'other'; known are uniform, rules"),
+        ({"seed": -1}, ValueError, "seed is an integer in [0, 2**64); got -1"),
+        ({"observation": "all"}, ValueError, "observation is one of 'mastery', 'responses'; got 'all'"),
+        ({"file_format": "csv"}, ValueError, "file_format is one of 'parquet', 'arrow'; got 'csv'"),
+        ({"num_threads": 0}, ValueError, "num_threads is an integer of at least 1; got 0"),
+        ({"num_workers": 0}, ValueError, "num_workers is an integer of at least 1; got 0"),
+        ({"num_workers": 2, "num_threads": 2}, ValueError, "each worker has one thread; got num_threads = 2 and 2"),
+        ({"episodes_per_shard": 0}, ValueError, "episodes_per_shard is an integer of at least 1; got 0"),
+        ({"observations": "some"}, ValueError, "observations is one of 'full', 'none'; got 'some'"),
+        ({"engine": "spark"}, ValueError, "engine is one of 'local', 'ray'; got 'spark'"),
+        ({"ray_address": "auto"}, ValueError, "ray_address goes with engine='ray'; got 'auto' and 'local'"),
+        ({"num_workers": 2, "policy": Unhandy()}, TypeError, "workers are given the policy 'unhandy' by pickle, and"),
+        ({"policy": Unhandy(3)}, TypeError, "the digest of the policy 'unhandy' is a word; got 3"),
+        ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
+        ({"bank": "nowhere"}, BankError, "nowhere"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, arguments, error, said):
+    with pytest.raises(error) as caught:
+        generate_dataset(**{**RUN, **arguments}, out=tmp_path / "deeper" / "d")
+    assert said in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
+    monkeypatch.setattr(generate, "MOST_LOS", 2)
+    with pytest.raises(ValueError, match="a dataset holds at most 2 learning outcomes; the bank has 3"):
+        generate_dataset(**RUN)
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2", b"[" * 100_000], ids=lambda content: content[:3])
+def test_a_manifest_that_is_no_json_is_named(copied, content):
+    (copied / MANIFEST).write_bytes(content)
+    with pytest.raises(DatasetError, match=r"copy/manifest\.json cannot be read: "):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"x"', "{}", '{"schema_version": "1"}'])
+def test_a_manifest_of_another_kind_is_named(copied, content):
+    (copied / MANIFEST).write_text(content)
+    with pytest.raises(DatasetError, match=rf"copy/manifest\.json has schema version .*; .*reads {SCHEMA_VERSION}"):
+        load_dataset(copied)
+
+
+def test_another_schema_version_is_refused(copied):
+    edit(copied, lambda manifest: manifest.update(schema_version=SCHEMA_VERSION + 1))
+    with pytest.raises(DatasetError, match=f"has schema version {SCHEMA_VERSION + 1}; this version of alsim reads"):
+        load_dataset(copied)
+
+
+SHARD = ("tables", "events", "shards", 0)
+LACKING = {
+    **{f"no {key}": ((key,), None) for key in ("tables", "policy", "config", "environment", "num_learners", "seed")},
+    **{f"no {key}": ((key,), None) for key in ("observation", "format", "alsim_version")},
+    "a policy without a name": (("policy", "name"), None),
+    "a policy that is a word": (("policy",), "uniform"),
+    "a count that is a word": (("num_learners",), "6"),
+    "no events": (("tables", "events"), None),
+    "tables in a list": (("tables",), []),
+    "no count of rows": (("tables", "events", "rows"), None),
+    "rows that the shards do not have": (("tables", "events", "rows"), 1),
+    "no shards": (("tables", "events", "shards"), []),
+    "shards that are a number": (("tables", "events", "shards"), 3),
+    "no checksum": ((*SHARD, "sha256"), None),
+    "a path that is a number": ((*SHARD, "path"), 3),
+    "rows that are a word": ((*SHARD, "rows"), "many"),
+    "bytes that are a word": ((*SHARD, "bytes"), "12"),
+    "a policy that is a number": (("policy", "name"), 3),
+    "a configuration that is a list": (("config",), []),
+    "an observation that is a table": (("observation",), {"kind": "mastery"}),
+    "an observation that is a command": (("observation",), "mastery; rm -r ~"),
+    "more outcomes than there can be": (("bank", "num_los"), 10**9),
+    "no outcomes": (("bank", "num_los"), 0),
+    "a shard without interactions": (
+        ("tables", "transitions"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": "x", "sha256": ""}]},
+    ),
+    "a seed that is a word": (("seed",), "5"),
+    "a seed out of range": (("seed",), 2**64),
+    "a shard that is twice there": (
+        ("tables", "events"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": "x", "sha256": ""}] * 2},
+    ),
+    "shards that another table has not": (
+        ("tables", "events"),
+        {"rows": 0, "shards": [{"rows": 0, "bytes": 0, "path": x, "sha256": ""} for x in "ab"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_a_manifest_that_lacks_something_is_named(copied, lacking):
+    (*path, last), value = LACKING[lacking]
+
+    def change(manifest):
+        for key in path:
+            manifest = manifest[key]
+        if value is None:
+            del manifest[last]
+        else:
+            manifest[last] = value
+
+    edit(copied, change)
+    with pytest.raises(DatasetError, match=r"copy/manifest\.json is not a manifest of alsim: "):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_json_has_not_are_refused(copied, number):
+    edit(copied, lambda manifest: manifest["config"].update(num_los="@"))
+    file = copied / "manifest.json"
+    file.write_text(file.read_text().replace('"@"', number))
+    with pytest.raises(DatasetError, match=r"manifest\.json cannot be read: Out of range float values"):
+        load_dataset(copied)
+
+
+def test_a_bank_of_another_size_is_named(copied):
+    edit(copied, lambda manifest: manifest["bank"].update(num_los=manifest["bank"]["num_los"] + 1))
+    with pytest.raises(DatasetError, match=r"bank has (\d+) learning outcomes; the manifest says (\d+)"):
+        _ = load_dataset(copied).bank
+
+
+def test_more_shards_than_can_be_kept_account_of_are_refused(tmp_path):
+    with pytest.raises(AlsimError, match=r"4,611,686,018,427,387,904 episodes are .* shards .*: give a larger"):
+        generate_dataset(2**31, 2**31, out=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_shard_that_no_memory_holds_is_named(tmp_path, monkeypatch, capsys):
+    arguments = ["--learners", str(2**31), "--episodes-per-shard", str(2**31), "--out", str(tmp_path / "d")]
+    monkeypatch.setattr(sys, "argv", ["alsim", "generate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("alsim: memory is too short: ") and said.count("\n") == 1
+    assert "the shard is of 2,147,483,648 episodes; fewer episodes_per_shard take less memory" in said
+    assert not (tmp_path / "d").exists()
+
+
+OUTSIDE = [
+    "../outside.parquet",
+    "events/../../outside.parquet",
+    "/etc/hosts",
+    "..",
+    "..\\outside.parquet",
+    "events\\part-00000.parquet",
+    "C:\\outside.parquet",
+    "C:outside.parquet",
+    "\\\\host\\share\\outside.parquet",
+    "//host/share/outside.parquet",
+    "events/part\0.parquet",
+    "events/part\n.parquet",
+]
+"""On this system or on Windows."""
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_a_shard_outside_the_dataset_is_refused(copied, path):
+    shutil.copy(copied / "events" / "part-00000.parquet", copied.parent / "outside.parquet")
+    edit(copied, lambda manifest: manifest["tables"]["events"]["shards"][0].update(path=path))
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(copied)
+    assert f"names {path!r}, which is not inside the dataset" in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["shard", "folder", "bank"])
+def test_a_link_that_leads_outside_is_refused(copied, tmp_path, what):
+    place = {"shard": "events/part-00000.parquet", "folder": "events", "bank": "bank/questions.csv"}[what]
+    (copied / place).rename(tmp_path / "outside")
+    (copied / place).symlink_to(tmp_path / "outside")
+    for verify in (False, True):
+        with pytest.raises(DatasetError, match=r"names .*, which is not inside the dataset"):
+            load_dataset(copied, verify=verify)
+    with pytest.raises(DatasetError, match="which is not inside the dataset"):
+        _ = store.Dataset(store.read_manifest(copied), copied).events if what != "bank" else load_dataset(copied)
+
+
+def test_a_dataset_behind_a_link_and_links_within_are_read(copied, tmp_path):
+    (copied / "events" / "part-00000.parquet").rename(copied / "moved.parquet")
+    (copied / "events" / "part-00000.parquet").symlink_to(copied / "moved.parquet")
+    (tmp_path / "link").symlink_to(copied)
+    assert load_dataset(tmp_path / "link", verify=True).events.num_rows > 0
+
+
+def test_links_in_a_circle_and_names_without_end_are_refused(copied):
+    file = copied / "events" / "part-00000.parquet"
+    file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(DatasetError, match="cannot be read|is missing"):
+        load_dataset(copied)
+    edit(copied, lambda manifest: manifest["tables"]["events"]["shards"][0].update(path="x" * 5000))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_dataset(copied)
+
+
+def rewrite(copied, table, change):
+    """Change a shard, and let the manifest agree."""
+    file = copied / table / "part-00000.parquet"
+    content = change(pyarrow.parquet.read_table(file))
+    pyarrow.parquet.write_table(content, file)
+    entry = store.entry_of(copied, f"{table}/part-00000.parquet") | {"rows": content.num_rows}
+    edit(copied, lambda manifest: manifest["tables"][table].update(rows=content.num_rows, shards=[entry]))
+    return load_dataset(copied, verify=True)
+
+
+def replaced(name, column):
+    """Put another column in a column's place."""
+    return lambda table: table.set_column(table.column_names.index(name), name, column(table.num_rows))
+
+
+TYPES = {
+    "a wider integer": ("transitions", "action", lambda rows: pa.array([1] * rows, pa.int64())),
+    "text": ("transitions", "reward", lambda rows: pa.array(["1"] * rows)),
+    "lists of another kind": (
+        "episodes",
+        "final_obs",
+        lambda rows: pa.array([[1.0]] * rows, pa.list_(pa.float64(), 1)),
+    ),
+    "lists of any length": ("transitions", "obs", lambda rows: pa.array([[1.0]] * rows, pa.list_(pa.float32()))),
+    "an extension type": (
+        "transitions",
+        "action",
+        lambda rows: pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.int16(), [1]), pa.array([[1]] * rows, pa.list_(pa.int16(), 1))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_column_of_another_type_is_named(copied, kind):
+    table, name, column = TYPES[kind]
+    dataset = rewrite(copied, table, replaced(name, column))
+    with pytest.raises(DatasetError, match=rf"part-00000\.parquet has {name} of type .*; expected "):
+        getattr(dataset, table)
+
+
+def test_nulls_where_there_are_none_are_named(copied):
+    dataset = rewrite(copied, "transitions", replaced("action", lambda rows: pa.array([None] * rows, pa.int16())))
+    with pytest.raises(DatasetError, match=r"part-00000\.parquet has nulls in action, which has none"):
+        _ = dataset.obs
+
+
+class Bomb:
+    """What runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("exploded",))
+
+
+# An older Arrow says that it refuses, and that its own class is deprecated.
+@pytest.mark.filterwarnings("ignore:pickle-based deserialization:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:pyarrow.PyExtensionType is deprecated:FutureWarning")
+@pytest.mark.parametrize("key", [b"ARROW:extension:metadata", b"pandas", b"ARROW:schema"])
+def test_no_metadata_of_a_shard_is_unpickled(copied, tmp_path, monkeypatch, key):
+    """Among them what Arrow's Python extension types were once made from (CVE-2023-47248)."""
+    import pickle
+
+    monkeypatch.chdir(tmp_path)
+    payload = pickle.dumps(Bomb(), 0)
+    with pytest.MonkeyPatch.context() as here:  # the payload works
+        here.chdir(copied)
+        pickle.loads(payload)
+        assert (copied / "exploded").is_dir()
+        (copied / "exploded").rmdir()
+
+    def plant(table):
+        k = table.column_names.index("action")
+        notes = {
+            b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": payload,
+            key: payload,
+        }
+        field = table.schema.field(k).with_metadata(notes)
+        schema = table.schema.set(k, field).with_metadata({**table.schema.metadata, b"pandas": payload})
+        return table.cast(schema)
+
+    dataset = rewrite(copied, "transitions", plant)
+    try:
+        assert dataset.action.dtype == np.int16
+        _ = dataset.transitions.schema
+    except DatasetError as error:
+        assert "of type" in str(error)
+    assert not (tmp_path / "exploded").exists() and not (copied / "exploded").exists()
+
+
+def test_episodes_that_do_not_add_up_are_named(copied):
+    dataset = rewrite(copied, "transitions", lambda table: table.slice(1))
+    with pytest.raises(DatasetError, match=r"its episodes are of \d+ interactions.*; there are \d+ transitions"):
+        _ = dataset.obs
+
+
+def test_shards_of_different_widths_are_named(tmp_path, tiny_shards):
+    path = generate_dataset(**RUN, out=tmp_path / "d").path
+    file = path / "transitions" / "part-00001.parquet"
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(
+        replaced("obs", lambda rows: pa.array([[0.0]] * rows, pa.list_(pa.float32(), 1)))(table), file
+    )
+    entry = store.entry_of(path, "transitions/part-00001.parquet") | {"rows": table.num_rows}
+    edit(path, lambda manifest: manifest["tables"]["transitions"]["shards"].__setitem__(1, entry))
+    with pytest.raises(DatasetError, match="the shards of transitions have observations of different lengths"):
+        _ = load_dataset(path, verify=True).transitions
+
+
+def test_a_missing_shard_is_named(copied):
+    (copied / "episodes" / "part-00000.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"episodes/part-00000\.parquet is missing; the manifest names it"):
+        load_dataset(copied)
+
+
+def test_a_truncated_shard_is_named(copied):
+    file = copied / "transitions" / "part-00000.parquet"
+    size = file.stat().st_size
+    os.truncate(file, size - 100)
+    with pytest.raises(DatasetError, match=rf"part-00000\.parquet has {size - 100} bytes; the manifest says {size}"):
+        load_dataset(copied)
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"nonsense" * 100])
+def test_a_shard_of_another_kind_is_named_when_it_is_read(tmp_path, file_format, content):
+    path = generate_dataset(**RUN, out=tmp_path / "d", file_format=file_format).path
+    (path / f"events/part-00000.{file_format}").write_bytes(content)
+    edit(path, lambda manifest: manifest["tables"]["events"]["shards"][0].update(bytes=len(content)))
+    dataset = load_dataset(path)
+    with pytest.raises(DatasetError, match=rf"events/part-00000\.{file_format} cannot be read: "):
+        _ = dataset.events
+    assert dataset.transitions.num_rows == len(dataset)
+
+
+def test_a_changed_shard_is_found_by_its_checksum(copied):
+    file = copied / "transitions" / "part-00000.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    load_dataset(copied)
+    with pytest.raises(DatasetError, match=r"transitions/part-00000\.parquet is not what was written: its SHA-256"):
+        load_dataset(copied, verify=True)
+
+
+def test_a_shard_of_another_table_or_length_is_named(copied):
+    def swap(manifest):
+        manifest["tables"]["events"]["shards"], rows = (
+            manifest["tables"]["episodes"]["shards"],
+            manifest["tables"]["episodes"]["rows"],
+        )
+        manifest["tables"]["events"]["rows"] = rows
+
+    edit(copied, swap)
+    with pytest.raises(
+        DatasetError, match=r"episodes/part-00000\.parquet has columns learner_id.*; not those of events"
+    ):
+        _ = load_dataset(copied).events
+
+    def shorten(manifest):
+        manifest["tables"]["episodes"]["shards"][0]["rows"] -= 1
+        manifest["tables"]["episodes"]["rows"] -= 1
+        manifest["tables"]["events"] = manifest["tables"]["episodes"]
+
+    edit(copied, shorten)
+    with pytest.raises(DatasetError, match="has 12 rows; the manifest says 11"):
+        _ = load_dataset(copied).episodes
+
+
+def test_what_is_no_directory_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere holds no finished dataset"):
+        load_dataset(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="file"):
+        load_dataset(tmp_path / "file")
+    assert issubclass(DatasetError, ValueError)
+    assert store.MANIFEST == "manifest.json"

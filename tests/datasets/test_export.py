@@ -1,0 +1,628 @@
+"""Exports: the same numbers in other tools' forms, written whole or not at all, over nothing else.
+
+What each tool itself makes of them, tests/compat asks.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from exported import with_propensity
+from scipy.stats import chi2
+
+import alsim
+from alsim.config import Config
+from alsim.datasets import export
+from alsim.datasets.export import EXPORTERS, export_dataset, exporter, obp
+from alsim.datasets.export.huggingface import size_category
+from alsim.datasets.export.writing import MARKER
+from alsim.datasets.generate import generate_dataset
+from alsim.datasets.schema import COLUMNS, TABLES
+from alsim.datasets.store import DatasetError, load_dataset
+from alsim.datasets.tables import numpy_column
+from alsim.errors import AlsimError
+from alsim.rollouts import rollout as rollouts
+from alsim.rollouts.rollout import rollout
+from alsim.utils.optional import MissingExtra
+
+# Frustration ends about half of the episodes before the step limit, so both flags occur.
+SMALL = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
+RUN = {"num_learners": 9, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
+HERE = ("npz", "obp", "scope-rl", "rllib", "huggingface")
+"""Formats that need no package beside alsim's own."""
+FILES = {name: f"data{EXPORTERS[name].suffix}" for name in HERE}
+
+
+@pytest.fixture(scope="module", params=["uniform", "rules"])
+def dataset(request, tmp_path_factory):
+    """A dataset in several shards, which tests only look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollouts, "BLOCK_EPISODES", 5)
+        made = generate_dataset(**RUN, policy=request.param, out=tmp_path_factory.mktemp("datasets") / "taught")
+    assert len(made.manifest["tables"]["episodes"]["shards"]) == 4
+    assert made.terminated.any() and made.truncated.any() and not (made.terminated & made.truncated).any()
+    return made
+
+
+@pytest.fixture
+def copied(dataset, tmp_path):
+    """A copy of it, which a test may break."""
+    return Path(shutil.copytree(dataset.path, tmp_path / "copy"))
+
+
+def npz(path):
+    """What the lines of the documentation make of an npz."""
+    with np.load(path, allow_pickle=False) as file:
+        return {**file, **json.loads(str(file["json"]))}
+
+
+def same(one, other):
+    """Equal to the bit, and of the same shape and type."""
+    one, other = np.asarray(one), np.asarray(other)
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def files_of(path):
+    """Every file at or below a path: relative path -> bytes."""
+    held = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in held}
+
+
+# ── parts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_parts_are_the_dataset(dataset):
+    parts = list(dataset.parts())
+    assert [part.episodes.num_rows for part in parts] == [5, 5, 5, 3]
+    for name in dataset.arrays:
+        assert same(np.concatenate([part[name] for part in parts]), dataset[name]), name
+    assert same(np.concatenate([part.final_obs for part in parts]), dataset.final_obs)
+    assert sum(len(part) for part in parts) == len(dataset)
+    assert all(part.bank == dataset.bank and part.path == dataset.path for part in parts)
+
+
+def test_a_dataset_in_memory_is_its_own_part(dataset):
+    held = generate_dataset(**RUN, policy=dataset.manifest["policy"]["name"])
+    assert list(held.parts()) == [held]
+    assert same(held.final_obs, dataset.final_obs)
+
+
+def test_the_final_observation_is_the_last_next_observation(dataset):
+    last = dataset.terminated | dataset.truncated
+    assert same(dataset.final_obs, dataset.next_obs[last])
+
+
+# ── npz ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_npz_has_the_dataset_under_the_names_of_d4rl(dataset, tmp_path):
+    out = export_dataset(dataset, "npz", tmp_path / "deeper" / "data.npz")
+    data = npz(out)
+    names = {"observations": "obs", "rewards": "reward", "terminals": "terminated", "timeouts": "truncated"}
+    for theirs, ours in {**names, "next_observations": "next_obs", "propensity": "propensity"}.items():
+        assert same(data[theirs], dataset[ours]), theirs
+    assert same(data["actions"], dataset.action.astype(np.int64))
+    for name in ("learner_id", "episode", "step"):
+        assert same(data[name], dataset[name])
+    assert not (data["terminals"] & data["timeouts"]).any()
+    assert (data["terminals"] | data["timeouts"]).sum() == dataset.episodes.num_rows
+    assert same(
+        data["next_observations"][data["timeouts"]], dataset.final_obs[numpy_column(dataset.episodes, "truncated")]
+    )
+
+
+def test_npz_without_next_observations(dataset, tmp_path):
+    data = npz(export_dataset(dataset, "npz", tmp_path / "data.npz", next_observations=False))
+    assert "next_observations" not in data and len(data["observations"]) == len(dataset)
+
+
+@pytest.mark.parametrize("to", HERE)
+def test_the_same_dataset_gives_the_same_bytes(dataset, tmp_path, to):
+    one, other = (export_dataset(dataset, to, tmp_path / str(k) / FILES[to]) for k in range(2))
+    assert files_of(one) == files_of(other)
+    assert str(tmp_path) not in repr(files_of(one))
+
+
+@pytest.mark.parametrize("to", ["npz", "obp", "scope-rl"])
+def test_an_npz_holds_no_pickle(dataset, tmp_path, to):
+    out = export_dataset(dataset, to, tmp_path / "data.npz")
+    with zipfile.ZipFile(out) as file:
+        headers = [file.read(name)[:128] for name in file.namelist()]
+    assert headers and all(b"'descr': '|O'" not in header for header in headers)
+    with np.load(out, allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype.kind != "O" for name in arrays.files)
+
+
+# ── Open Bandit Pipeline ─────────────────────────────────────────────────────────────────────────
+
+
+def test_obp_has_what_was_logged(dataset):
+    feedback = alsim.to_obp(dataset)
+    assert feedback["n_rounds"] == len(dataset) and feedback["n_actions"] == 27
+    assert same(feedback["context"], dataset.obs) and same(feedback["reward"], dataset.reward)
+    assert same(feedback["action"], dataset.action.astype(np.int64)) and same(feedback["pscore"], dataset.propensity)
+    for name in ("position", "action_context", "expected_reward", "pi_b"):
+        assert feedback[name] is None
+
+
+@pytest.mark.parametrize("distribution", [False, True])
+def test_obp_on_disk_as_in_memory(dataset, tmp_path, distribution):
+    out = export_dataset(dataset, "obp", tmp_path / "data.npz", action_distribution=distribution)
+    read, held = npz(out), alsim.to_obp(dataset, action_distribution=distribution)
+    assert set(held) == set(read) - {"json", "alsim"}
+    for name, value in held.items():
+        assert same(read[name], value) if isinstance(value, np.ndarray) else read[name] == value, name
+
+
+def test_the_behaviour_policys_distribution(dataset):
+    """Against what the policies are said to be: 1 / A each; one question, or one of two contents."""
+    pi_b = alsim.to_obp(dataset, action_distribution=True)["pi_b"][:, :, 0]
+    assert pi_b.shape == (len(dataset), 27)
+    np.testing.assert_allclose(pi_b.sum(1), 1, atol=1e-12)
+    assert same(pi_b[np.arange(len(dataset)), dataset.action], dataset.propensity)
+    if dataset.manifest["policy"]["name"] == "uniform":
+        assert (pi_b == 1 / 27).all()
+    else:
+        weakest = dataset.obs[:, :3].argmin(1)
+        for row, lo in zip(pi_b, weakest, strict=True):
+            chosen = np.flatnonzero(row)
+            assert row[chosen].tolist() in ([1.0], [0.5, 0.5])
+            assert (chosen // 3 == lo).all() if len(chosen) == 1 else ((chosen - 9) // 6 == lo).all()
+
+
+def test_last_seconds_are_what_the_policy_saw(dataset):
+    """As a plain loop over the interactions has them."""
+    seen, last = [], 0.0
+    rows = dataset.transitions.select(["step", "response_time"]).to_pylist()
+    for row in rows:
+        last = 0.0 if row["step"] == 1 else last
+        seen.append(last)
+        last = last if row["response_time"] is None else row["response_time"]
+    assert len(set(seen)) > 20
+    assert same(obp.last_seconds(dataset), np.array(seen, np.float32))
+
+
+class Other:
+    """A policy of whose distribution nothing is known."""
+
+    name = "other"
+
+    def act(self, view, draws):
+        return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
+
+
+def test_a_distribution_that_is_not_known_is_refused():
+    with pytest.raises(AlsimError, match="action_distribution is known of the policies uniform, rules; .* by 'other'"):
+        alsim.to_obp(generate_dataset(**RUN, policy=Other()), action_distribution=True)
+
+
+def test_a_distribution_that_was_not_logged_is_refused():
+    class Impostor(Other):
+        name = "rules"
+
+    with pytest.raises(AlsimError, match="the logged propensities are not those of the policy 'rules'"):
+        alsim.to_obp(generate_dataset(**RUN, policy=Impostor()), action_distribution=True)
+
+
+# ── SCOPE-RL ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_scope_rl_has_what_was_logged(dataset):
+    logged = alsim.to_scope_rl(dataset)
+    episodes = dataset.episodes.num_rows
+    assert (logged["size"], logged["n_trajectories"], logged["step_per_trajectory"]) == (12 * episodes, episodes, 12)
+    assert (logged["action_type"], logged["n_actions"], logged["state_dim"]) == ("discrete", 27, 5)
+    assert logged["state_keys"] == ["mastery_0", "mastery_1", "mastery_2", "frustration", "response_time"]
+    assert logged["action_meaning"][10] == {"type": "content", "lo": 0, "modality": 1}
+    real = ~logged["padding"]
+    for theirs, ours in {"state": "obs", "reward": "reward", "pscore": "propensity"}.items():
+        assert same(logged[theirs][real], dataset[ours]), theirs
+    assert same(logged["action"][real], dataset.action.astype(np.int64))
+    assert ((logged["done"] == 1)[real] == (dataset.terminated | dataset.truncated)).all()
+
+
+def test_scope_rl_goes_on_in_an_absorbing_state(dataset):
+    logged = alsim.to_scope_rl(dataset)
+    of = {name: logged[name].reshape(-1, 12, *logged[name].shape[1:]) for name in ("padding", "done", "terminal")}
+    length = numpy_column(dataset.episodes, "total_steps")
+    assert (length < 12).any() and (length == 12).any()
+    for k, steps in enumerate(length):
+        assert (of["padding"][k] == (np.arange(12) >= steps)).all()
+        assert (of["done"][k] == (np.arange(12) >= steps - 1)).all()
+        assert (of["terminal"][k] == (np.arange(12) == 11)).all()
+    padding = logged["padding"]
+    assert not logged["state"][padding].any() and not logged["reward"][padding].any()
+    assert (logged["pscore"][padding] == 1 / 27).all()
+    assert (logged["state"][~padding].max(1) > 0).all(), "no real state is the absorbing one"
+
+
+def test_scope_rl_on_disk_as_in_memory(dataset, tmp_path):
+    read, held = npz(export_dataset(dataset, "scope-rl", tmp_path / "data.npz")), alsim.to_scope_rl(dataset)
+    assert set(held) == set(read) - {"json", "alsim"}
+    for name, value in held.items():
+        assert same(read[name], value) if isinstance(value, np.ndarray) else read[name] == value, name
+
+
+@pytest.mark.compiled
+def test_padding_is_drawn_as_its_pscore_says():
+    """Each action's count among n padded rows, against 1 / A; chi-squared, 26 degrees of freedom, false alarm 1e-6."""
+    logged = alsim.to_scope_rl(generate_dataset(**{**RUN, "num_learners": 2000}))
+    counts = np.bincount(logged["action"][logged["padding"]], minlength=27)
+    assert (n := counts.sum()) > 4000
+    assert ((counts - n / 27) ** 2 / (n / 27)).sum() < chi2.isf(1e-6, 26)
+
+
+class Questioner:
+    """Questions with a probability 0.5 (uniformly), contents with 0.5: not the uniform policy's 1/3 and 2/3."""
+
+    name = "questioner"
+
+    def act(self, view, draws):
+        asks = draws.integers(2) == 0
+        questions, contents = 3 * view.num_los, 6 * view.num_los
+        action = np.where(asks, draws.integers(questions), questions + draws.integers(contents))
+        return action, np.where(asks, 0.5 / questions, 0.5 / contents)
+
+
+@pytest.mark.versionless
+def test_importance_weighting_over_padded_trajectories_is_unbiased():
+    """Trajectory-wise importance sampling, as SCOPE-RL does it, against the target policy itself.
+
+    n = 20,000 trajectories by the uniform policy and 20,000 episodes of the target's; they differ by less than 5
+    standard errors, of which a false alarm has probability 6e-7.
+    """
+    logged = alsim.to_scope_rl(generate_dataset(**{**RUN, "num_learners": 10_000}))
+    target = np.where(np.arange(27) < 9, 0.5 / 9, 0.5 / 18)
+    weight = (target[logged["action"]] / logged["pscore"]).reshape(-1, 12).prod(1)
+    estimates = weight * logged["reward"].reshape(-1, 12).sum(1)
+    truth = rollout(Questioner(), num_learners=20_000, seed=6, config=SMALL).metrics.cumulative_reward
+    error = np.hypot(estimates.std() / len(estimates) ** 0.5, truth.std() / len(truth) ** 0.5)
+    assert abs(weight.mean() - 1) < 5 * weight.std() / len(weight) ** 0.5
+    assert abs(estimates.mean() - truth.mean()) < 5 * error
+    assert error < 0.05 * truth.std(), "or it would show nothing"
+
+
+# ── RLlib ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 1.5, np.nan])
+def test_rllib_is_given_no_logarithm_of_a_propensity_that_cannot_be(dataset, tmp_path, value):
+    broken = with_propensity(dataset, 3, value)
+    said = rf"the propensity of an action that was taken is in \(0, 1\]; that of learner 0 in step 4 .* is {value}"
+    with pytest.raises(AlsimError, match=said):
+        export_dataset(broken, "rllib", tmp_path / "rllib")
+    assert not (tmp_path / "rllib").exists()
+
+
+def test_rllib_columns(dataset, tmp_path):
+    out = export_dataset(dataset, "rllib", tmp_path / "rllib")
+    files = sorted((out / "data").iterdir())
+    assert [file.name for file in files] == [f"part-0000{k}.parquet" for k in range(4)]
+    table = pyarrow.parquet.read_table(out / "data")
+    names = {"obs": "obs", "new_obs": "next_obs", "rewards": "reward"}
+    for theirs, ours in {**names, "terminateds": "terminated", "truncateds": "truncated"}.items():
+        assert same(numpy_column(table, theirs), dataset[ours]), theirs
+    assert same(numpy_column(table, "actions"), dataset.action.astype(np.int64))
+    assert same(numpy_column(table, "action_prob"), dataset.propensity.astype(np.float32))
+    np.testing.assert_allclose(np.exp(numpy_column(table, "action_logp")), dataset.propensity, rtol=1e-6)
+    assert (numpy_column(table, "t") == dataset.step - 1).all()
+    number = dataset.learner_id * 2 + dataset.episode  # two episodes of each learner, learner by learner
+    assert (numpy_column(table, "eps_id") == number).all()
+
+
+# ── Hugging Face ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_huggingface_files(dataset, tmp_path):
+    out = export_dataset(dataset, "huggingface", tmp_path / "hub", license="cc-by-4.0")
+    for table, folder in (("transitions", "data"), ("events", "events"), ("episodes", "episodes")):
+        names = sorted(p.name for p in (out / folder).iterdir())
+        assert names == [f"train-0000{k}-of-00004.parquet" for k in range(4)]
+        read = pyarrow.parquet.read_table(out / folder)
+        held = getattr(dataset, table)
+        assert read.column_names == held.column_names
+        for name in read.column_names:
+            assert read.column(name).to_pylist() == held.column(name).to_pylist(), name
+    assert alsim.load_bank(out / "bank") == dataset.bank
+
+
+def test_huggingface_with_next_observations(dataset, tmp_path):
+    out = export_dataset(dataset, "huggingface", tmp_path / "hub", next_observations=True)
+    assert same(numpy_column(pyarrow.parquet.read_table(out / "data"), "next_obs"), dataset.next_obs)
+    assert "| `next_obs` |  | observation after the interaction (S8) |" in (out / "README.md").read_text()
+
+
+def test_the_card_says_what_it_is(dataset, tmp_path):
+    card = (export_dataset(dataset, "hf", tmp_path / "hub") / "README.md").read_text(encoding="utf-8")
+    dashes, front, text = card.split("---\n", 2)
+    assert dashes == "" and "license: unknown\n" in front and "\n- reinforcement-learning\n" in front
+    assert "size_categories:\n- n<1K\n" in front and "path: data/train-*.parquet" in front
+    assert "This dataset is synthetic. No person is in it." in text and "| seed | `5` |" in text
+    for table in TABLES:
+        for column in COLUMNS[table]:
+            assert f"| `{column.name}` | {column.unit} | {column.meaning} |" in text
+    assert exporter.config_sha256(dataset.manifest) in text
+
+
+def test_what_the_card_says_makes_it_again(dataset, tmp_path, monkeypatch):
+    out = export_dataset(dataset, "huggingface", tmp_path / "hub")
+    code = (out / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(out)
+    exec(code, {})
+    made = load_dataset(out / "dataset")
+    for table in TABLES:
+        assert getattr(made, table) == getattr(dataset, table)
+
+
+def test_the_command_of_the_card_is_one_line_under_the_defaults(tmp_path):
+    made = generate_dataset(2, 1, "rules", 3)
+    card = (export_dataset(made, "huggingface", tmp_path / "hub") / "README.md").read_text(encoding="utf-8")
+    command = "alsim generate --learners 2 --episodes 1 --policy rules --seed 3 --observation mastery --out dataset"
+    assert f"```bash\n{command}\n```" in card
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (70_000, "10K<n<100K"), (10**7, "10M<n<100M")]
+)
+def test_size_categories(rows, word):
+    assert size_category(rows) == word
+
+
+def test_a_policys_name_cannot_break_the_card(tmp_path):
+    class Sly(Other):
+        name = 'x"\n---\nlicense: mit\n| `a` ```'
+
+    card = (export_dataset(generate_dataset(**RUN, policy=Sly()), "hf", tmp_path / "hub") / "README.md").read_text()
+    assert card.count("\n---\n") == 1 and "license: mit\n" not in card.split("---\n")[1]
+
+
+# ── options, and what is missing ─────────────────────────────────────────────────────────────────
+
+
+def test_an_unknown_format_is_named(dataset, tmp_path):
+    known = "minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
+    with pytest.raises(AlsimError, match=f"unknown format 'csv'; known are {known}"):
+        export_dataset(dataset, "csv", tmp_path / "x")
+
+
+@pytest.mark.parametrize(("alias", "name"), [("d3rlpy", "d4rl"), ("hf", "huggingface"), ("scope_rl", "scope-rl")])
+def test_aliases(alias, name):
+    assert export.find_exporter(alias) is EXPORTERS[name]
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "said"),
+    [
+        ("rllib", {"name": "x-v0"}, "name = 'x-v0': the format 'rllib' knows no options"),
+        ("npz", {"license": "mit"}, "license = 'mit': the format 'npz' knows next_observations"),
+        ("obp", {"next_observations": False}, "next_observations = False: the format 'obp' knows action_distribution"),
+        ("huggingface", {"license": "MIT: x"}, "license is an identifier of the hub, such as cc-by-4.0, or unknown"),
+        ("minari", {"name": "../x-v0"}, r"an id of Minari is \(namespace/\)name-vN, .*; got '../x-v0'"),
+        ("minari", {"name": "x"}, r"an id of Minari is \(namespace/\)name-vN, .*; got 'x'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(dataset, tmp_path, to, options, said):
+    with pytest.raises(AlsimError, match=said):
+        export_dataset(dataset, to, tmp_path / "x", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "module", "extra"),
+    [("minari", "minari", "minari"), ("d4rl", "h5py", "hdf5"), ("torchrl", "tensordict", "torchrl")],
+)
+def test_a_missing_package_is_named_with_its_extra(dataset, tmp_path, monkeypatch, to, module, extra):
+    for name in (module, "h5py"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=rf"an export to '{to}' needs \w+, .*: pip install 'alsim\[{extra}\]'"):
+        export_dataset(dataset, to, tmp_path / f"x{EXPORTERS[to].suffix}")
+    assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
+
+
+def test_what_does_not_fit_into_memory_says_how_much_it_takes(dataset, monkeypatch):
+    monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
+    row = 4 * dataset.obs.shape[1] + 8 + 4 + 8
+    size = f"{row * len(dataset) / 1e9:.1f} GB of memory, and 0.0 GB are free"
+    for make in (alsim.to_obp, alsim.to_scope_rl):
+        with pytest.raises(AlsimError, match=r"rows takes .* GB of memory, and 0.0 GB are free"):
+            make(dataset)
+    with pytest.raises(AlsimError, match=size):
+        alsim.to_obp(dataset)
+
+
+def test_padding_that_does_not_fit_into_memory_is_named(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
+    with pytest.raises(AlsimError, match=r"a part, padded to max_episode_steps, of 60 rows takes"):
+        export_dataset(dataset, "scope-rl", tmp_path / "x.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+mkdir disk
+mount -t tmpfs -o size=300k tmpfs disk
+{python} -m alsim export {dataset} --to npz --out disk/data.npz
+echo $?
+ls -A disk
+"""
+
+
+@pytest.mark.versionless
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
+def test_a_full_disk_is_one_sentence(tmp_path):
+    """Not the end of the process by SIGBUS, as a write to a memory-mapped file without room is."""
+    out = generate_dataset(40, seed=5, out=tmp_path / "d").path
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    script = ["bash", "-u", "-c", FULL_DISK.format(python=sys.executable, dataset=out)]
+    done = subprocess.run([*namespace, *script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2\n"
+    assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+
+
+def test_free_memory_is_less_than_there_is():
+    free = exporter.free_memory()
+    if hasattr(os, "sysconf") and Path("/proc/meminfo").exists():
+        assert 0 < free < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        assert free is None
+
+
+# ── whole or not at all, and over nothing else ───────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("to", HERE)
+def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path, to):
+    out = export_dataset(dataset, to, tmp_path / FILES[to])
+    before = files_of(out)
+    with pytest.raises(DatasetError, match=r"already; force overwrites it"):
+        export_dataset(dataset, to, out)
+    assert files_of(out) == before
+    other = generate_dataset(**{**RUN, "seed": 6})
+    export_dataset(other, to, out, force=True)
+    assert files_of(out) != before
+    assert [p.name for p in tmp_path.iterdir()] == [FILES[to]]
+
+
+@pytest.mark.parametrize("to", HERE)
+def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
+    out = tmp_path / FILES[to]
+    if EXPORTERS[to].suffix:
+        out.write_text("a thesis")
+    else:
+        out.mkdir()
+        (out / "thesis.txt").write_text("a thesis")
+    before = files_of(out)
+    with pytest.raises(DatasetError, match=r"is no export of alsim; force|holds other files \(thesis.txt\)"):
+        export_dataset(dataset, to, out, force=True)
+    assert files_of(out) == before
+
+
+def test_an_export_to_another_format_is_never_overwritten(dataset, tmp_path):
+    for to, other in (("npz", "obp"), ("rllib", "huggingface")):
+        out = export_dataset(dataset, to, tmp_path / FILES[to])
+        with pytest.raises(DatasetError, match=f"is an export to '{to}'; force overwrites only an export to '{other}'"):
+            export_dataset(dataset, other, out, force=True)
+
+
+def test_a_file_among_an_exports_own_stays(dataset, tmp_path):
+    out = export_dataset(dataset, "rllib", tmp_path / "rllib")
+    (out / "data" / "notes.txt").write_text("mine")
+    with pytest.raises(DatasetError, match=r"holds other files \(data/notes.txt\)"):
+        export_dataset(dataset, "rllib", out, force=True)
+    assert (out / "data" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": 3}', '{"files": [3]}', "[" * 100_000])
+def test_a_marker_that_is_none_is_named(dataset, tmp_path, content):
+    out = export_dataset(dataset, "rllib", tmp_path / "rllib")
+    (out / MARKER).write_text(content)
+    with pytest.raises(DatasetError, match=rf"{MARKER} cannot be read"):
+        export_dataset(dataset, "rllib", out, force=True)
+
+
+def test_a_dataset_is_not_exported_over_or_into_itself(copied):
+    for out in (copied, copied / "deeper"):
+        with pytest.raises(DatasetError, match="is inside the dataset; an export goes elsewhere"):
+            export_dataset(copied, "rllib", out, force=True)
+    load_dataset(copied, verify=True)
+
+
+def test_where_nothing_can_be_written_is_said(dataset, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "elsewhere.npz")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder.npz").mkdir()
+    for to, name, said in (
+        ("rllib", "file", "file is not a directory"),
+        ("npz", "data.hdf5", r"data.hdf5: an export to 'npz' is a file that ends in \.npz"),
+        ("npz", "link.npz", "is a symbolic link"),
+        ("rllib", "link", "is a symbolic link"),
+        ("npz", "folder.npz", "folder.npz is not a file"),
+    ):
+        with pytest.raises(DatasetError, match=said):
+            export_dataset(dataset, to, tmp_path / name, force=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DatasetError, match="is the working directory"):
+        export_dataset(dataset, "rllib", ".")
+
+
+@pytest.mark.parametrize("to", HERE)
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_interrupted_export_leaves_what_was_there(dataset, tmp_path, monkeypatch, to, error):
+    out = export_dataset(dataset, to, tmp_path / FILES[to])
+    before = files_of(out)
+
+    def parts(self):
+        yield from list(real(self))[:2]
+        raise error
+
+    real = type(dataset).parts
+    monkeypatch.setattr(type(dataset), "parts", parts)
+    with pytest.raises(type(error)):
+        export_dataset(dataset, to, out, force=True)
+    with pytest.raises(type(error)):
+        export_dataset(dataset, to, tmp_path / "other" / FILES[to])
+    assert files_of(out) == before
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]  # nor does the other's directory stay
+
+
+# ── datasets that are not what was written ───────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("given", ["path", "dataset"])
+def test_a_changed_shard_is_refused(copied, tmp_path, given):
+    file = copied / "transitions" / "part-00002.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    source = copied if given == "path" else load_dataset(copied)
+    with pytest.raises(DatasetError, match=r"transitions/part-00002\.parquet is not what was written: its SHA-256"):
+        export_dataset(source, "npz", tmp_path / "data.npz")
+    assert not (tmp_path / "data.npz").exists()
+
+
+def test_a_missing_shard_and_another_schema_version_are_named(copied, tmp_path):
+    (copied / "events" / "part-00001.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"events/part-00001\.parquet is missing"):
+        export_dataset(copied, "npz", tmp_path / "data.npz")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
+    with pytest.raises(DatasetError, match="has schema version 99; this version of alsim reads 2"):
+        export_dataset(copied, "npz", tmp_path / "data.npz")
+
+
+# ── environments again ───────────────────────────────────────────────────────────────────────────
+
+
+def test_every_episode_can_be_begun_again(dataset):
+    """By seed and options, as an export to Minari has them."""
+    env = alsim.AdaptiveLearningEnv(Config.read(SMALL))
+    learner, number = (numpy_column(dataset.episodes, name) for name in ("learner_id", "episode"))
+    first = dataset.obs[dataset.step == 1]
+    assert {0, 1} == set(number)
+    for k in range(len(learner)):
+        obs, _ = env.reset(seed=5, options={"learner": learner[k], "episode": number[k]})
+        assert same(obs, first[k])
+
+
+def test_a_bank_in_rows_is_the_bank(dataset):
+    from alsim.bank.files import bank_from_rows
+    from alsim.datasets.export.minari import bank_rows
+
+    rows = bank_rows(dataset.bank)
+    assert bank_from_rows(json.loads(json.dumps(rows))) == dataset.bank
+    assert len(rows["questions"]) == dataset.bank.num_questions
+
+
+def test_an_export_that_fails_leaves_no_directories_either(tmp_path):
+    dataset = alsim.generate_dataset(2, 1, config={"num_los": 2, "max_episode_steps": 6})
+    with pytest.raises(ValueError, match="is a file that ends in .npz"):
+        export_dataset(dataset, "npz", tmp_path / "a" / "b" / "data.txt")
+    assert not list(tmp_path.iterdir())

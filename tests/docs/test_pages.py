@@ -1,0 +1,165 @@
+"""What the pages state about the code is so: keys, defaults, names, columns, clauses."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import alsim
+from alsim import models
+from alsim.config import Split
+from alsim.models.base import HOMES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every key of nested tables, with its path."""
+    found = {}
+    for key, value in table.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def toml(value: Any) -> str:
+    """Write a value as TOML does."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def test_the_configuration_page_has_every_key_and_default() -> None:
+    expected = leaves(alsim.Config().to_dict())
+    assert expected.pop("questions_per_difficulty") is None
+    expected |= {f"questions_per_difficulty.{key}": None for key in Split.model_fields}
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text("configuration.md"), re.MULTILINE)
+    stated = dict(rows)
+    assert len(stated) == len(rows)
+    assert stated == {k: "not set" if v is None else f"`{toml(v)}`" for k, v in expected.items()}
+
+
+def test_every_clause_that_is_cited_is_stated() -> None:
+    stated = set(re.findall(r"^\*\*(S\d+\.\d+)\*\*", text("spec.md"), re.MULTILINE))
+    assert len(stated) > 30
+    sources = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("alsim/**/*.py"), *ROOT.glob("tests/*.py")]
+    for source in [*sources, ROOT / "alsim" / "default.toml"]:
+        cited = set(re.findall(r"\bS\d+\.\d+\b", source.read_text(encoding="utf-8")))
+        assert cited <= stated, f"{source.relative_to(ROOT)} cites {sorted(cited - stated)}"
+
+
+def kind(column: Any) -> str:
+    """A column's type as the page has it."""
+    from alsim.datasets.schema import OBSERVATION
+
+    if column.type is OBSERVATION:
+        return "list of float32"
+    arrow = str(column.type)
+    return "string" if arrow.startswith("dictionary<values=string") else ARROW_WORDS.get(arrow, arrow)
+
+
+ARROW_WORDS = {"float": "float32", "double": "float64"}
+
+
+def test_the_datasets_page_has_every_column() -> None:
+    from alsim.datasets.schema import COLUMNS
+
+    for table, columns in COLUMNS.items():
+        section = re.search(rf"^### {table}\n(.+?)(?=^##|\Z)", text("datasets.md"), re.MULTILINE | re.DOTALL)
+        assert section, f"datasets.md has no section {table}"
+        cells = [[c.strip() for c in row.split("|")[1:-1]] for row in section[1].splitlines() if row.startswith("| `")]
+        assert cells == [[f"`{c.name}`", kind(c), c.unit, c.meaning] for c in columns], table
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    index, _, full = text("api.md").partition("## In full")
+    named = set(re.findall(r"\[`([\w.]+)`\]\(#alsim\.\1\)", index))
+    documented = set(re.findall(r"^\.\. auto\w+:: alsim\.([\w.]+)", full, re.MULTILINE))
+    assert named == documented
+    assert {name for name in named if "." not in name} == set(alsim.__all__) - {"__version__"}
+    assert "alsim.__version__" in index
+
+
+def test_the_api_page_has_every_name_of_the_student_models() -> None:
+    public = {f"alsim.models.{name}" for name in models.__all__}
+    for package in (models.bkt, models.cat, models.dkt, models.irt):
+        public |= {f"{package.__name__}.{name}" for name in package.__all__}
+    public |= {home.replace(":", ".") for home in HOMES.values()}
+    public |= {f"{home.partition(':')[0]}.fit" for home in HOMES.values()}
+    what_types_need = {"alsim.models.cat.Responder", "alsim.models.cat.Select", "alsim.models.irt.Method"}
+    documented = set(re.findall(r"^\.\. auto\w+:: (alsim\.models\.[\w.]+)", text("api.md"), re.MULTILINE))
+    assert documented == public - what_types_need
+
+
+def test_the_models_page_has_every_model() -> None:
+    assert set(re.findall(r"`alsim fit ([\w-]+)`", text("models/index.md"))) == set(HOMES)
+
+
+def test_the_api_page_has_every_command() -> None:
+    from alsim.cli import app
+
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    assert set(re.findall(r"^\| `alsim ([\w-]+)` \|", text("api.md"), re.MULTILINE)) == commands
+
+
+def test_the_policies_page_has_every_policy() -> None:
+    from alsim.policies import POLICIES
+
+    ours = {name for name, make in POLICIES.items() if make.__module__.startswith("alsim.")}
+    assert set(re.findall(r"^\| `(\w+)` \|", text("policies.md"), re.MULTILINE)) == ours
+
+
+def test_the_exports_page_has_every_format() -> None:
+    from alsim.datasets.export import EXPORTERS
+
+    rows = re.findall(r"^\| `(\w[\w-]*)`((?:, `[\w-]+`)*) \| (.+?) \|", text("exports.md"), re.MULTILINE)
+    stated = {name: (set(re.findall(r"`([\w-]+)`", also)), written) for name, also, written in rows}
+    assert set(stated) == set(EXPORTERS)
+    for name, (also, written) in stated.items():
+        assert also <= set(EXPORTERS[name].aliases)
+        assert EXPORTERS[name].suffix in written
+
+
+def test_the_architecture_page_has_every_module() -> None:
+    package = Path(alsim.__file__).parent
+    there = {p.name + "/" * p.is_dir() for p in package.iterdir() if p.name not in {"__pycache__", "py.typed"}}
+    assert set(re.findall(r"`alsim/([\w.]+/?)`", text("architecture.md"))) == there
+
+
+def test_the_glossary_has_no_word_twice() -> None:
+    words = re.findall(r"^(\w[^\n]*)\n: ", text("glossary.md"), re.MULTILINE)
+    assert len(words) == len(set(words)) > 30
+
+
+def test_the_environment_page_has_every_argument_and_default() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| .+? \| `?(.+?)`? \| ", text("environment.md").split("## Arguments")[1], re.MULTILINE
+    )
+    stated = dict(rows)
+    for environment in (alsim.AdaptiveLearningEnv, alsim.AdaptiveLearningVectorEnv):
+        for name, parameter in inspect.signature(environment).parameters.items():
+            default = getattr(parameter.default, "value", parameter.default)
+            assert stated[name] == (f'"{default}"' if isinstance(default, str) else repr(default)), name
+
+
+def test_the_environment_page_has_every_info_key() -> None:
+    envs = alsim.AdaptiveLearningVectorEnv(2, info="full")
+    envs.reset(seed=0)
+    infos = envs.step([0, 100])[4]
+    page = text("environment.md").split('with `"full"` also the keys below.')[1].split("\n\n")[1]
+    stated = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
+    assert stated == {k: str(v.dtype) for k, v in infos.items() if k[0] != "_" and k != "termination_reason"}
+
+
+def test_the_environment_page_has_every_result_key() -> None:
+    page = text("environment.md").split("| key of `result` |")[1].split("\n\n")[0]
+    env = alsim.AdaptiveLearningEnv()
+    env.reset(seed=0)
+    for column, action in ((1, 0), (2, 100)):
+        cells = [[c.strip() for c in row.split("|")[1:-1]] for row in page.splitlines() if row.startswith("| `")]
+        stated = {row[0].strip("`") for row in cells if row[column]}
+        assert stated == set(env.step(action)[4]["result"])

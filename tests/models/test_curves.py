@@ -1,0 +1,131 @@
+"""Item response curves: against the formula in fifty digits, against each other, and at the edges."""
+
+from decimal import Decimal, getcontext
+
+import numpy as np
+import pytest
+
+from alsim import AlsimError
+from alsim.dynamics.irt import p_correct
+from alsim.jit.compile import kernel
+from alsim.models import irt
+from alsim.models.irt.curves import curve, curves, item_information
+
+getcontext().prec = 50
+BANK = irt.ItemParameters([1.2, 0.4, -0.7, 30.0], [0.0, 2.5, -1.0, 0.3], [0.0, 0.2, 0.1, 0.25], [1.0, 0.9, 1.0, 0.97])
+
+
+def in_fifty_digits(theta, a, b, c, d):
+    """P, P' and information, straight from their definitions."""
+    theta, a, b, c, d = map(Decimal, (theta, a, b, c, d))
+    s = 1 / (1 + (-a * (theta - b)).exp())
+    p, rise = c + (d - c) * s, a * (d - c) * s * (1 - s)
+    return p, rise, rise**2 / (p * (1 - p))
+
+
+def relative(got, exact):
+    return abs(float((Decimal(float(got)) - exact) / exact)) if exact else abs(float(got))
+
+
+@pytest.mark.parametrize("theta", [-4.0, -0.3, 0.0, 1.7, 12.0])
+def test_curves_are_what_their_formulas_say(theta):
+    """1e-13: |a (theta - b)| is at most 390, half an ulp of which is 3e-14 of its exponential."""
+    for i in range(len(BANK)):
+        p, rise, told = in_fifty_digits(theta, *(column[i] for column in BANK.columns))
+        assert relative(irt.probability(theta, BANK)[i], p) < 1e-13
+        assert relative(irt.slope(theta, BANK)[i], rise) < 1e-13
+        assert relative(irt.information(theta, BANK)[i], told) < 1e-13
+
+
+def test_the_bend_is_the_slopes_slope():
+    theta, h = np.linspace(-3, 3, 61)[:, None], 1e-5
+    bend = curves(theta, *BANK.columns)[3]
+    rise = (irt.slope(theta[:, 0] + h, BANK) - irt.slope(theta[:, 0] - h, BANK)) / (2 * h)
+    # The difference quotient is off by h^2 / 6 times the fourth derivative of P, at most a^4 / 8: 2e-6 for a = 30.
+    assert np.abs(bend - rise).max() < 1e-5
+
+
+def test_far_out_nothing_overflows_and_nothing_is_nan():
+    far = np.array([-1e300, -1e6, 1e6, 1e300])
+    for chance, expected in ((irt.probability(far, BANK)[:, 0], [0, 0, 1, 1]), (irt.slope(far, BANK)[:, 0], 0)):
+        assert np.allclose(chance, expected, rtol=0, atol=1e-300)
+    told = irt.information(far, BANK)
+    assert ((told >= 0) & (told < 1e-200)).all()
+    assert irt.standard_error(0.0, irt.ItemParameters([0.0], [0.0])) == np.inf
+
+
+def test_information_of_several_items_adds_up():
+    theta = np.array([[-1.0, 0.0, 1.0], [0.5, 2.0, 3.0]])
+    total = irt.test_information(theta, BANK)
+    assert total.shape == (2, 3)
+    assert np.allclose(total, sum(irt.information(theta, BANK.take([i]))[..., 0] for i in range(4)), rtol=1e-15)
+    assert np.allclose(irt.standard_error(theta, BANK), total**-0.5, rtol=1e-15)
+
+
+@kernel
+def scalar_by_scalar(theta, a, b, c, d, out):
+    for i in range(len(a)):
+        p, q, rise, bend = curve(theta, a[i], b[i], c[i], d[i])
+        out[i, 0] = p
+        out[i, 1] = q
+        out[i, 2] = rise
+        out[i, 3] = bend
+        out[i, 4] = item_information(p, q, rise)
+
+
+def test_a_rule_in_a_loop_equals_the_arrays():
+    out = np.empty((4, 5))
+    scalar_by_scalar(0.7, *BANK.columns, out)
+    p = irt.probability(0.7, BANK)
+    # Each is a few operations and one exponential, which libraries round differently by an ulp.
+    assert np.allclose(out[:, 0], p, rtol=1e-14)
+    assert np.allclose(out[:, 1], 1 - p, rtol=1e-14)
+    assert np.allclose(out[:, 2], irt.slope(0.7, BANK), rtol=1e-14)
+    assert np.allclose(out[:, 4], irt.information(0.7, BANK), rtol=1e-14)
+
+
+def test_it_is_the_curve_that_simulated_learners_answer_by():
+    bank = irt.ItemParameters([1.5], [0.25], [0.2])
+    for theta in (-2.0, 0.0, 1.25):
+        single = p_correct(*(np.float32(x) for x in (theta, 1.5, 0.25, 0.2)))
+        assert abs(irt.probability(theta, bank)[0] / float(single) - 1) < 1e-6  # what p_correct promises
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (([1.0, np.nan], [0, 0]), "a of item 1 is nan; expected finite"),
+        (([1.0, 1.0], [0, np.inf]), "b of item 1 is inf"),
+        (([1.0], [0], [1.0]), r"c of item 0 is 1.0; expected in \[0, 1\)"),
+        (([1.0], [0], [-0.1]), "c of item 0"),
+        (([1.0], [0], [0.3], [0.3]), "d of item 0 is 0.3; expected above c"),
+        (([1.0], [0], [0.3], [1.1]), "d of item 0"),
+        (([1.0], [0], [0.3], [np.nan]), "d of item 0"),
+        (([1.0, 2.0], [0, 0, 0]), "one an item"),
+        ((["easy"], [0]), "one an item"),
+        (([[1.0]], [0]), r"got \(1, 1\)"),
+        (([], []), r"got \(0,\)"),
+    ],
+)
+def test_items_that_cannot_be_are_refused(columns, said):
+    with pytest.raises(AlsimError, match=said):
+        irt.ItemParameters(*columns)
+
+
+def test_items_keep_what_they_were_given():
+    given = np.array([1.0, 2.0])
+    items = irt.ItemParameters(given, 0.0)
+    given[0] = 5
+    assert items.a.tolist() == [1, 2]
+    assert items.take([1]).a.tolist() == [2]
+    assert items.take(np.array([False, True])).a.tolist() == [2]
+    assert repr(items) == "<ItemParameters: 2 items>"
+    for bad in ([2], [-1], [0.5], [True]):
+        with pytest.raises(AlsimError):
+            items.take(bad)
+
+
+@pytest.mark.parametrize("theta", [np.nan, [0.0, np.inf], "able", [None]])
+def test_abilities_that_are_no_numbers_are_refused(theta):
+    with pytest.raises(AlsimError, match="theta is made of"):
+        irt.probability(theta, BANK)

@@ -1,0 +1,654 @@
+"""Response logs: what they are built from, what is refused or skipped, and what is there twice."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from logged import COLUMNS, CORRECT, MAPPING, MATRIX, SKILLS, STUDENTS, as_rows, assert_sound
+
+import alsim
+from alsim.models import Report, Responses, ResponsesError, codes_of, read_responses
+from alsim.responses.cells import sequence_of
+
+# ── columns ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_columns_become_a_log_student_by_student():
+    log = Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS)
+    assert_sound(log)
+    assert as_rows(log) == [
+        (0, "ann", "add", ("add",), 1),
+        (2, "ann", "mul", ("mul",), 1),
+        (4, "ann", "add", ("add",), 0),
+        (1, "bob", "add", ("add",), 0),
+        (3, "bob", "mul", ("mul",), 1),
+    ]
+    assert log.single_skill
+    assert (log.num_students, log.num_items, log.num_skills, len(log)) == (2, 2, 2, 5)
+    assert repr(log) == "<Responses: 5 of 2 students to 2 items of 2 skills>"
+    assert log.report == Report(rows=5)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [5, 4, 3, 2, 1],
+        np.array([5, 4, 3, 2, 1], np.uint64) + np.uint64(2**63),
+        [2**62 + 5, 2**62 + 4, 2**62 + 3, 2**62 + 2, 2**62 + 1],  # float64 knows no difference
+        [-1.0, -2.5, -3.0, -4.0, -math.inf],
+        ["10", "9", "8", "7", "6"],  # as numbers, not as texts
+        ["1e3", "9", "8.5", "7", "-6"],
+        ["2024-01-01 10:00:00.5", "2024-01-01 10:00:00", "2023-12-31", "2023-12-30T23:59", "2023-12-30 23:58:00"],
+        ["2024-01-01T12:00:00+01:00", "2024-01-01T10:30:00Z", "2024-01-01T10:00:00Z", "2024-01-01T09:00:00Z"]
+        + ["2024-01-01T09:30:00+01:00"],
+        [f"2024-01-01T10:00:00.00000000{k}Z" for k in (5, 4, 3, 2, 1)],
+        pd.to_datetime([f"2024-01-0{k}" for k in (5, 4, 3, 2, 1)]),
+        pd.Series(pd.to_datetime([f"2024-01-0{k}" for k in (5, 4, 3, 2, 1)]).tz_localize("UTC")),
+        np.array([5, 4, 3, 2, 1], "datetime64[s]"),
+        pa.array([5, 4, 3, 2, 1], pa.date32()),
+        pa.array(["5.1", "4.2", "4.1", "2", "1"]).cast(pa.decimal128(5, 2)),
+    ],
+)
+def test_an_order_sorts_each_student(order):
+    log = Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS, order=order)
+    assert log.row.tolist() == [4, 2, 0, 3, 1]
+    assert log.correct.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_equal_orders_stay_as_they_are():
+    log = Responses.from_arrays(["a"] * 4, [0, 1, 1, 0], item=["w", "x", "y", "z"], order=[1, 0, 1, 0])
+    assert log.row.tolist() == [1, 3, 0, 2]
+
+
+@given(
+    st.integers(0, 40).flatmap(
+        lambda n: st.tuples(
+            hnp.arrays(np.int64, n, elements=st.sampled_from([-(2**63), -5, 0, 1, 2**40, 2**63 - 1])),
+            hnp.arrays(np.float64, n, elements=st.floats(allow_nan=False)),
+            hnp.arrays(np.uint64, n, elements=st.integers(0, 2**64 - 1)),
+            hnp.arrays(np.int32, n, elements=st.integers(0, 3)),
+        )
+    )
+)
+def test_rows_are_sorted_as_numpy_sorts_them(keys):
+    for key in keys:
+        assert (sequence_of(key, keys[-1]) == np.lexsort((key, keys[-1]))).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [7, 3, 7],
+        [7.0, 3.0, 7.0],  # as pandas reads integers where some are missing
+        np.array([7, 3, 7], np.uint8),
+        ["7", "3", " 7 "],
+        [7, "3", "7"],
+        np.array(["7", "3", "7"]),
+        np.array(["7", "3", "7"], ">U9"),
+        np.array(["7", "x", "3", "x", "7"])[::2],
+        np.array([b"7", b"3", b"7"]),
+        np.array([7, "3", "7"], object),
+        pd.Series(["7", "3", "7"], dtype="category"),
+        pd.Series([7, 3, 7], dtype="Int64"),
+        pa.chunked_array([["7"], ["3", "7"]]),
+        pa.array(["7", "3", "7"]).dictionary_encode(),
+    ],
+)
+def test_a_name_is_the_same_whatever_holds_it(names):
+    log = Responses.from_arrays(names, [1, 0, 1], skill=names, item=names)
+    for held in (log.students, log.skills, log.items):
+        assert held.tolist() == ["7", "3"]
+        assert held.dtype.kind == "U"
+    assert log.student.tolist() == [0, 0, 1]
+
+
+def test_numbers_that_are_not_whole_are_names_of_their_own():
+    log = Responses.from_arrays([1.5, 2.0, 1e300], [1, 0, 1], skill=["a"] * 3)
+    assert len(set(log.students.tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    "correct",
+    [
+        [1, 0, 1],
+        [True, False, True],
+        [1.0, 0.0, 1.0],
+        ["1", "0", " 1.0"],
+        ["true", "FALSE", "True"],
+        ["1.", "0.00", "1"],
+        [1, False, "true"],
+        pd.Series([True, False, True], dtype="boolean"),
+        pa.array(["1", "0", "1"]).dictionary_encode(),
+        pa.array(["1.0", "0.0", "1.0"]).cast(pa.decimal128(3, 1)),
+        np.array([1, 0, 1], np.int8),
+    ],
+)
+def test_answers_are_zero_and_one_in_any_dress(correct):
+    assert Responses.from_arrays(["a"] * 3, correct, skill=["x"] * 3).correct.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "bad", [0.5, 2, -1, math.nan, None, "maybe", "", "yes", "10", "0.50", "-0", "1e0", "½", b"x", 1e300], ids=repr
+)
+def test_anything_else_is_no_answer(bad):
+    with pytest.raises(
+        ResponsesError, match=r"^responses, row 2, counted from 0, column correct: .+; expected 0 or 1$"
+    ):
+        Responses.from_arrays(["a"] * 4, [1, 0, bad, 1], skill=["x"] * 4)
+
+
+def test_answers_of_other_kinds_are_none():
+    for column in (np.array(["2020-01-01"], "datetime64[D]"), pa.array([[1]]), pa.array([None])):
+        with pytest.raises(ResponsesError, match="column correct"):
+            Responses.from_arrays(["a"], column, skill=["x"])
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, "", "  ", "NA", "NaN", "null"], ids=repr)
+@pytest.mark.parametrize("column", ["student", "skill", "item", "response"])
+def test_missing_names_are_refused(column, nothing):
+    columns = {name: ["a", "b", "c"] for name in ("student", "skill", "item", "response")}
+    columns[column] = ["a", nothing, "c"]
+    with pytest.raises(ResponsesError, match=f"row 1, counted from 0, column {column}: .+; expected a"):
+        Responses.from_arrays(correct=[1, 0, 1], **columns)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [1, math.nan, 3],
+        [1, None, 3],
+        [1, "soon", 3],
+        ["1", "2024-01-01", "3"],
+        ["2024-01-01", "2024-02-30", "2024-01-03"],
+        ["2024-01-01", "yesterday", "2024-01-03"],
+        ["2024-01-01", "", "2024-01-03"],
+        ["2024-01-01", "2024-01-01T00:00:00Z", "2024-01-03"],  # with a time zone, and without
+        np.array(["2024-01-01", "NaT", "2024-01-01"], "datetime64[D]"),
+    ],
+)
+def test_an_order_that_does_not_sort_is_refused(order):
+    with pytest.raises(ResponsesError, match="row 1, counted from 0, column order: .+; expected a number, or a time"):
+        Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order)
+    log = Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order, skip_bad=True)
+    assert log.report.skipped == {"the order does not sort": 1}
+
+
+@pytest.mark.parametrize("when", ["09/28/2012 15:11", "28.9.2012", "9/28/12 3:11 PM", "15:11:05", "1 Oct 2012"])
+def test_times_that_may_be_read_in_two_ways_are_refused(when):
+    with pytest.raises(ResponsesError, match=rf"row 0, .*'{when}'; expected a number, or a time as 2024-05-02 10:01"):
+        Responses.from_arrays(["a"] * 2, [1, 0], skill=["x"] * 2, order=[when, when])
+
+
+def test_texts_of_numpy_come_through_whole():
+    names = np.array(["é😀", "", "a~~b", "z" * 40, "é😀"])
+    log = Responses.from_arrays(np.arange(5), [1] * 5, skill=["x"] * 5, item=names, skip_bad=True)
+    assert log.items.tolist() == ["é😀", "a~~b", "z" * 40]
+    assert log.item.tolist() == [0, 1, 2, 0]
+    with pytest.raises(ResponsesError, match="is no Unicode text"):
+        Responses.from_arrays(np.array(["a", "\ud800"]), [1, 0], skill=["x"] * 2)
+
+
+def test_an_order_of_another_kind_does_not_sort():
+    with pytest.raises(ResponsesError, match="column order"):
+        Responses.from_arrays(["a"], [1], skill=["x"], order=pa.array([[1]]))
+
+
+def test_the_first_bad_row_is_named():
+    with pytest.raises(ResponsesError, match="row 1, .* column skill: an empty cell"):
+        Responses.from_arrays(["a", "b", None], [1, 1, 2], skill=["x", "", "z"])
+
+
+def test_bad_rows_are_skipped_and_counted_each_once():
+    log = Responses.from_arrays(
+        ["a", None, "c", "d", None, "e", "a"],
+        [1, 1, 2, 0, 7, "0", 1],
+        skill=["x", "y", "z", "", "", "w", "x"],
+        order=[3, 1, 1, 1, 1, math.nan, 1],
+        skip_bad=True,
+    )
+    assert_sound(log)
+    assert as_rows(log) == [(6, "a", "x", ("x",), 1), (0, "a", "x", ("x",), 1)]
+    assert log.students.tolist() == ["a"]  # and no name that only bad rows have
+    assert log.skills.tolist() == log.items.tolist() == ["x"]
+    assert log.report.rows == 7
+    assert log.report.skipped == {
+        "no student": 2,
+        "no skill": 1,
+        "correct is neither 0 nor 1": 1,
+        "the order does not sort": 1,
+    }
+    assert (
+        log.report.examples["no student"]
+        == "responses, row 1, counted from 0, column student: an empty cell; expected a name"
+    )
+
+
+def test_nothing_good_is_refused():
+    with pytest.raises(ResponsesError, match="there is no good row"):
+        Responses.from_arrays(["a"], [2], skill=["x"], skip_bad=True)
+    with pytest.raises(ResponsesError, match="there is no response"):
+        Responses.from_arrays([], [], skill=[])
+
+
+def test_columns_that_do_not_fit_are_refused():
+    with pytest.raises(ResponsesError, match="different lengths: student 2, skill 1, correct 2"):
+        Responses.from_arrays(["a", "b"], [1, 0], skill=["x"])
+    with pytest.raises(ResponsesError, match="skills or items, or both"):
+        Responses.from_arrays(["a"], [1])
+    with pytest.raises(ResponsesError, match="keep, merge or drop; got 'first'"):
+        Responses.from_arrays(["a"], [1], skill=["x"], duplicates="first")
+    with pytest.raises(ResponsesError, match="got an empty one"):
+        Responses.from_arrays(["a"], [1], skill=["x"], separator="")
+
+
+# ── several skills ───────────────────────────────────────────────────────────────────────────────
+
+SEVERAL = [(0, "s", "i", ("add", "mul"), 1), (1, "s", "j", ("add",), 0), (2, "s", "i", ("mul",), 1)]
+
+
+@pytest.mark.parametrize(
+    ("skill", "separator"),
+    [
+        (["add~~mul", "add", "mul"], "~~"),
+        (["add~~ mul~~add", "add~~", "mul"], "~~"),
+        (["add;mul", "add", " mul ;"], ";"),
+        ([["add", "mul"], ["add"], ["mul"]], None),
+        ([("add", "mul", "add"), ("add", None), ("mul",)], "~~"),
+        (pa.array([["add", "mul"], ["add"], ["mul"]]), "~~"),
+        (pa.chunked_array([pa.array([["add", "mul"]]), pa.array([["add"], ["mul"]])]), "~~"),
+        (pd.Series([["add", "mul"], ["add"], ["mul"]]), "~~"),
+        (pd.Series([np.array(["add", "mul"]), np.array(["add"]), np.array(["mul"])]), "~~"),
+    ],
+)
+def test_a_response_may_have_several_skills(skill, separator):
+    log = Responses.from_arrays(["s"] * 3, [1, 0, 1], skill=skill, item=["i", "j", "i"], separator=separator)
+    assert_sound(log)
+    assert as_rows(log) == SEVERAL
+    assert not log.single_skill
+
+
+def test_skills_without_items_are_items_together():
+    log = Responses.from_arrays(["s"] * 4, [1, 0, 1, 1], skill=["a~~b", "a", "b~~a", "a~~b"])
+    assert log.items.tolist() == ["a~~b", "a", "b~~a"]
+    assert log.item.tolist() == [0, 1, 2, 0]
+
+
+def test_a_separator_may_be_none():
+    log = Responses.from_arrays(["s"], [1], skill=["a~~b"], separator=None)
+    assert log.skills.tolist() == ["a~~b"]
+
+
+@pytest.mark.parametrize("nothing", ["~~", " ~~ ", "NA~~", None])
+def test_no_skill_among_several_is_no_skill(nothing):
+    with pytest.raises(ResponsesError, match="row 1, .* column skill"):
+        Responses.from_arrays(["s"] * 2, [1, 0], skill=["a~~b", nothing])
+
+
+def test_an_empty_list_is_no_skill():
+    with pytest.raises(ResponsesError, match="row 1, .* column skill"):
+        Responses.from_arrays(["s"] * 3, [1, 0, 1], skill=[["a"], [], ["b"]])
+
+
+# ── duplicates ───────────────────────────────────────────────────────────────────────────────────
+
+# One response to an item of two skills stands twice; another is a second try at the same item.
+EXPANDED = {
+    "student": ["u", "u", "u", "u", "v"],
+    "item": ["p", "p", "p", "q", "p"],
+    "order": [7, 7, 8, 9, 7],
+    "skill": ["add", "mul", "add", "mul", "add"],
+    "correct": [1, 1, 0, 1, 1],
+}
+
+
+def test_duplicates_are_found_and_kept():
+    log = Responses.from_arrays(**EXPANDED)
+    assert len(log) == 5
+    assert log.report.duplicates == 1
+    assert log.report.duplicate == "responses, row 1, counted from 0 repeats the response of row 0, counted from 0"
+
+
+def test_duplicates_are_merged_into_one_response_of_all_skills():
+    log = Responses.from_arrays(**EXPANDED, duplicates="merge")
+    assert_sound(log)
+    assert log.report.duplicates == 1
+    assert as_rows(log) == [
+        (0, "u", "p", ("add", "mul"), 1),
+        (2, "u", "p", ("add",), 0),
+        (3, "u", "q", ("mul",), 1),
+        (4, "v", "p", ("add",), 1),
+    ]
+
+
+def test_of_duplicates_the_first_is_kept():
+    log = Responses.from_arrays(**EXPANDED, duplicates="drop")
+    assert [row[0] for row in as_rows(log)] == [0, 2, 3, 4]
+    assert log.single_skill
+
+
+def test_duplicates_need_not_stand_together_and_merge_once():
+    log = Responses.from_arrays(
+        ["u"] * 5, [1, 0, 1, 1, 1], skill=["b", "c", "a", "b", "a~~d"], item=["p", "q", "p", "p", "p"],
+        order=[2, 1, 2, 2, 2], duplicates="merge",
+    )  # fmt: skip
+    assert as_rows(log) == [(1, "u", "q", ("c",), 0), (0, "u", "p", ("b", "a", "d"), 1)]
+    assert log.report.duplicates == 3
+
+
+def test_duplicates_without_items_go_by_the_order():
+    columns = {name: EXPANDED[name] for name in ("student", "order", "skill", "correct")}
+    log = Responses.from_arrays(**columns, duplicates="merge")
+    assert log.items.tolist() == ["add~~mul", "add", "mul"]
+    assert log.report.duplicates == 1
+
+
+def test_duplicates_go_by_the_response_where_there_is_an_id():
+    log = Responses.from_arrays(**EXPANDED, response=[1, 2, 3, 4, 5])
+    assert log.report.duplicates == 0
+    log = Responses.from_arrays(
+        ["u"] * 3, [1, 1, 0], skill=["a", "b", "a"], response=["x", "x", "y"], duplicates="merge"
+    )
+    assert as_rows(log) == [(0, "u", "a~~b", ("a", "b"), 1), (2, "u", "a", ("a",), 0)]
+
+
+def test_what_differs_in_the_answer_is_no_duplicate():
+    columns = EXPANDED | {"correct": [1, 0, 0, 1, 1]}
+    assert Responses.from_arrays(**columns).report.duplicates == 0
+
+
+def test_without_an_order_nothing_tells_duplicates():
+    columns = {name: EXPANDED[name] for name in ("student", "item", "skill", "correct")}
+    assert Responses.from_arrays(**columns).report == Report(rows=5)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 4, st.integers(0, 1)), min_size=1, max_size=30))
+def test_merging_is_what_a_dictionary_would_do(rows):
+    student, item, order, skill, correct = map(list, zip(*rows, strict=True))
+    log = Responses.from_arrays(student, correct, item=item, order=order, skill=skill, duplicates="merge")
+    assert_sound(log)
+    expected = {}
+    for k, (s, i, o, what, c) in enumerate(rows):
+        expected.setdefault((s, i, o, c), (k, []))[1].append(str(what))
+    found = {row[0]: (row[1], row[2], row[3], row[4]) for row in as_rows(log)}
+    assert found == {
+        k: (str(s), str(i), tuple(dict.fromkeys(skills)), c) for (s, i, o, c), (k, skills) in expected.items()
+    }
+    assert log.report.duplicates == len(rows) - len(expected)
+    assert [order[k] for k in log.row] == sorted_within(log, [order[k] for k in log.row])
+
+
+def sorted_within(log, values):
+    """Sort the values of each student."""
+    return [v for s in range(log.num_students) for v in sorted(values[log.start[s] : log.start[s + 1]])]
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        COLUMNS,
+        {name: np.array(values) for name, values in COLUMNS.items()},
+        pd.DataFrame(COLUMNS),
+        pd.DataFrame(COLUMNS, index=[9, 9, 3, 1, 0]),
+        pa.table(COLUMNS),
+        pa.RecordBatch.from_pydict(COLUMNS),
+        np.array(
+            list(zip(*COLUMNS.values(), strict=True)), [("user", "U3"), ("kc", "U3"), ("right", "i1"), ("when", "f4")]
+        ),
+    ],
+    ids=["lists", "arrays", "pandas", "pandas indexed", "Arrow", "batch", "structured"],
+)
+def test_tables_of_any_kind_with_a_mapping(table):
+    expected = Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS, order=[5, 4, 3, 2, 1])
+    log = Responses.from_table(table, MAPPING)
+    assert_sound(log)
+    assert as_rows(log) == as_rows(expected)
+    assert as_rows(Responses.from_table(table, MAPPING | {"order": None, "timestamp": "when"})) == as_rows(expected)
+    assert [row[0] for row in as_rows(Responses.from_table(table, MAPPING | {"order": None}))] == [0, 2, 4, 1, 3]
+
+
+def test_columns_go_by_our_own_names():
+    table = {"student": STUDENTS, "item": SKILLS, "correct": CORRECT, "timestamp": [5, 4, 3, 2, 1], "other": [0] * 5}
+    assert Responses.from_table(table).row.tolist() == [4, 2, 0, 3, 1]
+
+
+def test_tables_that_cannot_be():
+    with pytest.raises(ResponsesError, match="no column 'student', and none is mapped to it; .* 'user', 'kc', 'right'"):
+        Responses.from_table(COLUMNS)
+    with pytest.raises(ResponsesError, match="there is no column 'who' for student; the columns are 'user'"):
+        Responses.from_table(COLUMNS, MAPPING | {"student": "who"})
+    with pytest.raises(ResponsesError, match="no column 'skill'"):
+        Responses.from_table(COLUMNS, {"student": "user", "correct": "right"})
+    with pytest.raises(ResponsesError, match="has no 'learner'; its columns are student, skill"):
+        Responses.from_table(COLUMNS, {"learner": "user"})
+    with pytest.raises(ResponsesError, match="order and timestamp are two names"):
+        Responses.from_table(COLUMNS, MAPPING | {"timestamp": "when"})
+    with pytest.raises(ResponsesError, match="got list"):
+        Responses.from_table([1, 2])
+    twice = pa.table([["a"], ["b"], [1], ["x"]], names=["student", "student", "correct", "skill"])
+    with pytest.raises(ResponsesError, match="more than one column is named 'student'"):
+        Responses.from_table(twice)
+    with pytest.raises(ResponsesError, match="the table, row 1, counted from 0, column right: 2; expected 0 or 1"):
+        Responses.from_table({"student": ["a", "b"], "skill": [1, 2], "right": [1, 2]}, {"correct": "right"})
+
+
+# ── matrices ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        MATRIX,
+        np.array(MATRIX, np.int8),
+        np.array([[1, 0, math.nan], [0, 1, 1]]),
+        [[1, 0, None], [0, 1, 1]],
+        [["1", "0", "NA"], ["0", "1.0", "true"]],
+        np.array([["1", "0", ""], ["0", "1", "1"]]),
+        pd.DataFrame([[1, 0, None], [0, 1, 1]]),
+    ],
+)
+def test_a_matrix_is_a_log(matrix):
+    log = Responses.from_matrix(matrix)
+    assert_sound(log)
+    assert as_rows(log) == [
+        (0, "0", "0", ("0",), 1),
+        (0, "0", "1", ("1",), 0),
+        (1, "1", "0", ("0",), 0),
+        (1, "1", "1", ("1",), 1),
+        (1, "1", "2", ("2",), 1),
+    ]
+    assert log.matrix().tolist() == MATRIX
+    assert log.weight.tolist() == [1, 1]
+
+
+def test_a_matrix_with_names_and_weights():
+    frame = pd.DataFrame(MATRIX, columns=["x", "y", "z"])
+    log = Responses.from_matrix(frame, skills=["f", "g", "f"], students=["ann", "bob"], weight=[3, 2.5])
+    assert log.items.tolist() == ["x", "y", "z"]
+    assert log.skills.tolist() == ["f", "g"]
+    assert log.skills[log.skill].tolist() == ["f", "g", "f", "g", "f"]
+    assert log.students.tolist() == ["ann", "bob"]
+    assert log.weight.tolist() == [3, 2.5]
+    assert Responses.from_matrix([[1, 9], [0, 1]], missing=[9]).matrix().tolist() == [[1, -1], [0, 1]]
+
+
+def test_a_student_without_responses_stays():
+    log = Responses.from_matrix([[1, 0], [-1, -1], [0, 1]])
+    assert log.num_students == 3
+    assert log.start.tolist() == [0, 2, 2, 4]
+
+
+def test_matrices_that_cannot_be():
+    for matrix, said in (
+        ([[1, 0], [2, 1]], "the matrix, row 1, counted from 0, column 0: .*2.*; expected 0, 1 or nothing"),
+        ([[1, 0.5]], "row 0, counted from 0, column 1: .*0.5"),
+        ([[1, "x"]], "column 1: .*'x'"),
+        ([1, 0], r"of students and items; got shape \(2,\)"),
+        (np.zeros((0, 3)), r"got shape \(0, 3\)"),
+        ([[-1, None]], "there is no response"),
+    ):
+        with pytest.raises(ResponsesError, match=said):
+            Responses.from_matrix(matrix)
+    for options, said in (
+        ({"items": ["a", "b"]}, "3 items; got 2 names"),
+        ({"items": ["a", "b", "a"]}, "items of a matrix have each a name of their own; got 'a' twice"),
+        ({"students": ["a", None]}, "students of a matrix have each a name"),
+        ({"skills": ["a", "b"]}, "one skill for each of 3 items"),
+        ({"weight": [1]}, "one weight for each of 2 students; got 1"),
+        ({"weight": [1, -1]}, "row 1, counted from 0: its weight is no number of students"),
+        ({"weight": [math.inf, 1]}, "row 0, counted from 0: its weight"),
+        ({"weight": [1, "x"]}, "row 1, counted from 0: its weight"),
+    ):
+        with pytest.raises(ResponsesError, match=said):
+            Responses.from_matrix(MATRIX, **options)
+
+
+def test_bad_cells_are_skipped_and_counted():
+    log = Responses.from_matrix([[1, 7], [0.5, 0]], skip_bad=True)
+    assert log.matrix().tolist() == [[1, -1], [-1, 0]]
+    assert log.report.skipped == {"correct is neither 0 nor 1": 2}
+
+
+# ── parts of logs ────────────────────────────────────────────────────────────────────────────────
+
+
+def some_log():
+    columns = {"skill": ["a~~b", "a", "c", "b", "c~~a"], "item": ["p", "q", "r", "q", "p"]}
+    return Responses.from_arrays(["u", "v", "u", "w", "v"], [1, 0, 0, 1, 1], **columns)
+
+
+def test_a_subset_keeps_codes_and_the_order_asked_for():
+    log = some_log()
+    part = log.subset([2, 0])
+    assert part.students.tolist() == ["w", "u"]
+    assert part.student.tolist() == [0, 1, 1]
+    assert as_rows(part) == [row for name in ("w", "u") for row in as_rows(log) if row[1] == name]
+    assert part.skills is log.skills
+    assert as_rows(log.subset([True, False, True])) == [row for row in as_rows(log) if row[1] != "v"]
+    assert len(log.subset([])) == 0
+    assert log.subset([]).start.tolist() == [0]
+
+
+@pytest.mark.parametrize("students", [[3], [-1], [0, 0], [0.5], ["u"], [[0]], [True]])
+def test_subsets_that_cannot_be(students):
+    with pytest.raises(ResponsesError):
+        some_log().subset(students)
+
+
+def test_responses_are_taken_with_their_skills():
+    log = some_log()
+    part = log.take(log.correct == 1)
+    assert as_rows(part) == [row for row in as_rows(log) if row[4] == 1]
+    assert part.num_students == 3
+
+
+@pytest.mark.parametrize(("fraction", "held"), [(0.25, 25), (0.001, 1), (0.999, 99)])
+def test_a_split_is_by_student(fraction, held):
+    log = Responses.from_arrays(np.arange(300) % 100, np.arange(300) % 2, skill=np.arange(300) % 7)
+    most, part = log.split(fraction, seed=3)
+    assert (most.num_students, part.num_students) == (100 - held, held)
+    assert set(most.students) | set(part.students) == set(log.students)
+    assert sorted(as_rows(most) + as_rows(part)) == sorted(as_rows(log))
+    again = log.split(fraction, seed=3)[1]
+    assert again.students.tolist() == part.students.tolist()
+    if held == 25:
+        assert log.split(fraction, seed=4)[1].students.tolist() != part.students.tolist()
+        assert (np.diff(codes_of(part.students, log.students)) > 0).all()
+
+
+def test_splits_that_cannot_be():
+    for fraction in (0, 1, -0.5, math.nan):
+        with pytest.raises(ResponsesError, match=r"in \(0, 1\)"):
+            some_log().split(fraction)
+    with pytest.raises(ResponsesError, match="takes 2 students or more; there is 1"):
+        some_log().subset([0]).split(0.5)
+
+
+def test_a_log_is_a_matrix_unless_somebody_meets_an_item_twice():
+    assert some_log().matrix().tolist() == [[1, -1, 0], [1, 0, -1], [-1, 1, -1]]
+    log = Responses.from_arrays(["u", "u"], [1, 0], item=["p", "p"])
+    with pytest.raises(ResponsesError, match="student 'u' met item 'p' more than once"):
+        log.matrix()
+
+
+def test_names_are_matched_with_known_ones():
+    codes = codes_of(np.array(["b", "x", "a"]), np.array(["a", "b"]))
+    assert codes.tolist() == [1, -1, 0]
+    assert codes.dtype == np.int32
+
+
+# ── datasets of simulated learners ───────────────────────────────────────────────────────────────
+
+
+def test_a_dataset_is_the_answers_to_its_questions(tmp_path):
+    dataset = alsim.generate_dataset(5, 2, seed=3, out=tmp_path / "d", episodes_per_shard=3)
+    log = Responses.from_dataset(dataset)
+    assert_sound(log)
+    rows = [row for row in dataset.transitions.to_pylist() if row["correct"] is not None]
+    assert len(log) == len(rows) > 0
+    questions = dataset.bank.questions
+    outcomes = dataset.bank.outcomes
+    events = dataset.events.to_pylist()
+    for found, row, place in zip(as_rows(log), rows, log.row, strict=True):
+        item = row["item"]
+        assert found[1:] == (
+            f"{row['learner_id']}/{row['episode']}",
+            questions.id[item],
+            (outcomes[questions.learning_outcome[item]],),
+            row["correct"],
+        )
+        assert (events[place]["event"], events[place]["step"]) == ("answered", row["step"])
+    assert log.num_students == 10
+    assert len(Responses.from_dataset(alsim.load_dataset(tmp_path / "d"))) == len(log)
+
+
+# ── at real size ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_real_logs(published):
+    lsat = read_responses(published / "irt" / "lsat6_patterns.csv")
+    assert lsat.weight.sum() == 1000
+    assert (lsat.num_students, lsat.num_items, len(lsat)) == (30, 5, 150)
+    sat = read_responses(published / "irt" / "sat12_scored_key5.csv")
+    assert (sat.num_students, sat.num_items, len(sat)) == (600, 32, 19_200)
+    matrix = read_responses(published / "kt_synthetic5" / "v0.csv")
+    assert matrix.matrix().shape == (4000, 50)
+    expected = np.loadtxt(published / "kt_synthetic5" / "v0.csv", delimiter=",")
+    assert (matrix.matrix() == expected).all()
+
+
+def test_a_real_log_of_three_lines(published):
+    train = read_responses(published / "kt_assist2015" / "train.csv")
+    test = read_responses(published / "kt_assist2015" / "test.csv")
+    assert (len(train), len(test), train.num_skills) == (484_040, 199_761, 100)  # as published
+    lines = (published / "kt_assist2015" / "test.csv").read_text().splitlines()
+    correct = [int(cell) for line in lines[2::3] for cell in line.split(",") if cell.strip()]
+    skills = [cell.strip() for line in lines[1::3] for cell in line.split(",") if cell.strip()]
+    assert test.correct.tolist() == correct
+    assert test.skills[test.skill].tolist() == skills
+
+
+def test_a_real_log_with_a_row_that_stands_twice(published):
+    columns = {
+        "student": "Anon Student Id",
+        "item": "Problem Name",
+        "skill": "KC(Default)",
+        "correct": "Correct First Attempt",
+        "order": "Row",
+    }
+    file = published / "bkt_cognitive_tutor" / "responses.csv"
+    log = read_responses(file, columns=columns)
+    assert (len(log), log.num_students, log.num_skills) == (16_858, 587, 12)
+    assert log.report.duplicates == 1
+    lines = file.read_text().splitlines()
+    first, second = (k for k, line in enumerate(lines, 1) if line.startswith("1978,"))
+    assert log.report.duplicate == f"{file}, line {second} repeats the response of line {first}"
+    assert len(read_responses(file, columns=columns, duplicates="drop")) == 16_857

@@ -1,0 +1,411 @@
+"""Trainings, as far as they need no other package: hyperparameters, directories, curves, statistics, refusals."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import alsim
+from alsim.config import REWARD_PRESETS, Config
+from alsim.evaluation.held_out import FINAL, SELECTION, HeldOut, evaluate, is_specified, under_specified_reward
+from alsim.evaluation.statistics import share, statistic
+from alsim.rollouts.rollout import rollout
+from alsim.training import TrainingError, directory, read_curve
+from alsim.training.curve import Row, points, write_curve
+from alsim.training.run import bank_digest, read_plan, train
+from alsim.training.settings import ALGORITHMS, DQN, PPO, read_hyperparameters
+from alsim.types import FIRST_HELD_OUT
+
+SMALL = Config.read({"num_los": 3, "max_episode_steps": 12})
+
+
+# ── hyperparameters ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_hyperparameters_survive_toml(algorithm, tmp_path):
+    default = read_hyperparameters(algorithm, None)
+    lines = []
+    for key, value in json.loads(default.model_dump_json()).items():
+        lines.append(f"{key} = {json.dumps(value)}")
+    (tmp_path / "h.toml").write_text("\n".join(lines))
+    assert read_hyperparameters(algorithm, tmp_path / "h.toml") == default
+    assert read_hyperparameters(algorithm, default.model_dump()) == default
+    assert read_hyperparameters(algorithm, default) == default
+
+
+def test_what_is_given_beside_a_source_wins():
+    read = read_hyperparameters("ppo", {"steps": 5, "num_envs": 8, "gamma": 0.5}, steps=7, num_envs=None)
+    assert (read.steps, read.num_envs, read.gamma) == (7, 8, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "said"),
+    [
+        ("ppo", {"learning_rat": 1}, "learning_rat = 1: no such key; known here are steps, num_envs, learning_rate,"),
+        ("ppo", {"learning_rate": 0}, "learning_rate = 0: expected a number > 0"),
+        ("ppo", {"learning_rate": "fast"}, "learning_rate = 'fast': expected a number"),
+        ("ppo", {"learning_rate": True}, "learning_rate = True: expected a number"),
+        ("ppo", {"gamma": 1.5}, "gamma = 1.5: expected a number <= 1"),
+        ("ppo", {"steps": 2.5}, "steps = 2.5: expected a whole number"),
+        ("ppo", {"steps": 0}, "steps = 0: expected a number >= 1"),
+        ("ppo", {"net_arch": [64, 0]}, "net_arch.1 = 0: expected a number >= 1"),
+        ("ppo", {"net_arch": 64}, "net_arch = 64: expected a list of numbers"),
+        ("ppo", {"activation": "elu"}, "activation = 'elu': expected 'tanh' or 'relu'"),
+        ("ppo", {"minibatches": 7}, "minibatches that cut num_envs * n_steps = 32768 into equal parts"),
+        ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
+        ("dqn", {"buffer_size": 10}, "buffer_size of at least num_envs = 64; got 10"),
+        ("dqn", {"n_steps": 10}, "n_steps = 10: no such key"),
+        ("sac", {}, "algorithm is one of 'ppo', 'dqn'; got 'sac'"),
+        ("ppo", 5, "hyperparameters are of PPO, a mapping or a TOML file; got 5"),
+        ("ppo", DQN(), "hyperparameters are of PPO, a mapping or a TOML file; got"),
+    ],
+)
+def test_hyperparameters_that_cannot_be_are_named(algorithm, given, said):
+    with pytest.raises(TrainingError) as raised:
+        read_hyperparameters(algorithm, given)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_cannot_be_is_named(tmp_path):
+    for name, text in (("none.toml", None), ("broken.toml", "steps ="), ("wrong.toml", "steps = 0")):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(TrainingError, match=f"^{tmp_path / name}: "):
+            read_hyperparameters("ppo", tmp_path / name)
+
+
+# ── plans ────────────────────────────────────────────────────────────────────────────────────────
+
+
+OPTIONAL = ("hyperparameters", "steps", "num_envs", "config", "bank", "dynamics", "reward", "eval_every")
+
+
+def plan(**given):
+    fixed = {"algorithm": "ppo", "seed": 0, "observation": "mastery", "num_threads": 1}
+    return read_plan(**{**fixed, **dict.fromkeys(OPTIONAL), **given})
+
+
+def test_a_reward_takes_the_place_of_the_configurations():
+    own = {"reward_weights": {"correctness": 7}}
+    assert plan(config=own).config.reward_weights.correctness == 7
+    assert plan(config=own, reward="learning").config.reward_weights == REWARD_PRESETS["learning"]
+    assert plan(reward="learning").config.dynamics == Config().dynamics
+    assert is_specified(plan().config) and not is_specified(plan(reward="learning").config)
+    assert under_specified_reward(plan(reward="learning").config) == Config()
+
+
+def test_settings_tell_all_that_a_result_depends_on():
+    base = plan().settings
+    assert json.loads(json.dumps(base)) == base
+    others = [
+        plan(steps=5),
+        plan(num_envs=64),
+        plan(seed=1),
+        plan(config=SMALL),
+        plan(config={"bank": {"seed": 1}}),
+        plan(bank=alsim.sample_bank(Config.read({"bank": {"seed": 1}}))),
+        plan(dynamics={"name": "standard", "learning_rate": 0.1}),
+        plan(reward="learning"),
+        plan(observation="responses"),
+        plan(eval_every=5),
+        plan(algorithm="dqn"),
+        plan(hyperparameters={"gamma": 0.5}),
+    ]
+    told = [json.dumps(p.settings) for p in others]
+    assert len({*told, json.dumps(base)}) == len(others) + 1
+    assert plan(num_threads=2).settings == base
+    assert bank_digest(alsim.sample_bank(Config())) == base["bank"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"reward": "praise"}, "reward is one of 'specified', 'learning'; got 'praise'"),
+        ({"eval_every": 0}, "eval_every is an integer of at least 1; got 0"),
+        ({"seed": -1}, r"seed is an integer in [0, 2**64); got -1"),
+        ({"num_envs": 65_537}, "num_envs = 65537: expected a number <= 65536"),
+        ({"observation": "ability"}, "observation is one of 'mastery', 'responses'; got 'ability'"),
+        ({"num_threads": 0}, "num_threads is an integer of at least 1; got 0"),
+    ],
+)
+def test_plans_that_cannot_be_are_named(given, said):
+    with pytest.raises(ValueError) as raised:
+        plan(**given)
+    assert said in str(raised.value)
+
+
+# ── the directory ────────────────────────────────────────────────────────────────────────────────
+
+SETTINGS = {"seed": 0, "hyperparameters": {"gamma": 0.5, "steps": 10}}
+
+
+def held(folder):
+    return {entry.name for entry in folder.iterdir()}
+
+
+def finish(out, settings=SETTINGS):
+    with directory.run_directory(out, settings, force=False):
+        directory.write_checkpoint(out, 5, {"a": b"1"})
+        directory.write_json(out / directory.EVALUATION, {})
+
+
+def test_settings_come_first_and_an_unfinished_training_goes_on(tmp_path):
+    out = tmp_path / "deep" / "run"
+    with pytest.raises(KeyboardInterrupt), directory.run_directory(out, SETTINGS, force=False):
+        assert json.loads((out / "settings.json").read_text()) == SETTINGS
+        assert directory.latest_checkpoint(out) is None
+        directory.write_checkpoint(out, 5, {"a": b"1"})
+        directory.write_checkpoint(out, 70, {"a": b"2"})
+        raise KeyboardInterrupt
+    with directory.run_directory(out, SETTINGS, force=False):
+        last = directory.latest_checkpoint(out)
+        assert (last / "a").read_bytes() == b"2" and int(last.name) == 70
+        assert len(held(out / "checkpoints")) == 1
+        directory.drop_checkpoints(out)
+    assert held(out) == {"settings.json"}
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    out = tmp_path / "run"
+    with directory.run_directory(out, SETTINGS, force=False):
+        directory.write_checkpoint(out, 5, {"a": b"1"})
+    other = {"seed": 1, "hyperparameters": {"gamma": 0.9, "steps": 10}, "new": None, "more": [1]}
+    with pytest.raises(TrainingError) as raised, directory.run_directory(out, other, force=False):
+        pass
+    assert str(raised.value) == (
+        f"{out} holds an unfinished training with other settings: seed is 0 there and 1 here; "
+        "hyperparameters.gamma is 0.5 there and 0.9 here; more is null there and [1] here; "
+        "the same settings go on with it, force begins anew"
+    )
+    with directory.run_directory(out, other, force=True):
+        assert directory.latest_checkpoint(out) is None
+        assert json.loads((out / "settings.json").read_text()) == other
+
+
+def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
+    out = tmp_path / "run"
+    finish(out)
+    before = held(out)
+    message = f"{out} holds a finished training already; force overwrites it"
+    with pytest.raises(TrainingError) as raised, directory.run_directory(out, SETTINGS, force=False):
+        pass
+    assert str(raised.value) == message
+    assert held(out) == before
+    with directory.run_directory(out, SETTINGS, force=True):
+        assert held(out) == {"settings.json", ".lock"}
+
+
+def test_a_place_that_is_none_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.txt").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "notes", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for out, said in (
+        (tmp_path / "file", "is not a directory"),
+        (tmp_path / "notes", r"holds other files \(diary.txt\)"),
+        (tmp_path / "link", "is a symbolic link"),
+        (tmp_path, "is the working directory"),
+    ):
+        for force in (False, True):
+            with pytest.raises(TrainingError, match=said), directory.run_directory(out, SETTINGS, force=force):
+                pass
+    assert (tmp_path / "notes" / "diary.txt").exists()
+
+
+def test_what_a_kill_left_half_written_is_not_taken_for_anything(tmp_path):
+    out = tmp_path / "run"
+    with directory.run_directory(out, SETTINGS, force=False):
+        directory.write_checkpoint(out, 5, {"a": b"1"})
+        (out / "checkpoints" / ".unfinished-x").mkdir()
+        (out / ".evaluation.json-x").write_text("{")
+        (out / ".lock").touch()
+    with directory.run_directory(out, SETTINGS, force=False):
+        assert int(directory.latest_checkpoint(out).name) == 5
+        directory.write_checkpoint(out, 6, {"a": b"1"})
+        assert len(held(out / "checkpoints")) == 1
+
+
+def test_a_checkpoint_is_what_was_written_or_refused(tmp_path):
+    files = {"a": b"1", "b": bytes(1000)}
+    directory.write_checkpoint(tmp_path, 5, files)
+    checkpoint = directory.latest_checkpoint(tmp_path)
+    assert directory.read_checkpoint(checkpoint) == files
+    for name, content in (("b", b"\0" * 999 + b"1"), ("b", b""), ("a", None), ("c", b""), ("sums.json", b"[")):
+        directory.write_checkpoint(tmp_path, 6, files)
+        checkpoint = directory.latest_checkpoint(tmp_path)
+        if content is None:
+            (checkpoint / name).unlink()
+        else:
+            (checkpoint / name).write_bytes(content)
+        with pytest.raises(TrainingError, match=f"{checkpoint} is not the checkpoint that was written: .*; force"):
+            directory.read_checkpoint(checkpoint)
+        directory.drop_checkpoints(tmp_path)
+
+
+def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_path, monkeypatch):
+    directory.write_checkpoint(tmp_path, 5, {"a": b"1"})
+    (tmp_path / "checkpoints" / "notes.txt").touch()  # a stranger's, and no checkpoint
+    with monkeypatch.context() as patch:
+
+        def full(source, target):
+            raise OSError("no space left")
+
+        patch.setattr(directory.os, "replace", full)
+        for steps in (6, 7):
+            with pytest.raises(OSError, match="no space left"):
+                directory.write_checkpoint(tmp_path, steps, {"a": b"2"})
+    assert len(held(tmp_path / "checkpoints")) == 3
+    assert directory.read_checkpoint(directory.latest_checkpoint(tmp_path)) == {"a": b"1"}
+    directory.write_checkpoint(tmp_path, 8, {"a": b"3"})
+    assert held(tmp_path / "checkpoints") == {"notes.txt", f"{8:020d}"}
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    for text in ("{", "[]"):
+        (tmp_path / "run" / "settings.json").write_text(text)
+        with (
+            pytest.raises(TrainingError, match="settings.json cannot be read: .*; force begins anew"),
+            directory.run_directory(tmp_path / "run", SETTINGS, force=False),
+        ):
+            pass
+
+
+# ── the learning curve ───────────────────────────────────────────────────────────────────────────
+
+CURVE = [
+    Row(0, 0.5, 0, None, None, None, None, 30.25, 31.5, 118.0, 0.5, 0.25),
+    Row(64, 1.5, 3, -2.0, 20.5, 0.25, 0.0),
+]
+
+
+def test_a_curve_survives_its_file(tmp_path):
+    file = tmp_path / "curve.csv"
+    write_curve(file, CURVE)
+    header, *lines = file.read_text().splitlines()
+    assert header.split(",") == list(Row._fields)
+    assert lines == ["0,0.5,0,,,,,30.25,31.5,118,0.5,0.25", "64,1.5,3,-2,20.5,0.25,0,,,,,"]
+    assert read_curve(file) == CURVE
+    assert [row.evaluated for row in CURVE] == [True, False]
+    assert points(CURVE, "eval_return") == ([0], [30.25])
+    assert points(CURVE, "episode_return") == ([64], [-2.0])
+
+
+HEADER = ",".join(Row._fields) + "\n"
+
+
+@pytest.mark.parametrize("text", ["", "steps,seconds\n", HEADER + "1,2\n", HEADER + "x\n"])
+def test_another_file_is_no_curve(tmp_path, text):
+    (tmp_path / "curve.csv").write_text(text)
+    with pytest.raises(TrainingError, match="curve.csv is not a learning curve"):
+        read_curve(tmp_path / "curve.csv")
+    with pytest.raises(TrainingError, match="none.csv is not a learning curve"):
+        read_curve(tmp_path / "none.csv")
+
+
+# ── the evaluation ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_statistics_are_scipys():
+    values = np.random.default_rng(0).normal(size=50)
+    found = statistic(values)
+    assert found["mean"] == pytest.approx(values.mean())
+    assert found["se"] == pytest.approx(stats.sem(values))
+    assert found["ci"] == pytest.approx(stats.norm.interval(0.95, values.mean(), stats.sem(values)))
+    assert found["n"] == 50
+
+
+@pytest.mark.parametrize("successes", [0, 1, 20, 40])
+def test_shares_have_wilsons_interval(successes):
+    found = share(np.arange(40) < successes)
+    interval = stats.binomtest(successes, 40).proportion_ci(0.95, method="wilson")
+    assert found["mean"] == successes / 40
+    assert found["ci"] == pytest.approx([interval.low, interval.high], abs=1e-12)
+    assert found["n"] == 40
+
+
+def test_learners_of_selection_and_evaluation_are_held_out_and_others():
+    assert FINAL == (2**31, 1000)
+    assert min(FINAL.first, SELECTION.first) >= FIRST_HELD_OUT
+    assert FINAL.first + FINAL.num_learners <= SELECTION.first
+    assert SELECTION.first + SELECTION.num_learners <= 2**32
+
+
+def test_an_evaluation_is_what_a_rollout_finds():
+    bank = alsim.sample_bank(SMALL)
+    learners = HeldOut(FIRST_HELD_OUT + 5, 40)
+    found = evaluate("uniform", learners, SMALL, bank, observation="mastery", num_threads=2)
+    taught = rollout("uniform", num_learners=40, first_learner=FIRST_HELD_OUT + 5, config=SMALL)
+    for name, values in {
+        "return": taught.metrics.cumulative_reward,
+        "episode_length": taught.metrics.total_steps,
+        "final_mastery": taught.metrics.final_mastery,
+        "give_ups": taught.reason == 3,
+    }.items():
+        assert found[name]["mean"] == pytest.approx(np.mean(values), rel=1e-12)
+        assert found[name]["n"] == 40
+
+
+# ── what is not installed ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("package", ["torch", "stable_baselines3"])
+def test_a_training_says_what_to_install(package, tmp_path, monkeypatch):
+    for name in ("torch", "stable_baselines3"):
+        monkeypatch.setitem(sys.modules, name, None if name == package else sys.modules.get(name, json))
+    if package == "stable_baselines3":
+        monkeypatch.setattr(json, "get_num_threads", lambda: 1, raising=False)
+    said = f"training needs {package}, which is not installed: pip install 'alsim\\[sb3\\]'"
+    with pytest.raises(alsim.AlsimError, match=said):
+        train("ppo", out=tmp_path / "run")
+    assert held(tmp_path) == set()
+
+
+@pytest.mark.parametrize("module", ["alsim.envs.sb3", "alsim.training.sb3"])
+def test_modules_say_what_to_install(module, monkeypatch):
+    for name in ("torch", "stable_baselines3", "stable_baselines3.common", "stable_baselines3.common.vec_env"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delitem(sys.modules, "alsim.envs.sb3", raising=False)
+    with pytest.raises(ImportError, match=r"alsim\.envs\.sb3 needs .*: pip install 'alsim\[sb3\]'"):
+        importlib.import_module(module)
+
+
+def test_bad_input_is_told_before_what_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(TrainingError, match="gamma = 2"):
+        train("ppo", out=tmp_path / "run", hyperparameters={"gamma": 2})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="is not a directory"):
+        train("ppo", out=tmp_path / "file")
+
+
+def test_names_load_when_asked_for():
+    from alsim import training
+
+    assert (training.PPO, training.DQN) == (PPO, DQN)
+    for name in training.__all__:
+        assert getattr(training, name).__doc__
+    with pytest.raises(AttributeError, match="module 'alsim.training' has no attribute 'sac'"):
+        _ = training.sac
+
+
+def test_the_page_has_every_hyperparameter_and_default():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    stated = {}
+    for line in page.splitlines():
+        cells = [cell.strip().strip("`") for cell in line.split("|")[1:-1]]
+        if len(cells) == 4 and cells[0] in PPO.model_fields.keys() | DQN.model_fields.keys():
+            stated[cells[0]] = cells[1:3]
+    expected = {}
+    for column, model in enumerate((PPO, DQN)):
+        for key, value in json.loads(model().model_dump_json()).items():
+            expected.setdefault(key, ["", ""])[column] = json.dumps(value)
+    assert stated == expected
