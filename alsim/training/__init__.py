@@ -1,4 +1,4 @@
-"""Training of policies with Stable-Baselines3, and their evaluation on held-out learners. Names load when asked for."""
+"""Training of policies with Stable-Baselines3 and evaluation on held-out learners. Names are imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ __all__ = ["DQN", "PPO", "Training", "TrainingError", "policy_of", "read_curve",
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name from its module when it is first asked for."""
+    """Import a name on first use."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'alsim.training' has no attribute {name!r}")
