@@ -97,14 +97,8 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
     for axes, panel in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         training, evaluation = points(rows, panel.training), points(rows, panel.evaluation)
         axes.plot(*training, color=TRAINING_COLOR, linewidth=1.2, label="training")
-        axes.plot(
-            *points(rows, panel.evaluation),
-            color=EVALUATION_COLOR,
-            linewidth=2,
-            marker="o",
-            markersize=3,
-            label="held-out learners",
-        )
+        style = {"linewidth": 2, "marker": "o", "markersize": 3}
+        axes.plot(*evaluation, color=EVALUATION_COLOR, label="held-out learners", **style)
         draw_levels(axes, {name: statistics[panel.level]["mean"] for name, statistics in levels.items()})
         finish(axes, panel.title)
         axes.legend(frameon=False, fontsize=9, loc="lower right")
@@ -125,9 +119,8 @@ def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:
 def _draw_level(axes: Any, name: str, value: float, position: float) -> None:
     """Draw a horizontal line at `value`, with its label at `position`."""
     axes.axhline(value, color=TEXT_COLOR, linewidth=0.8, linestyle=":")
-    axes.annotate(
-        name, (1, position), (4, -3), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8
-    )
+    coordinates = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(name, (1, position), (4, -3), **coordinates, fontsize=8)
 
 
 def finish(axes: Any, title: str) -> None:

@@ -368,9 +368,8 @@ class Run:
 
     def _evaluate(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, Statistic]:
         """Return the statistics of a policy on held-out learners."""
-        observation = (
-            policy.observation if isinstance(policy, NetworkPolicy) else "mastery"
-        )  # required by the policy rules
+        # The policy `rules` needs observations of mastery.
+        observation = policy.observation if isinstance(policy, NetworkPolicy) else "mastery"
         return evaluate(
             *(policy, learners, config, self.plan.bank), observation=observation, num_threads=self.plan.num_threads
         )
