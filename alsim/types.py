@@ -8,7 +8,7 @@ B block, T steps. A singular name (`Learner`, `Item`) is the scalars of one; a c
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,23 +167,42 @@ class ItemTable(NamedTuple):
     impact: Floats
 
 
-class Population(NamedTuple):
-    """The learners in all lanes; what is two-dimensional lies flat, row after row."""
+class PerLane(NamedTuple):
+    """Length of a field of a population, in entries per lane: los * L + more."""
 
-    rows: Floats  # (N * (L + 2),) mastery of each LO, frustration, response time / max_time: observation S8.1
-    ability: Floats  # (N,) logits
-    frustration: Floats  # (N,)
-    response_time: Floats  # (N,) seconds
-    fail_streak: Ints  # (N,)
-    mastery_sum: Doubles  # (N,) over LOs; float64, so that a sum kept step by step is the sum
-    key: Keys  # (N,) seed
-    learner: Words  # (N,) index within the seed
-    episode: Words  # (N,)
-    step: Words  # (N,) interactions in this episode
-    finished: Bools  # (N,) the episode ended, and no other has begun
-    asked: Ints  # (N * L,) questions asked, for observation S8.2; else (0,)
-    right: Ints  # (N * L,) of them answered correctly
-    responses: Floats  # (N * (2 L + 2),) observation S8.2; else (0,)
+    los: int = 0
+    more: int = 0
+    reset: bool = False  # set to 0 at the start of an episode; the other fields have a rule of their own there
+    responses: bool = False  # only where responses are observed (clause S8.2); else the array is empty
+
+    def width(self, num_los: int, responses: bool) -> int:
+        """Return the entries per lane."""
+        return self.los * num_los + self.more if responses or not self.responses else 0
+
+
+ONE_EACH, RESET = PerLane(more=1), PerLane(more=1, reset=True)
+
+
+class Population(NamedTuple):
+    """The learners of all lanes. Two-dimensional fields are stored flat, row after row.
+
+    Allocation, reset, copies of lanes and snapshots derive from this table: type, entries per lane, meaning.
+    """
+
+    rows: Annotated[Floats, PerLane(los=1, more=2)]  # mastery of each LO, frustration, response time / max_time: S8.1
+    ability: Annotated[Floats, ONE_EACH]  # logits
+    frustration: Annotated[Floats, RESET]
+    response_time: Annotated[Floats, RESET]  # seconds
+    fail_streak: Annotated[Ints, RESET]
+    mastery_sum: Annotated[Doubles, RESET]  # over LOs; float64, so that the running sum equals the sum
+    key: Annotated[Keys, ONE_EACH]  # seed
+    learner: Annotated[Words, ONE_EACH]  # index within the seed
+    episode: Annotated[Words, ONE_EACH]
+    step: Annotated[Words, RESET]  # interactions in this episode
+    finished: Annotated[Bools, RESET]  # the episode ended, and the next one has not begun
+    asked: Annotated[Ints, PerLane(los=1, responses=True)]  # questions asked
+    right: Annotated[Ints, PerLane(los=1, responses=True)]  # of them answered correctly
+    responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
 
 
 class Interaction(NamedTuple):

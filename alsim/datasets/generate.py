@@ -29,7 +29,8 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
 from alsim.policies import Policy, is_rule
 from alsim.policies.compiled import policy_fingerprint
-from alsim.rollouts.rollout import RolloutPlan, block_episodes, is_compiled, read_plan
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
 from alsim.types import FIRST_HELD_OUT
 
 MOST_SHARDS = 1_000_000
@@ -86,8 +87,18 @@ def generate_dataset(
     and no dataset: the same arguments go on with it. Raises ValueError, TypeError or DatasetError for arguments
     that cannot be, before anything is written.
     """
-    learners = (num_learners, episodes_per_learner, seed, 0)
-    plan = read_plan(policy, *learners, config, bank, dynamics, observation, num_threads)
+    plan = read_plan(
+        policy,
+        num_learners=num_learners,
+        episodes_per_learner=episodes_per_learner,
+        seed=seed,
+        config=config,
+        bank=bank,
+        dynamics=dynamics,
+        observation=observation,
+        num_threads=num_threads,
+        keep_observations=observations == "full",
+    )
     _check_plan(plan)
     _check_choice("file_format", file_format, FORMATS)
     _check_choice("observations", observations, OBSERVATIONS)
@@ -96,7 +107,7 @@ def generate_dataset(
         size = read_positive(episodes_per_shard, "episodes_per_shard")
     _check_shards(plan, size)
     makers = read_engine(engine, plan, num_workers, ray_address)
-    job = Job(plan, Path(), size, file_format, observations == "full")
+    job = Job(plan, Path(), size, file_format)
     if out is None:
         if engine != "local" or num_workers not in (None, 1):
             raise AlsimError("workers write files, and nothing else comes back from them; give `out`, or no workers")
@@ -134,7 +145,7 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def _in_memory(job: Job, progress: Progress | None) -> Dataset:
     """Return a dataset that is written nowhere."""
     done = _Done(progress)
-    compiled = is_compiled(job.plan, keep_observations=job.observations)
+    compiled = is_compiled(job.plan)
     threads = job.plan.num_threads if compiled else 1
     alone = job._replace(plan=job.plan._replace(num_threads=1)) if threads > 1 else job
 
@@ -214,7 +225,7 @@ def _described(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "config": plan.config.to_dict(),
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
-        "observations": "full" if job.observations else "none",
+        "observations": "full" if job.plan.keep_observations else "none",
         "policy": _policy(plan.policy),
         "seed": plan.seed,
         "num_learners": plan.num_learners,

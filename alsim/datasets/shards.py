@@ -13,7 +13,8 @@ from alsim.datasets.schema import TABLES
 from alsim.datasets.store import DatasetError, sha256, shard_path, write_json, write_shard
 from alsim.datasets.tables import tables_of
 from alsim.rollouts.collector import Collector
-from alsim.rollouts.rollout import RolloutPlan, block_edges, new_collector, run_block, view_block
+from alsim.rollouts.plan import RolloutPlan, block_edges
+from alsim.rollouts.rollout import new_collector, run_block, view_block
 
 SIDECARS = "shards"
 """Folder of what is known of each finished shard, of a dataset under way."""
@@ -29,7 +30,6 @@ class Job(NamedTuple):
     directory: Path
     episodes_per_shard: int
     file_format: str
-    observations: bool
 
     def edges(self) -> list[tuple[int, int]]:
         """First episode of each shard, and the one after its last."""
@@ -52,8 +52,8 @@ class TableMaker:
 
     def __init__(self, job: Job, *, reuse: bool) -> None:
         self._plan, self._edges = job.plan, job.edges()
-        self._observations, self._reuse = job.observations, reuse
-        self._teacher: Collector | None = None
+        self._reuse = reuse
+        self._collector: Collector | None = None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
         """Return the tables of a shard."""
@@ -65,13 +65,12 @@ class TableMaker:
             raise
 
     def _made(self, number: int) -> dict[str, pa.Table]:
-        block, keeps = self._edges[number], {"keep_observations": self._observations}
-        if self._teacher is None and self._reuse:
+        if self._collector is None and self._reuse:
             start, stop = self._edges[0]  # no other has more episodes
-            self._teacher = new_collector(self._plan, stop - start, **keeps)
-        if self._teacher is None:
-            return tables_of(run_block(self._plan, *block, **keeps))
-        return tables_of(view_block(self._plan, self._teacher, *block))
+            self._collector = new_collector(self._plan, stop - start)
+        if self._collector is None:
+            return tables_of(run_block(self._plan, *self._edges[number]))
+        return tables_of(view_block(self._plan, self._collector, *self._edges[number]))
 
 
 class ShardMaker:

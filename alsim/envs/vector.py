@@ -265,7 +265,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._began:
             raise ResetNeeded("call reset() before snapshot()")
-        return take_snapshot(self.config, self.bank, self._simulator.observes, self._simulator.population)
+        return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.population)
 
     def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Take up the learners of a snapshot: the same actions then bring the same bits as after it was taken.
@@ -280,7 +280,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not isinstance(snapshot, Snapshot):
             raise InputTypeError(f"snapshot is an alsim.Snapshot; got {type(snapshot).__name__}")
-        if (difference := snapshot.difference(self.config, self.bank, self._simulator.observes, self.num_envs)) != "":
+        if (
+            difference := snapshot.difference(self.config, self.bank, self._simulator.observation_kind, self.num_envs)
+        ) != "":
             raise AlsimError(f"a snapshot goes back under the rules that it was taken under; this one has {difference}")
         over = np.flatnonzero(snapshot.over)
         if self._mode == step_kernels.SAME_STEP and len(over) > 0:

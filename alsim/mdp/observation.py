@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from alsim.jit.compile import rule
 from alsim.numerics.elementary import HALF, ONE
-from alsim.types import f32, i32
+from alsim.types import Observation, f32, i32
 
 NONE_ASKED = i32(0)
+
+
+def observation_width(num_los: int, observation: Observation) -> int:
+    """Return the number of entries R of an observation: L + 2, or 2 L + 2 for "responses"."""
+    return 2 * num_los + 2 if observation == "responses" else num_los + 2
 
 
 @rule

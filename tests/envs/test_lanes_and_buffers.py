@@ -73,7 +73,7 @@ def ends(calls: list[Any]) -> int:
 @pytest.fixture(autouse=True)
 def threads_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small batches have threads, too."""
-    monkeypatch.setattr(simulator, "FEWEST_A_THREAD", BLOCK)
+    monkeypatch.setattr(simulator, "MIN_LANES_PER_THREAD", BLOCK)
 
 
 # ── ways around: whatever way a step goes, it is the same step ──

@@ -460,7 +460,7 @@ def test_arrays_are_the_callers() -> None:
 @pytest.fixture(autouse=True)
 def threads_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small batches have threads, too."""
-    monkeypatch.setattr(simulator, "FEWEST_A_THREAD", BLOCK)
+    monkeypatch.setattr(simulator, "MIN_LANES_PER_THREAD", BLOCK)
 
 
 @pytest.mark.compiled
@@ -494,7 +494,7 @@ def test_what_fails_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> No
     env = make(600, num_threads=2)
     env.reset(seed=0)
     env.step(np.zeros(600, int))
-    mine, share = env._simulator._references[0], env._simulator._step_shared
+    mine, share = env._simulator._compiled.references[0], env._simulator._compiled.step_shared
 
     def failing(world: Any, *arguments: Any) -> bool:
         if world is not mine:
@@ -964,7 +964,7 @@ def go_on(env, steps):
             digest.update(array.tobytes())
     return digest.hexdigest()
 
-alsim.simulator.simulator.FEWEST_A_THREAD = 64
+alsim.simulator.simulator.MIN_LANES_PER_THREAD = 64
 env = alsim.AdaptiveLearningVectorEnv(
     300, config={"num_los": 4, "max_episode_steps": 14}, num_threads=2, info="full", autoreset_mode="SameStep"
 )

@@ -570,7 +570,7 @@ def test_compiled_or_driven_from_python_the_same_bits(policy, observation, confi
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_rule_that_chooses_what_cannot_be_is_refused(number, odds, threads, monkeypatch):
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
         rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
     assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
@@ -588,8 +588,8 @@ def test_parameters_of_a_subclass_are_its_own():
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_in_which_logs_grow(threads, monkeypatch):
     """Episodes longer than room is made for at first, and far more parts than threads."""
-    monkeypatch.setattr(collector, "STEPS_AT_FIRST", 2)
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+    monkeypatch.setattr(collector, "INITIAL_STEPS", 2)
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     arguments = {"num_learners": 150, "config": SMALL, "seed": 3}
     one, many = rollout(**arguments), rollout(**arguments, num_threads=threads)
     for name, column in {**vars(one), **one.interactions._asdict()}.items():

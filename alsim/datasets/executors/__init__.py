@@ -11,7 +11,8 @@ from alsim.arguments import read_positive
 from alsim.datasets.executors.threads import side_by_side
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.errors import AlsimError, InputTypeError
-from alsim.rollouts.rollout import RolloutPlan, is_compiled
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan
 
 ENGINES = ("local", "ray")
 
@@ -43,7 +44,7 @@ def read_engine(engine: str, plan: RolloutPlan, num_workers: int | None, ray_add
 
 def _in_this_process(job: Job, numbers: Sequence[int]) -> Generator[Shard]:
     """Make shards in threads; a policy in Python may remember what it did, and gets one after the other."""
-    if not is_compiled(job.plan, keep_observations=job.observations):
+    if not is_compiled(job.plan):
         return side_by_side(lambda: ShardMaker(job), numbers, 1)
     alone = job._replace(plan=job.plan._replace(num_threads=1))
     return side_by_side(lambda: ShardMaker(alone), numbers, job.plan.num_threads)
