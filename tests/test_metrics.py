@@ -193,7 +193,7 @@ def rows_of(run):
 
 
 def plain_metrics(rows, bank, config):
-    """Return S9.1 to S9.6 of one episode; a row is (action, reward, item, correct, gain, seconds, frustration, mean)."""
+    """Return S9.1 to S9.6 of an episode; a row is (action, reward, item, correct, gain, seconds, frustration, mean)."""
 
     def mean(values):
         return math.fsum(values) / len(values) if values else math.nan
