@@ -23,6 +23,12 @@ i64 = np.int64
 u32 = np.uint32
 u64 = np.uint64
 
+# Typed constants of compiled code, where a Python literal would widen the type of an expression.
+ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
+I0, I1 = i32(0), i32(1)
+U0, U1 = u32(0), u32(1)
+WORD_BITS = u64(32)
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -173,7 +173,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def interactions(self) -> Interactions:
         """Return what happened in the episode so far, as columns."""
-        return Interactions.of_rows(self._happened)
+        return Interactions.from_rows(self._happened)
 
     @property
     def learner_state(self) -> dict[str, Any]:

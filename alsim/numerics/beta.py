@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import rule
-from alsim.types import f32, i32, u32
+from alsim.types import HALF, ONE, ZERO, f32, i32, u32
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,6 @@ FINEST = 10  # at most 2**10 segments per octave
 
 MANTISSA_BITS = i32(23)
 TAIL_SHIFT, TAIL_MASK = u32(31), u32(0x7FFFFFFF)
-ZERO, HALF, ONE = f32(0), f32(0.5), f32(1)
 
 
 class BetaTable(NamedTuple):
@@ -122,7 +121,7 @@ def _slope(x: Floats, a: float, b: float) -> Floats:
 
 
 def _quantile(u: Floats, a: float, b: float) -> Floats:
-    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by a bracketed Newton method on log I against log x."""
+    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by Newton's method within a bracket, on log I."""
     log_beta = _log_beta(a, b)
     log_u = _log(u)
     # Two starts: I(x) ~ x**a / (a B), which holds in the tail, and a normal quantile, which holds for large shapes.
@@ -177,7 +176,7 @@ def _log_incomplete(x: Floats, a: float, b: float, log_beta: float) -> Floats:
 
 
 def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
-    """Return the continued fraction of the incomplete beta function, by Lentz's method; for x < (a + 1) / (a + b + 2)."""
+    """Return the continued fraction of the incomplete beta function for x < (a + 1) / (a + b + 2), by Lentz's method."""
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     value = d
     enough = 1e-15 * (1 + (a + b) / 100)  # the rounding error for large shapes

@@ -8,9 +8,9 @@ vectorising. The polynomials are minimax fits (Remez) over the reduced range. An
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.types import f32, i32
+from alsim.types import HALF, ONE, f32, i32
 
-ZERO, HALF, ONE, TWO, QUARTER = f32(0), f32(0.5), f32(1), f32(2), f32(0.25)
+TWO, QUARTER = f32(2), f32(0.25)
 
 LOG2_E = f32(1.4426950408889634)
 # ln 2 in two parts: the first has so few bits that n * LN2_HIGH is exact.
