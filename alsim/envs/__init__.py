@@ -1,4 +1,4 @@
-"""Gymnasium environments over the simulator: no formulas here. The classes load when first asked for."""
+"""Gymnasium environments over the simulator. They hold no formulas, and each class is imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AdaptiveLearningEnv", "AdaptiveLearningVectorEnv"]
 
-_HOMES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
+_MODULES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a class from its module when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    """Import a class on first use."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'alsim.envs' has no attribute {name!r}")

@@ -241,7 +241,7 @@ def test_actions_that_cannot_be(action: Any, error: type[Exception]) -> None:
     env.step(3)
     before = pickle.dumps(env)
     for call in (env.step, env.decode_action):
-        with pytest.raises(error, match=re.escape(f"an action is an integer in [0, {A}); got ")):
+        with pytest.raises(error, match=re.escape(f"an action must be an integer in [0, {A}); got ")):
             call(action)
     assert pickle.dumps(env) == before
 
@@ -267,8 +267,8 @@ def test_actions_of_any_integer_kind(kind: Any) -> None:
         ({"seed": np.array([1])}, TypeError, "seed is an integer in [0, 2**64); got array([1])"),
         ({"options": {"learners": 1}}, ValueError, "reset options are 'learner', 'episode'; got 'learners'"),
         ({"options": [1]}, TypeError, "options is a mapping of 'learner', 'episode'; got [1]"),
-        ({"options": {"learner": 1}}, ValueError, "options['learner'] goes with an integer seed; got seed=None"),
-        ({"options": {"episode": 1}}, ValueError, "options['episode'] goes with an integer seed; got seed=None"),
+        ({"options": {"learner": 1}}, ValueError, "options['learner'] requires an integer seed; got seed=None"),
+        ({"options": {"episode": 1}}, ValueError, "options['episode'] requires an integer seed; got seed=None"),
         ({"seed": 1, "options": {"episode": 2**32}}, ValueError, "options['episode'] is an integer in [0, 2**32)"),
         ({"seed": 1, "options": {"episode": -1}}, ValueError, "options['episode'] is an integer in [0, 2**32); got -1"),
         (
@@ -308,7 +308,7 @@ def test_steps_outside_an_episode() -> None:
     ("arguments", "words"),
     [
         ({"observation": "all"}, "observation is one of 'mastery', 'responses'; got 'all'"),
-        ({"render_mode": "human"}, "render_mode is None, there is nothing to render; got 'human'"),
+        ({"render_mode": "human"}, "render_mode must be None: there is nothing to render; got 'human'"),
         ({"dynamics": "magic"}, "got 'magic'"),
         ({"config": {"num_loss": 4}}, "num_loss = 4: no such key"),
         ({"bank": 5}, "a bank is a Bank, a mapping of rows or a directory of tables; got 5"),
