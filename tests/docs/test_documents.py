@@ -30,7 +30,7 @@ RUN = {"python", "bash", "console"}
 READ = {"text", "toml", "json", "csv", "bibtex", "mermaid"}
 # Set-up of the project and calls of nox, from within which the tests run: the only commands that are not run here.
 NOT_RUN = re.compile(
-    r"git clone https://github\.com/alsim/alsim(\.git)?( && cd alsim)?|cd alsim|pip install alsim"
+    r"pip install (\.|'\.\[\w+(,\w+)*\]')"
     r"|python3 -m venv \.venv && \.venv/bin/pip install -q nox( && \.venv/bin/nox -s \w+)?"
     r"|\.venv/bin/nox (-l|-s \w+( -- .+)?)"
 )
