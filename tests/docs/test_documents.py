@@ -35,6 +35,7 @@ NOT_RUN = re.compile(
     r"|\.venv/bin/nox (-l|-s \w+( -- .+)?)"
 )
 CODE = re.compile(r"(`+).+?\1", re.DOTALL)
+CODE_BLOCK = re.compile(r"^(`{3,}).*?^\1$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(<?([^)\s>]+)|^\[[^\]]+\]:\s*(\S+)|(?:src|href)=\"([^\"]+)\"", re.MULTILINE)
 
 
@@ -174,9 +175,42 @@ def test_the_output_shown_is_compared(tmp_path, capsys, block, shown, passes):
             assert_output(output, printed)
 
 
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
+    lines = CODE_BLOCK.sub("", path.read_text(encoding="utf-8")).splitlines()
+    headings = [re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", line.lstrip("# ")) for line in lines if re.match("#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
-def test_relative_links_lead_to_files(path: Path) -> None:
+def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
+    text = CODE.sub("", path.read_text(encoding="utf-8"))
+    broken = []
+    for target in filter(None, map("".join, LINK.findall(text))):
+        file, _, anchor = target.partition("#")
+        page = path.parent / file if file else path
+        if re.match(r"[a-z]+:", target) or (anchor.startswith("alsim.") and path.name == "api.md"):
+            continue
+        if not page.exists() or (anchor and page.suffix == ".md" and anchor not in anchors(page)):
+            broken.append(target)
+    assert not broken, f"{name(path)} links to {broken}, which do not exist"
+
+
+def links(path: Path) -> set[Path]:
+    """Return the pages that a page links to."""
     text = CODE.sub("", path.read_text(encoding="utf-8"))
     targets = ["".join(groups).partition("#")[0] for groups in LINK.findall(text)]
-    broken = [t for t in targets if t and not re.match(r"[a-z]+:", t) and not (path.parent / t).exists()]
-    assert not broken, f"{name(path)} links to {broken}, which do not exist"
+    return {(path.parent / target).resolve() for target in targets if target.endswith(".md") and ":" not in target}
+
+
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_is_within_two_clicks(start: str) -> None:
+    first = links(ROOT / start)
+    reached = {(ROOT / start).resolve()} | first | {page for file in first for page in links(file)}
+    pages = {*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")}
+    records = set(ROOT.glob("docs/decisions/[0-9]*.md"))  # listed in a table of contents, docs/decisions/index.md
+    missing = {
+        "README.md": pages - records - {ROOT / "docs/index.md", ROOT / "docs/benchmarks.md"},
+        "docs/index.md": {page for page in pages - records if page.is_relative_to(ROOT / "docs")},
+    }[start] - reached
+    assert not missing, f"no link from {start} or a page it links to: {sorted(map(name, missing))}"
