@@ -1,7 +1,7 @@
-"""Student models: what a system can know of a learner from responses.
+"""Student models: estimates of learners' knowledge from their responses.
 
-Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing, and the
-baselines that any of them must beat. They know nothing of environments, and fit real logs as well as simulated ones.
+The models are Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing,
+and baselines to compare them with. They do not depend on the environments, and fit both real and simulated logs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HOMES = {
 }
 
 _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
-"""One a model, each with its own `fit`."""
+"""Modules of the models, imported on first use."""
 
 __all__ = [
     "Fit",
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
+    """Return a public name, importing its module on first use."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name in _MODULES:

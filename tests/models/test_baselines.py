@@ -375,7 +375,7 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
     }[model.__name__]
     for key, bad in [*BREAKS, *own]:
         file.write_text(json.dumps(content | {key: bad}))
-        with pytest.raises(ModelError, match="is no whole fit of|is not a fit: .* is not finite"):
+        with pytest.raises(ModelError, match="is not a valid fit of|is not a fit: .* is not finite"):
             load_fit(file)
     for key in content.keys() - {"format", "version", "model"}:
         file.write_text(json.dumps({k: v for k, v in content.items() if k != key}))
@@ -387,8 +387,8 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
     ("content", "said"),
     [
         ('"model": []', "is a fit of \\[\\]; the models are"),
-        ('"model": "bkt", "skills": 3', "is no whole fit of 'bkt'"),
-        ('"model": "irt", "items": 3', "is no whole fit of 'irt'"),
+        ('"model": "bkt", "skills": 3', "is not a valid fit of 'bkt'"),
+        ('"model": "irt", "items": 3', "is not a valid fit of 'irt'"),
         ('"model": "irt", "items": {"q": {"a": 1e999}}', "is not a fit: 1e999 is not finite"),
         ('"model": "bkt", "log_likelihood": NaN', "is not a fit: NaN is not finite"),
     ],

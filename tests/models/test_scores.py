@@ -60,7 +60,7 @@ def test_what_cannot_be_scored(correct, predicted, said):
         ({"version": 2}, "has version 2; this alsim reads 1"),
         ({"version": True}, "has version True; this alsim reads 1"),
         ({"model": "lstm"}, "is a fit of 'lstm'; the models are bkt, irt"),
-        ({"log_likelihood": None}, "is no whole fit of 'skill-mean'"),
+        ({"log_likelihood": None}, "is not a valid fit of 'skill-mean'"),
     ],
 )
 def test_other_files_are_no_fits(tmp_path, change, said):
