@@ -741,7 +741,7 @@ def test_a_shard_that_no_memory_holds_is_named(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.startswith("alsim: memory is too short: ") and said.count("\n") == 1
+    assert ended.value.code == 2 and said.startswith("alsim: out of memory: ") and said.count("\n") == 1
     assert "the shard is of 2,147,483,648 episodes; fewer episodes_per_shard take less memory" in said
     assert not (tmp_path / "d").exists()
 
