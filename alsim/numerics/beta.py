@@ -176,7 +176,7 @@ def _log_incomplete(x: Floats, a: float, b: float, log_beta: float) -> Floats:
 
 
 def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
-    """Return the continued fraction of the incomplete beta function for x < (a + 1) / (a + b + 2), by Lentz's method."""
+    """Return the continued fraction of the incomplete beta function, x < (a + 1) / (a + b + 2), by Lentz's method."""
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     value = d
     enough = 1e-15 * (1 + (a + b) / 100)  # the rounding error for large shapes
