@@ -19,7 +19,10 @@ settings.register_profile("alsim", deadline=None, derandomize=True, max_examples
 settings.load_profile("alsim")
 
 # Two processes compile the kernels of environments, and those of rollouts, in half of the time that one takes.
-WARM_UP = ("import alsim; alsim.warmup()", "import alsim; alsim.rollout('rules', num_learners=1).metrics")
+WARM_UP = (
+    "import alsim; alsim.warmup()",
+    "import alsim; [alsim.rollout(policy, num_learners=1).metrics for policy in ('uniform', 'rules')]",
+)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

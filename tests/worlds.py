@@ -78,7 +78,7 @@ class Lanes:
 
     def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:
         """Take every lane (or those from start to stop) one interaction further; returns what was handed out."""
-        actions = np.ascontiguousarray(np.broadcast_to(np.asarray(actions, np.int64), (self.n,)))
+        actions = np.array(np.broadcast_to(actions, (self.n,)), np.int64)  # writable, as those of environments
         step_kernels.step(self.reference, actions, self._out, start, self.n if stop is None else stop, self.mode)
         return self.out
 

@@ -1019,6 +1019,7 @@ assert os.waitpid(child, 0)[1] == 0
     assert printed.split() == [expected, expected]
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_an_installation_that_cannot_be_written(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"

@@ -647,6 +647,7 @@ class Fixed(RulePolicy):
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_rules_of_policies_from_elsewhere_are_never_stale(tmp_path):
     """An edited rule is compiled anew, and the cache stays readable to whoever cannot import it."""
