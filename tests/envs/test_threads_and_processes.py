@@ -350,6 +350,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.versionless
+@pytest.mark.ci
 def test_read_only_installation(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"
     shutil.copytree(Path(alsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -649,6 +649,7 @@ class Fixed(RulePolicy):
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_edited_rules_of_external_policies_are_recompiled(tmp_path):
     """An edited rule is compiled again, and the cache stays readable where the rule cannot be imported."""
