@@ -14,7 +14,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, printable, progress_bar, right_aligned, told, write_report
+from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
     from alsim.datasets.generate import Progress
@@ -35,10 +35,10 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-@app.command()
+@app.command(short_help="Simulate learners under a policy and write a dataset.")
 def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
-    learners: Annotated[int, typer.Option("--learners", help="Learners 0 … N - 1 of the seed.")] = 200,
+    learners: Annotated[int, typer.Option("--learners", help="Number of learners.")] = 200,
     episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
     policy: Annotated[str, typer.Option("--policy", help="Name or directory of a policy; see policies.")] = "uniform",
     seed: SeedOption = 0,
@@ -75,7 +75,7 @@ def generate(
     from alsim.datasets.generate import generate_dataset
 
     check_report(report)
-    with _progress(learners * episodes) as progress, told("alsim.datasets"):
+    with _progress(learners * episodes) as progress, log_to_stderr("alsim.datasets"):
         dataset = generate_dataset(
             learners,
             episodes,

@@ -12,7 +12,7 @@ from alsim.cli.options import ForceOption, JsonOption
 from alsim.cli.output import check_report, write_report
 
 
-@app.command("export")
+@app.command("export", short_help="Write a dataset in the format of another tool.")
 def export_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     to: Annotated[

@@ -36,7 +36,7 @@ class Reward(StrEnum):
     learning = "learning"
 
 
-@app.command()
+@app.command(short_help="Train a policy and evaluate it on held-out learners.")
 def train(
     algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="Training algorithm.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],

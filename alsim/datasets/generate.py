@@ -30,7 +30,8 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
 from alsim.policies import Policy, is_rule
 from alsim.policies.compiled import policy_fingerprint
-from alsim.rollouts.rollout import RolloutPlan, block_episodes, is_compiled, read_plan
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
 from alsim.types import FIRST_HELD_OUT
 from alsim.utils.run_directory import file_entry
 
@@ -87,8 +88,18 @@ def generate_dataset(
     the same arguments resume it. Raises ValueError, TypeError or DatasetError for invalid arguments before anything
     is written.
     """
-    learners = (num_learners, episodes_per_learner, seed, 0)
-    plan = read_plan(policy, *learners, config, bank, dynamics, observation, num_threads)
+    plan = read_plan(
+        policy,
+        num_learners=num_learners,
+        episodes_per_learner=episodes_per_learner,
+        seed=seed,
+        config=config,
+        bank=bank,
+        dynamics=dynamics,
+        observation=observation,
+        num_threads=num_threads,
+        keep_observations=store_observations,
+    )
     _check_plan(plan)
     _check_choices(file_format, store_observations)
     size = block_episodes(plan.config)
@@ -96,7 +107,7 @@ def generate_dataset(
         size = read_positive(episodes_per_shard, "episodes_per_shard")
     _check_number_of_shards(plan, size)
     executor = read_engine(engine, plan, num_workers, ray_address)
-    job = Job(plan, Path(), size, file_format, store_observations)
+    job = Job(plan, Path(), size, file_format)
     if out is None:
         if engine != "local" or num_workers not in (None, 1):
             raise AlsimError(
@@ -139,7 +150,7 @@ def _check_choices(file_format: str, store_observations: bool) -> None:
 def _generate_in_memory(job: Job, progress: Progress | None) -> Dataset:
     """Return a dataset without writing it."""
     counter = _ProgressCounter(progress)
-    compiled = is_compiled(job.plan, keep_observations=job.store_observations)
+    compiled = is_compiled(job.plan)
     threads = job.plan.num_threads if compiled else 1
     thread_job = job._replace(plan=job.plan._replace(num_threads=1)) if threads > 1 else job
 
@@ -221,7 +232,7 @@ def _description(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "config": plan.config.to_dict(),
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
-        "observations": "full" if job.store_observations else "none",
+        "observations": "full" if job.plan.keep_observations else "none",
         "policy": _policy_entry(plan.policy),
         "seed": plan.seed,
         "num_learners": plan.num_learners,

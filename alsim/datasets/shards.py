@@ -13,7 +13,8 @@ from alsim.datasets.schema import TABLES
 from alsim.datasets.store import shard_path, write_json, write_shard
 from alsim.datasets.tables import tables_of
 from alsim.rollouts.collector import Collector
-from alsim.rollouts.rollout import RolloutPlan, block_edges, new_collector, run_block, view_block
+from alsim.rollouts.plan import RolloutPlan, block_edges
+from alsim.rollouts.rollout import new_collector, run_block, view_block
 from alsim.utils.files import sha256
 from alsim.utils.run_directory import matches_entry
 
@@ -31,7 +32,6 @@ class Job(NamedTuple):
     directory: Path
     episodes_per_shard: int
     file_format: str
-    store_observations: bool
 
     def edges(self) -> list[tuple[int, int]]:
         """Return the range of episodes, start and stop, of each shard."""
@@ -54,7 +54,7 @@ class TableMaker:
 
     def __init__(self, job: Job, *, reuse: bool) -> None:
         self._plan, self._edges = job.plan, job.edges()
-        self._store_observations, self._reuse = job.store_observations, reuse
+        self._reuse = reuse
         self._collector: Collector | None = None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
@@ -67,13 +67,12 @@ class TableMaker:
             raise
 
     def _make(self, number: int) -> dict[str, pa.Table]:
-        block, keeps = self._edges[number], {"keep_observations": self._store_observations}
         if self._collector is None and self._reuse:
             start, stop = self._edges[0]  # no other shard has more episodes
-            self._collector = new_collector(self._plan, stop - start, **keeps)
+            self._collector = new_collector(self._plan, stop - start)
         if self._collector is None:
-            return tables_of(run_block(self._plan, *block, **keeps))
-        return tables_of(view_block(self._plan, self._collector, *block))
+            return tables_of(run_block(self._plan, *self._edges[number]))
+        return tables_of(view_block(self._plan, self._collector, *self._edges[number]))
 
 
 class ShardMaker:

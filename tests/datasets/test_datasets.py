@@ -27,7 +27,7 @@ from alsim.datasets.tables import tables_of
 from alsim.envs.single import AdaptiveLearningEnv
 from alsim.errors import AlsimError
 from alsim.policies import Uniform
-from alsim.rollouts import rollout as rollouts
+from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout
 from alsim.utils.run_directory import file_entry
 
@@ -50,7 +50,7 @@ def copied(written, tmp_path):
 @pytest.fixture
 def tiny_shards(monkeypatch):
     """Five episodes a shard."""
-    monkeypatch.setattr(rollouts, "BLOCK_EPISODES", 5)
+    monkeypatch.setattr(plan, "BLOCK_EPISODES", 5)
 
 
 class Plodding:

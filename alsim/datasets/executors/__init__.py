@@ -11,7 +11,8 @@ from alsim.arguments import read_positive
 from alsim.datasets.executors.threads import run_in_threads
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.errors import AlsimError, InputTypeError
-from alsim.rollouts.rollout import RolloutPlan, is_compiled
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan
 
 ENGINES = ("local", "ray")
 
@@ -45,7 +46,7 @@ def read_engine(engine: str, plan: RolloutPlan, num_workers: int | None, ray_add
 
 def _run_in_this_process(job: Job, numbers: Sequence[int]) -> Generator[Shard]:
     """Make shards in threads. A policy in Python may keep state between calls, so it makes them one by one."""
-    if not is_compiled(job.plan, keep_observations=job.store_observations):
+    if not is_compiled(job.plan):
         return run_in_threads(lambda: ShardMaker(job), numbers, 1)
     thread_job = job._replace(plan=job.plan._replace(num_threads=1))
     return run_in_threads(lambda: ShardMaker(thread_job), numbers, job.plan.num_threads)
