@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from alsim.metrics import EVENTS
+from alsim.metrics import EVENTS, METRICS, Metric
 from alsim.types import MODALITIES
 
 SCHEMA_VERSION = 2
@@ -57,34 +57,29 @@ EVENT_COLUMNS = (
     Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for other events", True),
 )
 
+COUNTS = ("total_steps", "content_count")
+"""Metrics that are integers; the others are floats."""
+UNDEFINED = {
+    "question_accuracy": "null without a question",
+    "blueprint_adherence": "null without a question",
+    "post_content_gain": "null without content",
+    **{f"post_content_gain_{modality}": f"null without {modality}" for modality in MODALITIES},
+    "time_to_mastery": "null if never",
+}
+"""Metrics that are undefined for some episodes (S9.6), and when."""
+
+
+def _metric_column(metric: Metric) -> Column:
+    """Return the column of a metric."""
+    kind = pa.int64() if metric.name in COUNTS else pa.float64()
+    meaning = "; ".join([metric.description, *filter(None, [UNDEFINED.get(metric.name)])])
+    return Column(metric.name, kind, metric.unit, meaning, metric.name in UNDEFINED)
+
+
 EPISODES = (
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
-    Column("total_steps", pa.int64(), "interactions", "length of the episode (S9.1)"),
-    Column("final_mastery", pa.float64(), "", "mean mastery over LOs at the end"),
-    Column("cumulative_reward", pa.float64(), "", "sum of rewards"),
-    Column("question_accuracy", pa.float64(), "", "share of correct answers; null without a question", True),
-    Column("content_count", pa.int64(), "", "number of contents shown"),
-    Column(
-        "blueprint_adherence",
-        pa.float64(),
-        "percent",
-        "closeness to the blueprint (S9.2); null without a question",
-        True,
-    ),
-    Column("post_content_gain", pa.float64(), "", "mean mastery gain per content (S9.3); null without one", True),
-    *(
-        Column(f"post_content_gain_{word}", pa.float64(), "", f"mean gain per {word}; null without one", True)
-        for word in MODALITIES
-    ),
-    Column(
-        "time_to_mastery",
-        pa.float64(),
-        "interactions",
-        "interactions until mean mastery reached the threshold (S9.4); null if never",
-        True,
-    ),
-    Column("time_on_task", pa.float64(), "min", "sum of response times and content durations (S9.5)"),
+    *(_metric_column(metric) for metric in METRICS.values()),
     Column("terminated", pa.bool_(), "", "the episode ended by mastery or frustration"),
     Column("truncated", pa.bool_(), "", "the episode ended by the step limit"),
     Column("termination_reason", pa.int8(), "", "as in transitions; never 0"),

@@ -14,6 +14,9 @@ from alsim.types import FIRST_HELD_OUT, Observation, Reason
 EVALUATION_SEED = 0
 """Seed of all evaluations, independent of the seed of the training, so that trainings are comparable."""
 
+EVALUATED = {"return": "cumulative_reward", "episode_length": "total_steps", "final_mastery": "final_mastery"}
+"""Name of the metric in `alsim.metrics.METRICS` for each mean of an evaluation."""
+
 
 class HeldOut(NamedTuple):
     """Range of held-out learners of EVALUATION_SEED, one episode each."""
@@ -49,12 +52,8 @@ def evaluate(
         num_threads=num_threads,
         keep_observations=False,
     )
-    return {
-        "return": statistic(run.metrics.cumulative_reward),
-        "episode_length": statistic(run.metrics.total_steps),
-        "final_mastery": statistic(run.metrics.final_mastery),
-        "give_ups": share(run.reason == Reason.CRITICAL_FRUSTRATION),
-    }
+    means = {key: statistic(getattr(run.metrics, name)) for key, name in EVALUATED.items()}
+    return {**means, "give_ups": share(run.reason == Reason.CRITICAL_FRUSTRATION)}
 
 
 def under_specified_reward(config: Config) -> Config:
