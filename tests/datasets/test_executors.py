@@ -372,7 +372,7 @@ def test_a_full_disk_is_a_one_line_error_and_the_run_is_resumed(tmp_path):
     assert files_of(tmp_path / "d") == files_of(plain.path)
 
 
-# ── gone on with ─────────────────────────────────────────────────────────────────────────────────
+# ── resuming ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class Stop(Exception):
