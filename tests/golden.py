@@ -1,6 +1,6 @@
-"""The golden runs (clause S11.5): everything a step hands out and leaves behind, as SHA-256 sums.
+"""Golden runs (clause S11.5): SHA-256 sums of the outputs and the state after each step.
 
-`python golden.py` prints them as JSON; test_batch.py runs it compiled and interpreted.
+`python golden.py` prints the sums as JSON. test_batch.py runs it compiled and interpreted.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def mixed(learner: Any, episode: Any, step: Any) -> Any:
-    """A word of 31 bits that depends on all three: actions that look random and need no generator."""
+    """Return a word of 31 bits that depends on all three: pseudo-random actions without a generator."""
     word = np.asarray(learner, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     word = word + np.asarray(episode, np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     word = word + np.asarray(step, np.uint64) * np.uint64(0x165667B19E3779F9)
@@ -53,13 +53,13 @@ def mixed(learner: Any, episode: Any, step: Any) -> Any:
 
 
 def actions_of(lanes: Lanes) -> Any:
-    """Actions that only depend on who the learner is and how far it is."""
+    """Return actions that depend only on the learner, its episode and its step."""
     state = lanes.population
     return mixed(state.learner, state.episode, state.step) % (9 * lanes.num_los)
 
 
-def handed_out(lanes: Lanes) -> dict[str, Any]:
-    """What a step handed out and left behind, (n, ...) each; what a lane that took no step has none of is 0."""
+def step_fields(lanes: Lanes) -> dict[str, Any]:
+    """Return outputs and state after a step, arrays (n, ...); outputs of a lane that took no step are 0."""
     out, happened, state = lanes.out, lanes.interaction, lanes.population
     fields = {
         "observation": lanes.observations,
@@ -100,13 +100,13 @@ def run_sum(steps: int, mode: str, config: Any = None, **options: Any) -> str:
         digest.update(part)
     for _ in range(steps):
         lanes.step(actions_of(lanes))
-        for part in little_endian(handed_out(lanes)):
+        for part in little_endian(step_fields(lanes)):
             digest.update(part)
     return digest.hexdigest()
 
 
 def bank_sum() -> str:
-    """Of the default bank."""
+    """Return the sum of the default bank."""
     bank = sample_bank(Config())
     digest = hashlib.sha256()
     for columns in (bank.questions, bank.contents):

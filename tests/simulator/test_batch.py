@@ -10,7 +10,7 @@ from typing import Any
 import golden
 import numpy as np
 import pytest
-from golden import actions_of, handed_out
+from golden import actions_of, step_fields
 from worlds import MODES, Lanes
 
 import alsim
@@ -63,15 +63,15 @@ def test_compiled_equals_interpreted_in_another_process() -> None:
 
 def history(lanes: Lanes, steps: int = STEPS) -> list[dict[str, Any]]:
     """What every step handed out and left behind, after how it began."""
-    record = [handed_out_of_none(lanes)]
+    record = [step_fields_of_none(lanes)]
     for _ in range(steps):
         lanes.step(actions_of(lanes))
-        record.append(handed_out(lanes))
+        record.append(step_fields(lanes))
         restart_finished(lanes)
     return record
 
 
-def handed_out_of_none(lanes: Lanes) -> dict[str, Any]:
+def step_fields_of_none(lanes: Lanes) -> dict[str, Any]:
     return {"rows": lanes.rows.copy(), "ability": lanes.population.ability.copy()}
 
 
@@ -133,12 +133,12 @@ def test_s11_2_how_lanes_are_split_does_not_matter(cuts: tuple[int, ...], mode: 
     """A step in several calls, as threads make it, the last part first."""
     config, ends = Config.read(SHORT), [0, *cuts, MOST]
     lanes = Lanes(MOST, config, mode=MODES[mode], seed=9)
-    record = [handed_out_of_none(lanes)]
+    record = [step_fields_of_none(lanes)]
     for _ in range(STEPS):
         actions = actions_of(lanes)
         for start, stop in reversed(list(zip(ends[:-1], ends[1:], strict=True))):
             lanes.step(actions, start, stop)
-        record.append(handed_out(lanes))
+        record.append(step_fields(lanes))
         restart_finished(lanes)
     assert_same(record, crowd[mode, False], slice(None))
 
