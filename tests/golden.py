@@ -1,6 +1,6 @@
-"""Golden runs (clause S11.5): SHA-256 sums of the outputs and the state after each step.
+"""Golden runs (clause S11.5): SHA-256 sums of all outputs of steps, and of the state after them.
 
-`python golden.py` prints the sums as JSON. test_batch.py runs it compiled and interpreted.
+`python golden.py` prints them as JSON; test_batch.py runs it compiled and interpreted.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def mixed(learner: Any, episode: Any, step: Any) -> Any:
-    """Return a word of 31 bits that depends on all three: pseudo-random actions without a generator."""
+    """Return 31 bits that depend on all three arguments: pseudo-random actions without a generator."""
     word = np.asarray(learner, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     word = word + np.asarray(episode, np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     word = word + np.asarray(step, np.uint64) * np.uint64(0x165667B19E3779F9)
@@ -58,8 +58,8 @@ def actions_of(lanes: Lanes) -> Any:
     return mixed(state.learner, state.episode, state.step) % (9 * lanes.num_los)
 
 
-def step_fields(lanes: Lanes) -> dict[str, Any]:
-    """Return outputs and state after a step, arrays (n, ...); outputs of a lane that took no step are 0."""
+def outputs_of(lanes: Lanes) -> dict[str, Any]:
+    """Return the outputs of a step and the state after it, (n, ...) each; undefined entries of reset lanes are 0."""
     out, happened, state = lanes.out, lanes.interaction, lanes.population
     fields = {
         "observation": lanes.observations,
@@ -100,7 +100,7 @@ def run_sum(steps: int, mode: str, config: Any = None, **options: Any) -> str:
         digest.update(part)
     for _ in range(steps):
         lanes.step(actions_of(lanes))
-        for part in little_endian(step_fields(lanes)):
+        for part in little_endian(outputs_of(lanes)):
             digest.update(part)
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Gymnasium environments of the simulator, imported on first use."""
+"""Gymnasium environments over the simulator. They hold no formulas, and each class is imported on first use."""
 
 from typing import TYPE_CHECKING
 

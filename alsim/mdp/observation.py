@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.types import HALF, I0, ONE, f32, i32
+from alsim.types import HALF, I0, ONE, Observation, f32, i32
+
+
+def observation_width(num_los: int, observation: Observation) -> int:
+    """Return the number of entries R of an observation: L + 2, or 2 L + 2 for "responses"."""
+    return 2 * num_los + 2 if observation == "responses" else num_los + 2
 
 
 @rule

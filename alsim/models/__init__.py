@@ -1,7 +1,7 @@
-"""Student models: what a system can know of a learner from responses.
+"""Student models: estimates of learners' knowledge from their responses.
 
-Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing, and the
-baselines that any of them must beat. They know nothing of environments, and fit real logs as well as simulated ones.
+The models are Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing,
+and baselines to compare them with. They do not depend on the environments, and fit both real and simulated logs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HOMES = {
 }
 
 _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
-"""One a model, each with its own `fit`."""
+"""Modules of the models, imported on first use."""
 
 __all__ = [
     "Fit",

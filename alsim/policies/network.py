@@ -19,7 +19,7 @@ from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
-from alsim.numerics.perceptron import AT_ONCE, RELU, TANH, Layers, forward
+from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, f32, f64, u64
 from alsim.utils.files import write_whole
@@ -83,8 +83,8 @@ class Network:
 
 
 def _padded(layers: Sequence[tuple[Floats, Floats]], activation: int) -> Layers:
-    """Return the layers for the kernel, with zeros up to a multiple of AT_ONCE inputs."""
-    sizes = [-(-len(weights) // AT_ONCE) * AT_ONCE for weights, _ in layers] + [len(layers[-1][1])]
+    """Return the layers for the kernel, with zeros up to a multiple of UNROLL inputs."""
+    sizes = [-(-len(weights) // UNROLL) * UNROLL for weights, _ in layers] + [len(layers[-1][1])]
     weights, biases = [], []
     for (w, b), inputs, outputs in zip(layers, sizes, sizes[1:], strict=False):
         wide = np.zeros((inputs, outputs), f32)

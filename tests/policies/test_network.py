@@ -407,6 +407,6 @@ def test_the_weights_are_a_plain_archive_of_numbers(tmp_path):
     policy_of(sizes=(R, 4, A)).save(tmp_path)
     with zipfile.ZipFile(tmp_path / "policy.npz") as archive:
         assert archive.namelist() == ["weights_0.npy", "biases_0.npy", "weights_1.npy", "biases_1.npy"]
-    assert perceptron.AT_ONCE == 4  # so (5, 4, 27) is padded in memory, and saved without padding
+    assert perceptron.UNROLL == 4  # so (5, 4, 27) is padded in memory, and saved without padding
     with np.load(tmp_path / "policy.npz") as arrays:
         assert arrays["weights_0"].shape == (5, 4)

@@ -570,7 +570,7 @@ def test_compiled_and_called_from_python_give_the_same_bits(policy, observation,
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_invalid_choices_of_a_rule_are_refused(number, odds, threads, monkeypatch):
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
         rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
     assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
@@ -588,8 +588,8 @@ def test_a_subclass_may_change_the_parameters():
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_whose_logs_grow(threads, monkeypatch):
     """Episodes are longer than the first allocation, and there are far more parts than threads."""
-    monkeypatch.setattr(collector, "STEPS_AT_FIRST", 2)
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+    monkeypatch.setattr(collector, "INITIAL_STEPS", 2)
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     arguments = {"num_learners": 150, "config": SMALL, "seed": 3}
     one, many = rollout(**arguments), rollout(**arguments, num_threads=threads)
     for name, column in {**vars(one), **one.interactions._asdict()}.items():
@@ -649,6 +649,7 @@ class Fixed(RulePolicy):
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_edited_rules_of_external_policies_are_recompiled(tmp_path):
     """An edited rule is compiled again, and the cache stays readable where the rule cannot be imported."""
