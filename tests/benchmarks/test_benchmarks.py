@@ -49,7 +49,7 @@ def test_a_figure_is_compared_with_its_target(value, target, met):
 def test_both_forms_of_a_table_have_one_line_per_row():
     rows = [report.judged("a step", 1.5, "≥ 1.2", "×", spread="1.4–1.6"), report.missing("another", "one core", "≥ 2")]
     assert report.markdown(report.HEADER, rows, left=(0, 4)).splitlines() == [
-        "| what | measured | target | met? | what limits it |",
+        "| measurement | result | target | met? | limiting factor |",
         "| --- | --: | --: | --: | --- |",
         "| a step | 1.50× (1.4–1.6) | ≥ 1.2× | yes |  |",
         "| another | – | ≥ 2 |  | one core |",
@@ -105,7 +105,7 @@ def test_the_time_of_a_phase_is_divided_by_its_repetitions():
     assert 0 < found["draw"] < 1e6
     written = phases.table({"draw": 6.0, "copy": 3.0, phases.STEP: 8.0})
     assert "| draw | 6.00 | 75% |" in written
-    assert "| together, each in a loop of its own | 9.00 | 112% |\n| step | 8.00 |  |" in written
+    assert "| sum, each in a separate loop | 9.00 | 112% |\n| step | 8.00 |  |" in written
 
 
 @pytest.mark.ci
@@ -204,6 +204,6 @@ def test_the_cost_of_a_reset_is_estimated_from_disturbed_steps():
     begun = generator.poisson(35, 8000).astype(float)
     took = 50e-6 + 0.1e-6 * begun + generator.exponential(1e-6, 8000)
     took[generator.random(8000) < 0.05] += 1e-3
-    slope, error, share = steps.grown(begun, took)
+    slope, error, share = steps.growth(begun, took)
     assert abs(slope - 0.1e-6) < 5 * error < 0.02e-6
     assert share == pytest.approx(3.5 / 50.7, rel=0.1)
