@@ -163,7 +163,7 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Chooses among all actions, each with probability 1 / A."
+    assert listed["uniform"] == "Chooses each of the A actions with probability 1 / A."
     assert listed["nameless"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
@@ -282,9 +282,13 @@ def test_a_broken_bank_is_named(run, tmp_path, command):
 
 def test_existing_output_is_refused(run, small, dataset, tmp_path):
     arguments = ("generate", "--learners", 1, "--config", small, "--out")
-    assert_refused(run(*arguments, dataset), f"{dataset} holds a finished dataset already; force overwrites it")
+    assert_refused(
+        run(*arguments, dataset), f"{dataset} already holds a finished dataset; force=True (--force) overwrites it"
+    )
     assert_refused(run(*arguments, small), f"{small} is not a directory")
-    assert_refused(run(*arguments, tmp_path, "--force"), f"{tmp_path} holds other files")
+    assert_refused(
+        run(*arguments, tmp_path, "--force"), f"{tmp_path} contains other files (d); choose a new or empty directory"
+    )
     assert_refused(run(*arguments, small / "d"), "small.toml")
 
 
@@ -311,7 +315,7 @@ def test_info_names_missing_and_damaged_files(run, dataset, tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert_refused(run("info", dataset, "--verify"), f"{file} is not what was written")
+    assert_refused(run("info", dataset, "--verify"), f"{file} is damaged: its SHA-256 differs")
     file.unlink()
     assert_refused(run("info", dataset), f"{file} is missing")
 
@@ -478,9 +482,9 @@ def test_a_dataset_with_paths_outside_it_is_refused(run, dataset, tmp_path, path
     manifest = json.loads((dataset / "manifest.json").read_text())
     manifest["tables"]["events"]["shards"][0]["path"] = path
     (dataset / "manifest.json").write_text(json.dumps(manifest))
-    assert_refused(run("info", dataset), f"names {path!r}, which is not inside the dataset")
+    assert_refused(run("info", dataset), f"names {path!r}, which is outside of the dataset")
     refused = run("export", dataset, "--to", "npz", "--out", tmp_path / "x.npz")
-    assert_refused(refused, f"names {path!r}, which is not inside the dataset")
+    assert_refused(refused, f"names {path!r}, which is outside of the dataset")
 
 
 def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):
