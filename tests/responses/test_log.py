@@ -149,11 +149,11 @@ def test_columns_of_other_types_are_not_answers():
             Responses.from_arrays(["a"], column, skill=["x"])
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan, "", "  ", "NA", "NaN", "null"], ids=repr)
+@pytest.mark.parametrize("absent", [None, math.nan, "", "  ", "NA", "NaN", "null"], ids=repr)
 @pytest.mark.parametrize("column", ["student", "skill", "item", "response"])
-def test_missing_names_are_refused(column, nothing):
+def test_missing_names_are_refused(column, absent):
     columns = {name: ["a", "b", "c"] for name in ("student", "skill", "item", "response")}
-    columns[column] = ["a", nothing, "c"]
+    columns[column] = ["a", absent, "c"]
     with pytest.raises(ResponsesError, match=rf"row 1 \(counted from 0\), column {column}: .+; expected a"):
         Responses.from_arrays(correct=[1, 0, 1], **columns)
 
@@ -287,10 +287,10 @@ def test_no_separator():
     assert log.skills.tolist() == ["a~~b"]
 
 
-@pytest.mark.parametrize("nothing", ["~~", " ~~ ", "NA~~", None])
-def test_a_separator_without_skills_is_refused(nothing):
+@pytest.mark.parametrize("absent", ["~~", " ~~ ", "NA~~", None])
+def test_a_separator_without_skills_is_refused(absent):
     with pytest.raises(ResponsesError, match=r"row 1 \(counted from 0\), column skill"):
-        Responses.from_arrays(["s"] * 2, [1, 0], skill=["a~~b", nothing])
+        Responses.from_arrays(["s"] * 2, [1, 0], skill=["a~~b", absent])
 
 
 def test_an_empty_list_of_skills_is_refused():
@@ -490,7 +490,7 @@ def test_a_student_without_responses_is_kept():
 
 
 def test_invalid_matrices_are_refused():
-    for matrix, said in (
+    for matrix, message in (
         ([[1, 0], [2, 1]], r"the matrix, row 1 \(counted from 0\), column 0: .*2.*; expected 0, 1 or a missing value"),
         ([[1, 0.5]], r"row 0 \(counted from 0\), column 1: .*0.5"),
         ([[1, "x"]], "column 1: .*'x'"),
@@ -498,9 +498,9 @@ def test_invalid_matrices_are_refused():
         (np.zeros((0, 3)), r"got shape \(0, 3\)"),
         ([[-1, None]], "there is no response"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             Responses.from_matrix(matrix)
-    for options, said in (
+    for options, message in (
         ({"items": ["a", "b"]}, "3 items; got 2 names"),
         ({"items": ["a", "b", "a"]}, "items of a matrix have distinct names; got 'a' more than once"),
         ({"students": ["a", None]}, "students of a matrix have distinct names; got an empty name"),
@@ -510,7 +510,7 @@ def test_invalid_matrices_are_refused():
         ({"weight": [math.inf, 1]}, r"row 0 \(counted from 0\): its weight inf is invalid"),
         ({"weight": [1, "x"]}, r"row 1 \(counted from 0\): its weight nan is invalid"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             Responses.from_matrix(MATRIX, **options)
 
 
@@ -553,16 +553,16 @@ def test_responses_are_taken_with_their_skills():
     assert part.num_students == 3
 
 
-@pytest.mark.parametrize(("fraction", "held"), [(0.25, 25), (0.001, 1), (0.999, 99)])
-def test_a_split_is_by_student(fraction, held):
+@pytest.mark.parametrize(("fraction", "size"), [(0.25, 25), (0.001, 1), (0.999, 99)])
+def test_a_split_is_by_student(fraction, size):
     log = Responses.from_arrays(np.arange(300) % 100, np.arange(300) % 2, skill=np.arange(300) % 7)
     most, part = log.split(fraction, seed=3)
-    assert (most.num_students, part.num_students) == (100 - held, held)
+    assert (most.num_students, part.num_students) == (100 - size, size)
     assert set(most.students) | set(part.students) == set(log.students)
     assert sorted(as_rows(most) + as_rows(part)) == sorted(as_rows(log))
     again = log.split(fraction, seed=3)[1]
     assert again.students.tolist() == part.students.tolist()
-    if held == 25:
+    if size == 25:
         assert log.split(fraction, seed=4)[1].students.tolist() != part.students.tolist()
         assert (np.diff(codes_of(part.students, log.students)) > 0).all()
 

@@ -101,7 +101,7 @@ BAD = (
 
 def test_bad_rows_of_a_text_are_named_by_line(write):
     """Lines are counted as in an editor, including empty lines and line breaks within cells."""
-    said = [
+    messages = [
         "line 4, column skill: an empty cell; expected a name",
         "line 5, column correct: 'maybe'; expected 0 or 1",
         "line 8, column student: an empty cell; expected a name",
@@ -110,9 +110,9 @@ def test_bad_rows_of_a_text_are_named_by_line(write):
     file = write(BAD)
     with pytest.raises(ResponsesError) as caught:
         read_responses(file)
-    assert str(caught.value) == f"{file}, {said[0]}"
+    assert str(caught.value) == f"{file}, {messages[0]}"
     log = read_responses(file, skip_bad=True)
-    assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in said]
+    assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in messages]
     assert sum(log.report.skipped.values()) == 4
     assert as_rows(log)[:2] == [(0, "a", "x", ("x",), 1), (6, "a", "x", ("x",), 0)]
     assert len(log) == 3
@@ -137,7 +137,7 @@ def test_duplicates_of_a_text_are_named_by_line(write):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file is empty"),
         ("\n \n", "the file is empty"),
@@ -152,21 +152,21 @@ def test_duplicates_of_a_text_are_named_by_line(write):
         (b"\x00\x01\x02", "log.csv"),
     ],
 )
-def test_texts_that_are_not_logs(write, content, said):
-    with pytest.raises(ResponsesError, match=said) as caught:
+def test_texts_that_are_not_logs(write, content, message):
+    with pytest.raises(ResponsesError, match=message) as caught:
         read_responses(write(content))
     assert "log.csv" in str(caught.value)
 
 
 def test_invalid_options_are_refused(write, tmp_path):
     file = write(LONG)
-    for options, said in (
+    for options, message in (
         ({"format": "json"}, "one of long, wide, three-line; got 'json'"),
         ({"delimiter": "::"}, "a delimiter is one character, no quote or line break; got '::'"),
         ({"encoding": "klingon"}, "unknown encoding"),
         ({"columns": {"student": "pupil"}}, "there is no column 'pupil' for student"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             read_responses(file, **options)
     with pytest.raises(ResponsesError, match="there is no such file"):
         read_responses(tmp_path / "nowhere.csv")
@@ -239,7 +239,7 @@ def test_a_wide_binary(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "columns", "said"),
+    ("content", "columns", "message"),
     [
         ("x,y\n1,0\n\n1,2\n", None, "line 4, column y: '2'; expected 0, 1 or a missing value"),
         ("x,x\n1,0\n", None, "more than one column is named 'x'"),
@@ -253,8 +253,8 @@ def test_a_wide_binary(tmp_path):
         ("x,y\n1,0\n", {"freq": "n"}, "there is no column 'n' for freq; the columns are 'x', 'y'"),
     ],
 )
-def test_invalid_wide_texts_are_refused(write, content, columns, said):
-    with pytest.raises(ResponsesError, match=said):
+def test_invalid_wide_texts_are_refused(write, content, columns, message):
+    with pytest.raises(ResponsesError, match=message):
         read_responses(write(content), format="wide", columns=columns)
 
 
@@ -302,7 +302,7 @@ def test_a_student_without_responses_is_counted(write):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("2\n4,5\n1,2\n", "lines 1 to 3, response 2, column correct: '2'; expected 0 or 1"),
         ("1\n4\n1\n2\n4,5\n1,0.5\n", "lines 4 to 6, response 2, column correct: '0.5'"),
@@ -316,8 +316,8 @@ def test_a_student_without_responses_is_counted(write):
         ("0\n\n\n", "there is no response"),
     ],
 )
-def test_invalid_three_lines_are_refused(write, content, said):
-    with pytest.raises(ResponsesError, match=said):
+def test_invalid_three_lines_are_refused(write, content, message):
+    with pytest.raises(ResponsesError, match=message):
         read_responses(write(content), format="three-line")
 
 
