@@ -388,4 +388,4 @@ def test_knowledge_tracing_of_a_real_log(run, tmp_path, published):
 def test_what_is_unlike_the_usual_is_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
-    assert status == 0 and "note: no finite estimate, since all answered alike: a\n" in out
+    assert status == 0 and "note: no finite estimate, since all responses are equal: a\n" in out
