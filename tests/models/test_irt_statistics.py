@@ -255,8 +255,8 @@ def test_invalid_dif_arguments_are_refused():
             lambda: irt.likelihood_ratio(log, group, 1, items=["x"]),
             "items are names of items; 'x' is not among the responses",
         ),
-        (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "anchors are one item or more"),
-        (lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]), "none of the items tested"),
+        (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "got 0 anchors and 4 items to test"),
+        (lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]), "got 1 anchors and 1 items to test, 1 of them in both"),
         (lambda: irt.likelihood_ratio(log, group, 1, nodes=21, max_iterations=1), "has not converged in 1 steps"),
     ):
         with pytest.raises(ModelError, match=message):

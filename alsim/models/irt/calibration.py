@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,8 @@ def fit(
 
         log L = sum over students of  weight log sum_k  g(theta_k) prod P_i(theta_k)^x (1 - P_i(theta_k))^(1 - x)
 
-    responses        responses of any students to any items; absent responses are treated as missing at random. Repeated
-                     responses of a student to an item all count, as independent responses given ability
+    responses        of any students to any items; absent responses are treated as missing at random. Repeated responses
+                     of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
                      Ability is N(0, 1) in all models
     priors           prior densities that replace the defaults. Only the 3PL has defaults: log a ~ N(0, 0.5) and
@@ -75,58 +76,85 @@ def fit(
     if not isinstance(responses, Responses):
         raise ModelError(f"responses are Responses, as Responses.from_matrix makes; got {type(responses).__name__}")
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
-    answered, correct = _item_counts(responses)
+    counts = _item_counts(responses, priors)
+    patterns, theta = _patterns(responses, counts.estimated), quadrature(nodes)
+    num_estimated = int(counts.estimated.sum())
+    structure = Structure(model, np.zeros(num_estimated, np.int64) if model == "1pl" else np.arange(num_estimated))
+    start = _start(counts.answered[counts.estimated], counts.correct[counts.estimated], structure)
+    callback = _step_callback(progress, max_iterations)
+    result = run_em(
+        start, patterns, theta, structure, priors, tolerance=tolerance, max_iterations=max_iterations, callback=callback
+    )
+    errors = None
+    if standard_errors:
+        prior = log_prior(result.state.groups, theta)
+        errors = uncertainty(result.state.curves, patterns, result.expected.counts, prior, theta, structure, priors)
+    notes = _notes(responses, counts, result, errors, tolerance)
+    return _as_fit(responses, counts, structure, priors, nodes, result, errors, notes)
+
+
+class _ItemCounts(NamedTuple):
+    """Responses to I items, each (I,)."""
+
+    answered: Doubles  # sum of the weights of the responses
+    correct: Doubles  # sum of the weights of the correct responses
+    estimated: Bools  # True for items that have finite estimates
+
+
+def _item_counts(responses: Responses, priors: Priors) -> _ItemCounts:
+    """Return the responses to each item; raises ModelError if no item has finite estimates."""
+    weight, num_items = responses.weight[responses.student], responses.num_items
+    answered: Doubles = np.bincount(responses.item, weight, num_items).astype(np.float64)
+    correct: Doubles = np.bincount(responses.item, weight * responses.correct, num_items).astype(np.float64)
     estimated = answered > 0 if priors.d is not None else (correct > 0) & (correct < answered)
     if not estimated.any():
         raise ModelError(
-            f"no item of {responses.num_items} has both correct and wrong responses: none has a finite estimate. "
-            "Give d a prior: priors=Priors(d=(0, 2))"
+            f"no item of {num_items} has both correct and wrong responses: none has a finite estimate. Give d a prior: "
+            "priors=Priors(d=(0, 2))"
         )
-    num_estimated = int(estimated.sum())
-    patterns = _patterns(responses, estimated)
-    theta = quadrature(nodes)
-    structure = Structure(model, np.zeros(num_estimated, np.int64) if model == "1pl" else np.arange(num_estimated))
-    result = run_em(
-        _start(answered[estimated], correct[estimated], structure),
-        patterns,
-        theta,
-        structure,
-        priors,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        callback=_step_callback(progress, max_iterations),
-    )
-    curves, nan = result.state.curves, np.full(num_estimated, np.nan)
-    errors = Uncertainty(nan, nan, nan, nan, joint=True)
-    if standard_errors:
-        prior = log_prior(result.state.groups, theta)
-        errors = uncertainty(curves, patterns, result.expected.counts, prior, theta, structure, priors)
-    columns = {"a": curves.a, "d": curves.d, "c": curves.c}
-    columns |= {"se_a": errors.a, "se_b": errors.b, "se_c": errors.c, "se_d": errors.d}
+    return _ItemCounts(answered, correct, estimated)
+
+
+def _as_fit(
+    responses: Responses,
+    counts: _ItemCounts,
+    structure: Structure,
+    priors: Priors,
+    nodes: int,
+    result: EMResult,
+    errors: Uncertainty | None,
+    notes: tuple[str, ...],
+) -> IRTFit:
+    """Return the fit; items without estimates, and all standard errors if `errors` is None, are NaN."""
+
+    def expanded(values: Doubles | float) -> Doubles:
+        column = np.full(len(counts.estimated), np.nan)
+        column[counts.estimated] = values
+        return column
+
+    a, d, c = (expanded(column) for column in result.state.curves)
     return IRTFit(
-        variant=model,
+        variant=structure.model,
         items=responses.items,
-        **{name: _expanded(values, estimated) for name, values in columns.items()},
-        responses=answered,
-        correct=correct,
+        a=a,
+        d=d,
+        c=c,
+        se_a=expanded(np.nan if errors is None else errors.a),
+        se_b=expanded(np.nan if errors is None else errors.b),
+        se_c=expanded(np.nan if errors is None else errors.c),
+        se_d=expanded(np.nan if errors is None else errors.d),
+        responses=counts.answered,
+        correct=counts.correct,
         num_students=float(responses.weight.sum()),
         priors=priors,
         nodes=nodes,
-        between=errors.joint,
+        between=errors is None or errors.joint,
         log_likelihood=result.expected.log_likelihood,
         iterations=result.iterations,
         converged=result.converged,
-        num_responses=round(float(answered.sum())),
-        notes=_notes(responses, answered, estimated, result, errors if standard_errors else None, tolerance),
+        num_responses=round(float(counts.answered.sum())),
+        notes=notes,
     )
-
-
-def _item_counts(responses: Responses) -> tuple[Doubles, Doubles]:
-    """Return the sums (I,) of the weights of all responses and of the correct responses to each item."""
-    weight, count = responses.weight[responses.student], responses.num_items
-    answered = np.bincount(responses.item, weight, count).astype(np.float64)
-    correct = np.bincount(responses.item, weight * responses.correct, count).astype(np.float64)
-    return answered, correct
 
 
 def _checked(model: str, priors: Priors | None, nodes: int, tolerance: float, max_iterations: int) -> Priors:
@@ -189,13 +217,6 @@ def _start(answered: Doubles, correct: Doubles, structure: Structure) -> State:
     return State(Curves(np.ones(len(share)), logit(above), c), STANDARD_NORMAL)
 
 
-def _expanded(values: Doubles, estimated: Bools) -> Doubles:
-    """Return the values (I,) of all items, NaN for the items that are not estimated."""
-    expanded = np.full(len(estimated), np.nan)
-    expanded[estimated] = values
-    return expanded
-
-
 def _step_callback(progress: Progress | None, max_iterations: int) -> StepCallback | None:
     """Return a callback for EM that reports each step to `progress`."""
     if progress is None:
@@ -208,15 +229,10 @@ def _step_callback(progress: Progress | None, max_iterations: int) -> StepCallba
 
 
 def _notes(
-    responses: Responses,
-    answered: Doubles,
-    estimated: Bools,
-    result: EMResult,
-    errors: Uncertainty | None,
-    tolerance: float,
+    responses: Responses, counts: _ItemCounts, result: EMResult, errors: Uncertainty | None, tolerance: float
 ) -> tuple[str, ...]:
     """Return sentences about unusual results of a fit; `errors` is None if no standard errors were computed."""
-    curves, names = result.state.curves, responses.items[estimated]
+    curves, names = result.state.curves, responses.items[counts.estimated]
     notes = []
     if not result.converged:
         notes.append(
@@ -224,8 +240,8 @@ def _notes(
             "raise max_iterations"
         )
     for missing, reason in (
-        (~estimated & (answered > 0), "all responses are equal"),
-        (answered == 0, "there are no responses"),
+        (~counts.estimated & (counts.answered > 0), "all responses are equal"),
+        (counts.answered == 0, "there are no responses"),
     ):
         if missing.any():
             notes.append(f"no finite estimate, since {reason}: {_listed(responses.items[missing])}")

@@ -241,23 +241,7 @@ def likelihood_ratio(
         constraints[free] = OWN_B if model in ("rasch", "1pl") else OWN_A_AND_B
     levels = {"uniform": (SAME, OWN_B), "both": (SAME, OWN_A_AND_B), "non-uniform": (OWN_B, OWN_A_AND_B)}[kind]
     pairs = _nested_fits(design, constraints, tested, levels, fit_first=anchors is None)
-    g2 = np.array([max(0.0, 2 * (full.log_likelihood - reduced.log_likelihood)) for reduced, full in pairs])
-    df = np.full(len(tested), levels[1] - levels[0])
-    a = np.array([full.a[:, i] for (_, full), i in zip(pairs, tested, strict=True)]).T
-    d = np.array([full.d[:, i] for (_, full), i in zip(pairs, tested, strict=True)]).T
-    groups = pairs[-1][0].groups
-    return LikelihoodRatio(
-        items=responses.items[tested],
-        g2=g2,
-        df=df,
-        p=np.array([chi_squared_tail(x, int(n)) for x, n in zip(g2, df, strict=True)]),
-        a=a[0],
-        b=-d[0] / a[0],
-        a_focal=a[1],
-        b_focal=-d[1] / a[1],
-        mean=float(groups.mean[1]),
-        sd=float(groups.sd[1]),
-    )
+    return _test_statistics(responses.items[tested], tested, pairs, df=levels[1] - levels[0])
 
 
 def _tested_items(responses: Responses, items: ArrayLike | None, anchors: ArrayLike | None) -> tuple[Longs, Longs]:
@@ -265,8 +249,12 @@ def _tested_items(responses: Responses, items: ArrayLike | None, anchors: ArrayL
     fixed = _item_indices(anchors, responses, "anchors")
     free = np.setdiff1d(np.arange(responses.num_items), fixed)
     tested = _item_indices(items, responses, "items") if items is not None else free
-    if anchors is not None and len(fixed) == 0 or np.isin(tested, fixed).any() or len(tested) == 0:
-        raise ModelError("anchors are one item or more, and none of the items tested, of which there is one or more")
+    in_both = int(np.isin(tested, fixed).sum())
+    if anchors is not None and len(fixed) == 0 or in_both or len(tested) == 0:
+        raise ModelError(
+            "anchors and items name distinct items, at least one each; "
+            f"got {len(fixed)} anchors and {len(tested)} items to test, {in_both} of them in both"
+        )
     return tested, free
 
 
@@ -383,3 +371,25 @@ def _nested_fits(
         latest = design.fit(reduced_constraints, latest)
         pairs.append((latest, design.fit(full_constraints, latest)))
     return pairs
+
+
+def _test_statistics(
+    names: NDArray[np.str_], tested: Longs, pairs: list[tuple[_TwoGroupFit, _TwoGroupFit]], df: int
+) -> LikelihoodRatio:
+    """Return the tests of the items with these names and indices, from a reduced and a full fit for each item."""
+    g2 = np.array([max(0.0, 2 * (full.log_likelihood - reduced.log_likelihood)) for reduced, full in pairs])
+    a = np.array([full.a[:, i] for (_, full), i in zip(pairs, tested, strict=True)]).T
+    d = np.array([full.d[:, i] for (_, full), i in zip(pairs, tested, strict=True)]).T
+    groups = pairs[-1][0].groups
+    return LikelihoodRatio(
+        items=names,
+        g2=g2,
+        df=np.full(len(tested), df),
+        p=np.array([chi_squared_tail(x, df) for x in g2]),
+        a=a[0],
+        b=-d[0] / a[0],
+        a_focal=a[1],
+        b_focal=-d[1] / a[1],
+        mean=float(groups.mean[1]),
+        sd=float(groups.sd[1]),
+    )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import kernel
-from alsim.models.base import Fit, ModelError
+from alsim.models.base import Fit
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import ItemParameters, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
@@ -280,6 +280,3 @@ def predict_responses(
                 total += posterior[k]
             for k in range(nodes):
                 posterior[k] /= total
-
-
-__all__ = ["IRTFit", "ModelError"]
