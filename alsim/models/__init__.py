@@ -6,8 +6,9 @@ and baselines to compare them with. They do not depend on the environments, and 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, ModelError, load_fit
@@ -45,16 +46,4 @@ __all__ = [
     "score",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Return a public name, importing its module on first use."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(f"alsim.models.{name}")
-    raise AttributeError(f"module 'alsim.models' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted((*__all__, *_MODULES))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=_MODULES)
