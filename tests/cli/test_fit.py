@@ -424,4 +424,4 @@ def test_bkt_on_a_real_log(run, tmp_path, published):
 def test_notes_of_a_fit_are_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
-    assert status == 0 and "note: no finite estimate, since all answered alike: a\n" in out
+    assert status == 0 and "note: no finite estimate, since all responses are equal: a\n" in out
