@@ -145,7 +145,7 @@ def fit(
     _check_options(model, options)
     outputs = {"--out": out, "--scores": scores}
     if model is Model.dkt and out is not None:
-        from alsim.models.dkt.fitted import weights_file
+        from alsim.models.dkt.result import weights_file
 
         outputs["--out, weights:"] = weights_file(out)
     _check_outputs(outputs, (file, test), force)
