@@ -33,7 +33,7 @@ def random_log(num_students: int, size: int, seed: int = 0) -> tuple[np.ndarray,
 
 
 def test_batches_are_updates_one_after_the_other() -> None:
-    """Each student and skill occur about eight times per batch of 500. float32 rounds by 6e-8 per response, of about 30."""
+    """A student and a skill occur about eight times in 500 responses. Each of some 30 updates rounds by 6e-8."""
     log = random_log(20, 2000)
     expected = by_update(*log, 20)
     for size in (1, 500, 2000):
