@@ -11,7 +11,6 @@ from alsim.models.base import Fit, Progress
 from alsim.models.features import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.logistic import Features, Settings, check, log_likelihood, logistic, regress
 from alsim.models.serialization import column_of, names_of, number, rows_of
-from alsim.models.summary import no_progress, summary_from_dict, summary_to_dict
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
@@ -85,7 +84,7 @@ class BestLRFit(Fit):
             "items": rows_of(self.items, {"intercept": self.item}),
             "shared": dict(zip(OF_ALL, self.shared.tolist(), strict=True)),
             "penalty": self.penalty,
-            **summary_to_dict(self),
+            **self._summary(),
         }
 
     @classmethod
@@ -100,7 +99,7 @@ class BestLRFit(Fit):
             item=column_of(items, "intercept"),
             shared=np.array([number(content["shared"][name]) for name in OF_ALL]),
             penalty=number(content["penalty"]),
-            **summary_from_dict(content),
+            **cls._read_summary(content),
         )
 
 
@@ -135,7 +134,7 @@ def fit(
     """
     settings = Settings(penalty, tolerance, max_iterations)
     check(responses, settings, WHAT)
-    progress = progress or no_progress
+    progress = progress or (lambda done, parts, message: None)
     progress(0, 1, "coefficients")
     skills, items = responses.skills, responses.items if _has_items(responses) else responses.items[:0]
     features = _features(responses, responses.skill, responses.item, len(skills), len(items))

@@ -12,7 +12,6 @@ from alsim.models.base import Fit, Progress
 from alsim.models.features import earlier_of_skills
 from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, logistic, regress
 from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
-from alsim.models.summary import no_progress, summary_from_dict, summary_to_dict
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
@@ -77,7 +76,7 @@ class PFAFit(Fit):
             "skills": rows_of(self.skills, {**columns, **errors, "responses": self.responses}),
             "pooled": dict(zip(PARAMETERS, self.pooled.tolist(), strict=True)),
             "penalty": self.penalty,
-            **summary_to_dict(self),
+            **self._summary(),
         }
 
     @classmethod
@@ -92,7 +91,7 @@ class PFAFit(Fit):
             responses=counts_of(rows, "responses"),
             pooled=np.array([number(content["pooled"][name]) for name in PARAMETERS]),
             penalty=number(content["penalty"]),
-            **summary_from_dict(content),
+            **cls._read_summary(content),
         )
 
 
@@ -124,7 +123,7 @@ def fit(
     """
     settings = Settings(penalty, tolerance, max_iterations)
     check(responses, settings, WHAT)
-    progress = progress or no_progress
+    progress = progress or (lambda done, parts, message: None)
     weight = responses.weight[responses.student]
     progress(0, 3, "coefficients of each skill")
     features = _features(responses, responses.skill)

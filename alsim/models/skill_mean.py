@@ -10,7 +10,6 @@ import numpy as np
 
 from alsim.models.base import Fit, ModelError, Progress
 from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
-from alsim.models.summary import summary_from_dict, summary_to_dict
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Longs
@@ -59,7 +58,7 @@ class SkillMeanFit(Fit):
             "skills": rows_of(self.skills, {"mean": self.mean, "responses": self.responses}),
             "overall": self.overall,
             "smoothing": self.smoothing,
-            **summary_to_dict(self),
+            **self._summary(),
         }
 
     @classmethod
@@ -75,7 +74,7 @@ class SkillMeanFit(Fit):
             responses=counts_of(content["skills"], "responses"),
             overall=overall,
             smoothing=number(content["smoothing"]),
-            **summary_from_dict(content),
+            **cls._read_summary(content),
         )
 
 
@@ -94,7 +93,7 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
         raise ModelError(f"smoothing must be a finite number of at least 0; got {smoothing!r}")
     weight = responses.weight[responses.student]
     if not weight.any():
-        raise ModelError("the mean of each skill needs at least one response; got none")
+        raise ModelError("the mean of each skill needs responses; got none")
     overall = float((weight * responses.correct).sum() / weight.sum())
     response = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
     attempts = np.bincount(responses.skill, weight[response], minlength=responses.num_skills)

@@ -618,9 +618,9 @@ def test_saved_json_has_the_keys_and_loads_as_the_same_fit(tmp_path: Path) -> No
         (lambda c: c["skills"]["0"].update(converged="no"), "converged must be true or false; got 'no'"),
         (lambda c: c.update(iterations=1.5), "iterations must be an integer of at least 0; got 1.5"),
         (lambda c: c.update(skills={}), "skills must contain at least one skill"),
-        (lambda c: c.update(skills=[1]), "no whole fit of 'bkt': .*items"),
-        (lambda c: c.update(students=[1]), "no whole fit of 'bkt': .*index"),
-        (lambda c: c.update(classes=[1]), "no whole fit"),
+        (lambda c: c.update(skills=[1]), "not a valid fit of 'bkt': .*items"),
+        (lambda c: c.update(students=[1]), "not a valid fit of 'bkt': .*index"),
+        (lambda c: c.update(classes=[1]), "not a valid fit"),
         (lambda c: c.update(model=["bkt"]), "is a fit of"),
     ],
 )

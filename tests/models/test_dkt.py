@@ -270,7 +270,9 @@ def test_without_pytorch_the_error_names_the_optional_dependency(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra) as raised:
         fit(random_log([4, 4]))
-    assert str(raised.value) == ("alsim.models.dkt needs torch, which is not installed: pip install 'alsim[dkt]'")
+    assert str(raised.value) == (
+        "alsim.models.dkt needs torch, which is not installed; install it with `pip install '.[dkt]'` in a clone of alsim"
+    )
 
 
 def test_a_saved_fit_is_used_without_pytorch(tmp_path):
@@ -373,14 +375,14 @@ BREAKS = [
     (lambda p: edited(p, num_responses=1.5), "number of responses must be an integer .*; got 1.5"),
     (lambda p: edited(p, settings={**SETTINGS._asdict(), "hidden": 10**9}), "at most 100,000,000 weights"),
     (lambda p: edited(p, settings={**SETTINGS._asdict(), "hidden": "4"}), "hidden must be an integer"),
-    (lambda p: edited(p, settings={"hidden": 4}), "no whole fit of 'dkt'"),
-    (lambda p: edited(p, settings=[]), "no whole fit of 'dkt'"),
+    (lambda p: edited(p, settings={"hidden": 4}), "not a valid fit of 'dkt'"),
+    (lambda p: edited(p, settings=[]), "not a valid fit of 'dkt'"),
     (lambda p: edited(p, epochs=[]), "epochs must contain at least one epoch"),
     (
         lambda p: edited(p, epochs=[{"loss": "low", "validation_loss": None}]),
         "losses of an epoch must be .*; got 'low'",
     ),
-    (lambda p: edited(p, epochs=[{"win": 1}]), "no whole fit of 'dkt'"),
+    (lambda p: edited(p, epochs=[{"win": 1}]), "not a valid fit of 'dkt'"),
     (lambda p: edited(p, log_likelihood=float("nan")), "NaN is not finite"),
     (lambda p: edited(p, weights={}), "'embedding' is missing"),
     (lambda p: edited(p, weights=[1]), "weights must be an object of arrays; got list"),

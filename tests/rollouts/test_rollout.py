@@ -5,8 +5,9 @@ import pytest
 
 from alsim.bank.items import BankError, sample_bank
 from alsim.config import Config, ConfigError
-from alsim.rollouts import rollout as rollouts
-from alsim.rollouts.rollout import BLOCK_EPISODES, rollout
+from alsim.rollouts import plan
+from alsim.rollouts.plan import BLOCK_EPISODES
+from alsim.rollouts.rollout import rollout
 from alsim.types import Reason
 
 SHORT = Config.read({"num_los": 2, "max_episode_steps": 6})
@@ -60,7 +61,7 @@ def test_s11_2_a_learner_alone_is_the_learner_in_a_crowd(policy):
 @pytest.mark.parametrize("block", [1, 4, 7, 18])
 def test_the_size_of_blocks_changes_nothing(monkeypatch, block):
     one = rollout("uniform", num_learners=6, episodes_per_learner=3, config=MIXED)
-    monkeypatch.setattr(rollouts, "BLOCK_EPISODES", block)
+    monkeypatch.setattr(plan, "BLOCK_EPISODES", block)
     other = rollout("uniform", num_learners=6, episodes_per_learner=3, config=MIXED)
     assert_same(columns(one), columns(other))
     assert one.metrics.total_steps.tolist() == other.metrics.total_steps.tolist()
