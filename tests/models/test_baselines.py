@@ -347,7 +347,8 @@ for file in {[str(file) for file in files]!r}:
         with pytest.raises(MissingExtra) as raised:
             model.fit(responses)
         assert str(raised.value) == (
-            f"{what} needs sklearn, which is not installed; install it with `pip install '.[baselines]'` in a clone of alsim"
+            f"{what} needs scikit-learn, which is not installed; "
+            "install it with `pip install '.[baselines]'` in a clone of alsim"
         )
 
 

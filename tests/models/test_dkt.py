@@ -271,7 +271,8 @@ def test_without_pytorch_the_error_names_the_optional_dependency(monkeypatch):
     with pytest.raises(MissingExtra) as raised:
         fit(random_log([4, 4]))
     assert str(raised.value) == (
-        "alsim.models.dkt needs torch, which is not installed; install it with `pip install '.[dkt]'` in a clone of alsim"
+        "alsim.models.dkt needs torch, which is not installed; "
+        "install it with `pip install '.[dkt]'` in a clone of alsim"
     )
 
 
