@@ -176,7 +176,7 @@ def test_the_machine_is_described_and_not_named():
 
 
 def test_the_bytes_of_a_step_are_those_that_the_pages_state():
-    stated = f"{floors.BYTES:.0f} bytes a lane"
+    stated = f"{floors.BYTES:.0f} bytes per lane"
     assert stated in " ".join(table.README.read_text(encoding="utf-8").split())
 
 
