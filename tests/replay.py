@@ -1,4 +1,4 @@
-"""Episodes once more, one learner at a time: what a library collected from many lanes must be these, to the bit."""
+"""Replays of single learners' episodes, for comparison with the data that a library collected from many lanes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +8,12 @@ import numpy as np
 from alsim import AdaptiveLearningEnv
 
 SHORT = {"max_episode_steps": 7, "termination": {"max_frustration": 0.25}}
-"""A configuration whose episodes soon end, in both ways."""
+"""A configuration with short episodes, of which some terminate and some are truncated."""
 
 
 @dataclass
 class Episode:
-    """One episode as a library stored it, or as the environment has it."""
+    """One episode, stored by a library or replayed in the environment."""
 
     observations: np.ndarray
     actions: np.ndarray
@@ -23,31 +23,32 @@ class Episode:
 
 
 class Learners:
-    """The first `learners` of a seed, and the episodes that each begins with."""
+    """The first learners of a seed and their first episodes, identified by their first observations."""
 
     def __init__(self, seed: int, learners: int, episodes: int, config: dict[str, Any]) -> None:
         self.seed = seed
         self.env = AdaptiveLearningEnv(config)
-        self.beginnings = {
-            self.begin(learner, episode).tobytes(): (learner, episode)
+        self.first_observations = {
+            self.start(learner, episode).tobytes(): (learner, episode)
             for learner in range(learners)
             for episode in range(episodes)
         }
-        assert len(self.beginnings) == learners * episodes
+        assert len(self.first_observations) == learners * episodes
 
-    def begin(self, learner: int, episode: int) -> np.ndarray:
+    def start(self, learner: int, episode: int) -> np.ndarray:
+        """Start an episode of a learner, and return its first observation."""
         observation, _ = self.env.reset(seed=self.seed, options={"learner": learner})
         for _ in range(episode):
             observation, _ = self.env.reset()
         return observation
 
     def identify(self, observation: np.ndarray) -> tuple[int, int]:
-        """The learner and the number of the episode that begins with an observation; raises KeyError."""
-        return self.beginnings[np.asarray(observation, np.float32).tobytes()]
+        """Return learner and number of the episode with this first observation. Raises KeyError."""
+        return self.first_observations[np.asarray(observation, np.float32).tobytes()]
 
     def replay(self, actions: np.ndarray, learner: int, episode: int) -> Episode:
-        """The episode under these actions, as far as it goes."""
-        observations, rewards, terminated, truncated = [self.begin(learner, episode)], [], False, False
+        """Return the episode under these actions, up to its end or to the last action."""
+        observations, rewards, terminated, truncated = [self.start(learner, episode)], [], False, False
         for action in actions:
             if terminated or truncated:
                 break
@@ -58,7 +59,7 @@ class Learners:
 
 
 def same(ours: Episode, theirs: Episode) -> bool:
-    """Whether two episodes are equal, bit for bit in what the library stored, which may be single precision."""
+    """Return whether two episodes are equal bit for bit; rewards in the precision that the library stored."""
     stored = np.asarray(theirs.rewards)
     return (
         np.array_equal(ours.observations, theirs.observations)

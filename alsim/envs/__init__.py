@@ -1,7 +1,8 @@
-"""Gymnasium environments over the simulator: no formulas here. The classes load when first asked for."""
+"""Gymnasium environments over the simulator. They hold no formulas, and each class is imported on first use."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.envs.single import AdaptiveLearningEnv
@@ -11,9 +12,4 @@ __all__ = ["AdaptiveLearningEnv", "AdaptiveLearningVectorEnv"]
 
 _HOMES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
 
-
-def __getattr__(name: str) -> Any:
-    """Load a class from its module when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'alsim.envs' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOMES)

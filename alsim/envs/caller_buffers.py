@@ -1,4 +1,4 @@
-"""Arrays of a caller's own, for a step to write to: what is asked of them."""
+"""Arrays that belong to the caller, into which a step can write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 
 
 def new_buffers(lanes: int, width: int) -> Buffers:
-    """Return buffers of M lanes, all zero."""
+    """Return zero-filled buffers for M lanes."""
     return Buffers(
         observations=np.zeros((lanes, width), F32),
         rewards=np.zeros(lanes, F64),
@@ -26,40 +26,42 @@ def new_buffers(lanes: int, width: int) -> Buffers:
 
 
 class CallerBuffers:
-    """Steps into a caller's arrays: checks them, and adds what else a step writes.
+    """Validation of the caller's arrays, and the buffers for those outputs of a step that they do not receive.
 
-    make        makes a buffer for that
-    shared      as of `BufferPool`
-    simulators  whose arrays no caller's may overlap; the last one steps
+    make_buffer  creates an OutputBuffer
+    shared       use one buffer for all steps, see `BufferPool`
+    simulators   the caller's arrays must not overlap the arrays of these; the last one performs the steps
     """
 
-    def __init__(self, make: Callable[[], OutputBuffer], *, shared: bool, simulators: tuple[Simulator, ...]) -> None:
-        self._outputs = BufferPool(make, shared=shared)
+    def __init__(
+        self, make_buffer: Callable[[], OutputBuffer], *, shared: bool, simulators: tuple[Simulator, ...]
+    ) -> None:
+        self._pool = BufferPool(make_buffer, shared=shared)
         self._simulators = simulators
         self._spans: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but where arrays lie."""
+        """Return the state without memory addresses, which do not survive pickling."""
         return {**self.__dict__, "_spans": None}
 
     def take(self, out: Any, lanes: int) -> tuple[OutputBuffer, Any]:
-        """Return a buffer that nobody holds, and a reference to the Output that it makes with `out`.
+        """Return a free buffer, and a reference to an Output that writes to `out`.
 
-        Raises TypeError or ValueError for arrays that a step of M lanes cannot write to. The same `out` again
-        is not looked at again, but for whether it can still be written.
+        If `out` is the object that this buffer was last used with, only its writeability is checked again.
+        Raises TypeError or ValueError if a step of M lanes cannot write to `out`.
         """
-        buffer = self._outputs.take()
-        known, reference = buffer.borrowed
-        if out is known and len(known.rewards) == lanes and _writeable(known):
+        buffer = self._pool.take()
+        previous, reference = buffer.borrowed
+        if out is previous and len(previous.rewards) == lanes and _writeable(previous):
             return buffer, reference
-        _read_each(out, lanes, self._simulators[0].width)
-        self._refuse_overlap(out, buffer)
+        _check_buffers(out, lanes, self._simulators[0].width)
+        self._check_overlap(out, buffer)
         return buffer, buffer.borrow(out, observations_too=self._simulators[-1].num_threads > 1)
 
     def fill(self, out: Buffers, reward: Doubles) -> None:
-        """Copy what a step did not write to a caller's arrays itself.
+        """Copy the outputs that the step itself did not write to the caller's arrays.
 
-        Such arrays are rarely in a cache, and one thread writes there fastest in one go (decision 14).
+        The caller's arrays are rarely in a cache. One thread writes them fastest in a single pass (decision 14).
         """
         simulator = self._simulators[-1]
         if simulator.num_threads == 1:
@@ -67,39 +69,45 @@ class CallerBuffers:
         if out.rewards.dtype != F64:
             np.copyto(out.rewards, reward, casting="same_kind")
 
-    def _refuse_overlap(self, out: Buffers, buffer: OutputBuffer) -> None:
+    def _check_overlap(self, out: Buffers, buffer: OutputBuffer) -> None:
         if self._spans is None:
             self._spans = spans([array for simulator in self._simulators for array in simulator.arrays])
-        one, other = overlap(*plain(out), self._spans, buffer.own)
-        if one >= 0:
-            what = "memory of the environment's own" if other == OWN else f"out.{Buffers._fields[other]}"
-            raise AlsimError(f"arrays of out lie apart from all others; out.{Buffers._fields[one]} overlaps {what}")
+        first, second = overlap(*plain(out), self._spans, buffer.own)
+        if first >= 0:
+            other = "the environment's own memory" if second == OWN else f"out.{Buffers._fields[second]}"
+            raise AlsimError(
+                f"arrays of out must not overlap; out.{Buffers._fields[first]} overlaps {other}: "
+                "pass separate arrays, such as those of new_buffers()"
+            )
 
 
 def _writeable(out: Buffers) -> bool:
-    """Whether all arrays can still be written: their owner may have changed its mind."""
+    """Return whether all arrays are still writeable: the caller may have changed their flags."""
     a, b, c, d = out
     return a.flags.writeable and b.flags.writeable and c.flags.writeable and d.flags.writeable
 
 
-def _read_each(out: Any, lanes: int, width: int) -> None:
-    """Raise TypeError or ValueError for arrays that a step of M lanes cannot write to."""
+def _check_buffers(out: Any, lanes: int, width: int) -> None:
+    """Raise TypeError or ValueError if a step of M lanes cannot write to `out`."""
     if type(out) is not Buffers:
-        raise InputTypeError(f"out is an alsim.Buffers; got {type(out).__name__}")
-    _read_array("observations", out.observations, (lanes, width), (F32,))
-    _read_array("rewards", out.rewards, (lanes,), (F64, F32))
-    _read_array("terminated", out.terminated, (lanes,), (BOOL,))
-    _read_array("truncated", out.truncated, (lanes,), (BOOL,))
+        raise InputTypeError(f"out must be an alsim.Buffers; got {type(out).__name__}")
+    _check_array("observations", out.observations, (lanes, width), (F32,))
+    _check_array("rewards", out.rewards, (lanes,), (F64, F32))
+    _check_array("terminated", out.terminated, (lanes,), (BOOL,))
+    _check_array("truncated", out.truncated, (lanes,), (BOOL,))
 
 
-def _read_array(name: str, array: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> None:
+def _check_array(name: str, array: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> None:
     if not isinstance(array, np.ndarray):
-        raise InputTypeError(f"out.{name} is a NumPy array; got {type(array).__name__}")
+        raise InputTypeError(f"out.{name} must be a NumPy array; got {type(array).__name__}")
     if array.shape != shape:
-        raise AlsimError(f"out.{name} has shape {shape}; got {array.shape}")
+        raise AlsimError(f"out.{name} must have shape {shape}; got {array.shape}")
     if array.dtype not in dtypes:
-        raise InputTypeError(f"out.{name} has dtype {' or '.join(map(str, dtypes))}; got {array.dtype}")
+        raise InputTypeError(f"out.{name} must have dtype {' or '.join(map(str, dtypes))}; got {array.dtype}")
     flags = array.flags
     if not flags.carray:
-        lack = "read-only" if not flags.writeable else "not C-contiguous" if not flags.c_contiguous else "not aligned"
-        raise AlsimError(f"out.{name} is writeable, C-contiguous and aligned; got an array that is {lack}")
+        fault = "read-only" if not flags.writeable else "not C-contiguous" if not flags.c_contiguous else "not aligned"
+        raise AlsimError(
+            f"out.{name} must be writeable, C-contiguous and aligned; got an array that is {fault}: "
+            "new_buffers() returns suitable arrays"
+        )

@@ -1,4 +1,4 @@
-"""Some lanes, stepped apart from the others."""
+"""A subset of the lanes, stepped separately from the others."""
 
 from __future__ import annotations
 
@@ -14,81 +14,85 @@ from alsim.simulator.buffers import BufferPool
 from alsim.simulator.simulator import Simulator
 from alsim.types import Longs
 
-FEWEST = 64
-"""Lanes that a party has room for at least."""
+MIN_CAPACITY = 64
+"""Smallest number of lanes that the small simulator is created for."""
 
 
 class LaneSubset:
-    """Lanes of a simulator, taken out into a small one, stepped there and put back (decision 14).
+    """Lanes that are copied from a simulator to a small one, stepped there, and copied back (decision 14).
 
-    What that costs grows with their number, and not with that of all lanes.
+    The cost grows with the size of the subset, not with the number of all lanes.
 
-    whole  the simulator
-    copy   hand out arrays of the caller's own
-    last   leave room for the last observations of episodes, which SAME_STEP needs
+    parent  the simulator of all lanes
+    copy    return arrays that belong to the caller
+    last    reserve memory for the last observations of episodes, which SAME_STEP needs
     """
 
     simulator: Simulator
-    outputs: BufferPool
-    loans: CallerBuffers
+    """The small simulator; its first M lanes hold the subset during a step."""
+    buffers: BufferPool
+    caller_buffers: CallerBuffers
 
-    def __init__(self, whole: Simulator, *, copy: bool, last: bool) -> None:
-        self._whole = whole
+    def __init__(self, parent: Simulator, *, copy: bool, last: bool) -> None:
+        self._parent = parent
         self._copy = copy
         self._last = last
-        self._room = 0
+        self._capacity = 0
         self._marked = np.zeros(0, np.bool_)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the small simulator and its memory: between steps nobody is in it."""
-        kept = ("_whole", "_copy", "_last")
-        return {**{name: self.__dict__[name] for name in kept}, "_room": 0, "_marked": np.zeros(0, np.bool_)}
+        """Return the state without the small simulator, which holds no learners between steps."""
+        names = ("_parent", "_copy", "_last")
+        return {**{name: self.__dict__[name] for name in names}, "_capacity": 0, "_marked": np.zeros(0, np.bool_)}
 
     def read(self, lanes: Any) -> Longs:
-        """Return the lanes that a caller names, (M,). Raises TypeError or ValueError."""
+        """Return the lanes that the caller selects, (M,). Raises TypeError or ValueError."""
         array = np.asarray(lanes)
         if array.ndim != 1:
-            raise AlsimError(f"lanes have shape (M,); got shape {array.shape}")
+            raise AlsimError(f"lanes must have shape (M,); got shape {array.shape}")
         if len(array) == 0:
-            raise AlsimError("lanes names no lane: at least one is stepped")
+            raise AlsimError("lanes must contain at least one lane; got none")
         if array.dtype.kind not in "iu":
-            raise InputTypeError(f"lanes are integers; got dtype {array.dtype}")
-        named = np.array(array, np.int64)  # looked at once: another thread of the caller's may change its own
+            raise InputTypeError(f"lanes must be integers; got dtype {array.dtype}")
+        selected = np.array(array, np.int64)  # a copy: another thread of the caller may change the original
         if len(self._marked) == 0:
-            self._marked = np.zeros(self._whole.lanes, np.bool_)
-        if (place := step_kernels.first_unfit(named, self._marked)) >= 0:
-            got = int(array[place])
-            if 0 <= got < self._whole.lanes:
-                raise AlsimError(f"lanes names each lane once; got {got} a second time, at place {place}")
-            raise AlsimError(f"lanes are integers in [0, {self._whole.lanes}); got {got} at place {place}")
-        return named
+            self._marked = np.zeros(self._parent.lanes, np.bool_)
+        if (place := step_kernels.first_unfit(selected, self._marked)) >= 0:
+            lane = int(array[place])
+            if 0 <= lane < self._parent.lanes:
+                raise AlsimError(f"lanes must contain each lane at most once; got {lane} again at index {place}")
+            raise AlsimError(f"lanes must be integers in [0, {self._parent.lanes}); got {lane} at index {place}")
+        return selected
 
-    def take_out(self, lanes: Longs) -> None:
-        """Copy the learners in `lanes` (M,) to the first M lanes of `simulator`."""
-        self._whole.move(lanes, self.simulator, self._places[: len(lanes)])
+    def load(self, lanes: Longs) -> None:
+        """Copy the learners in `lanes` (M,) to the first M lanes of the small simulator."""
+        self._parent.move(lanes, self.simulator, self._positions[: len(lanes)])
 
-    def put_back(self, lanes: Longs) -> None:
-        """Copy the learners in the first M lanes of `simulator` to `lanes` (M,)."""
-        self.simulator.move(self._places[: len(lanes)], self._whole, lanes)
+    def store(self, lanes: Longs) -> None:
+        """Copy the learners in the first M lanes of the small simulator back to `lanes` (M,)."""
+        self.simulator.move(self._positions[: len(lanes)], self._parent, lanes)
 
-    def make_room(self, count: int) -> None:
-        """Have room for so many lanes, twice as many as before at least: few of a growing party's steps make room."""
-        if count <= self._room:
+    def reserve(self, count: int) -> None:
+        """Make the small simulator large enough for `count` lanes.
+
+        Its capacity at least doubles when it grows, so that a growing subset causes few reallocations.
+        """
+        if count <= self._capacity:
             return
         self.close()
-        self._room = min(self._whole.lanes, max(count, 2 * self._room, FEWEST))
-        self._places = np.arange(self._room)
-        self.simulator = self._whole.of_size(self._room)
-        self.outputs = BufferPool(
+        self._capacity = min(self._parent.lanes, max(count, 2 * self._capacity, MIN_CAPACITY))
+        self._positions = np.arange(self._capacity)
+        self.simulator = self._parent.of_size(self._capacity)
+        self.buffers = BufferPool(
             partial(self.simulator.output_buffer, observations=True, last=self._last), shared=not self._copy
         )
-        self.loans = CallerBuffers(
+        self.caller_buffers = CallerBuffers(
             partial(self.simulator.output_buffer, observations=False, last=self._last),
             shared=not self._copy,
-            simulators=(self._whole, self.simulator),
+            simulators=(self._parent, self.simulator),
         )
 
     def close(self) -> None:
-        """End the threads."""
-        if self._room > 0:
+        """Stop the threads."""
+        if self._capacity > 0:
             self.simulator.close()

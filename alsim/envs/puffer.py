@@ -1,4 +1,4 @@
-"""PufferLib 3: the vector environment as one of its native ones, which write to memory that they are handed."""
+"""Adapter for PufferLib 3: a native vector environment, which writes to memory that PufferLib provides."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "pufferlib":
         raise
-    # No extra installs it: what it asks of NumPy and Gymnasium, alsim's own requirements exclude.
+    # No extra installs it: its requirements on NumPy and Gymnasium conflict with those of alsim.
     raise MissingExtra(
         "alsim.envs.puffer needs pufferlib, which is not installed: pip install --no-deps pufferlib", name="pufferlib"
     ) from None
 
-ENDINGS = tuple(reason for reason in Reason if reason)
+END_REASONS = tuple(reason for reason in Reason if reason)
 
 
 class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # it has no types
     """N simulated learners as a `pufferlib.PufferEnv` of N agents.
 
-    num_envs      lanes N, each an agent
-    config        and bank, dynamics, observation, num_threads: as of `AdaptiveLearningVectorEnv`
-    log_interval  steps between infos
-    buf           arrays to write to, of PufferLib's own: parts of shared memory; None makes some
-    seed          of the first reset, if that has none
+    num_envs      number of lanes N; each lane is an agent
+    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    log_interval  number of steps between infos
+    buf           arrays of PufferLib to write to, usually in shared memory; None allocates new ones
+    seed          seed of the first reset, if `reset` is called without one
 
-    A lane whose episode ended begins the next in the same step; the last observation is not handed out, since
-    PufferLib has no place for it. Rewards are float32, as PufferLib's.
+    A lane whose episode ended starts the next one in the same step. The last observation of an episode is not
+    returned, because PufferLib has no field for it. Rewards are float32, as PufferLib requires.
     """
 
     def __init__(
@@ -76,9 +76,11 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # i
         self._out = self._buffers()
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
-        """Begin an episode in every lane: lane i is learner i of the seed, or goes on to its next episode.
+        """Start an episode in every lane.
 
-        Returns the observations, written in place, and no infos.
+        seed  lane i becomes learner i of this seed; None starts each learner's next episode
+
+        Returns the observations, written in place, and an empty list of infos.
         """
         seed, self._seed = self._seed if seed is None else seed, None
         observations, _ = self.envs.reset(seed=seed, out=self._buffers())
@@ -89,34 +91,36 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # i
         return observations, []
 
     def step(self, actions: Any) -> tuple[Any, ...]:
-        """Take every lane one interaction further.
+        """Perform one interaction in every lane.
 
         actions  integers (N,)
 
-        Returns observations, rewards, terminals and truncations, written in place, and every `log_interval`
-        steps one info: means over the episodes that ended since the last.
+        Returns observations, rewards, terminals and truncations, written in place, and a list of infos. Every
+        `log_interval` steps the list holds one info: means over the episodes that ended since the last one.
         """
         *arrays, infos = self.envs.step(actions, out=self._buffers())
         self._statistics.add(self.rewards, infos)
         self._steps += 1
-        told = self._statistics.take() if self._steps % self.log_interval == 0 else []
-        return *arrays, told
+        return *arrays, self._statistics.take() if self._steps % self.log_interval == 0 else []
 
     def close(self) -> None:
         """Close the environment."""
         self.envs.close()
 
     def _buffers(self) -> Buffers:
-        """Return PufferLib's arrays: the same object while they are the same arrays, which is quicker."""
+        """Return PufferLib's arrays as Buffers.
+
+        The same object is returned while the arrays are the same, because `step` then skips its checks.
+        """
         arrays = (self.observations, self.rewards, self.terminals, self.truncations)
-        known: Any = getattr(self, "_out", None)
-        if known is None or any(a is not b for a, b in zip(arrays, known, strict=True)):
+        previous: Any = getattr(self, "_out", None)
+        if previous is None or any(a is not b for a, b in zip(arrays, previous, strict=True)):
             self._out = Buffers(*arrays)
         return self._out
 
 
 class Statistics:
-    """Returns and lengths of episodes, and why they ended."""
+    """Returns, lengths and end reasons of episodes."""
 
     def __init__(self, lanes: int) -> None:
         self._returns = np.zeros(lanes)
@@ -124,7 +128,7 @@ class Statistics:
         self._ended: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
 
     def add(self, rewards: NDArray[Any], infos: dict[str, Any]) -> None:
-        """Count a step of all lanes."""
+        """Add one step of all lanes."""
         self._returns += rewards
         self._lengths += 1
         if "final_info" in infos:
@@ -135,10 +139,10 @@ class Statistics:
             self._lengths[ended] = 0
 
     def take(self) -> list[dict[str, float]]:
-        """Return the means over the episodes since the last time, in a list; an empty one if none ended."""
+        """Return one dict of means over the episodes since the last call, in a list; an empty list if none ended."""
         if not self._ended:
             return []
         returns, lengths, reasons = (np.concatenate(column) for column in zip(*self._ended, strict=True))
         self._ended = []
-        told = {"episode_return": float(returns.mean()), "episode_length": float(lengths.mean())}
-        return [told | {str(reason.word): float((reasons == reason).mean()) for reason in ENDINGS}]
+        means = {"episode_return": float(returns.mean()), "episode_length": float(lengths.mean())}
+        return [means | {str(reason.word): float((reasons == reason).mean()) for reason in END_REASONS}]

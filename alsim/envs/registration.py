@@ -5,11 +5,14 @@ from __future__ import annotations
 import gymnasium
 
 ENVIRONMENT_ID = "alsim/AdaptiveLearning-v0"
-"""Its version changes with any bit of the stream, a rule, or the default bank (clause S11.5)."""
+"""Name and version. Any change of a returned bit, a rule or the default bank changes the version (clause S11.5)."""
 
 
 def register() -> None:
-    """Register the environment, once. Without `max_episode_steps`: TimeLimit would set both flags (clause S7.2)."""
+    """Register the environment, unless it is registered already.
+
+    It is registered without `max_episode_steps`, because the TimeLimit wrapper would set both flags (clause S7.2).
+    """
     if ENVIRONMENT_ID not in gymnasium.registry:
         gymnasium.register(
             id=ENVIRONMENT_ID,

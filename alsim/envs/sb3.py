@@ -1,4 +1,4 @@
-"""The vector environment as Stable-Baselines3 has it: N learners behind its VecEnv."""
+"""Adapter for Stable-Baselines3: N learners as a VecEnv."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from alsim.arguments import fresh_seed, read_learner, read_positive, read_seed
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import Infos
+from alsim.envs.infos import REASON_WORDS, InfoBuilder
 from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.errors import AlsimError
 from alsim.simulator.simulator import Simulator
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 else:
     VecEnv = require("stable_baselines3.common.vec_env", "sb3", "alsim.envs.sb3").VecEnv
 
-MICROSECOND = 6
-"""Digits after the second that Stable-Baselines3 gives times with."""
-WORDS = {int(reason): reason.word for reason in Reason}
+TIME_DECIMALS = 6
+"""Decimals of seconds in episode infos, as in Stable-Baselines3's Monitor."""
 
 
 def make(
@@ -45,146 +44,145 @@ def make(
 ) -> AdaptiveLearningVecEnv:
     """Return N learners as a Stable-Baselines3 VecEnv.
 
-    num_envs       lanes N
-    config, bank, dynamics, observation, num_threads   as of the environments
-    seed           of the first reset; a model that is given a seed puts its own in its place
+    num_envs       number of lanes N
+    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    seed           seed of the first reset; a model that is created with a seed sets that one instead
     first_learner  lane i is learner first_learner + i of the seed
-    held_out       lane i is learner 2**31 + first_learner + i: for evaluation alone (clause S11.4)
+    held_out       lane i is learner 2**31 + first_learner + i, which is reserved for evaluation (clause S11.4)
 
-    Raises ValueError or TypeError for arguments that cannot be.
+    Raises ValueError or TypeError for invalid arguments.
     """
     lanes, first = read_positive(num_envs, "num_envs"), read_learner(first_learner, "first_learner")
     if first + lanes > FIRST_HELD_OUT:
         raise AlsimError(
-            f"learners from 2**31 on are held out (held_out=True counts from there); got first_learner = {first} and "
-            f"num_envs = {lanes}"
+            f"first_learner + num_envs must be at most 2**31; got first_learner = {first} and num_envs = {lanes}: "
+            "later learners are held out, held_out=True selects them"
         )
-    envs = Lanes(
+    envs = RawInfoVectorEnv(
         lanes,
         config=config,
         bank=bank,
         dynamics=dynamics,
         observation=observation,
         autoreset_mode=AutoresetMode.SAME_STEP,
-        copy=False,  # Stable-Baselines3 keeps more batches than the environment has buffers: `step_wait` copies
-        info="full",  # keeps what happened, mastery too, which not every observation shows
+        copy=False,  # Stable-Baselines3 stores more batches than the environment has buffers, so `step_wait` copies
+        info="full",  # records mastery, which not every observation contains
         num_threads=num_threads,
     )
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
 
 
-class Left(Infos):
-    """What a step left, where it lies, in place of Gymnasium's infos: most of those would be built for nobody."""
+class RawInfoBuilder(InfoBuilder):
+    """Builder that passes on the arrays of a step. It is faster, as most of Gymnasium's infos would be unused."""
 
-    def of(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
-        """Return arrays that are good until the next step."""
+    def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+        """Return arrays that are valid until the next step."""
         return {"reason": reason, "final": final.reshape(-1, self._width), "count": count}
 
 
-class Lanes(AdaptiveLearningVectorEnv):
-    """The vector environment whose infos are what a step left."""
+class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
+    """The vector environment with the infos of `RawInfoBuilder`."""
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
-        self._infos = Left(self._mode, "full", self.bank.num_los, self._simulator.width).of
+        self._build_infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width).build
 
     def final_mastery(self, lanes: Longs) -> Doubles:
-        """Return the mean mastery of lanes after their last interaction, of the episode that ended with it."""
+        """Return the mean mastery after the last interaction in each lane, before any reset in the same step."""
         return np.asarray(self._simulator.interaction.mastery_sum[lanes] / self.bank.num_los)
 
 
-class Blank(dict[str, Any]):
-    """The info of a lane that has nothing to tell: one for all of them, so that it cannot be written to."""
+class SharedEmptyInfo(dict[str, Any]):
+    """The empty info that all lanes without an ended episode share. It is read-only."""
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("lanes whose episode goes on share one empty info: copy it before you write to it")
+    def _raise(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("lanes whose episode continues share one empty info, which is read-only: write to a copy")
 
-    __setitem__ = __ior__ = setdefault = update = _refuse
+    __setitem__ = __ior__ = setdefault = update = _raise
 
 
 class AdaptiveLearningVecEnv(VecEnv):
-    """N learners as Stable-Baselines3 takes them; `make` is how to get one.
+    """N learners as a Stable-Baselines3 VecEnv; `make` creates one.
 
-    An episode's last step has in its info `terminal_observation`, `TimeLimit.truncated`, `episode` (return `r`,
-    length `l`, seconds since the environment was made `t`), `final_mastery` and `termination_reason`; the other lanes
-    share one empty info. Rewards are float32, and all arrays are the caller's.
+    The info of an episode's last step contains `terminal_observation`, `TimeLimit.truncated`, `episode` (return `r`,
+    length `l`, and `t`, seconds since the environment was created), `final_mastery` and `termination_reason`. All
+    other lanes share one empty info. Rewards are float32. All returned arrays belong to the caller.
 
-    envs           the vector environment, under SAME_STEP
+    envs           the vector environment, in mode SAME_STEP
     first_learner  lane i is learner first_learner + i
-    seed           of the first reset
+    seed           seed of the first reset
     """
 
-    def __init__(self, envs: Lanes, first_learner: int, seed: int | None) -> None:
+    def __init__(self, envs: RawInfoVectorEnv, first_learner: int, seed: int | None) -> None:
         self.envs = envs
         self._learners = first_learner + np.arange(envs.num_envs)
-        self._began, self._began_at = False, perf_counter()
+        self._was_reset, self._created_at = False, perf_counter()
         self._steps, self._returns = 0, np.zeros(envs.num_envs)
-        self._steps_before = np.zeros(envs.num_envs, np.int64)  # each lane's episode
+        self._first_steps = np.zeros(envs.num_envs, np.int64)  # steps before each lane's current episode
         self._actions: NDArray[Any] = np.zeros(0, np.int64)
-        self._blank: list[dict[str, Any]] = [Blank()] * envs.num_envs
+        self._empty_infos: list[dict[str, Any]] = [SharedEmptyInfo()] * envs.num_envs
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         if seed is not None:
             self.seed(seed)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Have the next reset begin the learners of this seed: lane i is learner first_learner + i.
+        """Set the seed of the next reset: lane i is then learner first_learner + i of it.
 
         seed  an integer in [0, 2**64); None takes one from NumPy's global generator, as Stable-Baselines3 does
 
-        Returns the seed, once a lane.
+        Returns a list with the seed for each lane.
         """
         if seed is None:
-            seed = int(np.random.randint(0, 2**32 - 1, dtype=np.uint32))  # noqa: NPY002  # the one that it seeds
+            # Stable-Baselines3 seeds the global generator.
+            seed = int(np.random.randint(0, 2**32 - 1, dtype=np.uint32))  # noqa: NPY002
         self._seeds: list[int | None] = [read_seed(seed)] * self.num_envs
         return self._seeds
 
     def set_options(self, options: Any = None) -> None:
-        """Refuse options: a reset has none here."""
+        """Raise AlsimError if there are any options: resets of this environment have none."""
         if options and any(options if isinstance(options, list) else [options]):
-            raise AlsimError(f"a reset takes no options here: seed and learners are `make`'s; got {options!r}")
+            raise AlsimError(f"reset options must be empty; got {options!r}: pass seed and first_learner to make()")
 
     def reset(self) -> Floats:
-        """Begin an episode in every lane; returns observations (N, R).
+        """Start an episode in every lane and return the observations (N, R).
 
-        After `seed`, the first of that seed's learners; else the next of each learner, and the first time the first
-        under a seed from the operating system.
+        After a call of `seed`, the first episode of that seed's learners starts; otherwise each learner's next
+        episode. The first reset without a seed takes one from the operating system.
         """
         seed = self._seeds[0]
-        if seed is None and not self._began:
+        if seed is None and not self._was_reset:
             seed = fresh_seed()
         options = None if seed is None else {"learner": self._learners}
         observations, _ = self.envs.reset(seed=seed, options=options)
         self._reset_seeds()
-        self._returns[:], self._steps_before[:] = 0, self._steps
-        self.reset_infos = self._blank.copy()
-        self._began = True
+        self._returns[:], self._first_steps[:] = 0, self._steps
+        self.reset_infos = self._empty_infos.copy()
+        self._was_reset = True
         return observations.copy()
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Note the actions (N,) of the next `step_wait`."""
+        """Store the actions (N,) for the next `step_wait`."""
         self._actions = actions
 
-    def step_wait(
-        self,
-    ) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
-        """Take every lane one interaction further.
+    def step_wait(self) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
+        """Perform one interaction in every lane.
 
         Returns observations (N, R), rewards (N,) float32, dones (N,) bool, and an info for each lane.
         """
-        observations, rewards, _, _, told = self.envs.step(self._actions)
+        observations, rewards, _, _, raw = self.envs.step(self._actions)
         self._steps += 1
         self._returns += rewards
-        infos = self._blank.copy()
-        if told["count"]:
-            self._tell(infos, told["reason"], told["final"])
-        return observations.copy(), rewards.astype(np.float32), told["reason"] != 0, infos
+        infos = self._empty_infos.copy()
+        if raw["count"]:
+            self._add_ended(infos, raw["reason"], raw["final"])
+        return observations.copy(), rewards.astype(np.float32), raw["reason"] != 0, infos
 
-    def _tell(self, infos: list[dict[str, Any]], reason: Codes, final: Floats) -> None:
-        """Put into `infos` what there is to tell of the episodes that ended, and begin to count anew."""
+    def _add_ended(self, infos: list[dict[str, Any]], reason: Codes, final: Floats) -> None:
+        """Add the infos of the episodes that ended to `infos`, and reset the counters of their lanes."""
         lanes = np.flatnonzero(reason)
-        seconds = round(perf_counter() - self._began_at, MICROSECOND)
-        lengths = self._steps - self._steps_before[lanes]
-        for lane, row, code, earned, length, mastery in zip(
+        seconds = round(perf_counter() - self._created_at, TIME_DECIMALS)
+        lengths = self._steps - self._first_steps[lanes]
+        for lane, row, code, episode_return, length, mastery in zip(
             lanes.tolist(),
             final[lanes],
             reason[lanes].tolist(),
@@ -196,35 +194,35 @@ class AdaptiveLearningVecEnv(VecEnv):
             infos[lane] = {
                 "terminal_observation": row,
                 "TimeLimit.truncated": code == Reason.STEP_LIMIT,
-                "episode": {"r": earned, "l": length, "t": seconds},
+                "episode": {"r": episode_return, "l": length, "t": seconds},
                 "final_mastery": mastery,
-                "termination_reason": WORDS[code],
+                "termination_reason": REASON_WORDS[code],
             }
-        self._returns[lanes], self._steps_before[lanes] = 0, self._steps
+        self._returns[lanes], self._first_steps[lanes] = 0, self._steps
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self.envs.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the vector environment, once for each index."""
+        """Return a list with an attribute of the vector environment for each index."""
         return [getattr(self.envs, attr_name)] * len(self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the vector environment: one for all lanes."""
-        self._refuse_some(f"the attribute {attr_name!r}", indices)
+        """Set an attribute of the vector environment, which all lanes share."""
+        self._check_all_lanes(f"the attribute {attr_name!r}", indices)
         setattr(self.envs, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of the vector environment, which is for all lanes; returns its result once a lane."""
-        self._refuse_some(f"the method {method_name!r}", indices)
+        """Call a method of the vector environment for all lanes; return a list with its result for each lane."""
+        self._check_all_lanes(f"the method {method_name!r}", indices)
         return [getattr(self.envs, method_name)(*method_args, **method_kwargs)] * self.num_envs
 
-    def _refuse_some(self, what: str, indices: Any) -> None:
-        """Raise AlsimError unless `indices` are all lanes."""
+    def _check_all_lanes(self, name: str, indices: Any) -> None:
+        """Raise AlsimError unless `indices` contain all lanes."""
         if {*self._get_indices(indices)} != {*range(self.num_envs)}:
-            raise AlsimError(f"{what} is of all {self.num_envs} lanes: they are one environment; got {indices!r}")
+            raise AlsimError(f"indices must be None or all {self.num_envs} lanes, which share {name}; got {indices!r}")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Return False for each index: no lane has a wrapper of its own."""
+        """Return False for each index: lanes have no wrappers."""
         return [False] * len(self._get_indices(indices))

@@ -1,4 +1,4 @@
-"""The single environment: the batch loop with one lane, and the surface of the specification's class."""
+"""The single environment: the batch loop with one lane, and the attributes of the specification's class."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.envs.infos import REASON_WORDS
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
@@ -31,14 +32,12 @@ from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
 from alsim.types import Reason
 
-WORDS = {int(reason): reason.word for reason in Reason}
-
 
 class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One simulated learner in one episode after the other.
+    """One simulated learner, one episode after another.
 
     config       Config, mapping or TOML file; None is the specification
-    bank         Bank, mapping of rows, or directory of tables; None is drawn from the configuration
+    bank         Bank, mapping of rows, or directory of tables; None draws it from the configuration
     dynamics     name or parameters of a registered dynamics, in place of the configuration's
     observation  "mastery" (clause S8.1) or "responses" (S8.2)
 
@@ -58,7 +57,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         render_mode: None = None,
     ) -> None:
         if render_mode is not None:
-            raise AlsimError(f"render_mode is None, there is nothing to render; got {render_mode!r}")
+            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
         self.render_mode = None
         self.config, self.bank = read_rules(config, bank, dynamics)
         self.num_los = self.bank.num_los
@@ -70,71 +69,71 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.action_space = Discrete(self._simulator.num_actions)
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
-        self._happened: list[tuple[Any, ...]] = []
-        self._meanings = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
+        self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
-        self._began = False
-        self._over = False
+        self._was_reset = False
+        self._finished = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode.
+        """Start an episode.
 
-        seed     an integer begins the first episode of learner 0 of that seed; None the learner's next
-                 (the first time: of a seed from the operating system)
-        options  {"learner": i} picks learner i instead of 0, {"episode": k} its episode k instead of 0; both go
-                 with an integer seed
+        seed     an integer starts the first episode of learner 0 of that seed. None starts the learner's next
+                 episode; at the first reset it takes a seed from the operating system
+        options  {"learner": i} selects learner i instead of 0, and {"episode": k} its episode k instead of 0;
+                 both require an integer seed
 
         Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError.
         """
-        given = read_options(options, ("learner", "episode"))
-        for key in given:
+        options = read_options(options, ("learner", "episode"))
+        for key in options:
             if seed is None:
-                raise AlsimError(f"options[{key!r}] goes with an integer seed; got seed=None")
-        learner, episode = read_learner(given.get("learner", 0)), read_episode(given.get("episode", 0))
-        if seed is None and not self._began:
+                raise AlsimError(f"options[{key!r}] requires an integer seed; got seed=None")
+        learner, episode = read_learner(options.get("learner", 0)), read_episode(options.get("episode", 0))
+        if seed is None and not self._was_reset:
             seed = fresh_seed()
         if seed is not None:
             seed = read_seed(seed)
         super().reset(seed=seed)
-        people = self._simulator.population
+        population = self._simulator.population
         if seed is None:
-            people.episode[0] += np.uint32(1)
+            population.episode[0] += np.uint32(1)
         else:
-            people.key[0], people.learner[0], people.episode[0] = seed, learner, episode
+            population.key[0], population.learner[0], population.episode[0] = seed, learner, episode
         self._simulator.begin(self._lane_zero)
         self.step_count = 0
         self.episode_log = []
-        self._happened = []
-        self._began, self._over = True, False
+        self._rows = []
+        self._was_reset, self._finished = True, False
         return self._simulator.observation[0].copy(), {}
 
     _lane_zero = np.zeros(1, np.int64)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Take the learner one interaction further.
+        """Perform one interaction.
 
         action  an integer in [0, 9 L)
 
         Returns the observation (R,) float32, the reward, terminated, truncated, and the info: `result`,
         `termination_reason`, `step`, `mean_mastery`. Raises gymnasium.error.ResetNeeded before a reset
-        or after the episode's end, TypeError or ValueError for an action that cannot be; nothing has
-        changed then.
+        or after the end of the episode, and TypeError or ValueError for an invalid action. On error, nothing
+        is modified.
         """
-        if not self._began or self._over:
-            raise ResetNeeded("the episode is over; call reset()" if self._over else "call reset() before step()")
-        number = self._number(action)
+        if not self._was_reset or self._finished:
+            raise ResetNeeded("the episode is over; call reset()" if self._finished else "call reset() before step()")
+        number = self._read_action(action)
         self._action[0] = number
         out = self._simulator.step(self._action, step_kernels.DISABLED)
-        happened = self._simulator.interaction
+        last = self._simulator.interaction
         reward, reason = out.reward.item(), out.reason.item()
-        self.step_count = step = happened.step.item()
-        mean_mastery = happened.mastery_sum.item() / self.num_los
-        gain, frustration = happened.gain.item(), happened.frustration.item()
-        item, correct, seconds = happened.item.item(), happened.correct.item(), happened.seconds.item()
-        result = dict(self._meanings[number])
+        self.step_count = step = last.step.item()
+        mean_mastery = last.mastery_sum.item() / self.num_los
+        gain, frustration = last.gain.item(), last.frustration.item()
+        item, correct, seconds = last.item.item(), last.correct.item(), last.seconds.item()
+        result = dict(self._decoded[number])
         if item < self.num_questions:
             result["correct"] = correct
             result["mastery_gain"] = gain
@@ -146,38 +145,38 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             result["frustration"] = frustration
         info = {
             "result": result,
-            "termination_reason": WORDS[reason],
+            "termination_reason": REASON_WORDS[reason],
             "step": step,
             "mean_mastery": mean_mastery,
         }
-        self._over = reason != 0
+        self._finished = reason != 0
         truncated = reason == Reason.STEP_LIMIT
-        entry = {"step": step, "action": number, "reward": reward, "done": self._over, **info}
+        entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
-        self._happened.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
-        return self._simulator.observation[0].copy(), reward, self._over and not truncated, truncated, info
+        self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
+        return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
     def decode_action(self, action: int) -> dict[str, Any]:
-        """What an action means: type, lo, and difficulty or modality as an index. Raises ValueError."""
-        return dict(self._meanings[self._number(action)])
+        """Return the meaning of an action: type, lo, and difficulty or modality as an index. Raises ValueError."""
+        return dict(self._decoded[self._read_action(action)])
 
     def get_episode_metrics(self) -> dict[str, Any]:
         """Return the metrics of the episode so far (clauses S9.1 to S9.6); {} before the first step.
 
-        What is undefined is NaN.
+        Undefined metrics are NaN.
         """
-        if not self._happened:
+        if not self._rows:
             return {}
         metrics = episode_metrics(self.interactions(), self.bank, self.config)
         return {name: column[0].tolist() for name, column in metrics._asdict().items()}
 
     def interactions(self) -> Interactions:
-        """Return what happened in the episode so far, as columns."""
-        return Interactions.of_rows(self._happened)
+        """Return the interactions of the episode so far, as columns."""
+        return Interactions.from_rows(self._rows)
 
     @property
     def learner_state(self) -> dict[str, Any]:
-        """The learner now: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
+        """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
         p = self._simulator.population
         frustration = p.frustration.item()
         return {
@@ -199,11 +198,11 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         """The contents, with the specification's keys."""
         return [self.bank.content(k) for k in range(self.num_contents)]
 
-    def _number(self, action: Any) -> int:
-        """Return an action as a Python integer, checked."""
+    def _read_action(self, action: Any) -> int:
+        """Return a valid action as a Python integer. Raises TypeError or ValueError."""
         number = read_integer(action)
         if number is None:
-            raise InputTypeError(f"an action is an integer in [0, {self._simulator.num_actions}); got {action!r}")
+            raise InputTypeError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {action!r}")
         if not 0 <= number < self._simulator.num_actions:
-            raise AlsimError(f"an action is an integer in [0, {self._simulator.num_actions}); got {number}")
+            raise AlsimError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {number}")
         return number

@@ -1,4 +1,4 @@
-"""Snapshots: all learners at one moment, to go on from."""
+"""Snapshots: the state of all learners at one moment, which can be resumed."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from alsim.types import Observation, Population
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The learners of N lanes at one moment, and the rules they live under.
+    """The learners of N lanes at one moment, with the rules of their environment.
 
-    Of `AdaptiveLearningVectorEnv.snapshot()`; it never changes, pickles, and goes to `restore()` of any
-    environment of the same rules and as many lanes.
+    `AdaptiveLearningVectorEnv.snapshot()` creates one. It is immutable and can be pickled. Any environment with
+    the same rules and number of lanes can resume it by `restore()`.
     """
 
     environment: str
-    """Name and version of the environment: another version has other bits."""
+    """Name and version of the environment; results of another version differ."""
     config: Config
     bank: Bank
     observation: Observation
     """Kind of observation, "mastery" or "responses"."""
     population: Population
-    """The learners' arrays, read-only; what they are is not part of the interface."""
+    """The learners' arrays, read-only. Their layout is not part of the public interface."""
 
     def __post_init__(self) -> None:
-        """Keep the arrays from being written."""
+        """Make the arrays read-only."""
         for column in self.population:
             column.flags.writeable = False
 
     def __reduce__(self) -> Any:
-        """Pickle by the fields, so that arrays are read-only again."""
+        """Pickle the fields only, so that unpickling makes the arrays read-only again."""
         return Snapshot, (self.environment, self.config, self.bank, self.observation, self.population)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same learners, bit for bit, under the same rules."""
+        """Return whether both contain the same learners, bit for bit, under the same rules."""
         if not isinstance(other, Snapshot):
             return NotImplemented
-        mine, its = (np.concatenate([column.view(np.uint8) for column in s.population]) for s in (self, other))
+        mine, theirs = (np.concatenate([column.view(np.uint8) for column in s.population]) for s in (self, other))
         return bool(
             self.difference(other.config, other.bank, other.observation, other.num_envs) == ""
-            and np.array_equal(mine, its)
+            and np.array_equal(mine, theirs)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # as of arrays
+    __hash__ = None  # type: ignore[assignment]  # unhashable, like arrays
 
     @property
     def num_envs(self) -> int:
@@ -62,59 +62,59 @@ class Snapshot:
 
     @property
     def lanes(self) -> dict[str, NDArray[Any]]:
-        """Who is in each lane, (N,) each: seed, learner, episode, and interactions so far (step)."""
+        """Identity of the learner in each lane, (N,) each: seed, learner, episode, and step (interactions so far)."""
         return identities(self.population)
 
     @property
     def observations(self) -> NDArray[np.float32]:
-        """What is observed at this moment, (N, R); read-only."""
+        """The observations at this moment, (N, R); read-only."""
         p = self.population
         return (p.responses if self.observation == "responses" else p.rows).reshape(self.num_envs, -1)
 
     @property
     def over(self) -> NDArray[np.bool_]:
-        """Lanes whose episode is over, and whose next has not begun, (N,); read-only."""
+        """True for lanes whose episode is over and whose next one has not started, (N,); read-only."""
         return self.population.finished
 
     def take(self, lanes: Any) -> Snapshot:
-        """Return a snapshot of M lanes: those that `lanes` names, in its order.
+        """Return a snapshot of the M selected lanes, in the order of `lanes`.
 
-        lanes  integers (M,) in [0, N); a lane may be named more than once, and then goes on in several lanes
-               with the same luck: the same actions bring the same answers
+        lanes  integers (M,) in [0, N). A lane may be selected several times. The copies have the same random
+               numbers, so that the same actions give the same answers
 
         Raises TypeError or ValueError.
         """
         array = np.asarray(lanes)
         if array.ndim != 1 or len(array) == 0:
-            raise AlsimError(f"lanes have shape (M,), with M at least 1; got shape {array.shape}")
+            raise AlsimError(f"lanes must have shape (M,), with M at least 1; got shape {array.shape}")
         if array.dtype.kind not in "iu":
-            raise InputTypeError(f"lanes are integers; got dtype {array.dtype}")
-        beyond = (array < 0) | (array >= self.num_envs)
-        if beyond.any():
-            place = int(np.argmax(beyond))
-            raise AlsimError(f"lanes are integers in [0, {self.num_envs}); got {array[place]} at place {place}")
+            raise InputTypeError(f"lanes must be integers; got dtype {array.dtype}")
+        outside = (array < 0) | (array >= self.num_envs)
+        if outside.any():
+            index = int(np.argmax(outside))
+            raise AlsimError(f"lanes must be integers in [0, {self.num_envs}); got {array[index]} at index {index}")
         rows: list[Any] = [column.reshape(self.num_envs, -1)[array].reshape(-1) for column in self.population]
         return replace(self, population=Population(*rows))
 
     def with_seeds(self, seeds: Any) -> Snapshot:
-        """Return the same learners, whose luck from here on is that of other seeds.
+        """Return the same learners with other seeds, so that their future random numbers differ.
 
         seeds  integers (N,) in [0, 2**64)
 
-        A lane's learner keeps its state, index, episode and step. Its seed is another: so every random number
-        from here on is that of (seed, learner, episode, step), as clause S11.1 has it, and the episodes that
-        follow are those of the new seed's learner. The present one began under another seed, and no reset
-        brings it back. Raises TypeError or ValueError.
+        Each learner keeps its state, index, episode and step. Every later random number is that of
+        (new seed, learner, episode, step), see clause S11.1, and later episodes are those of the new seed's
+        learner. No reset can return to the current episode, since it started under another seed; `restore` can.
+        Raises TypeError or ValueError.
         """
         if not isinstance(seeds, np.ndarray | Sequence) or isinstance(seeds, str | bytes):
-            raise InputTypeError(f"seeds has one entry a lane, {self.num_envs}; got {seeds!r}")
+            raise InputTypeError(f"seeds must have one entry per lane, {self.num_envs}; got {seeds!r}")
         if len(np.shape(seeds)) != 1 or len(seeds) != self.num_envs:
-            raise AlsimError(f"seeds has one entry a lane, {self.num_envs}; got shape {np.shape(seeds)}")
+            raise AlsimError(f"seeds must have one entry per lane, {self.num_envs}; got shape {np.shape(seeds)}")
         keys = np.array([read_seed(seed, f"seeds[{lane}]") for lane, seed in enumerate(seeds)], np.uint64)
         return replace(self, population=self.population._replace(key=keys))
 
     def difference(self, config: Config, bank: Bank, observation: str, num_envs: int) -> str:
-        """Say what the snapshot has that an environment has not; "" if it goes with it."""
+        """Return the first difference from an environment as text; "" if the environment can restore the snapshot."""
         if self.environment != ENVIRONMENT_ID:
             return f"learners of {self.environment}, not of {ENVIRONMENT_ID}"
         if self.observation != observation:
@@ -129,25 +129,25 @@ class Snapshot:
 
 
 def identities(p: Population) -> dict[str, NDArray[Any]]:
-    """Return who is in each lane, (N,) each."""
+    """Return the identity of the learner in each lane, (N,) each."""
     return {"seed": p.key.copy(), "learner": p.learner.copy(), "episode": p.episode.copy(), "step": p.step.copy()}
 
 
 def take_snapshot(config: Config, bank: Bank, observation: Observation, population: Population) -> Snapshot:
-    """Return a snapshot of a population's learners as they are now."""
+    """Return a snapshot of the current state of a population."""
     columns: list[Any] = [column.copy() for column in population]
     return Snapshot(ENVIRONMENT_ID, config, bank, observation, Population(*columns))
 
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> str:
-    """Return the first key in which two configurations differ, with both values."""
+    """Return the first key with different values in two configurations, with both values."""
     for key, value in one.items():
-        its = other.get(key)
-        if value == its:
+        other_value = other.get(key)
+        if value == other_value:
             continue
-        if isinstance(value, Mapping) and isinstance(its, Mapping):
-            return _first_difference(value, its, f"{prefix}{key}.")
-        return f"{prefix}{key} = {value!r}, not {its!r}"
+        if isinstance(value, Mapping) and isinstance(other_value, Mapping):
+            return _first_difference(value, other_value, f"{prefix}{key}.")
+        return f"{prefix}{key} = {value!r}, not {other_value!r}"
     return "another configuration"
 
 

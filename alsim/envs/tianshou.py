@@ -1,4 +1,4 @@
-"""Tianshou 2: the vector environment as its collectors take one. It imports nothing of Tianshou's."""
+"""Adapter for the collectors of Tianshou 2. It does not import Tianshou."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from alsim.envs.vector import AdaptiveLearningVectorEnv
 class AdaptiveLearningTianshouEnv:
     """N simulated learners for `tianshou.data.Collector`, in place of a `tianshou.env.BaseVectorEnv`.
 
-    num_envs     lanes N
-    config       and bank, dynamics, observation, num_threads: as of `AdaptiveLearningVectorEnv`
+    num_envs  number of lanes N
+    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
 
-    A collector steps the lanes that it still needs, and resets those whose episode is over: there is no
-    autoreset. Infos are empty, since a replay buffer keeps them for every step.
+    A collector steps the lanes that it still needs and resets those whose episode is over, so there is no
+    autoreset. Infos are empty, because a replay buffer would store them for every step.
     """
 
     is_async = False
@@ -57,18 +57,18 @@ class AdaptiveLearningTianshouEnv:
         return self.env_num
 
     def seed(self, seed: int | list[int] | None = None) -> list[Any]:
-        """Let the next reset of all lanes begin from a seed, or from one for each lane, as `reset` takes them."""
+        """Set the seed of the next reset of all lanes: one seed, or a list with one per lane. Returns one per lane."""
         self._seed = seed
         return [seed] * self.env_num if seed is None or isinstance(seed, int) else list(seed)
 
     def reset(
         self, env_id: Any = None, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Begin an episode in the lanes `env_id` (all if None): each learner's next, if no seed is given.
+        """Start an episode in the lanes `env_id`, or in all lanes if it is None.
 
-        seed     and options: as of `AdaptiveLearningVectorEnv.reset`. A collector passes its
-                 `gym_reset_kwargs` at every reset, so that a seed among them begins the same episode again and
-                 again; `seed` the method does not
+        seed, options   see `AdaptiveLearningVectorEnv.reset`; without a seed, each learner's next episode starts.
+                        A collector passes its `gym_reset_kwargs` at every reset, so a seed in them starts the
+                        same episode again every time; the method `seed` affects one reset only
 
         Returns observations (M, R) and infos (M,), in the order of `env_id`.
         """
@@ -85,7 +85,7 @@ class AdaptiveLearningTianshouEnv:
         return observations[lanes], _no_infos(len(lanes))
 
     def step(self, action: Any, id: Any = None) -> tuple[Any, ...]:
-        """Take the lanes `id` (all if None) one interaction further.
+        """Perform one interaction in the lanes `id`, or in all lanes if it is None.
 
         action  integers (M,), in the order of `id`
 
@@ -96,7 +96,7 @@ class AdaptiveLearningTianshouEnv:
         return *arrays, _no_infos(len(lanes))
 
     def render(self, **kwargs: Any) -> list[None]:
-        """Return nothing for each lane: there is nothing to render."""
+        """Return None for each lane: there is nothing to render."""
         return [None] * self.env_num
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class AdaptiveLearningTianshouEnv:
 
 
 def _no_infos(lanes: int) -> NDArray[Any]:
-    """Return an empty info for each lane, (M,)."""
+    """Return an array (M,) of empty infos."""
     infos = np.empty(lanes, dtype=object)
     for lane in range(lanes):
         infos[lane] = {}

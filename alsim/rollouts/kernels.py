@@ -14,7 +14,7 @@ from alsim.jit.compile import kernel, phase, rule, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
@@ -33,6 +33,9 @@ from alsim.simulator.step import (
     observation_rows,
 )
 from alsim.types import (
+    I0,
+    NAN,
+    WORD_BITS,
     Bools,
     Codes,
     Doubles,
@@ -53,7 +56,6 @@ from alsim.types import (
 )
 
 POLICY = u32(Purpose.POLICY)
-I0, NAN = i32(0), f32(np.nan)
 
 
 class Trajectories(NamedTuple):

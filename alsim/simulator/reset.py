@@ -7,15 +7,28 @@ from typing import Any
 from alsim.jit.compile import fieldwise, phase, rule, wide_vectors
 from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
 from alsim.simulator.fields import POPULATION_FIELDS
-from alsim.types import BLOCK, Longs, Population, Purpose, Scratch, f32, f64, i32, i64, u32, u64
+from alsim.types import (
+    BLOCK,
+    I0,
+    U0,
+    U1,
+    WORD_BITS,
+    ZERO,
+    Longs,
+    Population,
+    Purpose,
+    Scratch,
+    f64,
+    i64,
+    u32,
+    u64,
+)
 
 BLOCK_SHIFT = u32(16)
 START = u32(Purpose.START)
-ZERO = f32(0)
-I0, U0, U1 = i32(0), u32(0), u32(1)
 
 WORDS_FOR_ABILITY = 2
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
 from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, wide_vectors
@@ -23,12 +21,16 @@ from alsim.mdp.actions import LEVELS
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
 from alsim.simulator import reset as reset
 from alsim.simulator.reset import begin, begin_next
 from alsim.types import (
     BLOCK,
+    I0,
+    I1,
+    NAN,
+    WORD_BITS,
     Bools,
     Draws,
     Floats,
@@ -55,8 +57,6 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 """When a lane resets after the end of an episode: the modes of gymnasium.vector.AutoresetMode, in its order."""
 
 INTERACTION = u32(Purpose.INTERACTION)
-ZERO, NAN = f32(0), f32(np.nan)
-I0, I1 = i32(0), i32(1)
 
 # Offset of each row in the scratch arrays (types.Scratch).
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))

@@ -1,8 +1,8 @@
-"""Deep Q-learning in one file, on many simulated learners at once.
+"""Train a DQN in one file, on many simulated learners at once.
 
     python docs/examples/cleanrl_dqn.py --total-steps 150000 --seed 0
 
-It needs PyTorch beside alsim, and no training library. Read it from the top, and change what you like.
+It requires PyTorch and alsim, and no training library. Copy the file and change it as needed.
 """
 
 import argparse
@@ -20,31 +20,31 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("cleanrl_dqn.py needs PyTorch, which is not installed: pip install torch") from None
 
-HELD_OUT = 2**31  # learners from here on are never trained on
+HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 @dataclass
 class Args:
-    """What the command line takes: `--num-envs 64`, and so on."""
+    """Hyperparameters. Each is an option of the command line, such as `--num-envs 64`."""
 
     total_steps: int = 150_000  # interactions
     num_envs: int = 64
     seed: int = 0
     learning_rate: float = 1e-3
-    gamma: float = 0.9  # a higher one is learnt less surely: its greedy policy may ask for one content for ever
+    gamma: float = 0.9  # with higher values, the greedy policy may repeat a single content forever
     buffer_size: int = 300_000
     learning_starts: int = 5_000
     batch_size: int = 256
-    updates_per_step: int = 4  # a step is one interaction of every lane
+    updates_per_step: int = 4  # one step is one interaction in every lane
     target_every: int = 2_000  # interactions
     epsilon: float = 0.03  # at the end of exploration, and in evaluation
-    exploration: float = 0.2  # share of the steps over which epsilon falls from 1
+    exploration: float = 0.2  # share of the steps during which epsilon decreases from 1
     report_every: int = 10_000  # interactions
     eval_learners: int = 1000
 
 
 class QNetwork(nn.Sequential):
-    """What each action is worth."""
+    """Values of all actions, (N, A), from observations."""
 
     def __init__(self, observations: int, actions: int, hidden: int = 128) -> None:
         super().__init__(
@@ -54,14 +54,14 @@ class QNetwork(nn.Sequential):
 
     @torch.no_grad()
     def act(self, obs: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
-        """The best action of each lane, or any with probability epsilon."""
+        """Return the best action of each lane, or with probability epsilon a random one."""
         values = self(torch.from_numpy(obs)).numpy()
         lanes, actions = values.shape
         return np.where(rng.random(lanes) < epsilon, rng.integers(actions, size=lanes), values.argmax(1))
 
 
-class Replay:
-    """The last transitions, in a ring: a step of all lanes is written at once."""
+class ReplayBuffer:
+    """A ring buffer of the last transitions."""
 
     def __init__(self, size: int, observations: int) -> None:
         self.obs = np.empty((size, observations), np.float32)
@@ -74,39 +74,45 @@ class Replay:
     def add(
         self, obs: np.ndarray, actions: np.ndarray, rewards: np.ndarray, terminated: np.ndarray, next_obs: np.ndarray
     ) -> None:
-        at = (self.written + np.arange(len(obs))) % self.size
-        self.obs[at], self.next_obs[at] = obs, next_obs
-        self.actions[at], self.rewards[at], self.terminated[at] = actions, rewards, terminated
+        """Add one transition per lane."""
+        rows = (self.written + np.arange(len(obs))) % self.size
+        self.obs[rows], self.next_obs[rows] = obs, next_obs
+        self.actions[rows], self.rewards[rows], self.terminated[rows] = actions, rewards, terminated
         self.written += len(obs)
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+        """Return `count` random transitions."""
         rows = rng.integers(min(self.written, self.size), size=count)
         columns = (self.obs, self.actions, self.rewards, self.terminated, self.next_obs)
         return tuple(torch.from_numpy(column[rows]) for column in columns)
 
 
 def interact(
-    envs: gym.vector.VectorEnv, obs: np.ndarray, actions: np.ndarray, replay: Replay
+    envs: gym.vector.VectorEnv, obs: np.ndarray, actions: np.ndarray, replay: ReplayBuffer
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Step every lane, write the transitions, and return the observations to act on next, and the infos.
+    """Step every lane, store the transitions, and return the next observations and the infos.
 
-    Under "SameStep" a lane whose episode has ended returns the first observation of the next one; the last of its
-    own, to which the step led, is in the infos.
+    Under "SameStep", a lane whose episode has ended returns the first observation of the next episode. The last
+    observation of the ended episode, which belongs to the transition, is in the infos.
     """
     next_obs, rewards, terminated, truncated, infos = envs.step(actions)
-    reached = next_obs
+    last_obs = next_obs
     if "final_obs" in infos:
         ended = infos["_final_obs"]
-        reached = next_obs.copy()
-        reached[ended] = np.stack(infos["final_obs"][ended])
-    replay.add(obs, actions, rewards, terminated, reached)
+        last_obs = next_obs.copy()
+        last_obs[ended] = np.stack(infos["final_obs"][ended])
+    replay.add(obs, actions, rewards, terminated, last_obs)
     return next_obs, infos
 
 
 @torch.no_grad()
-def goals(target: QNetwork, rewards: torch.Tensor, terminated: torch.Tensor, next_obs: torch.Tensor, gamma: float):
-    """Reward plus what follows: nothing once a learner has given up, but the step limit is the end of our watching
-    only, so a truncated episode is worth what it would have gone on to earn.
+def td_targets(
+    target: QNetwork, rewards: torch.Tensor, terminated: torch.Tensor, next_obs: torch.Tensor, gamma: float
+) -> torch.Tensor:
+    """Return the temporal-difference targets.
+
+    The value of the next observation is left out after termination. It is kept after truncation: the step limit
+    ends the episode, but the learner could have continued.
     """
     return rewards + gamma * (1 - terminated) * target(next_obs).amax(1)
 
@@ -114,28 +120,30 @@ def goals(target: QNetwork, rewards: torch.Tensor, terminated: torch.Tensor, nex
 def update(
     network: QNetwork, target: QNetwork, optimizer: torch.optim.Optimizer, rows: tuple[torch.Tensor, ...], gamma: float
 ) -> None:
+    """Take one gradient step on a batch of transitions."""
     obs, actions, rewards, terminated, next_obs = rows
     values = network(obs).gather(1, actions[:, None]).squeeze(1)
-    loss = nn.functional.smooth_l1_loss(values, goals(target, rewards, terminated, next_obs, gamma))
+    loss = nn.functional.smooth_l1_loss(values, td_targets(target, rewards, terminated, next_obs, gamma))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 
 
 def evaluate(network: QNetwork, args: Args) -> np.ndarray:
-    """Returns of one episode each of held-out learners, (eval_learners,), with a little exploration: see `gamma`."""
+    """Return the returns (eval_learners,) of one episode per held-out learner, with exploration `args.epsilon`."""
     rng = np.random.default_rng(args.seed)
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.eval_learners, info="none")
     obs, _ = envs.reset(seed=args.seed, options={"learner": HELD_OUT})
-    returns, going_on = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)
-    while going_on.any():
+    returns, running = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)
+    while running.any():
         obs, rewards, terminated, truncated, _ = envs.step(network.act(obs, args.epsilon, rng))
-        returns += rewards * going_on
-        going_on &= ~(terminated | truncated)
+        returns += rewards * running
+        running &= ~(terminated | truncated)
     return returns
 
 
 def train(args: Args) -> QNetwork:
+    """Train a network, and print the mean return of the episodes that ended since the last line."""
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     envs = gym.make_vec(
@@ -145,13 +153,13 @@ def train(args: Args) -> QNetwork:
     network, target = QNetwork(observations, actions), QNetwork(observations, actions)
     target.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
-    replay = Replay(args.buffer_size, observations)
+    replay = ReplayBuffer(args.buffer_size, observations)
     envs = RecordEpisodeStatistics(envs)
     obs, _ = envs.reset(seed=args.seed)
-    began, returns = time.perf_counter(), []
+    start_time, returns = time.perf_counter(), []
     for steps in range(args.num_envs, args.total_steps + args.num_envs, args.num_envs):
-        explored = steps / (args.exploration * args.total_steps)
-        action = network.act(obs, max(args.epsilon, 1 - explored * (1 - args.epsilon)), rng)
+        progress = steps / (args.exploration * args.total_steps)
+        action = network.act(obs, max(args.epsilon, 1 - progress * (1 - args.epsilon)), rng)
         obs, infos = interact(envs, obs, action, replay)
         if "episode" in infos:
             returns += infos["episode"]["r"][infos["_episode"]].tolist()
@@ -161,7 +169,7 @@ def train(args: Args) -> QNetwork:
         if steps % args.target_every < args.num_envs:
             target.load_state_dict(network.state_dict())
         if steps % args.report_every < args.num_envs and returns:
-            seconds, mean = time.perf_counter() - began, np.mean(returns)
+            seconds, mean = time.perf_counter() - start_time, np.mean(returns)
             print(f"{steps:>9,} steps {seconds:6.1f} s {steps / seconds:8,.0f} steps/s  return {mean:6.1f}", flush=True)
             returns.clear()
     envs.close()
@@ -169,6 +177,7 @@ def train(args: Args) -> QNetwork:
 
 
 def parse() -> Args:
+    """Return the hyperparameters from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for field in fields(Args):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)

@@ -1,8 +1,8 @@
-"""Proximal policy optimisation in one file, on hundreds of simulated learners at once.
+"""Train PPO in one file, on hundreds of simulated learners at once.
 
     python docs/examples/cleanrl_ppo.py --total-steps 2000000 --seed 0
 
-It needs PyTorch beside alsim, and no training library. Read it from the top, and change what you like.
+It requires PyTorch and alsim, and no training library. Copy the file and change it as needed.
 """
 
 import argparse
@@ -20,16 +20,16 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("cleanrl_ppo.py needs PyTorch, which is not installed: pip install torch") from None
 
-HELD_OUT = 2**31  # learners from here on are never trained on
+HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 @dataclass
 class Args:
-    """What the command line takes: `--num-envs 64`, and so on."""
+    """Hyperparameters. Each is an option of the command line, such as `--num-envs 64`."""
 
     total_steps: int = 2_000_000  # interactions
     num_envs: int = 256
-    num_steps: int = 128  # of each lane, between two updates
+    num_steps: int = 128  # steps of each lane between two updates
     seed: int = 0
     learning_rate: float = 1e-3
     gamma: float = 0.995
@@ -44,7 +44,7 @@ class Args:
 
 
 class Agent(nn.Module):
-    """A policy and a value function, each a network of its own."""
+    """A policy network and a separate value network."""
 
     def __init__(self, observations: int, actions: int, hidden: int = 64) -> None:
         super().__init__()
@@ -68,20 +68,20 @@ def network(inputs: int, hidden: int, outputs: int, last_gain: float) -> nn.Sequ
 
 @dataclass
 class Batch:
-    """Steps of a rollout: T steps of N lanes, (T, N, ...); or some of them, in any order."""
+    """A rollout of T steps in N lanes; arrays have shape (T, N, ...)."""
 
     obs: torch.Tensor
     actions: torch.Tensor
     log_probs: torch.Tensor
-    values: torch.Tensor  # (T + 1, N): the last row is of the observations after the last step
+    values: torch.Tensor  # (T + 1, N): the last row is the value after the last step
     rewards: torch.Tensor
     terminated: torch.Tensor
     truncated: torch.Tensor
-    live: torch.Tensor  # False where the environment ignored the action and began the next episode
+    live: torch.Tensor  # False where the environment ignored the action and started the next episode
 
 
 class Collector:
-    """Steps the lanes, and remembers where each has got to."""
+    """Collects rollouts, and keeps the state of the lanes between them."""
 
     def __init__(self, envs: gym.vector.VectorEnv, seed: int) -> None:
         self.envs = envs
@@ -91,8 +91,10 @@ class Collector:
 
     @torch.no_grad()
     def collect(self, agent: Agent, num_steps: int) -> Batch:
-        """Take `num_steps` in every lane. What a lane shows after its episode's end is the last observation of
-        that episode, and what it does then is no transition: `live` is False there.
+        """Take `num_steps` steps in every lane.
+
+        In the row after an episode's end, the observation is the last one of that episode. The action is ignored,
+        so the row is not a transition, and `live` is False.
         """
         rows = []
         for _ in range(num_steps):
@@ -111,13 +113,13 @@ class Collector:
 
 
 def advantages(batch: Batch, gamma: float, gae_lambda: float) -> torch.Tensor:
-    """Generalised advantage estimates, (T, N); to be read where `live`.
+    """Return generalised advantage estimates, (T, N), which are valid where `live`.
 
-    The observation after an episode's last step is that episode's own, so what follows is worth its value if the
-    episode was truncated, and nothing if the learner gave up. No estimate reaches into the next episode.
+    The observation after an episode's last step belongs to that episode. Its value counts if the episode was
+    truncated, and is replaced by 0 if it terminated. No estimate includes rewards of the next episode.
     """
-    follows = gamma * batch.values[1:] * ~batch.terminated
-    errors = batch.rewards + follows - batch.values[:-1]
+    future = gamma * batch.values[1:] * ~batch.terminated
+    errors = batch.rewards + future - batch.values[:-1]
     weights = gamma * gae_lambda * ~(batch.terminated | batch.truncated)
     estimates = torch.zeros_like(errors)
     estimate = torch.zeros_like(errors[0])
@@ -128,7 +130,7 @@ def advantages(batch: Batch, gamma: float, gae_lambda: float) -> torch.Tensor:
 
 
 def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args) -> None:
-    """Improve the agent by what was collected, the steps that are no transitions left out."""
+    """Update the agent with a rollout, leaving out the rows that are not transitions."""
     estimates = advantages(batch, args.gamma, args.gae_lambda)
     live = batch.live
     obs, actions, log_probs = batch.obs[live], batch.actions[live], batch.log_probs[live]
@@ -136,10 +138,10 @@ def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: A
     for _ in range(args.epochs):
         for rows in torch.randperm(len(obs)).split(args.batch_size):
             policy = agent.policy(obs[rows])
-            better = estimates[rows]
-            better = (better - better.mean()) / (better.std(correction=0) + 1e-8)
+            advantage = estimates[rows]
+            advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
             ratio = (policy.log_prob(actions[rows]) - log_probs[rows]).exp()
-            gain = torch.min(ratio * better, ratio.clamp(1 - args.clip, 1 + args.clip) * better).mean()
+            gain = torch.min(ratio * advantage, ratio.clamp(1 - args.clip, 1 + args.clip) * advantage).mean()
             error = (agent.values(obs[rows]) - targets[rows]).square().mean()
             loss = args.value * error - gain - args.entropy * policy.entropy().mean()
             optimizer.zero_grad()
@@ -150,29 +152,30 @@ def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: A
 
 @torch.no_grad()
 def evaluate(agent: Agent, args: Args) -> np.ndarray:
-    """Returns of one episode each of held-out learners, (eval_learners,), the likeliest action taken."""
+    """Return the returns (eval_learners,) of one episode per held-out learner, with the most likely actions."""
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.eval_learners, info="none")
     obs, _ = envs.reset(seed=args.seed, options={"learner": HELD_OUT})
-    returns, going_on = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)
-    while going_on.any():
+    returns, running = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)
+    while running.any():
         actions = agent.actor(torch.from_numpy(obs)).argmax(-1)
         obs, rewards, terminated, truncated, _ = envs.step(actions.numpy())
-        returns += rewards * going_on
-        going_on &= ~(terminated | truncated)
+        returns += rewards * running
+        running &= ~(terminated | truncated)
     return returns
 
 
 def train(args: Args) -> Agent:
+    """Train an agent, and print the mean return of the episodes that ended since the last line."""
     torch.manual_seed(args.seed)
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.num_envs, info="none")
     agent = Agent(envs.single_observation_space.shape[0], int(envs.single_action_space.n))
     optimizer = torch.optim.Adam(agent.parameters(), lr=args.learning_rate, eps=1e-5)
     collector = Collector(RecordEpisodeStatistics(envs), args.seed)
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     per_update = args.num_envs * args.num_steps
     for number in range(1, -(-args.total_steps // per_update) + 1):
         update(agent, optimizer, collector.collect(agent, args.num_steps), args)
-        steps, seconds = number * per_update, time.perf_counter() - began
+        steps, seconds = number * per_update, time.perf_counter() - start_time
         if collector.returns:
             mean = np.mean(collector.returns)
             print(f"{steps:>9,} steps {seconds:6.1f} s {steps / seconds:8,.0f} steps/s  return {mean:6.1f}", flush=True)
@@ -182,6 +185,7 @@ def train(args: Args) -> Agent:
 
 
 def parse() -> Args:
+    """Return the hyperparameters from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for field in fields(Args):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)

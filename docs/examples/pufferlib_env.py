@@ -1,4 +1,7 @@
-"""Step 4096 learners in two processes of PufferLib 3's: python pufferlib_env.py --steps 1000."""
+"""Step 4,096 learners in two processes of PufferLib 3, and print the speed.
+
+python docs/examples/pufferlib_env.py --steps 1000
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 try:
     import pufferlib.vector
 except ModuleNotFoundError:
-    # Without what it pins: alsim needs a later NumPy and a later Gymnasium.
+    # --no-deps, because alsim needs a later NumPy and a later Gymnasium than PufferLib pins.
     raise SystemExit(
         "pufferlib_env.py needs PufferLib, which is not installed: pip install --no-deps pufferlib"
     ) from None
@@ -21,12 +24,12 @@ WORKERS, LANES = 2, 2048
 
 
 def main() -> None:
-    """Step under random actions, and print what the environments tell of the episodes that ended."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--steps", type=int, default=1000)
-    steps = arguments.parse_args().steps
+    """Step under random actions, and print the speed and the latest statistics of episodes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1000, help="steps of each lane")
+    steps = parser.parse_args().steps
 
-    # Each worker writes to its part of the memory that all of them share.
+    # Each worker writes to its own part of the shared memory.
     envs = pufferlib.vector.make(
         AdaptiveLearningPufferEnv,
         backend=pufferlib.vector.Multiprocessing,
@@ -36,14 +39,14 @@ def main() -> None:
     )
     actions = np.random.default_rng(0).integers(envs.single_action_space.n, size=(steps, WORKERS * LANES))
     envs.reset(seed=0)
-    began = time.perf_counter()
-    told = {}
+    start_time = time.perf_counter()
+    statistics = {}
     for batch in actions:
         *_, infos = envs.step(batch)
         for info in infos:
-            told = info
-    spent = time.perf_counter() - began
-    print(f"{steps * WORKERS * LANES / spent:,.0f} learner-steps a second; the latest of episodes: {told}")
+            statistics = info
+    seconds = time.perf_counter() - start_time
+    print(f"{steps * WORKERS * LANES / seconds:,.0f} interactions per second; latest episodes: {statistics}")
     envs.close()
 
 

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation with RLlib's new API stack, on hundreds of simulated learners at once.
+"""Train PPO with RLlib's new API stack, on hundreds of simulated learners at once.
 
 python docs/examples/rllib_ppo.py --steps 800000 --num-envs 256 --seed 0
 """
@@ -17,15 +17,15 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("rllib_ppo.py needs RLlib, which is not installed: pip install torch 'ray[rllib]'") from None
 
-ENVIRONMENT = "alsim:alsim/AdaptiveLearning-v0"  # imports alsim in every process that makes it
-HELD_OUT = 2**31  # learners from here on are never trained on
+ENVIRONMENT = "alsim:alsim/AdaptiveLearning-v0"  # the prefix imports alsim in every process
+HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 def configure(num_envs: int, seed: int, num_env_runners: int = 0, **env_config: object) -> PPOConfig:
-    """Settings of a training; 0 env runners collect in this process.
+    """Return the configuration of a training; with 0 env runners, this process collects.
 
-    RLlib takes the row after an episode's end for a reset whatever the environment says, so the mode must be
-    "NextStep": under any other it splices episodes, silently. Each info key costs Python calls in every lane.
+    RLlib treats the row after an episode's end as a reset in every autoreset mode. The mode must therefore be
+    "NextStep"; in other modes RLlib joins episodes without an error. `info="none"` saves Python calls per lane.
     """
     return (
         PPOConfig()
@@ -46,20 +46,21 @@ def configure(num_envs: int, seed: int, num_env_runners: int = 0, **env_config: 
             use_kl_loss=False,
             clip_param=0.2,
             vf_loss_coeff=0.5,
-            vf_clip_param=float("inf"),  # the default ignores errors above 10, of returns near 100
+            vf_clip_param=float("inf"),  # the default clips errors above 10, but returns are near 100
             grad_clip=0.5,
         )
         .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[64, 64], vf_share_layers=False))
-        .debugging(seed=seed)  # env runner k gets seed + k, which with alsim is other learners
+        .debugging(seed=seed)  # env runner k gets seed + k, so no two runners share learners
     )
 
 
 def train(steps: int, num_envs: int, seed: int, num_env_runners: int = 0) -> PPO:
+    """Train, and print the mean return after every iteration."""
     algorithm = configure(num_envs, seed, num_env_runners).build_algo()
-    began, done = time.perf_counter(), 0
+    start_time, done = time.perf_counter(), 0
     while done < steps:
         result = algorithm.train()["env_runners"]
-        done, seconds = int(result["num_env_steps_sampled_lifetime"]), time.perf_counter() - began
+        done, seconds = int(result["num_env_steps_sampled_lifetime"]), time.perf_counter() - start_time
         mean = result.get("episode_return_mean", float("nan"))
         print(f"{done:>9,} steps {seconds:6.1f} s {done / seconds:8,.0f} steps/s  return {mean:6.1f}", flush=True)
     return algorithm
@@ -67,26 +68,26 @@ def train(steps: int, num_envs: int, seed: int, num_env_runners: int = 0) -> PPO
 
 @torch.no_grad()
 def evaluate(module: RLModule, learners: int, seed: int) -> np.ndarray:
-    """Returns of one episode each of held-out learners, (learners,), the likeliest action taken.
+    """Return the returns (learners,) of one episode per held-out learner, with the most likely actions.
 
-    RLlib's own evaluation hands no options to `reset`, so it cannot ask for learners.
+    RLlib's own evaluation passes no options to `reset`, so it cannot select learners.
     """
     envs = gym.make_vec(ENVIRONMENT, num_envs=learners, info="none")
     obs, _ = envs.reset(seed=seed, options={"learner": HELD_OUT})
-    returns, going_on = np.zeros(learners), np.ones(learners, bool)
-    while going_on.any():
+    returns, running = np.zeros(learners), np.ones(learners, bool)
+    while running.any():
         logits = module.forward_inference({"obs": torch.from_numpy(obs)})["action_dist_inputs"]
         obs, rewards, terminated, truncated, _ = envs.step(logits.argmax(-1).numpy())
-        returns += rewards * going_on
-        going_on &= ~(terminated | truncated)
+        returns += rewards * running
+        running &= ~(terminated | truncated)
     return returns
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=800_000, help="interactions")
-    parser.add_argument("--num-envs", type=int, default=256, help="of each env runner")
-    parser.add_argument("--num-env-runners", type=int, default=0, help="processes; 0 collects in this one")
+    parser.add_argument("--num-envs", type=int, default=256, help="lanes of each env runner")
+    parser.add_argument("--num-env-runners", type=int, default=0, help="worker processes; 0 collects in this process")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     algorithm = train(args.steps, args.num_envs, args.seed, args.num_env_runners)

@@ -1,4 +1,7 @@
-"""Train a DQN with Tianshou 2 and print what it earns: python tianshou_dqn.py --steps 200000."""
+"""Train a DQN with Tianshou 2, and print the mean return before and after training.
+
+python docs/examples/tianshou_dqn.py --steps 200000 --seed 0
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,14 @@ try:
     from tianshou.trainer import OffPolicyTrainerParams
     from tianshou.utils.net.common import Net
 except ModuleNotFoundError:
-    raise SystemExit("tianshou_dqn.py needs Tianshou, which is not installed: pip install 'alsim[tianshou]'") from None
+    raise SystemExit("tianshou_dqn.py needs Tianshou, which is not installed: pip install '.[tianshou]'") from None
 
-LANES, HELD_OUT = 64, 2**31  # learners from there on are for evaluation
+LANES = 64
+HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 def evaluate(algorithm: DQN, episodes: int = 256) -> np.ndarray:
-    """Returns (E,) of held-out learners under the greedy policy."""
+    """Return the returns (episodes,) of held-out learners under the greedy policy."""
     envs = AdaptiveLearningTianshouEnv(episodes)
     collector = Collector(algorithm, envs)
     collector.reset_env({"seed": 0, "options": {"learner": HELD_OUT}})
@@ -31,13 +35,13 @@ def evaluate(algorithm: DQN, episodes: int = 256) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, and print returns before and after."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--steps", type=int, default=200_000, help="interactions to train on")
-    arguments.add_argument("--seed", type=int, default=0)
-    given = arguments.parse_args()
-    torch.manual_seed(given.seed)
-    np.random.seed(given.seed)  # noqa: NPY002  # Tianshou draws its exploration from there
+    """Train, and print the returns before and after."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=200_000, help="interactions to train on")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    np.random.seed(args.seed)  # noqa: NPY002  # Tianshou explores with NumPy's global generator
 
     envs = AdaptiveLearningTianshouEnv(LANES)
     net = Net(state_shape=envs.observation_space.shape, action_shape=envs.action_space.n, hidden_sizes=[128, 128])
@@ -46,14 +50,14 @@ def main() -> None:
     collector = Collector(algorithm, envs, VectorReplayBuffer(100_000, LANES), exploration_noise=True)
 
     before = evaluate(algorithm)
-    envs.seed(given.seed)
+    envs.seed(args.seed)
     collector.reset()
-    collector.collect(n_step=min(given.steps, 10 * LANES), random=True)
+    collector.collect(n_step=min(args.steps, 10 * LANES), random=True)
     algorithm.run_training(
         OffPolicyTrainerParams(
             training_collector=collector,
             max_epochs=1,
-            epoch_num_steps=given.steps,
+            epoch_num_steps=args.steps,
             collection_step_num_env_steps=LANES,
             update_step_num_gradient_steps_per_sample=1 / 16,
             batch_size=256,

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation with TorchRL, on hundreds of simulated learners at once.
+"""Train PPO with TorchRL, on hundreds of simulated learners at once.
 
 python docs/examples/torchrl_ppo.py --steps 1500000 --num-envs 256 --seed 0
 """
@@ -23,22 +23,22 @@ except ModuleNotFoundError:
 
 import alsim
 
-HELD_OUT = 2**31  # learners from here on are never trained on
+HELD_OUT = 2**31  # training never uses learners from this index on
 NUM_STEPS, EPOCHS, BATCH_SIZE = 128, 4, 4096
 
 
 def make_env(num_envs: int, **kwargs: object) -> GymWrapper:
-    """Learners as TorchRL takes them; `kwargs` are the environment's, such as `config`.
+    """Return a TorchRL environment; `kwargs` are arguments of the vector environment, such as `config`.
 
-    TorchRL resets the lanes that are done by itself, which is what "Disabled" leaves to it.
-
-    It reads the mode off the environment itself: `gym.make_vec` would do as well, a wrapper around it would not.
+    TorchRL resets lanes whose episode is over, so the autoreset mode is "Disabled". TorchRL reads the mode from
+    the environment: do not put a Gymnasium wrapper around it.
     """
     envs = alsim.AdaptiveLearningVectorEnv(num_envs, autoreset_mode="Disabled", info="none", **kwargs)
     return GymWrapper(envs, categorical_action_encoding=True)
 
 
 def make_agent(env: GymWrapper) -> tuple[ProbabilisticActor, ValueOperator]:
+    """Return an actor and a critic."""
     observations, actions = env.observation_spec["observation"].shape[-1], env.full_action_spec["action"].space.n
     body = {"num_cells": [64, 64], "activation_class": nn.Tanh}
     actor = ProbabilisticActor(
@@ -51,6 +51,7 @@ def make_agent(env: GymWrapper) -> tuple[ProbabilisticActor, ValueOperator]:
 
 
 def train(steps: int, num_envs: int, seed: int) -> ProbabilisticActor:
+    """Train, and print the mean return of the episodes that ended in each batch."""
     torch.manual_seed(seed)
     env = TransformedEnv(make_env(num_envs), RewardSum())
     env.set_seed(seed)
@@ -63,24 +64,24 @@ def train(steps: int, num_envs: int, seed: int) -> ProbabilisticActor:
         *(env, actor),
         frames_per_batch=per_batch,
         total_frames=-(-steps // per_batch) * per_batch,
-        auto_register_policy_transforms=False,  # the actor needs none
+        auto_register_policy_transforms=False,  # the actor has none
     )
-    began, done = time.perf_counter(), 0
+    start_time, done = time.perf_counter(), 0
     for batch in collector:
         done += batch.numel()
         with torch.no_grad():
             estimator(batch)
         rows = batch.reshape(-1)
         for _ in range(EPOCHS):
-            for chosen in torch.randperm(len(rows)).split(BATCH_SIZE):
-                losses = loss(rows[chosen])
+            for indices in torch.randperm(len(rows)).split(BATCH_SIZE):
+                losses = loss(rows[indices])
                 optimizer.zero_grad()
                 (losses["loss_objective"] + losses["loss_critic"] + losses["loss_entropy"]).backward()
                 nn.utils.clip_grad_norm_(loss.parameters(), 0.5)
                 optimizer.step()
         returns = batch["next", "episode_reward"][batch["next", "done"]]
         if len(returns):
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - start_time
             print(
                 f"{done:>9,} steps {seconds:6.1f} s {done / seconds:8,.0f} steps/s  return {returns.mean():6.1f}",
                 flush=True,
@@ -91,16 +92,16 @@ def train(steps: int, num_envs: int, seed: int) -> ProbabilisticActor:
 
 @torch.no_grad()
 def evaluate(actor: ProbabilisticActor, learners: int, seed: int) -> np.ndarray:
-    """Returns of one episode each of held-out learners, (learners,), the likeliest action taken."""
+    """Return the returns (learners,) of one episode per held-out learner, with the most likely actions."""
     envs = alsim.AdaptiveLearningVectorEnv(learners, info="none")
     obs, _ = envs.reset(seed=seed, options={"learner": HELD_OUT})
-    returns, going_on = np.zeros(learners), np.ones(learners, bool)
-    while going_on.any():
+    returns, running = np.zeros(learners), np.ones(learners, bool)
+    while running.any():
         with set_exploration_type(ExplorationType.DETERMINISTIC):
             actions = actor(observation=torch.from_numpy(obs))[1]
         obs, rewards, terminated, truncated, _ = envs.step(actions.numpy())
-        returns += rewards * going_on
-        going_on &= ~(terminated | truncated)
+        returns += rewards * running
+        running &= ~(terminated | truncated)
     return returns
 
 

@@ -1,4 +1,4 @@
-"""What the tests of one library share."""
+"""Fixtures that the tests of several libraries share."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """A cluster of Ray's on this machine, begun once: that takes seconds, and so does each of its processes.
+    """Start a Ray cluster on this machine once per session: starting it and each of its processes takes seconds.
 
-    Logical processors: of RLlib's offline API one reads files, and each mapper holds one for itself; with fewer,
-    it waits forever.
+    It has four logical processors. RLlib's offline API uses one to read files, and one for each mapper; with
+    fewer, it waits forever.
     """
     import ray
 

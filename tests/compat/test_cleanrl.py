@@ -1,4 +1,4 @@
-"""The single-file PPO and DQN, docs/examples/cleanrl_ppo.py and cleanrl_dqn.py: what is easily got wrong."""
+"""The single-file PPO and DQN, docs/examples/cleanrl_ppo.py and cleanrl_dqn.py: common mistakes."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ EXAMPLES = Path(ppo.__file__).parent
 
 @pytest.fixture
 def batch():
-    """Eighty steps of four lanes of short episodes, and the agent that took them."""
+    """Return eighty steps of four lanes with short episodes, and the agent that acted."""
     torch.manual_seed(0)
     agent = ppo.Agent(32, 270)
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=4, config=SHORT, info="none")
@@ -27,18 +27,18 @@ def batch():
 
 
 def episodes_of(batch, lane):
-    """The episodes of a lane, and the value of every observation: rows up to an end, and the row that follows it."""
-    at = 0
-    while at < len(batch.rewards):
-        end = at
+    """Yield the rows of each episode of a lane. The row after an episode's end belongs to no episode."""
+    start = 0
+    while start < len(batch.rewards):
+        end = start
         ended = batch.terminated[:, lane] | batch.truncated[:, lane]
         while end < len(ended) - 1 and not ended[end]:
             end += 1
-        yield slice(at, end + 1)
-        at = end + 2 if ended[end] else end + 1
+        yield slice(start, end + 1)
+        start = end + 2 if ended[end] else end + 1
 
 
-def test_collected_episodes_are_those_of_plain_environments(batch):
+def test_collected_episodes_equal_those_of_single_environments(batch):
     batch, _ = batch
     learners, live, flags = Learners(11, 4, 80, SHORT), np.zeros((80, 4), bool), set()
     for lane in range(4):
@@ -46,7 +46,7 @@ def test_collected_episodes_are_those_of_plain_environments(batch):
             live[rows, lane] = True
             flag = bool(batch.terminated[rows, lane].any()), bool(batch.truncated[rows, lane].any())
             theirs = learners.replay(batch.actions[rows, lane].numpy(), lane, number)
-            # The row after an end has its last observation; the last episode may go on after the rollout.
+            # The row after an end has the last observation; the last episode may continue after the rollout.
             reached = batch.obs[rows.start : rows.stop + 1, lane].numpy()
             ours = Episode(reached, batch.actions[rows, lane].numpy(), batch.rewards[rows, lane].numpy(), *flag)
             theirs.observations = theirs.observations[: len(reached)]
@@ -57,17 +57,17 @@ def test_collected_episodes_are_those_of_plain_environments(batch):
 
 
 def plain_advantages(rewards, values, terminated, gamma, gae_lambda):
-    """By definition: of each step of an episode, the discounted sum of the temporal-difference errors from there on.
+    """Return the advantages of an episode by definition: discounted sums of temporal-difference errors.
 
-    values  of every observation, the last one too, which is worth nothing if the episode terminated
+    values  of every observation including the last one, whose value is 0 if the episode terminated
     """
     values = [*values[:-1], 0.0 if terminated else values[-1]]
     errors = [r + gamma * after - before for r, before, after in zip(rewards, values[:-1], values[1:], strict=True)]
     return [sum((gamma * gae_lambda) ** k * error for k, error in enumerate(errors[t:])) for t in range(len(errors))]
 
 
-def test_advantages_of_a_sequence_by_hand():
-    """Lane 0 gives up, then begins anew; lane 1 reaches the limit, begins anew, and is cut off by the rollout's end."""
+def test_advantages_of_a_short_sequence():
+    """Lane 0 terminates twice; lane 1 is truncated, starts again, and is cut off by the end of the rollout."""
     t, f = True, False
     rewards = torch.tensor([[1.0, 2.0], [3.0, 4.0], [0.0, 5.0], [6.0, 0.0], [7.0, 8.0]])
     values = torch.tensor([[0.5, 1.5], [2.5, 3.5], [4.5, 5.5], [6.5, 7.5], [8.5, 9.5], [10.5, 11.5]])
@@ -82,13 +82,13 @@ def test_advantages_of_a_sequence_by_hand():
         1: [*plain_advantages([2, 4, 5], [1.5, 3.5, 5.5, 7.5], False, 0.9, 0.8), None]
         + plain_advantages([8], [9.5, 11.5], False, 0.9, 0.8),
     }
-    # In single precision: sums of at most three terms below 16, each within half a unit in the last place.
+    # Single precision: sums of at most three terms below 16, each within half a unit in the last place.
     for lane, column in expected.items():
-        for at, value in enumerate(column):
-            assert (value is None) == (not live[at, lane])
-            assert value is None or float(estimates[at, lane]) == pytest.approx(value, abs=1e-5)
-    assert expected[0][1] == 3 - 2.5  # giving up is worth nothing more
-    assert expected[1][2] == pytest.approx(5 + 0.9 * 7.5 - 5.5)  # the limit is: 7.5, of the observation reached
+        for step, value in enumerate(column):
+            assert (value is None) == (not live[step, lane])
+            assert value is None or float(estimates[step, lane]) == pytest.approx(value, abs=1e-5)
+    assert expected[0][1] == 3 - 2.5  # no future value after termination
+    assert expected[1][2] == pytest.approx(5 + 0.9 * 7.5 - 5.5)  # future value 7.5 after truncation
 
 
 def test_advantages_of_collected_episodes(batch):
@@ -103,7 +103,7 @@ def test_advantages_of_collected_episodes(batch):
 
 
 def updated(agent, batch):
-    """The parameters of a copy of the agent after an update."""
+    """Return the parameters of a copy of the agent after an update."""
     copy = ppo.Agent(32, 270)
     copy.load_state_dict(agent.state_dict())
     torch.manual_seed(1)
@@ -111,29 +111,29 @@ def updated(agent, batch):
     return torch.cat([p.detach().flatten() for p in copy.parameters()])
 
 
-def test_rows_that_are_no_transitions_change_nothing(batch):
+def test_rows_after_an_end_do_not_change_the_update(batch):
     batch, agent = batch
-    dead = ~batch.live
-    assert dead.sum() > 20
+    ignored = ~batch.live
+    assert ignored.sum() > 20
     other = replace(
         batch,
-        obs=batch.obs.masked_fill(dead[..., None], torch.nan),
-        actions=batch.actions.masked_fill(dead, 5),
-        log_probs=batch.log_probs.masked_fill(dead, torch.nan),
-        rewards=batch.rewards.masked_fill(dead, 1e6),
+        obs=batch.obs.masked_fill(ignored[..., None], torch.nan),
+        actions=batch.actions.masked_fill(ignored, 5),
+        log_probs=batch.log_probs.masked_fill(ignored, torch.nan),
+        rewards=batch.rewards.masked_fill(ignored, 1e6),
     )
     after = updated(agent, batch)
     assert torch.equal(after, updated(agent, other))
     assert after.isfinite().all()
-    assert not torch.equal(after, updated(agent, replace(batch, rewards=batch.rewards + ~dead)))
+    assert not torch.equal(after, updated(agent, replace(batch, rewards=batch.rewards + ~ignored)))
 
 
-def test_replay_holds_the_transitions_of_plain_environments():
+def test_replay_buffer_equals_transitions_of_single_environments():
     envs = gym.make_vec(
         "alsim:alsim/AdaptiveLearning-v0", num_envs=4, config=SHORT, autoreset_mode="SameStep", info="none"
     )
     obs, _ = envs.reset(seed=11)
-    replay, rng = dqn.Replay(320, 32), np.random.default_rng(0)
+    replay, rng = dqn.ReplayBuffer(320, 32), np.random.default_rng(0)
     ends = np.zeros((80, 4), bool)
     for step in range(80):
         obs, infos = dqn.interact(envs, obs, rng.integers(270, size=4), replay)
@@ -141,21 +141,21 @@ def test_replay_holds_the_transitions_of_plain_environments():
     learners, terminated = Learners(11, 4, 80, SHORT), 0
     columns = (replay.obs, replay.actions, replay.rewards, replay.terminated, replay.next_obs)
     for lane in range(4):
-        before, actions, rewards, given_up, after = (column[lane::4] for column in columns)
+        before, actions, rewards, flags, after = (column[lane::4] for column in columns)
         bounds = [0, *(np.flatnonzero(ends[:, lane]) + 1)]
-        for number, (begin, end) in enumerate(zip(bounds, [*bounds[1:], 80], strict=True)):
-            if begin < end:
-                ours = learners.replay(actions[begin:end], lane, number)
-                assert np.array_equal(before[begin:end], ours.observations[:-1])
-                assert np.array_equal(after[begin:end], ours.observations[1:])
-                assert np.array_equal(rewards[begin:end], ours.rewards.astype(np.float32))
-                assert given_up[begin:end].tolist() == [0.0] * (end - begin - 1) + [float(ours.terminated)]
+        for number, (start, end) in enumerate(zip(bounds, [*bounds[1:], 80], strict=True)):
+            if start < end:
+                ours = learners.replay(actions[start:end], lane, number)
+                assert np.array_equal(before[start:end], ours.observations[:-1])
+                assert np.array_equal(after[start:end], ours.observations[1:])
+                assert np.array_equal(rewards[start:end], ours.rewards.astype(np.float32))
+                assert flags[start:end].tolist() == [0.0] * (end - start - 1) + [float(ours.terminated)]
                 terminated += ours.terminated
     assert 0 < terminated < ends.sum()
 
 
-def test_replay_is_a_ring():
-    replay = dqn.Replay(5, 2)
+def test_replay_buffer_overwrites_the_oldest_rows():
+    replay = dqn.ReplayBuffer(5, 2)
     for step in range(4):
         rows = np.arange(2) + 2 * step
         replay.add(np.ones((2, 2)) * rows[:, None], rows, rows, rows > 100, np.zeros((2, 2)))
@@ -165,13 +165,13 @@ def test_replay_is_a_ring():
     assert set(drawn.tolist()) == {3, 4, 5, 6, 7}  # each is missed with probability 0.8 ** 100 = 2e-10
 
 
-def test_goals_go_on_after_the_limit_and_not_after_giving_up():
+def test_targets_include_future_value_after_truncation_only():
     target = dqn.QNetwork(2, 3)
     with torch.no_grad():
         target[-1].weight.zero_()
         target[-1].bias.copy_(torch.tensor([1.0, 4.0, 2.0]))
-    goals = dqn.goals(target, torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0]), torch.zeros(2, 2), 0.5)
-    assert goals.tolist() == [3.0, 1.0]
+    targets = dqn.td_targets(target, torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0]), torch.zeros(2, 2), 0.5)
+    assert targets.tolist() == [3.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_goals_go_on_after_the_limit_and_not_after_giving_up():
         "cleanrl_dqn.py --total-steps 4000 --num-envs 16 --learning-starts 1000 --report-every 2000 --eval-learners 20",
     ],
 )
-def test_it_runs(command):
+def test_scripts_run(command):
     script, *arguments = command.split()
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / script, *arguments], capture_output=True, text=True, timeout=300
@@ -194,7 +194,7 @@ def test_it_runs(command):
 
 @pytest.mark.long
 @pytest.mark.parametrize("recipe", [ppo, dqn])
-def test_it_learns(recipe):
+def test_learning(recipe):
     args = recipe.Args()
     returns = recipe.evaluate(recipe.train(args), args)
     print(f"{recipe.__name__}, torch {version('torch')}: held-out return {returns.mean():.1f}")

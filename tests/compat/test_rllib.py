@@ -1,4 +1,4 @@
-"""RLlib's new API stack on the vector environment, by docs/examples/rllib_ppo.py."""
+"""RLlib's new API stack with the vector environment: docs/examples/rllib_ppo.py."""
 
 from importlib import import_module
 
@@ -15,7 +15,7 @@ def example():
 
 
 def sample(config, num_episodes):
-    """Complete episodes of RLlib's sampler under uniform actions."""
+    """Return complete episodes from RLlib's sampler under uniform actions."""
     from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
     runner = SingleAgentEnvRunner(config=config)
@@ -34,11 +34,11 @@ def sample(config, num_episodes):
         runner.stop()
 
 
-def test_gymnasium_is_the_one_that_rllib_pins():
+def test_gymnasium_version_that_rllib_pins():
     assert gymnasium.__version__ == "1.2.2"
 
 
-def test_sampled_episodes_are_those_of_plain_environments(example):
+def test_sampled_episodes_equal_those_of_single_environments(example):
     episodes = sample(example.configure(4, seed=11, config=SHORT), 60)
     learners = Learners(11, 4, len(episodes), SHORT)
     identities = [learners.identify(e.observations[0]) for e in episodes]
@@ -49,19 +49,22 @@ def test_sampled_episodes_are_those_of_plain_environments(example):
     assert {e.terminated for e in episodes} == {e.truncated for e in episodes} == {True, False}
 
 
-def test_another_mode_splices_episodes(example):
-    """Why the recipe insists on NextStep. Should this fail, RLlib has learnt to read the mode: relax the page."""
+def test_same_step_mode_splices_episodes(example):
+    """RLlib joins episodes in mode SameStep, so the recipe sets NextStep.
+
+    If this fails, RLlib has begun to read the mode: remove the warning from docs/integrations.md.
+    """
     episodes = sample(example.configure(4, seed=11, config=SHORT, autoreset_mode="SameStep"), 60)
     learners = Learners(11, 4, len(episodes), SHORT)
     spliced = 0
     for episode in episodes:
-        identity = learners.beginnings.get(episode.observations[0].tobytes())
+        identity = learners.first_observations.get(episode.observations[0].tobytes())
         spliced += identity is None or not same(learners.replay(episode.actions, *identity), episode)
     assert spliced > 30
 
 
-def test_workers_train_on_learners_of_their_own(example, ray_cluster):
-    """A worker process finds the environment by its name, and has other learners than the next."""
+def test_workers_train_on_different_learners(example, ray_cluster):
+    """A worker process finds the environment by its name, and no two workers share learners."""
     algorithm = example.train(steps=1000, num_envs=4, seed=3, num_env_runners=2)
     try:
         seeds = algorithm.env_runner_group.foreach_env_runner(
@@ -75,7 +78,7 @@ def test_workers_train_on_learners_of_their_own(example, ray_cluster):
 
 
 @pytest.mark.long
-def test_it_learns(example, ray_cluster):
+def test_learning(example, ray_cluster):
     algorithm = example.train(steps=800_000, num_envs=256, seed=0)
     returns = example.evaluate(algorithm.get_module(), 1000, seed=0)
     algorithm.stop()

@@ -1,4 +1,4 @@
-"""Tianshou's collector over alsim's lanes: the session compat-tianshou installs it and runs this file."""
+"""Tianshou's collector with the vector environment: `nox -s compat-tianshou`."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 class Uniform(Policy):
-    """Actions from a generator of its own."""
+    """A policy with uniform actions, which records the sizes of its batches."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(action_space=env.action_space, observation_space=env.observation_space)
@@ -33,28 +33,28 @@ class Uniform(Policy):
         return Batch(act=self.generator.integers(A, size=len(batch.obs)))
 
 
-def collected(**asked: Any) -> tuple[Any, Any, list[int]]:
-    """What a collector found, its buffer, and how many lanes it stepped each time."""
+def collect(**amount: Any) -> tuple[Any, Any, list[int]]:
+    """Return the statistics and the buffer of a collector, and the number of lanes of each of its steps."""
     env = AdaptiveLearningTianshouEnv(LANES, config=SHORT)
     policy, buffer = Uniform(env), VectorReplayBuffer(4000 * LANES, LANES)
     collector: Any = Collector(policy, env, buffer)
     env.seed(3)
     collector.reset_env()
-    return collector.collect(**asked), buffer, policy.batches
+    return collector.collect(**amount), buffer, policy.batches
 
 
 def episodes_of(lane_buffer: Any) -> list[Any]:
-    """Rows of each episode of one lane's buffer, in order; one that has not ended is left out."""
+    """Return the rows of each complete episode in the buffer of one lane, in order."""
     rows = lane_buffer[: len(lane_buffer)]
     ends = np.flatnonzero(rows.done)
     starts = np.r_[0, ends + 1]
     return [rows[start : end + 1] for start, end in zip(starts, ends, strict=False)]
 
 
-@pytest.mark.parametrize("asked", [{"n_step": 60 * LANES}, {"n_episode": 23}], ids=["steps", "episodes"])
-def test_episodes_are_those_of_the_plain_environment(asked: dict[str, int]) -> None:
-    """Every row of the buffer: what the lane's learner does under the same actions, episode after episode."""
-    stats, buffer, batches = collected(**asked)
+@pytest.mark.parametrize("amount", [{"n_step": 60 * LANES}, {"n_episode": 23}], ids=["steps", "episodes"])
+def test_episodes_equal_those_of_the_vector_environment(amount: dict[str, int]) -> None:
+    """Every row of the buffer equals the step of the lane's learner under the same actions."""
+    stats, buffer, batches = collect(**amount)
     returns: list[float] = []
     for lane, rows in enumerate(buffer.buffers):
         plain: Any = AdaptiveLearningVectorEnv(1, config=SHORT, autoreset_mode="Disabled")
@@ -72,21 +72,21 @@ def test_episodes_are_those_of_the_plain_environment(asked: dict[str, int]) -> N
             returns.append(total)
     np.testing.assert_allclose(np.sort(stats.returns), np.sort(returns), rtol=0, atol=1e-9)
     assert stats.n_collected_episodes == len(returns) > 20
-    if "n_episode" in asked:
+    if "n_episode" in amount:
         assert len(returns) == 23
-        assert min(batches) < LANES == max(batches)  # lanes that were not needed any more stood still
+        assert min(batches) < LANES == max(batches)  # lanes that are no longer needed are not stepped
     else:
         assert set(batches) == {LANES}
 
 
 def test_random_actions() -> None:
-    stats, buffer, _ = collected(n_step=10 * LANES, random=True)
+    stats, buffer, _ = collect(n_step=10 * LANES, random=True)
     assert stats.n_collected_steps == len(buffer) == 10 * LANES
     assert len(np.unique(buffer[:].act)) > 10
 
 
-def test_the_example_trains() -> None:
-    """In a short form: it runs through, with learners that are not the ones trained on."""
+def test_example_runs() -> None:
+    """The example runs with few steps, and prints returns before and after training."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / "tianshou_dqn.py", "--steps", "2000"],
         capture_output=True,
@@ -94,12 +94,12 @@ def test_the_example_trains() -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    found = re.findall(r"return (before|after) training: (-?[\d.]+) \(standard error", done.stdout)
-    assert [name for name, _ in found] == ["before", "after"]
+    printed = re.findall(r"return (before|after) training: (-?[\d.]+) \(standard error", done.stdout)
+    assert [name for name, _ in printed] == ["before", "after"]
 
 
 @pytest.mark.long
-def test_it_learns() -> None:
+def test_learning() -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / "tianshou_dqn.py", "--steps", "200000"], capture_output=True, text=True, check=True
     )

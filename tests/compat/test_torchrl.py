@@ -1,4 +1,4 @@
-"""TorchRL on the vector environment, by docs/examples/torchrl_ppo.py."""
+"""TorchRL with the vector environment: docs/examples/torchrl_ppo.py."""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from replay import SHORT, Episode, Learners, same
 
 import alsim
 
-# TorchRL's own classes inherit from one that it deprecates.
+# Some of TorchRL's classes inherit from a class that TorchRL deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating .+ which inherits from WeightUpdaterBase:DeprecationWarning")
 
 
@@ -20,10 +20,10 @@ def example():
 
 
 def episodes_of(lane):
-    """The episodes of one lane of a collected batch; the last of them may go on."""
+    """Yield the episodes of one lane of a collected batch; the last one may be incomplete."""
     bounds = [0, *(torch.nonzero(lane["next", "done"].squeeze(-1)).squeeze(-1) + 1).tolist()]
-    for begin, end in zip(bounds, [*bounds[1:], len(lane)], strict=True):
-        part = lane[begin:end]
+    for start, end in zip(bounds, [*bounds[1:], len(lane)], strict=True):
+        part = lane[start:end]
         if len(part):
             yield Episode(
                 torch.cat([part["observation"][:1], part["next", "observation"]]).numpy(),
@@ -34,7 +34,7 @@ def episodes_of(lane):
             )
 
 
-def test_specs_are_the_environments(example):
+def test_specs_equal_those_of_the_environment(example):
     from torchrl.envs.utils import check_env_specs
 
     env = example.make_env(5)
@@ -45,7 +45,7 @@ def test_specs_are_the_environments(example):
     assert env.full_action_spec["action"].space.n == 270
 
 
-def test_collected_episodes_are_those_of_plain_environments(example):
+def test_collected_episodes_equal_those_of_single_environments(example):
     from torchrl.collectors import Collector, RandomPolicy
 
     env = example.make_env(4, config=SHORT)
@@ -53,35 +53,35 @@ def test_collected_episodes_are_those_of_plain_environments(example):
     policy = RandomPolicy(env.full_action_spec)
     (batch,) = Collector(env, policy, frames_per_batch=320, total_frames=320, auto_register_policy_transforms=False)
     assert batch.batch_size == (4, 80)
-    learners, found = Learners(11, 4, 82, SHORT), []
+    learners, episodes = Learners(11, 4, 82, SHORT), []
     for lane, rows in enumerate(batch):
         for place, episode in enumerate(episodes_of(rows)):
             identity = learners.identify(episode.observations[0])
-            assert identity == (lane, place + 1)  # set_seed began episode 0, the collector the one after it
+            assert identity == (lane, place + 1)  # set_seed starts episode 0, and the collector the next one
             assert same(learners.replay(episode.actions, *identity), episode), identity
-            found.append(episode)
-    assert {e.terminated for e in found} == {e.truncated for e in found} == {True, False}
+            episodes.append(episode)
+    assert {e.terminated for e in episodes} == {e.truncated for e in episodes} == {True, False}
 
 
-def test_next_step_is_refused_by_torchrl_itself():
+def test_torchrl_rejects_next_step():
     from torchrl.envs import GymWrapper
 
     with pytest.raises(RuntimeError, match="must be one of SAME_STEP or DISABLED"):
         GymWrapper(alsim.AdaptiveLearningVectorEnv(2))
 
 
-def test_infos_come_with_the_batch_once_registered():
+def test_registered_infos_are_in_the_batch():
     from torchrl.envs import GymWrapper
 
     envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info="full")
     env = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
     batch = env.rollout(6)["next"]
     assert batch["step"].tolist() == [[1, 2, 3, 4, 5, 6]] * 3
-    # The environment's is in double precision, of the same thirty numbers.
+    # The environment computes the mean of the same numbers in double precision.
     torch.testing.assert_close(batch["mean_mastery"], batch["observation"][..., :30].double().mean(-1))
 
 
-def test_it_trains_and_evaluates(example, capsys):
+def test_training_and_evaluation(example, capsys):
     actor = example.train(steps=2000, num_envs=8, seed=3)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1,024", "2,048"]
@@ -93,7 +93,7 @@ def test_it_trains_and_evaluates(example, capsys):
 
 
 @pytest.mark.long
-def test_it_learns(example):
+def test_learning(example):
     returns = example.evaluate(example.train(steps=1_000_000, num_envs=256, seed=0), 1000, seed=0)
     print(f"TorchRL {version('torchrl')}, Gymnasium {version('gymnasium')}: held-out return {returns.mean():.1f}")
     assert returns.mean() > 100  # the uniform policy: 30

@@ -583,7 +583,7 @@ def test_a_changed_shard_is_refused(copied, tmp_path, given):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     source = copied if given == "path" else load_dataset(copied)
-    with pytest.raises(DatasetError, match=r"transitions/part-00002\.parquet is not what was written: its SHA-256"):
+    with pytest.raises(DatasetError, match=r"transitions/part-00002\.parquet is damaged: its SHA-256"):
         export_dataset(source, "npz", tmp_path / "data.npz")
     assert not (tmp_path / "data.npz").exists()
 

@@ -1,7 +1,7 @@
-"""The environment of PufferLib 3, over a stub of the base class: PufferLib itself does not install beside NumPy 2.
+"""The adapter for PufferLib 3, with a stub of its base class: PufferLib itself cannot be installed with NumPy 2.
 
-The stub keeps the contract of `pufferlib.PufferEnv` 3.0: what must and must not be there before its constructor,
-and buffers that are its own or somebody's, which the environment writes in place.
+The stub follows the contract of `pufferlib.PufferEnv` 3.0. Its constructor requires some attributes and forbids
+others. The environment writes in place to buffers that the stub allocates or that a test passes.
 """
 
 import importlib
@@ -24,7 +24,7 @@ A, R = 36, 6
 
 
 class PufferEnv:
-    """What PufferLib's base class asks for and gives."""
+    """A stub of PufferLib's base class, with its requirements and attributes."""
 
     observations: Any
     rewards: Any
@@ -36,13 +36,13 @@ class PufferEnv:
     def __init__(self, buf: Any = None) -> None:
         for name in ("single_observation_space", "single_action_space", "num_agents"):
             if not hasattr(self, name):
-                raise TypeError(f"{name} is set before super().__init__")
+                raise TypeError(f"{name} must be set before super().__init__")
         for name in ("observation_space", "action_space", "observations"):
             if hasattr(self, name):
-                raise TypeError(f"{name} is PufferLib's to set")
+                raise TypeError(f"{name} must not be set: PufferLib sets it")
         space: Any = self.single_observation_space  # type: ignore[attr-defined]
         if not isinstance(space, gymnasium.spaces.Box):
-            raise TypeError("observations are a Box")
+            raise TypeError("observations must be a Box")
         agents: int = self.num_agents  # type: ignore[attr-defined]
         own = {
             "observations": np.zeros((agents, *space.shape), space.dtype),
@@ -60,7 +60,7 @@ class PufferEnv:
 
 @pytest.fixture
 def puffer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module under test, over the stub."""
+    """Return the module under test, imported with the stub."""
     stub = ModuleType("pufferlib")
     stub.PufferEnv = PufferEnv  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pufferlib", stub)
@@ -74,8 +74,8 @@ def actions_of(lanes: int, steps: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).integers(A, size=(steps, lanes), dtype=np.int32)
 
 
-def shared(workers: int, agents: int) -> dict[str, Any]:
-    """Memory of so many workers, as PufferLib's multiprocessing lays it out: an array a kind, a part a worker."""
+def shared_memory(workers: int, agents: int) -> dict[str, Any]:
+    """Return shared memory in the layout of PufferLib's multiprocessing: one array per field, one part per worker."""
     layout: dict[str, tuple[tuple[int, ...], Any]] = {
         "observations": ((R,), np.float32),
         "rewards": ((), np.float32),
@@ -84,14 +84,14 @@ def shared(workers: int, agents: int) -> dict[str, Any]:
         "masks": ((), bool),
         "actions": ((), np.int32),
     }
-    made = {}
+    arrays = {}
     for name, (shape, dtype) in layout.items():
         size = workers * agents * int(np.prod(shape)) * np.dtype(dtype).itemsize
-        made[name] = np.frombuffer(RawArray("b", size), dtype).reshape(workers, agents, *shape)
-    return made
+        arrays[name] = np.frombuffer(RawArray("b", size), dtype).reshape(workers, agents, *shape)
+    return arrays
 
 
-def test_steps_are_those_of_the_plain_environment(puffer: Any) -> None:
+def test_steps_equal_those_of_the_vector_environment(puffer: Any) -> None:
     lanes = 7
     env = puffer.AdaptiveLearningPufferEnv(lanes, config=SHORT)
     plain = AdaptiveLearningVectorEnv(lanes, config=SHORT, autoreset_mode="SameStep")
@@ -104,7 +104,7 @@ def test_steps_are_those_of_the_plain_environment(puffer: Any) -> None:
         returned, expected = env.step(actions), plain.step(actions)
         arrays = (env.observations, env.rewards, env.terminals, env.truncations)
         for k, array in enumerate(arrays):
-            assert returned[k] is array  # the very arrays of PufferLib, written in place
+            assert returned[k] is array  # the arrays of PufferLib themselves, written in place
             np.testing.assert_array_equal(array, expected[k].astype(array.dtype))
         ended += int((env.terminals | env.truncations).sum())
     assert ended > 20
@@ -114,7 +114,7 @@ def test_steps_are_those_of_the_plain_environment(puffer: Any) -> None:
 
 
 def test_workers_write_to_their_parts_of_shared_memory(puffer: Any) -> None:
-    memory = shared(3, 4)
+    memory = shared_memory(3, 4)
     envs = [
         puffer.AdaptiveLearningPufferEnv(4, config=SHORT, buf={name: array[k] for name, array in memory.items()})
         for k in range(3)
@@ -130,20 +130,20 @@ def test_workers_write_to_their_parts_of_shared_memory(puffer: Any) -> None:
             envs[k].step(memory["actions"][k])
             expected.append(plain[k].step(actions[k]))
         for place, name in enumerate(("observations", "rewards", "terminals", "truncations")):
-            whole = np.stack([each[place] for each in expected])
-            np.testing.assert_array_equal(memory[name], whole.astype(memory[name].dtype))
+            combined = np.stack([each[place] for each in expected])
+            np.testing.assert_array_equal(memory[name], combined.astype(memory[name].dtype))
 
 
-def test_arrays_that_are_exchanged_later(puffer: Any) -> None:
+def test_replaced_arrays_are_written(puffer: Any) -> None:
     env = puffer.AdaptiveLearningPufferEnv(4, config=SHORT)
     env.reset(seed=0)
     env.step(np.zeros(4, np.int32))
-    before, memory = env.observations, shared(1, 4)
-    kept = before.copy()
+    before, memory = env.observations, shared_memory(1, 4)
+    copy = before.copy()
     for name, array in memory.items():
         setattr(env, name, array[0])
     env.step(np.zeros(4, np.int32))
-    np.testing.assert_array_equal(before, kept)
+    np.testing.assert_array_equal(before, copy)
     assert memory["observations"].any()
 
 
@@ -168,9 +168,9 @@ def test_infos_are_means_over_episodes(puffer: Any) -> None:
         assert all(type(value) is float for value in info.values())
         assert info["episode_return"] == pytest.approx(np.mean([each[0] for each in ended]), rel=1e-12)
         assert info["episode_length"] == pytest.approx(np.mean([each[1] for each in ended]), rel=1e-12)
-        gave = info["critical_frustration"] + info["mastery_achieved"]
-        assert gave == pytest.approx(np.mean([each[2] for each in ended]), rel=1e-12)
-        assert gave + info["step_limit"] == pytest.approx(1, rel=1e-12)
+        share = info["critical_frustration"] + info["mastery_achieved"]
+        assert share == pytest.approx(np.mean([each[2] for each in ended]), rel=1e-12)
+        assert share + info["step_limit"] == pytest.approx(1, rel=1e-12)
         total += len(ended)
         ended = []
     assert total > 40
@@ -185,7 +185,7 @@ def test_no_info_where_no_episode_ended(puffer: Any) -> None:
 
 
 def test_seeds(puffer: Any) -> None:
-    """The constructor's is for the first reset; after that each learner goes on to its next episode."""
+    """The constructor's seed applies to the first reset; later resets start each learner's next episode."""
     env = puffer.AdaptiveLearningPufferEnv(3, config=SHORT, seed=5)
     plain = AdaptiveLearningVectorEnv(3, config=SHORT)
     for seed, expected in ((None, 5), (None, None), (8, 8), (None, None)):

@@ -1,4 +1,4 @@
-"""The single environment: Gymnasium's own checks, and the surface of the specification's class."""
+"""The single environment: Gymnasium's own checks, and the attributes of the specification's class."""
 
 import math
 import pickle
@@ -35,13 +35,13 @@ def make(**arguments: Any) -> AdaptiveLearningEnv:
 
 
 def episode(env: Any, draw: int = 0, **reset: Any) -> list[Any]:
-    """What reset and each step of one episode hand out."""
+    """Return the results of reset and of each step of one episode, under random actions."""
     actions = np.random.default_rng(draw)
     calls = [env.reset(**{"seed": 0, **reset})]
-    over = False
-    while not over:
+    finished = False
+    while not finished:
         calls.append(env.step(int(actions.integers(env.action_space.n))))
-        over = calls[-1][2] or calls[-1][3]
+        finished = calls[-1][2] or calls[-1][3]
     return calls
 
 
@@ -49,7 +49,7 @@ def episode(env: Any, draw: int = 0, **reset: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"observation": "responses"}, {"config": SHORT}])
-def test_check_env_finds_nothing(arguments: dict[str, Any]) -> None:
+def test_check_env_passes(arguments: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = gymnasium.make(ID, **arguments)
@@ -60,7 +60,7 @@ def test_check_env_finds_nothing(arguments: dict[str, Any]) -> None:
         env.close()
 
 
-def test_check_env_of_the_class_misses_only_the_spec() -> None:
+def test_check_env_of_the_class_only_warns_about_the_spec() -> None:
     with pytest.warns(UserWarning) as warned:
         check_env(make())
     assert ["environment not having a spec" in str(w.message) for w in warned] == [True]
@@ -80,17 +80,17 @@ def test_make() -> None:
 def test_spec_through_json(source: str, tmp_path: Path) -> None:
     bank = alsim.sample_bank(alsim.Config.read({**SHORT, "bank": {"seed": 5}}))
     config: Any = SHORT
-    kept: Any = {
+    saved: Any = {
         "questions": [bank.question(k) for k in range(bank.num_questions)],
         "contents": [bank.content(k) for k in range(bank.num_contents)],
     }
     if source == "file":
-        config, kept = str(tmp_path / "rules.toml"), str(tmp_path / "bank")
+        config, saved = str(tmp_path / "rules.toml"), str(tmp_path / "bank")
         Path(config).write_text(
             "num_los = 4\nmax_episode_steps = 14\n[termination]\nmastery_threshold = 0.4\nmax_frustration = 0.5\n"
         )
-        alsim.save_bank(bank, kept)
-    env = gymnasium.make(ID, config=config, bank=kept)
+        alsim.save_bank(bank, saved)
+    env = gymnasium.make(ID, config=config, bank=saved)
     assert env.spec is not None
     twin = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
     assert alike(episode(env), episode(twin))
@@ -130,8 +130,8 @@ def test_types() -> None:
             assert type(value) in (str, int, float, bool)
 
 
-def test_results_tell_what_happened() -> None:
-    """SPEC: the info's `result`, `termination_reason`, `step` and `mean_mastery`."""
+def test_infos_describe_the_interaction() -> None:
+    """The info's `result`, `termination_reason`, `step` and `mean_mastery` follow the specification."""
     env = make()
     seen, kinds = set(), set()
     for seed in range(150):
@@ -170,7 +170,7 @@ def test_results_tell_what_happened() -> None:
     assert kinds == {"question", "content"}
 
 
-def test_same_as_its_own_next_life() -> None:
+def test_reset_with_a_seed_repeats_all_episodes() -> None:
     env = make()
     first, second = episode(env, seed=3), episode(env, seed=None)
     assert not alike(first[0], second[0])
@@ -179,7 +179,7 @@ def test_same_as_its_own_next_life() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int8, np.array])
-def test_seeds_of_numpy(kind: Any) -> None:
+def test_numpy_seeds(kind: Any) -> None:
     env = make()
     assert alike(env.reset(seed=kind(5)), env.reset(seed=5))
     assert alike(env.reset(seed=5, options={"learner": kind(3)}), env.reset(seed=5, options={"learner": 3}))
@@ -197,11 +197,11 @@ def test_learners() -> None:
     assert alike(env.reset()[0], onward)
 
 
-def test_without_a_seed_each_environment_is_another() -> None:
+def test_reset_without_a_seed_is_random() -> None:
     assert (make().reset()[0] != make().reset()[0])[:L].all()
 
 
-def test_arrays_and_infos_are_the_callers() -> None:
+def test_returned_arrays_and_infos_belong_to_the_caller() -> None:
     env = make()
     expected = deepcopy(episode(env))
     actions = np.random.default_rng(0)
@@ -214,7 +214,7 @@ def test_arrays_and_infos_are_the_callers() -> None:
         observation, info = got[0], got[4]
 
 
-# ── bad input: a clear error, and nothing has changed ──
+# ── invalid input raises an error and changes nothing ──
 
 
 @pytest.mark.parametrize(
@@ -235,19 +235,19 @@ def test_arrays_and_infos_are_the_callers() -> None:
         (np.array(1.0), TypeError),
     ],
 )
-def test_actions_that_cannot_be(action: Any, error: type[Exception]) -> None:
+def test_invalid_actions(action: Any, error: type[Exception]) -> None:
     env = make()
     env.reset(seed=0)
     env.step(3)
     before = pickle.dumps(env)
     for call in (env.step, env.decode_action):
-        with pytest.raises(error, match=re.escape(f"an action is an integer in [0, {A}); got ")):
+        with pytest.raises(error, match=re.escape(f"an action must be an integer in [0, {A}); got ")):
             call(action)
     assert pickle.dumps(env) == before
 
 
 @pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.array])
-def test_actions_of_any_integer_kind(kind: Any) -> None:
+def test_integer_actions_of_any_type(kind: Any) -> None:
     env, plain = make(), make()
     env.reset(seed=0)
     plain.reset(seed=0)
@@ -267,8 +267,8 @@ def test_actions_of_any_integer_kind(kind: Any) -> None:
         ({"seed": np.array([1])}, TypeError, "seed is an integer in [0, 2**64); got array([1])"),
         ({"options": {"learners": 1}}, ValueError, "reset options are 'learner', 'episode'; got 'learners'"),
         ({"options": [1]}, TypeError, "options is a mapping of 'learner', 'episode'; got [1]"),
-        ({"options": {"learner": 1}}, ValueError, "options['learner'] goes with an integer seed; got seed=None"),
-        ({"options": {"episode": 1}}, ValueError, "options['episode'] goes with an integer seed; got seed=None"),
+        ({"options": {"learner": 1}}, ValueError, "options['learner'] requires an integer seed; got seed=None"),
+        ({"options": {"episode": 1}}, ValueError, "options['episode'] requires an integer seed; got seed=None"),
         ({"seed": 1, "options": {"episode": 2**32}}, ValueError, "options['episode'] is an integer in [0, 2**32)"),
         ({"seed": 1, "options": {"episode": -1}}, ValueError, "options['episode'] is an integer in [0, 2**32); got -1"),
         (
@@ -280,7 +280,7 @@ def test_actions_of_any_integer_kind(kind: Any) -> None:
         ({"seed": 1, "options": {"learner": "1"}}, TypeError, "integer in [0, 2**32); got '1'"),
     ],
 )
-def test_resets_that_cannot_be(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_invalid_resets(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
     fresh, midway = make(), make()
     midway.reset(seed=0)
     midway.step(3)
@@ -308,19 +308,19 @@ def test_steps_outside_an_episode() -> None:
     ("arguments", "words"),
     [
         ({"observation": "all"}, "observation is one of 'mastery', 'responses'; got 'all'"),
-        ({"render_mode": "human"}, "render_mode is None, there is nothing to render; got 'human'"),
+        ({"render_mode": "human"}, "render_mode must be None: there is nothing to render; got 'human'"),
         ({"dynamics": "magic"}, "got 'magic'"),
         ({"config": {"num_loss": 4}}, "num_loss = 4: no such key"),
         ({"bank": 5}, "a bank is a Bank, a mapping of rows or a directory of tables; got 5"),
     ],
 )
-def test_arguments_that_cannot_be(arguments: dict[str, Any], words: str) -> None:
+def test_invalid_arguments(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         make(**arguments)
 
 
 @pytest.mark.parametrize("twin_of", [deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"])
-def test_a_twin_goes_on_alike(twin_of: Any) -> None:
+def test_copies_continue_identically(twin_of: Any) -> None:
     env = make(observation="responses")
     env.reset(seed=2)
     for action in (0, 30, 5):
@@ -333,7 +333,7 @@ def test_a_twin_goes_on_alike(twin_of: Any) -> None:
     assert alike(env.reset(), twin.reset())
 
 
-# ── what the specification's class has ──
+# ── attributes of the specification's class ──
 
 
 def test_attributes() -> None:
@@ -353,13 +353,13 @@ def test_attributes() -> None:
     assert env.decode_action(269) == {"type": "content", "lo": 29, "modality": 5}
 
 
-def test_any_episode_of_a_learner_can_be_begun() -> None:
-    """The third is what it is after the first two, and the one after it is the fourth."""
+def test_reset_to_any_episode_of_a_learner() -> None:
+    """Starting with the third episode gives the same as reaching it by resets, and so does the fourth."""
     one, other = make(), make()
     one.reset(seed=7, options={"learner": 5})
     later = [one.reset()[0] for _ in range(3)]
-    begun = other.reset(seed=7, options={"learner": 5, "episode": 2})[0]
-    assert begun.tobytes() == later[1].tobytes() != later[0].tobytes()
+    direct = other.reset(seed=7, options={"learner": 5, "episode": 2})[0]
+    assert direct.tobytes() == later[1].tobytes() != later[0].tobytes()
     assert other.reset()[0].tobytes() == later[2].tobytes()
 
 
@@ -412,7 +412,7 @@ def test_episode_log() -> None:
 
 
 def test_episode_metrics() -> None:
-    """S9, recomputed from what the steps told."""
+    """Clause S9, recomputed from the infos of the steps."""
     env = make()
     assert env.get_episode_metrics() == {}
     for seed in range(20):

@@ -1,4 +1,4 @@
-"""The environment of Tianshou's collectors, driven by hand; tests/compat/test_tianshou.py has Tianshou itself."""
+"""The adapter for Tianshou without Tianshou itself, which tests/compat/test_tianshou.py uses."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def pair(lanes: int = 5) -> tuple[Any, Any]:
     return AdaptiveLearningTianshouEnv(lanes, config=SHORT), plain
 
 
-def test_what_a_collector_asks_for() -> None:
+def test_attributes_that_a_collector_uses() -> None:
     env, plain = pair()
     assert (len(env), env.env_num, env.is_async) == (5, 5, False)
     assert env.action_space == plain.single_action_space
@@ -57,7 +57,7 @@ def test_some_lanes_in_any_order() -> None:
     assert ended > 15
 
 
-def test_one_lane_by_its_number_and_all_by_none() -> None:
+def test_step_one_lane_and_all_lanes() -> None:
     env, plain = pair()
     env.reset(seed=0)
     plain.reset(seed=0)
@@ -69,7 +69,7 @@ def test_one_lane_by_its_number_and_all_by_none() -> None:
 
 
 def test_seeds() -> None:
-    """That of `seed` is for the next reset of all lanes, and for no other."""
+    """The seed set by `seed` applies to the next reset of all lanes only."""
     env, plain = pair()
     assert env.seed(9) == [9] * 5
     for expected in (9, None):
