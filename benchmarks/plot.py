@@ -15,7 +15,7 @@ INK, BLUE, GREY = "#333333", "#0b6e99", "#9a9a9a"
 COLOURS = {"alsim": BLUE, "alsim, 2 threads": BLUE, "native C": INK}
 DASHED = {"alsim, 2 threads"}
 SHORT = {"specification's class": "one at a time"}
-MIN_RATIO = 1.32
+MIN_RATIO = 1.5
 """Smallest factor between the heights of two labels in one column."""
 
 
