@@ -1,71 +1,87 @@
-"""Every task of the project: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ARGS` hands it arguments."""
+"""Tasks of the project: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ARGS` passes it arguments."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
-# virtualenv comes with nox. uv would not do as it stands: it keeps an old build of `.` until pyproject.toml changes.
+# virtualenv comes with nox. uv would not rebuild `.` until pyproject.toml changes.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
 TORCH = "torch==2.13.0"
-"""Held, and installed before what depends on it: a newer one might be a build for graphics cards, of gigabytes."""
+"""Pinned, and installed before packages that depend on it: a newer version could be a build for GPUs, of gigabytes."""
 
-QUICK = ("-m", "not compiled and not versionless")
-"""Of the tests, what means something, and ends in time, where the package is not compiled as for its users."""
+QUICK = "not compiled and not versionless"
+"""Marker expression of the tests that are meaningful and fast enough where the package is not compiled as usual."""
+
+IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
+"""Options of pytest-xdist: one worker per core. PYTEST_XDIST_AUTO_NUM_WORKERS sets another number; 0 means none."""
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def group(*names: str) -> tuple[str, ...]:
-    """Requirements of the dependency groups of these names."""
+    """Return the requirements of these dependency groups."""
     return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def run_quickstart(session: nox.Session, folder: str = "") -> None:
+    """Generate a dataset with the installed command `alsim`, which may be in another `folder`, and print its summary."""
+    alsim = str(Path(folder, "alsim"))
+    generate = ("generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0", "--force")
+    session.run(alsim, *generate, "--out", "quickstart-dataset", external=bool(folder))
+    session.run(alsim, "info", "quickstart-dataset", external=bool(folder))
 
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """Install alsim as a user would, make a dataset and show what it holds."""
+    """Install alsim as a user would, generate a dataset and print its summary."""
     session.install("-q", ".")
-    session.run(
-        *("alsim", "generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0"),
-        *("--out", "quickstart-dataset", "--force"),
-    )
-    session.run("alsim", "info", "quickstart-dataset")
+    run_quickstart(session)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, compiled."""
+    """Run the tests on all cores, without those marked `ci`; with arguments, run pytest with these in one process."""
     session.install("-q", "-e", ".", *group("test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or (*IN_PARALLEL, "-m", "not ci")))
+
+
+@nox.session
+def tests_ci(session: nox.Session) -> None:
+    """Run the slow tests that `tests` leaves out."""
+    session.install("-q", "-e", ".", *group("test"))
+    session.run("pytest", *IN_PARALLEL, "-m", "ci", *session.posargs)
 
 
 @nox.session
 def interpreted(session: nox.Session) -> None:
-    """Run the tests as plain Python, with coverage: machine code is invisible to it."""
+    """Run the tests without compilation and measure their coverage, which cannot see machine code."""
     session.install("-q", "-e", ".", *group("test"))
-    threshold = ["--cov-fail-under=0"] if session.posargs else []  # part of the tests cannot reach it
+    threshold = ["--cov-fail-under=0"] if session.posargs else []  # some of the tests alone cannot reach it
     session.run(
-        *("pytest", "--cov", "--cov-report=term", *threshold, *QUICK, *session.posargs),
+        *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", QUICK, *session.posargs),
         env={"NUMBA_DISABLE_JIT": "1"},
     )
 
 
 @nox.session
 def boundscheck(session: nox.Session) -> None:
-    """Run the tests with every array index checked."""
+    """Run the tests with bounds checks of every array index."""
     session.install("-q", "-e", ".", *group("test"))
-    # numba itself does not tell checked machine code from unchecked: the two must not share a cache. Machine code
-    # that is hardly optimised checks the same indices, and is compiled in three quarters of the time.
+    # numba does not distinguish checked from unchecked machine code, so the two must not share a cache. Machine
+    # code with few optimisations checks the same indices, and compiles in three quarters of the time.
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *QUICK, *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", QUICK, *session.posargs, env=env)
 
 
 @nox.session(python="3.11")
 def tests_lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python and the lowest versions that pyproject.toml admits."""
+    """Run the tests on the oldest Python and the lowest versions that pyproject.toml allows."""
     session.install("-q", "uv")
     floors = Path(session.create_tmp(), "floors.txt")
     session.run(
@@ -73,9 +89,9 @@ def tests_lowest(session: nox.Session) -> None:
         *("pyproject.toml", "-o", str(floors)),
     )
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    # Hardly optimised, as in `boundscheck`: a version changes what code means, or whether it compiles at all.
+    # Few optimisations, as in `boundscheck`: versions differ in the meaning of code, and in whether it compiles.
     env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", "-m", "not versionless", *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", "not versionless", *session.posargs, env=env)
 
 
 @nox.session(name="compat-gymnasium")
@@ -83,68 +99,85 @@ def tests_lowest(session: nox.Session) -> None:
     "version", [nox.param("==1.1.*", id="1.1"), nox.param("==1.2.2", id="1.2.2"), nox.param("<2", id="newest")]
 )
 def compat_gymnasium(session: nox.Session, version: str) -> None:
-    """Run the environments' tests on a series of Gymnasium (1.2.2 is the one that RLlib pins)."""
+    """Run the tests of the environments on one series of Gymnasium (RLlib requires 1.2.2)."""
     session.install("-q", "-U", "-e", ".", f"gymnasium{version}", *group("test"))
-    session.run("pytest", "-m", "gymnasium and not versionless", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, "-m", "gymnasium and not versionless", *session.posargs)
 
 
-def with_library(session: nox.Session, library: str, *requirements: str, extra: str = "") -> None:
-    """Install a library beside alsim, and run the tests of the two; `-- -m long` trains until it has learnt."""
+def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
+    """Install PyTorch, alsim with its extras, further requirements, and what the compatibility tests need."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", f".[{extra}]" if extra else ".", *requirements, *group("compat"))
+    session.install("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
+
+
+def run_library_tests(session: nox.Session, library: str) -> None:
+    """Run the tests of one library; `-- -m long` runs its trainings to convergence."""
     files = sorted(Path("tests/compat").glob(f"test_*{library}.py"))
     session.run("pytest", *map(str, files), "-m", "not long", *session.posargs)
 
 
+@nox.session(name="compat-torch")
+def compat_torch(session: nox.Session) -> None:
+    """Run compat-torchrl, compat-cleanrl, compat-sb3 and compat-dkt in a single environment."""
+    install_with_torch(session, "torchrl==0.14.*", extras="torchrl,sb3,dkt")
+    for library in ("torchrl", "cleanrl", "sb3", "dkt"):
+        run_library_tests(session, library)
+
+
 @nox.session(name="compat-torchrl")
 def compat_torchrl(session: nox.Session) -> None:
-    """Run the tests of the TorchRL recipe, and of what we export for TorchRL."""
-    with_library(session, "torchrl", "torchrl==0.14.*", extra="torchrl")
+    """Run the tests of the TorchRL recipe and of exports to TorchRL."""
+    install_with_torch(session, "torchrl==0.14.*", extras="torchrl")
+    run_library_tests(session, "torchrl")
 
 
 @nox.session(name="compat-tianshou")
 def compat_tianshou(session: nox.Session) -> None:
-    """Run Tianshou's collector over alsim's lanes, and the example that trains by it."""
-    with_library(session, "tianshou", extra="tianshou")
+    """Run the tests of Tianshou's collector on vector environments, and of the training example."""
+    install_with_torch(session, extras="tianshou")
+    run_library_tests(session, "tianshou")
 
 
 @nox.session(name="compat-rllib")
 def compat_rllib(session: nox.Session) -> None:
-    """Run the tests of the RLlib recipe, and of its offline API on what we export, on the Gymnasium that it pins."""
-    with_library(session, "rllib", "ray[rllib]==2.60.*")
+    """Run the tests of the RLlib recipe and of exports to RLlib's offline API, on Gymnasium 1.2.2."""
+    install_with_torch(session, "ray[rllib]==2.60.*")
+    run_library_tests(session, "rllib")
 
 
 @nox.session(name="compat-cleanrl")
 def compat_cleanrl(session: nox.Session) -> None:
-    """Run the tests of the PPO and the DQN in a single file."""
-    with_library(session, "cleanrl")
+    """Run the tests of the single-file PPO and DQN examples."""
+    install_with_torch(session)
+    run_library_tests(session, "cleanrl")
 
 
 @nox.session(name="compat-sb3")
 def compat_sb3(session: nox.Session) -> None:
-    """Run the tests of what needs Stable-Baselines3."""
-    with_library(session, "sb3", extra="sb3")
+    """Run the tests that need Stable-Baselines3."""
+    install_with_torch(session, extras="sb3")
+    run_library_tests(session, "sb3")
 
 
 @nox.session(name="compat-dkt")
 def compat_dkt(session: nox.Session) -> None:
     """Run the tests of deep knowledge tracing; `-- -m long -s` trains to the published figures."""
-    with_library(session, "dkt", extra="dkt")
+    install_with_torch(session, extras="dkt")
+    run_library_tests(session, "dkt")
 
 
 @nox.session(name="compat-ray")
 def compat_ray(session: nox.Session) -> None:
-    """Make datasets on a cluster of Ray's, of this machine's own."""
+    """Generate datasets on a local Ray cluster."""
     session.install("-q", "-e", ".[ray]", *group("test"))
     session.run("pytest", "tests/compat/test_ray.py", *session.posargs)
 
 
 @nox.session(name="compat-exports")
 def compat_exports(session: nox.Session) -> None:
-    """Let Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline load what we export for them."""
-    session.install("-q", TORCH)
-    session.install("-q", "-e", ".[minari,hdf5]", "datasets>=4", *group("compat"))
-    # The newest of obp that pip offers from Python 3.11 on; it pins what no longer builds there.
+    """Load exports with Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline."""
+    install_with_torch(session, "datasets>=4", extras="minari,hdf5")
+    # The newest version of obp that pip offers from Python 3.11 on. Some versions that it pins do not build there.
     session.install("-q", "--no-deps", "obp==0.4.1")
     session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
     files = ("minari", "export_huggingface", "export_obp")
@@ -153,30 +186,52 @@ def compat_exports(session: nox.Session) -> None:
 
 @nox.session(name="compat-d3rlpy")
 def compat_d3rlpy(session: nox.Session) -> None:
-    """Let d3rlpy and SCOPE-RL load what we export; they pin a Gymnasium that we cannot run on, so by files."""
+    """Load exports with d3rlpy and SCOPE-RL, in an environment without alsim: they require Gymnasium 1.0."""
     session.install("-q", "-e", ".[hdf5]")
     data = session.create_tmp()
-    # SCOPE-RL multiplies propensities before it divides: 1/270 to the power of 127 and more is 0.
+    # SCOPE-RL multiplies propensities before it divides: (1/270)**127 and smaller underflow to 0.
     Path(data, "short.toml").write_text("max_episode_steps = 100\n")
-    made = ("alsim", "generate", "--config", f"{data}/short.toml", "--learners", "20", "--seed", "3", "--force")
-    session.run(*made, "--out", f"{data}/dataset")
+    generate = ("alsim", "generate", "--config", f"{data}/short.toml", "--learners", "20", "--seed", "3", "--force")
+    session.run(*generate, "--out", f"{data}/dataset")
     for to, file in (("d4rl", "data.hdf5"), ("scope-rl", "scope.npz")):
         session.run("alsim", "export", f"{data}/dataset", "--to", to, "--out", f"{data}/{file}", "--force")
-    session.run("python", "-m", "venv", f"{data}/theirs")
-    pip = (f"{data}/theirs/bin/python", "-m", "pip", "install", "-q")
-    session.run(*pip, TORCH, external=True)
-    session.run(*pip, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", "pyarrow>=17", external=True)
+    python = str(new_environment(session, f"{data}/theirs", TORCH) / "python")
     session.run(
-        *(f"{data}/theirs/bin/python", "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py"),
-        *session.posargs,
+        *(python, "-m", "pip", "install", "-q", "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", "pyarrow>=17"),
+        external=True,
+    )
+    session.run(
+        *(python, "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py", *session.posargs),
         env={"ALSIM_EXPORTS": data},
         external=True,
     )
 
 
+def new_environment(session: nox.Session, folder: str, *requirements: str) -> Path:
+    """Create a virtual environment with these requirements, and return the folder of its commands."""
+    session.run("python", "-m", "venv", "--clear", folder)
+    commands = Path(folder, "Scripts" if sys.platform == "win32" else "bin")
+    session.run(str(commands / "python"), "-m", "pip", "install", "-q", *requirements, external=True)
+    return commands
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, check their metadata, and run the quickstart from the installed wheel."""
+    session.install("-q", *group("package"))
+    dist = Path(session.create_tmp(), "dist").absolute()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))  # the wheel is built from the sdist
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    (wheel,) = dist.glob("*.whl")
+    commands = new_environment(session, str(dist.with_name("installed")), str(wheel))
+    session.chdir(session.create_tmp())  # elsewhere, so that no import finds the checkout
+    run_quickstart(session, str(commands))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting; `nox -s lint -- --fix` mends what it can."""
+    """Check style and formatting; `nox -s lint -- --fix` corrects what it can."""
     session.install("-q", *group("lint"))
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []))
@@ -192,21 +247,21 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; its examples and links are among the tests, in tests/docs/test_documents.py."""
+    """Build the documentation; tests/docs runs its examples and checks its links."""
     session.install("-q", "-e", ".", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", "docs/_build")
 
 
 @nox.session
 def vectors(session: nox.Session) -> None:
-    """Print how far each phase of the hot loops is vectorised; fail where one is no longer."""
+    """Print how far each phase of the hot loops is vectorised; fail if a loop no longer is."""
     session.install("-q", "-e", ".")
     session.run("python", "-m", "benchmarks.vectors")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print every figure beside its target; with arguments, hand them to pytest-benchmark's files instead."""
+    """Print every figure with its target; with arguments, run pytest-benchmark on the files instead."""
     session.install("-q", "-e", ".", *group("bench"))
     if session.posargs:
         session.run("pytest", "benchmarks", *session.posargs)
@@ -216,7 +271,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def claims(session: nox.Session) -> None:
-    """Measure at length and write benchmarks/claims.md, then train by each recipe; by hand, on a quiet machine."""
+    """Measure at length, write benchmarks/claims.md and train by each recipe; for a quiet machine, not in CI."""
     session.install("-q", TORCH)
     session.install("-q", "-e", ".[sb3]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
@@ -226,7 +281,7 @@ def claims(session: nox.Session) -> None:
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """Measure, and bring benchmarks/README.md, the picture of the docs and the saved baseline up to date; by hand."""
+    """Measure, and update benchmarks/README.md, the plot in the docs and the saved baseline; not in CI."""
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--readme", *session.posargs)
     session.run("python", "-m", "benchmarks.plot")

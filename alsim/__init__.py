@@ -1,15 +1,15 @@
-"""alsim: a flight simulator for adaptive learning.
+"""alsim: a vectorized simulator for adaptive learning.
 
-Try a teaching policy on a million simulated learners in seconds, before it meets a real one.
-Importing the package registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium, and loads
-nothing heavy: numba, pyarrow and the rest come with the first name that needs them.
+A policy teaches millions of simulated learners in seconds, before it is tried on students. Importing the package
+registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium. Its other names import their modules, and numba,
+pyarrow and other packages, on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alsim._version import __version__
 from alsim.envs.registration import register as _register
+from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
     from alsim.bank.files import complete_bank, load_bank, save_bank
@@ -94,19 +94,6 @@ __all__ = [
     "warmup",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in ("models", "testing"):
-        return import_module(f"alsim.{name}")
-    raise AttributeError(f"module 'alsim' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted(__all__)
-
+__getattr__, __dir__ = _attach(__name__, _HOMES, submodules=("models", "testing"))
 
 _register()

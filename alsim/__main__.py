@@ -1,4 +1,4 @@
-"""`python -m alsim` is the command line."""
+"""Command line, as `python -m alsim`."""
 
 from alsim.cli import main
 

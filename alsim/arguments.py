@@ -1,4 +1,4 @@
-"""What environments, rollouts and datasets check at their rim: rules, bank, seeds, learners, counts."""
+"""Checks of arguments that environments, rollouts and datasets share: rules, bank, seeds, learners, counts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from alsim.dynamics import DYNAMICS
 from alsim.errors import AlsimError, InputTypeError
 from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
 
-MOST_SEEDS = 2**64
-MOST_EPISODES = 2**32  # a word of the counter (clause S11.1)
+NUM_SEEDS = 2**64
+MAX_EPISODES = 2**32  # an episode is a word of the random counter (clause S11.1)
 
 
 def read_rules(
@@ -25,17 +25,20 @@ def read_rules(
     bank: Bank | Mapping[str, Any] | str | Path | None,
     dynamics: Any,
 ) -> tuple[Config, Bank]:
-    """Return the configuration and the bank that the arguments name.
+    """Return the configuration and the bank of a simulator.
 
     config    object, mapping or TOML file; None is the specification
-    bank      object, mapping of rows, or directory of tables; None is drawn from the configuration
-    dynamics  name or parameters of a registered dynamics, in place of the configuration's
+    bank      object, mapping of rows, or directory of tables; None samples it from the configuration
+    dynamics  name or parameters of a registered dynamics, which replaces that of the configuration
 
     Raises ConfigError or BankError.
     """
     settings = Config.read(config)
     if isinstance(dynamics, str) and dynamics not in DYNAMICS:
-        raise AlsimError(f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}")
+        raise AlsimError(
+            f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}; "
+            "alsim.register_dynamics adds a name"
+        )
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
     if bank is None:
@@ -50,7 +53,7 @@ def read_rules(
 
 
 def read_observation(observation: str) -> Observation:
-    """Return the kind of observation. Raises ValueError."""
+    """Return the kind of observation. Raises ValueError for an unknown kind."""
     for known in OBSERVATIONS:
         if observation == known:
             return known
@@ -59,7 +62,7 @@ def read_observation(observation: str) -> Observation:
 
 def read_seed(seed: object, where: str = "seed") -> int:
     """Return a seed as a Python integer. Raises TypeError or ValueError."""
-    return _integer(seed, MOST_SEEDS, "2**64", where)
+    return _integer(seed, NUM_SEEDS, "2**64", where)
 
 
 def read_learner(learner: object, where: str = "options['learner']") -> int:
@@ -69,20 +72,21 @@ def read_learner(learner: object, where: str = "options['learner']") -> int:
 
 def read_episode(episode: object, where: str = "options['episode']") -> int:
     """Return the number of a learner's episode as a Python integer. Raises TypeError or ValueError."""
-    return _integer(episode, MOST_EPISODES, "2**32", where)
+    return _integer(episode, MAX_EPISODES, "2**32", where)
 
 
-def _integer(value: Any, end: int, end_word: str, where: str) -> int:
+def _integer(value: Any, end: int, end_text: str, where: str) -> int:
+    """Return an integer in [0, end). Raises TypeError or ValueError."""
     number = read_integer(value)
     if number is None:
-        raise InputTypeError(f"{where} is an integer in [0, {end_word}); got {value!r}")
+        raise InputTypeError(f"{where} is an integer in [0, {end_text}); got {value!r}")
     if not 0 <= number < end:
-        raise AlsimError(f"{where} is an integer in [0, {end_word}); got {number}")
+        raise AlsimError(f"{where} is an integer in [0, {end_text}); got {number}")
     return number
 
 
 def read_integer(value: Any) -> int | None:
-    """Return an integer of any kind, NumPy's too, as a Python integer; None for what is no integer."""
+    """Return a Python or NumPy integer as a Python integer, None for other values and booleans."""
     try:
         return None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
@@ -90,18 +94,17 @@ def read_integer(value: Any) -> int | None:
 
 
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return the reset options. Raises TypeError, or ValueError for one that does not exist."""
+    """Return the reset options as a dict. Raises TypeError if they are not a mapping, ValueError for an unknown key."""
     if options is not None and not isinstance(options, Mapping):
         raise InputTypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
-    given = dict(options or {})
-    for key in given:
+    for key in options or {}:
         if key not in known:
             raise AlsimError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
-    return given
+    return dict(options or {})
 
 
 def fresh_seed() -> int:
-    """Return a seed from the operating system."""
+    """Return a random seed from the operating system."""
     return secrets.randbits(64)
 
 

@@ -1,7 +1,7 @@
-"""Every hyperparameter, one definition each; the defaults are the specification.
+"""Configuration: one definition for each hyperparameter; the defaults are the specification.
 
-Sections and keys are those of the specification's SIMULATOR_CONFIG; what it leaves in its text or its
-code has keys beside them. The parameters of a dynamics are defined by that dynamics.
+Sections and keys are those of SIMULATOR_CONFIG in the specification. Values that the specification states elsewhere
+have additional keys. The parameters of a dynamics are defined by that dynamics.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -20,9 +21,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_serializer,
     field_validator,
     model_validator,
@@ -39,69 +40,86 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Shape = Annotated[float, Field(gt=0, le=1e6)]  # beyond, the s.d. is under 5e-4 and the table's arithmetic gives out
+Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. is under 5e-4, too small for the quantile table
 Count = Annotated[int, Field(ge=1)]
 
 
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+def _check_order(value: tuple[float, float]) -> tuple[float, float]:
+    """Return a range, or raise if its bounds are not in ascending order."""
     low, high = value
     if low > high:
         raise PydanticCustomError("range", "a range [low, high] with low <= high")
     return value
 
 
-def _pair(value: object) -> object:
+def _check_length(value: object) -> object:
+    """Return a value, or raise if it is a list without exactly two entries."""
     if isinstance(value, list | tuple) and len(value) != 2:
         raise PydanticCustomError("range", "a range of two numbers, [low, high]")
     return value
 
 
-Range = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_ordered)]
-PositiveRange = Annotated[tuple[Positive, Positive], BeforeValidator(_pair), AfterValidator(_ordered)]
-ShareRange = Annotated[tuple[Share, Share], BeforeValidator(_pair), AfterValidator(_ordered)]
+Range = Annotated[tuple[float, float], BeforeValidator(_check_length), AfterValidator(_check_order)]
+PositiveRange = Annotated[tuple[Positive, Positive], BeforeValidator(_check_length), AfterValidator(_check_order)]
+ShareRange = Annotated[tuple[Share, Share], BeforeValidator(_check_length), AfterValidator(_check_order)]
 GuessingRange = Annotated[
-    tuple[Share, Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(_pair), AfterValidator(_ordered)
+    tuple[Share, Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(_check_length), AfterValidator(_check_order)
 ]
 
 
-HELD = "0, or a number of magnitude 1e-30 to 1e30"
+FLOAT32_RANGE = "0, or a number of magnitude 1e-30 to 1e30"
 
 
-def _held(value: Any) -> bool:
-    """Whether float32 holds a number; whatever else is wrong with a value is told elsewhere."""
+def _fits_float32(value: Any) -> bool:
+    """Return whether a number neither underflows nor overflows float32; True for values that are no finite number."""
     if not isinstance(value, Real) or value == 0 or value != value or abs(value) == float("inf"):
         return True
-    return bool(1e-30 <= abs(value) <= 1e30)  # type: ignore[operator]  # Real does not say that it compares
+    return bool(1e-30 <= abs(value) <= 1e30)  # type: ignore[operator]  # Real does not declare comparisons
 
 
-def _pretends(value: object) -> bool:
-    """Whether a value converts to a number and is none."""
+def _is_convertible(value: object) -> bool:
+    """Return whether a value is not a number, but pydantic would convert it to one."""
     return isinstance(value, bool | bytes) or (hasattr(value, "__float__") and not isinstance(value, Real))
 
 
+def _model_of(annotation: Any) -> Any:
+    """Return the section that the values of a field belong to, None for other fields."""
+    return next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
+
+
+def _kind(annotation: Any) -> str:
+    """Return the kind of value that a field expects, for error messages."""
+    if _model_of(annotation) is not None:
+        return "a table"
+    return "a list of numbers" if get_origin(annotation) is tuple else "a number"
+
+
 class Section(BaseModel):
-    """A table of the configuration: its keys are known, its values finite and never changed."""
+    """A table of the configuration; it is immutable, and unknown keys and values that are not finite are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
     words: ClassVar[frozenset[str]] = frozenset()
-    """Keys whose value may be a word."""
+    """Keys whose value may be a string."""
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers_are_numbers(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse what pydantic would take for a number: true, "3"; and what float32 would not hold."""
+    def _check_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """Raise for values that pydantic would convert to numbers, such as "3", and for numbers out of range."""
+        key = str(info.field_name)
+        annotation = cls.model_fields[key].annotation
+        if annotation is Any:  # checked by the field's own validator
+            return value
         entries = value if isinstance(value, list | tuple) else [value]
-        words = info.field_name in cls.words
-        if any(_pretends(v) or (isinstance(v, str) and not words) for v in entries):
-            raise PydanticCustomError("number", "numbers" if entries is value else "a number or a table")
-        if not all(map(_held, entries)):
-            raise PydanticCustomError("number", HELD)
+        if any(_is_convertible(v) or (isinstance(v, str) and key not in cls.words) for v in entries):
+            raise PydanticCustomError("number", _kind(annotation))
+        if not all(map(_fits_float32, entries)):
+            raise PydanticCustomError("number", FLOAT32_RANGE)
         return value
 
 
 class DifficultyRanges(Section):
-    """Range of b, logits, for each difficulty."""
+    """Ranges of b, logits, by difficulty."""
 
     easy: Range = (-2.0, -0.5)
     medium: Range = (-0.5, 0.5)
@@ -109,7 +127,7 @@ class DifficultyRanges(Section):
 
 
 class DiscriminationRanges(Section):
-    """Range of a, 1/logit, for each difficulty."""
+    """Ranges of a, 1/logit, by difficulty."""
 
     easy: PositiveRange = (0.5, 1.0)
     medium: PositiveRange = (1.0, 1.5)
@@ -117,7 +135,7 @@ class DiscriminationRanges(Section):
 
 
 class Split(Section):
-    """Questions of each difficulty per learning outcome."""
+    """Number of questions of each difficulty per learning outcome."""
 
     easy: Count
     medium: Count
@@ -125,18 +143,18 @@ class Split(Section):
 
 
 class Irt(Section):
-    """Ranges from which the items' parameters are drawn (clause S2.2)."""
+    """Ranges from which the parameters of questions are drawn (clause S2.2)."""
 
     difficulty_ranges: DifficultyRanges = DifficultyRanges()
     discrimination_ranges: DiscriminationRanges = DiscriminationRanges()
     guessing_range: GuessingRange = (0.10, 0.25)
-    response_time_mean: Positive = 30.0
-    response_time_std: NotNegative = 10.0
-    max_response_time: Positive = 120.0
+    response_time_mean: Positive = 30.0  # seconds
+    response_time_std: NotNegative = 10.0  # seconds
+    max_response_time: Positive = 120.0  # seconds
 
 
 class EffectivenessByModality(Section):
-    """Range of base gains, for each modality."""
+    """Ranges of the mastery gained by an unfrustrated beginner, by modality."""
 
     video: ShareRange = (0.10, 0.15)
     PPT: ShareRange = (0.08, 0.12)
@@ -147,7 +165,7 @@ class EffectivenessByModality(Section):
 
 
 class DurationByModality(Section):
-    """Range of durations, for each modality."""
+    """Ranges of durations, minutes, by modality."""
 
     video: PositiveRange = (15.0, 25.0)
     PPT: PositiveRange = (10.0, 20.0)
@@ -158,7 +176,7 @@ class DurationByModality(Section):
 
 
 class ImpactByModality(Section):
-    """Frustration impact of each modality."""
+    """Impact on frustration by modality."""
 
     video: Change = -0.08
     PPT: Change = -0.05
@@ -169,7 +187,7 @@ class ImpactByModality(Section):
 
 
 class Content(Section):
-    """Ranges from which the contents are drawn (clause S2.3)."""
+    """Ranges from which contents are drawn (clause S2.3)."""
 
     effectiveness_by_modality: EffectivenessByModality = EffectivenessByModality()
     duration_by_modality: DurationByModality = DurationByModality()
@@ -177,12 +195,12 @@ class Content(Section):
 
 
 class LearnerStart(Section):
-    """How learners start (clauses S1.1, S1.2)."""
+    """Distributions of the starting state of learners (clauses S1.1, S1.2)."""
 
     mastery_alpha: Shape = 2.0
     mastery_beta: Shape = 5.0
-    ability_mean: float = 0.0
-    ability_std: NotNegative = 1.0
+    ability_mean: float = 0.0  # logits
+    ability_std: NotNegative = 1.0  # logits
 
 
 class RewardConfig(Section):
@@ -201,11 +219,11 @@ REWARD_PRESETS: dict[str, RewardConfig] = {
         correctness=0.0, mastery_gain=1.0, frustration_penalty=0.0, post_content_gain=1.0, engagement=0.0
     ),
 }
-"""Named rewards: the specification's, and `learning`, which pays mastery gained and nothing else (clause S6.3)."""
+"""Named rewards (clause S6.3): `specified` is the specification's; `learning` is the mastery gained."""
 
 
 class TerminationConfig(Section):
-    """When an episode ends before its step limit (clause S7.1)."""
+    """Thresholds at which an episode ends before its step limit (clause S7.1)."""
 
     mastery_threshold: Share = 0.8
     max_frustration: Share = 0.95
@@ -225,13 +243,13 @@ class Metrics(Section):
 
 
 class BankSettings(Section):
-    """How the bank is drawn (clause S2.4)."""
+    """Settings of the sampled bank (clause S2.4)."""
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
 
 
 class Config(Section):
-    """The whole configuration. `Config()` is the specification."""
+    """The configuration of a simulator; `Config()` is the specification."""
 
     words = frozenset({"dynamics", "reward_weights"})
 
@@ -251,7 +269,8 @@ class Config(Section):
 
     @field_validator("reward_weights", mode="before")
     @classmethod
-    def _preset(cls, value: object) -> object:
+    def _read_preset(cls, value: object) -> object:
+        """Return the reward weights of a preset, or the value itself if it is no string."""
         if isinstance(value, str):
             if value not in REWARD_PRESETS:
                 raise PydanticCustomError("preset", f"a table, or one of {', '.join(map(repr, REWARD_PRESETS))}")
@@ -260,26 +279,36 @@ class Config(Section):
 
     @field_validator("dynamics", mode="before")
     @classmethod
-    def _of_its_class(cls, value: object) -> object:
-        """Read {name = ..., its parameters}, a name, or a parameter struct, against the dynamics' own definition."""
+    def _read_dynamics(cls, value: object) -> object:
+        """Return the parameters of a dynamics from its name, a table {name = ..., parameters}, or the parameters."""
+        name: object = "standard"
+        table: dict[Any, Any] = {}
         if isinstance(value, str):
-            value = {"name": value}
-        if isinstance(value, Mapping):
-            given = dict(value)
-            name = given.pop("name", "standard")
+            name = value
+        elif isinstance(value, Mapping):
+            table = dict(value)
+            name = table.pop("name", name)
         else:
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
-            given = value._asdict() if name is not None else {}  # type: ignore[attr-defined]  # a NamedTuple then
+            table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
         if not isinstance(name, str) or name not in DYNAMICS:
             raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
-        return _parameters(DYNAMICS[name].parameters, given)
+        parameters: Any = DYNAMICS[name].parameters
+        model = _parameter_model(parameters)
+        try:
+            return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
+        except ValidationError as error:
+            faults = "; ".join(f"dynamics.{sentence(e, model)}" for e in error.errors())
+            raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
 
     @field_serializer("dynamics")
-    def _with_its_name(self, value: Any) -> dict[str, Any]:
+    def _dynamics_to_table(self, value: Any) -> dict[str, Any]:
+        """Return the name and the parameters of a dynamics."""
         return {"name": of_parameters(type(value)).name, **value._asdict()}
 
     @model_validator(mode="after")
-    def _split_agrees(self) -> Self:
+    def _check_split(self) -> Self:
+        """Raise unless the numbers of questions by difficulty sum to the questions per learning outcome."""
         split = self.questions_per_difficulty
         if split is not None and split.easy + split.medium + split.hard != self.num_questions_per_lo:
             raise PydanticCustomError(
@@ -291,11 +320,13 @@ class Config(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Config:
-        """Read a TOML file. Raises ConfigError, which names the file, the key, its value and what was expected."""
+        """Read a TOML file. Raises ConfigError, which names the file, the key, its value and the expected value."""
         try:
             table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: a configuration is a TOML file; {error}") from None
+            raise ConfigError(
+                f"{path}: a configuration is a TOML file; {error}; alsim init-config writes a valid one"
+            ) from None
         try:
             return cls.read(table)
         except ConfigError as error:
@@ -303,7 +334,7 @@ class Config(Section):
 
     @classmethod
     def read(cls, source: Config | Mapping[str, Any] | str | Path | None) -> Config:
-        """Return the configuration that `source` is or names: an object, a mapping, a TOML file, None for defaults."""
+        """Return the configuration of an object, a mapping or a TOML file; None is the defaults. Raises ConfigError."""
         if source is None:
             return cls()
         if isinstance(source, Config):
@@ -311,52 +342,41 @@ class Config(Section):
         if isinstance(source, str | Path):
             return cls.load(source)
         if not isinstance(source, Mapping):
-            raise ConfigError(f"a configuration is a Config, a mapping or a path of a TOML file; got {source!r}")
+            raise ConfigError(f"a configuration is a Config, a mapping or the path of a TOML file; got {source!r}")
         try:
             return cls.model_validate(dict(source))
         except ValidationError as error:
             raise ConfigError("; ".join(sentence(e, cls) for e in error.errors())) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-ready tables."""
+        """Return the configuration as nested dicts that JSON can represent."""
         return dict(json.loads(self.model_dump_json()))
 
     def split(self) -> tuple[int, int, int]:
-        """Questions of each difficulty per learning outcome (clause S2.1)."""
+        """Return the number of Easy, Medium and Hard questions per learning outcome (clause S2.1)."""
         if self.questions_per_difficulty is not None:
-            given = self.questions_per_difficulty
-            return given.easy, given.medium, given.hard
-        whole, rest = divmod(self.num_questions_per_lo, 3)
-        return whole + (rest > 0), whole + (rest > 1), whole
+            split = self.questions_per_difficulty
+            return split.easy, split.medium, split.hard
+        each, rest = divmod(self.num_questions_per_lo, 3)
+        return each + (rest > 0), each + (rest > 1), each
 
 
 class ConfigError(AlsimError):
-    """A configuration that cannot be: the message names the key, its value and what was expected."""
+    """An invalid configuration: the message names the key, its value and the expected value."""
 
 
-def _parameters(parameters: type[Any], given: Mapping[str, Any]) -> Any:
-    """Return `parameters` filled from `given`, or raise for the first key that cannot be."""
-    hints = get_type_hints(parameters, include_extras=True)
-    values = {}
-    for key, value in given.items():
-        told = {"key": str(key), "value": repr(value)}
-        if key not in hints:
-            raise PydanticCustomError("parameter", "one of the keys {known}", {**told, "known": ", ".join(hints)})
-        if isinstance(value, str) or _pretends(value):
-            raise PydanticCustomError("parameter", "a number", told)
-        if not _held(value):
-            raise PydanticCustomError("parameter", HELD, told)
-        try:
-            values[key] = TypeAdapter(hints[key], config=ConfigDict(allow_inf_nan=False)).validate_python(value)
-        except ValidationError as error:
-            raise PydanticCustomError(
-                "parameter", "{expected}", {**told, "expected": _expected(error.errors()[0])}
-            ) from None
-    return parameters(**values)
+@cache
+def _parameter_model(parameters: Any) -> type[Section]:
+    """Return a section whose keys are the fields of a dynamics' parameters, with their bounds and defaults."""
+    fields = {
+        name: (hint, parameters._field_defaults.get(name, ...))
+        for name, hint in get_type_hints(parameters, include_extras=True).items()
+    }
+    return create_model(parameters.__name__, __base__=Section, **fields)  # type: ignore[call-overload, no-any-return]
 
 
 def _expected(error: ErrorDetails) -> str:
-    """What was expected, in words."""
+    """Return a description of the expected value."""
     kind, context = error["type"], error.get("ctx", {})
     bounds = {
         "greater_than_equal": "a number >= {ge}",
@@ -364,7 +384,7 @@ def _expected(error: ErrorDetails) -> str:
         "less_than_equal": "a number <= {le}",
         "less_than": "a number < {lt}",
         "finite_number": "a finite number",
-        "invalid_key": "keys that are words",
+        "invalid_key": "keys that are strings",
         "model_type": "a table",
         "model_attributes_type": "a table",
         "tuple_type": "a list of numbers",
@@ -381,30 +401,25 @@ def _expected(error: ErrorDetails) -> str:
 
 
 def sentence(error: ErrorDetails, model: type[Section]) -> str:
-    """One of pydantic's errors about a `model` as: key, value, what was expected."""
-    path, value = list(error["loc"]), repr(error["input"])
-    if error["type"] == "parameter":
-        path, value = [*path, error["ctx"]["key"]], error["ctx"]["value"]
-    key = ".".join(str(part) for part in path)
-    if error["type"] == "split":
+    """Return a sentence with the key, the value and the expected value of one of pydantic's errors about a model."""
+    if error["type"] in ("split", "parameter"):
         return error["msg"]
+    key, value = ".".join(map(str, error["loc"])), repr(error["input"])
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
         return f"{key} = {value}: no such key; known here are {', '.join(_known(model, error['loc'][:-1]))}"
-    where = f"{key} = {value}" if key else "the configuration"
-    return f"{where}: expected {_expected(error)}"
+    return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
 
 
 def _known(root: type[Section], path: tuple[int | str, ...]) -> list[str]:
-    """Keys of the table at `path` below `root`."""
+    """Return the keys of the table at `path` below `root`."""
     model: Any = root
     for part in path:
-        annotation = model.model_fields[part].annotation
-        model = annotation if hasattr(annotation, "model_fields") else Split  # the one optional table
+        model = _model_of(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 
 def default_toml() -> str:
-    """Return the commented TOML file of the defaults, as ``alsim init-config`` writes it."""
+    """Return the defaults as TOML with comments; ``alsim init-config`` writes this text."""
     return resources.files("alsim").joinpath("default.toml").read_text(encoding="utf-8")

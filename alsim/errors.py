@@ -1,9 +1,9 @@
-"""What this package raises for input that cannot be."""
+"""Exceptions for invalid input."""
 
 
 class AlsimError(ValueError):
-    """Input that cannot be: the message is a sentence that names the bad value, what was expected, and where."""
+    """Invalid input: the message names the value, the expected value, and the place."""
 
 
 class InputTypeError(AlsimError, TypeError):
-    """Input of a kind that cannot be."""
+    """Input of an invalid type."""

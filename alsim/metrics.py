@@ -1,7 +1,6 @@
-"""Episodes as columns: what happened, its metrics (clauses S9.1 to S9.6) and its events (S10.1).
+"""Metrics (clauses S9.1 to S9.6) and events (clause S10.1) of episodes, computed from columns of interactions.
 
-Interactions lie learner by learner, episode by episode, in order; environments and rollouts make the same
-columns, and everything here is computed from them.
+Environments and rollouts record the same columns. Their rows are sorted by learner, then by episode, then by step.
 """
 
 from __future__ import annotations
@@ -19,14 +18,54 @@ from alsim.jit.compile import kernel, rule
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
 
-SECONDS_A_MINUTE = f64(60)
+SECONDS_PER_MINUTE = f64(60)
 EVENTS = ("question_shown", "answered", "content_shown")
-"""Kinds of event, by code."""
+"""Kinds of event, indexed by code."""
 SHOWN, ANSWERED, CONTENT = range(len(EVENTS))
 
 
+class Metric(NamedTuple):
+    """A metric of an episode; `unit` is empty for a quantity without unit."""
+
+    name: str
+    label: str
+    unit: str
+    description: str
+
+    @property
+    def heading(self) -> str:
+        """Label with unit, as in "time on task, min"."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("total_steps", "episode length", "interactions", "length of the episode (S9.1)"),
+        Metric("final_mastery", "final mastery", "", "mean mastery over LOs at the end (S9.1)"),
+        Metric("cumulative_reward", "return", "", "sum of rewards (S9.1)"),
+        Metric("question_accuracy", "accuracy", "", "share of questions answered correctly (S9.1)"),
+        Metric("content_count", "contents shown", "", "number of contents shown (S9.1)"),
+        Metric("blueprint_adherence", "blueprint adherence", "percent", "closeness to the blueprint (S9.2)"),
+        Metric("post_content_gain", "gain per content", "", "mean mastery gained by a content (S9.3)"),
+        *(
+            Metric(f"post_content_gain_{word}", f"gain per {word}", "", f"mean mastery gained by a {word} (S9.3)")
+            for word in MODALITIES
+        ),
+        Metric(
+            "time_to_mastery",
+            "time to mastery",
+            "interactions",
+            "interactions until mean mastery first reached the threshold (S9.4)",
+        ),
+        Metric("time_on_task", "time on task", "min", "response times and content durations (S9.5)"),
+    )
+}
+"""The metrics of an episode by name: one definition for `EpisodeMetrics`, JSON and printed tables."""
+
+
 class Interactions(NamedTuple):
-    """M interactions of E episodes."""
+    """Columns of M interactions in E episodes."""
 
     action: Ints  # (M,)
     reward: Floats  # (M,)
@@ -39,83 +78,83 @@ class Interactions(NamedTuple):
     length: Longs  # (E,) interactions of each episode, at least 1
 
     @classmethod
-    def of_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Interactions:
-        """Return the columns of one episode from its rows, fields in this order."""
+    def from_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Interactions:
+        """Return the columns of one episode from its rows, whose entries are in the order of the fields."""
         kinds = (i32, f32, i32, np.bool_, f32, f32, f32, f64)
         columns: list[Any] = [np.array(c, kind) for c, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
         return cls._make([*columns, np.array([len(rows)], i64)])
 
     @property
     def episode(self) -> Longs:
-        """Number of each interaction's episode, (M,), counted from 0."""
+        """Index of the episode of each interaction, (M,), from 0."""
         return np.repeat(np.arange(len(self.length)), self.length)
 
     @property
     def last(self) -> Longs:
-        """Row of each episode's last interaction, (E,)."""
+        """Row of the last interaction of each episode, (E,)."""
         return np.cumsum(self.length) - 1
 
     @property
     def step(self) -> Longs:
-        """Number of each interaction in its episode, (M,), counted from 1."""
+        """Number of each interaction within its episode, (M,), from 1."""
         first = np.cumsum(self.length) - self.length
         return np.arange(len(self.action)) - np.repeat(first, self.length) + 1
 
 
 class EpisodeMetrics(NamedTuple):
-    """Metrics of E episodes, (E,) each; what is undefined is NaN (clause S9.6)."""
+    """Metrics of E episodes, arrays (E,); undefined values are NaN (clause S9.6). METRICS describes the fields."""
 
     total_steps: Longs
-    final_mastery: Doubles  # mean over LOs after the last interaction
+    final_mastery: Doubles
     cumulative_reward: Doubles
-    question_accuracy: Doubles  # share of questions answered correctly
+    question_accuracy: Doubles
     content_count: Longs
-    blueprint_adherence: Doubles  # percent
-    post_content_gain: Doubles  # mean mastery gained by a content
+    blueprint_adherence: Doubles
+    post_content_gain: Doubles
     post_content_gain_video: Doubles
     post_content_gain_PPT: Doubles
     post_content_gain_text: Doubles
     post_content_gain_blog: Doubles
     post_content_gain_article: Doubles
     post_content_gain_handout: Doubles
-    time_to_mastery: Doubles  # interactions until mean mastery first reached the threshold
-    time_on_task: Doubles  # minutes
+    time_to_mastery: Doubles
+    time_on_task: Doubles
 
 
 class Events(NamedTuple):
-    """Events of interactions, in order (clause S10.1), (V,) each."""
+    """Events of interactions in chronological order, arrays (V,) (clause S10.1)."""
 
     kind: Codes  # index into EVENTS
-    row: Longs  # interaction
+    row: Longs  # row of the interaction
     seconds: Doubles  # since the episode began
 
 
 @rule
 def _seconds(item: Any, response_time: f32, minutes: Floats, num_questions: int) -> f64:
-    """Seconds that an interaction took: the response time, or the content's duration (clause S9.5)."""
+    """Return the seconds that an interaction took: response time of a question, duration of a content (clause S9.5)."""
     if item < num_questions:
         return f64(response_time)
-    return f64(minutes[item - num_questions]) * SECONDS_A_MINUTE
+    return f64(minutes[item - num_questions]) * SECONDS_PER_MINUTE
 
 
 class _Sums(NamedTuple):
     """Counts and sums over the interactions of E episodes."""
 
-    asked: Longs  # (3 E,) questions of each difficulty
-    right: Longs  # (E,) of them answered correctly
-    shown: Longs  # (6 E,) contents of each modality
+    questions: Longs  # (3 E,) questions of each difficulty
+    correct: Longs  # (E,) questions answered correctly
+    contents: Longs  # (6 E,) contents of each modality
     reward: Doubles  # (E,)
-    gain: Doubles  # (E,) mastery gained by contents
-    gain_of: Doubles  # (6 E,) by contents of each modality
+    content_gain: Doubles  # (E,) mastery gained by contents
+    modality_gain: Doubles  # (6 E,) mastery gained by contents of each modality
     seconds: Doubles  # (E,)
-    mastered: Longs  # (E,) first interaction after which mean mastery reaches the threshold, 0 if none
+    mastered: Longs  # (E,) first step after which mean mastery reaches the threshold, 0 if none
 
 
 @kernel
-def _sum_up(
+def _accumulate(
     x: Interactions, minutes: Floats, num_questions: int, modality: Codes, threshold: float, sums: _Sums
 ) -> None:
-    """Fill `sums`, zero at first; in order of the rows, so that they are the same bits on every machine."""
+    """Add the interactions to `sums` in the order of the rows, so that every machine computes the same bits."""
     row = 0
     for e in range(len(x.length)):
         for step in range(1, x.length[e] + 1):
@@ -123,103 +162,133 @@ def _sum_up(
             sums.reward[e] += f64(x.reward[row])
             sums.seconds[e] += _seconds(item, x.response_time[row], minutes, num_questions)
             if item < num_questions:
-                sums.asked[LEVELS * e + x.action[row] % LEVELS] += 1
-                sums.right[e] += int(x.correct[row])
+                sums.questions[LEVELS * e + x.action[row] % LEVELS] += 1
+                sums.correct[e] += int(x.correct[row])
             else:
                 kind = KINDS * e + int(modality[item - num_questions])
-                sums.shown[kind] += 1
-                sums.gain[e] += gain
-                sums.gain_of[kind] += gain
+                sums.contents[kind] += 1
+                sums.content_gain[e] += gain
+                sums.modality_gain[kind] += gain
             if sums.mastered[e] == 0 and x.mean_mastery[row] >= threshold:
                 sums.mastered[e] = step
             row += 1
 
 
 def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetrics:
-    """Return the metrics of every episode in `x`. Raises ValueError for columns that do not fit together."""
+    """Return the metrics of each episode in `x`. Raises ValueError for columns of inconsistent lengths."""
     _check(x, bank)
-    e = len(x.length)
-
-    def counts(each: int = 1) -> Longs:
-        return np.zeros(each * e, i64)
-
-    def zeros(each: int = 1) -> Doubles:
-        return np.zeros(each * e)
-
-    sums = _Sums(counts(LEVELS), counts(), counts(KINDS), zeros(), zeros(), zeros(KINDS), zeros(), counts())
-    modality, threshold = bank.contents.modality.astype(i8), float(config.termination.mastery_threshold)
-    columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
-    _sum_up(columns, minutes, bank.num_questions, modality, threshold, sums)
-    asked, shown, gained = sums.asked.reshape(e, -1), sums.shown.reshape(e, -1), sums.gain_of.reshape(e, -1)
-    questions, contents = asked.sum(axis=1), shown.sum(axis=1)
-    target = np.array(config.metrics.blueprint)
-    share = [_ratio(asked[:, k], questions) for k in range(LEVELS)]
-    adherence = 100 * (1 - (abs(share[0] - target[0]) + abs(share[1] - target[1]) + abs(share[2] - target[2])) / LEVELS)
+    sums = _sum_episodes(x, bank, float(config.termination.mastery_threshold))
+    num_episodes = len(x.length)
+    by_difficulty = sums.questions.reshape(num_episodes, LEVELS)
+    by_modality = sums.contents.reshape(num_episodes, KINDS)
+    modality_gain = sums.modality_gain.reshape(num_episodes, KINDS)
+    num_questions, num_contents = by_difficulty.sum(axis=1), by_modality.sum(axis=1)
     return EpisodeMetrics(
         total_steps=x.length.copy(),
         final_mastery=x.mean_mastery[x.last],
         cumulative_reward=sums.reward,
-        question_accuracy=_ratio(sums.right, questions),
-        content_count=contents,
-        blueprint_adherence=adherence,
-        post_content_gain=_ratio(sums.gain, contents),
-        **{f"post_content_gain_{word}": _ratio(gained[:, k], shown[:, k]) for k, word in enumerate(MODALITIES)},
+        question_accuracy=_ratio(sums.correct, num_questions),
+        content_count=num_contents,
+        blueprint_adherence=_adherence(by_difficulty, config.metrics.blueprint),
+        post_content_gain=_ratio(sums.content_gain, num_contents),
+        **{
+            f"post_content_gain_{word}": _ratio(modality_gain[:, k], by_modality[:, k])
+            for k, word in enumerate(MODALITIES)
+        },
         time_to_mastery=np.where(sums.mastered > 0, sums.mastered, np.nan),
-        time_on_task=sums.seconds / SECONDS_A_MINUTE,
+        time_on_task=sums.seconds / SECONDS_PER_MINUTE,
     )
+
+
+def _sum_episodes(x: Interactions, bank: Bank, threshold: float) -> _Sums:
+    """Return the counts and sums of each episode in `x`."""
+    num_episodes = len(x.length)
+
+    def counts(width: int = 1) -> Longs:
+        return np.zeros(width * num_episodes, i64)
+
+    def zeros(width: int = 1) -> Doubles:
+        return np.zeros(width * num_episodes)
+
+    sums = _Sums(
+        questions=counts(LEVELS),
+        correct=counts(),
+        contents=counts(KINDS),
+        reward=zeros(),
+        content_gain=zeros(),
+        modality_gain=zeros(KINDS),
+        seconds=zeros(),
+        mastered=counts(),
+    )
+    columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
+    _accumulate(columns, minutes, bank.num_questions, bank.contents.modality.astype(i8), threshold, sums)
+    return sums
+
+
+def _adherence(by_difficulty: Longs, blueprint: Sequence[float]) -> Doubles:
+    """Return the closeness of the questions of each difficulty (E, 3) to the blueprint, percent (clause S9.2)."""
+    num_questions = by_difficulty.sum(axis=1)
+    easy, medium, hard = (
+        abs(_ratio(by_difficulty[:, k], num_questions) - target) for k, target in enumerate(blueprint)
+    )
+    return 100 * (1 - (easy + medium + hard) / LEVELS)
 
 
 @kernel
 def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Events) -> None:
-    """Write the events of every interaction; the clock starts anew with each episode."""
-    row, place = 0, 0
+    """Write the events of every interaction; the clock starts at 0 in each episode."""
+    row, event = 0, 0
     for e in range(len(x.length)):
         clock = f64(0)
         for _ in range(x.length[e]):
-            asks = x.item[row] < num_questions
-            out.kind[place] = i8(SHOWN) if asks else i8(CONTENT)
-            out.row[place] = row
-            out.seconds[place] = clock
+            is_question = x.item[row] < num_questions
+            out.kind[event] = i8(SHOWN) if is_question else i8(CONTENT)
+            out.row[event] = row
+            out.seconds[event] = clock
             clock += _seconds(x.item[row], x.response_time[row], minutes, num_questions)
-            if asks:
-                out.kind[place + 1] = i8(ANSWERED)
-                out.row[place + 1] = row
-                out.seconds[place + 1] = clock
-            place += 2 if asks else 1
+            if is_question:
+                out.kind[event + 1] = i8(ANSWERED)
+                out.row[event + 1] = row
+                out.seconds[event + 1] = clock
+            event += 2 if is_question else 1
             row += 1
 
 
 def events(x: Interactions, bank: Bank) -> Events:
-    """Return the events of every interaction: a question is shown, then answered; a content is shown.
+    """Return the events of every interaction.
 
-    Raises ValueError for columns that do not fit together.
+    A question has two events (shown, answered), a content one. Raises ValueError for columns of inconsistent lengths.
     """
     _check(x, bank)
-    many = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
-    out = Events(kind=np.empty(many, i8), row=np.empty(many, i64), seconds=np.empty(many))
+    num_events = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
+    out = Events(kind=np.empty(num_events, i8), row=np.empty(num_events, i64), seconds=np.empty(num_events))
     columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
     _fill_events(columns, minutes, bank.num_questions, out)
     return out
 
 
 def _check(x: Interactions, bank: Bank) -> None:
-    """Raise ValueError unless a loop over the columns stays within them and the bank."""
-    rows, items = len(x.item), bank.num_questions + bank.num_contents
-    if any(len(column) != rows for column in x[:-1]) or x.length.sum() != rows or x.length.min(initial=1) < 1:
+    """Raise ValueError for columns that would make a loop leave the columns or the bank."""
+    num_rows, num_items = len(x.item), bank.num_questions + bank.num_contents
+    sizes = [len(column) for column in x[:-1]]
+    if any(size != num_rows for size in sizes) or x.length.sum() != num_rows or x.length.min(initial=1) < 1:
         raise AlsimError(
-            f"columns of interactions have one entry a row, and lengths of at least 1 add up to the rows; got "
-            f"{[len(column) for column in x[:-1]]} entries and lengths that add up to {x.length.sum()}"
+            f"columns of interactions have equal sizes, and the episodes' lengths are at least 1 and sum to that size; "
+            f"got sizes {sizes} and a sum of {x.length.sum()}; pass columns of the same interactions"
         )
-    if rows and not (x.item.min() >= 0 and x.item.max() < items):
-        raise AlsimError(f"items are in [0, {items}); got {x.item.min()} … {x.item.max()}")
+    if num_rows and not (x.item.min() >= 0 and x.item.max() < num_items):
+        raise AlsimError(
+            f"items are indices in [0, {num_items}) of the bank; got {x.item.min()} to {x.item.max()}; "
+            "pass the bank that the interactions used"
+        )
 
 
 def _writeable(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that kernels were compiled for: of a read-only or strided one, a copy."""
+    """Return the array as kernels are compiled for it; a read-only or strided array is copied."""
     return array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
 
 
 def _ratio(numerator: NDArray[Any], denominator: Longs) -> Doubles:
-    """numerator / denominator, NaN where there is nothing to divide by."""
+    """Return numerator / denominator, NaN where the denominator is 0."""
     undefined = np.full(len(denominator), np.nan)
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=denominator > 0))

@@ -10,7 +10,7 @@ from alsim.envs.vector import AdaptiveLearningVectorEnv
 from alsim.policies import POLICIES, RulePolicy
 from alsim.rollouts.rollout import rollout
 from alsim.simulator import step as step_kernels
-from alsim.simulator.simulator import FEWEST_A_THREAD, Simulator
+from alsim.simulator.simulator import MIN_LANES_PER_THREAD, Simulator
 from alsim.types import OBSERVATIONS, Purpose
 
 
@@ -22,7 +22,7 @@ def warmup(*, rollouts: bool = False) -> None:
     config = Config()
     bank = sample_bank(config)
     for observation in OBSERVATIONS:
-        for lanes, threads in ((1, 1), (2 * FEWEST_A_THREAD, 2)):
+        for lanes, threads in ((1, 1), (2 * MIN_LANES_PER_THREAD, 2)):
             simulator = Simulator(config, bank, lanes, observation=observation, num_threads=threads)
             simulator.begin(np.arange(lanes))
             simulator.step(np.zeros(lanes, np.int64), step_kernels.DISABLED)

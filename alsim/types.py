@@ -1,19 +1,19 @@
-"""The nouns, their axes and their units.
+"""Structs of the simulator, with their axes and units.
 
-Axis letters, everywhere: N learners or lanes, L learning outcomes, Q questions, C contents, A actions,
-B block, T steps. A singular name (`Learner`, `Item`) is the scalars of one; a collective (`Population`,
-`ItemTable`) holds the same fields as arrays.
+Axis letters, in all modules: N learners or lanes, L learning outcomes, Q questions, C contents, A actions,
+B block, T steps. A singular name (`Learner`, `Item`) holds the scalars of one; a collective name
+(`Population`, `ItemTable`) holds the same fields as arrays.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# One assignment each, so that type checkers take them for types.
+# One assignment each: type checkers then treat them as types.
 f32 = np.float32
 f64 = np.float64
 i8 = np.int8
@@ -22,6 +22,12 @@ i32 = np.int32
 i64 = np.int64
 u32 = np.uint32
 u64 = np.uint64
+
+# Typed constants of compiled code, where a Python literal would widen the type of an expression.
+ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
+I0, I1 = i32(0), i32(1)
+U0, U1 = u32(0), u32(1)
+WORD_BITS = u64(32)
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -34,7 +40,7 @@ Keys = NDArray[np.uint64]
 
 
 class Purpose(IntEnum):
-    """What a random number is for: the low 16 bits of the counter's last word (clause S11.1).
+    """Purpose of a random number: the low 16 bits of the last word of its counter (clause S11.1).
 
     The high 16 bits count blocks of four words, for a purpose that needs more than one block.
     """
@@ -48,7 +54,7 @@ class Purpose(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why an episode ended (clause S7.1); NONE while it goes on."""
+    """Reason for the end of an episode (clause S7.1); NONE until it ends."""
 
     NONE = 0
     MASTERY_ACHIEVED = 1
@@ -75,13 +81,13 @@ FIRST_HELD_OUT = 2**31
 """Learners from here to 2**32 - 1 are held out for evaluation (clause S11.4)."""
 
 BLOCK = 64
-"""Learners that go through the phases of a step together: their scratch rows fit in the L1 cache."""
+"""Number of learners that go through the phases of a step together: their scratch rows fit in the L1 cache."""
 
 
 class Learner(NamedTuple):
-    """What an interaction may change about one learner, in the learning outcome (LO) it is about."""
+    """State of one learner that an interaction may change, in the learning outcome (LO) of the item."""
 
-    mastery: f32  # of the LO in play, in [0, 1]
+    mastery: f32  # of the LO of the item, in [0, 1]
     ability: f32  # theta, logits; latent
     frustration: f32  # in [0, 1]
     response_time: f32  # of the last question, seconds
@@ -89,7 +95,7 @@ class Learner(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One question or content; a field of the other kind is 0."""
+    """One question or content; the fields of the other kind are 0."""
 
     is_question: bool
     is_hard: bool
@@ -98,19 +104,19 @@ class Item(NamedTuple):
     c: f32  # pseudo-guessing, in [0, 1)
     response_time_mean: f32  # seconds
     response_time_std: f32  # seconds
-    effectiveness: f32  # mastery gained by an unfrustrated beginner
+    effectiveness: f32  # expected mastery gain at mastery 0 and frustration 0
     impact: f32  # on frustration
 
 
 class Draws(NamedTuple):
-    """The randomness of one interaction."""
+    """Random numbers of one interaction."""
 
     answer: f32  # uniform on (0, 1)
     noise: f32  # standard normal
 
 
 class Outcome(NamedTuple):
-    """What came of one interaction, beside the learner after it."""
+    """Result of one interaction, in addition to the learner after it."""
 
     correct: bool | np.bool_  # False for content
     gain: f32  # of mastery, after the bound at 1
@@ -127,7 +133,7 @@ class RewardWeights(NamedTuple):
 
 
 class Termination(NamedTuple):
-    """When an episode ends (clause S7.1)."""
+    """Conditions for the end of an episode (clause S7.1)."""
 
     mastery_threshold: f64  # of the mean mastery
     max_frustration: f32
@@ -135,30 +141,30 @@ class Termination(NamedTuple):
 
 
 class Start(NamedTuple):
-    """How a learner starts (clauses S1.1, S1.2): mastery by a table of Beta quantiles, ability normal."""
+    """Starting distributions (clauses S1.1, S1.2): mastery by a table of Beta quantiles, ability normal."""
 
-    quantiles: Floats  # as numerics.beta.BetaTable
+    quantiles: Floats  # coefficients of numerics.beta.BetaTable
     detail: i32
     ability_mean: f32  # logits
     ability_std: f32  # logits
 
 
 class Scale(NamedTuple):
-    """Shapes and units of what is observed (clauses S8.1, S8.2)."""
+    """Shapes and units of observations (clauses S8.1, S8.2)."""
 
     num_los: i64
-    max_time: f32  # seconds that are observed as 1
+    max_time: f32  # response time that is observed as 1, seconds
 
 
 class ItemTable(NamedTuple):
-    """The bank as the loop reads it: items in order of their cell, and where each action's cell begins."""
+    """Bank in the form that the loop reads: items in the order of their cells, and the first item of each cell."""
 
     first: Ints  # (A,) first slot of the action's cell
     size: Words  # (A,) items in it
     learning_outcome: Ints  # (A,)
     is_hard: Bools  # (A,)
     item: Ints  # (Q + C,) slot -> index in the bank
-    a: Floats  # (Q + C,) and so the rest, as in Item
+    a: Floats  # (Q + C,) like the fields below, which are those of Item
     b: Floats
     c: Floats
     response_time_mean: Floats
@@ -167,27 +173,46 @@ class ItemTable(NamedTuple):
     impact: Floats
 
 
-class Population(NamedTuple):
-    """The learners in all lanes; what is two-dimensional lies flat, row after row."""
+class PerLane(NamedTuple):
+    """Length of a field of a population, in entries per lane: los * L + more."""
 
-    rows: Floats  # (N * (L + 2),) mastery of each LO, frustration, response time / max_time: observation S8.1
-    ability: Floats  # (N,) logits
-    frustration: Floats  # (N,)
-    response_time: Floats  # (N,) seconds
-    fail_streak: Ints  # (N,)
-    mastery_sum: Doubles  # (N,) over LOs; float64, so that a sum kept step by step is the sum
-    key: Keys  # (N,) seed
-    learner: Words  # (N,) index within the seed
-    episode: Words  # (N,)
-    step: Words  # (N,) interactions in this episode
-    finished: Bools  # (N,) the episode ended, and no other has begun
-    asked: Ints  # (N * L,) questions asked, for observation S8.2; else (0,)
-    right: Ints  # (N * L,) of them answered correctly
-    responses: Floats  # (N * (2 L + 2),) observation S8.2; else (0,)
+    los: int = 0
+    more: int = 0
+    reset: bool = False  # set to 0 at the start of an episode; the other fields have a rule of their own there
+    responses: bool = False  # only where responses are observed (clause S8.2); else the array is empty
+
+    def width(self, num_los: int, responses: bool) -> int:
+        """Return the entries per lane."""
+        return self.los * num_los + self.more if responses or not self.responses else 0
+
+
+ONE_EACH, RESET = PerLane(more=1), PerLane(more=1, reset=True)
+
+
+class Population(NamedTuple):
+    """The learners of all lanes. Two-dimensional fields are stored flat, row after row.
+
+    Allocation, reset, copies of lanes and snapshots derive from this table: type, entries per lane, meaning.
+    """
+
+    rows: Annotated[Floats, PerLane(los=1, more=2)]  # mastery of each LO, frustration, response time / max_time: S8.1
+    ability: Annotated[Floats, ONE_EACH]  # logits
+    frustration: Annotated[Floats, RESET]
+    response_time: Annotated[Floats, RESET]  # seconds
+    fail_streak: Annotated[Ints, RESET]
+    mastery_sum: Annotated[Doubles, RESET]  # over LOs; float64, so that the running sum equals the sum
+    key: Annotated[Keys, ONE_EACH]  # seed
+    learner: Annotated[Words, ONE_EACH]  # index within the seed
+    episode: Annotated[Words, ONE_EACH]
+    step: Annotated[Words, RESET]  # interactions in this episode
+    finished: Annotated[Bools, RESET]  # the episode ended, and the next one has not begun
+    asked: Annotated[Ints, PerLane(los=1, responses=True)]  # questions asked
+    right: Annotated[Ints, PerLane(los=1, responses=True)]  # of them answered correctly
+    responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
 
 
 class Interaction(NamedTuple):
-    """What happened in each lane's last step, and how it left the learner; (0,) where nobody asks."""
+    """Record of each lane's last interaction, and of the learner after it; (0,) if nothing is recorded."""
 
     item: Ints  # (N,) index in the bank, questions first
     correct: Bools  # (N,) False for content
@@ -201,19 +226,19 @@ class Interaction(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a step hands out."""
+    """Outputs of a step."""
 
-    observation: Floats  # (N * R,), or (0,) where nobody wants a copy
+    observation: Floats  # (N * R,), or (0,) without a copy
     reward: Doubles  # (N,)
     terminated: Bools  # (N,)
     truncated: Bools  # (N,)
     reason: Codes  # (N,) Reason
-    live: Bools  # (N,) the lane took a step, and was not begun anew instead
+    live: Bools  # (N,) the lane took a step, and was not reset instead
     final: Floats  # (N * R,) last observation of the lanes that ended, under SAME_STEP; else (0,)
 
 
 class Buffers(NamedTuple):
-    """Arrays of a caller's own that a step of M lanes writes to, in place of the environment's.
+    """Arrays of a caller, to which a step of M lanes writes instead of to arrays of the environment.
 
     Each is C-contiguous, aligned and writeable, and overlaps neither another nor the actions.
     """
@@ -225,7 +250,7 @@ class Buffers(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Rows of one block, at constant offsets in one array a type, and lanes that wait for something."""
+    """Rows of one block, at constant offsets in one array per type, and a list of lanes."""
 
     words: Words
     floats: Floats
@@ -234,7 +259,7 @@ class Scratch(NamedTuple):
 
 
 class World(NamedTuple):
-    """All that a step reads and writes."""
+    """Everything that a step reads and writes."""
 
     parameters: NamedTuple
     weights: RewardWeights

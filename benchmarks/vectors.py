@@ -142,7 +142,7 @@ def compiled() -> Iterator[tuple[str, str, str]]:
                 if id(version) not in seen:
                     seen.add(id(version))
                     yield entries[0].__name__, phase.__name__, machine_code(version)
-        for kernel in kernels:
+        for kernel in entries:
             for version in kernel.overloads.values():
                 yield kernel.__name__, WHOLE, machine_code(version)
 

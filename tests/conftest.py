@@ -1,6 +1,8 @@
-"""Settings that every test shares."""
+"""Settings and fixtures of all tests."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,31 @@ import pytest
 from hypothesis import settings
 
 from alsim.dynamics import DYNAMICS
+from alsim.jit.compile import COMPILED
 from alsim.policies import POLICIES
 
-# Compiling takes seconds in the first example, and machines differ: only the examples' number bounds the time.
+# The first example may compile for seconds, and machines differ: only the number of examples bounds the time.
 settings.register_profile("alsim", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("alsim")
 
+# Two processes compile the kernels of environments, and those of rollouts, in half of the time that one takes.
+WARM_UP = (
+    "import alsim; alsim.warmup()",
+    "import alsim; [alsim.rollout(policy, num_learners=1).metrics for policy in ('uniform', 'rules')]",
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Fill the compile cache before the workers of pytest-xdist start, which would all compile the same kernels."""
+    if COMPILED and session.config.getoption("numprocesses", None) and not session.config.getoption("collectonly"):
+        started = [subprocess.Popen([sys.executable, "-c", code]) for code in WARM_UP]
+        for process in started:
+            process.wait()  # a failure is left to the tests, which name its cause
+
 
 @pytest.fixture(autouse=True)
-def what_a_test_registers_goes_with_it() -> Iterator[None]:
-    """Contracts run over everything registered: over the package's own, not over what another test left."""
+def registries_restored() -> Iterator[None]:
+    """Undo registrations of a test: contracts run over everything registered, and only want the package's own."""
     kept = [(registry, dict(registry)) for registry in (DYNAMICS, POLICIES)]
     yield
     for registry, before in kept:
@@ -28,17 +45,17 @@ def what_a_test_registers_goes_with_it() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def published() -> Path:
-    """The folder of outside data and known answers; CI fails where it is missing."""
+    """Folder of data and results that others published; without it, the tests that read it are skipped."""
     if "ALSIM_TEST_DATA" not in os.environ:
         pytest.skip("ALSIM_TEST_DATA, the folder of published data, is not set")
     return Path(os.environ["ALSIM_TEST_DATA"])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show what tests recorded as their summary, passed or not: a title, an empty line, and what was found."""
+    """Print the text that tests recorded as "summary", passed or not: a title, an empty line, and a table."""
     for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
         for name, text in report.user_properties:
             if name == "summary":
-                title, _, found = text.partition("\n\n")
+                title, _, table = text.partition("\n\n")
                 terminalreporter.section(title)
-                terminalreporter.write_line(found)
+                terminalreporter.write_line(table)

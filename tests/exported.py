@@ -5,7 +5,7 @@ import pytest
 
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import Dataset
-from alsim.rollouts import rollout as rollouts
+from alsim.rollouts import plan
 
 CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
 
@@ -13,7 +13,7 @@ CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustratio
 def taught(out, policy="uniform", **changes):
     """Return such a dataset."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollouts, "BLOCK_EPISODES", 5)
+        patch.setattr(plan, "BLOCK_EPISODES", 5)
         made = generate_dataset(
             **{"num_learners": 9, "episodes_per_learner": 2, "seed": 2**64 - 1, "config": CONFIG} | changes,
             policy=policy,

@@ -1,4 +1,4 @@
-"""Metrics and events of episodes (clauses S9.1 to S9.6, S10.1), by hand and by plain arithmetic."""
+"""Metrics and events of episodes (clauses S9.1 to S9.6, S10.1), against hand-computed values and plain Python."""
 
 import math
 from itertools import accumulate
@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from alsim.bank.items import sample_bank
 from alsim.config import Config
+from alsim.datasets.schema import EPISODES
 from alsim.envs.single import AdaptiveLearningEnv
-from alsim.metrics import EVENTS, Interactions, episode_metrics, events
+from alsim.metrics import EVENTS, METRICS, EpisodeMetrics, Interactions, episode_metrics, events
 from alsim.rollouts.rollout import rollout
 
 KINDS = ("video", "PPT", "text", "blog", "article", "handout")  # S2.3's order
 
-# Two LOs, one item a cell, and durations that are known: action and item numbers are then the same.
+# Two LOs, one item per cell, known durations: action and item numbers are then the same.
 HAND = Config.read(
     {
         "num_los": 2,
@@ -33,7 +34,7 @@ VIDEO, TEXT = 6, 8  # of the first LO
 def episode(*rows):
     """Columns of one episode: (action, reward, correct, gain, seconds, mean mastery)."""
     nan = math.nan
-    return Interactions.of_rows(
+    return Interactions.from_rows(
         [
             (a, reward, a, correct, gain, nan if a >= 6 else seconds, 0.0, mean)
             for a, reward, correct, gain, seconds, mean in rows
@@ -46,7 +47,7 @@ def joined(*parts):
 
 
 def metrics_of(x, bank=HAND_BANK, config=HAND):
-    """One dict an episode."""
+    """Return one dict per episode."""
     columns = episode_metrics(x, bank, config)._asdict()
     return [{name: column[k].item() for name, column in columns.items()} for k in range(len(x.length))]
 
@@ -63,10 +64,35 @@ QUESTIONS_ONLY = episode((HARD, 0.5, False, 0.0, 12.0, 0.125), (HARD, 0.25, Fals
 CONTENT_ONLY = episode((TEXT, 1.0, False, 0.5, 0.0, 0.375))
 
 
-# ── by hand ──────────────────────────────────────────────────────────────────────────────────────
+# ── the table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_s9_1_to_s9_5_by_hand():
+def test_fields_of_episode_metrics_are_the_names_of_the_table():
+    assert EpisodeMetrics._fields == tuple(METRICS)
+    assert all(name == metric.name for name, metric in METRICS.items())
+
+
+def test_s9_1_names_are_those_of_the_specification():
+    specified = ("total_steps", "final_mastery", "cumulative_reward", "question_accuracy", "content_count")
+    assert tuple(METRICS)[:5] == specified
+    assert {"blueprint_adherence", "post_content_gain", "time_to_mastery", "time_on_task"} < METRICS.keys()
+
+
+def test_labels_are_distinct_and_headings_have_the_unit():
+    assert len({metric.label for metric in METRICS.values()}) == len(METRICS)
+    assert METRICS["cumulative_reward"].heading == "return"
+    assert METRICS["time_on_task"].heading == "time on task, min"
+
+
+def test_columns_of_datasets_have_the_units_of_the_table():
+    units = {column.name: column.unit for column in EPISODES if column.name in METRICS}
+    assert units == {name: metric.unit for name, metric in METRICS.items()}
+
+
+# ── hand-computed values ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_s9_1_to_s9_5_hand_computed_values():
     (found,) = metrics_of(MIXED)
     assert found.pop("blueprint_adherence") == pytest.approx(100 * (1 - (0.05 + 0.15 + 0.2) / 3))
     assert {k: v for k, v in found.items() if not math.isnan(v)} == {
@@ -83,7 +109,7 @@ def test_s9_1_to_s9_5_by_hand():
     }
 
 
-def test_s9_2_adherence_is_whole_when_the_blueprint_is_met_and_follows_the_setting():
+def test_s9_2_adherence_is_100_for_the_blueprint_and_follows_the_setting():
     rows = [EASY] + 3 * [MEDIUM] + [HARD]
     met = episode(*((a, 0.0, False, 0.0, 10.0, 0.1) for a in rows))
     assert metrics_of(met)[0]["blueprint_adherence"] == pytest.approx(100)
@@ -92,7 +118,7 @@ def test_s9_2_adherence_is_whole_when_the_blueprint_is_met_and_follows_the_setti
     assert metrics_of(QUESTIONS_ONLY)[0]["blueprint_adherence"] == pytest.approx(100 * (1 - (0.2 + 0.6 + 0.8) / 3))
 
 
-def test_s9_6_what_is_undefined_is_nan():
+def test_s9_6_undefined_metrics_are_nan():
     (asked,) = metrics_of(QUESTIONS_ONLY)
     gains = {"post_content_gain", *(f"post_content_gain_{kind}" for kind in KINDS)}
     assert {name for name, value in asked.items() if math.isnan(value)} == gains | {"time_to_mastery"}
@@ -106,7 +132,7 @@ def test_s9_6_what_is_undefined_is_nan():
     }
 
 
-def test_s10_1_events_by_hand():
+def test_s10_1_hand_computed_events():
     happened = events(joined(MIXED, CONTENT_ONLY, QUESTIONS_ONLY), HAND_BANK)
     assert [(EVENTS[k], row, seconds) for k, row, seconds in zip(*happened, strict=True)] == [
         ("question_shown", 0, 0),
@@ -127,7 +153,7 @@ def test_s10_1_events_by_hand():
     ]
 
 
-def test_the_columns_know_their_episodes():
+def test_episode_step_and_last_row_of_interactions():
     x = joined(MIXED, CONTENT_ONLY, QUESTIONS_ONLY)
     assert x.episode.tolist() == [0] * 6 + [1] + [2] * 2
     assert x.step.tolist() == [1, 2, 3, 4, 5, 6, 1, 1, 2]
@@ -135,13 +161,13 @@ def test_the_columns_know_their_episodes():
 
 
 @given(st.permutations([MIXED, QUESTIONS_ONLY, CONTENT_ONLY, MIXED, CONTENT_ONLY]))
-def test_an_episode_counts_alone_whatever_else_is_in_the_table(parts):
+def test_metrics_of_an_episode_do_not_depend_on_other_episodes(parts):
     together = metrics_of(joined(*parts))
     alone = [metrics_of(part)[0] for part in parts]
     assert repr(together) == repr(alone)  # repr, since NaN is not itself
 
 
-# ── of rollouts, again in plain Python ───────────────────────────────────────────────────────────
+# ── rollouts, compared with plain Python ───────────────────────────────────────────────────────────
 
 SMALL = Config.read(
     {
@@ -159,7 +185,7 @@ def taught(request):
 
 
 def rows_of(run):
-    """One list of plain rows an episode."""
+    """Return one list of plain rows per episode."""
     x = run.interactions
     rows = list(zip(*(column.tolist() for column in x[:-1]), strict=True))
     ends = list(accumulate(x.length.tolist()))
@@ -167,7 +193,7 @@ def rows_of(run):
 
 
 def plain_metrics(rows, bank, config):
-    """S9.1 to S9.6 of one episode, from (action, reward, item, correct, gain, seconds, frustration, mean) rows."""
+    """Return S9.1 to S9.6 of an episode; a row is (action, reward, item, correct, gain, seconds, frustration, mean)."""
 
     def mean(values):
         return math.fsum(values) / len(values) if values else math.nan
@@ -193,13 +219,13 @@ def plain_metrics(rows, bank, config):
     }
 
 
-def test_metrics_of_a_rollout_are_those_of_plain_arithmetic(taught):
+def test_metrics_of_a_rollout_equal_plain_python(taught):
     found = metrics_of(taught.interactions, taught.bank, SMALL)
     wanted = [plain_metrics(rows, taught.bank, SMALL) for rows in rows_of(taught)]
     for mine, theirs in zip(found, wanted, strict=True):
         assert mine == pytest.approx(theirs, rel=1e-12, abs=1e-12, nan_ok=True)
         assert list(mine) == list(theirs)
-    assert 0 < sum(math.isnan(m["time_to_mastery"]) for m in wanted) < len(wanted)  # both kinds were met
+    assert 0 < sum(math.isnan(m["time_to_mastery"]) for m in wanted) < len(wanted)  # some are defined and some are not
 
 
 def test_events_of_a_rollout_are_in_order_and_add_up(taught):
@@ -218,7 +244,7 @@ def test_events_of_a_rollout_are_in_order_and_add_up(taught):
 
 
 def test_metrics_and_events_are_the_same_bits_in_any_table(taught):
-    """An episode's own rows alone give what the whole table gives."""
+    """The rows of one episode alone give the same bits as the whole table."""
     x = taught.interactions
     whole, all_events = metrics_of(x, taught.bank, SMALL), taught.events
     for k, end in enumerate(x.last + 1):
@@ -260,7 +286,7 @@ def test_the_single_environment_has_the_same_interactions_metrics_and_events(obs
         assert np.array_equal(own.seconds, run.events.seconds[mine])
 
 
-def test_metrics_in_the_middle_of_an_episode_are_of_what_was_so_far():
+def test_metrics_within_an_episode_count_the_steps_so_far():
     env = AdaptiveLearningEnv(SMALL)
     env.reset(seed=0)
     for step in range(1, 4):
@@ -272,24 +298,24 @@ def test_metrics_in_the_middle_of_an_episode_are_of_what_was_so_far():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda x: x._replace(length=x.length * 1000), "lengths that add up to"),
-        (lambda x: x._replace(length=np.array([0, *x.length])), "lengths of at least 1"),
-        (lambda x: x._replace(reward=x.reward[1:]), "one entry a row"),
-        (lambda x: x._replace(item=x.item + np.int32(10_000)), "items are in"),
-        (lambda x: x._replace(item=x.item - np.int32(10_000)), "items are in .* got -"),
+        (lambda x: x._replace(length=x.length * 1000), "a sum of"),
+        (lambda x: x._replace(length=np.array([0, *x.length])), "lengths are at least 1"),
+        (lambda x: x._replace(reward=x.reward[1:]), "equal sizes"),
+        (lambda x: x._replace(item=x.item + np.int32(10_000)), "items are indices in"),
+        (lambda x: x._replace(item=x.item - np.int32(10_000)), "items are indices in .* got -"),
     ],
 )
-def test_columns_that_do_not_fit_together_are_refused(change, said):
+def test_inconsistent_columns_are_refused(change, message):
     run = rollout("uniform", num_learners=3, config={"num_los": 2, "max_episode_steps": 5})
     for function in (lambda x: episode_metrics(x, run.bank, run.config), lambda x: events(x, run.bank)):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             function(change(run.interactions))
 
 
 def test_metrics_of_many_episodes():
-    """More than an eight-bit number counts, so that an interpreted index would not fit one."""
+    """The number of episodes exceeds the range of int8, in which an interpreted index would overflow."""
     run = rollout("uniform", num_learners=150, config={"num_los": 2, "max_episode_steps": 5})
     assert (
         run.metrics.content_count.sum() + (run.interactions.item < run.bank.num_questions).sum()

@@ -45,6 +45,7 @@ class Lanes:
         self.width = 2 * self.num_los + 2 if responses else self.num_los + 2
         self.final = np.zeros(n * self.width if mode == step_kernels.SAME_STEP else 0, np.float32)
         self.out = new_output(n, self.final)
+        self._out = references.by_reference(self.out)  # the type that environments pass: no other code is compiled
         self.population.key[:] = seed
         self.population.learner[:] = np.arange(n) if learner is None else learner
         self.population.episode[:] = episode
@@ -77,8 +78,8 @@ class Lanes:
 
     def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:
         """Take every lane (or those from start to stop) one interaction further; returns what was handed out."""
-        actions = np.ascontiguousarray(np.broadcast_to(np.asarray(actions, np.int64), (self.n,)))
-        step_kernels.step(self.reference, actions, self.out, start, self.n if stop is None else stop, self.mode)
+        actions = np.array(np.broadcast_to(actions, (self.n,)), np.int64)  # writable, as those of environments
+        step_kernels.step(self.reference, actions, self._out, start, self.n if stop is None else stop, self.mode)
         return self.out
 
     def question(self, lo: int = 0, difficulty: int = 0) -> int:

@@ -1,1 +1,1 @@
-"""Item banks: questions and contents, sampled or read from files."""
+"""Banks of questions and contents, sampled from a configuration or read from files."""

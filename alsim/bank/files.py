@@ -1,4 +1,4 @@
-"""Banks in files: two tables, saved and loaded, and a question table completed to a bank (clause S2.5)."""
+"""Files of banks: two tables, saved and loaded; a table of questions is completed to a bank (clause S2.5)."""
 
 from __future__ import annotations
 
@@ -16,43 +16,41 @@ import numpy as np
 
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
 from alsim.bank.tables import Table, read_table
-from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints
+from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
 
 if TYPE_CHECKING:
     from alsim.config import Config
 
-f32, i8, i32 = np.float32, np.int8, np.int32
-
 SUFFIXES = (".csv", ".parquet")
-INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers make floats of a column of whole numbers
+INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers convert a column of integers to floats
 
-MEDIUM_FROM, HARD_FROM = -0.5, 0.5  # b, logits: the ranges of clause S2.2 meet there
+MEDIUM_FROM, HARD_FROM = -0.5, 0.5  # b, logits, between the ranges of clause S2.2
 MEDIUM_MIDDLE = (MEDIUM_FROM + HARD_FROM) / 2
 
 
 def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     """Write questions.csv and contents.csv, which `load_bank` reads back to an identical bank.
 
-    directory  made if it is not there
-    force      overwrite the bank that is there already
+    bank       bank to save
+    directory  created if it does not exist
+    force      overwrite an existing bank
 
-    Each file appears whole or not at all, and only after it was read back and found identical. Raises
-    BankError if a bank is there already, if nothing can be written there, or if `bank` cannot be kept in
-    tables: an id is used twice, a value is out of bounds, or the outcomes are not in the order in which
-    the questions first name them.
+    The writes are atomic, and happen only after the files were read back to an identical bank. Raises BankError if
+    the directory has a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a
+    value is out of bounds, or the outcomes are not in the order of their first question.
     """
     directory = Path(directory)
-    held = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
-    if held and not force:
-        raise BankError(f"{directory}: holds a bank already ({', '.join(held)}); force overwrites it")
+    existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
+    if existing and not force:
+        raise BankError(f"{directory}: holds a bank already ({', '.join(existing)}); force overwrites it")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".bank-") as staged:
             _write(Path(staged, "questions.csv"), bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
             _write(Path(staged, "contents.csv"), bank.outcomes, bank.contents, "modality", MODALITIES)
-            _check_kept(bank, staged)
-            for name in held:
-                if name.endswith(".parquet"):  # else the directory would hold two banks
+            _check_round_trip(bank, staged)
+            for name in existing:
+                if name.endswith(".parquet"):  # otherwise the directory would have two banks
                     (directory / name).unlink()
             for name in ("contents.csv", "questions.csv"):
                 os.replace(Path(staged, name), directory / name)
@@ -61,40 +59,40 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
 
 
 def _write(
-    path: Path, outcomes: tuple[str, ...], items: Questions | Contents, level: str, words: tuple[str, ...]
+    path: Path, outcomes: tuple[str, ...], items: Questions | Contents, code: str, words: tuple[str, ...]
 ) -> None:
-    """Write one table; `level` is its column of words."""
+    """Write one table; `code` is the column of codes, written as `words`."""
     columns = {name: getattr(items, name) for name in items._fields}
     columns["learning_outcome"] = [outcomes[lo] for lo in items.learning_outcome]
-    columns[level] = [words[code] for code in columns[level]]
+    columns[code] = [words[k] for k in columns[code]]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        # str of a float32 is the shortest text that reads back to the same bits.
+        # The string of a float32 is the shortest text that reads back to the same bits.
         writer.writerows([str(cell) for cell in row] for row in zip(*columns.values(), strict=True))
 
 
-def _check_kept(bank: Bank, staged: str) -> None:
-    """Refuse a bank that is not the same when it is read back."""
+def _check_round_trip(bank: Bank, staged: str) -> None:
+    """Raise BankError unless the staged files read back to the same bank."""
     try:
         same = load_bank(staged) == bank
     except BankError as error:
-        raise BankError(f"the bank cannot be kept in tables: {str(error).replace(staged + os.sep, '')}") from None
+        raise BankError(f"tables cannot represent the bank: {str(error).replace(staged + os.sep, '')}") from None
     if not same:
         raise BankError(
-            "the bank cannot be kept in tables: names must not begin or end with a space, and outcomes must be "
-            f"in the order in which the questions first name them; the outcomes are {', '.join(bank.outcomes[:5])} …"
+            "tables cannot represent the bank: names must not begin or end with a space, and outcomes must be "
+            f"in the order of their first question; the outcomes are {', '.join(bank.outcomes[:5])} …"
         )
 
 
 def load_bank(source: str | Path) -> Bank:
     """Read the bank in a directory: questions and contents, each .csv or .parquet (clause S2.5).
 
-    The columns are the fields of `alsim.bank.items.Questions` and `Contents`, in any order; difficulty and
-    modality are words in any case. If every learning_outcome of both tables is a whole number, they are
-    0-based indices; else they are names, numbered in the order in which the questions first name them.
+    The columns are the fields of `alsim.bank.items.Questions` and `Contents`, in any order. Difficulty and modality
+    are words in any case. If every learning_outcome of both tables is an integer, they are 0-based indices. Otherwise
+    they are names, numbered in the order of their first question.
 
-    Raises BankError, which names file, row, column, value and what was expected.
+    Raises BankError, which names file, row, column, value and the expected value.
     """
     source = Path(source)
     tables = [
@@ -103,9 +101,9 @@ def load_bank(source: str | Path) -> Bank:
     ]
     for table in tables:
         table.require(table.titles)
-        if table.others:
+        if table.unknown:
             raise BankError(
-                f"{table.path}: unknown column {', '.join(map(repr, table.others))}; "
+                f"{table.path}: unknown column {', '.join(map(repr, table.unknown))}; "
                 f"the columns of a bank are {', '.join(table.titles)}"
             )
     outcomes, (of_questions, of_contents) = _outcomes(*tables)
@@ -117,22 +115,22 @@ def load_bank(source: str | Path) -> Bank:
 
 
 def _names(stem: str) -> list[str]:
-    """Return the names of the files that may hold a table."""
+    """Return the possible file names of a table."""
     return [stem + suffix for suffix in SUFFIXES]
 
 
 def _find(source: Path, stem: str) -> Path:
-    """Return the one file that holds a table."""
-    held = [source / name for name in _names(stem) if (source / name).exists()]
-    if not held:
+    """Return the file of a table. Raises BankError unless exactly one exists."""
+    existing = [source / name for name in _names(stem) if (source / name).exists()]
+    if not existing:
         raise BankError(f"{source}: a bank is a directory with {' or '.join(_names(stem))}; there is none")
-    if len(held) > 1:
-        raise BankError(f"{source}: holds both {held[0].name} and {held[1].name}; which is the bank's?")
-    return held[0]
+    if len(existing) > 1:
+        raise BankError(f"{source}: holds both {existing[0].name} and {existing[1].name}; delete one of them")
+    return existing[0]
 
 
 def _questions(table: Table, learning_outcome: Ints) -> Questions:
-    """Return the questions of a table that has all columns."""
+    """Return the questions of a table with all columns."""
     return Questions(
         id=table.ids(),
         learning_outcome=learning_outcome,
@@ -158,22 +156,22 @@ def _contents(table: Table, learning_outcome: Ints) -> Contents:
 
 
 def _outcomes(*tables: Table) -> tuple[tuple[str, ...], list[Ints]]:
-    """Return the outcomes' names, and of each table the outcome of each row."""
+    """Return the names of the outcomes, and the outcome of each row of each table."""
     labels = [table.labels("learning_outcome") for table in tables]
-    whole = all(INDEX.fullmatch(label) for column in labels for label in column)
-    if whole:
+    are_indices = all(INDEX.fullmatch(label) for column in labels for label in column)
+    if are_indices:
         labels = [[str(int(label.removesuffix(".0"))) for label in column] for column in labels]
     names = list(dict.fromkeys(label for column in labels for label in column))
     sets = [set(column) for column in labels]
     for name in names:
-        if lacking := [table.path.name for table, held in zip(tables, sets, strict=True) if name not in held]:
-            k = next(k for k, held in enumerate(sets) if name in held)
-            raise tables[k].fault("learning_outcome", labels[k].index(name), f"an outcome that {lacking[0]} has too")
-    if whole:
+        if lacking := [table.path.name for table, labels_of in zip(tables, sets, strict=True) if name not in labels_of]:
+            k = next(k for k, labels_of in enumerate(sets) if name in labels_of)
+            raise tables[k].fault("learning_outcome", labels[k].index(name), f"an outcome that is in {lacking[0]} too")
+    if are_indices:
         names.sort(key=int)
         if gaps := set(map(str, range(len(names)))).difference(names):
             row, gap = labels[0].index(names[-1]), min(gaps, key=int)
-            expected = f"0-based indices without a gap, or names that are no whole numbers; no row has {gap}"
+            expected = f"0-based indices without a gap, or names that are not integers; no row has {gap}"
             raise tables[0].fault("learning_outcome", row, expected)
     index = {name: lo for lo, name in enumerate(names)}
     return tuple(names), [np.array([index[label] for label in column], i32) for column in labels]
@@ -185,36 +183,36 @@ def complete_bank(
     columns: Mapping[str, str] | None = None,
     fill_empty: bool = False,
 ) -> Bank:
-    """Make a bank of a table of questions alone, as calibrations of real items come.
+    """Return a bank made from a table of questions only, such as a calibration of real items.
 
-    questions_file  text with any usual delimiter, or Parquet
-    config          what the table does not say
-    columns         {our name: the file's name}, where they differ, such as {"irt_a": "a"}
-    fill_empty      fill an empty (LO, difficulty) cell instead of refusing it
+    questions_file  text file with any usual delimiter, or Parquet
+    config          source of the contents and of missing response times
+    columns         {alsim's name: name in the file}, where they differ, such as {"irt_a": "a"}
+    fill_empty      fill empty (LO, difficulty) cells; otherwise they raise BankError
 
-    learning_outcome, irt_a and irt_b must be there. Other columns of the file are ignored, and what is
-    neither there nor in `columns` has a default:
+    The columns learning_outcome, irt_a and irt_b are required. Unknown columns of the file are ignored. Columns that
+    are neither in the file nor in `columns` have defaults:
 
         id                  q0, q1, ... in the order of the rows
         difficulty          Easy for b < -0.5, Hard for b >= 0.5, else Medium
         irt_c               0, the two-parameter model
-        response_time_*     of `config.irt`
-        irt_d               1. A column of this name or of the name d must hold nothing else
+        response_time_*     from `config.irt`
+        irt_d               1; a column named irt_d or d must hold 1 in every row
 
-    The contents are sampled from `config`. An empty cell is filled with copies of the questions of the
-    nearest difficulty of the same outcome; if Easy and Hard are equally near, of the one whose mean b is
-    nearer to 0. The copy for Hard of q12 is q12@Hard; its parameters stay.
+    The contents are sampled from `config`. An empty cell is filled with copies of the questions of the nearest
+    difficulty of the same outcome. If Easy and Hard are equally near, the one whose mean b is nearer to 0 is copied.
+    The copy of q12 for Hard is q12@Hard, with the same parameters.
 
-    Raises BankError, which names file, row, column, value and what was expected.
+    Raises BankError, which names file, row, column, value and the expected value.
     """
-    path, given = Path(questions_file), dict(columns or {})
-    if unknown := [name for name in given if name not in (*Questions._fields, "irt_d")]:
-        raise BankError(f"columns: {unknown[0]!r} is none of {', '.join((*Questions._fields, 'irt_d'))}")
-    ours = [name for name in (*Questions._fields, "irt_d", "d") if name not in given.values()]
-    table = read_table(path, {name: name for name in ours} | given)
-    table.require(
-        dict.fromkeys(["learning_outcome", "irt_a", "irt_b", *given]), "; columns maps a name of ours to the file's"
-    )
+    path, mapping = Path(questions_file), dict(columns or {})
+    known = (*Questions._fields, "irt_d")
+    if unknown := [name for name in mapping if name not in known]:
+        raise BankError(f"columns: {unknown[0]!r} is none of {', '.join(known)}")
+    unmapped = [name for name in (*known, "d") if name not in mapping.values()]
+    table = read_table(path, {name: name for name in unmapped} | mapping)
+    required = dict.fromkeys(["learning_outcome", "irt_a", "irt_b", *mapping])
+    table.require(required, "; columns maps alsim's names to those of the file")
     for name in ("irt_d", "d"):
         if name in table.columns:
             table.numbers(name, bound="irt_d")
@@ -224,15 +222,17 @@ def complete_bank(
         questions = _filled(questions, len(outcomes))
         repeated, count = Counter(questions.id).most_common(1)[0]
         if count > 1:
-            raise BankError(f"{path}: {repeated} is the id of two questions, one of them a copy that fills a cell")
+            raise BankError(
+                f"{path}: {repeated} is the id of two questions, one of them a copy that fills a cell; rename the other"
+            )
     try:
         return Bank(outcomes, questions, sample_contents(config, len(outcomes)))
     except BankError as error:
-        raise BankError(f"{path}: {error}; fill_empty takes the nearest difficulty's questions") from None
+        raise BankError(f"{path}: {error}; fill_empty copies questions of the nearest difficulty") from None
 
 
 def _completed(table: Table, learning_outcome: Ints, config: Config) -> Questions:
-    """Return the questions of a table, with defaults for the columns that it lacks."""
+    """Return the questions of a table, with defaults for missing columns."""
     n = len(table.places)
     irt_b = table.numbers("irt_b")
 
@@ -257,7 +257,7 @@ def _completed(table: Table, learning_outcome: Ints, config: Config) -> Question
 
 
 def _filled(questions: Questions, num_los: int) -> Questions:
-    """Return the questions with copies of the nearest difficulty's in every empty cell."""
+    """Return the questions, and copies of those of the nearest difficulty for each empty cell."""
     rows, levels = [np.arange(len(questions.id))], [questions.difficulty]
     for lo in range(num_los):
         cells = [
@@ -286,9 +286,9 @@ def _filled(questions: Questions, num_los: int) -> Questions:
 
 
 def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
-    """Return the bank of {"questions": rows, "contents": rows}, each row a mapping with the columns of S2.5.
+    """Return the bank of {"questions": rows, "contents": rows}; a row is a mapping with the columns of S2.5.
 
-    So a bank can be part of JSON, such as an environment's spec. Raises BankError, as `load_bank` does.
+    This form can be part of JSON, such as the spec of an environment. Raises BankError, as `load_bank` does.
     """
     stems = ("questions", "contents")
     if set(tables) != set(stems):
@@ -297,7 +297,7 @@ def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
         for stem in stems:
             rows = tables[stem]
             if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(r, Mapping) for r in rows):
-                raise BankError(f"bank[{stem!r}] is a list of mappings, one an item; got {reprlib.repr(rows)}")
+                raise BankError(f"bank[{stem!r}] is a list of mappings, one per item; got {reprlib.repr(rows)}")
             columns = list(dict.fromkeys(key for row in rows for key in row))
             with Path(staged, f"{stem}.csv").open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.writer(stream)
@@ -306,5 +306,5 @@ def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
         try:
             return load_bank(staged)
         except BankError as error:
-            # The file is gone by the time anybody reads this; its line 2 is row 1.
-            raise BankError(f"the bank given as rows: {str(error).replace(staged + os.sep, '')}") from None
+            # The temporary file no longer exists; its line 2 is row 1.
+            raise BankError(f"the bank passed as rows: {str(error).replace(staged + os.sep, '')}") from None

@@ -1,4 +1,4 @@
-"""Questions and contents: the bank, drawn from a configuration or made of a user's tables (clauses S2.1 to S2.5)."""
+"""The bank of questions and contents (clauses S2.1 to S2.5)."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from alsim.config import Config
 
 
-QUESTION_TABLE, CONTENT_TABLE = 0, 1
+QUESTION_TABLE, CONTENT_TABLE = 0, 1  # a word of the random counter (clause S11.1)
 
 
 class Questions(NamedTuple):
-    """Columns of the questions, (Q,) each."""
+    """Columns of Q questions, arrays (Q,)."""
 
     id: tuple[str, ...]
     learning_outcome: Ints  # index
@@ -51,13 +51,13 @@ class Questions(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Columns of the contents, (C,) each."""
+    """Columns of C contents, arrays (C,)."""
 
     id: tuple[str, ...]
     learning_outcome: Ints  # index
     modality: Codes  # index into MODALITIES
     duration: Floats  # minutes
-    effectiveness: Floats
+    effectiveness: Floats  # mastery gained by an unfrustrated beginner
     engagement_impact: Floats  # on frustration
 
 
@@ -72,45 +72,46 @@ BOUNDS: dict[str, tuple[str, Callable[[Floats], Bools]]] = {
     "engagement_impact": ("a number in [-1, 1]", lambda x: np.abs(x) <= 1),
     "irt_d": ("1: an upper asymptote below 1 is not part of the three-parameter model", lambda x: x == 1),
 }
-"""What a column of numbers may hold, in words and as a test of float32 values."""
+"""Valid values of the numeric columns: a description, and a test of float32 values."""
 
 
 class BankError(AlsimError):
-    """A bank that cannot be: the message names the row, cell or column and what was expected."""
+    """An invalid bank: the message names the row, cell or column and the expected value."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """All questions and contents, and the names of the learning outcomes they are about."""
+    """Questions and contents, and the names of their learning outcomes."""
 
     outcomes: tuple[str, ...]
     questions: Questions
     contents: Contents
 
     def __post_init__(self) -> None:
-        """Refuse columns that cannot be, and a bank with an empty cell. The columns are then read-only."""
+        """Check the columns and make them read-only. Raises BankError for invalid values and for empty cells."""
         outcomes = tuple(self.outcomes)
         object.__setattr__(self, "outcomes", outcomes)
         for name, level, words in (("questions", "difficulty", DIFFICULTIES), ("contents", "modality", MODALITIES)):
             codes = {"learning_outcome": len(outcomes), level: len(words)}
-            object.__setattr__(self, name, _sound(getattr(self, name), name, codes))
+            object.__setattr__(self, name, _checked(getattr(self, name), name, codes))
         if empty := self.empty_cells():
+            more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
             raise BankError(
-                f"every learning outcome needs a question of each difficulty and a content of each modality; "
-                f"there is none for {', '.join(empty[:5])}" + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+                "every learning outcome needs a question of each difficulty and a content of each modality; "
+                f"there is none for {', '.join(empty[:5])}{more}"
             )
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same items, bit for bit, in the same order."""
+        """Return whether both banks have the same items, bit for bit and in the same order."""
         if not isinstance(other, Bank):
             return NotImplemented
-        mine = (self.outcomes, *self.questions, *self.contents)
+        own_columns = (self.outcomes, *self.questions, *self.contents)
+        other_columns = (other.outcomes, *other.questions, *other.contents)
         return all(
-            np.array_equal(np.asarray(a), np.asarray(b))
-            for a, b in zip(mine, (other.outcomes, *other.questions, *other.contents), strict=True)
+            np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(own_columns, other_columns, strict=True)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # arrays inside
+    __hash__ = None  # type: ignore[assignment]  # the fields are arrays
 
     @property
     def num_los(self) -> int:
@@ -128,7 +129,7 @@ class Bank:
         return len(self.contents.id)
 
     def empty_cells(self) -> list[str]:
-        """Names of the (LO, difficulty) and (LO, modality) cells without an item."""
+        """Return the names of the (LO, difficulty) and (LO, modality) cells without an item."""
         names = []
         for columns, level, words in (
             (self.questions, self.questions.difficulty, DIFFICULTIES),
@@ -141,7 +142,7 @@ class Bank:
 
     @cached_property
     def table(self) -> ItemTable:
-        """The bank as the batch loop reads it."""
+        """Items by action, as the batch loop reads them."""
         q, c, num_los = self.questions, self.contents, self.num_los
         cell = np.concatenate(
             [
@@ -152,33 +153,30 @@ class Bank:
         slots = np.argsort(cell, kind="stable")
         count = np.bincount(cell, minlength=num_actions(num_los))
         action = np.arange(num_actions(num_los))
-        asks = action < LEVELS * num_los
+        is_question = action < LEVELS * num_los
 
-        def column(of_questions: Any, of_contents: Any) -> Floats:
-            zeros = np.zeros(self.num_questions, f32), np.zeros(self.num_contents, f32)
-            both = (
-                zeros[0] if of_questions is None else of_questions,
-                zeros[1] if of_contents is None else of_contents,
-            )
-            return np.ascontiguousarray(np.concatenate(both)[slots], dtype=f32)
+        no_question, no_content = np.zeros(self.num_questions, f32), np.zeros(self.num_contents, f32)
+
+        def column(of_questions: Floats, of_contents: Floats) -> Floats:
+            return np.ascontiguousarray(np.concatenate([of_questions, of_contents])[slots], dtype=f32)
 
         return ItemTable(
             first=(np.cumsum(count) - count).astype(i32),
             size=count.astype(u32),
-            learning_outcome=np.where(asks, action // LEVELS, (action - LEVELS * num_los) // KINDS).astype(i32),
-            is_hard=asks & (action % LEVELS == DIFFICULTIES.index("Hard")),
+            learning_outcome=np.where(is_question, action // LEVELS, (action - LEVELS * num_los) // KINDS).astype(i32),
+            is_hard=is_question & (action % LEVELS == DIFFICULTIES.index("Hard")),
             item=slots.astype(i32),
-            a=column(q.irt_a, None),
-            b=column(q.irt_b, None),
-            c=column(q.irt_c, None),
-            response_time_mean=column(q.response_time_mean, None),
-            response_time_std=column(q.response_time_std, None),
-            effectiveness=column(None, c.effectiveness),
-            impact=column(None, c.engagement_impact),
+            a=column(q.irt_a, no_content),
+            b=column(q.irt_b, no_content),
+            c=column(q.irt_c, no_content),
+            response_time_mean=column(q.response_time_mean, no_content),
+            response_time_std=column(q.response_time_std, no_content),
+            effectiveness=column(no_question, c.effectiveness),
+            impact=column(no_question, c.engagement_impact),
         )
 
     def question(self, index: int) -> dict[str, Any]:
-        """One question, with the specification's keys."""
+        """Return one question, with the keys of the specification."""
         q = self.questions
         return {
             "id": q.id[index],
@@ -188,7 +186,7 @@ class Bank:
         }
 
     def content(self, index: int) -> dict[str, Any]:
-        """One content, with the specification's keys."""
+        """Return one content, with the keys of the specification."""
         c = self.contents
         return {
             "id": c.id[index],
@@ -198,31 +196,36 @@ class Bank:
         }
 
 
-def _sound(columns: Any, table: str, codes: dict[str, int]) -> Any:
-    """Return columns of their own types, checked and read-only; `codes` are the columns of indices, and their ends."""
-    kinds = {"learning_outcome": i32, "difficulty": i8, "modality": i8}
-    rows = len(columns.id)
-    sound: list[Any] = [tuple(columns.id)]
-    for name, given in zip(columns._fields[1:], columns[1:], strict=True):
-        if np.shape(given) != (rows,):
-            raise BankError(f"{table}: {name} has one entry an item, {rows}; got shape {np.shape(given)}")
+def _checked(columns: Any, table: str, codes: dict[str, int]) -> Any:
+    """Return the columns with their types, read-only. Raises BankError for invalid values.
+
+    columns  Questions or Contents
+    table    name of the table, for messages
+    codes    number of codes of each column of indices
+    """
+    types = {"learning_outcome": i32, "difficulty": i8, "modality": i8}
+    num_rows = len(columns.id)
+    checked: list[Any] = [tuple(columns.id)]
+    for name, values in zip(columns._fields[1:], columns[1:], strict=True):
+        if np.shape(values) != (num_rows,):
+            raise BankError(f"{table}: {name} has one entry per item, {num_rows}; got shape {np.shape(values)}")
         if name in codes:
-            expected, end = f"an index below {codes[name]}", codes[name]
-            fits = (np.asarray(given) >= 0) & (np.asarray(given) < end)
+            expected = f"an index below {codes[name]}"
+            valid = (np.asarray(values) >= 0) & (np.asarray(values) < codes[name])
         else:
-            expected, test = BOUNDS[name]
-            fits = np.isfinite(np.asarray(given, f32)) & test(np.asarray(given, f32))
-        if not fits.all():
-            row = int(np.argmin(fits))
-            raise BankError(f"{table}: {name} of {columns.id[row]!r} is {given[row]}; expected {expected}")
-        column = np.array(given, kinds.get(name, f32))
+            expected, is_within = BOUNDS[name]
+            valid = np.isfinite(np.asarray(values, f32)) & is_within(np.asarray(values, f32))
+        if not valid.all():
+            row = int(np.argmin(valid))
+            raise BankError(f"{table}: {name} of {columns.id[row]!r} is {values[row]}; expected {expected}")
+        column = np.array(values, types.get(name, f32))
         column.setflags(write=False)
-        sound.append(column)
-    return type(columns)._make(sound)
+        checked.append(column)
+    return type(columns)._make(checked)
 
 
 def sample_bank(config: Config) -> Bank:
-    """Draw the bank that `config` describes, by its own seed (clauses S2.1 to S2.4)."""
+    """Return a bank drawn from a configuration with the seed `config.bank.seed` (clauses S2.1 to S2.4)."""
     return Bank(
         outcomes=tuple(str(lo) for lo in range(config.num_los)),
         questions=_sample_questions(config),
@@ -231,17 +234,18 @@ def sample_bank(config: Config) -> Bank:
 
 
 def _sample_questions(config: Config) -> Questions:
+    """Return questions drawn from a configuration (clauses S2.1, S2.2)."""
     split = config.split()
     level = np.tile(np.repeat(np.arange(LEVELS), split), config.num_los)
     n = len(level)
     u = _uniforms(config.bank.seed, QUESTION_TABLE, n)
-    words = [word.lower() for word in DIFFICULTIES]
+    names = [word.lower() for word in DIFFICULTIES]
     return Questions(
         id=tuple(f"q{k}" for k in range(n)),
         learning_outcome=np.repeat(np.arange(config.num_los), sum(split)).astype(i32),
         difficulty=level.astype(i8),
-        irt_a=_within([getattr(config.irt.discrimination_ranges, w) for w in words], level, u[:, 0]),
-        irt_b=_within([getattr(config.irt.difficulty_ranges, w) for w in words], level, u[:, 1]),
+        irt_a=_within([getattr(config.irt.discrimination_ranges, name) for name in names], level, u[:, 0]),
+        irt_b=_within([getattr(config.irt.difficulty_ranges, name) for name in names], level, u[:, 1]),
         irt_c=_within([config.irt.guessing_range] * LEVELS, level, u[:, 2]),
         response_time_mean=np.full(n, config.irt.response_time_mean, f32),
         response_time_std=np.full(n, config.irt.response_time_std, f32),
@@ -249,9 +253,12 @@ def _sample_questions(config: Config) -> Questions:
 
 
 def sample_contents(config: Config, num_los: int) -> Contents:
-    """Draw contents for `num_los` outcomes (clause S2.3): one a modality, more spread as S2.1 spreads questions."""
-    whole, rest = divmod(config.num_contents_per_lo, KINDS)
-    kind = np.tile(np.repeat(np.arange(KINDS), [whole + (k < rest) for k in range(KINDS)]), num_los)
+    """Return contents for `num_los` outcomes drawn from a configuration (clause S2.3).
+
+    Each outcome has one content per modality. More contents are split over modalities as S2.1 splits questions.
+    """
+    each, rest = divmod(config.num_contents_per_lo, KINDS)
+    kind = np.tile(np.repeat(np.arange(KINDS), [each + (k < rest) for k in range(KINDS)]), num_los)
     n = len(kind)
     u = _uniforms(config.bank.seed, CONTENT_TABLE, n)
     content = config.content
@@ -266,13 +273,13 @@ def sample_contents(config: Config, num_los: int) -> Contents:
 
 
 def _uniforms(seed: int, table: int, n: int) -> Doubles:
-    """Uniform variates (n, 4) on (0, 1): row k from the counter (0, table, k, BANK)."""
+    """Return uniform variates (n, 4) on (0, 1); row k is drawn at the counter (0, table, k, BANK)."""
     words, zeros = np.empty(4 * n, u32), np.zeros(n, u32)
     random_words(zeros, zeros + u32(table), np.arange(n, dtype=u32), u32(Purpose.BANK), np.full(n, seed, u64), words)
     return np.asarray((words.reshape(n, 4) + 0.5) / 2.0**32)
 
 
 def _within(ranges: list[tuple[float, float]], index: NDArray[Any], u: Doubles) -> Floats:
-    """Uniform variates on the range that `index` picks."""
+    """Return variates `u` in (0, 1), scaled to the range that `index` selects for each."""
     low, high = np.array(ranges, dtype=np.float64)[index].T
     return np.asarray(low + (high - low) * u, f32)

@@ -1,4 +1,4 @@
-"""Reading a table of items, text or Parquet: every error names file, row, column, value and what was expected."""
+"""Reader of tables of items, text or Parquet; errors name file, row, column, value and the expected value."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a file as text; columns go by our names, errors show the file's."""
+    """The cells of a file as text. Columns are accessed by alsim's names, and errors show those of the file."""
 
     path: Path
-    places: list[str]  # of each row: "line 2" of a text, "row 1" of Parquet
-    columns: dict[str, list[str]]  # by our name
-    titles: Mapping[str, str]  # the file's name for each of ours
-    header: list[str]  # the file's own names, in its order
+    places: list[str]  # place of each row: "line 2" of a text file, "row 1" of a Parquet file
+    columns: dict[str, list[str]]  # cells by alsim's name of the column
+    titles: Mapping[str, str]  # name in the file by alsim's name
+    header: list[str]  # names in the file, in its order
 
     @property
-    def others(self) -> list[str]:
-        """Columns of the file that are none of ours."""
+    def unknown(self) -> list[str]:
+        """Columns of the file that alsim does not know."""
         return [title for title in self.header if title not in self.titles.values()]
 
     def require(self, names: Collection[str], hint: str = "") -> None:
-        """Refuse a table that lacks a column."""
+        """Raise BankError if the table lacks a column."""
         if missing := [self.titles.get(name, name) for name in names if name not in self.columns]:
-            held = ", ".join(self.header)
-            raise BankError(f"{self.path}: there is no column {', '.join(missing)}; the columns are {held}{hint}")
+            header = ", ".join(self.header)
+            raise BankError(f"{self.path}: there is no column {', '.join(missing)}; the columns are {header}{hint}")
 
     def fault(self, column: str, row: int, expected: str) -> BankError:
-        """Return the error of one cell."""
+        """Return the error for an invalid cell."""
         cell = self.columns[column][row]
         value = reprlib.repr(cell) if cell else "an empty cell"
         return BankError(f"{self.path}, {self.places[row]}, column {self.titles[column]}: {value}; expected {expected}")
 
     def labels(self, column: str) -> list[str]:
-        """Return a column of words, none of them empty."""
+        """Return a column of names. Raises BankError for an empty cell."""
         cells = self.columns[column]
         if "" in cells:
             raise self.fault(column, cells.index(""), "a name")
         return cells
 
     def ids(self, column: str = "id") -> tuple[str, ...]:
-        """Return a column of names, all different."""
+        """Return a column of unique names. Raises BankError for a duplicate or an empty cell."""
         first: dict[str, int] = {}
         for row, cell in enumerate(self.labels(column)):
             if first.setdefault(cell, row) != row:
-                raise self.fault(column, row, f"an id of its own; {self.places[first[cell]]} has the same")
+                raise self.fault(column, row, f"a unique id; {self.places[first[cell]]} has the same")
         return tuple(first)
 
     def codes(self, column: str, words: tuple[str, ...]) -> Codes:
-        """Return the index of each cell among `words`, written in any case."""
+        """Return the index of each cell in `words`, without regard to case. Raises BankError for another word."""
         index = {word.lower(): code for code, word in enumerate(words)}
         codes = [index.get(cell.lower(), -1) for cell in self.columns[column]]
         if -1 in codes:
@@ -72,19 +72,23 @@ class Table:
         return np.array(codes, i8)
 
     def numbers(self, column: str, bound: str | None = None) -> Floats:
-        """Return a column of numbers as float32, checked as float32, by the bounds of `column` or of another."""
-        expected, holds = BOUNDS[bound or column]
+        """Return a column of numbers as float32. Raises BankError for values outside the bounds.
+
+        column  name of the column
+        bound   name of the column whose bounds apply; by default the column itself
+        """
+        expected, is_within = BOUNDS[bound or column]
         values = np.array([_number(cell) for cell in self.columns[column]], f64)
-        with np.errstate(over="ignore"):  # too large for float32 is infinite, which is refused
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite, and are rejected
             single = values.astype(f32)
-        bad = ~(np.isfinite(single) & holds(single))
-        if bad.any():
-            raise self.fault(column, int(bad.argmax()), expected)
+        invalid = ~(np.isfinite(single) & is_within(single))
+        if invalid.any():
+            raise self.fault(column, int(invalid.argmax()), expected)
         return single
 
 
 def _number(cell: str) -> float:
-    """Return the number that a cell holds, NaN if none."""
+    """Return the number in a cell, NaN for other text."""
     try:
         return float("nan" if "_" in cell else cell)
     except ValueError:
@@ -92,12 +96,13 @@ def _number(cell: str) -> float:
 
 
 def read_table(path: Path, titles: Mapping[str, str]) -> Table:
-    """Read a text or, by its suffix, a Parquet file.
+    """Read a text file, or a Parquet file if the suffix is .parquet or .pq.
 
-    titles  the file's name for each of our columns; those it has not are left out
+    path    file to read
+    titles  name in the file by alsim's name; columns that the file lacks are left out
 
-    Text is UTF-8, with or without byte order mark, its first line the header. The delimiter is the one
-    of tab, comma, semicolon, pipe and white space that finds the most of `titles` in the header.
+    A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
+    comma, semicolon, pipe or white space: the one that finds most of the `titles` in the header. Raises BankError.
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     try:
@@ -119,11 +124,11 @@ def read_table(path: Path, titles: Mapping[str, str]) -> Table:
 
 
 def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return header, rows, and where each row is."""
+    """Return the header, the rows, and the place of each row."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BankError(f"{path}: byte {error.start} is no UTF-8; expected a text file in UTF-8") from None
+        raise BankError(f"{path}: byte {error.start} is not UTF-8; expected a text file in UTF-8") from None
     if not text.strip():
         raise BankError(f"{path}: the file is empty; expected a header and a row for each item")
     header, rows, places = None, [], []
@@ -139,36 +144,36 @@ def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]],
 
 
 def _delimiter(path: Path, text: str, known: set[str]) -> str:
-    """Return the delimiter that finds most of the `known` names in the header; of equals, the first that splits it."""
+    """Return the delimiter that finds most of the `known` names in the header; among equals, one that splits it."""
 
-    def found(delimiter: str) -> tuple[int, bool]:
+    def num_known(delimiter: str) -> tuple[int, bool]:
         _, header = next(_records(path, text, delimiter, strict=False), (1, []))
         return len(known.intersection(header)), len(header) > 1
 
-    return max(DELIMITERS, key=found)
+    return max(DELIMITERS, key=num_known)
 
 
 def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins, and its cells; `strict` refuses broken quoting."""
+    """Yield the first line and the cells of each record; if `strict`, invalid quoting raises BankError."""
     lines: Iterator[str] = iter(io.StringIO(text, newline=""))
     if delimiter == WHITESPACE:
-        # Runs of white space outside quotes become one; csv's skipinitialspace admits no other kind than the blank.
+        # Each run of white space outside quotes becomes one space: csv's skipinitialspace skips spaces only.
         runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
         lines = (runs.sub(lambda run: run[1] or " ", line.strip()) for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != WHITESPACE, strict=strict)
-    begins = 1
+    first_line = 1
     try:
         for record in reader:
             cells = [cell.strip() for cell in record]
             if any(cells) or len(cells) > 1:
-                yield begins, cells
-            begins = reader.line_num + 1
+                yield first_line, cells
+            first_line = reader.line_num + 1
     except csv.Error as error:
-        raise BankError(f"{path}, line {begins}: this is no row of a table: {error}") from None
+        raise BankError(f"{path}, line {first_line}: this is not a row of a table: {error}") from None
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return header, rows, and where each row is."""
+    """Return the header, the rows, and the place of each row."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,11 +182,11 @@ def _read_parquet(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
             table = parquet.read()
         columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise BankError(f"{path}: expected a whole Parquet file; {error}") from None
+        raise BankError(f"{path}: expected a complete Parquet file; {error}") from None
     rows = list(map(list, zip(*columns, strict=True)))
     return table.column_names, rows, [f"row {k}" for k in range(1, len(rows) + 1)]
 
 
 def _text(value: Any) -> str:
-    """Return a value as a CSV file would hold it: the shortest text that reads back the same, nothing for null."""
+    """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null."""
     return "" if value is None else str(value).strip()

@@ -1,6 +1,9 @@
-"""The command line: exit status 0 done, 1 a check failed, 2 bad input, said in one sentence on stderr."""
+"""The command line.
 
-from alsim.cli import banks, checks, datasets, export, fitting, settings, training  # noqa: F401  # each adds its commands to the app
+Exit statuses: 0 success, 1 a failed check, 2 invalid input, which one sentence on stderr explains.
+"""
+
+from alsim.cli import banks, checks, datasets, export, fitting, settings, training  # noqa: F401  # registers the commands
 from alsim.cli.app import app, main
 
 __all__ = ["app", "main"]

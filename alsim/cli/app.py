@@ -1,4 +1,4 @@
-"""The application that commands are added to, and how it ends."""
+"""The application to which commands are added, and its entry point."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from alsim.errors import AlsimError
 
 app = typer.Typer(
     name="alsim",
-    help="A flight simulator for adaptive learning.",
+    help="Simulate adaptive learning: teaching policies, simulated learners and student models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the panels of rich truncate long names at 80 columns; plain help wraps them
 )
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence and status 2, Ctrl-C in 130 (by typer)."""
-    # As Ctrl-C does: whatever is half-written is cleaned up on the way out.
+    """Run the command line: invalid input ends with one sentence and status 2, Ctrl-C with status 130 (by typer)."""
+    # As for Ctrl-C: an exception lets the commands remove unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except (AlsimError, OSError, MemoryError) as error:
-        said = f"memory is too short: {error}" if isinstance(error, MemoryError) else str(error)
-        print("alsim:", printable("; ".join([said, *getattr(error, "__notes__", ())])), file=sys.stderr)
+        message = f"out of memory: {error}" if isinstance(error, MemoryError) else str(error)
+        print("alsim:", printable("; ".join([message, *getattr(error, "__notes__", ())])), file=sys.stderr)
         sys.exit(2)

@@ -8,33 +8,39 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.options import ConfigOption, ForceOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, read_mapping
 from alsim.errors import AlsimError
 
 
-@app.command("bank")
+@app.command("bank", short_help="Write an item bank as two CSV files.")
 def bank_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", metavar="FILE", help="A 3PL table to complete with contents.")
+        Path | None, typer.Option("--questions", metavar="FILE", help="3PL table to complete with contents.")
     ] = None,
     columns: Annotated[
-        str, typer.Option("--columns", metavar="OURS=THEIRS,…", help="Columns of the table, as irt_a=a,irt_b=b.")
+        str, typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table: irt_a=a,irt_b=b.")
     ] = "",
     fill_empty: Annotated[
-        bool, typer.Option("--fill-empty", help="Fill an empty cell from the nearest difficulty.")
+        bool,
+        typer.Option(
+            "--fill-empty", help="Fill an empty cell (outcome, difficulty) with questions of the nearest difficulty."
+        ),
     ] = False,
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Write a bank as questions.csv and contents.csv: drawn from the configuration, or around a 3PL table."""
+    """Write an item bank as questions.csv and contents.csv.
+
+    Questions are drawn from the configuration, or read from a 3PL table with --questions.
+    """
     from alsim.bank.files import complete_bank, save_bank
     from alsim.bank.items import sample_bank
     from alsim.config import Config
 
     settings = Config.read(config)
     if questions is None and (columns or fill_empty):
-        raise AlsimError("--columns and --fill-empty go with --questions")
+        raise AlsimError("--columns and --fill-empty apply to a table only; add --questions FILE")
     if questions is None:
         bank = sample_bank(settings)
     else:

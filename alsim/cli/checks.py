@@ -15,21 +15,24 @@ from alsim.cli.output import check_report, write_report
 def validate(
     config: ConfigOption = None, bank: BankOption = None, seed: SeedOption = 0, report: JsonOption = None
 ) -> None:
-    """Run the specification's sanity checks; status 1 if one fails."""
+    """Run the sanity checks of the specification.
+
+    The exit status is 1 if a check fails.
+    """
     from alsim.arguments import read_rules, read_seed
     from alsim.sanity import validate as checks
 
     check_report(report)
     settings, items = read_rules(config, bank, None)
-    number = read_seed(seed)
+    seed = read_seed(seed)
     console = Console(highlight=False, soft_wrap=True)
-    findings = []
-    for finding in checks(settings, items, number):
-        mark = "[green]ok[/]  " if finding.passed else "[red]FAIL[/]"
-        console.print(f"{mark} {finding.name}: {escape(finding.detail)}")
-        findings.append(finding)
-    failed = sum(not finding.passed for finding in findings)
-    console.print(f"{len(findings) - failed} passed, {failed} failed")
-    write_report(report, {"seed": number, "checks": [finding._asdict() for finding in findings], "failed": failed})
+    results = []
+    for result in checks(settings, items, seed):
+        mark = "[green]ok[/]  " if result.passed else "[red]FAIL[/]"
+        console.print(f"{mark} {result.name}: {escape(result.detail)}")
+        results.append(result)
+    failed = sum(not result.passed for result in results)
+    console.print(f"{len(results) - failed} passed, {failed} failed")
+    write_report(report, {"seed": seed, "checks": [result._asdict() for result in results], "failed": failed})
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Commands about datasets: generate, info."""
+"""The commands generate and info."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, printable, progress_bar, right_aligned, told, write_report
+from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
     from alsim.datasets.generate import Progress
@@ -28,56 +28,54 @@ class Format(StrEnum):
     arrow = "arrow"
 
 
-class Observations(StrEnum):
-    """Whether a dataset holds its observations."""
-
-    full = "full"
-    none = "none"
-
-
 class Engine(StrEnum):
-    """Who makes the shards of a dataset."""
+    """Engines that make the shards of a dataset."""
 
     local = "local"
     ray = "ray"
 
 
-@app.command()
+@app.command(short_help="Simulate learners under a policy and write a dataset.")
 def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
-    learners: Annotated[int, typer.Option("--learners", help="Learners 0 … N - 1 of the seed.")] = 200,
+    learners: Annotated[int, typer.Option("--learners", help="Number of learners.")] = 200,
     episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
-    policy: Annotated[str, typer.Option("--policy", help="Name of a policy; see policies.")] = "uniform",
+    policy: Annotated[str, typer.Option("--policy", help="Name or directory of a policy; see policies.")] = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
     observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
-    observations: Annotated[
-        Observations, typer.Option("--observations", help="none: not stored, and made again when asked for.")
-    ] = Observations.full,
+    store_observations: Annotated[
+        bool,
+        typer.Option(
+            "--store-observations/--no-store-observations", help="If not stored, they are recomputed on first use."
+        ),
+    ] = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
-        int | None, typer.Option("--episodes-per-shard", help="Episodes in a file.  [default: 4096, fewer if long]")
+        int | None, typer.Option("--episodes-per-shard", help="Episodes per file.  [default: 4096, fewer if long]")
     ] = None,
-    num_threads: Annotated[int, typer.Option("--threads", help="Threads; they change nothing in the dataset.")] = 1,
+    num_threads: Annotated[
+        int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
+    ] = 1,
     num_workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; they change nothing in the dataset.")
+        int | None, typer.Option("--workers", help="Number of processes; the dataset does not depend on it.")
     ] = None,
-    engine: Annotated[Engine, typer.Option("--engine", help="This machine, or a cluster of Ray's.")] = Engine.local,
+    engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
-        str | None, typer.Option("--ray-address", help="Of a cluster; without, Ray's own choice.")
+        str | None, typer.Option("--ray-address", help="Address of a Ray cluster.  [default: chosen by Ray]")
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
-    """Let a policy teach learners, and write all that happened as a dataset.
+    """Let a policy teach simulated learners, and write the episodes as a dataset.
 
-    Ended early, it leaves the files that are whole: the same command goes on with them.
+    An interrupted run keeps its complete files; the same command resumes it.
     """
     from alsim.datasets.generate import generate_dataset
 
     check_report(report)
-    with _progress(learners * episodes) as progress, told("alsim.datasets"):
+    with _progress(learners * episodes) as progress, log_to_stderr("alsim.datasets"):
         dataset = generate_dataset(
             learners,
             episodes,
@@ -87,7 +85,7 @@ def generate(
             config=config,
             bank=bank,
             observation=observation,
-            observations=observations.value,
+            store_observations=store_observations,
             file_format=file_format.value,
             episodes_per_shard=episodes_per_shard,
             num_threads=num_threads,
@@ -106,7 +104,7 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
     report: JsonOption = None,
 ) -> None:
-    """Say what a dataset holds."""
+    """Show the contents of a dataset."""
     from alsim.datasets.store import load_dataset
 
     check_report(report)
@@ -115,7 +113,7 @@ def info(
 
 @contextmanager
 def _progress(episodes: int) -> Iterator[Progress]:
-    """Show a progress bar on a terminal, and none in a pipe."""
+    """Show a progress bar if stderr is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     columns = (TextColumn("episodes"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
@@ -134,7 +132,7 @@ def _progress(episodes: int) -> Iterator[Progress]:
 
 
 def _print_dataset(dataset: Dataset, report: Path | None) -> None:
-    """Print what a dataset holds."""
+    """Print a summary of a dataset, and write it as JSON."""
     from alsim.datasets.store import summary
 
     numbers = summary(dataset)

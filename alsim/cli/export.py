@@ -12,7 +12,7 @@ from alsim.cli.options import ForceOption, JsonOption
 from alsim.cli.output import check_report, write_report
 
 
-@app.command("export")
+@app.command("export", short_help="Write a dataset in the format of another tool.")
 def export_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     to: Annotated[
@@ -20,21 +20,24 @@ def export_command(
         typer.Option("--to", metavar="FORMAT", help="minari, d4rl, npz, obp, scope-rl, rllib, torchrl or huggingface."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME-vN", help="Of minari: the dataset's id.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.")
+    ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", metavar="ID", help="Of huggingface: such as cc-by-4.0.")
+        str | None, typer.Option("--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.")
     ] = None,
     next_observations: Annotated[
         bool | None,
-        typer.Option("--next-observations/--no-next-observations", help="Of d4rl, npz and huggingface."),
+        typer.Option("--next-observations/--no-next-observations", help="Only d4rl, npz, huggingface."),
     ] = None,
     action_distribution: Annotated[
-        bool | None, typer.Option("--action-distribution", help="Of obp: pi_b, of the policies uniform and rules.")
+        bool | None,
+        typer.Option("--action-distribution", help="Only obp: add pi_b; for the policies uniform and rules."),
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
-    """Write a dataset as another tool reads it, and say how to load it there."""
+    """Write a dataset in the format of another tool, and print the code that loads it."""
     from alsim.datasets.export import export_dataset, find_exporter
     from alsim.datasets.store import load_dataset
 

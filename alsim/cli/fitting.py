@@ -1,49 +1,22 @@
-"""The command fit."""
+"""The commands `alsim fit MODEL`: one subcommand per student model."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from alsim.cli.app import app
-from alsim.cli.options import ForceOption, read_mapping
-from alsim.cli.output import printable, progress_bar, right_aligned
-from alsim.errors import AlsimError
-from alsim.utils.files import write_whole
-
-if TYPE_CHECKING:
-    from alsim.models.base import Fit, Progress
-    from alsim.models.scores import Scores
-    from alsim.responses.log import Responses
-
-
-class Model(StrEnum):
-    """What can be fitted."""
-
-    bkt = "bkt"
-    irt = "irt"
-    dkt = "dkt"
-    pfa = "pfa"
-    best_lr = "best-lr"
-    skill_mean = "skill-mean"
+from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, read_mapping
 
 
 class ItemModel(StrEnum):
-    """Models of items."""
+    """Item response models."""
 
     rasch = "rasch"
     one = "1pl"
@@ -60,95 +33,89 @@ class LogFormat(StrEnum):
 
 
 class Duplicates(StrEnum):
-    """What to do with rows that repeat a response."""
+    """Treatments of rows that repeat a response."""
 
     keep = "keep"
     merge = "merge"
     drop = "drop"
 
 
-GOES_WITH = {
-    "--model": (Model.irt,),
-    "--scores": (Model.irt,),
-    "--forgets": (Model.bkt,),
-    "--unbounded": (Model.bkt,),
-    "--starts": (Model.bkt,),
-    "--seed": (Model.bkt, Model.dkt),
-    "--hidden": (Model.dkt,),
-    "--device": (Model.dkt,),
-    "--epochs": (Model.dkt,),
-    "--checkpoint": (Model.dkt,),
+FILE_OPTIONS = {
+    "log_format": "--format",
+    "columns": "--columns",
+    "delimiter": "--delimiter",
+    "encoding": "--encoding",
+    "separator": "--separator",
+    "missing": "--missing",
+    "duplicates": "--duplicates",
+    "skip_bad": "--skip-bad",
 }
-"""The models that an option is about; an option that is not here goes with all."""
+"""Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
+
+fit_app = typer.Typer(
+    help="""Fit a student model to a response log.
+
+    LOG is a file (CSV, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim fit
+    MODEL --help.
+    """,
+    short_help="Fit a student model to a response log.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(fit_app, name="fit")
+
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 
-@app.command()
-def fit(
-    model: Annotated[Model, typer.Argument(metavar="bkt|irt|dkt|pfa|best-lr|skill-mean", help="What to fit.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A response log, or a dataset.")],
-    item_model: Annotated[
-        ItemModel | None, typer.Option("--model", help="Of irt: rasch, 1pl, 2pl or 3pl.  [default: 2pl]")
+def shared_options(
+    context: typer.Context,
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Response log: a file, or the directory of a dataset.")],
+    test: Annotated[
+        Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict; read as LOG is.")
     ] = None,
-    forgets: Annotated[bool, typer.Option("--forgets", help="Of bkt: skills may be lost again.")] = False,
-    unbounded: Annotated[bool, typer.Option("--unbounded", help="Of bkt: guess and slip may be 0.5 and more.")] = False,
-    starts: Annotated[int | None, typer.Option("--starts", help="Of bkt: starts, of which the best counts.")] = None,
-    hidden: Annotated[int | None, typer.Option("--hidden", help="Of dkt: size of the hidden state.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Of dkt: epochs at most.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Of dkt: cpu, cuda, or auto.  [default: cpu]")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="DIR", help="Of dkt: where to go on after a break.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of bkt with several starts, and of dkt.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the fitted model as JSON.")] = None,
+    force: ForceOption = False,
     log_format: Annotated[
-        LogFormat | None, typer.Option("--format", help="long, wide or three-line; without, found.")
+        LogFormat | None, typer.Option("--format", help="Format of the log.", show_default="detected")
     ] = None,
     columns: Annotated[
-        str, typer.Option("--columns", metavar="OURS=THEIRS,…", help="As student=user_id,skill=skill_name,order=id.")
+        str,
+        typer.Option(
+            "--columns",
+            metavar=COLUMNS_METAVAR,
+            help="Column names of the file, such as student=user,skill=topic.",
+        ),
     ] = "",
-    delimiter: Annotated[str | None, typer.Option("--delimiter", help="Of the columns; without, found.")] = None,
-    encoding: Annotated[str | None, typer.Option("--encoding", help="Such as latin-1.  [default: UTF-8]")] = None,
-    separator: Annotated[str, typer.Option("--separator", help="Of the skills of one response.")] = "~~",
+    delimiter: Annotated[
+        str | None,
+        typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a text file.", show_default="detected"),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", metavar="NAME", help="Encoding of a text file.", show_default="UTF-8"),
+    ] = None,
+    separator: Annotated[
+        str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")
+    ] = "~~",
     missing: Annotated[
-        str, typer.Option("--missing", help="Of wide files: values for no response, beside empty cells, NA and NaN.")
+        str,
+        typer.Option(
+            "--missing",
+            metavar="VALUES",
+            help="Values of a wide file that mean no response, separated by commas. Empty cells, NA and NaN always do.",
+        ),
     ] = "-1",
     duplicates: Annotated[
-        Duplicates, typer.Option("--duplicates", help="Rows that repeat a response: keep, merge or drop them.")
+        Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and count them.")] = False,
-    test: Annotated[
-        Path | None, typer.Option("--test", metavar="FILE|DIR", help="Responses to forecast, of the same format.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FIT.json", help="Write the fit here.")] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option("--scores", metavar="FILE", help="Of irt: write each student's ability, as .csv or .parquet."),
-    ] = None,
-    force: ForceOption = False,
-) -> None:
-    """Fit a student model to responses, say how well it forecasts others, and write it.
-
-    FILE is a table with a row a response, a matrix with a row a student, or three lines a student; CSV, Parquet or
-    Arrow. A dataset's answered questions are responses, too.
-    """
-    options = {
-        "--model": None if item_model is None else item_model.value,
-        "--forgets": forgets or None,
-        "--unbounded": unbounded or None,
-        "--starts": starts,
-        "--seed": seed,
-        "--hidden": hidden,
-        "--device": device,
-        "--epochs": epochs,
-        "--checkpoint": checkpoint,
-        "--scores": scores,
-    }
-    _check_options(model, options)
-    outputs = {"--out": out, "--scores": scores}
-    if model is Model.dkt and out is not None:
-        from alsim.models.dkt.fitted import weights_file
-
-        outputs["--out, weights:"] = weights_file(out)
-    _check_outputs(outputs, (file, test), force)
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+) -> Inputs:
+    """Return the options that all models share."""
+    passed = [
+        flag
+        for name, flag in FILE_OPTIONS.items()
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]
     reading = {
         "format": None if log_format is None else log_format.value,
         "columns": read_mapping(columns) or None,
@@ -159,165 +126,84 @@ def fit(
         "duplicates": duplicates.value,
         "skip_bad": skip_bad,
     }
-    responses = _read(file, reading)
-    held_out = None if test is None else _read(test, reading)
-    module = import_module(f"alsim.models.{model.value.replace('-', '_')}")
-    with _progress() as progress:
-        fitted: Fit = module.fit(responses, **_arguments(options), progress=progress)
-    found = None if held_out is None else _score(fitted, held_out)
-    if out is not None:
-        _write_fit(fitted, found, out)
-    if scores is not None:
-        _write_scores(fitted, responses, scores)
-    _print_fit(model, fitted, responses, found)
+    return Inputs(log=log, test=test, out=out, force=force, reading=reading, file_options=tuple(passed))
 
 
-def _check_options(model: Model, options: Mapping[str, Any]) -> None:
-    """Refuse options that are about other models."""
-    for option, value in options.items():
-        if value is not None and model not in GOES_WITH[option]:
-            raise AlsimError(f"{option} goes with {' and '.join(GOES_WITH[option])}; {model} has no such option")
+def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:
+    """Register a function of a model's own options as the subcommand `name`, and add the shared options to it."""
+
+    def register(model_options: Callable[..., ModelRequest]) -> Callable[..., ModelRequest]:
+        own = inspect.signature(model_options, eval_str=True).parameters
+        shared = inspect.signature(shared_options, eval_str=True).parameters
+
+        def command(**values: Any) -> None:
+            model = model_options(**{option: value for option, value in values.items() if option in own})
+            inputs = shared_options(**{option: value for option, value in values.items() if option in shared})
+            run_fit(FitRequest(name, model, inputs))
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+        fit_app.command(name, help=inspect.getdoc(model_options))(command)
+        return model_options
+
+    return register
 
 
-def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is passed to `fit`: what was said."""
-    said = {option: value for option, value in options.items() if value is not None and option != "--scores"}
-    if said.pop("--unbounded", False):
-        said["--bounded"] = False
-    return {option.removeprefix("--"): value for option, value in said.items()}
+@model_command("bkt")
+def bkt(
+    forgets: Annotated[bool, typer.Option("--forgets", help="Fit p_forget; without this flag, it is 0.")] = False,
+    unbounded: Annotated[bool, typer.Option("--unbounded", help="Let p_guess and p_slip exceed 0.5, up to 1.")] = False,
+    starts: Annotated[
+        int,
+        typer.Option("--starts", help="Number of starts, random except the first; the best fit is kept."),
+    ] = 1,
+    seed: SeedOption = 0,
+) -> ModelRequest:
+    """Bayesian knowledge tracing."""
+    return ModelRequest({"forgets": forgets, "bounded": not unbounded, "starts": starts, "seed": seed})
 
 
-def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None], force: bool) -> None:
-    """Refuse what cannot be written, or would be written over, before the work."""
-    from alsim.models.io import check_table
-
-    taken = [path.resolve() for path in inputs if path is not None]
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            raise AlsimError(f"{option} {path}: is read or written already; expected a file of its own")
-        taken.append(path.resolve())
-        if path.exists() and not path.is_file():
-            raise AlsimError(f"{option} {path}: is no file; expected one to write")
-        if path.exists() and not force:
-            raise AlsimError(f"{option} {path} is there already; --force overwrites it")
-        above = next(parent for parent in path.resolve().parents if parent.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise AlsimError(f"{option} {path}: cannot be written, as {above} is no directory that can be written to")
-    if (scores := outputs["--scores"]) is not None:
-        check_table(scores)
+@model_command("irt")
+def irt(
+    item_model: Annotated[ItemModel, typer.Option("--model", help="Item response model.")] = ItemModel.two,
+    scores: Annotated[
+        Path | None,
+        typer.Option("--scores", metavar="FILE", help="Write the ability of each student as .csv or .parquet."),
+    ] = None,
+) -> ModelRequest:
+    """Item response theory: rasch, 1pl, 2pl or 3pl."""
+    return ModelRequest({"model": item_model.value}, scores)
 
 
-def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
-    """Read responses, and say what is to be known of them."""
-    from alsim.responses.log import Responses
-    from alsim.responses.reading import read_responses
-
-    if path.is_dir():
-        from alsim.datasets.store import load_dataset
-
-        if reading["format"] or reading["columns"]:
-            raise AlsimError(f"{path} is a dataset, whose columns are known: --format and --columns go with files")
-        responses = Responses.from_dataset(load_dataset(path))
-    else:
-        responses = read_responses(path, **reading)
-    report = responses.report
-    for reason, number in report.skipped.items():
-        _warn(f"{path}: {number:,} skipped, {reason}; the first: {report.examples[reason]}")
-    if report.duplicates and reading["duplicates"] == "keep":
-        _warn(
-            f"{path}: {report.duplicates:,} of {report.rows:,} rows repeat a response, which tells a model answers "
-            f"that it is to forecast; --duplicates merge makes one of them, of several skills; "
-            f"the first: {report.duplicate}"
-        )
-    return responses
+@model_command("dkt")
+def dkt(
+    hidden: Annotated[int, typer.Option("--hidden", help="Size of the hidden state.")] = 128,
+    epochs: Annotated[int, typer.Option("--epochs", help="Maximum number of epochs.")] = 40,
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda or auto.")] = "cpu",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="DIR", help="Save each epoch here, and resume an interrupted fit."),
+    ] = None,
+    seed: SeedOption = 0,
+) -> ModelRequest:
+    """Deep knowledge tracing."""
+    arguments = {"hidden": hidden, "epochs": epochs, "device": device, "checkpoint": checkpoint, "seed": seed}
+    return ModelRequest(arguments)
 
 
-def _warn(said: str) -> None:
-    print(f"alsim: {printable(said)}", file=sys.stderr)
+@model_command("pfa")
+def pfa() -> ModelRequest:
+    """Performance factors analysis."""
+    return ModelRequest({})
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a progress bar on a terminal, and none in a pipe."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-
-    words = TextColumn("{task.fields[told]}", markup=False)
-    with progress_bar(TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), words) as bar:
-        if bar is None:
-            yield lambda done, total, told: None
-            return
-        task = bar.add_task("fitting", total=None, told="")
-        yield lambda done, total, told: bar.update(task, completed=done, total=total, told=printable(told))
+@model_command("best-lr")
+def best_lr() -> ModelRequest:
+    """Logistic regression on counts of earlier responses."""
+    return ModelRequest({})
 
 
-def _score(fitted: Fit, responses: Responses) -> Scores:
-    """Score forecasts of responses; those of a row that stands for n students count n times."""
-    from alsim.models.scores import score
-
-    weight = responses.weight[responses.student]
-    times = weight.astype(np.int64)
-    if not (times == weight).all():
-        raise AlsimError("the test's rows stand for a number of students that is not whole: its responses are no list")
-    return score(np.repeat(responses.correct, times), np.repeat(fitted.predict(responses), times))
-
-
-def _write_fit(fitted: Fit, found: Scores | None, out: Path) -> None:
-    """Write a fit, and beside it how it forecast the test."""
-    fitted.save(out)
-    if found is not None:
-        content = json.loads(out.read_text(encoding="utf-8"))
-        content["test"] = {name: None if math.isnan(value) else value for name, value in found._asdict().items()}
-        write_whole(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _write_scores(fitted: Any, responses: Responses, file: Path) -> None:
-    """Write each student's ability."""
-    from alsim.models.io import write_table
-
-    found = fitted.scores(responses)
-    columns = {
-        "student": responses.students.tolist(),
-        "ability": found.theta.tolist(),
-        "se": found.se.tolist(),
-        "responses": found.responses.tolist(),
-    }
-    write_table(columns, file)
-
-
-def _print_fit(model: Model, fitted: Fit, responses: Responses, found: Scores | None) -> None:
-    """Print what was fitted, how it ended, and how it forecast the test."""
-    rows = fitted.table()
-    names = list(rows[0]) if rows else []
-    texts = {name for name in names if any(isinstance(row[name], str) for row in rows)}
-    table = Table(*(name if name in texts else right_aligned(name) for name in names), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(_shown(row[name]), no_wrap=True) for name in names))
-    # Not of the terminal's width: a pipe has none, and numbers that are cut short are no numbers.
-    Console(highlight=False, width=400).print(table)
-    ended = f"{'converged' if fitted.converged else 'not converged'} after {fitted.iterations:,} iterations"
-    print(
-        f"{model}: {len(responses):,} responses of {responses.num_students:,} students, {responses.num_items:,} items, "
-        f"{responses.num_skills:,} skills; log-likelihood {fitted.log_likelihood:,.3f}, {ended}"
-    )
-    for note in getattr(fitted, "notes", ()):
-        print(f"note: {printable(note)}")
-    if found is not None:
-        print(
-            f"test: AUC {found.auc:.4f}, RMSE {found.rmse:.4f}, log loss {found.log_loss:.4f}, "
-            f"accuracy {found.accuracy:.4f} over {found.responses:,} responses"
-        )
-
-
-def _shown(value: str | int | float) -> str:
-    """Show a cell of a table."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.3f}"
+@model_command("skill-mean")
+def skill_mean() -> ModelRequest:
+    """Share of correct responses to each skill."""
+    return ModelRequest({})

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import typer
 
 from alsim.errors import AlsimError
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML file; see init-config.")]
-BankOption = Annotated[Path | None, typer.Option("--bank", metavar="DIR", help="Directory of a bank; see bank.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report here as JSON, too.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Integer in [0, 2**64).")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML configuration; init-config writes one.")
+]
+BankOption = Annotated[
+    Path | None, typer.Option("--bank", metavar="DIR", help="Directory of an item bank; bank writes one.")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed, an integer in [0, 2**64).")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
+
+COLUMNS_METAVAR = "OURS=THEIRS,..."
 
 
 def read_mapping(columns: str) -> dict[str, str]:
-    """Read --columns."""
+    """Return the mapping that `--columns` describes, from alsim's column names to those of the file."""
     mapping = {}
     for part in columns.split(",") if columns else ():
         ours, equals, theirs = part.partition("=")

@@ -1,4 +1,4 @@
-"""What commands write: reports, files that are whole or not there, columns of tables, what is said on the way."""
+"""Output of commands: reports, atomic file writes, table columns, progress bars and log messages."""
 
 from __future__ import annotations
 
@@ -19,31 +19,36 @@ if TYPE_CHECKING:
 
 
 def right_aligned(name: str) -> Any:
-    """A right-aligned column of a table."""
+    """Return a right-aligned column of a table."""
     from rich.table import Column
 
     return Column(name, justify="right")
 
 
 def printable(text: str) -> str:
-    """Return a line of somebody else's words, with what a terminal would obey or break at written as an escape."""
+    """Return text with control characters and line breaks escaped: untrusted names must not control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def print_warning(message: str) -> None:
+    """Print a line on stderr."""
+    print(f"alsim: {printable(message)}", file=sys.stderr)
+
+
 def check_report(file: Path | None) -> None:
-    """Refuse a report that cannot be written before the work, not after it."""
+    """Raise AlsimError for a report that is a directory; commands call this before their work."""
     if file is not None and file.is_dir():
         raise AlsimError(f"--json {file}: is a directory; expected a file")
 
 
 def write_report(file: Path | None, value: Any) -> None:
-    """Write a report as JSON, if asked."""
+    """Write a report as JSON; do nothing if `file` is None."""
     if file is not None:
         write_text(file, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all; through a link, and straight into a pipe or a device."""
+    """Write a file atomically. Links are followed; pipes and devices are written to directly."""
     file = file.resolve()
     if file.exists() and not file.is_file():
         with file.open("w", encoding="utf-8") as stream:
@@ -55,7 +60,7 @@ def write_text(file: Path, text: str) -> None:
 
 @contextmanager
 def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None]:
-    """Show a progress bar on a terminal, of these columns and the time that remains; None in a pipe."""
+    """Show a progress bar of these columns and the remaining time; yield None if stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import Progress, TimeRemainingColumn
 
@@ -66,24 +71,25 @@ def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None
         yield bar
 
 
-class _Told(logging.Handler):
-    """Says on stderr what a log is told, beside a progress bar as well."""
+class _StderrHandler(logging.Handler):
+    """A handler that prints records on the current stderr, which a progress bar may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line."""
+        """Print a record."""
         print(f"alsim: {record.getMessage()}", file=sys.stderr)
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
-    """Say on stderr what a module's log is told, meanwhile."""
-    log, handler = logging.getLogger(name), _Told()
-    before, log.propagate = (log.level, log.propagate), False
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+def log_to_stderr(name: str) -> Iterator[None]:
+    """Print the messages of a logger on stderr within the context."""
+    logger, handler = logging.getLogger(name), _StderrHandler()
+    level, propagate = logger.level, logger.propagate
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.removeHandler(handler)
-        log.setLevel(before[0])
-        log.propagate = before[1]
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

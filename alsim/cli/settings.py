@@ -1,4 +1,4 @@
-"""Commands about what there is to choose from: policies, init-config."""
+"""The commands policies and init-config."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from alsim.errors import AlsimError
 
 @app.command()
 def policies(report: JsonOption = None) -> None:
-    """List the policies."""
+    """List the teaching policies."""
     from alsim.policies import POLICIES
 
-    table = Table("policy", "what it does", box=None)
-    rows = {name: (make.__doc__ or "").strip().partition("\n")[0] for name, make in POLICIES.items()}
-    for name, does in rows.items():
-        table.add_row(escape(name), escape(does))
+    table = Table("policy", "description", box=None)
+    descriptions = {name: (make.__doc__ or "").strip().partition("\n")[0] for name, make in POLICIES.items()}
+    for name, description in descriptions.items():
+        table.add_row(escape(name), escape(description))
     Console(highlight=False).print(table)
-    write_report(report, rows)
+    write_report(report, descriptions)
 
 
 @app.command("init-config")
@@ -34,7 +34,7 @@ def init_config(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file to write.")] = Path("alsim.toml"),
     force: ForceOption = False,
 ) -> None:
-    """Write the commented configuration file of the defaults."""
+    """Write a commented configuration with all defaults."""
     from alsim.config import default_toml
 
     if file.is_dir():

@@ -23,44 +23,44 @@ if TYPE_CHECKING:
 
 
 class Algorithm(StrEnum):
-    """What can be trained."""
+    """Training algorithms."""
 
     ppo = "ppo"
     dqn = "dqn"
 
 
 class Reward(StrEnum):
-    """Named rewards."""
+    """Presets of the reward."""
 
     specified = "specified"
     learning = "learning"
 
 
-@app.command()
+@app.command(short_help="Train a policy and evaluate it on held-out learners.")
 def train(
-    algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="What learns.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write, or to go on in.")],
-    steps: Annotated[int | None, typer.Option("--steps", help="Interactions of all lanes together.")] = None,
-    num_envs: Annotated[int | None, typer.Option("--num-envs", help="Lanes.")] = None,
+    algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="Training algorithm.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],
+    steps: Annotated[int | None, typer.Option("--steps", help="Number of interactions, over all lanes.")] = None,
+    num_envs: Annotated[int | None, typer.Option("--num-envs", help="Number of lanes.")] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
     observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
-    reward: Annotated[Reward | None, typer.Option("--reward", help="In place of the configuration's.")] = None,
+    reward: Annotated[Reward | None, typer.Option("--reward", help="Replaces the reward of the configuration.")] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", metavar="FILE", help="TOML file of hyperparameters.")
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option("--eval-every", help="Interactions between evaluations, each a checkpoint.")
+        int | None, typer.Option("--eval-every", help="Interactions between evaluations, each with a checkpoint.")
     ] = None,
-    num_threads: Annotated[int, typer.Option("--threads", help="Threads of simulation and evaluation.")] = 1,
+    num_threads: Annotated[int, typer.Option("--threads", help="Threads for simulation and evaluation.")] = 1,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
-    """Train a policy, and evaluate it on held-out learners; the same command goes on after a break.
+    """Train a policy, and evaluate it on held-out learners. The same command resumes an interrupted training.
 
-    DIR is then a policy wherever one is taken, as in generate --policy DIR. Its policy.npz and the checkpoints hold
-    numbers alone; model.zip, for Stable-Baselines3, executes code when it is loaded: load none that you do not trust.
+    DIR can then be used as a policy, as in generate --policy DIR. Its policy.npz and checkpoints contain only numbers.
+    Loading model.zip with Stable-Baselines3 executes code: load it only from sources that you trust.
     """
     from alsim.training.run import train as run
 
@@ -85,8 +85,8 @@ def train(
     _print_training(training, report)
 
 
-def _told(row: Row) -> str:
-    """What a row says of its evaluation, else of training, in words; nothing if no episode ended."""
+def _summary(row: Row) -> str:
+    """Return the metrics of a row's evaluation, or else of its training episodes. Empty if no episode ended."""
     if row.evaluated:
         values: tuple[Any, ...] = (row.eval_return, row.eval_episode_length, row.eval_final_mastery, row.eval_give_ups)
     elif row.episodes:
@@ -98,49 +98,51 @@ def _told(row: Row) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Moment], None]]:
-    """Show a progress bar on a terminal, and a line an evaluation in a pipe."""
+    """Show a progress bar if stderr is a terminal, otherwise print one line per evaluation."""
     from rich.progress import BarColumn, TextColumn
 
-    columns = (TextColumn("{task.fields[steps]}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    columns = (TextColumn("{task.fields[steps]}"), BarColumn(), TextColumn("{task.fields[summary]}"))
     with progress_bar(*columns) as bar:
         if bar is None:
             yield _print_evaluation
             return
-        task = bar.add_task("", total=None, steps="", told="")
+        task = bar.add_task("", total=None, steps="", summary="")
 
         def show(moment: Moment) -> None:
-            if moment.row is not None and (told := _told(moment.row)):
-                bar.update(task, told=told)
+            if moment.row is not None and (summary := _summary(moment.row)):
+                bar.update(task, summary=summary)
             bar.update(task, completed=moment.steps, total=moment.total, steps=f"{moment.steps:,}")
 
         yield show
 
 
 def _print_evaluation(moment: Moment) -> None:
+    """Print the evaluation of a new row, if it has one."""
     if moment.row is not None and moment.row.evaluated:
-        line = f"{moment.steps:>12,} of {moment.total:,}, {moment.row.seconds:,.0f} s, held out: {_told(moment.row)}"
+        line = f"{moment.steps:>12,} of {moment.total:,}, {moment.row.seconds:,.0f} s, held out: {_summary(moment.row)}"
         print(line, file=sys.stderr, flush=True)
 
 
 def _print_training(training: Training, report: Path | None) -> None:
-    """Print how the policies did on held-out learners."""
-    found = training.evaluation
-    told = found["training"]
+    """Print the evaluation of a training on held-out learners, and write it as JSON."""
+    evaluation = training.evaluation
+    run = evaluation["training"]
     console = Console(highlight=False, soft_wrap=True)
     print(
-        f"{training.path}: policy {training.policy.name}, the best of its evaluations, at {told['best_steps']:,} of "
-        f"{told['steps']:,} interactions, {told['seconds']:,.0f} s"
+        f"{training.path}: policy {training.policy.name}, the best of its evaluations, at {run['best_steps']:,} of "
+        f"{run['steps']:,} interactions, {run['seconds']:,.0f} s"
     )
     for title, policies in (
-        (f"on {found['learners']['num_learners']:,} held-out learners", found["policies"]),
-        ("the same under the specified reward", found.get("under_specified_reward")),
+        (f"on {evaluation['learners']['num_learners']:,} held-out learners", evaluation["policies"]),
+        ("the same under the specified reward", evaluation.get("under_specified_reward")),
     ):
         if policies:
             console.print(_table(title, policies))
-    write_report(report, found)
+    write_report(report, evaluation)
 
 
 def _table(title: str, policies: dict[str, Any]) -> Table:
+    """Return a table of mean ± standard error for each policy."""
     names = ("return", "episode length", "final mastery", "give-ups")
     table = Table(title, *map(right_aligned, names), box=None, pad_edge=False)
     for name, s in policies.items():

@@ -1,4 +1,4 @@
-"""Generating datasets: a policy teaches learners, shard by shard."""
+"""Generation of datasets: a policy teaches simulated learners, shard by shard."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from alsim.bank.files import save_bank
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.datasets.executors import Engine, read_engine
-from alsim.datasets.executors.threads import side_by_side
+from alsim.datasets.executors.threads import run_in_threads
+from alsim.datasets.manifest import BANK, BANK_FILES
 from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.datasets.shards import Files, Job, Shard, TableMaker
-from alsim.datasets.store import BANK, BANK_FILES, FORMATS, OBSERVATIONS, Dataset, entry_of, load_dataset
+from alsim.datasets.store import FORMATS, Dataset, load_dataset
 from alsim.datasets.writer import open_writer
 from alsim.dynamics import rules_fingerprint
 from alsim.envs.registration import ENVIRONMENT_ID
@@ -29,14 +30,16 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
 from alsim.policies import Policy, is_rule
 from alsim.policies.compiled import policy_fingerprint
-from alsim.rollouts.rollout import RolloutPlan, block_episodes, is_compiled, read_plan
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
 from alsim.types import FIRST_HELD_OUT
+from alsim.utils.run_directory import file_entry
 
 MOST_SHARDS = 1_000_000
-"""The driver keeps some 2 kB of each."""
+"""Maximum number of shards. The driver process keeps about 2 kB for each."""
 
 Progress = Callable[[int, int], None]
-"""Called with episodes done and transitions written so far."""
+"""Callback that gets the numbers of episodes and transitions so far."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ def generate_dataset(
     bank: Bank | Mapping[str, Any] | str | Path | None = None,
     dynamics: Any = None,
     observation: str = "mastery",
-    observations: str = "full",
+    store_observations: bool = True,
     file_format: str = "parquet",
     episodes_per_shard: int | None = None,
     force: bool = False,
@@ -62,53 +65,63 @@ def generate_dataset(
     ray_address: str | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Let a policy teach learners, and return all that happened as a dataset.
+    """Let a policy teach simulated learners, and return the episodes as a dataset.
 
     num_learners          learners 0 … num_learners - 1 of the seed, at most 2**31 (clause S11.4)
-    episodes_per_learner  each a fresh draw of the learner (clause S1.6)
-    policy                name of a registered policy, directory of a trained one, or a policy
+    episodes_per_learner  episodes per learner, each with newly drawn abilities (clause S1.6)
+    policy                name of a registered policy, directory of a trained one, or a policy object
     out                   directory to write; None keeps the dataset in memory
-    observations          "full", or "none": they are not stored, and made again when they are asked for
+    store_observations    False leaves observations out; they are recomputed on first use
     file_format           "parquet" or "arrow"
-    episodes_per_shard    None: 4096, fewer where max_episode_steps is above 140
-    force                 overwrite a finished dataset in `out`, or what is under way there under another plan
-    config, bank, dynamics, observation   as of the environments
-    num_threads           of a policy that is a rule, so many threads make shards of their own, each in 200 MB;
-                          of another, they share each step
-    num_workers           processes that make shards, each in a thread of its own; under Ray, most tasks at once
-                          (None: one process; under Ray, as many as there are processors)
-    engine                "local", or "ray", for the extra of this name
-    ray_address           of a cluster; None is Ray's own choice
-    progress              called after each shard with the episodes and transitions so far
+    episodes_per_shard    None: 4096, or fewer if max_episode_steps is above 140
+    force                 replace a finished dataset in `out`, or an unfinished one with other settings
+    config, bank, dynamics, observation   as for the environments
+    num_threads           threads: a compiled policy makes one shard per thread (200 MB each); another shares each step
+    num_workers           worker processes of one thread each; under Ray, the maximum number of concurrent tasks
+                          (None: this process; under Ray, the number of processors)
+    engine                "local", or "ray" (optional dependency)
+    ray_address           address of a Ray cluster; None: Ray decides
+    progress              called after each shard with the numbers of episodes and transitions so far
 
-    A shard depends on its episodes alone, so the same arguments give the same tables on any machine, and the
-    same bytes under the same pyarrow, whoever makes them. A run that ends early leaves the shards that are whole,
-    and no dataset: the same arguments go on with it. Raises ValueError, TypeError or DatasetError for arguments
-    that cannot be, before anything is written.
+    A shard depends only on its episodes. So equal arguments give equal tables on any machine, and equal bytes with
+    the same pyarrow version, for any number of threads and workers. An interrupted run keeps its complete shards;
+    the same arguments resume it. Raises ValueError, TypeError or DatasetError for invalid arguments before anything
+    is written.
     """
-    learners = (num_learners, episodes_per_learner, seed, 0)
-    plan = read_plan(policy, *learners, config, bank, dynamics, observation, num_threads)
+    plan = read_plan(
+        policy,
+        num_learners=num_learners,
+        episodes_per_learner=episodes_per_learner,
+        seed=seed,
+        config=config,
+        bank=bank,
+        dynamics=dynamics,
+        observation=observation,
+        num_threads=num_threads,
+        keep_observations=store_observations,
+    )
     _check_plan(plan)
-    _check_choice("file_format", file_format, FORMATS)
-    _check_choice("observations", observations, OBSERVATIONS)
+    _check_choices(file_format, store_observations)
     size = block_episodes(plan.config)
     if episodes_per_shard is not None:
         size = read_positive(episodes_per_shard, "episodes_per_shard")
-    _check_shards(plan, size)
-    makers = read_engine(engine, plan, num_workers, ray_address)
-    job = Job(plan, Path(), size, file_format, observations == "full")
+    _check_number_of_shards(plan, size)
+    executor = read_engine(engine, plan, num_workers, ray_address)
+    job = Job(plan, Path(), size, file_format)
     if out is None:
         if engine != "local" or num_workers not in (None, 1):
-            raise AlsimError("workers write files, and nothing else comes back from them; give `out`, or no workers")
-        return _in_memory(job, progress)
-    return _in_files(job, Path(out), makers, progress, force=force)
+            raise AlsimError(
+                f"workers only write files: engine={engine!r} and num_workers={num_workers} need a directory `out`"
+            )
+        return _generate_in_memory(job, progress)
+    return _generate_files(job, Path(out), executor, progress, force=force)
 
 
 def _check_plan(plan: RolloutPlan) -> None:
-    """Refuse what the columns of a dataset do not hold, and learners that are held out."""
+    """Raise AlsimError for numbers that exceed the types of the columns, and for held-out learners."""
     if plan.num_learners > FIRST_HELD_OUT:
         raise AlsimError(
-            f"num_learners is at most 2**31, the others are held out for evaluation; got {plan.num_learners}"
+            f"num_learners is at most 2**31, as later learners are held out for evaluation; got {plan.num_learners}"
         )
     if plan.episodes_per_learner > 2**31:
         raise AlsimError(f"episodes_per_learner is at most 2**31; got {plan.episodes_per_learner}")
@@ -116,76 +129,81 @@ def _check_plan(plan: RolloutPlan) -> None:
         raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
 
 
-def _check_shards(plan: RolloutPlan, size: int) -> None:
-    """Refuse what this process could not keep account of."""
+def _check_number_of_shards(plan: RolloutPlan, size: int) -> None:
+    """Raise AlsimError for more shards than this process can keep track of."""
     shards = -(-plan.num_episodes // size)
     if shards > MOST_SHARDS:
         raise AlsimError(
             f"{plan.num_episodes:,} episodes are {shards:,} shards of {size:,}; a dataset has at most "
-            f"{MOST_SHARDS:,}: give a larger episodes_per_shard, or datasets of fewer learners"
+            f"{MOST_SHARDS:,}: use a larger episodes_per_shard, or fewer learners per dataset"
         )
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise AlsimError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
+def _check_choices(file_format: str, store_observations: bool) -> None:
+    """Raise AlsimError for an unknown file format, InputTypeError if `store_observations` is not a bool."""
+    if file_format not in FORMATS:
+        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
+    if not isinstance(store_observations, bool):
+        raise InputTypeError(f"store_observations is True or False; got {store_observations!r}")
 
 
-def _in_memory(job: Job, progress: Progress | None) -> Dataset:
-    """Return a dataset that is written nowhere."""
-    done = _Done(progress)
-    compiled = is_compiled(job.plan, keep_observations=job.observations)
+def _generate_in_memory(job: Job, progress: Progress | None) -> Dataset:
+    """Return a dataset without writing it."""
+    counter = _ProgressCounter(progress)
+    compiled = is_compiled(job.plan)
     threads = job.plan.num_threads if compiled else 1
-    alone = job._replace(plan=job.plan._replace(num_threads=1)) if threads > 1 else job
+    thread_job = job._replace(plan=job.plan._replace(num_threads=1)) if threads > 1 else job
 
     def new_maker() -> Callable[[int], tuple[int, dict[str, pa.Table]]]:
-        make = TableMaker(alone, reuse=False)
+        make = TableMaker(thread_job, reuse=False)
         return lambda number: (number, make(number))
 
     parts: dict[int, dict[str, pa.Table]] = {}
-    with closing(side_by_side(new_maker, range(len(job.edges())), threads)) as made:
-        for number, part in made:
+    with closing(run_in_threads(new_maker, range(len(job.edges())), threads)) as results:
+        for number, part in results:
             parts[number] = part
-            done.add(part["episodes"].num_rows, part["transitions"].num_rows)
+            counter.add(part["episodes"].num_rows, part["transitions"].num_rows)
     tables = {name: pa.concat_tables([parts[number][name] for number in sorted(parts)]) for name in TABLES}
-    held = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
-    return Dataset({**_described(job, []), "tables": held}, tables, job.plan.bank)
+    entries = {name: {"rows": table.num_rows, "shards": []} for name, table in tables.items()}
+    return Dataset({**_description(job, []), "tables": entries}, tables, job.plan.bank)
 
 
-def _in_files(job: Job, out: Path, makers: Engine, progress: Progress | None, *, force: bool) -> Dataset:
-    """Return a dataset that is written to a directory, or gone on with there."""
+def _generate_files(job: Job, out: Path, executor: Engine, progress: Progress | None, *, force: bool) -> Dataset:
+    """Return a dataset that is written to a directory, or resumed there."""
     with tempfile.TemporaryDirectory(prefix="alsim-") as staged:
         save_bank(job.plan.bank, Path(staged, BANK))
-        description = _described(job, [entry_of(Path(staged), f"{BANK}/{name}") for name in BANK_FILES])
+        description = _description(job, [file_entry(Path(staged), f"{BANK}/{name}") for name in BANK_FILES])
         plan = {**description, "code": _code(job.plan)}
-        with open_writer(out, plan, Path(staged, BANK), force=force) as work:
-            if not work.finished:
-                shards = _made(job._replace(directory=work.directory.resolve()), makers, progress)
-                work.commit({**description, "tables": _tables([shards[number] for number in sorted(shards)])})
+        with open_writer(out, plan, Path(staged, BANK), force=force) as writer:
+            if not writer.finished:
+                shards = _make_shards(job._replace(directory=writer.directory.resolve()), executor, progress)
+                entries = _table_entries([shards[number] for number in sorted(shards)])
+                writer.commit({**description, "tables": entries})
     return load_dataset(out)
 
 
-def _made(job: Job, makers: Engine, progress: Progress | None) -> dict[int, Files]:
-    """Have all shards made that are not there, and return what the manifest says of each."""
-    done, files, origins = _Done(progress), dict[int, Files](), Counter[str]()
-    with closing(makers(job, range(len(job.edges())))) as shards:
+def _make_shards(job: Job, executor: Engine, progress: Progress | None) -> dict[int, Files]:
+    """Make all missing shards, and return the entries of all shards by number."""
+    counter, files, origins = _ProgressCounter(progress), dict[int, Files](), Counter[str]()
+    with closing(executor(job, range(len(job.edges())))) as shards:
         for shard in shards:
             files[shard.number] = shard.files
             origins[shard.origin] += 1
             _warn_of_damage(shard)
-            done.add(shard.files["episodes"]["rows"], shard.files["transitions"]["rows"])
-    if origins["kept"] or origins["mended"]:
-        log.info("%s shards were whole, %s were made", origins["kept"], origins["made"] + origins["mended"])
+            counter.add(shard.files["episodes"]["rows"], shard.files["transitions"]["rows"])
+    if origins["kept"] or origins["repaired"]:
+        log.info("%s shards were complete, %s were made", origins["kept"], origins["made"] + origins["repaired"])
     return files
 
 
 def _warn_of_damage(shard: Shard) -> None:
-    if shard.origin == "mended":
-        log.warning("shard %s was damaged or missing: it was made again", shard.number)
+    """Log a warning if a shard was damaged."""
+    if shard.origin == "repaired":
+        log.warning("shard %s was damaged or missing and was made again", shard.number)
 
 
-class _Done:
-    """Counts what is done, and tells it."""
+class _ProgressCounter:
+    """Counts episodes and transitions, and reports them to a callback."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -197,14 +215,14 @@ class _Done:
             self._progress(self._episodes, self._rows)
 
 
-def _tables(shards: list[Files]) -> dict[str, Any]:
-    """Return what the manifest says of the tables."""
+def _table_entries(shards: list[Files]) -> dict[str, Any]:
+    """Return the entries of the tables in the manifest."""
     entries = {name: [files[name] for files in shards] for name in TABLES}
     return {name: {"rows": sum(e["rows"] for e in files), "shards": files} for name, files in entries.items()}
 
 
-def _described(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a dataset is made from, and all that it takes to make it again, in the manifest's words."""
+def _description(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the manifest without its tables: everything that is needed to generate the dataset again."""
     plan = job.plan
     return {
         "schema_version": SCHEMA_VERSION,
@@ -214,8 +232,8 @@ def _described(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "config": plan.config.to_dict(),
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
-        "observations": "full" if job.observations else "none",
-        "policy": _policy(plan.policy),
+        "observations": "full" if job.plan.keep_observations else "none",
+        "policy": _policy_entry(plan.policy),
         "seed": plan.seed,
         "num_learners": plan.num_learners,
         "episodes_per_learner": plan.episodes_per_learner,
@@ -224,25 +242,25 @@ def _described(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _policy(policy: Policy) -> dict[str, Any]:
-    """Return what is known of a policy: its name, and what it says of its content."""
+def _policy_entry(policy: Policy) -> dict[str, Any]:
+    """Return the name of a policy, and its digest if it has one."""
     digest = getattr(policy, "digest", None)
     if digest is None:
         return {"name": policy.name}
     if not isinstance(digest, str):
-        raise InputTypeError(f"the digest of the policy {policy.name!r} is a word; got {digest!r}")
+        raise InputTypeError(f"the digest of the policy {policy.name!r} is a string; got {digest!r}")
     return {"name": policy.name, "digest": digest}
 
 
 def _code(plan: RolloutPlan) -> dict[str, Any]:
-    """Return what tells a policy and a dynamics from others of their name.
+    """Return fingerprints that distinguish the policy and the dynamics from others of the same name.
 
-    That is for whoever goes on with a dataset under way, and not in its manifest: bytes of code differ from
-    Python to Python.
+    They are compared when a dataset is resumed. They are not part of the manifest, because the bytes of code differ
+    between Python versions.
     """
     policy = type(plan.policy)
-    told: dict[str, Any] = {"policy": f"{policy.__module__}.{policy.__qualname__}"}
+    code: dict[str, Any] = {"policy": f"{policy.__module__}.{policy.__qualname__}"}
     if is_rule(plan.policy):
         parameters = plan.policy.parameters
-        told |= {"parameters": [repr(value) for value in parameters], "rule": policy_fingerprint(plan.policy)}
-    return {**told, "dynamics": rules_fingerprint(type(plan.config.dynamics))}
+        code |= {"parameters": [repr(value) for value in parameters], "rule": policy_fingerprint(plan.policy)}
+    return {**code, "dynamics": rules_fingerprint(type(plan.config.dynamics))}

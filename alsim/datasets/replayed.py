@@ -1,4 +1,4 @@
-"""Observations of a dataset that holds none: its actions are played again."""
+"""Observations of a dataset without stored ones, recomputed by replaying its actions."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from alsim.rollouts.replay import replay
 from alsim.types import Floats
 
 
-def replayed(
+def recompute_observations(
     manifest: Mapping[str, Any], bank: Bank, transitions: pa.Table, episodes: pa.Table
 ) -> tuple[Floats, Floats]:
-    """Return observations before each interaction, (M, R), and after each episode's last, (E, R).
+    """Return observations before each interaction, (M, R), and after the last one of each episode, (E, R).
 
-    They are the bits that the policy saw. Raises AlsimError for rewards or ends that are not what this
-    simulator gives for these actions.
+    They equal the observations of the policy bit for bit. Raises AlsimError if the simulator does not give the
+    recorded rewards and terminations for these actions.
     """
     learner, episode, length, reason = (
         numpy_column(episodes, name) for name in ("learner_id", "episode", "total_steps", "termination_reason")
     )
     return replay(
-        Config.read(manifest["config"]),
-        bank,
-        manifest["seed"],
-        read_observation(manifest["observation"]),
-        learner,
-        episode,
-        length,
-        numpy_column(transitions, "action"),
-        numpy_column(transitions, "reward"),
-        reason,
+        config=Config.read(manifest["config"]),
+        bank=bank,
+        seed=manifest["seed"],
+        observation=read_observation(manifest["observation"]),
+        learner=learner,
+        episode=episode,
+        length=length,
+        action=numpy_column(transitions, "action"),
+        reward=numpy_column(transitions, "reward"),
+        reason=reason,
     )

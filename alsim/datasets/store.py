@@ -1,10 +1,8 @@
-"""Datasets on disk: read by their manifest, written shard by shard."""
+"""Datasets on disk: tables and arrays that are read on first use, and shards that are written atomically."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,22 +15,19 @@ from numpy.typing import NDArray
 
 from alsim.bank.files import load_bank
 from alsim.bank.items import Bank
-from alsim.datasets.schema import OBSERVATION, SCHEMA_VERSION, TABLES, Column, columns_of
+from alsim.datasets.manifest import BANK, MANIFEST, read_manifest
+from alsim.datasets.manifest import DatasetError as DatasetError
+from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
-from alsim.mdp.actions import MOST_LOS, num_actions
-from alsim.types import OBSERVATIONS as KINDS
-from alsim.types import Floats, Longs
+from alsim.mdp.actions import num_actions
+from alsim.types import Floats, Longs, Reason
+from alsim.utils.files import atomic_file, sha256_of_file, to_json
 
-MANIFEST = "manifest.json"
-BANK = "bank"
-BANK_FILES = ("questions.csv", "contents.csv")
-PLAN = "plan.json"
 FORMATS = ("parquet", "arrow")
-OBSERVATIONS = ("full", "none")
-UNFINISHED = ".unfinished"
-"""Ends the name of what is not whole yet."""
 ROW_GROUP = 131_072
+"""Rows of a row group in Parquet files."""
+RESTORE = "restore the file, or generate the dataset again"
 ARRAYS = (
     "obs",
     "action",
@@ -47,14 +42,10 @@ ARRAYS = (
 )
 
 
-class DatasetError(AlsimError):
-    """A dataset that cannot be read or written: the message names the file or directory."""
-
-
 class Dataset:
     """Transitions, events and episodes, as Arrow tables and as NumPy arrays.
 
-    Tables are read when first asked for. Observations that were not stored are made again from the actions.
+    Tables are read on first use. Observations that were not stored are recomputed from the actions.
     `obs`, `action`, `reward`, `next_obs`, `terminated`, `truncated`, `learner_id`, `episode`, `step` and
     `propensity` are NumPy arrays over the M transitions.
     """
@@ -68,17 +59,18 @@ class Dataset:
 
     @property
     def path(self) -> Path | None:
-        """Where the dataset lies; None if it is in memory only."""
+        """Directory of the dataset; None if it is in memory only."""
         return self._source if isinstance(self._source, Path) else None
 
     @cached_property
     def bank(self) -> Bank:
-        """The questions and contents that were used."""
+        """Questions and contents that the policy chose from."""
         if isinstance(self._source, Path):
-            bank, said = load_bank(self._source / BANK), self.manifest["bank"]["num_los"]
-            if bank.num_los != said:
+            bank, num_los = load_bank(self._source / BANK), self.manifest["bank"]["num_los"]
+            if bank.num_los != num_los:
                 raise DatasetError(
-                    f"{self._source / BANK} has {bank.num_los} learning outcomes; the manifest says {said}"
+                    f"{self._source / BANK} has {bank.num_los} learning outcomes; the manifest says {num_los}; "
+                    "generate the dataset again"
                 )
             return bank
         assert self._bank is not None
@@ -86,17 +78,17 @@ class Dataset:
 
     @cached_property
     def transitions(self) -> pa.Table:
-        """One row an interaction."""
+        """Table with one row per interaction."""
         return self._table("transitions")
 
     @cached_property
     def events(self) -> pa.Table:
-        """One row an event."""
+        """Table with one row per event."""
         return self._table("events")
 
     @cached_property
     def episodes(self) -> pa.Table:
-        """One row an episode."""
+        """Table with one row per episode."""
         return self._table("episodes")
 
     def _table(self, name: str) -> pa.Table:
@@ -110,63 +102,65 @@ class Dataset:
         return pa.concat_tables(parts)
 
     def parts(self) -> Iterator[Dataset]:
-        """Datasets of one shard each, in order, so that a dataset larger than memory can be gone through.
+        """Yield one dataset per shard, in order, so that a dataset larger than memory can be processed.
 
-        A dataset in memory is its own only part.
+        A dataset in memory yields only itself.
         """
         if not isinstance(self._source, Path):
             yield self
             return
         tables = self.manifest["tables"]
         for shards in zip(*(tables[name]["shards"] for name in TABLES), strict=True):
-            held = {
+            part = {
                 name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
             }
-            yield Dataset({**self.manifest, "tables": held}, self._source)
+            yield Dataset({**self.manifest, "tables": part}, self._source)
 
     @property
     def final_obs(self) -> Floats:
         """Observation after each episode's last interaction, (E, R) float32."""
-        return self._observed[1]
+        return self._all_observations[1]
 
     @cached_property
-    def _observed(self) -> tuple[Floats, Floats]:
-        """Observations before each interaction and after each episode's last: those stored, or made again."""
+    def _all_observations(self) -> tuple[Floats, Floats]:
+        """Observations before each interaction and after the last one of each episode, stored or recomputed."""
         if self.manifest["observations"] == "full":
             return numpy_column(self.transitions, "obs"), numpy_column(self.episodes, "final_obs")
-        from alsim.datasets.replayed import replayed
+        from alsim.datasets.replayed import recompute_observations
 
         try:
-            return replayed(self.manifest, self.bank, self.transitions, self.episodes)
+            return recompute_observations(self.manifest, self.bank, self.transitions, self.episodes)
         except AlsimError as error:
-            raise DatasetError(f"the observations of {self!r} cannot be made again: {error}") from None
+            raise DatasetError(f"the observations of {self!r} cannot be recomputed: {error}") from None
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The NumPy arrays by name, (M,) or (M, R) each."""
-        obs, final_obs = self._observed
+        """NumPy arrays by name, each (M,) or (M, R)."""
+        obs, final_obs = self._all_observations
         length = numpy_column(self.episodes, "total_steps")
         if length.min(initial=1) < 1 or length.max(initial=1) > len(obs) or length.sum() != len(obs):
             raise DatasetError(
-                f"{self.path or 'the dataset'}: its episodes are of {length.sum()} interactions, each of at least 1; "
-                f"there are {len(obs)} transitions"
+                f"{self.path or 'the dataset'}: the total_steps of its episodes are at least {length.min(initial=1)} "
+                f"and sum to {length.sum()}; expected at least 1 and the {len(obs)} transitions that there are"
             )
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
-        self._check_places(arrays["action"], arrays["step"], length)
+        self._check_indices(arrays["action"], arrays["step"], length)
         arrays["obs"] = obs
         arrays["next_obs"] = next_observations(obs, final_obs, length)
         return {name: arrays[name] for name in ARRAYS}
 
-    def _check_places(self, action: Longs, step: Longs, length: Longs) -> None:
-        """Refuse numbers that would be places outside of arrays."""
+    def _check_indices(self, action: Longs, step: Longs, length: Longs) -> None:
+        """Raise DatasetError for actions and steps that would be invalid indices."""
         where, actions = self.path or "the dataset", num_actions(self.manifest["bank"]["num_los"])
         if action.min(initial=0) < 0 or action.max(initial=0) >= actions:
-            raise DatasetError(f"{where}: its actions are in {action.min()} … {action.max()}; there are {actions}")
+            raise DatasetError(
+                f"{where}: its actions are in [{action.min()}, {action.max()}]; expected [0, {actions - 1}]"
+            )
         if (step != np.arange(len(step)) - np.repeat(np.cumsum(length) - length, length) + 1).any():
-            raise DatasetError(f"{where}: its steps do not count the interactions of each episode from 1")
+            raise DatasetError(f"{where}: its steps do not number the interactions of each episode from 1")
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        """One of the NumPy arrays."""
+        """Return one of the NumPy arrays."""
         if name in ARRAYS:
             return self.arrays[name]
         raise AttributeError(
@@ -174,15 +168,15 @@ class Dataset:
         )
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """One of the NumPy arrays."""
+        """Return one of the NumPy arrays."""
         return self.arrays[name]
 
     def __len__(self) -> int:
-        """Number of transitions M."""
+        """Return the number of transitions M."""
         return int(self.manifest["tables"]["transitions"]["rows"])
 
     def __repr__(self) -> str:
-        """Say what the dataset holds."""
+        """Return number of transitions, policy and path."""
         where = f" in {self.path}" if self.path else ""
         return f"<Dataset of {len(self)} transitions by {self.manifest['policy']['name']!r}{where}>"
 
@@ -190,10 +184,11 @@ class Dataset:
 def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     """Open a dataset that `generate_dataset` wrote.
 
-    verify  compare every file with the manifest's SHA-256, not only its size and rows
+    path    directory of the dataset
+    verify  compare every file with the SHA-256 in the manifest, not only its size and rows
 
-    Raises DatasetError, which names the file, for a directory that holds no finished dataset, one of another
-    schema version, and a shard that is missing or changed.
+    Raises DatasetError, which names the file, if the directory holds no finished dataset or one of another schema
+    version, or if a shard is missing or changed.
     """
     directory = Path(path)
     manifest = read_manifest(directory)
@@ -202,99 +197,43 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
 
 
 def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:
-    """Raise DatasetError unless the files that a manifest names are there, of their size; `verify` their SHA-256."""
+    """Raise DatasetError if a file of the manifest is missing or has another size or, with `verify`, SHA-256."""
     for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
         _check_file(directory, entry, verify)
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return the manifest of a dataset. Raises DatasetError."""
-    file = directory / MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader knows NaN
-    except FileNotFoundError:
-        began = "; whoever began it can go on with it" if (directory / PLAN).exists() else ""
-        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{began}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} cannot be read: {error}") from None
-    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
-    if version != SCHEMA_VERSION:
-        raise DatasetError(f"{file} has schema version {version!r}; this version of alsim reads {SCHEMA_VERSION}")
-    try:
-        _check_manifest(manifest)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{file} is not a manifest of alsim: {error!r}") from None
-    return dict(manifest)
-
-
-def _check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Raise KeyError, TypeError or ValueError unless a manifest has what its readers ask for."""
-    said = [manifest[key] for key in ("alsim_version", "environment", "observation", "format")]
-    if not all(isinstance(word, str) for word in [*said, manifest["policy"]["name"]]):
-        raise TypeError("a version, environment, observation, format or policy is no word")
-    if not isinstance(manifest["config"], dict):
-        raise TypeError("the configuration is no table")
-    if type(manifest["seed"]) is not int or not 0 <= manifest["seed"] < 2**64:
-        raise ValueError("the seed is not an integer in [0, 2**64)")
-    if manifest["observations"] not in OBSERVATIONS:
-        raise ValueError(f"observations is {manifest['observations']!r}")
-    if manifest["observation"] not in KINDS:
-        raise ValueError(f"observation is {manifest['observation']!r}")
-    if not 1 <= manifest["bank"]["num_los"] <= MOST_LOS:
-        raise ValueError(f"the bank has {manifest['bank']['num_los']} learning outcomes")
-    counts = [manifest["num_learners"], manifest["episodes_per_learner"], manifest["bank"]["num_los"]]
-    files = manifest["bank"]["files"]
-    if [file["path"] for file in files] != [f"{BANK}/{name}" for name in BANK_FILES]:
-        raise ValueError("the bank's files are others than " + " and ".join(BANK_FILES))
-    counts += [file["bytes"] for file in files]
-    for name in TABLES:
-        table = manifest["tables"][name]
-        if not table["shards"] or sum(shard["rows"] for shard in table["shards"]) != table["rows"]:
-            raise ValueError(f"the shards of {name} do not have {table['rows']} rows")
-        if name != "events" and not all(shard["rows"] for shard in table["shards"]):
-            raise ValueError(f"a shard of {name} has no rows")
-        counts += [count for shard in table["shards"] for count in (shard["rows"], shard["bytes"])]
-        words = [shard[key] for shard in table["shards"] for key in ("path", "sha256")]
-        if not all(isinstance(word, str) for word in words):
-            raise TypeError(f"the shards of {name} have paths and checksums that are no words")
-        if len({shard["path"] for shard in table["shards"]}) < len(table["shards"]):
-            raise ValueError(f"the shards of {name} name a file twice")
-    if len({len(manifest["tables"][name]["shards"]) for name in TABLES}) > 1:
-        raise ValueError("the tables have different numbers of shards")
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise TypeError("a count is not an integer of at least 0")
-
-
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return a shard's file, which lies inside the dataset, on any system and through any link."""
+    """Return the file of a shard. Raises DatasetError if it is outside of the dataset, on any system or via links."""
     name: str = shard["path"]
     parts = PurePosixPath(name), PureWindowsPath(name)
     outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or not name.isprintable()
     try:
         if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
             return directory / name
-    except (OSError, RuntimeError) as error:  # links in a circle
+    except (OSError, RuntimeError) as error:  # circular links
         raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}") from None
-    raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is not inside the dataset")
+    raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is outside of the dataset; {RESTORE}")
 
 
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
     file = _shard_file(directory, shard)
     try:
-        there = file.is_file()
+        exists = file.is_file()
     except OSError as error:  # a name that is too long
         raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}") from None
-    if not there:
-        raise DatasetError(f"{file} is missing; the manifest names it")
+    if not exists:
+        raise DatasetError(f"{file} is missing; the manifest lists it; {RESTORE}")
     if file.stat().st_size != shard["bytes"]:
-        raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}")
-    if verify and sha256(file) != shard["sha256"]:
-        raise DatasetError(f"{file} is not what was written: its SHA-256 differs from the manifest's")
+        raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}; {RESTORE}")
+    if verify and sha256_of_file(file) != shard["sha256"]:
+        raise DatasetError(f"{file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}")
 
 
 def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observations: bool = True) -> pa.Table:
-    """Return a shard, with its observations or without, as a table. Raises DatasetError, which names the file."""
+    """Return a shard as a table. Raises DatasetError, which names the file.
+
+    observations  True if the shard has observations
+    """
     import pyarrow.feather
     import pyarrow.parquet
 
@@ -303,61 +242,54 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observatio
     try:
         content = read(file)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{file} cannot be read: {error}") from None
+        raise DatasetError(f"{file} cannot be read: {error}; {RESTORE}") from None
     if content.num_rows != shard["rows"]:
-        raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}")
-    if content.column_names != [column.name for column in columns_of(table, observations)]:
-        raise DatasetError(f"{file} has columns {', '.join(content.column_names)}; not those of {table}")
+        raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}; {RESTORE}")
+    names = [column.name for column in columns_of(table, observations)]
+    if content.column_names != names:
+        raise DatasetError(
+            f"{file} has columns {', '.join(content.column_names)}; expected those of {table}: {', '.join(names)}"
+        )
     for column in columns_of(table, observations):
         _check_column(file, column, content.column(column.name))
     return content
 
 
-def _check_column(file: Path, column: Column, held: pa.ChunkedArray) -> None:
-    """Refuse a column of another type, extension types among them, and nulls where there are none."""
-    kind = held.type
+def _check_column(file: Path, column: Column, content: pa.ChunkedArray) -> None:
+    """Raise DatasetError for a column of another type, such as an extension type, and for unexpected nulls."""
+    kind = content.type
     if column.type is OBSERVATION:
         fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
     else:
         fits = kind == column.type
     if not fits:
         raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}")
-    if held.null_count and not column.nullable:
-        raise DatasetError(f"{file} has nulls in {column.name}, which has none")
+    if content.null_count and not column.nullable:
+        raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none")
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
     """Write one shard into the folder of its table, and return its entry in the manifest. Raises DatasetError."""
     relative = shard_path(table, number, file_format)
-    with whole_file(directory / relative) as stream:
-        sink = _Hashed(stream)
+    with dataset_file(directory / relative, buffering=0) as stream:
+        sink = _HashingStream(stream)
         _write_table(content, pa.PythonFile(sink, "w"), file_format)
-    return {"path": relative, "bytes": sink.bytes, "sha256": sink.sum.hexdigest(), "rows": content.num_rows}
+    return {"path": relative, "bytes": sink.bytes, "sha256": sink.hash.hexdigest(), "rows": content.num_rows}
 
 
 def shard_path(table: str, number: int, file_format: str) -> str:
-    """Return where a shard lies in its dataset."""
+    """Return the path of a shard, relative to the dataset."""
     return f"{table}/part-{number:05d}.{file_format}"
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write, which gets its name when it is whole. Raises DatasetError.
-
-    Whole for whoever looks, whatever ends this process. It is not waited for until the disk has it: if the
-    power fails, checksums tell what was lost. Decision 13.
-    """
-    written = file.with_name(f".{file.name}-{secrets.token_hex(8)}{UNFINISHED}")
+def dataset_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
+    """Open a file that is written atomically. Raises DatasetError. Decision 13."""
     try:
-        try:
-            with written.open("xb", buffering=0) as stream:
-                yield stream
-            written.replace(file)
-        except OSError as error:
-            raise DatasetError(f"{file} cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
+        with atomic_file(file, buffering=buffering) as stream:
+            yield stream
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 def _write_table(content: pa.Table, sink: pa.PythonFile, file_format: str) -> None:
@@ -365,7 +297,7 @@ def _write_table(content: pa.Table, sink: pa.PythonFile, file_format: str) -> No
     import pyarrow.parquet
 
     if file_format == "parquet":
-        # Dictionaries pay for integers (a few values, in runs) and cost for floats.
+        # Dictionaries make integers smaller (few values, in runs) and floats larger.
         integers = [f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)]
         options = {"compression": "zstd", "compression_level": 1, "row_group_size": ROW_GROUP}
         pyarrow.parquet.write_table(content, sink, use_dictionary=integers, **options)
@@ -373,19 +305,22 @@ def _write_table(content: pa.Table, sink: pa.PythonFile, file_format: str) -> No
         pyarrow.feather.write_feather(content, sink, compression="uncompressed")
 
 
-class _Hashed:
-    """A file that is written from beginning to end, and summed up on the way: to read it again costs a tenth."""
+class _HashingStream:
+    """An unbuffered stream that computes size and SHA-256 while it is written.
+
+    Reading the file again for its checksum would cost a tenth of the time.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self.sum = hashlib.sha256()
+        self.hash = hashlib.sha256()
         self.bytes = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        """Write all of `data`."""
+        """Write all of `data`, and return its length in bytes."""
         view = memoryview(data).cast("B")
-        self.sum.update(view)
+        self.hash.update(view)
         rest = view
         while len(rest):
             rest = rest[self._stream.write(rest) :]
@@ -393,40 +328,28 @@ class _Hashed:
         return len(view)
 
     def tell(self) -> int:
-        """Bytes written."""
+        """Return the number of bytes written."""
         return self.bytes
 
     def flush(self) -> None:
-        """Nothing: nothing is kept back."""
+        """Do nothing: the stream has no buffer."""
 
     def close(self) -> None:
-        """Nothing: whoever opened the file closes it."""
+        """Mark the stream as closed. The caller closes the file itself."""
         self.closed = True
 
 
-def entry_of(directory: Path, relative: str) -> dict[str, Any]:
-    """Return what the manifest says of a file."""
-    file = directory / relative
-    return {"path": relative, "bytes": file.stat().st_size, "sha256": sha256(file)}
-
-
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON that is the same bytes for the same value, whole or not at all. Raises DatasetError."""
-    with whole_file(file) as stream:
-        _Hashed(stream).write((json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+    """Write JSON atomically, with sorted keys, so that equal values give equal bytes. Raises DatasetError."""
+    with dataset_file(file) as stream:
+        stream.write(to_json(value, sort_keys=True))
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return what a dataset holds, in numbers: counts, and mean, standard error and n of the episodes' metrics.
+    """Return counts, and mean, standard error and n of each metric over episodes.
 
-    The independent unit is the (learner, episode) (clause S1.6); what is undefined is left out, and n says how
-    many are in (S9.6).
+    The independent unit is the episode of a learner (clause S1.6). Undefined values are left out; n is the number of
+    defined ones (S9.6).
     """
     episodes = dataset.episodes
     metrics = {}
@@ -444,10 +367,6 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "transitions": len(dataset),
         "events": int(dataset.manifest["tables"]["events"]["rows"]),
         "episodes": episodes.num_rows,
-        "termination": {
-            "mastery_achieved": int((reason == 1).sum()),
-            "step_limit": int((reason == 2).sum()),
-            "critical_frustration": int((reason == 3).sum()),
-        },
+        "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
         "metrics": metrics,
     }

@@ -1,4 +1,7 @@
-"""The rules of one learner. A dynamics is one file: its parameters, `answer`, `study`, and a line here."""
+"""Dynamics: rules by which one learner changes.
+
+A dynamics is one file with its parameters and the rules `answer` and `study`, registered in this module.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
 
 
 class Dynamics(NamedTuple):
-    """A registered dynamics: its name, the class of its parameters, and its two rules."""
+    """A registered dynamics: name, class of the parameters, and two rules."""
 
     name: str
     parameters: type[Any]
@@ -24,39 +27,41 @@ class Dynamics(NamedTuple):
 
 
 DYNAMICS: dict[str, Dynamics] = {}
-"""Every registered dynamics, by name."""
+"""The registered dynamics by name."""
 
 
 def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rule) -> None:
-    """Make a dynamics known under `name`.
+    """Register a dynamics under a name.
 
-    parameters  NamedTuple class of floats with defaults; the batch loop finds the rules by this class
-    answer      rule of a question, study: rule of a content; both compiled by `alsim.rule`
+    parameters  NamedTuple class of floats with defaults; the batch loop selects the rules by this class
+    answer      rule of a question, compiled by `alsim.rule`
+    study       rule of a content, compiled by `alsim.rule`
 
-    Raises ValueError if the name or the class is taken already.
+    Raises ValueError if a registered dynamics has the same name or class.
     """
     for known in DYNAMICS.values():
         if known.name == name or known.parameters is parameters:
             raise AlsimError(
-                f"the dynamics {known.name!r} with parameters {known.parameters.__name__} is registered already; "
-                f"got name {name!r} with parameters {parameters.__name__}"
+                f"a dynamics has a name and a class of parameters of its own; got {name!r} and {parameters.__name__}, "
+                f"but {known.name!r} with {known.parameters.__name__} is registered; use another name and class"
             )
     DYNAMICS[name] = Dynamics(name, parameters, answer, study)
 
 
 def of_parameters(parameters: type[Any]) -> Dynamics:
-    """Return the dynamics whose parameters are of this class."""
+    """Return the dynamics whose parameters are of a class. Raises TypeError for an unregistered class."""
     for dynamics in DYNAMICS.values():
         if dynamics.parameters is parameters:
             return dynamics
+    known = ", ".join(f"{dynamics.parameters.__name__} ({dynamics.name})" for dynamics in DYNAMICS.values())
     raise InputTypeError(
-        f"no dynamics has parameters of class {parameters.__name__}; registered are "
-        + ", ".join(f"{d.name} ({d.parameters.__name__})" for d in DYNAMICS.values())
+        f"parameters of a dynamics are of a registered class, {known}; got {parameters.__name__}; "
+        "alsim.register_dynamics registers it"
     )
 
 
 def rules_fingerprint(parameters: type[Any]) -> str:
-    """Return a digest of a dynamics' rules if they come from elsewhere, "" if they are this package's."""
+    """Return a digest of the rules of a dynamics outside this package, "" for the dynamics of this package."""
     dynamics = of_parameters(parameters)
     if parameters.__module__.startswith(f"{__name__}."):
         return ""
@@ -65,22 +70,22 @@ def rules_fingerprint(parameters: type[Any]) -> str:
 
 @dispatch(lambda parameters: of_parameters(parameters).answer)
 def answer(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """The learner after a question, under the dynamics that parameters `p` belong to."""
+    """Return the learner after a question and the outcome, under the dynamics with parameters `p`."""
     return of_parameters(type(p)).answer(p, learner, item, draws)
 
 
 @dispatch(lambda parameters: of_parameters(parameters).study)
 def study(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """The learner after a content, under the dynamics that parameters `p` belong to."""
+    """Return the learner after a content and the outcome, under the dynamics with parameters `p`."""
     return of_parameters(type(p)).study(p, learner, item, draws)
 
 
 @rule
 def transition(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """The learner after an interaction, and what came of it.
+    """Return the learner after an interaction, and the outcome.
 
-    Both rules are computed and each field selected: a branch around the calls, or selecting whole
-    structs, would keep the loop from vectorising.
+    Both rules are computed, and each field is selected. A branch around the calls, or selecting whole structs,
+    would prevent vectorisation.
     """
     asked, response = answer(p, learner, item, draws)
     studied, lesson = study(p, learner, item, draws)

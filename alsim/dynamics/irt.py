@@ -1,15 +1,15 @@
-"""Item response theory: formulas that several layers share."""
+"""Formulas of item response theory that several layers share."""
 
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.numerics.elementary import ONE, exp
-from alsim.types import f32
+from alsim.numerics.elementary import exp
+from alsim.types import ONE, f32
 
 
 @rule
 def p_correct(theta: f32, a: f32, b: f32, c: f32) -> f32:
-    """Probability of a correct answer under the three-parameter logistic model.
+    """Return the probability of a correct answer under the three-parameter logistic model.
 
         P = c + (1 - c) / (1 + exp(-a (theta - b)))
 

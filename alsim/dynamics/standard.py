@@ -1,4 +1,4 @@
-"""The specified learner: clauses S4 and S5, for one learner and one item."""
+"""Rules of the specified dynamics for one learner and one item (clauses S4 and S5)."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from annotated_types import Ge, Interval
 
 from alsim.dynamics.irt import p_correct
 from alsim.jit.compile import rule
-from alsim.numerics.elementary import ONE, ZERO
-from alsim.types import Draws, Item, Learner, Outcome, f32, i32
+from alsim.types import I0, I1, ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
 
-NO_FAILS, ONE_MORE = i32(0), i32(1)
+Share = Annotated[float, Interval(ge=0, le=1)]
+NotNegative = Annotated[float, Ge(0)]
 
 
 class Standard(NamedTuple):
     """Parameters of the specified dynamics; the defaults are the specification."""
 
-    learning_rate: Annotated[float, Interval(ge=0, le=1)] = 0.05  # share of what is left to master, per correct answer
-    ability_gain: Annotated[float, Ge(0)] = 0.02  # logits, per correct answer
-    frustration_relief: Annotated[float, Interval(ge=0, le=1)] = 0.05  # per correct answer
-    frustration_rise: Annotated[float, Interval(ge=0, le=1)] = 0.10  # per wrong answer
-    hard_rise: Annotated[float, Interval(ge=0, le=1)] = 0.05  # more, if the question is hard and mastery low
-    hard_below: Annotated[float, Interval(ge=0, le=1)] = 0.5  # mastery under which hard questions frustrate more
-    frustration_discount: Annotated[float, Interval(ge=0, le=1)] = (
-        0.5  # share of content's effect lost at frustration 1
-    )
-    gain_noise: Annotated[float, Ge(0)] = 0.02  # standard deviation of content's effect
-    response_time_min: Annotated[float, Ge(0)] = 5.0  # seconds
+    learning_rate: Share = 0.05  # share of the mastery left to gain, per correct answer
+    ability_gain: NotNegative = 0.02  # logits, per correct answer
+    frustration_relief: Share = 0.05  # per correct answer
+    frustration_rise: Share = 0.10  # per wrong answer
+    hard_rise: Share = 0.05  # added to the rise if the question is Hard and mastery is below `hard_below`
+    hard_below: Share = 0.5  # mastery
+    frustration_discount: Share = 0.5  # share of a content's effect lost at frustration 1
+    gain_noise: NotNegative = 0.02  # standard deviation of a content's effect
+    response_time_min: NotNegative = 5.0  # seconds
 
 
 @rule
 def answer(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """The learner after a question, and what came of it (clauses S4.1 to S4.4)."""
+    """Return the learner after a question, and the outcome (clauses S4.1 to S4.4)."""
     correct = draws.answer < p_correct(learner.ability, item.a, item.b, item.c)
     mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery)) if correct else learner.mastery
     rise = p.frustration_rise + (p.hard_rise if item.is_hard and learner.mastery < p.hard_below else ZERO)
@@ -44,14 +42,14 @@ def answer(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Lea
         if correct
         else min(ONE, learner.frustration + rise),
         response_time=max(f32(p.response_time_min), seconds),
-        fail_streak=NO_FAILS if correct else i32(learner.fail_streak + ONE_MORE),
+        fail_streak=I0 if correct else i32(learner.fail_streak + I1),
     )
     return after, Outcome(correct=correct, gain=mastery - learner.mastery)
 
 
 @rule
 def study(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """The learner after a content, and what came of it (clauses S5.1, S5.2)."""
+    """Return the learner after a content, and the outcome (clauses S5.1, S5.2)."""
     effect = item.effectiveness * (ONE - learner.mastery) * (ONE - p.frustration_discount * learner.frustration)
     mastery = min(ONE, learner.mastery + max(ZERO, effect + p.gain_noise * draws.noise))
     after = Learner(
@@ -59,6 +57,6 @@ def study(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Lear
         ability=learner.ability,
         frustration=min(ONE, max(ZERO, learner.frustration + item.impact)),
         response_time=learner.response_time,
-        fail_streak=NO_FAILS,
+        fail_streak=I0,
     )
     return after, Outcome(correct=False, gain=mastery - learner.mastery)

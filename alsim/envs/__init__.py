@@ -1,7 +1,8 @@
 """Gymnasium environments over the simulator. They hold no formulas, and each class is imported on first use."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.envs.single import AdaptiveLearningEnv
@@ -9,11 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AdaptiveLearningEnv", "AdaptiveLearningVectorEnv"]
 
-_MODULES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
+_HOMES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
 
-
-def __getattr__(name: str) -> Any:
-    """Import a class on first use."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'alsim.envs' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -172,7 +172,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def interactions(self) -> Interactions:
         """Return the interactions of the episode so far, as columns."""
-        return Interactions.of_rows(self._rows)
+        return Interactions.from_rows(self._rows)
 
     @property
     def learner_state(self) -> dict[str, Any]:

@@ -274,7 +274,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not self._was_reset:
             raise ResetNeeded("call reset() before snapshot()")
-        return take_snapshot(self.config, self.bank, self._simulator.observes, self._simulator.population)
+        return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.population)
 
     def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return to the learners of a snapshot: the same actions then give the same bits as after it was taken.
@@ -289,7 +289,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if not isinstance(snapshot, Snapshot):
             raise InputTypeError(f"snapshot must be an alsim.Snapshot; got {type(snapshot).__name__}")
-        if (difference := snapshot.difference(self.config, self.bank, self._simulator.observes, self.num_envs)) != "":
+        if (
+            difference := snapshot.difference(self.config, self.bank, self._simulator.observation_kind, self.num_envs)
+        ) != "":
             raise AlsimError(
                 "the snapshot must come from an environment with the same rules and number of lanes; "
                 f"this one has {difference}"

@@ -114,6 +114,30 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
     return decorate
 
 
+def fieldwise(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a rule that calls `function(x, y, *shared)` for each field x of one struct, and y of another.
+
+    `function` is a phase or a rule. The calls are unrolled during compilation, so the fields may be of different types.
+    """
+
+    def call_each(one: Any, other: Any, *shared: Any) -> None:
+        for x, y in zip(one, other, strict=True):
+            function(x, y, *shared)
+
+    @overload(call_each, jit_options={"forceinline": True, "error_model": "numpy"})
+    def implementation(one: Any, other: Any, *shared: Any) -> Callable[..., None]:
+        def call_none(one: Any, other: Any, *shared: Any) -> None:
+            pass
+
+        def call_first_and_rest(one: Any, other: Any, *shared: Any) -> None:
+            function(one[0], other[0], *shared)
+            call_each(one[1:], other[1:], *shared)
+
+        return call_first_and_rest if len(one.types) > 0 else call_none
+
+    return call_each
+
+
 def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:
     """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
 
@@ -138,4 +162,4 @@ def _compiled_apart(function: Callable[..., Any], name: str) -> Callable[..., An
     return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
 
 
-__all__ = ["COMPILED", "dispatch", "entry", "in_own_cache", "kernel", "phase", "rule", "wide_vectors"]
+__all__ = ["COMPILED", "dispatch", "entry", "fieldwise", "in_own_cache", "kernel", "phase", "rule", "wide_vectors"]

@@ -1,20 +1,19 @@
-"""What an interaction earns (clauses S6.1 to S6.3)."""
+"""Reward of an interaction (clauses S6.1 to S6.3)."""
 
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.numerics.elementary import ZERO
-from alsim.types import Item, Learner, Outcome, RewardWeights, f32
+from alsim.types import ZERO, Item, Learner, Outcome, RewardWeights, f32
 
 
 @rule
 def reward(w: RewardWeights, item: Item, outcome: Outcome, after: Learner) -> f32:
-    """Return the reward, float32, of one interaction that left the learner as `after`.
+    """Return the reward, float32, of an interaction after which the learner is `after`.
 
         question    correctness * correct + mastery_gain * gain - frustration_penalty * frustration
         content     post_content_gain * gain - engagement * impact
 
-    The impact is the content's nominal one, even where the bound on frustration swallowed it.
+    The impact is the nominal one of the content, also where the bounds on frustration reduced it.
     """
     earned = w.correctness if outcome.correct else ZERO
     question = earned + w.mastery_gain * outcome.gain - w.frustration_penalty * after.frustration

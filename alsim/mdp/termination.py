@@ -1,4 +1,4 @@
-"""When an episode ends (clause S7.1)."""
+"""Termination of an episode (clause S7.1)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ CRITICAL_FRUSTRATION, NONE = i32(Reason.CRITICAL_FRUSTRATION), i32(Reason.NONE)
 
 @rule
 def ending(limits: Termination, mean_mastery: f64, step: i32, frustration: f32) -> i32:
-    """Return the code of the first reason that holds after an interaction, NONE if none does.
+    """Return the code of the first reason that applies after an interaction, NONE if none does.
 
+    limits        thresholds and step limit
     mean_mastery  over LOs, in [0, 1]
-    step          interactions so far, this one included
+    step          interactions of the episode so far, including this one
     frustration   in [0, 1]
     """
     given_up = CRITICAL_FRUSTRATION if frustration >= limits.max_frustration else NONE

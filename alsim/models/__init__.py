@@ -1,13 +1,14 @@
-"""Student models: what a system can know of a learner from responses.
+"""Student models: estimates of learners' knowledge from their responses.
 
-Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing, and the
-baselines that any of them must beat. They know nothing of environments, and fit real logs as well as simulated ones.
+The models are Bayesian knowledge tracing, item response theory, computerized adaptive testing, deep knowledge tracing,
+and baselines to compare them with. They do not depend on the environments, and fit both real and simulated logs.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, ModelError, load_fit
@@ -30,7 +31,7 @@ _HOMES = {
 }
 
 _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
-"""One a model, each with its own `fit`."""
+"""Modules of the models, imported on first use."""
 
 __all__ = [
     "Fit",
@@ -45,16 +46,4 @@ __all__ = [
     "score",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(f"alsim.models.{name}")
-    raise AttributeError(f"module 'alsim.models' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted((*__all__, *_MODULES))
+__getattr__, __dir__ = attach(__name__, _HOMES, submodules=_MODULES)

@@ -1,4 +1,4 @@
-"""What fitting a student model returns: one shape for all models, in files that hold no code."""
+"""Base class of fitted student models, and their JSON format."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from alsim.errors import AlsimError
+from alsim.models.serialization import count, number, truth
 from alsim.responses.log import Responses
 from alsim.types import Doubles
 from alsim.utils.files import write_whole
@@ -18,7 +19,7 @@ from alsim.utils.files import write_whole
 FORMAT, VERSION = "alsim-fit", 1
 
 Progress = Callable[[int, int, str], None]
-"""Told while a model is fitted: what is done, of how much, and in words how it goes."""
+"""Callback of a fit: receives the completed steps, the total number of steps, and a status message."""
 
 HOMES = {
     "bkt": "alsim.models.bkt:BKTFit",
@@ -28,21 +29,21 @@ HOMES = {
     "best-lr": "alsim.models.best_lr:BestLRFit",
     "skill-mean": "alsim.models.skill_mean:SkillMeanFit",
 }
-"""Where each model's fit is defined."""
+"""Module and class of each model's fit."""
 
 
 class ModelError(AlsimError):
-    """A model that cannot be fitted, saved or loaded."""
+    """Exception for a student model that cannot be fitted, saved or loaded."""
 
 
 class Fit(ABC):
     """A fitted student model.
 
-    model           its name
-    log_likelihood  of the responses that it was fitted to, in nats
-    iterations      of the algorithm
-    converged       whether it ended by itself, and not for want of iterations
-    num_responses   that it was fitted to
+    model           name of the model, a key of HOMES
+    log_likelihood  of the responses that the model was fitted to, nats
+    iterations      number of iterations of the algorithm
+    converged       True if the algorithm reached its tolerance, False if it reached its limit of iterations
+    num_responses   number of responses that the model was fitted to
     """
 
     model: ClassVar[str]
@@ -55,76 +56,115 @@ class Fit(ABC):
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, in the order of `responses`.
 
-        It is a forecast: of what the model was fitted to, and of this student's earlier responses in `responses`.
-        Skills, items and students that the model has not met are allowed.
+        Each prediction uses the fitted parameters and the earlier responses of the same student in `responses`.
+        Skills, items and students that were absent from the fitted responses are allowed.
         """
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as JSON holds it: `from_dict` makes the same fit of it."""
+        """Return the fit as a dictionary of JSON values; `from_dict` restores the fit from it."""
 
     @classmethod
     @abstractmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
+        """Return the fit that `to_dict` described.
+
+        Raises KeyError for a missing key, and TypeError or ValueError for an invalid value.
+        """
 
     @classmethod
     def read(cls, content: dict[str, Any], path: Path) -> Self:
-        """Return the fit whose JSON, at `path`, holds `content`; raises as `from_dict`."""
+        """Return the fit that the JSON file at `path` describes.
+
+        content  the parsed file, without the keys "format", "version" and "model"
+        path     the file, for models that store arrays in a second file
+
+        Raises the same errors as `from_dict`.
+        """
         return cls.from_dict(content)
 
     @abstractmethod
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return what is to be printed: a row a skill or item or parameter, each with the same columns."""
+        """Return one row per skill, item or parameter, for printing; all rows have the same columns."""
 
     def save(self, file: str | Path) -> Path:
-        """Write the fit as JSON, whole or not at all, over what is there; return the path."""
+        """Write the fit as JSON, and return the path. The write is atomic and replaces an existing file."""
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._write(path, self.to_dict())
         return path
 
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
-        """Write the JSON of a fit of which `content` tells."""
-        said = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
-        write_whole(path, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
-
     @classmethod
     def load(cls, file: str | Path) -> Self:
-        """Read a fit that `save` has written. Raises ModelError for anything else."""
+        """Return the fit that `save` wrote to `file`. Raises ModelError for any other file or model."""
         fit = load_fit(file)
         if not isinstance(fit, cls):
-            raise ModelError(f"{file} is a fit of {fit.model!r}; expected {cls.model!r}")
+            raise ModelError(
+                f"{file} is a fit of {fit.model!r}; expected {cls.model!r}: load it with alsim.models.load_fit"
+            )
         return fit
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        """Write `content` as the JSON of a fit, after the keys that identify format and model."""
+        payload = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
+        write_whole(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
+
+    def _summary(self) -> dict[str, Any]:
+        """Return the attributes that all fits share, under their names in JSON."""
+        return {
+            "log_likelihood": self.log_likelihood,
+            "iterations": self.iterations,
+            "converged": self.converged,
+            "responses": self.num_responses,
+        }
+
+    @staticmethod
+    def _read_summary(content: dict[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of a fit that `_summary` wrote; raises the same errors as `from_dict`."""
+        return {
+            "log_likelihood": number(content["log_likelihood"]),
+            "iterations": count(content["iterations"]),
+            "converged": truth(content["converged"]),
+            "num_responses": count(content["responses"]),
+        }
 
 
 def load_fit(file: str | Path) -> Fit:
-    """Read a fit of any model. Raises ModelError for a file that `save` has not written."""
+    """Return the fit of any model that `Fit.save` wrote to `file`. Raises ModelError for any other file."""
     path = Path(file)
+    content = _parse(path)
+    version, model = content.pop("version", None), content.pop("model", None)
+    if version is True or version != VERSION:
+        raise ModelError(
+            f"{path} has version {version!r}; this alsim reads {VERSION}: use the alsim that wrote it, or fit it again"
+        )
+    if not isinstance(model, str) or model not in HOMES:
+        raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
+    module, _, name = HOMES[model].partition(":")
+    fit_class: type[Fit] = getattr(import_module(module), name)
+    try:
+        return fit_class.read(content, path)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{path} is not a valid fit of {model!r}: {problem}; fit the model again") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a fit, without its key "format"; raises ModelError for any other file."""
+    cure = "expected a file that Fit.save wrote"
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a fit: {error}") from None
+        raise ModelError(f"{path} is not a fit: {error}; {cure}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise ModelError(f'{path} is not a fit: it has no "format": "{FORMAT}"')
-    version, model = content.pop("version", None), content.pop("model", None)
-    if version is True or version != VERSION:
-        raise ModelError(f"{path} has version {version!r}; this alsim reads {VERSION}")
-    if not isinstance(model, str) or model not in HOMES:
-        raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
-    module, _, name = HOMES[model].partition(":")
-    kind: type[Fit] = getattr(import_module(module), name)
-    try:
-        return kind.read(content, path)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{path} is no whole fit of {model!r}: {said}") from None
+        raise ModelError(f'{path} is not a fit: it has no "format": "{FORMAT}"; {cure}')
+    return content
 
 
 def _finite(text: str) -> float:
-    """Return a number of a fit's JSON; raises ValueError for one that is not finite: no fit has any."""
+    """Return a number of a fit's JSON; raises ValueError if it is not finite, since no fit contains such a number."""
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is not finite")
     return value

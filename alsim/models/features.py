@@ -1,4 +1,4 @@
-"""What a student has done before: earlier responses and those of them that were correct, for each response."""
+"""Counts of each student's earlier responses, and of the correct ones among them, before each response."""
 
 from __future__ import annotations
 
@@ -10,49 +10,51 @@ from alsim.types import Codes, Ints, Longs
 
 
 def earlier_of_skills(responses: Responses) -> tuple[Longs, Longs]:
-    """Return wins and attempts (X,) of each response's student at each of its skills, before that response."""
+    """Return wins and attempts (X,) of each response's student at each skill of the response, before the response."""
     return _earlier(responses, responses.skill, responses.skill_start, responses.num_skills)
 
 
 def earlier_of_items(responses: Responses) -> tuple[Longs, Longs]:
-    """Return wins and attempts (R,) of each response's student at its item, before that response."""
+    """Return wins and attempts (R,) of each response's student at the same item, before the response."""
     return _earlier(responses, responses.item, np.arange(len(responses) + 1), responses.num_items)
 
 
 def earlier_in_all(responses: Responses) -> tuple[Longs, Longs]:
-    """Return wins and attempts (R,) of each response's student, before that response."""
+    """Return wins and attempts (R,) of each response's student at all items, before the response."""
     return _earlier(responses, np.zeros(len(responses), np.int32), np.arange(len(responses) + 1), 1)
 
 
-def _earlier(responses: Responses, place: Ints, place_start: Longs, num_places: int) -> tuple[Longs, Longs]:
-    wins, attempts = np.empty(len(place), np.int64), np.empty(len(place), np.int64)
-    tally = np.zeros((2, num_places), np.int64)
-    _count(responses.start, place_start, place, responses.correct, wins, attempts, tally[0], tally[1])
+def _earlier(responses: Responses, category: Ints, category_start: Longs, num_categories: int) -> tuple[Longs, Longs]:
+    """Return wins and attempts (X,) by category; response r has category[category_start[r]:category_start[r + 1]]."""
+    wins, attempts = np.empty(len(category), np.int64), np.empty(len(category), np.int64)
+    counts = np.zeros((2, num_categories), np.int64)
+    _count(responses.start, category_start, category, responses.correct, wins, attempts, counts[0], counts[1])
     return wins, attempts
 
 
 @kernel
 def _count(
     start: Longs,
-    place_start: Longs,
-    place: Ints,
+    category_start: Longs,
+    category: Ints,
     correct: Codes,
     wins: Longs,
     attempts: Longs,
-    won: Longs,
-    tried: Longs,
+    wins_so_far: Longs,
+    attempts_so_far: Longs,
 ) -> None:
-    """Tally each student's responses by place; `won` and `tried` are zero before and afterwards.
+    """Count each student's responses by category; the last two arrays are scratch, zero before and afterwards.
 
-    A response is read off before it is counted, at all of its places: nothing tells its own answer.
+    The counts of a response are read in all of its categories before it is added to any of them, so that no count
+    includes the response itself.
     """
     for s in range(len(start) - 1):
         for r in range(start[s], start[s + 1]):
-            for x in range(place_start[r], place_start[r + 1]):
-                wins[x], attempts[x] = won[place[x]], tried[place[x]]
-            for x in range(place_start[r], place_start[r + 1]):
-                won[place[x]] += correct[r]
-                tried[place[x]] += 1
-        for x in range(place_start[start[s]], place_start[start[s + 1]]):
-            won[place[x]] = 0
-            tried[place[x]] = 0
+            for x in range(category_start[r], category_start[r + 1]):
+                wins[x], attempts[x] = wins_so_far[category[x]], attempts_so_far[category[x]]
+            for x in range(category_start[r], category_start[r + 1]):
+                wins_so_far[category[x]] += correct[r]
+                attempts_so_far[category[x]] += 1
+        for x in range(category_start[start[s]], category_start[start[s + 1]]):
+            wins_so_far[category[x]] = 0
+            attempts_so_far[category[x]] = 0

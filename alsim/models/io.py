@@ -1,4 +1,4 @@
-"""Tables of results as files."""
+"""Output of result tables to CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ SUFFIXES = (".csv", ".parquet", ".pq")
 
 
 def check_table(file: Path) -> None:
-    """Refuse a file whose ending says no format of a table."""
+    """Raise ModelError unless the suffix of `file` is a known table format."""
     if file.suffix.lower() not in SUFFIXES:
         raise ModelError(f"{file}: expected a file that ends in {', '.join(SUFFIXES)}")
 
 
 def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:
-    """Write columns as CSV or, by its ending, as Parquet: whole or not at all, over what is there."""
+    """Write columns of equal length as CSV or Parquet, by the suffix of `file`.
+
+    The write is atomic and replaces an existing file. Raises ModelError for another suffix.
+    """
     check_table(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """Return the columns as a CSV file with one header line."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -36,6 +40,7 @@ def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
 
 
 def _parquet(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """Return the columns as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,7 @@
-"""The logistic function, and regression by it on sparse features: fitted by scikit-learn, forecast by NumPy alone."""
+"""Logistic function, and penalised logistic regression on sparse features.
+
+scikit-learn fits the regression; predictions need only NumPy.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from alsim.types import Doubles, Longs
 from alsim.utils.optional import require
 
 MOST_DENSE = 4000
-"""Coefficients up to which the whole information matrix is held: 128 MB, and a second to factorise."""
+"""Largest number of coefficients for which the full information matrix is stored: 128 MB, factorised in a second."""
 
 
 class Features(NamedTuple):
-    """Numbers of R responses, row by row; what a row does not name is 0.
+    """Sparse matrix of features, one row per response; entries that are not stored are 0.
 
-    value   (Z,)   the numbers
-    column  (Z,)   int64, where each belongs
-    start   (R+1,) the numbers of response r are value[start[r]:start[r + 1]]; each response has at least one
+    value   (Z,)   entries
+    column  (Z,)   int64, column of each entry
+    start   (R+1,) int64; row r has the entries value[start[r]:start[r + 1]], at least one
     """
 
     value: Doubles
@@ -30,27 +33,31 @@ class Features(NamedTuple):
     start: Longs
 
     def logits(self, coefficients: Doubles) -> Doubles:
-        """Return the sum (R,) of each row's numbers times their coefficients."""
+        """Return the product (R,) of the matrix and the coefficients (P,)."""
         if len(self.start) == 1:
             return np.empty(0)
         return np.asarray(np.add.reduceat(self.value * coefficients[self.column], self.start[:-1]))
 
     def sparse(self, num_columns: int, what: str) -> Any:
-        """Return the same as a sparse matrix of SciPy's, for what `what` names; numbers at one place are added up."""
+        """Return a SciPy sparse matrix (R, num_columns); entries with the same row and column are added.
+
+        what  name of the model, for the message of MissingExtra
+        """
         sparse = require("scipy.sparse", "baselines", what)
         shape = (len(self.start) - 1, num_columns)
-        matrix = sparse.csr_matrix((self.value, self.column, self.start), shape=shape, copy=True)  # the next line sorts
+        # A copy, because sum_duplicates sorts the arrays in place.
+        matrix = sparse.csr_matrix((self.value, self.column, self.start), shape=shape, copy=True)
         matrix.sum_duplicates()
         return matrix
 
 
 class Settings(NamedTuple):
-    """How a regression is fitted.
+    """Settings of a regression.
 
-    penalty         on the squares of all coefficients but an intercept, halved: as a normal prior of mean 0 and
-                    variance 1 / penalty
-    tolerance       of the largest component of the penalised log-likelihood's gradient, for each response
-    max_iterations  of Newton's method
+    penalty         factor of half the sum of squared coefficients, without the intercept; equivalent to a normal prior
+                    with mean 0 and variance 1 / penalty
+    tolerance       largest component of the gradient of the penalised log-likelihood, per response, at convergence
+    max_iterations  limit of iterations of Newton's method
     """
 
     penalty: float
@@ -59,7 +66,7 @@ class Settings(NamedTuple):
 
 
 class Regression(NamedTuple):
-    """A fitted logistic regression; `iterations` and `converged` as of a fit."""
+    """A fitted logistic regression; `iterations` and `converged` are defined in `Fit`."""
 
     coefficients: Doubles
     intercept: float
@@ -68,19 +75,25 @@ class Regression(NamedTuple):
 
 
 def logistic(logit: Doubles) -> Doubles:
-    """Return 1 / (1 + exp(-logit)), for any finite logit: of small relative error below 0, too."""
-    small = np.exp(-np.abs(logit))
-    return np.asarray(np.where(logit >= 0, 1.0, small) / (1.0 + small))
+    """Return 1 / (1 + exp(-logit)); the relative error is small for any finite logit, negative ones included."""
+    decay = np.exp(-np.abs(logit))
+    return np.asarray(np.where(logit >= 0, 1.0, decay) / (1.0 + decay))
 
 
 def log_likelihood(correct: np.ndarray, logit: Doubles, weight: Doubles) -> float:
-    """Of responses (R,) under such logits, nats."""
+    """Return the log-likelihood of responses (R,), each with a logit and a weight, in nats."""
     signed = np.where(correct == 1, logit, -logit)
     return float(-(weight * np.logaddexp(0.0, -signed)).sum())
 
 
 def check(responses: Responses, settings: Settings, what: str) -> None:
-    """Raise MissingExtra without scikit-learn, ModelError for what no regression can be fitted to, or with."""
+    """Check that a regression can be fitted.
+
+    what  name of the model, for messages
+
+    Raises MissingExtra without scikit-learn, and ModelError for invalid settings and for responses that are missing or
+    all equal.
+    """
     require("sklearn.linear_model", "baselines", what)
     penalty, tolerance, max_iterations = settings
     for name, value in (("penalty", penalty), ("tolerance", tolerance)):
@@ -90,27 +103,26 @@ def check(responses: Responses, settings: Settings, what: str) -> None:
         raise ModelError(f"{what}: max_iterations is a count above 0; got {max_iterations!r}")
     correct = responses.correct[responses.weight[responses.student] > 0]
     if len(correct) == 0:
-        raise ModelError(f"{what} wants responses; got none")
+        raise ModelError(f"{what} needs responses; got none: pass a log with responses")
     if correct.min() == correct.max():
         kind = "correct" if correct[0] else "wrong"
-        raise ModelError(f"{what} wants responses of both kinds; all {len(correct):,} are {kind}")
+        raise ModelError(f"{what} needs responses of both kinds; all {len(correct):,} are {kind}: add others")
 
 
 def regress(
     matrix: Any, correct: np.ndarray, weight: Doubles, settings: Settings, *, intercept: bool, what: str
 ) -> Regression:
-    """Maximise the penalised log-likelihood.
+    """Fit a logistic regression by maximising its penalised log-likelihood.
 
         sum_r weight_r log P(correct_r) - penalty / 2 sum_p coefficient_p^2
 
-    matrix     (R, P), sparse
-    correct    (R,) 0 and 1, both
-    weight     (R,) how often each response counts
-    intercept  whether there is one, which is not penalised
-    what       is fitted; begins the sentence if scikit-learn is missing
+    matrix     (R, P) sparse matrix of features
+    correct    (R,) 0 or 1, each at least once
+    weight     (R,) number of times that each response counts
+    intercept  whether to fit an intercept, which is not penalised
+    what       name of the model, for the message of MissingExtra
 
-    By Newton's method: with the whole matrix of second derivatives up to MOST_DENSE coefficients, beyond by
-    conjugate gradients.
+    Uses Newton's method, with the full Hessian for up to MOST_DENSE coefficients and conjugate gradients for more.
     """
     linear = require("sklearn.linear_model", "baselines", what)
     solver = "newton-cholesky" if matrix.shape[1] <= MOST_DENSE else "newton-cg"
@@ -122,7 +134,7 @@ def regress(
         max_iter=settings.max_iterations,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # whether it has converged is for the gradient to say
+        warnings.simplefilter("ignore")  # convergence is checked below, by the gradient
         model.fit(matrix, correct, sample_weight=weight)
     coefficients = np.asarray(model.coef_[0], np.float64)
     constant = float(model.intercept_[0]) if intercept else 0.0

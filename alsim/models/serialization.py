@@ -1,4 +1,4 @@
-"""Parameters by name: how fits stand in JSON."""
+"""Conversion of named parameters to and from JSON values."""
 
 from __future__ import annotations
 
@@ -20,51 +20,52 @@ def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> 
 
 
 def names_of(rows: Any, what: str) -> Names:
-    """Return the names of such rows; raises TypeError for anything else."""
+    """Return the names in the result of `rows_of`; raises TypeError, which names `what`, for any other value."""
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise TypeError(f'"{what}" is an object of objects')
     return np.array(list(rows), np.str_)
 
 
 def column_of(rows: dict[str, dict[str, Any]], column: str, *, missing: bool = False) -> Doubles:
-    """Return a column of such rows.
+    """Return a column of the result of `rows_of`.
 
-    missing  None is allowed, and becomes NaN
+    missing  if True, None is allowed and becomes NaN
 
-    Raises KeyError, TypeError or ValueError where a row has no such number.
+    Raises KeyError, TypeError or ValueError for a row without a finite number in this column.
     """
     return np.array([np.nan if missing and row[column] is None else number(row[column]) for row in rows.values()])
 
 
 def counts_of(rows: dict[str, dict[str, Any]], column: str) -> Longs:
-    """Return a column of counts; raises KeyError, TypeError or ValueError where a row has none."""
+    """Return a column of counts; raises KeyError, TypeError or ValueError for a row without a count."""
     return np.array([count(row[column]) for row in rows.values()], np.int64)
 
 
 def number(value: Any) -> float:
-    """Return a finite number; raises TypeError or ValueError for anything else."""
+    """Return a finite number as a float; raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     if not abs(value) <= sys.float_info.max:
-        raise ValueError("a number is not finite, or no float64")
+        raise ValueError("a number is infinite, NaN or too large for float64")
     return float(value)
 
 
 def count(value: Any) -> int:
-    """Return a whole number, 0 or more; raises TypeError or ValueError for anything else."""
+    """Return an integer in [0, 2**63); raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a count")
     if not 0 <= value < 2**63:
-        raise ValueError("a count is below 0, or no int64")
+        raise ValueError("a count is negative or too large for int64")
     return value
 
 
 def truth(value: Any) -> bool:
-    """Return a bool; raises TypeError for anything else."""
+    """Return a bool; raises TypeError for any other value."""
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} is neither true nor false")
     return value
 
 
 def _plain(value: Any) -> Any:
+    """Return the value, or None for NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -98,7 +98,7 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
         raise ModelError(f"smoothing is a number, 0 or more; got {smoothing!r}")
     weight = responses.weight[responses.student]
     if not weight.any():
-        raise ModelError("the mean of each skill wants responses; got none")
+        raise ModelError("the mean of each skill needs responses; got none")
     overall = float((weight * responses.correct).sum() / weight.sum())
     each = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
     asked = np.bincount(responses.skill, weight[each], minlength=responses.num_skills)

@@ -1,9 +1,9 @@
-"""The quantile function of the Beta distribution, as a table that one random word looks up.
+"""Quantile function of the Beta distribution, as a table that is indexed by one random word.
 
-Drawing by inversion needs one word a variate and no rejection, so that a learner's start is a fixed
+Drawing by inversion takes one word per variate and never rejects, so the start of an episode takes a fixed
 number of words (clause S11.1). The table is cubic Hermite over segments that halve towards both tails:
-float32 accuracy from 2**-33 to 1 - 2**-33. It is built with nothing but +, -, *, / and exact scalings,
-each of which IEEE 754 rounds alike everywhere, so that every machine builds the same bits.
+float32 accuracy from 2**-33 to 1 - 2**-33. It is computed with +, -, *, / and exact scalings only, which IEEE 754
+rounds in the same way everywhere, so every machine computes the same bits.
 
 Source: continued fraction 8.17.22 of the NIST Digital Library of Mathematical Functions; Hermite
 interpolation needs only the density, since the quantile function's slope is its reciprocal.
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import rule
-from alsim.types import f32, i32, u32
+from alsim.types import HALF, ONE, ZERO, f32, i32, u32
 
 Floats = NDArray[np.float64]
 
@@ -27,11 +27,10 @@ FIRST_EXPONENT = 126  # of 0.5, the smallest argument
 TOLERANCE = 3e-8  # half a float32 unit at 1
 MOST_ITERATIONS = 100
 MOST_TERMS = 100_000
-FINEST = 10  # at most 2**10 segments an octave
+FINEST = 10  # at most 2**10 segments per octave
 
 MANTISSA_BITS = i32(23)
 TAIL_SHIFT, TAIL_MASK = u32(31), u32(0x7FFFFFFF)
-ZERO, HALF, ONE = f32(0), f32(0.5), f32(1)
 
 
 class BetaTable(NamedTuple):
@@ -40,12 +39,12 @@ class BetaTable(NamedTuple):
     coefficients: NDArray[np.float32]
     """(2 tails * 33 octaves * 2**detail segments * 4,), constant term first."""
     detail: i32
-    """Binary logarithm of the segments an octave is cut into."""
+    """Binary logarithm of the number of segments per octave."""
 
 
 @rule
 def beta_segment(detail: i32, word: u32) -> tuple[i32, f32]:
-    """Return the table segment of a random word, and where in it the word falls, in [0, 1)."""
+    """Return the table segment of a random word, and the position of the word in it, in [0, 1)."""
     octaves = f32(f32(i32(word & TAIL_MASK)) + HALF).view(i32)
     shift = i32(MANTISSA_BITS - detail)
     segment = i32((octaves >> shift) - i32(i32(FIRST_EXPONENT) << detail))
@@ -65,9 +64,9 @@ def beta_value(c0: f32, c1: f32, c2: f32, c3: f32, t: f32, word: u32) -> f32:
 def beta_table(a: float, b: float) -> BetaTable:
     """Return the quantile table of Beta(a, b), a, b > 0.
 
-    Its error is below 6e-8 absolute (below 1e-7 once evaluated in float32) wherever 1,024 segments an
-    octave suffice, which is for all a, b >= 0.02; for smaller ones, where nearly all mass lies at 0 and 1,
-    what remains is below 1e-4 in the variate and 1e-7 in probability.
+    The absolute error is below 6e-8 (below 1e-7 when evaluated in float32) for all a, b >= 0.02. For smaller ones,
+    1,024 segments per octave do not suffice; nearly all mass is then at 0 and 1, and the error is below 1e-4 in the
+    variate and 1e-7 in probability.
     """
     for detail in (4, 6, 8, FINEST):
         nodes = _nodes(detail)
@@ -85,36 +84,36 @@ def beta_table(a: float, b: float) -> BetaTable:
 
 
 def _nodes(detail: int) -> Floats:
-    """Ends of the segments from 2**-33 to 1/2, each octave cut evenly."""
+    """Return the ends of the segments from 2**-33 to 1/2, with octaves of equal segments."""
     octave = np.ldexp(1.0, np.arange(OCTAVES - 1, dtype=np.intc) - np.intc(OCTAVES))
     inner = 1.0 + np.arange(2**detail) / 2**detail
     return np.append((octave[:, None] * inner).ravel(), 0.5)
 
 
 def _hermite(nodes: Floats, a: float, b: float) -> Floats:
-    """Cubic coefficients (segments, 4) of the lower-tail quantile function between `nodes`."""
+    """Return the cubic coefficients (segments, 4) of the lower-tail quantile function between `nodes`."""
     x = _quantile(nodes, a, b)
     slope = _slope(x, a, b)
     width, rise = np.diff(nodes), np.diff(x)
     d0, d1 = slope[:-1] * width, slope[1:] * width
-    # A slope that its secant contradicts comes of a quantile that underflowed or reached 1: a straight line is right.
+    # A slope that contradicts its secant results from a quantile that underflowed or reached 1: use a straight line.
     straight = ~np.isfinite(d0 + d1) | (d0 > 9 * rise) | (d1 > 9 * rise)
     d0, d1 = np.where(straight, rise, d0), np.where(straight, rise, d1)
     cubic = np.stack([x[:-1], d0, 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise], axis=1)
-    # Rounding to float32 takes the largest words to 1/2 itself, the first point of one octave more.
+    # Rounding to float32 maps the largest words to 1/2 itself, the first point of one more octave.
     median = np.zeros((len(rise) // (OCTAVES - 1), 4))
     median[:, 0] = x[-1]
     return np.concatenate([cubic, median])
 
 
 def _at_half(coefficients: Floats) -> Floats:
-    """Value of each cubic in the middle of its segment."""
+    """Return the value of each cubic in the middle of its segment."""
     c = coefficients.T
     return np.asarray(c[0] + (c[1] + (c[2] + c[3] / 2) / 2) / 2)
 
 
 def _slope(x: Floats, a: float, b: float) -> Floats:
-    """Slope of the quantile function at quantile x: one over the density."""
+    """Return the slope of the quantile function at quantile x: one over the density."""
     safe = np.clip(x, 1e-300, 1 - 2**-53)
     log_density = (a - 1) * _log(safe) + (b - 1) * _log(1 - safe) - _log_beta(a, b)
     slope = _exp(-log_density)
@@ -122,7 +121,7 @@ def _slope(x: Floats, a: float, b: float) -> Floats:
 
 
 def _quantile(u: Floats, a: float, b: float) -> Floats:
-    """Quantiles of Beta(a, b) at u in (0, 1/2], by Newton's method on log I against log x, kept within a bracket."""
+    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by Newton's method within a bracket, on log I."""
     log_beta = _log_beta(a, b)
     log_u = _log(u)
     # Two starts: I(x) ~ x**a / (a B), which holds in the tail, and a normal quantile, which holds for large shapes.
@@ -132,7 +131,7 @@ def _quantile(u: Floats, a: float, b: float) -> Floats:
     y = np.clip(y, -799.0, -(2.0**-50))
     low, high = np.full_like(u, -800.0), np.zeros_like(u)
     active = np.arange(len(u))
-    noise = 2e-16 * (abs(log_beta) + a + b + 50)  # what rounding leaves of log I
+    noise = 2e-16 * (abs(log_beta) + a + b + 50)  # rounding error of log I
     for _ in range(MOST_ITERATIONS):
         now = y[active]
         x = _exp(now)
@@ -155,7 +154,7 @@ def _quantile(u: Floats, a: float, b: float) -> Floats:
 
 
 def _normal_tail(log_u: Floats) -> Floats:
-    """How many standard deviations below its mean a normal variable is with probability u, to 5e-4.
+    """Return the number z of standard deviations with P(Z < -z) = u for a normal variable Z, to 5e-4.
 
     Source: Abramowitz & Stegun (1964), 26.2.23.
     """
@@ -166,7 +165,7 @@ def _normal_tail(log_u: Floats) -> Floats:
 
 
 def _log_incomplete(x: Floats, a: float, b: float, log_beta: float) -> Floats:
-    """log of the regularised incomplete beta function I_x(a, b)."""
+    """Return the logarithm of the regularised incomplete beta function I_x(a, b)."""
     flip = x > (a + 1) / (a + b + 2)
     z = np.where(flip, 1 - x, x)
     p, q = np.where(flip, b, a), np.where(flip, a, b)
@@ -177,10 +176,10 @@ def _log_incomplete(x: Floats, a: float, b: float, log_beta: float) -> Floats:
 
 
 def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
-    """The continued fraction of the incomplete beta function, by Lentz's method; for x < (a + 1) / (a + b + 2)."""
+    """Return the continued fraction of the incomplete beta function, x < (a + 1) / (a + b + 2), by Lentz's method."""
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     value = d
-    enough = 1e-15 * (1 + (a + b) / 100)  # rounding lets large shapes come no nearer
+    enough = 1e-15 * (1 + (a + b) / 100)  # the rounding error for large shapes
     for m in range(1, MOST_TERMS):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         d, c = 1 / (1 + even * d), 1 + even / c
@@ -195,12 +194,12 @@ def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def _log_beta(a: float, b: float) -> float:
-    """log B(a, b)."""
+    """Return log B(a, b)."""
     return _log_gamma(a) + _log_gamma(b) - _log_gamma(a + b)
 
 
 def _log_gamma(x: float) -> float:
-    """log Gamma(x), by Stirling's series beyond 16 and the recurrence below."""
+    """Return log Gamma(x), by Stirling's series beyond 16 and the recurrence below."""
     shift = 0.0
     while x < 16:
         shift += float(_log(np.array(x)))
@@ -212,7 +211,7 @@ def _log_gamma(x: float) -> float:
 
 
 def _log(x: Any) -> Floats:
-    """Natural logarithm in float64, by arithmetic that rounds alike on every machine."""
+    """Return the natural logarithm in float64, by arithmetic that rounds in the same way on every machine."""
     mantissa, exponent = np.frexp(x)
     small = mantissa < 0.7071067811865476
     mantissa, exponent = np.where(small, 2 * mantissa, mantissa), exponent - small
@@ -225,7 +224,7 @@ def _log(x: Any) -> Floats:
 
 
 def _exp(x: Any) -> Floats:
-    """e**x in float64, by arithmetic that rounds alike on every machine."""
+    """Return e**x in float64, by arithmetic that rounds in the same way on every machine."""
     x = np.clip(x, -740.0, 700.0)
     n = np.rint(x * 1.4426950408889634)
     r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10

@@ -1,19 +1,19 @@
-"""exp, log and cosine over float32: branch-free, so that loops vectorise, and the same bits on every machine.
+"""Functions exp, log, cos and tanh over float32: without branches, and with the same bits on every machine.
 
-A C library's own may differ by a unit in the last place from one machine to the next, and a call to it
-stops vectorisation. The polynomials are minimax fits (Remez) over the reduced range. The error bounds in
-the docstrings are held by an exhaustive sweep over float32 in ``tests/numerics/test_elementary.py``.
+Those of a C library may differ by a unit in the last place between machines, and a call to it keeps a loop from
+vectorising. The polynomials are minimax fits (Remez) over the reduced range. An exhaustive test over float32 in
+``tests/numerics/test_elementary.py`` asserts the error bounds in the docstrings.
 """
 
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.types import f32, i32
+from alsim.types import HALF, ONE, f32, i32
 
-ZERO, HALF, ONE, TWO, QUARTER = f32(0), f32(0.5), f32(1), f32(2), f32(0.25)
+TWO, QUARTER = f32(2), f32(0.25)
 
 LOG2_E = f32(1.4426950408889634)
-# ln 2 in two parts: the first has few enough bits for n * LN2_HIGH to be exact.
+# ln 2 in two parts: the first has so few bits that n * LN2_HIGH is exact.
 LN2_HIGH, LN2_LOW = f32(0.693359375), f32(-2.12194440e-4)
 # Adding and subtracting 1.5 * 2**23 rounds a float32 to the nearest integer.
 ROUNDER = f32(12582912.0)
@@ -36,7 +36,7 @@ S1, S3, S5, S7, S9 = (
 
 @rule
 def exp(x: f32) -> f32:
-    """Return e**x; x is held in [-87, 88], where the relative error is below 1.2e-7."""
+    """Return e**x for x clipped to [-87, 88]; relative error below 1.2e-7."""
     x = min(max(x, EXP_LOWEST), EXP_HIGHEST)
     n = (x * LOG2_E + ROUNDER) - ROUNDER
     r = (x - n * LN2_HIGH) - n * LN2_LOW

@@ -1,7 +1,7 @@
 """Multilayer perceptrons over float32: the same bits in any batch and on every machine.
 
-A library for matrices adds up in an order that depends on the batch and on the processor. Here each entry of a
-layer is summed over its inputs in their order, and the loop over entries is what vectorises.
+A matrix library sums in an order that depends on the batch and on the processor. Here each entry of a layer is summed
+over its inputs in their order, and the loop over the entries vectorises.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import numpy as np
 
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.numerics.elementary import tanh
-from alsim.types import Floats, Longs, f32, u64
+from alsim.types import ZERO, Floats, Longs, f32, u64
 
-AT_ONCE = 4
-"""Inputs that a pass over a layer's entries takes up: fewer passes load and store the sums less often."""
-ZERO = f32(0)
+UNROLL = 4
+"""Inputs per pass over the entries of a layer: fewer passes load and store the sums less often."""
 TANH, RELU = 0, 1
 
 
 class Layers(NamedTuple):
-    """A perceptron of K layers; the activation stands between them, and the last is linear."""
+    """A perceptron of K layers; an activation follows each but the last, which is linear."""
 
-    sizes: Longs  # (K + 1,) entries of the input and of each layer; all but the last a multiple of AT_ONCE
-    weights: Floats  # (sum over layers of inputs * outputs,) input by input, layer after layer
+    sizes: Longs  # (K + 1,) entries of the input and of each layer; all but the last a multiple of UNROLL
+    weights: Floats  # (sum over layers of inputs * outputs,) ordered by layer, then input
     biases: Floats  # (sum over layers of outputs,)
     activation: int  # TANH or RELU
 
@@ -42,15 +41,17 @@ def affine(
     many: int,
     to: int,
 ) -> None:
-    """Write biases b … plus weights w … times the first `many` entries of a source to the first `to` of its target.
+    """Write an affine map of the first `many` entries of two rows to the first `to` entries of their targets.
 
-    Two rows share a look at the weights, which do not fit in the L1 cache.
+    w, b  offsets of the layer in weights and biases
+
+    Two rows share each load of the weights, which do not fit in the L1 cache.
     """
     wide_vectors()
     for j in range(to):
         target[u64(j)] = biases[u64(b + j)]
         other_target[u64(j)] = biases[u64(b + j)]
-    for i in range(0, many, AT_ONCE):
+    for i in range(0, many, UNROLL):
         x0, x1, x2, x3 = source[u64(i)], source[u64(i + 1)], source[u64(i + 2)], source[u64(i + 3)]
         y0, y1 = other_source[u64(i)], other_source[u64(i + 1)]
         y2, y3 = other_source[u64(i + 2)], other_source[u64(i + 3)]
@@ -64,7 +65,7 @@ def affine(
 
 
 @phase
-def bend(activation: int, row: Floats, many: int) -> None:
+def activate(activation: int, row: Floats, many: int) -> None:
     """Apply the activation to the first `many` entries of a row."""
     wide_vectors()
     if activation == TANH:
@@ -85,10 +86,10 @@ def copy(source: Floats, target: Floats, begin: int, place: int, many: int) -> N
 
 @kernel
 def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
-    """Send N rows through the perceptron.
+    """Compute the outputs of the perceptron for N rows.
 
-    rows   (N * width,); the perceptron's input is a row, and zeros up to its size
-    out    (N * outputs,)
+    rows   (N * width,); each row is padded with zeros to the size of the input
+    out    (N * outputs,), written
     """
     sizes, weights, biases = layers.sizes, layers.weights, layers.biases
     last, longest, lanes = len(sizes) - 1, sizes.max(), len(rows) // width
@@ -96,7 +97,7 @@ def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
     here, there = np.zeros(longest, f32), np.zeros(longest, f32)
     other_here, other_there = np.zeros(longest, f32), np.zeros(longest, f32)
     for n in range(0, lanes, 2):
-        other = min(n + 1, lanes - 1)  # of an odd one out, itself
+        other = min(n + 1, lanes - 1)  # the last row itself if N is odd
         here[width : sizes[0]] = ZERO
         other_here[width : sizes[0]] = ZERO
         copy(rows, here, n * width, 0, width)
@@ -106,8 +107,8 @@ def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
             many, to = sizes[layer], sizes[layer + 1]
             affine(weights, biases, here, other_here, there, other_there, w, b, many, to)
             if layer + 1 < last:
-                bend(layers.activation, there, to)
-                bend(layers.activation, other_there, to)
+                activate(layers.activation, there, to)
+                activate(layers.activation, other_there, to)
             here, there = there, here
             other_here, other_there = other_there, other_here
             w += many * to
@@ -116,4 +117,4 @@ def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
         copy(other_here, out, 0, other * outputs, outputs)
 
 
-__all__ = ["AT_ONCE", "RELU", "TANH", "Layers", "forward"]
+__all__ = ["RELU", "TANH", "UNROLL", "Layers", "forward"]

@@ -7,11 +7,10 @@ constants and known answers as in Random123. Clause S11.1.
 from __future__ import annotations
 
 from alsim.jit.compile import kernel, rule
-from alsim.types import Keys, Words, u32, u64
+from alsim.types import WORD_BITS, Keys, Words, u32, u64
 
 MULTIPLIER_0, MULTIPLIER_1 = u64(0xD2511F53), u64(0xCD9E8D57)
 WEYL_0, WEYL_1 = u64(0x9E3779B9), u64(0xBB67AE85)
-WORD_BITS = u64(32)
 ROUNDS = 10
 
 
@@ -19,8 +18,8 @@ ROUNDS = 10
 def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u32, u32, u32]:
     """Return the four 32-bit words of counter (c0, c1, c2, c3) under key (k0, k1).
 
-    Every sum and product is taken in 64 bits and cut to 32 by a cast, so that NumPy's scalars (which
-    would warn of overflow) and numba's (which would promote) agree.
+    Every sum and product is computed in 64 bits and cast to 32, so that the scalars of NumPy, which would warn of
+    overflow, and of numba, which would promote them, agree.
     """
     for _ in range(ROUNDS):
         low = MULTIPLIER_0 * u64(c0)

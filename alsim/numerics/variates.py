@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from alsim.jit.compile import rule
-from alsim.numerics.elementary import HALF, cos_turns, log
-from alsim.types import f32, i32, u32, u64
+from alsim.numerics.elementary import cos_turns, log
+from alsim.types import HALF, WORD_BITS, f32, i32, u32, u64
 
 UNIT_SHIFT, UNIT_STEP = u32(9), f32(2.0**-23)
 MINUS_TWO = f32(-2)
-WORD_BITS = u64(32)
 
 
 @rule
@@ -27,5 +26,5 @@ def normal(radius: u32, angle: u32) -> f32:
 
 @rule
 def below(word: u32, n: u32) -> u32:
-    """Return an integer drawn uniformly from 0 … n - 1; no value is favoured by more than n / 2**32."""
+    """Return an integer drawn uniformly from 0 … n - 1; the probabilities differ from 1 / n by less than 2**-32."""
     return u32((u64(word) * u64(n)) >> WORD_BITS)

@@ -1,4 +1,4 @@
-"""Teaching policies, one a file, all batched: `act(view, draws) -> actions, propensities`."""
+"""Teaching policies, one per file; each acts on a batch: `act(view, draws) -> actions, propensities`."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
 
 POLICIES: dict[str, Callable[[], Policy]] = {"uniform": Uniform, "rules": Rules}
-"""Every registered policy's class, or another maker without arguments, by name."""
+"""Classes of the registered policies, or other callables without arguments that return a policy, by name."""
 
 
 def register_policy(name: str, make: Callable[[], Policy]) -> None:
-    """Make a policy known under `name`. Raises ValueError if the name is taken."""
+    """Register a policy under a name. Raises ValueError if the name is in use."""
     if not isinstance(name, str) or not name or not callable(make):
-        raise InputTypeError(f"a policy is registered by a name and a class or function; got {name!r} and {make!r}")
+        raise InputTypeError(f"register_policy takes a name and a class or function; got {name!r} and {make!r}")
     if name in POLICIES:
-        raise AlsimError(f"the policy {name!r} is registered already; known are {', '.join(POLICIES)}")
+        raise AlsimError(
+            f"the policy {name!r} is registered already; registered are {', '.join(POLICIES)}; use another name"
+        )
     POLICIES[name] = make
 
 
 def make_policy(policy: str | Path | Policy) -> Policy:
-    """Return the policy of that name, the one saved in that directory, or the policy itself.
+    """Return the policy with a name, the policy saved in a directory, or the policy itself.
 
-    Raises ValueError or TypeError.
+    Raises ValueError for an unknown name, and TypeError for other objects.
     """
     if isinstance(policy, str) and policy in POLICIES:
         return POLICIES[policy]()
     if isinstance(policy, str | Path):
         if is_saved(policy):
             return NetworkPolicy.load(policy)
-        known = f"known are {', '.join(POLICIES)}, and directories with a trained policy"
-        raise AlsimError(f"unknown policy {str(policy)!r}; {known}")
+        raise AlsimError(
+            f"unknown policy {str(policy)!r}; known are {', '.join(POLICIES)}, and directories with a saved policy; "
+            "alsim.register_policy adds a name"
+        )
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise InputTypeError(f"a policy has a name and act(view, draws); got {policy!r}")
     if not isinstance(policy.name, str) or not policy.name:
-        raise InputTypeError(f"a policy's name is a word; got {policy.name!r}")
+        raise InputTypeError(f"the name of a policy is a string, not empty; got {policy.name!r}")
     return policy
 
 

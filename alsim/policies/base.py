@@ -1,4 +1,4 @@
-"""What a teaching policy is: what it may see, its own randomness, what it returns."""
+"""Protocol of teaching policies, their view of the learners, and their randomness."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation,
 
 @dataclass(frozen=True)
 class View:
-    """What a policy may see of N learners: observations, and its own past; never ability.
+    """View of N learners: their observations and the history of the policy's actions, without latent ability.
 
-    The history lies interaction by interaction, (t, N), oldest first; of a lane whose episode is over,
-    rows after its end mean nothing.
+    Each list of the history has one array (N,) per interaction, oldest first. Entries of a lane after the end of
+    its episode are undefined.
     """
 
     observation: Floats
-    """(N, R) float32, as the environment's: read-only."""
+    """Observations as the environment returns them, (N, R) float32, read-only."""
     kind: Observation
-    """"mastery" (clause S8.1) or "responses" (S8.2)."""
+    """Kind of observation: "mastery" (clause S8.1) or "responses" (S8.2)."""
     num_los: int
+    """Number of learning outcomes L."""
     active: Bools
-    """(N,) the lane's episode goes on; what is chosen for the others is not looked at."""
+    """True for lanes whose episode has not ended, (N,); actions for other lanes are ignored."""
     last_seconds: Floats
-    """(N,) seconds that the last question took, 0 before the first."""
+    """Response time of the last question, seconds, 0 before the first, (N,)."""
     actions: list[Longs] = field(default_factory=list)
-    """t arrays (N,): what the policy did."""
+    """Actions of the policy: t arrays (N,)."""
     items: list[Ints] = field(default_factory=list)
-    """t arrays (N,): which item that was, as an index in the bank, questions first."""
+    """Items shown, as indices in the bank, questions first: t arrays (N,)."""
     correct: list[Codes] = field(default_factory=list)
-    """t arrays (N,): 1 correct, 0 wrong, -1 a content."""
+    """1 correct, 0 wrong, -1 content: t arrays (N,)."""
     seconds: list[Floats] = field(default_factory=list)
-    """t arrays (N,): response time, NaN for a content."""
+    """Response times, seconds, NaN for content: t arrays (N,)."""
 
     @property
     def num_lanes(self) -> int:
@@ -52,14 +53,16 @@ class View:
 
     @property
     def step(self) -> int:
-        """Interactions so far, t."""
+        """Number of interactions so far, t."""
         return len(self.actions)
 
     @property
     def mastery(self) -> Floats:
-        """Mastery of each LO, (N, L). Raises ValueError where it is not observed."""
+        """Mastery of each LO, (N, L). Raises ValueError if the observation does not hold it."""
         if self.kind != "mastery":
-            raise AlsimError(f"mastery is seen with observation='mastery' only; this policy sees {self.kind!r}")
+            raise AlsimError(
+                f"view.mastery needs observation='mastery'; got {self.kind!r}; pass another observation to the rollout"
+            )
         return self.observation[:, : self.num_los]
 
     @property
@@ -69,9 +72,9 @@ class View:
 
 
 class PolicyDraws:
-    """A policy's randomness at one interaction: each lane's own, the same in any batch (clause S11.1).
+    """Random numbers of a policy at one interaction; those of a lane do not depend on the batch (clause S11.1).
 
-    Each call uses up numbers; the same calls in the same order give the same numbers.
+    Each call consumes numbers. The same calls in the same order return the same numbers.
     """
 
     def __init__(self, words: Callable[[int], NDArray[np.uint32]]) -> None:
@@ -92,17 +95,17 @@ class PolicyDraws:
         return np.asarray((self.words() + 0.5) / 2.0**32)
 
     def integers(self, high: int | NDArray[Any]) -> Longs:
-        """Return an integer drawn uniformly from 0 … high - 1 for each lane, (N,); `high` a number or (N,)."""
+        """Return an integer drawn uniformly from [0, high) for each lane, (N,); `high` is a number or (N,)."""
         return ((self.words().astype(np.uint64) * np.asarray(high, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """A teaching policy over a batch of learners."""
+    """A teaching policy for a batch of learners."""
 
     name: str
-    """Names the policy in a dataset's manifest."""
+    """Name of the policy in the manifest of a dataset."""
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return an action for each lane, integers (N,) in [0, A), and the probability it had, (N,) in (0, 1]."""
+        """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1]."""
         ...

@@ -1,4 +1,4 @@
-"""Policies that are one rule for one learner: compiled into rollouts, and batched by a loop here."""
+"""Policies defined by one rule for one learner, which rollouts compile into their loop."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, entry, kernel, rule
 from alsim.policies.base import Policy, PolicyDraws, View
-from alsim.types import Doubles, Floats, Longs, Observation, Words, f32, f64, i64, u32, u64
+from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, u32, u64
 
 
 class PolicyInput(NamedTuple):
-    """What a rule may see of one learner."""
+    """Input of a rule for one learner, besides the observation."""
 
-    row: u64  # where the learner's observation begins in the flat array of all
+    row: u64  # index of the learner's first entry in the flat array of observations
     num_los: i64
-    last_seconds: f32  # that the last question took, 0 before the first
+    last_seconds: f32  # response time of the last question, 0 before the first
 
 
 class PolicyWords(NamedTuple):
-    """A policy's random words at one interaction of one learner (clause S11.1)."""
+    """Random words of a policy for one interaction of one learner (clause S11.1)."""
 
     w0: u32
     w1: u32
@@ -31,20 +31,23 @@ class PolicyWords(NamedTuple):
     w3: u32
 
 
-ZERO = f32(0)
-WORD_BITS, LOW_WORD, LARGEST = u64(32), u64(2**32 - 1), u64(2**64 - 1)
+LOW_WORD, LARGEST = u64(2**32 - 1), u64(2**64 - 1)
 
 Choose = Callable[[Any, Floats, PolicyInput, PolicyWords], tuple[i64, f64]]
 
 _CHOICES: dict[type[Any], Choose] = {}
-"""The rule of each class of parameters."""
+"""The rules by class of their parameters."""
 
 
 class RulePolicy:
-    """A policy whose choice is a rule `choose(parameters, observation, seen, luck) -> action, propensity`.
+    """A policy that chooses by a rule `choose(parameters, observation, inputs, words) -> action, propensity`.
 
-    A subclass names itself, the class of its parameters (a NamedTuple with defaults, which the loop finds
-    the rule by), its rule, and the kind of observation that the rule reads (None: any).
+    A subclass defines these attributes:
+
+    name        name of the policy in the manifest of a dataset
+    parameters  NamedTuple with defaults; the loop selects the rule by this class
+    choose      rule compiled by `alsim.rule`
+    reads       kind of observation that the rule reads; None for any
     """
 
     name: str
@@ -53,43 +56,43 @@ class RulePolicy:
     reads: ClassVar[Observation | None] = None
 
     def __init_subclass__(cls) -> None:
-        parameters, rule_of = getattr(cls, "parameters", None), getattr(cls, "choose", None)
-        if not isinstance(parameters, tuple) or not hasattr(parameters, "_fields") or not callable(rule_of):
+        parameters, choose_rule = getattr(cls, "parameters", None), getattr(cls, "choose", None)
+        if not isinstance(parameters, tuple) or not hasattr(parameters, "_fields") or not callable(choose_rule):
             raise InputTypeError(
-                f"{cls.__name__}: a RulePolicy has `parameters`, a NamedTuple, and `choose`, a rule; "
-                f"got {parameters!r} and {rule_of!r}"
+                f"{cls.__name__}: a RulePolicy defines `parameters`, a NamedTuple, and `choose`, a rule; "
+                f"got {parameters!r} and {choose_rule!r}"
             )
-        known = _CHOICES.setdefault(type(parameters), rule_of)
-        if known is not rule_of:
+        registered = _CHOICES.setdefault(type(parameters), choose_rule)
+        if registered is not choose_rule:
             raise AlsimError(
-                f"{cls.__name__}: the loop finds a policy's rule by the class of its parameters, and that of "
-                f"{type(parameters).__name__} is another already; give each rule a class of its own"
+                f"{cls.__name__}: the class of the parameters selects the rule, and {type(parameters).__name__} "
+                "already selects another rule; define a class of parameters for each rule"
             )
 
     def check(self, kind: Observation) -> None:
-        """Raise ValueError if the rule cannot read this kind of observation."""
+        """Raise ValueError unless the rule reads this kind of observation."""
         if self.reads not in (None, kind):
-            raise AlsimError(f"the policy {self.name!r} reads observation={self.reads!r}; it was given {kind!r}")
+            raise AlsimError(f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}")
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
-        """Return an action for each lane, and the probability it had."""
+        """Return the action of each lane and its probability."""
         self.check(view.kind)
-        actions, odds = np.empty(view.num_lanes, np.int64), np.empty(view.num_lanes)
+        actions, propensities = np.empty(view.num_lanes, np.int64), np.empty(view.num_lanes)
         words = np.stack([draws.words() for _ in PolicyWords._fields])
         seconds = np.ascontiguousarray(view.last_seconds, np.float32)
         rows = np.ascontiguousarray(view.observation, np.float32).ravel()
-        arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, odds)
-        entry(act_of_all, *arguments, own_cache=policy_fingerprint(self))(*arguments)
-        return actions, odds
+        arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, propensities)
+        entry(act_for_all, *arguments, own_cache=policy_fingerprint(self))(*arguments)
+        return actions, propensities
 
 
 def is_rule(policy: Policy) -> TypeGuard[RulePolicy]:
-    """Whether a policy is its rule, and nothing else: a subclass may choose in a way of its own."""
+    """Return whether a policy acts by its rule alone; a subclass may override `act`."""
     return isinstance(policy, RulePolicy) and getattr(policy.act, "__func__", None) is RulePolicy.act
 
 
 def policy_fingerprint(policy: RulePolicy) -> str:
-    """Return a digest of a policy's rule if it comes from elsewhere, "" if it is this package's."""
+    """Return a digest of the rule of a policy outside this package, "" for the policies of this package."""
     parameters = type(policy.parameters)
     if parameters.__module__.startswith(f"{__package__}."):
         return ""
@@ -97,40 +100,40 @@ def policy_fingerprint(policy: RulePolicy) -> str:
 
 
 def typed(parameters: Any) -> Any:
-    """Return parameters as rules take them: float32 each."""
+    """Return the parameters converted to float32, as rules take them."""
     return type(parameters)(*map(f32, parameters))
 
 
 @dispatch(lambda parameters: _CHOICES[parameters])
-def choose(p: Any, observation: Floats, seen: PolicyInput, luck: PolicyWords) -> tuple[i64, f64]:
-    """Return what the policy that parameters `p` belong to chooses for one learner, and how likely that was."""
-    return _CHOICES[type(p)](p, observation, seen, luck)
+def choose(p: Any, observation: Floats, inputs: PolicyInput, words: PolicyWords) -> tuple[i64, f64]:
+    """Return the action for one learner and its probability, by the rule of the policy with parameters `p`."""
+    return _CHOICES[type(p)](p, observation, inputs, words)
 
 
 @kernel
-def act_of_all(
-    p: Any, rows: Floats, num_los: int, last_seconds: Floats, words: Words, actions: Longs, odds: Doubles
+def act_for_all(
+    p: Any, rows: Floats, num_los: int, last_seconds: Floats, words: Words, actions: Longs, propensities: Doubles
 ) -> None:
-    """Choose for every lane; `words` (4 N,) lie word by word."""
+    """Choose an action for each lane; `words` (4 N,) holds first the w0 of all lanes, then the w1, w2 and w3."""
     lanes = len(actions)
     width = len(rows) // lanes
     for k in range(lanes):
-        luck = PolicyWords(words[k], words[lanes + k], words[2 * lanes + k], words[3 * lanes + k])
-        actions[k], odds[k] = choose(p, rows, PolicyInput(u64(k * width), i64(num_los), last_seconds[k]), luck)
+        own = PolicyWords(words[k], words[lanes + k], words[2 * lanes + k], words[3 * lanes + k])
+        actions[k], propensities[k] = choose(p, rows, PolicyInput(u64(k * width), i64(num_los), last_seconds[k]), own)
 
 
 @rule
-def weakest(observation: Floats, seen: PolicyInput) -> i64:
-    """Return the first LO of the lowest mastery, of an observation S8.1.
+def weakest(observation: Floats, inputs: PolicyInput) -> i64:
+    """Return the first LO with the lowest mastery; the observation is of kind "mastery" (clause S8.1).
 
-    Bits of positive floats are in the order of their values: with the LO below them, one minimum of integers,
-    which vectorises, finds both.
+    The bits of positive floats have the order of their values. So one minimum over integers, with the mastery in the
+    high bits and the LO in the low bits, finds both, and the loop vectorises.
     """
     least = LARGEST
-    for k in range(seen.num_los):
-        mastery = f32(observation[seen.row + u64(k)] + ZERO)  # -0 becomes 0
+    for k in range(inputs.num_los):
+        mastery = f32(observation[inputs.row + u64(k)] + ZERO)  # -0 becomes 0
         least = min(least, (u64(mastery.view(u32)) << WORD_BITS) | u64(k))
     return i64(least & LOW_WORD)
 
 
-__all__ = ["PolicyWords", "RulePolicy", "PolicyInput", "choose", "is_rule", "policy_fingerprint", "typed", "weakest"]
+__all__ = ["PolicyInput", "PolicyWords", "RulePolicy", "choose", "is_rule", "policy_fingerprint", "typed", "weakest"]

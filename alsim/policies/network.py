@@ -1,4 +1,7 @@
-"""A trained network as a policy: the same bits in any batch and on every machine, and no code in its files."""
+"""Policies that act by a trained network.
+
+They compute the same bits in any batch and on every machine, and their files hold no code.
+"""
 
 from __future__ import annotations
 
@@ -16,73 +19,72 @@ from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
-from alsim.numerics.perceptron import AT_ONCE, RELU, TANH, Layers, forward
+from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View
-from alsim.types import OBSERVATIONS, Doubles, Floats, Longs, Observation, f32, f64, u64
+from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, f32, f64, u64
 from alsim.utils.files import write_whole
 from alsim.utils.npz import packed, read_at_most, sha256, unpacked
 
 Acting = Literal["sample", "greedy", "epsilon"]
 Activation = Literal["tanh", "relu"]
-CODES: dict[Activation, int] = {"tanh": TANH, "relu": RELU}
+ACTIVATIONS: dict[Activation, int] = {"tanh": TANH, "relu": RELU}
 
 DESCRIPTION, WEIGHTS = "policy.json", "policy.npz"
 FORMAT, VERSION = "alsim-policy", 1
-MOST_WEIGHTS = 10**8
-"""Of a network that is loaded: 400 MB."""
+MAX_WEIGHTS = 10**8
+"""Largest number of weights of a network that is loaded: 400 MB."""
 
 STRIPES = 16
-"""Sums of probabilities kept side by side, so that adding up vectorises: entry j counts in sum j % STRIPES."""
-ZERO = f32(0)
+"""Number of partial sums of probabilities; entry j is added to sum j % STRIPES, so that the loop vectorises."""
 
 
 class PolicyError(AlsimError):
-    """A policy that cannot be saved or loaded: the message names the file."""
+    """Invalid network, settings or file of a policy."""
 
 
 class Network:
-    """A multilayer perceptron from observations (R,) to a number for each action (A,).
+    """A multilayer perceptron from an observation (R,) to one number per action (A,).
 
-    layers      of each, weights (inputs, outputs) and biases (outputs,), float32
+    layers      weights (inputs, outputs) and biases (outputs,) of each layer, float32
     activation  "tanh" or "relu", between layers
 
-    Raises PolicyError for layers that do not fit together, and for numbers that are not finite.
+    Raises PolicyError for layers with incompatible shapes, and for numbers that are not finite.
     """
 
     def __init__(self, layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], activation: Activation = "tanh") -> None:
-        if activation not in CODES:
-            raise PolicyError(f"activation is one of {', '.join(map(repr, CODES))}; got {activation!r}")
+        if activation not in ACTIVATIONS:
+            raise PolicyError(f"activation is one of {', '.join(map(repr, ACTIVATIONS))}; got {activation!r}")
         self.activation: Activation = activation
         self.layers = [(np.asarray(w, f32), np.asarray(b, f32)) for w, b in layers]
         if not self.layers:
-            raise PolicyError("a network has at least one layer; got none")
+            raise PolicyError("a network has at least one layer; got none; pass weights and biases")
         before = None
         for k, (weights, biases) in enumerate(self.layers):
             fitting = weights.ndim == 2 and biases.shape == weights.shape[1:] and 0 not in weights.shape
             if not fitting or before not in (None, weights.shape[0]):
                 raise PolicyError(
-                    f"layer {k} has weights (inputs, outputs) and biases (outputs,), its inputs the outputs of the one "
-                    f"before; got {weights.shape} and {biases.shape} after {before}"
+                    f"layer {k} has weights (inputs, outputs) and biases (outputs,), and its inputs are the outputs of "
+                    f"the previous layer; got shapes {weights.shape} and {biases.shape} after {before} outputs"
                 )
             if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
-                raise PolicyError(f"layer {k} has weights or biases that are not finite float32")
+                raise PolicyError(f"layer {k} has weights or biases that are not finite in float32; check the training")
             before = weights.shape[1]
         self.inputs, self.outputs = self.layers[0][0].shape[0], self.layers[-1][0].shape[1]
-        self._compiled = _padded(self.layers, CODES[activation])
+        self._compiled = _padded(self.layers, ACTIVATIONS[activation])
 
     def forward(self, rows: NDArray[Any]) -> Floats:
-        """Return the outputs (N, A) float32 of observations (N, R): the same bits for a row in any batch."""
+        """Return the outputs (N, A) float32 for observations (N, R); those of a row do not depend on the batch."""
         rows = np.ascontiguousarray(rows, f32)
         if rows.ndim != 2 or rows.shape[1] != self.inputs:
-            raise AlsimError(f"the network takes observations (N, {self.inputs}); got shape {rows.shape}")
+            raise AlsimError(f"the network takes observations of shape (N, {self.inputs}); got {rows.shape}")
         out = np.empty((len(rows), self.outputs), f32)
         forward(self._compiled, rows.ravel(), self.inputs, out.ravel())
         return out
 
 
 def _padded(layers: Sequence[tuple[Floats, Floats]], activation: int) -> Layers:
-    """Return layers as the kernel takes them: zeros where inputs are no multiple of AT_ONCE."""
-    sizes = [-(-len(weights) // AT_ONCE) * AT_ONCE for weights, _ in layers] + [len(layers[-1][1])]
+    """Return the layers for the kernel, with zeros up to a multiple of UNROLL inputs."""
+    sizes = [-(-len(weights) // UNROLL) * UNROLL for weights, _ in layers] + [len(layers[-1][1])]
     weights, biases = [], []
     for (w, b), inputs, outputs in zip(layers, sizes, sizes[1:], strict=False):
         wide = np.zeros((inputs, outputs), f32)
@@ -93,17 +95,17 @@ def _padded(layers: Sequence[tuple[Floats, Floats]], activation: int) -> Layers:
 
 
 class NetworkPolicy:
-    """Acts by a network's outputs, one for each action.
+    """A policy that acts by the outputs of a network, one per action.
 
-    network      from observations to actions
-    name         names the policy in a dataset's manifest
-    acting       "sample": an action with the probability that the softmax of the outputs gives it; "greedy": the
-                 first of the largest; "epsilon": that, but any action, each as likely, with probability epsilon
+    network      network from observations to actions
+    name         name of the policy in the manifest of a dataset
+    acting       "sample": each action with its softmax probability; "greedy": the first action with the largest
+                 output; "epsilon": greedy, but with probability epsilon an action drawn uniformly
     epsilon      in [0, 1], for acting="epsilon"
-    observation  "mastery" or "responses": what the network was trained on
+    observation  kind of observation that the network was trained on, "mastery" or "responses"
 
-    An action depends on the learner's observation and random words alone: not on the batch, the number of threads,
-    or the machine.
+    An action depends only on the observation of the learner and on random words. It does not depend on the batch, the
+    number of threads or the machine.
     """
 
     def __init__(
@@ -115,8 +117,8 @@ class NetworkPolicy:
         epsilon: float = 0.0,
         observation: Observation = "mastery",
     ) -> None:
-        if not isinstance(name, str) or not name or not name.isprintable():  # terminals obey what is not
-            raise PolicyError(f"a policy's name is a word; got {name!r}")
+        if not isinstance(name, str) or not name or not name.isprintable():  # terminals execute control characters
+            raise PolicyError(f"the name of a policy is printable text, not empty; got {name!r}")
         if acting not in get_args(Acting):
             raise PolicyError(f"acting is one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
         if observation not in OBSERVATIONS:
@@ -130,14 +132,14 @@ class NetworkPolicy:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides how the policy acts, in hexadecimal."""
+        """SHA-256 of the settings and weights, in hexadecimal."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
         for weights, biases in self.network.layers:
             digest.update(weights.astype("<f4").tobytes() + biases.astype("<f4").tobytes())
         return digest.hexdigest()
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
-        """Return an action for each lane, and the probability it had."""
+        """Return the action of each lane and its probability."""
         self._check(view)
         outputs = self.network.forward(view.observation)
         if self.acting == "sample":
@@ -145,32 +147,34 @@ class NetworkPolicy:
         greedy = outputs.argmax(axis=1)
         if self.acting == "greedy":
             return greedy, np.ones(len(greedy))
-        explores, other = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
-        actions = np.where(explores, other, greedy)
-        anyone = self.epsilon / view.num_actions
-        return actions, np.where(actions == greedy, 1 - self.epsilon + anyone, anyone)
+        explores, explored = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
+        actions = np.where(explores, explored, greedy)
+        exploration = self.epsilon / view.num_actions
+        return actions, np.where(actions == greedy, 1 - self.epsilon + exploration, exploration)
 
     def _check(self, view: View) -> None:
-        """Raise AlsimError unless the network is for such learners."""
+        """Raise AlsimError unless the network fits the observations and actions."""
         if view.kind != self.observation:
-            raise AlsimError(
-                f"the policy {self.name!r} reads observation={self.observation!r}; it was given {view.kind!r}"
-            )
+            raise AlsimError(f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}")
         inputs, outputs = view.observation.shape[1], num_actions(view.num_los)
         if (inputs, outputs) != (self.network.inputs, self.network.outputs):
             raise AlsimError(
-                f"the policy {self.name!r} is for observations of {self.network.inputs} entries and "
-                f"{self.network.outputs} actions; with {view.num_los} learning outcomes they are {inputs} and {outputs}"
+                f"the policy {self.name!r} was trained with observations of {self.network.inputs} entries and "
+                f"{self.network.outputs} actions; got {inputs} and {outputs}, of {view.num_los} learning outcomes; "
+                "use a policy trained with this bank"
             )
 
     def save(self, directory: str | Path) -> None:
-        """Write policy.json and policy.npz into a directory, over those that are there, each whole or not at all."""
+        """Write policy.json and policy.npz into a directory, by atomic writes; existing files are replaced."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        content = packed({f"{kind}_{k}": x for k, layer in enumerate(self.network.layers) for kind, x in _named(layer)})
-        text = {**self._description(), "weights": sha256(content)}
+        arrays: dict[str, Floats] = {}
+        for k, (weights, biases) in enumerate(self.network.layers):
+            arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
+        content = packed(arrays)
+        description = {**self._description(), "weights": sha256(content)}
         write_whole(folder / WEIGHTS, content)
-        write_whole(folder / DESCRIPTION, (json.dumps(text, indent=2, sort_keys=True) + "\n").encode())
+        write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -188,137 +192,137 @@ class NetworkPolicy:
     def load(
         cls, directory: str | Path, *, acting: Acting | None = None, epsilon: float | None = None
     ) -> NetworkPolicy:
-        """Read what `save` wrote: numbers and words only, so that no file can execute code.
+        """Read a policy that `save` wrote. The files hold numbers and text only, so they cannot execute code.
 
-        acting, epsilon  in place of the saved ones
+        directory  directory of the policy
+        acting     replaces the saved value; None keeps it
+        epsilon    replaces the saved value; None keeps it
 
         Raises PolicyError, which names the file.
         """
         file = Path(directory) / DESCRIPTION
-        text = _read_description(file)
-        network = _read_network(Path(directory) / WEIGHTS, text)
+        description = _read_description(file)
+        network = _read_network(Path(directory) / WEIGHTS, description)
         try:
             return cls(
                 network,
-                name=text["name"],
-                acting=text["acting"] if acting is None else acting,
-                epsilon=text["epsilon"] if epsilon is None else epsilon,
-                observation=text["observation"],
+                name=description["name"],
+                acting=description["acting"] if acting is None else acting,
+                epsilon=description["epsilon"] if epsilon is None else epsilon,
+                observation=description["observation"],
             )
         except PolicyError as error:
             raise PolicyError(f"{file}: {error}") from None
 
 
-def _named(layer: tuple[Floats, Floats]) -> list[tuple[str, Floats]]:
-    return [("weights", layer[0]), ("biases", layer[1])]
-
-
 def is_saved(directory: str | Path) -> bool:
-    """Whether a directory holds a policy."""
+    """Return whether a directory holds a saved policy."""
     return (Path(directory) / DESCRIPTION).is_file()
 
 
 def _read_description(file: Path) -> dict[str, Any]:
+    """Return the checked content of policy.json. Raises PolicyError."""
     try:
-        _refuse_irregular(file)
-        text = json.loads(file.read_text(encoding="utf-8"))
+        _check_regular(file)
+        description = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}") from None
+        raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}; save a policy there") from None
     except (OSError, ValueError, RecursionError) as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
-    if not isinstance(text, Mapping) or text.get("format") != FORMAT:
-        raise PolicyError(f"{file} is not a policy of alsim")
-    version = text.get("version")
+    if not isinstance(description, Mapping) or description.get("format") != FORMAT:
+        raise PolicyError(f"{file} is not a policy of alsim; NetworkPolicy.save writes one")
+    version = description.get("version")
     if type(version) is not int or version != VERSION:  # True is equal to 1
-        raise PolicyError(f"{file} has version {version!r}; this version of alsim reads {VERSION}")
-    missing = {"name", "acting", "epsilon", "observation", "activation", "sizes", "weights"} - text.keys()
+        raise PolicyError(f"{file} has version {version!r}; this version of alsim reads {VERSION}; save it again")
+    missing = {"name", "acting", "epsilon", "observation", "activation", "sizes", "weights"} - description.keys()
     if missing:
-        raise PolicyError(f"{file} lacks {', '.join(sorted(missing))}")
-    sizes = text["sizes"]
-    counts = isinstance(sizes, list) and len(sizes) > 1 and all(type(n) is int and n > 0 for n in sizes)
-    if not counts or sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) > MOST_WEIGHTS:
-        raise PolicyError(f"{file}: sizes are two or more counts, of at most {MOST_WEIGHTS:,} weights; got {sizes!r}")
-    return dict(text)
+        raise PolicyError(f"{file} lacks {', '.join(sorted(missing))}; save the policy again")
+    sizes = description["sizes"]
+    are_counts = isinstance(sizes, list) and len(sizes) > 1 and all(type(n) is int and n > 0 for n in sizes)
+    if not are_counts or sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) > MAX_WEIGHTS:
+        raise PolicyError(f"{file}: sizes are two or more counts, of at most {MAX_WEIGHTS:,} weights; got {sizes!r}")
+    return dict(description)
 
 
-def _refuse_irregular(file: Path) -> None:
-    """Raise OSError unless a file is a regular one: to open a named pipe waits for whoever writes to it."""
+def _check_regular(file: Path) -> None:
+    """Raise OSError unless a file is a regular one; opening a named pipe would block until another process writes."""
     if not stat.S_ISREG(file.stat().st_mode):
         raise OSError("it is not a regular file")
 
 
-def _read_network(file: Path, text: Mapping[str, Any]) -> Network:
-    """Return the network whose weights are in `file` and whose shape `text` describes."""
-    sizes = text["sizes"]
+def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
+    """Return the network with the weights in `file` and the shapes in `description`. Raises PolicyError."""
+    sizes = description["sizes"]
     shapes: dict[str, tuple[int, ...]] = {}
     for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
         shapes |= {f"weights_{k}": (inputs, outputs), f"biases_{k}": (outputs,)}
     try:
-        _refuse_irregular(file)
+        _check_regular(file)
         content = read_at_most(file, shapes)
     except OSError as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
-    if sha256(content) != text["weights"]:
-        raise PolicyError(f"{file} is not what was saved: its SHA-256 differs from the one in {DESCRIPTION}")
+    if sha256(content) != description["weights"]:
+        raise PolicyError(f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}")
     try:
         arrays = unpacked(content, shapes)
         layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
-        return Network(layers, text["activation"])
+        return Network(layers, description["activation"])
     except (TypeError, ValueError) as error:
         raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {error}") from None
 
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:
     """Return an action drawn from the softmax of each row of outputs (N, A), and its probability."""
-    lanes, many = outputs.shape
-    actions, odds = np.empty(lanes, np.int64), np.empty(lanes)
-    sample_rows(outputs.ravel(), uniform, actions, odds, np.empty(-(-many // STRIPES) * STRIPES, f32))
-    return actions, odds
+    lanes, num_outputs = outputs.shape
+    actions, propensities = np.empty(lanes, np.int64), np.empty(lanes)
+    scratch = np.empty(-(-num_outputs // STRIPES) * STRIPES, f32)
+    sample_rows(outputs.ravel(), uniform, actions, propensities, scratch)
+    return actions, propensities
 
 
 @phase
-def _weigh(outputs: Floats, begin: int, many: int, weight: Floats, sums: Doubles) -> None:
-    """Write exp(output - largest) of `many` outputs to `weight`, zeros after them, and add them up in stripes."""
+def _weigh(outputs: Floats, begin: int, num_outputs: int, weights: Floats, sums: Doubles) -> None:
+    """Write exp(output - largest) of one row of outputs to `weights`, then zeros, and add them to partial sums."""
     wide_vectors()
     largest = outputs[u64(begin)]
-    for j in range(many):
+    for j in range(num_outputs):
         largest = max(largest, outputs[u64(begin + j)])
-    for j in range(many):
-        weight[u64(j)] = exp(outputs[u64(begin + j)] - largest)
-    for j in range(many, len(weight)):
-        weight[u64(j)] = ZERO
+    for j in range(num_outputs):
+        weights[u64(j)] = exp(outputs[u64(begin + j)] - largest)
+    for j in range(num_outputs, len(weights)):
+        weights[u64(j)] = ZERO
     for k in range(STRIPES):
         sums[u64(k)] = f64(0)
-    for j in range(0, len(weight), STRIPES):
+    for j in range(0, len(weights), STRIPES):
         for k in range(STRIPES):
-            sums[u64(k)] += f64(weight[u64(j + k)])
+            sums[u64(k)] += f64(weights[u64(j + k)])
 
 
 @kernel
-def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, odds: Doubles, weight: Floats) -> None:
-    """Draw an action for each of N rows of outputs (N * A,), stripe by stripe; `weight` is scratch.
+def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities: Doubles, weights: Floats) -> None:
+    """Draw an action from the softmax of each of N rows of outputs (N * A,); `weights` is scratch.
 
-    An output 87 below the largest or less counts as 87 below: its probability is under 1e-37.
+    An output that is more than 87 below the largest counts as 87 below it: its probability is under 1e-37.
     """
     lanes = len(actions)
-    many = len(outputs) // lanes if lanes > 0 else 0
+    num_outputs = len(outputs) // lanes if lanes > 0 else 0
     sums = np.zeros(STRIPES, f64)
     for n in range(lanes):
-        _weigh(outputs, n * many, many, weight, sums)
+        _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
         total = f64(0)
         for k in range(STRIPES):
             total += sums[k]
         rest = uniform[n] * total
-        stripe, chosen = 0, 0
-        while stripe < min(STRIPES, many) - 1 and rest >= sums[stripe]:
+        stripe = 0
+        while stripe < min(STRIPES, num_outputs) - 1 and rest >= sums[stripe]:
             rest -= sums[stripe]
             stripe += 1
-        chosen = stripe
-        while chosen + STRIPES < many and rest >= f64(weight[chosen]):
-            rest -= f64(weight[chosen])
-            chosen += STRIPES
-        actions[n] = chosen
-        odds[n] = f64(weight[chosen]) / total
+        action = stripe
+        while action + STRIPES < num_outputs and rest >= f64(weights[action]):
+            rest -= f64(weights[action])
+            action += STRIPES
+        actions[n] = action
+        propensities[n] = f64(weights[action]) / total
 
 
 __all__ = ["Acting", "Network", "NetworkPolicy", "PolicyError", "is_saved"]

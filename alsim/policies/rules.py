@@ -1,4 +1,4 @@
-"""The rule-based teacher of the specification's authors."""
+"""Rule-based policy of the specification's authors."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy, weakes
 from alsim.types import MODALITIES, Floats, f32, f64, i64, u32, u64
 
 HANDOUT, TEXT, PPT, VIDEO = (i64(MODALITIES.index(word)) for word in ("handout", "text", "PPT", "video"))
-TWO, HEADS = u32(2), u32(1)
-SURE, ONE_OF_TWO = f64(1), f64(0.5)
+NUM_SIDES, HEADS = u32(2), u32(1)
+CERTAIN, EVEN_CHANCE = f64(1), f64(0.5)
 
 
 class Thresholds(NamedTuple):
-    """When the teacher changes what it does."""
+    """Thresholds of the rule-based policy."""
 
-    frustrated: float = 0.7  # from here, content instead of a question
-    slow: float = 60.0  # seconds; after an answer that took this long, too
-    easy_below: float = 0.4  # mastery
-    medium_below: float = 0.7  # mastery
-    reading_above: float = 0.6  # frustration; handout or text instead of PPT or video
+    frustrated: float = 0.7  # frustration from which content is shown instead of a question
+    slow: float = 60.0  # response time in seconds from which content is shown instead of a question
+    easy_below: float = 0.4  # mastery below which questions are Easy
+    medium_below: float = 0.7  # mastery below which questions are Medium, otherwise Hard
+    reading_above: float = 0.6  # frustration above which content is handout or text, otherwise PPT or video
 
 
 @rule
-def teach(p: Thresholds, observation: Floats, seen: PolicyInput, luck: PolicyWords) -> tuple[i64, f64]:
-    """Return an action on the weakest LO, and its probability: 1 for a question, 1/2 for a content."""
-    lo = weakest(observation, seen)
-    mastery: f32 = observation[seen.row + u64(lo)]
-    frustration: f32 = observation[seen.row + u64(seen.num_los)]
+def teach(p: Thresholds, observation: Floats, inputs: PolicyInput, words: PolicyWords) -> tuple[i64, f64]:
+    """Return an action for the weakest LO, and its probability: 1 for a question, 1/2 for a content."""
+    lo = weakest(observation, inputs)
+    mastery: f32 = observation[inputs.row + u64(lo)]
+    frustration: f32 = observation[inputs.row + u64(inputs.num_los)]
     level = i64(mastery >= p.easy_below) + i64(mastery >= p.medium_below)
-    heads = below(luck.w0, TWO) == HEADS
+    heads = below(words.w0, NUM_SIDES) == HEADS
     reading = TEXT if heads else HANDOUT
     watching = VIDEO if heads else PPT
     modality = reading if frustration > p.reading_above else watching
-    study = frustration >= p.frustrated or seen.last_seconds >= p.slow
-    # Chosen without a branch, which the processor would mostly guess wrong.
-    content = LEVELS * seen.num_los + lo * KINDS + modality
+    study = frustration >= p.frustrated or inputs.last_seconds >= p.slow
+    # No branch: the processor would mispredict it often.
+    content = LEVELS * inputs.num_los + lo * KINDS + modality
     question = lo * LEVELS + level
-    return content if study else question, ONE_OF_TWO if study else SURE
+    return content if study else question, EVEN_CHANCE if study else CERTAIN
 
 
 class Rules(RulePolicy):
-    """Teaches the LO of lowest mastery: questions of rising difficulty, content when frustrated or slow.
+    """Teaches the LO of lowest mastery: a question by mastery, or a content if the learner is frustrated or slow.
 
-    Two pathologies are the authors' own and kept: at high frustration it shows only what raises
-    frustration, and one answer of 60 s or more locks it into content for the rest of the episode.
+    Two flaws of the original rules are kept. At high frustration, the policy shows only contents that raise
+    frustration. After one answer of 60 s or more, it shows only contents until the episode ends.
     """
 
     name = "rules"

@@ -1,4 +1,4 @@
-"""Every action equally likely."""
+"""Uniform random policy."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy
 from alsim.types import Floats, f64, i64, u32
 
 
-class Nothing(NamedTuple):
-    """Parameters of the uniform policy: none."""
+class NoParameters(NamedTuple):
+    """Empty parameters of the uniform policy."""
 
 
 @rule
-def any_action(p: Nothing, observation: Floats, seen: PolicyInput, luck: PolicyWords) -> tuple[i64, f64]:
-    """Return any of the actions, each with probability 1 / A."""
-    actions = seen.num_los * (LEVELS + KINDS)
-    return i64(below(luck.w0, u32(actions))), 1 / f64(actions)
+def any_action(p: NoParameters, observation: Floats, inputs: PolicyInput, words: PolicyWords) -> tuple[i64, f64]:
+    """Return an action drawn uniformly, and its probability 1 / A."""
+    actions = inputs.num_los * (LEVELS + KINDS)
+    return i64(below(words.w0, u32(actions))), 1 / f64(actions)
 
 
 class Uniform(RulePolicy):
-    """Chooses among all actions, each with probability 1 / A."""
+    """Chooses each of the A actions with probability 1 / A."""
 
     name = "uniform"
-    parameters = Nothing()
+    parameters = NoParameters()
     choose = any_action

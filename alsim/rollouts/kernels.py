@@ -1,7 +1,7 @@
-"""Whole episodes in one call of compiled code: a policy's rule teaches learner after learner.
+"""Kernels of compiled rollouts: complete episodes of a policy that is a rule, in one call.
 
-A block of lanes goes through interaction after interaction without leaving the L1 cache. A lane whose
-episode summaries takes up the next one that waits; what happened is written episode by episode.
+A block of lanes goes through one interaction after the other without leaving the L1 cache. A lane whose episode ends
+begins the next episode of the call. The trajectories are written episode by episode.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.jit.compile import kernel, phase, rule, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
@@ -28,15 +28,14 @@ from alsim.simulator.step import (
     WORD_1,
     WORD_2,
     WORD_3,
-    advance,
-    count_responses,
-    draw,
-    finish,
-    gather,
+    interact,
     list_finished,
-    scatter,
+    observation_rows,
 )
 from alsim.types import (
+    I0,
+    NAN,
+    WORD_BITS,
     Bools,
     Codes,
     Doubles,
@@ -57,13 +56,12 @@ from alsim.types import (
 )
 
 POLICY = u32(Purpose.POLICY)
-I0, NAN = i32(0), f32(np.nan)
 
 
 class Trajectories(NamedTuple):
-    """What happened in E episodes of at most T interactions: interaction t of episode e in row e T + t."""
+    """Interactions of E episodes of at most T interactions: interaction t of episode e is in row e T + t."""
 
-    action: Ints  # (E * T,) and so the rest, as in episodes.Interactions
+    action: Ints  # (E * T,) like the fields below, which are those of metrics.Interactions
     reward: Floats
     item: Ints
     correct: Bools
@@ -77,7 +75,7 @@ class Trajectories(NamedTuple):
 
 
 class EpisodeSummaries(NamedTuple):
-    """How E episodes began and ended."""
+    """Start and end of E episodes."""
 
     length: Longs  # (E,)
     reason: Codes  # (E,)
@@ -88,7 +86,7 @@ class EpisodeSummaries(NamedTuple):
 
 
 class Decisions(NamedTuple):
-    """What the policy chose in each lane of the block, and which episode the lane is in."""
+    """Decision of the policy in each lane of the block, and the episode of the lane."""
 
     action: Longs  # (B,)
     propensity: Doubles  # (B,)
@@ -96,7 +94,7 @@ class Decisions(NamedTuple):
 
 
 def new_trajectories(rows: int, width: int, *, observations: bool, mastery: bool) -> Trajectories:
-    """Return a trajectories of so many rows, with those of its last two columns."""
+    """Return uninitialised trajectories of so many rows, with or without the last two columns."""
     return Trajectories(
         action=np.empty(rows, i32),
         reward=np.empty(rows, f32),
@@ -113,7 +111,7 @@ def new_trajectories(rows: int, width: int, *, observations: bool, mastery: bool
 
 
 def new_summaries(episodes: int, width: int, *, first: bool) -> EpisodeSummaries:
-    """Return block for the summaries of so many episodes, and for their first observations."""
+    """Return uninitialised summaries of so many episodes, with or without their first observations."""
     return EpisodeSummaries(
         length=np.empty(episodes, i64),
         reason=np.empty(episodes, i8),
@@ -135,9 +133,9 @@ def decide(
     decisions: Decisions,
     count: int,
 ) -> int:
-    """Let the policy choose for each lane, with the words of counter (step, episode, learner, POLICY).
+    """Let the policy choose an action in each lane, with the words of counter (step, episode, learner, POLICY).
 
-    Returns the first lane for which it chose what cannot be, or -1.
+    Returns the first lane with an invalid action or probability, or -1.
     """
     wide_vectors()
     actions = u64((LEVELS + KINDS) * num_los)
@@ -177,7 +175,7 @@ def record_observations(
     most_steps: int,
     count: int,
 ) -> None:
-    """Write what is observed in each lane before its interaction."""
+    """Write the observation of each lane before its interaction."""
     wide_vectors()
     for i in range(count):
         place = (u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i])) * u64(width)
@@ -197,7 +195,7 @@ def record_interactions(
     most_steps: int,
     count: int,
 ) -> None:
-    """Write what happened in each lane, after its interaction."""
+    """Write the interaction of each lane."""
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
         place = u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
@@ -216,10 +214,33 @@ def record_interactions(
 def record_mastery(
     lanes: Population, scratch: Scratch, decisions: Decisions, trajectories: Trajectories, most_steps: int, count: int
 ) -> None:
-    """Write the mastery in play in each lane, after its interaction."""
+    """Write the mastery of the LO of each lane's interaction, after it."""
     for i in range(count):
         place = u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
         trajectories.mastery[place] = scratch.floats[AFTER + i]
+
+
+@rule
+def begin_upcoming(
+    w: Any, ended: int, learner: Longs, episode: Longs, upcoming: int, current: Longs, episodes: int
+) -> int:
+    """Begin the next of E episodes in each of the first `ended` listed lanes; return the number of the next one.
+
+    learner, episode  (E,) of each episode
+    current           (B,) episode of each lane, written; E in lanes that have no episode left, which repeat the
+                      last one without effect
+    """
+    lanes, listed = w.population, w.scratch.listed
+    for j in range(ended):
+        k = listed[j]
+        current[k] = min(upcoming, episodes)
+        number = min(upcoming, episodes - 1)
+        upcoming += 1
+        lanes.learner[k] = u32(learner[number])
+        lanes.episode[k] = u32(episode[number])
+    if ended > 0:
+        begin(w, listed, 0, ended)
+    return upcoming
 
 
 @kernel
@@ -235,77 +256,90 @@ def run_episodes(
 ) -> int:
     """Run a policy in episode[e] of learner[e], for every e in 0 … E - 1.
 
-    world   of lanes that have their seed; at most a block
-    trajectories     of E + 1 episodes, and so `summaries`: the last is where lanes go that have nothing left to do
+    world         of at most one block of lanes, whose seed is set
+    trajectories  of E + 1 episodes, as `summaries`: lanes without an episode left write to the last one
 
-    Returns -1, or the first lane for which the policy chose what cannot be: it then stops.
+    Returns -1, or the first lane for which the policy made an invalid decision; the run stops there.
     """
     w, out = borrow(world), borrow(output)
-    lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
-    parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
-    listed, most_steps = scratch.listed, int(limits.max_steps)
-    responses, keeps, rebuilds = (
-        len(lanes.responses) > 0,
-        len(trajectories.observation) > 0,
-        len(trajectories.mastery) > 0,
-    )
-    rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
+    lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
+    listed, most_steps = scratch.listed, int(w.termination.max_steps)
+    stores, rebuilds = len(trajectories.observation) > 0, len(trajectories.mastery) > 0
+    rows, width = observation_rows(w)
     episodes, count = len(learner), len(lanes.key)
-    upcoming, done = 0, 0
+    upcoming, done, ended = 0, 0, count
     for k in range(count):
         listed[k] = k
-    ended = count
     while done < episodes:
-        # Every listed lane takes up the episode that comes next, or the spare one over and over.
-        for j in range(ended):
-            k = listed[j]
-            decisions.episode[k] = min(upcoming, episodes)
-            taken = min(upcoming, episodes - 1)
-            upcoming += 1
-            lanes.learner[k] = u32(learner[taken])
-            lanes.episode[k] = u32(episode[taken])
-        if ended > 0:
-            begin(w, listed, 0, ended)
-        for j in range(ended):
-            k = listed[j]
-            e = decisions.episode[k]
-            summaries.ability_start[e] = lanes.ability[k]
-            if rebuilds:
-                for cell in range(width):
-                    summaries.first[e * width + cell] = rows[k * width + cell]
+        upcoming = begin_upcoming(w, ended, learner, episode, upcoming, decisions.episode, episodes)
+        record_starts(rows, width, lanes, listed, ended, decisions, summaries, rebuilds)
         wrong = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
         if wrong >= 0:
             return wrong
-        if keeps:
+        if stores:
             record_observations(rows, width, lanes, decisions, trajectories, most_steps, count)
-        draw(lanes, scratch, 0, count)
-        gather(lanes, items, num_los, scratch, decisions.action, 0, count)
-        advance(parameters, weights, max_time, lanes, scratch, 0, count)
-        finish(limits, num_los, lanes, scratch, out, 0, count)
-        scatter(lanes, scratch, num_los, 0, count)
-        if responses:
-            count_responses(limits.max_steps, num_los, lanes, scratch, 0, count)
-        record_interactions(num_los, items, lanes, scratch, decisions, trajectories, most_steps, count)
+        interact(w, decisions.action, out, 0, count)
+        record_interactions(num_los, w.items, lanes, scratch, decisions, trajectories, most_steps, count)
         if rebuilds:
             record_mastery(lanes, scratch, decisions, trajectories, most_steps, count)
         ended = list_finished(lanes.finished, listed, 0, 0, count)
-        for j in range(ended):
-            k = listed[j]
-            e = decisions.episode[k]
-            done += int(e < episodes)
-            summaries.length[e] = i64(lanes.step[k])
-            summaries.reason[e] = out.reason[k]
-            summaries.ability_final[e] = lanes.ability[k]
-            for cell in range(width):
-                summaries.observation[e * width + cell] = rows[k * width + cell]
+        done += record_ends(rows, width, lanes, listed, ended, decisions, summaries, out.reason, episodes)
     return -1
+
+
+@phase
+def record_starts(
+    rows: Floats,
+    width: int,
+    lanes: Population,
+    listed: Longs,
+    ended: int,
+    decisions: Decisions,
+    summaries: EpisodeSummaries,
+    observations: bool,
+) -> None:
+    """Write how the episodes of the first `ended` listed lanes start."""
+    for j in range(ended):
+        k = listed[j]
+        e = decisions.episode[k]
+        summaries.ability_start[e] = lanes.ability[k]
+        if observations:
+            for cell in range(width):
+                summaries.first[e * width + cell] = rows[k * width + cell]
+
+
+@phase
+def record_ends(
+    rows: Floats,
+    width: int,
+    lanes: Population,
+    listed: Longs,
+    ended: int,
+    decisions: Decisions,
+    summaries: EpisodeSummaries,
+    reason: Codes,
+    episodes: int,
+) -> int:
+    """Write how the episodes of the first `ended` listed lanes end; return how many are among the E episodes."""
+    done = 0
+    for j in range(ended):
+        k = listed[j]
+        e = decisions.episode[k]
+        done += int(e < episodes)
+        summaries.length[e] = i64(lanes.step[k])
+        summaries.reason[e] = reason[k]
+        summaries.ability_final[e] = lanes.ability[k]
+        for cell in range(width):
+            summaries.observation[e * width + cell] = rows[k * width + cell]
+    return done
 
 
 @kernel
 def pack(source: Codes, target: Codes, length: Longs, stride: int, size: int, first: int) -> None:
-    """Move the first length[e] of each `stride` entries of `source`, `size` bytes each, to `target`, row after row.
+    """Copy the first length[e] of each `stride` entries of `source` to `target` without gaps.
 
-    first  row of `target` where they begin
+    size   bytes per entry
+    first  row of `target` for the first entry
     """
     place = first * size
     for e in range(len(length)):
@@ -325,9 +359,10 @@ def rebuild(
     target: Floats,
     row: int,
 ) -> None:
-    """Write observations S8.1 to rows row, row + 1, … of `target`: each is the one before with three entries changed.
+    """Write observations S8.1 to rows row, row + 1, … of `target`, each from the previous one.
 
-    That takes a fraction of the memory traffic of writing all of them twice, and gives the same bits.
+    An interaction changes three entries only. This takes a fraction of the memory traffic of storing and copying
+    all observations, and gives the same bits.
     """
     width = num_los + 2
     place = row * width
@@ -346,7 +381,7 @@ def rebuild(
 
 @phase
 def copy_row(source: Floats, target: Floats, begin_at: int, place: int, width: int) -> None:
-    """Copy one row; of two in the same array, which do not overlap, too."""
+    """Copy one row; source and target may be the same array, if the rows do not overlap."""
     wide_vectors()
     for cell in range(width):
         target[u64(place + cell)] = source[u64(begin_at + cell)]

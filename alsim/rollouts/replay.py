@@ -1,8 +1,8 @@
-"""Observations made again: what was done to learners is done to them once more, and what is seen written down."""
+"""Replay: observations recomputed from recorded actions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,23 @@ from alsim.dynamics import rules_fingerprint
 from alsim.errors import AlsimError
 from alsim.jit.compile import entry, kernel, phase, wide_vectors
 from alsim.jit.references import borrow, by_reference
-from alsim.rollouts.collector import observed_width
-from alsim.simulator.reset import begin
+from alsim.mdp.observation import observation_width
+from alsim.rollouts.kernels import begin_upcoming
 from alsim.simulator.state import new_output, new_world
-from alsim.simulator.step import REWARD, advance, count_responses, draw, finish, gather, list_finished, scatter
-from alsim.types import BLOCK, Codes, Floats, Longs, Observation, Output, Population, Scratch, f32, i8, i64, u32, u64
+from alsim.simulator.step import REWARD, interact, list_finished, observation_rows
+from alsim.types import BLOCK, Codes, Floats, Longs, Observation, Output, Population, Scratch, f32, i8, i64, u64
+
+
+class Recorded(NamedTuple):
+    """Recorded episodes: (E,) each, and (M,) for the interactions, one episode after the other."""
+
+    learner: Longs  # (E,)
+    episode: Longs  # (E,)
+    first: Longs  # (E,) row of the first interaction
+    length: Longs  # (E,)
+    reason: Codes  # (E,)
+    action: Longs  # (M,)
+    reward: Floats  # (M,)
 
 
 def replay(
@@ -24,106 +36,74 @@ def replay(
     bank: Bank,
     seed: int,
     observation: Observation,
+    *,
     learner: Longs,
     episode: Longs,
     length: Longs,
+    reason: Codes,
     action: Longs,
     reward: Floats,
-    reason: Codes,
 ) -> tuple[Floats, Floats]:
-    """Return the observations of episodes whose actions are known, bit for bit as they were (clause S11.1).
+    """Return the observations of recorded episodes, bit for bit as they were (clause S11.1).
 
     learner, episode, length, reason   (E,) of each episode
-    action, reward                     (M,) of each interaction, episode by episode
+    action, reward                     (M,) of each interaction, one episode after the other
 
-    Returns observations before each interaction, (M, R) float32, and after each episode's last, (E, R).
-    Raises AlsimError where a reward, or when and why an episode ended, is not what the simulator gives.
+    Returns the observations before each interaction, (M, R) float32, and after the last one of each episode, (E, R).
+    Raises AlsimError if a reward, or the end of an episode, differs from the result of the simulation.
     """
-    episodes, rows, width = len(length), len(action), observed_width(bank, observation)
+    episodes, rows, width = len(length), len(action), observation_width(bank.num_los, observation)
     if not (len(learner) == len(episode) == len(reason) == episodes and len(reward) == rows):
-        raise AlsimError("the columns of a replay are of different lengths")
-    if rows != length.sum() or (length < 1).any() or (length > rows).any():  # a sum may overflow to what it should be
-        raise AlsimError(f"the episodes are {length.sum()} interactions long, and there are {rows}")
+        raise AlsimError("a replay has columns of equal length per episode and per interaction; got different lengths")
+    if rows != length.sum() or (length < 1).any() or (length > rows).any():  # the sum may overflow to the right value
+        raise AlsimError(f"lengths of episodes are at least 1 and sum to the {rows} interactions; got {length.sum()}")
     world = new_world(config, bank, min(BLOCK, episodes), responses=observation == "responses", record=False)
     world.population.key[:] = seed
-    output = new_output(len(world.population.key), np.empty(0, f32))
-    rules = rules_fingerprint(type(world.parameters))
+    lanes = len(world.population.key)
+    output = new_output(lanes, np.empty(0, f32))
+    columns = (learner, episode, np.cumsum(length) - length, length, reason, action, reward)
+    kinds = (i64, i64, i64, i64, i8, i64, f32)
+    recorded = Recorded(*(np.ascontiguousarray(c, kind) for c, kind in zip(columns, kinds, strict=True)))
     obs, final = np.empty(rows * width, f32), np.empty(episodes * width, f32)
-    arguments = (
-        by_reference(world, rules),
-        by_reference(output, rules),
-        *(np.ascontiguousarray(column, i64) for column in (learner, episode, np.cumsum(length) - length, length)),
-        *(np.ascontiguousarray(column, kind) for column, kind in ((action, i64), (reward, f32), (reason, i8))),
-        *(np.zeros(len(world.population.key), i64) for _ in range(2)),
-        obs,
-        final,
-    )
-    strange = entry(play, *arguments, own_cache=rules)(*arguments)
-    if strange >= 0:
+    rules = rules_fingerprint(type(world.parameters))
+    references = by_reference(world, rules), by_reference(output, rules)
+    arguments = (*references, recorded, np.zeros(lanes, i64), np.zeros(lanes, i64), obs, final)
+    differing = entry(replay_episodes, *arguments, own_cache=rules)(*arguments)
+    if differing >= 0:
         raise AlsimError(
-            f"learner {learner[strange]} in episode {episode[strange]} does not answer as recorded: "
-            "the dynamics, or the version of alsim, is another"
+            f"learner {learner[differing]} in episode {episode[differing]} does not answer as recorded: the data were "
+            "generated with other dynamics or another version of alsim"
         )
     return obs.reshape(rows, width), final.reshape(episodes, width)
 
 
 @kernel
-def play(
-    world: Any,
-    output: Any,
-    learner: Longs,
-    episode: Longs,
-    first: Longs,
-    length: Longs,
-    action: Longs,
-    reward: Floats,
-    reason: Codes,
-    playing: Longs,
-    chosen: Longs,
-    obs: Floats,
-    final: Floats,
+def replay_episodes(
+    world: Any, output: Any, recorded: Recorded, current: Longs, actions: Longs, obs: Floats, final: Floats
 ) -> int:
-    """Play episode after episode in each lane of a block, and write what is observed.
+    """Repeat the recorded actions of all episodes, and write the observations.
 
-    first    (E,) row of each episode's first interaction
-    playing  (B,) and chosen, (B,): block for the episode that each lane is in, and its action
+    current, actions  (B,) each: space for the episode and the action of each lane
 
-    Returns -1, or an episode that does not go as recorded.
+    Returns -1, or an episode whose interactions differ from the recorded ones.
     """
     w, out = borrow(world), borrow(output)
-    lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
-    parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
-    listed, responses = scratch.listed, len(lanes.responses) > 0
-    rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
-    episodes, count = len(learner), len(lanes.key)
+    lanes, scratch, listed = w.population, w.scratch, w.scratch.listed
+    rows, width = observation_rows(w)
+    episodes, count = len(recorded.learner), len(lanes.key)
     upcoming, done, ended = 0, 0, count
     for k in range(count):
         listed[k] = k
     while done < episodes:
-        # A lane that has nothing left to do plays the last episode again, to no effect.
-        for j in range(ended):
-            k = listed[j]
-            playing[k] = min(upcoming, episodes)
-            taken = min(upcoming, episodes - 1)
-            upcoming += 1
-            lanes.learner[k] = u32(learner[taken])
-            lanes.episode[k] = u32(episode[taken])
-        if ended > 0:
-            begin(w, listed, 0, ended)
-        copy_and_decide(rows, width, lanes, playing, first, action, chosen, obs, count)
-        draw(lanes, scratch, 0, count)
-        gather(lanes, items, num_los, scratch, chosen, 0, count)
-        advance(parameters, weights, max_time, lanes, scratch, 0, count)
-        finish(limits, num_los, lanes, scratch, out, 0, count)
-        scatter(lanes, scratch, num_los, 0, count)
-        if responses:
-            count_responses(limits.max_steps, num_los, lanes, scratch, 0, count)
-        strange = compare(lanes, scratch, out, playing, first, length, reward, reason, count)
-        if strange >= 0:
-            return strange
+        upcoming = begin_upcoming(w, ended, recorded.learner, recorded.episode, upcoming, current, episodes)
+        take_actions(rows, width, lanes, current, recorded, actions, obs, count)
+        interact(w, actions, out, 0, count)
+        differing = compare(lanes, scratch, out, current, recorded, count)
+        if differing >= 0:
+            return differing
         ended = list_finished(lanes.finished, listed, 0, 0, count)
         for j in range(ended):
-            e = playing[listed[j]]
+            e = current[listed[j]]
             if e < episodes:
                 done += 1
                 for cell in range(width):
@@ -132,48 +112,37 @@ def play(
 
 
 @phase
-def copy_and_decide(
+def take_actions(
     rows: Floats,
     width: int,
     lanes: Population,
-    playing: Longs,
-    first: Longs,
-    action: Longs,
-    chosen: Longs,
+    current: Longs,
+    recorded: Recorded,
+    actions: Longs,
     obs: Floats,
     count: int,
 ) -> None:
-    """Write what is observed in each lane, and take the action that followed."""
+    """Write the observation of each lane, and read the recorded action of its next interaction."""
     wide_vectors()
     for k in range(count):
-        e = playing[k]
-        chosen[k] = 0
-        if e < len(first):
-            place = first[e] + i64(lanes.step[k])
-            chosen[k] = action[place]
+        e = current[k]
+        actions[k] = 0
+        if e < len(recorded.first):
+            place = recorded.first[e] + i64(lanes.step[k])
+            actions[k] = recorded.action[place]
             for cell in range(width):
                 obs[u64(place * width + cell)] = rows[u64(k * width + cell)]
 
 
 @phase
-def compare(
-    lanes: Population,
-    scratch: Scratch,
-    out: Output,
-    playing: Longs,
-    first: Longs,
-    length: Longs,
-    reward: Floats,
-    reason: Codes,
-    count: int,
-) -> int:
-    """Return an episode whose interaction was another than recorded, or -1."""
+def compare(lanes: Population, scratch: Scratch, out: Output, current: Longs, recorded: Recorded, count: int) -> int:
+    """Return an episode whose last interaction differs from the recorded one, or -1."""
     for k in range(count):
-        e = playing[k]
-        if e < len(first):
+        e = current[k]
+        if e < len(recorded.first):
             step = i64(lanes.step[k])
-            last = step == length[e]
-            same = scratch.floats[REWARD + k] == reward[first[e] + step - 1]
-            if not same or last != lanes.finished[k] or (last and out.reason[k] != reason[e]):
+            last = step == recorded.length[e]
+            same = scratch.floats[REWARD + k] == recorded.reward[recorded.first[e] + step - 1]
+            if not same or last != lanes.finished[k] or (last and out.reason[k] != recorded.reason[e]):
                 return int(e)
     return -1

@@ -1,4 +1,4 @@
-"""What steps hand out: arrays that no caller shares, and that are used again once the caller let them go."""
+"""Output buffers of steps: arrays that no two callers share, and whose memory is reused once it is released."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from alsim.jit.compile import kernel
 from alsim.jit.references import by_reference
 from alsim.types import Bools, Buffers, Codes, Doubles, Floats, Longs, Output, f32, f64, i8, i64
 
-KEPT = 2
-"""Buffers that wait to be used again: a caller usually holds the last step's arrays while it asks for the next."""
+POOL_SIZE = 2
+"""Buffers kept for reuse: a caller usually holds the arrays of the last step while it calls the next."""
 
 
 StepArrays = tuple[Floats, Doubles, Bools, Bools, Codes, Bools]
-"""Arrays for the caller of one step: observations (N, R); reward, terminated, truncated, reason, live, (N,) each."""
+"""Output arrays of one step: observations (N, R); reward, terminated, truncated, reason and live, (N,) each."""
 
 
 def spans(arrays: Sequence[NDArray[Any]]) -> Longs:
-    """Return where each array begins in memory and where it ends, (K, 2); all are contiguous."""
+    """Return the first address of each contiguous array, and the address after its end, (K, 2)."""
     starts = [array.__array_interface__["data"][0] for array in arrays]
     return np.array([(start, start + a.nbytes) for start, a in zip(starts, arrays, strict=True)], np.int64)
 
 
 def plain(out: Buffers) -> tuple[Any, Any, Any, Any]:
-    """Return a caller's arrays as kernels take them: of a subclass, such as a memmap, as a plain array."""
+    """Return the arrays of a caller as plain arrays, which kernels take; they may be of a subclass such as memmap."""
     a, b, c, d = out
     return np.asarray(a), np.asarray(b), np.asarray(c), np.asarray(d)
 
 
 OWN = 4
-"""In place of an index into Buffers: memory that is not the caller's."""
+"""Stands in place of an index into Buffers for memory that is not the caller's."""
 
 
 @kernel
@@ -49,9 +49,9 @@ def overlap(
 ) -> tuple[int, int]:
     """Return which two of a caller's arrays overlap, as indices into Buffers; the second may be OWN.
 
-    own, also_own  (K, 2) as of `spans`: memory that is not the caller's
+    own, also_own  (K, 2) by `spans`: memory that is not the caller's
 
-    Returns (-1, -1) where all lie apart.
+    Returns (-1, -1) if no two overlap.
     """
     starts = (observations.ctypes.data, rewards.ctypes.data, terminated.ctypes.data, truncated.ctypes.data)
     sizes = (observations.nbytes, rewards.nbytes, terminated.nbytes, truncated.nbytes)
@@ -69,18 +69,18 @@ def overlap(
 
 
 class OutputBuffer:
-    """Memory for what one step hands out.
+    """Memory for the outputs of one step.
 
-    arrays     an Output, as the kernel writes it
-    reference  the same as the kernel takes it
+    arrays     the Output that the kernel writes
+    reference  reference to it, which the kernel takes
     """
 
     borrowed: tuple[Buffers | None, Any] = (None, None)
-    """A caller's arrays that were last written in place of one's own, and the reference to them."""
+    """Arrays of a caller that were last written in place of these, and the reference to them."""
 
     def __init__(self, lanes: int, width: int, final: Floats, *, observations: bool, own_cache: str = "") -> None:
         rows = lanes if observations else 0
-        # Three owners, not one: whoever keeps all rewards must not keep all observations alive with them.
+        # Three owners, not one: a caller that keeps all rewards must not keep all observations alive with them.
         self._observation = np.empty(rows * width, f32)
         self._reward = np.empty(lanes, f64)
         self._flags = np.empty(4 * lanes, i8)
@@ -93,23 +93,23 @@ class OutputBuffer:
             live=self._flags[3 * lanes :].view(np.bool_),
             final=final,
         )
-        self._whole: StepArrays = (self._observation.reshape(rows, width), *self.arrays[1:6])
+        self._step_arrays: StepArrays = (self._observation.reshape(rows, width), *self.arrays[1:6])
         self._own_cache = own_cache
         self.reference = by_reference(self.arrays, own_cache)
-        self._unheld = self._holders()
+        self._unused_count = self._reference_count()
 
     @cached_property
     def own(self) -> Longs:
-        """Where its arrays lie, as of `spans`."""
+        """Addresses of the arrays, by `spans`."""
         return spans((self._observation, self._reward, self._flags, self.arrays.final))
 
     def borrow(self, out: Buffers, *, observations_too: bool) -> Any:
-        """Return a reference to an Output of a caller's arrays, and of one's own for the rest.
+        """Return a reference to an Output that consists of a caller's arrays, and of these for the rest.
 
-        Rewards of float32 are not written, nor are observations if not asked for: whoever steps copies them.
+        Rewards of float32 are not written, and observations only on request: the environment copies them.
         """
         observations, rewards, terminated, truncated = plain(out)
-        whole = Output(
+        output = Output(
             observation=observations.reshape(-1) if observations_too else self.arrays.observation,
             reward=rewards if rewards.dtype == f64 else self.arrays.reward,
             terminated=terminated,
@@ -118,37 +118,37 @@ class OutputBuffer:
             live=self.arrays.live,
             final=self.arrays.final,
         )
-        reference = by_reference(whole, self._own_cache)
+        reference = by_reference(output, self._own_cache)
         self.borrowed = out, reference
         return reference
 
-    def _holders(self) -> int:
+    def _reference_count(self) -> int:
         return getrefcount(self._observation) + getrefcount(self._reward) + getrefcount(self._flags)
 
     @property
-    def held(self) -> bool:
-        """Whether somebody still has an array that was handed out, or a view of one."""
-        return self._holders() != self._unheld
+    def in_use(self) -> bool:
+        """True while a caller has one of the arrays, or a view of one."""
+        return self._reference_count() != self._unused_count
 
     def take_arrays(self) -> StepArrays:
-        """Return the arrays for a caller: views, since each then counts among the holders of the memory."""
-        rows, reward, terminated, truncated, reason, live = self._whole
+        """Return the arrays for a caller, as views: each then counts as a reference to the memory."""
+        rows, reward, terminated, truncated, reason, live = self._step_arrays
         return rows.view(), reward.view(), terminated.view(), truncated.view(), reason.view(), live.view()
 
     def take_first(self, lanes: int) -> StepArrays:
-        """Return the arrays of the first M lanes for a caller."""
-        rows, reward, terminated, truncated, reason, live = self._whole
+        """Return the arrays of the first M lanes, for a caller."""
+        rows, reward, terminated, truncated, reason, live = self._step_arrays
         return rows[:lanes], reward[:lanes], terminated[:lanes], truncated[:lanes], reason[:lanes], live[:lanes]
 
 
 class BufferPool:
     """Buffers for steps whose arrays the caller may keep.
 
-    Fresh memory at every step would cost a page fault every 4 KiB, more than the step itself where many
-    learners live (decision 9). Memory that somebody still looks at is never written again.
+    New memory in every step would cost a page fault per 4 KiB, which for many learners takes longer than the step
+    itself (decision 9). Memory to which a caller still has a reference is never overwritten.
 
-    make    makes a buffer
-    shared  there is only one, and every step writes over what the last one handed out
+    make    returns a new buffer
+    shared  use one buffer only, which every step overwrites
     """
 
     def __init__(self, make: Callable[[], OutputBuffer], *, shared: bool = False) -> None:
@@ -157,14 +157,14 @@ class BufferPool:
         self._buffers: list[OutputBuffer] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the buffers: a copy hands out its own."""
+        """Return everything except the buffers: a copy makes its own."""
         return {**self.__dict__, "_buffers": []}
 
     def take(self) -> OutputBuffer:
-        """Return a buffer that nobody holds."""
+        """Return a buffer that is not in use."""
         for buffer in self._buffers:
-            if self._shared or not buffer.held:
+            if self._shared or not buffer.in_use:
                 return buffer
-        fresh = self._make()
-        self._buffers = [*self._buffers[1 - KEPT :], fresh]
-        return fresh
+        new = self._make()
+        self._buffers = [*self._buffers[1 - POOL_SIZE :], new]
+        return new

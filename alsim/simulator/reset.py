@@ -1,24 +1,38 @@
-"""How learners start (clauses S1.1 to S1.3): arrays of some lanes, from each one's key, learner and episode."""
+"""Start of episodes (clauses S1.1 to S1.3): the state of some lanes, from the key, learner and episode of each."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from alsim.jit.compile import phase, rule, wide_vectors
+from alsim.jit.compile import fieldwise, phase, rule, wide_vectors
 from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
-from alsim.types import BLOCK, Longs, Population, Purpose, Scratch, f32, f64, i32, i64, u32, u64
+from alsim.simulator.fields import POPULATION_FIELDS
+from alsim.types import (
+    BLOCK,
+    I0,
+    U0,
+    U1,
+    WORD_BITS,
+    ZERO,
+    Longs,
+    Population,
+    Purpose,
+    Scratch,
+    f64,
+    i64,
+    u32,
+    u64,
+)
 
 BLOCK_SHIFT = u32(16)
 START = u32(Purpose.START)
-ZERO = f32(0)
-I0, U0, U1 = i32(0), u32(0), u32(1)
 
 WORDS_FOR_ABILITY = 2
 
-# Rows of the scratch arrays, one entry a counter: its words before and after.
+# Offset of each row in the scratch arrays, with one entry per counter: its words before and after Philox.
 PURPOSE, EPISODE, LEARNER, KEY_LOW, KEY_HIGH, WORD = (k * BLOCK for k in range(6))
 WORD_ROWS = 6 + 3
 SEGMENT, INT_ROWS = 0, 4
@@ -27,10 +41,10 @@ INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 
 @rule
 def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
-    """Start the learners in lanes listed[start:stop] afresh, as their key, learner and episode say.
+    """Start an episode in lanes listed[start:stop], determined by the key, learner and episode of each lane.
 
-    Two words make ability, one each mastery; four come of a counter. All counters of many learners go
-    through each phase together, so that a few learners fill the vectors, too.
+    Ability takes two random words, each mastery one; a counter gives four. The counters of many learners go
+    through each phase together, so that a few learners fill the vector registers, too.
     """
     lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
@@ -45,7 +59,8 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
             draw_mastery(w.start, scratch, count * length)
             if done == 0:
                 draw_ability(w.start, scratch, count, length)
-                reset_fields(lanes, scratch, listed, first, count, num_los)
+                set_ability(lanes, scratch, listed, first, count, num_los)
+                reset_fields(lanes, RESET_FIELDS, listed, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
@@ -66,7 +81,7 @@ def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
 def count_up(
     lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int
 ) -> None:
-    """Write each learner's counters done … done + length - 1, learner after learner."""
+    """Write counters done … done + length - 1 of each learner, one learner after the other."""
     words = scratch.words
     for i in range(count):
         k = u64(listed[u64(first + i)])
@@ -99,7 +114,7 @@ def draw_words(scratch: Scratch, count: int) -> None:
 
 @phase
 def draw_mastery(start: Any, scratch: Scratch, count: int) -> None:
-    """Turn each word into a mastery (clause S1.1)."""
+    """Compute a mastery from each word (clause S1.1)."""
     wide_vectors()
     words, floats, ints, quantiles = scratch.words, scratch.floats, scratch.ints, start.quantiles
     for row in range(4):
@@ -123,30 +138,38 @@ def draw_mastery(start: Any, scratch: Scratch, count: int) -> None:
 
 @phase
 def draw_ability(start: Any, scratch: Scratch, count: int, length: int) -> None:
-    """Turn each learner's first two words into its ability (clause S1.2)."""
+    """Compute the ability of each learner from its first two words (clause S1.2)."""
     wide_vectors()
     words, floats = scratch.words, scratch.floats
     for i in range(count):
         at = u64(i * length)
-        words[u64(PURPOSE + i)] = words[u64(WORD) + at]  # the counters are spent
+        words[u64(PURPOSE + i)] = words[u64(WORD) + at]  # the counters are no longer needed
         words[u64(EPISODE + i)] = words[u64(WORD + BLOCK) + at]
     for i in range(count):
         floats[ABILITY + i] = start.ability_mean + start.ability_std * normal(words[PURPOSE + i], words[EPISODE + i])
 
 
 @phase
-def reset_fields(lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, num_los: int) -> None:
-    """Set what is not mastery: ability as drawn, the rest 0 (clause S1.3)."""
+def set_to_zero(values: Any, applies: bool, listed: Longs, first: int, count: int) -> None:
+    """Set the entry of each learner to 0, in a field to which this applies (clause S1.3)."""
+    if applies:
+        for i in range(count):
+            values[u64(listed[u64(first + i)])] = 0
+
+
+RESET_FIELDS = tuple(field.per_lane.reset for field in POPULATION_FIELDS.values())
+"""Whether each field of a population is set to 0 at the start of an episode."""
+
+reset_fields = fieldwise(set_to_zero)
+
+
+@phase
+def set_ability(lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, num_los: int) -> None:
+    """Write the ability of each learner, and the observed frustration and response time, which are 0."""
     width = u64(num_los + 2)
     for i in range(count):
         k = u64(listed[u64(first + i)])
         lanes.ability[k] = scratch.floats[u64(ABILITY + i)]
-        lanes.frustration[k] = ZERO
-        lanes.response_time[k] = ZERO
-        lanes.fail_streak[k] = I0
-        lanes.mastery_sum[k] = f64(0)
-        lanes.step[k] = U0
-        lanes.finished[k] = False
         end = (k + u64(1)) * width
         lanes.rows[end - u64(2)] = ZERO
         lanes.rows[end - u64(1)] = ZERO
@@ -156,7 +179,7 @@ def reset_fields(lanes: Population, scratch: Scratch, listed: Longs, first: int,
 def write_mastery(
     lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int, num_los: int
 ) -> None:
-    """Write the masteries that came of counters done … done + length - 1, and add them up, in order of the LOs."""
+    """Write the masteries of counters done … done + length - 1, and add them to the sum, in the order of the LOs."""
     floats, width = scratch.floats, u64(num_los + 2)
     begins = max(4 * done, WORDS_FOR_ABILITY)
     ends = min(4 * (done + length), num_los + WORDS_FOR_ABILITY)
@@ -174,7 +197,7 @@ def write_mastery(
 
 @rule
 def begin_responses(w: Any, k: i64) -> None:
-    """Begin lane k's observed responses (clause S8.2): nothing asked yet."""
+    """Set the observed responses of lane k (clause S8.2) to those before the first question."""
     lanes, num_los, limit = w.population, w.scale.num_los, w.termination.max_steps
     row = k * (2 * num_los + 2)
     for lo in range(num_los):

@@ -1,4 +1,4 @@
-"""The arrays of a population of learners, and all that a step reads, laid out from a configuration and a bank."""
+"""Arrays of the simulator: the population of learners, and everything that a step reads and writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.numerics.beta import beta_table
+from alsim.simulator.fields import INTERACTION_FIELDS, POPULATION_FIELDS
 from alsim.simulator.step import scratch_sizes
 from alsim.types import (
     Floats,
@@ -25,56 +26,34 @@ from alsim.types import (
     i32,
     i64,
     u32,
-    u64,
 )
 
 
 def new_population(lanes: int, num_los: int, responses: bool) -> Population:
-    """Return the arrays of `lanes` learners, all zero; `responses` adds those of observation S8.2."""
-    n, cells = lanes, lanes * num_los if responses else 0
+    """Return the arrays of `lanes` learners, all zero; `responses` includes those of observation S8.2."""
     return Population(
-        rows=np.zeros(n * (num_los + 2), f32),
-        ability=np.zeros(n, f32),
-        frustration=np.zeros(n, f32),
-        response_time=np.zeros(n, f32),
-        fail_streak=np.zeros(n, i32),
-        mastery_sum=np.zeros(n, f64),
-        key=np.zeros(n, u64),
-        learner=np.zeros(n, u32),
-        episode=np.zeros(n, u32),
-        step=np.zeros(n, u32),
-        finished=np.zeros(n, np.bool_),
-        asked=np.zeros(cells, i32),
-        right=np.zeros(cells, i32),
-        responses=np.zeros(n * (2 * num_los + 2) if responses else 0, f32),
+        **{
+            name: np.zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
+            for name, field in POPULATION_FIELDS.items()
+        }
     )
 
 
 def new_interaction(lanes: int) -> Interaction:
-    """Return the arrays of what happened in `lanes` lanes."""
-    return Interaction(
-        item=np.zeros(lanes, i32),
-        correct=np.zeros(lanes, np.bool_),
-        gain=np.zeros(lanes, f32),
-        seconds=np.zeros(lanes, f32),
-        frustration=np.zeros(lanes, f32),
-        fail_streak=np.zeros(lanes, i32),
-        ability=np.zeros(lanes, f32),
-        mastery_sum=np.zeros(lanes, f64),
-        step=np.zeros(lanes, i32),
-    )
+    """Return the arrays that record the last interaction of `lanes` lanes."""
+    return Interaction(**{name: np.zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
 def new_scratch() -> Scratch:
-    """Return the rows of one block."""
+    """Return the scratch arrays of one block."""
     words, floats, ints, listed = scratch_sizes()
     return Scratch(np.zeros(words, u32), np.zeros(floats, f32), np.zeros(ints, i32), np.zeros(listed, i64))
 
 
 def new_output(lanes: int, final: Floats) -> Output:
-    """Return arrays for what a step hands out, without a copy of observations.
+    """Return output arrays for a step, without a copy of the observations.
 
-    final  (N * R,) where last observations go, or (0,)
+    final  (N * R,) for the last observations of episodes, or (0,)
     """
     return Output(
         observation=np.empty(0, f32),
@@ -88,10 +67,10 @@ def new_output(lanes: int, final: Floats) -> Output:
 
 
 def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record: bool) -> World:
-    """Lay out `lanes` learners under `config` and `bank`.
+    """Return a World of `lanes` learners under `config` and `bank`.
 
-    responses  keep what observation S8.2 shows
-    record     keep what happened in each step
+    responses  with the counts of observation S8.2
+    record     with arrays that record each interaction
     """
     parameters = type(config.dynamics)(*map(f32, config.dynamics))
     weights = config.reward_weights

@@ -1,34 +1,36 @@
-"""The batch loop: every learner one interaction further, in blocks that fit in the L1 cache.
+"""Batch loop: advances every lane by one interaction, in blocks that fit in the L1 cache.
 
-A step goes draw -> gather -> advance -> finish -> scatter -> copy_observation, and begins the lanes that ended anew.
-Draw and gather fill the contiguous rows of one block; `advance` is then a loop over those rows and the
-learners' own arrays that calls the rules of one learner, and vectorises. No formula of the simulator
-stands here.
+`interact` is the sequence of phases of one block: draw, gather, advance, finish, scatter, and on request
+count_responses. Draw and gather fill the contiguous rows of the block. `advance` is then a loop over these rows and
+over the arrays of the learners; it calls the rules of one learner and vectorises. The formulas are in `dynamics` and
+`mdp`.
 
-Indices are unsigned wherever they are not plainly a loop's own: numba lets a negative index count from the
-end, and that question at every access keeps a loop from vectorising.
+Indices are unsigned unless they are plain loop variables: numba lets a negative index count from the end, and the
+test for it at every access keeps a loop from vectorising.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
-from alsim.jit.compile import COMPILED, kernel, phase, rule, wide_vectors
+from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import LEVELS
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
-from alsim.numerics.philox import WORD_BITS, philox
+from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
 from alsim.simulator import reset as reset
 from alsim.simulator.reset import begin, begin_next
 from alsim.types import (
     BLOCK,
+    I0,
+    I1,
+    NAN,
+    WORD_BITS,
     Bools,
     Draws,
     Floats,
@@ -52,42 +54,40 @@ from alsim.types import (
 )
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-"""When a lane whose episode ended begins the next: as gymnasium.vector.AutoresetMode, in its order."""
+"""When a lane resets after the end of an episode: the modes of gymnasium.vector.AutoresetMode, in its order."""
 
 INTERACTION = u32(Purpose.INTERACTION)
-ZERO, NAN = f32(0), f32(np.nan)
-I0, I1 = i32(0), i32(1)
 
-# Rows of the scratch arrays (types.Scratch): where each begins.
+# Offset of each row in the scratch arrays (types.Scratch).
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
 (ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, AFTER, GAIN, REWARD,
  OBSERVED_TIME) = (k * BLOCK for k in range(14))  # fmt: skip
 FLOAT_ROWS = 14
 QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
 INT_ROWS = 5
-MOST_LISTED = 16 * BLOCK
-"""Lanes that wait for their next episode are begun together, when so many may be waiting."""
+MAX_LISTED = 16 * BLOCK
+"""Capacity of the list of finished lanes: they are reset together before it could overflow."""
 
 CHUNK = 16 * BLOCK
-"""Lanes that a thread takes at a time, where threads share a step."""
+"""Lanes per work item of a thread, in a step that several threads share."""
 SPIN_LIMIT = 20_000 if COMPILED else 1
-"""Looks at what other threads do, 10 ns or so each, before this one goes to sleep: to be woken takes 40 µs where
-processors are virtual, a tenth of the step of 65,536 learners."""
+"""Number of polls, about 10 ns each, before a waiting thread goes to sleep. Waking it takes 40 µs on virtual
+processors, which is a tenth of a step of 65,536 learners."""
 
 
 def scratch_sizes() -> tuple[int, int, int, int]:
-    """Lengths of the scratch arrays of words, floats, ints and listed lanes."""
+    """Return the lengths of the scratch arrays of words, floats, integers and listed lanes."""
     return (
         reset.WORD_ROWS * BLOCK,
         max(FLOAT_ROWS, reset.FLOAT_ROWS) * BLOCK,
         max(INT_ROWS, reset.INT_ROWS) * BLOCK,
-        MOST_LISTED,
+        MAX_LISTED,
     )
 
 
 @phase
 def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
-    """Draw what each lane's interaction needs, from the counter (step, episode, learner, INTERACTION)."""
+    """Draw the random numbers of each lane's interaction, from the counter (step, episode, learner, INTERACTION)."""
     wide_vectors()
     words, floats = scratch.words, scratch.floats
     for i in range(count):
@@ -100,7 +100,7 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
         words[WORD_1 + i] = w1
         words[WORD_2 + i] = w2
         words[WORD_3 + i] = w3
-    # A loop's widest type decides how many learners fit in a vector: Philox multiplies in 64 bits, this needs 32.
+    # The widest type in a loop decides how many lanes fit in a vector: Philox multiplies in 64 bits, this loop in 32.
     for i in range(count):
         floats[ANSWER + i] = uniform(words[WORD_0 + i])
         floats[NOISE + i] = normal(words[WORD_1 + i], words[WORD_3 + i])
@@ -110,13 +110,13 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
 def gather(
     lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
 ) -> None:
-    """Bring each lane's item and the mastery in play into the block's rows; of a finished lane, action 0's."""
+    """Copy each lane's item, and the mastery of its LO, into the rows of the block; a finished lane takes action 0."""
     wide_vectors()
     words, floats, ints = scratch.words, scratch.floats, scratch.ints
     width, questions, last = u64(num_los + 2), u64(LEVELS * num_los), u64(len(table.first)) - u64(1)
     for i in range(count):
         k = u64(first + i)
-        # Valid when they were looked at; but another thread of the caller's may have changed them since.
+        # The actions were valid when they were checked, but another thread of the caller may have changed them since.
         action = min(u64(0 if lanes.finished[k] else actions[k]), last)
         outcome = table.learning_outcome[action]
         slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
@@ -138,7 +138,7 @@ def gather(
 def advance(
     parameters: Any, weights: Any, max_time: f32, lanes: Population, scratch: Scratch, first: int, count: int
 ) -> None:
-    """Take each of the block's learners through its interaction; the mastery after it stays in the block's rows."""
+    """Apply the rules and the reward to each lane of the block; the mastery after it stays in the block's rows."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
@@ -179,7 +179,7 @@ def advance(
 def finish(
     limits: Termination, num_los: int, lanes: Population, scratch: Scratch, out: Output, first: int, count: int
 ) -> None:
-    """Count the interaction, see whether the episode ends by it, and hand out reward and flags."""
+    """Count the interaction, determine whether it ends the episode, and write reward and flags."""
     wide_vectors()
     floats = scratch.floats
     for i in range(count):
@@ -199,7 +199,7 @@ def finish(
 
 @phase
 def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count: int) -> None:
-    """Write the block's learners to what is observed of their lanes."""
+    """Write the state after the interaction into the observation rows of the lanes."""
     floats, ints, last = scratch.floats, scratch.ints, u64(num_los)
     for i in range(count):
         k = u64(first + i)
@@ -213,7 +213,7 @@ def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count
 def record(
     happened: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
 ) -> None:
-    """Note what happened in the block's lanes."""
+    """Record the interaction of each lane of the block."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
@@ -233,7 +233,7 @@ def record(
 
 @phase
 def count_responses(max_steps: i32, num_los: int, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
-    """Bring the lanes' observed responses (clause S8.2) up to date."""
+    """Update the response counts and the observation S8.2 of each lane of the block."""
     floats, ints, los = scratch.floats, scratch.ints, u64(num_los)
     for i in range(count):
         k = u64(first + i)
@@ -252,31 +252,31 @@ def count_responses(max_steps: i32, num_los: int, lanes: Population, scratch: Sc
 
 @phase
 def copy_observation(rows: Floats, observation: Floats, start: int, stop: int) -> None:
-    """Copy entries start … stop - 1 of what is observed."""
+    """Copy entries start … stop - 1 of the observations."""
     for cell in range(start, stop):
         observation[u64(cell)] = rows[u64(cell)]
 
 
 @phase
 def list_finished(finished: Bools, listed: Longs, already: int, first: int, count: int) -> int:
-    """Append to the `already` listed lanes those of the block that are finished; returns how many are listed now."""
-    many = already
+    """Append the finished lanes of the block to the first `already` entries of `listed`; return the new number."""
+    number = already
     for i in range(count):
         k = u64(first + i)
-        listed[u64(many)] = i64(k)
-        many += int(finished[k])
-    return many
+        listed[u64(number)] = i64(k)
+        number += int(finished[k])
+    return number
 
 
 @rule
-def begin_listed(w: Any, out: Output, count: int, width: int, mode: int) -> None:
-    """Begin the next episode of the first `count` lanes listed.
+def reset_listed(w: Any, out: Output, count: int, mode: int) -> None:
+    """Begin the next episode in the first `count` listed lanes.
 
-    Under NEXT_STEP that is their step: what their block computed for them is overwritten. Under SAME_STEP
-    their last observation is kept first.
+    Under NEXT_STEP the reset is their step: the results that the block computed for them are overwritten. Under
+    SAME_STEP the last observation of the episode is copied to `out.final` first.
     """
-    lanes, listed = w.population, w.scratch.listed
-    rows = lanes.responses if len(lanes.responses) > 0 else lanes.rows
+    listed = w.scratch.listed
+    rows, width = observation_rows(w)
     if mode == SAME_STEP:
         for j in range(count):
             copy_observation(rows, out.final, listed[j] * width, (listed[j] + 1) * width)
@@ -290,7 +290,7 @@ def begin_listed(w: Any, out: Output, count: int, width: int, mode: int) -> None
 
 @phase
 def clear_output(out: Output, listed: Longs, count: int) -> None:
-    """Hand out of lanes that took no step: nothing earned, nothing ended."""
+    """Set the outputs of lanes that were reset instead of stepped: reward 0, no flag, not live."""
     for j in range(count):
         k = u64(listed[j])
         out.reward[k] = f64(0)
@@ -304,12 +304,12 @@ def clear_output(out: Output, listed: Longs, count: int) -> None:
 def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished: bool, start: int, stop: int) -> int:
     """Return the first lane of start … stop - 1 whose action is not in [0, num_actions), or -1.
 
-    ignore_finished  whatever is said to a finished lane will do
+    ignore_finished  accept any action for a finished lane
     """
     wide_vectors()
     wrong = i64(0)
     for k in range(start, stop):
-        # As an unsigned number, a negative action is a huge one.
+        # As an unsigned number, a negative action is a very large one.
         beyond = u64(actions[u64(k)]) >= num_actions
         wrong |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
     if wrong != 0:
@@ -320,34 +320,51 @@ def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished
 
 
 @rule
+def observation_rows(w: Any) -> tuple[Floats, int]:
+    """Return the array of observations of all lanes, and the entries per lane."""
+    num_los = w.scale.num_los
+    if len(w.population.responses) > 0:
+        return w.population.responses, 2 * num_los + 2
+    return w.population.rows, num_los + 2
+
+
+@rule
+def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> None:
+    """Advance the lanes first … first + count - 1, at most a block, by one interaction.
+
+    The block's rows in `w.scratch` keep the details of the interaction until the next call.
+    """
+    lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
+    draw(lanes, scratch, first, count)
+    gather(lanes, w.items, num_los, scratch, actions, first, count)
+    advance(w.parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
+    finish(w.termination, num_los, lanes, scratch, out, first, count)
+    scatter(lanes, scratch, num_los, first, count)
+    if len(lanes.responses) > 0:
+        count_responses(w.termination.max_steps, num_los, lanes, scratch, first, count)
+
+
+@rule
 def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode: int) -> int:
-    """Take lanes start … stop - 1 one interaction further; returns how many were begun anew, or as `step` does."""
-    lanes, items, scratch, num_los = w.population, w.items, w.scratch, w.scale.num_los
-    parameters, weights, limits, max_time = w.parameters, w.weights, w.termination, w.scale.max_time
-    happened, listed = w.interaction, scratch.listed
-    responses, recorded, copies = len(lanes.responses) > 0, len(happened.item) > 0, len(out.observation) > 0
-    rows, width = (lanes.responses, 2 * num_los + 2) if responses else (lanes.rows, num_los + 2)
+    """Advance lanes start … stop - 1 by one interaction; return how many were reset, or the value of `step`."""
+    lanes, listed = w.population, w.scratch.listed
+    recorded, copies = len(w.interaction.item) > 0, len(out.observation) > 0
+    rows, width = observation_rows(w)
     finished, begun = 0, 0
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        draw(lanes, scratch, first, count)
-        gather(lanes, items, num_los, scratch, actions, first, count)
-        advance(parameters, weights, max_time, lanes, scratch, first, count)
         if mode == NEXT_STEP:
             finished = list_finished(lanes.finished, listed, finished, first, count)
-        finish(limits, num_los, lanes, scratch, out, first, count)
+        interact(w, actions, out, first, count)
         if mode != NEXT_STEP:
             finished = list_finished(lanes.finished, listed, finished, first, count)
-        scatter(lanes, scratch, num_los, first, count)
-        if responses:
-            count_responses(limits.max_steps, num_los, lanes, scratch, first, count)
         if recorded:
-            record(happened, items, lanes, scratch, first, count)
+            record(w.interaction, w.items, lanes, w.scratch, first, count)
         if copies:
             copy_observation(rows, out.observation, first * width, (first + count) * width)
-        if finished + BLOCK > MOST_LISTED or first + BLOCK >= stop:
+        if finished + BLOCK > MAX_LISTED or first + BLOCK >= stop:
             if mode != DISABLED and finished > 0:
-                begin_listed(w, out, finished, width, mode)
+                reset_listed(w, out, finished, mode)
             begun += finished
             finished = 0
     return begun
@@ -355,14 +372,14 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
 
 @kernel
 def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: int) -> int:
-    """Take lanes start … stop - 1 one interaction further.
+    """Advance lanes start … stop - 1 by one interaction.
 
-    actions  (N,) int64; of a lane that NEXT_STEP begins anew they are not looked at
-    output   an Output, or a reference to one, written in those lanes
+    actions  (N,) int64; ignored in a lane that NEXT_STEP resets
+    output   an Output, or a reference to one; the entries of these lanes are written
     mode     NEXT_STEP, SAME_STEP or DISABLED
 
-    Returns how many lanes were begun anew or, under DISABLED, how many episodes are over now; if the action of
-    a lane k does not exist, -1 - k for the first such lane, and nothing has changed.
+    Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode is over. If an action
+    is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
     wrong = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
@@ -383,19 +400,19 @@ def step_shared(
     me: int,
     mode: int,
 ) -> bool:
-    """Take part in a step that T threads share: chunk after chunk of one's own lanes, then of the others'.
+    """Work on a step that T threads share: on chunks of this thread's lanes first, then on those of other threads.
 
-    world     with a scratch of the thread's own
-    actions   (N,) int64, valid
-    edges     (T + 1,) where each thread's lanes begin, and N
-    counters  (T + 2,) int64, zero at first, of this step alone: lanes given out of each thread's, then lanes done
-              and what `step` returns
-    generation      (1,) int64, steps that were shared so far; thread 0 rings it
-    step_number      number of this step, from 1
-    me        0 … T - 1
+    world        with scratch arrays that no other thread uses
+    actions      (N,) int64, valid
+    edges        (T + 1,) first lane of each thread, then N
+    counters     (T + 2,) int64 of this step, zero at first: lanes assigned from each thread's part, then lanes done
+                 and the value that `step` returns
+    generation   (1,) int64, number of shared steps so far; thread 0 increments it
+    step_number  number of this step, from 1
+    me           index of this thread, 0 … T - 1
 
-    Thread 0 returns when all lanes are done, or False if others still have some in hand after a while. The
-    others wait a while for the next step: not in Python, whose lock thread 0 holds in between.
+    Returns True in thread 0 when all lanes are done, and False if others still work on some after SPIN_LIMIT polls.
+    The other threads then poll for the next step outside Python, whose lock thread 0 holds in between.
     """
     w, out = borrow(world), borrow(output)
     threads, lanes = len(edges) - 1, len(actions)
@@ -418,46 +435,35 @@ def step_shared(
 
 @kernel
 def begin_lanes(world: Any, lanes: Longs) -> None:
-    """Start the learners in `lanes` (M,) as their key, learner and episode say."""
+    """Start the episodes of `lanes` (M,) that their key, learner and episode number determine."""
     begin(borrow(world), lanes, 0, len(lanes))
 
 
 @phase
-def move(values: Any, these: Longs, target: Any, there: Longs, width: int) -> None:
-    """Copy rows of `width` entries: those at `these` of one array to those at `there` of another."""
+def move_rows(values: Any, target: Any, these: Longs, there: Longs, lanes: int) -> None:
+    """Copy the entries of lanes `these` of one array, of so many lanes, to lanes `there` of another."""
+    width = u64(len(values) // lanes)
     for j in range(len(these)):
-        source, place = u64(these[j]) * u64(width), u64(there[j]) * u64(width)
+        source, place = u64(these[j]) * width, u64(there[j]) * width
         for c in range(width):
             target[place + u64(c)] = values[source + u64(c)]
+
+
+move_fields = fieldwise(move_rows)
 
 
 @kernel
 def move_lanes(source: Any, these: Longs, target: Any, there: Longs) -> None:
     """Copy the learners in lanes `these` (M,) of one world to lanes `there` (M,) of another of the same rules."""
-    num_los = borrow(source).scale.num_los
     a, b = borrow(source).population, borrow(target).population
-    move(a.rows, these, b.rows, there, num_los + 2)
-    move(a.ability, these, b.ability, there, 1)
-    move(a.frustration, these, b.frustration, there, 1)
-    move(a.response_time, these, b.response_time, there, 1)
-    move(a.fail_streak, these, b.fail_streak, there, 1)
-    move(a.mastery_sum, these, b.mastery_sum, there, 1)
-    move(a.key, these, b.key, there, 1)
-    move(a.learner, these, b.learner, there, 1)
-    move(a.episode, these, b.episode, there, 1)
-    move(a.step, these, b.step, there, 1)
-    move(a.finished, these, b.finished, there, 1)
-    if len(a.responses) > 0:
-        move(a.asked, these, b.asked, there, num_los)
-        move(a.right, these, b.right, there, num_los)
-        move(a.responses, these, b.responses, there, 2 * num_los + 2)
+    move_fields(a, b, these, there, len(a.key))
 
 
 @kernel
 def first_unfit(lanes: Longs, marked: Bools) -> int:
-    """Return the first place in `lanes` (M,) whose lane does not exist or was named before, or -1.
+    """Return the first index into `lanes` (M,) whose lane does not exist or occurred before, or -1.
 
-    marked  (N,), all False, and so again on return
+    marked  (N,), all False, before the call and after it
     """
     fit = 0
     while fit < len(lanes) and u64(lanes[fit]) < u64(len(marked)) and not marked[u64(lanes[fit])]:
@@ -470,7 +476,10 @@ def first_unfit(lanes: Longs, marked: Bools) -> int:
 
 @kernel
 def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
-    """Return the first lane whose action does not exist, or -1; finished lanes count on request."""
+    """Return the first lane whose action is invalid, or -1.
+
+    ignore_finished  accept any action for a finished lane
+    """
     w = borrow(world)
     return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
 

@@ -1,7 +1,8 @@
 """Training of policies with Stable-Baselines3, and their evaluation on held-out learners. Names load when asked for."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.training.actors import policy_of
@@ -21,9 +22,4 @@ _HOMES = {
 
 __all__ = ["DQN", "PPO", "Training", "TrainingError", "policy_of", "read_curve", "train"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a name from its module when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'alsim.training' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -137,14 +137,13 @@ def train(
         num_threads,
     )
     folder = Path(out)
-    directory.refuse_place(folder)
-    directory.refuse_finished(folder, force=force)
+    directory.check_directory(folder, force=force)
     torch = require("torch", "sb3", "training")
     require("stable_baselines3", "sb3", "training")
     threads = torch.get_num_threads()
     torch.set_num_threads(plan.hyperparameters.torch_threads)
     try:
-        with directory.run_directory(folder, plan.settings, force=force):
+        with directory.open_directory(folder, plan.settings, force=force):
             return Run(plan, folder, progress or (lambda moment: None)).finish()
     finally:
         torch.set_num_threads(threads)
@@ -261,7 +260,7 @@ class Run:
         levels = {name: evaluation["policies"][name] for name in BASELINES}
         draw_curve(self.out / directory.PICTURE, self.rows, levels)
         directory.write_json(self.out / directory.EVALUATION, evaluation)
-        directory.drop_checkpoints(self.out)
+        directory.delete_checkpoints(self.out)
         return Training(self.out, policy, evaluation, self.rows)
 
     def _learn(self, left: int) -> None:

@@ -1,22 +1,69 @@
-"""Files that are whole or not there."""
+"""Atomic file writes and checksums."""
 
 from __future__ import annotations
 
-import os
-import tempfile
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+UNFINISHED = ".unfinished"
+"""Suffix of temporary files and directories, which get their final name when they are complete."""
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Return an unused hidden path in the same directory."""
+    return path.with_name(f".{path.name}-{secrets.token_hex(8)}{UNFINISHED}")
+
+
+@contextmanager
+def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `file` when the block ends without an error.
+
+    The replacement is atomic for other processes. The data are not flushed to the disk: after a power failure,
+    checksums detect a damaged file.
+    """
+    temporary = temporary_sibling(file)
+    try:
+        with temporary.open("xb", buffering=buffering) as stream:
+            yield stream
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all, over what is there."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    """Write a file atomically. An existing file is replaced."""
+    with atomic_file(file) as stream:
+        stream.write(content)
+
+
+def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
+    """Return a value as indented JSON that ends with a newline. Raises ValueError for NaN and infinities."""
+    return (json.dumps(value, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n").encode()
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(file: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def replace_directory(out: Path, replacement: Path, aside: Path) -> None:
+    """Move `out` to `aside` and `replacement` to `out`. On an error, `out` is restored."""
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp lets nobody else read
-        os.replace(name, file)
+        out.rename(aside)
+        replacement.rename(out)
     except BaseException:
-        os.unlink(name)
+        if aside.exists() and not out.exists():
+            aside.rename(out)
         raise

@@ -1,8 +1,7 @@
-"""Arrays in npz files that somebody else may have made: numbers only, and no more of them than expected."""
+"""Untrusted npz files: arrays of numbers only, of known shapes, within a size limit."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import zipfile
@@ -15,62 +14,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.types import Floats, f32
+from alsim.utils.files import sha256 as sha256
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of float32 arrays, by name."""
+"""Shapes of float32 arrays, by name."""
 
-HEADERS = 1024
-"""Bytes that the file may have beside the numbers of an array: `packed` needs fewer than half of them."""
+HEADER_BYTES = 1024
+"""Bytes allowed for the headers of each array; `packed` needs fewer than half of them."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
-    *(RuntimeError, zipfile.BadZipFile, zlib.error),  # RuntimeError: of zipfile, for what is encrypted or unknown
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),  # zipfile raises RuntimeError for encrypted or unknown content
 )
-"""What reading an npz file that somebody else made may raise."""
+"""Exceptions that reading an invalid npz file may raise."""
 
 
 def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return arrays as an npz file's content."""
+    """Return arrays as the content of an npz file."""
     stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]  # its stub takes any keyword for a flag
+    np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub takes every keyword for a flag
     return stream.getvalue()
 
 
-def sha256(content: bytes) -> str:
-    """Return the checksum of a file's content, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def most_bytes(shapes: Shapes) -> int:
-    """Return how many bytes a file of such arrays has at most."""
-    return HEADERS + sum(4 * math.prod(shape) + HEADERS for shape in shapes.values())
+    """Return the maximum size in bytes of an npz file with arrays of these shapes."""
+    return HEADER_BYTES + sum(4 * math.prod(shape) + HEADER_BYTES for shape in shapes.values())
 
 
 def read_at_most(file: Path, shapes: Shapes) -> bytes:
-    """Return a file's content, or the beginning of one that is too large to be of such arrays. Raises OSError."""
+    """Return a file's content, at most one byte more than arrays of these shapes can have. Raises OSError."""
     with file.open("rb") as stream:
         return stream.read(most_bytes(shapes) + 1)
 
 
 def unpacked(content: bytes, shapes: Shapes) -> dict[str, Floats]:
-    """Return the float32 arrays of an npz file's content. Raises ValueError for anything else."""
+    """Return the float32 arrays of an npz file's content. Raises ValueError for other content."""
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
-            _refuse_more_than(most_bytes(shapes), content)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in shapes}
+            _check_unpacked_size(most_bytes(shapes), content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in shapes}
     except UNREADABLE as error:
         raise ValueError(str(error)) from None
     for name, shape in shapes.items():
-        if found[name].shape != shape or found[name].dtype != f32:
+        if arrays[name].shape != shape or arrays[name].dtype != f32:
             raise ValueError(
-                f"{name} is float32 of shape {shape}; got {found[name].dtype} of shape {found[name].shape}"
+                f"{name} is float32 of shape {shape}; got {arrays[name].dtype} of shape {arrays[name].shape}"
             )
-    return found
+    return arrays
 
 
-def _refuse_more_than(most: int, content: bytes) -> None:
-    """Raise ValueError if a zip file says that it unpacks to more bytes; it unpacks to no more than it says."""
+def _check_unpacked_size(limit: int, content: bytes) -> None:
+    """Raise ValueError if a zip file declares more unpacked bytes. zipfile never unpacks more than is declared."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        told = sum(entry.file_size for entry in archive.infolist())
-    if told > most:
-        raise ValueError(f"it unpacks to {told:,} bytes, more than {most:,}")
+        declared = sum(entry.file_size for entry in archive.infolist())
+    if declared > limit:
+        raise ValueError(f"it unpacks to {declared:,} bytes, more than {limit:,}")

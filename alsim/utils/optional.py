@@ -1,4 +1,4 @@
-"""Packages that alsim does without until somebody asks for what needs them."""
+"""Optional dependencies, imported on first use."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ from alsim.errors import AlsimError
 
 
 class MissingExtra(ImportError, AlsimError):
-    """A package that is not installed: the message says what needs it, and how to install it."""
+    """An optional dependency that is not installed: the message names it, its purpose and the command to install it."""
 
 
-def require(module: str, extra: str, what: str) -> Any:
-    """Return a module of an optional package.
+DISTRIBUTIONS = {"stable_baselines3": "stable-baselines3", "sklearn": "scikit-learn", "PIL": "pillow"}
+"""Names of distributions that differ from the name of their module."""
 
-    module  as in an import statement
-    extra   of alsim's, that installs it
-    what    needs it; begins the sentence
 
-    Raises MissingExtra, which says what to install. A package that is there and fails to import raises its own.
+def require(module: str, extra: str, feature: str) -> Any:
+    """Return a module of an optional dependency.
+
+    module   name as in an import statement
+    extra    extra of alsim that installs it
+    feature  the part of alsim that needs it; begins the message
+
+    Raises MissingExtra with the command that installs it. If the package is installed but fails to import, its own
+    error is raised.
     """
+    package = module.partition(".")[0]
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        # What is missing is the package itself, or something in it: not a package that it needs.
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+        # Raised for the package or a part of it, not for a dependency of the package.
+        if error.name is None or error.name.partition(".")[0] != package:
             raise
-        package = module.partition(".")[0]
+        name = DISTRIBUTIONS.get(package, package)
         raise MissingExtra(
-            f"{what} needs {package}, which is not installed: pip install 'alsim[{extra}]'", name=package
+            f"{feature} needs {name}, which is not installed; install it with `pip install '.[{extra}]'` "
+            "in a clone of alsim",
+            name=package,
         ) from None

@@ -125,7 +125,7 @@ def test_save_refuses_to_overwrite_unless_forced(tmp_path):
     assert load_bank(tmp_path) == new
 
 
-def test_save_leaves_the_old_bank_where_the_new_one_cannot_be_written(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_bank(tmp_path, monkeypatch):
     old = sample_bank(Config(num_los=2))
     save_bank(old, tmp_path)
 
@@ -139,7 +139,7 @@ def test_save_leaves_the_old_bank_where_the_new_one_cannot_be_written(tmp_path, 
     assert load_bank(tmp_path) == old
 
 
-def test_save_refuses_a_place_that_is_no_directory(tmp_path):
+def test_save_refuses_a_path_that_is_not_a_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BankError, match="file: a bank cannot be written there"):
         save_bank(sample_bank(Config(num_los=1)), tmp_path / "file")
@@ -152,24 +152,24 @@ def test_save_refuses_a_place_that_is_no_directory(tmp_path):
         (lambda bank: {"outcomes": ("7", "8")}, "no row has 0"),
         (lambda bank: {"outcomes": ("same", "same")}, "must be in the order"),
         (lambda bank: {"outcomes": (" a", "b")}, "must not begin or end with a space"),
-        (lambda bank: {"questions": bank.questions._replace(id=("q",) * 40)}, "an id of its own; line 2 has the same"),
+        (lambda bank: {"questions": bank.questions._replace(id=("q",) * 40)}, "a unique id; line 2 has the same"),
         (lambda bank: {"contents": bank.contents._replace(id=("",) * 12)}, "an empty cell; expected a name"),
     ],
 )
-def test_save_refuses_a_bank_that_files_cannot_keep(tmp_path, change, message):
+def test_save_refuses_a_bank_that_tables_cannot_represent(tmp_path, change, message):
     bank = sample_bank(Config(num_los=2))
     bank = Bank(**({name: getattr(bank, name) for name in ("outcomes", "questions", "contents")} | change(bank)))
     if message is None:
         save_bank(bank, tmp_path)
         assert load_bank(tmp_path) == bank
     else:
-        with pytest.raises(BankError, match=f"the bank cannot be kept in tables: .*{message}") as error:
+        with pytest.raises(BankError, match=f"tables cannot represent the bank: .*{message}") as error:
             save_bank(bank, tmp_path)
         assert ".bank-" not in str(error.value)
         assert os.listdir(tmp_path) == []
 
 
-# ── a user's tables ──────────────────────────────────────────────────────────────────────────────
+# ── tables of users ──────────────────────────────────────────────────────────────────────────────
 
 QUESTIONS = """\
 id,learning_outcome,difficulty,irt_a,irt_b,irt_c,response_time_mean,response_time_std
@@ -194,7 +194,7 @@ def write(folder, questions=QUESTIONS, contents=CONTENTS, encoding="utf-8"):
     return folder
 
 
-def test_s2_5_a_users_tables_are_read_word_for_word(tmp_path):
+def test_s2_5_tables_of_users_are_read(tmp_path):
     bank = load_bank(str(write(tmp_path)))
     assert bank.outcomes == ("algebra",)
     assert [bank.question(k) for k in range(3)] == [
@@ -264,7 +264,7 @@ def reordered(text):
         "reordered",
     ],
 )
-def test_s2_5_the_same_bank_however_the_text_is_written(tmp_path, change):
+def test_s2_5_equivalent_texts_give_the_same_bank(tmp_path, change):
     plain = load_bank(write(tmp_path))
     assert_same_bits(load_bank(write(tmp_path, change(QUESTIONS), change(CONTENTS))), plain)
 
@@ -278,7 +278,7 @@ def test_s2_5_names_may_hold_delimiters_quotes_line_ends_and_any_script(tmp_path
     assert load_bank(tmp_path) == bank
 
 
-def test_s2_5_outcomes_are_indices_if_all_are_whole_numbers_else_names_in_order(tmp_path):
+def test_s2_5_outcomes_are_indices_if_all_are_integers_else_names_in_order(tmp_path):
     def two(first, second):
         return [
             text + "".join(f"2{row}\n" for row in text.replace("algebra", second).splitlines()[1:])
@@ -297,7 +297,7 @@ def test_s2_5_outcomes_are_indices_if_all_are_whole_numbers_else_names_in_order(
 
 
 def edited(text, line, column, cell):
-    """Return a table with one cell changed; lines are counted from 1, the header's."""
+    """Return a table with one cell changed; line 1 is the header."""
     lines = [row.split(",") for row in text.splitlines()]
     lines[line - 1][lines[0].index(column)] = cell
     return "\n".join(map(",".join, lines)) + "\n"
@@ -313,8 +313,8 @@ BAD_QUESTIONS = [
     ("difficulty", "Harder", "one of Easy, Medium, Hard"),
     ("difficulty", "", "one of Easy, Medium, Hard"),
     ("learning_outcome", "", "a name"),
-    ("learning_outcome", "geometry", "an outcome that contents.csv has too"),
-    ("id", "e", "an id of its own; line 2 has the same"),
+    ("learning_outcome", "geometry", "an outcome that is in contents.csv too"),
+    ("id", "e", "a unique id; line 2 has the same"),
     ("id", "", "a name"),
 ]
 BAD_CONTENTS = [
@@ -323,8 +323,8 @@ BAD_CONTENTS = [
     *(("effectiveness", cell, r"a number in \[0, 1\]") for cell in ["-0.01", "1.01", "nan"]),
     *(("engagement_impact", cell, r"a number in \[-1, 1\]") for cell in ["-1.01", "1.01", ""]),
     ("modality", "film", "one of video, PPT, text, blog, article, handout"),
-    ("learning_outcome", "geometry", "an outcome that questions.csv has too"),
-    ("id", "v", "an id of its own; line 2 has the same"),
+    ("learning_outcome", "geometry", "an outcome that is in questions.csv too"),
+    ("id", "v", "a unique id; line 2 has the same"),
 ]
 
 
@@ -367,10 +367,10 @@ def without(text, column):
         (QUESTIONS.replace("40,5", "40,5,6"), "questions.csv, line 4: 9 cells; expected 8, as in the header"),
         (
             QUESTIONS.replace("m,algebra", 'm,"algebra'),
-            "questions.csv, line 3: this is no row of a table: unexpected end",
+            "questions.csv, line 3: this is not a row of a table: unexpected end",
         ),
-        (QUESTIONS.replace("m,algebra", 'm,"al"gebra'), "questions.csv, line 3: this is no row of a table"),
-        (QUESTIONS + "x" * 200_000, "questions.csv, line 5: this is no row of a table: field larger"),
+        (QUESTIONS.replace("m,algebra", 'm,"al"gebra'), "questions.csv, line 3: this is not a row of a table"),
+        (QUESTIONS + "x" * 200_000, "questions.csv, line 5: this is not a row of a table: field larger"),
         (QUESTIONS.replace("hard", "easy"), r": every learning outcome needs .* there is none for \(algebra, Hard\)"),
         (
             QUESTIONS.replace("algebra", "0"),
@@ -408,18 +408,18 @@ def test_garbage_is_a_bank_error_or_a_blank_line(garbage):
                 assert bank == plain
 
 
-def test_text_that_is_no_utf8_is_refused(tmp_path):
-    with pytest.raises(BankError, match=r"questions\.csv: byte 0 is no UTF-8"):
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(BankError, match=r"questions\.csv: byte 0 is not UTF-8"):
         load_bank(write(tmp_path, encoding="utf-16"))
 
 
-def test_a_place_without_a_bank_or_with_two_is_refused(tmp_path):
+def test_a_directory_without_a_bank_or_with_two_is_refused(tmp_path):
     for nowhere in (tmp_path, tmp_path / "absent", write(tmp_path) / "questions.csv"):
         if nowhere != tmp_path:
             with pytest.raises(BankError, match=r"a bank is a directory with questions.csv or questions.parquet"):
                 load_bank(nowhere)
     (tmp_path / "contents.parquet").write_bytes(b"")
-    with pytest.raises(BankError, match=r"holds both contents.csv and contents.parquet"):
+    with pytest.raises(BankError, match=r"holds both contents.csv and contents.parquet; delete one"):
         load_bank(tmp_path)
     (tmp_path / "contents.parquet").unlink()
     (tmp_path / "contents.csv").unlink()
@@ -442,17 +442,17 @@ def test_a_broken_parquet_file_is_named(tmp_path, damage):
     (tmp_path / "questions.csv").unlink()
     path = tmp_path / "questions.parquet"
     pa.parquet.write_table(parquet_of(QUESTIONS), path, write_page_checksum=True)
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     assert load_bank(tmp_path).num_questions == 3
-    middle = whole.index(b"algebra")
+    middle = complete.index(b"algebra")
     broken = {
-        "truncated": whole[: len(whole) // 2],
+        "truncated": complete[: len(complete) // 2],
         "empty": b"",
         "another format": QUESTIONS.encode(),
-        "flipped": whole[:middle] + b"A" + whole[middle + 1 :],
+        "flipped": complete[:middle] + b"A" + complete[middle + 1 :],
     }
     path.write_bytes(broken[damage])
-    with pytest.raises(BankError, match=r"questions\.parquet: (expected a whole Parquet file|cannot be read)"):
+    with pytest.raises(BankError, match=r"questions\.parquet: (expected a complete Parquet file|cannot be read)"):
         load_bank(tmp_path)
 
 
@@ -464,7 +464,7 @@ def test_a_broken_parquet_file_is_named(tmp_path, damage):
         ("irt_c", [False, True, False], r"row 1, column irt_c: 'False'; expected a number in \[0, 1\)"),
         ("irt_a", [[1.0], [1.0], [1.0]], r"row 1, column irt_a: '\[1.0\]'; expected a finite number > 0"),
         ("difficulty", ["Easy", None, "Hard"], "row 2, column difficulty: an empty cell; expected one of"),
-        ("id", [7, 8, 7], "row 3, column id: '7'; expected an id of its own; row 1 has the same"),
+        ("id", [7, 8, 7], "row 3, column id: '7'; expected a unique id; row 1 has the same"),
     ],
 )
 def test_a_bad_cell_of_a_parquet_file_is_named_by_its_row(tmp_path, column, cells, message):
@@ -501,7 +501,7 @@ def completed(tmp_path, text=CALIBRATED, columns=MAPPED, **options):
     return complete_bank(path, options.pop("config", Config()), columns, **options)
 
 
-def test_s2_5_what_a_calibrated_table_lacks_has_defaults(tmp_path):
+def test_s2_5_missing_columns_of_a_calibrated_table_have_defaults(tmp_path):
     config = Config.read({"irt": {"response_time_mean": 44, "response_time_std": 3}, "bank": {"seed": 9}})
     bank = completed(tmp_path, config=config)
     assert bank.outcomes == ("x",)
@@ -522,7 +522,7 @@ def test_s2_5_the_delimiter_of_a_calibrated_table_is_detected(tmp_path, delimite
     assert_same_bits(completed(tmp_path, text.replace(";", delimiter)), completed(tmp_path, text))
 
 
-def test_s2_5_columns_of_our_names_need_no_mapping_and_decide_over_defaults(tmp_path):
+def test_s2_5_columns_with_alsims_names_need_no_mapping_and_replace_defaults(tmp_path):
     text = QUESTIONS.replace("algebra,Easy", "algebra,Medium").replace("algebra,MEDIUM", "algebra,easy")
     bank = completed(tmp_path, text, None)
     assert bank.questions.id == ("e", "m", "h")
@@ -536,7 +536,7 @@ def test_s2_5_a_two_parameter_table_has_no_guessing(tmp_path):
     assert bank.questions.irt_c.tolist() == [0] * 6
 
 
-def test_s2_5_a_mapped_column_is_not_also_taken_by_its_name(tmp_path):
+def test_s2_5_a_mapped_column_is_not_also_read_by_its_name(tmp_path):
     # The file's "difficulty" is b, and its "d" is the discrimination.
     text = CALIBRATED.replace("a;b;c;d;", "other;difficulty;c;d;")
     columns = {"irt_a": "d", "irt_b": "difficulty", "learning_outcome": "Group"}
@@ -589,12 +589,12 @@ def test_s2_5_a_calibrated_table_may_be_parquet(tmp_path):
         ("", MAPPED, "the file is empty"),
     ],
 )
-def test_s2_5_a_calibrated_table_that_cannot_be_is_refused(tmp_path, text, columns, message):
+def test_s2_5_invalid_calibrated_tables_are_refused(tmp_path, text, columns, message):
     with pytest.raises(BankError, match=message):
         completed(tmp_path, text, columns)
 
 
-def test_s2_5_a_table_that_is_not_there_is_refused(tmp_path):
+def test_s2_5_a_missing_table_is_refused(tmp_path):
     with pytest.raises(BankError, match=r"absent\.csv: cannot be read: No such file"):
         complete_bank(tmp_path / "absent.csv", Config())
 
@@ -607,7 +607,7 @@ FILL = {"irt_a": "a", "irt_b": "b", "learning_outcome": "Group"}
 
 
 def test_s2_5_an_empty_cell_is_refused_by_name(tmp_path):
-    with pytest.raises(BankError, match=r"items\.txt: .*none for \(x, Medium\), \(x, Hard\); fill_empty takes"):
+    with pytest.raises(BankError, match=r"items\.txt: .*none for \(x, Medium\), \(x, Hard\); fill_empty copies"):
         completed(tmp_path, items(("p", 1, -1, "x")), FILL)
 
 
@@ -636,13 +636,13 @@ def test_s2_5_an_empty_cell_is_filled_from_the_nearest_difficulty(tmp_path, rows
     assert bank.empty_cells() == []
 
 
-def test_s2_5_a_copy_whose_id_is_taken_is_refused(tmp_path):
+def test_s2_5_a_copy_with_a_used_id_is_refused(tmp_path):
     text = items(("m", 1, 0, "x"), ("h", 1, 1, "x"), ("m@Easy", 1, 0, "x"))
     with pytest.raises(BankError, match="m@Easy is the id of two questions"):
         completed(tmp_path, text, FILL, fill_empty=True)
 
 
-# ── a bank that nobody simulated ─────────────────────────────────────────────────────────────────
+# ── a bank of real items ─────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -657,14 +657,14 @@ def test_s2_5_the_real_bank_names_its_empty_cells(real_items):
         complete_bank(real_items, Config(), MAPPED)
 
 
-def test_s2_5_the_real_bank_is_completed_and_kept(real_items, tmp_path):
+def test_s2_5_the_real_bank_is_completed_and_saved(real_items, tmp_path):
     bank = complete_bank(real_items, Config(), MAPPED, fill_empty=True)
     rows = [line.split("\t") for line in real_items.read_text().splitlines()[1:]]
     assert len(rows) == 85
     assert bank.outcomes == ("Audio1", "Audio2", "Written1", "Written2", "Written3")
     for column, name in enumerate(("irt_a", "irt_b", "irt_c")):
-        given = np.array([float(row[column]) for row in rows])
-        assert np.array_equal(getattr(bank.questions, name)[:85], given.astype(np.float32))
+        published = np.array([float(row[column]) for row in rows])
+        assert np.array_equal(getattr(bank.questions, name)[:85], published.astype(np.float32))
     assert [bank.outcomes[lo] for lo in bank.questions.learning_outcome[:85]] == [row[4] for row in rows]
     b = [float(row[1]) for row in rows]
     levels = ["Easy" if x < -0.5 else "Hard" if x >= 0.5 else "Medium" for x in b]

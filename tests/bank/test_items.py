@@ -1,4 +1,4 @@
-"""The bank: sampled (clauses S2.1 to S2.4) and laid out for the loop (S3.1, S3.2)."""
+"""The sampled bank (clauses S2.1 to S2.4) and its table for the batch loop (S3.1, S3.2)."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from alsim.config import Config
 LEVELS = ["Easy", "Medium", "Hard"]
 KINDS = ["video", "PPT", "text", "blog", "article", "handout"]  # S2.3's order
 
-# S2.2 and S2.3, written out once more: low and high of each draw.
+# Lower and upper bound of each draw in S2.2 and S2.3.
 QUESTION_RANGES = {
     "irt_b": [(-2.0, -0.5), (-0.5, 0.5), (0.5, 2.0)],
     "irt_a": [(0.5, 1.0), (1.0, 1.5), (1.5, 2.0)],
@@ -26,7 +26,7 @@ CONTENT_RANGES = {
 }
 IMPACTS = [-0.08, -0.05, 0.02, -0.03, 0.0, 0.05]
 
-# ── sampled ──────────────────────────────────────────────────────────────────────────────────────
+# ── sampling ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("per_lo", "split"), [(20, (7, 7, 6)), (3, (1, 1, 1)), (4, (2, 1, 1)), (11, (4, 4, 3))])
@@ -36,7 +36,7 @@ def test_s2_1_questions_are_split_evenly_the_remainder_to_easy_then_medium(per_l
     assert counts == {(lo, level): split[level] for lo in range(4) for level in range(3)}
 
 
-def test_s2_1_a_given_split_decides():
+def test_s2_1_a_configured_split_is_used():
     config = Config.read({"num_los": 2, "questions_per_difficulty": {"easy": 1, "medium": 2, "hard": 17}})
     questions = sample_bank(config).questions
     counts = Counter(zip(questions.learning_outcome.tolist(), questions.difficulty.tolist(), strict=True))
@@ -67,7 +67,7 @@ def test_s2_3_one_content_per_lo_and_modality_in_order_with_fixed_impacts():
     assert np.array_equal(bank.contents.engagement_impact, expected)
 
 
-# Each of the 9 + 12 draws, n = 1000 apiece, seed 0: a false alarm has probability 1e-6, 2.1e-5 in all.
+# 9 + 12 draws of n = 1000 each, seed 0: the probability of a false alarm is 1e-6 per test, 2.1e-5 in total.
 WIDE = sample_bank(Config(num_los=500, num_questions_per_lo=6, num_contents_per_lo=12))
 
 
@@ -95,7 +95,7 @@ def test_s2_3_content_parameters_are_uniform_on_their_ranges(column, kind):
 
 def test_s2_2_s2_3_draws_are_independent_of_one_another():
     # Spearman's rank correlation of every pair of columns and of successive rows, within one level or kind:
-    # n = 1000 or 999, 3 * (3 + 3) + 6 * (1 + 2) = 36 tests at 1e-6 each, 3.6e-5 in all.
+    # n = 1000 or 999, 3 * (3 + 3) + 6 * (1 + 2) = 36 tests at 1e-6 each, 3.6e-5 in total.
     pvalues = []
     tables = [(WIDE.questions, "difficulty", QUESTION_RANGES), (WIDE.contents, "modality", CONTENT_RANGES)]
     for items, code, ranges in tables:
@@ -108,7 +108,7 @@ def test_s2_2_s2_3_draws_are_independent_of_one_another():
     assert min(pvalues) > 1e-6
 
 
-def test_s2_2_the_configuration_moves_the_ranges():
+def test_s2_2_the_configuration_sets_the_ranges():
     config = Config.read(
         {
             "irt": {
@@ -130,7 +130,7 @@ def test_s2_2_the_configuration_moves_the_ranges():
     assert np.all(bank.contents.engagement_impact[bank.contents.modality == 1] == 0.5)
 
 
-def test_s2_4_only_the_banks_own_seed_changes_the_bank():
+def test_s2_4_only_the_seed_of_the_bank_changes_the_bank():
     bank = sample_bank(Config())
     others = {
         "max_episode_steps": 7,
@@ -138,7 +138,7 @@ def test_s2_4_only_the_banks_own_seed_changes_the_bank():
         "reward_weights": "learning",
         "dynamics": {"learning_rate": 0.5},
     }
-    np.random.seed(1)  # noqa: NPY002  # the global generator, which nothing may read
+    np.random.seed(1)  # noqa: NPY002  # the global generator must not be used
     assert sample_bank(Config.read(others)) == bank
     assert sample_bank(Config.read({"bank": {"seed": 0}})) == bank
     for seed in (1, 2**32, 2**64 - 1):
@@ -147,12 +147,12 @@ def test_s2_4_only_the_banks_own_seed_changes_the_bank():
         assert not np.any(other.contents.duration == bank.contents.duration)
 
 
-# ── the table that the loop reads ────────────────────────────────────────────────────────────────
+# ── the table of the batch loop ────────────────────────────────────────────────────────────────
 
 
 @st.composite
 def shuffled_banks(draw):
-    """A bank whose items are in any order, cells of any size."""
+    """Return a bank with items in any order and cells of any size."""
     num_los = draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
 
@@ -184,7 +184,7 @@ def shuffled_banks(draw):
 
 @given(shuffled_banks())
 @settings(max_examples=40, deadline=None)
-def test_s3_1_s3_2_every_actions_cell_holds_exactly_its_items(bank):
+def test_s3_1_s3_2_the_cell_of_each_action_has_exactly_its_items(bank):
     table, num_los = bank.table, bank.num_los
     cells = {}
     for k in range(bank.num_questions):
@@ -201,8 +201,8 @@ def test_s3_1_s3_2_every_actions_cell_holds_exactly_its_items(bank):
         slots += range(first, first + count)
         assert table.item[first : first + count].tolist() == items
         for slot, item in zip(range(first, first + count), items, strict=True):
-            asks = item < bank.num_questions
-            row = bank.question(item) if asks else bank.content(item - bank.num_questions)
+            is_question = item < bank.num_questions
+            row = bank.question(item) if is_question else bank.content(item - bank.num_questions)
             assert table.learning_outcome[action] == row["learning_outcome"]
             assert table.is_hard[action] == (row.get("difficulty") == "Hard")
             columns = {
@@ -222,25 +222,25 @@ def test_a_bank_with_an_empty_cell_is_refused_by_name():
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"irt_a": np.full(9, np.nan)}, "questions: irt_a of 'q0' is nan; expected a finite number > 0"),
         ({"irt_c": np.linspace(0, 1, 9)}, "questions: irt_c of 'q8' is 1.0; expected a number in [0, 1)"),
         ({"response_time_mean": np.full(9, -3.0)}, "questions: response_time_mean of 'q0' is -3.0; expected a finite"),
         ({"learning_outcome": np.arange(9)}, "questions: learning_outcome of 'q3' is 3; expected an index below 3"),
         ({"difficulty": np.full(9, -1)}, "questions: difficulty of 'q0' is -1; expected an index below 3"),
-        ({"irt_b": np.zeros(8)}, "questions: irt_b has one entry an item, 9; got shape (8,)"),
+        ({"irt_b": np.zeros(8)}, "questions: irt_b has one entry per item, 9; got shape (8,)"),
     ],
 )
-def test_columns_that_cannot_be_are_refused(columns, said):
+def test_invalid_columns_are_refused(columns, message):
     bank = sample_bank(Config(num_los=3, num_questions_per_lo=3))
     with pytest.raises(BankError) as caught:
         Bank(bank.outcomes, bank.questions._replace(**columns), bank.contents)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
-def test_columns_of_other_types_become_their_own_and_stay_what_they_are():
-    """Else machine code would be made for the other type, or an edit after the first step would go unseen."""
+def test_columns_are_converted_to_their_types_and_read_only():
+    """Otherwise kernels would compile for other types, or an edit after the first step would have no effect."""
     bank = sample_bank(Config(num_los=3, num_questions_per_lo=3))
     wide = [
         c if k == 0 else np.asarray(c).astype(np.float64 if k > 2 else np.int64) for k, c in enumerate(bank.questions)

@@ -108,6 +108,7 @@ def test_phases_are_spread_over_their_repetitions():
     assert "| together, each in a loop of its own | 9.00 | 112% |\n| step | 8.00 |  |" in written
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_repeated_phase_takes_learners_nowhere_strange():
     """Neither out of bounds nor among the numbers that processors are slow with."""

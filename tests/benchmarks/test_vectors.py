@@ -123,6 +123,7 @@ def test_a_loop_that_cannot_be_vectorised_has_no_packed_arithmetic(loop: Callabl
     assert len(vectors.faults([Counted("step", name, found) for name in MUST])) >= (2 if vectorised else 6)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.versionless
 @known_here

@@ -1,4 +1,4 @@
-"""The command line: what it writes and prints, and its exit status: 0 done, 1 a check failed, 2 bad input."""
+"""The command line: output, and exit statuses 0 (success), 1 (a failed check) and 2 (invalid input)."""
 
 import json
 import os
@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from alsim import cli, sanity
 from alsim._version import __version__
@@ -21,12 +20,11 @@ from alsim.datasets.store import load_dataset
 from alsim.policies import POLICIES
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
-COMMANDS = ("generate", "info", "validate", "bank", "policies", "init-config", "train", "export")
 
 
 @pytest.fixture
 def small(tmp_path):
-    """A configuration that is quickly run."""
+    """A small configuration, for quick runs."""
     file = tmp_path / "small.toml"
     file.write_text(SMALL)
     return file
@@ -48,19 +46,19 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def dataset(run, small, tmp_path):
-    """A small dataset on disk."""
+    """Write a small dataset; return its directory."""
     assert run("generate", "--learners", 3, "--episodes", 2, "--config", small, "--out", tmp_path / "d")[0] == 0
     return tmp_path / "d"
 
 
 def process(*arguments, **kwargs):
-    """Run the command line in a process of its own."""
+    """Run the command line in a new process."""
     command = [sys.executable, "-m", "alsim", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 
 def assert_refused(result, *said):
-    """Status 2, nothing printed, and one sentence on stderr."""
+    """Assert status 2, no output, and one sentence on stderr."""
     status, out, err = result
     assert (status, out) == (2, ""), result
     assert err.startswith("alsim: ")
@@ -71,10 +69,10 @@ def assert_refused(result, *said):
         assert part in err
 
 
-# ── what each command does ───────────────────────────────────────────────────────────────────────
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_generate_writes_a_dataset_and_says_what_it_holds(run, small, tmp_path):
+def test_generate_writes_a_dataset_and_prints_a_summary(run, small, tmp_path):
     out, report = tmp_path / "deeper" / "d", tmp_path / "report.json"
     status, printed, err = run(
         *("generate", "--learners", 4, "--episodes", 2, "--policy", "rules", "--seed", 7, "--out", out),
@@ -149,7 +147,10 @@ def test_bank_completes_a_table_of_questions(run, small, tmp_path):
     arguments = ("bank", "--questions", table, "--columns", columns, "--out", tmp_path / "other")
     assert_refused(run(*arguments), "(Reading, Hard)")
     assert run(*arguments, "--fill-empty")[0] == 0
-    assert_refused(run("bank", "--columns", columns, "--out", tmp_path / "third"), "--columns and --fill-empty go with")
+    assert_refused(
+        run("bank", "--columns", columns, "--out", tmp_path / "third"),
+        "--columns and --fill-empty apply to a table only; add --questions FILE",
+    )
     for broken in ("irt_a", "irt_a=", "=slope", "irt_a=slope,,irt_b=b"):
         refused = run("bank", "--questions", table, "--columns", broken, "--out", tmp_path / "third")
         assert_refused(refused, "--columns is OURS=THEIRS, separated by commas; got ")
@@ -196,12 +197,12 @@ def breaking(config, bank, seed):
 
 @pytest.fixture
 def checks(monkeypatch):
-    """Two checks, instead of the real ones."""
+    """Replace the real checks by two quick ones."""
     monkeypatch.setattr(sanity, "CHECKS", {"one": passing, "two": passing})
     return sanity.CHECKS
 
 
-def test_validate_prints_a_line_a_check(run, small, checks, tmp_path):
+def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--seed", 3, "--json", tmp_path / "v.json")
     assert (status, err) == (0, "")
     assert [line.split() for line in printed.splitlines()] == [
@@ -223,7 +224,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     assert json.loads((tmp_path / "v.json").read_text())["failed"] == 2
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_info_names_a_broken_manifest(run, dataset, change):
     assert_refused(run("info", dataset), f"{dataset / 'manifest.json'} ")
 
 
-def test_info_of_a_stranger_says_nothing_that_a_terminal_obeys(run, dataset):
+def test_info_escapes_control_characters(run, dataset):
     manifest = json.loads((dataset / "manifest.json").read_text())
     manifest["policy"]["name"] = "\x1b]0;owned\x07\x1b[2J\n\u202eünïform"
     (dataset / "manifest.json").write_text(json.dumps(manifest))
@@ -303,7 +304,7 @@ def test_info_of_a_stranger_says_nothing_that_a_terminal_obeys(run, dataset):
     assert r"policy \x1b]0;owned\x07\x1b[2J\n\u202eünïform, seed 0" in printed.splitlines()[1]
 
 
-def test_info_names_what_is_missing(run, dataset, tmp_path):
+def test_info_names_missing_and_damaged_files(run, dataset, tmp_path):
     assert_refused(run("info", tmp_path / "nowhere"), "nowhere holds no finished dataset: there is no manifest.json")
     assert_refused(run("info", tmp_path), f"{tmp_path} holds no finished dataset")
     file = dataset / "episodes" / "part-00000.parquet"
@@ -319,7 +320,7 @@ def test_a_report_that_cannot_be_written_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
     assert run("policies", "--json", tmp_path)[0] == 2
     assert run("policies", "--json", tmp_path / "file" / "report.json")[0] == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]  # and nothing half-written beside it
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]  # no temporary file is left
 
 
 @pytest.mark.parametrize(
@@ -354,18 +355,7 @@ def test_ctrl_c_ends_in_130(run, monkeypatch):
     assert "Traceback" not in err
 
 
-def test_help_names_every_command_and_option():
-    runner = CliRunner()
-    overview = runner.invoke(cli.app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-    assert overview.exit_code == 0
-    for command in COMMANDS:
-        assert command in overview.output
-        shown = runner.invoke(cli.app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-        assert shown.exit_code == 0
-        assert "Usage: " in shown.output
-
-
-# ── in processes of their own ────────────────────────────────────────────────────────────────────
+# ── separate processes ───────────────────────────────────────────────────────────────────────────
 
 
 def test_a_process_and_its_exit_status(tmp_path, small):
@@ -378,7 +368,7 @@ def test_a_process_and_its_exit_status(tmp_path, small):
 
 
 def test_no_progress_in_a_pipe(tmp_path, small):
-    """Also where colours are asked for."""
+    """Colours that the environment forces make no difference."""
     env = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
     done = process("generate", "--config", small, "--learners", 2, "--out", tmp_path / "d", env=env)
     assert (done.returncode, done.stderr) == (0, "")
@@ -395,25 +385,25 @@ def test_progress_on_a_terminal(tmp_path, small):
         while True:
             try:
                 shown += os.read(ours, 4096)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # Linux raises it at the end of a terminal
                 break
         printed = running.stdout.read()
     os.close(ours)
     assert running.returncode == 0
     assert b"60/60" in shown
     assert b"\x1b[" in shown
-    assert printed.startswith(b"d: ")  # and the report goes where it always goes
+    assert printed.startswith(b"d: ")  # the report is printed on stdout, as always
     assert b"\x1b" not in printed
 
 
 @pytest.mark.compiled
-def test_the_real_validation_passes_in_a_process_of_its_own():
+def test_the_real_validation_passes_in_a_new_process():
     done = process("validate")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"{len(sanity.CHECKS)} passed, 0 failed\n")
 
 
-# ── a bank that nobody simulated ─────────────────────────────────────────────────────────────────
+# ── a published bank ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_from_a_real_bank_to_metrics(run, tmp_path, published):
@@ -442,7 +432,7 @@ def test_from_a_real_bank_to_metrics(run, tmp_path, published):
     assert metrics["total_steps"]["mean"] == pytest.approx(len(dataset) / 30)
 
 
-def test_export_writes_and_says_how_to_load_it(run, dataset, tmp_path, capsys):
+def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, capsys):
     out, report = tmp_path / "data.npz", tmp_path / "report.json"
     status, printed, said = run("export", dataset, "--to", "npz", "--out", out, "--json", report)
     assert (status, said) == (0, "")
@@ -467,12 +457,12 @@ def test_export_writes_and_says_how_to_load_it(run, dataset, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("to", ["obp", "scope-rl"])
-def test_the_lines_for_a_dictionary_load_it(run, dataset, tmp_path, to):
+def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
     lines = run("export", dataset, "--to", to, "--out", tmp_path / "data.npz")[1].partition("\n\n")[2]
     namespace = {}
     exec(lines, namespace)
-    held = namespace.get("feedback") or namespace["logged_dataset"]
-    assert held["n_actions"] == 18 and held["pscore"].min() > 0
+    data = namespace.get("feedback") or namespace["logged_dataset"]
+    assert data["n_actions"] == 18 and data["pscore"].min() > 0
 
 
 def test_export_refuses(run, dataset, tmp_path):
@@ -484,7 +474,7 @@ def test_export_refuses(run, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "..\\outside", "events/\n.parquet"])
-def test_a_hostile_dataset_is_refused_in_one_sentence(run, dataset, tmp_path, path):
+def test_a_dataset_with_paths_outside_it_is_refused(run, dataset, tmp_path, path):
     manifest = json.loads((dataset / "manifest.json").read_text())
     manifest["tables"]["events"]["shards"][0]["path"] = path
     (dataset / "manifest.json").write_text(json.dumps(manifest))
@@ -494,7 +484,7 @@ def test_a_hostile_dataset_is_refused_in_one_sentence(run, dataset, tmp_path, pa
 
 
 def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):
-    """What is there stays what it is: a link a link, a pipe a pipe."""
+    """Links and pipes are written through, not replaced."""
     real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
     real.write_text("old")
     link.symlink_to(real)
@@ -508,7 +498,7 @@ def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):
     assert pipe.is_fifo()
 
 
-def test_a_report_that_cannot_be_is_refused_before_the_work(run, small, tmp_path):
+def test_an_invalid_report_is_refused_before_the_work(run, small, tmp_path):
     out = tmp_path / "d"
     assert_refused(run("generate", "--config", small, "--out", out, "--json", tmp_path), "is a directory")
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""alsim fit: what is passed on to the models, printed and written, and what is refused before the work."""
+"""alsim fit: arguments of the models, printed and written results, and refusals before the work."""
 
 import csv
 import json
@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import types
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,10 +31,10 @@ class Abilities(NamedTuple):
 
 
 class Stub(Fit):
-    """A fit that forecasts one number, and remembers what it was asked for."""
+    """A fit with fixed predictions that records its arguments."""
 
-    def __init__(self, model, asked, log):
-        self.model, self.asked, self.log = model, asked, log
+    def __init__(self, model, arguments, log):
+        self.model, self.arguments, self.log = model, arguments, log
         self.log_likelihood, self.iterations, self.converged, self.num_responses = -12.5, 7, True, len(log)
 
     def predict(self, responses):
@@ -58,18 +59,18 @@ class Stub(Fit):
 
 @pytest.fixture
 def fitted(monkeypatch):
-    """Stand in for the models; the fits that were made, in order."""
+    """Replace the models by stubs; return the list of their fits, in order."""
     made = []
 
     def module(name):
-        def fit(responses, *, progress, **asked):
+        def fit(responses, *, progress, **arguments):
             progress(1, 2, "half [bold]way")
-            made.append(Stub(name.replace("_", "-"), asked, responses))
+            made.append(Stub(name.replace("_", "-"), arguments, responses))
             return made[-1]
 
-        stands_in = types.ModuleType(f"alsim.models.{name}")
-        stands_in.fit = fit
-        return stands_in
+        stub = types.ModuleType(f"alsim.models.{name}")
+        stub.fit = fit
+        return stub
 
     for name in ("bkt", "irt", "dkt", "pfa", "best_lr", "skill_mean"):
         monkeypatch.setitem(sys.modules, f"alsim.models.{name}", module(name))
@@ -101,31 +102,35 @@ def assert_refused(result, *said):
         assert part in err
 
 
-# ── what is fitted, printed and written ──────────────────────────────────────────────────────────
+# ── arguments and results ────────────────────────────────────────────────────────────────────────
+
+BKT = {"forgets": False, "bounded": True, "starts": 1, "seed": 0}
+DKT = {"hidden": 128, "epochs": 40, "device": "cpu", "checkpoint": None, "seed": 0}
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "asked"),
+    ("model", "options", "arguments"),
     [
-        ("bkt", [], {}),
-        ("bkt", ["--forgets", "--unbounded"], {"forgets": True, "bounded": False}),
-        ("bkt", ["--starts", 5, "--seed", 3], {"starts": 5, "seed": 3}),
-        ("irt", [], {}),
+        ("bkt", [], BKT),
+        ("bkt", ["--forgets", "--unbounded"], BKT | {"forgets": True, "bounded": False}),
+        ("bkt", ["--starts", 5, "--seed", 3], BKT | {"starts": 5, "seed": 3}),
+        ("irt", [], {"model": "2pl"}),
         ("irt", ["--model", "3pl"], {"model": "3pl"}),
+        ("dkt", [], DKT),
         (
             "dkt",
-            ["--hidden", 64, "--epochs", 2, "--seed", 1, "--device", "auto"],
-            {"hidden": 64, "epochs": 2, "seed": 1, "device": "auto"},
+            ["--hidden", 64, "--epochs", 2, "--seed", 1, "--device", "auto", "--checkpoint", "d"],
+            {"hidden": 64, "epochs": 2, "seed": 1, "device": "auto", "checkpoint": Path("d")},
         ),
         ("pfa", [], {}),
         ("best-lr", [], {}),
         ("skill-mean", [], {}),
     ],
 )
-def test_what_is_asked_for_is_passed_on(run, fitted, model, options, asked):
+def test_options_are_passed_to_the_model(run, fitted, model, options, arguments):
     status, out, err = run(model, "log.csv", *COLUMNS, *options)
     assert (status, err) == (0, "")
-    assert (fitted[0].model, fitted[0].asked) == (model, asked)
+    assert (fitted[0].model, fitted[0].arguments) == (model, arguments)
     assert len(fitted[0].log) == 30
     assert f"{model}: 30 responses of 6 students, 2 items, 2 skills" in out
     assert "log-likelihood -12.500, converged after 7 iterations" in out
@@ -140,7 +145,7 @@ def test_the_table_shows_names_as_they_are_and_numbers_whole(run, fitted):
     assert "\x1b" not in out
 
 
-def test_a_test_is_forecast_and_written_with_the_fit(run, fitted, tmp_path):
+def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_path):
     (tmp_path / "test.csv").write_text(LOG.replace("u1,add", "w,mul"))
     status, out, err = run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "deep/fit.json")
     assert (status, err) == (0, "")
@@ -160,20 +165,25 @@ def test_a_test_is_forecast_and_written_with_the_fit(run, fitted, tmp_path):
     }
 
 
-def test_an_auc_that_is_not_defined_is_null(run, fitted, tmp_path):
+def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
     (tmp_path / "test.csv").write_text("user,kc,ok,when\na,add,1,1\n")
-    run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "fit.json")
+    _, out, _ = run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "fit.json")
+    assert "test: AUC undefined (all responses alike), RMSE 0." in out
+    assert "nan" not in out
     assert json.loads((tmp_path / "fit.json").read_text())["test"]["auc"] is None
 
 
-def test_patterns_of_a_test_count_as_often_as_they_occur(run, fitted, tmp_path):
+def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
     found = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
     assert found == expected._asdict()
     (tmp_path / "half.csv").write_text("x,y,freq\n1,0,0.5\n")
-    assert_refused(run("irt", "wide.csv", "--test", "half.csv"), "a number of students that is not whole")
+    assert_refused(
+        run("irt", "wide.csv", "--test", "half.csv"),
+        "a row of the test stands for 0.5 students, a number of students that is not whole",
+    )
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
@@ -196,10 +206,33 @@ def test_a_dataset_is_fitted_directly(run, fitted, tmp_path):
     assert (status, err) == (0, "")
     assert f"of 6 students, {fitted[0].log.num_items:,} items" in out
     assert len(fitted[0].log) == sum(c is not None for c in dataset.transitions["correct"].to_pylist())
-    assert_refused(run("irt", "d", "--format", "long"), "is a dataset, whose columns are known")
-    assert_refused(run("irt", "d", *COLUMNS), "is a dataset, whose columns are known")
     (tmp_path / "empty").mkdir()
     assert_refused(run("irt", "empty"), "holds no finished dataset")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--format", "long"],
+        COLUMNS,
+        ["--delimiter", ","],
+        ["--encoding", "UTF-8"],
+        ["--separator", "~~"],  # the default: it was passed all the same
+        ["--missing", "-1"],
+        ["--duplicates", "keep"],
+        ["--skip-bad"],
+    ],
+)
+def test_options_of_files_are_refused_for_a_dataset(run, fitted, tmp_path, options):
+    (tmp_path / "d").mkdir()
+    message = f"d is a dataset, but {options[0]} applies to response files only; remove it"
+    assert_refused(run("irt", "d", *options), message)
+    assert_refused(run("irt", "log.csv", "--test", "d", *options), message)
+    assert_refused(
+        run("irt", "d", "--skip-bad", *options) if options[0] != "--skip-bad" else run("irt", "d", *options, *COLUMNS),
+        "apply to response files only; remove them",
+    )
+    assert not fitted
 
 
 def test_bad_rows_are_refused_or_skipped_and_counted(run, fitted, tmp_path):
@@ -212,11 +245,11 @@ def test_bad_rows_are_refused_or_skipped_and_counted(run, fitted, tmp_path):
     assert "bad.csv: 1 skipped, no skill" in err
 
 
-def test_duplicates_are_warned_of_until_something_is_done(run, fitted, tmp_path):
+def test_duplicates_are_reported_until_they_are_merged_or_dropped(run, fitted, tmp_path):
     (tmp_path / "twice.csv").write_text(LOG + "u5,mul,0,4\n")
     status, _, err = run("bkt", "twice.csv", *COLUMNS)
     assert status == 0
-    assert err.startswith("alsim: twice.csv: 1 of 31 rows repeat a response, which tells a model answers")
+    assert err.startswith("alsim: twice.csv: 1 of 31 rows repeat a response, which reveals to a model answers")
     assert "line 32 repeats the response of line 31" in err
     for action, number in (("merge", 30), ("drop", 30)):
         status, out, err = run("bkt", "twice.csv", *COLUMNS, "--duplicates", action)
@@ -243,25 +276,28 @@ def test_logs_of_any_format(run, fitted, tmp_path, content, options):
     assert fitted[0].log.skills.tolist() == ["4", "5"]
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    ("model", "option", "owners"),
+    ("model", "option"),
     [
-        ("bkt", ["--model", "2pl"], "irt"),
-        ("pfa", ["--scores", "s.csv"], "irt"),
-        ("irt", ["--forgets"], "bkt"),
-        ("irt", ["--unbounded"], "bkt"),
-        ("dkt", ["--starts", 2], "bkt"),
-        ("irt", ["--seed", 0], "bkt and dkt"),
-        ("bkt", ["--hidden", 9], "dkt"),
-        ("best-lr", ["--epochs", 9], "dkt"),
-        ("skill-mean", ["--checkpoint", "d"], "dkt"),
+        ("bkt", ["--model", "2pl"]),
+        ("pfa", ["--scores", "s.csv"]),
+        ("irt", ["--forgets"]),
+        ("irt", ["--unbounded"]),
+        ("dkt", ["--starts", 2]),
+        ("irt", ["--seed", 0]),
+        ("bkt", ["--hidden", 9]),
+        ("best-lr", ["--epochs", 9]),
+        ("skill-mean", ["--checkpoint", "d"]),
     ],
 )
-def test_options_of_other_models_are_refused(run, fitted, model, option, owners):
-    assert_refused(run(model, "log.csv", *COLUMNS, *option), f"{option[0]} goes with {owners}; {model} has no")
+def test_options_of_other_models_are_refused(run, fitted, model, option):
+    status, out, err = run(model, "log.csv", *COLUMNS, *option)
+    assert (status, out) == (2, "")
+    assert f"Error: No such option: {option[0]}" in err
+    assert f"fit {model} --help" in err
     assert not fitted
 
 
@@ -272,12 +308,12 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     for options, said in (
         (["--out", "there.json"], "--out there.json is there already; --force overwrites it"),
         (["--scores", "there.csv"], "--scores there.csv is there already; --force overwrites it"),
-        (["--out", "folder.csv"], "is no file; expected one to write"),
+        (["--out", "folder.csv"], "is not a regular file; expected a file to write"),
         (["--out", "there.json/fit.json"], "cannot be written"),
         (["--scores", "scores.txt"], "expected a file that ends in .csv, .parquet, .pq"),
-        (["--out", "log.csv", "--force"], "is read or written already"),
-        (["--out", "s.csv", "--scores", "s.csv"], "is read or written already"),
-        (["--out", "/dev/full"], "is no file; expected one to write"),
+        (["--out", "log.csv", "--force"], "is an input or another output of this command"),
+        (["--out", "s.csv", "--scores", "s.csv"], "is an input or another output of this command"),
+        (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
     ):
         assert_refused(run("irt", "log.csv", *COLUMNS, *options), said)
     assert not fitted
@@ -286,7 +322,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
 
 
-def test_weights_beside_a_fit_are_refused_before_it(run, tmp_path):
+def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
     (tmp_path / "there.npz").write_text("dear")
     for out, said in (
         ("there.json", "--out, weights: there.npz is there already; --force overwrites it"),
@@ -299,7 +335,7 @@ def test_weights_beside_a_fit_are_refused_before_it(run, tmp_path):
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_to(run, fitted, tmp_path):
     (tmp_path / "held").mkdir(mode=0o500)
-    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "held/fit.json"), "no directory that can be written to")
+    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "held/fit.json"), "is not a writable directory")
 
 
 def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
@@ -307,7 +343,7 @@ def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
     assert not fitted
 
 
-def test_arguments_that_cannot_be(run, fitted):
+def test_invalid_arguments_are_refused(run, fitted):
     assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns is OURS=THEIRS")
     assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
     assert run("hmm", "log.csv")[0] == 2
@@ -316,7 +352,7 @@ def test_arguments_that_cannot_be(run, fitted):
     assert not fitted
 
 
-def test_names_in_messages_cannot_steer_a_terminal(run, fitted, tmp_path):
+def test_names_in_messages_cannot_control_a_terminal(run, fitted, tmp_path):
     (tmp_path / "bad.csv").write_text("student,skill,correct\na,x,1\na,x,\x1b[31m\n")
     _, _, err = run("bkt", "bad.csv", "--skip-bad")
     assert "1 skipped" in err
@@ -349,12 +385,12 @@ def test_a_long_fit_shows_a_bar_on_a_terminal(run, fitted, monkeypatch):
     assert "1/2" in "".join(shown)
 
 
-# ── with the models themselves ───────────────────────────────────────────────────────────────────
+# ── with the real models ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.compiled
-def test_the_law_school_test(run, tmp_path, published):
-    """Bock & Lieberman (1970); the estimates as published.json has them."""
+def test_irt_on_the_law_school_test(run, tmp_path, published):
+    """Bock & Lieberman (1970); estimates in published.json."""
     file, out, scores = published / "irt" / "lsat6_patterns.csv", tmp_path / "fit.json", tmp_path / "scores.csv"
     assert run("irt", file, "--out", out, "--scores", scores, "--test", file)[0] == 0
     content = json.loads(out.read_text())
@@ -367,8 +403,8 @@ def test_the_law_school_test(run, tmp_path, published):
 
 
 @pytest.mark.compiled
-def test_knowledge_tracing_of_a_real_log(run, tmp_path, published):
-    """The first skill's maximum has a guess above one half: .5026 (em_iterates.json)."""
+def test_bkt_on_a_real_log(run, tmp_path, published):
+    """The maximum of the first skill has p_guess above one half: .5026 (em_iterates.json)."""
     columns = "student=Anon Student Id,skill=KC(Default),correct=Correct First Attempt,order=Row"
     file, out = published / "bkt_cognitive_tutor" / "responses.csv", tmp_path / "fit.json"
     status, _, err = run("bkt", file, "--columns", columns, "--unbounded", "--out", out, "--test", file)
@@ -385,7 +421,7 @@ def test_knowledge_tracing_of_a_real_log(run, tmp_path, published):
     assert bounded["p_guess"] <= 0.5
 
 
-def test_what_is_unlike_the_usual_is_printed(run, tmp_path):
+def test_notes_of_a_fit_are_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
     assert status == 0 and "note: no finite estimate, since all answered alike: a\n" in out

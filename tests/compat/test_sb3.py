@@ -469,7 +469,7 @@ def test_a_killed_training_goes_on(tmp_path):
     # Other settings are refused, and say which; so is going on while somebody else does.
     refused = subprocess.run(command(out, "--steps", "200000", "--seed", "5"), capture_output=True, text=True)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "unfinished training with other settings: seed is 0 there and 5 here" in refused.stderr
+    assert "unfinished training with other settings: seed was 0 and is now 5" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
     # A training of the same settings but for its length: shortened by hand, so that the test ends.
@@ -489,7 +489,7 @@ def test_a_killed_training_goes_on(tmp_path):
 
     again = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert again.returncode == 2
-    assert "holds a finished training already; force overwrites it" in again.stderr
+    assert "already holds a finished training; force=True (--force) overwrites it" in again.stderr
 
 
 def test_after_a_break_the_model_is_the_one_before_it(tmp_path, monkeypatch):
@@ -545,7 +545,7 @@ def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
     for name in sorted(entry.name for entry in checkpoint.iterdir()):
         content = (checkpoint / name).read_bytes()
         (checkpoint / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(TrainingError, match=f"{checkpoint} is not the checkpoint that was written"):
+        with pytest.raises(TrainingError, match=f"{checkpoint} is damaged: "):
             quick("dqn", out)
         (checkpoint / name).write_bytes(content)
     curve = (out / "curve.csv").read_text()
@@ -585,7 +585,7 @@ def test_a_training_without_a_checkpoint_begins_at_its_beginning(tmp_path):
 def test_force_begins_anew(tmp_path):
     out = tmp_path / "run"
     quick("ppo", out)
-    with pytest.raises(TrainingError, match="holds a finished training already; force overwrites it"):
+    with pytest.raises(TrainingError, match=r"already holds a finished training; force=True \(--force\) overwrites it"):
         quick("ppo", out)
     before = (out / "policy.npz").read_bytes()
     quick("ppo", out, seed=1, force=True)
@@ -603,7 +603,9 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
         process.kill()
         process.communicate()
     assert other.returncode == 2
-    assert other.stderr == f"alsim: {out}: another process is training there\n"
+    assert other.stderr == (
+        f"alsim: {out} is in use by another process; wait until it has ended, or choose another directory\n"
+    )
 
 
 def test_model_zip_is_what_the_pages_warn_of():

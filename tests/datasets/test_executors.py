@@ -20,13 +20,15 @@ import pyarrow.parquet
 import pytest
 
 from alsim.config import Config
-from alsim.datasets import store, writer
+from alsim.datasets import writer
 from alsim.datasets.executors import processes
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.schema import OBSERVATION, TABLES, columns_of
-from alsim.datasets.store import DatasetError, load_dataset
+from alsim.datasets.store import RESTORE, DatasetError, load_dataset
 from alsim.errors import AlsimError
 from alsim.policies import Uniform
+from alsim.utils.files import UNFINISHED
+from alsim.utils.run_directory import RunDirectory
 
 SMALL = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
 RUN = {"num_learners": 30, "episodes_per_learner": 2, "seed": 5, "config": SMALL, "episodes_per_shard": 8}
@@ -159,7 +161,7 @@ def is_alive(pid):
 
 
 @pytest.mark.versionless
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"observations": "none"}])
+@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"store_observations": False}])
 def test_workers_write_the_same_bytes(tmp_path, changes):
     expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
     made = generate_dataset(
@@ -191,7 +193,7 @@ def test_more_workers_than_shards(tmp_path):
 
 
 def test_workers_write_files_only():
-    with pytest.raises(AlsimError, match="workers write files, and nothing else comes back from them; give `out`"):
+    with pytest.raises(AlsimError, match="workers only write files: .* need a directory `out`"):
         generate_dataset(**RUN, num_workers=2)
 
 
@@ -222,7 +224,7 @@ def test_what_a_worker_cannot_load_is_named(tmp_path, teachers):
     sys.modules["elsewhere"] = module = type(sys)("elsewhere")
     module.Here = class_of_here
     try:
-        with pytest.raises(AlsimError, match=r"a worker cannot load its policy .* a module that it can import: No mod"):
+        with pytest.raises(AlsimError, match=r"a worker cannot load its policy .*: No mod.*; define them in a module"):
             generate_dataset(**RUN, policy=class_of_here("x"), out=tmp_path / "d", num_workers=2)
     finally:
         del sys.modules["elsewhere"]
@@ -311,17 +313,17 @@ def test_a_killed_command_leaves_no_readable_dataset_and_goes_on(tmp_path, numbe
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         printed, said = process.communicate(timeout=60)
     assert printed == ""
-    with pytest.raises(DatasetError, match="holds no finished dataset: there is no manifest.json; whoever began it"):
+    with pytest.raises(DatasetError, match="holds no finished dataset: there is no manifest.json; the command"):
         load_dataset(out)
     if number == signal.SIGKILL:
         assert process.returncode == -number
     else:
         assert process.returncode == 128 + number
         assert "Traceback" not in said
-        assert f"shards in {out} are whole: run the same command again to go on" in said
+        assert f"shards in {out} are complete: run the same command again to resume" in said
     resumed = command("generate", *arguments)
     assert resumed.returncode == 0, resumed.stderr
-    assert "shards were whole, " in resumed.stderr
+    assert "shards were complete, " in resumed.stderr
     assert len(load_dataset(out, verify=True).manifest["tables"]["events"]["shards"]) == 30
     assert not list(out.rglob(".*"))
     assert {p.name for p in out.iterdir()} == {"manifest.json", "bank", *TABLES}
@@ -362,10 +364,10 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_room(tmp_path):
     assert "cannot be written: No space left on device; " in said
     kept = len((tmp_path / "kept").read_text().splitlines())
     assert 0 < kept < 9
-    assert f"; {kept} shards in disk/d are whole: run the same command again to go on\n" in said
+    assert f"; {kept} shards in disk/d are complete: run the same command again to resume\n" in said
     assert not list((tmp_path / "under-way").rglob(".*"))
     assert ended("info")[0] == "2"
-    assert ended("roomy") == ("0", f"alsim: {kept} shards were whole, {9 - kept} were made\n")
+    assert ended("roomy") == ("0", f"alsim: {kept} shards were complete, {9 - kept} were made\n")
     plain = generate_dataset(60, episodes_per_shard=20, out=tmp_path / "plain")
     assert files_of(tmp_path / "d") == files_of(plain.path)
 
@@ -433,21 +435,21 @@ def test_threads_workers_and_force_go_on_with_what_another_began(tmp_path):
 
 
 UNEQUAL = {
-    "seed": ({"seed": 6}, "seed is 5 there and 6 here"),
-    "learners": ({"num_learners": 31}, "num_learners is 30 there and 31 here"),
-    "policy": ({"policy": "rules"}, "policy.name is 'uniform' there and 'rules' here"),
+    "seed": ({"seed": 6}, "seed was 5 and is now 6"),
+    "learners": ({"num_learners": 31}, "num_learners was 30 and is now 31"),
+    "policy": ({"policy": "rules"}, 'policy.name was "uniform" and is now "rules"'),
     "class": (
         {"policy": type("Other", (Uniform,), {})()},
-        "code.policy is 'alsim.policies.uniform.Uniform' there and ",
+        'code.policy was "alsim.policies.uniform.Uniform" and is now ',
     ),
     "config": (
         {"config": Config.read({**SMALL, "reward_weights": {"engagement": 0.25}})},
-        "config.reward_weights.engagement is 0.5 there and 0.25 here",
+        "config.reward_weights.engagement was 0.5 and is now 0.25",
     ),
-    "bank": ({"bank": None, "config": {**SMALL, "bank": {"seed": 1}}}, "config.bank.seed is 0 there and 1 here"),
-    "format": ({"file_format": "arrow"}, "format is 'parquet' there and 'arrow' here"),
-    "observations": ({"observations": "none"}, "observations is 'full' there and 'none' here"),
-    "shards": ({"episodes_per_shard": 9}, "episodes_per_shard is 8 there and 9 here"),
+    "bank": ({"bank": None, "config": {**SMALL, "bank": {"seed": 1}}}, "config.bank.seed was 0 and is now 1"),
+    "format": ({"file_format": "arrow"}, 'format was "parquet" and is now "arrow"'),
+    "observations": ({"store_observations": False}, 'observations was "full" and is now "none"'),
+    "shards": ({"episodes_per_shard": 9}, "episodes_per_shard was 8 and is now 9"),
 }
 
 
@@ -463,27 +465,27 @@ def test_another_plan_is_refused_by_its_first_difference(begun, unequal):
     before = files_of(begun)
     with pytest.raises(DatasetError) as caught:
         generate_dataset(**{**RUN, **changes}, out=begun)
-    assert f"{begun} is under way with another plan: {said}" in str(caught.value)
+    assert f"{begun} holds an unfinished dataset with other settings: {said}" in str(caught.value)
     assert files_of(begun) == before
 
 
 @pytest.mark.parametrize(
     ("module", "name", "value", "said"),
     [
-        ("generate", "__version__", "9.9", "alsim_version is "),
-        ("generate.pa", "__version__", "9.9", "pyarrow_version is "),
-        ("generate", "policy_fingerprint", lambda policy: "edited", "code.rule is '' there and 'edited' here"),
+        ("generate", "__version__", "9.9", "alsim_version was "),
+        ("generate.pa", "__version__", "9.9", "pyarrow_version was "),
+        ("generate", "policy_fingerprint", lambda policy: "edited", 'code.rule was "" and is now "edited"'),
     ],
 )
 def test_other_versions_and_an_edited_rule_are_other_plans(begun, monkeypatch, module, name, value, said):
     monkeypatch.setattr(f"alsim.datasets.{module}.{name}", value)
-    with pytest.raises(DatasetError, match=f"is under way with another plan: {said}"):
+    with pytest.raises(DatasetError, match=f"holds an unfinished dataset with other settings: {said}"):
         generate_dataset(**RUN, out=begun)
 
 
 def test_a_policy_tells_its_content_by_its_digest(tmp_path, teachers):
     out = stopped(tmp_path / "d", policy=teachers.Slow(str(tmp_path / "seen"), digest="one"))
-    with pytest.raises(DatasetError, match="policy.digest is 'one' there and 'two' here"):
+    with pytest.raises(DatasetError, match='policy.digest was "one" and is now "two"'):
         generate_dataset(**RUN, policy=teachers.Slow(str(tmp_path / "seen"), digest="two"), out=out)
     done = generate_dataset(**RUN, policy=teachers.Slow(str(tmp_path / "seen"), digest="one"), out=out)
     assert done.manifest["policy"] == {"name": "slow", "digest": "one"}
@@ -499,7 +501,7 @@ def test_force_begins_anew_where_another_plan_is_under_way(tmp_path):
 def test_a_plan_that_cannot_be_read_is_named(tmp_path, content):
     out = stopped(tmp_path / "d")
     (out / "plan.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"plan\.json cannot be read: .*; delete its directory to begin anew"):
+    with pytest.raises(DatasetError, match=r"plan\.json cannot be read: .*; delete .*d to start again"):
         generate_dataset(**RUN, out=out)
 
 
@@ -509,7 +511,7 @@ def test_a_second_driver_is_refused(tmp_path, teachers):
         until(lambda: whole(tmp_path), driver)
         policy = teachers.Slow(str(tmp_path / "seen"))
         for force in (False, True):
-            with pytest.raises(DatasetError, match="d is being written by another process"):
+            with pytest.raises(DatasetError, match="d is in use by another process"):
                 generate_dataset(**RUN, policy=policy, out=tmp_path / "d", force=force)
         _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
@@ -518,7 +520,7 @@ def test_a_second_driver_is_refused(tmp_path, teachers):
 
 def test_the_lock_of_another_is_left_alone(tmp_path):
     """A replaced dataset took the lock along, and another process has begun where it was."""
-    with writer._locked(tmp_path, tmp_path):
+    with RunDirectory(tmp_path, writer.LAYOUT).locked():
         (tmp_path / writer.LOCK).rename(tmp_path / "taken-along")
         (tmp_path / writer.LOCK).write_text("another's")
     assert (tmp_path / writer.LOCK).read_text() == "another's"
@@ -532,18 +534,18 @@ def test_what_a_crash_left_beside_a_manifest_is_tidied(tmp_path, monkeypatch, ca
         generate_dataset(**RUN, out=out)
     assert {"plan.json", "shards"} < {p.name for p in out.iterdir()}
     assert load_dataset(out, verify=True)
-    with pytest.raises(DatasetError, match="holds a finished dataset already"):
+    with pytest.raises(DatasetError, match="already holds a finished dataset"):
         generate_dataset(**{**RUN, "seed": 6}, out=out)
     generate_dataset(**RUN, out=out, progress=lambda *numbers: calls.append(numbers))
     assert calls == []
-    assert f"{out}: all shards were whole" in caplog.messages
+    assert f"{out}: all shards were complete" in caplog.messages
     assert files_of(out) == plain(tmp_path)
 
 
 def test_what_was_being_written_when_its_process_died_is_deleted(tmp_path):
     out = stopped(tmp_path / "d")
     for folder in (out, out / "transitions", out / "shards"):
-        (folder / f".part-00007.parquet-0123{store.UNFINISHED}").write_text("half")
+        (folder / f".part-00007.parquet-0123{UNFINISHED}").write_text("half")
     generate_dataset(**RUN, out=out)
     assert files_of(out) == plain(tmp_path)
 
@@ -560,13 +562,13 @@ def test_a_finished_dataset_that_was_damaged_is_named(tmp_path):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     file = out / "transitions" / "part-00003.parquet"
     flipped(file)
-    with pytest.raises(DatasetError, match="part-00003.parquet is not what was written: its SHA-256 differs"):
+    with pytest.raises(DatasetError, match="part-00003.parquet is damaged: its SHA-256 differs"):
         load_dataset(out, verify=True)
     said = command("info", out, "--verify")
     assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == f"alsim: {file} is not what was written: its SHA-256 differs from the manifest's\n"
+    assert said.stderr == f"alsim: {file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}\n"
     file.unlink()
-    assert command("info", out).stderr == f"alsim: {file} is missing; the manifest names it\n"
+    assert command("info", out).stderr == f"alsim: {file} is missing; the manifest lists it; {RESTORE}\n"
 
 
 def test_the_worker_knows_a_raised_error_that_does_not_pickle():
@@ -585,8 +587,8 @@ def test_the_worker_knows_a_raised_error_that_does_not_pickle():
 def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, file_format):
     run = {**RUN, "policy": policy, "observation": observation, "file_format": file_format}
     stored = generate_dataset(**run, out=tmp_path / "full")
-    bare = generate_dataset(**run, out=tmp_path / "none", observations="none")
-    in_memory = generate_dataset(**run, observations="none")
+    bare = generate_dataset(**run, out=tmp_path / "none", store_observations=False)
+    in_memory = generate_dataset(**run, store_observations=False)
     for dataset in (bare, in_memory):
         assert dataset.manifest["observations"] == "none"
         assert set(stored.arrays) == set(dataset.arrays)
@@ -603,7 +605,7 @@ def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, 
 @pytest.mark.compiled
 def test_observations_of_the_defaults_are_made_again():
     """140 interactions, 30 outcomes, and more episodes than a block has lanes, of lengths that differ."""
-    stored, bare = (generate_dataset(80, 2, seed=3, observations=kind) for kind in ("full", "none"))
+    stored, bare = (generate_dataset(80, 2, seed=3, store_observations=stores) for stores in (True, False))
     assert len(np.unique(stored.episodes["total_steps"].to_numpy())) > 20
     assert bare.obs.tobytes() == stored.obs.tobytes()
     assert bare.next_obs.tobytes() == stored.next_obs.tobytes()
@@ -611,7 +613,7 @@ def test_observations_of_the_defaults_are_made_again():
 
 def test_observations_of_a_policy_in_python_are_made_again(teachers, tmp_path):
     policy = teachers.Slow(str(tmp_path / "seen"))
-    stored, bare = (generate_dataset(**RUN, policy=policy, observations=kind) for kind in ("full", "none"))
+    stored, bare = (generate_dataset(**RUN, policy=policy, store_observations=stores) for stores in (True, False))
     assert bare.next_obs.tobytes() == stored.next_obs.tobytes()
 
 
@@ -655,10 +657,10 @@ TAMPERED = {
 
 @pytest.mark.parametrize("what", TAMPERED)
 def test_actions_that_do_not_give_the_stored_rewards_are_named(tmp_path, what):
-    out = generate_dataset(**RUN, observations="none", out=tmp_path / "d").path
+    out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     tampered(out, *TAMPERED[what])
     dataset = load_dataset(out)
-    with pytest.raises(DatasetError, match=r"observations of <Dataset .*d> cannot be made again: "):
+    with pytest.raises(DatasetError, match=r"observations of <Dataset .*d> cannot be recomputed: "):
         _ = dataset.final_obs
     assert len(dataset.transitions) == len(dataset)
 
@@ -675,12 +677,12 @@ MISPLACED = {
 def test_numbers_that_would_lie_outside_of_arrays_are_named(tmp_path, what):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     tampered(out, *MISPLACED[what])
-    with pytest.raises(DatasetError, match=r"d: its (actions are in|steps do not count|episodes are of)"):
+    with pytest.raises(DatasetError, match=r"d: (its actions are in|its steps do not number|the total_steps of its)"):
         _ = load_dataset(out).arrays
 
 
 def test_another_dynamics_is_noticed(tmp_path):
-    out = generate_dataset(**RUN, observations="none", out=tmp_path / "d").path
+    out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["config"]["dynamics"]["learning_rate"] *= 1.01
     (out / "manifest.json").write_text(json.dumps(manifest))
@@ -689,9 +691,12 @@ def test_another_dynamics_is_noticed(tmp_path):
 
 
 def test_a_manifest_that_hides_whether_observations_are_stored_is_named(tmp_path):
-    out = generate_dataset(**RUN, observations="none", out=tmp_path / "d").path
+    out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())
-    for said, error in (("full", "has columns action, .*; not those of transitions"), ("some", "is not a manifest")):
+    for said, error in (
+        ("full", "has columns action, .*; expected those of transitions: obs"),
+        ("some", "is not a valid manifest"),
+    ):
         (out / "manifest.json").write_text(json.dumps({**manifest, "observations": said}))
         with pytest.raises(DatasetError, match=error):
             _ = load_dataset(out).transitions

@@ -28,7 +28,7 @@ from alsim.datasets.schema import COLUMNS, TABLES
 from alsim.datasets.store import DatasetError, load_dataset
 from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
-from alsim.rollouts import rollout as rollouts
+from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout
 from alsim.utils.optional import MissingExtra
 
@@ -44,7 +44,7 @@ FILES = {name: f"data{EXPORTERS[name].suffix}" for name in HERE}
 def dataset(request, tmp_path_factory):
     """A dataset in several shards, which tests only look at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollouts, "BLOCK_EPISODES", 5)
+        patch.setattr(plan, "BLOCK_EPISODES", 5)
         made = generate_dataset(**RUN, policy=request.param, out=tmp_path_factory.mktemp("datasets") / "taught")
     assert len(made.manifest["tables"]["episodes"]["shards"]) == 4
     assert made.terminated.any() and made.truncated.any() and not (made.terminated & made.truncated).any()
@@ -583,7 +583,7 @@ def test_a_changed_shard_is_refused(copied, tmp_path, given):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     source = copied if given == "path" else load_dataset(copied)
-    with pytest.raises(DatasetError, match=r"transitions/part-00002\.parquet is not what was written: its SHA-256"):
+    with pytest.raises(DatasetError, match=r"transitions/part-00002\.parquet is damaged: its SHA-256"):
         export_dataset(source, "npz", tmp_path / "data.npz")
     assert not (tmp_path / "data.npz").exists()
 

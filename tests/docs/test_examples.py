@@ -1,4 +1,4 @@
-"""The recipes in docs/examples: where the library they are for is missing, they say what to install."""
+"""Recipes in docs/examples: the error names the missing library and the command that installs it."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ OURS = {"alsim"} | {re.match(r"[\w-]+", line)[0] for line in requires("alsim") i
 
 
 def packages(path):
-    """Top-level packages that a recipe imports beside alsim and what alsim brings."""
+    """Return the top-level packages that a recipe imports, without alsim and its dependencies."""
     named = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -25,10 +25,10 @@ def packages(path):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_what_is_missing_is_named_with_what_installs_it(path):
+def test_the_error_names_the_missing_library_and_its_installation(path):
     missing = packages(path)
     assert missing
-    # None stands for a package that is not there, whether or not it is.
+    # In sys.modules, None makes an import fail even if the package is installed.
     hide = f"import runpy, sys; sys.modules.update(dict.fromkeys({missing}))"
     code = f"{hide}; runpy.run_path({str(path)!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

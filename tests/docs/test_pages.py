@@ -1,7 +1,8 @@
-"""What the pages state about the code is so: keys, defaults, names, columns, clauses."""
+"""Statements of the pages about the code: keys, defaults, names, columns, clauses."""
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,15 @@ def text(page: str) -> str:
 
 
 def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every key of nested tables, with its path."""
-    found = {}
+    """Return every key of nested tables, with its path, and its value."""
+    flat = {}
     for key, value in table.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def toml(value: Any) -> str:
-    """Write a value as TOML does."""
+    """Return a value in the notation of TOML."""
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
@@ -53,7 +54,7 @@ def test_every_clause_that_is_cited_is_stated() -> None:
 
 
 def kind(column: Any) -> str:
-    """A column's type as the page has it."""
+    """Return a column's type in the words of the page."""
     from alsim.datasets.schema import OBSERVATION
 
     if column.type is OBSERVATION:
@@ -103,6 +104,7 @@ def test_the_api_page_has_every_command() -> None:
     from alsim.cli import app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    commands |= {str(group.name) for group in app.registered_groups}
     assert set(re.findall(r"^\| `alsim ([\w-]+)` \|", text("api.md"), re.MULTILINE)) == commands
 
 
@@ -128,6 +130,11 @@ def test_the_architecture_page_has_every_module() -> None:
     package = Path(alsim.__file__).parent
     there = {p.name + "/" * p.is_dir() for p in package.iterdir() if p.name not in {"__pycache__", "py.typed"}}
     assert set(re.findall(r"`alsim/([\w.]+/?)`", text("architecture.md"))) == there
+
+
+def test_the_installation_page_has_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"^\| `(\w+)` \|", text("install.md"), re.MULTILINE)) == set(extras)
 
 
 def test_the_glossary_has_no_word_twice() -> None:

@@ -9,4 +9,4 @@ from alsim.types import BLOCK
 @pytest.fixture(autouse=True)
 def threads_for_few_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small batches use threads, too."""
-    monkeypatch.setattr(simulator, "FEWEST_A_THREAD", BLOCK)
+    monkeypatch.setattr(simulator, "MIN_LANES_PER_THREAD", BLOCK)

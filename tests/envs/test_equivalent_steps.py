@@ -134,7 +134,7 @@ class Elsewhere(AdaptiveLearningVectorEnv):
                 self.num_envs,
                 config=self.config,
                 bank=self.bank,
-                observation=self._simulator.observes,
+                observation=self._simulator.observation_kind,
                 autoreset_mode=self.autoreset_mode,
                 info=self.info,
                 num_threads=3,

@@ -71,7 +71,7 @@ def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     env = make(600, num_threads=2)
     env.reset(seed=0)
     env.step(np.zeros(600, int))
-    first_world, step_shared = env._simulator._references[0], env._simulator._step_shared
+    first_world, step_shared = env._simulator._compiled.references[0], env._simulator._compiled.step_shared
 
     def failing(world: Any, *arguments: Any) -> bool:
         if world is not first_world:
@@ -79,10 +79,10 @@ def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
         return False
 
-    monkeypatch.setattr(env._simulator, "_step_shared", failing)
+    monkeypatch.setattr(env._simulator._compiled, "step_shared", failing)
     with pytest.raises(MemoryError, match="out of memory"):
         env.step(np.zeros(600, int))
-    monkeypatch.setattr(env._simulator, "_step_shared", step_shared)
+    monkeypatch.setattr(env._simulator._compiled, "step_shared", step_shared)
     env.step(np.zeros(600, int))
     env.close()
 
@@ -294,7 +294,7 @@ def digest(env, steps):
             sha.update(array.tobytes())
     return sha.hexdigest()
 
-alsim.simulator.simulator.FEWEST_A_THREAD = 64
+alsim.simulator.simulator.MIN_LANES_PER_THREAD = 64
 env = alsim.AdaptiveLearningVectorEnv(
     300, config={"num_los": 4, "max_episode_steps": 14}, num_threads=2, info="full", autoreset_mode="SameStep"
 )
@@ -350,6 +350,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.versionless
+@pytest.mark.ci
 def test_read_only_installation(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"
     shutil.copytree(Path(alsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -76,6 +76,7 @@ def ask_once(folder: Path, cache: Path, dynamics: str) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_rules_from_elsewhere_are_never_stale(tmp_path: Path) -> None:
     """What a rule names changes, and the rule's own code does not: what it does changes, though all is cached."""

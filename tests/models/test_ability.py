@@ -1,4 +1,4 @@
-"""Ability: against catR and ltm, against scipy, against closed forms, and at the edges."""
+"""Ability estimation: compared with catR, ltm, SciPy and closed forms, and in edge cases."""
 
 import json
 import math
@@ -29,13 +29,13 @@ def random_responses(seed, people, many, missing=0.3):
 
 
 def log_likelihood(theta, items, row):
-    """Of one person, at each theta."""
+    """Return the log-likelihood of one person at each theta."""
     p = irt.probability(theta, items)
     return (np.where(row == 1, np.log(p), 0) + np.where(row == 0, np.log1p(-p), 0)).sum(axis=-1)
 
 
 def catr(published):
-    """The bank of catR's runs, the answers before each estimate as rows, and the estimates."""
+    """Return the bank of catR's runs, the answers before each estimate as rows, and the estimates."""
     content = json.loads((published / "cat" / "catr_runs.json").read_text(encoding="utf-8"))
     steps = [step for run in content["runs"] for step in run["steps"]]
     rows = np.full((len(steps), content["n_items"]), -1)
@@ -49,43 +49,43 @@ def catr(published):
     # catR looks for modes with R's uniroot, which ends within .Machine$double.eps^0.25 = 1.22e-4 of the root.
     [("eap", "EAP_norm", 1e-9), ("map", "BM_norm", 1.22e-4), ("ml", "ML_norm", 1.22e-4), ("wle", "WL_norm", 1.22e-4)],
 )
-def test_estimates_are_those_of_catr(published, method, name, tolerance):
+def test_estimates_equal_those_of_catr(published, method, name, tolerance):
     bank, rows, steps = catr(published)
     theta = np.array([step["estimates"][name]["theta"] for step in steps])
     se = np.array([step["estimates"][name]["se"] for step in steps])
-    found = irt.estimate_ability(bank, rows, method)
-    assert np.abs(found.theta - theta).max() < tolerance
+    estimates = irt.estimate_ability(bank, rows, method)
+    assert np.abs(estimates.theta - theta).max() < tolerance
     # Near 0, SE moves by less than half its size a logit.
-    assert np.abs(found.se / se - 1).max() < tolerance
-    assert found.responses.tolist() == [step["step"] for step in steps]
+    assert np.abs(estimates.se / se - 1).max() < tolerance
+    assert estimates.responses.tolist() == [step["step"] for step in steps]
 
 
-def test_information_is_that_of_catr(published):
+def test_information_equals_that_of_catr(published):
     bank, _, steps = catr(published)
     for step in steps:
         assert np.abs(irt.information(step["theta_used"], bank) - step["info"]).max() < 1e-12
 
 
 @pytest.mark.parametrize("model", ["1pl", "2pl"])
-def test_modes_are_those_of_ltm(published, model):
+def test_modes_equal_those_of_ltm(published, model):
     """LSAT section 6, 1000 people: Rizopoulos (2006) prints parameters with four digits or more, scores with three.
 
     Half a unit of the scores' third digit, and as much again for the parameters', whose fourth digit is rounded: half
     a unit in each of five b and in a moves a mode by a few 1e-4.
     """
-    said = json.loads((published / "irt" / "published.json").read_text(encoding="utf-8"))["lsat6"][model]
-    scores = said["scores_mode"]
-    found = irt.estimate_ability(
-        irt.ItemParameters(said["a"], said["b"]), [score["pattern"] for score in scores], "map"
+    expected = json.loads((published / "irt" / "published.json").read_text(encoding="utf-8"))["lsat6"][model]
+    scores = expected["scores_mode"]
+    estimates = irt.estimate_ability(
+        irt.ItemParameters(expected["a"], expected["b"]), [score["pattern"] for score in scores], "map"
     )
     assert len(scores) >= 30
-    assert np.abs(found.theta - [score["theta"] for score in scores]).max() < 1e-3
-    assert np.abs(found.se - [score["se"] for score in scores]).max() < 1e-3
+    assert np.abs(estimates.theta - [score["theta"] for score in scores]).max() < 1e-3
+    assert np.abs(estimates.se - [score["se"] for score in scores]).max() < 1e-3
 
 
 @pytest.mark.parametrize("right", range(11))
 def test_equal_items_have_closed_forms(right):
-    """Of n equal items, x right: ML has P = x / n; Warm's weight sqrt(I) makes it P = (x + 1/2) / (n + 1)."""
+    """With x of n equal items right, ML has P = x / n, and WLE, by its weight sqrt(I), P = (x + 1/2) / (n + 1)."""
     n, a, b = 10, 1.5, 0.25
     items, row = irt.ItemParameters(np.full(n, a), b), np.arange(n) < right
 
@@ -93,17 +93,17 @@ def test_equal_items_have_closed_forms(right):
         return np.clip(b + np.log(p / (1 - p)) / a, -4, 4) if 0 < p < 1 else np.sign(p - 0.5) * 4
 
     for method, expected in (("ml", at(right / n)), ("wle", at((right + 0.5) / (n + 1)))):
-        found = irt.estimate_ability(items, row, method)
-        assert abs(found.theta[0] - expected) < 1e-9
-        assert math.isclose(found.se[0], irt.standard_error(expected, items), rel_tol=1e-8)
+        estimates = irt.estimate_ability(items, row, method)
+        assert abs(estimates.theta[0] - expected) < 1e-9
+        assert math.isclose(estimates.se[0], irt.standard_error(expected, items), rel_tol=1e-8)
 
 
 @pytest.mark.parametrize(("c", "d"), [(0.0, 1.0), (0.3, 1.0), (0.3, 0.9)])
-def test_eap_is_the_posterior_s_mean(c, d):
-    """Against adaptive quadrature, to the 1e-10 it is asked for; the trapezoid rule is that good for what ends at 0."""
+def test_eap_equals_the_posterior_mean_by_quadrature(c, d):
+    """Adaptive quadrature is run to 1e-10; the trapezoid rule is as exact where the integrand vanishes at the ends."""
     items, rows = random_bank(1, 12, c, d), random_responses(2, 8, 12)
-    found = irt.estimate_ability(items, rows, "eap", prior_mean=0.3, prior_sd=0.8, bounds=(-8, 8), nodes=801)
-    for row, theta, se in zip(rows, found.theta, found.se, strict=True):
+    estimates = irt.estimate_ability(items, rows, "eap", prior_mean=0.3, prior_sd=0.8, bounds=(-8, 8), nodes=801)
+    for row, theta, se in zip(rows, estimates.theta, estimates.se, strict=True):
 
         def moment(power, row=row):
             def integrand(t):
@@ -118,12 +118,12 @@ def test_eap_is_the_posterior_s_mean(c, d):
 
 @pytest.mark.parametrize(("c", "d"), [(0.0, 1.0), (0.35, 1.0), (0.35, 0.85)])
 @pytest.mark.parametrize("method", ["ml", "map"])
-def test_modes_are_the_highest_points(method, c, d):
+def test_modes_equal_the_maximum_of_a_scan(method, c, d):
     """With guessing a likelihood has several maxima; a scan of 8001 abilities finds the highest."""
     items, rows = random_bank(3, 9, c, d), random_responses(4, 25, 9)
     prior = GRID**2 / 2 if method == "map" else 0.0
-    found = irt.estimate_ability(items, rows, method)
-    for row, theta in zip(rows, found.theta, strict=True):
+    estimates = irt.estimate_ability(items, rows, method)
+    for row, theta in zip(rows, estimates.theta, strict=True):
         heights = log_likelihood(GRID, items, row) - prior
         best = int(np.argmax(heights))
 
@@ -137,13 +137,13 @@ def test_modes_are_the_highest_points(method, c, d):
 
 
 @pytest.mark.parametrize(("c", "d"), [(0.0, 1.0), (0.25, 1.0), (0.25, 0.9)])
-def test_wle_solves_warm_s_equation(c, d):
+def test_wle_solves_warms_equation(c, d):
     """The derivatives are difference quotients of the curve: good to 1e-5, and so is the slope."""
     items, rows = random_bank(5, 9, c, d), random_responses(6, 40, 9, missing=0.2)
-    found, h = irt.estimate_ability(items, rows, "wle"), 1e-4
-    inside = np.abs(found.theta) < 4 - 1e-9
+    estimates, h = irt.estimate_ability(items, rows, "wle"), 1e-4
+    inside = np.abs(estimates.theta) < 4 - 1e-9
     assert inside.sum() > 30
-    for row, theta in zip(rows[inside], found.theta[inside], strict=True):
+    for row, theta in zip(rows[inside], estimates.theta[inside], strict=True):
         some = items.take(np.flatnonzero(row >= 0))
         before, p, after = irt.probability(np.array([theta - h, theta, theta + h]), some)
         first, second = (after - before) / (2 * h), (after - 2 * p + before) / h**2
@@ -152,16 +152,16 @@ def test_wle_solves_warm_s_equation(c, d):
         assert abs(score + weight) < 1e-5
 
 
-def test_wle_of_two_parameters_weighs_by_the_root_of_information():
-    """Warm (1989): then the highest point of L sqrt(I), over a scan of abilities."""
+def test_wle_of_two_parameters_maximises_the_likelihood_times_the_root_of_information():
+    """Warm (1989): the estimate is the maximum of L sqrt(I), here over a scan of abilities."""
     items, rows = random_bank(7, 7), random_responses(8, 30, 7, missing=0.0)
-    found = irt.estimate_ability(items, rows, "wle").theta
+    estimates = irt.estimate_ability(items, rows, "wle").theta
     weight = np.log(irt.test_information(GRID, items)) / 2
     scanned = [GRID[np.argmax(log_likelihood(GRID, items, row) + weight)] for row in rows]
-    assert np.abs(found - scanned).max() < 0.6e-3  # half a step of the scan, and a little
+    assert np.abs(estimates - scanned).max() < 0.6e-3  # half a step of the scan, and a little
 
 
-def test_answers_that_agree_end_at_the_bounds():
+def test_all_right_and_all_wrong_answers_have_ml_estimates_at_the_bounds():
     items = random_bank(9, 6, 0.2)
     rows = np.array([[1] * 6, [0] * 6])
     assert irt.estimate_ability(items, rows, "ml").theta.tolist() == [4, -4]
@@ -172,7 +172,7 @@ def test_answers_that_agree_end_at_the_bounds():
         assert 0 < high < 4 and -4 < low < 0
 
 
-def test_no_answers_leave_the_prior_or_nothing():
+def test_without_answers_estimates_are_the_prior_or_nan():
     items, none = random_bank(10, 4), np.full((1, 4), -1)
     mode = irt.estimate_ability(items, none, "map", prior_mean=0.5, prior_sd=2.0)
     assert mode.theta[0] == pytest.approx(0.5, abs=1e-9) and mode.se[0] == 2.0
@@ -180,15 +180,15 @@ def test_no_answers_leave_the_prior_or_nothing():
     assert mean.theta[0] == pytest.approx(0.5, abs=1e-12) and mean.se[0] == pytest.approx(0.7, rel=1e-12)
     for method in ("ml", "wle"):
         for bank, row in ((items, none), (irt.ItemParameters([0.0, 0.0], 0.0), [[1, 0]])):
-            found = irt.estimate_ability(bank, row, method)
-            assert np.isnan(found.theta[0]) and found.se[0] == np.inf
-    nobody = irt.estimate_ability(items, np.empty((0, 4), int))
-    assert len(nobody.theta) == len(nobody.se) == len(nobody.responses) == 0
+            estimates = irt.estimate_ability(bank, row, method)
+            assert np.isnan(estimates.theta[0]) and estimates.se[0] == np.inf
+    empty = irt.estimate_ability(items, np.empty((0, 4), int))
+    assert len(empty.theta) == len(empty.se) == len(empty.responses) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_table_and_a_list_of_the_same_answers_agree(method):
-    """Whatever else is in the batch, to the last bit."""
+    """They are equal to the last bit, independent of the rest of the batch."""
     items, rows = random_bank(11, 8, 0.2), random_responses(12, 25, 8)
     rows[3] = -1
     table = irt.estimate_ability(items, rows, method)
@@ -203,22 +203,22 @@ def test_a_table_and_a_list_of_the_same_answers_agree(method):
     np.testing.assert_array_equal(np.ravel(alone), np.array(table)[:, 5])
 
 
-def test_a_response_log_is_read_in_its_own_order_of_items():
+def test_a_response_log_uses_its_order_of_items():
     log = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q2", "q1", "q1"])
     items = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])  # q2, q1: in order of first appearance
     assert log.items.tolist() == ["q2", "q1"]
-    found = irt.estimate_ability(items, log)
-    assert np.allclose(found.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
-    assert found.responses.tolist() == [2, 1]
-    with pytest.raises(AlsimError, match="the log has 2 items; expected these 3, in their order"):
+    estimates = irt.estimate_ability(items, log)
+    assert np.allclose(estimates.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
+    assert estimates.responses.tolist() == [2, 1]
+    with pytest.raises(AlsimError, match="the log has 2 items; expected 3, the given items in the same order"):
         irt.estimate_ability(random_bank(1, 3), log)
 
 
 def test_many_answers_do_not_underflow():
-    """2500 answers: no float64 holds their likelihood. Sums of logarithms by math.fsum, node by node.
+    """The likelihood of 2500 answers underflows float64; the expected value sums logarithms with math.fsum.
 
-    The posterior falls between nodes 1/4 apart, and is integrated over some h = 1/16 apart: by Poisson's sum the mean
-    of a normal density is off by up to 4 pi sd^2 / h exp(-2 pi^2 sd^2 / h^2), 1e-5 at its sd of 0.046.
+    The posterior falls between nodes 1/4 apart, so the nodes are refined to h = 1/16. By Poisson's summation formula,
+    the mean of a normal density then has an error of up to 4 pi sd^2 / h exp(-2 pi^2 sd^2 / h^2), 1e-5 at its sd of 0.046.
     """
     items = random_bank(13, 2500, 0.2)
     row = (np.random.default_rng(14).random(2500) < irt.probability(0.7, items)).astype(int)
@@ -227,35 +227,35 @@ def test_many_answers_do_not_underflow():
     weights = np.exp(logs - logs.max())
     mean = np.average(nodes, weights=weights)
     assert logs.max() < -1000
-    found = irt.estimate_ability(items, [row, np.where(np.arange(2500) < 5, row, -1)])
+    estimates = irt.estimate_ability(items, [row, np.where(np.arange(2500) < 5, row, -1)])
     sd = np.sqrt(np.average((nodes - mean) ** 2, weights=weights))
     off = 64 * math.pi * sd**2 * math.exp(-2 * math.pi**2 * (16 * sd) ** 2)
-    assert found.theta[0] == pytest.approx(mean, abs=1.5 * off) and off < 1e-3 * sd
-    assert found.se[0] == pytest.approx(sd, rel=1e-3)
+    assert estimates.theta[0] == pytest.approx(mean, abs=1.5 * off) and off < 1e-3 * sd
+    assert estimates.se[0] == pytest.approx(sd, rel=1e-3)
     few = irt.estimate_ability(items.take(np.arange(5)), row[:5])
-    assert (found.theta[1], found.se[1]) == (few.theta[0], few.se[0])
+    assert (estimates.theta[1], estimates.se[1]) == (few.theta[0], few.se[0])
 
 
 @pytest.mark.parametrize("method", ["map", "ml", "wle"])
-def test_many_answers_lead_to_the_ability_that_gave_them(method):
+def test_many_answers_recover_the_true_ability(method):
     """5 standard errors are passed in one of 10^6 draws; prior and Warm's weight move a mode by far less than one."""
     items = random_bank(13, 400, 0.2)
     row = (np.random.default_rng(14).random(400) < irt.probability(0.7, items)).astype(int)
-    found = irt.estimate_ability(items, row, method)
-    assert abs(found.theta[0] - 0.7) < 5 * irt.standard_error(0.7, items)
+    estimates = irt.estimate_ability(items, row, method)
+    assert abs(estimates.theta[0] - 0.7) < 5 * irt.standard_error(0.7, items)
 
 
 def test_contradictory_answers_to_steep_items_have_estimates():
     items = irt.ItemParameters([500.0, 500.0, 500.0, 1.0], [-1.0, 1.0, 0.03, 0.0])
     for row in ([0, 1, 0, 1], [0, 1, 1, 0], [0, 1, -1, -1]):
         for method in METHODS:
-            found = irt.estimate_ability(items, row, method)
-            assert -4 <= found.theta[0] <= 4 and np.isfinite(found.se[0])
+            estimates = irt.estimate_ability(items, row, method)
+            assert -4 <= estimates.theta[0] <= 4 and np.isfinite(estimates.se[0])
     assert abs(irt.estimate_ability(items, [0, 1, -1, -1], "ml").theta[0]) <= 1 + 0.05
 
 
-def test_items_that_fall_with_ability_are_taken_as_they_are():
-    """An answer to an item with a < 0 tells what the opposite answer to its mirror image tells."""
+def test_an_item_with_negative_a_equals_its_mirror_image():
+    """An answer to an item with a < 0 has the likelihood of the opposite answer to the item with -a."""
     falling, rising = irt.ItemParameters([-1.2, 1.0], [0.3, 0.0]), irt.ItemParameters([1.2, 1.0], [0.3, 0.0])
     for method in METHODS:
         one, other = (irt.estimate_ability(i, r, method) for i, r in ((falling, [1, 1]), (rising, [0, 1])))
@@ -263,49 +263,52 @@ def test_items_that_fall_with_ability_are_taken_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("responses", "said"),
+    ("responses", "message"),
     [
-        ([[0, 1, 2]], "responses are 0, 1 or, where there is none, -1; got 2"),
+        ([[0, 1, 2]], "responses are 0, 1 or, for an item without an answer, -1; got 2"),
         ([[0, 1, -2]], "got -2"),
         ([[0, 1, np.nan]], "got nan"),
         ([[0, 1, 0.5]], "got 0.5"),
         ([[0, 1, 257]], "got 257"),
         ([["0", "1", "1"]], "got <U1"),
         ([[0, 1], [0, 1, 1]], "inhomogeneous"),
-        ([[0, 1]], r"shape \(S, 3\), a column an item; got \(1, 2\)"),
+        ([[0, 1]], r"shape \(S, 3\), one column per item; got \(1, 2\)"),
         ([[[0, 1, 1]]], r"got \(1, 1, 3\)"),
-        (irt.Answers(np.array([0, 2]), np.array([0, 3]), np.array([0, 1])), r"items answered are integers in \[0, 3\)"),
+        (
+            irt.Answers(np.array([0, 2]), np.array([0, 3]), np.array([0, 1])),
+            r"items of answers are integers in \[0, 3\)",
+        ),
         (irt.Answers(np.array([0, 2]), np.array([0, 1]), np.array([0, -1])), "answers are 0 or 1; got -1"),
         (irt.Answers(np.array([0, 3]), np.array([0, 1]), np.array([0, 1])), r"start \(S\+1,\)"),
-        (irt.Answers(np.array([0, 2, 1, 2]), np.array([0, 1]), np.array([0, 1])), "never falls"),
+        (irt.Answers(np.array([0, 2, 1, 2]), np.array([0, 1]), np.array([0, 1])), "never decrease"),
         (irt.Answers(np.array([]), np.array([], int), np.array([], int)), r"start \(S\+1,\)"),
         (irt.Answers(np.array([1, 2]), np.array([0, 1]), np.array([0, 1])), r"start \(S\+1,\)"),
     ],
 )
-def test_answers_that_cannot_be_are_refused(responses, said):
-    with pytest.raises(AlsimError, match=said):
+def test_invalid_answers_are_refused(responses, message):
+    with pytest.raises(AlsimError, match=message):
         irt.estimate_ability(random_bank(15, 3), responses)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"method": "mle"}, "method is one of eap, map, ml, wle; got 'mle'"),
         ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
         ({"prior_sd": 1e-200}, "expected a positive number, from 1e-100"),
         ({"prior_sd": [1.0, 2.0]}, r"prior_sd is \[1.0, 2.0\]"),
         ({"prior_mean": [1.0, 2.0]}, "prior_mean is .*; expected a number"),
-        ({"prior_sd": np.inf}, "prior_sd is made of finite numbers; got inf"),
-        ({"prior_mean": np.nan}, "prior_mean is made of finite numbers; got nan"),
+        ({"prior_sd": np.inf}, "prior_sd must contain only finite numbers; got inf"),
+        ({"prior_mean": np.nan}, "prior_mean must contain only finite numbers; got nan"),
         ({"bounds": (1, 1)}, "bounds are two abilities, the lower first"),
         ({"bounds": 4}, "bounds are two abilities, the lower first; got 4"),
-        ({"bounds": (-np.inf, 1)}, "bounds is made of finite numbers"),
+        ({"bounds": (-np.inf, 1)}, "bounds must contain only finite numbers"),
         ({"nodes": 2}, "nodes is 2; expected an integer of at least 3"),
         ({"nodes": 33.0}, "nodes is 33.0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, said):
-    with pytest.raises(AlsimError, match=said):
+def test_invalid_settings_are_refused(settings, message):
+    with pytest.raises(AlsimError, match=message):
         irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
     with pytest.raises(AlsimError, match="items are ItemParameters; got list"):
         irt.estimate_ability([1.0, 2.0], [0, 1])

@@ -296,9 +296,9 @@ def test_probabilities_at_the_ends_of_float64():
 
 @pytest.mark.parametrize("model", REGRESSIONS)
 def test_what_cannot_be_fitted_is_refused(model):
-    with pytest.raises(ModelError, match="wants responses of both kinds; all 3 are correct"):
+    with pytest.raises(ModelError, match="needs responses of both kinds; all 3 are correct"):
         model.fit(Responses.from_arrays([0, 1, 2], [1, 1, 1], skill=[0, 0, 0]))
-    with pytest.raises(ModelError, match="wants responses of both kinds; all 1 are wrong"):
+    with pytest.raises(ModelError, match="needs responses of both kinds; all 1 are wrong"):
         model.fit(Responses.from_arrays([0], [0], skill=[0]))
     for name, bad in (("penalty", 0), ("penalty", True), ("tolerance", float("nan")), ("max_iterations", 0.5)):
         with pytest.raises(ModelError, match=rf"{name} is a (number|count) above 0; got {bad!r}"):
@@ -307,7 +307,7 @@ def test_what_cannot_be_fitted_is_refused(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_responses_are_refused_for_fitting_and_have_no_forecasts(model):
-    with pytest.raises(ModelError, match="wants responses; got none"):
+    with pytest.raises(ModelError, match="needs responses; got none"):
         model.fit(log(20).subset([]))
     assert model.fit(log(50)).predict(log(20).subset([])).shape == (0,)
 
@@ -375,7 +375,7 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
     }[model.__name__]
     for key, bad in [*BREAKS, *own]:
         file.write_text(json.dumps(content | {key: bad}))
-        with pytest.raises(ModelError, match="is no whole fit of|is not a fit: .* is not finite"):
+        with pytest.raises(ModelError, match="is not a valid fit of|is not a fit: .* is not finite"):
             load_fit(file)
     for key in content.keys() - {"format", "version", "model"}:
         file.write_text(json.dumps({k: v for k, v in content.items() if k != key}))
@@ -387,8 +387,8 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
     ("content", "said"),
     [
         ('"model": []', "is a fit of \\[\\]; the models are"),
-        ('"model": "bkt", "skills": 3', "is no whole fit of 'bkt'"),
-        ('"model": "irt", "items": 3', "is no whole fit of 'irt'"),
+        ('"model": "bkt", "skills": 3', "is not a valid fit of 'bkt'"),
+        ('"model": "irt", "items": 3', "is not a valid fit of 'irt'"),
         ('"model": "irt", "items": {"q": {"a": 1e999}}', "is not a fit: 1e999 is not finite"),
         ('"model": "bkt", "log_likelihood": NaN', "is not a fit: NaN is not finite"),
     ],
@@ -426,7 +426,7 @@ def test_rows_that_stand_for_nobody_count_for_nothing():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_log_that_stands_for_nobody_is_refused(model):
-    with pytest.raises(ModelError, match="wants responses; got none"):
+    with pytest.raises(ModelError, match="needs responses; got none"):
         model.fit(Responses.from_matrix([[1, 0], [0, 1]], weight=[0, 0]))
     if model is not skill_mean:
         with pytest.raises(ModelError, match="both kinds; all 2 are correct"):

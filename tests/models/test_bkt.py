@@ -616,9 +616,9 @@ def test_json_has_the_keys_and_comes_back(tmp_path: Path) -> None:
         (lambda c: c["skills"]["0"].update(converged="no"), "converged is true or false; got 'no'"),
         (lambda c: c.update(iterations=1.5), "iterations is an integer from 0; got 1.5"),
         (lambda c: c.update(skills={}), "no skills"),
-        (lambda c: c.update(skills=[1]), "no whole fit of 'bkt': .*items"),
-        (lambda c: c.update(students=[1]), "no whole fit of 'bkt': .*index"),
-        (lambda c: c.update(classes=[1]), "no whole fit"),
+        (lambda c: c.update(skills=[1]), "not a valid fit of 'bkt': .*items"),
+        (lambda c: c.update(students=[1]), "not a valid fit of 'bkt': .*index"),
+        (lambda c: c.update(classes=[1]), "not a valid fit"),
         (lambda c: c.update(model=["bkt"]), "is a fit of"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Scores of forecasts against their definitions, and fits of any model from files."""
+"""Scores of predictions compared with their definitions, and loading of fits of any model."""
 
 import json
 import math
@@ -19,16 +19,16 @@ def test_auc_is_the_share_of_pairs_in_order(values):
     assert score(correct, predicted).auc == pytest.approx(pairs, rel=1e-12)
 
 
-def test_scores_of_three_forecasts():
-    found = score([1, 0, 1], [0.8, 0.5, 0.4])
-    assert found.auc == 0.5  # of two pairs one is in order
-    assert found.rmse == pytest.approx(math.sqrt((0.04 + 0.25 + 0.36) / 3), rel=1e-15)
-    assert found.log_loss == pytest.approx(-math.log(0.8 * 0.5 * 0.4) / 3, rel=1e-15)
-    assert found.accuracy == pytest.approx(1 / 3)  # one half counts as correct
-    assert found.responses == 3
+def test_scores_of_three_predictions():
+    scores = score([1, 0, 1], [0.8, 0.5, 0.4])
+    assert scores.auc == 0.5  # of two pairs one is in order
+    assert scores.rmse == pytest.approx(math.sqrt((0.04 + 0.25 + 0.36) / 3), rel=1e-15)
+    assert scores.log_loss == pytest.approx(-math.log(0.8 * 0.5 * 0.4) / 3, rel=1e-15)
+    assert scores.accuracy == pytest.approx(1 / 3)  # one half counts as correct
+    assert scores.responses == 3
 
 
-def test_certain_forecasts():
+def test_scores_of_predictions_that_are_0_or_1():
     right, wrong = score([1, 0], [1.0, 0.0]), score([1, 0], [0.0, 1.0])
     assert (right.auc, right.rmse, right.accuracy) == (1, 0, 1)
     assert (wrong.auc, wrong.rmse, wrong.accuracy) == (0, 1, 0)
@@ -37,7 +37,7 @@ def test_certain_forecasts():
 
 
 @pytest.mark.parametrize(
-    ("correct", "predicted", "said"),
+    ("correct", "predicted", "message"),
     [
         ([], [], r"got \(0,\) and \(0,\)"),
         ([1, 0], [0.5], r"got \(2,\) and \(1,\)"),
@@ -48,30 +48,30 @@ def test_certain_forecasts():
         ([1, 0], [0.5, math.nan], "probabilities"),
     ],
 )
-def test_what_cannot_be_scored(correct, predicted, said):
-    with pytest.raises(AlsimError, match=said):
+def test_invalid_predictions_are_refused(correct, predicted, message):
+    with pytest.raises(AlsimError, match=message):
         score(correct, predicted)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"format": "alsim-policy"}, 'it has no "format": "alsim-fit"'),
         ({"version": 2}, "has version 2; this alsim reads 1"),
         ({"version": True}, "has version True; this alsim reads 1"),
         ({"model": "lstm"}, "is a fit of 'lstm'; the models are bkt, irt"),
-        ({"log_likelihood": None}, "is no whole fit of 'skill-mean'"),
+        ({"log_likelihood": None}, "is not a valid fit of 'skill-mean'"),
     ],
 )
-def test_other_files_are_no_fits(tmp_path, change, said):
+def test_files_that_are_not_valid_fits_are_refused(tmp_path, change, message):
     file = skill_mean.fit(Responses.from_arrays([0, 0], [1, 0], skill=["add", "add"])).save(tmp_path / "fit.json")
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_fit(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"1", b"\xff\xfe", b"[" * 100_000, b'{"format": "alsim-fit"'])
-def test_what_is_no_json_of_a_fit(tmp_path, content):
+def test_a_file_that_is_not_json_of_a_fit_is_refused(tmp_path, content):
     file = tmp_path / "fit.json"
     file.write_bytes(content)
     with pytest.raises(ModelError, match="is not a fit"):

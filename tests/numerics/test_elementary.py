@@ -144,6 +144,7 @@ def tanh_error(stride: int) -> float:
 BOUNDS = [(exp_error, EXP_BOUND), (log_error, 1.0), (cos_error, COS_BOUND), (tanh_error, TANH_BOUND)]
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize("error, bound", BOUNDS)
 def test_error_over_every_float32(error: Callable[[int], float], bound: float) -> None:

@@ -1,4 +1,4 @@
-"""Networks as policies: what they compute, how they act, how they are saved, and what is refused."""
+"""Network policies: outputs, actions, files, and refused input."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ f32 = np.float32
 
 
 def layers_of(*sizes, seed=0, scale=1.0):
-    """Random layers of these sizes."""
+    """Return random layers with these sizes."""
     g = np.random.default_rng(seed)
     return [
         (g.normal(scale=scale, size=(a, b)).astype(f32), g.normal(size=b).astype(f32))
@@ -50,11 +50,11 @@ def draws_of(lanes, seed=0):
     return PolicyDraws(lambda block: g.integers(0, 2**32, (lanes, 4), dtype=np.uint32))
 
 
-# ── what a network computes ──
+# ── outputs ──
 
 
 def in_order(rows, layers, activation):
-    """The perceptron as its definition says: each output summed over the inputs in their order, in float32."""
+    """Return the outputs by definition: each is a float32 sum over the inputs in their order."""
     for k, (weights, biases) in enumerate(layers):
         total = np.broadcast_to(biases, (len(rows), len(biases))).copy()
         for i in range(len(weights)):
@@ -64,14 +64,14 @@ def in_order(rows, layers, activation):
 
 
 @pytest.mark.parametrize("sizes", [(5, 27), (32, 64, 64, 270), (7, 3, 1, 9), (4, 8, 4), (1, 1)])
-def test_bits_are_those_of_the_definition(sizes):
+def test_outputs_equal_the_definition_bit_for_bit(sizes):
     layers, rows = layers_of(*sizes), rows_of(9, sizes[0])
     wanted = in_order(rows, layers, lambda x: np.maximum(x, f32(0)))
     np.testing.assert_array_equal(Network(layers, "relu").forward(rows), wanted, strict=True)
 
 
 def test_tanh_networks_are_within_the_error_of_their_arithmetic():
-    """Float64 as the reference: n sums of rounded products err by less than (n + 1) eps times the sum of magnitudes."""
+    """Compare with float64: a sum of n rounded products errs by less than (n + 1) eps times the sum of magnitudes."""
     layers, rows = layers_of(32, 64, 10), rows_of(50, 32)
     (w0, b0), (w1, b1) = [(w.astype(float), b.astype(float)) for w, b in layers]
     hidden = np.tanh(rows.astype(float) @ w0 + b0)
@@ -92,10 +92,10 @@ def test_a_row_has_the_same_bits_in_any_batch():
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"),
+    ("layers", "message"),
     [
         ([], "at least one layer"),
-        ([(np.zeros((5, 4)), np.zeros(3))], r"layer 0 has weights .* got \(5, 4\) and \(3,\)"),
+        ([(np.zeros((5, 4)), np.zeros(3))], r"layer 0 has weights .* got shapes \(5, 4\) and \(3,\)"),
         ([(np.zeros((5, 4)), np.zeros(4)), (np.zeros((3, 2)), np.zeros(2))], "layer 1 .* after 4"),
         ([(np.zeros(5), np.zeros(5))], "layer 0"),
         ([(np.zeros((0, 4)), np.zeros(4))], "layer 0"),
@@ -103,19 +103,19 @@ def test_a_row_has_the_same_bits_in_any_batch():
         ([(np.full((5, 4), 3e38), np.full(4, np.inf))], "not finite"),
     ],
 )
-def test_layers_that_cannot_be_are_refused(layers, said):
-    with pytest.raises(PolicyError, match=said):
+def test_invalid_layers_are_refused(layers, message):
+    with pytest.raises(PolicyError, match=message):
         Network(layers)
 
 
 def test_other_rows_and_activations_are_refused():
     with pytest.raises(PolicyError, match="activation is one of 'tanh', 'relu'; got 'gelu'"):
         Network(layers_of(R, A), "gelu")
-    with pytest.raises(ValueError, match=r"the network takes observations \(N, 5\); got shape \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"the network takes observations of shape \(N, 5\); got \(2, 4\)"):
         Network(layers_of(R, A)).forward(np.zeros((2, 4), f32))
 
 
-# ── how it acts ──
+# ── actions ──
 
 
 def softmax(outputs):
@@ -124,8 +124,8 @@ def softmax(outputs):
 
 
 @pytest.mark.parametrize("many", [1, 5, 16, 17, pytest.param(270, marks=pytest.mark.compiled)])
-def test_sampling_gives_the_softmax_its_frequencies(many):
-    """Chi-square over n = 20,000 draws of one row (5,000 interpreted); seed 3, false alarm 1e-4 a case."""
+def test_frequencies_of_sampled_actions_follow_the_softmax(many):
+    """Chi-square test over n = 20,000 draws of one row (5,000 interpreted); seed 3, false alarm 1e-4 per case."""
     network = Network(layers_of(R, many, seed=4, scale=0.5))
     row = rows_of(1)
     odds = softmax(network.forward(row))[0]
@@ -136,7 +136,7 @@ def test_sampling_gives_the_softmax_its_frequencies(many):
 
     outputs = np.tile(network.forward(row), (n, 1)).ravel()
     sample_rows(outputs, u, actions, given, np.empty(-(-many // STRIPES) * STRIPES, f32))
-    # Float32 exponentials: 1.2e-7 relative each, and as much for the exponent's rounding, in numerator and total.
+    # Float32 exponentials: relative error 1.2e-7, and as much by rounding of the exponent, in numerator and total.
     np.testing.assert_allclose(given, odds[actions], rtol=1e-5)
     if many > 1:
         counts = np.bincount(actions, minlength=many)
@@ -149,7 +149,7 @@ def test_sampling_gives_the_softmax_its_frequencies(many):
 
 
 def test_sampling_at_the_edges_of_the_unit_interval():
-    """The smallest and the largest number a word gives fall on actions that exist, with their probability."""
+    """The smallest and the largest uniform variate select valid actions with their probabilities."""
     from alsim.policies.network import sample_rows
 
     outputs = np.array([[0.0, -200.0, 5.0], [1e38, -1e38, 0.0]], f32)
@@ -170,8 +170,8 @@ def test_greedy_takes_the_first_of_the_largest():
     assert odds.tolist() == [1, 1, 1]
 
 
-def test_epsilon_explores_as_often_as_it_says():
-    """Binomial over 20,000 lanes at epsilon = 0.3; seed 0, false alarm 1e-4."""
+def test_epsilon_is_the_frequency_of_exploration():
+    """Binomial test over 20,000 lanes at epsilon = 0.3; seed 0, false alarm 1e-4."""
     lanes, epsilon = 20_000, 0.3
     policy = policy_of("epsilon", epsilon=epsilon)
     rows = np.tile(rows_of(1), (lanes, 1))
@@ -184,7 +184,7 @@ def test_epsilon_explores_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("acting", ["sample", "greedy", "epsilon"])
-def test_a_learner_is_taught_alike_alone_and_in_a_crowd(acting):
+def test_a_learner_has_the_same_episode_alone_and_in_a_batch(acting):
     policy = policy_of(acting, epsilon=0.2)
     crowd = rollout(policy, num_learners=40, config=SMALL, seed=7)
     alone = rollout(policy, num_learners=1, first_learner=23, config=SMALL, seed=7)
@@ -197,34 +197,36 @@ def test_a_learner_is_taught_alike_alone_and_in_a_crowd(acting):
     np.testing.assert_array_equal(crowd.obs[here], alone.obs, strict=True)
 
 
-def test_it_refuses_learners_it_is_not_for():
+def test_other_sizes_and_kinds_of_observation_are_refused():
     policy = policy_of(name="little")
-    with pytest.raises(ValueError, match="the policy 'little' is for observations of 5 entries and 27 act"):
+    with pytest.raises(
+        ValueError, match="the policy 'little' was trained with observations of 5 entries and 27 actions; got 32"
+    ):
         rollout(policy, num_learners=1)
-    with pytest.raises(ValueError, match="the policy 'little' reads observation='mastery'; it was given 'responses'"):
+    with pytest.raises(ValueError, match="the policy 'little' needs observation='mastery'; got 'responses'"):
         rollout(policy, num_learners=1, config=SMALL, observation="responses")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"acting": "boldly"}, "acting is one of 'sample', 'greedy', 'epsilon'; got 'boldly'"),
         ({"acting": "epsilon", "epsilon": 1.5}, r"epsilon is a number in \[0, 1\]; got 1.5"),
         ({"acting": "epsilon", "epsilon": float("nan")}, "epsilon is a number"),
         ({"acting": "epsilon", "epsilon": True}, "epsilon is a number"),
-        ({"name": ""}, "a policy's name is a word; got ''"),
+        ({"name": ""}, "the name of a policy is printable text, not empty; got ''"),
         ({"observation": "all"}, "observation is one of 'mastery', 'responses'; got 'all'"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(arguments, said):
-    with pytest.raises(PolicyError, match=said):
+def test_invalid_arguments_are_refused(arguments, message):
+    with pytest.raises(PolicyError, match=message):
         NetworkPolicy(Network(layers_of(R, A)), **arguments)
 
 
 # ── saved and loaded ──
 
 
-def test_saved_and_loaded_it_is_the_same(tmp_path):
+def test_a_loaded_policy_equals_the_saved_one(tmp_path):
     policy = NetworkPolicy(
         Network(layers_of(R, 6, A), "relu"), name="q", acting="epsilon", epsilon=0.05, observation="mastery"
     )
@@ -245,7 +247,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before  # and no temporary file is left
 
 
-def test_the_digest_tells_what_acts_otherwise():
+def test_the_digest_differs_between_policies():
     digests = {
         policy_of().digest,
         policy_of(seed=1).digest,
@@ -257,23 +259,25 @@ def test_the_digest_tells_what_acts_otherwise():
     assert policy_of().digest == policy_of().digest
 
 
-def test_a_directory_is_a_policy_wherever_one_is_taken(tmp_path):
+def test_a_directory_is_accepted_as_a_policy(tmp_path):
     policy_of(name="ppo").save(tmp_path / "run")
     dataset = alsim.generate_dataset(6, 2, tmp_path / "run", config=SMALL, out=tmp_path / "dataset")
     assert dataset.manifest["policy"]["name"] == "ppo"
     assert dataset.propensity.min() > 0 and len(set(dataset.propensity.tolist())) > 10
 
 
-def test_a_name_goes_before_a_directory(tmp_path, monkeypatch):
+def test_a_name_has_precedence_over_a_directory(tmp_path, monkeypatch):
     policy_of(name="mine").save(tmp_path / "uniform")
     monkeypatch.chdir(tmp_path)
     assert make_policy("uniform").name == "uniform"
     assert make_policy("./uniform").name == "mine"
 
 
-def test_what_is_neither_is_refused_with_what_there_is(tmp_path):
+def test_the_error_for_an_unknown_policy_names_names_and_directories(tmp_path):
     for wanted in ("other", str(tmp_path)):
-        with pytest.raises(ValueError, match="unknown policy .*; known are uniform, rules, and directories with a"):
+        with pytest.raises(
+            ValueError, match="unknown policy .*; known are uniform, rules, and directories with a saved policy"
+        ):
             make_policy(wanted)
 
 
@@ -285,13 +289,13 @@ def edited(folder, **changes):
 
 
 def with_weights(folder, content):
-    """Put other weights there, with the checksum that fits them."""
+    """Replace the weights, and their checksum."""
     (folder / "policy.npz").write_bytes(content)
     edited(folder, weights=hashlib.sha256(content).hexdigest())
 
 
 class Hostile:
-    """What runs when it is unpickled."""
+    """Object that executes code when it is unpickled."""
 
     def __reduce__(self):
         return exec, ("raise SystemExit('executed')",)
@@ -310,7 +314,7 @@ def other_arrays(**arrays):
 
 
 def zipped(content, compression=zipfile.ZIP_DEFLATED, **at):
-    """An archive with one array, and other bytes at some offsets of both of its headers of that entry."""
+    """Return an archive with one array and changed bytes in both headers of the entry."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
         archive.writestr("weights_0.npy", content)
@@ -322,14 +326,14 @@ def zipped(content, compression=zipfile.ZIP_DEFLATED, **at):
 
 
 def a_header(entries):
-    """The beginning of an array that says it has so many entries."""
+    """Return the header of an array with a number of entries."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (entries,)})
     return stream.getvalue()
 
 
 def not_deflated(content):
-    """An archive whose compressed bytes are no such thing."""
+    """Return an archive with invalid compressed bytes."""
     changed = bytearray(zipped(content))
     begin = 30 + len("weights_0.npy")
     changed[begin : begin + 8] = b"\xff" * 8
@@ -354,7 +358,7 @@ BREAKS = [
     (lambda d: (d / "policy.json").write_text("{"), "policy.json cannot be read"),
     (lambda d: (d / "policy.json").unlink(), "holds no policy: there is no policy.json"),
     (lambda d: (d / "policy.npz").unlink(), "policy.npz cannot be read"),
-    (lambda d: (d / "policy.npz").write_bytes(b"x"), "policy.npz is not what was saved"),
+    (lambda d: (d / "policy.npz").write_bytes(b"x"), "policy.npz was changed after it was saved"),
     (lambda d: with_weights(d, b"x"), "policy.npz is not the network"),
     (lambda d: with_weights(d, pickle.dumps(Hostile())), "policy.npz is not the network"),
     (lambda d: with_weights(d, pickled_arrays()), "policy.npz is not the network"),
@@ -367,7 +371,7 @@ BREAKS = [
         lambda d: with_weights(d, other_arrays(weights_0=np.full((5, A), np.inf, f32), biases_0=np.zeros(A, f32))),
         "not finite",
     ),
-    (lambda d: edited(d, name="x\x1b[2J"), "policy.json: a policy's name is a word"),
+    (lambda d: edited(d, name="x\x1b[2J"), "policy.json: the name of a policy is printable text"),
     (lambda d: (d / "policy.json").write_text("[" * 10**5), "policy.json cannot be read"),
     (lambda d: with_weights(d, zipped(a_header(10**14))), "policy.npz is not the network"),
     (lambda d: with_weights(d, zipped(b"", flags=1)), "policy.npz is not the network .* encrypted"),
@@ -377,21 +381,21 @@ BREAKS = [
         lambda d: with_weights(d, zipped(a_header(5 * 10**5) + bytes(2 * 10**6))),  # of 2 kB
         r"policy.npz is not the network .* unpacks to 2,000,128 bytes, more than 3,\d\d\d",
     ),
-    (lambda d: with_weights(d, bytes(10**6)), "policy.npz is not what was saved"),  # not read to its end
+    (lambda d: with_weights(d, bytes(10**6)), "policy.npz was changed after it was saved"),  # not read to its end
 ]
 
 
-@pytest.mark.parametrize(("breaks", "said"), BREAKS, ids=map(str, range(len(BREAKS))))
-def test_files_that_are_broken_or_hostile_are_named_and_refused(tmp_path, breaks, said):
+@pytest.mark.parametrize(("breaks", "message"), BREAKS, ids=map(str, range(len(BREAKS))))
+def test_broken_and_hostile_files_are_refused_by_name(tmp_path, breaks, message):
     policy_of(sizes=(R, A)).save(tmp_path)
     breaks(tmp_path)
-    with pytest.raises(PolicyError, match=said):
+    with pytest.raises(PolicyError, match=message):
         NetworkPolicy.load(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 @pytest.mark.parametrize("name", ["policy.json", "policy.npz"])
-def test_a_named_pipe_is_refused_rather_than_waited_for(tmp_path, name):
+def test_a_named_pipe_is_refused_without_blocking(tmp_path, name):
     policy_of(sizes=(R, A)).save(tmp_path)
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
@@ -403,6 +407,6 @@ def test_the_weights_are_a_plain_archive_of_numbers(tmp_path):
     policy_of(sizes=(R, 4, A)).save(tmp_path)
     with zipfile.ZipFile(tmp_path / "policy.npz") as archive:
         assert archive.namelist() == ["weights_0.npy", "biases_0.npy", "weights_1.npy", "biases_1.npy"]
-    assert perceptron.AT_ONCE == 4  # so that (5, 4, 27) is padded, and saved without the padding
+    assert perceptron.UNROLL == 4  # so (5, 4, 27) is padded in memory, and saved without padding
     with np.load(tmp_path / "policy.npz") as arrays:
         assert arrays["weights_0"].shape == (5, 4)

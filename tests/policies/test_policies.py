@@ -1,4 +1,4 @@
-"""Policies: what they see, what they may return, and the two that come with the package."""
+"""Policies: their view, their checked return values, and the two built-in ones."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ VIDEO, PPT, TEXT, HANDOUT = 0, 1, 2, 5  # S2.3's order
 
 
 def view_of(observation, last_seconds=0.0, num_los=None):
-    """A view of N lanes, from observations S8.1."""
+    """Return a view of N lanes with observations of clause S8.1."""
     rows = np.atleast_2d(np.asarray(observation, np.float32))
     return View(
         observation=rows,
@@ -39,21 +39,21 @@ def view_of(observation, last_seconds=0.0, num_los=None):
 
 
 def draws_of(words):
-    """Draws whose every block is these words, (N, 4)."""
+    """Return draws whose blocks all hold the same words, (N, 4)."""
     return PolicyDraws(lambda block: np.asarray(words, np.uint32))
 
 
 def random_draws(lanes, seed=0):
-    """Draws of a generator of NumPy's: independent of the package's own."""
+    """Return draws from a NumPy generator, independent of the random numbers of the package."""
     generator = np.random.default_rng(seed)
     return PolicyDraws(lambda block: generator.integers(0, 2**32, (lanes, 4), dtype=np.uint32))
 
 
-# ── the rule-based teacher ───────────────────────────────────────────────────────────────────────
+# ── the rule-based policy ───────────────────────────────────────────────────────────────────────
 
 
 def rules(mastery, frustration, last_seconds, word):
-    """The authors' teacher for one learner: an action, and its probability.
+    """Return the action of the authors' rules for one learner, and its probability.
 
     Observations are float32, so the thresholds are too: mastery of 0.4 is not below 0.4.
     """
@@ -68,7 +68,7 @@ def rules(mastery, frustration, last_seconds, word):
 
 
 def around(threshold):
-    """A threshold and its neighbours in float32."""
+    """Return a threshold and its neighbours in float32."""
     x = np.float32(threshold)
     return [np.nextafter(x, np.float32(0)), x, np.nextafter(x, np.float32(1))]
 
@@ -103,7 +103,7 @@ def test_rules_over_random_views(num_los, seed):
     assert_rules(rows, seconds, generator.integers(0, 2**32, (40, 4), dtype=np.uint32))
 
 
-def test_rules_asks_by_mastery():
+def test_rules_chooses_the_difficulty_by_mastery():
     for lowest, level in ((0.1, 0), (0.5, 1), (0.75, 2)):
         assert make_policy("rules").act(view_of([0.9, lowest, 0.8, 0, 0]), draws_of([[0] * 4]))[0].tolist() == [
             3 + level
@@ -114,12 +114,12 @@ def test_rules_teaches_the_first_of_equals():
     assert make_policy("rules").act(view_of([0.9, 0.3, 0.3, 0, 0]), draws_of([[0] * 4]))[0].tolist() == [3]
 
 
-def test_rules_needs_to_see_mastery():
-    with pytest.raises(ValueError, match="the policy 'rules' reads observation='mastery'; it was given 'responses'"):
+def test_rules_needs_the_mastery_observation():
+    with pytest.raises(ValueError, match="the policy 'rules' needs observation='mastery'; got 'responses'"):
         rollout("rules", num_learners=1, config=SMALL, observation="responses")
 
 
-def test_rules_in_a_rollout_is_the_restatement():
+def test_rules_in_a_rollout_equals_plain_python():
     run = rollout("rules", num_learners=8, config=Config.read({"num_los": 3, "max_episode_steps": 40}))
     x, last = run.interactions, 0.0
     for row in range(len(x.action)):
@@ -129,7 +129,7 @@ def test_rules_in_a_rollout_is_the_restatement():
         last = last if np.isnan(x.response_time[row]) else x.response_time[row]
 
 
-def test_rules_pathology_at_high_frustration_it_shows_only_what_raises_frustration():
+def test_rules_flaw_at_high_frustration_it_shows_only_contents_that_raise_frustration():
     hard = {
         "num_los": 10,
         "irt": {"response_time_std": 0, "difficulty_ranges": {k: [9, 9] for k in ("easy", "medium", "hard")}},
@@ -143,10 +143,10 @@ def test_rules_pathology_at_high_frustration_it_shows_only_what_raises_frustrati
     assert (x.action[frustrated] >= 30).all()
     assert set(modality[frustrated].tolist()) == {TEXT, HANDOUT}
     assert (x.frustration[frustrated] > before[frustrated]).all()
-    assert set(run.reason.tolist()) == {3}  # it never comes down again
+    assert set(run.reason.tolist()) == {3}  # frustration never falls again
 
 
-def test_rules_pathology_one_slow_answer_locks_it_into_content():
+def test_rules_flaw_after_one_slow_answer_it_shows_only_content():
     slow = {"num_los": 3, "max_episode_steps": 12, "irt": {"response_time_mean": 60, "response_time_std": 0}}
     x = rollout("rules", num_learners=5, config=slow).interactions
     assert (x.action[x.step == 1] < 9).all()
@@ -155,7 +155,7 @@ def test_rules_pathology_one_slow_answer_locks_it_into_content():
     assert (x.length == 12).all()
 
 
-def test_rules_goes_on_asking_after_59_seconds():
+def test_rules_still_asks_after_59_seconds():
     config = {"num_los": 3, "max_episode_steps": 5, "irt": {"response_time_mean": 59, "response_time_std": 0}}
     x = rollout("rules", num_learners=5, config=config).interactions
     assert (x.action < 9).all()
@@ -177,7 +177,7 @@ def test_uniform_frequencies():
 
 @pytest.mark.compiled
 def test_uniform_frequencies_in_rollouts():
-    """By the package's own randomness, n = about 70,000; false alarm 1e-6."""
+    """With the random numbers of the package, n = about 70,000; false alarm 1e-6."""
     run = rollout("uniform", num_learners=600, keep_observations=False)
     assert chi_square(run.interactions.action, 270) > 1e-6
     assert (run.propensity == 1 / 270).all()
@@ -198,7 +198,7 @@ VIEWS = [
 @pytest.mark.parametrize("name", sorted(POLICIES))
 @pytest.mark.parametrize(("row", "seconds"), VIEWS)
 def test_propensities_sum_to_1_and_match_the_frequencies(name, row, seconds):
-    """n = 20,000 lanes that see the same; false alarm 1e-6 an action."""
+    """n = 20,000 lanes with equal observations; false alarm 1e-6 per action."""
     n = 20_000
     actions, odds = make_policy(name).act(view_of([row] * n, seconds), random_draws(n))
     chosen = np.unique(actions)
@@ -210,7 +210,7 @@ def test_propensities_sum_to_1_and_match_the_frequencies(name, row, seconds):
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_policies_are_what_the_protocol_says(name):
+def test_policies_satisfy_the_protocol(name):
     policy = make_policy(name)
     assert isinstance(policy, Policy)
     assert policy.name == name
@@ -224,7 +224,7 @@ def test_policies_are_what_the_protocol_says(name):
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_policies_choose_the_same_in_any_batch(name):
-    """Lane i alone, with its own random words, chooses what it chooses among the others."""
+    """Lane i chooses the same action alone and in a batch, given the same random words."""
     rows, seconds = [row for row, _ in VIEWS], np.array([s for _, s in VIEWS])
     words = np.random.default_rng(1).integers(0, 2**32, (len(rows), 4), dtype=np.uint32)
     together = make_policy(name).act(view_of(rows, seconds), draws_of(words))
@@ -233,11 +233,11 @@ def test_policies_choose_the_same_in_any_batch(name):
         assert [column[0] for column in alone] == [column[lane] for column in together]
 
 
-# ── what a policy sees ───────────────────────────────────────────────────────────────────────────
+# ── the view ───────────────────────────────────────────────────────────────────────────
 
 
 class Watcher:
-    """Chooses as `uniform`, keeps its view, and runs `look` at each step."""
+    """Chooses as `uniform`, stores its view, and calls `look` at each step."""
 
     name = "watcher"
 
@@ -250,7 +250,7 @@ class Watcher:
         return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
-def test_the_view_holds_these_things_and_no_ability():
+def test_the_view_has_these_attributes_and_no_ability():
     watcher = Watcher()
     rollout(watcher, num_learners=2, config=SMALL)
     public = {name for name in dir(watcher.view) if not name.startswith("_")}
@@ -265,8 +265,8 @@ def test_nothing_in_the_view_equals_ability():
     abilities = []
 
     def look(view, draws):
-        held = [v for value in vars(view).values() for v in (value if isinstance(value, list) else [value])]
-        abilities.extend(np.isin(truth, array).any() for array in held if isinstance(array, np.ndarray))
+        values = [v for value in vars(view).values() for v in (value if isinstance(value, list) else [value])]
+        abilities.extend(np.isin(truth, array).any() for array in values if isinstance(array, np.ndarray))
 
     truth = rollout("uniform", num_learners=4, config=SMALL).ability_start
     rollout(Watcher(look), num_learners=4, config=SMALL)
@@ -289,9 +289,9 @@ def test_the_view_is_read_only():
     rollout(Watcher(look), num_learners=2, config=SMALL)
 
 
-def test_what_a_policy_does_to_its_own_arrays_afterwards_changes_nothing():
-    class Careless:
-        name = "careless"
+def test_a_policy_may_reuse_its_arrays():
+    class Reusing:
+        name = "reusing"
         actions = np.zeros(3, np.int64)
         odds = np.ones(3)
 
@@ -299,13 +299,13 @@ def test_what_a_policy_does_to_its_own_arrays_afterwards_changes_nothing():
             self.actions[:], self.odds[:] = view.step % 27, 1 / (1 + view.step)
             return self.actions, self.odds
 
-    run = rollout(Careless(), num_learners=3, config=SMALL)
+    run = rollout(Reusing(), num_learners=3, config=SMALL)
     assert np.array_equal(run.interactions.action, (run.interactions.step - 1) % 27)
     assert np.array_equal(run.propensity, 1 / run.interactions.step)
 
 
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
-def test_the_history_is_what_happened(observation):
+def test_the_history_equals_the_interactions(observation):
     shown, active = [], []
 
     def look(view, draws):
@@ -335,10 +335,10 @@ def test_the_history_is_what_happened(observation):
         assert not any(later[lane] for later in active[x.length[lane] :])
 
 
-# ── a policy's randomness ────────────────────────────────────────────────────────────────────────
+# ── the randomness of a policy ────────────────────────────────────────────────────────────────────────
 
 
-def test_draws_are_a_lanes_own_in_any_batch():
+def test_draws_of_a_lane_do_not_depend_on_the_batch():
     def recorder(into):
         # Eleven words: three blocks of four.
         return lambda view, draws: into.append(
@@ -361,7 +361,7 @@ def test_draws_are_a_lanes_own_in_any_batch():
             assert column[3] == single[0]
     uniforms = np.array([[row[0], *row[4:]] for row in crowd])
     assert ((uniforms > 0) & (uniforms < 1)).all()
-    assert len(np.unique(uniforms)) == uniforms.size  # no number comes twice
+    assert len(np.unique(uniforms)) == uniforms.size  # no number is repeated
 
 
 def test_draws_by_kind():
@@ -380,9 +380,9 @@ def test_integers_are_uniform(n):
     assert chi_square(random_draws(50_000, n).integers(n), n) > 1e-6
 
 
-def test_s11_2_two_policies_meet_the_same_learner_with_the_same_luck():
+def test_s11_2_two_policies_teach_the_same_learner_with_the_same_random_numbers():
     class Same:
-        """Chooses action 4 always, from however many random numbers."""
+        """Always chooses action 4, after a given number of random words."""
 
         def __init__(self, words):
             self.name, self.count = f"same {words}", words
@@ -397,16 +397,16 @@ def test_s11_2_two_policies_meet_the_same_learner_with_the_same_luck():
         starts = run.interactions.step == 1
         assert np.array_equal(run.ability_start, runs[0].ability_start)
         assert np.array_equal(run.obs[starts], runs[0].obs[runs[0].interactions.step == 1])
-    # What a policy draws for itself takes nothing from the learners' randomness.
+    # The draws of a policy do not change the random numbers of the learners.
     assert np.array_equal(runs[2].obs, runs[3].obs)
     assert np.array_equal(runs[2].interactions.response_time, runs[3].interactions.response_time)
 
 
-# ── what a policy may return ─────────────────────────────────────────────────────────────────────
+# ── return values of a policy ─────────────────────────────────────────────────────────────────────
 
 
 class Returns:
-    """Returns what it was told, and `uniform` in the first two steps."""
+    """Returns the given values from the third step on."""
 
     name = "stubborn"
 
@@ -418,7 +418,7 @@ class Returns:
 
 
 @pytest.mark.parametrize(
-    ("actions", "odds", "said"),
+    ("actions", "odds", "message"),
     [
         ([0, 1, 27], None, "chose action 27 in lane 2; actions are in [0, 27)"),
         ([0, -1, 2], None, "chose action -1 in lane 1; actions are in [0, 27)"),
@@ -438,15 +438,15 @@ class Returns:
         ([0, 1, 2], [0.5, 0.5], "returns 3 probabilities; got float64 of shape (2,)"),
     ],
 )
-def test_what_cannot_be_is_refused_by_lane(actions, odds, said):
+def test_invalid_return_values_are_refused_by_lane(actions, odds, message):
     with pytest.raises(ValueError) as caught:
         rollout(Returns(actions, odds), num_learners=3, config=SMALL)
     assert str(caught.value).startswith("the policy 'stubborn' ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("choice", [np.zeros(3, np.int64), np.zeros(2, np.int64), None, (np.zeros(3, np.int64),), {}])
-def test_what_is_no_pair_is_refused(choice):
+def test_a_return_value_that_is_not_a_pair_is_refused(choice):
     class Single:
         name = "single"
 
@@ -457,7 +457,7 @@ def test_what_is_no_pair_is_refused(choice):
         rollout(Single(), num_learners=3, config=SMALL)
 
 
-def test_of_lanes_whose_episode_is_over_nothing_is_looked_at():
+def test_return_values_for_finished_lanes_are_ignored():
     class Wild:
         name = "wild"
 
@@ -471,7 +471,7 @@ def test_of_lanes_whose_episode_is_over_nothing_is_looked_at():
     assert (run.propensity == 1).all()
 
 
-def test_narrow_types_are_taken():
+def test_narrow_types_are_accepted():
     class Narrow:
         name = "narrow"
 
@@ -491,19 +491,19 @@ def test_policies_are_registered_once():
     assert isinstance(make_policy("watcher"), Watcher)
     for name in ("watcher", "uniform"):
         with pytest.raises(
-            ValueError, match=f"the policy '{name}' is registered already; known are uniform, rules, watcher"
+            ValueError, match=f"the policy '{name}' is registered already; registered are uniform, rules, watcher; use"
         ):
             register_policy(name, Watcher)
     assert rollout("watcher", num_learners=1, config=SMALL).propensity[0] == 1 / 27
 
 
-def test_an_unknown_policy_is_told_the_known_ones():
-    with pytest.raises(ValueError, match="unknown policy 'other'; known are uniform, rules"):
+def test_the_error_for_an_unknown_policy_names_the_known_ones():
+    with pytest.raises(ValueError, match="unknown policy 'other'; known are uniform, rules, .*; alsim.register_policy"):
         make_policy("other")
 
 
 @pytest.mark.parametrize("policy", [None, 3, object(), lambda view, draws: None, Watcher])
-def test_what_is_no_policy_is_refused(policy):
+def test_objects_without_name_and_act_are_refused(policy):
     with pytest.raises(TypeError, match=r"a policy has a name and act\(view, draws\); got"):
         make_policy(policy)
 
@@ -521,12 +521,12 @@ class Parameters(NamedTuple):
 
 
 @rule
-def constant(p, observation, seen, luck):
+def constant(p, observation, inputs, words):
     return i64(p.action), f64(p.propensity)
 
 
 def always(number, odds=1.0):
-    """A policy of this module's that does the same thing always."""
+    """Return a policy of this module that always chooses the same action."""
 
     class Always(RulePolicy):
         name = "always"
@@ -537,7 +537,7 @@ def always(number, odds=1.0):
 
 
 def driven(policy):
-    """The same policy, driven from Python: whatever overrides act is more than its rule."""
+    """Return the same policy, called from Python because its class overrides `act`."""
 
     class Driven(type(policy)):
         def act(self, view, draws):
@@ -553,7 +553,7 @@ MANY_ENDS = Config.read({"num_los": 4, "max_episode_steps": 23, "termination": {
 @pytest.mark.parametrize(
     ("policy", "observation"), [("uniform", "mastery"), ("uniform", "responses"), ("rules", "mastery"), (7, "mastery")]
 )
-def test_compiled_or_driven_from_python_the_same_bits(policy, observation, config):
+def test_compiled_and_called_from_python_give_the_same_bits(policy, observation, config):
     policy = always(policy) if isinstance(policy, int) else make_policy(policy)
     assert is_rule(policy) and not is_rule(driven(policy))
     arguments = {"num_learners": 40, "episodes_per_learner": 3, "seed": 5, "first_learner": 2**32 - 40}
@@ -569,14 +569,14 @@ def test_compiled_or_driven_from_python_the_same_bits(policy, observation, confi
 
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_rule_that_chooses_what_cannot_be_is_refused(number, odds, threads, monkeypatch):
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+def test_invalid_choices_of_a_rule_are_refused(number, odds, threads, monkeypatch):
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
         rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
     assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
 
 
-def test_parameters_of_a_subclass_are_its_own():
+def test_a_subclass_may_change_the_parameters():
     class Calm(Rules):
         name = "calm"
         parameters = Thresholds(frustrated=0.1)
@@ -586,10 +586,10 @@ def test_parameters_of_a_subclass_are_its_own():
 
 
 @pytest.mark.parametrize("threads", [2, 5])
-def test_threads_in_which_logs_grow(threads, monkeypatch):
-    """Episodes longer than room is made for at first, and far more parts than threads."""
-    monkeypatch.setattr(collector, "STEPS_AT_FIRST", 2)
-    monkeypatch.setattr(collector, "MOST_AT_ONCE", 16)
+def test_threads_whose_logs_grow(threads, monkeypatch):
+    """Episodes are longer than the first allocation, and there are far more parts than threads."""
+    monkeypatch.setattr(collector, "INITIAL_STEPS", 2)
+    monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     arguments = {"num_learners": 150, "config": SMALL, "seed": 3}
     one, many = rollout(**arguments), rollout(**arguments, num_threads=threads)
     for name, column in {**vars(one), **one.interactions._asdict()}.items():
@@ -600,14 +600,16 @@ def test_threads_in_which_logs_grow(threads, monkeypatch):
             assert column.flags.owndata or column.base is not None and column.base.size == column.size, name
 
 
-def test_each_rule_has_a_class_of_parameters_of_its_own():
-    with pytest.raises(ValueError, match="the class of its parameters, and that of Thresholds is another already"):
+def test_each_rule_needs_a_separate_class_of_parameters():
+    with pytest.raises(
+        ValueError, match="Stolen: the class of the parameters selects the rule, and Thresholds already"
+    ):
 
         class Stolen(Rules):
             name = "stolen"
             choose = constant
 
-    with pytest.raises(TypeError, match="Bare: a RulePolicy has `parameters`, a NamedTuple, and `choose`"):
+    with pytest.raises(TypeError, match="Bare: a RulePolicy defines `parameters`, a NamedTuple, and `choose`"):
 
         class Bare(RulePolicy):
             name = "bare"
@@ -616,8 +618,8 @@ def test_each_rule_has_a_class_of_parameters_of_its_own():
     assert wrapped.tolist() == rollout("rules", num_learners=3, config=SMALL).interactions.action.tolist()
 
 
-def test_episodes_without_a_limit_take_the_memory_that_they_use():
-    """Room for 2**31 interactions a learner would be terabytes."""
+def test_episodes_without_a_limit_allocate_only_used_memory():
+    """An allocation of 2**31 interactions per learner would take terabytes."""
     endless = Config.read({**SMALL.to_dict(), "max_episode_steps": 2**31 - 2, "termination": {"max_frustration": 0.3}})
     short = Config.read({**endless.to_dict(), "max_episode_steps": 10_000})
     one, other = (rollout("uniform", num_learners=20, config=config) for config in (endless, short))
@@ -627,29 +629,30 @@ def test_episodes_without_a_limit_take_the_memory_that_they_use():
     assert len(generate_dataset(20, 1, config=endless)) == len(one.propensity)
 
 
-POLICY_FROM_ELSEWHERE = """
+EXTERNAL_POLICY = """
 from typing import NamedTuple
 from alsim import rule
 from alsim.policies import RulePolicy
 from alsim.types import f64, i64
 
-class Nothing(NamedTuple):
+class NoParameters(NamedTuple):
     pass
 
 @rule
-def choose_one(p, observation, seen, luck):
+def choose_one(p, observation, inputs, words):
     return i64(NUMBER), f64(1)
 
 class Fixed(RulePolicy):
     name = "fixed"
-    parameters = Nothing()
+    parameters = NoParameters()
     choose = choose_one
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
-def test_rules_of_policies_from_elsewhere_are_never_stale(tmp_path):
-    """An edited rule is compiled anew, and the cache stays readable to whoever cannot import it."""
+def test_edited_rules_of_external_policies_are_recompiled(tmp_path):
+    """An edited rule is compiled again, and the cache stays readable where the rule cannot be imported."""
     environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path / "cache")}
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(alsim.__file__).parent.parent)])
 
@@ -663,7 +666,7 @@ print(*alsim.rollout({policy}, num_learners=2, config=config).interactions.actio
         ).stdout.split()
 
     for number in (0, 5):
-        (tmp_path / "theirs.py").write_text(POLICY_FROM_ELSEWHERE.replace("NUMBER", str(number)))
+        (tmp_path / "theirs.py").write_text(EXTERNAL_POLICY.replace("NUMBER", str(number)))
         assert actions("theirs.Fixed()", "import theirs") == [str(number)] * 4
     (tmp_path / "theirs.py").unlink()
     assert len(actions("'uniform'")) == 4

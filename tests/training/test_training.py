@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -150,40 +151,40 @@ def held(folder):
 
 
 def finish(out, settings=SETTINGS):
-    with directory.run_directory(out, settings, force=False):
+    with directory.open_directory(out, settings, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
         directory.write_json(out / directory.EVALUATION, {})
 
 
 def test_settings_come_first_and_an_unfinished_training_goes_on(tmp_path):
     out = tmp_path / "deep" / "run"
-    with pytest.raises(KeyboardInterrupt), directory.run_directory(out, SETTINGS, force=False):
+    with pytest.raises(KeyboardInterrupt), directory.open_directory(out, SETTINGS, force=False):
         assert json.loads((out / "settings.json").read_text()) == SETTINGS
         assert directory.latest_checkpoint(out) is None
         directory.write_checkpoint(out, 5, {"a": b"1"})
         directory.write_checkpoint(out, 70, {"a": b"2"})
         raise KeyboardInterrupt
-    with directory.run_directory(out, SETTINGS, force=False):
+    with directory.open_directory(out, SETTINGS, force=False):
         last = directory.latest_checkpoint(out)
         assert (last / "a").read_bytes() == b"2" and int(last.name) == 70
         assert len(held(out / "checkpoints")) == 1
-        directory.drop_checkpoints(out)
+        directory.delete_checkpoints(out)
     assert held(out) == {"settings.json"}
 
 
 def test_other_settings_are_refused_and_named(tmp_path):
     out = tmp_path / "run"
-    with directory.run_directory(out, SETTINGS, force=False):
+    with directory.open_directory(out, SETTINGS, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
     other = {"seed": 1, "hyperparameters": {"gamma": 0.9, "steps": 10}, "new": None, "more": [1]}
-    with pytest.raises(TrainingError) as raised, directory.run_directory(out, other, force=False):
+    with pytest.raises(TrainingError) as raised, directory.open_directory(out, other, force=False):
         pass
     assert str(raised.value) == (
-        f"{out} holds an unfinished training with other settings: seed is 0 there and 1 here; "
-        "hyperparameters.gamma is 0.5 there and 0.9 here; more is null there and [1] here; "
-        "the same settings go on with it, force begins anew"
+        f"{out} holds an unfinished training with other settings: seed was 0 and is now 1; "
+        "hyperparameters.gamma was 0.5 and is now 0.9; more was null and is now [1]; "
+        "the same settings resume it, and force=True (--force) deletes it and starts again"
     )
-    with directory.run_directory(out, other, force=True):
+    with directory.open_directory(out, other, force=True):
         assert directory.latest_checkpoint(out) is None
         assert json.loads((out / "settings.json").read_text()) == other
 
@@ -192,12 +193,12 @@ def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
     out = tmp_path / "run"
     finish(out)
     before = held(out)
-    message = f"{out} holds a finished training already; force overwrites it"
-    with pytest.raises(TrainingError) as raised, directory.run_directory(out, SETTINGS, force=False):
+    message = f"{out} already holds a finished training; force=True (--force) overwrites it"
+    with pytest.raises(TrainingError) as raised, directory.open_directory(out, SETTINGS, force=False):
         pass
     assert str(raised.value) == message
     assert held(out) == before
-    with directory.run_directory(out, SETTINGS, force=True):
+    with directory.open_directory(out, SETTINGS, force=True):
         assert held(out) == {"settings.json", ".lock"}
 
 
@@ -209,24 +210,24 @@ def test_a_place_that_is_none_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for out, said in (
         (tmp_path / "file", "is not a directory"),
-        (tmp_path / "notes", r"holds other files \(diary.txt\)"),
+        (tmp_path / "notes", r"contains other files \(diary.txt\)"),
         (tmp_path / "link", "is a symbolic link"),
         (tmp_path, "is the working directory"),
     ):
         for force in (False, True):
-            with pytest.raises(TrainingError, match=said), directory.run_directory(out, SETTINGS, force=force):
+            with pytest.raises(TrainingError, match=said), directory.open_directory(out, SETTINGS, force=force):
                 pass
     assert (tmp_path / "notes" / "diary.txt").exists()
 
 
 def test_what_a_kill_left_half_written_is_not_taken_for_anything(tmp_path):
     out = tmp_path / "run"
-    with directory.run_directory(out, SETTINGS, force=False):
+    with directory.open_directory(out, SETTINGS, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
-        (out / "checkpoints" / ".unfinished-x").mkdir()
-        (out / ".evaluation.json-x").write_text("{")
+        (out / "checkpoints" / ".x.unfinished").mkdir()
+        (out / ".evaluation.json-x.unfinished").write_text("{")
         (out / ".lock").touch()
-    with directory.run_directory(out, SETTINGS, force=False):
+    with directory.open_directory(out, SETTINGS, force=False):
         assert int(directory.latest_checkpoint(out).name) == 5
         directory.write_checkpoint(out, 6, {"a": b"1"})
         assert len(held(out / "checkpoints")) == 1
@@ -244,9 +245,9 @@ def test_a_checkpoint_is_what_was_written_or_refused(tmp_path):
             (checkpoint / name).unlink()
         else:
             (checkpoint / name).write_bytes(content)
-        with pytest.raises(TrainingError, match=f"{checkpoint} is not the checkpoint that was written: .*; force"):
+        with pytest.raises(TrainingError, match=f"{checkpoint} is damaged: .*; force"):
             directory.read_checkpoint(checkpoint)
-        directory.drop_checkpoints(tmp_path)
+        directory.delete_checkpoints(tmp_path)
 
 
 def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_path, monkeypatch):
@@ -257,7 +258,7 @@ def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_
         def full(source, target):
             raise OSError("no space left")
 
-        patch.setattr(directory.os, "replace", full)
+        patch.setattr(os, "replace", full)
         for steps in (6, 7):
             with pytest.raises(OSError, match="no space left"):
                 directory.write_checkpoint(tmp_path, steps, {"a": b"2"})
@@ -272,8 +273,8 @@ def test_settings_that_cannot_be_read_are_named(tmp_path):
     for text in ("{", "[]"):
         (tmp_path / "run" / "settings.json").write_text(text)
         with (
-            pytest.raises(TrainingError, match="settings.json cannot be read: .*; force begins anew"),
-            directory.run_directory(tmp_path / "run", SETTINGS, force=False),
+            pytest.raises(TrainingError, match="settings.json cannot be read: .*; delete .*run to start again"),
+            directory.open_directory(tmp_path / "run", SETTINGS, force=False),
         ):
             pass
 
@@ -362,7 +363,7 @@ def test_a_training_says_what_to_install(package, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys.modules.get(name, json))
     if package == "stable_baselines3":
         monkeypatch.setattr(json, "get_num_threads", lambda: 1, raising=False)
-    said = f"training needs {package}, which is not installed: pip install 'alsim\\[sb3\\]'"
+    said = f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3\\]'` in a clone"
     with pytest.raises(alsim.AlsimError, match=said):
         train("ppo", out=tmp_path / "run")
     assert held(tmp_path) == set()
@@ -374,7 +375,9 @@ def test_modules_say_what_to_install(module, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.delitem(sys.modules, "alsim.envs.sb3", raising=False)
-    with pytest.raises(ImportError, match=r"alsim\.envs\.sb3 needs .*: pip install 'alsim\[sb3\]'"):
+    with pytest.raises(
+        ImportError, match=r"alsim\.envs\.sb3 needs .*; install it with `pip install '.\[sb3\]'` in a clone"
+    ):
         importlib.import_module(module)
 
 

@@ -17,7 +17,8 @@ def test_what_is_missing_is_named_with_its_extra(module):
     with pytest.raises(MissingExtra) as raised:
         require(module, "sb3", "alsim.envs.sb3")
     assert str(raised.value) == (
-        "alsim.envs.sb3 needs no_such_package, which is not installed: pip install 'alsim[sb3]'"
+        "alsim.envs.sb3 needs no_such_package, which is not installed; "
+        "install it with `pip install '.[sb3]'` in a clone of alsim"
     )
     assert isinstance(raised.value, ImportError) and isinstance(raised.value, AlsimError)
 

@@ -1,4 +1,4 @@
-"""Who makes the shards: this process, processes of its own, or a cluster. All write the same bytes."""
+"""Executors, which make shards in threads, in processes or on a Ray cluster. All write the same bytes."""
 
 from __future__ import annotations
 
@@ -8,52 +8,57 @@ from functools import partial
 from typing import Any
 
 from alsim.arguments import read_positive
-from alsim.datasets.executors.threads import side_by_side
+from alsim.datasets.executors.threads import run_in_threads
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.errors import AlsimError, InputTypeError
-from alsim.rollouts.rollout import RolloutPlan, is_compiled
+from alsim.rollouts.collector import is_compiled
+from alsim.rollouts.plan import RolloutPlan
 
 ENGINES = ("local", "ray")
 
 Engine = Callable[[Job, Sequence[int]], Generator[Shard]]
-"""Makes the shards of these numbers, or finds them whole already, and hands them out in any order."""
+"""Yields the shards of these numbers, in any order. Shards that are already complete are kept."""
 
 
 def read_engine(engine: str, plan: RolloutPlan, num_workers: int | None, ray_address: str | None) -> Engine:
-    """Return the engine that the arguments name. Raises AlsimError for arguments that do not go together."""
+    """Return the engine for the arguments. Raises AlsimError for arguments that exclude each other."""
     if engine not in ENGINES:
         raise AlsimError(f"engine is one of {', '.join(map(repr, ENGINES))}; got {engine!r}")
     workers = None if num_workers is None else read_positive(num_workers, "num_workers")
     if ray_address is not None and engine != "ray":
-        raise AlsimError(f"ray_address goes with engine='ray'; got {ray_address!r} and {engine!r}")
+        raise AlsimError(f"ray_address={ray_address!r} needs engine='ray'; got engine={engine!r}")
     if engine == "local" and (workers is None or workers == 1):
-        return _in_this_process
+        return _run_in_this_process
     if plan.num_threads > 1:
-        raise AlsimError(f"each worker has one thread; got num_threads = {plan.num_threads} and {workers} workers")
+        raise AlsimError(
+            f"each worker has one thread; got num_threads = {plan.num_threads} with workers; use num_threads = 1"
+        )
     _check_pickles(plan)
     if engine == "local" and workers is not None:
-        from alsim.datasets.executors.processes import in_processes
+        from alsim.datasets.executors.processes import run_in_processes
 
-        return partial(in_processes, workers=workers)
-    from alsim.datasets.executors.ray import on_ray, require_ray
+        return partial(run_in_processes, workers=workers)
+    from alsim.datasets.executors.ray import require_ray, run_on_ray
 
     require_ray()
-    return partial(on_ray, workers=workers, address=ray_address)
+    return partial(run_on_ray, workers=workers, address=ray_address)
 
 
-def _in_this_process(job: Job, numbers: Sequence[int]) -> Generator[Shard]:
-    """Make shards in threads; a policy in Python may remember what it did, and gets one after the other."""
-    if not is_compiled(job.plan, keep_observations=job.observations):
-        return side_by_side(lambda: ShardMaker(job), numbers, 1)
-    alone = job._replace(plan=job.plan._replace(num_threads=1))
-    return side_by_side(lambda: ShardMaker(alone), numbers, job.plan.num_threads)
+def _run_in_this_process(job: Job, numbers: Sequence[int]) -> Generator[Shard]:
+    """Make shards in threads. A policy in Python may keep state between calls, so it makes them one by one."""
+    if not is_compiled(job.plan):
+        return run_in_threads(lambda: ShardMaker(job), numbers, 1)
+    thread_job = job._replace(plan=job.plan._replace(num_threads=1))
+    return run_in_threads(lambda: ShardMaker(thread_job), numbers, job.plan.num_threads)
 
 
 def _check_pickles(plan: RolloutPlan) -> None:
-    """Refuse what workers cannot be given."""
-    what: dict[str, Any] = {f"the policy {plan.policy.name!r}": plan.policy, "the configuration": plan.config}
-    for name, value in what.items():
+    """Raise InputTypeError if the policy or the configuration cannot be pickled."""
+    parts: dict[str, Any] = {f"the policy {plan.policy.name!r}": plan.policy, "the configuration": plan.config}
+    for name, value in parts.items():
         try:
             pickle.dumps(value)
-        except Exception as error:  # whatever a class of the user's raises
-            raise InputTypeError(f"workers are given {name} by pickle, and it cannot be: {error}") from None
+        except Exception as error:  # any exception of a user's class
+            raise InputTypeError(
+                f"{name} cannot be pickled for the workers: {error}; define its class in a module, or use no workers"
+            ) from None

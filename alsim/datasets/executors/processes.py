@@ -1,7 +1,7 @@
-"""Processes of this machine, each with a pipe of its own to the one that started them.
+"""Worker processes on this machine, each connected to the driver by its own pipe.
 
-A plain pipe a worker instead of an executor: where one worker of an executor is killed all are, and nobody
-knows what it was doing. Decision 13.
+Not a `ProcessPoolExecutor`: if one of its workers is killed, it stops all of them, and does not tell which task was
+lost. Decision 13.
 """
 
 from __future__ import annotations
@@ -19,144 +19,144 @@ from threading import Thread
 from traceback import format_exc
 from typing import Any
 
+from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
-from alsim.datasets.store import DatasetError
 from alsim.errors import AlsimError, InputTypeError
 
 MOST_TRIES = 3
-"""A shard that so many workers died of is given up."""
-SPIN_LIMIT = 5.0
-"""Seconds that a worker has to end when there is nothing left to do."""
+"""Number of workers that may die while making the same shard."""
+EXIT_SECONDS = 5.0
+"""Time that a worker has to exit when there is nothing left to do."""
 
 log = logging.getLogger(__name__)
 
 
-def in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Shard]:
-    """Hand out shards as they are done, one in hand with each worker.
+def run_in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Shard]:
+    """Yield shards in order of completion. Each worker makes one shard at a time.
 
-    What a killed worker had in hand is given to another. Raises DatasetError for a shard that was tried
-    MOST_TRIES times, and what a worker raised.
+    The shard of a killed worker is given to another worker. Raises DatasetError if MOST_TRIES workers died of the
+    same shard, and the exception of a worker.
     """
     waiting, tries, pickled = deque(numbers), Counter[int | None](), pickle.dumps(job)
-    crew: list[_Worker] = []
-    leaving: list[_Worker] = []
+    active: list[_Worker] = []
+    exiting: list[_Worker] = []
     try:
         for _ in range(min(workers, len(waiting))):
-            crew.append(_begun(pickled, crew, workers))
-        while crew:
-            for worker in _heard(crew):
+            active.append(_start_worker(pickled, len(active), workers))
+        while active:
+            for worker in _wait_for_answers(active):
                 try:
                     answer = worker.receive()
                 except (EOFError, OSError):
-                    crew.remove(worker)
+                    active.remove(worker)
                     tries[worker.number] += 1
-                    _mourn(worker, tries[worker.number], job)
+                    _report_death(worker, tries[worker.number], job)
                     if worker.number is not None:
                         waiting.appendleft(worker.number)
                     if waiting:
-                        crew.append(_begun(pickled, crew, workers))
+                        active.append(_start_worker(pickled, len(active), workers))
                     continue
-                tries[None] = 0  # one of them can begin, at least
+                tries[None] = 0  # at least one worker is able to start
                 if waiting:
                     worker.send(waiting.popleft())
                 else:
                     worker.send(None)
-                    crew.remove(worker)
-                    leaving.append(worker)
+                    active.remove(worker)
+                    exiting.append(worker)
                 if answer is not None:
                     yield answer
-        for worker in leaving:
-            worker.process.join(SPIN_LIMIT)
+        for worker in exiting:
+            worker.process.join(EXIT_SECONDS)
     finally:
-        for worker in [*crew, *leaving]:
-            worker.end()
+        for worker in [*active, *exiting]:
+            worker.kill()
 
 
-def _begun(job: bytes, crew: Sequence[_Worker], workers: int) -> _Worker:
-    """Begin a worker beside a crew. Raises DatasetError where the system lets a process have no more of them."""
+def _start_worker(job: bytes, running: int, workers: int) -> _Worker:
+    """Start a worker. Raises DatasetError if the operating system allows no further process or file."""
     try:
         return _Worker(job)
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
             raise
         raise DatasetError(
-            f"num_workers is {workers}, and the system lets {len(crew)} begin: {error.strerror}; "
-            "have fewer of them, or raise the limit (ulimit -n for files, -u for processes)"
+            f"num_workers is {workers}, and the system allows {running}: {error.strerror}; "
+            "use fewer workers, or raise the limit (ulimit -n for files, -u for processes)"
         ) from None
 
 
 class _Worker:
-    """A process, the pipe to it, and the number of the shard that it has in hand."""
+    """A worker process, the pipe to it, and the number of the shard that it is making."""
 
     def __init__(self, job: bytes) -> None:
         context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, job), name="alsim", daemon=True)
+        self._pipe, remote_end = context.Pipe()
+        self.process = context.Process(target=_work, args=(remote_end, job), name="alsim", daemon=True)
         self.process.start()
-        theirs.close()
+        remote_end.close()
         self.number: int | None = None
 
     def fileno(self) -> int:
-        """Makes it something to wait for."""
+        """Return the file descriptor of the pipe, as `multiprocessing.connection.wait` requires."""
         return self._pipe.fileno()
 
     def send(self, number: int | None) -> None:
-        """Have it make a shard, or end; if it is dead by now, that is heard when it should answer."""
+        """Send the number of the next shard, or None to exit. If the worker is dead, `receive` reports it."""
         self.number = number
         try:
             self._pipe.send(number)
         except OSError:
-            log.debug("a worker was gone before it could be asked")
+            log.debug("a worker died before it got its next shard")
 
     def receive(self) -> Shard | None:
-        """Return the shard that it made, or None if it is ready for its first; raises what it raised."""
+        """Return the shard that the worker made, or None if it has just started. Raises the worker's exception."""
         answer = self._pipe.recv()
         if isinstance(answer, _Raised):
-            raise answer.error() from _There(answer.trace)
+            raise answer.error() from _WorkerTraceback(answer.trace)
         return answer  # type: ignore[no-any-return]  # what _work sends
 
-    def end(self) -> None:
-        """End it, whatever it is doing."""
+    def kill(self) -> None:
+        """Kill the process."""
         self._pipe.close()
         self.process.kill()
         self.process.join()
 
 
-def _heard(crew: list[_Worker]) -> list[_Worker]:
-    """Wait for workers that have answered or died, and return them."""
-    ready: list[Any] = wait(crew)  # type: ignore[arg-type]  # has a fileno, which is what is asked
+def _wait_for_answers(workers: list[_Worker]) -> list[_Worker]:
+    """Wait until workers have answered or died, and return these."""
+    ready: list[Any] = wait(workers)  # type: ignore[arg-type]  # they have a fileno, which is sufficient
     return ready
 
 
-def _mourn(worker: _Worker, times: int, job: Job) -> None:
-    """Say that a worker died; raise DatasetError if it is in vain to go on."""
+def _report_death(worker: _Worker, tries: int, job: Job) -> None:
+    """Log that a worker died. Raises DatasetError if another worker would die as well."""
     worker.process.join()
     code = worker.process.exitcode or 0
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    what = "before it began" if worker.number is None else f"while it made shard {worker.number}"
+    end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+    phase = "before its first shard" if worker.number is None else f"while it made shard {worker.number}"
     if worker.number is None and code >= 0:
         raise DatasetError(
-            f"a worker {how} {what}: what it printed says why; "
-            'a script that has workers needs `if __name__ == "__main__":`'
+            f"a worker {end} {phase}; see its output for the reason; "
+            'a script that uses workers needs `if __name__ == "__main__":`'
         )
-    if times == MOST_TRIES:
+    if tries == MOST_TRIES:
         raise DatasetError(
-            f"{job.directory}: a worker {how} {what}, the {times}rd time: "
-            "memory may be too short for so many workers, or for shards of so many episodes"
+            f"{job.directory}: a worker {end} {phase}, for the {tries}rd time; "
+            "if memory is short, use fewer workers or a smaller episodes_per_shard"
         )
-    log.warning("a worker %s %s: another takes its place", how, what)
+    log.warning("a worker %s %s; another one replaces it", end, phase)
 
 
 # ── in the worker ────────────────────────────────────────────────────────────────────────────────
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Read by what a policy may import: as many workers as processors, each with as many threads, would be slow."""
+"""Numbers of threads of numerical libraries. Several threads in each of many workers would be slow."""
 
 
 def _work(pipe: Connection, job: bytes) -> None:
-    """Make the shards that are asked for until there is nobody left to ask."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; whoever started this one decides
-    Thread(target=_follow, daemon=True).start()
+    """Make shards until the driver sends None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the driver decides
+    Thread(target=_exit_with_parent, daemon=True).start()
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
@@ -169,18 +169,17 @@ def _work(pipe: Connection, job: bytes) -> None:
 
 
 def load(job: bytes) -> Job:
-    """Return a job as a worker is given it. Raises InputTypeError if what it names is not there."""
+    """Return a pickled job. Raises InputTypeError if its classes cannot be imported."""
     try:
         return pickle.loads(job)  # type: ignore[no-any-return]  # a Job, pickled by this package
     except Exception as error:
         raise InputTypeError(
-            "a worker cannot load its policy or dynamics, which are to be defined in a module that it can import: "
-            f"{error}"
+            f"a worker cannot load its policy or dynamics: {error}; define them in a module that it can import"
         ) from None
 
 
-def _follow() -> None:
-    """Die with whoever started this process, also in the middle of a shard."""
+def _exit_with_parent() -> None:
+    """Wait for the end of the parent process, and then exit at once, even while a shard is being made."""
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -188,29 +187,29 @@ def _follow() -> None:
 
 
 class _Raised:
-    """An exception on its way through a pipe."""
+    """An exception that is sent through a pipe."""
 
     def __init__(self, error: BaseException) -> None:
         self.trace = format_exc()
-        self._sentence = f"{type(error).__name__}: {error}"
-        self._known = isinstance(error, AlsimError)
+        self._message = f"{type(error).__name__}: {error}"
+        self._is_alsim_error = isinstance(error, AlsimError)
         try:
             self._pickled: bytes | None = pickle.dumps(error)
         except Exception:  # not every exception pickles
             self._pickled = None
 
     def error(self) -> BaseException:
-        """Return the exception, or one that says the same."""
+        """Return the exception, or one with the same message if it cannot be pickled."""
         try:
             assert self._pickled is not None
             return pickle.loads(self._pickled)  # type: ignore[no-any-return]
         except Exception:
-            return (DatasetError if self._known else RuntimeError)(self._sentence)
+            return (DatasetError if self._is_alsim_error else RuntimeError)(self._message)
 
 
-class _There(Exception):
-    """Where in a worker something was raised."""
+class _WorkerTraceback(Exception):
+    """The traceback of an exception in a worker."""
 
     def __str__(self) -> str:
-        """Show the worker's own traceback."""
+        """Return the traceback as text."""
         return f"in a worker:\n{self.args[0]}"

@@ -1,4 +1,4 @@
-"""A cluster of Ray's: shards are tasks, which write their files themselves and return what a sidecar holds."""
+"""Ray clusters: each shard is a task, which writes its files itself and returns their entries."""
 
 from __future__ import annotations
 
@@ -8,81 +8,87 @@ from functools import lru_cache
 from typing import Any
 
 from alsim.datasets.executors.processes import load
+from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
-from alsim.datasets.store import DatasetError
 from alsim.utils.optional import require
 
 MOST_RETRIES = 3
-"""Times that a task is tried again whose worker or machine was lost."""
+"""Number of retries of a task after its worker or machine was lost."""
 
 
 def require_ray() -> Any:
-    """Return Ray. Raises MissingExtra, which says how to install it."""
+    """Return the package ray. Raises MissingExtra if it is not installed."""
     return require("ray", "ray", "engine='ray'")
 
 
-def on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: str | None) -> Generator[Shard]:
-    """Hand out shards as they are done, at most `workers` in flight: by default, as many as there are processors.
+def run_on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: str | None) -> Generator[Shard]:
+    """Yield shards in order of completion.
 
-    address  of a cluster; without, Ray's own rules: RAY_ADDRESS, or a cluster of this machine, begun and ended here
+    workers  maximum number of concurrent tasks; None is the number of processors
+    address  address of a cluster; None is Ray's default: RAY_ADDRESS, or a temporary cluster on this machine
 
-    A connection that is there already is used. Raises DatasetError for a shard whose workers were lost too
-    often, and what a task raised.
+    An existing connection to Ray is used. Raises DatasetError for a shard whose workers were lost too often, and
+    the exception of a failed task.
     """
     ray = require_ray()
-    mine = not ray.is_initialized()
-    if mine:
+    connects = not ray.is_initialized()
+    if connects:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise DatasetError(f"no cluster of Ray's can be reached at {address!r}: {first_line(error)}") from None
+            raise DatasetError(
+                f"ray_address = {address!r}: no Ray cluster could be reached: {first_line(error)}; "
+                "start one with `ray start --head`, or leave ray_address out"
+            ) from None
     try:
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(make)
-        # By value, so that a policy of a script's own gets there, too; once, and not with each task.
+        # Pickled by value, so that a policy defined in a script works too; and once instead of with each task.
         pickled = ray.put(ray.cloudpickle.dumps(job))
-        waiting, flying = iter(numbers), dict[Any, int]()
+        waiting, running = iter(numbers), dict[Any, int]()
         while True:
-            while len(flying) < most and (number := next(waiting, None)) is not None:
-                flying[task.remote(pickled, number)] = number
-            if not flying:
+            while len(running) < most and (number := next(waiting, None)) is not None:
+                running[task.remote(pickled, number)] = number
+            if not running:
                 return
-            (done,), _ = ray.wait(list(flying), num_returns=1)
-            yield _landed(ray, done, flying.pop(done), job)
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            yield _result(ray, done, running.pop(done), job)
     finally:
-        if mine:
+        if connects:
             ray.shutdown()
 
 
-def _landed(ray: Any, done: Any, number: int, job: Job) -> Shard:
-    """Return the shard of a task that ended, whose files are here, too."""
+def _result(ray: Any, done: Any, number: int, job: Job) -> Shard:
+    """Return the shard of a finished task. Raises DatasetError if its files are not visible here."""
     try:
         shard = Shard(*ray.get(done))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        what = f"{type(error).__name__}: {first_line(error)}"
-        raise DatasetError(f"{job.directory}: Ray gave up shard {number}: {what}") from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise DatasetError(
+            f"{job.directory}: Ray gave up shard {number}: {reason}; run the same command again to resume"
+        ) from None
     for entry in shard.files.values():
         if not (job.directory / entry["path"]).is_file():
             raise DatasetError(
-                f"{job.directory / entry['path']} was written by a worker and is not here: "
-                "workers need a file system in common"
+                f"{job.directory / entry['path']} was written by a worker and does not exist here; "
+                "workers need a shared file system"
             )
     return shard
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without its details."""
+    """Return the first line of an error's message."""
     return str(error).strip().partition("\n")[0]
 
 
 def make(job: bytes, number: int) -> tuple[Any, ...]:
-    """Make a shard, in a worker of Ray's."""
+    """Make a shard in a Ray worker."""
     return tuple(_maker(job)(number))
 
 
 @lru_cache(maxsize=1)
 def _maker(job: bytes) -> ShardMaker:
-    """Return this worker's maker, which keeps its memory from task to task."""
+    """Return the maker of this worker, which reuses its memory for all tasks."""
     return ShardMaker(load(job))

@@ -1,4 +1,4 @@
-"""Threads of this process, each with a maker of its own."""
+"""Threads of this process, each with its own maker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from alsim.utils.threads import ThreadGroup
 T = TypeVar("T")
 
 
-def side_by_side(new_maker: Callable[[], Callable[[int], T]], numbers: Sequence[int], threads: int) -> Generator[T]:
-    """Hand out what makers make of the numbers, as it is done; in one thread, in this one."""
+def run_in_threads(new_maker: Callable[[], Callable[[int], T]], numbers: Sequence[int], threads: int) -> Generator[T]:
+    """Yield the result of a maker for each number, in order of completion.
+
+    new_maker  returns a maker; called once in each thread
+    threads    number of threads; with 1, the calling thread does the work
+    """
     threads = min(threads, len(numbers))
     if threads <= 1:
         maker = new_maker()
@@ -35,10 +39,10 @@ def side_by_side(new_maker: Callable[[], Callable[[int], T]], numbers: Sequence[
             results.put(None)
             raise
 
-    with ThreadGroup(threads, work) as crew:
+    with ThreadGroup(threads, work) as group:
         for _ in numbers:
-            done = results.get()
-            if done is None:
-                crew.wait()
+            result = results.get()
+            if result is None:
+                group.wait()
             else:
-                yield done[0]
+                yield result[0]

@@ -16,8 +16,9 @@ from alsim.bank.files import save_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, config_sha256
+from alsim.datasets.manifest import BANK
 from alsim.datasets.schema import COLUMNS, OBSERVATION, TABLES, Column
-from alsim.datasets.store import BANK, ROW_GROUP, Dataset
+from alsim.datasets.store import ROW_GROUP, Dataset
 from alsim.datasets.tables import observation_column
 from alsim.types import Floats
 

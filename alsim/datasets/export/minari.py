@@ -17,7 +17,8 @@ from alsim.bank.files import save_bank
 from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, actions_of
-from alsim.datasets.store import BANK_FILES, Dataset
+from alsim.datasets.manifest import BANK_FILES
+from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.utils.optional import require

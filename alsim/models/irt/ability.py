@@ -1,4 +1,4 @@
-"""Ability of people from their answers to calibrated items: ML, MAP, EAP and WLE, many people at once."""
+"""Ability estimation by ML, MAP, EAP and WLE from answers to calibrated items, for many people at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, rule
-from alsim.models.irt.curves import ItemParameters, as_finite, as_indices, curve, curves, informations, item_information
+from alsim.models.irt.curves import (
+    ItemColumns,
+    ItemParameters,
+    as_finite,
+    as_indices,
+    curve,
+    curves,
+    informations,
+    item_information,
+)
 from alsim.responses.cells import places, starts
 from alsim.responses.log import Responses
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
@@ -17,27 +26,31 @@ from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
 Method = Literal["eap", "map", "ml", "wle"]
 
 EAP_NODES, MODE_NODES = 33, 65
-"""In [-4, 4] steps of 1/4, as catR integrates, and of 1/8, within which one mode is looked for."""
+"""Default numbers of nodes in [-4, 4]: 1/4 logit apart for the integrals of EAP, as in catR, and 1/8 for modes."""
 
-NARROW, FINER, MOST_NODES = 0.6, 4, 1000
-"""A posterior with an sd below 0.6 of the nodes' distance falls between them: two nodes beside one as narrow as may be
-have an sd of 0.5. At 0.6 the trapezoid rule is off by 2 exp(-2 pi^2 0.6^2), a part in 600; more answers, and it soon
-tells nothing. The distance is then divided by four, and again, as long as there are no more nodes than these."""
+MIN_SD_IN_STEPS = 0.6
+"""Smallest posterior SD that EAP resolves, in distances between nodes.
 
-TINY = 1e-150
-"""Below it, a product of chances is taken anew as a sum of logarithms; float64 ends at 1e-308."""
+At 0.6, the trapezoid rule has a relative error of 2 exp(-2 pi^2 0.6^2) = 1/600. A narrower posterior falls between the
+nodes: two nodes next to an arbitrarily narrow posterior have an SD of 0.5. The grid is then refined."""
 
-CLOSE = 1e-11
-"""A mode is found when a secant step is no longer than this, in logits: the next one would be far shorter."""
+REFINEMENT, MAX_REFINED_NODES = 4, 1000
+"""Factor by which a refinement divides the distance between nodes, and the largest number of nodes it may lead to."""
 
-MOST_STEPS = 200
-"""Of a search for a mode: bisection alone would take 45."""
+MIN_LIKELIHOOD = 1e-150
+"""Smallest product of probabilities that is used; below it, logarithms are summed. float64 ends at 1e-308."""
+
+MODE_TOLERANCE = 1e-11
+"""The search for a mode ends when a secant step is no longer than this, in logits; the next would be far shorter."""
+
+MAX_MODE_STEPS = 200
+"""Limit of steps in the search for a mode; bisection alone would take 45."""
 
 
 class Answers(NamedTuple):
-    """Who answered what: the rows of person s are those from start[s] to start[s + 1].
+    """Answers of S people to calibrated items, as a list; person s has the rows start[s]:start[s + 1].
 
-    start    (S+1,) int64
+    start    (S+1,) int64; start[0] is 0 and start[S] is R
     item     (R,)   int32, index of the item
     correct  (R,)   int8, 0 or 1
     """
@@ -48,11 +61,11 @@ class Answers(NamedTuple):
 
 
 class Abilities(NamedTuple):
-    """Estimates of S people.
+    """Ability estimates of S people.
 
-    theta      (S,) ability, logits; NaN where there is no estimate: ML and WLE of answers that tell nothing
-    se         (S,) its standard error, logits; infinite there
-    responses  (S,) how many answers it rests on
+    theta      (S,) ability, logits; NaN where no estimate exists: ML and WLE without information
+    se         (S,) standard error of theta, logits; infinite where no estimate exists
+    responses  (S,) number of answers that the estimate uses
     """
 
     theta: Doubles
@@ -61,19 +74,20 @@ class Abilities(NamedTuple):
 
 
 class Estimator(NamedTuple):
-    """How ability is estimated, as kernels take it.
+    """Precomputed tables and settings of an estimation method, for kernels.
 
-    For a mode a row of `table` holds four curves over the nodes, one after another: log-likelihood of the answer,
-    its slope, information, and P' P'' / (P Q) of Warm's correction.
+    For EAP, a row of `table` is the log-likelihood of an answer at the nodes. For the other methods, a row is four
+    curves over the nodes, one after another: log-likelihood, its derivative, item information, and the term
+    P' P'' / (P Q) of Warm's correction.
     """
 
-    integrates: bool  # EAP; else a mode is looked for
+    is_eap: bool  # True: integrate the posterior; False: find a mode
     nodes: Doubles  # (G,) equally spaced abilities, logits
-    log_weight: Doubles  # (G,) of a node in the integral: its width and the prior's density
-    table: Doubles  # (I * 2 * W,) of item, answer: W = G log-likelihoods, or 4 G for a mode
-    mean: float  # of the prior, logits
-    precision: float  # of the prior, 1/logit^2; 0 without one
-    warm: float  # how much of Warm's correction: 0 or 1
+    log_weight: Doubles  # (G,) log of the node's quadrature weight times the prior density, up to a constant
+    table: Doubles  # (I * 2 * W,) one row per item and answer: W = G for EAP, 4 G for a mode
+    prior_mean: float  # logits
+    prior_precision: float  # 1/logit^2; 0 without a prior
+    warm: float  # 1 for WLE, else 0: factor of Warm's correction
 
 
 def make_estimator(
@@ -84,11 +98,13 @@ def make_estimator(
     prior_sd: float = 1.0,
     bounds: tuple[float, float] = (-4.0, 4.0),
     nodes: int | None = None,
-    least_se: float = np.inf,
+    min_se: float = np.inf,
 ) -> Estimator:
-    """Return an estimator of ability by these items; arguments as of `estimate_ability`.
+    """Return the estimator of a method for a set of items.
 
-    least_se  EAP is to tell standard errors down to this, logits, and takes finer nodes where it must
+    min_se  smallest standard error, logits, that EAP must resolve; the nodes are refined if necessary
+
+    The other arguments are those of `estimate_ability`. Raises AlsimError for invalid settings.
     """
     if method not in get_args(Method):
         raise AlsimError(f"method is one of {', '.join(get_args(Method))}; got {method!r}")
@@ -100,30 +116,30 @@ def make_estimator(
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise AlsimError(f"bounds are two abilities, the lower first; got {bounds}")
     low, high = limits
-    integrates = method == "eap"
-    many = nodes if nodes is not None else _nodes_for(least_se, high - low) if integrates else MODE_NODES
-    if not isinstance(many, int | np.integer) or many < 3:
-        raise AlsimError(f"nodes is {many!r}; expected an integer of at least 3")
-    grid = np.linspace(low, high, many)
-    ends = np.where((grid == low) | (grid == high), np.log(0.5), 0.0)  # of the trapezoid rule
+    is_eap = method == "eap"
+    num_nodes = nodes if nodes is not None else _num_eap_nodes(min_se, high - low) if is_eap else MODE_NODES
+    if not isinstance(num_nodes, int | np.integer) or num_nodes < 3:
+        raise AlsimError(f"nodes is {num_nodes!r}; expected an integer of at least 3")
+    grid = np.linspace(low, high, num_nodes)
+    log_trapezoid = np.where((grid == low) | (grid == high), np.log(0.5), 0.0)
     precision = prior_sd**-2 if method in ("eap", "map") else 0.0
     return Estimator(
-        integrates=integrates,
+        is_eap=is_eap,
         nodes=grid,
-        log_weight=ends - precision * (grid - prior_mean) ** 2 / 2,
-        table=_table(items, grid, 1 if integrates else 4),
-        mean=float(as_finite(prior_mean, "prior_mean")),
-        precision=float(precision),
+        log_weight=log_trapezoid - precision * (grid - prior_mean) ** 2 / 2,
+        table=_table(items, grid, 1 if is_eap else 4),
+        prior_mean=float(as_finite(prior_mean, "prior_mean")),
+        prior_precision=float(precision),
         warm=float(method == "wle"),
     )
 
 
-def _table(items: ItemParameters, nodes: Doubles, parts: int) -> Doubles:
-    """Return the first `parts` of the curves that `Estimator` tells of, flat."""
-    p, q, slope, bend = curves(nodes, *(column[:, None] for column in items.columns))
-    told, skew = informations(p, q, slope), slope * (bend / (p * q))
-    wrong, right = (np.log(q), -slope / q, told, skew), (np.log(p), slope / p, told, skew)
-    return np.stack([np.stack(wrong[:parts], 1), np.stack(right[:parts], 1)], 1).ravel()
+def _table(items: ItemParameters, nodes: Doubles, num_curves: int) -> Doubles:
+    """Return the first `num_curves` curves of `Estimator.table`, flat."""
+    p, q, slope, curvature = curves(nodes, *(column[:, None] for column in items.columns))
+    info, warm_term = informations(p, q, slope), slope * (curvature / (p * q))
+    wrong, right = (np.log(q), -slope / q, info, warm_term), (np.log(p), slope / p, info, warm_term)
+    return np.stack([np.stack(wrong[:num_curves], 1), np.stack(right[:num_curves], 1)], 1).ravel()
 
 
 def estimate_ability(
@@ -138,25 +154,25 @@ def estimate_ability(
 ) -> Abilities:
     """Estimate the abilities of S people, each from the items that this person answered.
 
-        EAP   mean of the posterior L(theta) N(theta; mean, sd) on equally spaced nodes, by the trapezoid rule;
-              SE is the posterior's standard deviation
-        MAP   its highest point;                                  SE = 1 / sqrt(I(theta) + 1 / sd^2)
-        ML    the highest point of the likelihood L;              SE = 1 / sqrt(I(theta))
-        WLE   root of dlog L / dtheta + J / (2 I) = 0, where J is the sum of P' P'' / (P Q), highest of the likelihood
-              so weighted;                                        SE = 1 / sqrt(I(theta))
+        EAP   mean of the posterior L(theta) N(theta; mean, sd), integrated on equally spaced nodes by the trapezoid
+              rule;                                               SE = standard deviation of the posterior
+        MAP   mode of the posterior;                              SE = 1 / sqrt(I(theta) + 1 / sd^2)
+        ML    mode of the likelihood L;                           SE = 1 / sqrt(I(theta))
+        WLE   root of dlog L / dtheta + J / (2 I) = 0, where J is the sum of P' P'' / (P Q); of several roots, the mode
+              of the weighted likelihood;                         SE = 1 / sqrt(I(theta))
 
     items       I items
-    responses   (S, I) of 0, 1 and -1 for an item that was not answered, or (I,) of one person; `Responses`, whose items
-                are these in their order; or `Answers`
-    prior_mean  of EAP and MAP, logits
-    prior_sd    of EAP and MAP, logits
-    bounds      MAP, ML and WLE are looked for between them, and held there: all right is ML 4. EAP integrates from one
-                to the other
-    nodes       of EAP's integral, 33 unless told; for those whose posterior falls between them, after hundreds of
-                answers, four times as many, or 16. Of the other methods, 65: a mode is looked for between each pair of
-                neighbours
+    responses   one of: an array (S, I), or (I,) for one person, of 0, 1 and -1, where -1 is an item without an answer;
+                `Responses` whose items are `items`, in the same order; `Answers`
+    prior_mean  mean of the normal prior of EAP and MAP, logits
+    prior_sd    its standard deviation, logits
+    bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them, so that all correct
+                answers have the ML estimate 4. EAP integrates between them
+    nodes       number of nodes. The default is 33 for EAP and 65 for the other methods, which search for a mode between
+                neighbouring nodes. EAP refines the nodes by a factor of 4, or 16, for people with a narrower
+                posterior, which hundreds of answers lead to
 
-    I(theta) is the test information of what was answered. Raises AlsimError for other answers, items and settings.
+    I(theta) is the test information of the answered items. Raises AlsimError for invalid answers, items and settings.
     Source: Bock & Mislevy (1982) for EAP; Samejima (1969) for MAP; Warm (1989), eq. 9 and 13, for WLE, whose weight is
     sqrt(I) for one and two parameters only; Magis & Raiche (2012), catR.
     """
@@ -165,99 +181,102 @@ def estimate_ability(
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
     theta, se = np.empty((2, len(answers.start) - 1))
-    if estimator.integrates:
+    if estimator.is_eap:
         integrate_all(answers, estimator, np.exp(estimator.table), theta, se)
-        step, finer = estimator.nodes[1] - estimator.nodes[0], FINER * (len(estimator.nodes) - 1) + 1
-        narrow = np.flatnonzero(se < NARROW * step)
-        if len(narrow) and finer <= MOST_NODES:
-            some = _of_people(answers, narrow)
+        step, refined = estimator.nodes[1] - estimator.nodes[0], REFINEMENT * (len(estimator.nodes) - 1) + 1
+        narrow = np.flatnonzero(se < MIN_SD_IN_STEPS * step)
+        if len(narrow) and refined <= MAX_REFINED_NODES:
+            subset = _answers_of(answers, narrow)
             again = estimate_ability(
-                items, some, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=finer
+                items, subset, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=refined
             )
             theta[narrow], se[narrow] = again.theta, again.se
     else:
-        find_modes(answers, estimator, *items.columns, theta, se)
+        find_modes(answers, estimator, items.columns, theta, se)
     return Abilities(theta, se, np.diff(answers.start))
 
 
-def _nodes_for(se: float, width: float) -> int:
-    """Return how many nodes, over so many logits, EAP takes where standard errors go down to `se`."""
-    many = EAP_NODES
-    while se < NARROW * width / (many - 1) and FINER * (many - 1) < MOST_NODES:
-        many = FINER * (many - 1) + 1
-    return many
+def _num_eap_nodes(min_se: float, width: float) -> int:
+    """Return the number of nodes in `width` logits with which EAP resolves standard errors of `min_se`, logits."""
+    num_nodes = EAP_NODES
+    while min_se < MIN_SD_IN_STEPS * width / (num_nodes - 1) and REFINEMENT * (num_nodes - 1) < MAX_REFINED_NODES:
+        num_nodes = REFINEMENT * (num_nodes - 1) + 1
+    return num_nodes
 
 
-def _of_people(answers: Answers, people: Longs) -> Answers:
-    """Return the answers of some people."""
+def _answers_of(answers: Answers, people: Longs) -> Answers:
+    """Return the answers of the people with these indices."""
     sizes = np.diff(answers.start)[people]
     rows = places(answers.start[people], sizes)
     return Answers(starts(sizes), answers.item[rows], answers.correct[rows])
 
 
 def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> Answers:
-    """Return answers to `num_items` items as a list; raises AlsimError for what are none."""
+    """Return answers to `num_items` items as a list; raises AlsimError for invalid responses."""
     if isinstance(responses, Responses):
         if responses.num_items != num_items:
-            raise AlsimError(f"the log has {responses.num_items} items; expected these {num_items}, in their order")
+            raise AlsimError(
+                f"the log has {responses.num_items} items; expected {num_items}, the given items in the same order: "
+                "select the parameters of the log's items with ItemParameters.take"
+            )
         return Answers(responses.start, responses.item, responses.correct)
     if isinstance(responses, Answers):
         return _checked(responses, num_items)
     try:
         dense = np.atleast_2d(np.asarray(responses))
     except ValueError as error:  # rows of different lengths
-        raise AlsimError(f"responses have shape (S, {num_items}), a column an item: {error}") from None
+        raise AlsimError(f"responses have shape (S, {num_items}), one column per item: {error}") from None
     if dense.ndim != 2 or dense.shape[1] != num_items:
-        raise AlsimError(f"responses have shape (S, {num_items}), a column an item; got {np.shape(responses)}")
-    codes = _codes(dense, "responses are 0, 1 or, where there is none, -1", lowest=-1)
-    given = codes >= 0
-    start = np.concatenate([[0], np.cumsum(given.sum(axis=1, dtype=np.int64))])
+        raise AlsimError(f"responses have shape (S, {num_items}), one column per item; got {np.shape(responses)}")
+    codes = _codes(dense, "responses are 0, 1 or, for an item without an answer, -1", lowest=-1)
+    start = np.concatenate([[0], np.cumsum((codes >= 0).sum(axis=1, dtype=np.int64))])
     answers = Answers(start, np.empty(start[-1], np.int32), np.empty(start[-1], np.int8))
     list_answers(codes.ravel(), num_items, answers.item, answers.correct)
     return answers
 
 
 def _checked(answers: Answers, num_items: int) -> Answers:
-    start, item = np.asarray(answers.start), as_indices(answers.item, num_items, "items answered")
+    """Return the answers with the documented types; raises AlsimError if they are invalid."""
+    start, item = np.asarray(answers.start), as_indices(answers.item, num_items, "items of answers")
     correct = _codes(np.asarray(answers.correct), "answers are 0 or 1", lowest=0)
-    rising = (
+    is_sorted = (
         start.ndim == 1 and len(start) > 0 and np.issubdtype(start.dtype, np.integer) and (np.diff(start) >= 0).all()
     )
-    if not rising or start[0] != 0 or item.shape != (start[-1],) or correct.shape != item.shape:
+    if not is_sorted or start[0] != 0 or item.shape != (start[-1],) or correct.shape != item.shape:
         raise AlsimError(
-            "answers have start (S+1,), which goes from 0 to R and never falls, item (R,) and correct (R,); "
-            f"got {start.shape}, {item.shape} and {correct.shape}"
+            "Answers have start (S+1,), integers from 0 to R that never decrease, item (R,) and correct (R,); "
+            f"got shapes {start.shape}, {item.shape} and {correct.shape}"
         )
     return Answers(start.astype(np.int64), item.astype(np.int32), correct)
 
 
-def _codes(values: NDArray[np.generic], said: str, lowest: int) -> Codes:
-    """Return answers as int8; raises AlsimError, which says `said`, for any that is not from `lowest` to 1."""
+def _codes(values: NDArray[np.generic], expected: str, lowest: int) -> Codes:
+    """Return answers as int8; raises AlsimError, which starts with `expected`, for a value outside `lowest` to 1."""
     if values.dtype.kind not in "biuf":
-        raise AlsimError(f"{said}; got {values.dtype}")
-    with np.errstate(invalid="ignore"):  # NaN becomes some integer, which it does not equal
+        raise AlsimError(f"{expected}; got {values.dtype}")
+    with np.errstate(invalid="ignore"):  # NaN becomes an integer, and is found below because it differs from it
         codes = values.astype(np.int8)
-    odd = cast(Bools, (codes < lowest) | (codes > 1) | (codes != values if values.dtype != np.int8 else False))
-    if odd.any():
-        raise AlsimError(f"{said}; got {values[odd].ravel()[0]}")
+    invalid = cast(Bools, (codes < lowest) | (codes > 1) | (codes != values if values.dtype != np.int8 else False))
+    if invalid.any():
+        raise AlsimError(f"{expected}; got {values[invalid].ravel()[0]}")
     return codes
 
 
 @kernel
 def list_answers(codes: Codes, num_items: int, item: Ints, correct: Codes) -> None:
-    """Write which items of each row of codes (S * I,) are 0 or 1, and which of both."""
-    many = 0
+    """Write the item and the correctness of each answer in `codes` (S * I,), row by row; -1 is no answer."""
+    row = 0
     for begin in range(0, len(codes), num_items):
         for i in range(num_items):
             if codes[begin + i] >= 0:
-                item[many] = i
-                correct[many] = codes[begin + i]
-                many += 1
+                item[row] = i
+                correct[row] = codes[begin + i]
+                row += 1
 
 
 @rule
-def log_likelihood(answers: Answers, person: int, e: Estimator, sums: Doubles) -> None:
-    """Add up the rows of the estimator's table that belong to a person's answers."""
+def sum_rows(answers: Answers, person: int, e: Estimator, sums: Doubles) -> None:
+    """Write the sum of the table's rows that belong to a person's answers; its first G values are log-likelihoods."""
     for j in range(len(sums)):
         sums[u64(j)] = 0.0
     for r in range(answers.start[person], answers.start[person + 1]):
@@ -266,7 +285,7 @@ def log_likelihood(answers: Answers, person: int, e: Estimator, sums: Doubles) -
 
 @rule
 def add_row(table: Doubles, item: int, correct: int, sums: Doubles) -> None:
-    """Add the row of an item and an answer."""
+    """Add the table's row of an item and an answer to `sums`."""
     row = (2 * item + correct) * len(sums)
     for j in range(len(sums)):
         sums[u64(j)] += table[u64(row + j)]
@@ -274,7 +293,7 @@ def add_row(table: Doubles, item: int, correct: int, sums: Doubles) -> None:
 
 @phase
 def moments(weight: Doubles, nodes: Doubles) -> tuple[float, float]:
-    """Return mean and standard deviation of the nodes by their weights."""
+    """Return the weighted mean and standard deviation of the nodes."""
     total, first, second = 0.0, 0.0, 0.0
     for g in range(len(nodes)):
         total += weight[g]
@@ -287,7 +306,11 @@ def moments(weight: Doubles, nodes: Doubles) -> tuple[float, float]:
 
 @rule
 def integrate(sums: Doubles, e: Estimator, weight: Doubles) -> tuple[float, float]:
-    """Return the posterior's mean and standard deviation from log-likelihoods (G,); `weight` (G,) is scratch."""
+    """Return the mean and standard deviation of the posterior.
+
+    sums    (G,) log-likelihood at the nodes
+    weight  (G,) scratch
+    """
     top = -np.inf
     for g in range(len(e.nodes)):
         top = max(top, sums[g] + e.log_weight[g])
@@ -298,118 +321,116 @@ def integrate(sums: Doubles, e: Estimator, weight: Doubles) -> tuple[float, floa
 
 @phase
 def multiply_row(table: Doubles, row: int, weight: Doubles) -> None:
-    """Multiply by a row of the table that begins at `row`."""
+    """Multiply `weight` by the part of the table that begins at `row`."""
     for g in range(len(weight)):
         weight[u64(g)] *= table[u64(row + g)]
 
 
 @kernel
-def integrate_all(answers: Answers, e: Estimator, chances: Doubles, theta: Doubles, se: Doubles) -> None:
-    """Write EAP and SE of each person.
+def integrate_all(answers: Answers, e: Estimator, probabilities: Doubles, theta: Doubles, se: Doubles) -> None:
+    """Write the EAP estimate and the SE of each person.
 
-    chances  (I * 2 * G,) exp of the estimator's table: a product of chances needs no exponential, and is taken for
-             what it is while it is far from underflow
+    probabilities  (I * 2 * G,) exponential of the estimator's table
+
+    Probabilities are multiplied, which needs no exponential. Logarithms are summed where the product is near underflow.
     """
-    many = len(e.nodes)
-    prior, weight, sums = np.exp(e.log_weight), np.empty(many), np.empty(many)
+    num_nodes = len(e.nodes)
+    prior, weight, sums = np.exp(e.log_weight), np.empty(num_nodes), np.empty(num_nodes)
     for s in range(len(theta)):
-        for g in range(many):
+        for g in range(num_nodes):
             weight[u64(g)] = prior[u64(g)]
         for r in range(answers.start[s], answers.start[s + 1]):
-            multiply_row(chances, (2 * answers.item[r] + answers.correct[r]) * many, weight)
+            multiply_row(probabilities, (2 * answers.item[r] + answers.correct[r]) * num_nodes, weight)
         top = 0.0
-        for g in range(many):
+        for g in range(num_nodes):
             top = max(top, weight[g])
-        if top > TINY:
+        if top > MIN_LIKELIHOOD:
             theta[s], se[s] = moments(weight, e.nodes)
         else:
-            log_likelihood(answers, s, e, sums)
+            sum_rows(answers, s, e, sums)
             theta[s], se[s] = integrate(sums, e, weight)
 
 
 @rule
 def _bracket(sums: Doubles, e: Estimator) -> tuple[float, float]:
-    """Return the neighbouring nodes between which the highest mode lies, or a bound twice; NaN if nothing is told.
+    """Return the neighbouring nodes around the highest mode, or a bound twice; NaN without any information.
 
-    Of several modes the one with the higher node beside it. Warm's weight is known by the slope of its logarithm,
-    J / (2 I), which is added up along the nodes.
+    Of several modes, the one with the highest adjacent node is taken. Warm's weight is known by the derivative of its
+    logarithm, J / (2 I), which is integrated along the nodes.
     """
-    many = len(e.nodes)
+    num_nodes = len(e.nodes)
     half_step = (e.nodes[1] - e.nodes[0]) / 2
-    low, high, best, told = np.nan, np.nan, -np.inf, e.precision
-    weight, ratio_before, slope_before, value_before = 0.0, 0.0, np.inf, -np.inf
-    for g in range(many):
-        off, info = e.nodes[g] - e.mean, sums[2 * many + g]
-        told = max(told, info)
-        ratio = e.warm * sums[3 * many + g] / (2 * info) if info > 0 else 0.0
-        weight += half_step * (ratio + ratio_before) if g > 0 else 0.0
-        value = sums[g] - e.precision * off * off / 2 + weight
-        slope = sums[many + g] - e.precision * off + ratio
+    low, high, best, max_info = np.nan, np.nan, -np.inf, e.prior_precision
+    log_weight, ratio_before, slope_before, value_before = 0.0, 0.0, np.inf, -np.inf
+    for g in range(num_nodes):
+        deviation, info = e.nodes[g] - e.prior_mean, sums[2 * num_nodes + g]
+        max_info = max(max_info, info)
+        ratio = e.warm * sums[3 * num_nodes + g] / (2 * info) if info > 0 else 0.0
+        log_weight += half_step * (ratio + ratio_before) if g > 0 else 0.0
+        value = sums[g] - e.prior_precision * deviation * deviation / 2 + log_weight
+        slope = sums[num_nodes + g] - e.prior_precision * deviation + ratio
         height = max(value, value_before)
         if slope <= 0 < slope_before and height > best:
             low, high, best = e.nodes[max(g - 1, 0)], e.nodes[g], height
-        if g == many - 1 and slope > 0 and value > best:
+        if g == num_nodes - 1 and slope > 0 and value > best:
             low, high = e.nodes[g], e.nodes[g]
         ratio_before, slope_before, value_before = ratio, slope, value
-    return (low, high) if told > 0 else (np.nan, np.nan)
+    return (low, high) if max_info > 0 else (np.nan, np.nan)
+
+
+@rule
+def _derivative(theta: float, e: Estimator, items: ItemColumns, item: Ints, correct: Codes) -> tuple[float, float]:
+    """Return the derivative of the log of the function to maximise, and the information at theta, the prior's included.
+
+    item, correct  (J,) answers of one person
+    """
+    a, b, c, d = items
+    score, info, warm_sum = -e.prior_precision * (theta - e.prior_mean), 0.0, 0.0
+    for r in range(len(item)):
+        i = item[r]
+        p, q, slope, curvature = curve(theta, a[i], b[i], c[i], d[i])
+        score += slope / p if correct[r] else -slope / q
+        info += item_information(p, q, slope)
+        warm_sum += slope * (curvature / (p * q))
+    return score + e.warm * warm_sum / (2 * info) if info > 0 else score, info + e.prior_precision
 
 
 @kernel
-def find_mode(
-    sums: Doubles,
-    e: Estimator,
-    a: Doubles,
-    b: Doubles,
-    c: Doubles,
-    d: Doubles,
-    item: Ints,
-    correct: Codes,
-    begin: int,
-    end: int,
-) -> tuple[float, float]:
-    """Return the mode of one person and its SE: secant steps, and bisection where they leave the bracket.
+def find_mode(sums: Doubles, e: Estimator, items: ItemColumns, item: Ints, correct: Codes) -> tuple[float, float]:
+    """Return the mode of one person and its SE, by secant steps, or bisection where a step would leave the bracket.
 
-    sums  (4 G,) of the estimator's table over the answers from `begin` to `end`
+    sums           (4 G,) sum of the table's rows that belong to the answers
+    item, correct  (J,) answers
     """
     low, high = _bracket(sums, e)
     theta = (low + high) / 2
-    told, x_before, slope_before = 0.0, np.nan, np.nan
-    for _ in range(MOST_STEPS if low == low else 0):
-        score, info, skew = -e.precision * (theta - e.mean), 0.0, 0.0
-        for r in range(begin, end):
-            i = item[r]
-            p, q, rise, bend = curve(theta, a[i], b[i], c[i], d[i])
-            score += rise / p if correct[r] else -rise / q
-            info += item_information(p, q, rise)
-            skew += rise * (bend / (p * q))
-        told = info + e.precision
-        slope = score + e.warm * skew / (2 * info) if info > 0 else score
+    info, theta_before, slope_before = 0.0, np.nan, np.nan
+    for _ in range(MAX_MODE_STEPS if low == low else 0):
+        slope, info = _derivative(theta, e, items, item, correct)
         if slope > 0:
             low = theta
         else:
             high = theta
-        if slope == 0 or high - low < CLOSE:
+        if slope == 0 or high - low < MODE_TOLERANCE:
             break
-        secant = (slope - slope_before) / (theta - x_before)
-        step = np.inf  # to be halved instead: nothing is told here, or the slope does not fall
+        secant = (slope - slope_before) / (theta - theta_before)
+        step = np.inf  # leads to bisection: there is no information, or the slope does not fall
         if secant < 0:
             step = -slope / secant
-        elif secant != secant and told > 0:
-            step = slope / told
-        x_before, slope_before = theta, slope
+        elif secant != secant and info > 0:
+            step = slope / info
+        theta_before, slope_before = theta, slope
         theta = theta + step if low < theta + step < high else (low + high) / 2
-        if abs(theta - x_before) < CLOSE:
+        if abs(theta - theta_before) < MODE_TOLERANCE:
             break
-    return theta, 1 / np.sqrt(told) if told > 0 else np.inf
+    return theta, 1 / np.sqrt(info) if info > 0 else np.inf
 
 
 @kernel
-def find_modes(
-    answers: Answers, e: Estimator, a: Doubles, b: Doubles, c: Doubles, d: Doubles, theta: Doubles, se: Doubles
-) -> None:
-    """Write the mode and SE of each person."""
+def find_modes(answers: Answers, e: Estimator, items: ItemColumns, theta: Doubles, se: Doubles) -> None:
+    """Write the mode and the SE of each person."""
     sums = np.empty(4 * len(e.nodes))
     for s in range(len(theta)):
-        log_likelihood(answers, s, e, sums)
+        sum_rows(answers, s, e, sums)
         begin, end = answers.start[s], answers.start[s + 1]
-        theta[s], se[s] = find_mode(sums, e, a, b, c, d, answers.item, answers.correct, begin, end)
+        theta[s], se[s] = find_mode(sums, e, items, answers.item[begin:end], answers.correct[begin:end])

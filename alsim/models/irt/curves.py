@@ -1,8 +1,8 @@
-"""Item response curves of one to four parameters, and the information in them: float64, on the logistic scale.
+"""Item response functions of one to four parameters, and their information: float64, on the logistic scale.
 
-Each formula stands here once, as a `rule`: for one person and one item within compiled loops, and for whole arrays
-in the public functions, since it is written with NumPy functions. `alsim.dynamics.irt.p_correct` is the same curve with
-d = 1 in float32, with an exponential that gives the same bits on every machine: what simulated learners answer by.
+Each formula is defined once, as a `rule` that uses NumPy functions. Compiled loops call it for one person and one item,
+and the public functions call it for arrays. Simulated learners answer by `alsim.dynamics.irt.p_correct`: the same curve
+with d = 1, in float32, with an exponential that returns the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -17,39 +17,45 @@ from alsim.errors import AlsimError
 from alsim.jit.compile import rule
 from alsim.types import Doubles, Longs
 
-FARTHEST = 700.0
-"""|a (theta - b)| counts as no more: the curve is within 1e-304 of its asymptote, and no float64 overflows."""
+ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
+"""The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
+
+MAX_EXPONENT = 700.0
+"""Limit of |a (theta - b)|: there the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
 
 
 @rule
 def curve(theta: float, a: float, b: float, c: float, d: float) -> tuple[float, float, float, float]:
-    """Return the chances of a correct and of a wrong answer, and the slope and bend of the first.
+    """Return P and Q, the probabilities of a correct and of a wrong answer, and P' and P'', the derivatives of P.
 
         s = 1 / (1 + exp(-a (theta - b)))      P = c + (d - c) s           Q = 1 - P
         P' = dP / dtheta = a (d - c) s (1 - s)                             P'' = a P' (1 - 2 s)
 
     theta   ability, logits
-    a       discrimination, 1/logit; D = 1
+    a       discrimination, 1/logit; the scaling constant D is 1
     b       difficulty, logits
-    c       lower asymptote: pseudo-guessing
+    c       lower asymptote (pseudo-guessing)
     d       upper asymptote
 
-    1 - s and Q are not differences from 1, so that both tails keep their digits.
+    1 - s and Q are computed without subtraction from 1, so that both tails keep their relative precision.
     Source: Barton & Lord (1981), An upper asymptote for the three-parameter logistic item-response model.
     """
-    x = np.minimum(np.maximum(a * (theta - b), -FARTHEST), FARTHEST)
-    falling = np.exp(-x)
-    s = 1.0 / (1.0 + falling)
-    rest = falling * s
-    slope = a * (d - c) * s * rest
-    return c + (d - c) * s, (1.0 - d) + (d - c) * rest, slope, a * slope * (rest - s)
+    x = np.minimum(np.maximum(a * (theta - b), -MAX_EXPONENT), MAX_EXPONENT)
+    decay = np.exp(-x)
+    s = 1.0 / (1.0 + decay)
+    complement = decay * s
+    slope = a * (d - c) * s * complement
+    return c + (d - c) * s, (1.0 - d) + (d - c) * complement, slope, a * slope * (complement - s)
 
 
 @rule
 def item_information(p: float, q: float, slope: float) -> float:
-    """Return the Fisher information in one answer about ability, 1/logit^2, of what `curve` returns.
+    """Return the Fisher information of one answer about ability, 1/logit^2, from results of `curve`.
 
         I = P'^2 / (P Q)
+
+    p, q    probabilities of a correct and of a wrong answer
+    slope   P', 1/logit
 
     Source: Birnbaum (1968) in Lord & Novick, ch. 20; Magis (2013), A note on the item information function of the
     four-parameter logistic model.
@@ -57,20 +63,20 @@ def item_information(p: float, q: float, slope: float) -> float:
     return slope * (slope / (p * q))
 
 
-# The same, of arrays that broadcast.
+# The same functions, for arrays that broadcast.
 curves = cast(Callable[..., tuple[Doubles, Doubles, Doubles, Doubles]], getattr(curve, "py_func", curve))
 informations = cast(Callable[..., Doubles], getattr(item_information, "py_func", item_information))
 
 
 class ItemParameters:
-    """I calibrated items.
+    """Parameters of I calibrated items.
 
-    a  (I,) discrimination, 1/logit: 1 for the Rasch model. Finite; a calibration may find it below 0
+    a  (I,) discrimination, 1/logit; finite, 1 in the Rasch model. An estimate may be negative
     b  (I,) difficulty, logits; finite
-    c  (I,) lower asymptote, the chance of those who know nothing, in [0, 1)
-    d  (I,) upper asymptote, in (c, 1]
+    c  (I,) lower asymptote, in [0, 1): the limit of P at low ability
+    d  (I,) upper asymptote, in (c, 1]: the limit of P at high ability
 
-    A number stands for all items. Raises AlsimError for lengths that differ, no items, and values out of range.
+    A scalar applies to all items. Raises AlsimError for different lengths, for no items, and for values out of range.
     """
 
     def __init__(self, a: ArrayLike, b: ArrayLike, c: ArrayLike = 0.0, d: ArrayLike = 1.0) -> None:
@@ -92,60 +98,66 @@ class ItemParameters:
         return f"<ItemParameters: {len(self):,} items>"
 
     @property
-    def columns(self) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-        """a, b, c, d."""
+    def columns(self) -> ItemColumns:
+        """The arrays a, b, c and d."""
         return self.a, self.b, self.c, self.d
 
     def take(self, items: ArrayLike) -> ItemParameters:
-        """Return some of the items, by index or by a mask."""
+        """Return a subset of the items.
+
+        items  (J,) integer indices in [0, I), or an (I,) boolean mask
+
+        Raises AlsimError for other indices, and for a mask of another length.
+        """
         chosen = np.asarray(items)
         if chosen.dtype != np.bool_:
             chosen = as_indices(chosen, len(self), "items")
         elif chosen.shape != self.a.shape:
-            raise AlsimError(f"a mask of {len(self)} items has as many values; got shape {chosen.shape}")
+            raise AlsimError(f"a mask of items has shape ({len(self)},), one value per item; got shape {chosen.shape}")
         return ItemParameters(*(column[chosen] for column in self.columns))
 
 
 def _columns(*columns: ArrayLike) -> list[Doubles]:
-    """Return a, b, c, d as arrays of one length."""
+    """Return a, b, c and d as float64 arrays of equal length."""
     try:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(column, np.float64)) for column in columns))
     except (TypeError, ValueError) as error:
-        raise AlsimError(f"a, b, c and d are numbers, one an item: {error}") from None
+        raise AlsimError(f"a, b, c and d are numbers or equally long arrays, one number per item: {error}") from None
     if arrays[0].ndim != 1 or arrays[0].size == 0:
         raise AlsimError(f"a, b, c and d have shape (I,), I at least 1; got {arrays[0].shape}")
     return [array.copy() for array in arrays]
 
 
 def as_indices(values: ArrayLike, size: int, name: str) -> Longs:
-    """Return integers in [0, size) as int64; raises AlsimError for anything else."""
+    """Return integers in [0, size) as int64; raises AlsimError, which names `name`, for any other value."""
     indices = np.asarray(values)
     if indices.size == 0:
         return np.zeros(indices.shape, np.int64)
     if not np.issubdtype(indices.dtype, np.integer) or indices.min() < 0 or indices.max() >= size:
-        odd = indices.dtype if not np.issubdtype(indices.dtype, np.integer) else f"{indices.min()} to {indices.max()}"
-        raise AlsimError(f"{name} are integers in [0, {size}); got {odd}")
+        is_integer = np.issubdtype(indices.dtype, np.integer)
+        value = f"{indices.min()} to {indices.max()}" if is_integer else indices.dtype
+        raise AlsimError(f"{name} are integers in [0, {size}); got {value}")
     return indices.astype(np.int64)
 
 
 def as_finite(values: ArrayLike, name: str) -> Doubles:
-    """Return numbers as float64; raises AlsimError for what is none, or is not finite."""
+    """Return finite numbers as float64; raises AlsimError, which names `name`, for any other value."""
     try:
         numbers = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise AlsimError(f"{name} is made of numbers: {error}") from None
+        raise AlsimError(f"{name} must contain only numbers: {error}") from None
     if not np.isfinite(numbers).all():
-        raise AlsimError(f"{name} is made of finite numbers; got {numbers[~np.isfinite(numbers)].ravel()[0]}")
+        raise AlsimError(f"{name} must contain only finite numbers; got {numbers[~np.isfinite(numbers)].ravel()[0]}")
     return numbers
 
 
 def _at(theta: ArrayLike, items: ItemParameters) -> tuple[Any, ...]:
-    """Return the arguments of the rules, (…, 1) and (I,)."""
+    """Return theta (…, 1) and a, b, c, d (I,), which broadcast to (…, I)."""
     return as_finite(theta, "theta")[..., None], *items.columns
 
 
 def probability(theta: ArrayLike, items: ItemParameters) -> Doubles:
-    """Chance of a correct answer of each person to each item.
+    """Compute the probability of a correct answer of each person to each item.
 
         P = c + (d - c) / (1 + exp(-a (theta - b)))
 
@@ -159,47 +171,59 @@ def probability(theta: ArrayLike, items: ItemParameters) -> Doubles:
 
 
 def slope(theta: ArrayLike, items: ItemParameters) -> Doubles:
-    """How fast each chance rises with ability, dP / dtheta.
+    """Compute the slope of each item response function, dP / dtheta.
 
         P' = a (d - c) s (1 - s),    s = 1 / (1 + exp(-a (theta - b)))
 
-    Arguments and shapes as of `probability`; 1/logit.
+    theta  (…,) abilities, logits
+    items  I items
+
+    Returns P' (…, I), 1/logit. Raises AlsimError for abilities that are not finite.
     """
     return curves(*_at(theta, items))[2]
 
 
 def information(theta: ArrayLike, items: ItemParameters) -> Doubles:
-    """Fisher information that an answer to each item holds about ability.
+    """Compute the item information: the Fisher information about ability in an answer to each item.
 
         I = P'^2 / (P (1 - P))
 
-    Arguments and shapes as of `probability`; 1/logit^2. It is a^2 P (1 - P) where c = 0 and d = 1.
+    theta  (…,) abilities, logits
+    items  I items
+
+    Returns I (…, I), 1/logit^2; it equals a^2 P (1 - P) where c = 0 and d = 1.
+    Raises AlsimError for abilities that are not finite.
     Source: Birnbaum (1968) in Lord & Novick, ch. 20; Magis (2013) for four parameters.
     """
     return informations(*curves(*_at(theta, items))[:3])
 
 
 def test_information(theta: ArrayLike, items: ItemParameters) -> Doubles:
-    """Fisher information in the answers to all the items: the sum over items of `information`.
+    """Compute the test information: the sum of `information` over the items.
 
     theta  (…,) abilities, logits
+    items  I items
 
-    Returns (…,), 1/logit^2.
+    Returns the information (…,), 1/logit^2. Raises AlsimError for abilities that are not finite.
+    Source: Birnbaum (1968) in Lord & Novick, ch. 20.
     """
     return cast(Doubles, information(theta, items).sum(axis=-1))
 
 
-test_information.__test__ = False  # type: ignore[attr-defined]  # by its name pytest would take it for a test
+test_information.__test__ = False  # type: ignore[attr-defined]  # keeps pytest from collecting it as a test
 
 
 def standard_error(theta: ArrayLike, items: ItemParameters) -> Doubles:
-    """Standard error of measurement: what the maximum-likelihood estimate of ability tends to with many items.
+    """Compute the standard error of measurement: the asymptotic SE of the maximum-likelihood estimate of ability.
 
         SE = 1 / sqrt(test information)
 
     theta  (…,) abilities, logits
+    items  I items
 
-    Returns (…,), logits; infinite where no item tells anything.
+    Returns the SE (…,), logits; infinite where the test information is 0.
+    Raises AlsimError for abilities that are not finite.
+    Source: Birnbaum (1968) in Lord & Novick, ch. 20.
     """
     with np.errstate(divide="ignore"):
         return 1 / np.sqrt(test_information(theta, items))

@@ -1,0 +1,139 @@
+"""Episodes of policies in Python: all lanes advance side by side, and the policy is called for each interaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.errors import AlsimError, InputTypeError
+from alsim.policies import Policy, PolicyDraws, View
+from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
+from alsim.rollouts.plan import RolloutPlan
+from alsim.simulator.simulator import Simulator
+from alsim.simulator.step import DISABLED
+from alsim.types import Doubles, Floats, Longs, Purpose, f32, f64, i8, i32
+
+
+def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Trajectories, EpisodeSummaries]:
+    """Run episode[i] of learner[i] in lane i, for all i, (E,) each. Raises AlsimError for an invalid decision."""
+    simulator = Simulator(
+        plan.config,
+        plan.bank,
+        len(learner),
+        observation=plan.observation,
+        record=True,
+        num_threads=plan.num_threads,
+    )
+    population = simulator.population
+    population.key[:], population.learner[:], population.episode[:] = plan.seed, learner, episode
+    simulator.begin(np.arange(len(learner)))
+    recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
+    try:
+        while recorder.active.any():
+            draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
+            recorder.step(*_checked(plan.policy, recorder.view, simulator, plan.policy.act(recorder.view, draws)))
+    finally:
+        simulator.close()
+    return recorder.trajectories(), recorder.summaries()
+
+
+class _Recorder:
+    """Interactions of all lanes, one after the other, and the part of them that the policy may see."""
+
+    def __init__(self, simulator: Simulator, *, keep_observations: bool) -> None:
+        lanes = simulator.lanes
+        self._simulator = simulator
+        self.active = np.ones(lanes, np.bool_)
+        self._last_seconds = np.zeros(lanes, f32)
+        self.view = View(
+            observation=_read_only(simulator.observation),
+            kind=simulator.observation_kind,
+            num_los=simulator.bank.num_los,
+            active=_read_only(self.active),
+            last_seconds=_read_only(self._last_seconds),
+        )
+        self._ability_start = simulator.population.ability.copy()
+        self._ability_final = np.zeros(lanes, f32)
+        self._final_obs = np.zeros_like(simulator.observation)
+        self._reason, self._length = np.zeros(lanes, i8), np.zeros(lanes, np.int64)
+        self._observations: list[Floats] | None = [] if keep_observations else None
+        self._columns: list[tuple[NDArray[Any], ...]] = []
+
+    def step(self, actions: Longs, propensities: Doubles) -> None:
+        """Advance every lane by one interaction, and record it."""
+        simulator, view, happened = self._simulator, self.view, self._simulator.interaction
+        if self._observations is not None:
+            self._observations.append(view.observation.copy())
+        out = simulator.step(actions, DISABLED)
+        seconds, item, correct = happened.seconds.copy(), happened.item.copy(), happened.correct.copy()
+        gain, frustration = happened.gain.copy(), happened.frustration.copy()
+        mean_mastery = happened.mastery_sum / simulator.bank.num_los
+        self._columns.append(
+            (actions, out.reward.copy(), item, correct, gain, seconds, frustration, mean_mastery, propensities)
+        )
+        view.actions.append(_read_only(actions))
+        view.items.append(_read_only(item))
+        view.correct.append(_read_only(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8)))
+        view.seconds.append(_read_only(seconds))
+        np.copyto(self._last_seconds, seconds, where=~np.isnan(seconds))
+        ended = self.active & (out.reason != 0)
+        if ended.any():
+            self._final_obs[ended] = view.observation[ended]
+            self._ability_final[ended] = simulator.population.ability[ended]
+            self._reason[ended], self._length[ended] = out.reason[ended], len(self._columns)
+            self.active[ended] = False
+
+    def trajectories(self) -> Trajectories:
+        """Return the interactions, episode by episode."""
+        length = self._length
+        lane = np.repeat(np.arange(len(length)), length)
+        step = np.arange(len(lane)) - np.repeat(np.cumsum(length) - length, length)
+        columns = (np.stack(column)[step, lane] for column in zip(*self._columns, strict=True))
+        kinds = (i32, f32, i32, np.bool_, f32, f32, f32, f64, f64)
+        stored = self._observations
+        observation = np.empty(0, f32) if stored is None else np.stack(stored)[step, lane].reshape(-1)
+        interactions: list[Any] = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
+        return Trajectories._make([*interactions, observation, np.empty(0, f32)])
+
+    def summaries(self) -> EpisodeSummaries:
+        """Return start and end of the episodes."""
+        return EpisodeSummaries(
+            length=self._length,
+            reason=self._reason,
+            ability_start=self._ability_start,
+            ability_final=self._ability_final,
+            observation=self._final_obs.reshape(-1),
+            first=np.empty(0, f32),
+        )
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view of an array, for a policy."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _checked(policy: Policy, view: View, simulator: Simulator, decision: Any) -> tuple[Longs, Doubles]:
+    """Return the validated decision of a policy; lanes whose episode is over get action 0."""
+    who = f"the policy {policy.name!r}"
+    if not isinstance(decision, tuple) or len(decision) != 2:
+        raise InputTypeError(f"{who} returns a pair, actions and their probabilities; got {type(decision).__name__}")
+    chosen, probability = np.asarray(decision[0]), np.asarray(decision[1])
+    if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
+        raise AlsimError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
+    if probability.shape != (view.num_lanes,) or probability.dtype.kind != "f":
+        raise AlsimError(
+            f"{who} returns {view.num_lanes} probabilities; got {probability.dtype} of shape {probability.shape}"
+        )
+    actions = np.where(view.active, chosen, 0).astype(np.int64)
+    lane = simulator.first_invalid(actions, ignore_finished=True)
+    if lane >= 0:
+        raise AlsimError(f"{who} chose action {chosen[lane]} in lane {lane}; actions are in [0, {view.num_actions})")
+    invalid = view.active & ~((probability > 0) & (probability <= 1))
+    if invalid.any():
+        lane = int(np.argmax(invalid))
+        raise AlsimError(f"{who} gave its action in lane {lane} the probability {probability[lane]}; it is in (0, 1]")
+    return actions, probability.astype(np.float64)

@@ -1,0 +1,100 @@
+"""Plan of a rollout: its arguments, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alsim.arguments import read_learner, read_observation, read_positive, read_rules, read_seed
+from alsim.bank.items import Bank
+from alsim.config import Config
+from alsim.errors import AlsimError
+from alsim.mdp.observation import observation_width
+from alsim.policies import Policy, make_policy
+from alsim.types import MAX_LEARNERS, Longs, Observation
+
+BLOCK_EPISODES, BLOCK_STEPS = 4096, 140
+"""Episodes of a shard; policies in Python run them side by side. Few enough for their memory to stay small."""
+
+
+class RolloutPlan(NamedTuple):
+    """Everything that the episodes of a rollout depend on."""
+
+    config: Config
+    bank: Bank
+    policy: Policy
+    observation: Observation
+    keep_observations: bool
+    seed: int
+    first_learner: int
+    num_learners: int
+    episodes_per_learner: int
+    num_threads: int
+
+    @property
+    def num_episodes(self) -> int:
+        """Number of episodes of all learners."""
+        return self.num_learners * self.episodes_per_learner
+
+    @property
+    def width(self) -> int:
+        """Entries R of an observation."""
+        return observation_width(self.bank.num_los, self.observation)
+
+    def episodes(self, start: int, stop: int) -> tuple[Longs, Longs]:
+        """Return learner and episode of episodes start … stop - 1 of the plan, ordered by learner."""
+        numbers = np.arange(start, stop)
+        return self.first_learner + numbers // self.episodes_per_learner, numbers % self.episodes_per_learner
+
+
+def read_plan(
+    policy: str | Path | Policy,
+    *,
+    num_learners: int,
+    episodes_per_learner: int,
+    seed: int,
+    first_learner: int = 0,
+    config: Config | Mapping[str, Any] | str | Path | None,
+    bank: Bank | Mapping[str, Any] | str | Path | None,
+    dynamics: Any,
+    observation: str,
+    num_threads: int,
+    keep_observations: bool,
+) -> RolloutPlan:
+    """Return the validated arguments of `rollout`. Raises AlsimError."""
+    rules, items = read_rules(config, bank, dynamics)
+    plan = RolloutPlan(
+        config=rules,
+        bank=items,
+        policy=make_policy(policy),
+        observation=read_observation(observation),
+        keep_observations=keep_observations,
+        seed=read_seed(seed),
+        first_learner=read_learner(first_learner, "first_learner"),
+        num_learners=read_positive(num_learners, "num_learners"),
+        episodes_per_learner=read_positive(episodes_per_learner, "episodes_per_learner"),
+        num_threads=read_positive(num_threads, "num_threads"),
+    )
+    if plan.first_learner > MAX_LEARNERS - plan.num_learners:
+        raise AlsimError(
+            f"learners are in [0, 2**32); got first_learner = {plan.first_learner} and "
+            f"num_learners = {plan.num_learners}"
+        )
+    return plan
+
+
+def block_episodes(config: Config) -> int:
+    """Return the number of episodes of a shard under `config`: fewer for longer episodes, so that memory is bounded."""
+    return max(1, BLOCK_EPISODES * BLOCK_STEPS // max(BLOCK_STEPS, config.max_episode_steps))
+
+
+def block_edges(plan: RolloutPlan, episodes: int | None = None) -> list[tuple[int, int]]:
+    """Return the first episode of each block of a plan, and the one after its last.
+
+    episodes  per block; None is `block_episodes`
+    """
+    total, block = plan.num_episodes, episodes or block_episodes(plan.config)
+    return [(start, min(start + block, total)) for start in range(0, total, block)]

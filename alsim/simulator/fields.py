@@ -1,0 +1,27 @@
+"""Fields of the structs of arrays, read from their annotations: element type, and entries per lane."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from alsim.types import ONE_EACH, Interaction, PerLane, Population
+
+
+class Field(NamedTuple):
+    """Element type and length of a field."""
+
+    dtype: Any
+    per_lane: PerLane
+
+
+def fields_of(struct: type[Any]) -> dict[str, Field]:
+    """Return the fields of a struct of arrays, as its annotations define them; PerLane is one entry by default."""
+    fields = {}
+    for name, annotation in get_type_hints(struct, include_extras=True).items():
+        array, *per_lane = get_args(annotation) if get_origin(annotation) is Annotated else (annotation, ONE_EACH)
+        fields[name] = Field(get_args(get_args(array)[1])[0], per_lane[0])
+    return fields
+
+
+POPULATION_FIELDS = fields_of(Population)
+INTERACTION_FIELDS = fields_of(Interaction)

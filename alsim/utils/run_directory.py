@@ -1,0 +1,246 @@
+"""Output directories: ownership, lock, resuming and checksums.
+
+A directory is written in this order: its plan (everything that determines the result), intermediate files, its
+result. The presence of the result marks the directory as finished. An interrupted run with the same plan is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alsim.errors import AlsimError
+from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_whole
+
+CHECKSUMS = "sums.json"
+"""File with the SHA-256 of the other files of a folder."""
+FORCE = "force=True (--force)"
+MAX_DIFFERENCES = 3
+"""Number of differences between two plans that an error lists."""
+MAX_LENGTH = 70
+"""Characters of a value in an error."""
+
+
+class Layout(NamedTuple):
+    """The entries of one kind of output directory.
+
+    kind              noun for error messages, such as "dataset"
+    error             class of the exceptions that are raised
+    plan              file that is written first
+    result            file that is written last
+    lock              lock file
+    contents          all other files and folders
+    plan_marks_owner  if True, a directory with neither plan nor result is foreign unless it is empty
+    """
+
+    kind: str
+    error: type[AlsimError]
+    plan: str
+    result: str
+    lock: str
+    contents: tuple[str, ...]
+    plan_marks_owner: bool
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """All entries. They are deleted in this order: a directory without its result is not taken for finished."""
+        return (self.result, *self.contents, self.plan, self.lock)
+
+
+class RunDirectory:
+    """An output directory of some layout.
+
+    path    the directory
+    layout  its entries
+    name    path to name in errors, where it differs from `path`
+    """
+
+    def __init__(self, path: Path, layout: Layout, name: Path | None = None) -> None:
+        self.path, self.layout = path, layout
+        self.name = path if name is None else name
+
+    @property
+    def is_finished(self) -> bool:
+        """True if the result exists."""
+        return (self.path / self.layout.result).exists()
+
+    @property
+    def has_plan(self) -> bool:
+        """True if the plan exists."""
+        return (self.path / self.layout.plan).exists()
+
+    def check_location(self) -> None:
+        """Raise the layout's error if the path is a symbolic link, a file or the working directory."""
+        check_location(self.path, self.layout.kind, self.layout.error)
+
+    def check_ownership(self) -> None:
+        """Raise the layout's error if the directory contains anything that this kind of run does not write.
+
+        This method alone decides which entries may be overwritten or deleted.
+        """
+        if not self.path.exists():
+            return
+        owned = self.is_finished or self.has_plan or not self.layout.plan_marks_owner
+        allowed = self.layout.entries if owned else (self.layout.lock,)
+        names = {entry.name for entry in self.path.iterdir() if not entry.name.endswith(UNFINISHED)}
+        check_foreign_files(self.path, names - {*allowed}, self.layout.kind, self.layout.error)
+
+    def finished_error(self) -> AlsimError:
+        """Return the error for a finished directory that must not be overwritten."""
+        return self.layout.error(f"{self.name} already holds a finished {self.layout.kind}; {FORCE} overwrites it")
+
+    def create(self, folder: str = "") -> None:
+        """Create the directory, or a folder in it, if it does not exist. Raises the layout's error."""
+        try:
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.layout.error(f"{self.path / folder} cannot be created: {error.strerror or error}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory's lock. Raises the layout's error if another process holds it.
+
+        The operating system releases the lock when the process ends, for any reason.
+        """
+        from filelock import FileLock, Timeout
+
+        file = self.path / self.layout.lock
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise self.layout.error(
+                f"{self.name} is in use by another process; wait until it has ended, or choose another directory"
+            ) from None
+        except OSError as error:
+            raise self.layout.error(f"{self.name} cannot be locked: {error.strerror or error}") from error
+        own = file.stat()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the directory may have been moved, and another process may have locked its place
+                if os.path.samestat(file.stat(), own):
+                    file.unlink()
+            lock.release()
+
+    def differences(self, plan: Mapping[str, Any]) -> list[str]:
+        """Return one phrase per difference between the stored plan and another. Raises the layout's error."""
+        file = self.path / self.layout.plan
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise ValueError("expected a JSON object")
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.layout.error(f"{file} cannot be read: {error}; delete {self.path} to start again") from None
+        return list(_differences(stored, json.loads(json.dumps(plan))))
+
+    def conflict(self, differences: list[str]) -> AlsimError:
+        """Return the error for an unfinished run that has another plan."""
+        more = len(differences) - MAX_DIFFERENCES
+        listed = "; ".join(differences[:MAX_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+        return self.layout.error(
+            f"{self.name} holds an unfinished {self.layout.kind} with other settings: {listed}; "
+            f"the same settings resume it, and {FORCE} deletes it and starts again"
+        )
+
+    def clear(self) -> None:
+        """Delete all entries of the layout but the lock, the result first and the plan last."""
+        for name in self.layout.entries:
+            entry = self.path / name
+            if name == self.layout.lock:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        self.delete_unfinished_files()
+
+    def delete_unfinished_files(self) -> None:
+        """Delete the temporary files of a process that was killed."""
+        for folder in (self.path, *(self.path / name for name in self.layout.contents)):
+            for file in folder.glob(f".*{UNFINISHED}"):
+                with suppress(OSError):
+                    file.unlink()
+
+
+def check_location(path: Path, kind: str, error: type[AlsimError]) -> None:
+    """Raise `error` if a path is a symbolic link, a file or the working directory."""
+    if path.is_symlink():
+        raise error(f"{path} is a symbolic link; name the directory itself")
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise error(f"{path} is not a directory; choose a new or empty directory for the {kind}")
+    if path.samefile(Path()):
+        raise error(f"{path} is the working directory; choose a new or empty directory for the {kind}")
+
+
+def check_foreign_files(path: Path, names: set[str], kind: str, error: type[AlsimError]) -> None:
+    """Raise `error` if there are any `names` of files in a directory that do not belong there."""
+    if names:
+        raise error(f"{path} contains other files ({min(names)}); choose a new or empty directory for the {kind}")
+
+
+def _differences(stored: Any, current: Any, key: str = "") -> Iterator[str]:
+    """Yield one phrase per difference between two JSON values."""
+    if isinstance(stored, dict) and isinstance(current, dict):
+        for name in dict.fromkeys([*current, *stored]):
+            yield from _differences(stored.get(name), current.get(name), f"{key}.{name}" if key else name)
+    elif isinstance(stored, list) and isinstance(current, list) and len(stored) == len(current):
+        for index, (old, new) in enumerate(zip(stored, current, strict=True)):
+            yield from _differences(old, new, f"{key}[{index}]")
+    elif stored != current:
+        yield f"{key} was {_short(stored)} and is now {_short(current)}"
+
+
+def _short(value: Any) -> str:
+    """Return a JSON value as text of limited length."""
+    text = json.dumps(value)
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 3] + "..."
+
+
+# ── checksums ────────────────────────────────────────────────────────────────────────────────────
+
+
+def file_entry(directory: Path, relative: str) -> dict[str, Any]:
+    """Return path, size in bytes and SHA-256 of a file. Raises OSError."""
+    file = directory / relative
+    return {"path": relative, "bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+
+
+def matches_entry(file: Path, entry: Mapping[str, Any]) -> bool:
+    """Return whether a file has the size and the SHA-256 of an entry. Raises OSError."""
+    return bool(file.stat().st_size == entry["bytes"] and sha256_of_file(file) == entry["sha256"])
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder of files and their checksums atomically."""
+    temporary = temporary_sibling(folder)
+    temporary.mkdir()
+    for name, content in files.items():
+        (temporary / name).write_bytes(content)
+    write_whole(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
+    os.replace(temporary, folder)
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder that `write_folder` wrote. Raises OSError, or ValueError if any file differs."""
+    files = {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+    try:
+        checksums = json.loads(files.pop(CHECKSUMS))
+    except (KeyError, RecursionError):
+        raise ValueError(f"it has no readable {CHECKSUMS}") from None
+    if checksums != {name: sha256(content) for name, content in files.items()}:
+        raise ValueError(f"its files differ from those in {CHECKSUMS}")
+    return files
+
+
+def delete_unfinished_folders(folder: Path) -> None:
+    """Delete the temporary folders of a process that was killed."""
+    for entry in folder.glob(f".*{UNFINISHED}"):
+        shutil.rmtree(entry)

@@ -1,0 +1,24 @@
+"""Pages whose examples take seconds each."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SLOW = {
+    "docs/exports.md",
+    "docs/how-to/add-a-dynamics.md",
+    "docs/models/cat.md",
+    "docs/models/simulated-logs.md",
+    "docs/scale.md",
+}
+"""Only CI runs the examples of these pages; their links are among the tests that always run."""
+
+assert all((ROOT / page).is_file() for page in SLOW), "a page in SLOW has moved"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the examples of slow pages."""
+    callspec = getattr(item, "callspec", None)
+    if callspec and callspec.id in SLOW and item.get_closest_marker("versionless"):
+        item.add_marker(pytest.mark.ci)
