@@ -35,7 +35,7 @@ def test_in_memory(dataset):
 
 
 def test_invalid_propensities_are_refused(dataset):
-    with pytest.raises(AlsimError, match=r"an action that was taken is in \(0, 1\]; .* is 0\.0"):
+    with pytest.raises(AlsimError, match=r"the propensity of learner 0 .* is 0\.0; expected a number in \(0, 1\]"):
         alsim.to_torchrl(with_propensity(dataset, 3, 0.0))
 
 
@@ -62,7 +62,7 @@ def test_slices_are_of_one_episode(dataset, tmp_path):
 
 def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path):
     out = export_dataset(dataset, "torchrl", tmp_path / "torchrl")
-    with pytest.raises(AlsimError, match="holds an export to 'torchrl' already"):
+    with pytest.raises(AlsimError, match="already holds an export to 'torchrl'"):
         export_dataset(dataset, "torchrl", out)
     export_dataset(taught(tmp_path / "rules", policy="rules"), "torchrl", out, force=True)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
