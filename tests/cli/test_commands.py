@@ -457,9 +457,7 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
         "transitions": rows,
         "bytes": out.stat().st_size,
     }
-    assert_refused(
-        run("export", dataset, "--to", "npz", "--out", out), "data.npz is there already; force overwrites it"
-    )
+    assert_refused(run("export", dataset, "--to", "npz", "--out", out), "data.npz already exists; force=True (--force)")
     assert run("export", dataset, "--to", "npz", "--no-next-observations", "--out", out, "--force")[0] == 0
 
 
