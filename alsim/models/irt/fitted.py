@@ -273,10 +273,11 @@ def predict_responses(
             for k in range(nodes):
                 expected += posterior[k] * probabilities[base + k]
             predictions[r] = expected
+            is_correct = correct[r] == 1
             total = f64(0)
             for k in range(nodes):
                 p = probabilities[base + k]
-                posterior[k] *= p if correct[r] == 1 else f64(1) - p
+                posterior[k] *= p if is_correct else f64(1) - p
                 total += posterior[k]
             for k in range(nodes):
                 posterior[k] /= total

@@ -10,6 +10,7 @@ Newton's method if c = 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class Structure:
     model: Model
     unit: Longs
 
-    @property
+    @cached_property
     def num_units(self) -> int:
         """The number of units, U."""
         return int(self.unit.max()) + 1
