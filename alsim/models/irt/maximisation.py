@@ -19,7 +19,9 @@ from alsim.models.logistic import logistic
 from alsim.types import Doubles, Longs
 
 Model = str
-MODELS = ("rasch", "1pl", "2pl", "3pl")
+PARAMETERS_PER_ITEM = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}
+"""Number of parameters that each model estimates per item; the 1PL has one more, the shared a."""
+MODELS = tuple(PARAMETERS_PER_ITEM)
 
 MAX_SLOPE, MAX_INTERCEPT = 10.0, 30.0
 """Bounds of |a| and |d|; beyond them a curve is a step function over the abilities of students."""
