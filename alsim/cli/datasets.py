@@ -59,7 +59,11 @@ def generate(
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
     num_workers: Annotated[
-        int | None, typer.Option("--workers", help="Number of processes; the dataset does not depend on it.")
+        int | None,
+        typer.Option(
+            "--workers",
+            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
     ray_address: Annotated[

@@ -21,14 +21,21 @@ def export_command(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.")
+        str | None,
+        typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.  [default: POLICY-v0]"),
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.")
+        str | None,
+        typer.Option(
+            "--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.  [default: unknown]"
+        ),
     ] = None,
     next_observations: Annotated[
         bool | None,
-        typer.Option("--next-observations/--no-next-observations", help="Only d4rl, npz, huggingface."),
+        typer.Option(
+            "--next-observations/--no-next-observations",
+            help="Only d4rl, npz, huggingface.  [default: yes for d4rl and npz]",
+        ),
     ] = None,
     action_distribution: Annotated[
         bool | None,

@@ -40,8 +40,13 @@ class Reward(StrEnum):
 def train(
     algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="Training algorithm.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],
-    steps: Annotated[int | None, typer.Option("--steps", help="Number of interactions, over all lanes.")] = None,
-    num_envs: Annotated[int | None, typer.Option("--num-envs", help="Number of lanes.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help="Interactions, over all lanes.  [default: ppo 4,000,000; dqn 1,000,000]"),
+    ] = None,
+    num_envs: Annotated[
+        int | None, typer.Option("--num-envs", help="Number of lanes.  [default: ppo 256; dqn 64]")
+    ] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
@@ -51,7 +56,11 @@ def train(
         Path | None, typer.Option("--settings", metavar="FILE", help="TOML file of hyperparameters.")
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option("--eval-every", help="Interactions between evaluations, each with a checkpoint.")
+        int | None,
+        typer.Option(
+            "--eval-every",
+            help="Interactions between evaluations, each with a checkpoint.  [default: --steps / 20]",
+        ),
     ] = None,
     num_threads: Annotated[int, typer.Option("--threads", help="Threads for simulation and evaluation.")] = 1,
     force: ForceOption = False,
