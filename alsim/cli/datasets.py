@@ -136,8 +136,9 @@ def _progress(episodes: int) -> Iterator[Progress]:
 
 
 def _print_dataset(dataset: Dataset, report: Path | None) -> None:
-    """Print a summary of a dataset, and write it as JSON."""
+    """Print the contents of a dataset, and write them as JSON if `report` is given."""
     from alsim.datasets.store import summary
+    from alsim.metrics import METRICS
 
     numbers = summary(dataset)
     manifest = dataset.manifest
@@ -163,7 +164,7 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
     for name, value in numbers["metrics"].items():
         mean, se = value["mean"], value["se"]
         table.add_row(
-            name,
+            METRICS[name].heading,
             "-" if mean is None else f"{mean:,.3f}",
             "-" if se is None else f"{se:,.3f}",
             f"{value['undefined']:,}" if value["undefined"] else "",

@@ -51,7 +51,7 @@ def export_command(
     check_report(report)
     exporter = find_exporter(to)
     dataset = load_dataset(directory)
-    place = export_dataset(
+    path = export_dataset(
         dataset,
         to,
         out,
@@ -61,9 +61,9 @@ def export_command(
         action_distribution=action_distribution,
         force=force,
     )
-    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    print(f"{place}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
+    print(f"{path}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
     print()
-    print(exporter.load(place))
-    write_report(report, {"format": exporter.name, "path": str(place), "transitions": len(dataset), "bytes": size})
+    print(exporter.loading_code(path))
+    write_report(report, {"format": exporter.name, "path": str(path), "transitions": len(dataset), "bytes": size})

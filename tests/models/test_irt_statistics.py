@@ -256,7 +256,10 @@ def test_invalid_dif_arguments_are_refused():
             "items are names of items; 'x' is not among the responses",
         ),
         (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "got 0 anchors and 4 items to test"),
-        (lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]), "got 1 anchors and 1 items to test, 1 of them in both"),
+        (
+            lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]),
+            "got 1 anchors and 1 items to test, 1 of them in both",
+        ),
         (lambda: irt.likelihood_ratio(log, group, 1, nodes=21, max_iterations=1), "has not converged in 1 steps"),
     ):
         with pytest.raises(ModelError, match=message):
