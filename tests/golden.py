@@ -1,4 +1,4 @@
-"""The golden runs (clause S11.5): everything a step hands out and leaves behind, as SHA-256 sums.
+"""Golden runs (clause S11.5): SHA-256 sums of all outputs of steps, and of the state after them.
 
 `python golden.py` prints them as JSON; test_batch.py runs it compiled and interpreted.
 """
@@ -43,7 +43,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def mixed(learner: Any, episode: Any, step: Any) -> Any:
-    """A word of 31 bits that depends on all three: actions that look random and need no generator."""
+    """Return 31 bits that depend on all three arguments: pseudo-random actions without a generator."""
     word = np.asarray(learner, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     word = word + np.asarray(episode, np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     word = word + np.asarray(step, np.uint64) * np.uint64(0x165667B19E3779F9)
@@ -53,13 +53,13 @@ def mixed(learner: Any, episode: Any, step: Any) -> Any:
 
 
 def actions_of(lanes: Lanes) -> Any:
-    """Actions that only depend on who the learner is and how far it is."""
+    """Return actions that depend only on the learner, its episode and its step."""
     state = lanes.population
     return mixed(state.learner, state.episode, state.step) % (9 * lanes.num_los)
 
 
-def handed_out(lanes: Lanes) -> dict[str, Any]:
-    """What a step handed out and left behind, (n, ...) each; what a lane that took no step has none of is 0."""
+def outputs_of(lanes: Lanes) -> dict[str, Any]:
+    """Return the outputs of a step and the state after it, (n, ...) each; undefined entries of reset lanes are 0."""
     out, happened, state = lanes.out, lanes.interaction, lanes.population
     fields = {
         "observation": lanes.observations,
@@ -100,13 +100,13 @@ def run_sum(steps: int, mode: str, config: Any = None, **options: Any) -> str:
         digest.update(part)
     for _ in range(steps):
         lanes.step(actions_of(lanes))
-        for part in little_endian(handed_out(lanes)):
+        for part in little_endian(outputs_of(lanes)):
             digest.update(part)
     return digest.hexdigest()
 
 
 def bank_sum() -> str:
-    """Of the default bank."""
+    """Return the sum of the default bank."""
     bank = sample_bank(Config())
     digest = hashlib.sha256()
     for columns in (bank.questions, bank.contents):

@@ -1,4 +1,4 @@
-"""Random words: known answers, and counters that never meet (clause S11.1)."""
+"""Random words: known answers, and distinct counters (clause S11.1)."""
 
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,13 @@ def test_equals_the_oracle(counter: Any, key: Any) -> None:
     assert alsims_words(counter, key) == oracle.philox4x32(counter, key)
 
 
-def test_s11_1_purposes_are_words_of_their_own() -> None:
+def test_s11_1_purposes_are_distinct() -> None:
     assert len({int(p) for p in Purpose}) == len(Purpose)
     assert all(0 < p < 2**16 for p in Purpose)
 
 
-def test_s11_1_counters_never_meet() -> None:
-    """What one learner's stream uses, written out from the clauses, for the most outcomes a configuration allows."""
+def test_s11_1_counters_are_distinct() -> None:
+    """The counters of a learner, derived from the clauses, for the largest number of LOs of a configuration."""
     most = next(m.le for m in Config.model_fields["num_los"].metadata if hasattr(m, "le"))
     assert most == 3640
     for num_los in (1, 2, 3, 30, 254, 255, most):
@@ -80,14 +80,14 @@ def test_s11_1_counters_never_meet() -> None:
         }
         everything = [word for words in last_words.values() for word in words]
         assert all(word < 2**32 for word in everything)
-        # Two counters of one (step, episode, learner) differ in the last word, whoever uses them.
+        # Two counters of one (step, episode, learner) differ in the last word, for all purposes.
         assert len(everything) == len(set(everything))
 
 
 @pytest.mark.parametrize("num_los", [1, 30, 253, 254, 255, 300, 600])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_s11_1_the_loop_uses_these_counters(num_los: int, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop's own functions, run in the interpreter, ask for the counters that the clauses name, each once."""
+    """The functions of the loop, run in the interpreter, use the counters of the clauses, each once."""
     config = Config(num_los=num_los, num_questions_per_lo=3, learner={"mastery_alpha": 1.0, "mastery_beta": 1.0})
     world = Lanes(lanes, config, seed=2**63 + 5, learner=7 + np.arange(lanes), episode=3)
     seen: list[tuple[int, ...]] = []

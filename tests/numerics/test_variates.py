@@ -50,7 +50,7 @@ def all_beta(coefficients: Any, detail: Any, words: Any, out: Any) -> None:
 
 
 def random_words(seed: int, n: int) -> Any:
-    """Words of NumPy's own generator, so that a fault of Philox and one of a variate do not meet."""
+    """Words from NumPy's generator, so that an error of Philox does not hide an error of a variate."""
     return np.random.default_rng(seed).integers(0, 2**32, n, dtype=np.uint32)
 
 
@@ -174,9 +174,9 @@ def test_beta_table_error(a: float, b: float) -> None:
 
 @pytest.mark.parametrize("a, b", [(0.01, 0.01), (0.001, 0.001), (0.001, 5.0)])
 def test_beta_table_error_of_extreme_shapes(a: float, b: float) -> None:
-    """The docstring's bounds for what even the finest table cannot follow: 1e-4, and 1e-7 in probability.
+    """The bounds of the docstring for shapes that the finest table does not resolve: 1e-4, and 1e-7 in probability.
 
-    In probability beside float32's own rounding of the variate, which near 0 and 1 spans much of it.
+    The bound in probability adds the rounding of the variate to float32, which is coarse in probability near 0 and 1.
     """
     table = beta_table(a, b)
     low = tails()

@@ -1,4 +1,4 @@
-"""Rollouts: each (learner, episode) is itself in any company, and bad arguments are refused."""
+"""Rollouts: an episode has the same bits in any batch, and invalid arguments are refused."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ MIXED = Config.read(
 
 
 def columns(run, keep=None):
-    """Everything that a rollout holds, of the episodes that `keep` picks."""
+    """Return all columns of a rollout for the episodes that `keep` selects."""
     chosen = np.arange(len(run.reason)) if keep is None else np.flatnonzero(keep)
     rows = np.isin(run.interactions.episode, chosen)
     happened = {name: column[rows] for name, column in run.interactions._asdict().items() if name != "length"}
@@ -49,13 +49,13 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("policy", ["uniform", "rules"])
-def test_s11_2_a_learner_alone_is_the_learner_in_a_crowd(policy):
-    crowd = rollout(policy, num_learners=9, episodes_per_learner=2, seed=5, config=MIXED)
+def test_s11_2_a_learner_alone_equals_the_learner_in_a_batch(policy):
+    batch = rollout(policy, num_learners=9, episodes_per_learner=2, seed=5, config=MIXED)
     for learner in (0, 4, 8):
         alone = rollout(policy, num_learners=1, episodes_per_learner=2, first_learner=learner, seed=5, config=MIXED)
-        assert_same(columns(alone), columns(crowd, crowd.learner_id == learner))
+        assert_same(columns(alone), columns(batch, batch.learner_id == learner))
     first_only = rollout(policy, num_learners=9, seed=5, config=MIXED)
-    assert_same(columns(first_only), columns(crowd, crowd.episode == 0))
+    assert_same(columns(first_only), columns(batch, batch.episode == 0))
 
 
 @pytest.mark.parametrize("block", [1, 4, 7, 18])
@@ -68,12 +68,12 @@ def test_the_size_of_blocks_changes_nothing(monkeypatch, block):
 
 
 @pytest.mark.compiled
-def test_learners_on_both_sides_of_a_block_are_themselves():
-    crowd = rollout("uniform", num_learners=BLOCK_EPISODES + 3, config=SHORT)
-    assert np.array_equal(crowd.learner_id, np.arange(BLOCK_EPISODES + 3))
+def test_learners_at_block_edges_equal_those_alone():
+    batch = rollout("uniform", num_learners=BLOCK_EPISODES + 3, config=SHORT)
+    assert np.array_equal(batch.learner_id, np.arange(BLOCK_EPISODES + 3))
     for learner in (0, BLOCK_EPISODES - 1, BLOCK_EPISODES, BLOCK_EPISODES + 2):
         alone = rollout("uniform", num_learners=1, first_learner=learner, config=SHORT)
-        assert_same(columns(alone), columns(crowd, crowd.learner_id == learner))
+        assert_same(columns(alone), columns(batch, batch.learner_id == learner))
 
 
 def test_the_number_of_threads_changes_nothing():
@@ -104,14 +104,14 @@ def test_s11_4_held_out_learners_are_for_rollouts():
     assert last.learner_id.tolist() == [2**32 - 1]
 
 
-def test_observations_are_left_out_if_they_are_not_wanted():
+def test_observations_are_left_out_on_request():
     kept = rollout("uniform", num_learners=3, config=SHORT)
     left = rollout("uniform", num_learners=3, config=SHORT, keep_observations=False)
     assert left.obs is None
     assert_same(columns(left) | {"obs": None}, columns(kept) | {"obs": None})
 
 
-def test_s8_2_observations_of_responses_are_as_wide_as_they_are():
+def test_s8_2_width_of_observations_of_responses():
     run = rollout("uniform", num_learners=3, config=SHORT, observation="responses")
     assert run.observation == "responses"
     assert run.obs.shape == (len(run.interactions.action), 6)
@@ -136,7 +136,7 @@ def test_s7_2_reasons_and_flags():
     assert (np.delete(run.interactions.mean_mastery, last) < 0.75).all()
 
 
-def test_rules_come_as_object_mapping_file_or_by_the_dynamics_argument(tmp_path):
+def test_rules_from_object_mapping_file_and_dynamics_argument(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("num_los = 2\nmax_episode_steps = 6\n[dynamics]\nlearning_rate = 0.5\n")
     wanted = columns(rollout(num_learners=2, config=file))
@@ -173,7 +173,7 @@ def test_rules_come_as_object_mapping_file_or_by_the_dynamics_argument(tmp_path)
         ({"bank": "nowhere"}, BankError, "nowhere"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, error, said):
+def test_invalid_arguments_are_refused(arguments, error, said):
     with pytest.raises(error) as caught:
         rollout(**{"num_learners": 1, "config": SHORT, **arguments})
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""Alone or in a crowd, compiled or interpreted: the same bits (clauses S11.2, S11.5)."""
+"""Equal bits in any batch, compiled and interpreted (clauses S11.2, S11.5)."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import golden
 import numpy as np
 import pytest
-from golden import actions_of, handed_out
+from golden import actions_of, outputs_of
 from worlds import MODES, Lanes
 
 import alsim
@@ -62,21 +62,21 @@ def test_compiled_equals_interpreted_in_another_process() -> None:
 
 
 def history(lanes: Lanes, steps: int = STEPS) -> list[dict[str, Any]]:
-    """What every step handed out and left behind, after how it began."""
-    record = [handed_out_of_none(lanes)]
+    """Return the outputs and the state after the reset and after every step."""
+    record = [outputs_after_reset(lanes)]
     for _ in range(steps):
         lanes.step(actions_of(lanes))
-        record.append(handed_out(lanes))
+        record.append(outputs_of(lanes))
         restart_finished(lanes)
     return record
 
 
-def handed_out_of_none(lanes: Lanes) -> dict[str, Any]:
+def outputs_after_reset(lanes: Lanes) -> dict[str, Any]:
     return {"rows": lanes.rows.copy(), "ability": lanes.population.ability.copy()}
 
 
 def restart_finished(lanes: Lanes) -> None:
-    """Under DISABLED, what a caller does by hand: begin the next episode of whoever is finished."""
+    """Begin the next episode in finished lanes, as a caller does under DISABLED."""
     if lanes.mode == step_kernels.DISABLED:
         ended = np.flatnonzero(lanes.population.finished)
         lanes.population.episode[ended] += np.uint32(1)
@@ -84,7 +84,7 @@ def restart_finished(lanes: Lanes) -> None:
 
 
 def assert_same(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], lanes: Any) -> None:
-    """`mine` is bit for bit what `theirs` is in `lanes`."""
+    """Assert that one history has the same bits as some lanes of another."""
     for step, (a, b) in enumerate(zip(mine, theirs, strict=True)):
         for name in a:
             assert a[name].tobytes() == b[name][lanes].tobytes(), f"{name} differs in step {step}"
@@ -92,7 +92,7 @@ def assert_same(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], lanes:
 
 @pytest.fixture(scope="module")
 def crowd() -> dict[Any, list[dict[str, Any]]]:
-    """Histories of the largest batch, by mode and observation."""
+    """Return the histories of the largest batch, by mode and observation."""
     return {
         (mode, responses): history(Lanes(MOST, Config.read(SHORT), mode=MODES[mode], responses=responses, seed=9))
         for mode in MODES
@@ -133,45 +133,45 @@ def test_s11_2_how_lanes_are_split_does_not_matter(cuts: tuple[int, ...], mode: 
     """A step in several calls, as threads make it, the last part first."""
     config, ends = Config.read(SHORT), [0, *cuts, MOST]
     lanes = Lanes(MOST, config, mode=MODES[mode], seed=9)
-    record = [handed_out_of_none(lanes)]
+    record = [outputs_after_reset(lanes)]
     for _ in range(STEPS):
         actions = actions_of(lanes)
         for start, stop in reversed(list(zip(ends[:-1], ends[1:], strict=True))):
             lanes.step(actions, start, stop)
-        record.append(handed_out(lanes))
+        record.append(outputs_of(lanes))
         restart_finished(lanes)
     assert_same(record, crowd[mode, False], slice(None))
 
 
-def experience(record: list[dict[str, Any]], lane: int) -> list[bytes]:
-    """What one learner lived through, whichever steps its lane spent on beginning anew."""
+def interactions_of(record: list[dict[str, Any]], lane: int) -> list[bytes]:
+    """Return the interactions of the learner in a lane, without the steps in which the lane was reset."""
     names = ("reward", "terminated", "truncated", "reason", "item", "correct", "gain")
     return [b"".join(step[name][lane].tobytes() for name in names) for step in record[1:] if step["live"][lane]]
 
 
-def test_s11_2_the_modes_tell_the_same_story(crowd: Any) -> None:
+def test_s11_2_all_autoreset_modes_have_the_same_interactions(crowd: Any) -> None:
     for lane in range(0, MOST, 13):
-        by_hand = experience(crowd["DISABLED", False], lane)
-        same_step = experience(crowd["SAME_STEP", False], lane)
-        next_step = experience(crowd["NEXT_STEP", False], lane)
-        assert len(by_hand) == STEPS
-        assert same_step == by_hand
+        by_caller = interactions_of(crowd["DISABLED", False], lane)
+        same_step = interactions_of(crowd["SAME_STEP", False], lane)
+        next_step = interactions_of(crowd["NEXT_STEP", False], lane)
+        assert len(by_caller) == STEPS
+        assert same_step == by_caller
         assert STEPS / 2 < len(next_step) < STEPS
-        assert next_step == by_hand[: len(next_step)]
+        assert next_step == by_caller[: len(next_step)]
 
 
 def test_s11_2_same_step_keeps_the_last_observation(crowd: Any) -> None:
-    """final = the observation that DISABLED shows before the learner begins anew."""
+    """`final` is the observation that DISABLED shows before the reset."""
     compared = 0
-    for by_hand, in_place in zip(crowd["DISABLED", True][1:], crowd["SAME_STEP", True][1:], strict=True):
+    for by_caller, in_place in zip(crowd["DISABLED", True][1:], crowd["SAME_STEP", True][1:], strict=True):
         ended = in_place["reason"] != 0
-        assert np.array_equal(in_place["final"][ended], by_hand["observation"][ended])
+        assert np.array_equal(in_place["final"][ended], by_caller["observation"][ended])
         compared += int(ended.sum())
     assert compared > MOST
 
 
-def test_s11_2_two_policies_meet_the_same_learner_with_the_same_luck() -> None:
-    """Common random numbers: what was done before does not move the draws of a step."""
+def test_s11_2_two_policies_have_common_random_numbers() -> None:
+    """Earlier actions do not change the random numbers of a step."""
     one, other = Lanes(50, seed=4), Lanes(50, seed=4)
     assert np.array_equal(one.rows, other.rows)
     for step in range(10):
@@ -192,8 +192,8 @@ def test_s11_1_seed_learner_and_episode_each_make_another_stream(changed: dict[s
     assert base.population.ability[0] != other.population.ability[0]
 
 
-def test_s11_1_neighbouring_seeds_and_learners_share_nothing() -> None:
-    """Not as with seed + i, where lane 1 of seed 0 is lane 0 of seed 1.
+def test_s11_1_neighbouring_seeds_and_learners_have_no_common_stream() -> None:
+    """With the convention seed + i, lane 1 of seed 0 would equal lane 0 of seed 1.
 
     Of n = 8 * 8 * 30 draws, two coincide in float32 with a probability of 3.9e-8 (the integral of the squared
     density times the float's spacing): 0.07 pairs expected, and four or more, a false alarm, 1.0e-6.
