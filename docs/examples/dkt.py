@@ -3,9 +3,7 @@
 try:
     import torch
 except ModuleNotFoundError:
-    raise SystemExit(
-        "dkt.py needs torch, which is not installed; install it with `pip install '.[dkt]'` in a clone of alsim"
-    ) from None
+    raise SystemExit("dkt.py needs PyTorch, which is not installed: pip install '.[dkt]'") from None
 
 import numpy as np
 
