@@ -179,7 +179,7 @@ def main() -> None:
     traced = bkt.fit(responses)
     trained = dkt.fit(responses.subset(np.arange(TRAINING)))
     estimates = {"BKT, P(known)": known(traced, responses), "DKT, P(correct)": trained.predict(responses)}
-    kept: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": machine(),
         "learners": LEARNERS,
         "responses": len(responses),
@@ -189,7 +189,7 @@ def main() -> None:
         "mastery_where_known": float(truth.mastery[estimates["BKT, P(known)"] > 0.95].mean()),
         "mastery_of_all": float(truth.mastery.mean()),
     }
-    rounded = json.loads(json.dumps(kept), parse_float=lambda text: float(f"{float(text):.4g}"))
+    rounded = json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.4g}"))
     MEASURED.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     draw(truth, calibrated, estimates).savefig(PICTURE)
     print(json.dumps(rounded, indent=1))
