@@ -135,13 +135,13 @@ def _trainings(folder: Path) -> Iterator[Row]:
         def beside(what: str, others: dict[str, Any] = others) -> str:
             return "; ".join(f"{other} {values[what]['mean']:.3g}" for other, values in others.items())
 
-        earned, learnt = reached["return"], reached["final_mastery"]
+        earned, learnt = reached["cumulative_reward"], reached["final_mastery"]
         what, spread = f"{name}, return of 1,000 held-out learners", f"± {earned['se']:.2f}"
         if training.least is None:
-            yield plain(what, earned["mean"], digits=4, spread=spread, limit=beside("return"))
+            yield plain(what, earned["mean"], digits=4, spread=spread, limit=beside("cumulative_reward"))
         else:
             target = f"≥ {training.least:g}"
-            yield judged(what, earned["mean"], target, digits=4, spread=spread, limit=beside("return"))
+            yield judged(what, earned["mean"], target, digits=4, spread=spread, limit=beside("cumulative_reward"))
         give_ups = f"{reached['give_ups']['mean']:.1%} give up"
         yield plain(f"{name}, their final mastery", learnt["mean"], limit=f"{beside('final_mastery')}; {give_ups}")
         yield judged(f"{name}, {steps:,} interactions", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's updates")

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from alsim.training.run import Moment, Training
 
 
+DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
+"""Metrics that are printed, and their decimals."""
+
+
 class Algorithm(StrEnum):
     """Training algorithms."""
 
@@ -143,14 +147,11 @@ def _print_training(training: Training, report: Path | None) -> None:
 
 def _table(title: str, policies: dict[str, Any]) -> Table:
     """Return a table of mean ± standard error for each policy."""
-    names = ("return", "episode length", "final mastery", "give-ups")
+    from alsim.metrics import METRICS
+
+    names = (*(METRICS[metric].label for metric in DECIMALS), "give-ups")
     table = Table(title, *map(right_aligned, names), box=None, pad_edge=False)
     for name, s in policies.items():
-        table.add_row(
-            name,
-            f"{s['return']['mean']:.2f} ± {s['return']['se']:.2f}",
-            f"{s['episode_length']['mean']:.1f} ± {s['episode_length']['se']:.1f}",
-            f"{s['final_mastery']['mean']:.3f} ± {s['final_mastery']['se']:.3f}",
-            f"{s['give_ups']['mean']:.1%}",
-        )
+        estimates = (f"{s[metric]['mean']:.{d}f} ± {s[metric]['se']:.{d}f}" for metric, d in DECIMALS.items())
+        table.add_row(name, *estimates, f"{s['give_ups']['mean']:.1%}")
     return table

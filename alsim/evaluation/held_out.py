@@ -50,8 +50,8 @@ def evaluate(
         keep_observations=False,
     )
     return {
-        "return": statistic(taught.metrics.cumulative_reward),
-        "episode_length": statistic(taught.metrics.total_steps),
+        "cumulative_reward": statistic(taught.metrics.cumulative_reward),
+        "total_steps": statistic(taught.metrics.total_steps),
         "final_mastery": statistic(taught.metrics.final_mastery),
         "give_ups": share(taught.reason == Reason.CRITICAL_FRUSTRATION),
     }

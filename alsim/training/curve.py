@@ -78,7 +78,7 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("return of an episode", "episode_return", "eval_return", "return"),
+    Panel("return of an episode", "episode_return", "eval_return", "cumulative_reward"),
     Panel("mastery at its end", "final_mastery", "eval_final_mastery", "final_mastery"),
 )
 

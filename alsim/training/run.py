@@ -336,7 +336,7 @@ class Run:
 
         policy = self._policy()
         found = self._judge(policy, SELECTION, self.plan.config)
-        earned = found["return"]["mean"]
+        earned = found["cumulative_reward"]["mean"]
         if earned > self.best_return:
             self.best, self.best_return, self.best_steps = sb3.parameters_of(self.model), earned, self.steps
         specified = found
@@ -345,8 +345,8 @@ class Run:
         return row._replace(
             seconds=self._seconds(),
             eval_return=earned,
-            eval_return_specified=specified["return"]["mean"],
-            eval_episode_length=found["episode_length"]["mean"],
+            eval_return_specified=specified["cumulative_reward"]["mean"],
+            eval_episode_length=found["total_steps"]["mean"],
             eval_final_mastery=found["final_mastery"]["mean"],
             eval_give_ups=found["give_ups"]["mean"],
         )
