@@ -1,4 +1,4 @@
-"""Compiling ahead of time, at a moment of one's choosing."""
+"""Compilation ahead of time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from alsim.types import OBSERVATIONS, Purpose
 
 
 def warmup(*, rollouts: bool = False) -> None:
-    """Compile, or load from the cache, all that environments call, so that no later call waits for it.
+    """Compile all functions that environments call, or load them from the cache, so that no later call waits.
 
-    rollouts  also what `alsim.rollout` and `alsim.generate_dataset` call, with each policy that is a rule
+    rollouts  also compile the functions that `alsim.rollout` and `alsim.generate_dataset` call, for each RulePolicy
     """
     config = Config()
     bank = sample_bank(config)
@@ -36,5 +36,5 @@ def warmup(*, rollouts: bool = False) -> None:
     if rollouts:
         for name, make in POLICIES.items():
             if isinstance(make, type) and issubclass(make, RulePolicy):
-                done = rollout(name, num_learners=1, config=config, bank=bank)
-                _ = done.metrics, done.events
+                result = rollout(name, num_learners=1, config=config, bank=bank)
+                _ = result.metrics, result.events

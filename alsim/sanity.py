@@ -1,9 +1,9 @@
-"""The specification's sanity checks, run on the installed package with any configuration and bank.
+"""The specification's sanity checks, for the installed package with any configuration and bank.
 
-Each check compares what a large population does with what the clauses say it must, by arithmetic of its own
-in float64. Four checks are statistical: starting mastery, starting ability, correct rate, response times.
-Each makes at most five tests, and a check fails by chance less than once in a million runs, whatever the seed,
-the configuration and the number of lanes: the tests rest on inequalities, not on a limit of many values.
+Each check compares a large simulated population with the clauses, by separate calculations in float64. Four
+checks are statistical: starting mastery, starting ability, correct rate, response times. Each of these makes at
+most five tests, and fails by chance less than once in a million runs. This holds for every seed, configuration
+and number of lanes, because the tests use exact inequalities instead of large-sample approximations.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from alsim.types import Doubles, Reason
 
 FALSE_ALARM = 1e-6
 TESTS = 5
-"""Tests of one check, at most; each has two sides."""
+"""Maximum number of tests in one check; each test is two-sided."""
 RARE = math.log(2 * TESTS / FALSE_ALARM)
-"""What happens with a probability under exp(-RARE) fails the check."""
-LEVELS_OF_QUANTILES = (0.1, 0.5, 0.9)
+"""A check fails if it observes an event with a probability below exp(-RARE)."""
+QUANTILE_LEVELS = (0.1, 0.5, 0.9)
 LANES = 4096
+STEPS = 20
+"""Interactions per lane in the checks of answers."""
 FLOAT32 = 1e-5
-"""Slack for float32 arithmetic, far below any effect in question."""
+"""Tolerance for float32 arithmetic, far below the effects that are tested."""
 
 
 class Finding(NamedTuple):
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -45,11 +47,11 @@ class Finding(NamedTuple):
 
 Check = Callable[[Config, Bank, int], tuple[bool, str]]
 CHECKS: dict[str, Check] = {}
-"""The checks, by name, in the order they run."""
+"""The checks by name, in the order in which they run."""
 
 
 def check(name: str) -> Callable[[Check], Check]:
-    """Put a check on the list."""
+    """Register a check under a name."""
 
     def add(function: Check) -> Check:
         CHECKS[name] = function
@@ -59,16 +61,17 @@ def check(name: str) -> Callable[[Check], Check]:
 
 
 def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
-    """Run every check, and say what each found."""
+    """Run every check, and yield its result."""
     for name, function in CHECKS.items():
         try:
             passed, detail = function(config, bank, seed)
-        except Exception as error:  # noqa: BLE001  # a check that breaks has found something: report it, run the others
+        except Exception as error:  # noqa: BLE001  # an error is a failed check; the others still run
             passed, detail = False, f"{type(error).__name__}: {error}"
         yield Finding(name, bool(passed), detail)
 
 
-def _started(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
+def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
+    """Return a simulator of the first learners of a seed, at the start of their first episodes."""
     simulator = Simulator(config, bank, lanes, record=True, observation=observation)
     simulator.population.key[:] = seed
     simulator.population.learner[:] = np.arange(lanes)
@@ -76,19 +79,24 @@ def _started(config: Config, bank: Bank, seed: int, lanes: int, observation: Any
     return simulator
 
 
-def _uniform(config: Config, bank: Bank, seed: int, episodes: int = 512) -> Rollout:
+def _roll_out_uniform(config: Config, bank: Bank, seed: int, episodes: int = 512) -> Rollout:
+    """Return episodes under the uniform policy."""
     return rollout("uniform", num_learners=episodes, seed=seed, config=config, bank=bank)
+
+
+def _skipped(config: Config) -> str:
+    return f"skipped: the rule is one of the standard dynamics, not of {type(config.dynamics).__name__}"
 
 
 @check("state bounds")
 def _bounds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Observations of both kinds stay in [0, 1] (S8)."""
+    """Check that observations of both kinds stay in [0, 1] (S8)."""
     low, high, steps = np.float32(1), np.float32(0), 0
     for kind in ("mastery", "responses"):
-        simulator = _started(config, bank, seed, 256, kind)
+        simulator = _start(config, bank, seed, 256, kind)
         generator = np.random.default_rng(seed)
         for _ in range(min(config.max_episode_steps, 200)):
-            # np.minimum keeps a NaN; min would drop it.
+            # np.minimum propagates NaN; min would drop it.
             low, high = (
                 np.minimum(low, simulator.observation.min()),
                 np.maximum(high, simulator.observation.max()),
@@ -100,9 +108,9 @@ def _bounds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("every action")
 def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Each action shows an item of its own cell, and only its outcome changes (S3)."""
+    """Check that each action shows an item of its cell, and changes mastery of its outcome only (S3)."""
     actions = num_actions(bank.num_los)
-    simulator = _started(config, bank, seed, actions)
+    simulator = _start(config, bank, seed, actions)
     before = simulator.mastery.copy()
     out = simulator.step(np.arange(actions), step_kernels.DISABLED)
     item = simulator.interaction.item
@@ -113,95 +121,99 @@ def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
             LEVELS * bank.num_los + c.learning_outcome.astype(int) * 6 + c.modality,
         ]
     )
-    right_cell = np.array_equal(cell[item], np.arange(actions))
+    in_cell = np.array_equal(cell[item], np.arange(actions))
     outcome = np.concatenate([q.learning_outcome, c.learning_outcome])[item]
-    moved = simulator.mastery != before
-    moved[np.arange(actions), outcome] = False
+    changed = simulator.mastery != before
+    changed[np.arange(actions), outcome] = False
     finite = bool(np.isfinite(out.reward).all())
-    return right_cell and not moved.any() and finite, f"{actions} actions, each with an item of its cell"
+    return in_cell and not changed.any() and finite, f"{actions} actions, each with an item of its cell"
 
 
 @check("mastery progression")
 def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Mastery never falls, and rises by the rule with a correct answer (S4.2, S4.3, S5.1)."""
-    simulator = _started(config, bank, seed, LANES)
+    """Check that mastery never falls, and rises after a correct answer as specified (S4.2, S4.3, S5.1)."""
+    simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
-    fell, worst, answers = 0.0, 0.0, 0
+    largest_fall, largest_error, answers = 0.0, 0.0, 0
     standard = isinstance(config.dynamics, Standard)
-    for _ in range(20):
+    for _ in range(STEPS):
         before = simulator.mastery.astype(np.float64)
         actions = generator.integers(0, simulator.num_actions, LANES)
         asked = (actions < LEVELS * bank.num_los) & ~simulator.population.finished
         simulator.step(actions, step_kernels.DISABLED)
         rise = simulator.mastery - before
-        fell = max(fell, -rise.min())
+        largest_fall = max(largest_fall, -rise.min())
         correct = simulator.interaction.correct
         if standard:
             lanes, lo = np.flatnonzero(asked), actions[asked] // LEVELS
-            wanted = config.dynamics.learning_rate * (1 - before[lanes, lo]) * correct[asked]
-            worst, answers = max(worst, abs(rise[lanes, lo] - wanted).max(initial=0)), answers + len(lanes)
-    ok = worst < FLOAT32 and (fell <= 0 or not standard)
-    return ok, f"{answers} answers: largest departure from the rule {worst:.1e}, largest fall {fell:.1e}"
+            expected = config.dynamics.learning_rate * (1 - before[lanes, lo]) * correct[asked]
+            largest_error = max(largest_error, abs(rise[lanes, lo] - expected).max(initial=0))
+            answers += len(lanes)
+    ok = largest_error < FLOAT32 and (largest_fall <= 0 or not standard)
+    return ok, f"{answers} answers: largest error {largest_error:.1e}, largest fall {largest_fall:.1e}"
 
 
 @check("termination reasons")
 def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Every reason is reached, with its own flag, when its threshold is brought near (S7.1, S7.2)."""
+    """Check that every reason occurs with the right flag when its threshold is within reach (S7.1, S7.2)."""
     parts = []
     ok = True
-    near = {
+    easy_thresholds = {
         Reason.MASTERY_ACHIEVED: {"mastery_threshold": 0.0, "max_frustration": 1.0},
         Reason.STEP_LIMIT: {"mastery_threshold": 1.0, "max_frustration": 1.0},
         Reason.CRITICAL_FRUSTRATION: {"mastery_threshold": 1.0, "max_frustration": 0.0},
     }
-    for reason, termination in near.items():
+    for reason, termination in easy_thresholds.items():
         tables = config.to_dict()
         limit = 1 if reason is Reason.STEP_LIMIT else 2
         changed = Config.read({**tables, "termination": termination, "max_episode_steps": limit, "learner": {}})
-        simulator = _started(changed, bank, seed, 64)
+        simulator = _start(changed, bank, seed, 64)
         out = simulator.step(np.zeros(64, np.int64), step_kernels.DISABLED)
-        # One answer may be all it takes to master a single LO, if learning_rate is 1.
+        # With learning_rate = 1, one correct answer masters a single LO.
         mastered = simulator.interaction.mastery_sum >= bank.num_los
-        wanted = np.where(mastered, Reason.MASTERY_ACHIEVED, reason)
-        reached = bool((out.reason == wanted).all() and not mastered.all())
-        flags = bool((out.truncated == (wanted == Reason.STEP_LIMIT)).all() and (out.terminated != out.truncated).all())
+        expected = np.where(mastered, Reason.MASTERY_ACHIEVED, reason)
+        reached = bool((out.reason == expected).all() and not mastered.all())
+        flags = bool(
+            (out.truncated == (expected == Reason.STEP_LIMIT)).all() and (out.terminated != out.truncated).all()
+        )
         ok &= reached and flags
         parts.append(f"{reason.word} {'reached' if reached and flags else 'NOT reached'}")
-    seen = np.bincount(_uniform(config, bank, seed).reason, minlength=4)[1:]
-    shares = ", ".join(f"{r.word} {n}" for r, n in zip(list(Reason)[1:], seen, strict=True))
-    return ok and seen.sum() == 512, "; ".join(parts) + f"; uniform policy, 512 episodes: {shares}"
+    counts = np.bincount(_roll_out_uniform(config, bank, seed).reason, minlength=4)[1:]
+    shares = ", ".join(f"{r.word} {n}" for r, n in zip(list(Reason)[1:], counts, strict=True))
+    return ok and counts.sum() == 512, "; ".join(parts) + f"; uniform policy, 512 episodes: {shares}"
 
 
 @check("starting mastery")
 def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Starting mastery is distributed as its Beta (S1.1)."""
+    """Check that starting mastery has its Beta distribution (S1.1)."""
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
-    values = _started(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
+    values = _start(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
     total = a + b
     mean, other = a / total, b / total
     variance = mean * other / (total + 1)
     skewed = (mean - other) ** 2 * (total + 1) - mean * other * (total + 2)
     fourth = 3 * variance**2 + 6 * variance * skewed / ((total + 1) * (total + 2) * (total + 3))
     # Bernstein's inequality: mastery and its squared distance from the mean lie in [0, 1].
-    alike, moments = _moments(values, Moments(mean, variance, fourth, 1 / 3, 1 / 3), FLOAT32)
-    right, shares = _shares(values, beta_quantiles(a, b), FLOAT32)
-    return alike and right, f"{moments}; Beta({a:g}, {b:g}) has {mean:.4f}, {variance:.4f}; {shares}"
+    moments_ok, moments = _check_moments(values, Moments(mean, variance, fourth, 1 / 3, 1 / 3), FLOAT32)
+    shares_ok, shares = _check_shares(values, beta_quantiles(a, b), FLOAT32)
+    return moments_ok and shares_ok, f"{moments}; Beta({a:g}, {b:g}) has {mean:.4f}, {variance:.4f}; {shares}"
 
 
 @check("starting ability")
 def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Starting ability is distributed as its normal (S1.2)."""
+    """Check that starting ability has its normal distribution (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
-    values = _started(config, bank, seed, LANES).population.ability.astype(np.float64)
-    slack = FLOAT32 * (abs(mean) + std)
+    values = _start(config, bank, seed, LANES).population.ability.astype(np.float64)
+    tolerance = FLOAT32 * (abs(mean) + std)
     # Laurent and Massart (2000), lemma 1: the sum of squared normals.
-    alike, moments = _moments(values, Moments(mean, std**2, 3 * std**4, 0, 2 * std**2), slack)
-    right, shares = _shares(values, [mean + std * NormalDist().inv_cdf(p) for p in LEVELS_OF_QUANTILES], slack)
-    return alike and right, f"{moments}; N({mean:g}, {std:g}) has {mean:.4f}, {std**2:.4f}; {shares}"
+    moments_ok, moments = _check_moments(values, Moments(mean, std**2, 3 * std**4, 0, 2 * std**2), tolerance)
+    quantiles = [mean + std * NormalDist().inv_cdf(p) for p in QUANTILE_LEVELS]
+    shares_ok, shares = _check_shares(values, quantiles, tolerance)
+    return moments_ok and shares_ok, f"{moments}; N({mean:g}, {std:g}) has {mean:.4f}, {std**2:.4f}; {shares}"
 
 
 class Moments(NamedTuple):
-    """Central moments of a distribution, and how heavy the tails are of a value and of its square: see `_within`."""
+    """Central moments of a distribution, and the tail scales of a value and of its square, see `_mean_bound`."""
 
     mean: float
     variance: float
@@ -210,165 +222,178 @@ class Moments(NamedTuple):
     scale_of_square: float
 
 
-def _moments(values: Doubles, wanted: Moments, slack: float) -> tuple[bool, str]:
-    """Compare mean and variance of a sample with a distribution's; values may err by `slack`."""
-    n, std = len(values), math.sqrt(wanted.variance)
-    mean, variance = values.mean(), ((values - wanted.mean) ** 2).mean()
-    spread = max(wanted.fourth - wanted.variance**2, 0.0)
-    near_mean = _within(wanted.variance, wanted.scale, n) + slack
-    near_variance = _within(spread, wanted.scale_of_square, n) + slack * (2 * std + slack)
+def _check_moments(values: Doubles, expected: Moments, tolerance: float) -> tuple[bool, str]:
+    """Compare mean and variance of a sample with a distribution; each value may have an error of `tolerance`."""
+    n, std = len(values), math.sqrt(expected.variance)
+    mean, variance = values.mean(), ((values - expected.mean) ** 2).mean()
+    variance_of_square = max(expected.fourth - expected.variance**2, 0.0)
+    mean_bound = _mean_bound(expected.variance, expected.scale, n) + tolerance
+    variance_bound = _mean_bound(variance_of_square, expected.scale_of_square, n) + tolerance * (2 * std + tolerance)
     return (
-        abs(mean - wanted.mean) <= near_mean and abs(variance - wanted.variance) <= near_variance,
+        abs(mean - expected.mean) <= mean_bound and abs(variance - expected.variance) <= variance_bound,
         f"{n} values, mean {mean:.4f}, variance {variance:.4f}",
     )
 
 
-def _within(variance: float, scale: float, n: int) -> float:
-    """How far the mean of n independent values may be from its expectation.
+def _mean_bound(variance: float, scale: float, n: int) -> float:
+    """Return the largest plausible distance of the mean of n independent values from its expectation.
 
         sqrt(2 variance RARE / n) + scale RARE / n
 
-    scale   0 of a normal; a third of the largest distance from the expectation (Bernstein)
+    scale   0 for a normal; otherwise a third of the largest distance from the expectation (Bernstein)
     Source: Boucheron, Lugosi & Massart (2013), Concentration Inequalities, section 2.4.
     """
     return math.sqrt(2 * variance * RARE / n) + scale * RARE / n
 
 
-def _shares(values: Doubles, quantiles: Any, slack: Any) -> tuple[bool, str]:
-    """Whether the quantiles (each a number, or one a value) have their shares of the values below them.
+def _check_shares(values: Doubles, quantiles: Any, tolerance: Any) -> tuple[bool, str]:
+    """Check the shares of values below the quantiles at QUANTILE_LEVELS.
 
-    Below a quantile lies no more than its share, and up to it no less: so also where the distribution has atoms.
+    quantiles   one per level: a number, or an array with one entry per value
+    tolerance   error of a value
+
+    At most the level's share lies below a quantile, and at least this share lies at or below it. This also holds
+    for distributions with atoms.
     """
-    right, found = True, []
-    for level, quantile in zip(LEVELS_OF_QUANTILES, quantiles, strict=True):
-        below, up_to = float((values < quantile - slack).mean()), float((values <= quantile + slack).mean())
-        right &= not (below > level and _rare(below, level, len(values)))
-        right &= not (up_to < level and _rare(up_to, level, len(values)))
-        found.append(f"{100 * up_to:.1f}")
-    levels = ", ".join(f"{100 * level:.0f}" for level in LEVELS_OF_QUANTILES)
-    return right, f"{', '.join(found)} % up to its {levels} % quantiles"
+    ok, measured = True, []
+    for level, quantile in zip(QUANTILE_LEVELS, quantiles, strict=True):
+        below, up_to = float((values < quantile - tolerance).mean()), float((values <= quantile + tolerance).mean())
+        ok &= not (below > level and _is_rare(below, level, len(values)))
+        ok &= not (up_to < level and _is_rare(up_to, level, len(values)))
+        measured.append(f"{100 * up_to:.1f}")
+    levels = ", ".join(f"{100 * level:.0f}" for level in QUANTILE_LEVELS)
+    return ok, f"{', '.join(measured)} % up to its {levels} % quantiles"
 
 
-def _rare(share: float, p: float, n: int) -> bool:
-    """Whether a share so far from p is rarer than exp(-RARE), among n independent events of mean probability p.
+def _is_rare(share: float, p: float, n: int) -> bool:
+    """Return whether a share this far from p is less probable than exp(-RARE).
 
-    Source: Hoeffding (1963), theorem 1: the probability is under exp(-n KL(share, p)).
+    share   relative frequency among n independent events of mean probability p
+
+    Source: Hoeffding (1963), theorem 1: the probability is below exp(-n KL(share, p)).
     """
 
-    def part(x: float, y: float) -> float:
+    def term(x: float, y: float) -> float:
         return 0.0 if x == 0 else math.inf if y <= 0 else x * math.log(x / y)
 
-    return n * (part(share, p) + part(1 - share, 1 - p)) > RARE
+    return n * (term(share, p) + term(1 - share, 1 - p)) > RARE
 
 
 def beta_quantiles(a: float, b: float, points: int = 20_001) -> list[float]:
-    """Quantiles of Beta(a, b) at LEVELS_OF_QUANTILES, by the trapezoidal rule; their shares err by less than 1e-6.
+    """Return the quantiles of Beta(a, b) at QUANTILE_LEVELS, by the trapezoidal rule.
 
-    In y = log(x / (1 - x)) the density is log-concave, with a tail of rate a to the left and b to the right:
-    no singular ends, however small a and b. Points are dense at the mode and sparse in the tails.
+    The error of their shares is below 1e-6. As a function of y = log(x / (1 - x)), the density is log-concave, with
+    tails of rates a (left) and b (right), so it has no singularities even for small a and b. The points are dense
+    near the mode and sparse in the tails.
     """
     a, b = max(a, 1e-300), max(b, 1e-300)
-    wide = math.sqrt(1 / a + 1 / b)
-    dense = min(1.0, wide)
-    most = math.asinh(40 * (wide + 1 / a + 1 / b) / dense)
-    u = np.linspace(-most, most, points)
-    y = math.log(a) - math.log(b) + dense * np.sinh(u)
+    width = math.sqrt(1 / a + 1 / b)
+    step_scale = min(1.0, width)
+    limit = math.asinh(40 * (width + 1 / a + 1 / b) / step_scale)
+    u = np.linspace(-limit, limit, points)
+    y = math.log(a) - math.log(b) + step_scale * np.sinh(u)
     log_density = -a * np.logaddexp(0, -y) - b * np.logaddexp(0, y)
     weight = np.exp(log_density - log_density.max()) * np.cosh(u)
     below = np.concatenate([[0.0], np.cumsum(weight[1:] + weight[:-1])])
-    at = np.interp(LEVELS_OF_QUANTILES, below / below[-1], y)
-    return [float(x) for x in np.exp(-np.logaddexp(0, -at))]
+    quantiles = np.interp(QUANTILE_LEVELS, below / below[-1], y)
+    return [float(x) for x in np.exp(-np.logaddexp(0, -quantiles))]
 
 
 @check("correct rate")
 def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Answers are correct as often as the 3PL says, given ability and item (S4.1)."""
+    """Check that answers are correct as often as the 3PL predicts from ability and item (S4.1)."""
     if not isinstance(config.dynamics, Standard):
-        return True, f"not for the dynamics {type(config.dynamics).__name__}"
-    simulator = _started(config, bank, seed, LANES)
+        return True, _skipped(config)
+    simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
-    hits, expected, variance, n = 0, 0.0, 0.0, 0
+    num_correct, expected, variance, n = 0, 0.0, 0.0, 0
     q = bank.questions
-    for _ in range(20):
+    for _ in range(STEPS):
         theta = simulator.population.ability.astype(np.float64)
         simulator.step(generator.integers(0, LEVELS * bank.num_los, LANES), step_kernels.DISABLED)
         item = simulator.interaction.item
         a, b, c = (column[item].astype(np.float64) for column in (q.irt_a, q.irt_b, q.irt_c))
-        p = c + (1 - c) * np.exp(-np.logaddexp(0, -a * (theta - b)))  # the logistic function, without overflow
-        hits += int(simulator.interaction.correct.sum())
+        p = c + (1 - c) * np.exp(-np.logaddexp(0, -a * (theta - b)))  # logistic function without overflow
+        num_correct += int(simulator.interaction.correct.sum())
         expected, variance, n = expected + p.sum(), variance + (p * (1 - p)).sum(), n + LANES
-    # Freedman (1975), Bernstein's inequality for answers that change the ability of the next.
-    return abs(hits - expected) / n < _within(variance / n, 1 / 3, n) + FLOAT32, (
-        f"{n} answers, {hits / n:.4f} correct; the 3PL says {expected / n:.4f}"
+    # Freedman (1975): Bernstein's inequality for martingales, since each answer changes the ability for the next.
+    return abs(num_correct - expected) / n < _mean_bound(variance / n, 1 / 3, n) + FLOAT32, (
+        f"{n} answers, {num_correct / n:.4f} correct; the 3PL says {expected / n:.4f}"
     )
 
 
 @check("response times")
 def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Response times are distributed as max(least, N(mean, s.d.)), with an atom at the least (S4.4)."""
+    """Check that response times have the distribution of max(minimum, N(mean, s.d.)) (S4.4)."""
     if not isinstance(config.dynamics, Standard):
-        return True, f"not for the dynamics {type(config.dynamics).__name__}"
-    least = config.dynamics.response_time_min
-    simulator = _started(config, bank, seed, LANES)
+        return True, _skipped(config)
+    minimum = config.dynamics.response_time_min
+    simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
-    shown, measured = [], []
-    for _ in range(20):
+    items, times = [], []
+    for _ in range(STEPS):
         simulator.step(generator.integers(0, LEVELS * bank.num_los, LANES), step_kernels.DISABLED)
-        shown.append(simulator.interaction.item.copy())
-        measured.append(simulator.interaction.seconds.astype(np.float64))
-    seconds, n = np.concatenate(measured), 20 * LANES
-    law = _times_of_questions(bank, least)[np.concatenate(shown)]
-    spread, slack, first, rarest, likeliest, *quantiles = law.T
-    # A time moves by no more than its s.d. times its normal, so its tails are no heavier than a normal's.
-    near_mean = _within(float((spread**2).mean()), 0, n) + FLOAT32 * first.mean()
-    alike = abs(seconds.mean() - first.mean()) <= near_mean and seconds.min() >= least * (1 - FLOAT32)
-    right, shares = _shares(seconds, quantiles, slack)
-    atom = float((seconds <= np.float32(least)).mean())
-    too_few = atom < rarest.mean() and _rare(atom, rarest.mean(), n)
-    too_many = atom > likeliest.mean() and _rare(atom, likeliest.mean(), n)
-    return alike and right and not too_few and not too_many, (
-        f"{n} answers, mean {seconds.mean():.3f} s, least {seconds.min():.3f} s, {100 * atom:.2f} % at {least:g} s; "
-        f"the rule says {first.mean():.3f} s, {least:g} s, {100 * (rarest + likeliest).mean() / 2:.2f} %; {shares}"
+        items.append(simulator.interaction.item.copy())
+        times.append(simulator.interaction.seconds.astype(np.float64))
+    seconds, n = np.concatenate(times), STEPS * LANES
+    rows = _time_distributions(bank, minimum)[np.concatenate(items)]
+    std, tolerance, mean, smallest_atom, largest_atom, *quantiles = rows.T
+    # A time is a normal variate cut from below, so its tails are no heavier than those of the normal.
+    mean_bound = _mean_bound(float((std**2).mean()), 0, n) + FLOAT32 * mean.mean()
+    mean_ok = abs(seconds.mean() - mean.mean()) <= mean_bound and seconds.min() >= minimum * (1 - FLOAT32)
+    shares_ok, shares = _check_shares(seconds, quantiles, tolerance)
+    atom = float((seconds <= np.float32(minimum)).mean())
+    too_few = atom < smallest_atom.mean() and _is_rare(atom, smallest_atom.mean(), n)
+    too_many = atom > largest_atom.mean() and _is_rare(atom, largest_atom.mean(), n)
+    expected_atom = (smallest_atom + largest_atom).mean() / 2
+    return mean_ok and shares_ok and not too_few and not too_many, (
+        f"{n} answers, mean {seconds.mean():.3f} s, least {seconds.min():.3f} s, {100 * atom:.2f} % at {minimum:g} s; "
+        f"the rule says {mean.mean():.3f} s, {minimum:g} s, {100 * expected_atom:.2f} %; {shares}"
     )
 
 
-def _times_of_questions(bank: Bank, least: float) -> Doubles:
-    """For each question: s.d., float32's slack, mean, the atom's least and largest probability, quantiles."""
+def _time_distributions(bank: Bank, minimum: float) -> Doubles:
+    """Return the columns of `_time_distribution` for each question, (Q, 8)."""
     columns = (bank.questions.response_time_mean, bank.questions.response_time_std)
-    pairs, which = np.unique(np.stack(columns, axis=1).astype(np.float64), axis=0, return_inverse=True)
-    rows = [_law_of_times(mean, spread, least) for mean, spread in pairs.tolist()]
-    return np.array(rows)[which.reshape(-1)]
+    pairs, indices = np.unique(np.stack(columns, axis=1).astype(np.float64), axis=0, return_inverse=True)
+    rows = [_time_distribution(mean, std, minimum) for mean, std in pairs.tolist()]
+    return np.array(rows)[indices.reshape(-1)]
 
 
-def _law_of_times(mean: float, spread: float, least: float) -> list[float]:
-    normal, slack = NormalDist(), FLOAT32 * (abs(mean) + spread + least)
+def _time_distribution(mean: float, std: float, minimum: float) -> list[float]:
+    """Return properties of max(minimum, N(mean, std)).
 
-    def cut_at(seconds: float) -> float:
-        """In standard deviations from the mean; 40 are as good as infinitely many, of no spread too."""
-        return min(40.0, max(-40.0, (seconds - mean) / max(spread, slack / 40, 1e-300)))
+    Returns the s.d. of the normal, the float32 tolerance of a time, the mean, the smallest and largest
+    probability of the atom at the minimum within this tolerance, and the quantiles at QUANTILE_LEVELS.
+    """
+    normal, tolerance = NormalDist(), FLOAT32 * (abs(mean) + std + minimum)
 
-    cut = cut_at(least)
+    def standardise(seconds: float) -> float:
+        """Return the distance from the mean in s.d., at most 40, which also avoids a division by zero."""
+        return min(40.0, max(-40.0, (seconds - mean) / max(std, tolerance / 40, 1e-300)))
+
+    cut = standardise(minimum)
     below = normal.cdf(cut)
-    first = least * below + mean * (1 - below) + spread * normal.pdf(cut)
-    if spread == 0:
-        first = max(least, mean)
-    atom = [normal.cdf(cut_at(least - slack)), normal.cdf(cut_at(least + slack))]
-    quantiles = [max(least, mean + spread * normal.inv_cdf(p)) for p in LEVELS_OF_QUANTILES]
-    return [spread, slack, first, *atom, *quantiles]
+    expectation = minimum * below + mean * (1 - below) + std * normal.pdf(cut)
+    if std == 0:
+        expectation = max(minimum, mean)
+    atom = [normal.cdf(standardise(minimum - tolerance)), normal.cdf(standardise(minimum + tolerance))]
+    quantiles = [max(minimum, mean + std * normal.inv_cdf(p)) for p in QUANTILE_LEVELS]
+    return [std, tolerance, expectation, *atom, *quantiles]
 
 
 @check("seeds")
 def _seeds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """The same seed gives the same bits, alone or in a crowd; another seed gives others (S11.2)."""
-    crowd, again, other = (_uniform(config, bank, s, 64) for s in (seed, seed, (seed + 1) % 2**64))
+    """Check that a seed repeats results bit for bit, alone and in a batch, and that other seeds differ (S11.2)."""
+    first, again, other = (_roll_out_uniform(config, bank, s, 64) for s in (seed, seed, (seed + 1) % 2**64))
     alone = rollout("uniform", num_learners=1, first_learner=63, seed=seed, config=config, bank=bank)
-    assert crowd.obs is not None and again.obs is not None and other.obs is not None and alone.obs is not None
-    same = np.array_equal(crowd.obs, again.obs)
-    lonely = np.array_equal(crowd.obs[-len(alone.obs) :], alone.obs)
-    differs = not np.array_equal(crowd.interactions.action, other.interactions.action)
-    found = (
-        f"64 episodes repeat {'to the bit' if same else 'DIFFERENTLY'}",
-        f"learner 63 is {'the same alone' if lonely else 'NOT the same alone'}",
+    assert first.obs is not None and again.obs is not None and other.obs is not None and alone.obs is not None
+    repeats = np.array_equal(first.obs, again.obs)
+    independent = np.array_equal(first.obs[-len(alone.obs) :], alone.obs)
+    differs = not np.array_equal(first.interactions.action, other.interactions.action)
+    details = (
+        f"64 episodes repeat {'bit for bit' if repeats else 'DIFFERENTLY'}",
+        f"learner 63 is {'the same alone' if independent else 'NOT the same alone'}",
         f"another seed {'differs' if differs else 'DOES NOT differ'}",
     )
-    return same and lonely and differs, ", ".join(found)
+    return repeats and independent and differs, ", ".join(details)

@@ -60,7 +60,11 @@ def generate(
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
     num_workers: Annotated[
-        int | None, typer.Option("--workers", help="Number of processes; the dataset does not depend on it.")
+        int | None,
+        typer.Option(
+            "--workers",
+            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
@@ -133,7 +137,7 @@ def _progress(episodes: int) -> Iterator[Progress]:
 
 
 def _print_dataset(dataset: Dataset, report: Path | None) -> None:
-    """Print a summary of a dataset, and write it as JSON."""
+    """Print the contents of a dataset, and write them as JSON if `report` is given."""
     from alsim.datasets.store import summary
     from alsim.metrics import METRICS
 

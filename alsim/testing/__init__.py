@@ -1,4 +1,4 @@
-"""A checker for Gymnasium's vector environments, which Gymnasium itself has for single ones only."""
+"""A checker for Gymnasium's vector environments; Gymnasium itself checks single environments only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from alsim.testing.checks import autoreset, identity, protocol
-from alsim.testing.comparing import CheckError, same
-from alsim.testing.driving import AnyVectorEnv, Subject
+from alsim.testing.comparison import CheckError, same
+from alsim.testing.driver import AnyVectorEnv, Subject
 
-# In the order in which they run: what a later one relies on, an earlier one has seen.
+# In the order in which they run: each check may rely on the earlier ones.
 _IN_ORDER: tuple[Callable[[Subject], bool | None], ...] = (
     protocol.check_spaces,
     protocol.check_metadata,
@@ -40,7 +40,7 @@ _IN_ORDER: tuple[Callable[[Subject], bool | None], ...] = (
 )
 
 CHECKS = {check.__name__.removeprefix("check_"): check for check in _IN_ORDER}
-"""Every check by its name, in order. It raises CheckError, or returns False where there is nothing to check."""
+"""The checks by name, in order. A check raises CheckError, or returns False if it does not apply."""
 
 
 def check_vector_env(
@@ -53,32 +53,32 @@ def check_vector_env(
     exclusive_flags: bool = False,
     skip: Collection[str] = (),
 ) -> list[str]:
-    """Check that a vector environment follows Gymnasium's API, in the autoreset mode that it declares.
+    """Check that a vector environment follows Gymnasium's API in the autoreset mode that it declares.
 
-    env              of any class; it is driven by random actions, and closed at the end
-    make             makes another one just like it: adds the check `instances`
-    single           makes the single environment that a lane is: adds the check `singles`, against
-                     gymnasium.vector.SyncVectorEnv under the same list of seeds
-    seed             of the resets and the random actions
-    steps            how long it is driven; an episode must end in that time
-    exclusive_flags  the environment promises that no step both terminates and truncates
-    skip             names of checks (keys of CHECKS) that are left out: the environment does not promise
-                     what they check. One that hands out its own arrays skips "fresh_arrays"; Gymnasium's
-                     SyncVectorEnv skips "options", since it takes reset_mask out of the caller's dict
+    env              environment of any class; it is stepped with random actions, and closed at the end
+    make             function that returns another environment like `env`; adds the check `instances`
+    single           function that returns the single environment of one lane; adds the check `singles`, which
+                     compares with gymnasium.vector.SyncVectorEnv under the same list of seeds
+    seed             seed of the resets and the random actions
+    steps            number of steps; an episode must end within them
+    exclusive_flags  also check that no step both terminates and truncates
+    skip             names of checks (keys of CHECKS) to leave out. An environment that returns its own arrays
+                     skips "fresh_arrays". Gymnasium's SyncVectorEnv skips "options", because it removes
+                     reset_mask from the caller's dict
 
-    Returns the names of the checks that ran. Raises CheckError, an AssertionError, for the first that
-    fails, and ValueError for a name that is no check.
+    Returns the names of the checks that ran. Raises CheckError, an AssertionError, for the first check that
+    fails, and ValueError for an unknown name in `skip`.
     """
     if unknown := sorted(set(skip) - set(CHECKS)):
-        raise ValueError(f"skip holds names of checks, {', '.join(CHECKS)}; got {unknown[0]!r}")
+        raise ValueError(f"skip must contain names of checks, {', '.join(CHECKS)}; got {unknown[0]!r}")
     if not isinstance(env, VectorEnv):
-        raise CheckError(f"type: the environment is a gymnasium.vector.VectorEnv; got {type(env)}")
+        raise CheckError(f"type: the environment must be a gymnasium.vector.VectorEnv; got {type(env)}")
     subject = Subject(env, make, single, seed, [], exclusive_flags, frozenset(skip))
     ran: list[str] = []
     for name, check in CHECKS.items():
         if name in skip:
             continue
-        if len(ran) > 0 and not subject.actions:  # the spaces are sound by now
+        if len(ran) > 0 and not subject.actions:  # the spaces have been checked by now
             space = deepcopy(env.action_space)
             space.seed(seed)
             subject.actions.extend(space.sample() for _ in range(steps))
@@ -87,7 +87,7 @@ def check_vector_env(
         except CheckError as error:
             raise CheckError(f"{name}: {error}") from error.__cause__
         except Exception as error:
-            raise CheckError(f"{name}: the environment does what is asked of it; it raised {error!r}") from error
+            raise CheckError(f"{name}: the environment must not raise an error here; it raised {error!r}") from error
         if applies is not False:
             ran.append(name)
     return ran

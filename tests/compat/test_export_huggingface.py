@@ -44,7 +44,7 @@ def test_it_streams(dataset, hub):
 
 def test_the_lines_that_are_shown_load_it(dataset, hub, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    exec(EXPORTERS["huggingface"].load(hub), {})
+    exec(EXPORTERS["huggingface"].loading_code(hub), {})
     assert "(3, 5)" in capsys.readouterr().out
 
 

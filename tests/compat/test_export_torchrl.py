@@ -42,7 +42,7 @@ def test_no_logarithm_of_a_propensity_that_cannot_be(dataset):
 def test_memory_maps_by_the_lines_that_are_shown(dataset, tmp_path):
     out = export_dataset(dataset, "torchrl", tmp_path / "torchrl")
     namespace = {}
-    exec(EXPORTERS["torchrl"].load(out), namespace)
+    exec(EXPORTERS["torchrl"].loading_code(out), namespace)
     check(namespace["data"], dataset)
     assert isinstance(namespace["data"]["observation"], MemoryMappedTensor)
     batch = namespace["buffer"].sample()

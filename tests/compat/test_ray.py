@@ -46,7 +46,7 @@ def teachers(tmp_path, monkeypatch, code):
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DatasetError, match="no cluster of Ray's can be reached at 'auto': ") as caught:
+    with pytest.raises(DatasetError, match="ray_address = 'auto': no Ray cluster could be reached: ") as caught:
         generate_dataset(**RUN, out=tmp_path / "d", engine="ray", ray_address="auto")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "d").exists()
@@ -112,7 +112,7 @@ def cluster(code):
     ray.shutdown()
 
 
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "observations": "none", "policy": "rules"}])
+@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "store_observations": False, "policy": "rules"}])
 def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
     expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
     made = generate_dataset(

@@ -345,7 +345,7 @@ class Cut(torch.nn.Module):
 
 def test_other_models_are_refused():
     env = sb3.make(4, config=SMALL, seed=0)
-    with pytest.raises(TrainingError, match="a model is a PPO or DQN of Stable-Baselines3 .* got str"):
+    with pytest.raises(TrainingError, match="expected a PPO or DQN model of Stable-Baselines3 .* got str"):
         policy_of("model.zip")
     elu = {"activation_fn": torch.nn.ELU}
     with pytest.raises(TrainingError, match="got FlattenExtractor, Linear, ELU, Linear, ELU, Linear$"):
@@ -551,7 +551,7 @@ def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
         (checkpoint / name).write_bytes(content)
     curve = (out / "curve.csv").read_text()
     (out / "curve.csv").write_text(curve.splitlines(keepends=True)[0])
-    with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force begins anew"):
+    with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force=True \(--force\) starts"):
         quick("dqn", out)
     (out / "curve.csv").write_text(curve)
     assert quick("dqn", out).evaluation["training"]["breaks"] == 1
@@ -560,7 +560,7 @@ def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_a_training_that_diverges_says_so(tmp_path, algorithm):
     rate = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e30)
-    with pytest.raises(TrainingError, match=r"run: the training diverged, after [\d,]+ interactions: .* learning_rate"):
+    with pytest.raises(TrainingError, match=r"run: the training diverged after [\d,]+ interactions: .* learning_rate"):
         train(algorithm, out=tmp_path / "run", config=SMALL, hyperparameters=QUICK[algorithm] | rate, eval_every=256)
 
 

@@ -199,7 +199,7 @@ class Other:
 
 
 def test_a_distribution_that_is_not_known_is_refused():
-    with pytest.raises(AlsimError, match="action_distribution is known of the policies uniform, rules; .* by 'other'"):
+    with pytest.raises(AlsimError, match="is known only for the policies uniform, rules; .* by 'other'"):
         alsim.to_obp(generate_dataset(**RUN, policy=Other()), action_distribution=True)
 
 
@@ -295,7 +295,7 @@ def test_importance_weighting_over_padded_trajectories_is_unbiased():
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.5, np.nan])
 def test_rllib_is_given_no_logarithm_of_a_propensity_that_cannot_be(dataset, tmp_path, value):
     broken = with_propensity(dataset, 3, value)
-    said = rf"the propensity of an action that was taken is in \(0, 1\]; that of learner 0 in step 4 .* is {value}"
+    said = rf"the propensity of learner 0 in step 4 of episode 0 is {value}; expected a number in \(0, 1\]"
     with pytest.raises(AlsimError, match=said):
         export_dataset(broken, "rllib", tmp_path / "rllib")
     assert not (tmp_path / "rllib").exists()
@@ -344,7 +344,7 @@ def test_the_card_says_what_it_is(dataset, tmp_path):
     dashes, front, text = card.split("---\n", 2)
     assert dashes == "" and "license: unknown\n" in front and "\n- reinforcement-learning\n" in front
     assert "size_categories:\n- n<1K\n" in front and "path: data/train-*.parquet" in front
-    assert "This dataset is synthetic. No person is in it." in text and "| seed | `5` |" in text
+    assert "This dataset is synthetic. It contains no data about people." in text and "| seed | `5` |" in text
     for table in TABLES:
         for column in COLUMNS[table]:
             assert f"| `{column.name}` | {column.unit} | {column.meaning} |" in text
@@ -400,12 +400,24 @@ def test_aliases(alias, name):
 @pytest.mark.parametrize(
     ("to", "options", "said"),
     [
-        ("rllib", {"name": "x-v0"}, "name = 'x-v0': the format 'rllib' knows no options"),
-        ("npz", {"license": "mit"}, "license = 'mit': the format 'npz' knows next_observations"),
-        ("obp", {"next_observations": False}, "next_observations = False: the format 'obp' knows action_distribution"),
-        ("huggingface", {"license": "MIT: x"}, "license is an identifier of the hub, such as cc-by-4.0, or unknown"),
-        ("minari", {"name": "../x-v0"}, r"an id of Minari is \(namespace/\)name-vN, .*; got '../x-v0'"),
-        ("minari", {"name": "x"}, r"an id of Minari is \(namespace/\)name-vN, .*; got 'x'"),
+        ("rllib", {"name": "x-v0"}, "name = 'x-v0': no option of the format 'rllib'; its options are: none"),
+        (
+            "npz",
+            {"license": "mit"},
+            "license = 'mit': no option of the format 'npz'; .*: next_observ",
+        ),
+        (
+            "obp",
+            {"next_observations": False},
+            "next_observations = False: no option of the format 'obp'; .*: action",
+        ),
+        (
+            "huggingface",
+            {"license": "MIT: x"},
+            "license must be an identifier of the hub, such as cc-by-4.0, or",
+        ),
+        ("minari", {"name": "../x-v0"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got '../x-v0'"),
+        ("minari", {"name": "x"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got 'x'"),
     ],
 )
 def test_options_that_cannot_be_are_refused(dataset, tmp_path, to, options, said):
@@ -421,7 +433,7 @@ def test_options_that_cannot_be_are_refused(dataset, tmp_path, to, options, said
 def test_a_missing_package_is_named_with_its_extra(dataset, tmp_path, monkeypatch, to, module, extra):
     for name in (module, "h5py"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtra, match=rf"an export to '{to}' needs \w+, .*: pip install 'alsim\[{extra}\]'"):
+    with pytest.raises(MissingExtra, match=rf"an export to '{to}' needs \w+, .* `pip install '.\[{extra}\]'`"):
         export_dataset(dataset, to, tmp_path / f"x{EXPORTERS[to].suffix}")
     assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
 
@@ -431,7 +443,7 @@ def test_what_does_not_fit_into_memory_says_how_much_it_takes(dataset, monkeypat
     row = 4 * dataset.obs.shape[1] + 8 + 4 + 8
     size = f"{row * len(dataset) / 1e9:.1f} GB of memory, and 0.0 GB are free"
     for make in (alsim.to_obp, alsim.to_scope_rl):
-        with pytest.raises(AlsimError, match=r"rows takes .* GB of memory, and 0.0 GB are free"):
+        with pytest.raises(AlsimError, match=r"rows needs .* GB of memory, and 0.0 GB are free"):
             make(dataset)
     with pytest.raises(AlsimError, match=size):
         alsim.to_obp(dataset)
@@ -439,7 +451,7 @@ def test_what_does_not_fit_into_memory_says_how_much_it_takes(dataset, monkeypat
 
 def test_padding_that_does_not_fit_into_memory_is_named(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
-    with pytest.raises(AlsimError, match=r"a part, padded to max_episode_steps, of 60 rows takes"):
+    with pytest.raises(AlsimError, match=r"a part of 60 padded rows needs"):
         export_dataset(dataset, "scope-rl", tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
 
@@ -480,7 +492,7 @@ def test_free_memory_is_less_than_there_is():
 def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path, to):
     out = export_dataset(dataset, to, tmp_path / FILES[to])
     before = files_of(out)
-    with pytest.raises(DatasetError, match=r"already; force overwrites it"):
+    with pytest.raises(DatasetError, match=r"already .*; force=True \(--force\) overwrites it"):
         export_dataset(dataset, to, out)
     assert files_of(out) == before
     other = generate_dataset(**{**RUN, "seed": 6})
@@ -498,7 +510,7 @@ def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
         out.mkdir()
         (out / "thesis.txt").write_text("a thesis")
     before = files_of(out)
-    with pytest.raises(DatasetError, match=r"is no export of alsim; force|holds other files \(thesis.txt\)"):
+    with pytest.raises(DatasetError, match=r"is not an export of alsim; force|contains other files \(thesis.txt\)"):
         export_dataset(dataset, to, out, force=True)
     assert files_of(out) == before
 
@@ -506,14 +518,14 @@ def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
 def test_an_export_to_another_format_is_never_overwritten(dataset, tmp_path):
     for to, other in (("npz", "obp"), ("rllib", "huggingface")):
         out = export_dataset(dataset, to, tmp_path / FILES[to])
-        with pytest.raises(DatasetError, match=f"is an export to '{to}'; force overwrites only an export to '{other}'"):
+        with pytest.raises(DatasetError, match=f"is an export to '{to}'; .* overwrites only an export to '{other}'"):
             export_dataset(dataset, other, out, force=True)
 
 
 def test_a_file_among_an_exports_own_stays(dataset, tmp_path):
     out = export_dataset(dataset, "rllib", tmp_path / "rllib")
     (out / "data" / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match=r"holds other files \(data/notes.txt\)"):
+    with pytest.raises(DatasetError, match=r"contains other files \(data/notes.txt\)"):
         export_dataset(dataset, "rllib", out, force=True)
     assert (out / "data" / "notes.txt").read_text() == "mine"
 
@@ -528,7 +540,7 @@ def test_a_marker_that_is_none_is_named(dataset, tmp_path, content):
 
 def test_a_dataset_is_not_exported_over_or_into_itself(copied):
     for out in (copied, copied / "deeper"):
-        with pytest.raises(DatasetError, match="is inside the dataset; an export goes elsewhere"):
+        with pytest.raises(DatasetError, match="is inside the dataset; choose a path outside of it"):
             export_dataset(copied, "rllib", out, force=True)
     load_dataset(copied, verify=True)
 

@@ -1,4 +1,4 @@
-"""check_vector_env finds what is wrong with broken environments, and nothing with sound ones."""
+"""check_vector_env passes correct environments, and reports the faults of broken ones."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ LONGEST, GOAL = 12, 10
 
 
 class Walk(gymnasium.Env):
-    """A position that a step takes one or two on, and now and then back; over at the goal, or when it is late."""
+    """A walk of one or two per step, mostly forwards. It terminates at the goal, and is truncated after 12 steps."""
 
     observation_space = Box(0.0, 1.0, (2,), np.float32)
     action_space = Discrete(2)
@@ -45,7 +45,7 @@ class Walk(gymnasium.Env):
 
 
 class Walks(VectorEnv):
-    """N walks, written as a vector environment of its own, in parts that the broken ones below override."""
+    """N walks as a vector environment, in methods that the broken environments below override."""
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
@@ -69,18 +69,18 @@ class Walks(VectorEnv):
         return self.observations(), infos
 
     def seed_own(self, seed):
-        given = [s for s in (seed if isinstance(seed, list) else [seed]) if s is not None]
-        if given:
-            super().reset(seed=given[0])
+        seeds = [s for s in (seed if isinstance(seed, list) else [seed]) if s is not None]
+        if seeds:
+            super().reset(seed=seeds[0])
 
     def mask(self, options):
         if not options or "reset_mask" not in options:
             return np.ones(self.num_envs, np.bool_)
         mask = options["reset_mask"]
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError("a bool array")
+            raise TypeError("the mask must be a bool array")
         if mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError("one a lane, and some")
+            raise ValueError("the mask must have one entry per lane, at least one of them True")
         return mask
 
     def lane_seeds(self, seed):
@@ -88,7 +88,7 @@ class Walks(VectorEnv):
             return [None] * self.num_envs
         seeds = [1000 * seed + lane for lane in range(self.num_envs)] if isinstance(seed, int) else seed
         if len(seeds) != self.num_envs:
-            raise ValueError("one a lane")
+            raise ValueError("there must be one seed per lane")
         return seeds
 
     def observations(self):
@@ -114,7 +114,7 @@ class Walks(VectorEnv):
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_a_sound_environment_passes(mode: AutoresetMode) -> None:
+def test_correct_environment_passes(mode: AutoresetMode) -> None:
     make = partial(Walks, 3, mode)
     ran = check_vector_env(make(), make=make, single=Walk, exclusive_flags=True, steps=100)
     only_next_step = {"ignored_actions", "ignored_invalid_actions"}
@@ -127,10 +127,10 @@ def test_few_lanes_pass(num_envs: int) -> None:
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_gymnasiums_own_passes(mode: AutoresetMode) -> None:
+def test_sync_vector_env_passes(mode: AutoresetMode) -> None:
     cart_pole = partial(gymnasium.make, "CartPole-v1")
     make = partial(SyncVectorEnv, [cart_pole] * 3, autoreset_mode=mode)
-    with pytest.raises(CheckError, match="options: reset\\(\\) leaves the caller's options as they are"):
+    with pytest.raises(CheckError, match="options: reset\\(\\) must not change the caller's options"):
         check_vector_env(make(), make=make, single=cart_pole, skip=set(CHECKS) - {"spaces", "reset_mask", "options"})
     skip = {"options"}
     if make().metadata is make().metadata:  # Gymnasium before 1.4
@@ -141,7 +141,7 @@ def test_gymnasiums_own_passes(mode: AutoresetMode) -> None:
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 @pytest.mark.parametrize("info", ["none", "minimal", "full"] if COMPILED else ["full"])
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_ours_passes(mode: AutoresetMode, info: str, observation: str) -> None:
+def test_alsim_passes(mode: AutoresetMode, info: str, observation: str) -> None:
     rules = {"config": {"max_episode_steps": 9, "num_los": 4}, "observation": observation}
     one = "alsim/AdaptiveLearning-v0"
     make = partial(gymnasium.make_vec, one, 3, autoreset_mode=mode.value, info=info, **rules)
@@ -152,26 +152,26 @@ def test_ours_passes(mode: AutoresetMode, info: str, observation: str) -> None:
 
 
 @pytest.mark.compiled
-def test_ours_passes_at_its_defaults() -> None:
+def test_alsim_passes_at_the_defaults() -> None:
     check_vector_env(alsim.AdaptiveLearningVectorEnv(2), single=alsim.AdaptiveLearningEnv, exclusive_flags=True)
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_an_environment_that_hands_out_its_own_arrays_says_so(mode: AutoresetMode) -> None:
+def test_environment_that_returns_its_own_arrays_skips_fresh_arrays(mode: AutoresetMode) -> None:
     make = partial(alsim.AdaptiveLearningVectorEnv, 3, config={"max_episode_steps": 9}, copy=False, autoreset_mode=mode)
     with pytest.raises(
-        CheckError, match="fresh_arrays: observations of reset.* and observations of step 1 share memory"
+        CheckError, match="fresh_arrays: observations of reset.* and observations of step 1 must not share memory"
     ):
         check_vector_env(make(), steps=30)
     check_vector_env(make(), make=make, skip={"fresh_arrays"}, steps=60)
 
 
-def test_a_wrapped_environment_passes() -> None:
-    check_vector_env(gymnasium.wrappers.vector.ClipReward(Walks(), 0.0, 0.5), skip={"pickling"})  # it holds a lambda
+def test_wrapped_environment_passes() -> None:
+    check_vector_env(gymnasium.wrappers.vector.ClipReward(Walks(), 0.0, 0.5), skip={"pickling"})  # it has a lambda
 
 
 class Named(gymnasium.vector.VectorObservationWrapper):
-    """Observations in a Dict space."""
+    """A wrapper with observations in a Dict space."""
 
     def __init__(self, env):
         super().__init__(env)
@@ -182,22 +182,24 @@ class Named(gymnasium.vector.VectorObservationWrapper):
         return {"walk": observations, "twice": 2 * observations[:, :1].astype(np.float32)}
 
 
-def test_observations_may_be_a_dict() -> None:
+def test_dict_observations() -> None:
     check_vector_env(Named(Walks()))
 
     class Strided(Named):
         def observations(self, observations):
             return {"walk": np.asfortranarray(observations), "twice": 2 * observations[:, :1]}
 
-    with pytest.raises(CheckError, match=r"reset: observations\['walk'\] of reset\(\) are C-contiguous; got strides"):
+    with pytest.raises(
+        CheckError, match=r"reset: observations\['walk'\] of reset\(\) must be C-contiguous; got strides"
+    ):
         check_vector_env(Strided(Walks()))
 
 
-# ── broken environments, each with what is said of it ──
+# ── broken environments, each with the expected message ──
 
 
 def steps_with(change: Callable[..., Any]) -> type[Walks]:
-    """Walks whose step's five values go through `change(env, observations, rewards, terminated, truncated, infos)`."""
+    """Return Walks whose step returns `change(env, observations, rewards, terminated, truncated, infos)`."""
 
     class Changed(Walks):
         def step(self, actions):
@@ -207,7 +209,7 @@ def steps_with(change: Callable[..., Any]) -> type[Walks]:
 
 
 def resets_with(change: Callable[..., Any]) -> type[Walks]:
-    """Walks whose reset's two values go through `change(env, observations, infos, options)`."""
+    """Return Walks whose reset returns `change(env, observations, infos, options)`."""
 
     class Changed(Walks):
         def reset(self, *, seed=None, options=None):
@@ -265,14 +267,14 @@ class Unseeded(Walks):
 
 
 class Reseeding(Walks):
-    """reset() draws from the operating system."""
+    """reset() without a seed takes one from the operating system."""
 
     def lane_seeds(self, seed: Any) -> Any:
         return super().lane_seeds(int(np.random.SeedSequence().entropy % 2**30) if seed is None else seed)
 
 
 class NoSuper(Walks):
-    """reset does not seed np_random."""
+    """reset(seed=...) does not seed np_random."""
 
     def reset(self, *, seed=None, options=None):
         observations, infos = super().reset(seed=seed, options=options)
@@ -281,7 +283,7 @@ class NoSuper(Walks):
 
 
 class OwnByOneSeed(Walks):
-    """A list of seeds leaves np_random as it was."""
+    """A list of seeds does not seed np_random."""
 
     def seed_own(self, seed):
         super().seed_own(None if isinstance(seed, list) else seed)
@@ -310,13 +312,13 @@ class TwoBuffers(OneBuffer):
 
 
 class FlagBuffer(Walks):
-    kept = None
+    flags = None
 
     def step(self, actions: Any) -> Any:
         observations, rewards, terminated, truncated, infos = super().step(actions)
-        self.kept = terminated if self.kept is None else self.kept
-        self.kept[:] = terminated
-        return observations, rewards, self.kept, truncated, infos
+        self.flags = terminated if self.flags is None else self.flags
+        self.flags[:] = terminated
+        return observations, rewards, self.flags, truncated, infos
 
 
 class SharedInfos(Walks):
@@ -332,7 +334,7 @@ class SharedInfos(Walks):
 
 
 class OwnFlags(Walks):
-    """The flags that it hands out are the array by which it resets."""
+    """The returned flags are the array that decides which lanes are reset."""
 
     def step(self, actions: Any) -> Any:
         observations, rewards, terminated, truncated, infos = super().step(actions)
@@ -364,7 +366,7 @@ class Strict(Walks):
 
 
 class LateReset(Walks):
-    """NEXT_STEP that begins anew in the step itself, as if it were SAME_STEP."""
+    """In mode NEXT_STEP, it resets lanes in the step itself, like SAME_STEP."""
 
     def step(self, actions: Any) -> Any:
         observations, rewards, terminated, truncated, infos = super().step(actions)
@@ -375,25 +377,25 @@ class LateReset(Walks):
 
 
 class Declares(Walks):
-    """It does what one mode says and declares another."""
+    """It declares another mode than the one that it implements."""
 
-    does, says = SAME_STEP, NEXT_STEP
+    actual, declared = SAME_STEP, NEXT_STEP
 
     def __init__(self, num_envs: int = 3, autoreset_mode: AutoresetMode = NEXT_STEP) -> None:
-        super().__init__(num_envs, self.does)
-        self.metadata["autoreset_mode"] = self.says
+        super().__init__(num_envs, self.actual)
+        self.metadata["autoreset_mode"] = self.declared
 
 
 class SaysSameStep(Declares):
-    does, says = NEXT_STEP, SAME_STEP
+    actual, declared = NEXT_STEP, SAME_STEP
 
 
 class SaysDisabled(Declares):
-    does, says = NEXT_STEP, DISABLED
+    actual, declared = NEXT_STEP, DISABLED
 
 
 class Lenient(Walks):
-    """DISABLED that steps on and on."""
+    """In mode DISABLED, it steps lanes whose episode is over."""
 
     def step(self, actions: Any) -> Any:
         self.over[:] = False
@@ -442,7 +444,7 @@ class WipesAll(Walks):
 
 
 class WipesQuietly(Walks):
-    """reset_mask restarts the clock of every lane, which shows only later."""
+    """reset_mask advances the generator of every lane, which has an effect only later."""
 
     def reset(self, *, seed=None, options=None):
         observations, infos = super().reset(seed=seed, options=options)
@@ -467,7 +469,7 @@ class AnyMask(Walks):
 
 
 class HalfDone(Walks):
-    """A refused reset_mask has reset lane 0 already."""
+    """An invalid reset_mask resets lane 0 before the error."""
 
     def mask(self, options):
         if options:
@@ -483,7 +485,7 @@ class NoLists(Walks):
 class RefusesLists(Walks):
     def lane_seeds(self, seed):
         if isinstance(seed, list):
-            raise gymnasium.error.Error("one seed for all")
+            raise gymnasium.error.Error("one seed only")
         return super().lane_seeds(seed)
 
 
@@ -498,7 +500,7 @@ class NoneIsZero(Walks):
 
 
 class ByPlace(Walks):
-    """A list of seeds is added to the lane's number."""
+    """The lane's index is added to its seed in a list."""
 
     def lane_seeds(self, seed):
         seeds = super().lane_seeds(seed)
@@ -520,12 +522,12 @@ class Forgetful(Walks):
 class SharedWalks(Walks):
     """All instances step the same walks."""
 
-    held: ClassVar[list[Any]] = []
+    shared: ClassVar[list[Any]] = []
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.held.extend(self.walks[len(self.held) :])
-        self.walks = self.held
+        self.shared.extend(self.walks[len(self.shared) :])
+        self.walks = self.shared
 
 
 class OneMetadata(Walks):
@@ -544,7 +546,7 @@ class OtherRules(Walks):
 
 
 class WaitsAfterMask(Walks):
-    """NEXT_STEP: a lane reset by a mask is reset by its next step once more."""
+    """In mode NEXT_STEP, a lane that a mask has reset is reset again by its next step."""
 
     def reset(self, *, seed=None, options=None):
         over = self.over.copy()
@@ -574,96 +576,104 @@ def with_infos(change: Callable[[dict[str, Any], int], Any]) -> type[Walks]:
 
 
 BROKEN: dict[str, tuple[Any, AutoresetMode, str]] = {
-    "own space": (OwnSpace, NEXT_STEP, "spaces: observation_space is batch_space(single_observation_space, 3)"),
-    "mode by its word": (
+    "own space": (OwnSpace, NEXT_STEP, "spaces: observation_space must be batch_space(single_observation_space, 3)"),
+    "mode as a string": (
         WordMode,
         NEXT_STEP,
-        "metadata: metadata['autoreset_mode'] is an AutoresetMode; got 'NextStep'",
+        "metadata: metadata['autoreset_mode'] must be an AutoresetMode; got 'NextStep'",
     ),
-    "class metadata": (ClassMetadata, NEXT_STEP, "metadata: metadata belong to the instance; those of ClassMetadata"),
-    "another attribute": (OtherAttribute, NEXT_STEP, "metadata: env.autoreset_mode is metadata['autoreset_mode']"),
-    "reset without infos": (NoInfo, NEXT_STEP, "reset: reset() returns a tuple (observations, infos); got"),
+    "class metadata": (
+        ClassMetadata,
+        NEXT_STEP,
+        "metadata: metadata must belong to the instance; all instances of ClassMetadata",
+    ),
+    "another attribute": (
+        OtherAttribute,
+        NEXT_STEP,
+        "metadata: env.autoreset_mode must equal metadata['autoreset_mode']",
+    ),
+    "reset without infos": (NoInfo, NEXT_STEP, "reset: reset() must return a tuple (observations, infos); got"),
     "infos as a list": (
         resets_with(lambda env, seen, infos, options: (seen, [infos])),
         NEXT_STEP,
-        "reset: the infos of reset() are a dict; got <class 'list'>",
+        "reset: the infos of reset() must be a dict; got <class 'list'>",
     ),
-    "four values": (OldStep, NEXT_STEP, "steps: step() returns a tuple of observations"),
+    "four values": (OldStep, NEXT_STEP, "steps: step() must return a tuple (observations"),
     "float64 observations": (
         steps_with(lambda env, seen, *rest: (seen.astype(np.float64), *rest)),
         NEXT_STEP,
-        "steps: observations of step 1 have dtype float32; got float64",
+        "steps: observations of step 1 must have dtype float32; got float64",
     ),
-    "observations on their side": (
+    "transposed observations": (
         steps_with(lambda env, seen, *rest: (np.asfortranarray(seen), *rest)),
         NEXT_STEP,
-        "steps: observations of step 1 are C-contiguous; got strides (4, 12)",
+        "steps: observations of step 1 must be C-contiguous; got strides (4, 12)",
     ),
     "observations out of bounds": (
         steps_with(lambda env, seen, *rest: (seen + np.float32(1), *rest)),
         NEXT_STEP,
-        "steps: the observations of step 1 are in observation_space; they are not",
+        "steps: the observations of step 1 must be in observation_space; they are not",
     ),
     "a lane too few": (
         steps_with(lambda env, seen, *rest: (seen[1:].copy(), *rest)),
         NEXT_STEP,
-        "steps: observations of step 1 have shape (3, 2); got (2, 2)",
+        "steps: observations of step 1 must have shape (3, 2); got (2, 2)",
     ),
     "rewards in a list": (
         steps_with(lambda env, seen, rewards, *rest: (seen, list(rewards), *rest)),
         NEXT_STEP,
-        "steps: rewards of step 1 are a NumPy array; got <class 'list'>",
+        "steps: rewards of step 1 must be a NumPy array; got <class 'list'>",
     ),
     "integer rewards": (
         steps_with(lambda env, seen, rewards, *rest: (seen, rewards.astype(int), *rest)),
         NEXT_STEP,
-        "steps: rewards of step 1 have dtype floating; got int64",
+        "steps: rewards of step 1 must have dtype floating; got int64",
     ),
     "integer flags": (
         steps_with(lambda env, seen, rewards, a, b, infos: (seen, rewards, a.astype(np.uint8), b, infos)),
         NEXT_STEP,
-        "steps: terminated of step 1 have dtype bool; got uint8",
+        "steps: terminated of step 1 must have dtype bool; got uint8",
     ),
     "flags in a column": (
         steps_with(lambda env, seen, rewards, a, b, infos: (seen, rewards, a, b[:, None], infos)),
         NEXT_STEP,
-        "steps: truncated of step 1 have shape (3,); got (3, 1)",
+        "steps: truncated of step 1 must have shape (3,); got (3, 1)",
     ),
     "both flags": (
         steps_with(lambda env, seen, rewards, a, b, infos: (seen, rewards, a, b | a, infos)),
         NEXT_STEP,
-        "steps: a lane is terminated or truncated, not both; lane",
+        "steps: a lane must not be both terminated and truncated; lane",
     ),
-    "no end": (Endless, NEXT_STEP, "steps: an episode ends in 100 steps of random actions; none did"),
+    "no end": (Endless, NEXT_STEP, "steps: an episode must end in 100 steps of random actions; none did"),
     "a missing mask": (
         with_infos(lambda infos, n: infos.pop("_way", None)),
         NEXT_STEP,
-        "infos: the infos of step 1 hold 'way' without its mask '_way'",
+        "infos: the infos of step 1 must have a mask for every key; got 'way' without '_way'",
     ),
     "a mask of integers": (
         with_infos(lambda infos, n: infos.update(_way=np.ones(n, int))),
         NEXT_STEP,
-        "infos: the mask '_way' of the infos of step 1 is a bool array (3,); got",
+        "infos: the mask '_way' of the infos of step 1 must be a bool array (3,); got",
     ),
-    "a mask of nothing": (
+    "a mask without a key": (
         with_infos(lambda infos, n: infos.update(_nothing=np.ones(n, bool))),
         NEXT_STEP,
-        "infos: the infos of step 1 hold the mask '_nothing' of a key that is not there",
+        "infos: the infos of step 1 must not have a mask without its key; got '_nothing'",
     ),
     "a scalar in the infos": (
         with_infos(lambda infos, n: infos.update(total=1.0, _total=np.ones(n, bool))),
         NEXT_STEP,
-        "infos: 'total' of the infos of step 1 is an array (3, ...) or a dict of such; got 1.0",
+        "infos: 'total' of the infos of step 1 must be an array (3, ...) or a dict of such arrays; got 1.0",
     ),
     "a list in the infos": (
         with_infos(lambda infos, n: infos.update(names=["a"] * n, _names=np.ones(n, bool))),
         NEXT_STEP,
-        "infos: 'names' of the infos of step 1 is an array (3, ...) or a dict of such; got ['a', 'a', 'a']",
+        "infos: 'names' of the infos of step 1 must be an array (3, ...) or a dict of such arrays; got ['a', 'a', 'a']",
     ),
-    "a key that is no word": (
+    "a key that is not a string": (
         with_infos(lambda infos, n: infos.update({1: np.ones(n)})),
         NEXT_STEP,
-        "infos: keys of the infos of step 1 are strings; got 1",
+        "infos: keys of the infos of step 1 must be strings; got 1",
     ),
     "final_info in a list": (
         with_infos(lambda infos, n: infos.update(final_info=[None] * n) if "final_info" in infos else None),
@@ -673,163 +683,191 @@ BROKEN: dict[str, tuple[Any, AutoresetMode, str]] = {
     "final_info without masks": (
         with_infos(lambda infos, n: infos.get("final_info", {}).pop("_way", None)),
         SAME_STEP,
-        "under 'final_info' hold 'way' without its mask '_way'",
+        "under 'final_info' must have a mask for every key; got 'way' without '_way'",
     ),
-    "its own episode": (
+    "episode in the infos": (
         with_infos(lambda infos, n: infos.update(episode=np.ones(n), _episode=np.ones(n, bool))),
         NEXT_STEP,
-        "episode_key: infos leave the key 'episode' to RecordEpisodeStatistics; those of step 1 hold it",
+        "episode_key: infos must leave the key 'episode' to RecordEpisodeStatistics; those of step 1 have it",
     ),
-    "a seed that seeds nothing": (Unseeded, NEXT_STEP, "determinism: the same seed and actions give the same"),
+    "a seed that seeds nothing": (Unseeded, NEXT_STEP, "determinism: the same seed and actions must give the same"),
     "a reset that seeds itself": (
         Reseeding,
         SAME_STEP,
-        "determinism: reset() after reset(seed=123) goes on from there",
+        "determinism: reset() after reset(seed=123) must give the same observations",
     ),
-    "no super().reset": (NoSuper, NEXT_STEP, "np_random: np_random is the same after each reset(seed=123)"),
-    "np_random beside a list": (
+    "no super().reset": (NoSuper, NEXT_STEP, "np_random: np_random must be the same after each reset(seed=123)"),
+    "np_random not seeded by a list": (
         OwnByOneSeed,
         NEXT_STEP,
-        "np_random: np_random is the same after each reset with the same list of seeds, whatever was before",
+        "np_random: np_random must be the same after each reset with the same list of seeds",
     ),
-    "one buffer": (OneBuffer, NEXT_STEP, "observations of reset(seed=123) and observations of step 1 share memory"),
-    "two buffers": (TwoBuffers, NEXT_STEP, "observations of reset(seed=123) and observations of step 2 share memory"),
-    "one array of flags": (FlagBuffer, NEXT_STEP, "terminated of step 1 and terminated of step 2 share memory"),
+    "one buffer": (
+        OneBuffer,
+        NEXT_STEP,
+        "observations of reset(seed=123) and observations of step 1 must not share memory",
+    ),
+    "two buffers": (
+        TwoBuffers,
+        NEXT_STEP,
+        "observations of reset(seed=123) and observations of step 2 must not share memory",
+    ),
+    "one array of flags": (
+        FlagBuffer,
+        NEXT_STEP,
+        "terminated of step 1 and terminated of step 2 must not share memory",
+    ),
     "the flags in the infos": (
         steps_with(
             lambda env, seen, rewards, a, b, infos: (seen, rewards, a, b, infos | {"ended": a, "_ended": a | ~a})
         ),
         NEXT_STEP,
-        "fresh_arrays: infos['ended'] and terminated of step 1 share memory",
+        "fresh_arrays: infos['ended'] and terminated of step 1 must not share memory",
     ),
-    "one info dict": (SharedInfos, NEXT_STEP, "fresh_arrays: step 1 and step 2 return the same info dict"),
-    "its own flags": (OwnFlags, NEXT_STEP, "fresh_arrays: writing to what earlier calls returned changes nothing"),
-    "writes to the actions": (WritesActions, NEXT_STEP, "actions_kept: step() leaves the caller's actions as they are"),
+    "one info dict": (SharedInfos, NEXT_STEP, "fresh_arrays: step 1 and step 2 must not return the same info dict"),
+    "its own flags": (OwnFlags, NEXT_STEP, "fresh_arrays: writing to arrays of earlier calls must change nothing"),
+    "writes to the actions": (WritesActions, NEXT_STEP, "actions_kept: step() must not write to the caller's actions"),
     "resets at once": (LateReset, NEXT_STEP, "which only resets it"),
-    "SAME_STEP that says NEXT_STEP": (Declares, NEXT_STEP, "autoreset: NEXT_STEP: infos hold no 'final_obs'"),
+    "SAME_STEP that says NEXT_STEP": (
+        Declares,
+        NEXT_STEP,
+        "autoreset: NEXT_STEP: infos must not have the key 'final_obs'",
+    ),
     "NEXT_STEP that says SAME_STEP": (SaysSameStep, SAME_STEP, "autoreset: SAME_STEP: infos['_final_obs'] of step"),
     "NEXT_STEP that says DISABLED": (SaysDisabled, DISABLED, "was not reset; it did not"),
     "a reward for the reset": (
         steps_with(reward_of_the_reset),
         NEXT_STEP,
-        "which only resets it: the reward is 0; got 1.0",
+        "which only resets it: the reward must be 0; got 1.0",
     ),
     "step infos of a reset lane": (
         steps_with(keeps_step_infos),
         NEXT_STEP,
-        "its infos are those of reset(); there is 'way' too",
+        "its infos must be those of reset(); got 'way' too",
     ),
     "step infos of a lane that ended": (
         steps_with(keeps_step_infos),
         SAME_STEP,
-        "and the step's are in final_info; there is 'way' too",
+        "must be those of reset(); got 'way' too: put the infos of the step into final_info",
     ),
     "no final_obs": (steps_with(no_final_obs), SAME_STEP, "autoreset: SAME_STEP: infos['_final_obs'] of step"),
     "no final_info": (steps_with(no_final_info), SAME_STEP, "autoreset: SAME_STEP: infos['_final_info'] of step"),
-    "the last observation twice": (steps_with(last_observation), SAME_STEP, "they are always final_obs too"),
-    "the next observation twice": (steps_with(final_obs_of_the_next), SAME_STEP, "they are always final_obs too"),
-    "steps past the end": (Lenient, DISABLED, "autoreset: DISABLED: a step raises while lane"),
+    "the last observation twice": (steps_with(last_observation), SAME_STEP, "they always equal final_obs"),
+    "the next observation twice": (steps_with(final_obs_of_the_next), SAME_STEP, "they always equal final_obs"),
+    "steps past the end": (Lenient, DISABLED, "autoreset: DISABLED: step() must raise while lane"),
     "actions that are not ignored": (ReadsAll, NEXT_STEP, "ignored_actions: NEXT_STEP: the action of a lane that"),
-    "actions that must be valid": (Strict, NEXT_STEP, "is ignored, even an invalid one; step() raised AssertionError"),
-    "masks of any kind": (AnyMask, NEXT_STEP, "reset_mask: a reset_mask that is a list raises TypeError; it was taken"),
+    "actions that must be valid": (
+        Strict,
+        NEXT_STEP,
+        "must be ignored, even an invalid one; step() raised AssertionError",
+    ),
+    "masks of any kind": (
+        AnyMask,
+        NEXT_STEP,
+        "reset_mask: a reset_mask that is a list must raise TypeError; it raised nothing",
+    ),
     "a mask that resets all": (
         WipesAll,
         NEXT_STEP,
-        "reset_mask: a reset_mask leaves lane 1, not named in it, as it is",
+        "reset_mask: a reset_mask must not change lane 1, where it is False",
     ),
-    "a mask that half resets": (HalfDone, NEXT_STEP, "reset_mask: a refused reset_mask changes nothing"),
+    "a mask that half resets": (HalfDone, NEXT_STEP, "reset_mask: an invalid reset_mask must change nothing"),
     "infos of other lanes": (
         resets_with(
             lambda env, seen, infos, options: (seen, {k: v | True if k[0] == "_" else v for k, v in infos.items()})
         ),
         NEXT_STEP,
-        "infos of a reset are of the lanes that reset_mask names; '_start' has others",
+        "infos of a reset must only have lanes of reset_mask; '_start' has others",
     ),
-    "options that it pops": (PopsOptions, NEXT_STEP, "options: reset() leaves the caller's options as they are"),
+    "removed options": (PopsOptions, NEXT_STEP, "options: reset() must not change the caller's options"),
     "lists of any length": (
         AnyLength,
         NEXT_STEP,
-        "seed_lists: a list of seeds of a wrong length raises ValueError; it was taken",
+        "seed_lists: a list of seeds of a wrong length must raise ValueError; it raised nothing",
     ),
     "None that is zero": (
         NoneIsZero,
         NEXT_STEP,
-        "seed_lists: None in a list of seeds lets lane 0 go on, as reset() does",
+        "seed_lists: None in a list of seeds must start the next episode in lane 0, as reset() does",
     ),
     "no lists": (
         RefusesLists,
         NEXT_STEP,
-        "seed_lists: the environment does what is asked of it; it raised Error('one seed",
+        "seed_lists: the environment must not raise an error here; it raised Error('one seed",
     ),
     "lists that are one seed": (NoLists, NEXT_STEP, "seed_lists: "),
-    "seeds by place": (
+    "seeds that depend on the lane": (
         ByPlace,
         NEXT_STEP,
-        "independent_lanes: the same seed and actions give the same in lanes 0 and 1",
+        "independent_lanes: the same seed and actions must give the same results in lanes 0 and 1",
     ),
-    "a mask that shows later": (
+    "a mask with a later effect": (
         WipesQuietly,
         NEXT_STEP,
-        "independent_lanes: resetting lane 0 by a reset_mask leaves lane 1",
+        "independent_lanes: resetting lane 0 by a reset_mask must not change lane 1",
     ),
-    "no pickle": (Unpicklable, NEXT_STEP, "pickling: the environment can be pickled; "),
-    "a pickle that forgets": (Forgetful, NEXT_STEP, "pickling: a pickled environment goes on with the same"),
-    "one metadata for all": (OneMetadata, NEXT_STEP, "instances: two environments have two metadata; they share one"),
-    "one state for all": (SharedWalks, NEXT_STEP, "instances: stepping another environment changes nothing"),
+    "no pickle": (Unpicklable, NEXT_STEP, "pickling: the environment must be picklable; "),
+    "a pickle that forgets": (
+        Forgetful,
+        NEXT_STEP,
+        "pickling: a pickled environment must continue with the same results",
+    ),
+    "one metadata for all": (OneMetadata, NEXT_STEP, "instances: two environments must not share one metadata dict"),
+    "one state for all": (SharedWalks, NEXT_STEP, "instances: stepping another instance must change nothing"),
     "other rules": (
         OtherRules,
         NEXT_STEP,
-        "singles: NEXT_STEP: the environment gives what SyncVectorEnv makes of single",
+        "singles: NEXT_STEP: the environment must give the same results as SyncVectorEnv",
     ),
-    "a mask that does not spare the wait": (
+    "another reset after a mask": (
         WaitsAfterMask,
         NEXT_STEP,
-        "singles: NEXT_STEP: the environment gives what",
+        "singles: NEXT_STEP: the environment must give the same results as",
     ),
-    "one close": (OneClose, NEXT_STEP, "close: a second close() does nothing; it raised AssertionError"),
-    "never closed": (NeverClosed, NEXT_STEP, "close: env.closed is True after close()"),
+    "one close": (OneClose, NEXT_STEP, "close: a second close() must do nothing; it raised AssertionError"),
+    "never closed": (NeverClosed, NEXT_STEP, "close: env.closed must be True after close()"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_environment_is_found_out(name: str) -> None:
-    kind, mode, sentence = BROKEN[name]
+def test_broken_environment_fails(name: str) -> None:
+    kind, mode, message = BROKEN[name]
     make = partial(kind, 3, mode)
     with pytest.raises(CheckError) as caught:
         check_vector_env(make(), make=make, single=Walk, exclusive_flags=True, steps=100)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     assert isinstance(caught.value, AssertionError)
 
 
 @pytest.mark.parametrize(
-    "name", ["one buffer", "options that it pops", "no lists", "no pickle", "actions that must be valid"]
+    "name", ["one buffer", "removed options", "no lists", "no pickle", "actions that must be valid"]
 )
-def test_what_an_environment_does_not_promise_can_be_skipped(name: str) -> None:
-    kind, mode, sentence = BROKEN[name]
+def test_failing_check_can_be_skipped(name: str) -> None:
+    kind, mode, message = BROKEN[name]
     skipped = {"one buffer": "fresh_arrays", "actions that must be valid": "ignored_invalid_actions"}
-    check = skipped.get(name, sentence.split(":")[0])
+    check = skipped.get(name, message.split(":")[0])
     assert check not in check_vector_env(kind(3, mode), skip={check})
 
 
-def test_a_spec_that_makes_another_environment() -> None:
+def test_spec_of_another_environment() -> None:
     env: Any = gymnasium.make_vec("alsim/AdaptiveLearning-v0", 2, config={"max_episode_steps": 9})
     env.spec.kwargs["num_envs"] = 3
-    with pytest.raises(CheckError, match="spec: the environment made of spec has the same num_envs, 2; got 3"):
+    with pytest.raises(CheckError, match="spec: the environment from spec must have the same num_envs, 2; got 3"):
         check_vector_env(env, steps=40)
     env = gymnasium.make_vec("alsim/AdaptiveLearning-v0", 2, config={"max_episode_steps": 9})
     env.spec.kwargs["config"] = {"max_episode_steps": 8}
-    with pytest.raises(CheckError, match="spec: the environment made of spec gives the same"):
+    with pytest.raises(CheckError, match="spec: the environment from spec must give the same"):
         check_vector_env(env, steps=40)
     env = gymnasium.make_vec("alsim/AdaptiveLearning-v0", 2, config=alsim.Config(max_episode_steps=9))
-    with pytest.raises(CheckError, match="spec: the spec goes to JSON and back"):
+    with pytest.raises(CheckError, match="spec: the spec must be convertible to JSON and back"):
         check_vector_env(env, steps=40)
 
 
-def test_a_check_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="skip holds names of checks, spaces, metadata, .*; got 'colours'"):
+def test_unknown_check() -> None:
+    with pytest.raises(ValueError, match="skip must contain names of checks, spaces, metadata, .*; got 'colours'"):
         check_vector_env(Walks(), skip={"colours"})
 
 
-def test_a_single_environment() -> None:
-    with pytest.raises(CheckError, match=r"the environment is a gymnasium.vector.VectorEnv; got .*Walk"):
+def test_single_environment_fails() -> None:
+    with pytest.raises(CheckError, match=r"the environment must be a gymnasium.vector.VectorEnv; got .*Walk"):
         check_vector_env(Walk())  # type: ignore[arg-type]

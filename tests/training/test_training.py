@@ -57,13 +57,13 @@ def test_what_is_given_beside_a_source_wins():
         ("ppo", {"net_arch": [64, 0]}, "net_arch.1 = 0: expected a number >= 1"),
         ("ppo", {"net_arch": 64}, "net_arch = 64: expected a list of numbers"),
         ("ppo", {"activation": "elu"}, "activation = 'elu': expected 'tanh' or 'relu'"),
-        ("ppo", {"minibatches": 7}, "minibatches that cut num_envs * n_steps = 32768 into equal parts"),
+        ("ppo", {"minibatches": 7}, "minibatches that divide num_envs * n_steps = 32768 into equal parts"),
         ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
-        ("dqn", {"buffer_size": 10}, "buffer_size of at least num_envs = 64; got 10"),
+        ("dqn", {"buffer_size": 10}, "a buffer_size of at least num_envs = 64; got 10"),
         ("dqn", {"n_steps": 10}, "n_steps = 10: no such key"),
         ("sac", {}, "algorithm is one of 'ppo', 'dqn'; got 'sac'"),
-        ("ppo", 5, "hyperparameters are of PPO, a mapping or a TOML file; got 5"),
-        ("ppo", DQN(), "hyperparameters are of PPO, a mapping or a TOML file; got"),
+        ("ppo", 5, "hyperparameters must be PPO, a mapping or a TOML file; got 5"),
+        ("ppo", DQN(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],
 )
 def test_hyperparameters_that_cannot_be_are_named(algorithm, given, said):
@@ -363,7 +363,7 @@ def test_a_training_says_what_to_install(package, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys.modules.get(name, json))
     if package == "stable_baselines3":
         monkeypatch.setattr(json, "get_num_threads", lambda: 1, raising=False)
-    said = f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3\\]'` in a clone"
+    said = f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3"
     with pytest.raises(alsim.AlsimError, match=said):
         train("ppo", out=tmp_path / "run")
     assert held(tmp_path) == set()

@@ -1,1 +1,1 @@
-"""The checks, each a function of a Subject: it raises CheckError, or returns False where nothing is to check."""
+"""The checks. Each is a function of a Subject, which raises CheckError or returns False if it does not apply."""

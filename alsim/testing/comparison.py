@@ -1,4 +1,4 @@
-"""What every check is made of: requiring, comparing, and finding the arrays in what a call handed out."""
+"""Building blocks of the checks: assertions, comparisons, and the arrays in the results of a call."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from alsim.testing.driving import Array, Call, Subject
+from alsim.testing.driver import Array, Call, Subject
 
 
 class CheckError(AssertionError):
-    """What is wrong with a vector environment: the check's name and a sentence."""
+    """A failed check of a vector environment: the check's name, the requirement, and the difference from it."""
 
 
 def require(condition: Any, sentence: str) -> None:
@@ -21,7 +21,7 @@ def require(condition: Any, sentence: str) -> None:
 
 
 def same(one: Any, two: Any) -> bool:
-    """Whether two structures of arrays are the same in kind, shape, dtype and value, NaN like NaN."""
+    """Return whether two structures of arrays are equal in type, shape, dtype and value; NaN equals NaN."""
     if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
         if one.dtype != two.dtype or one.shape != two.shape:
             return False
@@ -36,10 +36,10 @@ def same(one: Any, two: Any) -> bool:
 
 
 def expect_same(got: list[Call], expected: list[Call], rule: str, here: str, there: str) -> None:
-    """Raise CheckError with the rule and the first difference between two runs."""
+    """Raise CheckError with the rule and the first difference between two runs; `here` and `there` name the runs."""
     for one, two in zip(got, expected, strict=False):
         expect_same_call(one, two, rule, here, there)
-    require(len(got) == len(expected), f"{rule} number of calls; {len(got)} {here}, {len(expected)} {there}")
+    require(len(got) == len(expected), f"{rule}; there are {len(got)} calls {here}, {len(expected)} {there}")
 
 
 def expect_same_call(got: Call, expected: Call, rule: str, here: str, there: str) -> None:
@@ -51,28 +51,28 @@ def expect_same_call(got: Call, expected: Call, rule: str, here: str, there: str
 
 
 def expect_same_lane(s: Subject, got: list[Call], lane: int, expected: list[Call], other: int, rule: str) -> None:
-    """Raise CheckError unless lane `lane` of one run is lane `other` of the other."""
+    """Raise CheckError unless lane `lane` of one run equals lane `other` of the other run."""
     for one, two in zip(got, expected, strict=True):
-        mine = (s.rows(one.observations)[lane], one.rewards[lane], one.terminated[lane], one.truncated[lane])
-        its = (s.rows(two.observations)[other], two.rewards[other], two.terminated[other], two.truncated[other])
-        for name, a, b in zip(("observations", "rewards", "terminated", "truncated"), mine, its, strict=True):
+        row = (s.rows(one.observations)[lane], one.rewards[lane], one.terminated[lane], one.truncated[lane])
+        target = (s.rows(two.observations)[other], two.rewards[other], two.terminated[other], two.truncated[other])
+        for name, a, b in zip(("observations", "rewards", "terminated", "truncated"), row, target, strict=True):
             if not same(a, b):
                 raise CheckError(f"{rule}; {name} of {one.where} are {a} and {b}")
 
 
-def expect_error(call: Callable[[Any], Any], argument: Any, error: type[Exception], what: str) -> None:
-    """Raise CheckError unless the call raises `error`, or AssertionError, as Gymnasium's own did before 1.4."""
+def expect_error(call: Callable[[Any], Any], argument: Any, error: type[Exception], name: str) -> None:
+    """Raise CheckError unless the call raises `error` or AssertionError, which Gymnasium raised before 1.4."""
     try:
         call(argument)
     except (error, AssertionError):
         return
     except Exception as other:
-        raise CheckError(f"{what} raises {error.__name__}; it raised {other!r}") from other
-    raise CheckError(f"{what} raises {error.__name__}; it was taken")
+        raise CheckError(f"{name} must raise {error.__name__}; it raised {other!r}") from other
+    raise CheckError(f"{name} must raise {error.__name__}; it raised nothing")
 
 
 def arrays_of(value: Any, name: str) -> Iterator[tuple[str, Array]]:
-    """Yield the arrays that a structure holds, with what they are called."""
+    """Yield the names and arrays of a structure, recursively."""
     if isinstance(value, np.ndarray):
         yield name, value
         if value.dtype == object:
@@ -86,14 +86,14 @@ def arrays_of(value: Any, name: str) -> Iterator[tuple[str, Array]]:
             yield from arrays_of(entry, f"{name}[{k}]")
 
 
-def leaves_of(call: Call) -> list[tuple[str, Array]]:
-    """The arrays that a call handed out."""
+def arrays_in(call: Call) -> list[tuple[str, Array]]:
+    """Return the names and arrays of the results of a call."""
     return [pair for name in Call._fields[1:] for pair in arrays_of(getattr(call, name), name)]
 
 
-def scribble(call: Call, leaves: list[tuple[str, Array]]) -> None:
-    """Write to all that a call handed out, as wrappers and users may."""
-    for _, array in leaves:
+def overwrite(call: Call, arrays: list[tuple[str, Array]]) -> None:
+    """Write to all results of a call, as wrappers and users may."""
+    for _, array in arrays:
         if array.flags.writeable:
             array[...] = None if array.dtype == object else np.ones((), array.dtype)
     call.infos.clear()

@@ -1,4 +1,4 @@
-"""What fitting Bayesian knowledge tracing returns."""
+"""The result of fitting Bayesian knowledge tracing: parameters of each skill, forecasts, and files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from alsim.models.base import Fit
-from alsim.models.bkt.chains import Groups, groups_of
-from alsim.models.bkt.em import FARTHEST_LOGIT
+from alsim.models.bkt.chains import groups_of
 from alsim.models.bkt.kernels import forecast
-from alsim.models.bkt.skill import BKT, NAMES, is_probability, make_table
+from alsim.models.bkt.likelihood import MAX_LOGIT
+from alsim.models.bkt.skill import BKT, PARAMETERS, is_probability, make_table
 from alsim.responses.log import Responses
 from alsim.types import Doubles
 
@@ -21,16 +21,17 @@ BY_ITEM = ("p_learn", "p_guess", "p_slip")
 
 
 class SkillFit(NamedTuple):
-    """What was found of one skill.
+    """The fit of one skill.
 
-    parameters      its BKT; of parameters that differ by item, the mean over its responses
-    log_likelihood  of its responses
-    iterations      of the algorithm
-    converged       whether it ended by itself
-    responses       how many it was fitted to
-    se              standard errors by name; None for a parameter that is fixed, at a bound, or not identified
-    at_bounds       names of parameters that a bound holds, 0 and 1 included
-    items           by class of items, its parameters that differ by item and its number of responses; often empty
+    parameters      its BKT; a parameter that differs by item is the mean over its responses
+    log_likelihood  of its responses, nats
+    iterations      EM steps and leaps
+    converged       whether the fit converged within the maximum number of iterations
+    responses       number of responses
+    se              standard errors by parameter; None for one that is fixed, at a bound, or not identified
+    at_bounds       names of the parameters that equal a bound, 0 and 1 included
+    items           by class of items, the parameters that differ by item and the number of responses; empty if no
+                    parameter does
     """
 
     parameters: BKT
@@ -47,11 +48,11 @@ class SkillFit(NamedTuple):
 class BKTFit(Fit):
     """Fitted Bayesian knowledge tracing.
 
-    skills        what was found of each, by name
+    skills        the fit of each skill, by name
     by_item       names of the parameters that differ by item
-    classes       the class of each item by name, where items have classes; one that is not there is its own
-    students      by name, what is added to the logit of p_init for a student; empty without offsets
-    penalised     what was maximised: the log-likelihood and the logarithm of the priors, up to a constant
+    classes       class of each item by name, if items have classes; an item without a class is a class by itself
+    students      by name, the offset that is added to the logit of p_init, logits; empty without offsets
+    penalised     maximised objective: log-likelihood plus log-priors, up to a constant
     """
 
     model: ClassVar[str] = "bkt"
@@ -68,23 +69,24 @@ class BKTFit(Fit):
 
     @property
     def pooled(self) -> BKT:
-        """What is taken for a skill that the fit has not met: the mean of its skills, by their responses."""
+        """The parameters of a skill that is not in the fit: the mean over its skills, weighted by their responses."""
         return mean_of([(s.parameters, s.responses) for s in self.skills.values()])
 
     def predict(self, responses: Responses) -> Doubles:
-        """Return the probability (R,) that each response is correct, given the student's earlier ones there.
+        """Return the probability (R,) that each response is correct, given the student's earlier ones in `responses`.
 
-        Each skill of a response has its own chain, which sees the response as if it were the only one; the forecast
-        is the mean of theirs. (Their product would ask for all skills at once, but each chain was fitted as a
-        forecast of the response itself.) A skill not met in fitting is taken for `pooled`, an item not met for the
-        mean of its skill's, a student not met for one without an offset.
+        Each skill of a response has its own chain, which sees the response as if it had no other skill. The forecast
+        is the mean over these chains. (Their product would require all skills at once, but each chain was fitted as a
+        forecast of the response itself.) An unknown skill has the parameters `pooled`, an unknown item the mean of its
+        skill, and an unknown student no offset.
         """
         groups = groups_of(responses, bool(self.by_item), self.classes)
         pooled = self.pooled
-        rows = np.array([self._group(str(responses.skills[k]), c, pooled) for k, c in _pairs(groups)]).reshape(-1, 4)
+        pairs = zip(groups.skill.tolist(), groups.name.tolist(), strict=True)
+        rows = np.array([self._group(str(responses.skills[k]), c, pooled) for k, c in pairs]).reshape(-1, 4)
         inits = [self.skills[s].parameters.p_init if s in self.skills else pooled.p_init for s in responses.skills]
         offsets = np.array([self.students.get(name, 0.0) for name in responses.students.tolist()])
-        offsets = np.clip(offsets, -2 * FARTHEST_LOGIT, 2 * FARTHEST_LOGIT)  # with which p_init is 0 or 1
+        offsets = np.clip(offsets, -2 * MAX_LOGIT, 2 * MAX_LOGIT)  # at these limits p_init is 0 or 1
         forecasts = np.empty(len(responses))
         forecast(
             *(responses.student, responses.skill, responses.skill_start, groups.code),
@@ -96,10 +98,10 @@ class BKTFit(Fit):
         """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items."""
         if skill not in self.skills:
             return pooled.p_learn, pooled.p_guess, pooled.p_slip, pooled.p_forget
-        found = self.skills[skill]
-        own = found.items.get(item, {})
+        skill_fit = self.skills[skill]
+        own = skill_fit.items.get(item, {})
         learn, guess, slip = (own.get(name) for name in BY_ITEM)
-        p = found.parameters
+        p = skill_fit.parameters
         return (
             p.p_learn if learn is None else learn,
             p.p_guess if guess is None else guess,
@@ -108,9 +110,9 @@ class BKTFit(Fit):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as JSON holds it."""
+        """Return the fit as a dictionary for JSON."""
         content: dict[str, Any] = {
-            "skills": {name: _written(found) for name, found in self.skills.items()},
+            "skills": {name: _skill_to_dict(skill_fit) for name, skill_fit in self.skills.items()},
             "log_likelihood": self.log_likelihood,
             "iterations": self.iterations,
             "converged": self.converged,
@@ -124,18 +126,18 @@ class BKTFit(Fit):
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` gave."""
+        """Return the fit whose `to_dict` is `content`. Raises KeyError, TypeError or ValueError for any other."""
         by_item = tuple(content["by_item"])
         if not set(by_item) <= set(BY_ITEM):
-            raise ValueError(f"by_item names some of {', '.join(BY_ITEM)}; got {by_item!r}")
+            raise ValueError(f"by_item must contain only {', '.join(BY_ITEM)}; got {by_item!r}")
         if not content["skills"]:
-            raise ValueError("it has no skills")
+            raise ValueError("skills must contain at least one skill; got none")
         classes = content["classes"]
         return cls(
-            skills={str(name): _read(name, found) for name, found in content["skills"].items()},
+            skills={str(name): _skill_from_dict(name, part) for name, part in content["skills"].items()},
             log_likelihood=_number(content, "log_likelihood"),
             iterations=_count(content, "iterations", 0),
-            converged=_truth(content, "converged"),
+            converged=_bool(content, "converged"),
             num_responses=_count(content, "responses", 1),
             penalised=_number(content, "penalised"),
             by_item=by_item,
@@ -144,60 +146,58 @@ class BKTFit(Fit):
         )
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return a row a skill: its parameters, how the fit ended, and which parameters a bound holds."""
+        """Return one row per skill: parameters, log-likelihood, convergence, and the parameters at bounds."""
         return [
             {
                 "skill": name,
-                **{parameter: getattr(found.parameters, parameter) for parameter in NAMES},
-                "log_likelihood": found.log_likelihood,
-                "responses": found.responses,
-                "iterations": found.iterations,
-                "converged": "yes" if found.converged else "no",
-                "at bounds": ", ".join(found.at_bounds),
+                **{parameter: getattr(skill_fit.parameters, parameter) for parameter in PARAMETERS},
+                "log_likelihood": skill_fit.log_likelihood,
+                "responses": skill_fit.responses,
+                "iterations": skill_fit.iterations,
+                "converged": "yes" if skill_fit.converged else "no",
+                "at bounds": ", ".join(skill_fit.at_bounds),
             }
-            for name, found in self.skills.items()
+            for name, skill_fit in self.skills.items()
         ]
 
 
 def mean_of(parts: list[tuple[BKT, int]]) -> BKT:
     """Return the mean of parameters, weighted by numbers of responses."""
     weights = np.array([count for _, count in parts], np.float64)
-    values = np.array([[getattr(skill, name) for name in NAMES] for skill, _ in parts])
+    values = np.array([[getattr(skill, name) for name in PARAMETERS] for skill, _ in parts])
     return BKT(*np.clip(weights @ values / weights.sum(), 0, 1).tolist())
 
 
-def _pairs(groups: Groups) -> list[tuple[int, str]]:
-    return list(zip(groups.skill.tolist(), groups.name.tolist(), strict=True))
-
-
-def _written(found: SkillFit) -> dict[str, Any]:
-    content: dict[str, Any] = {name: getattr(found.parameters, name) for name in NAMES}
+def _skill_to_dict(skill_fit: SkillFit) -> dict[str, Any]:
+    """Return the fit of a skill as a dictionary for JSON."""
+    content: dict[str, Any] = {name: getattr(skill_fit.parameters, name) for name in PARAMETERS}
     content |= {
-        "log_likelihood": found.log_likelihood,
-        "iterations": found.iterations,
-        "converged": found.converged,
-        "responses": found.responses,
-        "se": found.se,
-        "at_bounds": list(found.at_bounds),
+        "log_likelihood": skill_fit.log_likelihood,
+        "iterations": skill_fit.iterations,
+        "converged": skill_fit.converged,
+        "responses": skill_fit.responses,
+        "se": skill_fit.se,
+        "at_bounds": list(skill_fit.at_bounds),
     }
-    return content | ({"items": found.items} if found.items else {})
+    return content | ({"items": skill_fit.items} if skill_fit.items else {})
 
 
-def _read(skill: str, content: Mapping[str, Any]) -> SkillFit:
+def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
+    """Return the fit of a skill whose `_skill_to_dict` is `content`."""
     items = {str(name): dict(own) for name, own in content.get("items", {}).items()}
     for name, own in items.items():
         if not all(is_probability(own[key]) for key in own.keys() & set(BY_ITEM)):
-            raise ValueError(f"the parameters of {name!r} of skill {skill!r} are probabilities; got {own!r}")
+            raise ValueError(f"the parameters of item {name!r} of skill {skill!r} must be probabilities; got {own!r}")
         for key in own:
             if own[key] is not None:
                 _number(own, key)
     return SkillFit(
-        parameters=BKT(**{name: content[name] for name in NAMES}),
+        parameters=BKT(**{name: content[name] for name in PARAMETERS}),
         log_likelihood=_number(content, "log_likelihood"),
         iterations=_count(content, "iterations", 0),
-        converged=_truth(content, "converged"),
+        converged=_bool(content, "converged"),
         responses=_count(content, "responses", 1),
-        se={name: None if content["se"][name] is None else _number(content["se"], name) for name in NAMES},
+        se={name: None if content["se"][name] is None else _number(content["se"], name) for name in PARAMETERS},
         at_bounds=tuple(map(str, content["at_bounds"])),
         items=items,
     )
@@ -206,19 +206,19 @@ def _read(skill: str, content: Mapping[str, Any]) -> SkillFit:
 def _number(content: Mapping[str, Any], key: str) -> float:
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise ValueError(f"{key} is a finite number; got {value!r}")
+        raise ValueError(f"{key} must be a finite number; got {value!r}")
     return float(value)
 
 
 def _count(content: Mapping[str, Any], key: str, least: int) -> int:
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{key} is an integer from {least}; got {value!r}")
+        raise ValueError(f"{key} must be an integer of at least {least}; got {value!r}")
     return value
 
 
-def _truth(content: Mapping[str, Any], key: str) -> bool:
+def _bool(content: Mapping[str, Any], key: str) -> bool:
     value = content[key]
     if not isinstance(value, bool):
-        raise ValueError(f"{key} is true or false; got {value!r}")
+        raise ValueError(f"{key} must be true or false; got {value!r}")
     return value

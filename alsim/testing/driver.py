@@ -1,4 +1,4 @@
-"""Driving an environment, and copies of what it hands out."""
+"""Running an environment, and the results of its calls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ AnyVectorEnv = VectorEnv[Any, Any, Any]
 Array = NDArray[Any]
 Seed = int | Sequence[int | None] | None
 
-SEED_DISTANCE = 1000  # between lanes: environments that add the lane to the seed share no learner then
+SEED_DISTANCE = 1000  # between lanes, so that environments that add the lane to the seed share no learner
 
 
 class Call(NamedTuple):
-    """What one call handed out; a reset has neither rewards nor flags."""
+    """The results of one call; a reset has neither rewards nor flags."""
 
     where: str
     observations: Any
@@ -32,24 +32,24 @@ class Call(NamedTuple):
 
     @property
     def is_step(self) -> bool:
-        """Whether the call was a step."""
+        """True for a step, False for a reset."""
         return self.rewards is not None
 
     @property
     def done(self) -> Array:
-        """Lanes whose episode ended in this call, (N,)."""
+        """True for lanes whose episode ended in this call, (N,)."""
         return np.asarray(self.terminated | self.truncated)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The environment under test, what it is compared with, and the actions it is driven by."""
+    """The environment under test, the functions for comparisons, and the actions of its steps."""
 
     env: Any  # a VectorEnv: Gymnasium's own types know no list of seeds
     make: Callable[[], AnyVectorEnv] | None
     single: Callable[[], gymnasium.Env[Any, Any]] | None
     seed: int
-    actions: list[Any]  # of each step, for all lanes
+    actions: list[Any]  # one batch per step
     exclusive_flags: bool
     skipped: frozenset[str]
 
@@ -65,17 +65,17 @@ class Subject:
 
     @property
     def seeds(self) -> list[int]:
-        """A seed for each lane."""
+        """One seed per lane."""
         return [self.seed + SEED_DISTANCE * lane for lane in range(self.lanes)]
 
     def play(self, env: Any = None, *, seed: Seed = None, actions: Sequence[Any] | None = None) -> list[Call]:
-        """Return copies of what `env` hands out from a seeded reset on."""
-        driven = drive(
+        """Return copies of the results of a seeded reset and of all steps, by default of the environment under test."""
+        calls = drive(
             self.env if env is None else env,
             self.actions if actions is None else actions,
             self.seed if seed is None else seed,
         )
-        return [deepcopy(call) for call in driven]
+        return [deepcopy(call) for call in calls]
 
     def rows(self, observations: Any) -> list[Any]:
         """Return copies of each lane's observation."""
@@ -94,41 +94,42 @@ def drive(
     reset: bool = True,
     interrupt: Callable[[int, Call], Array | None] | None = None,
 ) -> Iterator[Call]:
-    """Yield what reset and each step hand out, as it is, not copied.
+    """Yield the results of reset and of each step, not copied.
 
-    seed       of the first reset; with reset=False there is none
-    interrupt  names lanes to reset after a step, by the step's number and its Call
+    seed       seed of the first reset
+    reset      whether to reset before the first step
+    interrupt  function of the step's number and its Call that returns lanes to reset after the step, or None
 
-    Without autoreset, lanes that ended are reset after the step.
+    Without autoreset, lanes whose episode ended are reset after the step.
     """
     disabled = env.metadata["autoreset_mode"] == AutoresetMode.DISABLED
     if reset:
         yield Call(f"reset(seed={seed})", *env.reset(seed=seed))
     for number, batch in enumerate(actions, 1):
-        call = Call(f"step {number}", *in_order(env.step(deepcopy(batch))))
-        named = call.done.copy() if disabled else np.zeros(env.num_envs, np.bool_)
+        call = Call(f"step {number}", *reorder(env.step(deepcopy(batch))))
+        mask = call.done.copy() if disabled else np.zeros(env.num_envs, np.bool_)
         if interrupt is not None and (more := interrupt(number, call)) is not None:
-            named |= more
+            mask |= more
         yield call
-        if named.any():
-            yield Call(f"the reset after step {number}", *env.reset(options={"reset_mask": named}))
+        if mask.any():
+            yield Call(f"the reset after step {number}", *env.reset(options={"reset_mask": mask}))
 
 
-def in_order(returned: Any) -> tuple[Any, ...]:
-    """What step returned, in a Call's order."""
+def reorder(returned: Any) -> tuple[Any, ...]:
+    """Return the results of a step in the order of the fields of Call."""
     observations, rewards, terminated, truncated, infos = returned
     return observations, infos, rewards, terminated, truncated
 
 
 def replace_actions(s: Subject, actions: Any, replacements: dict[int, Any]) -> Any:
-    """Return `actions` with those of some lanes replaced."""
-    one = s.env.single_action_space
+    """Return `actions` with new ones in some lanes."""
+    space = s.env.single_action_space
     each = [replacements.get(lane, action) for lane, action in enumerate(iterate(s.env.action_space, actions))]
-    empty: Any = create_empty_array(one, n=s.lanes)
-    return deepcopy(concatenate(one, each, empty))
+    empty: Any = create_empty_array(space, n=s.lanes)
+    return deepcopy(concatenate(space, each, empty))
 
 
 def roll_actions(s: Subject, actions: Any) -> Any:
-    """Return `actions` with each lane's moved to the next."""
+    """Return `actions` with the action of each lane moved to the next lane."""
     each = enumerate(iterate(s.env.action_space, actions))
     return replace_actions(s, actions, {(lane + 1) % s.lanes: action for lane, action in each})
