@@ -157,15 +157,11 @@ def _print_training(training: Training, report: Path | None) -> None:
 
 def _table(policies: dict[str, Any]) -> Table:
     """Return a table of mean ± standard error for each policy."""
-    from alsim.evaluation.held_out import EVALUATED
     from alsim.metrics import METRICS
 
-    headings = [METRICS[name].heading for name in EVALUATED]
+    headings = [METRICS[name].heading for name in DECIMALS]
     table = Table("policy", *map(right_aligned, [*headings, "give-ups"]), box=None, pad_edge=False)
     for policy, statistics in policies.items():
-        cells = [
-            f"{statistics[name]['mean']:.{DECIMALS[name]}f} ± {statistics[name]['se']:.{DECIMALS[name]}f}"
-            for name in EVALUATED
-        ]
+        cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
         table.add_row(policy, *cells, f"{statistics['give_ups']['mean']:.1%}")
     return table
