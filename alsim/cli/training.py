@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alsim.training.run import Moment, Training
 
 
-DECIMALS = {"return": 2, "episode_length": 1, "final_mastery": 3}
+DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
 """Decimals of each mean in the printed table."""
 
 
@@ -157,15 +157,11 @@ def _print_training(training: Training, report: Path | None) -> None:
 
 def _table(policies: dict[str, Any]) -> Table:
     """Return a table of mean ± standard error for each policy."""
-    from alsim.evaluation.held_out import EVALUATED
     from alsim.metrics import METRICS
 
-    headings = [METRICS[name].heading for name in EVALUATED.values()]
+    headings = [METRICS[name].heading for name in DECIMALS]
     table = Table("policy", *map(right_aligned, [*headings, "give-ups"]), box=None, pad_edge=False)
     for policy, statistics in policies.items():
-        cells = [
-            f"{statistics[key]['mean']:.{DECIMALS[key]}f} ± {statistics[key]['se']:.{DECIMALS[key]}f}"
-            for key in EVALUATED
-        ]
+        cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
         table.add_row(policy, *cells, f"{statistics['give_ups']['mean']:.1%}")
     return table

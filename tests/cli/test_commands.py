@@ -17,6 +17,7 @@ from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
+from alsim.metrics import METRICS
 from alsim.policies import POLICIES
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
@@ -91,10 +92,16 @@ def test_generate_writes_a_dataset_and_prints_a_summary(run, small, tmp_path):
     numbers = json.loads(report.read_text())
     assert numbers["transitions"] == len(dataset)
     assert set(numbers["metrics"]["final_mastery"]) == {"mean", "se", "n", "undefined"}
-    rows = {row.split()[0]: row.split()[1:] for row in table}
+    rows = {label: cells for label, *cells in (re.split(r"\s{2,}", row.strip()) for row in table)}
     for name, value in numbers["metrics"].items():
-        assert rows[name][0] == ("-" if value["mean"] is None else f"{value['mean']:,.3f}")
-        assert rows[name][2:] == ([str(value["undefined"])] if value["undefined"] else [])
+        mean, se, *undefined = rows[METRICS[name].heading]
+        if value["mean"] is None:
+            assert mean == "-"
+        else:
+            assert float(mean.replace(",", "")) == pytest.approx(value["mean"], abs=value["se"] / 20 + 1e-12)
+            assert len(se.replace(".", "").lstrip("0")) == 2 or value["se"] == 0 or value["se"] >= 99
+        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])
+    assert "time on task, min" in rows
 
 
 def test_info_prints_what_generate_printed(run, small, dataset, tmp_path):
@@ -163,7 +170,7 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Chooses each of the A actions with probability 1 / A."
+    assert listed["uniform"] == "Chooses every action with the same probability."
     assert listed["nameless"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
