@@ -283,7 +283,7 @@ class Run:
         try:
             # Stable-Baselines3 adds the interactions so far to this number.
             self.model.learn(steps, callback=callback, reset_num_timesteps=False, log_interval=None)
-        except ValueError:  # raised by PyTorch; names neither the cause nor the directory
+        except (ValueError, RuntimeError):  # raised by PyTorch for NaN; names neither the cause nor the directory
             self._check_divergence()
             raise
         self._add_row(evaluating=True)
