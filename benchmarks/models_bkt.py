@@ -41,9 +41,9 @@ def simulated_log() -> Any:
     known = generator.random((STUDENTS, SKILLS)) < generator.uniform(0.2, 0.7, SKILLS)
     rows, correct = np.arange(STUDENTS), np.empty((STUDENTS, LENGTH), np.int8)
     for t in range(LENGTH):
-        own = skill[:, t]
-        correct[:, t] = generator.random(STUDENTS) < np.where(known[rows, own], 0.9, guess[own])
-        known[rows, own] |= generator.random(STUDENTS) < learn[own]
+        current = skill[:, t]
+        correct[:, t] = generator.random(STUDENTS) < np.where(known[rows, current], 0.9, guess[current])
+        known[rows, current] |= generator.random(STUDENTS) < learn[current]
     return Responses.from_arrays(rows.repeat(LENGTH), correct.ravel(), skill=skill.ravel())
 
 
@@ -73,19 +73,19 @@ def rows(rounds: int = 5) -> Iterator[Row]:
 
     name, log = training_log()
     for forgets, target in ((False, "≤ 1"), (True, "≤ 2")):
-        found = fit(log, forgets=forgets)
+        fitted = fit(log, forgets=forgets)
         took = core_seconds(partial(fit, log, forgets=forgets), rounds)
-        what = f"knowledge tracing, {name}, {len(log):,} responses{', with forgetting' * forgets}: a fit, one core"
-        limit = f"{found.iterations} iterations of the slowest skill; log-likelihood {found.log_likelihood:.3f}"
-        yield judged(what, took, target, "s", limit=limit)
+        label = f"knowledge tracing, {name}, {len(log):,} responses{', with forgetting' * forgets}: a fit, one core"
+        limit = f"{fitted.iterations} iterations of the slowest skill; log-likelihood {fitted.log_likelihood:.3f}"
+        yield judged(label, took, target, "s", limit=limit)
     for skills in (1, 100):
         tracker = Tracker({str(k): BKT() for k in range(skills)}, TRACKED)
         responses = batch(TRACKED, skills)
         tracker.update(*responses)
         took = core_seconds(partial(tracker.update, *responses), rounds)
-        what = f"tracker, {TRACKED:,} students × {skills} skills, random order, one core"
+        label = f"tracker, {TRACKED:,} students × {skills} skills, random order, one core"
         limit = f"memory: each response reads one cache line in {4 * TRACKED * skills / 1e6:.0f} MB of odds"
-        yield judged(what, BATCH / took / 1e6, "≥ 20", "M responses/s", limit=limit)
+        yield judged(label, BATCH / took / 1e6, "≥ 20", "M responses/s", limit=limit)
 
 
 if __name__ == "__main__":

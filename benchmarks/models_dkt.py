@@ -39,10 +39,10 @@ def untrained(num_skills: int = SKILLS) -> DKTFit:
 def updates() -> tuple[list[float], list[float]]:
     """Return the wall times and the CPU times of many updates of a tracker, sorted, seconds."""
     tracker, random = untrained().tracker(), np.random.default_rng(1)
-    who, what = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
+    students, skills = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
     correct = random.integers(2, size=UPDATES)
     wall, processor = [], []
-    for student, skill, answer in zip(who.tolist(), what.astype(str).tolist(), correct.tolist(), strict=True):
+    for student, skill, answer in zip(students.tolist(), skills.astype(str).tolist(), correct.tolist(), strict=True):
         began, worked = perf_counter(), thread_time()
         tracker.update(student, skill, answer)
         processor.append(thread_time() - worked)
@@ -71,11 +71,11 @@ def _fits() -> Iterator[Row]:
     auc, minutes = _reached(*parts)
     yield judged("DKT, test AUC on ASSISTments 2015", auc, "≥ 0.727", digits=4, limit="published .727 to .730")
     yield judged("DKT, that fit", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
-    found = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
-    each = ", ".join(f"{auc:.4f}" for auc, _ in found)
-    mean = statistics.mean(auc for auc, _ in found)
+    results = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
+    each = ", ".join(f"{auc:.4f}" for auc, _ in results)
+    mean = statistics.mean(auc for auc, _ in results)
     yield judged("DKT, test AUC on synthetic-5, mean of three", mean, "≥ 0.81", digits=4, limit=each)
-    yield plain("DKT, those three fits", sum(minutes for _, minutes in found), "min")
+    yield plain("DKT, those three fits", sum(minutes for _, minutes in results), "min")
 
 
 def synthetic5(file: Path) -> tuple[Responses, Responses]:

@@ -17,7 +17,7 @@ import alsim
 from alsim.models import Responses, bkt, irt
 from alsim.types import Doubles
 from benchmarks.measure import machine
-from benchmarks.plot import INK, OURS, PALE
+from benchmarks.plot import BLUE, GREY, INK
 
 MEASURED = Path(__file__).parent / "simulated_logs.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "simulated-logs.png"
@@ -25,7 +25,7 @@ LEARNERS, OUTCOMES = 20_000, 5
 TRAINING = 4_000
 """Number of learners that DKT is fitted to; it forecasts all learners."""
 
-OTHER = "#b5532a"
+ORANGE = "#b5532a"
 BINS = 20
 
 
@@ -135,15 +135,15 @@ def draw(truth: Truth, calibrated: irt.IRTFit, estimates: dict[str, Doubles]) ->
     figure = Figure(figsize=(10.8, 3.7), dpi=160, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     ends = [-2.4, 2.4]
-    left.plot(ends, ends, color=PALE, linewidth=1)
-    left.plot(truth.difficulty, difficulty(calibrated, truth.responses), "o", color=OURS, markersize=3)
+    left.plot(ends, ends, color=GREY, linewidth=1)
+    left.plot(truth.difficulty, difficulty(calibrated, truth.responses), "o", color=BLUE, markersize=3)
     left.set(xlabel="true difficulty b", ylabel="estimated by IRT, 3PL")
     left.set_title("difficulty of the questions, logits", loc="left", fontsize=10, color=INK)
     for axes, values, title in (
         (middle, truth.mastery, "true mastery"),
         (right, truth.ability, "true ability, logits"),
     ):
-        for (name, estimate), colour in zip(estimates.items(), (OURS, OTHER), strict=False):
+        for (name, estimate), colour in zip(estimates.items(), (BLUE, ORANGE), strict=False):
             share, low, mean, high = by_estimate(estimate, values)
             axes.fill_between(share, low, high, color=colour, alpha=0.12, linewidth=0)
             axes.plot(share, mean, color=colour, linewidth=2, label=name)
@@ -179,7 +179,7 @@ def main() -> None:
     traced = bkt.fit(responses)
     trained = dkt.fit(responses.subset(np.arange(TRAINING)))
     estimates = {"BKT, P(known)": known(traced, responses), "DKT, P(correct)": trained.predict(responses)}
-    kept: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": machine(),
         "learners": LEARNERS,
         "responses": len(responses),
@@ -189,7 +189,7 @@ def main() -> None:
         "mastery_where_known": float(truth.mastery[estimates["BKT, P(known)"] > 0.95].mean()),
         "mastery_of_all": float(truth.mastery.mean()),
     }
-    rounded = json.loads(json.dumps(kept), parse_float=lambda text: float(f"{float(text):.4g}"))
+    rounded = json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.4g}"))
     MEASURED.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     draw(truth, calibrated, estimates).savefig(PICTURE)
     print(json.dumps(rounded, indent=1))

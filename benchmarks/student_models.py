@@ -76,22 +76,22 @@ def _synthetic(folder: Path, version: int, name: str) -> Split:
     )  # one has tabs, two have commas
     concepts = [int(line.split()[2]) for line in lines if line]
     skills = concepts if name == CONCEPTS else questions
-    whole = Responses.from_matrix(answers, items=questions, skills=skills)
-    half = np.arange(whole.num_students) < whole.num_students // 2
-    return Split(whole.subset(half), whole.subset(~half))
+    log = Responses.from_matrix(answers, items=questions, skills=skills)
+    half = np.arange(log.num_students) < log.num_students // 2
+    return Split(log.subset(half), log.subset(~half))
 
 
 def measure(fit: Callable[[Responses], Fit], splits: list[Split]) -> dict[str, float]:
     """Fit to the training students and score on the test students; return the means over the splits."""
-    found = []
+    results = []
     for train, test in splits:
         began = time.process_time()
         fitted = fit(train)
         between = time.process_time()
         scores = score(test.correct, fitted.predict(test))
         ended = time.process_time()
-        found.append({**scores._asdict(), "fit_seconds": between - began, "predict_seconds": ended - between})
-    return {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+        results.append({**scores._asdict(), "fit_seconds": between - began, "predict_seconds": ended - between})
+    return {name: statistics.fmean(result[name] for result in results) for name in results[0]}
 
 
 def table(measured: Measured) -> str:
@@ -110,9 +110,9 @@ def table(measured: Measured) -> str:
     return "\n\n".join(tables)
 
 
-def written(kept: Any) -> str:
+def written(saved: Any) -> str:
     """Return the saved results as Markdown."""
-    return f"{table(kept['logs'])}\n\n{described(kept['machine'])}"
+    return f"{table(saved['logs'])}\n\n{described(saved['machine'])}"
 
 
 def main() -> None:
@@ -120,18 +120,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
     chosen = parser.parse_args().only
-    kept = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
+    saved = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
     for log, splits in logs(Path(os.environ["ALSIM_TEST_DATA"])):
         for model in chosen:
             if model != "DKT":  # DKT compiles nothing
                 CONTENDERS[model](splits[0].train.subset(np.arange(WARMUP_STUDENTS))).predict(splits[0].test)
-            found = measure(CONTENDERS[model], splits)
-            kept["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in found.items()}
-            print(f"{log}, {model}: {found}", file=sys.stderr, flush=True)
-            kept["machine"] = machine()
-            MEASURED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), written(kept)), encoding="utf-8")
-    print(written(kept))
+            results = measure(CONTENDERS[model], splits)
+            saved["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in results.items()}
+            print(f"{log}, {model}: {results}", file=sys.stderr, flush=True)
+            saved["machine"] = machine()
+            MEASURED.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), written(saved)), encoding="utf-8")
+    print(written(saved))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from alsim.training.curve import draw_levels, finish, points, read_curve
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "specified-and-learning.png"
 PANELS = (
-    ("return, by the specified reward", "eval_return_specified", "return"),
+    ("return, by the specified reward", "eval_return_specified", "cumulative_reward"),
     ("mean mastery at the end of an episode", "eval_final_mastery", "final_mastery"),
 )
 COLOURS = {"trained on the specified reward": "#0b6e99", "trained on learning alone": "#b5532a"}

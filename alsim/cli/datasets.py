@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -162,12 +163,13 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
         pad_edge=False,
     )
     for name, value in numbers["metrics"].items():
-        mean, se = value["mean"], value["se"]
-        table.add_row(
-            METRICS[name].heading,
-            "-" if mean is None else f"{mean:,.3f}",
-            "-" if se is None else f"{se:,.3f}",
-            f"{value['undefined']:,}" if value["undefined"] else "",
-        )
+        undefined = f"{value['undefined']:,}" if value["undefined"] else ""
+        table.add_row(METRICS[name].heading, *_rounded(value["mean"], value["se"]), undefined)
     console.print(table)
     write_report(report, numbers)
+
+
+def _rounded(mean: float | None, se: float | None) -> tuple[str, str]:
+    """Return a mean and its standard error as text, rounded to two significant digits of the error."""
+    decimals = max(0, 1 - math.floor(math.log10(se))) if se else 3
+    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"

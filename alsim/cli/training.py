@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from alsim.training.run import Moment, Training
 
 
-COLUMNS = (
-    ("return", "cumulative_reward", 2),
-    ("episode_length", "total_steps", 1),
-    ("final_mastery", "final_mastery", 3),
-)
-"""Columns of the printed table: key of an evaluation, name in METRICS, and decimals."""
+DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
+"""Decimals of each mean in the printed table."""
 
 
 class Algorithm(StrEnum):
@@ -163,12 +159,9 @@ def _table(policies: dict[str, Any]) -> Table:
     """Return a table of mean ± standard error for each policy."""
     from alsim.metrics import METRICS
 
-    headings = [METRICS[name].heading for _, name, _ in COLUMNS]
+    headings = [METRICS[name].heading for name in DECIMALS]
     table = Table("policy", *map(right_aligned, [*headings, "give-ups"]), box=None, pad_edge=False)
     for policy, statistics in policies.items():
-        cells = [
-            f"{statistics[key]['mean']:.{decimals}f} ± {statistics[key]['se']:.{decimals}f}"
-            for key, _, decimals in COLUMNS
-        ]
+        cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
         table.add_row(policy, *cells, f"{statistics['give_ups']['mean']:.1%}")
     return table

@@ -14,8 +14,8 @@ from alsim.types import FIRST_HELD_OUT, Observation, Reason
 EVALUATION_SEED = 0
 """Seed of all evaluations, independent of the seed of the training, so that trainings are comparable."""
 
-EVALUATED = {"return": "cumulative_reward", "episode_length": "total_steps", "final_mastery": "final_mastery"}
-"""Name of the metric in `alsim.metrics.METRICS` for each mean of an evaluation."""
+EVALUATED = ("cumulative_reward", "total_steps", "final_mastery")
+"""Metrics of `alsim.metrics.METRICS` whose means an evaluation has."""
 
 
 class HeldOut(NamedTuple):
@@ -52,7 +52,7 @@ def evaluate(
         num_threads=num_threads,
         keep_observations=False,
     )
-    means = {key: statistic(getattr(run.metrics, name)) for key, name in EVALUATED.items()}
+    means = {name: statistic(getattr(run.metrics, name)) for name in EVALUATED}
     return {**means, "give_ups": share(run.reason == Reason.CRITICAL_FRUSTRATION)}
 
 

@@ -188,9 +188,9 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
     places = 3 * np.where(skill < 0, num_skills, skill).astype(np.int64)[:, None] + np.arange(3)
     total = np.log1p(earlier_in_all(responses))
     if num_items:
-        own = np.log1p(earlier_of_items(responses))
+        at_item = np.log1p(earlier_of_items(responses))
         which = base + np.where(item < 0, num_items, item).astype(np.int64)
-        rest = np.column_stack([np.ones(len(responses)), *own, *total])
+        rest = np.column_stack([np.ones(len(responses)), *at_item, *total])
         rest_places = np.column_stack([which, *np.broadcast_to(after + np.arange(4)[:, None], (4, len(which)))])
     else:
         rest = np.ascontiguousarray(total.T)

@@ -80,7 +80,7 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("return per episode", "episode_return", "eval_return", "return"),
+    Panel("return per episode", "episode_return", "eval_return", "cumulative_reward"),
     Panel("final mastery", "final_mastery", "eval_final_mastery", "final_mastery"),
 )
 

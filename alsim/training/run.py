@@ -351,7 +351,7 @@ class Run:
 
         policy = self._policy()
         metrics = self._evaluate(policy, SELECTION, self.plan.config)
-        mean_return = metrics["return"]["mean"]
+        mean_return = metrics["cumulative_reward"]["mean"]
         if mean_return > self.best_return:
             self.best, self.best_return, self.best_steps = sb3.parameters_of(self.model), mean_return, self.steps
         specified = metrics
@@ -360,8 +360,8 @@ class Run:
         return row._replace(
             seconds=self._seconds(),
             eval_return=mean_return,
-            eval_return_specified=specified["return"]["mean"],
-            eval_episode_length=metrics["episode_length"]["mean"],
+            eval_return_specified=specified["cumulative_reward"]["mean"],
+            eval_episode_length=metrics["total_steps"]["mean"],
             eval_final_mastery=metrics["final_mastery"]["mean"],
             eval_give_ups=metrics["give_ups"]["mean"],
         )

@@ -20,7 +20,8 @@ from alsim.models.dkt.settings import Settings
 from alsim.models.dkt.trainer import Trainer, device_of, loss_of
 from alsim.responses.reading import read_responses
 
-EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "dkt.py"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+EXAMPLE, PAGE = DOCS / "examples" / "dkt.py", DOCS / "models" / "dkt.md"
 torch.set_num_threads(1)  # for the same bits each time, and no waiting of threads on a busy machine
 K, SMALL = 5, Settings(hidden=6, embedding=4, dropout=0.0, batch_size=3)
 TINY = {"hidden": 8, "embedding": 4, "batch_size": 4}
@@ -383,6 +384,7 @@ def test_synthetic5(published, version):
     assert reached(*halves, f"synthetic5 {version}") >= 0.81
 
 
-def test_the_example_runs(tmp_path):
+def test_the_example_prints_the_output_on_its_page(tmp_path):
     done = subprocess.run([sys.executable, EXAMPLE], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert f"```text\n{done.stdout}```\n" in PAGE.read_text(encoding="utf-8")

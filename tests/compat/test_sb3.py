@@ -399,7 +399,8 @@ def test_files_of_a_training(algorithm, tmp_path):
     judged = rollout(str(out), num_learners=1000, first_learner=2**31, seed=0, config=SMALL).metrics
     assert found["learners"] == {"seed": 0, "first": 2**31, "num_learners": 1000}
     assert set(found["policies"]) == {algorithm, "uniform", "rules"}
-    assert found["policies"][algorithm]["return"]["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
+    returns = found["policies"][algorithm]["cumulative_reward"]
+    assert returns["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
     assert "under_specified_reward" not in found
     selected = rollout(str(out), num_learners=500, first_learner=2**31 + 2**30, seed=0, config=SMALL).metrics
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
@@ -433,7 +434,7 @@ def test_learning_is_also_evaluated_under_the_specified_reward(tmp_path):
 def test_responses_can_be_trained_on(tmp_path):
     training = quick("ppo", tmp_path / "run", observation="responses")
     assert training.policy.observation == "responses"
-    assert training.evaluation["policies"]["rules"]["return"]["n"] == 1000
+    assert training.evaluation["policies"]["rules"]["cumulative_reward"]["n"] == 1000
 
 
 def command(out, *more):
@@ -626,7 +627,8 @@ def test_the_command_prints_the_evaluation(tmp_path):
     found = json.loads(report.read_text())["policies"]
     for name in ("dqn", "uniform", "rules"):
         row = next(line for line in done.stdout.splitlines() if line.split()[0] == name)
-        assert f"{found[name]['return']['mean']:.2f} ± {found[name]['return']['se']:.2f}" in row
+        returns = found[name]["cumulative_reward"]
+        assert f"{returns['mean']:.2f} ± {returns['se']:.2f}" in row
     generate = [sys.executable, "-m", "alsim", "generate", "--learners", "2", "--episodes", "1", "--policy", out]
     generated = subprocess.run(
         [*generate, "--config", tmp_path / "config.toml", "--out", tmp_path / "data"], capture_output=True, text=True

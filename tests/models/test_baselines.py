@@ -186,14 +186,14 @@ def test_standard_errors_are_the_spread_of_estimates():
     deviations = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        wins, failures, who, answers = np.zeros(100), np.zeros(100), [], []
+        wins, failures, students, answers = np.zeros(100), np.zeros(100), [], []
         for _ in range(8):
             correct = rng.random(100) < logistic_of(true[0] + true[1] * wins + true[2] * failures)
-            who.append(np.arange(100))
+            students.append(np.arange(100))
             answers.append(correct)
             wins, failures = wins + correct, failures + ~correct
         fit = pfa.fit(
-            Responses.from_arrays(np.concatenate(who), np.concatenate(answers), skill=["k"] * 800), penalty=1e-3
+            Responses.from_arrays(np.concatenate(students), np.concatenate(answers), skill=["k"] * 800), penalty=1e-3
         )
         deviations.append((fit.coefficients[0] - true) / fit.standard_errors[0])
     assert np.sqrt(np.mean(np.square(deviations), axis=0)) == pytest.approx(1, abs=0.17)
@@ -368,7 +368,7 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
+def test_an_invalid_fit_is_refused(model, tmp_path):
     file = model.fit(log(50)).save(tmp_path / "fit.json")
     content = json.loads(file.read_text())
     own = {
@@ -387,7 +387,7 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('"model": []', "is a fit of \\[\\]; the models are"),
         ('"model": "bkt", "skills": 3', "is not a valid fit of 'bkt'"),
@@ -396,9 +396,9 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
         ('"model": "bkt", "log_likelihood": NaN', "is not a fit: NaN is not finite"),
     ],
 )
-def test_a_file_of_other_types_is_refused(content, said, tmp_path):
+def test_a_file_of_other_types_is_refused(content, message, tmp_path):
     (tmp_path / "fit.json").write_text(f'{{"format": "alsim-fit", "version": 1, {content}}}')
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_fit(tmp_path / "fit.json")
 
 

@@ -313,13 +313,13 @@ def test_all_correct_has_the_likelihood_one() -> None:
 def test_active_bounds_are_listed() -> None:
     """The true p_guess, 0.8, is above the bound of a half."""
     log = log_of(simulate(BKT(0.2, 0.1, 0.8, 0.05), (1, 100, 5), 7))
-    held, free = fit(log).skills["0"], fit(log, bounded=False).skills["0"]
-    assert held.parameters.p_guess == 0.5
-    assert "p_guess" in held.at_bounds
-    assert held.se["p_guess"] is None
+    bounded, free = fit(log).skills["0"], fit(log, bounded=False).skills["0"]
+    assert bounded.parameters.p_guess == 0.5
+    assert "p_guess" in bounded.at_bounds
+    assert bounded.se["p_guess"] is None
     assert free.parameters.p_guess > 0.6
     assert "p_guess" not in free.at_bounds
-    assert free.log_likelihood > held.log_likelihood
+    assert free.log_likelihood > bounded.log_likelihood
     narrow = fit(log, bounds={"p_guess": (0.1, 0.3), "p_learn": (0.2, 0.25)}).skills["0"].parameters
     assert narrow.p_guess == 0.3
     assert 0.2 <= narrow.p_learn <= 0.25
@@ -731,8 +731,8 @@ def test_em_is_the_published_one_iterate_by_iterate(tutor: Responses, published:
     for name, skill in iterates(published).items():
         (published_,) = [i for i in skill["iterates"] if i.get("iter") == iteration]
         ours = found.skills[name]
-        for ours_name, theirs in (("init", "prior"), ("learn", "learn"), ("guess", "guess"), ("slip", "slip")):
-            assert getattr(ours.parameters, f"p_{ours_name}") == pytest.approx(published_[theirs], abs=1e-6)
+        for name_, theirs in (("init", "prior"), ("learn", "learn"), ("guess", "guess"), ("slip", "slip")):
+            assert getattr(ours.parameters, f"p_{name_}") == pytest.approx(published_[theirs], abs=1e-6)
         assert ours.log_likelihood == pytest.approx(published_["loglik"], abs=1e-6)
 
 
@@ -846,4 +846,4 @@ def test_a_log_without_responses_is_refused() -> None:
     with pytest.raises(ModelError, match="the log has none"):
         fit(log)
     with pytest.raises(ModelError, match="is fitted to Responses; got list"):
-        fit([[0, 1]])  # type: ignore[arg-type]  # what is tested
+        fit([[0, 1]])  # type: ignore[arg-type]  # the wrong type is tested

@@ -47,9 +47,9 @@ def fit_of(weights=None):
 def log_of(*students):
     """A log of students, each a list of (skill or skills, correct)."""
     rows = [(f"s{k}", skill, correct) for k, student in enumerate(students) for skill, correct in student]
-    who, skill, correct = zip(*rows, strict=True)
+    names, skill, correct = zip(*rows, strict=True)
     skill = [[s] if isinstance(s, str) else [*s] for s in skill]
-    return Responses.from_arrays(who, correct, skill=skill)
+    return Responses.from_arrays(names, correct, skill=skill)
 
 
 def random_student(length, random, most=1):

@@ -15,31 +15,32 @@ DOCS = Path(__file__).parents[2] / "docs" / "models"
 
 
 def test_the_comparison_page_has_the_measured_figures():
-    kept = json.loads(student_models.MEASURED.read_text(encoding="utf-8"))
+    saved = json.loads(student_models.MEASURED.read_text(encoding="utf-8"))
     page = (DOCS / "comparison.md").read_text(encoding="utf-8")
-    assert page == between_marks(page, student_models.written(kept))
-    assert set(kept["logs"]) == {student_models.ASSIST, student_models.QUESTIONS, student_models.CONCEPTS}
-    assert {model for models in kept["logs"].values() for model in models} <= set(student_models.CONTENDERS)
+    assert page == between_marks(page, student_models.written(saved))
+    assert set(saved["logs"]) == {student_models.ASSIST, student_models.QUESTIONS, student_models.CONCEPTS}
+    assert {model for models in saved["logs"].values() for model in models} <= set(student_models.CONTENDERS)
 
 
 def test_the_page_on_simulated_logs_has_the_measured_figures():
-    kept = json.loads(simulated_logs.MEASURED.read_text(encoding="utf-8"))
+    saved = json.loads(simulated_logs.MEASURED.read_text(encoding="utf-8"))
     text = " ".join((DOCS / "simulated-logs.md").read_text(encoding="utf-8").split())
-    irt_, text_of = kept["irt"], simulated_logs.formatted
+    irt_, text_of = saved["irt"], simulated_logs.formatted
     for sentence in (
-        f"{kept['learners']:,} learners, one episode each",
-        f"{simulated_logs.OUTCOMES} learning outcomes and {kept['items']} questions; {kept['responses']:,} answers",
+        f"{saved['learners']:,} learners, one episode each",
+        f"{simulated_logs.OUTCOMES} learning outcomes and {saved['items']} questions; {saved['responses']:,} answers",
         f"estimated and true b correlate at {text_of(irt_['correlation'])}",
         f"their ability has mean {text_of(irt_['mean_ability'])}",
         f"the mean difference of estimated and true b is {text_of(irt_['shift'])}",
         f"RMSE is {text_of(irt_['rmse'])}, and {text_of(irt_['rmse_without_shift'])} without that difference",
         f"a line through the points has slope {text_of(irt_['slope'])}",
         f"DKT was fitted to the first {simulated_logs.TRAINING:,} learners",
-        f"true mastery is {text_of(kept['mastery_where_known'])} on average, against {text_of(kept['mastery_of_all'])}",
+        f"true mastery is {text_of(saved['mastery_where_known'])} on average",
+        f"against {text_of(saved['mastery_of_all'])} of all answers",
     ):
         assert sentence in text
     for model, name in (("bkt", "BKT's P(known)"), ("dkt", "DKT's P(correct)")):
-        found = {key: text_of(value) for key, value in kept[model].items()}
+        found = {key: text_of(value) for key, value in saved[model].items()}
         assert f"| {name} | {found['mastery']} | {found['ability']} |" in text
         exchanged = f"{found['mastery_shuffled']} | {found['ability_shuffled']} |"
         assert re.search(rf"{re.escape(name)}[^\n]*?exchanged among learners \| {re.escape(exchanged)}", text)

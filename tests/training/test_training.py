@@ -346,8 +346,8 @@ def test_an_evaluation_equals_a_rollout():
     found = evaluate("uniform", learners, SMALL, bank, observation="mastery", num_threads=2)
     taught = rollout("uniform", num_learners=40, first_learner=FIRST_HELD_OUT + 5, config=SMALL)
     for name, values in {
-        "return": taught.metrics.cumulative_reward,
-        "episode_length": taught.metrics.total_steps,
+        "cumulative_reward": taught.metrics.cumulative_reward,
+        "total_steps": taught.metrics.total_steps,
         "final_mastery": taught.metrics.final_mastery,
         "give_ups": taught.reason == 3,
     }.items():

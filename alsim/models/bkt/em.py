@@ -66,7 +66,7 @@ class Maximum:
     converged: Bools
 
     def copy(self) -> Maximum:
-        """Return a copy with arrays of its own."""
+        """Return a copy with copies of all arrays."""
         return Maximum(*(getattr(self, part.name).copy() for part in fields(self)))
 
 
@@ -260,11 +260,11 @@ def move_to_bounds(likelihood: Likelihood, at: Maximum) -> None:
     size = likelihood.num_probabilities
     lower, upper = likelihood.lower[:size], likelihood.upper[:size]
     for places in map(np.unique, likelihood.of_group.values()):
-        there = at.theta.copy()
-        value = there[places]
+        moved = at.theta.copy()
+        value = moved[places]
         value = np.where(value - lower[places] < NEAR_BOUND, lower[places], value)
-        there[places] = np.where(upper[places] - value < NEAR_BOUND, upper[places], value)
-        blocks = at.converged & (np.bincount(likelihood.block, there != at.theta, likelihood.num_blocks) > 0)
+        moved[places] = np.where(upper[places] - value < NEAR_BOUND, upper[places], value)
+        blocks = at.converged & (np.bincount(likelihood.block, moved != at.theta, likelihood.num_blocks) > 0)
         if blocks.any():
-            _, value, log_likelihood = likelihood.step(there, blocks)
-            _accept(likelihood, at, blocks & (value >= at.value), there, value, log_likelihood)
+            _, value, log_likelihood = likelihood.step(moved, blocks)
+            _accept(likelihood, at, blocks & (value >= at.value), moved, value, log_likelihood)

@@ -54,7 +54,7 @@ def fit(
     fixed           values of parameters that are not fitted
     priors          (alpha, beta) of a Beta density by parameter, both at least 1
     by_item         parameters that each item of a skill has for itself: any of p_learn, p_guess, p_slip
-    classes         class of each item: items of a class share these parameters; an unlisted item is its own class
+    classes         class of each item: items of a class share these parameters; an unlisted item is a class by itself
     student_sd      standard deviation, logits, of a normal offset of each student's p_init, the same in all skills;
                     offsets are fitted together with the parameters, at the mode; 0 for no offsets
     start           point to climb from, by default BKT(); p_forget starts at 0.05 if it is fitted and `start` has 0
@@ -97,8 +97,8 @@ def _likelihood(responses: Responses, groups: Groups, model: ModelOptions) -> Li
     of_group: dict[str, Longs] = {}
     sizes: list[int] = []
     for name in PARAMETERS:
-        own = np.arange(len(groups)) if name in model.by_item else groups.skill
-        of_group[name] = (own + sum(sizes)).astype(np.int64)
+        within = np.arange(len(groups)) if name in model.by_item else groups.skill
+        of_group[name] = (within + sum(sizes)).astype(np.int64)
         sizes.append(len(groups) if name in model.by_item else responses.num_skills)
     lower, upper = (np.repeat([model.bounds[name][side] for name in PARAMETERS], sizes) for side in (0, 1))
     alpha, beta = (np.repeat([model.priors[name][side] for name in PARAMETERS], sizes) for side in (0, 1))
@@ -226,14 +226,16 @@ def _skill_fit(
     se, bound, counts, kinds = of_groups
     share = counts[groups] / counts[groups].sum()
     places = {name: likelihood.of_group[name][groups] for name in PARAMETERS}
-    values = {name: float(np.clip(share @ at.theta[own], 0, 1)) for name, own in places.items() if name in by_item}
-    values |= {name: float(at.theta[own[0]]) for name, own in places.items() if name not in by_item}
+    values = {
+        name: float(np.clip(share @ at.theta[indices], 0, 1)) for name, indices in places.items() if name in by_item
+    }
+    values |= {name: float(at.theta[indices[0]]) for name, indices in places.items() if name not in by_item}
     items: dict[str, dict[str, float | None]] = {}
     if by_item:
         for c in groups:
-            own = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
+            estimates = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
             errors = {f"se_{name}": _finite_or_none(se[likelihood.of_group[name][c]]) for name in by_item}
-            items[str(kinds[c])] = {**own, **errors, "responses": int(counts[c])}
+            items[str(kinds[c])] = {**estimates, **errors, "responses": int(counts[c])}
     return SkillFit(
         parameters=BKT(**values),
         log_likelihood=end[0],

@@ -75,7 +75,7 @@ class BKTFit(Fit):
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, given the student's earlier ones in `responses`.
 
-        Each skill of a response has its own chain, which sees the response as if it had no other skill. The forecast
+        Each skill of a response has a chain, which sees the response as if it had no other skill. The forecast
         is the mean over these chains. (Their product would require all skills at once, but each chain was fitted as a
         forecast of the response itself.) An unknown skill has the parameters `pooled`, an unknown item the mean of its
         skill, and an unknown student no offset.
@@ -99,8 +99,8 @@ class BKTFit(Fit):
         if skill not in self.skills:
             return pooled.p_learn, pooled.p_guess, pooled.p_slip, pooled.p_forget
         skill_fit = self.skills[skill]
-        own = skill_fit.items.get(item, {})
-        learn, guess, slip = (own.get(name) for name in BY_ITEM)
+        of_item = skill_fit.items.get(item, {})
+        learn, guess, slip = (of_item.get(name) for name in BY_ITEM)
         p = skill_fit.parameters
         return (
             p.p_learn if learn is None else learn,
@@ -184,13 +184,15 @@ def _skill_to_dict(skill_fit: SkillFit) -> dict[str, Any]:
 
 def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
     """Return the fit of a skill whose `_skill_to_dict` is `content`."""
-    items = {str(name): dict(own) for name, own in content.get("items", {}).items()}
-    for name, own in items.items():
-        if not all(is_probability(own[key]) for key in own.keys() & set(BY_ITEM)):
-            raise ValueError(f"the parameters of item {name!r} of skill {skill!r} must be probabilities; got {own!r}")
-        for key in own:
-            if own[key] is not None:
-                _number(own, key)
+    items = {str(name): dict(values) for name, values in content.get("items", {}).items()}
+    for name, values in items.items():
+        if not all(is_probability(values[key]) for key in values.keys() & set(BY_ITEM)):
+            raise ValueError(
+                f"the parameters of item {name!r} of skill {skill!r} must be probabilities; got {values!r}"
+            )
+        for key in values:
+            if values[key] is not None:
+                _number(values, key)
     return SkillFit(
         parameters=BKT(**{name: content[name] for name in PARAMETERS}),
         log_likelihood=_number(content, "log_likelihood"),

@@ -114,9 +114,9 @@ class BKT:
         code = self._codes(correct)
         states = np.empty(len(code), np.bool_)
         table = table_of(self)
-        ways = np.stack([*table.T[:2], table[:, 2], 1 - table[:, 2], table[:, 3], 1 - table[:, 3]], axis=1)
-        logs = np.full(ways.shape, -np.inf)
-        np.log(ways, out=logs, where=ways > 0)
+        probabilities = np.stack([*table.T[:2], table[:, 2], 1 - table[:, 2], table[:, 3], 1 - table[:, 3]], axis=1)
+        logs = np.full(probabilities.shape, -np.inf)
+        np.log(probabilities, out=logs, where=probabilities > 0)
         if decode(code, logs, self.p_init, np.empty((len(code), 2), np.bool_), states) == -np.inf:
             raise self._impossible()
         return states

@@ -21,7 +21,7 @@ p_init.
 """
 
 MAX_FREE_PARAMETERS = 500
-"""No standard errors are computed for a skill with more free parameters, such as one with many items.
+"""No standard errors are computed for a skill that has more free parameters, for example one with many items.
 
 Each parameter costs two E-steps, and the memory grows with the square of their number.
 """
@@ -48,16 +48,16 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     free = (likelihood.upper > likelihood.lower)[:size] & ~at_bounds(likelihood, theta)
     by_skill = np.flatnonzero(free)[np.argsort(likelihood.skill[free], kind="stable")]
     places = np.split(by_skill, np.searchsorted(likelihood.skill[by_skill], np.arange(1, likelihood.num_skills)))
-    places = [own if len(own) <= MAX_FREE_PARAMETERS else own[:0] for own in places]
-    columns = [np.zeros((len(own), len(own))) for own in places]
+    places = [part if len(part) <= MAX_FREE_PARAMETERS else part[:0] for part in places]
+    columns = [np.zeros((len(part), len(part))) for part in places]
     for j in range(max(map(len, places), default=0)):
-        skills = np.array([k for k, own in enumerate(places) if len(own) > j])
+        skills = np.array([k for k, part in enumerate(places) if len(part) > j])
         slopes = _slopes(likelihood, theta, skills, np.array([places[k][j] for k in skills]))
         for k in skills:
             columns[k][:, j] = slopes[places[k]]
     errors = np.full(size, np.nan)
-    for own, slope, seen in zip(places, columns, likelihood.seen, strict=True):
-        errors[own] = _root_diagonal_inverse(-slope, theta[own], seen)
+    for part, slope, skill_weight in zip(places, columns, likelihood.skill_weight, strict=True):
+        errors[part] = _root_diagonal_inverse(-slope, theta[part], skill_weight)
     return errors
 
 
@@ -84,13 +84,13 @@ def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
         known_at_first = np.bincount(
             likelihood.chain_skill, likelihood.chains.weight * likelihood.chain_init(theta), likelihood.num_skills
         )
-        own = slice(0, likelihood.num_skills)
-        events[own] += trials[own] * p[own] - known_at_first
+        init = slice(0, likelihood.num_skills)
+        events[init] += trials[init] * p[init] - known_at_first
     surplus = events + likelihood.alpha - 1 - (trials + likelihood.alpha + likelihood.beta - 2) * p
     return np.divide(surplus, p * (1 - p), out=np.zeros(size), where=inside)
 
 
-def _root_diagonal_inverse(information: Doubles, theta: Doubles, seen: float) -> Doubles:
+def _root_diagonal_inverse(information: Doubles, theta: Doubles, skill_weight: float) -> Doubles:
     """Return the square roots of the diagonal of the inverse, or NaN if the information is singular.
 
     The information is scaled to logits first. Otherwise a small probability would look unidentified.
@@ -100,6 +100,6 @@ def _root_diagonal_inverse(information: Doubles, theta: Doubles, seen: float) ->
     scale = theta * (1 - theta)
     scaled = (information + information.T) / 2 * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(scaled)
-    if values[0] <= SINGULAR * max(values[-1], seen / 4):
+    if values[0] <= SINGULAR * max(values[-1], skill_weight / 4):
         return np.full(len(theta), np.nan)
     return np.asarray(scale * np.sqrt((vectors**2 / values).sum(axis=1)))

@@ -75,7 +75,10 @@ def read_checkpoint(
         raise _damaged(file, f"it is not an {FORMAT} of version {VERSION}")
     _check_same_fit(file, description, settings, digest)
     try:
-        epochs = [Epoch(float(loss), None if other is None else float(other)) for loss, other in description["epochs"]]
+        epochs = [
+            Epoch(float(loss), None if validation is None else float(validation))
+            for loss, validation in description["epochs"]
+        ]
         content = read_at_most(folder / ARRAYS.format(len(epochs)), shapes)
         if sha256(content) != description["arrays"]:
             raise ValueError(f"the SHA-256 of {ARRAYS.format(len(epochs))} differs")
@@ -86,10 +89,10 @@ def read_checkpoint(
 
 def _check_same_fit(file: Path, description: Mapping[str, Any], settings: Settings, digest: str) -> None:
     """Raise ModelError unless a checkpoint belongs to a fit with these settings to these responses."""
-    theirs, ours = description.get("settings"), settings._asdict()
-    if theirs != ours:
-        theirs = theirs if isinstance(theirs, dict) else {}
-        other = [f"{k}={theirs.get(k)!r} there, {v!r} here" for k, v in ours.items() if theirs.get(k) != v]
+    saved, current = description.get("settings"), settings._asdict()
+    if saved != current:
+        saved = saved if isinstance(saved, dict) else {}
+        other = [f"{k}={saved.get(k)!r} there, {v!r} here" for k, v in current.items() if saved.get(k) != v]
         raise ModelError(
             f"{file} belongs to a fit with other settings: {'; '.join(other)}; pass those, or another checkpoint"
         )

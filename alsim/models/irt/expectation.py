@@ -59,8 +59,8 @@ def collapse(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns
     """Return the distinct response patterns of students; the order of a student's responses is ignored.
 
     The arguments have the shapes of `Patterns`, with one row per student. Patterns are compared by two sums of random
-    64-bit words, one word per code and sum. Among a million students, the probability that two different patterns have
-    equal sums is 1e-27.
+    64-bit words, one word per code and sum. Among a million students, the probability that any two different patterns
+    have equal sums is 1e-27.
     """
     words = np.random.default_rng(0).integers(0, 2**64, (2, int(code.max(initial=0)) + 1), dtype=np.uint64)
     ends = start[1:]

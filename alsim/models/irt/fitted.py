@@ -15,7 +15,7 @@ from alsim.models.base import Fit
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import ItemParameters, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
-from alsim.models.irt.maximisation import MODELS, Priors
+from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 
@@ -94,8 +94,7 @@ class IRTFit(Fit):
     @property
     def num_parameters(self) -> int:
         """Number of estimated parameters."""
-        count = int(self.estimated.sum())
-        return {"rasch": count, "1pl": count + 1, "2pl": 2 * count, "3pl": 3 * count}[self.variant]
+        return PARAMETERS_PER_ITEM[self.variant] * int(self.estimated.sum()) + (self.variant == "1pl")
 
     @property
     def aic(self) -> float:
@@ -273,10 +272,11 @@ def predict_responses(
             for k in range(nodes):
                 expected += posterior[k] * probabilities[base + k]
             predictions[r] = expected
+            is_correct = correct[r] == 1
             total = f64(0)
             for k in range(nodes):
                 p = probabilities[base + k]
-                posterior[k] *= p if correct[r] == 1 else f64(1) - p
+                posterior[k] *= p if is_correct else f64(1) - p
                 total += posterior[k]
             for k in range(nodes):
                 posterior[k] /= total

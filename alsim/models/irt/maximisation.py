@@ -10,6 +10,7 @@ Newton's method if c = 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,9 @@ from alsim.models.logistic import logistic
 from alsim.types import Doubles, Longs
 
 Model = str
-MODELS = ("rasch", "1pl", "2pl", "3pl")
+PARAMETERS_PER_ITEM = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}
+"""Number of parameters that each model estimates per item; the 1PL has one more, the shared a."""
+MODELS = tuple(PARAMETERS_PER_ITEM)
 
 MAX_SLOPE, MAX_INTERCEPT = 10.0, 30.0
 """Bounds of |a| and |d|; beyond them a curve is a step function over the abilities of students."""
@@ -67,7 +70,7 @@ class Structure:
     model: Model
     unit: Longs
 
-    @property
+    @cached_property
     def num_units(self) -> int:
         """The number of units, U."""
         return int(self.unit.max()) + 1

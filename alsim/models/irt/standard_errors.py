@@ -56,8 +56,8 @@ class Tables(NamedTuple):
 
     log_curves  (2V * K,) log-probability of each code at each node
     log_prior   (G * K,)  log-weight of each node in each group
-    slopes      (L * 2V * K,) derivatives of log_curves with respect to d and, for L = 2, c. The derivative with respect
-                to a is theta times the derivative with respect to d
+    slopes      (L * 2V * K,) derivatives of log_curves with respect to d and, in the 3PL, c: L is 2 in the 3PL, else 1.
+                The derivative with respect to a is theta times the derivative with respect to d
     theta       (K,) nodes, logits
     kinds       M
     """
@@ -179,7 +179,7 @@ def missing_joint(
 ) -> None:
     """Add the moments of the scores of patterns `begin` to `end` - 1 to the upper triangles of flat matrices.
 
-    mean_squares   (3 * (L * V)**2,) E[S S'], E[theta S S'] and E[theta**2 S S'] of the scores of d and, for L = 2, c
+    mean_squares   (3 * (L * V)**2,) E[S S'], E[theta S S'] and E[theta**2 S S'] of the scores of d and, in the 3PL, c
     squared_means  ((M * V)**2,) E[S] E[S]' of the scores of d, a and c
     """
     posteriors = np.empty((end - begin, len(tables.theta)), f64)

@@ -12,6 +12,7 @@ from alsim.models.base import ModelError
 from alsim.models.irt.curves import curves
 from alsim.models.irt.estimation import node_weights, quadrature
 from alsim.models.irt.fitted import PREDICTION_MARGIN, IRTFit, estimated_item_index
+from alsim.models.irt.maximisation import PARAMETERS_PER_ITEM
 from alsim.responses.log import Responses
 from alsim.types import Codes, Doubles, Ints, Longs
 
@@ -107,7 +108,7 @@ def item_fit(fit: IRTFit, responses: Responses) -> ItemFit:
     """
     matrix, weight = complete_matrix(fit, responses)
     expected = _expected_by_score(_probabilities(fit), node_weights(fit.nodes))
-    num_parameters = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}[fit.variant]
+    num_parameters = PARAMETERS_PER_ITEM[fit.variant]
     total = matrix.sum(axis=1)
     num_items = matrix.shape[1]
     students = np.bincount(total, weight, num_items + 1).astype(np.float64)
