@@ -209,13 +209,13 @@ def main(arguments: Sequence[str]) -> int:
         assert known
         print(json.dumps([(kernel, phase, count(code, known)) for kernel, phase, code in compiled()]))
         return 0
-    found = counted()
-    if not found:
+    counts = counted()
+    if not counts:
         print(f"The instruction set of {platform.machine()} is unknown: nothing was checked.")
         return 0
     here = machine()
-    print(f"Arithmetic in machine code for {here['processor']}, by numba {here['numba']}:\n\n{table(found)}")
-    messages = faults(found)
+    print(f"Arithmetic in machine code for {here['processor']}, by numba {here['numba']}:\n\n{table(counts)}")
+    messages = faults(counts)
     print("\n".join(["", *messages]), file=sys.stderr)
     return 1 if messages else 0
 
