@@ -172,8 +172,21 @@ def _collect() -> None:
     from alsim.config import Config
     from alsim.policies.uniform import Uniform
     from alsim.rollouts.collector import EpisodeBlock
+    from alsim.rollouts.plan import RolloutPlan
 
-    EpisodeBlock(Config(), sample_bank(Config()), Uniform(), 0, 1, observation="mastery", keep_observations=True)
+    plan = RolloutPlan(
+        config=Config(),
+        bank=sample_bank(Config()),
+        policy=Uniform(),
+        observation="mastery",
+        keep_observations=True,
+        seed=0,
+        first_learner=0,
+        num_learners=1,
+        episodes_per_learner=1,
+        num_threads=1,
+    )
+    EpisodeBlock(plan, 1)
 
 
 def counted() -> list[Counted]:
