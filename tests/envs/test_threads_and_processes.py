@@ -45,7 +45,7 @@ def test_threads_share_many_chunks() -> None:
     """Realistic sizes: many chunks per thread, and more threads than processors."""
     lanes = 5 * step_kernels.CHUNK + 3
     envs = [make(lanes, info="full", num_threads=threads) for threads in (1, 2, 7)]
-    actions = batches(envs[0], 60)
+    actions = batches(envs[0].num_envs, 60)
     one, two, seven = (play(env, actions, seed=3) for env in envs)
     same_calls(one, two)
     same_calls(one, seven)
@@ -92,7 +92,7 @@ def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("lanes", [256, 257, 1000])
 def test_results_do_not_depend_on_the_number_of_threads(mode: AutoresetMode, lanes: int) -> None:
     envs = [make(lanes, autoreset_mode=mode, info="full", num_threads=threads) for threads in (1, 2, 3)]
-    actions = batches(envs[0], 40)
+    actions = batches(envs[0].num_envs, 40)
     one, two, three = (play(env, actions, seed=8) for env in envs)
     same_calls(one, two)
     same_calls(one, three)
@@ -266,7 +266,7 @@ def test_step_in_another_process() -> None:
 @pytest.mark.compiled
 def test_two_environments_in_two_threads() -> None:
     envs = [make(600, num_threads=2) for _ in range(2)]
-    actions = batches(envs[0], 20)
+    actions = batches(envs[0].num_envs, 20)
     results: dict[int, list[Any]] = {}
 
     def run(k: int) -> None:
