@@ -30,7 +30,7 @@ def group(*names: str) -> tuple[str, ...]:
 
 
 def run_quickstart(session: nox.Session, folder: str = "") -> None:
-    """Generate a dataset with the installed command `alsim`, which may be in another `folder`, and print its summary."""
+    """Generate a dataset with the command `alsim` (of another `folder`, if given) and print its summary."""
     alsim = str(Path(folder, "alsim"))
     generate = ("generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0", "--force")
     session.run(alsim, *generate, "--out", "quickstart-dataset", external=bool(folder))

@@ -1,4 +1,4 @@
-"""Everybody's step side by side, grouped by the number of lanes: pytest-benchmark shows the ratios."""
+"""Steps of all contenders, grouped by number of lanes; pytest-benchmark shows the ratios."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 from benchmarks import steps
 from benchmarks.measure import over
 
-EVERYBODY = {**steps.FAST, **steps.SLOW}
-MEETINGS = [
+CONTENDERS = {**steps.FAST, **steps.SLOW}
+CASES = [
     pytest.param(name, lanes, marks=pytest.mark.benchmark(group=f"N = {lanes:,}"), id=f"{name}-{lanes}")
     for lanes in (16, 4096, 65_536)
-    for name in EVERYBODY
+    for name in CONTENDERS
     if steps.takes_part(name, lanes)
 ]
 
 
-@pytest.mark.parametrize(("name", "lanes"), MEETINGS)
+@pytest.mark.parametrize(("name", "lanes"), CASES)
 def test_contender(benchmark, name, lanes):
     try:
-        contender = EVERYBODY[name](lanes)
+        contender = CONTENDERS[name](lanes)
     except ImportError as missing:
         pytest.skip(str(missing))
     benchmark.extra_info["learners"] = lanes

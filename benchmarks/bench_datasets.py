@@ -1,4 +1,4 @@
-"""What a dataset costs: in this process, in a process of its own, and the first time ever."""
+"""Time to generate a dataset: in this process, in a new process, and without a compile cache."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def command_line(out, **environment):
 
 
 def test_generate_process(benchmark, tmp_path):
-    """The whole `alsim generate`, from the start of Python, compiled code already on disk."""
+    """The complete command `alsim generate`, including the start of Python, with compiled code on disk."""
     benchmark.pedantic(command_line, (tmp_path / "dataset",), rounds=7, warmup_rounds=1)
 
 
 def test_generate_first_ever(benchmark, tmp_path):
-    """The same on a machine that never ran it: everything compiles."""
+    """The same with an empty compile cache: everything is compiled."""
     caches = iter(range(100))
 
     def first_ever():
@@ -53,10 +53,10 @@ def test_generate_first_ever(benchmark, tmp_path):
 
 
 def test_import(benchmark):
-    """`import alsim`, from the start of Python; beside it `import gymnasium`."""
+    """`import alsim`, including the start of Python."""
     benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import alsim"],), {"check": True}, rounds=7)
 
 
 def test_import_gymnasium(benchmark):
-    """What any environment of Gymnasium costs to import."""
+    """`import gymnasium`, for comparison: every environment of Gymnasium imports it."""
     benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import gymnasium"],), {"check": True}, rounds=7)

@@ -1,4 +1,4 @@
-"""What a step costs, by number of lanes and by environment."""
+"""Cost of a step, by number of lanes and by environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def walk(envs, batches):
 
 @pytest.mark.parametrize("lanes", [1, 16, 256, 4096, 65_536])
 def test_vector_step(benchmark, lanes):
-    """VectorEnv.step with default options, resets included, under the uniform policy."""
+    """VectorEnv.step with default options under the uniform policy, including resets."""
     envs = gymnasium.make_vec("alsim/AdaptiveLearning-v0", num_envs=lanes)
     envs.reset(seed=0)
     batches = actions_of(lanes)
@@ -34,7 +34,7 @@ def test_vector_step(benchmark, lanes):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_vector_step_threads(benchmark, threads):
-    """65,536 lanes shared among threads."""
+    """65,536 lanes split over threads."""
     envs = alsim.AdaptiveLearningVectorEnv(65_536, num_threads=threads)
     envs.reset(seed=0)
     batches = actions_of(65_536)[:10]
@@ -45,7 +45,7 @@ def test_vector_step_threads(benchmark, threads):
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_vector_step_mode(benchmark, mode):
-    """4096 lanes under either autoreset."""
+    """4096 lanes in both autoreset modes."""
     envs = alsim.AdaptiveLearningVectorEnv(4096, autoreset_mode=mode)
     envs.reset(seed=0)
     batches = actions_of(4096)
@@ -57,7 +57,7 @@ def test_vector_step_mode(benchmark, mode):
 @pytest.mark.parametrize("buffers", ["same", "fresh", "copied"])
 @pytest.mark.parametrize("lanes", [1, 4096])
 def test_step_into_buffers(benchmark, lanes, buffers):
-    """Steps into a rollout's storage: into the same arrays, into the next row's, or copied there afterwards."""
+    """Steps into the storage of a rollout: into the same arrays, into the next row, or copied afterwards."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes)
     envs.reset(seed=0)
     batches = actions_of(lanes)
@@ -83,15 +83,15 @@ def test_step_into_buffers(benchmark, lanes, buffers):
 @pytest.mark.parametrize("some", [16, 2048])
 @pytest.mark.parametrize("lanes", [4096, 65_536])
 def test_step_lanes(benchmark, lanes, some):
-    """Some of many lanes, drawn anew at every step."""
+    """Steps of a subset of lanes, drawn again at every step."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes)
     envs.reset(seed=0)
     generator = np.random.default_rng(1)
     calls = [(actions, generator.permutation(lanes)[:some]) for actions in actions_of(some)]
 
     def walk_some():
-        for actions, named in calls:
-            envs.step_lanes(actions, named)
+        for actions, subset in calls:
+            envs.step_lanes(actions, subset)
 
     walk_some()
     benchmark.extra_info["learner_steps_a_round"] = CALLS * some
@@ -100,15 +100,15 @@ def test_step_lanes(benchmark, lanes, some):
 
 @pytest.mark.parametrize("call", ["snapshot", "restore"])
 def test_snapshot(benchmark, call):
-    """4096 learners kept, or taken up again."""
+    """Snapshot of 4096 learners, or its restoration."""
     envs = alsim.AdaptiveLearningVectorEnv(4096)
     envs.reset(seed=0)
-    moment = envs.snapshot()
-    benchmark(*((envs.snapshot,) if call == "snapshot" else (envs.restore, moment)))
+    snapshot = envs.snapshot()
+    benchmark(*((envs.snapshot,) if call == "snapshot" else (envs.restore, snapshot)))
 
 
 def test_single_step(benchmark):
-    """gymnasium.make(...).step, its wrappers included."""
+    """gymnasium.make(...).step, including its wrappers."""
     env = gymnasium.make("alsim/AdaptiveLearning-v0", config={"termination": {"max_frustration": 1.0}})
     batch = np.random.default_rng(0).integers(90, 270, CALLS)  # contents: no episode ends within the round
 
@@ -123,7 +123,7 @@ def test_single_step(benchmark):
 
 
 def test_reset(benchmark):
-    """A whole batch of 4096 begun anew: 30 Beta variates and a normal one each."""
+    """Reset of a batch of 4096: 30 Beta variates and a normal one per lane."""
     envs = alsim.AdaptiveLearningVectorEnv(4096)
     benchmark.extra_info["learners_a_round"] = 4096
     benchmark(envs.reset, seed=0)

@@ -1,4 +1,4 @@
-"""What estimating ability costs, by method."""
+"""Cost of estimating ability, by method."""
 
 from __future__ import annotations
 

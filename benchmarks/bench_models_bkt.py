@@ -1,4 +1,4 @@
-"""What Bayesian knowledge tracing costs: a fit, and a batch of the online tracker."""
+"""Cost of Bayesian knowledge tracing: a fit, and a batch of the online tracker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What adaptive tests cost, by rule of selection."""
+"""Cost of adaptive tests, by rule of item selection."""
 
 from __future__ import annotations
 

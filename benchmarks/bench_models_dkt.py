@@ -1,4 +1,4 @@
-"""What deep knowledge tracing costs once it is fitted: one response of one student, and a log of many."""
+"""Cost of forecasts by deep knowledge tracing: one response of one student, and a log of many students."""
 
 from __future__ import annotations
 

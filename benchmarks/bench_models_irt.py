@@ -1,4 +1,4 @@
-"""What calibration costs, by model: 5,000 students × 40 items."""
+"""Cost of calibration, by model: 5,000 students × 40 items."""
 
 from __future__ import annotations
 

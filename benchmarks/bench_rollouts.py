@@ -1,4 +1,4 @@
-"""What a rollout costs, by policy, with and without its observations, on one thread and two."""
+"""Cost of a rollout, by policy, with and without observations, on one thread and two."""
 
 from __future__ import annotations
 

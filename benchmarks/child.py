@@ -1,4 +1,4 @@
-"""Processes of their own, for what depends on a fresh one: start-up, peak memory, one core each."""
+"""Child processes, for measurements that need a new process: start-up, peak memory, one core per process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Start Python with these arguments, where `benchmarks` can be imported."""
+    """Start Python with these arguments, so that it can import `benchmarks`."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
@@ -25,21 +25,21 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
 
 
 def told(process: subprocess.Popen[str]) -> Any:
-    """Wait for the end of a child, and return what it printed, JSON."""
-    printed, _ = process.communicate()
+    """Wait for the end of a child process, and return its output, which is JSON."""
+    output, _ = process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"{process.args} ended with status {process.returncode}")
-    return json.loads(printed)
+        raise RuntimeError(f"{process.args} exited with status {process.returncode}")
+    return json.loads(output)
 
 
 def tell(process: subprocess.Popen[str]) -> None:
-    """Send a child an empty line."""
+    """Send an empty line to a child process."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
 
 
 def answer(process: subprocess.Popen[str]) -> Any:
-    """Return the next line that a child prints, JSON."""
+    """Return the next line of a child process, which is JSON."""
     assert process.stdout is not None
     return json.loads(process.stdout.readline())

@@ -1,8 +1,8 @@
-"""Interactions that training libraries collect from 256 learners in a second of a core, beside the bare environment's.
+"""Interactions per second that training libraries collect from 256 learners on one core, and the environment alone.
 
-    python -m benchmarks.collectors torchrl   # in the environment of `nox -s compat-torchrl`, and so on
+    python -m benchmarks.collectors torchrl   # in the environment of `nox -s compat-torchrl`
 
-Of each: under uniform actions, which is the library's own cost, and under the networks of docs/examples, on one core.
+Each library runs with uniform actions, which shows its overhead, and with the networks of docs/examples.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 
 import alsim
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads; processor time is then the time of one core
+os.environ["OMP_NUM_THREADS"] = "1"  # set before torch is imported; processor time is then the time of one core
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
 LANES, STEPS, REPEATS = 256, 128, 9
 Collect = Callable[[], int]
-"""Collects, and returns how many interactions it has collected."""
+"""Collects interactions and returns their number."""
 
 
 def bare() -> Iterator[tuple[str, Collect]]:
@@ -79,18 +79,19 @@ LIBRARIES = {"bare": bare, "cleanrl": cleanrl, "torchrl": torchrl, "rllib": rlli
 
 
 def rates(collect: Collect) -> list[float]:
-    """Interactions a second, repeat by repeat; of processor time, in which other work on the machine counts less."""
+    """Return interactions per second of processor time for each repeat; other processes affect it less."""
     collect()
-    found = []
+    measured = []
     for _ in range(REPEATS):
-        began = time.process_time()
+        start = time.process_time()
         count = collect()
-        found.append(count / (time.process_time() - began))
-    return found
+        measured.append(count / (time.process_time() - start))
+    return measured
 
 
 if __name__ == "__main__":
     for library in sys.argv[1:] or ["bare"]:
         for actions, collect in LIBRARIES[library]():
-            found = rates(collect)
-            print(f"{library:8} {actions:9} {median(found):12,.0f} /s   ({min(found):,.0f} to {max(found):,.0f})")
+            measured = rates(collect)
+            spread = f"({min(measured):,.0f} to {max(measured):,.0f})"
+            print(f"{library:8} {actions:9} {median(measured):12,.0f} /s   {spread}")

@@ -1,4 +1,4 @@
-"""Who is measured: each steps N learners by `step(actions)`, actions (N,) int64."""
+"""Contenders of the benchmarks: each steps N learners by `step(actions)`, actions (N,) int64."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def uniform_actions(lanes: int, seed: int = 0) -> NDArray[np.int64]:
-    """Return an action for each lane, as the uniform policy takes it."""
+    """Return uniformly drawn actions, one per lane."""
     return np.random.default_rng(seed).integers(0, 270, lanes)
 
 
 class Contender(Protocol):
-    """Something that takes N learners one interaction further."""
+    """Object that steps N learners."""
 
     def step(self, actions: NDArray[np.int64]) -> Any: ...
 
 
 class Alsim:
-    """The vector environment, as `gymnasium.make_vec` makes it: lanes that ended begin anew."""
+    """Vector environment of `gymnasium.make_vec`, with autoreset."""
 
     def __init__(self, lanes: int, **options: Any) -> None:
         self.envs = gymnasium.make_vec("alsim/AdaptiveLearning-v0", num_envs=lanes, **options)
@@ -37,8 +37,8 @@ class Alsim:
         self.step = self.envs.step
 
 
-def begun(lanes: int, bank: alsim.Bank, actions: NDArray[np.int64], seed: int = 0) -> Arrays:
-    """Return the learners of a seed after their first interaction: only then does `info` tell their ability."""
+def started(lanes: int, bank: alsim.Bank, actions: NDArray[np.int64], seed: int = 0) -> Arrays:
+    """Return the learners of a seed after their first interaction, when `info` contains their ability."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes, bank=bank, info="full")
     envs.reset(seed=seed)
     observations, _, _, _, infos = envs.step(actions)
@@ -56,7 +56,7 @@ def begun(lanes: int, bank: alsim.Bank, actions: NDArray[np.int64], seed: int = 
 def cells(bank: alsim.Bank) -> Arrays:
     """Return the bank by action (first item, size, outcome, hard, question) and by item, in order of the actions.
 
-    A content's effectiveness stands beside a question's a, and its impact beside b: one column to read less.
+    One column holds a of questions and effectiveness of contents, another b and impact, so a step reads fewer columns.
     """
     questions, contents, outcomes = bank.questions, bank.contents, bank.num_los
     action = np.concatenate(
@@ -88,9 +88,9 @@ def cells(bank: alsim.Bank) -> Arrays:
 
 
 class Native:
-    """`native/step.c`, on arrays that NumPy holds; nobody begins anew.
+    """`native/step.c` on NumPy arrays, without autoreset.
 
-    first  the action of the interaction that alsim takes the learners through
+    first  actions of the first interaction, which alsim computes
     """
 
     def __init__(self, lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> None:
@@ -99,7 +99,7 @@ class Native:
         items = cells(bank)
         size, outcome, hard, asks = (items.pop(name).astype(np.uint32) for name in ("size", "outcome", "hard", "asks"))
         self.arrays = {
-            **begun(lanes, bank, uniform_actions(lanes) if first is None else first, seed),
+            **started(lanes, bank, uniform_actions(lanes) if first is None else first, seed),
             **items,
             "meaning": size << 16 | outcome << 2 | hard << 1 | asks,
             "observations": np.zeros((lanes, bank.num_los + 2), np.float32),
@@ -115,27 +115,27 @@ class Native:
         self.library.step(self.address)
 
     def draw(self) -> None:
-        """Draw what a step needs, and do nothing with it."""
+        """Draw the random numbers of a step, and discard them."""
         self.library.draw_only(self.address)
 
 
 def addresses(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """Return where each array lies."""
+    """Return the address of each array."""
     assert all(array.flags.c_contiguous for array in arrays.values())
     return {name: array.ctypes.data for name, array in arrays.items()}
 
 
 class Numpy(NumpyStep):
-    """`numpy_step.py`, started as `Native` is."""
+    """`numpy_step.py`, initialised like `Native`."""
 
     def __init__(self, lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> None:
         bank = alsim.sample_bank(alsim.Config())
-        super().__init__(begun(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))
+        super().__init__(started(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))
 
 
-def Jax(lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> Any:  # noqa: N802  # stands for a class
-    """`jax_step.py`, started as `Native` is; ImportError where JAX is not installed."""
+def Jax(lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> Any:  # noqa: N802  # used like a class
+    """Return `jax_step.py`, initialised like `Native`. Raises ImportError where JAX is not installed."""
     from benchmarks.jax_step import JaxStep
 
     bank = alsim.sample_bank(alsim.Config())
-    return JaxStep(begun(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))
+    return JaxStep(started(lanes, bank, uniform_actions(lanes) if first is None else first, seed), cells(bank))

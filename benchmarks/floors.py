@@ -1,4 +1,4 @@
-"""What no implementation can beat on this machine: moving the bytes, and drawing the randomness."""
+"""Lower bounds on this machine for any implementation: memory traffic and random numbers."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from benchmarks.native import NoCompiler
 
 WIDTH, FLOAT, LINE = 32, 4, 64
 OBSERVED = WIDTH * FLOAT  # bytes of an observation
-# A step changes three numbers of a row: two in its last cache line, one anywhere among 30 of 32.
+# A step changes three numbers of a row: two in its last cache line, and one of the first 30.
 DIRTY = LINE + LINE * 16 / 30
-# Read and written, by lane: five numbers of 4 bytes and one of 8; read: action, seed, learner, episode, finished;
-# written: reward, three flags or codes, finished.
+# Read and written per lane: five numbers of 4 bytes and one of 8. Read: action, seed, learner, episode, finished.
+# Written: reward, three flags or codes, finished.
 STATE = 2 * (5 * 4 + 8) + (8 + 8 + 4 + 4 + 1) + (8 + 3 + 1)
 BYTES = 2 * OBSERVED + DIRTY + STATE
-"""Bytes that a step of the vector environment must move a lane: observations read and handed out, state both ways."""
+"""Bytes per lane that a step must move: observations read and written out, state read and written."""
 
 
 class Floors(NamedTuple):
-    """Nanoseconds a lane, at some number of lanes."""
+    """Nanoseconds per lane, for a number of lanes."""
 
     memory: float  # to move BYTES
     bandwidth: float  # GB/s, read and written, of a copy as large as the observations
-    randomness: float  # Philox and Box-Muller in C, shared among the threads; NaN without a compiler
+    randomness: float  # Philox and Box-Muller in C, split over the threads; NaN without a compiler
 
     @property
-    def words(self) -> str:
-        """The floors, for a reader."""
+    def text(self) -> str:
+        """The floors as text."""
         memory = f"memory {self.memory:.1f} ns ({BYTES:.0f} B at {self.bandwidth:.0f} GB/s)"
         return memory if np.isnan(self.randomness) else f"{memory}, randomness {self.randomness:.1f} ns"
 
 
 @lru_cache
 def floors(lanes: int, threads: int = 1) -> Floors:
-    """Measure the floors at so many lanes: what is near in the cache is fast to move."""
+    """Measure the floors for a number of lanes; data in a nearer cache move faster."""
     source, target = np.ones((lanes, WIDTH), np.float32), np.empty((lanes, WIDTH), np.float32)
     parts = [slice(lanes * k // threads, lanes * (k + 1) // threads) for k in range(threads)]
     with ThreadPoolExecutor(threads) as pool:

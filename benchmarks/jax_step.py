@@ -1,7 +1,7 @@
-"""The specified step in JAX: a rule for one learner, mapped over all and compiled, as its users write it.
+"""The specified step in JAX: a rule for one learner, mapped over all learners and compiled.
 
-It draws by `jax.random` from a key a learner, one block of four words a step. Nobody begins anew, and no
-action is checked. Arrays are never written to, so what is observed is the state itself, without a copy.
+It draws by `jax.random` from one key per learner, with one block of four words per step. There is no autoreset and no
+validation of actions. Arrays are immutable, so the observation is the state without a copy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Learner(NamedTuple):
-    """One learner, or all: mastery (L,), the rest scalars."""
+    """One learner: mastery (L,), and scalars; or all learners, with a leading axis."""
 
     mastery: Any
     ability: Any
@@ -33,7 +33,7 @@ def draw(key: Any, step: Any) -> tuple[Any, Any, Any]:
 
 
 def advance(items: Any, s: Learner, action: Any, answer: Any, noise: Any, pick: Any) -> tuple[Learner, Any]:
-    """Clauses S3 to S8 for one learner with these draws; items as `contenders.cells` has them."""
+    """Apply clauses S3 to S8 to one learner with given draws; `items` is from `contenders.cells`."""
     num_los = s.mastery.shape[0]
     item = items["first"][action] + (pick * items["size"][action]).astype(jnp.int32)
     outcome, asks = items["outcome"][action], items["asks"][action]
@@ -48,7 +48,7 @@ def advance(items: Any, s: Learner, action: Any, answer: Any, noise: Any, pick: 
     frustration = jnp.clip(moved, 0.0, 1.0)
     seconds = jnp.maximum(5.0, items["time_mean"][item] + items["time_std"][item] * noise)
     new = Learner(
-        # A scatter under vmap goes one learner at a time; a choice over all outcomes vectorises.
+        # A scatter under vmap is a loop over learners; a selection over all outcomes vectorises.
         mastery=jnp.where(jnp.arange(num_los) == outcome, after, s.mastery),
         ability=s.ability + jnp.where(correct, 0.02, 0.0),
         frustration=frustration,
@@ -65,7 +65,7 @@ def advance(items: Any, s: Learner, action: Any, answer: Any, noise: Any, pick: 
 
 
 class JaxStep:
-    """N learners; arrays as `contenders.begun` and `contenders.cells` return them."""
+    """N learners, with arrays of `contenders.started` and `contenders.cells`."""
 
     def __init__(self, learners: dict[str, Any], items: dict[str, Any], seed: int = 0) -> None:
         items = {name: jnp.asarray(column) for name, column in items.items()}
@@ -77,10 +77,10 @@ class JaxStep:
             **{name: jnp.asarray(learners[name]) for name in names},
         )
         self.keys = jax.random.split(jax.random.key(seed), len(rows))
-        self.advance = jax.jit(jax.vmap(lambda *given: advance(items, *given)))
+        self.advance = jax.jit(jax.vmap(lambda *arguments: advance(items, *arguments)))
         self.walk = jax.jit(jax.vmap(lambda key, s, action: advance(items, s, action, *draw(key, s.step))))
 
     def step(self, actions: Any) -> Any:
-        """Take every learner one interaction further, and wait for it."""
+        """Step every learner, and wait for the result."""
         self.state, out = self.walk(self.keys, self.state, actions)
         return jax.block_until_ready(out)

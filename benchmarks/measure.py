@@ -1,4 +1,4 @@
-"""How things are timed: contenders in alternating rounds, so that a drift of the machine's speed meets all alike."""
+"""Timing of contenders in alternating rounds, so that a drift of the machine affects all contenders equally."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any
 
 Call = Callable[[], Any]
 Times = dict[str, list[float]]
-"""Seconds a call, of each contender, round by round."""
+"""Seconds per call, by contender and round."""
 
 PACKAGES = ("numpy", "numba", "gymnasium", "pyarrow", "jax", "torch", "stable-baselines3")
 
 
 def seconds(call: Call, calls: int = 1) -> float:
-    """Return how long one of `calls` calls takes."""
-    began = time.perf_counter()
+    """Return the seconds per call, averaged over `calls` calls."""
+    start = time.perf_counter()
     for _ in range(calls):
         call()
-    return (time.perf_counter() - began) / calls
+    return (time.perf_counter() - start) / calls
 
 
 def alternate(contenders: Mapping[str, Call], rounds: int = 9, budget: float = 0.1, warm: int = 20) -> Times:
     """Time each contender in turn, `rounds` times, for about `budget` seconds each time.
 
-    warm  calls before, within the budget: they compile, load and touch what is to be timed
+    warm  number of calls before the timing, within the budget, which compile code and load memory
     """
     calls = {name: _calls(call, budget, warm) for name, call in contenders.items()}
     times: Times = {name: [] for name in contenders}
@@ -41,18 +41,18 @@ def alternate(contenders: Mapping[str, Call], rounds: int = 9, budget: float = 0
 
 
 def _calls(call: Call, budget: float, warm: int) -> int:
-    """Warm up, and return how many calls fill the budget."""
+    """Warm up, and return the number of calls that fill the budget."""
     call()
-    began = time.perf_counter()
+    start = time.perf_counter()
     done = 0
-    while done < warm and (done == 0 or time.perf_counter() - began < budget):
+    while done < warm and (done == 0 or time.perf_counter() - start < budget):
         call()
         done += 1
-    return max(1, int(budget * done / (time.perf_counter() - began)))
+    return max(1, int(budget * done / (time.perf_counter() - start)))
 
 
 def over(batches: list[Any], step: Callable[[Any], Any]) -> Call:
-    """Return a call that steps through the batches of actions, one after the other, for ever."""
+    """Return a call that steps with the next batch of actions, in a cycle."""
     position = 0
 
     def call() -> None:
@@ -68,18 +68,18 @@ def median(times: Times, name: str) -> float:
     return statistics.median(times[name])
 
 
-def ratios(times: Times, name: str, beside: str) -> list[float]:
-    """Return the speed of one relative to another, round by round, in order of size."""
-    return sorted(theirs / own for own, theirs in zip(times[name], times[beside], strict=True))
+def ratios(times: Times, name: str, reference: str) -> list[float]:
+    """Return the speed of a contender relative to a reference in each round, sorted."""
+    return sorted(other / own for own, other in zip(times[name], times[reference], strict=True))
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> dict[str, str]:
-    """Return what figures depend on: processor, memory, versions, the day."""
+    """Return the properties that results depend on: processor, memory, versions, date."""
     return {
         "date": time.strftime("%d %B %Y").lstrip("0"),
         "cores": str(cores()),
@@ -87,7 +87,7 @@ def machine() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := _version(name))},
+        **{name: number for name in PACKAGES if (number := _version(name))},
     }
 
 
@@ -99,7 +99,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name and its caches, where the system tells."""
+    """Return the name of the processor, its vectors and caches, as far as the system reports them."""
     if sys.platform != "linux":
         return platform.processor()
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -109,9 +109,9 @@ def _processor() -> str:
 
 
 def _caches() -> str:
-    found = []
+    caches = []
     for level in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         kind = (level / "type").read_text().strip()
         if kind != "Instruction":
-            found.append(f"L{(level / 'level').read_text().strip()} {(level / 'size').read_text().strip()}")
-    return f" ({', '.join(found)})" if found else ""
+            caches.append(f"L{(level / 'level').read_text().strip()} {(level / 'size').read_text().strip()}")
+    return f" ({', '.join(caches)})" if caches else ""

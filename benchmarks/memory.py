@@ -1,6 +1,6 @@
-"""The most memory that a process held, and what a lane takes.
+"""Peak memory of a process, and memory per lane of a vector environment.
 
-`python -m benchmarks.memory 1000000` steps so many lanes a few times and prints the peak, bytes.
+`python -m benchmarks.memory 1000000` steps 1,000,000 lanes a few times and prints the peak memory in bytes.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ LANES, STEPS = 1_000_000, 5
 
 
 def peak() -> int:
-    """Return the most memory that this process held, bytes: its own, where getrusage would count its parent's too."""
+    """Return the peak memory of this process in bytes. `getrusage` would also count memory of the parent process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("the system does not tell a process's peak memory")
+    raise RuntimeError("/proc/self/status has no VmHWM; this benchmark needs Linux")
 
 
 def step(lanes: int) -> int:
-    """Step a vector environment in this process, and return the peak."""
+    """Step a vector environment in this process, and return the peak memory in bytes."""
     from benchmarks.contenders import Alsim, uniform_actions
 
     envs, actions = Alsim(lanes), uniform_actions(lanes)
     for _ in range(STEPS):
-        kept = envs.step(actions)  # as a caller does, who holds one batch while the next is made
+        kept = envs.step(actions)  # like a caller that keeps one batch while the next is made
     assert len(kept) == 5
     return peak()
 
 
 def rows() -> Iterator[Row]:
-    """Yield the table's row about a lane's memory."""
+    """Yield the row about the memory per lane."""
     few, many = (told(start("-m", "benchmarks.memory", lanes)) for lanes in (1, LANES))
-    limit = "state, two batches of what is handed out, and what reset needs for a moment"
-    yield plain(f"memory of a vector environment, N = {LANES:,}, a lane", (many - few) / LANES, "B", limit=limit)
+    limit = "state, two batches of outputs, and temporary arrays of reset"
+    yield plain(f"memory of a vector environment, N = {LANES:,}, per lane", (many - few) / LANES, "B", limit=limit)
 
 
 if __name__ == "__main__":

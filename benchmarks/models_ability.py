@@ -1,4 +1,4 @@
-"""What estimating ability costs: a million people, each from 20 answers."""
+"""Cost of ability estimation: a million people with 20 answers each."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ def answers(people: int = PEOPLE, seed: int = 1) -> tuple[irt.ItemParameters, np
 
 
 def seconds(method: irt.Method, rounds: int, people: int = PEOPLE) -> list[float]:
-    """Return the processor seconds of one estimate of all, each round."""
-    items, given = answers(people)
-    irt.estimate_ability(items, given[:10], method)  # compiles
-    found = []
+    """Return the processor seconds of each round of estimates for all people, sorted."""
+    items, correct = answers(people)
+    irt.estimate_ability(items, correct[:10], method)  # compiles
+    measured = []
     for _ in range(rounds):
         begin = time.process_time()
-        irt.estimate_ability(items, given, method)
-        found.append(time.process_time() - begin)
-    return sorted(found)
+        irt.estimate_ability(items, correct, method)
+        measured.append(time.process_time() - begin)
+    return sorted(measured)
 
 
 def rows(rounds: int = 5) -> Iterator[Row]:
-    """Yield the table's rows about ability."""
-    found = seconds("eap", rounds)
-    limit = "33 nodes: 660 million products, and a list of the answers made of the table"
+    """Yield the rows of the table about ability."""
+    measured = seconds("eap", rounds)
+    limit = "33 nodes: 660 million products, and conversion of the table to a list of answers"
     what = f"EAP of {PEOPLE:,} people × {ITEMS} items, one core"
-    yield judged(what, statistics.median(found), "≤ 0.6", "s", spread=quartiles(found), limit=limit)
+    yield judged(what, statistics.median(measured), "≤ 0.6", "s", spread=quartiles(measured), limit=limit)
     for method in ("map", "ml", "wle"):
-        found = seconds(method, rounds)
+        measured = seconds(method, rounds)
         what = f"{method.upper()} of {PEOPLE:,} people × {ITEMS} items, one core"
-        yield plain(what, statistics.median(found), "s", limit="exponentials: some 7 passes over a person's items")
+        yield plain(
+            what, statistics.median(measured), "s", limit="exponentials: about 7 passes over the items of a person"
+        )

@@ -1,7 +1,7 @@
-"""What Bayesian knowledge tracing costs: a fit to a log as large as ASSISTments 2015, and a million students tracked.
+"""Cost of Bayesian knowledge tracing: a fit to a log of the size of ASSISTments 2015, and tracking a million students.
 
-The log is that of ASSISTments itself where `ALSIM_TEST_DATA` names the folder of published data; otherwise one of
-its size is simulated.
+If `ALSIM_TEST_DATA` names the folder of published data, the log is ASSISTments 2015 itself. Otherwise a log of its
+size is simulated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRACKED, BATCH = 1_000_000, 5_000_000
 
 
 def training_log() -> tuple[str, Any]:
-    """Return what the log is, in words, and the log."""
+    """Return a description of the log, and the log."""
     from alsim.models import read_responses
 
     if folder := os.environ.get("ALSIM_TEST_DATA"):
@@ -32,7 +32,7 @@ def training_log() -> tuple[str, Any]:
 
 
 def simulated_log() -> Any:
-    """Return responses of 14,000 students, to five skills of a hundred each, seven times."""
+    """Return responses of 14,000 students, each to five of a hundred skills, seven times per skill."""
     from alsim.models import Responses
 
     generator = np.random.default_rng(0)
@@ -41,14 +41,14 @@ def simulated_log() -> Any:
     known = generator.random((STUDENTS, SKILLS)) < generator.uniform(0.2, 0.7, SKILLS)
     rows, correct = np.arange(STUDENTS), np.empty((STUDENTS, LENGTH), np.int8)
     for t in range(LENGTH):
-        own = skill[:, t]
-        correct[:, t] = generator.random(STUDENTS) < np.where(known[rows, own], 0.9, guess[own])
-        known[rows, own] |= generator.random(STUDENTS) < learn[own]
+        current = skill[:, t]
+        correct[:, t] = generator.random(STUDENTS) < np.where(known[rows, current], 0.9, guess[current])
+        known[rows, current] |= generator.random(STUDENTS) < learn[current]
     return Responses.from_arrays(rows.repeat(LENGTH), correct.ravel(), skill=skill.ravel())
 
 
 def batch(num_students: int, num_skills: int) -> tuple[Any, Any, Any]:
-    """Return responses in random order."""
+    """Return students, skills and answers of BATCH responses in random order."""
     generator = np.random.default_rng(0)
     return (
         generator.integers(0, num_students, BATCH),
@@ -58,7 +58,7 @@ def batch(num_students: int, num_skills: int) -> tuple[Any, Any, Any]:
 
 
 def core_seconds(call: Callable[[], Any], rounds: int) -> float:
-    """Return how long a core works on a call that uses one, whatever runs beside it: the median."""
+    """Return the median CPU time of a call that uses one core, seconds; other processes do not affect it."""
     times = []
     for _ in range(rounds):
         began = time.process_time()
@@ -68,24 +68,24 @@ def core_seconds(call: Callable[[], Any], rounds: int) -> float:
 
 
 def rows(rounds: int = 5) -> Iterator[Row]:
-    """Yield the table's rows about knowledge tracing."""
+    """Yield the rows of the table about knowledge tracing."""
     from alsim.models.bkt import BKT, Tracker, fit
 
     name, log = training_log()
     for forgets, target in ((False, "≤ 1"), (True, "≤ 2")):
-        found = fit(log, forgets=forgets)
+        fitted = fit(log, forgets=forgets)
         took = core_seconds(partial(fit, log, forgets=forgets), rounds)
-        what = f"knowledge tracing, {name}, {len(log):,} responses{', with forgetting' * forgets}: a fit, one core"
-        limit = f"{found.iterations} iterations of the slowest skill; log-likelihood {found.log_likelihood:.3f}"
-        yield judged(what, took, target, "s", limit=limit)
+        label = f"knowledge tracing, {name}, {len(log):,} responses{', with forgetting' * forgets}: a fit, one core"
+        limit = f"{fitted.iterations} iterations of the slowest skill; log-likelihood {fitted.log_likelihood:.3f}"
+        yield judged(label, took, target, "s", limit=limit)
     for skills in (1, 100):
         tracker = Tracker({str(k): BKT() for k in range(skills)}, TRACKED)
         responses = batch(TRACKED, skills)
         tracker.update(*responses)
         took = core_seconds(partial(tracker.update, *responses), rounds)
-        what = f"tracker, {TRACKED:,} students × {skills} skills, random order, one core"
-        limit = f"memory: a line of {4 * TRACKED * skills / 1e6:.0f} MB a response"
-        yield judged(what, BATCH / took / 1e6, "≥ 20", "M responses/s", limit=limit)
+        label = f"tracker, {TRACKED:,} students × {skills} skills, random order, one core"
+        limit = f"memory: each response reads one cache line in {4 * TRACKED * skills / 1e6:.0f} MB of odds"
+        yield judged(label, BATCH / took / 1e6, "≥ 20", "M responses/s", limit=limit)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How long a forecast by deep knowledge tracing takes, and what whole fits reach (needs `alsim[dkt]`).
+"""Time of a forecast by deep knowledge tracing, and AUC of complete fits (needs the optional dependency `dkt`).
 
-`python -m benchmarks.models_dkt` prints the times of one student's next forecast; the fits, with the defaults of `fit`
-to the published logs in the folder that ALSIM_TEST_DATA names, are part of `nox -s claims`.
+`python -m benchmarks.models_dkt` prints the time of one student's next forecast. The fits are part of `nox -s claims`:
+they use the defaults of `fit` and the published logs in the folder that ALSIM_TEST_DATA names.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from benchmarks.report import Row, judged, missing, plain
 
 SKILLS, STUDENTS, UPDATES = 100, 1000, 20_000
 LONGEST = 10
-"""Minutes that a fit to ASSISTments 2015 may take on two cores."""
+"""Limit for a fit to ASSISTments 2015 on two cores, minutes."""
 
 
 def untrained(num_skills: int = SKILLS) -> DKTFit:
-    """Return a network of the default size with weights by chance: what it costs does not depend on them."""
+    """Return a network of the default size with random weights, on which its cost does not depend."""
     random, settings = np.random.default_rng(0), Settings()
     shapes = shapes_of(num_skills, settings.embedding, settings.hidden)
     weights = Weights(**{name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()})
@@ -37,12 +37,12 @@ def untrained(num_skills: int = SKILLS) -> DKTFit:
 
 
 def updates() -> tuple[list[float], list[float]]:
-    """Return the seconds of each of many updates of a tracker, by the clock and of the processor, in order of size."""
+    """Return the wall times and the CPU times of many updates of a tracker, sorted, seconds."""
     tracker, random = untrained().tracker(), np.random.default_rng(1)
-    who, what = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
+    students, skills = random.integers(STUDENTS, size=UPDATES), random.integers(SKILLS, size=UPDATES)
     correct = random.integers(2, size=UPDATES)
     wall, processor = [], []
-    for student, skill, answer in zip(who.tolist(), what.astype(str).tolist(), correct.tolist(), strict=True):
+    for student, skill, answer in zip(students.tolist(), skills.astype(str).tolist(), correct.tolist(), strict=True):
         began, worked = perf_counter(), thread_time()
         tracker.update(student, skill, answer)
         processor.append(thread_time() - worked)
@@ -51,11 +51,11 @@ def updates() -> tuple[list[float], list[float]]:
 
 
 def rows(*, long: bool) -> Iterator[Row]:
-    """Yield the rows of the table: one student's next forecast, and in `long` the fits, which take minutes."""
+    """Yield the rows of the table: the time of one forecast and, if `long`, the fits, which take minutes."""
     wall, processor = updates()
     last = int(0.99 * UPDATES)
-    told = f"median {1e6 * statistics.median(wall):.0f} µs; of the processor, p99 {1e6 * processor[last]:.0f} µs"
-    yield judged("DKT, from a response to the next forecasts, p99", 1e3 * wall[last], "≤ 5", "ms", limit=told)
+    limit = f"median {1e6 * statistics.median(wall):.0f} µs; of the processor, p99 {1e6 * processor[last]:.0f} µs"
+    yield judged("DKT, from a response to the next forecasts, p99", 1e3 * wall[last], "≤ 5", "ms", limit=limit)
     if long:
         yield from _fits()
 
@@ -71,22 +71,22 @@ def _fits() -> Iterator[Row]:
     auc, minutes = _reached(*parts)
     yield judged("DKT, test AUC on ASSISTments 2015", auc, "≥ 0.727", digits=4, limit="published .727 to .730")
     yield judged("DKT, that fit", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
-    found = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
-    each = ", ".join(f"{auc:.4f}" for auc, _ in found)
-    mean = statistics.mean(auc for auc, _ in found)
+    results = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
+    each = ", ".join(f"{auc:.4f}" for auc, _ in results)
+    mean = statistics.mean(auc for auc, _ in results)
     yield judged("DKT, test AUC on synthetic-5, mean of three", mean, "≥ 0.81", digits=4, limit=each)
-    yield plain("DKT, those three fits", sum(minutes for _, minutes in found), "min")
+    yield plain("DKT, those three fits", sum(minutes for _, minutes in results), "min")
 
 
 def synthetic5(file: Path) -> tuple[Responses, Responses]:
-    """Return the training and the test half of a simulated set of Piech et al.: 4,000 students, 50 questions."""
+    """Return the training half and the test half of a simulated set of Piech et al.: 4,000 students, 50 questions."""
     answers = np.loadtxt(file, np.int64, delimiter=",")
     log = Responses.from_matrix(answers)
     return log.subset(np.arange(2000)), log.subset(np.arange(2000, 4000))
 
 
 def _reached(training: Responses, test: Responses) -> tuple[float, float]:
-    """Return the test AUC, first responses included, and the minutes of fitting."""
+    """Return the test AUC, first responses included, and the time of fitting, minutes."""
     began = perf_counter()
     fitted = fit(training)
     minutes = (perf_counter() - began) / 60

@@ -1,4 +1,4 @@
-"""What calibration costs: 100,000 students × 100 items, and a sparse log of 10,000 items."""
+"""Cost of calibration: 100,000 students × 100 items, and a sparse log of 10,000 items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dense(students: int = STUDENTS, items: int = ITEMS, seed: int = 0) -> Respon
 
 
 def sparse(seed: int = 1) -> Responses:
-    """Return responses of students to twenty items each, of many."""
+    """Return responses of students to 20 items each, from a large bank."""
     rng = np.random.default_rng(seed)
     theta, b = rng.normal(size=SPARSE_STUDENTS), rng.normal(size=MANY_ITEMS)
     student, item = rng.integers(0, SPARSE_STUDENTS, SPARSE), rng.integers(0, MANY_ITEMS, SPARSE)
@@ -32,18 +32,18 @@ def sparse(seed: int = 1) -> Responses:
 
 
 def timed(responses: Responses, model: str, **options: object) -> tuple[irt.IRTFit, float, float]:
-    """Return a fit, the seconds that it took, and those of all processors."""
-    began, worked = time.perf_counter(), time.process_time()
+    """Return a fit, its elapsed seconds, and its processor seconds."""
+    start, start_cpu = time.perf_counter(), time.process_time()
     fit = irt.fit(responses, model, **options)
-    return fit, time.perf_counter() - began, time.process_time() - worked
+    return fit, time.perf_counter() - start, time.process_time() - start_cpu
 
 
 def rows() -> Iterator[Row]:
-    """Yield the table's rows about calibration."""
+    """Yield the rows of the table about calibration."""
     irt.fit(dense(500, 10))  # compiles
-    fit, passed, worked = timed(dense(), "2pl")
-    limit = f"{fit.iterations} EM steps to 1e-6, standard errors included; {worked:.1f} s of processors"
-    yield judged(f"calibration, 2PL, {STUDENTS:,} students × {ITEMS} items", passed, "≤ 15", "s", limit=limit)
-    fit, passed, worked = timed(sparse(), "rasch")
-    limit = f"{fit.iterations} EM steps; {worked:.1f} s of processors, most of them in the M-step's arrays"
-    yield plain(f"calibration, Rasch, {SPARSE:,} responses to {MANY_ITEMS:,} items", passed, "s", limit=limit)
+    fit, elapsed, cpu = timed(dense(), "2pl")
+    limit = f"{fit.iterations} EM steps to 1e-6, standard errors included; {cpu:.1f} s of processor time"
+    yield judged(f"calibration, 2PL, {STUDENTS:,} students × {ITEMS} items", elapsed, "≤ 15", "s", limit=limit)
+    fit, elapsed, cpu = timed(sparse(), "rasch")
+    limit = f"{fit.iterations} EM steps; {cpu:.1f} s of processor time, mostly in the arrays of the M-step"
+    yield plain(f"calibration, Rasch, {SPARSE:,} responses to {MANY_ITEMS:,} items", elapsed, "s", limit=limit)

@@ -1,7 +1,7 @@
-"""The specified step in plain NumPy, as a careful programmer writes it: whole arrays, float32, no loop over learners.
+"""The specified step in NumPy with whole-array operations in float32, without a loop over learners.
 
-It draws from NumPy's own generator, which costs far less there than counters would, and begins finished
-lanes anew at the next step. It checks no action, and hands out its own rows.
+It draws from NumPy's generator, which costs far less than counters would in NumPy. Finished lanes are reset at the next
+step. It does not validate actions, and returns its rows without a copy.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 f32 = np.float32
-MOST_STEPS, MASTERED, GIVEN_UP = 140, f32(0.8), f32(0.95)
+MAX_STEPS, MASTERED, GIVEN_UP = 140, f32(0.8), f32(0.95)
 LEARNING_RATE, ABILITY_GAIN, RELIEF, RISE, HARD_RISE = f32(0.05), f32(0.02), f32(0.05), f32(0.10), f32(0.05)
-DISCOUNT, NOISE, SHORTEST, LONGEST = f32(0.5), f32(0.02), f32(5), f32(120)
+DISCOUNT, NOISE, MIN_SECONDS, MAX_SECONDS = f32(0.5), f32(0.02), f32(5), f32(120)
 ONE, HALF, ZERO = f32(1), f32(0.5), f32(0)
 
 
 class NumpyStep:
-    """N learners, stepped with whole-array operations.
+    """N learners that whole-array operations step.
 
     learners  rows (N, L + 2), ability, frustration, mastery_sum, fail_streak, step, (N,) each
     items     first, size, outcome, hard by action; steepness, place, guessing, time_mean, time_std by item
@@ -38,7 +38,7 @@ class NumpyStep:
         self.finished = np.zeros(self.lanes, np.bool_)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        """Take every lane one interaction further, but for those that ended: they begin anew."""
+        """Step every lane; lanes whose episode ended are reset instead."""
         answer = self.generator.random(self.lanes, f32)
         noise = self.generator.standard_normal(self.lanes, f32)
         waiting = np.flatnonzero(self.finished)
@@ -52,7 +52,7 @@ class NumpyStep:
     def advance(
         self, actions: NDArray[np.int64], answer: NDArray[Any], noise: NDArray[Any], pick: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Clauses S3 to S8 with these draws, (N,) each: uniform, normal, and uniform for the choice within a cell."""
+        """Apply clauses S3 to S8 with draws (N,): uniform, normal, and uniform for the choice within a cell."""
         cells, frustration = self.items, self.frustration
         item = cells["first"][actions] + (pick * cells["size"][actions]).astype(np.int64)
         outcome, asks = cells["outcome"][actions], actions < 3 * self.num_los
@@ -74,16 +74,16 @@ class NumpyStep:
         self.steps = self.steps + 1
         self.rows[self.lane, outcome] = after
         self.rows[:, -2] = self.frustration
-        seconds = np.maximum(SHORTEST, cells["time_mean"][item] + cells["time_std"][item] * noise)
-        self.rows[:, -1] = np.where(asks, np.minimum(ONE, seconds / LONGEST), self.rows[:, -1])
+        seconds = np.maximum(MIN_SECONDS, cells["time_mean"][item] + cells["time_std"][item] * noise)
+        self.rows[:, -1] = np.where(asks, np.minimum(ONE, seconds / MAX_SECONDS), self.rows[:, -1])
         rewards = np.where(asks, correct + HALF * gain - f32(0.3) * self.frustration, f32(2) * gain - HALF * place)
         mastered = self.mastery_sum >= MASTERED * self.num_los
-        over = self.steps >= MOST_STEPS
+        over = self.steps >= MAX_STEPS
         truncated = over & ~mastered
         return rewards, mastered | (~over & (self.frustration >= GIVEN_UP)), truncated
 
     def begin(self, lanes: NDArray[np.int64]) -> None:
-        """Begin new learners in these lanes (S1.1 to S1.3)."""
+        """Start new learners in some lanes (S1.1 to S1.3)."""
         self.rows[lanes, :-2] = self.generator.beta(2, 5, (len(lanes), self.num_los))
         self.rows[lanes, -2:] = ZERO
         self.ability[lanes] = self.generator.standard_normal(len(lanes), f32)

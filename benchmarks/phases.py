@@ -1,4 +1,4 @@
-"""A step by its phases, each timed alone over all blocks of N lanes: gather, draw, advance, scatter, reset, copy."""
+"""Times of the phases of a step, each measured alone over all blocks of N lanes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.measure import alternate
 from benchmarks.report import markdown, number
 
 Phase = Callable[[int], object]
-"""Goes through a phase so many times, in compiled code, over all lanes."""
+"""Repeats a phase over all lanes a number of times, in compiled code."""
 
 LANES, STEPS_BEFORE = 4096, 600
 STEP, RESET = "step", "reset"
@@ -30,7 +30,7 @@ STEP, RESET = "step", "reset"
 
 @rule
 def check(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    # Kept, for what nobody looks at is not computed.
+    # The result is stored, because the compiler removes computations without an effect.
     w.scratch.listed[0] = step_kernels.invalid(
         w.population, actions, u64(len(w.items.first)), True, first, first + count
     )
@@ -82,11 +82,11 @@ BY_BLOCK = {
     "scatter": scatter,
     "copy": copy,
 }
-"""What a step does with each block, in its order; the first of all blocks before the others."""
+"""Phases of a step for each block, in order; the first phase runs over all blocks before the others."""
 
 
 def over_blocks(phase: Callable[..., None]) -> Callable[..., None]:
-    """Return a kernel that goes through a phase, all blocks, so many times."""
+    """Return a kernel that repeats a phase over all blocks."""
 
     def repeat(world: Any, actions: Any, output: Any, lanes: int, repetitions: int) -> None:
         w, out = borrow(world), borrow(output)
@@ -99,7 +99,7 @@ def over_blocks(phase: Callable[..., None]) -> Callable[..., None]:
 
 @kernel
 def begin_again(world: Any, listed: Any, output: Any, repetitions: int) -> None:
-    """Begin the next episode of the lanes listed, and take back what the step computed for them."""
+    """Start the next episode of the listed lanes, and clear the outputs of their step."""
     w, out = borrow(world), borrow(output)
     w.scratch.listed[: len(listed)] = listed
     for _ in range(repetitions):
@@ -108,17 +108,17 @@ def begin_again(world: Any, listed: Any, output: Any, repetitions: int) -> None:
 
 @kernel
 def step_again(world: Any, actions: Any, output: Any, lanes: int, repetitions: int) -> int:
-    """Take whole steps with one batch of actions (K, N) after the other; return how many lanes were begun."""
-    begun = 0
+    """Take complete steps with successive batches of actions (K, N); return the number of lanes that were reset."""
+    num_reset = 0
     for k in range(repetitions):
-        begun += step_kernels.step(world, actions[k % len(actions)], output, 0, lanes, NEXT_STEP)
-    return begun
+        num_reset += step_kernels.step(world, actions[k % len(actions)], output, 0, lanes, NEXT_STEP)
+    return num_reset
 
 
 class Lanes:
-    """Learners in the midst of their episodes, in the arrays that a Simulator has, with all that a step hands out.
+    """Learners within their episodes, with the arrays of a Simulator and all outputs of a step.
 
-    begun  lanes that a step begins anew
+    begun  number of lanes that a step resets
     """
 
     def __init__(self, lanes: int = LANES) -> None:
@@ -134,16 +134,16 @@ class Lanes:
         self._kept = [column.copy() for column in self._columns()]
 
     def step(self, repetitions: int) -> int:
-        """Take all lanes so many steps further; return how many were begun anew."""
+        """Step all lanes a number of times; return the number of resets."""
         return step_again(self.reference, self.actions, self.output, self.lanes, repetitions)
 
     def reset(self, repetitions: int) -> None:
-        """Begin as many lanes as in a step."""
+        """Reset as many lanes as a step does."""
         listed = np.linspace(0, self.lanes - 1, self.begun).astype(np.int64)
         begin_again(self.reference, listed, self.output, repetitions)
 
     def phase(self, repeat: Callable[..., None]) -> Phase:
-        """Return a phase over these lanes, from the state that they are in now."""
+        """Return a phase over these lanes that starts from their current state."""
 
         def run(repetitions: int) -> None:
             self._restore()
@@ -152,7 +152,7 @@ class Lanes:
         return run
 
     def _columns(self) -> list[Any]:
-        """What a phase, repeated, would drive away to where no learner is."""
+        """Return the columns that a repeated phase would move out of the range of real learners."""
         p = self.world.population
         return [p.ability, p.frustration, p.response_time, p.fail_streak, p.mastery_sum, p.step, p.finished]
 
@@ -162,9 +162,9 @@ class Lanes:
 
 
 def measure(rounds: int = 9, lanes: int = LANES) -> dict[str, float]:
-    """Return nanoseconds a learner of each phase of a step and, last, of a step.
+    """Return nanoseconds per learner of each phase of a step and, last, of a step.
 
-    Each phase has lanes of its own, and rows in its scratch that a block left there.
+    Each phase has separate lanes, and its scratch holds the rows of a block.
     """
     repeats = {name: over_blocks(phase) for name, phase in BY_BLOCK.items()}
     calls: dict[str, Phase] = {}
@@ -173,15 +173,15 @@ def measure(rounds: int = 9, lanes: int = LANES) -> dict[str, float]:
         for before in ("draw", "gather", "advance"):
             own.phase(repeats[before])(1)
         calls[name] = own.phase(repeat)
-    reset, whole = Lanes(lanes), Lanes(lanes)
-    found = nanoseconds({**calls, RESET: reset.reset, STEP: whole.step}, lanes, rounds=rounds)
-    each = found.pop(RESET) * lanes
-    step = found.pop(STEP)
-    return {**found, f"{RESET} of {reset.begun} lanes, {number(each / reset.begun)} ns each": each / lanes, STEP: step}
+    reset, step = Lanes(lanes), Lanes(lanes)
+    measured = nanoseconds({**calls, RESET: reset.reset, STEP: step.step}, lanes, rounds=rounds)
+    all_resets, complete = measured.pop(RESET) * lanes, measured.pop(STEP)
+    label = f"{RESET} of {reset.begun} lanes, {number(all_resets / reset.begun)} ns each"
+    return {**measured, label: all_resets / lanes, STEP: complete}
 
 
 def nanoseconds(phases: Mapping[str, Phase], lanes: int, repetitions: int = 100, rounds: int = 9) -> dict[str, float]:
-    """Return nanoseconds a learner of each phase; the call from Python is spread over the repetitions."""
+    """Return nanoseconds per learner of each phase; the call from Python is divided by the repetitions."""
     calls = {name: _repeated(phase, repetitions) for name, phase in phases.items()}
     times = alternate(calls, rounds, budget=0.03, warm=2)
     return {name: statistics.median(t) / repetitions / lanes * 1e9 for name, t in times.items()}
@@ -192,13 +192,13 @@ def _repeated(phase: Phase, repetitions: int) -> Callable[[], object]:
 
 
 def table(measured: Mapping[str, float]) -> str:
-    """Return the phases as a table; STEP among them is all of them in one loop."""
+    """Return the phases as a table; STEP is all of them in one loop."""
     measured = dict(measured)
-    whole = measured.pop(STEP)
-    rows = [(name, number(each), f"{each / whole:.0%}") for name, each in measured.items()]
+    step = measured.pop(STEP)
+    rows = [(name, number(each), f"{each / step:.0%}") for name, each in measured.items()]
     total = sum(measured.values())
     rows += [
-        ("together, each in a loop of its own", number(total), f"{total / whole:.0%}"),
-        (STEP, number(whole), ""),
+        ("sum, each in a separate loop", number(total), f"{total / step:.0%}"),
+        (STEP, number(step), ""),
     ]
-    return markdown((f"phase, N = {LANES:,}", "ns a learner", "of a step"), rows)
+    return markdown((f"phase, N = {LANES:,}", "ns per learner", "share of a step"), rows)

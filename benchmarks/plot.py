@@ -11,32 +11,32 @@ from matplotlib.figure import Figure
 from benchmarks.table import MEASURED
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "cost-per-learner-step.png"
-INK, OURS, PALE = "#333333", "#0b6e99", "#9a9a9a"
-COLOURS = {"alsim": OURS, "alsim, 2 threads": OURS, "native C": INK}
+INK, BLUE, GREY = "#333333", "#0b6e99", "#9a9a9a"
+COLOURS = {"alsim": BLUE, "alsim, 2 threads": BLUE, "native C": INK}
 DASHED = {"alsim, 2 threads"}
 SHORT = {"specification's class": "one at a time"}
-NEAREST = 1.32
-"""Labels at one place are moved until their costs differ by this factor."""
+MIN_RATIO = 1.5
+"""Smallest factor between the heights of two labels in one column."""
 
 
 Curve = dict[str, list[tuple[int, float]]]
-"""Lanes and nanoseconds a learner-step, by contender."""
+"""Pairs of lanes and nanoseconds per learner-step, by contender."""
 
 
 def draw(curve: Curve) -> Figure:
-    """Return the figure: both axes logarithmic, each line named at its end."""
+    """Return the figure, with logarithmic axes and a label at the end of each line."""
     figure = Figure(figsize=(7.2, 4.6), dpi=160, layout="constrained")
     axes = figure.subplots()
     for name, points in curve.items():
         lanes, cost = zip(*points, strict=True)
         style = "--" if name in DASHED else "-"
         width = 2.2 if name == "alsim" else 1.4
-        axes.plot(lanes, cost, style, color=COLOURS.get(name, PALE), linewidth=width, marker="o", markersize=3)
-    _name(axes, curve)
+        axes.plot(lanes, cost, style, color=COLOURS.get(name, GREY), linewidth=width, marker="o", markersize=3)
+    _label(axes, curve)
     axes.set(xscale="log", yscale="log", xlabel="learners in a batch, N", xlim=(0.7, 2e7))
     axes.set_xticks([10**k for k in range(7)], [f"{10**k:,}" for k in range(7)])
     axes.set_xticks([], minor=True)
-    axes.set_title("nanoseconds a learner-step", loc="left", fontsize=10, color=INK)
+    axes.set_title("nanoseconds per learner-step", loc="left", fontsize=10, color=INK)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -44,12 +44,12 @@ def draw(curve: Curve) -> Figure:
     return figure
 
 
-def _name(axes: Any, curve: Curve) -> None:
-    """Write each line's name beside its last point, those of one column apart."""
+def _label(axes: Any, curve: Curve) -> None:
+    """Write the name of each line next to its last point; labels in one column do not overlap."""
     lowest: dict[float, float] = {}
     for name, points in sorted(curve.items(), key=lambda item: item[1][-1][1]):
         lanes, cost = points[-1]
-        place = max(cost, lowest.get(lanes, 0) * NEAREST)
+        place = max(cost, lowest.get(lanes, 0) * MIN_RATIO)
         lowest[lanes] = place
         axes.text(
             lanes * 1.25, place, SHORT.get(name, name), color=COLOURS.get(name, "#6f6f6f"), fontsize=9, va="center"
@@ -57,9 +57,9 @@ def _name(axes: Any, curve: Curve) -> None:
 
 
 def read(path: Path) -> Curve:
-    """Return what table.py kept."""
-    kept = json.loads(path.read_text())["curve"]
-    return {name: [(int(lanes), cost) for lanes, cost in line.items()] for name, line in kept.items()}
+    """Return the curves that `benchmarks.table` stored in a file."""
+    curves = json.loads(path.read_text())["curve"]
+    return {name: [(int(lanes), cost) for lanes, cost in line.items()] for name, line in curves.items()}
 
 
 if __name__ == "__main__":

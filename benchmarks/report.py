@@ -1,4 +1,4 @@
-"""Figures beside their targets, as rows of one table."""
+"""Rows of the table of results and targets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 SIGNS = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
-HEADER = ("what", "measured", "target", "met?", "what limits it")
+HEADER = ("measurement", "result", "target", "met?", "limiting factor")
 
 
 class Row(NamedTuple):
-    """One line of the table, in words."""
+    """One row of the table, as text."""
 
     what: str
     measured: str
@@ -23,19 +23,19 @@ class Row(NamedTuple):
 def judged(
     what: str, value: float, target: str, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = ""
 ) -> Row:
-    """Return a figure beside its target, "≥ 0.9" or "≤ 6"; both in `unit`."""
+    """Return a row that compares a value with its target, such as "≥ 0.9" or "≤ 6", both in `unit`."""
     sign, _, bound = target.partition(" ")
     met = "yes" if SIGNS[sign](value, float(bound)) else "**no**"
     return Row(what, _measure(value, unit, digits, spread), _with_unit(target, unit), met, limit)
 
 
 def plain(what: str, value: float, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = "") -> Row:
-    """Return a figure without a target."""
+    """Return a row without a target."""
     return Row(what, _measure(value, unit, digits, spread), limit=limit)
 
 
 def missing(what: str, why: str, target: str = "") -> Row:
-    """Return the row of a figure that could not be measured here."""
+    """Return the row of a value that could not be measured."""
     return Row(what, "–", target, "", why)
 
 
@@ -43,12 +43,12 @@ def _measure(value: float, unit: str, digits: int, spread: str) -> str:
     return _with_unit(number(value, digits), unit) + (f" ({spread})" if spread else "")
 
 
-def _with_unit(words: str, unit: str) -> str:
-    return words + (unit if unit == "×" else f" {unit}" if unit else "")
+def _with_unit(text: str, unit: str) -> str:
+    return text + (unit if unit == "×" else f" {unit}" if unit else "")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits, thousands set apart."""
+    """Return a number as text with `digits` significant digits and separated thousands."""
     if value == 0:
         return "0"
     magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
@@ -59,19 +59,19 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def quartiles(values: Sequence[float], digits: int = 3) -> str:
-    """Return the quartiles of values in order of size."""
+    """Return the quartiles of sorted values as text."""
     last = len(values) - 1
     return f"{number(values[round(last / 4)], digits)}–{number(values[round(3 * last / 4)], digits)}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Return a table in Markdown; columns are right-aligned but for `left`."""
+    """Return a table in Markdown; columns are right-aligned except those in `left`."""
     marks = ["---" if k in left else "--:" for k in range(len(header))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, marks, *rows))
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the same table for a terminal; the last column is left as long as it is."""
+    """Return a table for a terminal; the last column is not padded."""
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header) - 1)]
     lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in (header, *rows)]
     return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]])

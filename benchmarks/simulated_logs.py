@@ -1,7 +1,7 @@
-"""What student models recover from simulated learners: `python -m benchmarks.simulated_logs`.
+"""Recovery of the true state of simulated learners by student models: `python -m benchmarks.simulated_logs`.
 
-Draws docs/images/simulated-logs.png and keeps the figures of docs/models/simulated-logs.md in simulated_logs.json.
-Takes minutes, most of them for DKT (which needs `alsim[dkt]`).
+The script draws docs/images/simulated-logs.png and saves the figures of docs/models/simulated-logs.md in
+simulated_logs.json. It takes minutes, mostly for DKT, which needs the optional dependency `dkt`.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import alsim
 from alsim.models import Responses, bkt, irt
 from alsim.types import Doubles
 from benchmarks.measure import machine
-from benchmarks.plot import INK, OURS, PALE
+from benchmarks.plot import BLUE, GREY, INK
 
 MEASURED = Path(__file__).parent / "simulated_logs.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "simulated-logs.png"
 LEARNERS, OUTCOMES = 20_000, 5
 TRAINING = 4_000
-"""Learners that DKT is fitted to; it forecasts all of them."""
+"""Number of learners that DKT is fitted to; it forecasts all learners."""
 
-OTHER = "#b5532a"
+ORANGE = "#b5532a"
 BINS = 20
 
 
 class Truth(NamedTuple):
-    """A simulated log, and what no log of people has.
+    """A simulated log and the true state of its learners.
 
-    responses   R of them, to I questions
-    mastery     (R,) of the learning outcome asked about, before the response
-    ability     (R,) before the response, logits
+    responses   R responses to I questions
+    mastery     (R,) mastery of the learning outcome of the question, before the response, in [0, 1]
+    ability     (R,) ability before the response, logits
     difficulty  (I,) b of each question, logits
     """
 
@@ -45,7 +45,7 @@ class Truth(NamedTuple):
 
 
 def simulate(num_learners: int, seed: int = 0) -> Truth:
-    """Let learners meet items at random for an episode."""
+    """Simulate one episode of each learner with random items."""
     dataset = alsim.generate_dataset(num_learners, 1, "uniform", seed, config={"num_los": OUTCOMES})
     responses, arrays = Responses.from_dataset(dataset), dataset.arrays
     correct = dataset.transitions["correct"].fill_null(False).to_numpy()
@@ -67,14 +67,14 @@ def simulate(num_learners: int, seed: int = 0) -> Truth:
 
 
 def opportunity(responses: Responses) -> np.ndarray:
-    """Return for each response (R,) how many its student gave before to the same skill."""
+    """Return the number (R,) of earlier responses of the student to the same skill."""
     from alsim.models.features import earlier_of_skills
 
     return earlier_of_skills(responses)[1]
 
 
 def known(fit: bkt.BKTFit, responses: Responses) -> Doubles:
-    """Return P(known) (R,) before each response, of which the forecast is P (1 - slip) + (1 - P) guess."""
+    """Return P(known) (R,) before each response, from the forecast P (1 - slip) + (1 - P) guess."""
     skills = [fit.skills[name].parameters for name in responses.skills.tolist()]
     guess, slip = (np.array([getattr(skill, name) for skill in skills]) for name in ("p_guess", "p_slip"))
     guess, slip = guess[responses.skill], slip[responses.skill]
@@ -84,7 +84,7 @@ def known(fit: bkt.BKTFit, responses: Responses) -> Doubles:
 def shuffled(estimate: Doubles, responses: Responses, seed: int = 0) -> Doubles:
     """Exchange estimates at random among responses that are the n-th to their skill, for each skill and n.
 
-    What correlation is left comes of n alone: of how long learners have been taught, not of their answers.
+    The remaining correlation with the truth comes from n alone: from the time of teaching, not from the answers.
     """
     order = np.random.default_rng(seed).permutation(len(estimate))
     group = opportunity(responses) * responses.num_skills + responses.skill
@@ -95,7 +95,7 @@ def shuffled(estimate: Doubles, responses: Responses, seed: int = 0) -> Doubles:
 
 
 def recovered(fit: irt.IRTFit, truth: Truth) -> dict[str, float]:
-    """Return how estimated difficulties stand to the true ones."""
+    """Return statistics of the estimated difficulties compared with the true ones."""
     estimate = difficulty(fit, truth.responses)
     slope, constant = np.polyfit(truth.difficulty, estimate, 1)
     return {
@@ -111,13 +111,13 @@ def recovered(fit: irt.IRTFit, truth: Truth) -> dict[str, float]:
 
 
 def difficulty(fit: irt.IRTFit, responses: Responses) -> Doubles:
-    """Return the estimates (I,) in the order of the log's items."""
+    """Return the estimated difficulties (I,) in the order of the log's items, logits."""
     place = {name: k for k, name in enumerate(fit.items.tolist())}
     return np.asarray(fit.b)[[place[name] for name in responses.items.tolist()]]
 
 
 def correlations(estimate: Doubles, truth: Truth) -> dict[str, float]:
-    """Return how an estimate (R,) of what a student knows correlates with what is true."""
+    """Return the correlations of an estimate (R,) of a student's knowledge with true mastery and true ability."""
 
     def correlation(one: Doubles, other: Doubles) -> float:
         return float(np.corrcoef(one, other)[0, 1])
@@ -131,17 +131,20 @@ def correlations(estimate: Doubles, truth: Truth) -> dict[str, float]:
 
 
 def draw(truth: Truth, calibrated: irt.IRTFit, estimates: dict[str, Doubles]) -> Figure:
-    """Return the figure: difficulties; mastery and ability by what models estimate."""
+    """Return the figure: estimated against true difficulty, and mastery and ability by rank of the estimates."""
     figure = Figure(figsize=(10.8, 3.7), dpi=160, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     ends = [-2.4, 2.4]
-    left.plot(ends, ends, color=PALE, linewidth=1)
-    left.plot(truth.difficulty, difficulty(calibrated, truth.responses), "o", color=OURS, markersize=3)
+    left.plot(ends, ends, color=GREY, linewidth=1)
+    left.plot(truth.difficulty, difficulty(calibrated, truth.responses), "o", color=BLUE, markersize=3)
     left.set(xlabel="true difficulty b", ylabel="estimated by IRT, 3PL")
     left.set_title("difficulty of the questions, logits", loc="left", fontsize=10, color=INK)
-    for axes, what, title in ((middle, truth.mastery, "true mastery"), (right, truth.ability, "true ability, logits")):
-        for (name, estimate), colour in zip(estimates.items(), (OURS, OTHER), strict=False):
-            share, low, mean, high = by_estimate(estimate, what)
+    for axes, values, title in (
+        (middle, truth.mastery, "true mastery"),
+        (right, truth.ability, "true ability, logits"),
+    ):
+        for (name, estimate), colour in zip(estimates.items(), (BLUE, ORANGE), strict=False):
+            share, low, mean, high = by_estimate(estimate, values)
             axes.fill_between(share, low, high, color=colour, alpha=0.12, linewidth=0)
             axes.plot(share, mean, color=colour, linewidth=2, label=name)
         axes.set(xlabel="rank of the estimate")
@@ -154,20 +157,20 @@ def draw(truth: Truth, calibrated: irt.IRTFit, estimates: dict[str, Doubles]) ->
     return figure
 
 
-def by_estimate(estimate: Doubles, what: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Return of equal parts of the responses, by rising estimate: their middle rank; 25 %, mean, 75 % of `what`."""
-    parts = np.array_split(what[np.argsort(estimate, kind="stable")], BINS)
+def by_estimate(estimate: Doubles, values: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Return the rank, lower quartile, mean and upper quartile of values in BINS equal parts by ascending estimate."""
+    parts = np.array_split(values[np.argsort(estimate, kind="stable")], BINS)
     low, high = np.array([np.quantile(part, [0.25, 0.75]) for part in parts]).T
     return (np.arange(BINS) + 0.5) / BINS, low, np.array([part.mean() for part in parts]), high
 
 
-def told(figure: float) -> str:
-    """Return a figure as the page has it."""
+def formatted(figure: float) -> str:
+    """Return a figure in the format of the page."""
     return f"{figure:.2f}".replace("-", "−")
 
 
 def main() -> None:
-    """Simulate, fit, keep, draw."""
+    """Simulate, fit, save the figures, and draw the picture."""
     from alsim.models import dkt
 
     truth = simulate(LEARNERS)
@@ -176,7 +179,7 @@ def main() -> None:
     traced = bkt.fit(responses)
     trained = dkt.fit(responses.subset(np.arange(TRAINING)))
     estimates = {"BKT, P(known)": known(traced, responses), "DKT, P(correct)": trained.predict(responses)}
-    kept: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": machine(),
         "learners": LEARNERS,
         "responses": len(responses),
@@ -186,7 +189,7 @@ def main() -> None:
         "mastery_where_known": float(truth.mastery[estimates["BKT, P(known)"] > 0.95].mean()),
         "mastery_of_all": float(truth.mastery.mean()),
     }
-    rounded = json.loads(json.dumps(kept), parse_float=lambda text: float(f"{float(text):.4g}"))
+    rounded = json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.4g}"))
     MEASURED.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
     draw(truth, calibrated, estimates).savefig(PICTURE)
     print(json.dumps(rounded, indent=1))

@@ -1,6 +1,6 @@
-"""The specification's class, one learner at a time, and behind Gymnasium's own vector environments.
+"""The class of the specification, one learner at a time, and in Gymnasium's vector environments.
 
-The class is `tests/oracle.py`, written for reading: it searches the whole bank for a cell at every step.
+The class is `tests/oracle.py`, which favours simplicity: it searches the bank for a cell at every step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORACLE = Path(__file__).parent.parent / "tests" / "oracle.py"
 
 @lru_cache
 def oracle() -> ModuleType:
-    """Return the tests' oracle, which is in no package."""
+    """Return the oracle of the tests, which is not in a package."""
     spec = importlib.util.spec_from_file_location("oracle", ORACLE)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -35,7 +35,7 @@ def oracle() -> ModuleType:
 
 @lru_cache
 def items() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return questions and contents of the default bank, with the specification's keys."""
+    """Return questions and contents of the default bank, with the keys of the specification."""
     bank = alsim.sample_bank(alsim.Config())
     questions, contents = (
         [dict(zip(table._fields, row, strict=True)) for row in zip(*(_plain(c) for c in table), strict=True)]
@@ -53,7 +53,7 @@ def _plain(column: Any) -> list[Any]:
 
 
 class SpecifiedEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One learner of the specification behind Gymnasium; its randomness is the learner's own."""
+    """Gymnasium environment of one learner of the specification, with the random numbers of that learner."""
 
     observation_space = Box(0.0, 1.0, (32,), np.float32)
     action_space = Discrete(270)
@@ -73,7 +73,7 @@ class SpecifiedEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
 
 class Specification:
-    """The class alone, learner after learner, without Gymnasium."""
+    """The class in a loop over learners, without Gymnasium."""
 
     def __init__(self, lanes: int) -> None:
         self.learners = [oracle().Oracle(*items()) for _ in range(lanes)]
@@ -102,17 +102,17 @@ class Sync:
 
 
 class Async(Sync):
-    """`gymnasium.vector.AsyncVectorEnv` of the class: a process a learner."""
+    """`gymnasium.vector.AsyncVectorEnv` of the class, with one process per learner."""
 
     def __init__(self, lanes: int) -> None:
-        # Forking a process that has threads, as JAX's and ours, may hang.
+        # Forking a process with threads, such as those of JAX and alsim, may block.
         self.envs = AsyncVectorEnv([_Maker(k) for k in range(lanes)], context="forkserver")
         self.envs.reset()
         self.step = self.envs.step
 
 
 class _Maker:
-    """Makes one environment, in whatever process."""
+    """Picklable function that makes one environment."""
 
     def __init__(self, learner: int) -> None:
         self.learner = learner

@@ -1,6 +1,6 @@
-"""How long until the first batch of 4096, in a process of its own, and where the time goes.
+"""Time to the first batch of 4096 in a new process, by phase.
 
-`python -m benchmarks.startup` prints the moments of one start, as JSON: seconds of the system's steady clock.
+`python -m benchmarks.startup` prints the end of each phase of one start as JSON, in seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from benchmarks.child import start, told
 from benchmarks.report import Row, judged
 
 PHASES = ("Python", "import gymnasium", "import alsim", "make", "reset", "first step")
-"""`make` loads numba; `reset` and `first step` load what was compiled before, or compile."""
+"""`make` imports numba; `reset` and `first step` load compiled code, or compile it."""
 
 
 def clock() -> float:
-    """Return seconds of a clock that all processes share."""
+    """Return seconds of the clock that all processes share."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def moments() -> list[float]:
-    """Start up, in this process, and return when each phase but the first ended."""
+    """Start in this process, and return the end of each phase except the first."""
     ends = [clock()]
     import gymnasium
 
@@ -42,20 +42,20 @@ def moments() -> list[float]:
 
 
 def phases(cache: str | Path | None = None) -> dict[str, float]:
-    """Return the seconds of each phase of one start; `cache` is where compiled code is kept, if not where usual."""
-    began = clock()
+    """Return the seconds of each phase of one start; `cache` replaces the directory of compiled code."""
+    start_time = clock()
     environment = {} if cache is None else {"ALSIM_CACHE_DIR": str(cache)}
     ends = told(start("-m", "benchmarks.startup", **environment))
-    lengths = [after - before for before, after in zip([began, *ends], ends, strict=False)]
+    lengths = [after - before for before, after in zip([start_time, *ends], ends, strict=False)]
     return dict(zip(PHASES, lengths, strict=True))
 
 
 def rows(rounds: int = 7, cold_rounds: int = 1) -> Iterator[Row]:
-    """Yield the table's rows about start-up."""
-    phases()  # compiles what is not yet
+    """Yield the rows of the table about start-up."""
+    phases()  # compiles, if necessary
     warm = _medians([phases() for _ in range(rounds)])
-    limit = f"beside {warm['import gymnasium'] * 1e3:.0f} ms of import gymnasium; nothing heavy is loaded"
-    yield judged("import alsim, above import gymnasium", warm["import alsim"] * 1e3, "≤ 40", "ms", limit=limit)
+    limit = f"import gymnasium takes {warm['import gymnasium'] * 1e3:.0f} ms; no large package is loaded"
+    yield judged("import alsim, after import gymnasium", warm["import alsim"] * 1e3, "≤ 40", "ms", limit=limit)
     yield judged("start to the first batch of 4096, warm", sum(warm.values()), "≤ 1.5", "s", limit=_shares(warm))
     cold = _medians([_cold() for _ in range(cold_rounds)])
     what = "start to the first batch of 4096, nothing compiled"

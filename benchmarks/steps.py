@@ -1,4 +1,4 @@
-"""What a step costs: by number of lanes, beside the other contenders, with threads, and by lanes that begin anew."""
+"""Cost of a step by number of lanes, contender and threads, and cost of resets."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FAST: dict[str, Callable[[int], Any]] = {
 }
 
 Measured = dict[int, Times]
-"""Seconds a call of each contender, by number of lanes."""
+"""Seconds per call of each contender, by number of lanes."""
 
 
 def batches(lanes: int) -> list[Any]:
-    """Return a few batches of uniform actions: fewer where they are large, since they too take up cache."""
+    """Return a few batches of uniform actions; fewer if they are large, because they occupy cache."""
     return [contenders.uniform_actions(lanes, seed) for seed in range(8 if lanes <= 65_536 else 3)]
 
 
@@ -54,7 +54,7 @@ def _measure(lanes: int, rounds: int, budget: float) -> Times:
             continue
         try:
             contender = make(lanes)
-        except ImportError:  # no compiler, no JAX
+        except ImportError:  # no compiler or no JAX
             continue
         calls[name] = over(actions, contender.step)
         open_envs.append(contender)
@@ -66,7 +66,7 @@ def _measure(lanes: int, rounds: int, budget: float) -> Times:
 
 
 def takes_part(name: str, lanes: int) -> bool:
-    """Whether a contender is timed at so many lanes: the slow ones not at many, threads not at few."""
+    """Return whether a contender is timed at a number of lanes: slow ones at few, threads at many."""
     if name in SLOW:
         return lanes in SLOW_SIZES[name]
     if name == TWO:
@@ -75,23 +75,23 @@ def takes_part(name: str, lanes: int) -> bool:
 
 
 def curve(measured: Measured) -> dict[str, list[tuple[int, float]]]:
-    """Return nanoseconds a learner-step of each contender, by number of lanes."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    """Return nanoseconds per learner-step of each contender, by number of lanes."""
+    points: dict[str, list[tuple[int, float]]] = {}
     for lanes, times in measured.items():
         for name in times:
-            found.setdefault(name, []).append((lanes, median(times, name) / lanes * 1e9))
-    return found
+            points.setdefault(name, []).append((lanes, median(times, name) / lanes * 1e9))
+    return points
 
 
 def rows(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
-    """Yield the table's rows about steps."""
+    """Yield the rows of the table about steps."""
     for lanes, name, target in (
         (4096, ONE, "≥ 0.9"),
         (256, ONE, "≥ 0.8"),
         (65_536, TWO, "≥ 1.2"),
         (1_000_000, TWO, "≥ 1.2"),
     ):
-        yield _beside_native(measured, lanes, name, target)
+        yield _relative_to_native(measured, lanes, name, target)
     for lanes in (65_536, 1_000_000):
         yield _by_threads(measured, lanes)
     yield from _small(measured, rounds, budget)
@@ -99,7 +99,7 @@ def rows(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
     yield from _others(measured)
 
 
-def _beside_native(measured: Measured, lanes: int, name: str, target: str) -> Row:
+def _relative_to_native(measured: Measured, lanes: int, name: str, target: str) -> Row:
     what, times = f"vector step, N = {lanes:,}, {name}: speed relative to C on one thread", measured[lanes]
     if absent := [n for n in (NATIVE, name) if n not in times]:
         return missing(what, f"not measured here: {', '.join(absent)}", target)
@@ -107,84 +107,98 @@ def _beside_native(measured: Measured, lanes: int, name: str, target: str) -> Ro
     floor = floors(lanes, 2 if name == TWO else 1)
     call = median(measured[1], ONE) / lanes * 1e9
     limit = (
-        f"{own:.1f} ns a lane beside C's {median(times, NATIVE) / lanes * 1e9:.1f}; floors: {floor.words}, "
+        f"{own:.1f} ns per lane, C {median(times, NATIVE) / lanes * 1e9:.1f} ns; floors: {floor.text}, "
         f"call from Python {call:.2g} ns; memory at {floor.memory / own:.0%} of its bandwidth"
     )
     return judged(what, statistics.median(speed), target, "×", spread=quartiles(speed), limit=limit)
 
 
 def _by_threads(measured: Measured, lanes: int) -> Row:
-    what, target = f"vector step, N = {lanes:,}: 2 threads beside 1", "≥ 1.8"
+    what, target = f"vector step, N = {lanes:,}: 2 threads compared with 1", "≥ 1.8"
     if TWO not in measured[lanes]:
         return missing(what, "one core", target)
     gain = ratios(measured[lanes], TWO, ONE)
     one, two = floors(lanes), floors(lanes, 2)
-    limit = f"memory: a copy goes {two.bandwidth / one.bandwidth:.2f}× as fast with two threads"
+    limit = f"memory: a copy is {two.bandwidth / one.bandwidth:.2f}× as fast with two threads"
     return judged(what, statistics.median(gain), target, "×", spread=quartiles(gain), limit=limit)
 
 
 def _small(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
-    """Few lanes: the call from Python is what costs."""
-    yield judged("vector step, N = 1, a call", median(measured[1], ONE) * 1e6, "≤ 6", "µs", limit="Python around it")
-    yield judged("vector step, N = 16, a call", median(measured[16], ONE) * 1e6, "≤ 9", "µs", limit="Python around it")
+    """Yield the rows about few lanes, where the call from Python dominates."""
+    yield judged(
+        "vector step, N = 1, per call",
+        median(measured[1], ONE) * 1e6,
+        "≤ 6",
+        "µs",
+        limit="Python code around the kernel",
+    )
+    yield judged(
+        "vector step, N = 16, per call",
+        median(measured[16], ONE) * 1e6,
+        "≤ 9",
+        "µs",
+        limit="Python code around the kernel",
+    )
     alone = statistics.median(_single(budget) for _ in range(rounds))
-    limit = "Gymnasium's wrappers, and the info's dictionaries"
-    yield judged("single environment, gymnasium.make, a step", alone * 1e6, "≤ 10", "µs", limit=limit)
+    limit = "Gymnasium's wrappers, and the dictionaries of info"
+    yield judged("single environment, gymnasium.make, per step", alone * 1e6, "≤ 10", "µs", limit=limit)
 
 
 def _single(budget: float) -> float:
-    """Return seconds a step of the single environment; contents, under which nobody gives up in 100 steps."""
+    """Return seconds per step of the single environment; only contents, so that no episode ends in 100 steps."""
     env = gymnasium.make("alsim/AdaptiveLearning-v0")
     actions = list(np.random.default_rng(0).integers(90, 270, 100))
-    took = []
-    while sum(took) * len(actions) < budget:
+    times = []
+    while sum(times) * len(actions) < budget:
         env.reset(seed=0)
-        took.append(seconds(over(actions, env.step), len(actions)))
-    return statistics.median(took)
+        times.append(seconds(over(actions, env.step), len(actions)))
+    return statistics.median(times)
 
 
 def _resets(rounds: int, budget: float) -> Iterator[Row]:
-    """What beginning anew costs: how a step's time grows with the lanes that begin in it."""
+    """Yield the rows about resets: the time of a step grows with the number of lanes that are reset in it."""
     lanes = 4096
     actions, contender = batches(lanes), contenders.Alsim(lanes)
     contender.envs.reset(seed=0)
-    begun, took = [], []
-    ended, spent = 0, 0.0
+    num_reset, times = [], []
+    ended, total = 0, 0.0
     for k in itertools.count():
-        began = time.perf_counter()
+        start = time.perf_counter()
         _, _, terminated, truncated, _ = contender.step(actions[k % len(actions)])
-        now = time.perf_counter() - began
-        if k > 600:  # episodes then end at any time
-            begun.append(ended)
-            took.append(now)
-            spent += now
+        elapsed = time.perf_counter() - start
+        if k > 600:  # episodes then end at different times
+            num_reset.append(ended)
+            times.append(elapsed)
+            total += elapsed
         ended = int((terminated | truncated).sum())
-        if spent > 2 * rounds * budget:
+        if total > 2 * rounds * budget:
             break
-    slope, error, share = grown(np.array(begun, float), np.array(took))
+    slope, error, share = growth(np.array(num_reset, float), np.array(times))
     limit = (
-        f"30 Beta variates and a normal one, {np.mean(begun):.1f} lanes a step at N = 4096; by regression over "
-        f"{len(took):,} steps, standard error {error * 1e6:.3f} µs"
+        f"30 Beta variates and a normal one, {np.mean(num_reset):.1f} lanes per step at N = 4096; by regression over "
+        f"{len(times):,} steps, standard error {error * 1e6:.3f} µs"
     )
-    yield judged("a reset within a step, a lane", slope * 1e6, "≤ 0.4", "µs", limit=limit)
-    yield judged("what autoreset adds to a step", 100 * share, "< 15", "%", limit="that, times the lanes that begin")
-    whole = alternate({"reset": lambda: contender.envs.reset(seed=0)}, rounds, budget)
-    yield plain("a whole batch of 4096 begun anew, a lane", median(whole, "reset") / lanes * 1e6, "µs")
+    yield judged("reset within a step, per lane", slope * 1e6, "≤ 0.4", "µs", limit=limit)
+    yield judged(
+        "time added to a step by autoreset", 100 * share, "< 15", "%", limit="the row above, times the lanes reset"
+    )
+    batch = alternate({"reset": lambda: contender.envs.reset(seed=0)}, rounds, budget)
+    yield plain("reset of a batch of 4096, per lane", median(batch, "reset") / lanes * 1e6, "µs")
 
 
-FEWEST = 20
-"""Steps with the same number of lanes begun whose median counts."""
+MIN_STEPS = 20
+"""Least number of steps with the same number of resets whose median is used."""
 
 
-def grown(begun: NDArray[Any], took: NDArray[Any]) -> tuple[float, float, float]:
-    """Return by how much a step's time grows with each lane begun, its standard error, and what share that adds.
+def growth(num_reset: NDArray[Any], times: NDArray[Any]) -> tuple[float, float, float]:
+    """Return the growth of the time of a step per lane that is reset, its standard error, and the share it adds.
 
-    A line through the medians of steps in which equally many lanes begin: some steps are disturbed by others'
-    work, and a median does not mind.
+    The growth is the slope of a line through the medians of steps with equal numbers of resets. Medians are robust
+    against steps that other processes disturb.
     """
-    values, counts = np.unique(begun, return_counts=True)
-    x, weight = values[counts >= FEWEST], counts[counts >= FEWEST]
-    y = np.array([np.median(took[begun == value]) for value in x])
+    values, counts = np.unique(num_reset, return_counts=True)
+    x, weight = values[counts >= MIN_STEPS], counts[counts >= MIN_STEPS]
+    y = np.array([np.median(times[num_reset == value]) for value in x])
     centred = x - np.average(x, weights=weight)
     middle, spread = np.average(y, weights=weight), (weight * centred**2).sum()
     slope = (weight * centred * y).sum() / spread
@@ -195,7 +209,7 @@ def grown(begun: NDArray[Any], took: NDArray[Any]) -> tuple[float, float, float]
 
 
 def _others(measured: Measured) -> Iterator[Row]:
-    """How much faster alsim is than what else one might do."""
+    """Yield the rows that compare alsim with the other contenders."""
     for name, lanes in (
         ("NumPy", 4096),
         ("JAX", 4096),
@@ -203,10 +217,10 @@ def _others(measured: Measured) -> Iterator[Row]:
         ("SyncVectorEnv", 256),
         ("AsyncVectorEnv", 16),
     ):
-        what = f"alsim beside {name}, N = {lanes:,}"
+        what = f"alsim compared with {name}, N = {lanes:,}"
         if name not in measured[lanes]:
             yield missing(what, "not installed")
             continue
         gain = ratios(measured[lanes], ONE, name)
-        limit = f"{name}: {number(median(measured[lanes], name) / lanes * 1e9)} ns a learner-step"
+        limit = f"{name}: {number(median(measured[lanes], name) / lanes * 1e9)} ns per learner-step"
         yield plain(what, statistics.median(gain), "×", spread=quartiles(gain), limit=limit)

@@ -1,8 +1,8 @@
-"""Every student model on the same published logs: `python -m benchmarks.student_models [--only MODEL …]`.
+"""Comparison of the student models on published logs: `python -m benchmarks.student_models [--only MODEL ...]`.
 
-The logs are read from the folder that ALSIM_TEST_DATA names. What is measured is kept in student_models.json, where
-models that are not measured anew stay as they were, and the table of docs/models/comparison.md is written from it.
-Times are CPU seconds of one thread, warm: OMP_NUM_THREADS=1.
+The logs are read from the folder that ALSIM_TEST_DATA names. Results are saved in student_models.json, from which the
+tables in docs/models/comparison.md are written. With `--only`, the results of the other models stay unchanged. Times
+are CPU seconds of one thread after a warm-up: set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ CONTENDERS: dict[str, Callable[[Responses], Fit]] = {
     "BKT with forgetting": lambda responses: bkt.fit(responses, forgets=True),
     "DKT": dkt.fit,
 }
-"""Each with the defaults of its `fit`."""
+"""The models, each with the defaults of its `fit`."""
 
 ASSIST, QUESTIONS, CONCEPTS = (
     "ASSISTments 2015",
     "synthetic-5, skills the questions",
     "synthetic-5, skills the concepts",
 )
-WARMING = 40
-"""Students of a first fit that compiles."""
+WARMUP_STUDENTS = 40
+"""Number of students of a first fit, which compiles."""
 
 Measured = dict[str, dict[str, dict[str, float]]]
-"""By log and model: the fields of Scores, and CPU seconds of fitting and forecasting."""
+"""Results by log and model: the fields of Scores, and the CPU seconds of fitting and forecasting."""
 
 
 class Split(NamedTuple):
-    """A log in two parts."""
+    """A log split into training and test students."""
 
     train: Responses
     test: Responses
 
 
 def logs(folder: Path) -> Iterator[tuple[str, list[Split]]]:
-    """Yield each log's name, and its splits: those that others use."""
+    """Yield the name of each log and its splits, which are those of the literature."""
     assist = folder / "kt_assist2015"
     parts = (read_responses(assist / f"{part}.csv", format="three-line") for part in ("train", "test"))
     yield ASSIST, [Split(*parts)]
@@ -68,7 +68,7 @@ def logs(folder: Path) -> Iterator[tuple[str, list[Split]]]:
 
 
 def _synthetic(folder: Path, version: int, name: str) -> Split:
-    """Return a simulated set of the paper on DKT: 4,000 students, 50 questions; the first half trains."""
+    """Return a simulated set of the DKT paper: 4,000 students, 50 questions; the first half is for training."""
     answers = np.loadtxt(folder / f"v{version}.csv", np.int64, delimiter=",")
     questions = np.arange(answers.shape[1])
     lines = (
@@ -76,26 +76,26 @@ def _synthetic(folder: Path, version: int, name: str) -> Split:
     )  # one has tabs, two have commas
     concepts = [int(line.split()[2]) for line in lines if line]
     skills = concepts if name == CONCEPTS else questions
-    whole = Responses.from_matrix(answers, items=questions, skills=skills)
-    half = np.arange(whole.num_students) < whole.num_students // 2
-    return Split(whole.subset(half), whole.subset(~half))
+    log = Responses.from_matrix(answers, items=questions, skills=skills)
+    half = np.arange(log.num_students) < log.num_students // 2
+    return Split(log.subset(half), log.subset(~half))
 
 
 def measure(fit: Callable[[Responses], Fit], splits: list[Split]) -> dict[str, float]:
-    """Fit to each split's first part and score on its second; means over the splits."""
-    found = []
+    """Fit to the training students and score on the test students; return the means over the splits."""
+    results = []
     for train, test in splits:
         began = time.process_time()
         fitted = fit(train)
         between = time.process_time()
         scores = score(test.correct, fitted.predict(test))
         ended = time.process_time()
-        found.append({**scores._asdict(), "fit_seconds": between - began, "predict_seconds": ended - between})
-    return {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+        results.append({**scores._asdict(), "fit_seconds": between - began, "predict_seconds": ended - between})
+    return {name: statistics.fmean(result[name] for result in results) for name in results[0]}
 
 
 def table(measured: Measured) -> str:
-    """Return a table for each log."""
+    """Return one Markdown table per log."""
     header = ("model", "test AUC", "RMSE", "log loss", "accuracy", "to fit, s", "to forecast, s")
     tables = []
     for log, models in measured.items():
@@ -110,28 +110,28 @@ def table(measured: Measured) -> str:
     return "\n\n".join(tables)
 
 
-def written(kept: Any) -> str:
-    """Return all that was kept as Markdown."""
-    return f"{table(kept['logs'])}\n\n{described(kept['machine'])}"
+def written(saved: Any) -> str:
+    """Return the saved results as Markdown."""
+    return f"{table(saved['logs'])}\n\n{described(saved['machine'])}"
 
 
 def main() -> None:
-    """Measure, keep, write."""
+    """Measure the chosen models, save the results, and update the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
     chosen = parser.parse_args().only
-    kept = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
+    saved = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
     for log, splits in logs(Path(os.environ["ALSIM_TEST_DATA"])):
         for model in chosen:
-            if model != "DKT":  # which compiles nothing
-                CONTENDERS[model](splits[0].train.subset(np.arange(WARMING))).predict(splits[0].test)
-            found = measure(CONTENDERS[model], splits)
-            kept["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in found.items()}
-            print(f"{log}, {model}: {found}", file=sys.stderr, flush=True)
-            kept["machine"] = machine()
-            MEASURED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), written(kept)), encoding="utf-8")
-    print(written(kept))
+            if model != "DKT":  # DKT compiles nothing
+                CONTENDERS[model](splits[0].train.subset(np.arange(WARMUP_STUDENTS))).predict(splits[0].test)
+            results = measure(CONTENDERS[model], splits)
+            saved["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in results.items()}
+            print(f"{log}, {model}: {results}", file=sys.stderr, flush=True)
+            saved["machine"] = machine()
+            MEASURED.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), written(saved)), encoding="utf-8")
+    print(written(saved))
 
 
 if __name__ == "__main__":

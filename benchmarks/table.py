@@ -1,8 +1,8 @@
-"""Every figure beside its target, in one table: `python -m benchmarks.table`, or `nox -s bench`.
+"""Table of all results and their targets: `python -m benchmarks.table`, or `nox -s bench`.
 
---readme   writes it into benchmarks/README.md, too, and what plots are drawn from into measured.json
---claims   measures longer, and 10**8 transitions and whole trainings, and writes claims.md
---only     some of its parts: steps, phases, rollouts, generation, startup, memory, training, ability,
+--readme   also writes the table into benchmarks/README.md, and the data of plots into measured.json
+--claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md
+--only     measures some parts: steps, phases, rollouts, generation, startup, memory, training, ability,
            calibration, cat, bkt, dkt
 """
 
@@ -44,12 +44,12 @@ PARTS = (
 
 
 class Effort(NamedTuple):
-    """How long to measure."""
+    """Duration of the measurements."""
 
     rounds: int
-    budget: float  # seconds a contender and round
+    budget: float  # seconds per contender and round
     cold_rounds: int
-    long: bool  # 10**8 transitions and whole trainings too
+    long: bool  # with 10**8 transitions and complete trainings
 
 
 SHORT, LONG = Effort(7, 0.08, 1, False), Effort(25, 0.4, 5, True)
@@ -58,19 +58,19 @@ Curve = dict[str, list[tuple[int, float]]]
 
 
 class Found(NamedTuple):
-    """What was measured."""
+    """Results of the measurements."""
 
     rows: list[Row]
-    curve: Curve  # nanoseconds a learner-step by contender and number of lanes
-    phases: dict[str, float]  # nanoseconds a learner, as phases.measure returns them
+    curve: Curve  # nanoseconds per learner-step by contender and number of lanes
+    phases: dict[str, float]  # nanoseconds per learner, from phases.measure
 
 
 def measure(parts: Sequence[str], effort: Effort) -> Found:
-    """Measure, telling on the way what is done."""
+    """Measure the parts, and report progress on stderr."""
     rows: list[Row] = []
     curve: Curve = {}
     by_phase: dict[str, float] = {}
-    # In this order: processes of their own are started before this one holds much.
+    # The order matters: other processes are started before this one uses much memory.
     if "startup" in parts:
         rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
     if "memory" in parts:
@@ -113,18 +113,18 @@ def by_lanes(curve: Curve) -> str:
     for name, points in curve.items():
         cost = dict(points)
         rows.append([name, *(number(cost[lanes]) if lanes in cost else "" for lanes in sizes)])
-    return markdown(["ns a learner-step, N =", *(f"{lanes:,}" for lanes in sizes)], rows)
+    return markdown(["ns per learner-step, N =", *(f"{lanes:,}" for lanes in sizes)], rows)
 
 
 def described(found: dict[str, str]) -> str:
-    """Return the machine in a sentence."""
+    """Return a sentence about the machine."""
     versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES) if name in found)
     place = f"{found['cores']} cores of {found['processor']}, {found['memory']}, {found['system']}"
     return f"On {place}; {versions}; {found['date']}."
 
 
 def more(found: Found) -> list[str]:
-    """Return the tables beside that of the rows."""
+    """Return the tables other than that of the rows."""
     return [
         *([by_lanes(found.curve)] if found.curve else []),
         *([phases.table(found.phases)] if found.phases else []),
@@ -132,21 +132,21 @@ def more(found: Found) -> list[str]:
 
 
 def written(found: Found, here: dict[str, str]) -> str:
-    """Return all that was measured as Markdown."""
+    """Return all results as Markdown."""
     return "\n\n".join([described(here), markdown(HEADER, found.rows, left=(0, 4)), *more(found)])
 
 
 def between_marks(text: str, measured: str) -> str:
-    """Return the text with what stands between the marks replaced."""
+    """Return the text with the part between the marks replaced."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"the marks {BEGIN} and {END} stand once each in the text")
+        raise ValueError(f"the text has the marks {BEGIN} and {END} once each; add them")
     return re.sub(
         f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", lambda _: f"\n\n{measured}\n\n", text, flags=re.DOTALL
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure as the command line says, and print the table."""
+    """Measure according to the command line, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readme", action="store_true")
     parser.add_argument("--claims", action="store_true")
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def keep(path: Path, found: Found, here: dict[str, str]) -> None:
-    """Write what was measured: for the plot, and for whoever compares."""
+    """Write the results for the plot and for comparisons."""
     points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in found.curve.items()}
     measured = {
         "machine": here,

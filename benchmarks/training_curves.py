@@ -1,7 +1,8 @@
-"""Draw two trainings side by side, return and final mastery: `python -m benchmarks.training_curves SPECIFIED LEARNING`.
+"""Learning curves of two trainings: `python -m benchmarks.training_curves SPECIFIED LEARNING` draws them.
 
 Each argument is the directory of a finished `alsim train`: the first under the specified reward, the second with
-`--reward learning`. Both are drawn as held-out learners show them, the return under the specified reward.
+`--reward learning`. The curves show return and final mastery of held-out learners, the return under the specified
+reward.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from alsim.training.curve import draw_levels, finish, points, read_curve
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "specified-and-learning.png"
 PANELS = (
-    ("return, by the specified reward", "eval_return_specified", "return"),
+    ("return, by the specified reward", "eval_return_specified", "cumulative_reward"),
     ("mean mastery at the end of an episode", "eval_final_mastery", "final_mastery"),
 )
 COLOURS = {"trained on the specified reward": "#0b6e99", "trained on learning alone": "#b5532a"}
@@ -29,9 +30,9 @@ def draw(specified: Path, learning: Path) -> Figure:
     figure = Figure(figsize=(9.6, 4.0), dpi=160, layout="constrained")
     levels = _evaluation(specified)["policies"]
     runs = zip(COLOURS.items(), (specified, learning), strict=True)
-    drawn = [(name, colour, read_curve(run / "curve.csv")) for (name, colour), run in runs]
+    curves = [(name, colour, read_curve(run / "curve.csv")) for (name, colour), run in runs]
     for axes, (title, column, level) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for name, colour, rows in drawn:
+        for name, colour, rows in curves:
             axes.plot(*points(rows, column), color=colour, linewidth=2, marker="o", markersize=3, label=name)
         draw_levels(axes, {name: levels[name][level]["mean"] for name in LEVELS})
         finish(axes, title)

@@ -1,7 +1,7 @@
-"""Whether the hot loops are still vectorised: the arithmetic in each phase's machine code, packed and scalar, counted.
+"""Counts of packed and scalar arithmetic in the machine code of each phase, to check that hot loops are vectorised.
 
 `python -m benchmarks.vectors`, or `nox -s vectors`, prints the counts. Its status is 1 if a loop that must be
-vectorised has no packed arithmetic at all: how much it has depends on the machine and the compiler's version.
+vectorised has no packed arithmetic. The amount depends on the machine and on the version of the compiler.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from benchmarks.child import start, told
 from benchmarks.measure import machine
 from benchmarks.report import markdown
 
-HEADER = ("kernel", "phase", "packed float", "packed integer", "of these products", "scalar float", "vectors")
-WHOLE = "(all of it)"
+HEADER = ("kernel", "phase", "packed float", "packed integer", "integer products", "scalar float", "vectors")
+WHOLE = "(entire kernel)"
 
 PHILOX, FORMULA = "products", "floats"
-"""What tells either kind of loop: a random word is products of integers, a rule is in floats."""
+"""Arithmetic of the two kinds of loops: random words use products of integers, rules use floats."""
 
 MUST = {
     "draw": (PHILOX, FORMULA),
@@ -33,26 +33,26 @@ MUST = {
     "decide": (PHILOX,),
     WHOLE: (PHILOX, FORMULA),
 }
-"""What each phase's loops, in whichever kernel, and the kernels themselves must have packed."""
+"""Arithmetic that must be packed in the loops of each phase, in any kernel, and in the entire kernels."""
 
 
 class InstructionSet(NamedTuple):
-    """How an assembler writes arithmetic.
+    """Patterns of arithmetic in assembly.
 
-    Moves, conversions, shuffles and logic are none: scalar code has them on vector registers, too.
+    Moves, conversions, shuffles and logic do not count, because scalar code uses them on vector registers as well.
     """
 
-    floats: re.Pattern[str]  # packed, and so the next two
-    integers: re.Pattern[str]
-    products: re.Pattern[str]  # of integers, among those
-    scalars: re.Pattern[str]  # of floats
-    registers: dict[str, str]  # how a vector register is written -> its size, the widest first
+    floats: re.Pattern[str]  # packed arithmetic in floats
+    integers: re.Pattern[str]  # packed arithmetic in integers, including products
+    products: re.Pattern[str]  # packed products of integers
+    scalars: re.Pattern[str]  # scalar arithmetic in floats
+    registers: dict[str, str]  # size of a vector register by its prefix, widest first
 
 
 class Count(NamedTuple):
-    """Instructions of arithmetic in some machine code."""
+    """Numbers of arithmetic instructions in machine code, as in `InstructionSet`."""
 
-    floats: int  # packed, and so the next two
+    floats: int
     integers: int
     products: int
     scalars: int
@@ -60,7 +60,7 @@ class Count(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """A phase as compiled into a kernel; the same phase of other types is another."""
+    """A phase compiled into a kernel for certain types."""
 
     kernel: str
     phase: str
@@ -68,7 +68,7 @@ class Counted(NamedTuple):
 
 
 _X86_FLOAT = r"v?(?:add|sub|mul|div|sqrt|min|max|cmp[a-z_]*|round|rndscale|fn?m(?:add|sub)\w*?)"
-# All ones is written as a register's comparison with itself, in scalar code too.
+# A register of ones is written as a comparison of a register with itself, in scalar code as well.
 _X86_COMPARED = r"cmp(?!eq\w?\s+(%\w+), \1\b)\w+"
 X86_64 = InstructionSet(
     floats=re.compile(rf"{_X86_FLOAT}p[sd]\s"),
@@ -78,7 +78,7 @@ X86_64 = InstructionSet(
     registers={"%zmm": "512 bits", "%ymm": "256 bits", "%xmm": "128 bits"},
 )
 
-_NEON = r"(?:2?\s+[vz]\d+\.\d*[bhsd]|2?\.\d+[bhsd]\s)"  # add v0.4s, …; for Apple add.4s v0, …
+_NEON = r"(?:2?\s+[vz]\d+\.\d*[bhsd]|2?\.\d+[bhsd]\s)"  # add v0.4s, …; on Apple add.4s v0, …
 _ARM_FLOAT = r"f(?:add|sub|n?mul|div|sqrt|n?m(?:add|sub|l[as])|min(?:nm)?|max(?:nm)?|abd|cm[a-z]{2}|rint\w)"
 _ARM_PRODUCT = r"(?:mul|ml[as]|[us]mul[lh]|[us]ml[as]l)"
 AARCH64 = InstructionSet(
@@ -91,12 +91,12 @@ AARCH64 = InstructionSet(
 
 
 def instruction_set(name: str) -> InstructionSet | None:
-    """Return the instruction set of a machine, as `platform.machine` names it; None if it is not known here."""
+    """Return the instruction set of a machine by its name in `platform.machine`; None for other machines."""
     return {"x86_64": X86_64, "amd64": X86_64, "aarch64": AARCH64, "arm64": AARCH64}.get(name.lower())
 
 
 def count(code: str, known: InstructionSet) -> Count:
-    """Count the arithmetic in lines of assembly."""
+    """Return the counts of arithmetic in lines of assembly."""
     lines = [" ".join(line.split()) + " " for line in code.splitlines()]
     floats = [line for line in lines if known.floats.match(line)]
     integers = [line for line in lines if known.integers.match(line)]
@@ -112,19 +112,19 @@ def count(code: str, known: InstructionSet) -> Count:
 
 
 def machine_code(version: Any) -> str:
-    """Return the assembly of one compiled version of a function, without what unwraps its arguments from Python."""
+    """Return the assembly of one compiled version of a function, without the wrapper for calls from Python."""
     name = re.escape(version.fndesc.llvm_func_name)
-    # A label that is not local, which ".L" or "L" marks, begins something else.
+    # A label that is not local (without the prefix ".L" or "L") starts another function.
     body = rf'^"?_?{name}"?:.*?(?=^[^\s.L#]\S*:|\Z)'
-    found = re.search(body, version.library.get_asm_str(), re.MULTILINE | re.DOTALL)
-    assert found, f"no label {version.fndesc.llvm_func_name}"
-    return found[0]
+    match = re.search(body, version.library.get_asm_str(), re.MULTILINE | re.DOTALL)
+    assert match, f"no label {version.fndesc.llvm_func_name}"
+    return match[0]
 
 
 def compiled() -> Iterator[tuple[str, str, str]]:
-    """Compile the hot kernels; yield kernel, phase and assembly of each phase that is new in it, and of all of it.
+    """Compile the hot kernels; yield kernel, phase and assembly of each new phase, and of each entire kernel.
 
-    In a process of its own that keeps no cache: what comes from there has lost its assembly.
+    It must run in a process without a cache, because cached code has no assembly.
     """
     from alsim.rollouts import kernels
     from alsim.simulator import reset
@@ -148,11 +148,11 @@ def compiled() -> Iterator[tuple[str, str, str]]:
 
 
 def phases(module: ModuleType) -> list[Any]:
-    """Return a module's own phases: what `_jit.phase` made, known by its promise that no arrays overlap."""
+    """Return the functions that a module defines with `@phase`, identified by the option `noalias`."""
     return [
-        thing
-        for thing in vars(module).values()
-        if getattr(thing, "targetoptions", {}).get("noalias") and thing.py_func.__module__ == module.__name__
+        function
+        for function in vars(module).values()
+        if getattr(function, "targetoptions", {}).get("noalias") and function.py_func.__module__ == module.__name__
     ]
 
 
@@ -177,28 +177,28 @@ def _collect() -> None:
 
 
 def counted() -> list[Counted]:
-    """Compile in a process of its own, and return what each phase has; nothing where the machine is not known."""
+    """Compile in a new process, and return the counts of each phase; empty on an unknown machine."""
     if instruction_set(platform.machine()) is None:
         return []
     rows = told(start("-m", "benchmarks.vectors", "--count", ALSIM_CACHE_DIR=""))
-    return [Counted(kernel, phase, Count(*found)) for kernel, phase, found in rows]
+    return [Counted(kernel, phase, Count(*counts)) for kernel, phase, counts in rows]
 
 
-def faults(found: Sequence[Counted]) -> list[str]:
+def faults(counts: Sequence[Counted]) -> list[str]:
     """Return a sentence for each loop that must be vectorised and is not."""
     what = {PHILOX: "products of integers", FORMULA: "arithmetic in floats"}
-    missing = [f"no compiled phase is named {name}" for name in MUST if name not in {each.phase for each in found}]
+    missing = [f"no compiled phase is named {name}" for name in MUST if name not in {each.phase for each in counts}]
     return missing + [
         f"{each.phase} in {each.kernel} has no packed {what[kind]}: its loop is no longer vectorised"
-        for each in found
+        for each in counts
         for kind in MUST.get(each.phase, ())
         if getattr(each.arithmetic, kind) == 0
     ]
 
 
-def table(found: Sequence[Counted]) -> str:
+def table(counts: Sequence[Counted]) -> str:
     """Return the counts as a table."""
-    rows = [[each.kernel, each.phase, *map(str, each.arithmetic)] for each in found]
+    rows = [[each.kernel, each.phase, *map(str, each.arithmetic)] for each in counts]
     return markdown(HEADER, rows, left=(0, 1))
 
 
@@ -211,13 +211,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     found = counted()
     if not found:
-        print(f"What is packed on {platform.machine()} is not known here: nothing was checked.")
+        print(f"The instruction set of {platform.machine()} is unknown: nothing was checked.")
         return 0
     here = machine()
     print(f"Arithmetic in machine code for {here['processor']}, by numba {here['numba']}:\n\n{table(found)}")
-    wrong = faults(found)
-    print("\n".join(["", *wrong]), file=sys.stderr)
-    return 1 if wrong else 0
+    messages = faults(found)
+    print("\n".join(["", *messages]), file=sys.stderr)
+    return 1 if messages else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A dataset to export: small, in several shards, ended by the step limit and by frustration."""
+"""A small dataset for exports, in several shards, with episodes ended by the step limit and by frustration."""
 
 import pyarrow as pa
 import pytest
@@ -11,7 +11,7 @@ CONFIG = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustratio
 
 
 def taught(out, policy="uniform", **changes):
-    """Return such a dataset."""
+    """Return the dataset."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "BLOCK_EPISODES", 5)
         made = generate_dataset(
@@ -25,12 +25,12 @@ def taught(out, policy="uniform", **changes):
 
 
 def same(one, other):
-    """Equal to the bit, and of the same shape and type."""
+    """Return whether arrays have equal bits, shapes and types."""
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def with_propensity(dataset, row, value):
-    """The dataset, but for one propensity."""
+    """Return the dataset with one changed propensity."""
     column = dataset.propensity.copy()
     column[row] = value
     table = dataset.transitions

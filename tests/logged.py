@@ -1,4 +1,4 @@
-"""A small log, and what logs promise, for the tests of response logs."""
+"""A small response log, and checks of the invariants of logs."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CORRECT = [1, 0, 1, 1, 0]
 
 
 def as_rows(log):
-    """A log as tuples: row, student, item, skills, correct."""
+    """Return a log as tuples: row, student, item, skills, correct."""
     return [
         (
             int(log.row[r]),
@@ -22,7 +22,7 @@ def as_rows(log):
 
 
 def assert_sound(log):
-    """What the class promises of its fields."""
+    """Assert the documented invariants of the fields."""
     assert log.student.dtype == log.item.dtype == log.skill.dtype == np.int32
     assert log.correct.dtype == np.int8
     assert log.skill_start.dtype == log.row.dtype == log.start.dtype == np.int64

@@ -1,7 +1,7 @@
-"""The specification in plain Python: one learner, floats and dicts, nothing shared with alsim.
+"""The specification in plain Python: one learner, floats and dicts, no code shared with alsim.
 
-Written from the specification and the clauses (docs/spec.md), never from the package: what both get
-wrong in the same way, no test can see. Slow and plain on purpose.
+It is written from the specification and the clauses (docs/spec.md), not from the package. A test cannot detect an
+error that both share. The code favours simplicity over speed.
 """
 
 import math
@@ -43,7 +43,7 @@ SETTINGS = {
 
 
 def philox4x32(counter, key, rounds=10):
-    """Words of a counter (4 words) under a key (2 words); Salmon et al. (2011), figure 4."""
+    """Return the words of a counter (4 words) under a key (2 words); Salmon et al. (2011), figure 4."""
     r0, l0, r1, l1 = counter
     k0, k1 = key
     for _ in range(rounds):
@@ -54,22 +54,22 @@ def philox4x32(counter, key, rounds=10):
 
 
 def uniform(word):
-    """In (0, 1)."""
+    """Return a uniform variate in (0, 1)."""
     return ((word >> 9) + 0.5) / 2**23
 
 
 def normal(radius, angle):
-    """Box and Muller (1958), the cosine branch."""
+    """Return a normal variate by the cosine branch of Box and Muller (1958)."""
     return math.sqrt(-2 * math.log(uniform(radius))) * math.cos(2 * math.pi * uniform(angle))
 
 
 def below(word, n):
-    """One of 0 … n - 1."""
+    """Return an integer in [0, n)."""
     return word * n >> 32
 
 
 def beta(word, a, b):
-    """By inversion from the nearer tail: the top bit says which, the rest how far out."""
+    """Return a Beta variate by inversion; the top bit of the word selects the tail, the rest its probability."""
     tail = (word % 2**31 + 0.5) / 2**32
     if word < 2**31:
         return float(betaincinv(a, b, tail))
@@ -77,20 +77,20 @@ def beta(word, a, b):
 
 
 def p_correct(theta, a, b, c):
-    """S4.1."""
+    """Return the probability of a correct answer (S4.1)."""
     return c + (1 - c) / (1 + math.exp(-a * (theta - b)))
 
 
 def clip(x):
-    """In [0, 1]."""
+    """Return x clipped to [0, 1]."""
     return min(1.0, max(0.0, x))
 
 
 class Oracle:
-    """The specification's AdaptiveLearningEnv, with its randomness from counters.
+    """AdaptiveLearningEnv of the specification, with random numbers from counters.
 
-    questions, contents     the bank, dicts with the specification's keys, in the bank's order
-    settings                what differs from SETTINGS
+    questions, contents     items of the bank in its order, dicts with the keys of the specification
+    settings                values that differ from SETTINGS
     """
 
     def __init__(self, questions, contents, **settings):
@@ -104,7 +104,7 @@ class Oracle:
         return philox4x32(counter, (self.seed % 2**32, self.seed >> 32))
 
     def reset(self, seed, learner=0, episode=0):
-        """S1.1 to S1.3."""
+        """Start an episode of a learner (S1.1 to S1.3)."""
         self.seed, self.learner, self.episode = seed, learner, episode
         needed = 2 + self.num_los
         stream = [word for block in range(-(-needed // 4)) for word in self.words(0, START, block)]
@@ -115,13 +115,13 @@ class Oracle:
         self.fail_streak = 0
         self.step_count = 0
         self.asked = [0] * self.num_los
-        self.right = [0] * self.num_los
+        self.correct = [0] * self.num_los
         self.log = []
         return self.observation()
 
     @property
     def engagement(self):
-        """S1.4."""
+        """1 - frustration (S1.4)."""
         return 1 - self.frustration
 
     @property
@@ -129,28 +129,30 @@ class Oracle:
         return math.fsum(self.mastery) / self.num_los
 
     def decode_action(self, action):
-        """S3.1."""
+        """Return type, lo, and difficulty or modality of an action (S3.1)."""
         content = action - 3 * self.num_los
         if content < 0:
             return {"type": "question", "lo": action // 3, "difficulty": action % 3}
         return {"type": "content", "lo": content // 6, "modality": content % 6}
 
     def step(self, action, propensity=math.nan):
-        """One interaction: observation, reward, terminated, truncated, info."""
+        """Take one interaction; return observation, reward, terminated, truncated, info."""
         words = self.words(self.step_count, INTERACTION)
         self.draws = {"answer": uniform(words[0]), "noise": normal(words[1], words[3])}
-        means = self.decode_action(action)
-        if means["type"] == "question":
-            index, item = self.pick(self.questions, means["lo"], "difficulty", DIFFICULTIES[means["difficulty"]], words)
-            result = self.question(item, means)
+        decoded = self.decode_action(action)
+        if decoded["type"] == "question":
+            index, item = self.pick(
+                self.questions, decoded["lo"], "difficulty", DIFFICULTIES[decoded["difficulty"]], words
+            )
+            result = self.question(item, decoded)
             reward = self.s["mastery_gain"] * result["mastery_gain"]
             reward -= self.s["frustration_penalty"] * self.frustration
             if result["correct"]:
                 reward += self.s["correctness"]
         else:
-            index, item = self.pick(self.contents, means["lo"], "modality", MODALITIES[means["modality"]], words)
+            index, item = self.pick(self.contents, decoded["lo"], "modality", MODALITIES[decoded["modality"]], words)
             index += len(self.questions)
-            result = self.content(item, means)
+            result = self.content(item, decoded)
             reward = self.s["post_content_gain"] * result["mastery_gain"]
             reward -= self.s["engagement"] * result["frustration_delta"]
         self.step_count += 1
@@ -173,20 +175,20 @@ class Oracle:
         return self.observation(), reward, terminated, reason == "step_limit", info
 
     def pick(self, items, lo, level, word, words):
-        """S3.2."""
+        """Return the index of an item of a cell, and the item (S3.2)."""
         cell = [k for k, item in enumerate(items) if item["learning_outcome"] == lo and item[level] == word]
         index = cell[below(words[2], len(cell))]
         return index, items[index]
 
-    def question(self, item, means):
-        """S4.1 to S4.4."""
-        s, lo = self.s, means["lo"]
+    def question(self, item, decoded):
+        """Answer a question; return the result (S4.1 to S4.4)."""
+        s, lo = self.s, decoded["lo"]
         before = self.mastery[lo]
         self.p = p_correct(self.ability, item["irt_a"], item["irt_b"], item["irt_c"])
         correct = self.draws["answer"] < self.p
         self.asked[lo] += 1
         if correct:
-            self.right[lo] += 1
+            self.correct[lo] += 1
             self.mastery[lo] = min(1.0, before + s["learning_rate"] * (1 - before))
             self.ability += s["ability_gain"]
             self.fail_streak = 0
@@ -200,16 +202,16 @@ class Oracle:
         seconds = item["response_time_mean"] + item["response_time_std"] * self.draws["noise"]
         self.last_response_time = max(s["response_time_min"], seconds)
         return {
-            **means,
+            **decoded,
             "correct": correct,
             "mastery_gain": self.mastery[lo] - before,
             "frustration": self.frustration,
             "response_time": self.last_response_time,
         }
 
-    def content(self, item, means):
-        """S5.1 and S5.2."""
-        s, lo = self.s, means["lo"]
+    def content(self, item, decoded):
+        """Study a content; return the result (S5.1 and S5.2)."""
+        s, lo = self.s, decoded["lo"]
         before = self.mastery[lo]
         effect = item["effectiveness"] * (1 - before) * (1 - s["frustration_discount"] * self.frustration)
         gain = max(0.0, effect + s["gain_noise"] * self.draws["noise"])
@@ -217,14 +219,14 @@ class Oracle:
         self.frustration = clip(self.frustration + item["engagement_impact"])
         self.fail_streak = 0
         return {
-            **means,
+            **decoded,
             "mastery_gain": self.mastery[lo] - before,
             "frustration_delta": item["engagement_impact"],
             "frustration": self.frustration,
         }
 
     def termination_reason(self):
-        """S7.1."""
+        """Return why the episode ends, None if it does not (S7.1)."""
         if self.mean_mastery >= self.s["mastery_threshold"]:
             return "mastery_achieved"
         if self.step_count >= self.s["max_episode_steps"]:
@@ -234,16 +236,16 @@ class Oracle:
         return None
 
     def observation(self):
-        """S8.1, S8.2."""
+        """Return the observation (S8.1, S8.2)."""
         tail = [self.frustration, clip(self.last_response_time / self.s["max_response_time"])]
         if self.s["observation"] == "mastery":
             return self.mastery + tail
         shares = [asked / self.s["max_episode_steps"] for asked in self.asked]
-        right = [right / asked if asked else 0.5 for right, asked in zip(self.right, self.asked, strict=True)]
-        return shares + right + tail
+        correct = [correct / asked if asked else 0.5 for correct, asked in zip(self.correct, self.asked, strict=True)]
+        return shares + correct + tail
 
     def get_episode_metrics(self):
-        """S9.1 to S9.6; what is undefined is NaN. Empty before the first step."""
+        """Return the metrics, {} before the first step; undefined values are NaN (S9.1 to S9.6)."""
         if not self.log:
             return {}
         asked = [e["result"] for e in self.log if e["result"]["type"] == "question"]
@@ -266,14 +268,14 @@ class Oracle:
         }
 
     def adherence(self, difficulties):
-        """S9.2."""
+        """Return the blueprint adherence, percent (S9.2)."""
         if not difficulties:
             return math.nan
         shares = [difficulties.count(k) / len(difficulties) for k in range(3)]
         return 100 * (1 - mean([abs(x - y) for x, y in zip(shares, self.s["blueprint"], strict=True)]))
 
     def events(self):
-        """S10.1: what was shown and answered, when; `seconds` since the episode began."""
+        """Return the events, with seconds since the start of the episode (S10.1)."""
         events, clock = [], 0.0
         for entry in self.log:
             common = {
@@ -298,5 +300,5 @@ def is_content(entry):
 
 
 def mean(values):
-    """NaN of nothing."""
+    """Return the mean, NaN of an empty list."""
     return math.fsum(values) / len(values) if values else math.nan

@@ -1,16 +1,16 @@
-"""The batch loop against the oracle: the same draws in, the same steps out; and the laws of what is drawn.
+"""The batch loop compared with the oracle under the same draws, and the distributions of the draws.
 
-Tolerance. The loop keeps float32, the oracle float64. One operation on values in [0, 1] errs by at most
-2**-25 (half a unit at 1), and no rule magnifies what came in: mastery and frustration move towards a
-bound, ability is a sum. So errors add up at worst, over t interactions, of an LO's mastery over those with that LO:
+Tolerance. The loop computes in float32, the oracle in float64. One operation on values in [0, 1] errs by at most
+2**-25 (half a unit at 1). No rule magnifies an error of its input: mastery and frustration move towards a bound, and
+ability is a sum. So the errors at most add up over t interactions; for the mastery of an LO, over those with that LO:
 
-    mastery        2e-7 at the start (the table of quantiles), then at most 8 operations and the noise's own error
+    mastery        2e-7 at the start (the table of quantiles), then at most 8 operations and the error of the noise
     frustration    at most 3 operations, and the rounding of its parameter
-    ability        the first normal's error, then half a unit below 8 (2**-22) each time
-    response time  the normal's error and three roundings of some 100 s; nothing accumulates
+    ability        the error of the first normal variate, then half a unit below 8 (2**-22) each time
+    response time  the error of the normal variate and three roundings of some 100 s; nothing accumulates
 
-What is discrete must be equal, except where the oracle stands within these of a threshold; there a lane
-that takes the other side is no longer compared, and how many these are is itself tested.
+Discrete values must be equal, except where the oracle is within these tolerances of a threshold. A lane that takes
+the other side there is no longer compared, and the number of such lanes is tested.
 """
 
 from typing import Any
@@ -66,12 +66,12 @@ CONFIGS = {
 
 
 class Tolerance:
-    """Largest errors of float32 in an episode that met each LO so often."""
+    """Largest errors of float32 after a number of interactions with each LO."""
 
-    def __init__(self, config: Config, met: Any) -> None:
+    def __init__(self, config: Config, visits: Any) -> None:
         p, w = config.dynamics, config.reward_weights
-        t = int(met.sum())
-        self.mastery = 2e-7 + met * (8 * UNIT + p.gain_noise * NORMAL_ERROR)
+        t = int(visits.sum())
+        self.mastery = 2e-7 + visits * (8 * UNIT + p.gain_noise * NORMAL_ERROR)
         self.mean_mastery = float(self.mastery.mean())
         self.frustration = 1e-9 + t * 4 * UNIT
         self.ability = config.learner.ability_std * NORMAL_ERROR + 2.0**-22 * (t + 2)
@@ -82,12 +82,12 @@ class Tolerance:
         self.reward = weights * max(2 * self.mastery.max(), self.frustration) + 1e-6
 
     def observation(self, responses: bool) -> Any:
-        """Of each number of a row: shares are one division, masteries what they are."""
+        """Return the tolerance of each entry of an observation; a share is one division."""
         return np.array([*(np.full(2 * len(self.mastery), 1e-7) if responses else self.mastery), *self.last])
 
 
 def near_a_threshold(oracle: Oracle, before: float, tolerance: Tolerance) -> bool:
-    """Whether float32 may have decided otherwise in the oracle's last step."""
+    """Return whether float32 may have decided otherwise in the last step of the oracle."""
     result = oracle.log[-1]["result"]
     lo = result["lo"]
     if result["type"] == "question":
@@ -102,7 +102,7 @@ def near_a_threshold(oracle: Oracle, before: float, tolerance: Tolerance) -> boo
 
 
 def agree(lanes: Lanes, lane: int, oracle: Oracle, reward: float, reason: str | None, tolerance: Tolerance) -> bool:
-    """Whether what is discrete of a lane's last step equals the oracle's."""
+    """Return whether the discrete values of the last step of a lane equal those of the oracle."""
     entry, happened = oracle.log[-1], lanes.interaction
     return (
         happened.item[lane] == entry["item"]
@@ -115,28 +115,28 @@ def agree(lanes: Lanes, lane: int, oracle: Oracle, reward: float, reason: str | 
 def compare(
     config: Config, *, lanes: int, steps: int, mode: str, responses: bool, seed: int, content: float = 0.5
 ) -> dict[str, int]:
-    """Step the loop and the oracles side by side; returns how many steps, endings and cut-off lanes there were."""
+    """Step the loop and the oracles; return the numbers of steps, of endings by reason, and of cut-off lanes."""
     observation = "responses" if responses else "mastery"
     learners = np.where(np.arange(lanes) % 2, 2**32 - 1 - np.arange(lanes), np.arange(lanes))
     world = Lanes(lanes, config, seed=seed, learner=learners, episode=5, responses=responses, mode=MODES[mode])
     oracles = [oracle_of(config, world.bank, observation) for _ in range(lanes)]
     random = np.random.default_rng(seed % 2**32)
-    met = np.zeros((lanes, world.num_los), int)
+    visits = np.zeros((lanes, world.num_los), int)
     expected = 0.0
     counts = {"steps": 0, "cut off": 0, "none": 0, **{r.word: 0 for r in Reason if r}}  # type: ignore[misc]
     compared = set(range(lanes))
     waiting: set[int] = set()
 
-    def begun(lane: int, episode: int) -> None:
+    def check_start(lane: int, episode: int) -> None:
         row = oracles[lane].reset(seed, int(learners[lane]), episode)
-        met[lane] = 0
-        tolerance = Tolerance(config, met[lane])
+        visits[lane] = 0
+        tolerance = Tolerance(config, visits[lane])
         assert (abs(world.observations[lane].astype(float) - row) <= tolerance.observation(responses)).all()
         assert abs(float(world.population.ability[lane]) - oracles[lane].ability) < tolerance.ability
         assert world.population.step[lane] == 0
 
     for lane in compared:
-        begun(lane, 5)
+        check_start(lane, 5)
     for _ in range(steps):
         shown = random.random(lanes) < content
         actions = np.where(shown, random.integers(3 * world.num_los, 9 * world.num_los, lanes), 0)
@@ -144,16 +144,16 @@ def compare(
         out = world.step(actions)
         for lane in sorted(compared):
             oracle, state = oracles[lane], world.population
-            if lane in waiting:  # NEXT_STEP: this step began the next episode
+            if lane in waiting:  # NEXT_STEP: this step started the next episode
                 waiting.remove(lane)
-                begun(lane, oracle.episode + 1)
+                check_start(lane, oracle.episode + 1)
                 assert (out.reward[lane], out.reason[lane], out.live[lane]) == (0, 0, False)
                 continue
             before = list(oracle.mastery)
             row, reward, terminated, truncated, info = oracle.step(int(actions[lane]))
             lo, reason = info["result"]["lo"], info["termination_reason"]
-            met[lane, lo] += 1
-            tolerance = Tolerance(config, met[lane])
+            visits[lane, lo] += 1
+            tolerance = Tolerance(config, visits[lane])
             if info["result"]["type"] == "question":
                 expected += 2 * tolerance.p
             counts["steps"] += 1
@@ -170,7 +170,7 @@ def compare(
             assert (abs(final[lane].astype(float) - row) <= tolerance.observation(responses)).all()
             counts[reason or "none"] += 1
             if reason and mode == "SAME_STEP":
-                begun(lane, oracle.episode + 1)
+                check_start(lane, oracle.episode + 1)
                 continue
             assert abs(float(state.ability[lane]) - oracle.ability) < tolerance.ability
             assert abs(float(state.frustration[lane]) - oracle.frustration) < tolerance.frustration
@@ -190,10 +190,10 @@ def compare(
 
 LANES = 40 if COMPILED else 8
 
-# Of 40 lanes, how many meet a threshold within the tolerance: 2 * tolerance * density * steps, of answers (density 1)
-# 2 * 1.2e-5 * 1 * 4000 < 0.1, of masteries less still. But frustration moves by hundredths and is exactly 0.95 in two
-# or three lanes of 40, where rounding decides, in a sixth of them otherwise. Together 0.4 are cut off (7 in runs of
-# 20 other seeds); more than 2, a false alarm, has a probability of 0.8 %, and the seeds are fixed.
+# Expected number of 40 lanes within the tolerance of a threshold: 2 * tolerance * density * steps. For answers
+# (density 1) this is 2 * 1.2e-5 * 1 * 4000 < 0.1, and less for masteries. Frustration moves by hundredths and is
+# exactly 0.95 in two or three lanes of 40, where rounding decides differently in a sixth of them. In total 0.4 lanes
+# are cut off (7 in runs of 20 other seeds). More than 2 has a probability of 0.8 %; the seeds are fixed.
 EXPECTED = 0.1
 CUT_OFF = 2
 
@@ -208,8 +208,8 @@ def test_long_random_episodes(name: str, responses: bool) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 1])
-def test_whole_episodes_of_the_specified_learner(seed: int) -> None:
-    """With more content than questions most reach the step limit."""
+def test_complete_episodes_of_the_specified_learner(seed: int) -> None:
+    """With more contents than questions, most episodes reach the step limit."""
     counts = compare(Config(), lanes=LANES, steps=140, mode="DISABLED", responses=False, seed=seed, content=0.8)
     assert counts["step_limit"] > LANES / 2
     assert counts["cut off"] <= CUT_OFF
@@ -217,7 +217,7 @@ def test_whole_episodes_of_the_specified_learner(seed: int) -> None:
 
 @pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP"])
 @pytest.mark.parametrize("responses", [False, True])
-def test_episode_after_episode(mode: str, responses: bool) -> None:
+def test_successive_episodes(mode: str, responses: bool) -> None:
     config = Config.read({**CONFIGS["few outcomes"], "max_episode_steps": 25})
     counts = compare(config, lanes=LANES, steps=140, mode=mode, responses=responses, seed=3, content=0.2)
     assert counts["step_limit"] > LANES
@@ -260,20 +260,20 @@ def test_any_configuration(seed: int, num_los: int, steps: int, shape: Any, rate
     compare(config, lanes=2, steps=steps, mode="DISABLED", responses=bool(seed % 2), seed=seed, content=content)
 
 
-# Laws of what is drawn. Each test has its own seed, n lanes, and a probability of a false alarm of 1e-6 a p-value.
+# Distributions of the draws. Each test has its own seed and n lanes; the probability of a false alarm is 1e-6 per test.
 ALARM = 1e-6
 N = 20_000 if COMPILED else 400
 
 
 def test_s1_1_mastery_is_beta() -> None:
-    """n values of the first outcome, of the last, and of all together."""
+    """Test n values of the first outcome, of the last outcome, and of all outcomes."""
     mastery = Lanes(N, seed=101).mastery.astype(float)
     for values in (mastery[:, 0], mastery[:, -1], mastery.ravel()):
         assert stats.kstest(values, "beta", args=(2, 5)).pvalue > ALARM
 
 
 def test_s1_1_outcomes_are_independent() -> None:
-    """Neighbouring outcomes, and outcome and ability: a rank correlation each, of n learners."""
+    """Rank correlations of neighbouring outcomes, and of each outcome with ability, over n learners."""
     lanes = Lanes(N, seed=102)
     for lo in range(29):
         assert stats.spearmanr(lanes.mastery[:, lo], lanes.mastery[:, lo + 1]).pvalue > ALARM
@@ -286,7 +286,7 @@ def test_s1_2_ability_is_normal() -> None:
 
 
 def test_s1_6_episodes_are_fresh_draws() -> None:
-    """The same learners in their next episode: no rank correlation of ability, nor of mastery."""
+    """Ability and mastery of the same learners in two episodes have no rank correlation."""
     first, second = Lanes(N, seed=104, episode=0), Lanes(N, seed=104, episode=1)
     assert stats.spearmanr(first.population.ability, second.population.ability).pvalue > ALARM
     assert stats.spearmanr(first.mastery[:, 0], second.mastery[:, 0]).pvalue > ALARM
@@ -294,7 +294,7 @@ def test_s1_6_episodes_are_fresh_draws() -> None:
 
 @pytest.mark.parametrize("theta", [-2.0, 0.0, 1.5])
 def test_s4_1_correct_rate_is_the_3pl(theta: float) -> None:
-    """Item by item of three cells, n lanes each: 20 binomial tests."""
+    """20 binomial tests, one per item of three cells, with n lanes per cell."""
     bank, items = default_bank(), 0
     for difficulty in range(3):
         lanes = Lanes(N, seed=105 + difficulty)
@@ -317,7 +317,7 @@ def test_s4_1_correctness_does_not_depend_on_mastery() -> None:
 
 
 def test_s4_4_response_time_is_normal_above_an_atom_at_the_minimum() -> None:
-    """s.d. 25 s puts 16 % at 5 s: the atom by a binomial test, the rest by Kolmogorov and Smirnov."""
+    """With s.d. 25 s, 16 % are 5 s. A binomial test covers the atom, a Kolmogorov-Smirnov test the rest."""
     lanes = Lanes(N, Config.read({"irt": {"response_time_std": 25.0}}), seed=107)
     lanes.step(lanes.question(3, 1))
     seconds = lanes.population.response_time.astype(float)
@@ -350,7 +350,7 @@ def test_s5_1_gain_is_normal_above_an_atom_at_0(mastery: float, frustration: flo
 
 
 def test_s5_1_noise_and_answer_are_independent() -> None:
-    """A slow answer is neither a better nor a worse one."""
+    """Response times of correct and wrong answers have the same distribution."""
     lanes = Lanes(N, seed=110)
     lanes.put(ability=0.0).step(lanes.question(2, 1))
     right, seconds = lanes.interaction.correct, lanes.population.response_time

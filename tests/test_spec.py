@@ -1,8 +1,8 @@
-"""The clauses, one by one (docs/spec.md): every clause has at least one test here that its name tells.
+"""Tests of the clauses (docs/spec.md): each clause has at least one test here, with its number in the name.
 
-Laws of what is drawn (S1.1, S1.2, S4.1, S4.4, S5.1) are held by tests of the same naming in test_oracle.py,
-of the bank (S2.2, S2.3) in test_bank.py, counters and batches (S11.1, S11.2, S11.5) in test_philox.py and
-test_batch.py.
+Other files have tests with the same naming: the distributions of draws (S1.1, S1.2, S4.1, S4.4, S5.1) are in
+test_oracle.py, the bank (S2.2, S2.3) in bank/, counters and batches (S11.1, S11.2, S11.5) in numerics/test_philox.py
+and simulator/test_batch.py.
 """
 
 import math
@@ -28,17 +28,17 @@ from alsim.types import FIRST_HELD_OUT, Reason
 EASY, MEDIUM, HARD = range(3)
 VIDEO, PPT, TEXT, BLOG, ARTICLE, HANDOUT = range(6)
 IMPACTS = (-0.08, -0.05, 0.02, -0.03, 0.0, 0.05)
-SURE, LOST = 60.0, -60.0  # abilities under which P is 1, and c
+ABLE, UNABLE = 60.0, -60.0  # abilities at which P(correct) is 1 and c
 
-# Without guessing, so that an ability decides the answer for certain.
+# Without guessing, an extreme ability determines the answer.
 NO_GUESSING = {"irt": {"guessing_range": [0.0, 0.0]}}
 near = pytest.approx
 
 
-def answering(right: bool, n: int = 1, config: dict[str, Any] | None = None, **state: Any) -> Lanes:
-    """Lanes whose next question will be answered right, or wrong, for certain."""
+def answering(correct: bool, n: int = 1, config: dict[str, Any] | None = None, **state: Any) -> Lanes:
+    """Return lanes whose next question is certainly answered correctly, or wrongly."""
     lanes = Lanes(n, Config.read({**NO_GUESSING, "num_los": 4, **(config or {})}))
-    return lanes.put(ability=SURE if right else LOST, **state)
+    return lanes.put(ability=ABLE if correct else UNABLE, **state)
 
 
 def f(x: Any) -> float:
@@ -48,7 +48,7 @@ def f(x: Any) -> float:
 # S1: the learner
 
 
-def test_s1_1_thirty_outcomes_each_mastered_by_chance() -> None:
+def test_s1_1_thirty_outcomes_with_random_mastery() -> None:
     """Mean 2/7, s.d. sqrt(5/196): n = 1000 * 30, four standard errors are 0.0037, a false alarm 6.4e-5.
 
     18 pairs are expected to coincide in float32; 100 or more have a probability under 1e-40.
@@ -60,14 +60,14 @@ def test_s1_1_thirty_outcomes_each_mastered_by_chance() -> None:
 
 
 def test_s1_2_ability_is_not_observed() -> None:
-    """Learners that differ in ability alone look alike; n = 4000 (400), four standard errors, false alarm 6.4e-5."""
+    """Observations do not depend on ability; n = 4000 (400), four standard errors, false alarm 6.4e-5."""
     n = 4000 if COMPILED else 400
     one, other = Lanes(3, seed=2), Lanes(3, seed=2).put(ability=[-3, 0, 3])
     assert np.array_equal(one.observations, other.observations)
     assert abs(f(Lanes(n, seed=3).population.ability.astype(float).mean())) < 4 / math.sqrt(n)
 
 
-def test_s1_3_the_rest_starts_at_zero() -> None:
+def test_s1_3_frustration_response_time_and_fail_streak_start_at_zero() -> None:
     lanes = Lanes(5)
     for field in ("frustration", "response_time", "fail_streak", "step", "finished"):
         assert not getattr(lanes.population, field).any()
@@ -96,7 +96,7 @@ def test_s1_4_engagement_is_one_minus_frustration() -> None:
 
 
 def test_s1_5_no_fatigue() -> None:
-    """Thirty interactions behind them, learners put back to the same state and counter do the same."""
+    """Learners with 30 interactions, reset to the state and counter of fresh ones, take the same step."""
     fresh, tired = Lanes(200, seed=5), Lanes(200, seed=5)
     for step in range(30):
         tired.step((np.arange(200) + 7 * step) % 90)
@@ -111,7 +111,7 @@ def test_s1_5_no_fatigue() -> None:
     assert np.array_equal(fresh.population.frustration, tired.population.frustration)
 
 
-def test_s1_6_learner_and_episode_name_a_stream() -> None:
+def test_s1_6_learner_and_episode_select_a_stream() -> None:
     first, second = Lanes(3, episode=0), Lanes(3, episode=1)
     assert not (first.mastery == second.mastery).any()
     assert not (first.population.ability == second.population.ability).any()
@@ -131,12 +131,12 @@ def test_s2_1_questions_are_split_evenly(each: int, split: tuple[int, ...]) -> N
         assert tuple(np.bincount(of_lo, minlength=3)) == split
 
 
-def test_s2_1_unless_the_configuration_says_otherwise() -> None:
+def test_s2_1_the_configuration_may_set_the_split() -> None:
     config = Config.read({"num_questions_per_lo": 10, "questions_per_difficulty": {"easy": 1, "medium": 2, "hard": 7}})
     assert tuple(np.bincount(sample_bank(config).questions.difficulty)) == (30, 60, 210)
 
 
-def test_s2_2_response_times_are_the_questions_own() -> None:
+def test_s2_2_response_times_are_properties_of_the_question() -> None:
     bank = default_bank()
     assert (bank.questions.response_time_mean == 30).all()
     assert (bank.questions.response_time_std == 10).all()
@@ -158,7 +158,7 @@ def test_s2_3_one_content_per_outcome_and_modality() -> None:
     assert len(cells) == 180
 
 
-def test_s2_4_the_bank_has_a_seed_of_its_own() -> None:
+def test_s2_4_the_bank_has_a_separate_seed() -> None:
     assert Config().bank.seed == 0
     assert sample_bank(Config()) == sample_bank(Config.read({"bank": {"seed": 0}}))
     assert sample_bank(Config()) != sample_bank(Config.read({"bank": {"seed": 1}}))
@@ -168,8 +168,8 @@ def test_s2_4_the_bank_has_a_seed_of_its_own() -> None:
     assert vectors[0].bank == vectors[1].bank
 
 
-def test_s2_4_the_bank_equals_its_counters() -> None:
-    """Item k of a table: the words of the counter (0, table, k, 4) under the bank's seed."""
+def test_s2_4_the_bank_is_drawn_at_its_counters() -> None:
+    """Item k of a table uses the words of the counter (0, table, k, 4) under the seed of the bank."""
     bank = sample_bank(Config.read({"bank": {"seed": 2**63 + 9}}))
     key = (9, 2**31)
     for k in (0, 1, 599):
@@ -184,8 +184,8 @@ def test_s2_4_the_bank_equals_its_counters() -> None:
         assert bank.content(k)["effectiveness"] == near(0.10 + 0.05 * u[1], abs=1e-7)
 
 
-def test_s2_5_a_users_tables_make_a_bank(tmp_path: Any) -> None:
-    """Names for outcomes, difficulty and modality in any case; test_bank_files.py has the rest."""
+def test_s2_5_tables_of_users_make_a_bank(tmp_path: Any) -> None:
+    """Outcomes may have names, difficulty and modality any case; bank/test_files.py has more tests."""
     questions = ["id,learning_outcome,difficulty,irt_a,irt_b,irt_c,response_time_mean,response_time_std"]
     questions += [f"q{k},algebra,{word},1.0,{k - 1},0.2,40,8" for k, word in enumerate(("easy", "MEDIUM", "Hard"))]
     contents = ["id,learning_outcome,modality,duration,effectiveness,engagement_impact"]
@@ -206,8 +206,8 @@ def test_s2_5_a_users_tables_make_a_bank(tmp_path: Any) -> None:
 # S3: actions
 
 
-def test_s3_1_two_hundred_and_seventy_actions() -> None:
-    """As the specification's own decoder has it."""
+def test_s3_1_270_actions() -> None:
+    """The encoding is that of the specification's decoder."""
     assert num_actions(30) == 270
     for action in range(270):
         meaning = decode_action(action, 30)
@@ -223,12 +223,12 @@ def test_s3_1_two_hundred_and_seventy_actions() -> None:
 
 
 @pytest.mark.parametrize("num_los", [1, 2, 30])
-def test_s3_1_an_action_shows_what_it_means(num_los: int) -> None:
+def test_s3_1_an_action_shows_an_item_of_its_cell(num_los: int) -> None:
     config = Config(num_los=num_los)
     actions = np.arange(9 * num_los)
     lanes = Lanes(len(actions), config)
     before = lanes.mastery.copy()
-    lanes.put(ability=SURE).step(actions)
+    lanes.put(ability=ABLE).step(actions)
     questions, contents = bank_dicts(lanes.bank)
     for action, index in zip(actions.tolist(), lanes.interaction.item.tolist(), strict=True):
         meaning = decode_action(action, num_los)
@@ -245,7 +245,7 @@ def test_s3_1_an_action_shows_what_it_means(num_los: int) -> None:
 
 @pytest.mark.compiled
 def test_s3_2_items_of_a_cell_are_equally_likely() -> None:
-    """Chi-square, n = 5000 over 7 items, seed 8, false alarm 1e-6."""
+    """Chi-square test, n = 5000 over 7 items, seed 8, false alarm 1e-6."""
     lanes = Lanes(5000, seed=8)
     lanes.step(lanes.question(29, EASY))
     items, counts = np.unique(lanes.interaction.item, return_counts=True)
@@ -256,15 +256,15 @@ def test_s3_2_items_of_a_cell_are_equally_likely() -> None:
 # S4: a question
 
 
-def test_s4_1_the_sure_and_the_lost() -> None:
-    sure, lost = answering(True, 300), answering(False, 300)
-    sure.step(sure.question())
-    lost.step(lost.question())
-    assert sure.interaction.correct.all()
-    assert not lost.interaction.correct.any()
+def test_s4_1_extreme_abilities_determine_the_answer() -> None:
+    able, unable = answering(True, 300), answering(False, 300)
+    able.step(able.question())
+    unable.step(unable.question())
+    assert able.interaction.correct.all()
+    assert not unable.interaction.correct.any()
 
 
-def test_s4_1_mastery_plays_no_part() -> None:
+def test_s4_1_mastery_has_no_influence() -> None:
     low, high = (Lanes(500, seed=9).put(mastery=m, ability=0.0) for m in (0.0, 1.0))
     for lanes in (low, high):
         lanes.step(lanes.question(4, HARD))
@@ -276,7 +276,7 @@ def test_s4_2_a_correct_answer() -> None:
     lanes.step(lanes.question(2, MEDIUM))
     assert f(lanes.mastery[0, 2]) == near(0.4 + 0.05 * 0.6)
     assert lanes.mastery[0, [0, 1, 3]].tolist() == [np.float32(0.4)] * 3
-    assert f(lanes.population.ability) == near(SURE + 0.02)
+    assert f(lanes.population.ability) == near(ABLE + 0.02)
     assert lanes.population.fail_streak[0] == 0
     assert f(lanes.population.frustration) == near(0.25)
     assert f(lanes.interaction.gain) == near(0.03, abs=1e-7)
@@ -306,7 +306,7 @@ def test_s4_3_a_wrong_answer() -> None:
     lanes = answering(False, mastery=0.6, frustration=0.2, fail_streak=2)
     lanes.step(lanes.question(1, MEDIUM))
     assert lanes.mastery[0].tolist() == [np.float32(0.6)] * 4
-    assert lanes.population.ability[0] == LOST
+    assert lanes.population.ability[0] == UNABLE
     assert lanes.population.fail_streak[0] == 3
     assert f(lanes.population.frustration) == near(0.30)
     assert lanes.interaction.gain[0] == 0
@@ -322,7 +322,7 @@ def test_s4_3_a_wrong_answer() -> None:
         (EASY, 0.1, 0.10),
     ],
 )
-def test_s4_3_a_hard_question_beyond_the_learner_frustrates_more(difficulty: int, mastery: float, rise: float) -> None:
+def test_s4_3_a_hard_question_at_low_mastery_frustrates_more(difficulty: int, mastery: float, rise: float) -> None:
     lanes = answering(False, mastery=mastery, frustration=0.1)
     lanes.step(lanes.question(0, difficulty))
     assert f(lanes.population.frustration) == near(0.1 + rise)
@@ -336,14 +336,14 @@ def test_s4_3_the_mastery_of_that_outcome_counts() -> None:
 
 @pytest.mark.parametrize("before", [0.86, 0.93, 1.0])
 def test_s4_3_frustration_never_rises_above_1(before: float) -> None:
-    """Also by the 0.05 that the specification's code adds without a bound."""
+    """The bound includes the 0.05 that the code of the specification adds without a bound."""
     lanes = answering(False, mastery=0.1, frustration=before)
     lanes.step(lanes.question(0, HARD))
     assert lanes.population.frustration[0] == 1
 
 
 def test_s4_4_response_time_follows_its_draw() -> None:
-    """mean + s.d. * z, and 5 s where that is less."""
+    """The response time is mean + s.d. * z, at least 5 s."""
     lanes = Lanes(300, Config.read({"irt": {"response_time_std": 20.0}}), seed=10)
     oracle = oracle_of(lanes.config, lanes.bank)
     lanes.step(lanes.question(0, EASY))
@@ -370,10 +370,10 @@ def test_s5_1_gain_without_noise() -> None:
 
 
 @pytest.mark.compiled
-def test_s5_1_gain_is_never_negative_and_takes_the_bound() -> None:
-    """Near mastery 1 the noise decides: 49 % of the gains are 0, and 31 % take mastery to 1.
+def test_s5_1_gain_is_not_negative_and_mastery_at_most_1() -> None:
+    """Near mastery 1 the noise dominates: 49 % of the gains are 0, and 31 % raise mastery to 1.
 
-    Binomial tests, n = 2000, seed 11, false alarm 1e-6 each of 2.
+    Binomial tests, n = 2000, seed 11, false alarm 1e-6 per test.
     """
     n, before = 2000, float(np.float32(0.99))
     lanes = Lanes(n, seed=11).put(mastery=before)
@@ -383,13 +383,13 @@ def test_s5_1_gain_is_never_negative_and_takes_the_bound() -> None:
     assert after.max() == 1
     assert np.array_equal(gain, after - np.float32(0.99))
     effect = lanes.bank.content(HANDOUT)["effectiveness"] * (1 - before)
-    none, whole = stats.norm.cdf(-effect / 0.02), stats.norm.sf((1 - before - effect) / 0.02)
-    assert (none, whole) == near((0.49, 0.32), abs=0.01)
+    none, full = stats.norm.cdf(-effect / 0.02), stats.norm.sf((1 - before - effect) / 0.02)
+    assert (none, full) == near((0.49, 0.32), abs=0.01)
     assert stats.binomtest(int((gain == 0).sum()), n, none).pvalue > 1e-6
-    assert stats.binomtest(int((after == 1).sum()), n, whole).pvalue > 1e-6
+    assert stats.binomtest(int((after == 1).sum()), n, full).pvalue > 1e-6
 
 
-def test_s5_1_noise_is_of_the_draw() -> None:
+def test_s5_1_noise_is_drawn_at_the_counter() -> None:
     lanes = Lanes(200, seed=12).put(mastery=0.2)
     lanes.step(lanes.content(3, VIDEO))
     effect = lanes.bank.content(18)["effectiveness"] * 0.8
@@ -402,7 +402,7 @@ def test_s5_1_noise_is_of_the_draw() -> None:
 
 @pytest.mark.parametrize("modality", range(6))
 @pytest.mark.parametrize("before", [0.0, 0.02, 0.5, 0.97])
-def test_s5_2_frustration_moves_by_the_impact(modality: int, before: float) -> None:
+def test_s5_2_frustration_changes_by_the_impact(modality: int, before: float) -> None:
     lanes = Lanes(1).put(frustration=before, fail_streak=3, response_time=77.0, ability=0.5)
     lanes.step(lanes.content(1, modality))
     assert f(lanes.population.frustration) == near(min(1, max(0, before + IMPACTS[modality])), abs=1e-6)
@@ -429,7 +429,7 @@ def test_s6_2_reward_of_a_content(modality: int) -> None:
     assert reward == near(2.0 * f(lanes.interaction.gain) - 0.5 * IMPACTS[modality], abs=1e-6)
 
 
-def test_s6_2_the_nominal_impact_counts_where_the_bound_swallowed_it() -> None:
+def test_s6_2_the_nominal_impact_counts_at_the_bound() -> None:
     lanes = Lanes(1).put(mastery=0.4, frustration=0.0)
     reward = f(lanes.step(lanes.content(0, VIDEO)).reward)
     assert lanes.population.frustration[0] == 0
@@ -451,15 +451,15 @@ def test_s6_3_weights_are_configuration() -> None:
     assert reward == near(13.0 * f(shown.interaction.gain) - 17.0 * 0.05, abs=1e-5)
 
 
-def test_s6_3_the_preset_learning_pays_mastery_gained_and_nothing_else() -> None:
+def test_s6_3_the_preset_learning_rewards_only_mastery_gained() -> None:
     assert set(REWARD_PRESETS) == {"specified", "learning"}
     assert REWARD_PRESETS["specified"] == Config().reward_weights
     lanes = Lanes(90, Config.read({"reward_weights": "learning"}), seed=13)
-    start, paid = lanes.population.mastery_sum.copy(), np.zeros(90)
+    start, rewards = lanes.population.mastery_sum.copy(), np.zeros(90)
     for step in range(60):
-        paid += lanes.step((np.arange(90) * 37 + step * 101) % 270).reward
-    assert paid == near(lanes.population.mastery_sum - start, abs=1e-5)
-    assert (paid > 0).all()
+        rewards += lanes.step((np.arange(90) * 37 + step * 101) % 270).reward
+    assert rewards == near(lanes.population.mastery_sum - start, abs=1e-5)
+    assert (rewards > 0).all()
 
 
 # S7: the episode
@@ -468,7 +468,7 @@ ENDS = {"max_episode_steps": 10}
 
 
 def at_the_end(mastery: float, step: int, frustration: float) -> Any:
-    """What a wrong answer hands out, just before these hold: the step counts, frustration rises by 0.1."""
+    """Return the outputs of a wrong answer at a step and frustration; frustration then rises by 0.1."""
     lanes = answering(False, config=ENDS, mastery=mastery, frustration=frustration)
     lanes.population.step[:] = step - 1
     return lanes.step(lanes.question())
@@ -492,8 +492,8 @@ def test_s7_1_reasons_in_their_order(mastery: float, step: int, frustration: flo
     assert out.reason[0] == reason
 
 
-def test_s7_1_a_bound_is_reached_when_met_exactly() -> None:
-    """>=, not >: frustration that stays at float32's 0.95, masteries that stay at the threshold."""
+def test_s7_1_an_exact_bound_ends_the_episode() -> None:
+    """The comparison is >=: frustration is exactly the float32 0.95, or mastery exactly the threshold."""
     lanes = Lanes(1).put(frustration=np.float32(0.95), mastery=0.2)
     assert lanes.step(lanes.content(0, ARTICLE)).reason[0] == Reason.CRITICAL_FRUSTRATION
     lanes = Lanes(1).put(frustration=np.nextafter(np.float32(0.95), np.float32(0)), mastery=0.2)
@@ -511,14 +511,14 @@ def test_s7_1_codes_and_words() -> None:
     ]
 
 
-def test_s7_1_the_mean_counts_not_the_outcome_in_play() -> None:
+def test_s7_1_mean_mastery_counts() -> None:
     lanes = answering(True, mastery=[[1.0, 1.0, 1.0, 0.1]])
     assert lanes.step(lanes.question(3)).reason[0] == Reason.NONE
     lanes = answering(True, mastery=[[1.0, 1.0, 1.0, 0.199]])
     assert lanes.step(lanes.question(3)).reason[0] == Reason.MASTERY_ACHIEVED
 
 
-def test_s7_1_one_hundred_and_forty_interactions() -> None:
+def test_s7_1_the_limit_is_140_interactions() -> None:
     lanes = Lanes(1)
     for step in range(1, 141):
         out = lanes.put(frustration=0.0, mastery=0.2).step(lanes.content(0, ARTICLE))
@@ -543,7 +543,7 @@ def test_s7_2_the_environment_is_registered_without_a_time_limit() -> None:
 
 
 def weakest_by_video(config: Config, lanes: int, steps: int) -> tuple[float, Any]:
-    """Mean mastery after `steps`, and when each lane ended."""
+    """Return mean mastery after `steps`, and the step at which each lane ended."""
     world = Lanes(lanes, config, seed=14)
     ended = np.zeros(lanes, int)
     for step in range(1, steps + 1):
@@ -553,7 +553,7 @@ def weakest_by_video(config: Config, lanes: int, steps: int) -> tuple[float, Any
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_s7_3_mastery_is_out_of_reach_in_140_interactions(seed: int) -> None:
+def test_s7_3_mastery_is_not_reached_in_140_interactions(seed: int) -> None:
     bank = {"bank": {"seed": seed}}
     reached, ended = weakest_by_video(Config.read(bank), 20, 140)
     assert 0.60 < reached < 0.64
@@ -609,10 +609,10 @@ def test_s8_2_questions_asked_and_share_answered_correctly() -> None:
     lanes = Lanes(3, Config.read({**NO_GUESSING, "num_los": 4}), responses=True)
     assert lanes.observations.dtype == np.float32
     assert lanes.observations.tolist() == [[0.0] * 4 + [0.5] * 4 + [0.0, 0.0]] * 3
-    lanes.put(ability=[SURE, LOST, SURE])
+    lanes.put(ability=[ABLE, UNABLE, ABLE])
     lanes.step(lanes.question(1, EASY))
     lanes.step([lanes.question(1, EASY), lanes.question(3, EASY), lanes.content(2, VIDEO)])
-    lanes.put(ability=[LOST, SURE, SURE])
+    lanes.put(ability=[UNABLE, ABLE, ABLE])
     lanes.step(lanes.question(1, EASY))
     asked, right = lanes.observations[:, :4] * 140, lanes.observations[:, 4:8]
     assert asked == near(np.array([[0, 3, 0, 0], [0, 2, 0, 1], [0, 2, 0, 0]]), abs=1e-5)
@@ -622,17 +622,17 @@ def test_s8_2_questions_asked_and_share_answered_correctly() -> None:
 
 
 def test_s8_2_mastery_is_not_in_it() -> None:
-    one, other = (Lanes(5, seed=17, responses=True).put(mastery=m, ability=LOST) for m in (0.6, 0.7))
+    one, other = (Lanes(5, seed=17, responses=True).put(mastery=m, ability=UNABLE) for m in (0.6, 0.7))
     for lanes in (one, other):
         lanes.step(lanes.question(2, EASY))
     assert np.array_equal(one.observations, other.observations)
 
 
-# S9 and S10: metrics and events, against the oracle's own log
+# S9 and S10: metrics and events, compared with the oracle
 
 
 def taught(actions: Any, seed: int = 18, **config: Any) -> tuple[Any, Oracle]:
-    """An environment and an oracle after the same episode."""
+    """Return an environment and an oracle after the same episode."""
     env = alsim.AdaptiveLearningEnv(config)
     env.reset(seed=seed)
     oracle = oracle_of(env.config, env.bank)
@@ -647,7 +647,7 @@ def taught(actions: Any, seed: int = 18, **config: Any) -> tuple[Any, Oracle]:
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The oracle's metrics under the project's names."""
+    """Return the metrics of the oracle with the names of the package."""
     by_modality = metrics.pop("post_content_gain_by_modality")
     return metrics | {f"post_content_gain_{word}": gain for word, gain in by_modality.items()}
 
@@ -662,7 +662,7 @@ EPISODES = {
 
 
 @pytest.mark.parametrize("name", EPISODES)
-def test_s9_1_metrics_are_those_of_the_log(name: str) -> None:
+def test_s9_1_metrics_equal_those_of_the_oracle(name: str) -> None:
     env, oracle = taught(EPISODES[name])
     expected = flat(oracle.get_episode_metrics())
     assert env.get_episode_metrics() == near(expected, rel=1e-5, abs=1e-5, nan_ok=True)
@@ -705,7 +705,7 @@ def test_s9_3_post_content_gain_is_the_mean_by_modality_too() -> None:
     assert math.isnan(metrics["post_content_gain_handout"])
 
 
-def test_s9_4_time_to_mastery_is_when_it_was_first_reached() -> None:
+def test_s9_4_time_to_mastery_is_the_step_that_first_reaches_it() -> None:
     video = [3] * 120
     env, _ = taught(video, num_los=1, termination={"mastery_threshold": 0.6})
     assert env.episode_log[-1]["termination_reason"] == "mastery_achieved"
@@ -719,8 +719,8 @@ def test_s9_5_time_on_task_in_minutes() -> None:
     assert env.get_episode_metrics()["time_on_task"] == near(duration + sum(seconds) / 60)
 
 
-def test_s9_6_what_is_undefined_is_nan_and_left_out_of_means() -> None:
-    """Never 0, and a threshold never reached is never the episode's length."""
+def test_s9_6_undefined_metrics_are_nan() -> None:
+    """Undefined metrics are not 0, and time to mastery is not the length of the episode."""
     contents, _ = taught(EPISODES["contents only"])
     questions, _ = taught(EPISODES["questions only"])
     metrics = contents.get_episode_metrics()
@@ -730,19 +730,19 @@ def test_s9_6_what_is_undefined_is_nan_and_left_out_of_means() -> None:
     assert math.isnan(questions.get_episode_metrics()["post_content_gain"])
 
 
-def test_s10_1_events_are_those_of_the_log() -> None:
+def test_s10_1_events_equal_those_of_the_oracle() -> None:
     from alsim.metrics import EVENTS, events
 
     env, oracle = taught(EPISODES["mixed"])
-    made, interactions = events(env.interactions(), env.bank), env.interactions()
+    result, interactions = events(env.interactions(), env.bank), env.interactions()
     expected = oracle.events()
-    assert [EVENTS[kind] for kind in made.kind] == [e["event"] for e in expected]
-    assert interactions.step[made.row].tolist() == [e["step"] for e in expected]
-    assert interactions.item[made.row].tolist() == [e["item"] for e in expected]
-    assert made.seconds == near(np.array([e["seconds"] for e in expected]), abs=0.01)
+    assert [EVENTS[kind] for kind in result.kind] == [e["event"] for e in expected]
+    assert interactions.step[result.row].tolist() == [e["step"] for e in expected]
+    assert interactions.item[result.row].tolist() == [e["item"] for e in expected]
+    assert result.seconds == near(np.array([e["seconds"] for e in expected]), abs=0.01)
 
 
-def test_s10_1_a_rollouts_events_say_who_and_how_likely() -> None:
+def test_s10_1_events_of_a_rollout_have_learner_episode_and_propensity() -> None:
     from alsim.datasets.tables import tables_of
 
     table = tables_of(alsim.rollout("uniform", num_learners=2, episodes_per_learner=2, seed=19))["events"]
@@ -789,8 +789,8 @@ def test_s10_3_names_and_types() -> None:
 # S11: randomness
 
 
-def test_s11_1_an_answer_is_the_counters_first_word() -> None:
-    """(step, episode, learner, purpose) under the seed's two words; purpose 2 is an interaction."""
+def test_s11_1_an_answer_uses_the_first_word_of_its_counter() -> None:
+    """The counter is (step, episode, learner, purpose), the key the seed; purpose 2 is an interaction."""
     seed, learner, episode = 2**40 + 3, 77, 5
     lanes = Lanes(1, seed=seed, learner=learner, episode=episode)
     lanes.population.step[:] = 9
@@ -802,7 +802,7 @@ def test_s11_1_an_answer_is_the_counters_first_word() -> None:
     assert bool(lanes.interaction.correct[0]) == (uniform_of(word) < p)
 
 
-def test_s11_2_the_single_environment_is_a_lane_of_many() -> None:
+def test_s11_2_the_single_environment_equals_a_lane_of_a_vector() -> None:
     vector = alsim.AdaptiveLearningVectorEnv(3)
     many, _ = vector.reset(seed=20)
     single = alsim.AdaptiveLearningEnv()
@@ -819,21 +819,21 @@ def test_s11_3_seeds_of_vector_and_single_environments() -> None:
     listed, _ = vector.reset(seed=[21, 2**64 - 1, np.uint64(22)])
     for lane, seed in enumerate((21, 2**64 - 1, 22)):
         assert np.array_equal(listed[lane], single.reset(seed=seed)[0])
-    # None in a list lets its lane go on: to learner 0 of seed 2**64 - 1, second episode.
-    goes_on, _ = vector.reset(seed=[21, None, 21])
+    # None in a list keeps the learner of its lane: learner 0 of seed 2**64 - 1, second episode.
+    continued, _ = vector.reset(seed=[21, None, 21])
     single.reset(seed=2**64 - 1)
-    assert np.array_equal(goes_on[1], single.reset()[0])
-    assert np.array_equal(goes_on[0], first[0])
+    assert np.array_equal(continued[1], single.reset()[0])
+    assert np.array_equal(continued[0], first[0])
 
 
-def test_s11_3_a_following_reset_goes_on_to_the_next_episode() -> None:
+def test_s11_3_a_second_reset_starts_the_next_episode() -> None:
     env = alsim.AdaptiveLearningEnv()
     env.reset(seed=22)
     second, _ = env.reset()
     assert np.array_equal(second, Lanes(1, seed=22, episode=1).observations[0])
 
 
-def test_s11_3_no_seed_is_the_operating_systems() -> None:
+def test_s11_3_without_seed_one_is_drawn_from_the_operating_system() -> None:
     one, other = alsim.AdaptiveLearningEnv().reset()[0], alsim.AdaptiveLearningEnv().reset()[0]
     assert not np.array_equal(one, other)
 
@@ -853,21 +853,21 @@ def test_s11_4_held_out_learners() -> None:
         single.reset(seed=23, options={"learner": 2**32})
 
 
-def test_s11_4_generation_refuses_them(tmp_path: Any) -> None:
+def test_s11_4_generation_refuses_held_out_learners(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"2\*\*31|2147483648|held out"):
         alsim.generate_dataset(num_learners=2**31 + 1, episodes_per_learner=1, out=tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
-def test_s11_5_the_environments_version() -> None:
-    """Golden sums (test_batch.py) guard the stream of this version."""
+def test_s11_5_the_version_of_the_environment() -> None:
+    """Golden sums (simulator/test_batch.py) protect the stream of this version."""
     import gymnasium
 
     assert gymnasium.spec("alsim/AdaptiveLearning-v0").version == 0
     assert "alsim/AdaptiveLearning-v1" not in gymnasium.registry
 
 
-# Every configuration, every action: what must hold whatever is drawn
+# Invariants of every configuration, action and draw
 
 
 @given(

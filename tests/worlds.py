@@ -1,4 +1,4 @@
-"""Worlds for tests below the environments: lanes of learners stepped by the kernel itself."""
+"""Worlds for tests below the environments: the kernel steps lanes of learners directly."""
 
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ def default_bank() -> Bank:
 
 
 class Lanes:
-    """Lanes of learners, begun and ready to be stepped; `population` and `out` are the kernel's own arrays."""
+    """Lanes of learners at the start of an episode; `population` and `out` are the arrays of the kernel."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Lanes:
 
     @property
     def observations(self) -> Any:
-        """What is observed, (n, R)."""
+        """Observations of the configured kind, (n, R)."""
         return (self.population.responses if self.responses else self.population.rows).reshape(self.n, self.width)
 
     def put(self, *, mastery: Any = None, **fields: Any) -> "Lanes":
-        """Set the state; mastery of every LO, (n, L) or what broadcasts to it."""
+        """Set fields of the state; `mastery` broadcasts to (n, L)."""
         if mastery is not None:
             self.mastery[:] = mastery
             self.population.mastery_sum[:] = self.mastery.astype(np.float64).sum(axis=1)
@@ -77,22 +77,22 @@ class Lanes:
         return self
 
     def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:
-        """Take every lane (or those from start to stop) one interaction further; returns what was handed out."""
+        """Step all lanes, or those from start to stop; return the outputs."""
         actions = np.array(np.broadcast_to(actions, (self.n,)), np.int64)  # writable, as those of environments
         step_kernels.step(self.reference, actions, self._out, start, self.n if stop is None else stop, self.mode)
         return self.out
 
     def question(self, lo: int = 0, difficulty: int = 0) -> int:
-        """Action, written out from clause S3.1."""
+        """Return the action of a question by clause S3.1."""
         return lo * 3 + difficulty
 
     def content(self, lo: int = 0, modality: int = 0) -> int:
-        """Action, written out from clause S3.1."""
+        """Return the action of a content by clause S3.1."""
         return 3 * self.num_los + lo * 6 + modality
 
 
 def bank_dicts(bank: Bank) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The bank as the oracle takes it."""
+    """Return the questions and contents of a bank as lists of dicts."""
     return (
         [bank.question(k) for k in range(bank.num_questions)],
         [bank.content(k) for k in range(bank.num_contents)],
@@ -100,8 +100,8 @@ def bank_dicts(bank: Bank) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def oracle_of(config: Config, bank: Bank, observation: str = "mastery") -> Oracle:
-    """An oracle under the same configuration and bank."""
-    weights, ending, start = config.reward_weights, config.termination, config.learner
+    """Return an oracle with the same configuration and bank."""
+    weights, termination, start = config.reward_weights, config.termination, config.learner
     return Oracle(
         *bank_dicts(bank),
         max_episode_steps=config.max_episode_steps,
@@ -110,6 +110,6 @@ def oracle_of(config: Config, bank: Bank, observation: str = "mastery") -> Oracl
         observation=observation,
         **config.dynamics._asdict(),
         **weights.model_dump(),
-        **ending.model_dump(),
+        **termination.model_dump(),
         **start.model_dump(),
     )

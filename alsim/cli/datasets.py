@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -59,7 +60,11 @@ def generate(
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
     num_workers: Annotated[
-        int | None, typer.Option("--workers", help="Number of processes; the dataset does not depend on it.")
+        int | None,
+        typer.Option(
+            "--workers",
+            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
@@ -132,8 +137,9 @@ def _progress(episodes: int) -> Iterator[Progress]:
 
 
 def _print_dataset(dataset: Dataset, report: Path | None) -> None:
-    """Print a summary of a dataset, and write it as JSON."""
+    """Print the contents of a dataset, and write them as JSON if `report` is given."""
     from alsim.datasets.store import summary
+    from alsim.metrics import METRICS
 
     numbers = summary(dataset)
     manifest = dataset.manifest
@@ -157,12 +163,13 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
         pad_edge=False,
     )
     for name, value in numbers["metrics"].items():
-        mean, se = value["mean"], value["se"]
-        table.add_row(
-            name,
-            "-" if mean is None else f"{mean:,.3f}",
-            "-" if se is None else f"{se:,.3f}",
-            f"{value['undefined']:,}" if value["undefined"] else "",
-        )
+        undefined = f"{value['undefined']:,}" if value["undefined"] else ""
+        table.add_row(METRICS[name].heading, *_rounded(value["mean"], value["se"]), undefined)
     console.print(table)
     write_report(report, numbers)
+
+
+def _rounded(mean: float | None, se: float | None) -> tuple[str, str]:
+    """Return a mean and its standard error as text, rounded to two significant digits of the error."""
+    decimals = max(0, 1 - math.floor(math.log10(se))) if se else 3
+    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"

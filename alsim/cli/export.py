@@ -21,14 +21,21 @@ def export_command(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.")
+        str | None,
+        typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.  [default: POLICY-v0]"),
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.")
+        str | None,
+        typer.Option(
+            "--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.  [default: unknown]"
+        ),
     ] = None,
     next_observations: Annotated[
         bool | None,
-        typer.Option("--next-observations/--no-next-observations", help="Only d4rl, npz, huggingface."),
+        typer.Option(
+            "--next-observations/--no-next-observations",
+            help="Only d4rl, npz, huggingface.  [default: yes for d4rl and npz]",
+        ),
     ] = None,
     action_distribution: Annotated[
         bool | None,
@@ -44,7 +51,7 @@ def export_command(
     check_report(report)
     exporter = find_exporter(to)
     dataset = load_dataset(directory)
-    place = export_dataset(
+    path = export_dataset(
         dataset,
         to,
         out,
@@ -54,9 +61,9 @@ def export_command(
         action_distribution=action_distribution,
         force=force,
     )
-    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    print(f"{place}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
+    print(f"{path}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
     print()
-    print(exporter.load(place))
-    write_report(report, {"format": exporter.name, "path": str(place), "transitions": len(dataset), "bytes": size})
+    print(exporter.loading_code(path))
+    write_report(report, {"format": exporter.name, "path": str(path), "transitions": len(dataset), "bytes": size})

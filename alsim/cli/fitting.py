@@ -76,7 +76,7 @@ def shared_options(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the fitted model as JSON.")] = None,
     force: ForceOption = False,
     log_format: Annotated[
-        LogFormat | None, typer.Option("--format", help="Format of the log.", show_default="detected")
+        LogFormat | None, typer.Option("--format", help="Format of the log.  [default: detected]")
     ] = None,
     columns: Annotated[
         str,
@@ -88,11 +88,11 @@ def shared_options(
     ] = "",
     delimiter: Annotated[
         str | None,
-        typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a text file.", show_default="detected"),
+        typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a text file.  [default: detected]"),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option("--encoding", metavar="NAME", help="Encoding of a text file.", show_default="UTF-8"),
+        typer.Option("--encoding", metavar="NAME", help="Encoding of a text file.  [default: UTF-8]"),
     ] = None,
     separator: Annotated[
         str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")

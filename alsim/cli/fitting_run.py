@@ -82,7 +82,7 @@ def _outputs(request: FitRequest) -> dict[str, Path]:
     """Return the files that will be written, by the option that names them."""
     outputs = {"--out": request.inputs.out, "--scores": request.model.scores}
     if request.name == "dkt" and request.inputs.out is not None:
-        from alsim.models.dkt.fitted import weights_file
+        from alsim.models.dkt.result import weights_file
 
         outputs["--out, weights:"] = weights_file(request.inputs.out)
     return {option: path for option, path in outputs.items() if path is not None}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from alsim.training.run import Moment, Training
 
 
+DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
+"""Decimals of each mean in the printed table."""
+
+
 class Algorithm(StrEnum):
     """Training algorithms."""
 
@@ -40,8 +44,13 @@ class Reward(StrEnum):
 def train(
     algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="Training algorithm.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],
-    steps: Annotated[int | None, typer.Option("--steps", help="Number of interactions, over all lanes.")] = None,
-    num_envs: Annotated[int | None, typer.Option("--num-envs", help="Number of lanes.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help="Interactions, over all lanes.  [default: ppo 4,000,000; dqn 1,000,000]"),
+    ] = None,
+    num_envs: Annotated[
+        int | None, typer.Option("--num-envs", help="Number of lanes.  [default: ppo 256; dqn 64]")
+    ] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
@@ -51,7 +60,11 @@ def train(
         Path | None, typer.Option("--settings", metavar="FILE", help="TOML file of hyperparameters.")
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option("--eval-every", help="Interactions between evaluations, each with a checkpoint.")
+        int | None,
+        typer.Option(
+            "--eval-every",
+            help="Interactions between evaluations, each with a checkpoint.  [default: --steps / 20]",
+        ),
     ] = None,
     num_threads: Annotated[int, typer.Option("--threads", help="Threads for simulation and evaluation.")] = 1,
     force: ForceOption = False,
@@ -126,31 +139,29 @@ def _print_evaluation(moment: Moment) -> None:
 def _print_training(training: Training, report: Path | None) -> None:
     """Print the evaluation of a training on held-out learners, and write it as JSON."""
     evaluation = training.evaluation
-    run = evaluation["training"]
+    run, count = evaluation["training"], evaluation["learners"]["num_learners"]
     console = Console(highlight=False, soft_wrap=True)
     print(
         f"{training.path}: policy {training.policy.name}, the best of its evaluations, at {run['best_steps']:,} of "
         f"{run['steps']:,} interactions, {run['seconds']:,.0f} s"
     )
     for title, policies in (
-        (f"on {evaluation['learners']['num_learners']:,} held-out learners", evaluation["policies"]),
-        ("the same under the specified reward", evaluation.get("under_specified_reward")),
+        (f"mean ± standard error over {count:,} held-out learners:", evaluation["policies"]),
+        ("under the specified reward:", evaluation.get("under_specified_reward")),
     ):
         if policies:
-            console.print(_table(title, policies))
+            print(title)
+            console.print(_table(policies))
     write_report(report, evaluation)
 
 
-def _table(title: str, policies: dict[str, Any]) -> Table:
+def _table(policies: dict[str, Any]) -> Table:
     """Return a table of mean ± standard error for each policy."""
-    names = ("return", "episode length", "final mastery", "give-ups")
-    table = Table(title, *map(right_aligned, names), box=None, pad_edge=False)
-    for name, s in policies.items():
-        table.add_row(
-            name,
-            f"{s['return']['mean']:.2f} ± {s['return']['se']:.2f}",
-            f"{s['episode_length']['mean']:.1f} ± {s['episode_length']['se']:.1f}",
-            f"{s['final_mastery']['mean']:.3f} ± {s['final_mastery']['se']:.3f}",
-            f"{s['give_ups']['mean']:.1%}",
-        )
+    from alsim.metrics import METRICS
+
+    headings = [METRICS[name].heading for name in DECIMALS]
+    table = Table("policy", *map(right_aligned, [*headings, "give-ups"]), box=None, pad_edge=False)
+    for policy, statistics in policies.items():
+        cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
+        table.add_row(policy, *cells, f"{statistics['give_ups']['mean']:.1%}")
     return table

@@ -1,4 +1,4 @@
-"""The columns of a dataset: name, type, unit and meaning, in one place (clauses S10.1 and S10.3)."""
+"""Columns of a dataset: names, types, units and descriptions (clauses S10.1 and S10.3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from alsim.metrics import EVENTS
+from alsim.metrics import EVENTS, METRICS, Metric
 from alsim.types import MODALITIES
 
 SCHEMA_VERSION = 2
@@ -15,7 +15,7 @@ TABLES = ("transitions", "events", "episodes")
 
 
 class Column(NamedTuple):
-    """One column; `unit` is empty where there is none."""
+    """A column; `unit` is empty if it has none."""
 
     name: str
     type: pa.DataType
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 OBSERVATION = pa.list_(pa.float32())
-"""Stands for an observation's type until its length R is known."""
+"""Placeholder for the type of observations, whose length R depends on the bank."""
 
 TRANSITIONS = (
     Column("obs", OBSERVATION, "", "observation before the interaction (S8)"),
@@ -35,12 +35,12 @@ TRANSITIONS = (
     Column("truncated", pa.bool_(), "", "the episode ended by the step limit (S7.2)"),
     Column("learner_id", pa.int64(), "", "learner of the seed (S11.3)"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
-    Column("step", pa.int32(), "interactions", "number of the interaction in its episode, from 1"),
+    Column("step", pa.int32(), "interactions", "number of the interaction in the episode, from 1"),
     Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
     Column("termination_reason", pa.int8(), "", "0 none, 1 mastery_achieved, 2 step_limit, 3 critical_frustration"),
-    Column("item", pa.int32(), "", "item shown: row of questions.csv, or number of questions + row of contents.csv"),
+    Column("item", pa.int32(), "", "item: row of questions.csv, or number of questions + row of contents.csv"),
     Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for content", True),
-    Column("mastery_gain", pa.float32(), "", "mastery gained in the LO of the action"),
+    Column("mastery_gain", pa.float32(), "", "gain of mastery in the LO of the action"),
     Column("frustration", pa.float32(), "", "frustration after the interaction"),
     Column("response_time", pa.float32(), "s", "response time of the question; null for content", True),
     Column("mean_mastery", pa.float64(), "", "mean mastery over LOs after the interaction"),
@@ -50,60 +50,59 @@ EVENT_COLUMNS = (
     Column("event", pa.dictionary(pa.int32(), pa.string()), "", "one of " + ", ".join(EVENTS)),
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
-    Column("step", pa.int32(), "interactions", "number of the interaction in its episode, from 1"),
-    Column("seconds", pa.float64(), "s", "time since the episode began"),
+    Column("step", pa.int32(), "interactions", "number of the interaction in the episode, from 1"),
+    Column("seconds", pa.float64(), "s", "time since the start of the episode"),
     Column("item", pa.int32(), "", "as in transitions"),
     Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
-    Column("correct", pa.bool_(), "", "of an answered: whether correctly; null otherwise", True),
+    Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for other events", True),
 )
+
+COUNTS = ("total_steps", "content_count")
+"""Metrics that are integers; the others are floats."""
+UNDEFINED = {
+    "question_accuracy": "null without a question",
+    "blueprint_adherence": "null without a question",
+    "post_content_gain": "null without content",
+    **{f"post_content_gain_{modality}": f"null without {modality}" for modality in MODALITIES},
+    "time_to_mastery": "null if never",
+}
+"""Metrics that are undefined for some episodes (S9.6), and when."""
+
+
+def _metric_column(metric: Metric) -> Column:
+    """Return the column of a metric."""
+    kind = pa.int64() if metric.name in COUNTS else pa.float64()
+    meaning = "; ".join([metric.description, *filter(None, [UNDEFINED.get(metric.name)])])
+    return Column(metric.name, kind, metric.unit, meaning, metric.name in UNDEFINED)
+
 
 EPISODES = (
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
-    Column("total_steps", pa.int64(), "interactions", "length of the episode (S9.1)"),
-    Column("final_mastery", pa.float64(), "", "mean mastery over LOs at the end"),
-    Column("cumulative_reward", pa.float64(), "", "sum of rewards"),
-    Column("question_accuracy", pa.float64(), "", "share of questions answered correctly; null without one", True),
-    Column("content_count", pa.int64(), "", "contents shown"),
-    Column(
-        "blueprint_adherence",
-        pa.float64(),
-        "percent",
-        "closeness to the blueprint (S9.2); null without a question",
-        True,
-    ),
-    Column("post_content_gain", pa.float64(), "", "mean mastery gained by a content (S9.3); null without one", True),
-    *(
-        Column(f"post_content_gain_{word}", pa.float64(), "", f"the same for {word}; null without one", True)
-        for word in MODALITIES
-    ),
-    Column(
-        "time_to_mastery",
-        pa.float64(),
-        "interactions",
-        "when mean mastery reached the threshold (S9.4); null if never",
-        True,
-    ),
-    Column("time_on_task", pa.float64(), "min", "response times and content durations (S9.5)"),
-    Column("terminated", pa.bool_(), "", "ended by mastery or frustration"),
-    Column("truncated", pa.bool_(), "", "ended by the step limit"),
+    *(_metric_column(metric) for metric in METRICS.values()),
+    Column("terminated", pa.bool_(), "", "the episode ended by mastery or frustration"),
+    Column("truncated", pa.bool_(), "", "the episode ended by the step limit"),
     Column("termination_reason", pa.int8(), "", "as in transitions; never 0"),
-    Column("ability_start", pa.float32(), "logits", "latent ability at the start: the truth, which no policy may see"),
-    Column("ability_final", pa.float32(), "logits", "latent ability at the end: the truth, which no policy may see"),
+    Column("ability_start", pa.float32(), "logits", "latent ability at the start; ground truth, hidden from policies"),
+    Column("ability_final", pa.float32(), "logits", "latent ability at the end; ground truth, hidden from policies"),
     Column("final_obs", OBSERVATION, "", "observation after the last interaction"),
 )
 
 COLUMNS: dict[str, tuple[Column, ...]] = {"transitions": TRANSITIONS, "events": EVENT_COLUMNS, "episodes": EPISODES}
-"""The columns of every table; those that hold observations may be left out."""
+"""Columns of each table; those with observations are optional."""
 
 
 def columns_of(table: str, observations: bool) -> tuple[Column, ...]:
-    """Return the columns of a table, with or without those that hold observations."""
+    """Return the columns of a table, with or without observations."""
     return tuple(column for column in COLUMNS[table] if observations or column.type is not OBSERVATION)
 
 
 def arrow_schema(table: str, width: int, observations: bool = True) -> pa.Schema:
-    """Return the Arrow schema of a table whose observations, if it has them, have `width` entries."""
+    """Return the Arrow schema of a table.
+
+    width         length R of an observation
+    observations  False leaves columns with observations out
+    """
     fields = []
     for column in columns_of(table, observations):
         kind = pa.list_(pa.float32(), width) if column.type is OBSERVATION else column.type

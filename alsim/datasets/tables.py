@@ -1,4 +1,4 @@
-"""Rollouts as Arrow tables, and Arrow tables as NumPy arrays."""
+"""Conversion of rollouts to Arrow tables, and of Arrow tables to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
 
 
 def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
-    """Return the three tables of a rollout; without observations if it did not keep them."""
+    """Return the tables of a rollout, without observations if the rollout did not keep them."""
     width = rollout.final_obs.shape[1]
     x = rollout.interactions
     row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
     row_episode, step = row_episode.astype(i32), x.step.astype(i32)
-    asks = x.item < rollout.bank.num_questions
+    is_question = x.item < rollout.bank.num_questions
     transitions = {
         "obs": rollout.obs,
         "action": x.action,
@@ -33,10 +33,10 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
         "propensity": rollout.propensity,
         "termination_reason": rollout.termination_reason,
         "item": x.item,
-        "correct": np.ma.masked_array(x.correct, ~asks),
+        "correct": np.ma.masked_array(x.correct, ~is_question),
         "mastery_gain": x.mastery_gain,
         "frustration": x.frustration,
-        "response_time": np.ma.masked_array(x.response_time, ~asks),
+        "response_time": np.ma.masked_array(x.response_time, ~is_question),
         "mean_mastery": x.mean_mastery,
     }
     events = rollout.events
@@ -72,15 +72,16 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """Return a table of the schema; the columns are NumPy arrays, masked where null."""
+    """Return a table of this schema. Columns are NumPy arrays, masked where null, or Arrow arrays."""
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
-# Arrow's own answer imports pandas, where it is older.
+# Older versions of Arrow import pandas in DataType.to_pandas_dtype().
 NUMPY_TYPES = {pa.from_numpy_dtype(kind): kind for kind in (np.bool_, i8, i16, i32, i64, f32, f64)}
 
 
 def _array(column: Any, kind: pa.DataType) -> pa.Array:
+    """Return a column as an Arrow array of this type."""
     if isinstance(column, pa.Array):
         return column
     if pa.types.is_fixed_size_list(kind):
@@ -91,13 +92,13 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
 
 
 def observation_column(rows: Floats) -> pa.Array:
-    """Return observations (M, R) as an Arrow array of lists of R."""
+    """Return observations (M, R) as an Arrow array of lists of length R."""
     flat = pa.array(np.ascontiguousarray(rows).ravel())
     return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.float32(), rows.shape[1]))
 
 
 def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
-    """Return a column without nulls as a NumPy array, observations as (M, R)."""
+    """Return a column without nulls as a NumPy array; observations have shape (M, R)."""
     column = table.column(name).combine_chunks()
     if pa.types.is_fixed_size_list(column.type):
         flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
@@ -107,7 +108,12 @@ def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def next_observations(obs: Floats, final_obs: Floats, length: Longs) -> Floats:
-    """Return the observation after each interaction, (M, R): the next row's, or the episode's final one."""
+    """Return the observation after each interaction, (M, R).
+
+    obs        (M, R) before each interaction
+    final_obs  (E, R) after the last interaction of each episode
+    length     (E,) interactions of each episode
+    """
     following = np.empty_like(obs)
     following[:-1] = obs[1:]
     following[np.cumsum(length) - 1] = final_obs

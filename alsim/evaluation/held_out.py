@@ -1,4 +1,4 @@
-"""Evaluation on held-out learners: means with their standard errors and intervals."""
+"""Evaluation of policies on held-out learners: means with standard errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from alsim.rollouts.rollout import rollout
 from alsim.types import FIRST_HELD_OUT, Observation, Reason
 
 EVALUATION_SEED = 0
-"""Whatever the training's seed, so that all trainings are judged on the same learners."""
+"""Seed of all evaluations, independent of the seed of the training, so that trainings are comparable."""
+
+EVALUATED = ("cumulative_reward", "total_steps", "final_mastery")
+"""Metrics of `alsim.metrics.METRICS` whose means an evaluation has."""
 
 
 class HeldOut(NamedTuple):
-    """Held-out learners of EVALUATION_SEED that meet a policy, one episode each."""
+    """Range of held-out learners of EVALUATION_SEED, one episode each."""
 
     first: int
     num_learners: int
 
 
 FINAL = HeldOut(FIRST_HELD_OUT, 1000)
-"""Whom the finished policy is judged on."""
+"""Learners for the evaluation of finished policies."""
 SELECTION = HeldOut(FIRST_HELD_OUT + 2**30, 500)
-"""Whom checkpoints are compared on: others, or the best of many would look better than it is."""
+"""Learners for the comparison of checkpoints. They differ from FINAL, because selection biases the result."""
 
 
 def evaluate(
@@ -37,8 +40,8 @@ def evaluate(
     observation: Observation,
     num_threads: int = 1,
 ) -> dict[str, Statistic]:
-    """Return return, episode length, final mastery and share of give-ups of a policy on held-out learners."""
-    taught = rollout(
+    """Return statistics of return, episode length, final mastery and give-ups on held-out learners."""
+    run = rollout(
         policy,
         num_learners=learners.num_learners,
         first_learner=learners.first,
@@ -49,19 +52,15 @@ def evaluate(
         num_threads=num_threads,
         keep_observations=False,
     )
-    return {
-        "return": statistic(taught.metrics.cumulative_reward),
-        "episode_length": statistic(taught.metrics.total_steps),
-        "final_mastery": statistic(taught.metrics.final_mastery),
-        "give_ups": share(taught.reason == Reason.CRITICAL_FRUSTRATION),
-    }
+    means = {name: statistic(getattr(run.metrics, name)) for name in EVALUATED}
+    return {**means, "give_ups": share(run.reason == Reason.CRITICAL_FRUSTRATION)}
 
 
 def under_specified_reward(config: Config) -> Config:
-    """Return the same rules with the specification's reward."""
+    """Return a configuration with the reward of the specification and otherwise the same rules."""
     return config.model_copy(update={"reward_weights": REWARD_PRESETS["specified"]})
 
 
 def is_specified(config: Config) -> bool:
-    """Whether the reward is the specification's."""
+    """Return whether a configuration has the reward of the specification."""
     return config.reward_weights == REWARD_PRESETS["specified"]

@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 Statistic = dict[str, Any]
-"""mean, se, ci [low, high], n."""
+"""A mapping with the keys mean, se, ci [low, high] and n."""
 
 
 def statistic(values: NDArray[Any]) -> Statistic:
@@ -22,7 +22,9 @@ def statistic(values: NDArray[Any]) -> Statistic:
 
 
 def share(flags: NDArray[np.bool_]) -> Statistic:
-    """Return the same of a share, with Wilson's interval, which keeps its meaning at 0 and 1.
+    """Return share, standard error, Wilson 95 % interval and n of independent flags (n,).
+
+    Unlike the normal interval, the Wilson interval is valid near 0 and 1.
 
     Source: Wilson (1927), doi:10.1080/01621459.1927.10502953.
     """

@@ -10,29 +10,32 @@ import numpy as np
 from alsim.models.base import Fit, Progress
 from alsim.models.features import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.logistic import Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.serialization import column_of, count, names_of, number, rows_of, truth
+from alsim.models.serialization import column_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
 
 WHAT = "Best-LR"
 OF_SKILL = ("intercept", "wins", "attempts")
-"""Of a skill: the columns of `BestLRFit.skill`."""
+"""Coefficients of a skill: the columns of `BestLRFit.skill`."""
 
 OF_ALL = ("intercept", "item_wins", "item_attempts", "total_wins", "total_attempts")
-"""What all responses share: the entries of `BestLRFit.shared`."""
+"""Coefficients that all responses share: the entries of `BestLRFit.shared`."""
 
 
 @dataclass(frozen=True, eq=False)
 class BestLRFit(Fit):
     """A fitted Best-LR.
 
-    skills   (K,) names of those that had responses
-    items    (I,) likewise; none where items are the skills
-    skill    (K, 3) of each skill: its intercept, and what log(1 + earlier wins) and log(1 + attempts) at it add, logits
-    item     (I,) what each item adds, logits
-    shared   (5,) intercept, and what log(1 + earlier wins) and attempts at the item, and in all, add, logits
-    penalty  as of `fit`
+    Wins are earlier correct responses and attempts are earlier responses of the same student. The features are
+    log(1 + wins) and log(1 + attempts).
+
+    skills   (K,) names of the skills with responses
+    items    (I,) names of the items with responses; empty if the items are the skills
+    skill    (K, 3) intercept of each skill, and coefficients of wins and attempts at it, logits
+    item     (I,) intercept of each item, logits
+    shared   (5,) intercept, coefficients of wins and attempts at the item, and of wins and attempts in total, logits
+    penalty  the argument of `fit`
     """
 
     model: ClassVar[str] = "best-lr"
@@ -48,9 +51,9 @@ class BestLRFit(Fit):
     converged: bool
 
     def predict(self, responses: Responses) -> Doubles:
-        """Return the probability (R,) that each response is correct, by its student's earlier responses.
+        """Return the probability (R,) that each response is correct, given the student's earlier responses.
 
-        An unknown skill or item adds nothing of its own; what was done before counts in total all the same.
+        An unknown skill or item has coefficients of 0. Earlier responses to it still count in the totals.
         """
         skill = codes_of(responses.skills, self.skills)[responses.skill]
         item = codes_of(responses.items, self.items)[responses.item]
@@ -58,11 +61,11 @@ class BestLRFit(Fit):
         return logistic(features.logits(self._coefficients()) + self.shared[0])
 
     def _coefficients(self) -> Doubles:
-        """Return the coefficients in the columns of `_features`."""
+        """Return the coefficients in the order of the columns of `_features`."""
         return np.concatenate([self.skill.ravel(), np.zeros(3), self.item, [0.0], self.shared[1:]])
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return a row for each skill, for each item, and for what all responses share."""
+        """Return one row per skill, one per item, and one for the shared coefficients."""
         _, item_wins, item_attempts, total_wins, total_attempts = self.shared
         skills = [("skill", str(name), *values) for name, values in zip(self.skills, self.skill, strict=True)]
         items = [
@@ -81,15 +84,12 @@ class BestLRFit(Fit):
             "items": rows_of(self.items, {"intercept": self.item}),
             "shared": dict(zip(OF_ALL, self.shared.tolist(), strict=True)),
             "penalty": self.penalty,
-            "log_likelihood": self.log_likelihood,
-            "iterations": self.iterations,
-            "converged": self.converged,
-            "responses": self.num_responses,
+            **self._summary(),
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` gave."""
+        """Return the fit whose `to_dict` is `content`. Raises KeyError, TypeError or ValueError for any other."""
         skills, items = content["skills"], content["items"]
         names_of({"shared": content["shared"]}, "shared")
         return cls(
@@ -99,10 +99,7 @@ class BestLRFit(Fit):
             item=column_of(items, "intercept"),
             shared=np.array([number(content["shared"][name]) for name in OF_ALL]),
             penalty=number(content["penalty"]),
-            log_likelihood=number(content["log_likelihood"]),
-            num_responses=count(content["responses"]),
-            iterations=count(content["iterations"]),
-            converged=truth(content["converged"]),
+            **cls._read_summary(content),
         )
 
 
@@ -114,51 +111,57 @@ def fit(
     max_iterations: int = 1000,
     progress: Progress | None = None,
 ) -> BestLRFit:
-    """Fit the logistic regression that its authors found best.
+    """Fit Best-LR, a logistic regression, by penalised maximum likelihood.
 
         logit P(correct) = intercept + item_i + w_i f(wins_i) + a_i f(attempts_i) + w f(wins) + a f(attempts)
                            + sum_k skill_k + w_k f(wins_k) + a_k f(attempts_k),    f(n) = log(1 + n)
 
-    summed over the skills k of the response, with its student's earlier wins and attempts at each of them, at the
-    item (w_i and a_i are the same for all items), and in all. Where items are the skills, what is about items is left
-    out.
+    The sum is over the skills k of the response. wins and attempts count the student's earlier correct responses and
+    all earlier responses, at each skill, at the item (w_i and a_i are the same for all items) and in total. If the
+    items are the skills, the terms of items are omitted.
 
-    penalty, tolerance, max_iterations  as of `logistic.Settings`
-    progress                            told before and after
+    responses       a log
+    penalty         on the squares of all coefficients except `intercept`, halved: the precision of a normal prior
+                    with mean 0
+    tolerance       of the largest component of the gradient, per response
+    max_iterations  of Newton's method
+    progress        called before and after the fit
 
-    Raises ModelError for responses that are all alike, MissingExtra without scikit-learn.
+    Raises ModelError for responses that are all correct or all wrong, and MissingExtra without scikit-learn.
     Source: Gervet, Koedinger, Schneider & Mitchell (2020), When is deep learning the best approach to knowledge
-    tracing?, Journal of Educational Data Mining 12(3). Theirs has a term for each student, too: those that are
-    forecast here are new.
+    tracing?, Journal of Educational Data Mining 12(3). Their model also has a term for each student, which is 0 for
+    new students.
     """
     settings = Settings(penalty, tolerance, max_iterations)
     check(responses, settings, WHAT)
-    tell = progress or (lambda done, parts, said: None)
-    tell(0, 1, "coefficients")
-    skills, items = responses.skills, responses.items if _knows_items(responses) else responses.items[:0]
+    progress = progress or (lambda done, parts, message: None)
+    progress(0, 1, "coefficients")
+    skills, items = responses.skills, responses.items if _has_items(responses) else responses.items[:0]
     features = _features(responses, responses.skill, responses.item, len(skills), len(items))
     matrix = features.sparse(3 * (len(skills) + 1) + len(items) + 1 + 4, WHAT)
     weight = responses.weight[responses.student]
-    found = regress(matrix, responses.correct, weight, settings, intercept=True, what=WHAT)
-    tell(1, 1, "done")
-    of_skills, rest = np.split(found.coefficients, [3 * len(skills)])
-    met, met_items = np.unique(responses.skill), np.unique(responses.item) if len(items) else slice(0)
+    regression = regress(matrix, responses.correct, weight, settings, intercept=True, what=WHAT)
+    logits = matrix @ regression.coefficients + regression.intercept
+    progress(1, 1, "done")
+    of_skills, rest = np.split(regression.coefficients, [3 * len(skills)])
+    answered = np.unique(responses.skill)
+    answered_items = np.unique(responses.item) if len(items) else slice(0)
     return BestLRFit(
-        skills=skills[met],
-        items=items[met_items],
-        skill=of_skills.reshape(-1, 3)[met],
-        item=rest[3:-5][met_items],
-        shared=np.concatenate([[found.intercept], rest[-4:]]),
+        skills=skills[answered],
+        items=items[answered_items],
+        skill=of_skills.reshape(-1, 3)[answered],
+        item=rest[3:-5][answered_items],
+        shared=np.concatenate([[regression.intercept], rest[-4:]]),
         penalty=float(penalty),
-        log_likelihood=log_likelihood(responses.correct, matrix @ found.coefficients + found.intercept, weight),
+        log_likelihood=log_likelihood(responses.correct, logits, weight),
         num_responses=len(responses),
-        iterations=found.iterations,
-        converged=found.converged,
+        iterations=regression.iterations,
+        converged=regression.converged,
     )
 
 
-def _knows_items(responses: Responses) -> bool:
-    """Whether items are anything else than the skills."""
+def _has_items(responses: Responses) -> bool:
+    """Return whether the items are anything but the skills."""
     return not (
         responses.single_skill
         and np.array_equal(responses.items, responses.skills)
@@ -167,13 +170,16 @@ def _knows_items(responses: Responses) -> bool:
 
 
 def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, num_items: int) -> Features:
-    """Return what tells of each response.
+    """Return the features of each response.
 
-    skill  (X,) -1 for an unknown one
-    item   (R,) likewise
+    skill       (X,) number of each skill of each response, -1 for an unknown one
+    item        (R,) number of the item of each response, -1 for an unknown one
+    num_skills  K
+    num_items   I
 
-    Columns: of each skill 1, wins and attempts, and three for unknown ones; of each item 1, and one for unknown ones;
-    wins and attempts at the item; wins and attempts in all. Counts are logarithms; without items theirs are left out.
+    The columns are: 1, wins and attempts for each skill and for unknown skills; 1 for each item and for unknown
+    items; wins and attempts at the item; wins and attempts in total. Wins and attempts are logarithms of counts.
+    Without items, their features are omitted.
     """
     base = 3 * (num_skills + 1)
     after = base + num_items + 1
@@ -182,9 +188,9 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
     places = 3 * np.where(skill < 0, num_skills, skill).astype(np.int64)[:, None] + np.arange(3)
     total = np.log1p(earlier_in_all(responses))
     if num_items:
-        own = np.log1p(earlier_of_items(responses))
+        at_item = np.log1p(earlier_of_items(responses))
         which = base + np.where(item < 0, num_items, item).astype(np.int64)
-        rest = np.column_stack([np.ones(len(responses)), *own, *total])
+        rest = np.column_stack([np.ones(len(responses)), *at_item, *total])
         rest_places = np.column_stack([which, *np.broadcast_to(after + np.arange(4)[:, None], (4, len(which)))])
     else:
         rest = np.ascontiguousarray(total.T)
@@ -193,7 +199,11 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
 
 
 def _joined(responses: Responses, of_skills: Doubles, places: Longs, rest: Doubles, rest_places: Longs) -> Features:
-    """Return rows of what belongs to a response's skills (X, 3), and then of the rest (R, F)."""
+    """Return features whose rows have the values of a response's skills, followed by the other values.
+
+    of_skills, places  (X, 3) values and columns for each skill of each response
+    rest, rest_places  (R, F) other values and their columns
+    """
     many = rest.shape[1]
     start = 3 * responses.skill_start + many * np.arange(len(responses) + 1)
     response = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))

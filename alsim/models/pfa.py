@@ -1,4 +1,4 @@
-"""Performance factors analysis: earlier right and wrong responses to a skill, each with a weight of its own."""
+"""Performance factors analysis: logistic regression on earlier correct and wrong responses to each skill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from alsim.models.base import Fit, Progress
 from alsim.models.features import earlier_of_skills
 from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.serialization import column_of, count, counts_of, names_of, number, rows_of, truth
+from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
@@ -19,19 +19,19 @@ from alsim.utils.optional import require
 
 WHAT = "performance factors analysis"
 PARAMETERS = ("intercept", "win", "failure")
-"""Of a skill: the columns of `PFAFit.coefficients`."""
+"""Coefficients of a skill: the columns of `PFAFit.coefficients`."""
 
 
 @dataclass(frozen=True, eq=False)
 class PFAFit(Fit):
     """A fitted performance factors analysis.
 
-    skills           (K,) names of those that had responses
-    coefficients     (K, 3) of each skill: its intercept, and what an earlier win and an earlier failure add, logits
-    standard_errors  (K, 3), NaN where they were not computed
-    responses        (K,) int64, to each skill
-    pooled           (3,) the same of all skills taken for one: for a skill that is not among `skills`
-    penalty          as of `fit`
+    skills           (K,) names of the skills with responses
+    coefficients     (K, 3) intercept, and the effect of one earlier correct and one earlier wrong response, logits
+    standard_errors  (K, 3) logits; NaN if they were not computed
+    responses        (K,) int64, number of responses to each skill
+    pooled           (3,) coefficients of all skills combined, which are used for an unknown skill, logits
+    penalty          the argument of `fit`
     """
 
     model: ClassVar[str] = "pfa"
@@ -47,14 +47,17 @@ class PFAFit(Fit):
     converged: bool
 
     def predict(self, responses: Responses) -> Doubles:
-        """Return the probability (R,) that each response is correct, by its student's earlier responses."""
+        """Return the probability (R,) that each response is correct, given the student's earlier responses.
+
+        An unknown skill has the coefficients `pooled`.
+        """
         known = codes_of(responses.skills, self.skills)
-        every = np.vstack([self.coefficients, self.pooled]).ravel()
+        coefficients = np.vstack([self.coefficients, self.pooled]).ravel()
         place = np.where(known < 0, len(self.skills), known)
-        return logistic(_features(responses, place[responses.skill]).logits(every))
+        return logistic(_features(responses, place[responses.skill]).logits(coefficients))
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return a row a skill."""
+        """Return one row per skill: coefficients, their standard errors, and the number of responses."""
         return [
             {"skill": str(skill)}
             | {name: float(value) for name, value in zip(PARAMETERS, values, strict=True)}
@@ -73,15 +76,12 @@ class PFAFit(Fit):
             "skills": rows_of(self.skills, {**columns, **errors, "responses": self.responses}),
             "pooled": dict(zip(PARAMETERS, self.pooled.tolist(), strict=True)),
             "penalty": self.penalty,
-            "log_likelihood": self.log_likelihood,
-            "iterations": self.iterations,
-            "converged": self.converged,
-            "responses": self.num_responses,
+            **self._summary(),
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` gave."""
+        """Return the fit whose `to_dict` is `content`. Raises KeyError, TypeError or ValueError for any other."""
         rows = content["skills"]
         names_of({"pooled": content["pooled"]}, "pooled")
         return cls(
@@ -91,10 +91,7 @@ class PFAFit(Fit):
             responses=counts_of(rows, "responses"),
             pooled=np.array([number(content["pooled"][name]) for name in PARAMETERS]),
             penalty=number(content["penalty"]),
-            log_likelihood=number(content["log_likelihood"]),
-            num_responses=count(content["responses"]),
-            iterations=count(content["iterations"]),
-            converged=truth(content["converged"]),
+            **cls._read_summary(content),
         )
 
 
@@ -106,54 +103,61 @@ def fit(
     max_iterations: int = 1000,
     progress: Progress | None = None,
 ) -> PFAFit:
-    """Fit performance factors analysis.
+    """Fit performance factors analysis by penalised maximum likelihood.
 
         logit P(correct) = sum_k intercept_k + win_k wins_k + failure_k failures_k
 
-    summed over the skills k of the response, with its student's earlier right and wrong responses to each.
+    The sum is over the skills k of the response. wins_k and failures_k count the student's earlier correct and wrong
+    responses to skill k.
 
-    penalty, tolerance, max_iterations  as of `logistic.Settings`
-    progress                            told before each of the parts
+    responses       a log
+    penalty         on the squares of all coefficients, halved: the precision of a normal prior with mean 0
+    tolerance       of the largest component of the gradient, per response
+    max_iterations  of Newton's method
+    progress        called before each part of the fit, and at the end
 
-    Returns the maximum of the penalised likelihood. Standard errors are from the inverse of its information matrix;
-    NaN for skills that responses tie to so many others that they have more than MOST_DENSE coefficients together.
-    Raises ModelError for responses that are all alike, MissingExtra without scikit-learn.
+    Standard errors come from the inverse of the penalised information matrix. They are NaN for skills that responses
+    connect to so many others that they have more than MOST_DENSE coefficients together. Raises ModelError for
+    responses that are all correct or all wrong, and MissingExtra without scikit-learn.
     Source: Pavlik, Cen & Koedinger (2009), Performance factors analysis, AIED.
     """
     settings = Settings(penalty, tolerance, max_iterations)
     check(responses, settings, WHAT)
-    tell = progress or (lambda done, parts, said: None)
+    progress = progress or (lambda done, parts, message: None)
     weight = responses.weight[responses.student]
-    tell(0, 3, "coefficients of each skill")
+    progress(0, 3, "coefficients of each skill")
     features = _features(responses, responses.skill)
     matrix = features.sparse(3 * responses.num_skills, WHAT)
-    found = regress(matrix, responses.correct, weight, settings, intercept=False, what=WHAT)
-    tell(1, 3, "coefficients of all skills taken for one")
-    single = _features(responses, np.zeros_like(responses.skill)).sparse(3, WHAT)
-    pooled = regress(single, responses.correct, weight, settings, intercept=False, what=WHAT)
-    tell(2, 3, "standard errors")
-    logits = features.logits(found.coefficients)
+    regression = regress(matrix, responses.correct, weight, settings, intercept=False, what=WHAT)
+    progress(1, 3, "coefficients of all skills combined")
+    combined = _features(responses, np.zeros_like(responses.skill)).sparse(3, WHAT)
+    pooled = regress(combined, responses.correct, weight, settings, intercept=False, what=WHAT)
+    progress(2, 3, "standard errors")
+    logits = features.logits(regression.coefficients)
     spread = logistic(logits) * logistic(-logits)
     errors = _standard_errors(matrix, weight * spread, penalty)
-    tell(3, 3, "done")
-    asked = np.bincount(responses.skill, minlength=responses.num_skills)
-    met = asked > 0
+    progress(3, 3, "done")
+    counts = np.bincount(responses.skill, minlength=responses.num_skills)
+    answered = counts > 0
     return PFAFit(
-        skills=responses.skills[met],
-        coefficients=found.coefficients.reshape(-1, 3)[met],
-        standard_errors=errors.reshape(-1, 3)[met],
-        responses=asked[met],
+        skills=responses.skills[answered],
+        coefficients=regression.coefficients.reshape(-1, 3)[answered],
+        standard_errors=errors.reshape(-1, 3)[answered],
+        responses=counts[answered],
         pooled=pooled.coefficients,
         penalty=float(penalty),
         log_likelihood=log_likelihood(responses.correct, logits, weight),
         num_responses=len(responses),
-        iterations=found.iterations,
-        converged=found.converged and pooled.converged,
+        iterations=regression.iterations,
+        converged=regression.converged and pooled.converged,
     )
 
 
 def _features(responses: Responses, place: Ints) -> Features:
-    """Return 1, wins and failures of each skill of each response, in the columns of its place (X,)."""
+    """Return the features of each response: 1, wins and failures for each of its skills.
+
+    place  (X,) index of each skill of each response; it has the columns 3 place to 3 place + 2
+    """
     wins, attempts = earlier_of_skills(responses)
     value = np.column_stack([np.ones(len(wins)), wins, attempts - wins])
     column = 3 * place.astype(np.int64)[:, None] + np.arange(3)
@@ -161,9 +165,13 @@ def _features(responses: Responses, place: Ints) -> Features:
 
 
 def _standard_errors(matrix: Any, spread: Doubles, penalty: float) -> Doubles:
-    """Roots of the diagonal of (X' diag(spread) X + penalty I)^-1, X the features (R, P).
+    """Return the square roots of the diagonal of (X' diag(spread) X + penalty I)^-1.
 
-    Skills that no response ties together are inverted apart.
+    matrix   (R, P) the features X, sparse
+    spread   (R,) weight times variance of each response
+    penalty  of the fit
+
+    Groups of skills that no response connects are inverted separately.
     """
     errors = np.full(matrix.shape[1], np.nan)
     information = (matrix.T @ matrix.multiply(spread[:, None])).tocsr()
@@ -175,8 +183,8 @@ def _standard_errors(matrix: Any, spread: Doubles, penalty: float) -> Doubles:
 
 
 def _groups(information: Any) -> Iterator[np.ndarray]:
-    """Yield the columns of each block of a block-diagonal matrix."""
+    """Yield the column numbers of each block of a matrix that is block-diagonal after a permutation."""
     graphs = require("scipy.sparse.csgraph", "baselines", WHAT)
-    number, label = graphs.connected_components(information, directed=False)
+    num_groups, label = graphs.connected_components(information, directed=False)
     order = np.argsort(label, kind="stable")
-    yield from np.split(order, np.cumsum(np.bincount(label, minlength=number))[:-1])
+    yield from np.split(order, np.cumsum(np.bincount(label, minlength=num_groups))[:-1])

@@ -1,4 +1,4 @@
-"""The share of correct responses to each skill: the least that any model must beat."""
+"""The share of correct responses to each skill: the simplest baseline."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from alsim.models.base import Fit, ModelError, Progress
-from alsim.models.serialization import column_of, count, counts_of, names_of, number, rows_of, truth
+from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Longs
 
-MODEL = "skill-mean"
-
 
 @dataclass(frozen=True, eq=False)
 class SkillMeanFit(Fit):
-    """Shares of correct responses.
+    """Fitted shares of correct responses.
 
-    skills     (K,) names of those that had responses
-    mean       (K,) share of correct responses to each, smoothed
-    responses  (K,) int64, to each
-    overall    share among all responses: the forecast for a skill that is not among `skills`
-    smoothing  as of `fit`
+    skills     (K,) names of the skills with responses
+    mean       (K,) smoothed share of correct responses to each skill
+    responses  (K,) int64, number of responses to each skill
+    overall    share of correct responses among all, which is the forecast for an unknown skill
+    smoothing  the argument of `fit`
     """
 
-    model: ClassVar[str] = MODEL
+    model: ClassVar[str] = "skill-mean"
     skills: Names
     mean: Doubles
     responses: Longs
@@ -40,12 +38,15 @@ class SkillMeanFit(Fit):
     converged: bool = True
 
     def predict(self, responses: Responses) -> Doubles:
-        """Return the mean (R,) of the skills' means for each response; earlier responses tell it nothing."""
+        """Return the probability (R,) that each response is correct: the mean over the means of its skills.
+
+        Earlier responses of the student do not change it.
+        """
         mean = np.append(self.mean, self.overall)[codes_of(responses.skills, self.skills)]
         return _forecast(mean[responses.skill], responses)
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return a row a skill."""
+        """Return one row per skill: its mean and number of responses."""
         return [
             {"skill": str(skill), "mean": float(mean), "responses": int(responses)}
             for skill, mean, responses in zip(self.skills, self.mean, self.responses, strict=True)
@@ -57,29 +58,23 @@ class SkillMeanFit(Fit):
             "skills": rows_of(self.skills, {"mean": self.mean, "responses": self.responses}),
             "overall": self.overall,
             "smoothing": self.smoothing,
-            "log_likelihood": self.log_likelihood,
-            "iterations": self.iterations,
-            "converged": self.converged,
-            "responses": self.num_responses,
+            **self._summary(),
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` gave."""
+        """Return the fit whose `to_dict` is `content`. Raises KeyError, TypeError or ValueError for any other."""
         skills = names_of(content["skills"], "skills")
         mean, overall = column_of(content["skills"], "mean"), number(content["overall"])
         if not ((mean >= 0) & (mean <= 1)).all() or not 0 <= overall <= 1:
-            raise ValueError("means are shares in [0, 1]")
+            raise ValueError("mean and overall must be shares in [0, 1]; got another value")
         return cls(
             skills=skills,
             mean=mean,
             responses=counts_of(content["skills"], "responses"),
             overall=overall,
             smoothing=number(content["smoothing"]),
-            log_likelihood=number(content["log_likelihood"]),
-            num_responses=count(content["responses"]),
-            iterations=count(content["iterations"]),
-            converged=truth(content["converged"]),
+            **cls._read_summary(content),
         )
 
 
@@ -88,43 +83,43 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
 
         mean_k = (wins_k + smoothing overall) / (responses_k + smoothing)
 
-    responses  a response to several skills counts for each of them
-    smoothing  responses of the overall share that each skill is given beside its own, 0 or more
-    progress   told when it is done
+    responses  a log; a response to several skills counts for each of them
+    smoothing  number of additional responses to each skill with the overall share, 0 or more
+    progress   called when the fit is finished
 
-    Raises ModelError for no responses and for a smoothing that cannot be.
+    Raises ModelError for a log without responses and for an invalid smoothing.
     """
     if isinstance(smoothing, bool) or not isinstance(smoothing, int | float) or not 0 <= smoothing < math.inf:
-        raise ModelError(f"smoothing is a number, 0 or more; got {smoothing!r}")
+        raise ModelError(f"smoothing must be a finite number of at least 0; got {smoothing!r}")
     weight = responses.weight[responses.student]
     if not weight.any():
         raise ModelError("the mean of each skill needs responses; got none")
     overall = float((weight * responses.correct).sum() / weight.sum())
-    each = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
-    asked = np.bincount(responses.skill, weight[each], minlength=responses.num_skills)
-    won = np.bincount(responses.skill, (weight * responses.correct)[each], minlength=responses.num_skills)
+    response = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
+    attempts = np.bincount(responses.skill, weight[response], minlength=responses.num_skills)
+    wins = np.bincount(responses.skill, (weight * responses.correct)[response], minlength=responses.num_skills)
     mean = np.full(responses.num_skills, overall)
-    np.divide(won + smoothing * overall, asked + smoothing, out=mean, where=asked > 0)
-    counted = np.bincount(responses.skill, minlength=responses.num_skills)
-    met = counted > 0
+    np.divide(wins + smoothing * overall, attempts + smoothing, out=mean, where=attempts > 0)
+    counts = np.bincount(responses.skill, minlength=responses.num_skills)
+    answered = counts > 0
     forecast = _forecast(mean[responses.skill], responses)
-    counts = weight > 0
-    told = np.where(responses.correct == 1, forecast, 1.0 - forecast)[counts]  # above 0: each is in its own mean
+    weighs = weight > 0
+    likelihood = np.where(responses.correct == 1, forecast, 1.0 - forecast)[weighs]  # > 0: each is part of its mean
     if progress is not None:
         progress(1, 1, "means")
     return SkillMeanFit(
-        skills=responses.skills[met],
-        mean=mean[met],
-        responses=counted[met],
+        skills=responses.skills[answered],
+        mean=mean[answered],
+        responses=counts[answered],
         overall=overall,
         smoothing=float(smoothing),
-        log_likelihood=float((weight[counts] * np.log(told)).sum()),
+        log_likelihood=float((weight[weighs] * np.log(likelihood)).sum()),
         num_responses=len(responses),
     )
 
 
 def _forecast(mean: Doubles, responses: Responses) -> Doubles:
-    """Return the mean (R,) for each response of `mean` (X,)."""
+    """Return the mean (R,) of `mean` (X,) over the skills of each response."""
     if len(responses) == 0:
         return np.empty(0)
     return np.asarray(np.add.reduceat(mean, responses.skill_start[:-1]) / np.diff(responses.skill_start))

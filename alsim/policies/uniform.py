@@ -23,7 +23,7 @@ def any_action(p: NoParameters, observation: Floats, inputs: PolicyInput, words:
 
 
 class Uniform(RulePolicy):
-    """Chooses each of the A actions with probability 1 / A."""
+    """Chooses every action with the same probability."""
 
     name = "uniform"
     parameters = NoParameters()

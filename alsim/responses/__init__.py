@@ -1,1 +1,1 @@
-"""Response logs: the type, and reading it from files, arrays and datasets."""
+"""Response logs: the type, and its construction from files, arrays, tables, matrices and datasets."""

@@ -1,4 +1,4 @@
-"""Columns of a response log as codes and numbers: what a cell may hold, and which cells hold nothing of the kind."""
+"""Conversion of the columns of a response log to codes and numbers, and the detection of missing and invalid cells."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 Names = NDArray[np.str_]
 
-NOTHING = ("", "NA", "NaN", "nan", "null", "NULL")
-"""Texts that stand for a missing cell, as they are written."""
+MISSING_TEXTS = ("", "NA", "NaN", "nan", "null", "NULL")
+"""Texts of a missing cell; upper and lower case matter."""
 
-ANSWERS = re.compile(r"(?:(0(?:\.0*)?|false)|1(?:\.0*)?|true)", re.IGNORECASE)
+ANSWER = re.compile(r"(?:(0(?:\.0*)?|false)|1(?:\.0*)?|true)", re.IGNORECASE)
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"
 
 
 class Coded(NamedTuple):
     """A column of R names.
 
-    codes  (R,) int32, index into `names`; -1 where there is none
-    names  in order of first appearance
+    codes  (R,) int32, indices into `names`; -1 for a missing name
+    names  distinct names in order of first appearance
     """
 
     codes: Ints
     names: Names
 
 
-class Lists(NamedTuple):
+class CodedLists(NamedTuple):
     """A column of R lists of names.
 
-    codes  (X,) int32, index into `names`: those of row r are codes[start[r]:start[r + 1]]
-    start  (R + 1,) int64; a row without names has none
-    names  in order of first appearance
+    codes  (X,) int32, indices into `names`: those of row r are codes[start[r]:start[r + 1]]
+    start  (R + 1,) int64
+    names  distinct names in order of first appearance
     """
 
     codes: Ints
@@ -50,7 +50,7 @@ class Lists(NamedTuple):
 
 
 def places(start: Longs, sizes: Longs) -> Longs:
-    """Return start[0] … start[0] + sizes[0] - 1, start[1] …: the places of runs, one after the other."""
+    """Return the concatenated ranges start[k], ..., start[k] + sizes[k] - 1."""
     if (sizes == 1).all():
         return start
     ends = np.cumsum(sizes)
@@ -58,14 +58,14 @@ def places(start: Longs, sizes: Longs) -> Longs:
 
 
 def starts(sizes: Any) -> Longs:
-    """Return where runs of these sizes start, and where the last ends."""
+    """Return the start of each of the consecutive ranges of these sizes, and the end of the last."""
     return np.concatenate([np.zeros(1, i64), np.cumsum(sizes, dtype=i64)])
 
 
-def sequence_of(*keys: NDArray[Any]) -> Longs:
-    """Return the indices that sort rows by keys, the last first; equal rows stay in their order.
+def lexsort(*keys: NDArray[Any]) -> Longs:
+    """Return the indices that sort rows by several keys, the last key first; the sort is stable.
 
-    As numpy.lexsort does, in a quarter of its time: by 16 bits at a time, for which NumPy has a radix sort.
+    The result is that of numpy.lexsort, in a quarter of the time: 16 bits are sorted at a time, by NumPy's radix sort.
     """
     sequence = np.arange(len(keys[0]))
     for key in keys:
@@ -77,23 +77,23 @@ def sequence_of(*keys: NDArray[Any]) -> Longs:
 
 
 def _sortable(key: NDArray[Any]) -> Keys:
-    """Return numbers that sort as those of `key` do, from 0."""
+    """Return unsigned integers that sort as the numbers of `key` do; the least is 0."""
     if key.dtype.kind == "f":
-        # IEEE 754 sorts as integers do once negative numbers' bits are turned over; -0.0 is 0.0.
+        # The bits of IEEE 754 numbers sort as integers once those of negative numbers are inverted; -0.0 becomes 0.0.
         bits = (key.astype(f64) + 0.0).view(i64)
         key = bits ^ ((bits >> 63) & np.iinfo(i64).max)
     low = key.min() if len(key) else 0
-    return key.astype(u64) - np.array(low).astype(u64)  # modulo 2**64, which a difference of int64 may need
+    return key.astype(u64) - np.array(low).astype(u64)  # modulo 2**64, as a difference may exceed int64
 
 
-def arrow(values: Any) -> pa.ChunkedArray:
-    """Return a column as Arrow holds it: nothing, NaN and NaT are null, and what is of several types is text."""
+def as_arrow(values: Any) -> pa.ChunkedArray:
+    """Return a column as an Arrow array. None, NaN and NaT become null; values of mixed types become texts."""
     import pyarrow as pa
 
     if isinstance(values, pa.ChunkedArray):
         column = values
     else:
-        column = pa.chunked_array([values if isinstance(values, pa.Array) else _arrow(values)])
+        column = pa.chunked_array([values if isinstance(values, pa.Array) else _convert(values)])
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
@@ -101,52 +101,56 @@ def arrow(values: Any) -> pa.ChunkedArray:
     return column
 
 
-def _arrow(values: Any) -> pa.Array:
+def _convert(values: Any) -> pa.Array:
+    """Convert a NumPy array, a sequence or a pandas series."""
     import pyarrow as pa
 
     try:
         if isinstance(values, np.ndarray) and not values.flags.aligned:
             values = values.copy()  # a field of a packed structured array
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "U":
-            return _texts(values)
+            return _convert_texts(values)
         array = pa.array(values, from_pandas=True)
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if _is_nothing(value) else str(value) for value in values], pa.large_string())
+        return pa.array([None if _is_null(value) else str(value) for value in values], pa.large_string())
 
 
-def _texts(values: Names) -> pa.Array:
-    """Return NumPy's texts: as they are all of one width, each is made only once, in a quarter of the time."""
+def _convert_texts(values: Names) -> pa.Array:
+    """Convert NumPy's strings.
+
+    All have the same width, so equal strings are found as bytes, and each is decoded only once: a quarter of the time.
+    """
     import pyarrow as pa
 
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
     width = native.dtype.itemsize
     raw = pa.Array.from_buffers(pa.binary(width), len(native), [None, pa.py_buffer(native)]).dictionary_encode()
-    different = np.frombuffer(b"".join(raw.dictionary.to_pylist()), native.dtype)
-    return pa.array(different.tolist(), pa.large_string()).take(raw.indices)
+    distinct = np.frombuffer(b"".join(raw.dictionary.to_pylist()), native.dtype)
+    return pa.array(distinct.tolist(), pa.large_string()).take(raw.indices)
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def is_text(column: pa.ChunkedArray) -> bool:
-    """Whether a column is one of strings."""
+    """Return whether a column holds strings."""
     import pyarrow as pa
 
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
 def is_lists(column: pa.ChunkedArray) -> bool:
-    """Whether each cell of a column is a list."""
+    """Return whether the cells of a column are lists."""
     import pyarrow as pa
 
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(kind(column.type) for kind in kinds)
 
 
-def coded(column: pa.ChunkedArray) -> Coded:
-    """Return the codes of a column of names; whole floats are named as the integers they are."""
+def encode(column: pa.ChunkedArray) -> Coded:
+    """Return the codes of a column of names; floats that are all whole numbers are named as integers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -155,13 +159,13 @@ def coded(column: pa.ChunkedArray) -> Coded:
         column = column.cast(pa.int64()) if pc.all(whole, min_count=0).as_py() else column
     codes, values = _dictionary(column)
     texts = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
-    nothing = pc.is_in(texts, value_set=pa.array(NOTHING, pa.large_string()))
-    rank, names = _dictionary(pa.chunked_array([pc.if_else(nothing, None, texts)]))
+    absent = pc.is_in(texts, value_set=pa.array(MISSING_TEXTS, pa.large_string()))
+    rank, names = _dictionary(pa.chunked_array([pc.if_else(absent, None, texts)]))
     return Coded(np.append(rank, i32(-1))[codes], _names(names))
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """Return codes in order of first appearance, -1 for null, and the values of the codes."""
+    """Return codes in order of first appearance, -1 for null, and the distinct values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -179,84 +183,85 @@ def _names(values: pa.Array) -> Names:
 
 
 def compact(codes: Ints, names: Names) -> tuple[Ints, Names]:
-    """Leave out names that no code stands for, and number the others in order of first appearance."""
+    """Remove unused names, and number the others in order of first appearance; return codes and names."""
     import pyarrow as pa
 
     ranks, kept = _dictionary(pa.chunked_array([pa.array(codes)]))
     return ranks, names[kept.to_numpy()]
 
 
-def listed(column: pa.ChunkedArray, separator: str | None) -> Lists:
-    """Return a column of lists of names, or of texts that a separator parts; a name counts once in a row."""
+def encode_lists(column: pa.ChunkedArray, separator: str | None) -> CodedLists:
+    """Return the codes of a column of lists, or of texts with a separator; a name repeated in a row counts once."""
     if is_lists(column):
-        return _flattened(column)
-    cells = coded(column)
-    parted = [name.split(separator) if separator else [name] for name in cells.names.tolist()]
+        return _encode_lists(column)
+    texts = encode(column)
     index: dict[str, int] = {}
     codes: list[int] = []
     sizes: list[int] = []
-    for parts in parted:
-        named = dict.fromkeys(part for part in map(str.strip, parts) if part not in NOTHING)
-        codes.extend(index.setdefault(part, len(index)) for part in named)
-        sizes.append(len(named))
-    held = np.array([*sizes, 0], i64)[cells.codes]
-    at = places(np.append(starts(sizes)[:-1], 0)[cells.codes], held)
-    return Lists(np.array(codes, i32)[at], starts(held), np.array(list(index), np.str_))
+    for text in texts.names.tolist():
+        parts = text.split(separator) if separator else [text]
+        names = dict.fromkeys(part for part in map(str.strip, parts) if part not in MISSING_TEXTS)
+        codes.extend(index.setdefault(name, len(index)) for name in names)
+        sizes.append(len(names))
+    row_sizes = np.array([*sizes, 0], i64)[texts.codes]
+    chosen = places(np.append(starts(sizes)[:-1], 0)[texts.codes], row_sizes)
+    return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), np.array(list(index), np.str_))
 
 
-def _flattened(column: pa.ChunkedArray) -> Lists:
-    """Return a column of lists of names."""
+def _encode_lists(column: pa.ChunkedArray) -> CodedLists:
+    """Return the codes of a column of lists of names."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(i64)
     values = pc.list_flatten(column)
-    flat = coded(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values]))
+    flat = encode(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values]))
     row = np.repeat(np.arange(len(sizes)), sizes)
-    # The first of a name in its row, in the order in which they stand.
+    # The first occurrence of a name in its row, in the order of the column.
     _, first = np.unique(row * (len(flat.names) + 1) + flat.codes + 1, return_index=True)
     kept = np.sort(first[flat.codes[first] >= 0])
-    return Lists(flat.codes[kept], starts(np.bincount(row[kept], minlength=len(sizes))), flat.names)
+    return CodedLists(flat.codes[kept], starts(np.bincount(row[kept], minlength=len(sizes))), flat.names)
 
 
-def answers(column: pa.ChunkedArray) -> Codes:
-    """Return 0 or 1 for each cell of a column of answers, -1 for a cell that is neither."""
+def parse_answers(column: pa.ChunkedArray) -> Codes:
+    """Return (R,) 0 or 1 for each answer of a column, -1 for other cells."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if is_text(column):
         codes, texts = _dictionary(column)
-        found = [ANSWERS.fullmatch((text or "").strip()) for text in texts.to_pylist()]
-        known = [-1 if match is None else int(match[1] is None) for match in found]
-        return np.array([*known, -1], i8)[codes]
+        matches = [ANSWER.fullmatch((text or "").strip()) for text in texts.to_pylist()]
+        answers = [-1 if match is None else int(match[1] is None) for match in matches]
+        return np.array([*answers, -1], i8)[codes]
     if pa.types.is_boolean(column.type):
         return np.asarray(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), i8)
     if not _is_number(column):
         return np.full(len(column), -1, i8)
-    values = numbers(column)
+    values = parse_numbers(column)
     return np.where(values == 1, 1, np.where(values == 0, 0, -1)).astype(i8)
 
 
-def missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
-    """Return which cells are null, texts for nothing, or one of `values`, as numbers or as texts."""
+def is_missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
+    """Return which cells are null, one of MISSING_TEXTS, or one of `values`, as numbers or as texts."""
     import pyarrow.compute as pc
 
     if is_text(column):
         codes, texts = _dictionary(column)
-        named = {*NOTHING, *map(str, values)}
-        return np.array([*(text.strip() in named for text in texts.to_pylist()), True])[codes]
-    nothing = np.asarray(pc.is_null(column, nan_is_null=True), np.bool_)
-    return nothing | np.isin(numbers(column), list(_numeric(values))) if _is_number(column) else nothing
+        absent = {*MISSING_TEXTS, *map(str, values)}
+        return np.array([*(text.strip() in absent for text in texts.to_pylist()), True])[codes]
+    null = np.asarray(pc.is_null(column, nan_is_null=True), np.bool_)
+    return null | np.isin(parse_numbers(column), list(_floats(values))) if _is_number(column) else null
 
 
-def _numeric(values: Iterable[Any]) -> Iterator[float]:
+def _floats(values: Iterable[Any]) -> Iterator[float]:
+    """Yield the values that are numbers."""
     for value in values:
         with suppress(TypeError, ValueError):
             yield float(value)
 
 
-def numbers(column: pa.ChunkedArray) -> Doubles:
-    """Return (R,) numbers; NaN for a cell that is none."""
+def parse_numbers(column: pa.ChunkedArray) -> Doubles:
+    """Return (R,) the numbers of a column; NaN for other cells."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -275,49 +280,49 @@ def _is_number(column: pa.ChunkedArray) -> bool:
     return any(kind(column.type) for kind in kinds)
 
 
-def order(column: pa.ChunkedArray) -> tuple[NDArray[Any], Bools]:
-    """Return (R,) numbers that sort as the cells of a column of numbers or times do, and which cells are neither.
+def parse_order(column: pa.ChunkedArray) -> tuple[NDArray[Any], Bools]:
+    """Return (R,) numbers that sort as the numbers or times of a column do, and (R,) which cells are invalid.
 
-    Texts are numbers if most of them are, else days or times as ISO 8601 writes them.
+    Texts are read as numbers if most of them are numbers, and otherwise as dates or times in ISO 8601.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if is_text(column):
-        column = _parsed(column)
+        column = _parse_texts(column)
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64(), safe=False)
     if not _is_number(column):
         return np.zeros(len(column), i64), np.ones(len(column), np.bool_)
-    bad = pc.is_null(column, nan_is_null=True).to_numpy()
-    return pc.fill_null(column, 0).to_numpy(), bad
+    invalid = pc.is_null(column, nan_is_null=True).to_numpy()
+    return pc.fill_null(column, 0).to_numpy(), invalid
 
 
-def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return texts as the numbers or times that most of them are; null where one is not."""
+def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as numbers or times, as most of them are; null for the others."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = pc.utf8_trim_whitespace(column)
-    figures, days = pc.match_substring_regex(texts, NUMBER), pc.match_substring_regex(texts, DAY)
-    if (pc.sum(figures).as_py() or 0) >= (pc.sum(days).as_py() or 0):
-        held = pc.if_else(figures, texts, None)
+    numeric, dated = pc.match_substring_regex(texts, NUMBER), pc.match_substring_regex(texts, DATE)
+    if (pc.sum(numeric).as_py() or 0) >= (pc.sum(dated).as_py() or 0):
+        numbers = pc.if_else(numeric, texts, None)
         try:
-            return held.cast(pa.int64())
+            return numbers.cast(pa.int64())
         except pa.ArrowInvalid:
-            return held.cast(pa.float64())
-    held = pc.if_else(days, texts, None)
+            return numbers.cast(pa.float64())
+    times = pc.if_else(dated, texts, None)
     zoned = pc.match_substring_regex(texts, r"[0-9](?:Z|[+-][0-9]{2}:?[0-9]{2})$")
-    most_zoned = (pc.sum(pc.and_(zoned, days)).as_py() or 0) * 2 > pc.sum(days).as_py()
-    fine = pc.any(pc.match_substring_regex(held, r"\.[0-9]{7}")).as_py()
-    kind = pa.timestamp("ns" if fine else "us", "UTC" if most_zoned else None)
-    return pa.chunked_array([_cast(chunk, kind) for chunk in held.chunks], kind)
+    most_zoned = (pc.sum(pc.and_(zoned, dated)).as_py() or 0) * 2 > pc.sum(dated).as_py()
+    nanoseconds = pc.any(pc.match_substring_regex(times, r"\.[0-9]{7}")).as_py()
+    kind = pa.timestamp("ns" if nanoseconds else "us", "UTC" if most_zoned else None)
+    return pa.chunked_array([_cast(chunk, kind) for chunk in times.chunks], kind)
 
 
 def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast texts, null where one cannot be: halves of what cannot be cast are tried by themselves."""
+    """Cast texts; those that Arrow refuses become null. An array with such a text is halved, and each half is cast."""
     import pyarrow as pa
 
     try:

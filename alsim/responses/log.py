@@ -1,39 +1,40 @@
-"""Response logs: who answered what, in what order, and whether it was correct."""
+"""Response logs: the responses of students to items, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from alsim.responses.building import build
 from alsim.responses.cells import Names, places, starts
+from alsim.responses.matrices import build_from_matrix
 from alsim.responses.report import Duplicates, Report, ResponsesError
+from alsim.responses.simulated import Simulated, build_from_dataset
+from alsim.responses.source import Options, Source
+from alsim.responses.tables import build_from_table
 from alsim.types import Codes, Doubles, Ints, Longs, i8, i32, i64
-
-if TYPE_CHECKING:
-    from alsim.responses.building import Simulated
 
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """R responses of S students to I items of K skills, student by student, each student's in order.
+    """R responses of S students to I items of K skills, sorted by student and, within a student, by order.
 
     students     (S,)   names, in order of first appearance
-    items        (I,)   names; those of the skills where a log knows no items
+    items        (I,)   names; a log without items has those of the skills, or of their combinations
     skills       (K,)   names
-    student      (R,)   int32, index into `students`: never falls
+    student      (R,)   int32, index into `students`; non-decreasing
     item         (R,)   int32, index into `items`
     correct      (R,)   int8, 0 or 1
     skill        (X,)   int32, index into `skills`: those of response r are skill[skill_start[r]:skill_start[r + 1]]
     skill_start  (R+1,) int64; each response has at least one skill
-    row          (R,)   int64, where the response stood in what it was built from, from 0
-    weight       (S,)   float64, how many students each stands for: 1 but where a log counts patterns
-    report       what was skipped and what is there twice
-
-    The responses of student s are those from start[s] to start[s + 1].
+    row          (R,)   int64, index of the response in its source, from 0
+    weight       (S,)   float64, number of students that each student stands for; 1 unless the log counts patterns
+    report       numbers of rows read, skipped and duplicated
+    start        (S+1,) int64; the responses of student s are those from start[s] to start[s + 1] - 1
     """
 
     students: Names
@@ -64,22 +65,22 @@ class Responses:
 
     @property
     def num_students(self) -> int:
-        """S."""
+        """The number of students, S."""
         return len(self.students)
 
     @property
     def num_items(self) -> int:
-        """I."""
+        """The number of items, I."""
         return len(self.items)
 
     @property
     def num_skills(self) -> int:
-        """K."""
+        """The number of skills, K."""
         return len(self.skills)
 
     @property
     def single_skill(self) -> bool:
-        """Whether each response has one skill."""
+        """True if each response has exactly one skill."""
         return len(self.skill) == len(self)
 
     @classmethod
@@ -100,24 +101,23 @@ class Responses:
 
         student     names or numbers
         correct     0 or 1, or false or true, as numbers, booleans or texts
-        skill       names or numbers; a sequence for each response where some have several
-        item        names or numbers; without, the skill's
-        order       numbers or times that sort a student's responses; without, they are in order
-        response    ids of the responses, by which to find duplicates
-        separator   stands between the skills of one response, where they are one text
-        duplicates  rows that repeat a response, as `Report` says: keep them, drop all but the first, or merge them
-                    into one response of all their skills
-        skip_bad    leave out bad rows, and count them in `report`, rather than refuse them
+        skill       names or numbers; sequences of them if some responses have several skills
+        item        names or numbers. Default: the skills
+        order       numbers or times that sort the responses of a student. Default: the order of the rows
+        response    ids of the responses, which identify duplicates
+        separator   separator between the skills of one response in a text; None for no separator
+        duplicates  "keep" rows that repeat a response (see `Report`), "drop" all but the first, or "merge" them into
+                    one response with all their skills
+        skip_bad    skip invalid rows and count them in `report`, instead of raising an error
 
-        Raises ResponsesError, which names the first bad row, for a `correct` that is no answer, for a missing
-        student, skill or item, and for an order that does not sort; and for columns of different lengths.
+        Raises ResponsesError for columns of different lengths and for the first invalid row: a `correct` that is not
+        an answer, a missing student, skill or item, or an order that is neither a number nor a time.
         """
-        from alsim.responses.building import Options, Source, build
-
         columns = {"student": student, "correct": correct, "skill": skill, "item": item, "order": order}
         columns["response"] = response
-        given = {name: column for name, column in columns.items() if column is not None}
-        return build(given, Source("responses"), Options(separator, duplicates, skip_bad))
+        passed = {name: column for name, column in columns.items() if column is not None}
+        fields = build(passed, Source("responses"), Options(separator, duplicates, skip_bad))
+        return cls(**fields._asdict())
 
     @classmethod
     def from_table(
@@ -129,16 +129,16 @@ class Responses:
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a table: of Arrow or pandas, a dictionary of columns, or a structured array.
+        """Build a log from a table of Arrow or pandas, a dictionary of columns, or a structured array.
 
-        columns  the table's name for each of student, correct, skill, item, order (or timestamp) and response;
-                 those left out go by our own names if they are there; None leaves a column out
+        columns  the table's name for each of student, correct, skill, item, order (or timestamp) and response.
+                 A column that is not mapped is read by alsim's name if the table has it; None omits a column
 
-        Other arguments, and what is raised, as of `from_arrays`; also for a column that is not there.
+        The other arguments are those of `from_arrays`. Raises ResponsesError as `from_arrays` does, and for a column
+        that the table does not have.
         """
-        from alsim.responses.building import Options, from_table
-
-        return from_table(table, columns, Options(separator, duplicates, skip_bad))
+        fields = build_from_table(table, columns, Options(separator, duplicates, skip_bad))
+        return cls(**fields._asdict())
 
     @classmethod
     def from_matrix(
@@ -152,51 +152,60 @@ class Responses:
         missing: Iterable[Any] = (-1,),
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a matrix (S, I) of 0 and 1, a row a student; NaN and None are missing.
+        """Build a log from a matrix (S, I) of 0 and 1, one row per student; NaN and None are missing.
 
-        items     (I,) names; without, 0 … I - 1
-        skills    (I,) the skill of each item; without, each item is a skill by itself
-        students  (S,) names; without, 0 … S - 1
-        weight    (S,) how many students each row stands for
-        missing   other values that stand for no response
-        skip_bad  leave out cells that are no answers, and count them in `report`, rather than refuse them
+        items     (I,) names. Default: 0 to I - 1
+        skills    (I,) the skill of each item. Default: each item is its own skill
+        students  (S,) names. Default: 0 to S - 1
+        weight    (S,) number of students that each row stands for. Default: 1
+        missing   other values that mean no response
+        skip_bad  skip invalid cells and count them in `report`, instead of raising an error
 
-        A student's responses are in the order of the columns, which an item response model does not care for.
-        Raises ResponsesError for other values, naming the row and column, and for shapes that do not fit.
+        The responses of a student are in the order of the columns; item response models do not use the order.
+        Raises ResponsesError for other values, naming the row and column, and for shapes that do not match.
         """
-        from alsim.responses.building import from_matrix
-
-        return from_matrix(matrix, items, skills, students, weight, missing, skip_bad)
+        fields = build_from_matrix(
+            matrix,
+            items=items,
+            skills=skills,
+            students=students,
+            weight=weight,
+            missing=missing,
+            skip_bad=skip_bad,
+        )
+        return cls(**fields._asdict())
 
     @classmethod
     def from_dataset(cls, dataset: Simulated) -> Responses:
         """Build a log from the answered questions of a dataset of simulated learners.
 
-        dataset  as `alsim.load_dataset` and `alsim.generate_dataset` return
+        dataset  the result of `alsim.load_dataset` or `alsim.generate_dataset`
 
         Skills are the learning outcomes, items the questions. A student is a learner in one episode, named
-        "learner/episode": mastery and ability start anew with each (clause S1.6).
+        "learner/episode", because mastery and ability are reset at the start of each episode (clause S1.6).
         """
-        from alsim.responses.building import from_dataset
-
-        return from_dataset(dataset)
+        return cls(**build_from_dataset(dataset)._asdict())
 
     def subset(self, students: ArrayLike) -> Responses:
-        """Return the log of some students, in the order given; items and skills keep their codes.
+        """Return the log of some students, in the order of `students`; items and skills keep their codes.
 
         students  indices into `students`, each at most once, or (S,) booleans
 
-        Raises ResponsesError for other indices.
+        Raises ResponsesError for other values.
         """
         chosen = np.asarray(students)
         if chosen.dtype == np.bool_ and chosen.shape == (len(self.students),):
             chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
-            raise ResponsesError(f"students are indices, or ({len(self.students)},) booleans; got {chosen.dtype}")
+            raise ResponsesError(
+                f"students are integers, or booleans of shape ({len(self.students)},); "
+                f"got {chosen.dtype} of shape {chosen.shape}"
+            )
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self.students)):
-            raise ResponsesError(f"students are in 0 … {len(self.students) - 1}; got {chosen.min()} … {chosen.max()}")
+            wrong = chosen.min() if chosen.min() < 0 else chosen.max()
+            raise ResponsesError(f"students are integers in [0, {len(self.students)}); got {wrong}")
         if len(np.unique(chosen)) < len(chosen):
-            raise ResponsesError("a subset has each student once; one is named twice")
+            raise ResponsesError("a subset contains each student at most once; remove the repeated indices")
         chosen = chosen.astype(i64)
         sizes = self.start[chosen + 1] - self.start[chosen]
         rows = places(self.start[chosen], sizes)
@@ -208,9 +217,9 @@ class Responses:
         )
 
     def take(self, rows: ArrayLike) -> Responses:
-        """Return the log of some responses: of those that (R,) booleans mark, or of indices that rise.
+        """Return the log of some responses, given by (R,) booleans or by increasing indices.
 
-        Students, items and skills keep their codes, those without responses too. The report stays that of the whole.
+        Students, items and skills keep their names and codes, also those without responses. The report is unchanged.
         """
         chosen = np.asarray(rows)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
@@ -226,44 +235,47 @@ class Responses:
         )
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Responses, Responses]:
-        """Split by student, at random: return the log of most, and that of a fraction of the students, held out.
+        """Split the students at random; return the log of the remaining students and the log of the held-out students.
 
-        fraction  of students held out, in (0, 1): rounded to at least one, and at most all but one
-        seed      of the choice
+        fraction  share of the students that are held out, in (0, 1); at least one student is in each part
+        seed      random seed
 
-        Each keeps the order of the students. Raises ResponsesError for other fractions and for fewer than 2 students.
+        Both parts keep the order of the students. Raises ResponsesError for other fractions, and for fewer than two
+        students.
         """
         number = len(self.students)
         if not 0 < fraction < 1:
-            raise ResponsesError(f"the fraction of students held out is in (0, 1); got {fraction!r}")
+            raise ResponsesError(f"the fraction of held-out students is in (0, 1); got {fraction!r}")
         if number < 2:
-            raise ResponsesError(f"a split takes 2 students or more; there is {number}")
-        held = np.zeros(number, np.bool_)
+            raise ResponsesError(f"a split requires at least 2 students; the log has {number}")
+        held_out = np.zeros(number, np.bool_)
         size = min(max(round(fraction * number), 1), number - 1)
-        held[np.random.default_rng(seed).permutation(number)[:size]] = True
-        return self.subset(~held), self.subset(held)
+        held_out[np.random.default_rng(seed).permutation(number)[:size]] = True
+        return self.subset(~held_out), self.subset(held_out)
 
     def matrix(self) -> Codes:
-        """Return the answers as a matrix (S, I) int8, -1 where a student did not meet an item.
+        """Return the answers as a matrix (S, I) int8; -1 means no response.
 
-        Raises ResponsesError if a student met an item more than once.
+        Raises ResponsesError if a student answered an item more than once.
         """
         cells = np.full((len(self.students), len(self.items)), -1, i8)
         cells[self.student, self.item] = self.correct
         if np.count_nonzero(cells >= 0) < len(self):
-            met = self.student.astype(i64) * len(self.items) + self.item
-            again = np.setdiff1d(np.arange(len(self)), np.unique(met, return_index=True)[1])[0]
+            cell = self.student.astype(i64) * len(self.items) + self.item
+            repeated = np.setdiff1d(np.arange(len(self)), np.unique(cell, return_index=True)[1])[0]
+            student, item = self.students[self.student[repeated]], self.items[self.item[repeated]]
             raise ResponsesError(
-                f"student {str(self.students[self.student[again]])!r} met item {str(self.items[self.item[again]])!r} "
-                f"more than once: such a log is no matrix of students and items"
+                f"student {str(student)!r} answered item {str(item)!r} more than once, "
+                f"and a matrix has one cell for each student and item; take the first responses only"
             )
         return cells
 
 
 def codes_of(names: Names, known: Names) -> Ints:
-    """Return for each name its index among the known ones, int32, -1 where it is not known.
+    """Return the index of each name in `known`, int32; -1 for an unknown name.
 
-    With it, codes of one log become those of another, or of a fit: codes_of(test.skills, fit.skills)[test.skill].
+    The function translates the codes of one log to those of another log or of a fit:
+    codes_of(test.skills, fit.skills)[test.skill].
     """
     index = {name: code for code, name in enumerate(known.tolist())}
     return np.array([index.get(name, -1) for name in names.tolist()], i32)

@@ -1,4 +1,4 @@
-"""Report of what was read into a response log, and the error of reading one."""
+"""The report on the rows that were read into a response log, and the exception for invalid logs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ Duplicates = Literal["keep", "merge", "drop"]
 
 
 class ResponsesError(AlsimError):
-    """A response log that cannot be: the message names the file and the row."""
+    """An invalid response log; the message names the file and the row."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the rows that a log was built from.
+    """The number of rows that were read into a log, skipped and duplicated.
 
-    rows        read
-    skipped     rows left out, by what was wrong with them
-    examples    the first of them, by what was wrong with it, as the error would have said
-    duplicates  rows that repeat the response of another: the same student, answer, and response id or item and order
-    duplicate   the first of them, in words; empty if there is none
+    rows        number of rows read
+    skipped     number of rows skipped, by reason
+    examples    message about the first row skipped, by reason; without `skip_bad` it is raised as an error
+    duplicates  number of rows that repeat the response of an earlier row: the same student, the same answer, and the
+                same response id or, without ids, the same item and order
+    duplicate   message about the first of these rows; empty if there is none
     """
 
     rows: int = 0

@@ -1,4 +1,4 @@
-"""The acting part of a Stable-Baselines3 model as a policy of alsim."""
+"""Conversion of Stable-Baselines3 models to policies of alsim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alsim.training.settings import Activation, TrainingError
 from alsim.types import OBSERVATIONS, Observation
 from alsim.utils.optional import require
 
-EXPECTED = "a PPO or DQN of Stable-Baselines3 with an MlpPolicy of linear layers between which is tanh or ReLU"
+EXPECTED = "a PPO or DQN model of Stable-Baselines3 with an MlpPolicy of linear layers and tanh or ReLU"
 
 
 def policy_of(
@@ -20,53 +20,58 @@ def policy_of(
     epsilon: float = 0.0,
     observation: Observation = "mastery",
 ) -> NetworkPolicy:
-    """Return the policy that a Stable-Baselines3 model has learnt.
+    """Return the trained policy of a Stable-Baselines3 model.
 
     model        PPO (its actor), or DQN (its Q-network), with an MlpPolicy
-    name         names the policy; by default "ppo" or "dqn"
-    acting, epsilon   as of NetworkPolicy; by default PPO samples, and DQN is greedy, or epsilon-greedy with an epsilon
-    observation  "mastery" or "responses": what the model was trained on
+    name         name of the policy; None: "ppo" or "dqn"
+    acting, epsilon   as for NetworkPolicy; by default PPO samples, and DQN is greedy, or epsilon-greedy if epsilon > 0
+    observation  "mastery" or "responses", as in training
 
-    Its outputs are PyTorch's to float32 accuracy. Raises TrainingError for another model, and for one that sees
-    observations through VecNormalize.
+    Outputs equal those of PyTorch within float32 accuracy. Raises TrainingError for another kind of model, and for
+    a model that normalizes observations by VecNormalize.
     """
     if observation not in OBSERVATIONS:
         raise TrainingError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
     sb3 = require("stable_baselines3", "sb3", "alsim.training.policy_of")
     if isinstance(model, sb3.PPO):
-        kind, sees = "ppo", model.policy.pi_features_extractor
+        kind, extractor = "ppo", model.policy.pi_features_extractor
         modules = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
     elif isinstance(model, sb3.DQN):
-        kind, sees, modules = "dqn", model.q_net.features_extractor, [*model.q_net.q_net]
+        kind, extractor, modules = "dqn", model.q_net.features_extractor, [*model.q_net.q_net]
     else:
-        raise TrainingError(f"a model is {EXPECTED}; got {type(model).__name__}")
+        raise TrainingError(f"expected {EXPECTED}; got {type(model).__name__}")
     normalised = model.get_vec_normalize_env()
     if normalised is not None and normalised.norm_obs:
-        raise TrainingError("the model sees observations through VecNormalize, which a policy does not: norm_obs=False")
-    usual: Acting = "sample" if kind == "ppo" else "epsilon" if epsilon > 0 else "greedy"
+        raise TrainingError(
+            "the model was trained on observations of VecNormalize, which policies do not have; use norm_obs=False"
+        )
+    default: Acting = "sample" if kind == "ppo" else "epsilon" if epsilon > 0 else "greedy"
     return NetworkPolicy(
-        _network(sees, modules),
+        _network(extractor, modules),
         name=kind if name is None else name,
-        acting=usual if acting is None else acting,
+        acting=default if acting is None else acting,
         epsilon=epsilon,
         observation=observation,
     )
 
 
-def _network(sees: Any, modules: list[Any]) -> Network:
-    """Return the linear layers among a model's modules, and what is between them.
+def _network(extractor: Any, modules: list[Any]) -> Network:
+    """Return the network of a model. Raises TrainingError for modules that it does not support.
 
-    sees  what extracts features from observations; must leave them as they are
+    extractor  features extractor; only FlattenExtractor is supported, which keeps observations as they are
+    modules    linear layers and the activations between them
     """
     nn = require("torch.nn", "sb3", "alsim.training.policy_of")
     flat = require("stable_baselines3.common.torch_layers", "sb3", "alsim.training.policy_of").FlattenExtractor
     kinds: dict[Any, Activation] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
-    linear, between = modules[::2], {type(module) for module in modules[1::2]} or {nn.Tanh}
-    sound = len(modules) % 2 == 1 and all(type(module) is nn.Linear and module.bias is not None for module in linear)
-    if not (sound and type(sees) is flat and len(between) == 1 and between <= kinds.keys()):
-        got = ", ".join(type(module).__name__ for module in (sees, *modules))
-        raise TrainingError(f"a model is {EXPECTED}; got {got}")
+    linear, activations = modules[::2], {type(module) for module in modules[1::2]} or {nn.Tanh}
+    supported = len(modules) % 2 == 1 and all(
+        type(module) is nn.Linear and module.bias is not None for module in linear
+    )
+    if not (supported and type(extractor) is flat and len(activations) == 1 and activations <= kinds.keys()):
+        got = ", ".join(type(module).__name__ for module in (extractor, *modules))
+        raise TrainingError(f"expected {EXPECTED}; got {got}")
     layers = [
         (module.weight.detach().cpu().numpy().T.copy(), module.bias.detach().cpu().numpy().copy()) for module in linear
     ]
-    return Network(layers, activation=kinds[between.pop()])
+    return Network(layers, activation=kinds[activations.pop()])

@@ -1,4 +1,4 @@
-"""A training from its settings to its evaluation, which goes on after a break."""
+"""Trainings: reading settings, training with checkpoints, resuming and evaluation."""
 
 from __future__ import annotations
 
@@ -34,29 +34,30 @@ from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameter
 from alsim.types import FIRST_HELD_OUT, Observation, Reason
 from alsim.utils.files import write_whole
 from alsim.utils.optional import require
+from alsim.utils.run_directory import FORCE
 
 ROWS = 200
-"""Of a learning curve, beside those of evaluations."""
+"""Number of rows of a learning curve, in addition to those of evaluations."""
 EVALUATIONS = 20
-"""Of a training that names no interval."""
+"""Default number of evaluations."""
 BASELINES = ("uniform", "rules")
 BEST, PROGRESS = "best.pt", "progress.json"
 
 
 class Moment(NamedTuple):
-    """How far a training is."""
+    """Progress of a training, in interactions."""
 
     steps: int
     total: int
     row: Row | None
-    """The newest of the learning curve, if it is new."""
+    """The last row of the learning curve if it is new, otherwise None."""
 
 
 Progress = Callable[[Moment], None]
 
 
 class TrainingPlan(NamedTuple):
-    """What is trained, under which rules: the arguments of `train`, read and checked."""
+    """The validated arguments of `train`."""
 
     algorithm: str
     hyperparameters: PPO | DQN
@@ -69,7 +70,7 @@ class TrainingPlan(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a training's result depends on."""
+        """Everything that determines the result of the training, JSON-ready."""
         return {
             "algorithm": self.algorithm,
             "seed": self.seed,
@@ -85,10 +86,10 @@ class TrainingPlan(NamedTuple):
 class Training:
     """A finished training.
 
-    path        its directory
-    policy      what was learnt: the best of its evaluations
-    evaluation  what evaluation.json holds
-    curve       the rows of curve.csv
+    path        directory of the training
+    policy      trained policy: the one with the best evaluation
+    evaluation  content of evaluation.json
+    curve       rows of curve.csv
     """
 
     path: Path
@@ -118,23 +119,33 @@ def train(
     """Train a policy with Stable-Baselines3, and evaluate it on held-out learners.
 
     algorithm        "ppo" or "dqn"
-    out              directory to write; where an unfinished training with the same settings is, it goes on
-    steps, num_envs  interactions of all lanes together, and lanes; None leaves the hyperparameters' own
-    seed             of learners, networks and exploration
-    config, bank, dynamics, observation   as of the environments
-    reward           "specified" or "learning", in place of the configuration's weights
-    hyperparameters  an object, a mapping or a TOML file; None is the defaults
-    eval_every       interactions between evaluations, each of which is a checkpoint; None makes 20 of them
-    num_threads      that share a step of the environment and teach in evaluations; they change no bit of either
-    force            overwrite what is there
+    out              directory to write; an unfinished training with the same settings is resumed
+    steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters
+    seed             seed of learners, networks and exploration
+    config, bank, dynamics, observation   as for the environments
+    reward           "specified" or "learning"; replaces the reward weights of the configuration
+    hyperparameters  an object, a mapping or a TOML file; None: the defaults
+    eval_every       interactions between evaluations, each with a checkpoint; None: 20 evaluations
+    num_threads      threads for simulation and evaluation; results do not depend on it
+    force            delete the training in `out`, finished or not
     progress         called with a Moment between rollouts
 
-    Raises ValueError or TypeError for arguments that cannot be, TrainingError for a directory that cannot be
-    written, and MissingExtra without Stable-Baselines3.
+    Raises ValueError or TypeError for invalid arguments, TrainingError if `out` must not be written, and MissingExtra
+    if Stable-Baselines3 is not installed.
     """
     plan = read_plan(
-        *(algorithm, hyperparameters, steps, num_envs, seed, config, bank, dynamics, observation, reward, eval_every),
-        num_threads,
+        algorithm=algorithm,
+        hyperparameters=hyperparameters,
+        steps=steps,
+        num_envs=num_envs,
+        seed=seed,
+        config=config,
+        bank=bank,
+        dynamics=dynamics,
+        observation=observation,
+        reward=reward,
+        eval_every=eval_every,
+        num_threads=num_threads,
     )
     folder = Path(out)
     directory.check_directory(folder, force=force)
@@ -150,6 +161,7 @@ def train(
 
 
 def read_plan(
+    *,
     algorithm: str,
     hyperparameters: Any,
     steps: int | None,
@@ -163,17 +175,17 @@ def read_plan(
     eval_every: int | None,
     num_threads: int,
 ) -> TrainingPlan:
-    """Return the arguments of `train`, read and checked. Raises AlsimError."""
-    learnt = read_hyperparameters(algorithm, hyperparameters, steps=steps, num_envs=num_envs)
+    """Return the validated arguments of `train`. Raises AlsimError."""
+    settings = read_hyperparameters(algorithm, hyperparameters, steps=steps, num_envs=num_envs)
     rules, items = read_rules(config, bank, dynamics)
     if reward is not None:
         if reward not in REWARD_PRESETS:
             raise TrainingError(f"reward is one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
-    interval = max(1, learnt.steps // EVALUATIONS) if eval_every is None else eval_every
+    interval = max(1, settings.steps // EVALUATIONS) if eval_every is None else eval_every
     return TrainingPlan(
         algorithm=algorithm,
-        hyperparameters=learnt,
+        hyperparameters=settings,
         seed=read_seed(seed),
         config=rules,
         bank=items,
@@ -184,7 +196,7 @@ def read_plan(
 
 
 def bank_digest(bank: Bank) -> str:
-    """SHA-256 of all items, in hexadecimal."""
+    """Return the SHA-256 of all items of a bank, in hexadecimal."""
     digest = hashlib.sha256(json.dumps([bank.outcomes, bank.questions.id, bank.contents.id]).encode())
     for column in (*bank.questions[1:], *bank.contents[1:]):
         digest.update(np.ascontiguousarray(column).tobytes())
@@ -192,7 +204,7 @@ def bank_digest(bank: Bank) -> str:
 
 
 class Run:
-    """A training under way: the model, its learning curve so far, and the best of its evaluations."""
+    """A running training: the model, its learning curve, and the best evaluated networks."""
 
     def __init__(self, plan: TrainingPlan, out: Path, progress: Progress) -> None:
         self.plan, self.out, self.progress = plan, out, progress
@@ -201,20 +213,20 @@ class Run:
         self.best_return, self.best_steps = -np.inf, 0
         self.seconds, self.breaks = 0.0, 0
         self.episodes: list[tuple[float, int, float, bool]] = []
-        self._take_up(directory.latest_checkpoint(out))
-        self._since = perf_counter()
+        self._restore(directory.latest_checkpoint(out))
+        self._start_time = perf_counter()
 
-    def _take_up(self, checkpoint: Path | None) -> None:
-        """Make the model, as it was at a checkpoint if there is one."""
+    def _restore(self, checkpoint: Path | None) -> None:
+        """Make the model, and restore its state from a checkpoint if there is one."""
         from alsim.envs.sb3 import make
         from alsim.training import sb3
 
         plan, files = self.plan, {}
         if checkpoint is not None:
             files = directory.read_checkpoint(checkpoint)
-            told = json.loads(files[PROGRESS])
-            self.best, self.best_return, self.best_steps = files[BEST], told["best_return"], told["best_steps"]
-            self.seconds, self.breaks = told["seconds"], told["breaks"] + 1
+            progress = json.loads(files[PROGRESS])
+            self.best, self.best_return, self.best_steps = files[BEST], progress["best_return"], progress["best_steps"]
+            self.seconds, self.breaks = progress["seconds"], progress["breaks"] + 1
         lanes = plan.hyperparameters.num_envs
         env = make(
             lanes,
@@ -222,33 +234,33 @@ class Run:
             bank=plan.bank,
             observation=plan.observation,
             seed=plan.seed,
-            # After a break, learners that nobody met: how far each lane's was is not part of a checkpoint.
+            # A resumed training uses new learners, because checkpoints do not contain the learners of the lanes.
             first_learner=self.breaks * lanes % (FIRST_HELD_OUT - lanes + 1),
             num_threads=plan.num_threads,
         )
         self.model = sb3.new_model(plan.hyperparameters, env, plan.seed, plan.seed + self.breaks)
         if checkpoint is not None:
             sb3.set_state(self.model, files)
-            kept = read_curve(self.out / directory.CURVE)
-            self.rows = [row for row in kept if row.steps <= self.steps]
+            rows = read_curve(self.out / directory.CURVE)
+            self.rows = [row for row in rows if row.steps <= self.steps]
             if not self.rows or self.rows[-1].steps != self.steps:
                 raise TrainingError(
                     f"{self.out / directory.CURVE} lacks the row of {checkpoint}, at {self.steps:,} interactions; "
-                    "force begins anew"
+                    f"{FORCE} starts the training again"
                 )
 
     @property
     def steps(self) -> int:
-        """Interactions so far."""
+        """Number of interactions so far."""
         return int(self.model.num_timesteps)
 
     def finish(self) -> Training:
-        """Train what is left, evaluate, and write all of it."""
+        """Complete the training, evaluate the policy, and write all files."""
         from alsim.training import sb3
 
-        left = self.plan.hyperparameters.steps - self.steps
-        if left > 0:
-            self._learn(left)
+        remaining = self.plan.hyperparameters.steps - self.steps
+        if remaining > 0:
+            self._learn(remaining)
         sb3.set_parameters(self.model, self.best)
         policy = self._policy()
         self.model.get_env().close()
@@ -263,57 +275,58 @@ class Run:
         directory.delete_checkpoints(self.out)
         return Training(self.out, policy, evaluation, self.rows)
 
-    def _learn(self, left: int) -> None:
-        """Train for so many interactions. Raises TrainingError if the networks' numbers grow beyond all bounds."""
+    def _learn(self, steps: int) -> None:
+        """Train for a number of interactions. Raises TrainingError if the training diverges."""
         from alsim.training import sb3
 
-        watch = sb3.Watch(self._ended, self._rest)
+        callback = sb3.TrainingCallback(self._record_episode, self._before_rollout)
         try:
-            # Stable-Baselines3 adds what is done already to what it is asked for.
-            self.model.learn(left, callback=watch, reset_num_timesteps=False, log_interval=None)
-        except ValueError:  # PyTorch's, which names neither the cause nor the directory
-            self._refuse_divergence()
+            # Stable-Baselines3 adds the interactions so far to this number.
+            self.model.learn(steps, callback=callback, reset_num_timesteps=False, log_interval=None)
+        except (ValueError, RuntimeError):  # raised by PyTorch for NaN; names neither the cause nor the directory
+            self._check_divergence()
             raise
-        self._look(evaluating=True)
+        self._add_row(evaluating=True)
 
-    def _refuse_divergence(self) -> None:
-        """Raise TrainingError if the networks are of no use any more."""
+    def _check_divergence(self) -> None:
+        """Raise TrainingError if the networks have diverged."""
         from alsim.training import sb3
 
         if sb3.has_diverged(self.model):
             raise TrainingError(
-                f"{self.out}: the training diverged, after {self.steps:,} interactions: its networks have weights that "
-                f"are not finite, or beyond {sb3.LARGEST:,}; a lower learning_rate keeps them small"
+                f"{self.out}: the training diverged after {self.steps:,} interactions: its networks have weights that "
+                f"are not finite or exceed {sb3.MAX_WEIGHT:,}; use a lower learning_rate"
             ) from None
 
-    def _ended(self, earned: float, length: int, mastery: float, reason: str) -> None:
-        """Note an episode."""
-        self.episodes.append((earned, length, mastery, reason == Reason.CRITICAL_FRUSTRATION.word))
+    def _record_episode(self, episode_return: float, length: int, mastery: float, reason: str) -> None:
+        """Record a finished episode for the next row."""
+        self.episodes.append((episode_return, length, mastery, reason == Reason.CRITICAL_FRUSTRATION.word))
 
-    def _rest(self) -> None:
-        """Look whether a row or an evaluation is due."""
+    def _before_rollout(self) -> None:
+        """Add a row to the learning curve, or evaluate the model, if it is due."""
         evaluated = max((row.steps for row in self.rows if row.evaluated), default=-self.plan.eval_every)
-        written = self.rows[-1].steps if self.rows else -1
+        last_row = self.rows[-1].steps if self.rows else -1
         if self.steps - evaluated >= self.plan.eval_every:
-            self._look(evaluating=True)
-        elif self.steps - written >= self.plan.hyperparameters.steps / ROWS:
-            self._look(evaluating=False)
+            self._add_row(evaluating=True)
+        elif self.steps - last_row >= self.plan.hyperparameters.steps / ROWS:
+            self._add_row(evaluating=False)
         else:
             self.progress(Moment(self.steps, self.plan.hyperparameters.steps, None))
 
-    def _look(self, *, evaluating: bool) -> None:
-        """Add a row to the curve; with an evaluation, keep what is best and make a checkpoint."""
-        row = self._row()
+    def _add_row(self, *, evaluating: bool) -> None:
+        """Add a row to the learning curve, with or without an evaluation and a checkpoint."""
+        row = self._training_row()
         if evaluating:
-            self._refuse_divergence()
-            row = self._evaluated(row)
+            self._check_divergence()
+            row = self._with_evaluation(row)
         self.rows.append(row)
         write_curve(self.out / directory.CURVE, self.rows)
         if evaluating:
-            self._checkpoint()
+            self._write_checkpoint()
         self.progress(Moment(self.steps, self.plan.hyperparameters.steps, row))
 
-    def _row(self) -> Row:
+    def _training_row(self) -> Row:
+        """Return a row with means over the episodes since the previous row."""
         episodes, self.episodes = self.episodes, []
         if not episodes:
             return Row(self.steps, self._seconds(), 0, None, None, None, None)
@@ -321,66 +334,73 @@ class Run:
         return Row(self.steps, self._seconds(), len(episodes), *means)
 
     def _seconds(self) -> float:
-        return self.seconds + perf_counter() - self._since
+        """Return the duration of the training so far."""
+        return self.seconds + perf_counter() - self._start_time
 
     def _policy(self) -> NetworkPolicy:
+        """Return the policy of the model."""
         from alsim.training.actors import policy_of
 
         h = self.plan.hyperparameters
         epsilon = h.epsilon if isinstance(h, DQN) else 0.0
         return policy_of(self.model, epsilon=epsilon, observation=self.plan.observation)
 
-    def _evaluated(self, row: Row) -> Row:
-        """Return a row with an evaluation of the model as it is, and keep the model if it is the best so far."""
+    def _with_evaluation(self, row: Row) -> Row:
+        """Return a row with an evaluation of the model. The networks are kept if they are the best so far."""
         from alsim.training import sb3
 
         policy = self._policy()
-        found = self._judge(policy, SELECTION, self.plan.config)
-        earned = found["return"]["mean"]
-        if earned > self.best_return:
-            self.best, self.best_return, self.best_steps = sb3.parameters_of(self.model), earned, self.steps
-        specified = found
+        metrics = self._evaluate(policy, SELECTION, self.plan.config)
+        mean_return = metrics["cumulative_reward"]["mean"]
+        if mean_return > self.best_return:
+            self.best, self.best_return, self.best_steps = sb3.parameters_of(self.model), mean_return, self.steps
+        specified = metrics
         if not is_specified(self.plan.config):
-            specified = self._judge(policy, SELECTION, under_specified_reward(self.plan.config))
+            specified = self._evaluate(policy, SELECTION, under_specified_reward(self.plan.config))
         return row._replace(
             seconds=self._seconds(),
-            eval_return=earned,
-            eval_return_specified=specified["return"]["mean"],
-            eval_episode_length=found["episode_length"]["mean"],
-            eval_final_mastery=found["final_mastery"]["mean"],
-            eval_give_ups=found["give_ups"]["mean"],
+            eval_return=mean_return,
+            eval_return_specified=specified["cumulative_reward"]["mean"],
+            eval_episode_length=metrics["total_steps"]["mean"],
+            eval_final_mastery=metrics["final_mastery"]["mean"],
+            eval_give_ups=metrics["give_ups"]["mean"],
         )
 
-    def _judge(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, Statistic]:
-        observation = policy.observation if isinstance(policy, NetworkPolicy) else "mastery"  # what `rules` reads
+    def _evaluate(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, Statistic]:
+        """Return the statistics of a policy on held-out learners."""
+        # The policy `rules` needs observations of mastery.
+        observation = policy.observation if isinstance(policy, NetworkPolicy) else "mastery"
         return evaluate(
             *(policy, learners, config, self.plan.bank), observation=observation, num_threads=self.plan.num_threads
         )
 
-    def _checkpoint(self) -> None:
+    def _write_checkpoint(self) -> None:
+        """Write a checkpoint."""
         from alsim.training import sb3
 
-        told = {
+        progress = {
             "best_return": self.best_return,
             "best_steps": self.best_steps,
             "seconds": self._seconds(),
             "breaks": self.breaks,
         }
-        files = sb3.state_of(self.model) | {BEST: self.best, PROGRESS: json.dumps(told).encode()}
+        files = sb3.state_of(self.model) | {BEST: self.best, PROGRESS: json.dumps(progress).encode()}
         directory.write_checkpoint(self.out, self.steps, files)
 
     def _evaluation(self, policy: NetworkPolicy) -> dict[str, Any]:
-        """Return what evaluation.json holds."""
+        """Return the content of evaluation.json."""
         config = self.plan.config
-        judged: dict[str, str | NetworkPolicy] = {policy.name: policy, **{name: name for name in BASELINES}}
-        found = {
+        policies: dict[str, str | NetworkPolicy] = {policy.name: policy, **{name: name for name in BASELINES}}
+        evaluation = {
             "learners": {"seed": EVALUATION_SEED, "first": FINAL.first, "num_learners": FINAL.num_learners},
-            "policies": {name: self._judge(p, FINAL, config) for name, p in judged.items()},
+            "policies": {name: self._evaluate(p, FINAL, config) for name, p in policies.items()},
         }
         if not is_specified(config):
             specified = under_specified_reward(config)
-            found["under_specified_reward"] = {name: self._judge(p, FINAL, specified) for name, p in judged.items()}
-        found["training"] = {
+            evaluation["under_specified_reward"] = {
+                name: self._evaluate(p, FINAL, specified) for name, p in policies.items()
+            }
+        evaluation["training"] = {
             "steps": self.steps,
             "seconds": round(self._seconds(), 1),
             "breaks": self.breaks,
@@ -388,4 +408,4 @@ class Run:
             "selected_on": {"seed": EVALUATION_SEED, "first": SELECTION.first, "num_learners": SELECTION.num_learners},
             "versions": {name: version(name) for name in ("alsim", "stable-baselines3", "torch", "numpy", "numba")},
         }
-        return found
+        return evaluation

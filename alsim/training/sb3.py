@@ -1,4 +1,4 @@
-"""What Stable-Baselines3 does in a training: models, their state as bytes, and the callback that watches."""
+"""Stable-Baselines3 in a training: models, their serialization, and the callback."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LinearSchedule = require("stable_baselines3.common.utils", "sb3", "alsim.trainin
 
 PARAMETERS, COUNTERS, REPLAY = "parameters.pt", "counters.json", "replay.npz"
 COUNTED = ("num_timesteps", "_n_updates", "_episode_num")
-"""Counters of a model that go on where they were; DQN's have one more."""
+"""Counters of a model that are restored on resuming; DQN has one more."""
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
-LARGEST = 10**6
-"""Weight of a network that may still act: its observations are in [0, 1], and what it answers in the hundreds."""
+MAX_WEIGHT = 10**6
+"""Maximum weight of a network that has not diverged. Observations are in [0, 1] and outputs in the hundreds."""
 
 Bytes = dict[str, bytes]
 
@@ -45,46 +45,46 @@ def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, see
         "gamma": h.gamma,
         "max_grad_norm": h.max_grad_norm,
         "policy_kwargs": {"net_arch": [*h.net_arch], "activation_fn": activations[h.activation]},
-        "device": "cpu",  # networks as small as these are faster there
-        "seed": own_seed % 2**32,  # the most that NumPy's generator takes
+        "device": "cpu",  # faster than a GPU for such small networks
+        "seed": own_seed % 2**32,  # the range of the generator of NumPy
     }
-    named: tuple[str, ...]
+    names: tuple[str, ...]
     if isinstance(h, PPO):
-        named = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
-        own = {"batch_size": h.num_envs * h.n_steps // h.minibatches}
+        names = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
+        extra = {"batch_size": h.num_envs * h.n_steps // h.minibatches}
         make = sb3.PPO
     else:
         assert isinstance(h, DQN)
-        named = (
+        names = (
             *("buffer_size", "learning_starts", "batch_size", "train_freq", "gradient_steps"),
             *("target_update_interval", "exploration_fraction", "exploration_final_eps"),
         )
-        own, make = {}, sb3.DQN
-    model = make("MlpPolicy", env, **common, **own, **{name: getattr(h, name) for name in named})
-    env.seed(seed)  # in place of the model's
+        extra, make = {}, sb3.DQN
+    model = make("MlpPolicy", env, **common, **extra, **{name: getattr(h, name) for name in names})
+    env.seed(seed)  # replaces the seed that the model has set
     return model
 
 
 def parameters_of(model: Any) -> bytes:
-    """Return a model's networks, without their optimiser."""
-    return _saved(model.policy.state_dict())
+    """Return the networks of a model as bytes, without the optimizer."""
+    return _serialize(model.policy.state_dict())
 
 
 def set_parameters(model: Any, content: bytes) -> None:
-    """Give a model these networks."""
-    model.policy.load_state_dict(_loaded(content))
+    """Load networks into a model."""
+    model.policy.load_state_dict(_deserialize(content))
 
 
 def has_diverged(model: Any) -> bool:
-    """Whether a model's networks have weights that are not finite, or larger than any that was learnt."""
-    return not all((weights.abs() <= LARGEST).all() for weights in model.policy.parameters())
+    """Return whether a weight of a model is not finite or larger than MAX_WEIGHT."""
+    return not all((weights.abs() <= MAX_WEIGHT).all() for weights in model.policy.parameters())
 
 
 def state_of(model: Any) -> Bytes:
-    """Return all of a model that goes on after a break, as files: numbers and words, nothing that executes."""
-    counters = {name: getattr(model, name) for name in _counted(model)}
+    """Return the state of a model for resuming, as files of numbers and strings without executable code."""
+    counters = {name: getattr(model, name) for name in _counters(model)}
     files = {
-        PARAMETERS: _saved(model.get_parameters()),
+        PARAMETERS: _serialize(model.get_parameters()),
         COUNTERS: json.dumps(counters).encode(),
     }
     if isinstance(model, sb3.DQN):
@@ -93,30 +93,33 @@ def state_of(model: Any) -> Bytes:
 
 
 def set_state(model: Any, files: Mapping[str, bytes]) -> None:
-    """Have a model go on where another stopped."""
-    model.set_parameters(_loaded(files[PARAMETERS]))
+    """Restore the state of a model."""
+    model.set_parameters(_deserialize(files[PARAMETERS]))
     for name, value in json.loads(files[COUNTERS]).items():
         setattr(model, name, value)
     if isinstance(model, sb3.DQN):
         _set_replay(model.replay_buffer, files[REPLAY])
 
 
-def _counted(model: Any) -> tuple[str, ...]:
+def _counters(model: Any) -> tuple[str, ...]:
+    """Return the names of the counters of a model."""
     return (*COUNTED, "_n_calls") if isinstance(model, sb3.DQN) else COUNTED
 
 
-def _saved(value: Any) -> bytes:
+def _serialize(value: Any) -> bytes:
+    """Return tensors as bytes."""
     stream = io.BytesIO()
     torch.save(value, stream)
     return stream.getvalue()
 
 
-def _loaded(content: bytes) -> Any:
+def _deserialize(content: bytes) -> Any:
+    """Return tensors from bytes, without executing code."""
     return torch.load(io.BytesIO(content), weights_only=True)
 
 
 def _replay(buffer: Any) -> bytes:
-    """Return what a replay buffer remembers."""
+    """Return the content of a replay buffer as an npz file."""
     used, stream = buffer.size(), io.BytesIO()
     arrays = {name: getattr(buffer, name)[:used] for name in REPLAYED}
     np.savez(stream, pos=np.int64(buffer.pos), full=np.bool_(buffer.full), **arrays)
@@ -124,30 +127,31 @@ def _replay(buffer: Any) -> bytes:
 
 
 def _set_replay(buffer: Any, content: bytes) -> None:
+    """Restore the content of a replay buffer."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         for name in REPLAYED:
             getattr(buffer, name)[: len(arrays[name])] = arrays[name]
         buffer.pos, buffer.full = int(arrays["pos"]), bool(arrays["full"])
 
 
-class Watch(BaseCallback):
-    """Tells of every episode that ended, and of every moment between rollouts, when the model is at rest.
+class TrainingCallback(BaseCallback):
+    """Callback of Stable-Baselines3 that reports finished episodes and the start of each rollout.
 
-    ended  takes (return, length, final mastery, reason for ending)
-    rest   takes nothing
+    on_episode  called with (return, length, final mastery, termination reason) of each finished episode
+    on_rollout  called without arguments before each rollout
     """
 
-    def __init__(self, ended: Callable[[float, int, float, str], None], rest: Callable[[], None]) -> None:
+    def __init__(self, on_episode: Callable[[float, int, float, str], None], on_rollout: Callable[[], None]) -> None:
         super().__init__()
-        self._ended, self._rest = ended, rest
+        self._on_episode, self._on_rollout = on_episode, on_rollout
 
     def _on_rollout_start(self) -> None:
-        self._rest()
+        self._on_rollout()
 
     def _on_step(self) -> bool:
         infos = self.locals["infos"]
         for lane in np.flatnonzero(self.locals["dones"]).tolist():
             info = infos[lane]
             episode = info["episode"]
-            self._ended(episode["r"], episode["l"], info["final_mastery"], info["termination_reason"])
+            self._on_episode(episode["r"], episode["l"], info["final_mastery"], info["termination_reason"])
         return True

@@ -1,1 +1,1 @@
-"""Utilities without knowledge of learners: threads, files, optional dependencies."""
+"""General utilities: threads, files, output directories, optional dependencies."""

@@ -1,4 +1,4 @@
-"""Threads: helpers that wait for the next step, and crews that work until all is done."""
+"""Threads: a pool for many short jobs, and a group that runs one function in several threads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from threading import Thread
 from typing import Any
 
 POLL_SECONDS = 0.05
-"""Seconds between looks at whether a thread has ended."""
+"""Seconds between checks whether a thread has ended."""
 
 Job = tuple[Callable[..., Any], tuple[Any, ...], list[BaseException]]
 
 
 class ThreadPool:
-    """Threads that wait for something to do, and end with this object.
+    """Threads that wait for jobs, and end when this object is deleted.
 
-    A plain queue instead of an executor: a step takes some hundred microseconds, of which an executor's
-    bookkeeping would take a tenth.
+    It uses a plain queue: a step takes about 100 µs, and the overhead of a `ThreadPoolExecutor` would be 10 % of it.
     """
 
     def __init__(self, count: int) -> None:
@@ -31,40 +30,42 @@ class ThreadPool:
         self._end = weakref.finalize(self, _stop, self._jobs, count)
 
     def in_this_process(self) -> bool:
-        """Whether the threads are of this process: a fork leaves them behind."""
+        """Return whether the threads belong to this process. A forked process has no copy of them."""
         return self._process == os.getpid()
 
     def submit(self, function: Callable[..., Any], *arguments: Any, errors: list[BaseException]) -> None:
-        """Have some thread call `function`; what it raises is appended to `errors`."""
+        """Run `function` in one of the threads. Its exception, if any, is appended to `errors`."""
         self._jobs.put((function, arguments, errors))
 
     def close(self) -> None:
-        """End the threads."""
+        """End all threads, and wait for them."""
         self._end()
         for thread in self._threads:
             thread.join()
 
 
 def _work(jobs: SimpleQueue[Job | None]) -> None:
-    """Do one job after the other."""
+    """Run jobs until the queue returns None."""
     while (job := jobs.get()) is not None:
         function, arguments, errors = job
         try:
             function(*arguments)
         except BaseException as error:
             errors.append(error)
-        del job, function, arguments, errors  # or they would live until the next
+        del job, function, arguments, errors  # otherwise they would be kept alive until the next job
 
 
 def _stop(jobs: SimpleQueue[Job | None], count: int) -> None:
+    """Put one None into the queue for each thread."""
     for _ in range(count):
         jobs.put(None)
 
 
 class ThreadGroup:
-    """Threads that each call `work(stopped)`; the block that uses them ends after them, whatever ends it.
+    """Context manager that calls `work(stopped)` in several threads, and waits for them at the end of the block.
 
-    stopped  says that the work is called off: another thread failed, or the block was left
+    count  number of threads
+    work   function of `stopped`, which returns True after another thread failed or the block was left
     """
 
     def __init__(self, count: int, work: Callable[[Callable[[], bool]], None]) -> None:
@@ -96,7 +97,7 @@ class ThreadGroup:
             raise self.errors[0]
 
     def wait(self) -> None:
-        """Wait until all is done. Raises what went wrong in a thread."""
+        """Wait for all threads. Raises the first exception of a thread."""
         while any(thread.is_alive() for thread in self._threads):
             for thread in self._threads:
                 thread.join(POLL_SECONDS)
@@ -104,7 +105,7 @@ class ThreadGroup:
             raise self.errors[0]
 
     def _end(self) -> None:
-        """Call off what is left, and wait for the threads, even if interrupted once more."""
+        """Stop the work and wait for all threads, even if interrupted while waiting."""
         self._stop = True
         interrupted: BaseException | None = None
         while any(thread.is_alive() for thread in self._threads):

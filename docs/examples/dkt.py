@@ -1,19 +1,19 @@
-"""Fit deep knowledge tracing to students made here, judge it on others, and follow one of them. Needs alsim[dkt]."""
+"""Fit deep knowledge tracing to simulated students, score it on others, and track one student. Needs PyTorch."""
 
 try:
     import torch
 except ModuleNotFoundError:
-    raise SystemExit("dkt.py needs torch, which is not installed: pip install 'alsim[dkt]'") from None
+    raise SystemExit("dkt.py needs PyTorch, which is not installed: pip install '.[dkt]'") from None
 
 import numpy as np
 
-from alsim.models import Responses, load_fit, score
+from alsim.models import Responses, load_fit, score, skill_mean
 from alsim.models.dkt import fit
 
-torch.set_num_threads(1)  # one thread: the same bits each time, and no slower for a network this small
+torch.set_num_threads(1)  # the same bits each time, and no slower for a network of this size
 
-# 1,500 students answer 30 questions to 6 skills. Skills come in pairs: who has mastered one of a pair answers both
-# well, and each question to either may be the one from which it is learnt. That one helps the other is nowhere said.
+# 1,500 students answer 30 questions to 6 skills. Skills 0 and 1, 2 and 3, 4 and 5 form pairs: a student masters both
+# skills of a pair at once, and may do so at each question to one of them. The log does not name the pairs.
 random = np.random.default_rng(0)
 students, steps, pairs = 1500, 30, 3
 skill = random.integers(0, 2 * pairs, (students, steps))
@@ -26,16 +26,17 @@ for t in range(steps):
 log = Responses.from_arrays(np.repeat(np.arange(students), steps), correct.ravel(), skill=skill.ravel())
 
 training, test = log.split(0.2, seed=0)
-fitted = fit(training, hidden=32, embedding=16, progress=lambda done, total, words: print(f"epoch {done}: {words}"))
+for name, fitted in (
+    ("mean of each skill", skill_mean.fit(training)),
+    ("deep knowledge tracing", fit(training, hidden=32, embedding=16, seed=0)),
+):
+    print(f"{name}: AUC {score(test.correct, fitted.predict(test)).auc:.2f} on {len(test.students)} other students")
 
-# What is known without a student's history: how often each skill was answered well.
-mean = np.bincount(training.skill, training.correct) / np.bincount(training.skill)
-print("mean of the skill:", score(test.correct, mean[test.skill]))
-print("deep knowledge tracing:", score(test.correct, fitted.predict(test)))
-
-# A fit is two files, fit.json and fit.npz, and needs no PyTorch from here on.
+# A fit is saved in two files, fit.json and fit.npz. Loading it and predicting with it need no PyTorch.
 fitted.save("fit.json")
 tracker = load_fit("fit.json").tracker()
-print("forecasts for skills", *tracker.fit.skills)
 for name, answer in (("0", 1), ("0", 1), ("2", 0)):
-    print(f"after {name} answered {'well' if answer else 'badly'}:", tracker.update("ann", name, answer).round(2))
+    probabilities = tracker.update("ann", name, answer)
+    forecast = dict(sorted(zip(tracker.fit.skills.tolist(), probabilities.tolist(), strict=True)))
+    print(f"{'correct' if answer else 'wrong'} response to skill {name}; P(correct) of the next response:")
+    print("   ", ", ".join(f"skill {k} {p:.1f}" for k, p in forecast.items()))

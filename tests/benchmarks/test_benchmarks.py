@@ -1,4 +1,4 @@
-"""The benchmarks' own parts: how rounds alternate, how figures are judged and written, what a floor is made of."""
+"""Helpers of the benchmarks: alternating rounds, comparison with targets, number formats and tables."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ from benchmarks.specification import items
         (-7.46, 2, "-7.5"),
     ],
 )
-def test_numbers_have_so_many_digits(value, digits, written):
+def test_numbers_are_rounded_to_significant_digits(value, digits, written):
     assert report.number(value, digits) == written
 
 
@@ -41,15 +41,15 @@ def test_numbers_have_so_many_digits(value, digits, written):
         (15, "< 15", "**no**"),
     ],
 )
-def test_a_figure_is_judged_by_its_target(value, target, met):
+def test_a_figure_is_compared_with_its_target(value, target, met):
     row = report.judged("a step", value, target, "µs", limit="memory")
     assert (row.met, row.target, row.limit) == (met, f"{target} µs", "memory")
 
 
-def test_a_table_has_a_line_a_row_in_either_form():
+def test_both_forms_of_a_table_have_one_line_per_row():
     rows = [report.judged("a step", 1.5, "≥ 1.2", "×", spread="1.4–1.6"), report.missing("another", "one core", "≥ 2")]
     assert report.markdown(report.HEADER, rows, left=(0, 4)).splitlines() == [
-        "| what | measured | target | met? | what limits it |",
+        "| measurement | result | target | met? | limiting factor |",
         "| --- | --: | --: | --: | --- |",
         "| a step | 1.50× (1.4–1.6) | ≥ 1.2× | yes |  |",
         "| another | – | ≥ 2 |  | one core |",
@@ -72,7 +72,7 @@ def test_speeds_are_compared_round_by_round():
     assert measure.ratios(times, "slow", "fast") == [1 / 4, 1 / 3, 1 / 2]
 
 
-def test_batches_come_round_again():
+def test_batches_are_repeated_in_order():
     seen = []
     call = measure.over([1, 2, 3], seen.append)
     for _ in range(5):
@@ -80,7 +80,7 @@ def test_batches_come_round_again():
     assert seen == [1, 2, 3, 1, 2]
 
 
-def test_the_curve_is_by_contender():
+def test_the_curve_groups_speeds_by_contender():
     measured = {1: {"a": [2e-6, 1e-6, 3e-6]}, 10: {"a": [1e-6] * 3, "b": [5e-6] * 3}}
     curve = steps.curve(measured)
     assert {name: np.round(points, 6).tolist() for name, points in curve.items()} == {
@@ -90,7 +90,7 @@ def test_the_curve_is_by_contender():
     assert "| b |  | 500 |" in table.by_lanes(curve)
 
 
-def test_slow_contenders_keep_to_few_lanes_and_threads_to_many(monkeypatch):
+def test_slow_contenders_run_few_lanes_and_threads_run_many(monkeypatch):
     monkeypatch.setattr(steps, "cores", lambda: 2)
     assert steps.takes_part("AsyncVectorEnv", 16) and not steps.takes_part("AsyncVectorEnv", 4096)
     assert steps.takes_part(steps.TWO, 4096) and not steps.takes_part(steps.TWO, 256)
@@ -98,20 +98,20 @@ def test_slow_contenders_keep_to_few_lanes_and_threads_to_many(monkeypatch):
     assert not steps.takes_part(steps.TWO, 4096)
 
 
-def test_phases_are_spread_over_their_repetitions():
+def test_the_time_of_a_phase_is_divided_by_its_repetitions():
     done = []
     found = phases.nanoseconds({"draw": done.append}, lanes=1000, repetitions=7, rounds=3)
     assert set(done) == {7}
     assert 0 < found["draw"] < 1e6
     written = phases.table({"draw": 6.0, "copy": 3.0, phases.STEP: 8.0})
     assert "| draw | 6.00 | 75% |" in written
-    assert "| together, each in a loop of its own | 9.00 | 112% |\n| step | 8.00 |  |" in written
+    assert "| sum, each in a separate loop | 9.00 | 112% |\n| step | 8.00 |  |" in written
 
 
 @pytest.mark.ci
 @pytest.mark.versionless
-def test_a_repeated_phase_takes_learners_nowhere_strange():
-    """Neither out of bounds nor among the numbers that processors are slow with."""
+def test_a_repeated_phase_keeps_learners_in_range():
+    """States stay within bounds and contain no subnormal numbers, which processors compute slowly."""
     lanes = phases.Lanes(130)
     assert 0 < lanes.world.population.finished.sum() + lanes.begun < 130
     ability = lanes.world.population.ability.copy()
@@ -129,8 +129,8 @@ def test_a_repeated_phase_takes_learners_nowhere_strange():
     assert (population.ability == after).all() and (after != ability).any()
 
 
-@pytest.mark.skipif(COMPILED, reason="to compile every phase alone takes longer than the other tests of this file")
-def test_the_phases_in_their_order_are_a_step(monkeypatch):
+@pytest.mark.skipif(COMPILED, reason="compiling every phase alone takes longer than all other tests of this file")
+def test_the_phases_in_order_equal_a_step(monkeypatch):
     monkeypatch.setattr(phases, "STEPS_BEFORE", 4)
     one, other = phases.Lanes(9), phases.Lanes(9)
     one.step(1)
@@ -142,7 +142,7 @@ def test_the_phases_in_their_order_are_a_step(monkeypatch):
         assert column.tobytes() == getattr(other.output, name).tobytes(), name
 
 
-def test_what_is_measured_stands_between_the_marks():
+def test_tables_are_inserted_between_the_marks():
     text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
     assert table.between_marks(text, r"new \1") == f"before\n{table.BEGIN}\n\nnew \\1\n\n{table.END}\nafter"
     with pytest.raises(ValueError, match="once each"):
@@ -150,7 +150,7 @@ def test_what_is_measured_stands_between_the_marks():
     table.between_marks(table.README.read_text(encoding="utf-8"), "")
 
 
-def test_what_is_kept_can_be_read_again(tmp_path):
+def test_saved_figures_can_be_read(tmp_path):
     rows = [report.plain("a step", 2.0, "µs")]
     found = table.Found(rows, {"a": [(1, 2000.04)]}, {"draw": 3.00001})
     table.keep(tmp_path / "measured.json", found, {"cores": "2"})
@@ -163,26 +163,26 @@ def test_what_is_kept_can_be_read_again(tmp_path):
     }
 
 
-def test_tables_are_of_what_was_measured():
+def test_only_measured_tables_are_printed():
     whole = table.Found([], {"a": [(1, 2000.0)]}, {"draw": 6.0, phases.STEP: 8.0})
     assert [part.count("\n") for part in table.more(whole)] == [2, 4]
     assert table.more(table.Found([], {}, {})) == []
 
 
-def test_the_machine_is_described_and_not_named():
+def test_the_description_of_the_machine_has_no_host_name():
     found = measure.machine()
     needed = {"date", "cores", "processor", "memory", "system", "python", "numpy", "numba", "gymnasium", "pyarrow"}
     assert needed <= set(found) <= needed | {"jax"}
     assert all(found[name] in table.described(found) for name in needed)
 
 
-def test_the_bytes_of_a_step_are_those_that_the_pages_state():
-    stated = f"{floors.BYTES:.0f} bytes a lane"
+def test_the_page_states_the_bytes_of_a_step():
+    stated = f"{floors.BYTES:.0f} bytes per lane"
     assert stated in " ".join(table.README.read_text(encoding="utf-8").split())
 
 
-def test_the_cells_are_the_banks():
-    """Item by item, against the rows that the specification's class is given."""
+def test_the_cells_have_the_items_of_the_bank():
+    """Each item equals the row that the class of the specification reads."""
     columns, (questions, contents) = cells(alsim.sample_bank(alsim.Config())), items()
     assert columns["size"].sum() == len(questions) + len(contents) == len(columns["place"])
     assert (columns["first"][1:] == np.cumsum(columns["size"])[:-1]).all()
@@ -199,11 +199,11 @@ def test_the_cells_are_the_banks():
     assert columns["place"][item] == np.float32(blog["engagement_impact"])
 
 
-def test_what_a_reset_adds_is_found_among_disturbed_steps():
+def test_the_cost_of_a_reset_is_estimated_from_disturbed_steps():
     generator = np.random.default_rng(0)
     begun = generator.poisson(35, 8000).astype(float)
     took = 50e-6 + 0.1e-6 * begun + generator.exponential(1e-6, 8000)
     took[generator.random(8000) < 0.05] += 1e-3
-    slope, error, share = steps.grown(begun, took)
+    slope, error, share = steps.growth(begun, took)
     assert abs(slope - 0.1e-6) < 5 * error < 0.02e-6
     assert share == pytest.approx(3.5 / 50.7, rel=0.1)

@@ -1,16 +1,17 @@
-"""What alsim's speed is held against computes the same: the steps in C, NumPy and JAX, from the same start.
+"""The steps in C, NumPy and JAX, with which benchmarks compare alsim, give the same results from the same start.
 
-Tolerance, in units e = 2**-23. All compute in float32 and in the same order, so that ability, frustration and
-what is discrete must be equal bit for bit; what may differ is where exp, log, cos, a root or a quotient comes in:
+Tolerances are in units e = 2**-23. All steps compute in float32 and in the same order. Ability, frustration and
+discrete values must therefore be equal bit for bit. Values computed with exp, log, cos, a root or a quotient may
+differ:
 
-    noise          log errs by 4 e relative (glibc's bound for its vectors), halved by the root, which adds 2 e,
-                   the product 1; cos by 4 e, its argument by 2: 5.77 * 11 e, and alsim's own 2e-6
-    mastery        an LO's, of each interaction about it: 0.02 of the noise, and 8 operations on either side
-    response time  10 s of the noise and the roundings of some 100 s, over 120 s
-    reward         twice a difference of two masteries
-    answer         P errs by some 10 e. Of 80,000 uniforms 0.1 are expected so close to theirs; a lane whose
-                   answer flips is compared no further, and at most 2 of them may (missed once in 6,000 seeds;
-                   the seed is fixed)
+    noise          relative error of log 4 e (glibc's bound for vectors), halved by the root, which adds 2 e; product
+                   1 e; cos 4 e; its argument 2 e: in all 5.77 * 11 e, plus the error of alsim, 2e-6
+    mastery        per interaction with the outcome: 0.02 of the noise, and 8 operations on either side
+    response time  10 s of the noise and the rounding errors of about 100 s, divided by 120 s
+    reward         twice the error of a difference of two masteries
+    answer         the error of P is about 10 e. Among 80,000 uniforms, 0.1 are expected to be so close to P. A lane
+                   whose answer differs is no longer compared, and at most 2 such lanes are allowed (exceeded once in
+                   6,000 seeds; the seed is fixed)
 """
 
 from typing import Any
@@ -47,17 +48,17 @@ class ByNative:
 
 
 def draws(time: int, sizes: Any) -> list[Any]:
-    """Return uniform, normal and choice within the cell, (N,) each, of the words that alsim draws at this time."""
+    """Return the uniform, the normal and the choice within the cell, (N,) each, that alsim draws at this time."""
     words = [philox4x32((time, 0, lane, INTERACTION), (0, 0)) for lane in range(len(sizes))]
     answer = [uniform(w[0]) for w in words]
     noise = [normal(w[1], w[3]) for w in words]
-    # The middle of what would choose the item.
+    # The middle of the interval that chooses the item.
     pick = [(below(w[2], int(n)) + 0.5) / n for w, n in zip(words, sizes, strict=True)]
     return [np.array(values, np.float32) for values in (answer, noise, pick)]
 
 
 class ByNumpy:
-    """With the words that alsim draws."""
+    """The step in NumPy, with the words that alsim draws."""
 
     def __init__(self, lanes: int, first: Any) -> None:
         self.numpy = Numpy(lanes, first=first)
@@ -73,7 +74,7 @@ class ByNumpy:
 
 
 class ByJax:
-    """With the words that alsim draws."""
+    """The step in JAX, with the words that alsim draws."""
 
     def __init__(self, lanes: int, first: Any) -> None:
         self.jax = Jax(lanes, first=first)
@@ -91,7 +92,7 @@ class ByJax:
 
 
 def follow(other: Any, lanes: int, actions: list[Any]) -> int:
-    """Hold each lane's first episode against alsim's; return how many lanes were left for a flipped answer."""
+    """Compare the first episode of each lane with alsim; return how many lanes had a different answer."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes, info="full")
     envs.reset(seed=0)
     envs.step(actions[0])
@@ -103,7 +104,7 @@ def follow(other: Any, lanes: int, actions: list[Any]) -> int:
         rows, rewards, terminated, truncated, infos = envs.step(chosen)
         theirs = other.step(chosen)
         flipped = compared & (infos["frustration"] != theirs[0][:, -2])
-        assert (abs(rows[flipped, -2] - theirs[0][flipped, -2]) > 0.04).all(), "no flipped answer moves so little"
+        assert (abs(rows[flipped, -2] - theirs[0][flipped, -2]) > 0.04).all(), "another answer changes it by more"
         flips += flipped.sum()
         compared &= ~flipped
         off = abs(rows - theirs[0])[compared]
@@ -125,7 +126,7 @@ def actions_of(lanes: int) -> list[Any]:
 
 
 @pytest.mark.compiled
-def test_the_native_step_is_alsims() -> None:
+def test_the_native_step_equals_that_of_alsim() -> None:
     lanes = 2048 + 5  # the last block is not full
     actions = actions_of(lanes)
     try:
@@ -136,20 +137,20 @@ def test_the_native_step_is_alsims() -> None:
 
 
 @pytest.mark.compiled
-def test_the_numpy_step_is_alsims() -> None:
+def test_the_numpy_step_equals_that_of_alsim() -> None:
     actions = actions_of(100)
     assert follow(ByNumpy(100, actions[0]), 100, actions) == 0
 
 
 @pytest.mark.compiled
-def test_the_jax_step_is_alsims() -> None:
-    pytest.importorskip("jax", reason="JAX is large, and the benchmarks do without it")
+def test_the_jax_step_equals_that_of_alsim() -> None:
+    pytest.importorskip("jax", reason="JAX is large, and optional in the benchmarks")
     actions = actions_of(100)
     assert follow(ByJax(100, actions[0]), 100, actions) == 0
 
 
-def test_the_specifications_environment_is_the_specification() -> None:
-    """What Gymnasium's vector environments run is the oracle: the oracle's own tests say the rest."""
+def test_the_plain_environment_equals_that_of_alsim() -> None:
+    """The environment that Gymnasium vectorises in benchmarks is the oracle, which has its own tests."""
     env = SpecifiedEnv(learner=3)
     envs = alsim.AdaptiveLearningVectorEnv(4)
     observation, _ = env.reset()
@@ -161,7 +162,7 @@ def test_the_specifications_environment_is_the_specification() -> None:
         assert reward == pytest.approx(theirs[1][3], abs=1e-5)
 
 
-def test_the_numpy_step_begins_anew() -> None:
+def test_the_numpy_step_resets_finished_lanes() -> None:
     """The mean of 3,000 masteries of Beta(2, 5), s.d. 0.16, is 4.5 standard errors off in 1 seed of 100,000."""
     numpy = Numpy(100)
     numpy.finished[:] = True

@@ -1,4 +1,4 @@
-"""The hot loops are vectorised, and a loop that is not would be noticed."""
+"""The hot loops are vectorised, and the check fails for a loop that is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import vectors
 from benchmarks.vectors import AARCH64, FORMULA, MUST, PHILOX, X86_64, Count, Counted
 
 HERE = vectors.instruction_set(platform.machine())
-known_here = pytest.mark.skipif(HERE is None, reason=f"what is packed on {platform.machine()} is not known")
+known_here = pytest.mark.skipif(HERE is None, reason=f"the packed instructions of {platform.machine()} are not known")
 
 SOME, NONE = Count(9, 9, 9, 9, "128 bits"), Count(0, 0, 0, 9, "")
 
@@ -59,20 +59,20 @@ ARM = {
 
 
 @pytest.mark.parametrize(("known", "lines"), [(X86_64, INTEL), (AARCH64, ARM)], ids=["x86-64", "aarch64"])
-def test_arithmetic_is_told_from_what_moves_and_converts(known: Any, lines: dict[str, str]) -> None:
+def test_arithmetic_is_distinguished_from_moves_and_conversions(known: Any, lines: dict[str, str]) -> None:
     for line, kind in lines.items():
         found = vectors.count(f"\t{line}\n", known)
-        told = ["packed float"] * found.floats + ["packed integer", "product"][found.products :][: found.integers]
-        assert (told + ["scalar float"] * found.scalars or [""]) == [kind], line
+        kinds = ["packed float"] * found.floats + ["packed integer", "product"][found.products :][: found.integers]
+        assert (kinds + ["scalar float"] * found.scalars or [""]) == [kind], line
         assert bool(found.vectors) == (kind not in ("", "scalar float")), line
 
 
-def test_the_widest_vectors_are_those_of_arithmetic() -> None:
+def test_only_arithmetic_counts_for_the_widest_vectors() -> None:
     assert vectors.count("\tvaddps\t%ymm0, %ymm1, %ymm1\n\tvmovups\t%zmm0, (%rsp)\n", X86_64).vectors == "256 bits"
     assert vectors.count("\tfadd\tz0.s, z1.s, z2.s\n\tfadd\tv0.4s, v1.4s, v2.4s\n", AARCH64).vectors == "scalable"
 
 
-def test_a_loop_without_vectors_is_a_fault_by_name() -> None:
+def test_a_loop_without_vectors_is_reported_by_name() -> None:
     whole = [Counted("step", name, SOME) for name in MUST]
     assert vectors.faults([*whole, Counted("step", "scatter", NONE)]) == []
     assert vectors.faults([*whole, Counted("teach", "advance", NONE)]) == [
@@ -83,17 +83,17 @@ def test_a_loop_without_vectors_is_a_fault_by_name() -> None:
     assert {kind for kinds in MUST.values() for kind in kinds} == {PHILOX, FORMULA} <= set(Count._fields)
 
 
-def test_the_status_tells_of_a_fault(monkeypatch: Any, capsys: Any) -> None:
+def test_the_exit_status_is_1_for_a_loop_without_vectors(monkeypatch: Any, capsys: Any) -> None:
     for count, status in ((SOME, 0), (NONE, 1)):
         monkeypatch.setattr(vectors, "counted", lambda count=count: [Counted("step", name, count) for name in MUST])
         assert vectors.main([]) == status
         assert ("no longer vectorised" in capsys.readouterr().err) == bool(status)
 
 
-def test_an_unknown_machine_passes_and_says_so(monkeypatch: Any, capsys: Any) -> None:
+def test_an_unknown_machine_passes_with_a_message(monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert vectors.main([]) == 0
-    assert "riscv64 is not known here" in capsys.readouterr().out
+    assert "instruction set of riscv64 is unknown" in capsys.readouterr().out
 
 
 def independent(x: Any, y: Any) -> None:
@@ -101,7 +101,7 @@ def independent(x: Any, y: Any) -> None:
         y[np.uint64(i)] = x[np.uint64(i)] * x[np.uint64(i)] + np.float32(1)
 
 
-def one_after_the_other(x: Any, y: Any) -> None:
+def sequential(x: Any, y: Any) -> None:
     last = np.float32(0)
     for i in range(len(x)):
         last = last * last + x[np.uint64(i)]
@@ -112,7 +112,7 @@ def one_after_the_other(x: Any, y: Any) -> None:
 
 @pytest.mark.compiled
 @known_here
-@pytest.mark.parametrize(("loop", "vectorised"), [(independent, True), (one_after_the_other, False)])
+@pytest.mark.parametrize(("loop", "vectorised"), [(independent, True), (sequential, False)])
 def test_a_loop_that_cannot_be_vectorised_has_no_packed_arithmetic(loop: Callable[..., None], vectorised: bool) -> None:
     compiled = kernel(loop, None)
     compiled(np.ones(100, np.float32), np.ones(100, np.float32))
@@ -131,4 +131,4 @@ def test_the_hot_loops_are_vectorised(record_property: Callable[[str, object], N
     found = vectors.counted()
     record_property("summary", f"Arithmetic in machine code\n\n{vectors.table(found)}")
     assert vectors.faults(found) == []
-    assert {each.kernel for each in found} == {"step", "begin_lanes", "teach"}
+    assert {each.kernel for each in found} == {"step", "begin_lanes", "run_episodes"}

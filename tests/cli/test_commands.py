@@ -17,6 +17,7 @@ from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
+from alsim.metrics import METRICS
 from alsim.policies import POLICIES
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
@@ -57,7 +58,7 @@ def process(*arguments, **kwargs):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 
-def assert_refused(result, *said):
+def assert_refused(result, *messages):
     """Assert status 2, no output, and one sentence on stderr."""
     status, out, err = result
     assert (status, out) == (2, ""), result
@@ -65,7 +66,7 @@ def assert_refused(result, *said):
     assert err.count("\n") == 1
     assert err.endswith("\n")
     assert "Traceback" not in err
-    for part in said:
+    for part in messages:
         assert part in err
 
 
@@ -91,10 +92,16 @@ def test_generate_writes_a_dataset_and_prints_a_summary(run, small, tmp_path):
     numbers = json.loads(report.read_text())
     assert numbers["transitions"] == len(dataset)
     assert set(numbers["metrics"]["final_mastery"]) == {"mean", "se", "n", "undefined"}
-    rows = {row.split()[0]: row.split()[1:] for row in table}
+    rows = {label: cells for label, *cells in (re.split(r"\s{2,}", row.strip()) for row in table)}
     for name, value in numbers["metrics"].items():
-        assert rows[name][0] == ("-" if value["mean"] is None else f"{value['mean']:,.3f}")
-        assert rows[name][2:] == ([str(value["undefined"])] if value["undefined"] else [])
+        mean, se, *undefined = rows[METRICS[name].heading]
+        if value["mean"] is None:
+            assert mean == "-"
+        else:
+            assert float(mean.replace(",", "")) == pytest.approx(value["mean"], abs=value["se"] / 20 + 1e-12)
+            assert len(se.replace(".", "").lstrip("0")) == 2 or value["se"] == 0 or value["se"] >= 99
+        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])
+    assert "time on task, min" in rows
 
 
 def test_info_prints_what_generate_printed(run, small, dataset, tmp_path):
@@ -163,7 +170,7 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Chooses among all actions, each with probability 1 / A."
+    assert listed["uniform"] == "Chooses every action with the same probability."
     assert listed["nameless"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
@@ -210,9 +217,9 @@ def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
         ["ok", "two:", "seed", "3,", "2", "[bold]outcomes"],
         ["2", "passed,", "0", "failed"],
     ]
-    found = json.loads((tmp_path / "v.json").read_text())
-    assert (found["seed"], found["failed"], len(found["checks"])) == (3, 0, 2)
-    assert found["checks"][0] == {"name": "one", "passed": True, "detail": "seed 3, 2 [bold]outcomes"}
+    result = json.loads((tmp_path / "v.json").read_text())
+    assert (result["seed"], result["failed"], len(result["checks"])) == (3, 0, 2)
+    assert result["checks"][0] == {"name": "one", "passed": True, "detail": "seed 3, 2 [bold]outcomes"}
 
 
 def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
@@ -228,7 +235,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--policy", "other"), "unknown policy 'other'; known are uniform, rules"),
         (("--learners", "0"), "num_learners is an integer of at least 1; got 0"),
@@ -243,13 +250,13 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
         (("--bank", "nowhere"), "nowhere"),
     ],
 )
-def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, said):
-    assert_refused(run("generate", "--out", tmp_path / "d", *arguments), said)
+def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, message):
+    assert_refused(run("generate", "--out", tmp_path / "d", *arguments), message)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("num_los = ", "a configuration is a TOML file"),
         ("num_los = 0", "num_los = 0: expected a number >= 1"),
@@ -258,11 +265,11 @@ def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, said):
     ],
 )
 @pytest.mark.parametrize("command", ["generate", "validate", "bank"])
-def test_a_broken_configuration_is_named(run, tmp_path, command, content, said):
+def test_a_broken_configuration_is_named(run, tmp_path, command, content, message):
     file = tmp_path / "mine.toml"
     file.write_text(content)
     out = () if command == "validate" else ("--out", tmp_path / "d")
-    assert_refused(run(command, "--config", file, *out), f"{file}: ", said)
+    assert_refused(run(command, "--config", file, *out), f"{file}: ", message)
     assert not (tmp_path / "d").exists()
 
 
@@ -282,9 +289,13 @@ def test_a_broken_bank_is_named(run, tmp_path, command):
 
 def test_existing_output_is_refused(run, small, dataset, tmp_path):
     arguments = ("generate", "--learners", 1, "--config", small, "--out")
-    assert_refused(run(*arguments, dataset), f"{dataset} holds a finished dataset already; force overwrites it")
+    assert_refused(
+        run(*arguments, dataset), f"{dataset} already holds a finished dataset; force=True (--force) overwrites it"
+    )
     assert_refused(run(*arguments, small), f"{small} is not a directory")
-    assert_refused(run(*arguments, tmp_path, "--force"), f"{tmp_path} holds other files")
+    assert_refused(
+        run(*arguments, tmp_path, "--force"), f"{tmp_path} contains other files (d); choose a new or empty directory"
+    )
     assert_refused(run(*arguments, small / "d"), "small.toml")
 
 
@@ -311,7 +322,7 @@ def test_info_names_missing_and_damaged_files(run, dataset, tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert_refused(run("info", dataset, "--verify"), f"{file} is not what was written")
+    assert_refused(run("info", dataset, "--verify"), f"{file} is damaged: its SHA-256 differs")
     file.unlink()
     assert_refused(run("info", dataset), f"{file} is missing")
 
@@ -434,8 +445,8 @@ def test_from_a_real_bank_to_metrics(run, tmp_path, published):
 
 def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, capsys):
     out, report = tmp_path / "data.npz", tmp_path / "report.json"
-    status, printed, said = run("export", dataset, "--to", "npz", "--out", out, "--json", report)
-    assert (status, said) == (0, "")
+    status, printed, err = run("export", dataset, "--to", "npz", "--out", out, "--json", report)
+    assert (status, err) == (0, "")
     first, _, lines = printed.partition("\n\n")
     rows = len(load_dataset(dataset))
     assert re.fullmatch(
@@ -478,9 +489,9 @@ def test_a_dataset_with_paths_outside_it_is_refused(run, dataset, tmp_path, path
     manifest = json.loads((dataset / "manifest.json").read_text())
     manifest["tables"]["events"]["shards"][0]["path"] = path
     (dataset / "manifest.json").write_text(json.dumps(manifest))
-    assert_refused(run("info", dataset), f"names {path!r}, which is not inside the dataset")
+    assert_refused(run("info", dataset), f"names {path!r}, which is outside of the dataset")
     refused = run("export", dataset, "--to", "npz", "--out", tmp_path / "x.npz")
-    assert_refused(refused, f"names {path!r}, which is not inside the dataset")
+    assert_refused(refused, f"names {path!r}, which is outside of the dataset")
 
 
 def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):

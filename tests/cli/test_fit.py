@@ -54,7 +54,7 @@ class Stub(Fit):
 
     def table(self):
         names = [*self.log.skills.tolist(), "\x1b[31mred"]
-        return [{"skill": n, "p": 0.123456, "ll": -12345.678, "n": 1234, "held": False, "se": math.nan} for n in names]
+        return [{"skill": n, "p": 0.123456, "ll": -12345.678, "n": 1234, "fixed": False, "se": math.nan} for n in names]
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def run(monkeypatch, capsys, tmp_path):
     return command
 
 
-def assert_refused(result, *said):
+def assert_refused(result, *messages):
     status, out, err = result
     assert (status, out) == (2, ""), result
     assert err.startswith("alsim: ")
     assert err.count("\n") == 1
-    for part in said:
+    for part in messages:
         assert part in err
 
 
@@ -139,7 +139,7 @@ def test_options_are_passed_to_the_model(run, fitted, model, options, arguments)
 def test_the_table_shows_names_as_they_are_and_numbers_whole(run, fitted):
     _, out, _ = run("bkt", "log.csv", *COLUMNS)
     lines = out.splitlines()
-    assert lines[0].split() == ["skill", "p", "ll", "n", "held", "se"]
+    assert lines[0].split() == ["skill", "p", "ll", "n", "fixed", "se"]
     assert lines[1].split() == ["sub[red]", "0.1235", "-12,345.678", "1,234", "no", "-"]
     assert lines[3].split()[0] == "\\x1b[31mred"
     assert "\x1b" not in out
@@ -152,8 +152,8 @@ def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_
     test = alsim.models.read_responses(
         "test.csv", columns={"student": "user", "skill": "kc", "correct": "ok", "order": "when"}
     )
-    found = score(test.correct, fitted[0].predict(test))
-    assert f"test: AUC {found.auc:.4f}, RMSE {found.rmse:.4f}" in out
+    scores = score(test.correct, fitted[0].predict(test))
+    assert f"test: AUC {scores.auc:.4f}, RMSE {scores.rmse:.4f}" in out
     content = json.loads((tmp_path / "deep" / "fit.json").read_text())
     assert content == {
         "format": "alsim-fit",
@@ -161,7 +161,7 @@ def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_
         "model": "bkt",
         "log_likelihood": -12.5,
         "responses": 30,
-        "test": found._asdict(),
+        "test": scores._asdict(),
     }
 
 
@@ -176,9 +176,9 @@ def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
-    found = json.loads((tmp_path / "fit.json").read_text())["test"]
+    scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
-    assert found == expected._asdict()
+    assert scores == expected._asdict()
     (tmp_path / "half.csv").write_text("x,y,freq\n1,0,0.5\n")
     assert_refused(
         run("irt", "wide.csv", "--test", "half.csv"),
@@ -305,7 +305,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     (tmp_path / "there.json").write_text("{}")
     (tmp_path / "there.csv").write_text("x")
     (tmp_path / "folder.csv").mkdir()
-    for options, said in (
+    for options, message in (
         (["--out", "there.json"], "--out there.json is there already; --force overwrites it"),
         (["--scores", "there.csv"], "--scores there.csv is there already; --force overwrites it"),
         (["--out", "folder.csv"], "is not a regular file; expected a file to write"),
@@ -315,7 +315,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--out", "s.csv", "--scores", "s.csv"], "is an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
     ):
-        assert_refused(run("irt", "log.csv", *COLUMNS, *options), said)
+        assert_refused(run("irt", "log.csv", *COLUMNS, *options), message)
     assert not fitted
     assert (tmp_path / "there.json").read_text() == "{}"
     assert run("irt", "log.csv", *COLUMNS, "--out", "there.json", "--scores", "there.csv", "--force")[0] == 0
@@ -324,18 +324,18 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
 
 def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
     (tmp_path / "there.npz").write_text("dear")
-    for out, said in (
+    for out, message in (
         ("there.json", "--out, weights: there.npz is there already; --force overwrites it"),
         ("new.npz", "a fit's JSON is not named .npz"),
     ):
-        assert_refused(run("dkt", "nowhere.csv", "--out", out), said)
+        assert_refused(run("dkt", "nowhere.csv", "--out", out), message)
     assert (tmp_path / "there.npz").read_text() == "dear"
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_to(run, fitted, tmp_path):
-    (tmp_path / "held").mkdir(mode=0o500)
-    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "held/fit.json"), "is not a writable directory")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "locked/fit.json"), "is not a writable directory")
 
 
 def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
@@ -424,4 +424,4 @@ def test_bkt_on_a_real_log(run, tmp_path, published):
 def test_notes_of_a_fit_are_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
-    assert status == 0 and "note: no finite estimate, since all answered alike: a\n" in out
+    assert status == 0 and "note: no finite estimate, since all responses are equal: a\n" in out

@@ -23,6 +23,13 @@ def walk(command, path=()):
 
 COMMANDS = dict(walk(GROUP))
 
+WITHOUT_DEFAULT = {
+    *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
+    *("--json", "--out", "--scores", "--test", "--checkpoint"),
+    *("--action-distribution", "--help"),
+}
+"""Optional inputs and outputs: without the option, nothing is read or written there."""
+
 
 def help_of(path):
     """Return the help of a command on a terminal of 80 columns."""
@@ -63,12 +70,22 @@ def test_help_names_every_option_and_default(path):
             assert f"{parameter.opts[0]} <bool>" not in text
         elif parameter.default not in (None, ""):
             assert f"default: {parameter.default}" in text
+        elif not parameter.required and parameter.opts[0] not in WITHOUT_DEFAULT:
+            assert "[default: " in parameter.help, f"{parameter.opts[0]} has a computed default, which help must state"
 
 
 def test_help_says_what_alsim_is():
     assert "Simulate adaptive learning: teaching policies, simulated learners and student models." in unwrapped(
         help_of(())
     )
+
+
+@pytest.mark.parametrize("field", ["steps", "num_envs"])
+def test_the_defaults_of_train_are_those_of_the_algorithms(field):
+    from alsim.training.settings import ALGORITHMS
+
+    defaults = {name: kind.model_fields[field].default for name, kind in ALGORITHMS.items()}
+    assert f"[default: ppo {defaults['ppo']:,}; dqn {defaults['dqn']:,}]" in unwrapped(help_of(("train",)))
 
 
 @pytest.mark.compiled

@@ -1,7 +1,7 @@
-"""d3rlpy and SCOPE-RL, which alsim cannot be installed beside, on files that alsim exported.
+"""d3rlpy and SCOPE-RL with exports of alsim. Their pins exclude alsim, which is not installed here.
 
-ALSIM_EXPORTS names the folder: dataset/, data.hdf5 and scope.npz of the same dataset, by the uniform policy. The truth
-is read from the dataset's Parquet, by pyarrow alone.
+ALSIM_EXPORTS names the folder: dataset/, data.hdf5 and scope.npz of the same dataset of the uniform policy. The
+expected values are read from its Parquet files with pyarrow.
 """
 
 import json
@@ -38,7 +38,7 @@ def mdp():
         )
 
 
-def test_every_episode_arrives(mdp, truth):
+def test_d3rlpy_loads_every_episode(mdp, truth):
     episodes, rows = truth["episodes"], truth["transitions"]
     assert mdp.size() == len(episodes)
     assert [len(e) for e in mdp.episodes] == episodes["total_steps"].tolist()
@@ -50,18 +50,18 @@ def test_every_episode_arrives(mdp, truth):
 
 
 def test_d3rlpy_drops_the_last_transition_of_a_timeout(mdp, truth):
-    """As the page says: its next observation has no place in an MDPDataset."""
+    """An MDPDataset has no place for its next observation, as the documentation says."""
     lost = truth["episodes"]["truncated"].sum()
     assert mdp.transition_count == len(truth["transitions"]) - lost
 
 
-def test_load_v1_finds_the_same_episodes(mdp):
+def test_load_v1_loads_the_same_episodes(mdp):
     with open(HERE / "data.hdf5", "rb") as file:
         episodes = d3rlpy.dataset.load_v1(file)
     assert [(len(e), e.terminated) for e in episodes] == [(len(e), e.terminated) for e in mdp.episodes]
 
 
-def test_it_trains(mdp):
+def test_d3rlpy_trains(mdp):
     algorithm = d3rlpy.algos.DiscreteCQLConfig(batch_size=32).create()
     fitted = algorithm.fit(
         mdp, n_steps=1, n_steps_per_epoch=1, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory()
@@ -76,7 +76,7 @@ def logged():
         return {**file, **json.loads(str(file["json"]))}
 
 
-def test_scope_rl_takes_it(logged, truth):
+def test_scope_rl_loads_the_export(logged, truth):
     check_logged_dataset(logged)
     assert logged["n_trajectories"] == len(truth["episodes"]) and logged["step_per_trajectory"] == 100
     assert logged["padding"].any()
@@ -84,8 +84,8 @@ def test_scope_rl_takes_it(logged, truth):
 
 
 @pytest.mark.parametrize("estimator", [TrajectoryWiseImportanceSampling, PerDecisionImportanceSampling])
-def test_the_behaviour_policy_is_worth_its_mean_return(logged, truth, estimator):
-    """By SCOPE-RL's own estimators; the uniform policy's weights are 1 on padded rows, too."""
+def test_the_estimate_for_the_behaviour_policy_is_its_mean_return(logged, truth, estimator):
+    """Uses estimators of SCOPE-RL. Weights of the uniform policy are 1 on padded rows as well."""
     value = estimator().estimate_policy_value(
         step_per_trajectory=logged["step_per_trajectory"],
         action=logged["action"],

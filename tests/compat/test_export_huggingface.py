@@ -1,4 +1,4 @@
-"""Hugging Face's datasets loads what we export for its hub, without a network."""
+"""The package datasets of Hugging Face loads exports of alsim without network access."""
 
 import os
 
@@ -24,7 +24,7 @@ def hub(dataset, tmp_path, monkeypatch):
     return export_dataset(dataset, "huggingface", "hub", next_observations=True, license="cc-by-4.0")
 
 
-def test_every_table_is_loaded_to_the_bit(dataset, hub, tmp_path):
+def test_every_table_is_loaded_bit_for_bit(dataset, hub, tmp_path):
     for table in ("transitions", "episodes", "events"):
         loaded = load_dataset(str(hub), table, split="train", cache_dir=tmp_path / "cache")
         held = getattr(dataset, table)
@@ -37,14 +37,14 @@ def test_every_table_is_loaded_to_the_bit(dataset, hub, tmp_path):
     assert same(np.asarray(loaded["next_obs"][:]), dataset.next_obs)
 
 
-def test_it_streams(dataset, hub):
+def test_streaming(dataset, hub):
     rows = iter(load_dataset(str(hub), split="train", streaming=True))
     assert [next(rows)["action"] for _ in range(5)] == dataset.action[:5].tolist()
 
 
-def test_the_lines_that_are_shown_load_it(dataset, hub, capsys, monkeypatch, tmp_path):
+def test_the_printed_code_loads_the_export(dataset, hub, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    exec(EXPORTERS["huggingface"].load(hub), {})
+    exec(EXPORTERS["huggingface"].loading_code(hub), {})
     assert "(3, 5)" in capsys.readouterr().out
 
 

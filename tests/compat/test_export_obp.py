@@ -1,4 +1,4 @@
-"""Open Bandit Pipeline's estimators take the feedback that we export for it."""
+"""Estimators of Open Bandit Pipeline with feedback of alsim."""
 
 import json
 
@@ -24,8 +24,8 @@ def feedback(request, tmp_path_factory):
         return {**file, **json.loads(str(file["json"]))}
 
 
-def test_the_behaviour_policy_is_worth_what_it_got(feedback):
-    """Its own importance weights are 1, so the estimate is the mean reward, but for rounding."""
+def test_the_estimate_for_the_behaviour_policy_is_its_mean_reward(feedback):
+    """Its importance weights are 1, so the estimate is the mean reward up to rounding."""
     estimators = [InverseProbabilityWeighting(), SelfNormalizedInverseProbabilityWeighting()]
     values = OffPolicyEvaluation(bandit_feedback=feedback, ope_estimators=estimators).estimate_policy_values(
         action_dist=feedback["pi_b"]
@@ -34,8 +34,8 @@ def test_the_behaviour_policy_is_worth_what_it_got(feedback):
     assert values == pytest.approx({"ipw": mean, "snipw": mean}, rel=1e-6)
 
 
-def test_of_a_policy_that_asks_only(feedback):
-    """Against the plain sum over the rows that it would have chosen."""
+def test_the_estimate_for_a_policy_of_questions_only(feedback):
+    """Compares with the plain sum over the rows that the policy would have chosen."""
     target = np.zeros_like(feedback["pi_b"])
     target[:, :9] = 1 / 9
     ope = OffPolicyEvaluation(bandit_feedback=feedback, ope_estimators=[InverseProbabilityWeighting(), DoublyRobust()])
@@ -44,4 +44,4 @@ def test_of_a_policy_that_asks_only(feedback):
     asked = feedback["action"] < 9
     expected = (feedback["reward"][asked] / 9 / feedback["pscore"][asked]).sum(dtype=float) / feedback["n_rounds"]
     assert values["ipw"] == pytest.approx(expected, rel=1e-6)
-    assert values["dr"] == pytest.approx(expected, rel=1e-6)  # with a model that knows nothing
+    assert values["dr"] == pytest.approx(expected, rel=1e-6)  # with a reward model of zeros

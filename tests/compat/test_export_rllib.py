@@ -1,4 +1,4 @@
-"""RLlib's offline API reads the Parquet that we export for it, and trains on it."""
+"""The offline API of RLlib reads exports of alsim and trains on them."""
 
 import gymnasium
 import numpy as np
@@ -11,7 +11,7 @@ from alsim.datasets.export import export_dataset
 
 
 @pytest.mark.filterwarnings("default")
-def test_behaviour_cloning_takes_a_batch_and_a_step(ray_cluster, tmp_path):
+def test_behaviour_cloning_trains(ray_cluster, tmp_path):
     dataset = taught(tmp_path / "taught")
     out = export_dataset(dataset, "rllib", tmp_path / "rllib")
     env = gymnasium.make("alsim/AdaptiveLearning-v0", config=CONFIG)
@@ -38,6 +38,6 @@ def test_behaviour_cloning_takes_a_batch_and_a_step(ray_cluster, tmp_path):
         assert (obs.tobytes(), int(action), new.tobytes(), float(rest[0]), *map(bool, rest[1:])) in held
     assert len(batch["obs"]) == 64 and np.allclose(batch["action_prob"], np.float32(1 / 27), rtol=1e-6)
     loss = algorithm.train()["learners"]["default_policy"]["policy_loss"]
-    assert 0 < loss < 2 * np.log(27)  # an untrained policy's is about log A
+    assert 0 < loss < 2 * np.log(27)  # about log A for an untrained policy
     algorithm.stop()
     assert alsim.load_dataset(dataset.path, verify=True)

@@ -1,4 +1,4 @@
-"""TorchRL loads the memory maps that we export for it, and its replay buffer samples from them."""
+"""TorchRL loads memory maps of alsim, and its replay buffer samples from them."""
 
 import numpy as np
 import pytest
@@ -34,15 +34,15 @@ def test_in_memory(dataset):
     check(alsim.to_torchrl(dataset), dataset)
 
 
-def test_no_logarithm_of_a_propensity_that_cannot_be(dataset):
-    with pytest.raises(AlsimError, match=r"an action that was taken is in \(0, 1\]; .* is 0\.0"):
+def test_invalid_propensities_are_refused(dataset):
+    with pytest.raises(AlsimError, match=r"the propensity of learner 0 .* is 0\.0; expected a number in \(0, 1\]"):
         alsim.to_torchrl(with_propensity(dataset, 3, 0.0))
 
 
-def test_memory_maps_by_the_lines_that_are_shown(dataset, tmp_path):
+def test_the_printed_code_loads_the_memory_maps(dataset, tmp_path):
     out = export_dataset(dataset, "torchrl", tmp_path / "torchrl")
     namespace = {}
-    exec(EXPORTERS["torchrl"].load(out), namespace)
+    exec(EXPORTERS["torchrl"].loading_code(out), namespace)
     check(namespace["data"], dataset)
     assert isinstance(namespace["data"]["observation"], MemoryMappedTensor)
     batch = namespace["buffer"].sample()
@@ -60,9 +60,9 @@ def test_slices_are_of_one_episode(dataset, tmp_path):
     assert len(slices) == 10 and (slices == slices[:, :1]).all()
 
 
-def test_it_is_written_over_only_if_forced(dataset, tmp_path):
+def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path):
     out = export_dataset(dataset, "torchrl", tmp_path / "torchrl")
-    with pytest.raises(AlsimError, match="holds an export to 'torchrl' already"):
+    with pytest.raises(AlsimError, match="already holds an export to 'torchrl'"):
         export_dataset(dataset, "torchrl", out)
     export_dataset(taught(tmp_path / "rules", policy="rules"), "torchrl", out, force=True)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

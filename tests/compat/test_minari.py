@@ -1,4 +1,4 @@
-"""Minari loads what we export for it, without a network, and plays the episodes again."""
+"""Minari loads exports of alsim without network access, and repeats the episodes."""
 
 import json
 
@@ -28,7 +28,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "root"
 
 
-def test_minari_has_every_episode_to_the_bit(dataset, root):
+def test_minari_loads_every_episode_bit_for_bit(dataset, root):
     place = export_dataset(dataset, "minari", root)
     assert place == root / "alsim/adaptive-learning/uniform-v0"
     loaded = minari.load_dataset("alsim/adaptive-learning/uniform-v0")
@@ -47,8 +47,8 @@ def test_minari_has_every_episode_to_the_bit(dataset, root):
 
 
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
-def test_the_recovered_environment_plays_them_again(root, tmp_path, observation):
-    """With another bank than the configuration's, too."""
+def test_the_recovered_environment_repeats_the_episodes(root, tmp_path, observation):
+    """Includes a bank that differs from the one of the configuration."""
     bank = sample_bank(Config.read({**CONFIG, "bank": {"seed": 9}}))
     made = taught(tmp_path / "made", observation=observation, bank=bank)
     export_dataset(made, "minari", root, name="mine/again-v3")
@@ -66,12 +66,12 @@ def test_the_recovered_environment_plays_them_again(root, tmp_path, observation)
         assert terminated or truncated
 
 
-def test_other_datasets_of_the_root_stay(dataset, root, tmp_path):
+def test_other_datasets_in_the_root_folder_are_kept(dataset, root, tmp_path):
     first = export_dataset(dataset, "minari", root)
     other = taught(tmp_path / "rules", policy="rules")
     export_dataset(other, "minari", root)
     export_dataset(other, "minari", root, force=True)
-    with pytest.raises(AlsimError, match="holds an export to 'minari' already"):
+    with pytest.raises(AlsimError, match="already holds an export to 'minari'"):
         export_dataset(dataset, "minari", root)
     export_dataset(dataset, "minari", root, name="rules-v1")
     assert sorted(minari.list_local_datasets()) == [
@@ -80,23 +80,21 @@ def test_other_datasets_of_the_root_stay(dataset, root, tmp_path):
     assert (first / "data" / "main_data.hdf5").is_file()
 
 
-def test_more_steps_than_minari_is_for_are_refused(dataset, root, monkeypatch):
+def test_too_many_steps_for_minari_are_refused(dataset, root, monkeypatch):
     monkeypatch.setattr(exporter, "MOST_STEPS", 10)
-    with pytest.raises(
-        AlsimError, match=r"has \d+ transitions; an export to 'minari' is of at most 10: it keeps every"
-    ):
+    with pytest.raises(AlsimError, match=r"has \d+ transitions; an export to 'minari' has at most 10, because seven"):
         export_dataset(dataset, "minari", root)
     assert not [p for p in root.rglob("*") if p.is_file()]
 
 
-def test_the_lines_that_are_shown_load_it(dataset, root):
+def test_the_printed_code_loads_the_export(dataset, root):
     place = export_dataset(dataset, "minari", root)
     namespace = {}
-    exec(EXPORTERS["minari"].load(place), namespace)
+    exec(EXPORTERS["minari"].loading_code(place), namespace)
     assert len(namespace["dataset"]) == dataset.episodes.num_rows
 
 
-def test_hdf5_in_the_manner_of_d4rl(dataset, tmp_path):
+def test_hdf5_has_the_columns_of_d4rl(dataset, tmp_path):
     out = export_dataset(dataset, "d4rl", tmp_path / "data.hdf5")
     names = {"observations": "obs", "rewards": "reward", "terminals": "terminated", "timeouts": "truncated"}
     with h5py.File(out) as file:
@@ -110,6 +108,6 @@ def test_hdf5_in_the_manner_of_d4rl(dataset, tmp_path):
     export_dataset(dataset, "d3rlpy", out, force=True)
     assert out.read_bytes() == before
     out.write_text("a thesis")
-    with pytest.raises(AlsimError, match="is no export of alsim"):
+    with pytest.raises(AlsimError, match="is not an export of alsim"):
         export_dataset(dataset, "d4rl", out, force=True)
     assert alsim.load_dataset(dataset.path, verify=True)

@@ -1,4 +1,4 @@
-"""Datasets made on a cluster of Ray's, which here is one of this machine's own."""
+"""Datasets from a Ray cluster, which runs on this machine."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ SCALE.loader.exec_module(scale)
 
 RUN, SHARDS, files_of, plain, until = scale.RUN, scale.SHARDS, scale.files_of, scale.plain, scale.until
 
-# Ray leaves open what it has no more use for, and says nothing that concerns a user.
+# Ray does not close all of its files, which does not concern users.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory):
-    """A folder with a module of policies."""
+    """Write a module of policies to a folder."""
     folder = tmp_path_factory.mktemp("code")
     (folder / "policies.py").write_text(scale.POLICIES)
     (folder / "driver.py").write_text(scale.DRIVER)
@@ -39,26 +39,26 @@ def code(tmp_path_factory):
 
 @pytest.fixture
 def teachers(tmp_path, monkeypatch, code):
-    """The policies, and a folder in which they sign."""
+    """The module of policies, and a folder for files named after their processes."""
     (tmp_path / "seen").mkdir()
     monkeypatch.syspath_prepend(code)
     return importlib.import_module("policies")
 
 
-def test_a_cluster_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DatasetError, match="no cluster of Ray's can be reached at 'auto': ") as caught:
+def test_a_missing_cluster_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match="ray_address = 'auto': no Ray cluster could be reached: ") as caught:
         generate_dataset(**RUN, out=tmp_path / "d", engine="ray", ray_address="auto")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "d").exists()
 
 
-def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, code):
+def test_a_run_with_a_killed_driver_is_resumed(tmp_path, teachers, code):
     environment = {**os.environ, "PYTHONPATH": str(code)}
     arguments = {**RUN, "out": str(tmp_path / "d"), "folder": str(tmp_path / "seen"), "engine": "ray"}
 
     def drive(seconds):
-        told = json.dumps({**arguments, "seconds": seconds, "num_workers": 2})
-        command = [sys.executable, str(code / "driver.py"), str(code), told]
+        reports = json.dumps({**arguments, "seconds": seconds, "num_workers": 2})
+        command = [sys.executable, str(code / "driver.py"), str(code), reports]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, process_group=0
         )
@@ -68,7 +68,7 @@ def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, code):
     driver.kill()
     driver.wait(60)
     pids = [int(p.name) for p in (tmp_path / "seen").iterdir()]
-    until(lambda: not any(map(scale.is_alive, pids)), seconds=60)  # Ray ends the workers of a driver that is gone
+    until(lambda: not any(map(scale.is_alive, pids)), seconds=60)  # Ray ends the workers of a dead driver
     kept = {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)}
     time.sleep(1)
     assert {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)} == kept
@@ -77,15 +77,15 @@ def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, code):
     shards = {p: p.stat().st_ino for n in kept for p in (tmp_path / "d").glob(f"*/part-{n.stem}.parquet")}
     assert len(shards) == 3 * len(kept)
     with drive(0.0) as again:
-        _, said = again.communicate(timeout=120)
-    assert again.returncode == 0, said
+        _, message = again.communicate(timeout=120)
+    assert again.returncode == 0, message
     assert {p: p.stat().st_ino for p in shards} == shards
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
     for stream in (driver.stdout, driver.stderr):
         stream.close()
 
 
-def test_the_command_line_has_a_cluster_of_its_own(tmp_path):
+def test_the_command_line_starts_a_cluster(tmp_path):
     out = tmp_path / "d"
     line = [sys.executable, "-m", "alsim", "generate", "--learners", "40", "--episodes-per-shard", "40", "--out", out]
     done = subprocess.run([*line, "--engine", "ray"], capture_output=True, text=True, timeout=120)
@@ -93,7 +93,7 @@ def test_the_command_line_has_a_cluster_of_its_own(tmp_path):
     assert files_of(out) == files_of(generate_dataset(40, episodes_per_shard=40, out=tmp_path / "plain").path)
 
 
-# From here on this process has a connection, once for all: to begin a cluster takes seconds.
+# The following tests share one connection, because starting a cluster takes seconds.
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +112,19 @@ def cluster(code):
     ray.shutdown()
 
 
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "observations": "none", "policy": "rules"}])
+@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "store_observations": False, "policy": "rules"}])
 def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
-    expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
+    expected, reports = plain(tmp_path, **changes), []  # runs first, so that workers find compiled code
     made = generate_dataset(
-        **{**RUN, **changes}, out=tmp_path / "d", engine="ray", progress=lambda *numbers: told.append(numbers)
+        **{**RUN, **changes}, out=tmp_path / "d", engine="ray", progress=lambda *numbers: reports.append(numbers)
     )
-    assert cluster.is_initialized()  # whoever began it ends it
-    assert len(told) == SHARDS
-    assert told[-1] == (60, len(made))
+    assert cluster.is_initialized()  # an existing connection is kept
+    assert len(reports) == SHARDS
+    assert reports[-1] == (60, len(made))
     assert files_of(made.path) == expected
 
 
-def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, cluster, teachers):
+def test_a_killed_worker_is_replaced(tmp_path, cluster, teachers):
     policy = teachers.Killed(str(tmp_path / "seen"))
     made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
     assert (tmp_path / "seen" / "killed").exists()
@@ -133,13 +133,13 @@ def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, cluster, teachers):
     assert files_of(made.path) == plain(tmp_path, policy=policy)
 
 
-def test_what_a_task_raises_is_raised(tmp_path, cluster, teachers):
+def test_an_exception_of_a_task_is_raised(tmp_path, cluster, teachers):
     with pytest.raises(KeyError, match="lost"):
         generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", engine="ray")
     assert not (tmp_path / "d").exists()
 
 
-def test_a_shard_that_workers_die_of_is_given_up(tmp_path, cluster, teachers):
+def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, cluster, teachers):
     policy = teachers.Fatal(str(tmp_path / "seen"))
     with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
         generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)

@@ -1,4 +1,4 @@
-"""The VecEnv and trainings with Stable-Baselines3 and PyTorch installed: `nox -s compat-sb3`."""
+"""The VecEnv and trainings with Stable-Baselines3 and PyTorch: `nox -s compat-sb3`."""
 
 import copy
 import io
@@ -26,7 +26,7 @@ from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, policy_of, read_curve, train
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
-torch.set_num_threads(1)  # more wait for each other on networks this small, and for long on a busy machine
+torch.set_num_threads(1)  # more threads are slower for such small networks
 SMALL = {"num_los": 3, "max_episode_steps": 12}
 N, SEED = 7, 3
 
@@ -43,7 +43,7 @@ def actions_of(steps, lanes=N, num_actions=27, seed=0):
 
 
 def one_by_one(first_learner=0, observation="mastery"):
-    """The same learners, each in an environment of its own, behind Stable-Baselines3's own VecEnv."""
+    """The same learners, each in a separate environment, in a DummyVecEnv of Stable-Baselines3."""
     venv = DummyVecEnv([lambda: alsim.AdaptiveLearningEnv(config=SMALL, observation=observation) for _ in range(N)])
     venv._seeds = [SEED] * N
     venv.set_options([{"learner": first_learner + lane} for lane in range(N)])
@@ -55,7 +55,7 @@ def one_by_one(first_learner=0, observation="mastery"):
 
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 @pytest.mark.parametrize("first", [0, 100])
-def test_it_is_what_single_environments_are_behind_dummy_vec_env(first, observation):
+def test_steps_equal_those_of_dummy_vec_env(first, observation):
     ours = sb3.make(N, config=SMALL, seed=SEED, first_learner=first, observation=observation)
     theirs = one_by_one(first, observation)
     assert (ours.observation_space, ours.action_space) == (theirs.observation_space, theirs.action_space)
@@ -80,7 +80,7 @@ def test_give_ups_are_terminations():
     ours = sb3.make(64, seed=SEED)
     ours.reset()
     reasons = []
-    for _ in range(60):  # hard questions: most give up
+    for _ in range(60):  # hard questions, after which most learners give up
         *_, dones, infos = ours.step(np.full(64, 2))
         for info in np.array(infos, object)[dones]:
             assert not info["TimeLimit.truncated"]
@@ -88,20 +88,20 @@ def test_give_ups_are_terminations():
     assert reasons.count("critical_frustration") == len(reasons) > 10
 
 
-def test_episode_statistics_are_vec_monitors(env):
+def test_episode_statistics_equal_those_of_vec_monitor(env):
     monitored = VecMonitor(env, info_keywords=("final_mastery", "termination_reason"))
     monitored.reset()
     counted = 0
     for actions in actions_of(60):
         ours = env.step(actions)
-        # What VecMonitor adds up by itself, from the same step.
+        # The sums of VecMonitor, from the same step.
         env.step_wait, kept = (lambda ours=ours: ours), env.step_wait
         *_, dones, infos = monitored.step_wait()
         env.step_wait = kept
         for lane in np.flatnonzero(dones):
             mine, theirs = ours[3][lane]["episode"], infos[lane]["episode"]
             assert mine["l"] == theirs["l"]
-            assert mine["r"] == pytest.approx(theirs["r"], abs=12 * 12 * 2.0**-24 * 2)  # it adds in float32
+            assert mine["r"] == pytest.approx(theirs["r"], abs=12 * 12 * 2.0**-24 * 2)  # VecMonitor adds in float32
             assert theirs["final_mastery"] == ours[3][lane]["final_mastery"]
             counted += 1
     assert counted > 20
@@ -111,7 +111,7 @@ def test_returned_arrays_are_the_callers(env):
     env.reset()
     before = env.step(actions_of(1)[0])
     kept = copy.deepcopy(before[:3])
-    before[1][:] += 1  # as PPO does
+    before[1][:] += 1  # PPO does this
     kept[1][:] += 1
     for actions in actions_of(20, seed=1):
         env.step(actions)
@@ -119,7 +119,7 @@ def test_returned_arrays_are_the_callers(env):
         np.testing.assert_array_equal(mine, other)
 
 
-def test_infos_that_have_nothing_to_tell_are_one_and_cannot_be_written_to(env):
+def test_empty_infos_are_shared_and_read_only(env):
     env.reset()
     *_, infos = env.step(actions_of(1)[0])
     assert isinstance(infos, list) and len(infos) == N
@@ -150,9 +150,9 @@ def test_seeds(env):
     single = alsim.AdaptiveLearningEnv(config=SMALL)
     for lane in range(N):
         np.testing.assert_array_equal(first[lane], single.reset(seed=SEED, options={"learner": lane})[0])
-    np.random.seed(0)  # noqa: NPY002  # the generator that it takes seeds from
+    np.random.seed(0)  # noqa: NPY002  # the generator of the seed
     drawn = env.seed()
-    np.random.seed(0)  # noqa: NPY002  # the generator that it takes seeds from
+    np.random.seed(0)  # noqa: NPY002  # the generator of the seed
     assert env.seed() == drawn and len({*drawn}) == 1
     assert env.seed(2**64 - 1) == [2**64 - 1] * N
     with pytest.raises(ValueError, match=r"seed is an integer in \[0, 2\*\*64\); got -1"):
@@ -165,13 +165,13 @@ def test_without_a_seed_learners_differ_from_run_to_run():
     assert one.envs.lanes["learner"].tolist() == list(range(5, 5 + N))
 
 
-def test_the_models_seed_is_the_environments(env):
+def test_the_seed_of_a_model_seeds_the_environment(env):
     PPO("MlpPolicy", env, seed=9, n_steps=2, batch_size=N)
     env.reset()
     assert env.envs.lanes["seed"].tolist() == [9] * N
 
 
-def test_trained_on_learners_are_never_held_out_ones():
+def test_trainings_never_use_held_out_learners():
     with pytest.raises(ValueError, match=r"first_learner \+ num_envs must be at most 2\*\*31"):
         sb3.make(2, first_learner=2**31 - 1)
     env = sb3.make(2, config=SMALL, first_learner=2**31 - 2, seed=0)
@@ -201,13 +201,13 @@ def test_attributes_and_methods_are_of_all_lanes(env):
     env.set_options({})
 
 
-def test_actions_that_cannot_be_are_named(env):
+def test_invalid_actions_are_an_error(env):
     env.reset()
     with pytest.raises(ValueError, match="got 27 in lane 2"):
         env.step(np.array([0, 0, 27, 0, 0, 0, 0]))
 
 
-def test_a_pickled_one_goes_on_alike(env):
+def test_a_pickled_environment_continues_equally(env):
     env.reset()
     for actions in actions_of(5):
         env.step(actions)
@@ -236,8 +236,8 @@ def test_ppo_learns_through_their_wrappers():
     assert len(model.ep_info_buffer) > 0
 
 
-def test_dqn_remembers_last_observations():
-    """Of the transitions it remembers, those that end an episode lead to that episode's last observation."""
+def test_the_replay_buffer_of_dqn_has_last_observations():
+    """Transitions that end an episode lead to the last observation of the episode."""
     env = sb3.make(4, config=SMALL, seed=0)
     model = DQN("MlpPolicy", env, buffer_size=4 * 100, learning_starts=40, batch_size=16, seed=0, device="cpu")
     model.learn(4 * 80)
@@ -245,7 +245,7 @@ def test_dqn_remembers_last_observations():
     times, lanes = np.nonzero(buffer.dones[: buffer.pos])
     assert len(times) > 10
     for t, lane in zip(times, lanes, strict=True):
-        # One interaction changes one outcome at most, so the next episode's first observation would differ in more.
+        # One interaction changes at most one outcome; the first observation of the next episode would differ in more.
         assert (buffer.observations[t, lane, :3] != buffer.next_observations[t, lane, :3]).sum() <= 1
     assert buffer.timeouts[times, lanes].sum() > 5
 
@@ -262,7 +262,7 @@ def test_evaluate_policy_runs_on_held_out_learners():
 
 
 def outputs_of(model, rows):
-    """What PyTorch computes: logits or Q-values."""
+    """Return the outputs of PyTorch: logits or Q-values."""
     with torch.no_grad():
         x = torch.as_tensor(rows)
         if isinstance(model, PPO):
@@ -271,7 +271,7 @@ def outputs_of(model, rows):
 
 
 def error_bound(network, rows):
-    """How far two float32 evaluations of a perceptron may differ, entry by entry.
+    """Return the bound of the difference between two float32 evaluations of a perceptron, elementwise.
 
     A sum of n products and a bias, in any order, is off by at most (n + 1) u of the sum of magnitudes, u = 2**-24, up
     to u**2; tanh has slope 1 at most and is off by at most 4 ulp (4 * 2**-23 of 1) in either library, ReLU not at all.
@@ -287,11 +287,11 @@ def error_bound(network, rows):
         if k + 1 < len(network.layers):
             value = np.tanh(value) if network.activation == "tanh" else np.maximum(value, 0)
             error = error + (4 * 2.0**-23 if network.activation == "tanh" else 0)
-    return 2 * error  # each of the two may be off that far
+    return 2 * error  # each of the two may have this error
 
 
 def model_of(kind):
-    """An untrained model."""
+    """Return an untrained model."""
     env, nets = sb3.make(4, seed=0), {"net_arch": [48, 24]}
     if kind == "dqn-relu":
         return DQN("MlpPolicy", env, seed=0, device="cpu", buffer_size=100, policy_kwargs=nets)
@@ -300,21 +300,21 @@ def model_of(kind):
 
 
 @pytest.mark.parametrize("kind", ["ppo-tanh", "ppo-linear", "dqn-relu"])
-def test_a_policys_outputs_are_torchs(kind):
+def test_outputs_of_a_policy_equal_those_of_pytorch(kind):
     model = model_of(kind)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(1)
-        for parameter in model.policy.parameters():  # untrained, PPO's last layer is nearly 0
+        for parameter in model.policy.parameters():  # the last layer of an untrained PPO is nearly 0
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     policy = policy_of(model)
     rows = np.random.default_rng(0).random((500, 32), np.float32)
     ours, theirs, bound = policy.network.forward(rows), outputs_of(model, rows), error_bound(policy.network, rows)
-    if isinstance(model, PPO):  # their logits are normalised: log-probabilities
+    if isinstance(model, PPO):  # logits of PyTorch are normalized log-probabilities
         shift = np.log(np.exp(ours.astype(np.float64)).sum(axis=1, keepdims=True))
         ours, bound = ours - shift, bound + bound.max(axis=1, keepdims=True) + 20 * 2.0**-23
-    assert bound.max() < 1e-3 * np.ptp(theirs)  # or the test would say nothing
+    assert bound.max() < 1e-3 * np.ptp(theirs)  # otherwise the test would be trivial
     assert (np.abs(ours - theirs) <= bound).all()
-    # Greedy actions agree wherever the two largest are further apart than that.
+    # Greedy actions agree if the two largest outputs differ by more than the bound.
     chosen, _ = model.predict(rows, deterministic=True)
     largest = np.sort(theirs, axis=1)
     clear = largest[:, -1] - largest[:, -2] > 2 * bound.max(axis=1)
@@ -322,7 +322,7 @@ def test_a_policys_outputs_are_torchs(kind):
     np.testing.assert_array_equal(ours.argmax(axis=1)[clear], chosen[clear])
 
 
-def test_how_policies_act_by_default(tmp_path):
+def test_default_acting_of_policies(tmp_path):
     ppo, dqn = model_of("ppo-tanh"), model_of("dqn-relu")
     assert (policy_of(ppo).name, policy_of(ppo).acting) == ("ppo", "sample")
     assert (policy_of(dqn).name, policy_of(dqn).acting) == ("dqn", "greedy")
@@ -345,7 +345,7 @@ class Cut(torch.nn.Module):
 
 def test_other_models_are_refused():
     env = sb3.make(4, config=SMALL, seed=0)
-    with pytest.raises(TrainingError, match="a model is a PPO or DQN of Stable-Baselines3 .* got str"):
+    with pytest.raises(TrainingError, match="expected a PPO or DQN model of Stable-Baselines3 .* got str"):
         policy_of("model.zip")
     elu = {"activation_fn": torch.nn.ELU}
     with pytest.raises(TrainingError, match="got FlattenExtractor, Linear, ELU, Linear, ELU, Linear$"):
@@ -372,7 +372,7 @@ def quick(algorithm, out, **arguments):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_a_training_leaves_all_that_belongs_to_it(algorithm, tmp_path):
+def test_files_of_a_training(algorithm, tmp_path):
     out, moments = tmp_path / "deeper" / "run", []
     training = quick(algorithm, out, progress=moments.append)
     assert {entry.name for entry in out.iterdir()} == FILES
@@ -385,7 +385,7 @@ def test_a_training_leaves_all_that_belongs_to_it(algorithm, tmp_path):
     assert [row.steps for row in evaluated] == [*range(0, steps, 256), steps]
     assert sum(row.episodes for row in rows) >= steps // 12 - 16
 
-    # The policy is the best of its evaluations, alone in its directory, and the model's.
+    # The policy in the directory has the best evaluation, and equals that of model.zip.
     found = json.loads((out / "evaluation.json").read_text())
     best = max(evaluated, key=lambda row: row.eval_return)
     assert found["training"]["best_steps"] == best.steps
@@ -395,11 +395,12 @@ def test_a_training_leaves_all_that_belongs_to_it(algorithm, tmp_path):
     epsilon = {"ppo": 0.0, "dqn": 0.02}[algorithm]
     assert policy_of(model, epsilon=epsilon).digest == policy.digest
 
-    # What evaluation.json says is what a rollout finds, on the learners that it names.
+    # evaluation.json equals a rollout on the same learners.
     judged = rollout(str(out), num_learners=1000, first_learner=2**31, seed=0, config=SMALL).metrics
     assert found["learners"] == {"seed": 0, "first": 2**31, "num_learners": 1000}
     assert set(found["policies"]) == {algorithm, "uniform", "rules"}
-    assert found["policies"][algorithm]["return"]["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
+    returns = found["policies"][algorithm]["cumulative_reward"]
+    assert returns["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
     assert "under_specified_reward" not in found
     selected = rollout(str(out), num_learners=500, first_learner=2**31 + 2**30, seed=0, config=SMALL).metrics
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
@@ -410,7 +411,7 @@ def test_the_same_command_gives_the_same_policy(tmp_path):
     assert digests[0] == digests[1] != digests[2] == digests[3]
 
 
-def test_large_seeds_and_threads_are_left_as_they_were(tmp_path):
+def test_large_seeds_work_and_threads_are_restored(tmp_path):
     torch.set_num_threads(2)
     try:
         quick("ppo", tmp_path / "run", seed=2**64 - 1)
@@ -419,11 +420,11 @@ def test_large_seeds_and_threads_are_left_as_they_were(tmp_path):
         torch.set_num_threads(1)
 
 
-def test_learning_is_also_judged_under_the_specified_reward(tmp_path):
+def test_learning_is_also_evaluated_under_the_specified_reward(tmp_path):
     training = quick("ppo", tmp_path / "run", reward="learning")
     found = training.evaluation
     assert found["policies"]["ppo"] != found["under_specified_reward"]["ppo"]
-    for name in ("uniform", "rules", "ppo"):  # the reward changes no learner
+    for name in ("uniform", "rules", "ppo"):  # the reward does not affect learners
         learnt, specified = found["policies"][name], found["under_specified_reward"][name]
         assert learnt["final_mastery"] == specified["final_mastery"]
     assert found["under_specified_reward"]["rules"] == quick("ppo", tmp_path / "other").evaluation["policies"]["rules"]
@@ -433,7 +434,7 @@ def test_learning_is_also_judged_under_the_specified_reward(tmp_path):
 def test_responses_can_be_trained_on(tmp_path):
     training = quick("ppo", tmp_path / "run", observation="responses")
     assert training.policy.observation == "responses"
-    assert training.evaluation["policies"]["rules"]["return"]["n"] == 1000
+    assert training.evaluation["policies"]["rules"]["cumulative_reward"]["n"] == 1000
 
 
 def command(out, *more):
@@ -447,7 +448,7 @@ def command(out, *more):
     ]
 
 
-def test_a_killed_training_goes_on(tmp_path):
+def test_a_killed_training_is_resumed(tmp_path):
     out, steps = tmp_path / "run", ("--steps", "200000")
     process = subprocess.Popen(command(out, *steps), stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
@@ -460,22 +461,22 @@ def test_a_killed_training_goes_on(tmp_path):
     reached = int(checkpoint.name)
     assert reached >= 1024 - 256
     assert not (out / "evaluation.json").exists()
-    # Nothing in it executes code when it is loaded: parameters load as mere tensors, the rest is JSON and NumPy.
+    # Loading executes no code: parameters load as tensors, and the rest is JSON and NumPy.
     for name in ("parameters.pt", "best.pt"):
         torch.load(checkpoint / name, weights_only=True)
     with np.load(checkpoint / "replay.npz", allow_pickle=False) as replay:
         assert replay["actions"].shape == (min(reached, 400) // 8, 8, 1)
 
-    # Other settings are refused, and say which; so is going on while somebody else does.
+    # Other settings are refused, and so is a second process.
     refused = subprocess.run(command(out, "--steps", "200000", "--seed", "5"), capture_output=True, text=True)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "unfinished training with other settings: seed was 0 and is now 5" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
-    # A training of the same settings but for its length: shortened by hand, so that the test ends.
-    told = json.loads((out / "settings.json").read_text())
-    told["hyperparameters"]["steps"] = total = reached + 512
-    (out / "settings.json").write_text(json.dumps(told))
+    # Only the number of interactions differs: it is reduced here to shorten the test.
+    settings = json.loads((out / "settings.json").read_text())
+    settings["hyperparameters"]["steps"] = total = reached + 512
+    (out / "settings.json").write_text(json.dumps(settings))
     done = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     evaluated = [int(line.split()[0].replace(",", "")) for line in done.stderr.splitlines()]
@@ -492,8 +493,8 @@ def test_a_killed_training_goes_on(tmp_path):
     assert "already holds a finished training; force=True (--force) overwrites it" in again.stderr
 
 
-def test_after_a_break_the_model_is_the_one_before_it(tmp_path, monkeypatch):
-    """Optimiser, counters and memory too: the state that is taken up is byte for byte the one that was left."""
+def test_resuming_restores_the_model_exactly(tmp_path, monkeypatch):
+    """The restored state, with optimizer, counters and replay buffer, equals the saved one byte for byte."""
     from alsim.training import sb3 as backend
 
     class Killed(BaseException):
@@ -525,12 +526,12 @@ def test_after_a_break_the_model_is_the_one_before_it(tmp_path, monkeypatch):
         assert flat[0].keys() == flat[1].keys() and any("exp_avg" in key for key in flat[0])
         for key in flat[0]:
             np.testing.assert_array_equal(flat[0][key], flat[1][key], err_msg=key)
-        # Learners that nobody met before the break.
+        # New learners after resuming.
         lanes = QUICK[algorithm]["num_envs"]
         assert envs.lanes["learner"].tolist() == list(range(lanes, 2 * lanes))
 
 
-def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
+def test_a_damaged_checkpoint_or_curve_is_refused(tmp_path):
     class Killed(BaseException):
         pass
 
@@ -550,21 +551,21 @@ def test_a_broken_checkpoint_or_curve_is_named_and_refused(tmp_path):
         (checkpoint / name).write_bytes(content)
     curve = (out / "curve.csv").read_text()
     (out / "curve.csv").write_text(curve.splitlines(keepends=True)[0])
-    with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force begins anew"):
+    with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force=True \(--force\) starts"):
         quick("dqn", out)
     (out / "curve.csv").write_text(curve)
     assert quick("dqn", out).evaluation["training"]["breaks"] == 1
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_a_training_that_diverges_says_so(tmp_path, algorithm):
+def test_a_diverging_training_is_an_error(tmp_path, algorithm):
     rate = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e30)
-    with pytest.raises(TrainingError, match=r"run: the training diverged, after [\d,]+ interactions: .* learning_rate"):
+    with pytest.raises(TrainingError, match=r"run: the training diverged after [\d,]+ interactions: .* learning_rate"):
         train(algorithm, out=tmp_path / "run", config=SMALL, hyperparameters=QUICK[algorithm] | rate, eval_every=256)
 
 
 def flatten(value, path=""):
-    """Tensors and numbers of nested tables, by path."""
+    """Return the tensors and numbers of nested mappings, by path."""
     if isinstance(value, dict):
         pairs = value.items()
     elif isinstance(value, list | tuple):
@@ -574,7 +575,7 @@ def flatten(value, path=""):
     return {name: x for key, part in pairs for name, x in flatten(part, f"{path}.{key}").items()}
 
 
-def test_a_training_without_a_checkpoint_begins_at_its_beginning(tmp_path):
+def test_a_training_without_a_checkpoint_starts_again(tmp_path):
     out = tmp_path / "run"
     whole = quick("ppo", tmp_path / "whole")
     out.mkdir()
@@ -582,7 +583,7 @@ def test_a_training_without_a_checkpoint_begins_at_its_beginning(tmp_path):
     assert quick("ppo", out).policy.digest == whole.policy.digest
 
 
-def test_force_begins_anew(tmp_path):
+def test_force_starts_a_training_again(tmp_path):
     out = tmp_path / "run"
     quick("ppo", out)
     with pytest.raises(TrainingError, match=r"already holds a finished training; force=True \(--force\) overwrites it"):
@@ -608,8 +609,8 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
     )
 
 
-def test_model_zip_is_what_the_pages_warn_of():
-    """It holds pickles that name functions to call; a policy's files hold none."""
+def test_model_zip_contains_pickles():
+    """model.zip contains pickles that name functions to call; the files of a policy contain none."""
     model = PPO("MlpPolicy", sb3.make(4, config=SMALL), n_steps=4, batch_size=8, device="cpu")
     stream = io.BytesIO()
     model.save(stream)
@@ -618,7 +619,7 @@ def test_model_zip_is_what_the_pages_warn_of():
     assert any(":serialized:" in value for value in data.values() if isinstance(value, dict))
 
 
-def test_the_command_prints_what_the_file_says(tmp_path):
+def test_the_command_prints_the_evaluation(tmp_path):
     out, report = tmp_path / "run", tmp_path / "report.json"
     done = subprocess.run(command(out, "--json", report), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -626,7 +627,8 @@ def test_the_command_prints_what_the_file_says(tmp_path):
     found = json.loads(report.read_text())["policies"]
     for name in ("dqn", "uniform", "rules"):
         row = next(line for line in done.stdout.splitlines() if line.split()[0] == name)
-        assert f"{found[name]['return']['mean']:.2f} ± {found[name]['return']['se']:.2f}" in row
+        returns = found[name]["cumulative_reward"]
+        assert f"{returns['mean']:.2f} ± {returns['se']:.2f}" in row
     generate = [sys.executable, "-m", "alsim", "generate", "--learners", "2", "--episodes", "1", "--policy", out]
     generated = subprocess.run(
         [*generate, "--config", tmp_path / "config.toml", "--out", tmp_path / "data"], capture_output=True, text=True

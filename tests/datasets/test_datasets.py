@@ -1,4 +1,4 @@
-"""Datasets: what is in them, how they are written, and what is refused (clauses S10.1 to S10.3)."""
+"""Datasets: contents, writing, reading and errors (clauses S10.1 to S10.3)."""
 
 import hashlib
 import json
@@ -37,19 +37,19 @@ RUN = {"num_learners": 6, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A dataset on disk, which tests only look at."""
+    """A dataset on disk, which tests only read."""
     return generate_dataset(**RUN, out=tmp_path_factory.mktemp("datasets") / "taught")
 
 
 @pytest.fixture
 def copied(written, tmp_path):
-    """A copy of it, which a test may break."""
+    """A copy of the dataset, which a test may change."""
     return Path(shutil.copytree(written.path, tmp_path / "copy"))
 
 
 @pytest.fixture
 def tiny_shards(monkeypatch):
-    """Five episodes a shard."""
+    """Shards of five episodes."""
     monkeypatch.setattr(plan, "BLOCK_EPISODES", 5)
 
 
@@ -62,34 +62,34 @@ class Plodding:
         return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
-class Unhandy(Plodding):
+class NotPicklable(Plodding):
     """A policy that cannot be pickled."""
 
-    name = "unhandy"
+    name = "not-picklable"
 
     def __init__(self, digest=None):
         self.hold, self.digest = lambda: None, digest
 
 
 def files_of(directory):
-    """Every file below a directory: relative path -> bytes."""
+    """Return the bytes of every file below a directory, by relative path."""
     return {
         p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(Path(directory).rglob("*")) if p.is_file()
     }
 
 
 def leftovers(directory):
-    """What lies beside a dataset that should not."""
+    """Return the hidden entries of a directory."""
     return [p.name for p in Path(directory).iterdir() if p.name.startswith(".")]
 
 
-def open_writer(directory):
-    """What lies in a directory under way, without what is in its tables, and its whole shards' numbers."""
+def unfinished(directory):
+    """Return the entries of a directory of an unfinished dataset, and the numbers of its complete shards."""
     names = {p.name for p in Path(directory).iterdir()}
     return names, sorted(int(p.stem) for p in Path(directory, "shards").iterdir())
 
 
-UNDER_WAY = {"plan.json", "shards", "bank", *TABLES}
+UNFINISHED_ENTRIES = {"plan.json", "shards", "bank", *TABLES}
 
 
 def edit(directory, change):
@@ -116,14 +116,14 @@ STATED = {  # clause S10.3
 }
 
 
-def test_s10_3_transitions_begin_with_the_stated_columns(written):
+def test_s10_3_first_columns_of_transitions(written):
     schema = written.transitions.schema
     assert schema.names[: len(STATED)] == list(STATED)
     assert {name: schema.field(name).type for name in STATED} == STATED
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_tables_are_those_of_the_schema(written, table):
+def test_tables_match_the_schema(written, table):
     content = getattr(written, table)
     assert content.column_names == [column.name for column in COLUMNS[table]]
     for column, field in zip(COLUMNS[table], content.schema, strict=True):
@@ -133,12 +133,12 @@ def test_tables_are_those_of_the_schema(written, table):
         assert field.nullable == column.nullable
         if not column.nullable:
             assert content.column(column.name).null_count == 0
-        if pa.types.is_floating(field.type):  # what is undefined is null, and never NaN (clause S9.6)
+        if pa.types.is_floating(field.type):  # undefined values are null, never NaN (clause S9.6)
             assert not np.isnan(content.column(column.name).drop_null().to_numpy()).any()
     content.validate(full=True)
 
 
-def test_the_tables_are_what_the_rollout_did(written):
+def test_tables_equal_the_rollout(written):
     run = rollout("uniform", **RUN)
     x, table = run.interactions, written.transitions
     asked = x.item < run.bank.num_questions
@@ -205,7 +205,7 @@ def test_arrays(written):
         _ = written["rewards"]
 
 
-def test_next_observations_are_what_the_environment_shows(written):
+def test_next_observations_equal_those_of_the_environment(written):
     env = AdaptiveLearningEnv(SMALL)
     learner = None
     for row in range(len(written)):
@@ -235,7 +235,7 @@ def test_observations_of_either_kind(tmp_path, observation):
     assert dataset.obs.shape[1] == {"mastery": 5, "responses": 8}[observation]
 
 
-def test_in_memory_as_on_disk(written):
+def test_datasets_in_memory_and_on_disk_are_equal(written):
     memory = generate_dataset(**RUN)
     assert memory.path is None
     assert "in " not in repr(memory)
@@ -246,21 +246,21 @@ def test_in_memory_as_on_disk(written):
     assert summary(memory) == summary(written)
 
 
-def test_arrow_holds_the_same_tables(written, tmp_path):
+def test_arrow_files_have_the_same_tables(written, tmp_path):
     arrow = generate_dataset(**RUN, out=tmp_path / "d", file_format="arrow")
     assert {p.suffix for p in (tmp_path / "d" / "events").iterdir()} == {".arrow"}
     for table in TABLES:
         assert getattr(arrow, table).equals(getattr(written, table))
 
 
-def test_any_reader_of_parquet_reads_it(written):
+def test_other_readers_read_the_parquet_files(written):
     file = written.path / "transitions" / "part-00000.parquet"
     assert pa.parquet.read_table(file).equals(written.transitions)
     frame = pa.parquet.read_table(file).to_pandas()
     assert frame["reward"].tolist() == written.reward.tolist()
 
 
-def test_the_manifest_tells_how_to_make_it_again(written):
+def test_the_manifest_is_sufficient_to_generate_the_dataset_again(written):
     manifest = written.manifest
     assert set(manifest) == {
         *("schema_version", "alsim_version", "pyarrow_version", "environment", "config", "policy", "seed"),
@@ -284,13 +284,13 @@ def test_the_manifest_tells_how_to_make_it_again(written):
         assert getattr(again, table).equals(getattr(written, table))
 
 
-def test_the_bank_inside_is_the_bank(written):
+def test_the_bank_is_stored(written):
     assert load_bank(written.path / "bank") == written.bank == sample_bank(SMALL)
     assert generate_dataset(1, 1, config=SMALL).bank == sample_bank(SMALL)
     assert written.manifest["bank"]["num_los"] == SMALL.num_los
 
 
-def test_a_bank_that_changed_is_named(written, tmp_path):
+def test_a_changed_bank_is_an_error(written, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(written.path, copy)
     questions = copy / "bank" / "questions.csv"
@@ -307,7 +307,7 @@ def test_a_bank_that_changed_is_named(written, tmp_path):
         load_dataset(copy)
 
 
-def test_s9_6_the_summary_counts_what_is_undefined(written):
+def test_s9_6_the_summary_counts_undefined_values(written):
     numbers = summary(written)
     times = [m for m in rollout("uniform", **RUN).metrics.time_to_mastery if not np.isnan(m)]
     assert numbers["metrics"]["time_to_mastery"]["n"] == len(times)
@@ -330,22 +330,22 @@ def test_s9_6_the_summary_counts_what_is_undefined(written):
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
-def test_made_again_elsewhere_it_is_the_same_bytes(tmp_path, file_format):
+def test_equal_arguments_give_equal_bytes(tmp_path, file_format):
     one = generate_dataset(**RUN, out=tmp_path / "one", file_format=file_format)
     other = generate_dataset(**RUN, out=tmp_path / "other" / "deeper", file_format=file_format, num_threads=2)
     assert files_of(one.path) == files_of(other.path)
 
 
-def test_no_file_holds_a_path_or_a_host(written):
+def test_files_contain_no_path_or_host_name(written):
     everything = b"\0".join(files_of(written.path).values())
     words = [str(written.path.parent), str(Path.cwd()), str(Path.home()), sys.prefix, socket.gethostname()]
     for word in words:
-        if len(word) > 5:  # a shorter one may stand anywhere by chance
+        if len(word) > 5:  # a shorter word may occur by chance
             assert word.encode() not in everything
 
 
-def test_no_file_holds_a_time(tmp_path, monkeypatch):
-    """The same bytes on another day."""
+def test_files_contain_no_time(tmp_path, monkeypatch):
+    """The bytes are equal on another day."""
     today = generate_dataset(**RUN, out=tmp_path / "today")
     monkeypatch.setattr(time, "time", lambda: 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: 10**18)
@@ -356,7 +356,7 @@ def test_no_file_holds_a_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize("policy", ["uniform", "rules"])
-def test_shards_join_to_the_same_tables(tmp_path, tiny_shards, file_format, policy):
+def test_tables_do_not_depend_on_the_size_of_shards(tmp_path, tiny_shards, file_format, policy):
     sharded = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", file_format=file_format)
     assert [shard["path"] for shard in sharded.manifest["tables"]["events"]["shards"]] == [
         f"events/part-{k:05d}.{file_format}" for k in range(3)
@@ -370,8 +370,8 @@ def test_shards_join_to_the_same_tables(tmp_path, tiny_shards, file_format, poli
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize("policy", ["uniform", Plodding()], ids=["rule", "python"])
-def test_shards_side_by_side_are_the_same_bytes(tmp_path, tiny_shards, file_format, policy):
-    """More threads than processors, more shards than threads, each thread's memory used again and again."""
+def test_bytes_do_not_depend_on_the_number_of_threads(tmp_path, tiny_shards, file_format, policy):
+    """There are more threads than processors and more shards than threads, which reuse their memory."""
     run = {**RUN, "num_learners": 21, "policy": policy, "file_format": file_format}
     one, two, five = (generate_dataset(**run, out=tmp_path / str(n), num_threads=n) for n in (1, 2, 5))
     assert len(one.manifest["tables"]["transitions"]["shards"]) == 9
@@ -390,7 +390,7 @@ def test_checksums_are_those_of_the_files(written):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_failure_among_shards_side_by_side_ends_all(tmp_path, tiny_shards, threads):
+def test_an_error_in_a_thread_ends_all_threads(tmp_path, tiny_shards, threads):
     def fail(episodes, rows):
         if episodes > 10:
             raise KeyboardInterrupt
@@ -400,17 +400,17 @@ def test_a_failure_among_shards_side_by_side_ends_all(tmp_path, tiny_shards, thr
         generate_dataset(**{**RUN, "num_learners": 60}, out=tmp_path / "d", progress=fail, num_threads=threads)
     assert threading.active_count() == before
     assert leftovers(tmp_path) == []
-    names, whole = open_writer(tmp_path / "d")
-    assert names == UNDER_WAY
-    assert len(whole) >= 3
+    names, shards = unfinished(tmp_path / "d")
+    assert names == UNFINISHED_ENTRIES
+    assert len(shards) >= 3
 
 
-def test_progress_tells_episodes_and_transitions(tiny_shards):
-    told = []
-    dataset = generate_dataset(**RUN, progress=lambda *numbers: told.append(numbers))
-    assert [done for done, _ in told] == [5, 10, 12]
-    assert told[-1][1] == len(dataset)
-    assert told == sorted(told)
+def test_progress_reports_episodes_and_transitions(tiny_shards):
+    reports = []
+    dataset = generate_dataset(**RUN, progress=lambda *numbers: reports.append(numbers))
+    assert [episodes for episodes, _ in reports] == [5, 10, 12]
+    assert reports[-1][1] == len(dataset)
+    assert reports == sorted(reports)
 
 
 def test_an_existing_dataset_is_overwritten_only_if_forced(copied):
@@ -425,7 +425,7 @@ def test_an_existing_dataset_is_overwritten_only_if_forced(copied):
     assert leftovers(copied.parent) == []
 
 
-def test_what_is_no_dataset_is_never_overwritten(copied, tmp_path):
+def test_other_files_are_never_overwritten(copied, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "mine.txt").write_text("mine")
@@ -434,7 +434,7 @@ def test_what_is_no_dataset_is_never_overwritten(copied, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "empty").mkdir()
     (tmp_path / "second link").symlink_to(tmp_path / "empty")
-    for name, said in (
+    for name, message in (
         ("notes", "contains other files (mine.txt)"),
         ("copy", "contains other files (mine.txt)"),
         ("file", "is not a directory"),
@@ -445,7 +445,7 @@ def test_what_is_no_dataset_is_never_overwritten(copied, tmp_path):
         with pytest.raises(DatasetError) as caught:
             generate_dataset(**RUN, out=tmp_path / name, force=True)
         assert str(caught.value).startswith(str(tmp_path / name))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert files_of(tmp_path) == before
     assert leftovers(tmp_path) == []
 
@@ -469,7 +469,7 @@ def test_a_broken_manifest_is_not_overwritten(copied):
         generate_dataset(**RUN, out=copied, force=True)
 
 
-def test_another_file_that_came_meanwhile_stays(tmp_path, tiny_shards):
+def test_a_foreign_file_that_appears_during_the_run_is_kept(tmp_path, tiny_shards):
     out = tmp_path / "d"
 
     def intrude(done, rows):
@@ -485,74 +485,74 @@ def test_another_file_that_came_meanwhile_stays(tmp_path, tiny_shards):
     assert files_of(generate_dataset(**RUN, out=out).path) == files_of(generate_dataset(**RUN, out=tmp_path / "e").path)
 
 
-class Weary:
-    """Teaches as `uniform`, and gives up in its second shard."""
+class Failing:
+    """The policy uniform, which raises an error in its second shard."""
 
-    name = "weary"
+    name = "failing"
 
     def __init__(self, error):
-        self.error, self.begun, self.uniform = error, 0, Uniform()
+        self.error, self.shards, self.uniform = error, 0, Uniform()
 
     def act(self, view, draws):
-        self.begun += view.step == 0
-        if self.begun == 2 and view.step == 3:
+        self.shards += view.step == 0
+        if self.shards == 2 and view.step == 3:
             raise self.error
         return self.uniform.act(view, draws)
 
 
-ERRORS = [RuntimeError("tired"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
+ERRORS = [RuntimeError("failed"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_interrupted_run_is_no_dataset_and_goes_on(tmp_path, tiny_shards, caplog, error):
+def test_an_interrupted_run_is_resumed(tmp_path, tiny_shards, caplog, error):
     out = tmp_path / "deeper" / "d"
     caplog.set_level("INFO")
     with pytest.raises(type(error)) as caught:
-        generate_dataset(**RUN, policy=Weary(error), out=out)
-    said = f"1 shards in {out} are complete: run the same command again to resume"
-    assert said in getattr(caught.value, "__notes__", caplog.messages)
-    assert open_writer(out) == (UNDER_WAY, [0])
+        generate_dataset(**RUN, policy=Failing(error), out=out)
+    message = f"1 shards in {out} are complete: run the same command again to resume"
+    assert message in getattr(caught.value, "__notes__", caplog.messages)
+    assert unfinished(out) == (UNFINISHED_ENTRIES, [0])
     assert not list(out.rglob(".*"))
     with pytest.raises(DatasetError, match=r"d holds no finished dataset: there is no manifest.json; the command"):
         load_dataset(out)
     first = {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES}
-    rested = Weary(error)
-    rested.begun = 5
-    resumed = generate_dataset(**RUN, policy=rested, out=out)
+    working = Failing(error)
+    working.shards = 5
+    resumed = generate_dataset(**RUN, policy=working, out=out)
     assert "1 shards were complete, 2 were made" in caplog.messages
     assert {name: (out / name / "part-00000.parquet").stat().st_ino for name in TABLES} == first
-    assert files_of(out) == files_of(generate_dataset(**RUN, policy=rested, out=tmp_path / "other").path)
+    assert files_of(out) == files_of(generate_dataset(**RUN, policy=working, out=tmp_path / "other").path)
     assert resumed.transitions.equals(generate_dataset(**RUN).transitions)
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_run_that_ends_before_its_first_shard_leaves_nothing(tmp_path, error):
+def test_a_run_without_complete_shards_leaves_no_files(tmp_path, error):
     (tmp_path / "empty").mkdir()
     for name in ("d", "empty"):
-        tired = Weary(error)
-        tired.begun = 1
+        failing = Failing(error)
+        failing.shards = 1
         with pytest.raises(type(error)):
-            generate_dataset(**RUN, policy=tired, out=tmp_path / name)
+            generate_dataset(**RUN, policy=failing, out=tmp_path / name)
     assert [p.name for p in tmp_path.rglob("*")] == ["empty"]
 
 
-def test_an_interrupted_run_leaves_the_dataset_that_was_there(copied, tiny_shards):
+def test_an_interrupted_replacement_keeps_the_old_dataset(copied, tiny_shards):
     before = files_of(copied)
-    with pytest.raises(RuntimeError, match="tired"):
-        generate_dataset(**RUN, policy=Weary(RuntimeError("tired")), out=copied, force=True)
+    with pytest.raises(RuntimeError, match="failed"):
+        generate_dataset(**RUN, policy=Failing(RuntimeError("failed")), out=copied, force=True)
     assert files_of(copied) == before
     assert leftovers(copied.parent) == [".copy.unfinished"]
-    assert open_writer(copied.parent / ".copy.unfinished") == (UNDER_WAY, [0])
+    assert unfinished(copied.parent / ".copy.unfinished") == (UNFINISHED_ENTRIES, [0])
     with pytest.raises(DatasetError, match="holds no finished dataset"):
         load_dataset(copied.parent / ".copy.unfinished")
-    rested = Weary(RuntimeError())
-    rested.begun = 5
-    generate_dataset(**RUN, policy=rested, out=copied, force=True)
+    working = Failing(RuntimeError())
+    working.shards = 5
+    generate_dataset(**RUN, policy=working, out=copied, force=True)
     assert leftovers(copied.parent) == []
-    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "weary"}
+    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "failing"}
 
 
-def test_a_replacement_that_fails_leaves_the_dataset_that_was_there(copied, monkeypatch):
+def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):
     before, rename = files_of(copied), Path.rename
 
     def fail(self, target):
@@ -568,14 +568,14 @@ def test_a_replacement_that_fails_leaves_the_dataset_that_was_there(copied, monk
     assert leftovers(copied.parent) == [".copy.unfinished"]
     calls = []
     generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True, progress=lambda *numbers: calls.append(numbers))
-    assert calls == []  # it was whole, and only had to be put in its place
+    assert calls == []  # it was complete and only had to be moved
     assert load_dataset(copied, verify=True).manifest["seed"] == 6
     assert leftovers(copied.parent) == []
     assert set(files_of(copied)) == set(before)
 
 
-def test_a_replacement_cut_short_between_its_renames_is_taken_back(copied, monkeypatch):
-    """As a kill leaves it: the old dataset aside, the new one not yet in its place."""
+def test_a_replacement_killed_between_its_renames_is_undone(copied, monkeypatch):
+    """After the kill, the old dataset is renamed, and the new one is not yet in its place."""
     before, rename = files_of(copied), Path.rename
 
     def die(self, target):
@@ -601,7 +601,7 @@ def test_a_replacement_cut_short_between_its_renames_is_taken_back(copied, monke
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         ({"num_learners": 0}, ValueError, "num_learners is an integer of at least 1; got 0"),
         ({"num_learners": 2.0}, ValueError, "num_learners is an integer of at least 1; got 2.0"),
@@ -624,19 +624,19 @@ def test_a_replacement_cut_short_between_its_renames_is_taken_back(copied, monke
         ({"engine": "spark"}, ValueError, "engine is one of 'local', 'ray'; got 'spark'"),
         ({"ray_address": "auto"}, ValueError, "ray_address='auto' needs engine='ray'; got engine='local'"),
         (
-            {"num_workers": 2, "policy": Unhandy()},
+            {"num_workers": 2, "policy": NotPicklable()},
             TypeError,
-            "the policy 'unhandy' cannot be pickled for the workers: ",
+            "the policy 'not-picklable' cannot be pickled for the workers: ",
         ),
-        ({"policy": Unhandy(3)}, TypeError, "the digest of the policy 'unhandy' is a string; got 3"),
+        ({"policy": NotPicklable(3)}, TypeError, "the digest of the policy 'not-picklable' is a string; got 3"),
         ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
         ({"bank": "nowhere"}, BankError, "nowhere"),
     ],
 )
-def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, arguments, error, said):
+def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, arguments, error, message):
     with pytest.raises(error) as caught:
         generate_dataset(**{**RUN, **arguments}, out=tmp_path / "deeper" / "d")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -647,14 +647,14 @@ def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2", b"[" * 100_000], ids=lambda content: content[:3])
-def test_a_manifest_that_is_no_json_is_named(copied, content):
+def test_a_manifest_that_is_not_json_is_an_error(copied, content):
     (copied / MANIFEST).write_bytes(content)
     with pytest.raises(DatasetError, match=r"copy/manifest\.json cannot be read: "):
         load_dataset(copied)
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"x"', "{}", '{"schema_version": "1"}'])
-def test_a_manifest_of_another_kind_is_named(copied, content):
+def test_a_manifest_without_schema_version_is_an_error(copied, content):
     (copied / MANIFEST).write_text(content)
     with pytest.raises(DatasetError, match=rf"copy/manifest\.json has schema version .*; .*reads {SCHEMA_VERSION}"):
         load_dataset(copied)
@@ -667,7 +667,7 @@ def test_another_schema_version_is_refused(copied):
 
 
 SHARD = ("tables", "events", "shards", 0)
-LACKING = {
+INVALID = {
     **{f"no {key}": ((key,), None) for key in ("tables", "policy", "config", "environment", "num_learners", "seed")},
     **{f"no {key}": ((key,), None) for key in ("observation", "format", "alsim_version")},
     "a policy without a name": (("policy", "name"), None),
@@ -706,9 +706,9 @@ LACKING = {
 }
 
 
-@pytest.mark.parametrize("lacking", LACKING)
-def test_a_manifest_that_lacks_something_is_named(copied, lacking):
-    (*path, last), value = LACKING[lacking]
+@pytest.mark.parametrize("invalid", INVALID)
+def test_an_invalid_manifest_is_an_error(copied, invalid):
+    (*path, last), value = INVALID[invalid]
 
     def change(manifest):
         for key in path:
@@ -724,7 +724,7 @@ def test_a_manifest_that_lacks_something_is_named(copied, lacking):
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
-def test_numbers_that_json_has_not_are_refused(copied, number):
+def test_numbers_outside_of_json_are_refused(copied, number):
     edit(copied, lambda manifest: manifest["config"].update(num_los="@"))
     file = copied / "manifest.json"
     file.write_text(file.read_text().replace('"@"', number))
@@ -732,26 +732,26 @@ def test_numbers_that_json_has_not_are_refused(copied, number):
         load_dataset(copied)
 
 
-def test_a_bank_of_another_size_is_named(copied):
+def test_a_bank_of_another_size_is_an_error(copied):
     edit(copied, lambda manifest: manifest["bank"].update(num_los=manifest["bank"]["num_los"] + 1))
     with pytest.raises(DatasetError, match=r"bank has (\d+) learning outcomes; the manifest says (\d+)"):
         _ = load_dataset(copied).bank
 
 
-def test_more_shards_than_can_be_kept_account_of_are_refused(tmp_path):
+def test_too_many_shards_are_refused(tmp_path):
     with pytest.raises(AlsimError, match=r"4,611,686,018,427,387,904 episodes are .* shards .*: use a larger"):
         generate_dataset(2**31, 2**31, out=tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
-def test_a_shard_that_no_memory_holds_is_named(tmp_path, monkeypatch, capsys):
+def test_a_shard_that_exceeds_the_memory_is_an_error(tmp_path, monkeypatch, capsys):
     arguments = ["--learners", str(2**31), "--episodes-per-shard", str(2**31), "--out", str(tmp_path / "d")]
     monkeypatch.setattr(sys, "argv", ["alsim", "generate", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.startswith("alsim: memory is too short: ") and said.count("\n") == 1
-    assert "the shard has 2,147,483,648 episodes; a smaller episodes_per_shard needs less memory" in said
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and message.startswith("alsim: out of memory: ") and message.count("\n") == 1
+    assert "the shard has 2,147,483,648 episodes; a smaller episodes_per_shard needs less memory" in message
     assert not (tmp_path / "d").exists()
 
 
@@ -800,7 +800,7 @@ def test_a_dataset_behind_a_link_and_links_within_are_read(copied, tmp_path):
     assert load_dataset(tmp_path / "link", verify=True).events.num_rows > 0
 
 
-def test_links_in_a_circle_and_names_without_end_are_refused(copied):
+def test_circular_links_and_long_names_are_refused(copied):
     file = copied / "events" / "part-00000.parquet"
     file.unlink()
     file.symlink_to(file)
@@ -812,7 +812,7 @@ def test_links_in_a_circle_and_names_without_end_are_refused(copied):
 
 
 def rewrite(copied, table, change):
-    """Change a shard, and let the manifest agree."""
+    """Change a shard, and update the manifest."""
     file = copied / table / "part-00000.parquet"
     content = change(pyarrow.parquet.read_table(file))
     pyarrow.parquet.write_table(content, file)
@@ -822,7 +822,7 @@ def rewrite(copied, table, change):
 
 
 def replaced(name, column):
-    """Put another column in a column's place."""
+    """Replace a column."""
     return lambda table: table.set_column(table.column_names.index(name), name, column(table.num_rows))
 
 
@@ -846,32 +846,32 @@ TYPES = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_column_of_another_type_is_named(copied, kind):
+def test_a_column_of_another_type_is_an_error(copied, kind):
     table, name, column = TYPES[kind]
     dataset = rewrite(copied, table, replaced(name, column))
     with pytest.raises(DatasetError, match=rf"part-00000\.parquet has {name} of type .*; expected "):
         getattr(dataset, table)
 
 
-def test_nulls_where_there_are_none_are_named(copied):
+def test_unexpected_nulls_are_an_error(copied):
     dataset = rewrite(copied, "transitions", replaced("action", lambda rows: pa.array([None] * rows, pa.int16())))
     with pytest.raises(DatasetError, match=r"part-00000\.parquet has \d+ nulls in action; expected none"):
         _ = dataset.obs
 
 
 class Bomb:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return (os.mkdir, ("exploded",))
 
 
-# An older Arrow says that it refuses, and that its own class is deprecated.
+# Older versions of Arrow warn about refused metadata and about a deprecated class.
 @pytest.mark.filterwarnings("ignore:pickle-based deserialization:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:pyarrow.PyExtensionType is deprecated:FutureWarning")
 @pytest.mark.parametrize("key", [b"ARROW:extension:metadata", b"pandas", b"ARROW:schema"])
 def test_no_metadata_of_a_shard_is_unpickled(copied, tmp_path, monkeypatch, key):
-    """Among them what Arrow's Python extension types were once made from (CVE-2023-47248)."""
+    """This includes the metadata of Python extension types of Arrow (CVE-2023-47248)."""
     import pickle
 
     monkeypatch.chdir(tmp_path)
@@ -902,7 +902,7 @@ def test_no_metadata_of_a_shard_is_unpickled(copied, tmp_path, monkeypatch, key)
     assert not (tmp_path / "exploded").exists() and not (copied / "exploded").exists()
 
 
-def test_episodes_that_do_not_add_up_are_named(copied):
+def test_episode_lengths_that_do_not_match_the_transitions_are_an_error(copied):
     dataset = rewrite(copied, "transitions", lambda table: table.slice(1))
     with pytest.raises(
         DatasetError,
@@ -911,7 +911,7 @@ def test_episodes_that_do_not_add_up_are_named(copied):
         _ = dataset.obs
 
 
-def test_shards_of_different_widths_are_named(tmp_path, tiny_shards):
+def test_shards_with_different_observations_are_an_error(tmp_path, tiny_shards):
     path = generate_dataset(**RUN, out=tmp_path / "d").path
     file = path / "transitions" / "part-00001.parquet"
     table = pyarrow.parquet.read_table(file)
@@ -924,13 +924,13 @@ def test_shards_of_different_widths_are_named(tmp_path, tiny_shards):
         _ = load_dataset(path, verify=True).transitions
 
 
-def test_a_missing_shard_is_named(copied):
+def test_a_missing_shard_is_an_error(copied):
     (copied / "episodes" / "part-00000.parquet").unlink()
     with pytest.raises(DatasetError, match=r"episodes/part-00000\.parquet is missing; the manifest lists it"):
         load_dataset(copied)
 
 
-def test_a_truncated_shard_is_named(copied):
+def test_a_truncated_shard_is_an_error(copied):
     file = copied / "transitions" / "part-00000.parquet"
     size = file.stat().st_size
     os.truncate(file, size - 100)
@@ -940,7 +940,7 @@ def test_a_truncated_shard_is_named(copied):
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"nonsense" * 100])
-def test_a_shard_of_another_kind_is_named_when_it_is_read(tmp_path, file_format, content):
+def test_a_shard_of_another_format_is_an_error_when_it_is_read(tmp_path, file_format, content):
     path = generate_dataset(**RUN, out=tmp_path / "d", file_format=file_format).path
     (path / f"events/part-00000.{file_format}").write_bytes(content)
     edit(path, lambda manifest: manifest["tables"]["events"]["shards"][0].update(bytes=len(content)))
@@ -960,7 +960,7 @@ def test_a_changed_shard_is_found_by_its_checksum(copied):
         load_dataset(copied, verify=True)
 
 
-def test_a_shard_of_another_table_or_length_is_named(copied):
+def test_a_shard_of_another_table_or_length_is_an_error(copied):
     def swap(manifest):
         manifest["tables"]["events"]["shards"], rows = (
             manifest["tables"]["episodes"]["shards"],
@@ -984,7 +984,7 @@ def test_a_shard_of_another_table_or_length_is_named(copied):
         _ = load_dataset(copied).episodes
 
 
-def test_what_is_no_directory_is_named(tmp_path):
+def test_a_path_without_dataset_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="nowhere holds no finished dataset"):
         load_dataset(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")

@@ -1,7 +1,7 @@
-"""Datasets made by many processes, cut short, gone on with; and observations that are not stored.
+"""Datasets from several processes, interrupted and resumed runs, and datasets without observations.
 
-Real processes are killed here. What is at stake each time: the finished dataset is the one that an uninterrupted
-run of one process writes, file by file and byte by byte.
+Real processes are killed here. Each test asserts that the finished dataset equals the one of an uninterrupted run in
+one process, byte for byte.
 """
 
 import json
@@ -34,7 +34,7 @@ SMALL = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration
 RUN = {"num_learners": 30, "episodes_per_learner": 2, "seed": 5, "config": SMALL, "episodes_per_shard": 8}
 SHARDS = 8
 
-# A policy that signs what it does with its process, waits where it is told to, and teaches as `uniform`.
+# Variants of `uniform` that leave a file named after their process, wait, or kill their process.
 POLICIES = """
 import os, time
 from pathlib import Path
@@ -55,7 +55,7 @@ class Slow:
         return self.uniform.act(view, draws)
 
 class Fatal(Slow):
-    "Dies of every shard but the first."
+    "Kills its process in every shard but the first."
     name = "fatal"
 
     def act(self, view, draws):
@@ -64,7 +64,7 @@ class Fatal(Slow):
         return super().act(view, draws)
 
 class Killed(Slow):
-    "Kills the worker that comes here first, once."
+    "Kills the first worker, once."
     name = "killed"
 
     def act(self, view, draws):
@@ -82,7 +82,7 @@ class Failing(Slow):
         raise KeyError("lost")
 """
 
-# A driver: one process that generates, to be killed.
+# A driver process, which the tests kill.
 DRIVER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -97,7 +97,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def teachers(tmp_path, monkeypatch):
-    """A module of policies that workers can import, too."""
+    """Write a module of policies that workers can import."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "policies.py").write_text(POLICIES)
     (tmp_path / "code" / "driver.py").write_text(DRIVER)
@@ -110,19 +110,19 @@ def teachers(tmp_path, monkeypatch):
 
 
 def files_of(directory):
-    """Every file below a directory: relative path -> bytes."""
+    """Return the bytes of every file below a directory, by relative path."""
     return {
         p.relative_to(directory).as_posix(): p.read_bytes() for p in sorted(Path(directory).rglob("*")) if p.is_file()
     }
 
 
 def plain(tmp_path, **changes):
-    """The files that an uninterrupted run of one process writes."""
+    """Return the files of an uninterrupted run in one process."""
     return files_of(generate_dataset(**{**RUN, **changes}, out=tmp_path / "plain").path)
 
 
 def until(condition, process=None, seconds=60):
-    """Wait for something."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "in vain"
@@ -131,26 +131,26 @@ def until(condition, process=None, seconds=60):
 
 
 def drive(tmp_path, seconds, **changes):
-    """Start a process that generates with the slow policy."""
+    """Start a driver process with the slow policy."""
     arguments = {**RUN, "out": str(tmp_path / "d"), "folder": str(tmp_path / "seen"), "seconds": seconds, **changes}
     command = [sys.executable, str(tmp_path / "code" / "driver.py"), str(tmp_path / "code"), json.dumps(arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def whole(tmp_path):
-    """Sidecars of the dataset under way."""
+    """Return the sidecars of the unfinished dataset."""
     return sorted((tmp_path / "d" / "shards").glob("0*.json"))
 
 
 def command(*arguments, **kwargs):
-    """Run the command line in a process of its own."""
+    """Run the command line in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "alsim", *map(str, arguments)], capture_output=True, text=True, timeout=120, **kwargs
     )
 
 
 def is_alive(pid):
-    """Whether a process is there, and not only its grave."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -163,27 +163,27 @@ def is_alive(pid):
 @pytest.mark.versionless
 @pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"store_observations": False}])
 def test_workers_write_the_same_bytes(tmp_path, changes):
-    expected, told = plain(tmp_path, **changes), []  # first: workers then find it compiled
+    expected, reports = plain(tmp_path, **changes), []  # runs first, so that workers find compiled code
     made = generate_dataset(
-        **{**RUN, **changes}, out=tmp_path / "d", num_workers=2, progress=lambda *numbers: told.append(numbers)
+        **{**RUN, **changes}, out=tmp_path / "d", num_workers=2, progress=lambda *numbers: reports.append(numbers)
     )
     assert files_of(made.path) == expected
     assert len(made.manifest["tables"]["events"]["shards"]) == SHARDS
-    assert len(told) == SHARDS
-    assert told[-1] == (60, len(made))
+    assert len(reports) == SHARDS
+    assert reports[-1] == (60, len(made))
 
 
 @pytest.mark.versionless
-def test_a_policy_in_python_has_a_worker_each(tmp_path, teachers):
+def test_each_worker_has_a_copy_of_a_policy_in_python(tmp_path, teachers):
     policy = teachers.Slow(str(tmp_path / "seen"), 0.05)
-    expected = plain(tmp_path, policy=teachers.Slow(str(tmp_path)))  # first: workers then find it compiled
+    expected = plain(tmp_path, policy=teachers.Slow(str(tmp_path)))  # runs first, so that workers find compiled code
     made = generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=2)
     pids = {int(p.name) for p in (tmp_path / "seen").iterdir()}
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(map(is_alive, pids))
     assert files_of(made.path) == expected
-    assert made.transitions.equals(generate_dataset(**RUN).transitions)  # it teaches as uniform
+    assert made.transitions.equals(generate_dataset(**RUN).transitions)  # the policy acts as uniform
 
 
 def test_more_workers_than_shards(tmp_path):
@@ -192,34 +192,34 @@ def test_more_workers_than_shards(tmp_path):
     assert files_of(made.path) == plain(tmp_path, **few)
 
 
-def test_workers_write_files_only():
+def test_workers_need_a_directory():
     with pytest.raises(AlsimError, match="workers only write files: .* need a directory `out`"):
         generate_dataset(**RUN, num_workers=2)
 
 
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform == "win32", reason="ulimit is a shell's")
-def test_more_workers_than_a_process_may_have_files_is_a_sentence(tmp_path):
+def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
     line = [sys.executable, "-m", "alsim", "generate", "--learners", "80", "--episodes-per-shard", "3", "--workers"]
     limited = shlex.join([*line, "1000", "--out", str(tmp_path / "d")])
     done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
-    said = (
+    message = (
         r"alsim: num_workers is 1000, and the system lets \d+ begin: Too many open files; have fewer of them, or raise "
     )
-    assert re.match(said, done.stderr) and done.stderr.count("\n") == 1
+    assert re.match(message, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "d").exists()
 
 
-def test_what_a_worker_raises_is_raised(tmp_path, teachers):
+def test_an_exception_of_a_worker_is_raised(tmp_path, teachers):
     with pytest.raises(KeyError, match="lost") as caught:
         generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", num_workers=2)
-    assert "policies.py" in str(caught.value.__cause__)  # where it was
+    assert "policies.py" in str(caught.value.__cause__)  # the traceback of the worker
     assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.versionless
-def test_what_a_worker_cannot_load_is_named(tmp_path, teachers):
+def test_a_policy_that_a_worker_cannot_import_is_an_error(tmp_path, teachers):
     class_of_here = type("Here", (teachers.Slow,), {"__module__": "elsewhere"})
     sys.modules["elsewhere"] = module = type(sys)("elsewhere")
     module.Here = class_of_here
@@ -232,7 +232,7 @@ def test_what_a_worker_cannot_load_is_named(tmp_path, teachers):
 
 
 @pytest.mark.versionless
-def test_a_script_without_its_guard_is_told(tmp_path):
+def test_a_script_without_main_guard_is_an_error(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import alsim\nalsim.generate_dataset(9, config={'num_los': 3}, episodes_per_shard=3, out='d', num_workers=2)\n"
@@ -247,20 +247,20 @@ def test_a_script_without_its_guard_is_told(tmp_path):
 
 
 @pytest.mark.versionless
-def test_a_worker_killed_in_mid_shard_is_replaced(tmp_path, teachers):
+def test_a_killed_worker_is_replaced(tmp_path, teachers):
     with drive(tmp_path, 0.5, num_workers=2) as driver:
         until(lambda: len(list((tmp_path / "seen").iterdir())) == 2, driver)
         victim = int(next((tmp_path / "seen").iterdir()).name)
         os.kill(victim, signal.SIGKILL)
-        _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 0, said
-    assert "a worker was killed by SIGKILL while it made shard " in said
-    assert len(list((tmp_path / "seen").iterdir())) == 3  # another came
+        _, message = driver.communicate(timeout=60)
+    assert driver.returncode == 0, message
+    assert "a worker was killed by SIGKILL while it made shard " in message
+    assert len(list((tmp_path / "seen").iterdir())) == 3  # a third worker
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
 
 
 @pytest.mark.versionless
-def test_a_shard_that_workers_die_of_is_given_up(tmp_path, teachers, caplog):
+def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, teachers, caplog):
     policy = teachers.Fatal(str(tmp_path / "seen"))
     with pytest.raises(DatasetError) as caught:
         generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=1 + 1)
@@ -273,28 +273,28 @@ def test_a_shard_that_workers_die_of_is_given_up(tmp_path, teachers, caplog):
 
 @pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_driver_is_gone_on_with(tmp_path, teachers, workers):
+def test_a_run_with_a_killed_driver_is_resumed(tmp_path, teachers, workers):
     with drive(tmp_path, 0.3, num_workers=workers) as driver:
         until(lambda: len(whole(tmp_path)) >= 2, driver)
         driver.kill()
         driver.communicate(timeout=60)
     pids = [int(p.name) for p in (tmp_path / "seen").iterdir()]
-    until(lambda: not any(map(is_alive, pids)), seconds=10)  # no orphans
+    until(lambda: not any(map(is_alive, pids)), seconds=10)  # no orphaned workers
     with pytest.raises(DatasetError, match="holds no finished dataset"):
         load_dataset(tmp_path / "d")
     kept = [json.loads(file.read_text())["files"][name]["path"] for file in whole(tmp_path) for name in TABLES]
     before = {path: (tmp_path / "d" / path).stat() for path in kept}
     with drive(tmp_path, 0.0, num_workers=workers) as driver:
-        _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 0, said
-    for path, stat in before.items():  # what was whole was not made again
+        _, message = driver.communicate(timeout=60)
+    assert driver.returncode == 0, message
+    for path, stat in before.items():  # complete shards were not made again
         after = (tmp_path / "d" / path).stat()
         assert (after.st_ino, after.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
 
 
 def as_of_a_terminal():
-    """Take up Ctrl-C again, which whatever a shell runs in the background is told to ignore."""
+    """Restore the handling of Ctrl-C, which shells disable for background processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -302,16 +302,16 @@ def as_of_a_terminal():
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
 )
-def test_a_killed_command_leaves_no_readable_dataset_and_goes_on(tmp_path, number, workers):
+def test_a_killed_command_is_resumed(tmp_path, number, workers):
     out = tmp_path / "d"
     arguments = ["--learners", "3000", "--episodes-per-shard", "300", "--workers", str(workers), "--out", str(out)]
     line = [sys.executable, "-m", "alsim", "generate", *arguments]
     started = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": as_of_a_terminal}
-    # In a group of its own: to a terminal's Ctrl-C all of it belongs.
+    # In a new process group, because Ctrl-C reaches the whole group.
     with subprocess.Popen(line, process_group=0, **started) as process:
         until(lambda: whole(tmp_path), process, 120)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        printed, said = process.communicate(timeout=60)
+        printed, message = process.communicate(timeout=60)
     assert printed == ""
     with pytest.raises(DatasetError, match="holds no finished dataset: there is no manifest.json; the command"):
         load_dataset(out)
@@ -319,8 +319,8 @@ def test_a_killed_command_leaves_no_readable_dataset_and_goes_on(tmp_path, numbe
         assert process.returncode == -number
     else:
         assert process.returncode == 128 + number
-        assert "Traceback" not in said
-        assert f"shards in {out} are complete: run the same command again to resume" in said
+        assert "Traceback" not in message
+        assert f"shards in {out} are complete: run the same command again to resume" in message
     resumed = command("generate", *arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert "shards were complete, " in resumed.stderr
@@ -348,8 +348,8 @@ cp -r disk/d d
 
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
-def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_room(tmp_path):
-    """In a namespace of its own, where whoever runs this may mount."""
+def test_a_full_disk_is_a_one_line_error_and_the_run_is_resumed(tmp_path):
+    """Runs in a new namespace, in which any user may mount a file system."""
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     script = ["bash", "-u", "-c", FULL_DISK.format(python=sys.executable)]
     done = subprocess.run([*namespace, *script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -358,13 +358,13 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_room(tmp_path):
     def ended(name):
         return (tmp_path / f"{name}.status").read_text().strip(), (tmp_path / f"{name}.err").read_text()
 
-    status, said = ended("full")
+    status, message = ended("full")
     assert (status, (tmp_path / "full.out").read_text()) == ("2", "")
-    assert said.count("\n") == 1
-    assert "cannot be written: No space left on device; " in said
+    assert message.count("\n") == 1
+    assert "cannot be written: No space left on device; " in message
     kept = len((tmp_path / "kept").read_text().splitlines())
     assert 0 < kept < 9
-    assert f"; {kept} shards in disk/d are complete: run the same command again to resume\n" in said
+    assert f"; {kept} shards in disk/d are complete: run the same command again to resume\n" in message
     assert not list((tmp_path / "under-way").rglob(".*"))
     assert ended("info")[0] == "2"
     assert ended("roomy") == ("0", f"alsim: {kept} shards were complete, {9 - kept} were made\n")
@@ -372,7 +372,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_with_room(tmp_path):
     assert files_of(tmp_path / "d") == files_of(plain.path)
 
 
-# ── gone on with ─────────────────────────────────────────────────────────────────────────────────
+# ── resuming ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class Stop(Exception):
@@ -380,7 +380,7 @@ class Stop(Exception):
 
 
 def stopped(out, after=3, **changes):
-    """A dataset under way with at least so many shards that are whole."""
+    """Return the directory of an unfinished dataset with at least `shards` complete shards."""
     episodes = after * RUN["episodes_per_shard"]
 
     def stop(done, rows):
@@ -393,7 +393,7 @@ def stopped(out, after=3, **changes):
 
 
 def flipped(file):
-    """Change one bit in the middle."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -415,9 +415,9 @@ DAMAGE = {
 @pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_shard_damaged_meanwhile_is_made_again(tmp_path, caplog, damage, workers):
+def test_a_damaged_shard_is_made_again(tmp_path, caplog, damage, workers):
     if workers == 2 and damage != "a flipped bit":
-        return  # the same code, in another process
+        return  # the same code in another process
     out = stopped(tmp_path / "d")
     DAMAGE[damage](out)
     generate_dataset(**RUN, out=out, num_workers=workers)
@@ -426,7 +426,7 @@ def test_a_shard_damaged_meanwhile_is_made_again(tmp_path, caplog, damage, worke
 
 
 @pytest.mark.versionless
-def test_threads_workers_and_force_go_on_with_what_another_began(tmp_path):
+def test_threads_workers_and_force_resume_each_other(tmp_path):
     out = stopped(tmp_path / "d", 2)
     stopped(out, 5, num_workers=2)
     stopped(out, 6, num_threads=2)
@@ -455,35 +455,35 @@ UNEQUAL = {
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A dataset under way, which tests only look at."""
+    """An unfinished dataset, which tests only read."""
     return stopped(tmp_path_factory.mktemp("begun") / "d")
 
 
 @pytest.mark.parametrize("unequal", UNEQUAL)
-def test_another_plan_is_refused_by_its_first_difference(begun, unequal):
-    changes, said = UNEQUAL[unequal]
+def test_another_plan_is_refused_with_the_differences(begun, unequal):
+    changes, message = UNEQUAL[unequal]
     before = files_of(begun)
     with pytest.raises(DatasetError) as caught:
         generate_dataset(**{**RUN, **changes}, out=begun)
-    assert f"{begun} holds an unfinished dataset with other settings: {said}" in str(caught.value)
+    assert f"{begun} holds an unfinished dataset with other settings: {message}" in str(caught.value)
     assert files_of(begun) == before
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "value", "said"),
+    ("module", "name", "value", "message"),
     [
         ("generate", "__version__", "9.9", "alsim_version was "),
         ("generate.pa", "__version__", "9.9", "pyarrow_version was "),
         ("generate", "policy_fingerprint", lambda policy: "edited", 'code.rule was "" and is now "edited"'),
     ],
 )
-def test_other_versions_and_an_edited_rule_are_other_plans(begun, monkeypatch, module, name, value, said):
+def test_other_versions_and_an_edited_rule_are_other_plans(begun, monkeypatch, module, name, value, message):
     monkeypatch.setattr(f"alsim.datasets.{module}.{name}", value)
-    with pytest.raises(DatasetError, match=f"holds an unfinished dataset with other settings: {said}"):
+    with pytest.raises(DatasetError, match=f"holds an unfinished dataset with other settings: {message}"):
         generate_dataset(**RUN, out=begun)
 
 
-def test_a_policy_tells_its_content_by_its_digest(tmp_path, teachers):
+def test_policies_are_compared_by_digest(tmp_path, teachers):
     out = stopped(tmp_path / "d", policy=teachers.Slow(str(tmp_path / "seen"), digest="one"))
     with pytest.raises(DatasetError, match='policy.digest was "one" and is now "two"'):
         generate_dataset(**RUN, policy=teachers.Slow(str(tmp_path / "seen"), digest="two"), out=out)
@@ -491,14 +491,14 @@ def test_a_policy_tells_its_content_by_its_digest(tmp_path, teachers):
     assert done.manifest["policy"] == {"name": "slow", "digest": "one"}
 
 
-def test_force_begins_anew_where_another_plan_is_under_way(tmp_path):
+def test_force_replaces_an_unfinished_dataset_with_another_plan(tmp_path):
     out = stopped(tmp_path / "d", seed=6)
     generate_dataset(**RUN, out=out, force=True)
     assert files_of(out) == plain(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000])
-def test_a_plan_that_cannot_be_read_is_named(tmp_path, content):
+def test_an_unreadable_plan_is_an_error(tmp_path, content):
     out = stopped(tmp_path / "d")
     (out / "plan.json").write_text(content)
     with pytest.raises(DatasetError, match=r"plan\.json cannot be read: .*; delete .*d to start again"):
@@ -513,20 +513,20 @@ def test_a_second_driver_is_refused(tmp_path, teachers):
         for force in (False, True):
             with pytest.raises(DatasetError, match="d is in use by another process"):
                 generate_dataset(**RUN, policy=policy, out=tmp_path / "d", force=force)
-        _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 0, said
+        _, message = driver.communicate(timeout=60)
+    assert driver.returncode == 0, message
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=policy)
 
 
-def test_the_lock_of_another_is_left_alone(tmp_path):
-    """A replaced dataset took the lock along, and another process has begun where it was."""
+def test_the_lock_of_another_process_is_kept(tmp_path):
+    """The lock was moved with a replaced dataset, and another process has locked the same place."""
     with RunDirectory(tmp_path, writer.LAYOUT).locked():
-        (tmp_path / writer.LOCK).rename(tmp_path / "taken-along")
-        (tmp_path / writer.LOCK).write_text("another's")
-    assert (tmp_path / writer.LOCK).read_text() == "another's"
+        (tmp_path / writer.LOCK).rename(tmp_path / "moved")
+        (tmp_path / writer.LOCK).write_text("foreign")
+    assert (tmp_path / writer.LOCK).read_text() == "foreign"
 
 
-def test_what_a_crash_left_beside_a_manifest_is_tidied(tmp_path, monkeypatch, caplog):
+def test_files_left_by_a_crash_after_the_manifest_are_deleted(tmp_path, monkeypatch, caplog):
     out, calls = tmp_path / "d", []
     caplog.set_level("INFO")
     with monkeypatch.context() as patched:
@@ -542,7 +542,7 @@ def test_what_a_crash_left_beside_a_manifest_is_tidied(tmp_path, monkeypatch, ca
     assert files_of(out) == plain(tmp_path)
 
 
-def test_what_was_being_written_when_its_process_died_is_deleted(tmp_path):
+def test_temporary_files_of_a_killed_process_are_deleted(tmp_path):
     out = stopped(tmp_path / "d")
     for folder in (out, out / "transitions", out / "shards"):
         (folder / f".part-00007.parquet-0123{UNFINISHED}").write_text("half")
@@ -550,7 +550,7 @@ def test_what_was_being_written_when_its_process_died_is_deleted(tmp_path):
     assert files_of(out) == plain(tmp_path)
 
 
-def test_a_bank_damaged_meanwhile_is_written_again(tmp_path):
+def test_a_damaged_bank_is_written_again(tmp_path):
     out = stopped(tmp_path / "d")
     flipped(out / "bank" / "questions.csv")
     generate_dataset(**RUN, out=out)
@@ -558,20 +558,20 @@ def test_a_bank_damaged_meanwhile_is_written_again(tmp_path):
 
 
 @pytest.mark.versionless
-def test_a_finished_dataset_that_was_damaged_is_named(tmp_path):
+def test_a_damaged_finished_dataset_is_an_error(tmp_path):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     file = out / "transitions" / "part-00003.parquet"
     flipped(file)
     with pytest.raises(DatasetError, match="part-00003.parquet is damaged: its SHA-256 differs"):
         load_dataset(out, verify=True)
-    said = command("info", out, "--verify")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == f"alsim: {file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}\n"
+    done = command("info", out, "--verify")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"alsim: {file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}\n"
     file.unlink()
     assert command("info", out).stderr == f"alsim: {file} is missing; the manifest lists it; {RESTORE}\n"
 
 
-def test_the_worker_knows_a_raised_error_that_does_not_pickle():
+def test_exceptions_that_cannot_be_pickled():
     error = type("Odd", (Exception,), {})("strange")
     assert str(processes._Raised(error).error()) == "Odd: strange"
     assert isinstance(processes._Raised(DatasetError("plain")).error(), DatasetError)
@@ -584,7 +584,7 @@ def test_the_worker_knows_a_raised_error_that_does_not_pickle():
 @pytest.mark.parametrize(
     ("policy", "observation"), [("uniform", "mastery"), ("rules", "mastery"), ("uniform", "responses")]
 )
-def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, file_format):
+def test_observations_are_recomputed_bit_for_bit(tmp_path, policy, observation, file_format):
     run = {**RUN, "policy": policy, "observation": observation, "file_format": file_format}
     stored = generate_dataset(**run, out=tmp_path / "full")
     bare = generate_dataset(**run, out=tmp_path / "none", store_observations=False)
@@ -603,15 +603,15 @@ def test_observations_are_made_again_bit_for_bit(tmp_path, policy, observation, 
 
 
 @pytest.mark.compiled
-def test_observations_of_the_defaults_are_made_again():
-    """140 interactions, 30 outcomes, and more episodes than a block has lanes, of lengths that differ."""
+def test_observations_of_the_defaults_are_recomputed():
+    """140 interactions, 30 outcomes, and more episodes than lanes of a block, of different lengths."""
     stored, bare = (generate_dataset(80, 2, seed=3, store_observations=stores) for stores in (True, False))
     assert len(np.unique(stored.episodes["total_steps"].to_numpy())) > 20
     assert bare.obs.tobytes() == stored.obs.tobytes()
     assert bare.next_obs.tobytes() == stored.next_obs.tobytes()
 
 
-def test_observations_of_a_policy_in_python_are_made_again(teachers, tmp_path):
+def test_observations_of_a_policy_in_python_are_recomputed(teachers, tmp_path):
     policy = teachers.Slow(str(tmp_path / "seen"))
     stored, bare = (generate_dataset(**RUN, policy=policy, store_observations=stores) for stores in (True, False))
     assert bare.next_obs.tobytes() == stored.next_obs.tobytes()
@@ -656,7 +656,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-def test_actions_that_do_not_give_the_stored_rewards_are_named(tmp_path, what):
+def test_actions_that_do_not_give_the_stored_rewards_are_an_error(tmp_path, what):
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     tampered(out, *TAMPERED[what])
     dataset = load_dataset(out)
@@ -674,36 +674,36 @@ MISPLACED = {
 
 
 @pytest.mark.parametrize("what", MISPLACED)
-def test_numbers_that_would_lie_outside_of_arrays_are_named(tmp_path, what):
+def test_invalid_indices_are_an_error(tmp_path, what):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     tampered(out, *MISPLACED[what])
     with pytest.raises(DatasetError, match=r"d: (its actions are in|its steps do not number|the total_steps of its)"):
         _ = load_dataset(out).arrays
 
 
-def test_another_dynamics_is_noticed(tmp_path):
+def test_another_dynamics_is_an_error(tmp_path):
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["config"]["dynamics"]["learning_rate"] *= 1.01
     (out / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match="does not answer as recorded: the dynamics, or the version of alsim, is an"):
+    with pytest.raises(DatasetError, match="does not answer as recorded: the data were generated with other dynamics"):
         _ = load_dataset(out).next_obs
 
 
-def test_a_manifest_that_hides_whether_observations_are_stored_is_named(tmp_path):
+def test_a_manifest_with_the_wrong_key_observations_is_an_error(tmp_path):
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     manifest = json.loads((out / "manifest.json").read_text())
-    for said, error in (
+    for value, error in (
         ("full", "has columns action, .*; expected those of transitions: obs"),
         ("some", "is not a valid manifest"),
     ):
-        (out / "manifest.json").write_text(json.dumps({**manifest, "observations": said}))
+        (out / "manifest.json").write_text(json.dumps({**manifest, "observations": value}))
         with pytest.raises(DatasetError, match=error):
             _ = load_dataset(out).transitions
 
 
 def test_unfinished_copies_are_never_read(tmp_path):
-    """Whatever lies in a table's folder, only what the manifest names is the dataset."""
+    """Only files in the manifest are part of the dataset."""
     dataset = generate_dataset(**RUN, out=tmp_path / "d")
     shutil.copy(dataset.path / "events" / "part-00000.parquet", dataset.path / "events" / "part-00099.parquet")
     assert load_dataset(dataset.path).events.equals(dataset.events)

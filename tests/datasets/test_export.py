@@ -1,7 +1,4 @@
-"""Exports: the same numbers in other tools' forms, written whole or not at all, over nothing else.
-
-What each tool itself makes of them, tests/compat asks.
-"""
+"""Exports: contents, atomic writes, and errors. Tests in tests/compat load them with the other tools."""
 
 import json
 import os
@@ -36,13 +33,13 @@ from alsim.utils.optional import MissingExtra
 SMALL = {"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}}
 RUN = {"num_learners": 9, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
 HERE = ("npz", "obp", "scope-rl", "rllib", "huggingface")
-"""Formats that need no package beside alsim's own."""
+"""Formats without optional dependencies."""
 FILES = {name: f"data{EXPORTERS[name].suffix}" for name in HERE}
 
 
 @pytest.fixture(scope="module", params=["uniform", "rules"])
 def dataset(request, tmp_path_factory):
-    """A dataset in several shards, which tests only look at."""
+    """A dataset in several shards, which tests only read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "BLOCK_EPISODES", 5)
         made = generate_dataset(**RUN, policy=request.param, out=tmp_path_factory.mktemp("datasets") / "taught")
@@ -53,24 +50,24 @@ def dataset(request, tmp_path_factory):
 
 @pytest.fixture
 def copied(dataset, tmp_path):
-    """A copy of it, which a test may break."""
+    """A copy of the dataset, which a test may change."""
     return Path(shutil.copytree(dataset.path, tmp_path / "copy"))
 
 
 def npz(path):
-    """What the lines of the documentation make of an npz."""
+    """Load an npz file as the documentation does."""
     with np.load(path, allow_pickle=False) as file:
         return {**file, **json.loads(str(file["json"]))}
 
 
 def same(one, other):
-    """Equal to the bit, and of the same shape and type."""
+    """Return whether arrays have equal bits, shapes and types."""
     one, other = np.asarray(one), np.asarray(other)
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def files_of(path):
-    """Every file at or below a path: relative path -> bytes."""
+    """Return the bytes of every file at or below a path, by relative path."""
     held = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in held}
 
@@ -78,7 +75,7 @@ def files_of(path):
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_parts_are_the_dataset(dataset):
+def test_parts_concatenate_to_the_dataset(dataset):
     parts = list(dataset.parts())
     assert [part.episodes.num_rows for part in parts] == [5, 5, 5, 3]
     for name in dataset.arrays:
@@ -88,7 +85,7 @@ def test_parts_are_the_dataset(dataset):
     assert all(part.bank == dataset.bank and part.path == dataset.path for part in parts)
 
 
-def test_a_dataset_in_memory_is_its_own_part(dataset):
+def test_a_dataset_in_memory_has_one_part(dataset):
     held = generate_dataset(**RUN, policy=dataset.manifest["policy"]["name"])
     assert list(held.parts()) == [held]
     assert same(held.final_obs, dataset.final_obs)
@@ -102,7 +99,7 @@ def test_the_final_observation_is_the_last_next_observation(dataset):
 # ── npz ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_npz_has_the_dataset_under_the_names_of_d4rl(dataset, tmp_path):
+def test_npz_has_the_columns_of_d4rl(dataset, tmp_path):
     out = export_dataset(dataset, "npz", tmp_path / "deeper" / "data.npz")
     data = npz(out)
     names = {"observations": "obs", "rewards": "reward", "terminals": "terminated", "timeouts": "truncated"}
@@ -131,7 +128,7 @@ def test_the_same_dataset_gives_the_same_bytes(dataset, tmp_path, to):
 
 
 @pytest.mark.parametrize("to", ["npz", "obp", "scope-rl"])
-def test_an_npz_holds_no_pickle(dataset, tmp_path, to):
+def test_npz_files_contain_no_pickle(dataset, tmp_path, to):
     out = export_dataset(dataset, to, tmp_path / "data.npz")
     with zipfile.ZipFile(out) as file:
         headers = [file.read(name)[:128] for name in file.namelist()]
@@ -143,7 +140,7 @@ def test_an_npz_holds_no_pickle(dataset, tmp_path, to):
 # ── Open Bandit Pipeline ─────────────────────────────────────────────────────────────────────────
 
 
-def test_obp_has_what_was_logged(dataset):
+def test_obp_has_the_logged_data(dataset):
     feedback = alsim.to_obp(dataset)
     assert feedback["n_rounds"] == len(dataset) and feedback["n_actions"] == 27
     assert same(feedback["context"], dataset.obs) and same(feedback["reward"], dataset.reward)
@@ -153,7 +150,7 @@ def test_obp_has_what_was_logged(dataset):
 
 
 @pytest.mark.parametrize("distribution", [False, True])
-def test_obp_on_disk_as_in_memory(dataset, tmp_path, distribution):
+def test_obp_on_disk_and_in_memory_are_equal(dataset, tmp_path, distribution):
     out = export_dataset(dataset, "obp", tmp_path / "data.npz", action_distribution=distribution)
     read, held = npz(out), alsim.to_obp(dataset, action_distribution=distribution)
     assert set(held) == set(read) - {"json", "alsim"}
@@ -161,8 +158,8 @@ def test_obp_on_disk_as_in_memory(dataset, tmp_path, distribution):
         assert same(read[name], value) if isinstance(value, np.ndarray) else read[name] == value, name
 
 
-def test_the_behaviour_policys_distribution(dataset):
-    """Against what the policies are said to be: 1 / A each; one question, or one of two contents."""
+def test_distribution_of_the_behaviour_policy(dataset):
+    """By definition: uniform has 1 / A for each action; rules chooses one question, or one of two contents."""
     pi_b = alsim.to_obp(dataset, action_distribution=True)["pi_b"][:, :, 0]
     assert pi_b.shape == (len(dataset), 27)
     np.testing.assert_allclose(pi_b.sum(1), 1, atol=1e-12)
@@ -177,8 +174,8 @@ def test_the_behaviour_policys_distribution(dataset):
             assert (chosen // 3 == lo).all() if len(chosen) == 1 else ((chosen - 9) // 6 == lo).all()
 
 
-def test_last_seconds_are_what_the_policy_saw(dataset):
-    """As a plain loop over the interactions has them."""
+def test_last_seconds_equal_the_input_of_the_policy(dataset):
+    """Compares with a plain loop over the interactions."""
     seen, last = [], 0.0
     rows = dataset.transitions.select(["step", "response_time"]).to_pylist()
     for row in rows:
@@ -190,7 +187,7 @@ def test_last_seconds_are_what_the_policy_saw(dataset):
 
 
 class Other:
-    """A policy of whose distribution nothing is known."""
+    """A policy of unknown distribution."""
 
     name = "other"
 
@@ -198,12 +195,12 @@ class Other:
         return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
-def test_a_distribution_that_is_not_known_is_refused():
-    with pytest.raises(AlsimError, match="action_distribution is known of the policies uniform, rules; .* by 'other'"):
+def test_an_unknown_distribution_is_refused():
+    with pytest.raises(AlsimError, match="is known only for the policies uniform, rules; .* by 'other'"):
         alsim.to_obp(generate_dataset(**RUN, policy=Other()), action_distribution=True)
 
 
-def test_a_distribution_that_was_not_logged_is_refused():
+def test_a_distribution_that_differs_from_the_log_is_refused():
     class Impostor(Other):
         name = "rules"
 
@@ -214,7 +211,7 @@ def test_a_distribution_that_was_not_logged_is_refused():
 # ── SCOPE-RL ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_scope_rl_has_what_was_logged(dataset):
+def test_scope_rl_has_the_logged_data(dataset):
     logged = alsim.to_scope_rl(dataset)
     episodes = dataset.episodes.num_rows
     assert (logged["size"], logged["n_trajectories"], logged["step_per_trajectory"]) == (12 * episodes, episodes, 12)
@@ -228,7 +225,7 @@ def test_scope_rl_has_what_was_logged(dataset):
     assert ((logged["done"] == 1)[real] == (dataset.terminated | dataset.truncated)).all()
 
 
-def test_scope_rl_goes_on_in_an_absorbing_state(dataset):
+def test_scope_rl_pads_with_an_absorbing_state(dataset):
     logged = alsim.to_scope_rl(dataset)
     of = {name: logged[name].reshape(-1, 12, *logged[name].shape[1:]) for name in ("padding", "done", "terminal")}
     length = numpy_column(dataset.episodes, "total_steps")
@@ -243,7 +240,7 @@ def test_scope_rl_goes_on_in_an_absorbing_state(dataset):
     assert (logged["state"][~padding].max(1) > 0).all(), "no real state is the absorbing one"
 
 
-def test_scope_rl_on_disk_as_in_memory(dataset, tmp_path):
+def test_scope_rl_on_disk_and_in_memory_are_equal(dataset, tmp_path):
     read, held = npz(export_dataset(dataset, "scope-rl", tmp_path / "data.npz")), alsim.to_scope_rl(dataset)
     assert set(held) == set(read) - {"json", "alsim"}
     for name, value in held.items():
@@ -251,8 +248,8 @@ def test_scope_rl_on_disk_as_in_memory(dataset, tmp_path):
 
 
 @pytest.mark.compiled
-def test_padding_is_drawn_as_its_pscore_says():
-    """Each action's count among n padded rows, against 1 / A; chi-squared, 26 degrees of freedom, false alarm 1e-6."""
+def test_padded_actions_have_the_frequencies_of_their_pscore():
+    """Chi-squared test of action counts against 1 / A; 26 degrees of freedom, probability of a false alarm 1e-6."""
     logged = alsim.to_scope_rl(generate_dataset(**{**RUN, "num_learners": 2000}))
     counts = np.bincount(logged["action"][logged["padding"]], minlength=27)
     assert (n := counts.sum()) > 4000
@@ -260,7 +257,7 @@ def test_padding_is_drawn_as_its_pscore_says():
 
 
 class Questioner:
-    """Questions with a probability 0.5 (uniformly), contents with 0.5: not the uniform policy's 1/3 and 2/3."""
+    """Questions and contents with probability 0.5 each; the uniform policy has 1/3 and 2/3."""
 
     name = "questioner"
 
@@ -293,10 +290,10 @@ def test_importance_weighting_over_padded_trajectories_is_unbiased():
 
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.5, np.nan])
-def test_rllib_is_given_no_logarithm_of_a_propensity_that_cannot_be(dataset, tmp_path, value):
+def test_rllib_refuses_invalid_propensities(dataset, tmp_path, value):
     broken = with_propensity(dataset, 3, value)
-    said = rf"the propensity of an action that was taken is in \(0, 1\]; that of learner 0 in step 4 .* is {value}"
-    with pytest.raises(AlsimError, match=said):
+    message = rf"the propensity of learner 0 in step 4 of episode 0 is {value}; expected a number in \(0, 1\]"
+    with pytest.raises(AlsimError, match=message):
         export_dataset(broken, "rllib", tmp_path / "rllib")
     assert not (tmp_path / "rllib").exists()
 
@@ -313,7 +310,7 @@ def test_rllib_columns(dataset, tmp_path):
     assert same(numpy_column(table, "action_prob"), dataset.propensity.astype(np.float32))
     np.testing.assert_allclose(np.exp(numpy_column(table, "action_logp")), dataset.propensity, rtol=1e-6)
     assert (numpy_column(table, "t") == dataset.step - 1).all()
-    number = dataset.learner_id * 2 + dataset.episode  # two episodes of each learner, learner by learner
+    number = dataset.learner_id * 2 + dataset.episode  # two episodes per learner, sorted by learner
     assert (numpy_column(table, "eps_id") == number).all()
 
 
@@ -339,19 +336,19 @@ def test_huggingface_with_next_observations(dataset, tmp_path):
     assert "| `next_obs` |  | observation after the interaction (S8) |" in (out / "README.md").read_text()
 
 
-def test_the_card_says_what_it_is(dataset, tmp_path):
+def test_contents_of_the_dataset_card(dataset, tmp_path):
     card = (export_dataset(dataset, "hf", tmp_path / "hub") / "README.md").read_text(encoding="utf-8")
     dashes, front, text = card.split("---\n", 2)
     assert dashes == "" and "license: unknown\n" in front and "\n- reinforcement-learning\n" in front
     assert "size_categories:\n- n<1K\n" in front and "path: data/train-*.parquet" in front
-    assert "This dataset is synthetic. No person is in it." in text and "| seed | `5` |" in text
+    assert "This dataset is synthetic. It contains no data about people." in text and "| seed | `5` |" in text
     for table in TABLES:
         for column in COLUMNS[table]:
             assert f"| `{column.name}` | {column.unit} | {column.meaning} |" in text
     assert exporter.config_sha256(dataset.manifest) in text
 
 
-def test_what_the_card_says_makes_it_again(dataset, tmp_path, monkeypatch):
+def test_the_code_of_the_card_generates_the_dataset(dataset, tmp_path, monkeypatch):
     out = export_dataset(dataset, "huggingface", tmp_path / "hub")
     code = (out / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(out)
@@ -375,7 +372,7 @@ def test_size_categories(rows, word):
     assert size_category(rows) == word
 
 
-def test_a_policys_name_cannot_break_the_card(tmp_path):
+def test_the_name_of_a_policy_is_escaped_in_the_card(tmp_path):
     class Sly(Other):
         name = 'x"\n---\nlicense: mit\n| `a` ```'
 
@@ -386,7 +383,7 @@ def test_a_policys_name_cannot_break_the_card(tmp_path):
 # ── options, and what is missing ─────────────────────────────────────────────────────────────────
 
 
-def test_an_unknown_format_is_named(dataset, tmp_path):
+def test_an_unknown_format_is_an_error(dataset, tmp_path):
     known = "minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
     with pytest.raises(AlsimError, match=f"unknown format 'csv'; known are {known}"):
         export_dataset(dataset, "csv", tmp_path / "x")
@@ -398,18 +395,30 @@ def test_aliases(alias, name):
 
 
 @pytest.mark.parametrize(
-    ("to", "options", "said"),
+    ("to", "options", "message"),
     [
-        ("rllib", {"name": "x-v0"}, "name = 'x-v0': the format 'rllib' knows no options"),
-        ("npz", {"license": "mit"}, "license = 'mit': the format 'npz' knows next_observations"),
-        ("obp", {"next_observations": False}, "next_observations = False: the format 'obp' knows action_distribution"),
-        ("huggingface", {"license": "MIT: x"}, "license is an identifier of the hub, such as cc-by-4.0, or unknown"),
-        ("minari", {"name": "../x-v0"}, r"an id of Minari is \(namespace/\)name-vN, .*; got '../x-v0'"),
-        ("minari", {"name": "x"}, r"an id of Minari is \(namespace/\)name-vN, .*; got 'x'"),
+        ("rllib", {"name": "x-v0"}, "name = 'x-v0': no option of the format 'rllib'; its options are: none"),
+        (
+            "npz",
+            {"license": "mit"},
+            "license = 'mit': no option of the format 'npz'; .*: next_observ",
+        ),
+        (
+            "obp",
+            {"next_observations": False},
+            "next_observations = False: no option of the format 'obp'; .*: action",
+        ),
+        (
+            "huggingface",
+            {"license": "MIT: x"},
+            "license must be an identifier of the hub, such as cc-by-4.0, or",
+        ),
+        ("minari", {"name": "../x-v0"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got '../x-v0'"),
+        ("minari", {"name": "x"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got 'x'"),
     ],
 )
-def test_options_that_cannot_be_are_refused(dataset, tmp_path, to, options, said):
-    with pytest.raises(AlsimError, match=said):
+def test_invalid_options_are_refused(dataset, tmp_path, to, options, message):
+    with pytest.raises(AlsimError, match=message):
         export_dataset(dataset, to, tmp_path / "x", **options)
     assert list(tmp_path.iterdir()) == []
 
@@ -418,28 +427,28 @@ def test_options_that_cannot_be_are_refused(dataset, tmp_path, to, options, said
     ("to", "module", "extra"),
     [("minari", "minari", "minari"), ("d4rl", "h5py", "hdf5"), ("torchrl", "tensordict", "torchrl")],
 )
-def test_a_missing_package_is_named_with_its_extra(dataset, tmp_path, monkeypatch, to, module, extra):
+def test_a_missing_package_is_an_error_with_its_extra(dataset, tmp_path, monkeypatch, to, module, extra):
     for name in (module, "h5py"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtra, match=rf"an export to '{to}' needs \w+, .*: pip install 'alsim\[{extra}\]'"):
+    with pytest.raises(MissingExtra, match=rf"an export to '{to}' needs \w+, .* `pip install '.\[{extra}\]'`"):
         export_dataset(dataset, to, tmp_path / f"x{EXPORTERS[to].suffix}")
     assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
 
 
-def test_what_does_not_fit_into_memory_says_how_much_it_takes(dataset, monkeypatch):
+def test_data_that_exceed_the_memory_are_an_error_with_their_size(dataset, monkeypatch):
     monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
     row = 4 * dataset.obs.shape[1] + 8 + 4 + 8
     size = f"{row * len(dataset) / 1e9:.1f} GB of memory, and 0.0 GB are free"
     for make in (alsim.to_obp, alsim.to_scope_rl):
-        with pytest.raises(AlsimError, match=r"rows takes .* GB of memory, and 0.0 GB are free"):
+        with pytest.raises(AlsimError, match=r"rows needs .* GB of memory, and 0.0 GB are free"):
             make(dataset)
     with pytest.raises(AlsimError, match=size):
         alsim.to_obp(dataset)
 
 
-def test_padding_that_does_not_fit_into_memory_is_named(dataset, tmp_path, monkeypatch):
+def test_padding_that_exceeds_the_memory_is_an_error(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "free_memory", lambda: 1000)
-    with pytest.raises(AlsimError, match=r"a part, padded to max_episode_steps, of 60 rows takes"):
+    with pytest.raises(AlsimError, match=r"a part of 60 padded rows needs"):
         export_dataset(dataset, "scope-rl", tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
 
@@ -455,8 +464,8 @@ ls -A disk
 
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
-def test_a_full_disk_is_one_sentence(tmp_path):
-    """Not the end of the process by SIGBUS, as a write to a memory-mapped file without room is."""
+def test_a_full_disk_is_a_one_line_error(tmp_path):
+    """A write to a memory-mapped file on a full disk would end the process by SIGBUS."""
     out = generate_dataset(40, seed=5, out=tmp_path / "d").path
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     script = ["bash", "-u", "-c", FULL_DISK.format(python=sys.executable, dataset=out)]
@@ -465,7 +474,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
 
 
-def test_free_memory_is_less_than_there_is():
+def test_free_memory_is_less_than_total_memory():
     free = exporter.free_memory()
     if hasattr(os, "sysconf") and Path("/proc/meminfo").exists():
         assert 0 < free < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -480,7 +489,7 @@ def test_free_memory_is_less_than_there_is():
 def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path, to):
     out = export_dataset(dataset, to, tmp_path / FILES[to])
     before = files_of(out)
-    with pytest.raises(DatasetError, match=r"already; force overwrites it"):
+    with pytest.raises(DatasetError, match=r"already .*; force=True \(--force\) overwrites it"):
         export_dataset(dataset, to, out)
     assert files_of(out) == before
     other = generate_dataset(**{**RUN, "seed": 6})
@@ -490,7 +499,7 @@ def test_an_export_is_overwritten_only_if_forced(dataset, tmp_path, to):
 
 
 @pytest.mark.parametrize("to", HERE)
-def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
+def test_other_files_are_never_overwritten_by_an_export(dataset, tmp_path, to):
     out = tmp_path / FILES[to]
     if EXPORTERS[to].suffix:
         out.write_text("a thesis")
@@ -498,7 +507,7 @@ def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
         out.mkdir()
         (out / "thesis.txt").write_text("a thesis")
     before = files_of(out)
-    with pytest.raises(DatasetError, match=r"is no export of alsim; force|holds other files \(thesis.txt\)"):
+    with pytest.raises(DatasetError, match=r"is not an export of alsim; force|contains other files \(thesis.txt\)"):
         export_dataset(dataset, to, out, force=True)
     assert files_of(out) == before
 
@@ -506,20 +515,20 @@ def test_what_is_no_export_is_never_overwritten(dataset, tmp_path, to):
 def test_an_export_to_another_format_is_never_overwritten(dataset, tmp_path):
     for to, other in (("npz", "obp"), ("rllib", "huggingface")):
         out = export_dataset(dataset, to, tmp_path / FILES[to])
-        with pytest.raises(DatasetError, match=f"is an export to '{to}'; force overwrites only an export to '{other}'"):
+        with pytest.raises(DatasetError, match=f"is an export to '{to}'; .* overwrites only an export to '{other}'"):
             export_dataset(dataset, other, out, force=True)
 
 
-def test_a_file_among_an_exports_own_stays(dataset, tmp_path):
+def test_a_foreign_file_in_an_export_is_kept(dataset, tmp_path):
     out = export_dataset(dataset, "rllib", tmp_path / "rllib")
     (out / "data" / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match=r"holds other files \(data/notes.txt\)"):
+    with pytest.raises(DatasetError, match=r"contains other files \(data/notes.txt\)"):
         export_dataset(dataset, "rllib", out, force=True)
     assert (out / "data" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": 3}', '{"files": [3]}', "[" * 100_000])
-def test_a_marker_that_is_none_is_named(dataset, tmp_path, content):
+def test_an_invalid_marker_is_an_error(dataset, tmp_path, content):
     out = export_dataset(dataset, "rllib", tmp_path / "rllib")
     (out / MARKER).write_text(content)
     with pytest.raises(DatasetError, match=rf"{MARKER} cannot be read"):
@@ -528,24 +537,24 @@ def test_a_marker_that_is_none_is_named(dataset, tmp_path, content):
 
 def test_a_dataset_is_not_exported_over_or_into_itself(copied):
     for out in (copied, copied / "deeper"):
-        with pytest.raises(DatasetError, match="is inside the dataset; an export goes elsewhere"):
+        with pytest.raises(DatasetError, match="is inside the dataset; choose a path outside of it"):
             export_dataset(copied, "rllib", out, force=True)
     load_dataset(copied, verify=True)
 
 
-def test_where_nothing_can_be_written_is_said(dataset, tmp_path, monkeypatch):
+def test_invalid_paths_are_an_error(dataset, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (tmp_path / "link.npz").symlink_to(tmp_path / "elsewhere.npz")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "folder.npz").mkdir()
-    for to, name, said in (
+    for to, name, message in (
         ("rllib", "file", "file is not a directory"),
         ("npz", "data.hdf5", r"data.hdf5: an export to 'npz' is a file that ends in \.npz"),
         ("npz", "link.npz", "is a symbolic link"),
         ("rllib", "link", "is a symbolic link"),
         ("npz", "folder.npz", "folder.npz is not a file"),
     ):
-        with pytest.raises(DatasetError, match=said):
+        with pytest.raises(DatasetError, match=message):
             export_dataset(dataset, to, tmp_path / name, force=True)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -555,7 +564,7 @@ def test_where_nothing_can_be_written_is_said(dataset, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("to", HERE)
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_an_interrupted_export_leaves_what_was_there(dataset, tmp_path, monkeypatch, to, error):
+def test_an_interrupted_export_keeps_the_old_one(dataset, tmp_path, monkeypatch, to, error):
     out = export_dataset(dataset, to, tmp_path / FILES[to])
     before = files_of(out)
 
@@ -570,7 +579,7 @@ def test_an_interrupted_export_leaves_what_was_there(dataset, tmp_path, monkeypa
     with pytest.raises(type(error)):
         export_dataset(dataset, to, tmp_path / "other" / FILES[to])
     assert files_of(out) == before
-    assert [p.name for p in tmp_path.iterdir()] == [out.name]  # nor does the other's directory stay
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]  # the directory of the other export is deleted as well
 
 
 # ── datasets that are not what was written ───────────────────────────────────────────────────────
@@ -588,7 +597,7 @@ def test_a_changed_shard_is_refused(copied, tmp_path, given):
     assert not (tmp_path / "data.npz").exists()
 
 
-def test_a_missing_shard_and_another_schema_version_are_named(copied, tmp_path):
+def test_a_missing_shard_and_another_schema_version_are_errors(copied, tmp_path):
     (copied / "events" / "part-00001.parquet").unlink()
     with pytest.raises(DatasetError, match=r"events/part-00001\.parquet is missing"):
         export_dataset(copied, "npz", tmp_path / "data.npz")
@@ -601,8 +610,8 @@ def test_a_missing_shard_and_another_schema_version_are_named(copied, tmp_path):
 # ── environments again ───────────────────────────────────────────────────────────────────────────
 
 
-def test_every_episode_can_be_begun_again(dataset):
-    """By seed and options, as an export to Minari has them."""
+def test_every_episode_can_be_repeated(dataset):
+    """Episodes are repeated by seed and options, as in an export to Minari."""
     env = alsim.AdaptiveLearningEnv(Config.read(SMALL))
     learner, number = (numpy_column(dataset.episodes, name) for name in ("learner_id", "episode"))
     first = dataset.obs[dataset.step == 1]
@@ -612,7 +621,7 @@ def test_every_episode_can_be_begun_again(dataset):
         assert same(obs, first[k])
 
 
-def test_a_bank_in_rows_is_the_bank(dataset):
+def test_a_bank_as_mappings_is_the_bank(dataset):
     from alsim.bank.files import bank_from_rows
     from alsim.datasets.export.minari import bank_rows
 
@@ -621,7 +630,7 @@ def test_a_bank_in_rows_is_the_bank(dataset):
     assert len(rows["questions"]) == dataset.bank.num_questions
 
 
-def test_an_export_that_fails_leaves_no_directories_either(tmp_path):
+def test_a_failed_export_leaves_no_directories(tmp_path):
     dataset = alsim.generate_dataset(2, 1, config={"num_los": 2, "max_episode_steps": 6})
     with pytest.raises(ValueError, match="is a file that ends in .npz"):
         export_dataset(dataset, "npz", tmp_path / "a" / "b" / "data.txt")

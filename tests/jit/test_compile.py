@@ -1,4 +1,4 @@
-"""Compiled code on disk: never stale, whoever wrote the rules, and never in the way of another process."""
+"""The compile cache: never stale, also for rules from outside the package, and safe for other processes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def study(p, learner, item, draws):
 alsim.register_dynamics("flat", Flat, answer, study)
 """
 
-ASK_ONCE = """
+ONE_QUESTION = """
 import sys, alsim
 {imports}
 env = alsim.AdaptiveLearningEnv(dynamics={dynamics!r})
@@ -60,11 +60,11 @@ print((env.step(0)[0][0] - before) / (1 - before))
 """
 
 
-def ask_once(folder: Path, cache: Path, dynamics: str) -> float:
-    """Mastery gained by the first question as a share of what was left, in a process of its own."""
-    script = ASK_ONCE.format(imports="import rules" if dynamics == "flat" else "", dynamics=dynamics)
+def gain_of_one_question(folder: Path, cache: Path, dynamics: str) -> float:
+    """Return the gain of the first question, as a share of the missing mastery, computed in another process."""
+    script = ONE_QUESTION.format(imports="import rules" if dynamics == "flat" else "", dynamics=dynamics)
     package = str(Path(alsim.__file__).parent.parent)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
         env={**os.environ, "ALSIM_CACHE_DIR": str(cache), "PYTHONPATH": os.pathsep.join([str(folder), package])},
@@ -72,31 +72,32 @@ def ask_once(folder: Path, cache: Path, dynamics: str) -> float:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    assert process.returncode == 0, process.stderr
+    return float(process.stdout)
 
 
 @pytest.mark.ci
 @pytest.mark.versionless
 def test_rules_from_elsewhere_are_never_stale(tmp_path: Path) -> None:
-    """What a rule names changes, and the rule's own code does not: what it does changes, though all is cached."""
-    folder, cache = tmp_path / "theirs", tmp_path / "cache"
+    """A constant that a rule refers to changes, but not the code of the rule: the cached code is not used."""
+    folder, cache = tmp_path / "user", tmp_path / "cache"
     folder.mkdir()
-    # With the package's own machine code, which takes a while; what others are writing has a name of its own.
-    here = cast(Path, CACHE_DIRECTORY)
-    shutil.copytree(here, cache / here.name, ignore=shutil.ignore_patterns("*.tmp.*"))
+    # The cache starts with the package's own machine code, which takes long to compile. Another process may be
+    # writing to it now: the names of unfinished files contain ".tmp.".
+    source = cast(Path, CACHE_DIRECTORY)
+    shutil.copytree(source, cache / source.name, ignore=shutil.ignore_patterns("*.tmp.*"))
     (folder / "rules.py").write_text(RULES)
     for gain in (0.25, 0.75):
         (folder / "settings.py").write_text(f"import numpy\nGAIN = numpy.float32({gain})\n")
-        assert ask_once(folder, cache, "flat") == pytest.approx(gain, abs=1e-6)
-    # And whoever cannot import those rules is not kept from the package's own by a cache that knows them.
+        assert gain_of_one_question(folder, cache, "flat") == pytest.approx(gain, abs=1e-6)
+    # A process that cannot import those rules can use the same cache for the package's own.
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    gained = ask_once(elsewhere, cache, "standard")
-    assert gained == pytest.approx(0.05, abs=1e-6) or gained == 0
+    gain = gain_of_one_question(elsewhere, cache, "standard")
+    assert gain == pytest.approx(0.05, abs=1e-6) or gain == 0
 
 
-def test_a_changed_source_has_a_cache_of_its_own(tmp_path: Path) -> None:
+def test_a_changed_source_has_another_cache_directory(tmp_path: Path) -> None:
     """An edit of a file that kernels can reach gives another directory; an edit of another file does not."""
     package = Path(alsim.__file__).parent
     shutil.copytree(package, tmp_path / "alsim", ignore=shutil.ignore_patterns("__pycache__"))
@@ -123,7 +124,7 @@ def test_a_changed_source_has_a_cache_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not COMPILED, reason="the interpreter has no cache")
 def test_this_process_has_a_cache() -> None:
-    """Else every test run would compile anew, and nobody would notice."""
+    """Without a cache, every test run would compile everything again, unnoticed."""
     assert CACHE_DIRECTORY is not None
     assert CACHE_DIRECTORY.is_dir()
 
@@ -170,7 +171,7 @@ def test_fingerprint_sees_code_and_constants() -> None:
 
 
 def test_fingerprint_sees_the_order_of_parameters() -> None:
-    """Compiled code looks fields up by their place."""
+    """Compiled code accesses fields by their position."""
 
     def rule(p: Any) -> float:
         return float(p.rate)
@@ -182,40 +183,44 @@ def test_fingerprint_sees_the_order_of_parameters() -> None:
     assert fingerprint(parameters("rate", "unused"), rule) != fingerprint(parameters("unused", "rate"), rule)
 
 
-def test_a_shared_folder_loses_old_caches_and_nothing_else(tmp_path: Path) -> None:
-    """Whoever points the cache at a folder of their own finds in it all that they had."""
-    theirs = [tmp_path / name for name in (*(f"thesis-{k}" for k in range(12)), "alsim-kernels-notes")]
+def test_only_old_caches_are_deleted_from_a_shared_directory(tmp_path: Path) -> None:
+    """A directory named by ALSIM_CACHE_DIR keeps all other files, including links and similar names."""
+    foreign = [tmp_path / name for name in (*(f"thesis-{k}" for k in range(12)), "alsim-kernels-notes")]
     old = [tmp_path / f"alsim-kernels-{k:016x}" for k in range(12)]
-    for age, folder in enumerate([*theirs, *old]):
+    for age, folder in enumerate([*foreign, *old]):
         folder.mkdir()
         (folder / "file").write_text("kept")
         os.utime(folder, (age, age))
-    (tmp_path / "alsim-kernels-0123456789abcdef").symlink_to(theirs[0])
+    (tmp_path / "alsim-kernels-0123456789abcdef").symlink_to(foreign[0])
     script = "import alsim.jit.cache as j; print(j.CACHE_DIRECTORY.name)"
     environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path)}
-    mine = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert all((folder / "file").read_text() == "kept" for folder in theirs)
-    left = {p.name for p in tmp_path.glob("alsim-kernels-*") if p.is_dir() and not p.is_symlink()} - {theirs[-1].name}
-    assert left == {mine.stdout.strip(), *(folder.name for folder in old[-7:])}
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert all((folder / "file").read_text() == "kept" for folder in foreign)
+    left = {p.name for p in tmp_path.glob("alsim-kernels-*") if p.is_dir() and not p.is_symlink()} - {foreign[-1].name}
+    assert left == {process.stdout.strip(), *(folder.name for folder in old[-7:])}
 
 
-def test_a_cache_that_cannot_be_is_passed_over(tmp_path: Path) -> None:
-    """A file where the folder should be: the next place is taken, and nothing fails."""
+def test_an_invalid_cache_directory_is_skipped(tmp_path: Path) -> None:
+    """ALSIM_CACHE_DIR names a file: the next candidate is used, without an error."""
     (tmp_path / "file").write_text("")
     script = "import alsim.jit.cache as j; print(j.CACHE_DIRECTORY)"
     environment = {**os.environ, "ALSIM_CACHE_DIR": str(tmp_path / "file")}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() not in ("", "None")
-    assert not done.stdout.startswith(str(tmp_path))
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() not in ("", "None")
+    assert not process.stdout.startswith(str(tmp_path))
 
 
-def test_a_pickled_environment_needs_no_other_machine_code() -> None:
-    """What a worker receives by pickle is of the types that were compiled for."""
+def test_an_unpickled_environment_compiles_nothing() -> None:
+    """An unpickled environment has arrays of the same types as the original."""
     envs = alsim.AdaptiveLearningVectorEnv(3)
     envs.reset(seed=0)
     kernels = (step_kernels.step, step_kernels.begin_lanes, step_kernels.first_invalid)
     before = [len(kernel.signatures) for kernel in kernels]
-    again = pickle.loads(pickle.dumps(envs))
-    again.step([0, 1, 2])
-    again.reset()
+    copy = pickle.loads(pickle.dumps(envs))
+    copy.step([0, 1, 2])
+    copy.reset()
     assert [len(kernel.signatures) for kernel in kernels] == before

@@ -218,7 +218,7 @@ def test_many_answers_do_not_underflow():
     """The likelihood of 2500 answers underflows float64; the expected value sums logarithms with math.fsum.
 
     The posterior falls between nodes 1/4 apart, so the nodes are refined to h = 1/16. By Poisson's summation formula,
-    the mean of a normal density then has an error of up to 4 pi sd^2 / h exp(-2 pi^2 sd^2 / h^2), 1e-5 at its sd of 0.046.
+    the mean of a normal density then has an error of up to 4 pi sd^2 / h exp(-2 pi^2 sd^2 / h^2): 1e-5 for sd = 0.046.
     """
     items = random_bank(13, 2500, 0.2)
     row = (np.random.default_rng(14).random(2500) < irt.probability(0.7, items)).astype(int)

@@ -1,4 +1,4 @@
-"""The baselines: means, PFA and Best-LR, against features counted by hand and the mathematics of a maximum."""
+"""The baselines: means, PFA and Best-LR, against naively counted features and the conditions of a maximum."""
 
 import dataclasses
 import json
@@ -31,15 +31,15 @@ def skills_of(responses, r):
     return responses.skill[responses.skill_start[r] : responses.skill_start[r + 1]].tolist()
 
 
-def by_hand(responses):
+def naive_counts(responses):
     """For each response: [(skill, wins, attempts)], (wins, attempts) at the item, (wins, attempts) in all."""
     rows = []
     for r in range(len(responses)):
         before = [q for q in range(r) if responses.student[q] == responses.student[r]]
 
         def tally(where, before=before):
-            met = [int(responses.correct[q]) for q in before if where(q)]
-            return sum(met), len(met)
+            earlier = [int(responses.correct[q]) for q in before if where(q)]
+            return sum(earlier), len(earlier)
 
         at_skills = [(k, *tally(lambda q, k=k: k in skills_of(responses, q))) for k in skills_of(responses, r)]
         at_item = tally(lambda q, r=r: responses.item[q] == responses.item[r])
@@ -50,17 +50,17 @@ def by_hand(responses):
 def dense_pfa(responses):
     """(R, 3K): 1, wins and failures of each skill."""
     x = np.zeros((len(responses), 3 * responses.num_skills))
-    for r, (at_skills, _, _) in enumerate(by_hand(responses)):
+    for r, (at_skills, _, _) in enumerate(naive_counts(responses)):
         for k, wins, attempts in at_skills:
             x[r, 3 * k : 3 * k + 3] += [1, wins, attempts - wins]
     return x
 
 
 def dense_best_lr(responses):
-    """(R, 3K + I + 5): of each skill 1 and two logarithms, of each item 1, then 1, the item's and the total's two."""
+    """(R, 3K + I + 5): 1 and two logarithms per skill, 1 per item, 1, two logarithms for the item and two in total."""
     k3, i = 3 * responses.num_skills, responses.num_items
     x = np.zeros((len(responses), k3 + i + 5))
-    for r, (at_skills, at_item, total) in enumerate(by_hand(responses)):
+    for r, (at_skills, at_item, total) in enumerate(naive_counts(responses)):
         for k, wins, attempts in at_skills:
             x[r, 3 * k : 3 * k + 3] += [1, np.log(1 + wins), np.log(1 + attempts)]
         x[r, k3 + responses.item[r]] = 1
@@ -72,20 +72,20 @@ def logistic_of(x):
     return 1 / (1 + np.exp(-x))
 
 
-# ── what was before ──────────────────────────────────────────────────────────────────────────────
+# ── earlier responses ──────────────────────────────────────────────────────────────────────────────
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.booleans())
-def test_counts_are_those_of_a_search(seed, n, several):
+def test_counts_match_naive_counts(seed, n, several):
     responses = log(n, seed=seed, students=3, several=several)
-    rows = by_hand(responses)
+    rows = naive_counts(responses)
     assert np.stack(earlier_of_skills(responses), axis=1).tolist() == [[w, a] for s, _, _ in rows for _, w, a in s]
     assert np.stack(earlier_of_items(responses), axis=1).tolist() == [list(i) for _, i, _ in rows]
     assert np.stack(earlier_in_all(responses), axis=1).tolist() == [list(t) for _, _, t in rows]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_forecast_knows_nothing_of_its_own_answer_and_of_later_ones(model):
+def test_a_forecast_does_not_depend_on_its_own_and_later_responses(model):
     responses = log()
     fit = model.fit(responses)
     before = fit.predict(responses)
@@ -109,29 +109,29 @@ def test_means_are_shares_of_correct_responses():
     assert fit.table()[0] == {"skill": "x", "mean": fit.mean[0], "responses": 3}
 
 
-def test_a_response_to_several_skills_counts_for_each_and_is_forecast_by_their_mean():
+def test_a_response_to_several_skills_counts_for_each_and_its_forecast_is_their_mean():
     responses = Responses.from_arrays([0, 0, 0], [1, 0, 0], skill=[["x"], ["x", "y"], ["y"]])
     fit = skill_mean.fit(responses, smoothing=0)
     assert fit.mean.tolist() == [0.5, 0]
     assert fit.predict(responses).tolist() == [0.5, 0.25, 0]
 
 
-def test_an_unknown_skill_is_forecast_by_the_share_of_all():
+def test_the_forecast_for_an_unknown_skill_is_the_overall_share():
     fit = skill_mean.fit(Responses.from_arrays([0, 0, 1, 1], [1, 0, 1, 1], skill=list("xyxy")))
     assert fit.predict(Responses.from_arrays([7], [0], skill=["z"])).tolist() == [0.75]
 
 
 @pytest.mark.parametrize("smoothing", [-1, float("nan"), float("inf"), "1", True])
-def test_a_smoothing_that_cannot_be_is_refused(smoothing):
-    with pytest.raises(ModelError, match="smoothing is a number, 0 or more; got"):
+def test_an_invalid_smoothing_is_refused(smoothing):
+    with pytest.raises(ModelError, match="smoothing must be a finite number of at least 0; got"):
         skill_mean.fit(log(20), smoothing=smoothing)
 
 
 # ── regressions ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_pfa_is_the_maximum_and_forecasts_by_its_features():
-    """The penalised likelihood is strongly concave: its gradient bounds how far the maximum is."""
+def test_pfa_is_the_maximum_and_its_forecasts_match():
+    """The penalised likelihood is strongly concave, so its gradient bounds the distance to the maximum."""
     responses = log()
     x, penalty = dense_pfa(responses), 0.7
     fit = pfa.fit(responses, penalty=penalty, tolerance=1e-9)
@@ -147,7 +147,7 @@ def test_pfa_is_the_maximum_and_forecasts_by_its_features():
     assert fit.standard_errors.ravel() == pytest.approx(errors, rel=1e-9)
 
 
-def test_best_lr_is_the_maximum_and_forecasts_by_its_features():
+def test_best_lr_is_the_maximum_and_its_forecasts_match():
     responses = log()
     x, penalty = dense_best_lr(responses), 0.7
     fit = best_lr.fit(responses, penalty=penalty, tolerance=1e-9)
@@ -163,7 +163,7 @@ def test_best_lr_is_the_maximum_and_forecasts_by_its_features():
     assert fit.log_likelihood == pytest.approx(likelihood, rel=1e-12)
 
 
-def test_best_lr_leaves_items_out_where_they_are_the_skills():
+def test_best_lr_omits_items_that_are_the_skills():
     rng = np.random.default_rng(3)
     responses = Responses.from_arrays(rng.integers(0, 9, 200), rng.integers(0, 2, 200), skill=rng.integers(0, 4, 200))
     fit = best_lr.fit(responses)
@@ -176,30 +176,30 @@ def test_best_lr_leaves_items_out_where_they_are_the_skills():
 
 
 @pytest.mark.compiled
-def test_standard_errors_are_the_spread_of_what_is_fitted_again():
-    """PFA of 300 logs that it drew itself: roots of mean squares of (estimate - truth) / SE.
+def test_standard_errors_are_the_spread_of_estimates():
+    """The root mean square of (estimate - truth) / SE of PFA over 300 logs simulated from PFA is 1.
 
-    Of n = 300 the root is within 1 +- .17 at a false-alarm probability of 1e-4 (chi-squared, Bonferroni over 3);
-    the penalty is too small to matter.
+    For n = 300 it is within 1 +- .17 at a false-alarm probability of 1e-4 (chi-squared, Bonferroni over 3). The
+    penalty is too small to matter.
     """
     true = np.array([-0.3, 0.25, -0.1])
     deviations = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        wins, failures, who, answers = np.zeros(100), np.zeros(100), [], []
+        wins, failures, students, answers = np.zeros(100), np.zeros(100), [], []
         for _ in range(8):
             correct = rng.random(100) < logistic_of(true[0] + true[1] * wins + true[2] * failures)
-            who.append(np.arange(100))
+            students.append(np.arange(100))
             answers.append(correct)
             wins, failures = wins + correct, failures + ~correct
         fit = pfa.fit(
-            Responses.from_arrays(np.concatenate(who), np.concatenate(answers), skill=["k"] * 800), penalty=1e-3
+            Responses.from_arrays(np.concatenate(students), np.concatenate(answers), skill=["k"] * 800), penalty=1e-3
         )
         deviations.append((fit.coefficients[0] - true) / fit.standard_errors[0])
     assert np.sqrt(np.mean(np.square(deviations), axis=0)) == pytest.approx(1, abs=0.17)
 
 
-def test_a_weight_is_as_many_students():
+def test_a_weight_counts_as_that_many_students():
     responses = log(120)
     twice = Responses.from_arrays(
         np.concatenate([responses.student, responses.student + 100]),
@@ -214,8 +214,8 @@ def test_a_weight_is_as_many_students():
         assert one.predict(responses) == pytest.approx(other.predict(responses), abs=1e-6)
 
 
-def test_beyond_the_largest_whole_matrix_the_maximum_is_the_same(monkeypatch):
-    """Each gradient is at most tolerance x R in each of P components, and the penalty bounds the curvature by 1."""
+def test_the_maximum_is_the_same_without_the_dense_matrix(monkeypatch):
+    """Each of P components of the gradient is at most tolerance x R, and the penalty keeps the curvature above 1."""
     responses = log()
     whole = [model.fit(responses, tolerance=1e-9) for model in REGRESSIONS]
     monkeypatch.setattr(logistic, "MOST_DENSE", 2)  # of the regression
@@ -229,14 +229,14 @@ def test_beyond_the_largest_whole_matrix_the_maximum_is_the_same(monkeypatch):
     assert np.isnan(again.standard_errors).all()
 
 
-def test_skills_that_nothing_ties_together_are_inverted_apart(monkeypatch):
+def test_unconnected_skills_are_inverted_separately(monkeypatch):
     responses = log(several=False)
     whole = pfa.fit(responses)
     monkeypatch.setattr(pfa, "MOST_DENSE", 3)
     assert (pfa.fit(responses).standard_errors == whole.standard_errors).all()
 
 
-def test_pfa_forecasts_an_unknown_skill_by_all_skills_taken_for_one():
+def test_pfa_forecasts_an_unknown_skill_from_pooled_coefficients():
     fit = pfa.fit(log(several=False))
     unknown = Responses.from_arrays([0, 0, 0], [1, 0, 1], skill=["new"] * 3)
     intercept, win, failure = fit.pooled
@@ -248,7 +248,7 @@ def test_pfa_forecasts_an_unknown_skill_by_all_skills_taken_for_one():
     assert abs(gradient).max() <= 1e-8 * len(every) + 1e-10
 
 
-def test_best_lr_forecasts_an_unknown_skill_by_what_was_done_before():
+def test_best_lr_forecasts_an_unknown_skill_from_total_counts():
     fit = best_lr.fit(log())
     unknown = Responses.from_arrays([0, 0], [1, 0], skill=["new"] * 2, item=["q", "q"])
     intercept, item_wins, item_attempts, wins, attempts = fit.shared
@@ -258,7 +258,7 @@ def test_best_lr_forecasts_an_unknown_skill_by_what_was_done_before():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_skill_without_responses_is_unknown(model):
-    """A part of a log keeps the names of the whole: a skill that only the other part has must not count as met."""
+    """A part of a log keeps all names, but a skill without responses in this part must not be fitted."""
     other = Responses.from_arrays(["x"] * 2, [1, 0], skill=["rare"] * 2, item=["qr"] * 2)
     both = Responses.from_arrays(
         [f"s{s}" for s in log(several=False).student] + ["x"] * 2,
@@ -273,17 +273,17 @@ def test_a_skill_without_responses_is_unknown(model):
     assert fit.predict(other) == pytest.approx(model.fit(log(several=False)).predict(other), rel=1e-6)
 
 
-def test_too_few_iterations_are_said():
+def test_too_few_iterations_do_not_converge():
     for model in REGRESSIONS:
         fit = model.fit(log(), max_iterations=1)
         assert (fit.iterations, fit.converged) == (1, False)
 
 
-def test_progress_ends_where_it_said_it_would():
+def test_progress_ends_at_its_total():
     for model in MODELS:
-        told = []
-        model.fit(log(50), progress=lambda *said, told=told: told.append(said))
-        assert told[-1][0] == told[-1][1] and all(isinstance(said[2], str) for said in told)
+        calls = []
+        model.fit(log(50), progress=lambda *call, calls=calls: calls.append(call))
+        assert calls[-1][0] == calls[-1][1] and all(isinstance(message, str) for _, _, message in calls)
 
 
 def test_probabilities_at_the_ends_of_float64():
@@ -295,7 +295,7 @@ def test_probabilities_at_the_ends_of_float64():
 
 
 @pytest.mark.parametrize("model", REGRESSIONS)
-def test_what_cannot_be_fitted_is_refused(model):
+def test_unfittable_logs_and_invalid_settings_are_refused(model):
     with pytest.raises(ModelError, match="needs responses of both kinds; all 3 are correct"):
         model.fit(Responses.from_arrays([0, 1, 2], [1, 1, 1], skill=[0, 0, 0]))
     with pytest.raises(ModelError, match="needs responses of both kinds; all 1 are wrong"):
@@ -306,7 +306,7 @@ def test_what_cannot_be_fitted_is_refused(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_no_responses_are_refused_for_fitting_and_have_no_forecasts(model):
+def test_an_empty_log_is_not_fitted_and_has_no_forecasts(model):
     with pytest.raises(ModelError, match="needs responses; got none"):
         model.fit(log(20).subset([]))
     assert model.fit(log(50)).predict(log(20).subset([])).shape == (0,)
@@ -346,7 +346,10 @@ for file in {[str(file) for file in files]!r}:
     for model, what in ((pfa, "performance factors analysis"), (best_lr, "Best-LR")):
         with pytest.raises(MissingExtra) as raised:
             model.fit(responses)
-        assert str(raised.value) == f"{what} needs sklearn, which is not installed: pip install 'alsim[baselines]'"
+        assert str(raised.value) == (
+            f"{what} needs scikit-learn, which is not installed; "
+            "install it with `pip install '.[baselines]'` in a clone of alsim"
+        )
 
 
 BREAKS = [
@@ -365,7 +368,7 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
+def test_an_invalid_fit_is_refused(model, tmp_path):
     file = model.fit(log(50)).save(tmp_path / "fit.json")
     content = json.loads(file.read_text())
     own = {
@@ -384,7 +387,7 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('"model": []', "is a fit of \\[\\]; the models are"),
         ('"model": "bkt", "skills": 3', "is not a valid fit of 'bkt'"),
@@ -393,15 +396,15 @@ def test_a_file_that_is_no_whole_fit_is_refused(model, tmp_path):
         ('"model": "bkt", "log_likelihood": NaN', "is not a fit: NaN is not finite"),
     ],
 )
-def test_a_file_of_other_types_is_refused(content, said, tmp_path):
+def test_a_file_of_other_types_is_refused(content, message, tmp_path):
     (tmp_path / "fit.json").write_text(f'{{"format": "alsim-fit", "version": 1, {content}}}')
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_fit(tmp_path / "fit.json")
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_fit_of_no_skills_is_read(model, tmp_path):
-    """An empty table is a file's right; everybody is unknown then."""
+    """An empty table is valid; every skill is unknown then."""
     content = model.fit(log(50)).to_dict() | {"skills": {}}
     fit = load_fit_of(model, content)
     assert isinstance(fit, Fit) and np.isfinite(fit.predict(log(20))).all()
@@ -412,20 +415,20 @@ def load_fit_of(model, content):
     return kinds[model].from_dict(content)
 
 
-# ── rows that stand for nobody ──────────────────────────────────────────────────────────────────
+# ── weights of 0 ──────────────────────────────────────────────────────────────────
 
 
-def test_rows_that_stand_for_nobody_count_for_nothing():
-    """All who weigh anything answered y correctly; the one who did not weighs nothing."""
+def test_a_student_of_weight_0_has_no_effect():
+    """Only the student of weight 0 answered the second item wrongly."""
     matrix, weight = [[1, 1], [0, 1], [0, 0]], [2, 1, 0]
-    with_nobody = skill_mean.fit(Responses.from_matrix(matrix, weight=weight), smoothing=0)
+    with_third = skill_mean.fit(Responses.from_matrix(matrix, weight=weight), smoothing=0)
     without = skill_mean.fit(Responses.from_matrix(matrix[:2], weight=weight[:2]), smoothing=0)
-    np.testing.assert_array_equal(with_nobody.mean, without.mean)
-    assert with_nobody.log_likelihood == without.log_likelihood == pytest.approx(2 * np.log(2 / 3) + np.log(1 / 3))
+    np.testing.assert_array_equal(with_third.mean, without.mean)
+    assert with_third.log_likelihood == without.log_likelihood == pytest.approx(2 * np.log(2 / 3) + np.log(1 / 3))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_log_that_stands_for_nobody_is_refused(model):
+def test_a_log_whose_weights_are_0_is_refused(model):
     with pytest.raises(ModelError, match="needs responses; got none"):
         model.fit(Responses.from_matrix([[1, 0], [0, 1]], weight=[0, 0]))
     if model is not skill_mean:
@@ -438,8 +441,8 @@ def test_a_log_that_stands_for_nobody_is_refused(model):
 
 @pytest.mark.compiled
 @pytest.mark.versionless
-def test_assist2015_is_forecast_as_well_as_others_have_published(published):
-    """Test AUC: per-skill mean .643; PFA .69 and Best-LR .70 in Gervet et al.'s table, which has two decimals."""
+def test_assist2015_has_the_published_auc(published):
+    """Test AUC: mean of each skill .643; PFA .69 and Best-LR .70 in Gervet et al., who print two decimals."""
     from alsim.models import read_responses
 
     train, test = (

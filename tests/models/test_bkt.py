@@ -13,7 +13,7 @@ import pytest
 
 from alsim.models import ModelError, Responses, load_fit, score
 from alsim.models.bkt import BKT, BKTFit, fit
-from alsim.models.bkt.skill import NAMES
+from alsim.models.bkt.skill import PARAMETERS
 
 SKILLS = [
     BKT(),
@@ -25,7 +25,7 @@ SKILLS = [
 
 
 def paths(skill: BKT, correct: Any) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Every path of hidden states, and its probability together with the responses: the definition, multiplied out."""
+    """Every path of hidden states with its joint probability with the responses, by the definition."""
     for states in itertools.product((0, 1), repeat=len(correct)):
         chance = skill.p_init if states[0] else 1 - skill.p_init
         for t, state in enumerate(states):
@@ -102,12 +102,12 @@ def parameters(found: BKTFit) -> dict[str, BKT]:
 # ── one skill ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_defaults_are_the_guides() -> None:
+def test_default_parameters() -> None:
     assert BKT() == BKT(p_init=0.3, p_learn=0.1, p_guess=0.2, p_slip=0.1, p_forget=0.0)
 
 
 def test_update_and_predict_are_bayes_rule() -> None:
-    """Worked by hand: correct, .27 / (.27 + .14); wrong, .03 / (.03 + .56); then a tenth of the rest is learnt."""
+    """Correct: .27 / (.27 + .14). Wrong: .03 / (.03 + .56). Then a tenth of the rest is learnt."""
     skill = BKT()
     assert skill.predict(0.3) == pytest.approx(0.41, abs=1e-15)
     after = skill.update([0.3, 0.3], [1, 0])
@@ -116,12 +116,12 @@ def test_update_and_predict_are_bayes_rule() -> None:
     assert skill.update(np.full((2, 3), 0.3), np.ones(3)).shape == (2, 3)
 
 
-def test_a_response_that_cannot_be_tells_nothing() -> None:
+def test_an_impossible_response_changes_no_probability() -> None:
     assert BKT(p_slip=0).update(1.0, 0) == 1.0
     assert BKT(p_guess=0).update(0.0, 1) == 0.1
-    with pytest.raises(ModelError, match="cannot be under"):
+    with pytest.raises(ModelError, match="have probability 0 under BKT"):
         BKT(p_init=1, p_slip=0).forward_backward([1, 0])
-    with pytest.raises(ModelError, match="cannot be under"):
+    with pytest.raises(ModelError, match="have probability 0 under BKT"):
         BKT(p_init=1, p_slip=0).viterbi([1, 0])
 
 
@@ -156,7 +156,7 @@ def test_forecasts_are_those_of_update_and_predict() -> None:
     ids=["correct", "wrong", "alternating", "spells"],
 )
 @pytest.mark.parametrize("skill", [SKILLS[0], SKILLS[1]], ids=["learns", "forgets"])
-def test_long_chains_neither_underflow_nor_lose_their_meaning(skill: BKT, correct: np.ndarray) -> None:
+def test_long_chains_do_not_underflow(skill: BKT, correct: np.ndarray) -> None:
     found = skill.forward_backward(correct)
     assert np.isfinite(found.log_likelihood)
     assert found.log_likelihood < 0
@@ -168,7 +168,7 @@ def test_long_chains_neither_underflow_nor_lose_their_meaning(skill: BKT, correc
     assert states.shape == correct.shape
 
 
-def test_long_chains_by_logarithms_are_those_of_the_definition() -> None:
+def test_chains_computed_in_logarithms_match_the_definition() -> None:
     """Without learning or forgetting there are two paths, however long: their odds are products, here of 1e-2000."""
     skill = BKT(p_init=0.5, p_learn=0, p_guess=0.2, p_slip=0.1)
     correct = np.repeat([1, 0], [2000, 1446])
@@ -181,8 +181,8 @@ def test_long_chains_by_logarithms_are_those_of_the_definition() -> None:
     assert skill.viterbi(correct).all() == (log_odds > 0)
 
 
-def test_long_chains_by_logarithms_count_alike() -> None:
-    """One EM step of a fit with a long chain: what is counted adds up, and the likelihood rises."""
+def test_chains_computed_in_logarithms_have_right_counts() -> None:
+    """EM steps with a long chain raise the likelihood, and end at the rates of the two changes of state."""
     correct = np.repeat([1, 0, 1], 700)
     log = Responses.from_arrays(np.zeros(2100, int), correct, skill=np.zeros(2100, int))
     values = [
@@ -201,27 +201,27 @@ def test_long_evidence_is_not_rounded_away() -> None:
     correct = [1] * 30 + [0] * 25
     skill = BKT(p_init=0.5, p_learn=1e-9, p_guess=0.2, p_slip=0.1)
     odds = (0.9 / 0.2) ** 30 * (0.1 / 0.8) ** 25 / (1 - 1e-9) ** 54
-    # Whoever learns on the way adds less than 1e-6 to the odds of having known it all along.
+    # Paths with learning on the way add less than 1e-6 to the odds of having known the skill from the start.
     last = skill.forward_backward(correct).known[-1]
     assert last / (1 - last) == pytest.approx(odds, rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), True, "0.5", None])
 def test_parameters_are_probabilities(value: Any) -> None:
-    with pytest.raises(ModelError, match=r"p_learn is a probability, in \[0, 1\]; got"):
+    with pytest.raises(ModelError, match=r"p_learn must be a probability, a number in \[0, 1\]; got"):
         BKT(p_learn=value)
 
 
 @pytest.mark.parametrize("call", [BKT().forward_backward, BKT().viterbi])
 @pytest.mark.parametrize("correct", [[], [[1, 0]], 1, [0.5], [2], ["1"], [float("nan")]])
 def test_responses_are_0_or_1(call: Callable[[Any], Any], correct: Any) -> None:
-    with pytest.raises(ModelError, match="responses are"):
+    with pytest.raises(ModelError, match="responses (of a student )?must be"):
         call(correct)
 
 
 def test_p_is_a_probability() -> None:
     for p in (-0.1, [0.5, 1.5], float("nan")):
-        with pytest.raises(ModelError, match="p is a probability"):
+        with pytest.raises(ModelError, match=r"p must be a probability, in \[0, 1\], .*; got"):
             BKT().predict(p)
 
 
@@ -247,7 +247,7 @@ def test_the_log_likelihood_is_that_of_all_paths(options: dict[str, Any]) -> Non
     ],
     ids=str,
 )
-def test_what_is_maximised_never_falls(options: dict[str, Any]) -> None:
+def test_the_objective_never_falls(options: dict[str, Any]) -> None:
     log, many = small_log(1), [*range(1, 12), 20, 21, 22, 40]
     values = [fit(log, max_iterations=n, errors=False, tolerance=0, **options).penalised for n in many]
     assert min(np.diff(values)) > -1e-10  # rounding of a sum of hundreds
@@ -255,7 +255,7 @@ def test_what_is_maximised_never_falls(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.compiled
-def test_leaps_lead_where_steps_do() -> None:
+def test_accelerated_em_reaches_the_same_maximum() -> None:
     log = log_of(simulate(SKILLS[1], (2, 100, 8), 5))
     fast = fit(log, forgets=True)
     slow = fit(log, forgets=True, accelerate=False, tolerance=1e-11, max_iterations=100_000)
@@ -263,7 +263,7 @@ def test_leaps_lead_where_steps_do() -> None:
     assert fast.log_likelihood == pytest.approx(slow.log_likelihood, abs=1e-4)
 
 
-def test_it_says_that_it_did_not_converge() -> None:
+def test_too_few_iterations_do_not_converge() -> None:
     found = fit(small_log(), max_iterations=3)
     assert not found.converged
     assert found.iterations == 3
@@ -272,7 +272,7 @@ def test_it_says_that_it_did_not_converge() -> None:
 
 @pytest.mark.compiled
 def test_maximum_with_scipy() -> None:
-    """Another way up the same hill: L-BFGS-B on the likelihood of all paths."""
+    """The oracle is L-BFGS-B on the likelihood of all paths."""
     from scipy.optimize import minimize
 
     log = small_log(2, students=25)
@@ -310,63 +310,63 @@ def test_all_correct_has_the_likelihood_one() -> None:
     assert found.skills["0"].parameters.p_slip == 0
 
 
-def test_a_bound_that_is_active_is_told() -> None:
-    """Guessing is .8: more than the half that is allowed."""
+def test_active_bounds_are_listed() -> None:
+    """The true p_guess, 0.8, is above the bound of a half."""
     log = log_of(simulate(BKT(0.2, 0.1, 0.8, 0.05), (1, 100, 5), 7))
-    held, free = fit(log).skills["0"], fit(log, bounded=False).skills["0"]
-    assert held.parameters.p_guess == 0.5
-    assert "p_guess" in held.at_bounds
-    assert held.se["p_guess"] is None
+    bounded, free = fit(log).skills["0"], fit(log, bounded=False).skills["0"]
+    assert bounded.parameters.p_guess == 0.5
+    assert "p_guess" in bounded.at_bounds
+    assert bounded.se["p_guess"] is None
     assert free.parameters.p_guess > 0.6
     assert "p_guess" not in free.at_bounds
-    assert free.log_likelihood > held.log_likelihood
+    assert free.log_likelihood > bounded.log_likelihood
     narrow = fit(log, bounds={"p_guess": (0.1, 0.3), "p_learn": (0.2, 0.25)}).skills["0"].parameters
     assert narrow.p_guess == 0.3
     assert 0.2 <= narrow.p_learn <= 0.25
 
 
-def test_what_is_fixed_stays() -> None:
+def test_fixed_parameters_stay() -> None:
     log = small_log()
     found = fit(log, fixed={"p_guess": 0.25, "p_forget": 0.02})
     for skill in found.skills.values():
         assert (skill.parameters.p_guess, skill.parameters.p_forget) == (0.25, 0.02)
         assert skill.se["p_guess"] is None
         assert not {"p_guess", "p_forget"} & set(skill.at_bounds)
-    everything = fit(log, fixed={name: getattr(SKILLS[1], name) for name in NAMES})
+    everything = fit(log, fixed={name: getattr(SKILLS[1], name) for name in PARAMETERS})
     assert everything.converged
     assert everything.log_likelihood == pytest.approx(log_likelihood(log, dict.fromkeys(("0", "1"), SKILLS[1])))
 
 
-def test_responses_that_cannot_be_are_refused() -> None:
+def test_impossible_responses_are_refused() -> None:
     log = log_of(np.array([[[1, 0, 1]]]))
-    with pytest.raises(ModelError, match="some responses to skill '0' cannot be"):
+    with pytest.raises(ModelError, match="some responses to skill '0' have probability 0 under the fixed parameters"):
         fit(log, fixed={"p_init": 1, "p_slip": 0})
 
 
 def test_the_mode_of_the_posterior_has_no_slope() -> None:
     """The derivative of log-likelihood and log-density, by enumeration, is 0 in each parameter."""
-    log, priors = small_log(3), dict.fromkeys(NAMES, (2.0, 5.0))
+    log, priors = small_log(3), dict.fromkeys(PARAMETERS, (2.0, 5.0))
     found = fit(log, forgets=True, priors=priors, bounded=False, tolerance=1e-12)
     best = found.skills["0"].parameters
     own = [c for (_, k), c in chains(log).items() if log.skills[k] == "0"]
 
     def value(skill: BKT) -> float:
-        density = sum(np.log(getattr(skill, name)) + 4 * np.log(1 - getattr(skill, name)) for name in NAMES)
+        density = sum(np.log(getattr(skill, name)) + 4 * np.log(1 - getattr(skill, name)) for name in PARAMETERS)
         return sum(np.log(likelihood(skill, c)) for c in own) + density
 
-    for name in NAMES:
+    for name in PARAMETERS:
         p, h = getattr(best, name), 1e-5
         up, down = ({**vars(best), name: p + d} for d in (h, -h))
         assert abs(value(BKT(**up)) - value(BKT(**down))) / (2 * h) < 1e-2  # of a curvature of hundreds
     total = sum(
         np.log(getattr(s, name)) + 4 * np.log(1 - getattr(s, name))
         for s in parameters(found).values()
-        for name in NAMES
+        for name in PARAMETERS
     )
     assert found.penalised == pytest.approx(found.log_likelihood + total, rel=1e-12)
 
 
-def test_a_weight_is_so_many_students() -> None:
+def test_a_weight_counts_as_that_many_students() -> None:
     correct = simulate(SKILLS[1], (1, 12, 5), 9)
     times = np.arange(12) % 3 + 1
     one = log_of(correct)
@@ -377,8 +377,8 @@ def test_a_weight_is_so_many_students() -> None:
     assert weighted.log_likelihood == pytest.approx(log_likelihood(one, parameters(weighted)), rel=1e-12)
 
 
-def test_a_weight_of_0_tells_nothing() -> None:
-    """Not even of responses that cannot be at the maximum, where p_guess and p_slip are 0."""
+def test_a_weight_of_0_has_no_effect() -> None:
+    """Not even if the responses are impossible at the maximum, where p_guess and p_slip are 0."""
     matrix = np.array([[1, 0], [0, 1], [1, 1]])
     weighted = Responses.from_matrix(matrix, skills=["a", "a"], weight=[0, 2, 1])
     found = fit(weighted, forgets=False)
@@ -386,8 +386,8 @@ def test_a_weight_of_0_tells_nothing() -> None:
     assert found.converged
 
 
-def test_a_skill_is_the_same_among_others_that_end_sooner_or_later() -> None:
-    """Those that have converged are left behind; the rest are numbered anew, items and leaps as well."""
+def test_a_skill_does_not_depend_on_when_others_converge() -> None:
+    """Skills that have converged are dropped, and the others are renumbered, with their items and leaps."""
     several = [item_log(seed, 20) for seed in range(5)]
     parts = [(log, [f"skill{k}"] * len(log)) for k, log in enumerate(several)]
     together = Responses.from_arrays(
@@ -403,13 +403,13 @@ def test_a_skill_is_the_same_among_others_that_end_sooner_or_later() -> None:
         (alone,) = fit(log, **options).skills.values()
         ours = found[f"skill{k}"]
         assert ours.log_likelihood == pytest.approx(alone.log_likelihood, rel=1e-8)
-        for name in NAMES:  # sums in another order make for other leaps
+        for name in PARAMETERS:  # sums in another order make for other leaps
             assert getattr(ours.parameters, name) == pytest.approx(getattr(alone.parameters, name), abs=1e-4)
         for item, own in ours.items.items():
             assert own["p_guess"] == pytest.approx(alone.items[item]["p_guess"], abs=1e-4)
 
 
-def test_starts_find_what_one_misses_and_repeat_themselves() -> None:
+def test_several_starts_are_no_worse_than_one_and_reproducible() -> None:
     log = small_log(4)
     poor = fit(log, bounded=False, start=BKT(0.1, 0.1, 0.9, 0.9))
     several = fit(log, bounded=False, start=BKT(0.1, 0.1, 0.9, 0.9), starts=6, seed=1)
@@ -421,10 +421,10 @@ def test_starts_find_what_one_misses_and_repeat_themselves() -> None:
 
 
 def test_progress_counts_skills() -> None:
-    told: list[tuple[int, int, str]] = []
-    fit(small_log(), starts=2, progress=lambda *said: told.append(said))
-    assert told[-1][:2] == (4, 4)
-    assert all(a[0] <= b[0] for a, b in itertools.pairwise(told))
+    calls: list[tuple[int, int, str]] = []
+    fit(small_log(), starts=2, progress=lambda *call: calls.append(call))
+    assert calls[-1][:2] == (4, 4)
+    assert all(a[0] <= b[0] for a, b in itertools.pairwise(calls))
 
 
 @pytest.mark.compiled
@@ -490,7 +490,7 @@ def test_names_of_classes_and_items_may_be_numbers() -> None:
     np.testing.assert_array_equal(found.predict(named), fit(log, by_item=["p_guess"], errors=False).predict(log))
 
 
-def test_an_item_not_met_is_taken_for_the_mean_of_its_skill() -> None:
+def test_an_unknown_item_has_the_mean_parameters_of_its_skill() -> None:
     found = fit(item_log(1, 60), by_item=["p_guess"])
     other = Responses.from_arrays(["a"] * 2, [1, 0], skill=["fractions"] * 2, item=["new", "new"])
     skill = found.skills["fractions"].parameters
@@ -499,7 +499,7 @@ def test_an_item_not_met_is_taken_for_the_mean_of_its_skill() -> None:
 
 @pytest.mark.compiled
 def test_students_with_offsets() -> None:
-    """Half of the students know every skill at first, half know none: the offsets tell them apart."""
+    """Half of the students know every skill at first and half know none; the offsets separate them."""
     good = simulate(BKT(0.95, 0.05, 0.2, 0.1), (6, 60, 4), 11)
     poor = simulate(BKT(0.05, 0.05, 0.2, 0.1), (6, 60, 4), 12)
     log = log_of(np.concatenate([good, poor], axis=1))
@@ -538,7 +538,7 @@ def test_the_mode_with_offsets_has_no_slope() -> None:
         assert abs(value(inits, up_) - value(inits, down_)) / (2 * h) < 1e-4
 
 
-def test_an_offset_of_any_size_leaves_forecasts() -> None:
+def test_forecasts_with_huge_offsets_are_finite() -> None:
     found = fit(small_log(6, students=8), student_sd=1.5, max_iterations=5, errors=False)
     log = Responses.from_arrays(["high", "low"], [1, 1], skill=["0", "0"])
     far = replace(found, students={"high": 1e4, "low": -1e4})
@@ -559,7 +559,7 @@ def test_skills_and_students_without_responses() -> None:
 
 def test_each_skill_of_a_response_sees_it() -> None:
     log = Responses.from_arrays([0, 0, 0, 1], [1, 0, 1, 1], skill=[["a", "b"], ["a"], ["b", "c"], ["c"]])
-    found = fit(log, fixed={name: getattr(SKILLS[1], name) for name in NAMES})
+    found = fit(log, fixed={name: getattr(SKILLS[1], name) for name in PARAMETERS})
     expected = sum(np.log(likelihood(SKILLS[1], c)) for c in ([1, 0], [1, 1], [1], [1]))
     assert found.log_likelihood == pytest.approx(expected, rel=1e-12)
     assert {name: skill.responses for name, skill in found.skills.items()} == {"a": 2, "b": 2, "c": 2}
@@ -581,22 +581,24 @@ def test_forecasts_are_those_of_all_paths() -> None:
     np.testing.assert_allclose(found.predict(log), want, rtol=1e-11)
 
 
-def test_a_skill_not_met_is_taken_for_the_mean() -> None:
+def test_an_unknown_skill_has_the_mean_parameters() -> None:
     found = fit(small_log())
     other = Responses.from_arrays(["x"] * 3, [1, 1, 0], skill=["new", "other", "new"])
     counts = [skill.responses for skill in found.skills.values()]
-    mean = BKT(*(np.average([getattr(s.parameters, n) for s in found.skills.values()], weights=counts) for n in NAMES))
+    mean = BKT(
+        *(np.average([getattr(s.parameters, n) for s in found.skills.values()], weights=counts) for n in PARAMETERS)
+    )
     first, second = forecasts(mean, [1, 0])
     np.testing.assert_allclose(found.predict(other), [first, first, second], rtol=1e-12)
 
 
-def test_json_has_the_keys_and_comes_back(tmp_path: Path) -> None:
+def test_saved_json_has_the_keys_and_loads_as_the_same_fit(tmp_path: Path) -> None:
     for found in (fit(small_log()), fit(item_log(1, 60), by_item=["p_guess"], student_sd=1, classes={"item0": "x"})):
         path = found.save(tmp_path / "fit.json")
         content = json.loads(path.read_text())
         assert {"skills", "log_likelihood"} <= content.keys()
         for skill in content["skills"].values():
-            assert {*NAMES, "log_likelihood", "iterations", "converged", "responses"} <= skill.keys()
+            assert {*PARAMETERS, "log_likelihood", "iterations", "converged", "responses"} <= skill.keys()
         again = load_fit(path)
         assert isinstance(again, BKTFit)
         assert again == found
@@ -604,30 +606,30 @@ def test_json_has_the_keys_and_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda c: c["skills"]["0"].update(p_init=2), "p_init is a probability"),
+        (lambda c: c["skills"]["0"].update(p_init=2), "p_init must be a probability"),
         (lambda c: c["skills"]["0"].pop("p_slip"), "'p_slip' is missing"),
-        (lambda c: c["skills"]["0"].update(log_likelihood="x"), "log_likelihood is a finite number"),
-        (lambda c: c["skills"]["0"].update(items={"i": {"p_guess": 7}}), "are probabilities"),
-        (lambda c: c.update(by_item=["p_init"]), "by_item names some of"),
+        (lambda c: c["skills"]["0"].update(log_likelihood="x"), "log_likelihood must be a finite number; got 'x'"),
+        (lambda c: c["skills"]["0"].update(items={"i": {"p_guess": 7}}), "of skill '0' must be probabilities"),
+        (lambda c: c.update(by_item=["p_init"]), "by_item must contain only"),
         (lambda c: c["skills"]["0"].update(items={"i": {"p_guess": 0.5, "se_p_guess": "x"}}), "se_p_guess"),
-        (lambda c: c["skills"]["0"].update(responses=0), "responses is an integer from 1; got 0"),
-        (lambda c: c["skills"]["0"].update(converged="no"), "converged is true or false; got 'no'"),
-        (lambda c: c.update(iterations=1.5), "iterations is an integer from 0; got 1.5"),
-        (lambda c: c.update(skills={}), "no skills"),
+        (lambda c: c["skills"]["0"].update(responses=0), "responses must be an integer of at least 1; got 0"),
+        (lambda c: c["skills"]["0"].update(converged="no"), "converged must be true or false; got 'no'"),
+        (lambda c: c.update(iterations=1.5), "iterations must be an integer of at least 0; got 1.5"),
+        (lambda c: c.update(skills={}), "skills must contain at least one skill"),
         (lambda c: c.update(skills=[1]), "not a valid fit of 'bkt': .*items"),
         (lambda c: c.update(students=[1]), "not a valid fit of 'bkt': .*index"),
         (lambda c: c.update(classes=[1]), "not a valid fit"),
         (lambda c: c.update(model=["bkt"]), "is a fit of"),
     ],
 )
-def test_broken_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], said: str) -> None:
+def test_broken_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
     path = fit(small_log()).save(tmp_path / "fit.json")
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_fit(path)
 
 
@@ -643,11 +645,11 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_standard_errors_are_those_of_the_curvature() -> None:
     """Second differences of the likelihood of all paths, inverted."""
     log = log_of(simulate(SKILLS[1], (1, 200, 5), 13))
-    found = fit(log, forgets=True, bounded=False, priors=dict.fromkeys(NAMES, (2, 3)), tolerance=1e-12).skills["0"]
+    found = fit(log, forgets=True, bounded=False, priors=dict.fromkeys(PARAMETERS, (2, 3)), tolerance=1e-12).skills["0"]
     patterns: dict[tuple[int, ...], int] = {}
     for correct in chains(log).values():
         patterns[tuple(correct)] = patterns.get(tuple(correct), 0) + 1
-    best = np.array([getattr(found.parameters, name) for name in NAMES])
+    best = np.array([getattr(found.parameters, name) for name in PARAMETERS])
 
     def value(x: np.ndarray) -> float:
         density = (np.log(x) + 2 * np.log(1 - x)).sum()
@@ -660,22 +662,22 @@ def test_standard_errors_are_those_of_the_curvature() -> None:
             (value(best + a + b) - value(best + a - b) - value(best - a + b) + value(best - a - b)) / 4 / h**2
         )
     expected = np.sqrt(np.diag(np.linalg.inv(-hessian)))
-    np.testing.assert_allclose([found.se[name] for name in NAMES], expected, rtol=2e-3)
+    np.testing.assert_allclose([found.se[name] for name in PARAMETERS], expected, rtol=2e-3)
 
 
-def test_what_responses_do_not_tell_has_no_standard_error() -> None:
-    """Of a single response each, only one number is known: p_init, p_guess and p_slip cannot be told apart."""
+def test_parameters_that_are_not_identified_have_no_standard_error() -> None:
+    """A single response per student identifies one number only, not p_init, p_guess and p_slip."""
     found = fit(log_of(np.array([[[1], [0], [1]]]))).skills["0"]
     assert set(found.se.values()) == {None}
     assert fit(small_log(), errors=False).skills["0"].se["p_init"] is None
-    # A slip that is as likely as a guess leaves nothing to be seen of the states.
+    # If a slip is as likely as a guess, responses do not depend on the state.
     blind = fit(small_log(), fixed={"p_guess": 0.5, "p_slip": 0.5}).skills["0"]
     assert set(blind.se.values()) == {None}
 
 
-def test_of_too_many_parameters_there_are_no_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skill_with_too_many_parameters_has_no_standard_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their information would take the square of their number in memory."""
-    monkeypatch.setattr("alsim.models.bkt.errors.MOST", 4)
+    monkeypatch.setattr("alsim.models.bkt.standard_errors.MAX_FREE_PARAMETERS", 4)
     few, many = fit(item_log(1, 60)), fit(item_log(1, 60), by_item=["p_guess"])
     assert any(value is not None for value in few.skills["fractions"].se.values())
     assert all(value is None for value in many.skills["fractions"].se.values())
@@ -691,7 +693,7 @@ def test_standard_errors_and_estimates_under_simulation() -> None:
     """
     truth = BKT(0.4, 0.2, 0.2, 0.1, 0.1)
     found = fit(log_of(simulate(truth, (200, 1000, 8), 17)), forgets=True)
-    for name in NAMES:
+    for name in PARAMETERS:
         pairs = [(getattr(s.parameters, name), s.se[name]) for s in found.skills.values()]
         z = np.array([(p - getattr(truth, name)) / se for p, se in pairs if se is not None])
         assert len(z) > 190
@@ -727,11 +729,11 @@ TUTOR: dict[str, Any] = {"bounded": False, "start": BKT(0.5, 0.2, 0.2, 0.1), "er
 def test_em_is_the_published_one_iterate_by_iterate(tutor: Responses, published: Path, iteration: int) -> None:
     found = fit(tutor, max_iterations=iteration, accelerate=False, tolerance=0, **TUTOR)
     for name, skill in iterates(published).items():
-        (told,) = [i for i in skill["iterates"] if i.get("iter") == iteration]
+        (published_,) = [i for i in skill["iterates"] if i.get("iter") == iteration]
         ours = found.skills[name]
-        for ours_name, theirs in (("init", "prior"), ("learn", "learn"), ("guess", "guess"), ("slip", "slip")):
-            assert getattr(ours.parameters, f"p_{ours_name}") == pytest.approx(told[theirs], abs=1e-6)
-        assert ours.log_likelihood == pytest.approx(told["loglik"], abs=1e-6)
+        for name_, theirs in (("init", "prior"), ("learn", "learn"), ("guess", "guess"), ("slip", "slip")):
+            assert getattr(ours.parameters, f"p_{name_}") == pytest.approx(published_[theirs], abs=1e-6)
+        assert ours.log_likelihood == pytest.approx(published_["loglik"], abs=1e-6)
 
 
 @pytest.mark.compiled
@@ -764,7 +766,7 @@ def test_starts_agree_on_real_sets(published: Path) -> None:
 
 
 def three_lines(file: Path) -> Responses:
-    """The format of three lines a student: count, skills, responses."""
+    """Read a file with three lines per student: count, skills, responses."""
     lines = [line.strip(", \n") for line in file.read_text().splitlines()]
     skills, answers = ([line.split(",") for line in lines[k::3]] for k in (1, 2))
     student = np.repeat(np.arange(len(skills)), [len(row) for row in skills])
@@ -787,7 +789,7 @@ def test_assist2015(published: Path) -> None:
 
 @pytest.mark.compiled
 def test_synthetic5_with_the_true_concepts(published: Path) -> None:
-    """An outside run had .793."""
+    """An independent implementation reached .793."""
     aucs = []
     for version in range(3):
         matrix = np.loadtxt(published / "kt_synthetic5" / f"v{version}.csv", delimiter=",", dtype=int)
@@ -802,37 +804,40 @@ def test_synthetic5_with_the_true_concepts(published: Path) -> None:
     assert np.mean(aucs) == pytest.approx(0.793, abs=0.02), aucs
 
 
-# ── the rim ──────────────────────────────────────────────────────────────────────────────────────
+# ── invalid arguments ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"starts": 0}, "starts is an integer from 1; got 0"),
-        ({"max_iterations": 1.5}, "max_iterations is an integer from 1; got 1.5"),
-        ({"tolerance": -1}, "tolerance is a number from 0; got -1"),
-        ({"student_sd": float("nan")}, "student_sd is a number from 0; got nan"),
-        ({"bounds": {"p_gess": (0, 1)}}, "bounds names some of .*; got 'p_gess'"),
-        ({"bounds": {"p_guess": (0.5, 0.1)}}, "the bounds of p_guess are probabilities"),
-        ({"bounds": {"p_guess": 0.5}}, "the bounds of p_guess are probabilities"),
-        ({"bounds": {"p_forget": (0, 0.1)}}, "are for forgets=True"),
-        ({"fixed": {"p_guess": 1.5}}, "fixed p_guess is a probability"),
-        ({"fixed": {"guess": 0.5}}, "fixed names some of"),
-        ({"priors": {"p_guess": (0.5, 1)}}, r"the prior of p_guess is Beta\(alpha, beta\), both at least 1"),
+        ({"starts": 0}, "starts must be an integer of at least 1; got 0"),
+        ({"max_iterations": 1.5}, "max_iterations must be an integer of at least 1; got 1.5"),
+        ({"tolerance": -1}, "tolerance must be a finite number of at least 0; got -1"),
+        ({"student_sd": float("nan")}, "student_sd must be a finite number of at least 0; got nan"),
+        ({"bounds": {"p_gess": (0, 1)}}, "bounds must contain only .*; got 'p_gess'"),
+        ({"bounds": {"p_guess": (0.5, 0.1)}}, "the bounds of p_guess must be probabilities"),
+        ({"bounds": {"p_guess": 0.5}}, "the bounds of p_guess must be probabilities"),
+        ({"bounds": {"p_forget": (0, 0.1)}}, "bounds on p_forget need forgetting: pass forgets=True"),
+        ({"fixed": {"p_guess": 1.5}}, "fixed p_guess must be a probability"),
+        ({"fixed": {"guess": 0.5}}, "fixed must contain only .*; got 'guess'"),
+        (
+            {"priors": {"p_guess": (0.5, 1)}},
+            r"the prior of p_guess must be \(alpha, beta\), both numbers of at least 1",
+        ),
         ({"priors": {"p_guess": (float("nan"), 1)}}, "the prior of p_guess"),
         ({"priors": {"p_guess": ("a", 1)}}, "the prior of p_guess"),
-        ({"start": {"p_init": 0.5}}, "start is a BKT"),
-        ({"by_item": ["p_init"]}, "by_item names some of p_learn, p_guess, p_slip; got 'p_init'"),
-        ({"classes": {"a": "b"}}, "by_item names none"),
-        ({"seed": -1}, "seed is an integer from 0; got -1"),
-        ({"fixed": ["p_guess"]}, r"fixed is a dictionary; got \['p_guess'\]"),
-        ({"by_item": ["p_slip"], "classes": ["a"]}, "classes is a dictionary"),
-        ({"by_item": 5}, "by_item names some of p_learn, p_guess, p_slip; got 5"),
+        ({"start": {"p_init": 0.5}}, "start must be a BKT"),
+        ({"by_item": ["p_init"]}, "by_item must contain only p_learn, p_guess, p_slip; got 'p_init'"),
+        ({"classes": {"a": "b"}}, "by_item is empty"),
+        ({"seed": -1}, "seed must be an integer of at least 0; got -1"),
+        ({"fixed": ["p_guess"]}, r"fixed must be a dictionary; got \['p_guess'\]"),
+        ({"by_item": ["p_slip"], "classes": ["a"]}, "classes must be a dictionary"),
+        ({"by_item": 5}, "by_item must contain only p_learn, p_guess, p_slip; got 5"),
         ({"start": BKT(p_slip=0)}, "EM never leaves p_slip = 0"),
     ],
 )
-def test_options_that_cannot_be(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         fit(small_log(), **options)
 
 
@@ -840,5 +845,5 @@ def test_a_log_without_responses_is_refused() -> None:
     log = small_log().subset([])
     with pytest.raises(ModelError, match="the log has none"):
         fit(log)
-    with pytest.raises(ModelError, match="fitted to Responses; got list"):
-        fit([[0, 1]])  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(ModelError, match="is fitted to Responses; got list"):
+        fit([[0, 1]])  # type: ignore[arg-type]  # the wrong type is tested

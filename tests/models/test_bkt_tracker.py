@@ -1,5 +1,7 @@
-"""The online tracker against `BKT.update`, one response after the other."""
+"""The online tracker, against `BKT.update` of one response after the other."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ def random_log(num_students: int, size: int, seed: int = 0) -> tuple[np.ndarray,
 
 
 def test_batches_are_updates_one_after_the_other() -> None:
-    """The same student and skill come about eight times a batch. float32: 6e-8 a response, of some 30."""
+    """A student and a skill occur about eight times in 500 responses. Each of some 30 updates rounds by 6e-8."""
     log = random_log(20, 2000)
     expected = by_update(*log, 20)
     for size in (1, 500, 2000):
@@ -43,14 +45,14 @@ def test_batches_are_updates_one_after_the_other() -> None:
     np.testing.assert_allclose(tracker.predict(*log[:2]), chances, rtol=4e-6)
 
 
-def test_it_starts_at_p_init() -> None:
+def test_the_state_starts_at_p_init() -> None:
     tracker = Tracker(SKILLS, 2)
     np.testing.assert_allclose(tracker.mastery, [[0.3, 0.6, 1.0]] * 2, rtol=1e-6)
     assert tracker.mastery.dtype == np.float32
     assert tracker.skills == ("add", "carry", "sure")
 
 
-def test_certainty_is_not_for_ever() -> None:
+def test_near_certainty_can_be_revised() -> None:
     """Twenty correct responses leave 1 - p < 1e-13, which no float32 p could tell from 0."""
     tracker, p = Tracker({"x": BKT()}, 1), 0.3
     answers = [1] * 20 + [0] * 18
@@ -91,44 +93,44 @@ def test_any_kind_of_responses(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "said"),
+    ("batch", "message"),
     [
-        (([0, 3], [0, 0], [1, 1]), r"students are numbers in \[0, 3\); got 3"),
-        (([0, -1], [0, 0], [1, 1]), r"students are numbers in \[0, 3\); got -1"),
-        (([0, 1], [0, 7], [1, 1]), r"skills are numbers in \[0, 3\); got 7"),
-        (([0.0, 1.0], [0, 0], [1, 1]), r"students are integers \(R,\); got float64"),
-        (([[0]], [[0]], [[1]]), r"students are integers \(R,\)"),
-        (([0, 1], [0], [1, 1]), "students and skills are as many; got 2 and 1"),
-        (([0, 1], [0, 0], [1]), r"responses are \(2,\), 0 or 1, like students"),
-        (([0, 1], [0, 0], ["1", "0"]), r"responses are \(2,\), 0 or 1, like students"),
-        (([0, 1], [0, 0], [1, 2]), "responses are 0 or 1"),
-        (([0, 1], [0, 0], [1, -1]), "responses are 0 or 1"),
-        (([0, 1], [0, 0], [1, 257]), "responses are 0 or 1"),
-        (([0, 1], [0, 0], [1, 0.5]), "responses are 0 or 1"),
-        (([0, 1], [0, 0], [1, float("nan")]), "responses are 0 or 1"),
+        (([0, 3], [0, 0], [1, 1]), r"students must be numbers in \[0, 3\); got 3"),
+        (([0, -1], [0, 0], [1, 1]), r"students must be numbers in \[0, 3\); got -1"),
+        (([0, 1], [0, 7], [1, 1]), r"skills must be numbers in \[0, 3\); got 7"),
+        (([0.0, 1.0], [0, 0], [1, 1]), r"students must be an array \(R,\) of integers; got float64"),
+        (([[0]], [[0]], [[1]]), r"students must be an array \(R,\) of integers"),
+        (([0, 1], [0], [1, 1]), "students and skills must have the same length; got 2 and 1"),
+        (([0, 1], [0, 0], [1]), r"correct must be an array \(2,\) of 0 and 1"),
+        (([0, 1], [0, 0], ["1", "0"]), r"correct must be an array \(2,\) of 0 and 1"),
+        (([0, 1], [0, 0], [1, 2]), r"responses must be 0 \(wrong\) or 1 \(correct\); got"),
+        (([0, 1], [0, 0], [1, -1]), r"responses must be 0 \(wrong\) or 1 \(correct\); got"),
+        (([0, 1], [0, 0], [1, 257]), r"responses must be 0 \(wrong\) or 1 \(correct\); got"),
+        (([0, 1], [0, 0], [1, 0.5]), r"responses must be 0 \(wrong\) or 1 \(correct\); got"),
+        (([0, 1], [0, 0], [1, float("nan")]), r"responses must be 0 \(wrong\) or 1 \(correct\); got"),
     ],
 )
-def test_a_bad_batch_is_refused_whole(batch: Any, said: str) -> None:
+def test_an_invalid_batch_changes_nothing(batch: Any, message: str) -> None:
     tracker = Tracker(SKILLS, 3)
     before = tracker.mastery
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         tracker.update(*batch)
     np.testing.assert_array_equal(tracker.mastery, before)
 
 
 @pytest.mark.parametrize(
-    ("skills", "students", "said"),
+    ("skills", "students", "message"),
     [
-        ({}, 3, "a fit, or one BKT or more"),
-        ([BKT()], 3, "a fit, or one BKT or more"),
-        ({"a": 0.3}, 3, "a fit, or one BKT or more"),
-        (SKILLS, 0, "num_students is an integer from 1"),
-        (SKILLS, True, "num_students is an integer from 1"),
-        (SKILLS, 2.0, "num_students is an integer from 1"),
+        ({}, 3, "skills must be a BKTFit, or a dictionary of at least one BKT"),
+        ([BKT()], 3, "skills must be a BKTFit, or a dictionary of at least one BKT"),
+        ({"a": 0.3}, 3, "skills must be a BKTFit, or a dictionary of at least one BKT"),
+        (SKILLS, 0, "num_students must be an integer of at least 1"),
+        (SKILLS, True, "num_students must be an integer of at least 1"),
+        (SKILLS, 2.0, "num_students must be an integer of at least 1"),
     ],
 )
-def test_a_tracker_that_cannot_be(skills: Any, students: Any, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+def test_invalid_arguments_are_refused(skills: Any, students: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         Tracker(skills, students)
 
 
@@ -138,12 +140,12 @@ def test_a_fit_by_item_is_refused() -> None:
         Tracker(fit(log, by_item=["p_guess"]), 3)
 
 
-def test_a_file_that_says_it_is_encrypted_is_no_tracker(tmp_path: Path) -> None:
+def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
     path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="is no tracker that was saved: .* is encrypted"):
+    with pytest.raises(ModelError, match="is not a saved tracker: .* is encrypted"):
         Tracker.load(path)
 
 
@@ -159,8 +161,46 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mastery, tracker.mastery)
 
 
-@pytest.mark.parametrize("broken", ["text", "cut", "odds", "size", "version", "skills", "missing"])
-def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
+def npy(values: np.ndarray) -> bytes:
+    """The content of an npy file."""
+    content = io.BytesIO()
+    np.lib.format.write_array(content, values)
+    return content.getvalue()
+
+
+def test_sizes_are_checked_before_odds_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the description, a few hundred bytes, is unpacked from a file whose odds have another size."""
+    path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
+    with np.load(path) as arrays:
+        np.savez(path, about=arrays["about"], odds=np.zeros(10**6, np.float32))
+    read, names = np.lib.npyio.NpzFile.__getitem__, []
+
+    def recorded(file: Any, name: str) -> np.ndarray:
+        names.append(name)
+        return np.asarray(read(file, name))
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", recorded)
+    with pytest.raises(ModelError, match=r"odds are float32 of shape \(1000000,\), not float32 of shape \(12,\)"):
+        Tracker.load(path)
+    assert names == ["about"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("text", "not a zip file"),
+        ("cut", "not a zip file"),
+        ("odds", r"odds are not numbers in \[0, 1e\+38\]"),
+        ("size", r"odds are float32 of shape \(11,\), not float32 of shape \(12,\)"),
+        ("compressed", "has .* bytes and unpacks to .*"),
+        ("short", "odds have .* bytes, not 48"),
+        ("version", "version 9"),
+        ("skills", "items"),
+        ("parameters", "p_init must be a probability"),
+        ("missing", "No such file"),
+    ],
+)
+def test_files_that_are_not_trackers_are_refused(tmp_path: Path, broken: str, message: str) -> None:
     path = Tracker(SKILLS, 4).save(tmp_path / "tracker.npz")
     with np.load(path) as arrays:
         about, odds = arrays["about"], arrays["odds"]
@@ -172,6 +212,12 @@ def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
         np.savez(path, about=about, odds=np.full(12, np.nan, np.float32))
     elif broken == "size":
         np.savez(path, about=about, odds=odds[:-1])
+    elif broken == "compressed":
+        np.savez_compressed(path, about=about, odds=np.zeros(10**6, np.float32))
+    elif broken == "short":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("about.npy", npy(about))
+            archive.writestr("odds.npy", npy(odds)[:-40])
     elif broken == "version":
         np.savez(
             path, about=np.frombuffer(about.tobytes().replace(b'"version": 1', b'"version": 9'), np.uint8), odds=odds
@@ -179,7 +225,10 @@ def test_files_that_are_no_trackers(tmp_path: Path, broken: str) -> None:
     elif broken == "skills":
         text = b'{"format": "alsim-bkt-tracker", "version": 1, "num_students": 4, "skills": [1]}'
         np.savez(path, about=np.frombuffer(text, np.uint8), odds=odds)
+    elif broken == "parameters":
+        text = about.tobytes().replace(b'"p_init": 0.3', b'"p_init": 3.0')
+        np.savez(path, about=np.frombuffer(text, np.uint8), odds=odds)
     else:
         path.unlink()
-    with pytest.raises(ModelError, match="is no tracker that was saved"):
+    with pytest.raises(ModelError, match=f"is not a saved tracker: .*{message}.*; expected a file of Tracker.save"):
         Tracker.load(path)

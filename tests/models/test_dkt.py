@@ -1,4 +1,4 @@
-"""Deep knowledge tracing without PyTorch: forecasts, tracking, files, and what a fit goes on from."""
+"""Deep knowledge tracing without PyTorch: forecasts, tracking, files and checkpoints."""
 
 import io
 import json
@@ -26,10 +26,10 @@ E, H = 3, 4
 SETTINGS = Settings(hidden=H, embedding=E)
 
 ROUNDING = 1e-12
-"""Between two ways through the same network in float64, u = 2**-53.
+"""Bound on the difference of two computations of the same network in float64, u = 2**-53.
 
-A gate is a sum of E + H + 1 < 10 products below 10: off by 10 * 100 u = 1e-13 at most; logistic and tanh do not
-enlarge it, and a state forgets what it was off by as it forgets all else.
+A gate is a sum of E + H + 1 < 10 products below 10, so its error is at most 10 * 100 u = 1e-13. logistic and tanh do
+not enlarge it, and the error in a state decays like the state.
 """
 
 
@@ -47,9 +47,9 @@ def fit_of(weights=None):
 def log_of(*students):
     """A log of students, each a list of (skill or skills, correct)."""
     rows = [(f"s{k}", skill, correct) for k, student in enumerate(students) for skill, correct in student]
-    who, skill, correct = zip(*rows, strict=True)
+    names, skill, correct = zip(*rows, strict=True)
     skill = [[s] if isinstance(s, str) else [*s] for s in skill]
-    return Responses.from_arrays(who, correct, skill=skill)
+    return Responses.from_arrays(names, correct, skill=skill)
 
 
 def random_student(length, random, most=1):
@@ -64,11 +64,11 @@ def random_log(lengths, most=1):
     return log_of(*(random_student(length, random, most) for length in lengths))
 
 
-# ── what it computes ─────────────────────────────────────────────────────────────────────────────
+# ── forecasts ─────────────────────────────────────────────────────────────────────────────
 
 
 def plain_forecasts(weights, student):
-    """The same network for one student, in Python's own numbers: one-hot code, LSTM, logistic.
+    """The same network for one student in plain Python: one-hot code, LSTM, logistic.
 
     An unknown skill's row is the mean of all skills' rows, weighted by their responses.
     """
@@ -107,16 +107,16 @@ def plain_forecasts(weights, student):
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_forecasts_are_those_of_the_equations_also_of_several_and_unknown_skills(most):
+def test_forecasts_match_the_equations_with_several_and_unknown_skills(most):
     random = np.random.default_rng(most)
     students = [random_student(length, random, most) for length in (7, 1, 12, 3)]
     predicted = fit_of().predict(log_of(*students))
     expected = np.concatenate([plain_forecasts(weights_of(), student) for student in students])
     np.testing.assert_allclose(predicted, expected, rtol=0, atol=ROUNDING)
-    assert np.ptp(predicted) > 0.1  # or the test would say nothing
+    assert np.ptp(predicted) > 0.1  # otherwise the test would prove nothing
 
 
-def test_a_forecast_knows_nothing_of_what_comes_after():
+def test_a_forecast_does_not_depend_on_later_responses():
     log = random_log([6, 6])
     before = fit_of().predict(log)
     correct = log.correct.copy()
@@ -124,12 +124,12 @@ def test_a_forecast_knows_nothing_of_what_comes_after():
         correct[r] ^= 1
         changed = fit_of().predict(Responses.from_arrays(log.student, correct, skill=log.skills[log.skill]))
         np.testing.assert_allclose(changed[: r + 1], before[: r + 1], rtol=0, atol=ROUNDING)
-        np.testing.assert_allclose(changed[6:], before[6:], rtol=0, atol=ROUNDING)  # nor of another student
+        np.testing.assert_allclose(changed[6:], before[6:], rtol=0, atol=ROUNDING)  # nor on another student
         if r < 5:
             assert abs(changed[r + 1] - before[r + 1]) > 1e-6
 
 
-def test_logs_that_are_empty_or_of_students_without_responses():
+def test_empty_logs_and_students_without_responses():
     log = random_log([4, 3])
     assert fit_of().predict(log.take(np.zeros(len(log), bool))).shape == (0,)
     rest = log.take(log.student == 1)
@@ -146,7 +146,7 @@ def test_logistic_never_overflows():
 # ── one response at a time ───────────────────────────────────────────────────────────────────────
 
 
-def test_a_tracker_forecasts_what_predict_does_however_long_a_student():
+def test_a_tracker_forecasts_the_same_as_predict_at_any_length():
     log = random_log([450, 1, 210, 33], most=2)
     fitted = fit_of()
     expected = fitted.predict(log)
@@ -165,17 +165,17 @@ def test_a_tracker_forecasts_what_predict_does_however_long_a_student():
         place[s] += 1
     assert len(tracker) == 4
     tracker.forget(0)
-    tracker.forget("nobody")
-    np.testing.assert_array_equal(tracker.forecast(0), tracker.forecast("nobody"))
+    tracker.forget("unknown")
+    np.testing.assert_array_equal(tracker.forecast(0), tracker.forecast("unknown"))
     assert len(tracker) == 3
 
 
 @pytest.mark.parametrize("correct", [2, -1, 0.5, "1", None, float("nan")])
-def test_responses_that_cannot_be_are_named(correct):
+def test_invalid_responses_are_refused(correct):
     tracker = fit_of().tracker()
-    with pytest.raises(ModelError, match="correct is 0 or 1; got .* of student 'ann'"):
+    with pytest.raises(ModelError, match="correct must be 0 or 1; got .* of student 'ann'"):
         tracker.update("ann", "add", correct)
-    with pytest.raises(ModelError, match="at least one skill; got none"):
+    with pytest.raises(ModelError, match="must have at least one skill; got none"):
         tracker.update("ann", [], 1)
     assert len(tracker) == 0
 
@@ -190,19 +190,19 @@ def test_logs_become_padded_sequences_of_sets_of_skills():
         [*zip(m[s > 0].tolist(), s[s > 0].tolist(), strict=True)]
         for m, s in zip(sequences.members, sequences.share, strict=True)
     ]
-    assert [sorted(sets[w]) for w in sequences.which] == [
+    assert [sorted(sets[w]) for w in sequences.skill_set] == [
         *([(0, 0.5), (1, 0.5)], [(0, 1.0)], [(3, 1.0)], [(0, 0.5), (1, 0.5)], [(2, 1.0)], [(0, 1.0)]),
     ]
     assert counts_of(sequences, 3).tolist() == [4, 2, 1]
-    side_by_side = padded(sequences, np.array([2, 1]))
-    assert side_by_side.real.tolist() == [[True] * 3, [True, False, False]]
-    assert side_by_side.correct.tolist() == [[0, 1, 1], [1, 0, 0]]
-    assert side_by_side.which[0].tolist() == sequences.which[3:].tolist()
+    batch = padded(sequences, np.array([2, 1]))
+    assert batch.present.tolist() == [[True] * 3, [True, False, False]]
+    assert batch.correct.tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert batch.skill_set[0].tolist() == sequences.skill_set[3:].tolist()
     assert digest(sequences, SKILLS) != digest(sequences._replace(correct=1 - sequences.correct), SKILLS)
     assert digest(sequences, SKILLS) != digest(sequences, SKILLS[::-1])
 
 
-def test_batches_hold_every_student_who_answered_once():
+def test_batches_have_each_student_with_responses_once():
     log = random_log([5, 1, 9, 2, 30, 7])
     sequences = sequences_of(log.take(log.student != 1), SKILLS)
     sequences.weight[3] = 0
@@ -217,23 +217,23 @@ def test_batches_hold_every_student_who_answered_once():
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
-        ({"hidden": 0}, "hidden is an integer of at least 1; got 0"),
-        ({"embedding": 2.0}, "embedding is an integer of at least 1; got 2.0"),
-        ({"epochs": True}, "epochs is an integer of at least 1; got True"),
-        ({"batch_size": "32"}, "batch_size is an integer of at least 1; got '32'"),
-        ({"patience": 0}, "patience is an integer of at least 1; got 0"),
-        ({"seed": -1}, "seed is an integer of at least 0; got -1"),
-        ({"dropout": 1.0}, r"dropout is a number in \[0, 1\); got 1.0"),
-        ({"dropout": "half"}, "dropout is a number; got 'half'"),
-        ({"validation": float("nan")}, r"validation is a number in \[0, 1\); got nan"),
-        ({"learning_rate": 0}, r"learning_rate is a number in \(0, 1\]; got 0.0"),
-        ({"learning_rate": 1e38}, r"learning_rate is a number in \(0, 1\]; got 1e\+38"),
+        ({"hidden": 0}, "hidden must be an integer of at least 1; got 0"),
+        ({"embedding": 2.0}, "embedding must be an integer of at least 1; got 2.0"),
+        ({"epochs": True}, "epochs must be an integer of at least 1; got True"),
+        ({"batch_size": "32"}, "batch_size must be an integer of at least 1; got '32'"),
+        ({"patience": 0}, "patience must be an integer of at least 1; got 0"),
+        ({"seed": -1}, "seed must be an integer of at least 0; got -1"),
+        ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\); got 1.0"),
+        ({"dropout": "half"}, "dropout must be a number; got 'half'"),
+        ({"validation": float("nan")}, r"validation must be a number in \[0, 1\); got nan"),
+        ({"learning_rate": 0}, r"learning_rate must be a number in \(0, 1\]; got 0.0"),
+        ({"learning_rate": 1e38}, r"learning_rate must be a number in \(0, 1\]; got 1e\+38"),
     ],
 )
-def test_settings_that_cannot_be_are_named(setting, said):
-    with pytest.raises(ModelError, match=said):
+def test_invalid_settings_are_refused(setting, message):
+    with pytest.raises(ModelError, match=message):
         fit(random_log([4, 4]), **setting)
 
 
@@ -242,38 +242,41 @@ def test_the_defaults_are_the_settings():
     assert Settings(**named) == Settings() == read_settings(**named)
 
 
-def test_nothing_to_fit_to():
+def test_too_few_responses_or_students_are_refused():
     log = random_log([4, 4])
-    with pytest.raises(ModelError, match="is fitted to responses; got none"):
+    with pytest.raises(ModelError, match="is fitted to at least one response; got none"):
         fit(log.take(np.zeros(8, bool)))
-    with pytest.raises(ModelError, match="validation=0.5 leaves (4|0) responses to train on, of 4"):
+    with pytest.raises(ModelError, match="validation=0.5 leaves (4|0) of 4 responses to train on"):
         fit(log.take(log.student == 0), validation=0.5)
-    with pytest.raises(ModelError, match="to hold out students takes 2 or more; there is one, and validation=0"):
+    with pytest.raises(ModelError, match="validation=0.1 needs at least 2 students; the log has 1: pass validation=0"):
         fit(random_log([4]))
 
 
-def test_early_stopping_halves_the_learning_rate_where_it_waits():
+def test_epochs_without_improvement_halve_the_learning_rate():
     def after(*losses):
         return schedule([Epoch(9.0, loss) for loss in losses], 0.8)
 
     assert after() == (-1, 0, 0.8)
     assert after(5.0, 4.0) == (1, 0, 0.8)
-    assert after(5.0, 4.0, 4.0) == (1, 1, 0.4)  # as good is no better
+    assert after(5.0, 4.0, 4.0) == (1, 1, 0.4)  # an equal loss is no improvement
     assert after(5.0, 4.0, 4.5, 3.0, 3.5, 3.2) == (3, 2, 0.1)
     assert schedule([Epoch(2.0, None), Epoch(1.0, None)], 0.8) == (1, 0, 0.8)
 
 
-def test_without_pytorch_a_fit_says_what_to_install(monkeypatch):
+def test_without_pytorch_the_error_names_the_optional_dependency(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "alsim.models.dkt.learning", raising=False)
+    monkeypatch.delitem(sys.modules, "alsim.models.dkt.trainer", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra) as raised:
         fit(random_log([4, 4]))
-    assert str(raised.value) == ("alsim.models.dkt needs torch, which is not installed: pip install 'alsim[dkt]'")
+    assert str(raised.value) == (
+        "alsim.models.dkt needs torch, which is not installed; "
+        "install it with `pip install '.[dkt]'` in a clone of alsim"
+    )
 
 
-def test_what_is_fitted_is_used_without_pytorch(tmp_path):
+def test_a_saved_fit_is_used_without_pytorch(tmp_path):
     fit_of().save(tmp_path / "fit.json")
     code = (
         f"import sys; from alsim.models import load_fit; f = load_fit({str(tmp_path / 'fit.json')!r});"
@@ -287,7 +290,7 @@ def test_what_is_fitted_is_used_without_pytorch(tmp_path):
 # ── the fit and its files ────────────────────────────────────────────────────────────────────────
 
 
-def test_what_a_fit_tells():
+def test_fields_and_table_of_a_fit():
     fitted = fit_of()
     assert (fitted.iterations, fitted.best_epoch, fitted.converged) == (3, 2, False)
     assert (fitted.log_likelihood, fitted.num_responses) == (-12.5, 10)
@@ -316,7 +319,7 @@ def test_saved_fits_are_the_same_to_the_bit(tmp_path):
     assert same(DKTFit.from_dict(json.loads(json.dumps(fitted.to_dict()))), fitted)
     fit_of(weights_of(seed=1)).save(path)
     assert same(load_fit(path), fit_of(weights_of(seed=1)))
-    with pytest.raises(ModelError, match=r"JSON is not named \.npz"):
+    with pytest.raises(ModelError, match=r"JSON of a fit must not be named \.npz"):
         fitted.save(tmp_path / "fit.npz")
 
 
@@ -348,41 +351,50 @@ class Hostile:
 BREAKS = [
     (lambda p: p.with_suffix(".npz").unlink(), r"fit\.npz cannot be read"),
     (lambda p: p.with_suffix(".npz").write_bytes(packed(weights_of(seed=2)._asdict())), "SHA-256 differs"),
-    (lambda p: with_arrays(p, pickle.dumps(Hostile())), r"fit\.npz is not the network"),
-    (lambda p: with_arrays(p, changed_array(output=np.array([Hostile()]))), r"fit\.npz is not the network"),
+    (lambda p: with_arrays(p, pickle.dumps(Hostile())), r"fit\.npz does not have the weights"),
+    (lambda p: with_arrays(p, changed_array(output=np.array([Hostile()]))), r"fit\.npz does not have the weights"),
     (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output is float32 of shape"),
     (lambda p: with_arrays(p, changed_array(output=np.zeros((2, H), np.float32))), "output is float32 of shape"),
-    (lambda p: with_arrays(p, changed_array(output=np.full((3, H), np.nan, np.float32))), "finite numbers"),
-    (lambda p: with_arrays(p, packed({"output": weights_of().output})), r"fit\.npz is not the network"),
-    (lambda p: with_arrays(p, changed_array(more=np.zeros(10**5, np.float32))), "SHA-256 differs"),  # read in part
+    (
+        lambda p: with_arrays(p, changed_array(output=np.full((3, H), np.nan, np.float32))),
+        r"output must be \(3, 4\) finite",
+    ),
+    (lambda p: with_arrays(p, packed({"output": weights_of().output})), r"fit\.npz does not have the weights"),
+    (
+        lambda p: with_arrays(p, changed_array(more=np.zeros(10**5, np.float32))),
+        "SHA-256 differs",
+    ),  # not read to its end
     (lambda p: with_arrays(p, squeezed(np.zeros(10**6, np.float32))), "unpacks to 4,000,128 bytes, more than 7,824"),
     (lambda p: edited(p, version=2), "has version 2"),
     (lambda p: edited(p, skills=None), "'skills' is missing"),
-    (lambda p: edited(p, skills=["add", "add", "x"]), "named once each"),
-    (lambda p: edited(p, skills=["add", 1, "x"]), "skills are names"),
-    (lambda p: edited(p, skills=[]), "skills are names"),
-    (lambda p: edited(p, responses=[1, 2]), "responses are counts of 3 skills"),
-    (lambda p: edited(p, responses=[0, 0, 0]), "responses are counts of 3 skills"),
-    (lambda p: edited(p, responses=[1, 2, -3]), "responses are counted; got -3"),
-    (lambda p: edited(p, num_responses=1.5), "responses are counted; got 1.5"),
+    (lambda p: edited(p, skills=["add", "add", "x"]), "skills must be distinct"),
+    (lambda p: edited(p, skills=["add", 1, "x"]), "skills must be a list of at least one name"),
+    (lambda p: edited(p, skills=[]), "skills must be a list of at least one name"),
+    (lambda p: edited(p, responses=[1, 2]), "responses must be counts of 3 skills"),
+    (lambda p: edited(p, responses=[0, 0, 0]), "responses must be counts of 3 skills"),
+    (lambda p: edited(p, responses=[1, 2, -3]), "number of responses must be an integer .*; got -3"),
+    (lambda p: edited(p, num_responses=1.5), "number of responses must be an integer .*; got 1.5"),
     (lambda p: edited(p, settings={**SETTINGS._asdict(), "hidden": 10**9}), "at most 100,000,000 weights"),
-    (lambda p: edited(p, settings={**SETTINGS._asdict(), "hidden": "4"}), "hidden is an integer"),
+    (lambda p: edited(p, settings={**SETTINGS._asdict(), "hidden": "4"}), "hidden must be an integer"),
     (lambda p: edited(p, settings={"hidden": 4}), "not a valid fit of 'dkt'"),
     (lambda p: edited(p, settings=[]), "not a valid fit of 'dkt'"),
-    (lambda p: edited(p, epochs=[]), "after one epoch or more"),
-    (lambda p: edited(p, epochs=[{"loss": "low", "validation_loss": None}]), "losses are numbers; got 'low'"),
+    (lambda p: edited(p, epochs=[]), "epochs must contain at least one epoch"),
+    (
+        lambda p: edited(p, epochs=[{"loss": "low", "validation_loss": None}]),
+        "losses of an epoch must be .*; got 'low'",
+    ),
     (lambda p: edited(p, epochs=[{"win": 1}]), "not a valid fit of 'dkt'"),
     (lambda p: edited(p, log_likelihood=float("nan")), "NaN is not finite"),
     (lambda p: edited(p, weights={}), "'embedding' is missing"),
-    (lambda p: edited(p, weights=[1]), "weights is a table"),
+    (lambda p: edited(p, weights=[1]), "weights must be an object of arrays; got list"),
 ]
 
 
-@pytest.mark.parametrize(("breaks", "said"), BREAKS, ids=map(str, range(len(BREAKS))))
-def test_files_that_are_broken_or_hostile_are_named_and_refused(tmp_path, breaks, said):
+@pytest.mark.parametrize(("breaks", "message"), BREAKS, ids=map(str, range(len(BREAKS))))
+def test_damaged_and_hostile_files_are_refused(tmp_path, breaks, message):
     path = fit_of().save(tmp_path / "fit.json")
     breaks(path)
-    with pytest.raises(ModelError, match=said) as raised:
+    with pytest.raises(ModelError, match=message) as raised:
         load_fit(path)
     assert "fit.json" in str(raised.value)
 
@@ -394,7 +406,7 @@ SHAPES = {"x": (2, 3), "steps": ()}
 LOSSES = [Epoch(0.7, None), Epoch(0.6 + 2**-50, 0.5)]
 
 
-def test_checkpoints_come_back_to_the_bit_and_the_last_one_stays(tmp_path):
+def test_checkpoints_load_the_same_bits_and_only_the_last_is_kept(tmp_path):
     folder = tmp_path / "new"
     assert read_checkpoint(folder, SETTINGS, "log", SHAPES) is None
     for epochs in (LOSSES[:1], LOSSES):
@@ -406,7 +418,7 @@ def test_checkpoints_come_back_to_the_bit_and_the_last_one_stays(tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.json", "epoch-2.npz"]
 
 
-def test_a_checkpoint_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     from alsim.models.dkt import checkpoints
 
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:1], ARRAYS)
@@ -425,42 +437,42 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(tmp_path, monkeypatch):
         assert read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0] == LOSSES[:1]
 
 
-def test_a_checkpoint_is_no_file(tmp_path):
-    """What is asked for may be a file of somebody's: nobody is told to remove it."""
+def test_a_checkpoint_must_be_a_directory(tmp_path):
+    """The path may be a user's file by mistake, so the message does not ask to remove it."""
     (tmp_path / "log.csv").write_text("dear")
-    with pytest.raises(ModelError, match="a checkpoint is a directory; .*log.csv is a file$"):
+    with pytest.raises(ModelError, match="checkpoint must be a directory; .*log.csv is a file: pass another path$"):
         read_checkpoint(tmp_path / "log.csv", SETTINGS, "log", SHAPES)
 
 
 BROKEN = [
-    (lambda d: (d / "checkpoint.json").write_text("{"), "cannot be gone on from: .*; remove .* to begin anew"),
-    (lambda d: (d / "checkpoint.json").write_text("[" * 10**5), "cannot be gone on from"),
-    (lambda d: (d / "checkpoint.json").write_text("{}"), "no alsim-dkt-checkpoint of version 1"),
-    (lambda d: edited(d / "checkpoint.json", version=2), "no alsim-dkt-checkpoint of version 1"),
-    (lambda d: edited(d / "checkpoint.json", epochs=None), "cannot be gone on from: 'epochs'"),
-    (lambda d: edited(d / "checkpoint.json", epochs=[[1, 2, 3]] * 2), "cannot be gone on from"),
+    (lambda d: (d / "checkpoint.json").write_text("{"), "cannot resume from .*; remove .* to start again"),
+    (lambda d: (d / "checkpoint.json").write_text("[" * 10**5), "cannot resume from"),
+    (lambda d: (d / "checkpoint.json").write_text("{}"), "not an alsim-dkt-checkpoint of version 1"),
+    (lambda d: edited(d / "checkpoint.json", version=2), "not an alsim-dkt-checkpoint of version 1"),
+    (lambda d: edited(d / "checkpoint.json", epochs=None), "cannot resume from .*: 'epochs'"),
+    (lambda d: edited(d / "checkpoint.json", epochs=[[1, 2, 3]] * 2), "cannot resume from"),
     (lambda d: edited(d / "checkpoint.json", settings=3), "other settings: hidden=None there, 4 here"),
-    (lambda d: (d / "epoch-2.npz").unlink(), "cannot be gone on from"),
+    (lambda d: (d / "epoch-2.npz").unlink(), "cannot resume from"),
     (lambda d: (d / "epoch-2.npz").write_bytes(b"x"), "the SHA-256 of epoch-2.npz differs"),
     (
         lambda d: (
             (d / "epoch-2.npz").write_bytes(pickle.dumps(Hostile()))
             and edited(d / "checkpoint.json", arrays=sha256(pickle.dumps(Hostile())))
         ),
-        "cannot be gone on from",
+        "cannot resume from",
     ),
 ]
 
 
-@pytest.mark.parametrize(("breaks", "said"), BROKEN, ids=map(str, range(len(BROKEN))))
-def test_broken_checkpoints_are_named(tmp_path, breaks, said):
+@pytest.mark.parametrize(("breaks", "message"), BROKEN, ids=map(str, range(len(BROKEN))))
+def test_damaged_checkpoints_are_refused(tmp_path, breaks, message):
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
     breaks(tmp_path)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)
 
 
-def test_checkpoints_of_other_fits_are_named(tmp_path):
+def test_checkpoints_of_other_fits_are_refused(tmp_path):
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
     with pytest.raises(ModelError, match="other settings: hidden=4 there, 5 here; seed=0 there, 1 here"):
         read_checkpoint(tmp_path, SETTINGS._replace(hidden=5, seed=1), "log", SHAPES)

@@ -1,4 +1,4 @@
-"""Calibration against published estimates, a generic optimiser, numerical derivatives, and simulated items."""
+"""Calibration compared with published estimates, a generic optimiser, numerical derivatives and simulated items."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,16 @@ from scipy.optimize import minimize
 
 from alsim.models import ModelError, Responses, irt, load_fit
 from alsim.models.irt.calibration import _patterns, _start
-from alsim.models.irt.estimation import Groups, estimate, log_prior, quadrature
-from alsim.models.irt.expectation import patterns
+from alsim.models.irt.estimation import Groups, log_prior, quadrature, run_em
+from alsim.models.irt.expectation import collapse
 from alsim.models.irt.maximisation import Priors, Structure
-from alsim.models.irt.standard_errors import MOST_CURVES
+from alsim.models.irt.standard_errors import MAX_JOINT_CURVES
 
 MODELS = ("rasch", "1pl", "2pl", "3pl")
 
 
 def simulated(students=300, items=6, seed=0, missing=0.0, guessing=0.0):
-    """Responses of the 2PL or 3PL, and the a and b they come from."""
+    """Return responses simulated by the 2PL or 3PL, and their a and b."""
     rng = np.random.default_rng(seed)
     a, b = np.exp(rng.normal(0, 0.3, items)), rng.normal(0, 1, items)
     theta = rng.normal(size=(students, 1))
@@ -28,7 +28,7 @@ def simulated(students=300, items=6, seed=0, missing=0.0, guessing=0.0):
 
 
 def marginal(log, a, d, c, priors=None, nodes=61):
-    """The marginal log-likelihood, student by student from its definition, with the priors' log-densities."""
+    """Return the marginal log-likelihood by its definition, plus the log-densities of the priors."""
     theta = np.linspace(-6, 6, nodes)
     g = np.exp(-(theta**2) / 2)
     g /= g.sum()
@@ -48,7 +48,7 @@ def marginal(log, a, d, c, priors=None, nodes=61):
 
 
 def vector(fit):
-    """What a fit estimated, as one vector, and how to read it."""
+    """Return the estimates of a fit as one vector, and a function that returns a, d and c from the vector."""
     n = len(fit.items)
     parts = {"rasch": [fit.d], "1pl": [fit.a[:1], fit.d], "2pl": [fit.a, fit.d], "3pl": [fit.a, fit.d, fit.c]}
     ones, zeros = np.ones(n), np.zeros(n)
@@ -62,7 +62,7 @@ def vector(fit):
 
 
 def derivatives(function, x, h=1e-4):
-    """Gradient and Hessian by central differences: errors h^2 / 6 times a third derivative, and 1e-13 |f| / h^2."""
+    """Return gradient and Hessian by central differences; errors are about h^2 f''' / 6 and 1e-13 |f| / h^2."""
     n, steps = len(x), h * np.eye(len(x))
     gradient = np.array([(function(x + e) - function(x - e)) / (2 * h) for e in steps])
     hessian = np.empty((n, n))
@@ -79,7 +79,7 @@ def derivatives(function, x, h=1e-4):
 
 @pytest.fixture(scope="module")
 def lsat6(published: Path):
-    """LSAT section 6, and what others estimated."""
+    """Return the responses of LSAT section 6, and published estimates."""
     rows = np.loadtxt(published / "irt" / "lsat6_patterns.csv", delimiter=",", skiprows=1).astype(int)
     known = json.loads((published / "irt" / "published.json").read_text())["lsat6"]
     return Responses.from_matrix(rows[:, :-1], weight=rows[:, -1]), known
@@ -125,7 +125,7 @@ def test_lsat6_2pl(lsat6):
 
 
 @pytest.mark.compiled
-def test_lsat6_3pl_without_priors_is_no_lower_than_the_published_one(lsat6):
+def test_lsat6_3pl_without_priors_has_at_least_the_published_likelihood(lsat6):
     log, known = lsat6
     fit = irt.fit(log, "3pl", priors=Priors(), max_iterations=200)
     assert fit.log_likelihood >= known["3pl"]["logLik"] - 0.005  # printed with two digits
@@ -145,7 +145,7 @@ def test_sat12(published, key):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_log_likelihood_is_that_of_the_definition_and_no_optimiser_finds_a_higher_one(model):
+def test_the_log_likelihood_follows_its_definition_and_is_a_maximum(model):
     log = simulated(120, 4, seed=1, missing=0.2, guessing=0.2 * (model == "3pl"))[0]
     fit = irt.fit(log, model, nodes=31)
     x, read = vector(fit)
@@ -159,8 +159,8 @@ def test_the_log_likelihood_is_that_of_the_definition_and_no_optimiser_finds_a_h
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_standard_errors_are_those_of_the_numerical_hessian(model):
-    """Central differences with h = 1e-4 and |f| = 300: the Hessian is off by 3e-5, beside entries of 1 and more."""
+def test_standard_errors_equal_those_of_the_numerical_hessian(model):
+    """With h = 1e-4 and |f| = 300, the error of the Hessian is 3e-5, and its entries are at least 1."""
     log = simulated(120, 4, seed=2, guessing=0.2 * (model == "3pl"))[0]
     priors = Priors(a=(0.0, 0.5), c=(5.0, 17.0)) if model == "3pl" else Priors(d=(0.0, 3.0))
     fit = irt.fit(log, model, priors=priors, nodes=31, tolerance=1e-8)
@@ -184,40 +184,41 @@ def test_standard_errors_are_those_of_the_numerical_hessian(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_likelihood_never_falls_and_acceleration_ends_where_plain_steps_do(model):
+def test_the_likelihood_never_falls_and_accelerated_em_ends_at_a_fixed_point_of_em(model):
     log = simulated(200, 5, seed=3)[0]
-    many, told = log.num_items, np.ones(log.num_items, bool)
-    structure = Structure(model, np.zeros(many, int) if model == "1pl" else np.arange(many))
-    correct = np.bincount(log.item, log.correct, many)
-    start = _start(np.full(many, 200.0), correct.astype(float), structure)
+    count = log.num_items
+    patterns = _patterns(log, np.ones(count, bool))
+    structure = Structure(model, np.zeros(count, int) if model == "1pl" else np.arange(count))
+    correct = np.bincount(log.item, log.correct, count)
+    start = _start(np.full(count, 200.0), correct.astype(float), structure)
     priors = Priors(a=(0.0, 0.5), c=(5.0, 17.0)) if model == "3pl" else Priors()
-    ended = estimate(start, _patterns(log, told), quadrature(21), structure, priors, tolerance=1e-7, max_iterations=300)
-    assert ended.converged
-    assert min(np.diff(ended.path)) >= -1e-9  # rounding of a sum of 200 logarithms
-    state = start
-    for _ in range(3):  # plain EM from the end moves nothing more
-        state = estimate(
-            ended.state, _patterns(log, told), quadrature(21), structure, priors, tolerance=1e-7, max_iterations=1
+    result = run_em(start, patterns, quadrature(21), structure, priors, tolerance=1e-7, max_iterations=300)
+    assert result.converged
+    assert min(np.diff(result.path)) >= -1e-9  # rounding of a sum of 200 logarithms
+    state = result.state
+    for _ in range(3):  # further steps of plain EM change nothing
+        state = run_em(
+            result.state, patterns, quadrature(21), structure, priors, tolerance=1e-7, max_iterations=1
         ).state
-        np.testing.assert_allclose(state.curves, ended.state.curves, atol=3e-7)
+        np.testing.assert_allclose(state.curves, result.state.curves, atol=3e-7)
 
 
-def test_equal_patterns_are_told_once_and_weights_are_students():
+def test_equal_patterns_are_collapsed_and_equal_weighted_students():
     rows = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [1, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]])
-    once, which = np.unique(rows, axis=0, return_inverse=True)
-    many = Responses.from_matrix(rows)
-    found = patterns(many.start, 2 * many.item + many.correct, many.weight, np.zeros(7, np.int32))
-    assert sorted(found.weight) == sorted(np.bincount(which.ravel()))
-    few = Responses.from_matrix(once, weight=np.bincount(which.ravel()))
-    one, other = irt.fit(many, "rasch"), irt.fit(few, "rasch")
+    distinct, index = np.unique(rows, axis=0, return_inverse=True)
+    log = Responses.from_matrix(rows)
+    patterns = collapse(log.start, 2 * log.item + log.correct, log.weight, np.zeros(7, np.int32))
+    assert sorted(patterns.weight) == sorted(np.bincount(index.ravel()))
+    weighted = Responses.from_matrix(distinct, weight=np.bincount(index.ravel()))
+    one, other = irt.fit(log, "rasch"), irt.fit(weighted, "rasch")
     np.testing.assert_allclose(one.d, other.d, atol=1e-9)
     assert (one.num_responses, one.bic) == pytest.approx((other.num_responses, other.bic))
 
 
 def test_patterns_of_two_groups_stay_apart():
     start, code = np.array([0, 2, 4, 6]), np.array([1, 2, 2, 1, 1, 2], np.int32)
-    found = patterns(start, code, np.array([1.0, 2.0, 4.0]), np.array([0, 0, 1], np.int32))
-    assert sorted(zip(found.weight.tolist(), found.group.tolist(), strict=True)) == [(3.0, 0), (4.0, 1)]
+    patterns = collapse(start, code, np.array([1.0, 2.0, 4.0]), np.array([0, 0, 1], np.int32))
+    assert sorted(zip(patterns.weight.tolist(), patterns.group.tolist(), strict=True)) == [(3.0, 0), (4.0, 1)]
 
 
 def test_each_of_several_responses_to_an_item_counts():
@@ -233,32 +234,32 @@ def test_each_of_several_responses_to_an_item_counts():
 
 
 @pytest.mark.compiled
-def test_with_many_items_each_standard_error_takes_the_others_for_known(monkeypatch):
-    """It is exact for one item; with 40, a hundredth or two below what counts all."""
+def test_with_many_items_each_standard_error_treats_the_others_as_known(monkeypatch):
+    """Such standard errors are exact for one item; with 40 items they are one or two percent too small."""
     log, _, _ = simulated(1000, 40, seed=4)
-    whole = irt.fit(log)
-    monkeypatch.setattr("alsim.models.irt.standard_errors.MOST_CURVES", 10)
-    within = irt.fit(log)
-    assert whole.between and not within.between
-    assert MOST_CURVES > 40
-    ratio = within.se_d / whole.se_d
+    joint = irt.fit(log)
+    monkeypatch.setattr("alsim.models.irt.standard_errors.MAX_JOINT_CURVES", 10)
+    separate = irt.fit(log)
+    assert joint.between and not separate.between
+    assert MAX_JOINT_CURVES > 40
+    ratio = separate.se_d / joint.se_d
     assert (ratio <= 1 + 1e-9).all() and (ratio > 0.6).all()
-    assert any("takes the other items for known" in note for note in within.notes)
+    assert any("treats the other items as known" in note for note in separate.notes)
 
 
 @pytest.mark.parametrize("model", ["rasch", "1pl", "3pl"])
-def test_within_one_item_alone_nothing_is_left_out(model, monkeypatch):
-    """The covariance of an item's own parameters, all others known, is the inverse of the Hessian's block."""
+def test_the_separate_standard_errors_of_one_item_are_exact(model, monkeypatch):
+    """The covariance of an item's parameters, with all others known, is the inverse of a block of the Hessian."""
     log = simulated(100, 3, seed=5)[0]
-    monkeypatch.setattr("alsim.models.irt.standard_errors.MOST_CURVES", 1)
+    monkeypatch.setattr("alsim.models.irt.standard_errors.MAX_JOINT_CURVES", 1)
     fit = irt.fit(log, model, nodes=31)
     x, read = vector(fit)
     _, hessian = derivatives(lambda x: marginal(log, *read(x), fit.priors, nodes=31), x)
     n = 3
     places = {"rasch": [0], "1pl": [1], "3pl": [n, 0, 2 * n]}[model]  # d, a, c of the first item
     errors = np.sqrt(np.diag(np.linalg.inv(-hessian[np.ix_(places, places)])))
-    found = [fit.se_d[0], fit.se_a[0], fit.se_c[0]][: len(places)]
-    np.testing.assert_allclose(found, errors, rtol=1e-4)
+    actual = [fit.se_d[0], fit.se_a[0], fit.se_c[0]][: len(places)]
+    np.testing.assert_allclose(actual, errors, rtol=1e-4)
     assert model != "1pl" or np.isnan(fit.se_a).all()
 
 
@@ -267,9 +268,10 @@ def test_within_one_item_alone_nothing_is_left_out(model, monkeypatch):
 
 @pytest.mark.compiled
 def test_simulated_items_are_recovered_within_their_standard_errors():
-    """4,000 students, 30 items, a quarter missing: 60 z-values. The largest exceeds 4.5 by chance once in 2,400 seeds;
+    """4,000 students and 30 items, a quarter of the responses missing, give 60 z-values.
 
-    their sum of squares, about chi-squared of 60, lies outside (27, 107) once in 3,000.
+    The largest exceeds 4.5 by chance in one of 2,400 seeds. The sum of squares is about chi-squared with 60 degrees of
+    freedom, and outside (27, 107) in one of 3,000 seeds.
     """
     log, a, b = simulated(4000, 30, seed=6, missing=0.25)
     fit = irt.fit(log)
@@ -279,13 +281,13 @@ def test_simulated_items_are_recovered_within_their_standard_errors():
 
 
 @pytest.mark.compiled
-def test_a_bank_of_the_simulator_is_recovered():
-    """Questions of a drawn bank, answered by 5,000 students of fixed ability, with its guessing as a prior's mode."""
+def test_the_items_of_a_simulator_bank_are_recovered():
+    """5,000 simulated students with constant ability answer 25 questions of a sampled bank."""
     import alsim
 
     bank = alsim.sample_bank(alsim.Config())
-    asked = [bank.question(i) for i in range(0, bank.num_questions, bank.num_questions // 25)][:25]
-    a, b, c = (np.array([question[f"irt_{name}"] for question in asked]) for name in "abc")
+    questions = [bank.question(i) for i in range(0, bank.num_questions, bank.num_questions // 25)][:25]
+    a, b, c = (np.array([question[f"irt_{name}"] for question in questions]) for name in "abc")
     rng = np.random.default_rng(7)
     theta = rng.normal(size=(5000, 1))
     matrix = (rng.random((5000, 25)) < c + (1 - c) / (1 + np.exp(-a * (theta - b)))).astype(int)
@@ -296,53 +298,53 @@ def test_a_bank_of_the_simulator_is_recovered():
 
 
 @pytest.mark.compiled
-def test_a_negative_discrimination_is_found_and_told():
+def test_a_negative_discrimination_is_estimated_and_noted():
     log, _, _ = simulated(400, 6, seed=8)
     matrix = log.matrix().copy()
     matrix[:, 2] = 1 - matrix[:, 2]
     plain, turned = irt.fit(log, nodes=31), irt.fit(Responses.from_matrix(matrix), nodes=31)
     assert turned.a[2] == pytest.approx(-plain.a[2], abs=1e-4)
     assert turned.b[2] == pytest.approx(plain.b[2], abs=1e-4)
-    assert turned.notes == ("answered better by the less able, a < 0: 2",)
+    assert turned.notes == ("answered better by students of lower ability, a < 0: 2",)
 
 
 # ── what has no estimate ─────────────────────────────────────────────────────────────────────────
 
 
-def test_an_item_that_all_answered_alike_is_left_out_and_told():
+def test_an_item_whose_responses_are_all_equal_is_left_out_and_noted():
     matrix = simulated(60, 4, seed=9)[0].matrix()
     fit = irt.fit(Responses.from_matrix(np.column_stack([np.ones(60, int), matrix]), items=list("pqrst")), "rasch")
     alone = irt.fit(Responses.from_matrix(matrix), "rasch")
-    assert fit.notes == ("no finite estimate, since all answered alike: p",)
+    assert fit.notes == ("no finite estimate, since all responses are equal: p",)
     assert np.isnan(fit.d[0]) and fit.num_parameters == 4
     np.testing.assert_allclose(fit.d[1:], alone.d, atol=1e-9)
     assert fit.log_likelihood == pytest.approx(alone.log_likelihood)
-    asked = Responses.from_arrays([0], [1], item=["p"])
-    assert fit.predict(asked)[0] == pytest.approx(61 / 62)
+    new = Responses.from_arrays([0], [1], item=["p"])
+    assert fit.predict(new)[0] == pytest.approx(61 / 62)
     assert fit.to_dict()["items"]["p"]["b"] is None
 
 
-def test_an_item_of_the_log_that_nobody_answered_is_told_saved_and_taken_for_a_new_one(tmp_path):
-    """As parts of a log have them, which keep all its items."""
+def test_an_item_without_responses_is_noted_saved_and_predicted_like_an_unknown_item(tmp_path):
+    """`Responses.take` keeps all items of the log, so that a part of a log may contain such items."""
     log = Responses.from_matrix(simulated(60, 4, seed=9)[0].matrix(), items=list("pqrs"))
     fit = irt.fit(log.take(log.item != 2), "rasch", nodes=21)
-    assert fit.notes == ("no finite estimate, since nobody answered: r",)
+    assert fit.notes == ("no finite estimate, since there are no responses: r",)
     again = load_fit(fit.save(tmp_path / "fit.json"))
-    asked = Responses.from_arrays([0, 1], [1, 1], item=["r", "new"])
+    new = Responses.from_arrays([0, 1], [1, 1], item=["r", "new"])
     assert np.isnan(again.d[2]) and again.responses[2] == 0
-    assert again.predict(asked)[0] == again.predict(asked)[1] == fit.predict(asked)[0]
-    assert again.predict(asked)[0] != 0.5
+    assert again.predict(new)[0] == again.predict(new)[1] == fit.predict(new)[0]
+    assert again.predict(new)[0] != 0.5
 
 
-def test_with_a_prior_of_d_it_has_an_estimate():
+def test_with_a_prior_of_d_an_item_whose_responses_are_all_equal_has_an_estimate():
     matrix = np.column_stack([np.ones(60, int), simulated(60, 4, seed=9)[0].matrix()])
     fit = irt.fit(Responses.from_matrix(matrix), "rasch", priors=Priors(d=(0.0, 2.0)))
     assert 2 < fit.d[0] < 8 and fit.notes == ()
 
 
-def test_settings_and_responses_that_cannot_be_are_refused():
+def test_invalid_settings_and_responses_are_refused():
     log = simulated(20, 3)[0]
-    for options, said in (
+    for options, message in (
         ({"model": "4pl"}, "model is one of"),
         ({"nodes": 5}, "nodes is an integer from 11"),
         ({"nodes": True}, "nodes is an integer"),
@@ -356,7 +358,7 @@ def test_settings_and_responses_that_cannot_be_are_refused():
         ({"model": "3pl", "priors": Priors(c=(0.5, 2))}, "two numbers of at least 1"),
         ({"priors": Priors(d=("x", 1))}, "the prior of d is"),
     ):
-        with pytest.raises(ModelError, match=said):
+        with pytest.raises(ModelError, match=message):
             irt.fit(log, **options)
     with pytest.raises(ModelError, match="responses are Responses, as Responses.from_matrix makes; got list"):
         irt.fit([[0, 1], [1, 0]])
@@ -364,34 +366,34 @@ def test_settings_and_responses_that_cannot_be_are_refused():
         irt.fit(Responses.from_matrix([[1, 0], [1, 0]]))
 
 
-def test_one_that_has_not_converged_says_so_and_progress_is_told():
-    told = []
-    fit = irt.fit(simulated()[0], max_iterations=2, progress=lambda *x: told.append(x), standard_errors=False)
+def test_a_fit_that_has_not_converged_is_noted_and_progress_is_reported():
+    calls = []
+    fit = irt.fit(simulated()[0], max_iterations=2, progress=lambda *x: calls.append(x), standard_errors=False)
     assert not fit.converged and fit.notes[0].startswith("not converged: the last of 2 steps")
-    assert [x[:2] for x in told] == [(1, 2), (2, 2)] and "log-likelihood" in told[0][2]
+    assert [x[:2] for x in calls] == [(1, 2), (2, 2)] and "log-likelihood" in calls[0][2]
     assert np.isnan(fit.se_d).all()
 
 
 @pytest.mark.compiled
-def test_bounds_that_hold_are_told():
-    """Two items that split students the same way: a grows without bound."""
+def test_estimates_at_a_bound_are_noted():
+    """For two items that split the students in the same way, the estimate of a would be infinite."""
     matrix = np.repeat([[0, 0], [1, 1]], 40, axis=0)
     matrix = np.column_stack([matrix, np.tile([0, 1], 40)])
     fit = irt.fit(Responses.from_matrix(matrix), "2pl", max_iterations=300)
-    assert any(note.startswith("held at a bound") for note in fit.notes)
+    assert any(note.startswith("estimate at a bound") for note in fit.notes)
     assert np.abs(fit.a).max() <= 10
     free = irt.fit(simulated(100, 4, seed=10)[0], "3pl", priors=Priors(), max_iterations=200)
-    assert any("c held at a bound" in note for note in free.notes)
+    assert any(note.startswith("c at a bound") for note in free.notes)
 
 
 # ── what a fit does ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_forecasts_are_chances_under_the_posterior_of_earlier_responses():
-    """By enumeration: P(x_r = 1 | before) = P(x_r = 1 and before) / P(before)."""
+def test_predictions_equal_enumeration_over_earlier_responses():
+    """The expected value is P(x_r = 1 and earlier responses) / P(earlier responses)."""
     log, _, _ = simulated(80, 4, seed=11)
     fit = irt.fit(log, nodes=31)
-    asked = Responses.from_arrays([7, 7, 7, 7, 8], [1, 0, 1, 1, 0], item=["2", "new", "2", "0", "3"])
+    new = Responses.from_arrays([7, 7, 7, 7, 8], [1, 0, 1, 1, 0], item=["2", "new", "2", "0", "3"])
     theta = np.linspace(-6, 6, 31)
     prior = np.exp(-(theta**2) / 2)
     curves = 1 / (1 + np.exp(-(np.outer(fit.a, theta) + fit.d[:, None])))
@@ -403,14 +405,14 @@ def test_forecasts_are_chances_under_the_posterior_of_earlier_responses():
     pairs = [("2", 1), ("new", 0), ("2", 1), ("0", 1)]
     expected = [joint([*pairs[:k], (pairs[k][0], 1)]) / (joint(pairs[:k]) if k else prior.sum()) for k in range(4)]
     expected.append(joint([("3", 1)]) / prior.sum())
-    np.testing.assert_allclose(fit.predict(asked), expected, atol=1e-12)
+    np.testing.assert_allclose(fit.predict(new), expected, atol=1e-12)
 
 
-def test_scores_rest_on_items_that_have_estimates():
+def test_scores_use_only_items_that_have_estimates():
     log = simulated(80, 4, seed=11)[0]
     fit = irt.fit(log, nodes=61)
-    asked = Responses.from_arrays([1, 1, 2], [1, 0, 1], item=["new", "3", "new"])
-    scores = fit.scores(asked)
+    new = Responses.from_arrays([1, 1, 2], [1, 0, 1], item=["new", "3", "new"])
+    scores = fit.scores(new)
     assert scores.responses.tolist() == [1, 0]
     assert (scores.theta[1], scores.se[1]) == pytest.approx((0, 1), abs=1e-6)
     theta = np.linspace(-6, 6, 61)
@@ -431,7 +433,7 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("variant", "5pl", "variant is one of"),
         ("items", {}, "no item has estimates"),
@@ -445,7 +447,7 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
                     "correct": 0,
                 }
             },
-            "estimates and no responses",
+            "estimates but no responses",
         ),
         (
             "items",
@@ -461,11 +463,11 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
         ("priors", {"x": None}, "x"),
     ],
 )
-def test_a_file_that_is_no_fit_is_refused(tmp_path, key, value, said):
+def test_a_file_that_is_not_a_valid_fit_is_refused(tmp_path, key, value, message):
     file = irt.fit(simulated(40, 6)[0], "rasch", nodes=11).save(tmp_path / "fit.json")
     content = json.loads(file.read_text()) | {key: value}
     file.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_fit(file)
     content = json.loads(file.read_text())
     del content[key]
@@ -474,30 +476,30 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, key, value, said):
         load_fit(file)
 
 
-def test_many_curves_are_moved_some_at_a_time(monkeypatch):
+def test_the_m_step_in_blocks_equals_the_m_step_at_once(monkeypatch):
     log = simulated(100, 5, seed=12)[0]
-    whole = irt.fit(log, nodes=21, standard_errors=False)
-    monkeypatch.setattr("alsim.models.irt.maximisation.TOGETHER", 2)
+    at_once = irt.fit(log, nodes=21, standard_errors=False)
+    monkeypatch.setattr("alsim.models.irt.maximisation.CURVES_PER_BLOCK", 2)
     parts = irt.fit(log, nodes=21, standard_errors=False)
-    np.testing.assert_allclose(parts.a, whole.a, rtol=1e-5)
-    np.testing.assert_allclose(parts.d, whole.d, atol=1e-5)
+    np.testing.assert_allclose(parts.a, at_once.a, rtol=1e-5)
+    np.testing.assert_allclose(parts.d, at_once.d, atol=1e-5)
 
 
-def test_portions_of_students_add_up(monkeypatch):
-    """One portion or eight: the same sums but for rounding, and the same estimates."""
+def test_the_e_step_in_chunks_equals_the_e_step_at_once(monkeypatch):
+    """With one chunk or eight, sums are equal up to rounding, and so are the estimates."""
     log = simulated(200, 5, seed=12)[0]
-    whole = irt.fit(log, nodes=21)
-    monkeypatch.setattr("alsim.models.irt.expectation.PORTION", 100)
+    at_once = irt.fit(log, nodes=21)
+    monkeypatch.setattr("alsim.models.irt.expectation.RESPONSES_PER_CHUNK", 100)
     parts = irt.fit(log, nodes=21)
     for name in ("a", "d", "se_a", "se_b"):
-        np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-6)
+        np.testing.assert_allclose(getattr(at_once, name), getattr(parts, name), rtol=1e-6)
 
 
-def test_the_prior_of_ability_sums_to_one_with_its_mean_and_sd():
+def test_the_prior_weights_sum_to_one_and_have_the_mean_and_sd_of_the_group():
     theta = quadrature(61)
     weight = np.exp(log_prior(Groups(np.array([0.0, -0.5]), np.array([1.0, 1.4])), theta))
     np.testing.assert_allclose(weight.sum(axis=1), 1)
     np.testing.assert_allclose(weight @ theta, [0, -0.5], atol=1e-3)  # the tails beyond 6 are cut off
     np.testing.assert_allclose(weight[0] @ theta**2, 1, atol=1e-6)
-    far = np.exp(log_prior(Groups(np.array([9.0]), np.array([0.05])), theta))  # where each density is 0 to float64
+    far = np.exp(log_prior(Groups(np.array([9.0]), np.array([0.05])), theta))  # each density underflows
     np.testing.assert_allclose(far[0], theta == 6, atol=1e-100)

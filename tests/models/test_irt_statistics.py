@@ -1,4 +1,4 @@
-"""Fit of items, persons and patterns, and DIF: against enumeration, scipy, published tables, and simulated students."""
+"""Fit statistics and DIF, compared with enumeration, SciPy, published tables and simulated students."""
 
 import itertools
 
@@ -26,7 +26,7 @@ BERKELEY = np.array(
 
 
 def simulated(students, items, seed, difference=0.0, steeper=1.0, impact=0.0):
-    """Two groups' 2PL responses; the last item is harder by `difference` and steeper in the focal group, 1."""
+    """Return 2PL responses of two groups, in which the last item is harder and steeper for the focal group, 1."""
     rng = np.random.default_rng(seed)
     a, b = np.exp(rng.normal(0, 0.2, items)), rng.normal(0, 1, items)
     group = np.arange(students) % 2
@@ -38,19 +38,19 @@ def simulated(students, items, seed, difference=0.0, steeper=1.0, impact=0.0):
 
 @pytest.fixture(scope="module")
 def small():
-    """Six items, 400 students, and their 2PL fit."""
+    """Return the responses of 400 students to six items, and the 2PL fit."""
     log, _ = simulated(400, 6, seed=1)
     return log, irt.fit(log, nodes=31)
 
 
-def test_chi_squared_tail_is_scipys():
+def test_chi_squared_tail_equals_scipy():
     for df in (1, 2, 3, 10, 55, 800):
         for x in (0.0, 0.01, 1.0, 30.0, 900.0):
             assert chi_squared_tail(x, df) == pytest.approx(stats.chi2.sf(x, df), rel=1e-10, abs=1e-300)
     assert np.isnan(chi_squared_tail(float("nan"), 1)) and np.isnan(chi_squared_tail(1.0, 0))
 
 
-def test_g2_and_s_x2_are_those_of_all_patterns_enumerated(small):
+def test_g2_and_s_x2_equal_enumeration_of_all_patterns(small):
     log, fit = small
     theta = np.linspace(-6, 6, 31)
     weight = np.exp(-(theta**2) / 2)
@@ -60,39 +60,42 @@ def test_g2_and_s_x2_are_those_of_all_patterns_enumerated(small):
     chance = np.array([(np.where(row[:, None] == 1, p, 1 - p).prod(0) * weight).sum() for row in patterns])
     matrix = log.matrix()
     counts = np.array([(matrix == row).all(axis=1).sum() for row in patterns])
-    seen = counts > 0
+    observed = counts > 0
     g2 = irt.pattern_fit(fit, log)
-    assert g2.g2 == pytest.approx(2 * (counts[seen] * np.log(counts[seen] / (400 * chance[seen]))).sum(), rel=1e-9)
+    assert g2.g2 == pytest.approx(
+        2 * (counts[observed] * np.log(counts[observed] / (400 * chance[observed]))).sum(), rel=1e-9
+    )
     assert g2.df == 63 - 12
-    total, found = patterns.sum(axis=1), irt.item_fit(fit, log)
+    total, statistics = patterns.sum(axis=1), irt.item_fit(fit, log)
     for i in range(6):
         n = np.array([counts[total == s].sum() for s in range(1, 6)], float)
         o = np.array([counts[(total == s) & (patterns[:, i] == 1)].sum() for s in range(1, 6)], float)
         e = np.array(
             [chance[(total == s) & (patterns[:, i] == 1)].sum() / chance[total == s].sum() for s in range(1, 6)]
         )
-        if min((n * e).min(), (n * (1 - e)).min()) >= 1:  # no cells are taken together
-            assert found.s_x2[i] == pytest.approx(((o - n * e) ** 2 / (n * e * (1 - e))).sum(), rel=1e-9)
-            assert found.df[i] == 3
-    assert np.isfinite(found.s_x2).sum() >= 3
+        if min((n * e).min(), (n * (1 - e)).min()) >= 1:  # no cells are merged
+            assert statistics.s_x2[i] == pytest.approx(((o - n * e) ** 2 / (n * e * (1 - e))).sum(), rel=1e-9)
+            assert statistics.df[i] == 3
+    assert np.isfinite(statistics.s_x2).sum() >= 3
 
 
 def test_lz_is_the_standardized_log_likelihood(small):
     log, fit = small[0].subset(range(100)), small[1]
-    found = irt.person_fit(fit, log)
+    result = irt.person_fit(fit, log)
     matrix = log.matrix()
-    p = irt.probability(found.theta, fit.item_parameters)
+    p = irt.probability(result.theta, fit.item_parameters)
     value = np.where(matrix == 1, np.log(p), np.log(1 - p)).sum(axis=1)
     mean = (p * np.log(p) + (1 - p) * np.log(1 - p)).sum(axis=1)
     variance = (p * (1 - p) * np.log(p / (1 - p)) ** 2).sum(axis=1)
-    np.testing.assert_allclose(found.lz, (value - mean) / np.sqrt(variance), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(result.lz, (value - mean) / np.sqrt(variance), rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.compiled
 def test_items_and_persons_of_the_model_fit_and_others_do_not():
-    """2,000 students, 30 items. Of lz*, mean 0 and variance 1 within 6 standard errors; of S-X2 with 5 %, more than
+    """2,000 students answer 30 items. lz* has mean 0 and variance 1 within 6 standard errors.
 
-    seven of 30 by chance once in 1,000 seeds. Then 200 students guess: half of them are found at 5 %.
+    S-X2 is significant at 5 % for more than seven of 30 items by chance in one of 1,000 seeds. Then 200 students guess,
+    and lz* detects half of them at 5 %.
     """
     log, _ = simulated(2000, 30, seed=2)
     fit = irt.fit(log)
@@ -107,28 +110,28 @@ def test_items_and_persons_of_the_model_fit_and_others_do_not():
 
 def test_persons_without_responses_and_incomplete_tests(small):
     _, fit = small
-    asked = Responses.from_arrays([0, 1], [1, 1], item=["0", "new"])
-    found = irt.person_fit(fit, asked)
-    assert np.isfinite(found.theta[0]) and np.isnan([found.theta[1], found.lz[1], found.lz_star[1]]).all()
+    log = Responses.from_arrays([0, 1], [1, 1], item=["0", "new"])
+    persons = irt.person_fit(fit, log)
+    assert np.isfinite(persons.theta[0]) and np.isnan([persons.theta[1], persons.lz[1], persons.lz_star[1]]).all()
     with pytest.raises(ModelError, match="no student has answered each of the 6 items once"):
-        irt.item_fit(fit, asked)
-    # One response goes into the ability, and leaves nothing for lz*.
-    assert np.isfinite(found.lz[0]) and np.isnan(found.lz_star[0])
+        irt.item_fit(fit, log)
+    # A single response determines the ability, and carries no further information for lz*.
+    assert np.isfinite(persons.lz[0]) and np.isnan(persons.lz_star[0])
     wide, _ = simulated(40, 16, seed=4)
     with pytest.raises(ModelError, match="at most 15 items; the fit has 16"):
         irt.pattern_fit(irt.fit(wide, "rasch", nodes=11), wide)
 
 
-def test_item_fit_takes_those_who_answered_each_item_once(small):
+def test_s_x2_uses_students_who_answered_each_item_once(small):
     log, fit = small
     rows = log.matrix()[:200]
     student, item = np.divmod(np.arange(rows.size), 6)
-    many = Responses.from_arrays(  # one student with a hole, and one who answered one item twice and another not at all
+    log_with_others = Responses.from_arrays(  # student 300 lacks an item; 301 lacks an item and answered one twice
         np.concatenate([student, np.repeat([300, 301], [5, 6])]),
         np.concatenate([rows.ravel(), [1, 0, 1, 1, 0], [1, 0, 1, 1, 0, 1]]),
         item=np.concatenate([item, [0, 1, 2, 3, 4], [0, 0, 1, 2, 3, 4]]),
     )
-    one, other = irt.item_fit(fit, many), irt.item_fit(fit, Responses.from_matrix(rows))
+    one, other = irt.item_fit(fit, log_with_others), irt.item_fit(fit, Responses.from_matrix(rows))
     np.testing.assert_array_equal(one.s_x2, other.s_x2)
     assert np.isfinite(one.s_x2).any()
 
@@ -137,7 +140,7 @@ def test_item_fit_takes_those_who_answered_each_item_once(small):
 
 
 def test_mantel_haenszel_of_a_published_table():
-    """R's mantelhaen.test(UCBAdmissions): 1.4269 (1.5246 uncorrected), ratio 0.9046968, 95 % (0.7719074, 1.0603298)."""
+    """R's mantelhaen.test(UCBAdmissions) gives 1.4269 (1.5246 uncorrected) and 0.9046968 (0.7719074, 1.0603298)."""
     ratio, se, chi2 = common_odds_ratio(BERKELEY, correction=True)
     assert (round(ratio, 7), round(chi2, 4)) == (0.9046968, 1.4269)
     assert round(common_odds_ratio(BERKELEY, correction=False)[2], 4) == 1.5246
@@ -146,25 +149,27 @@ def test_mantel_haenszel_of_a_published_table():
     assert np.isnan(common_odds_ratio(np.array([[3.0, 0.0, 2.0, 0.0]]), correction=True)).all()
 
 
-def test_mantel_haenszel_compares_students_of_the_same_score():
+def test_mantel_haenszel_matches_students_by_score():
     log, group = simulated(1500, 8, seed=5, difference=1.5)
-    found = irt.mantel_haenszel(log, group, 1)
+    result = irt.mantel_haenszel(log, group, 1)
     matrix = log.matrix()
     total = matrix.sum(axis=1)
     tables = [
         [((matrix[:, 7] == x) & (group == g) & (total == s)).sum() for g in (0, 1) for x in (1, 0)] for s in range(9)
     ]
     ratio, se, chi2 = common_odds_ratio(np.array(tables, float), correction=True)
-    assert (found.odds_ratio[7], found.se_log[7], found.chi_squared[7]) == pytest.approx((ratio, se, chi2))
-    assert found.delta[7] == pytest.approx(-2.35 * np.log(ratio)) and found.delta[7] < -1.5 and found.classes[7] == "C"
-    assert found.p[7] == pytest.approx(stats.chi2.sf(chi2, 1))
+    assert (result.odds_ratio[7], result.se_log[7], result.chi_squared[7]) == pytest.approx((ratio, se, chi2))
+    assert (
+        result.delta[7] == pytest.approx(-2.35 * np.log(ratio)) and result.delta[7] < -1.5 and result.classes[7] == "C"
+    )
+    assert result.p[7] == pytest.approx(stats.chi2.sf(chi2, 1))
     turned = irt.mantel_haenszel(log, group, 0)
-    np.testing.assert_allclose(turned.delta, -found.delta)
+    np.testing.assert_allclose(turned.delta, -result.delta)
     same = irt.mantel_haenszel(log, np.where(group, "x", "y"), "x", matching=total)
-    np.testing.assert_allclose(same.delta, found.delta)
+    np.testing.assert_allclose(same.delta, result.delta)
 
 
-def test_classes_of_ets():
+def test_ets_classes():
     delta = np.array([0.5, 1.2, 1.2, -2.0, 1.6, np.nan])
     chi2 = np.array([9.0, 3.0, 5.0, 20.0, 5.0, np.nan])
     se = np.array([0.1, 0.1, 0.1, 0.4, 0.5, np.nan])
@@ -180,24 +185,24 @@ def test_classes_of_ets():
         pytest.param("2pl", "both", 2, marks=pytest.mark.compiled),
     ],
 )
-def test_the_ratio_is_that_of_nested_fits(model, kind, df):
-    """It finds b harder by 1 in 600 students; the groups' difference is not taken for DIF."""
+def test_the_likelihood_ratio_compares_nested_fits(model, kind, df):
+    """It detects a difference of 1.2 in b among 600 students, and does not count a difference in ability as DIF."""
     log, group = simulated(600, 5, seed=6, difference=1.2, impact=0.5)
-    found = irt.likelihood_ratio(log, group, 1, model, kind=kind, items=["4"], nodes=21, tolerance=1e-4)
-    assert found.items.tolist() == ["4"] and found.df.tolist() == [df]
-    assert found.p[0] < 1e-3 and found.b_focal[0] > found.b[0] + 0.5
-    assert -0.9 < found.mean < -0.3
-    assert found.p[0] == pytest.approx(stats.chi2.sf(found.g2[0], df))
-    assert (kind == "both") == (found.a[0] != found.a_focal[0])
+    result = irt.likelihood_ratio(log, group, 1, model, kind=kind, items=["4"], nodes=21, tolerance=1e-4)
+    assert result.items.tolist() == ["4"] and result.df.tolist() == [df]
+    assert result.p[0] < 1e-3 and result.b_focal[0] > result.b[0] + 0.5
+    assert -0.9 < result.mean < -0.3
+    assert result.p[0] == pytest.approx(stats.chi2.sf(result.g2[0], df))
+    assert (kind == "both") == (result.a[0] != result.a_focal[0])
 
 
 @pytest.mark.compiled
-def test_likelihood_ratio_has_its_power_and_its_false_alarms():
-    """3,000 students, 10 items, with impact: of 9 alike items, four or more below 1 % by chance once in 8 million."""
+def test_likelihood_ratio_has_power_and_few_false_alarms():
+    """Of 9 items without DIF, four or more have p < 0.01 by chance in one of 8 million seeds."""
     log, group = simulated(3000, 10, seed=7, difference=0.8, impact=0.4)
-    found = irt.likelihood_ratio(log, group, 1, kind="uniform", anchors=["0", "1", "2"])
-    assert found.items.tolist() == list("3456789")
-    assert found.p[-1] < 1e-3 and (found.p[:-1] < 0.01).sum() <= 3
+    result = irt.likelihood_ratio(log, group, 1, kind="uniform", anchors=["0", "1", "2"])
+    assert result.items.tolist() == list("3456789")
+    assert result.p[-1] < 1e-3 and (result.p[:-1] < 0.01).sum() <= 3
     everything = irt.likelihood_ratio(log, group, 1, kind="uniform")
     assert everything.p[-1] < 1e-3 and (everything.p[:-1] < 0.01).sum() <= 3
     steep, group = simulated(6000, 10, seed=8, steeper=2.5)
@@ -205,13 +210,13 @@ def test_likelihood_ratio_has_its_power_and_its_false_alarms():
     assert shape.items.tolist() == ["0", "9"] and shape.p[1] < 1e-3 and shape.a_focal[1] > shape.a[1]
 
 
-def test_g2_is_that_of_a_generic_optimiser():
-    """Rasch, three items: the marginal likelihood of both groups from its definition, climbed by BFGS."""
+def test_the_likelihood_ratio_equals_that_of_a_generic_optimiser():
+    """BFGS maximises the marginal likelihood of a Rasch model of three items in both groups."""
     log, group = simulated(200, 3, seed=9, difference=0.7)
-    found = irt.likelihood_ratio(log, group, 1, "rasch", kind="uniform", items=["2"], nodes=31, tolerance=1e-8)
+    result = irt.likelihood_ratio(log, group, 1, "rasch", kind="uniform", items=["2"], nodes=31, tolerance=1e-8)
     matrix, theta = log.matrix()[:, :, None], np.linspace(-6, 6, 31)
 
-    def lost(x, own):
+    def negative_log_likelihood(x, own):
         d = np.tile(x[:3], (2, 1))
         d[1, 2] += x[5] if own else 0.0
         p = 1 / (1 + np.exp(-(theta + d[group][:, :, None])))
@@ -220,39 +225,53 @@ def test_g2_is_that_of_a_generic_optimiser():
         likelihood = np.where(matrix == 1, p, 1 - p).prod(axis=1)
         return -np.log((weight / weight.sum(1, keepdims=True) * likelihood).sum(axis=1)).sum()
 
-    values = [minimize(lost, np.zeros(5 + own), args=(own,), options={"gtol": 1e-5}).fun for own in (0, 1)]
-    assert found.g2[0] == pytest.approx(2 * (values[0] - values[1]), abs=1e-5)
+    values = [
+        minimize(negative_log_likelihood, np.zeros(5 + own), args=(own,), options={"gtol": 1e-5}).fun for own in (0, 1)
+    ]
+    assert result.g2[0] == pytest.approx(2 * (values[0] - values[1]), abs=1e-5)
 
 
-def test_comparisons_that_cannot_be_are_refused():
+def test_invalid_dif_arguments_are_refused():
     log, group = simulated(60, 4, seed=10)
-    for call, said in (
-        (lambda: irt.mantel_haenszel(log, group, 2), "two different values, one of them the focal group's, 2"),
-        (lambda: irt.mantel_haenszel(log, group, np.array([1, 2])), "two different values"),
-        (lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"), "group has a value .* one is missing"),
-        (lambda: irt.mantel_haenszel(log, [*group[:-1], "x"], "x"), "two different values"),
-        (lambda: irt.mantel_haenszel(log, np.array([*group[:-1], "x"], object), 1), "compared with each other"),
-        (lambda: irt.mantel_haenszel(log, group, 1, matching=[np.nan] * 60), "matching has a value .* one is missing"),
+    for call, message in (
+        (lambda: irt.mantel_haenszel(log, group, 2), "two distinct values, one of them focal, which is 2"),
+        (lambda: irt.mantel_haenszel(log, group, np.array([1, 2])), "two distinct values"),
+        (lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"), "group has one value .* some are missing"),
+        (lambda: irt.mantel_haenszel(log, [*group[:-1], "x"], "x"), "two distinct values"),
+        (lambda: irt.mantel_haenszel(log, np.array([*group[:-1], "x"], object), 1), "values that can be sorted"),
+        (
+            lambda: irt.mantel_haenszel(log, group, 1, matching=[np.nan] * 60),
+            "matching has one value .* some are missing",
+        ),
         (lambda: irt.likelihood_ratio(log, group, 1, nodes=3), "nodes is an integer from 11"),
-        (lambda: irt.mantel_haenszel(log, group[:3], 1), "group has a value for each of 60 students"),
-        (lambda: irt.mantel_haenszel(log, group, 1, matching=[1]), "matching has a value for each"),
-        (lambda: irt.likelihood_ratio(log, group, 1, "3pl"), "DIF is tested of rasch and 1pl"),
-        (lambda: irt.likelihood_ratio(log, group, 1, "rasch", kind="both"), "DIF is tested of rasch and 1pl"),
-        (lambda: irt.likelihood_ratio(log, group, 1, items=["x"]), "items are names of items; 'x' is none"),
-        (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "anchors are one item or more"),
-        (lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]), "none of the items tested"),
+        (lambda: irt.mantel_haenszel(log, group[:3], 1), "group has one value for each of 60 students"),
+        (lambda: irt.mantel_haenszel(log, group, 1, matching=[1]), "matching has one value for each"),
+        (lambda: irt.likelihood_ratio(log, group, 1, "3pl"), "model is rasch or 1pl with kind='uniform', or 2pl"),
+        (
+            lambda: irt.likelihood_ratio(log, group, 1, "rasch", kind="both"),
+            "model is rasch or 1pl with kind='uniform', or 2pl",
+        ),
+        (
+            lambda: irt.likelihood_ratio(log, group, 1, items=["x"]),
+            "items are names of items; 'x' is not among the responses",
+        ),
+        (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "got 0 anchors and 4 items to test"),
+        (
+            lambda: irt.likelihood_ratio(log, group, 1, anchors=["1"], items=["1"]),
+            "got 1 anchors and 1 items to test, 1 of them in both",
+        ),
         (lambda: irt.likelihood_ratio(log, group, 1, nodes=21, max_iterations=1), "has not converged in 1 steps"),
     ):
-        with pytest.raises(ModelError, match=said):
+        with pytest.raises(ModelError, match=message):
             call()
     holes = log.matrix().copy()
     holes[0, 0] = -1
-    with pytest.raises(ModelError, match="say by `matching`"):
+    with pytest.raises(ModelError, match="as `matching`"):
         irt.mantel_haenszel(Responses.from_matrix(holes), group, 1)
     twice = Responses.from_arrays([0, 0, 1], [1, 0, 1], item=["a", "a", "a"])
-    with pytest.raises(ModelError, match="one response of a student to an item"):
+    with pytest.raises(ModelError, match="at most one response of a student to an item"):
         irt.mantel_haenszel(twice, [0, 1], 1)
-    alike = log.matrix().copy()
-    alike[group == 1, 2] = 1
-    with pytest.raises(ModelError, match="item '2' has not both correct and wrong responses in the focal group"):
-        irt.likelihood_ratio(Responses.from_matrix(alike), group, 1)
+    constant = log.matrix().copy()
+    constant[group == 1, 2] = 1
+    with pytest.raises(ModelError, match="item '2' does not have both correct and wrong responses in the focal group"):
+        irt.likelihood_ratio(Responses.from_matrix(constant), group, 1)

@@ -1,4 +1,4 @@
-"""What the pages say of student models beside each other and on simulated logs is what was measured, and repeats."""
+"""The pages on comparing student models and on simulated logs have the measured figures, which are reproducible."""
 
 import json
 import re
@@ -14,32 +14,33 @@ from benchmarks.table import between_marks
 DOCS = Path(__file__).parents[2] / "docs" / "models"
 
 
-def test_the_comparison_page_has_what_was_measured():
-    kept = json.loads(student_models.MEASURED.read_text(encoding="utf-8"))
+def test_the_comparison_page_has_the_measured_figures():
+    saved = json.loads(student_models.MEASURED.read_text(encoding="utf-8"))
     page = (DOCS / "comparison.md").read_text(encoding="utf-8")
-    assert page == between_marks(page, student_models.written(kept))
-    assert set(kept["logs"]) == {student_models.ASSIST, student_models.QUESTIONS, student_models.CONCEPTS}
-    assert {model for models in kept["logs"].values() for model in models} <= set(student_models.CONTENDERS)
+    assert page == between_marks(page, student_models.written(saved))
+    assert set(saved["logs"]) == {student_models.ASSIST, student_models.QUESTIONS, student_models.CONCEPTS}
+    assert {model for models in saved["logs"].values() for model in models} <= set(student_models.CONTENDERS)
 
 
-def test_the_page_on_simulated_logs_has_what_was_measured():
-    kept = json.loads(simulated_logs.MEASURED.read_text(encoding="utf-8"))
+def test_the_page_on_simulated_logs_has_the_measured_figures():
+    saved = json.loads(simulated_logs.MEASURED.read_text(encoding="utf-8"))
     text = " ".join((DOCS / "simulated-logs.md").read_text(encoding="utf-8").split())
-    irt_, told = kept["irt"], simulated_logs.told
+    irt_, text_of = saved["irt"], simulated_logs.formatted
     for sentence in (
-        f"{kept['learners']:,} learners, one episode each",
-        f"{simulated_logs.OUTCOMES} learning outcomes and {kept['items']} questions; {kept['responses']:,} answers",
-        f"estimated and true b correlate at {told(irt_['correlation'])}",
-        f"their ability has mean {told(irt_['mean_ability'])}",
-        f"the mean difference of estimated and true b is {told(irt_['shift'])}",
-        f"RMSE is {told(irt_['rmse'])}, and {told(irt_['rmse_without_shift'])} without that difference",
-        f"a line through the points has slope {told(irt_['slope'])}",
+        f"{saved['learners']:,} learners, one episode each",
+        f"{simulated_logs.OUTCOMES} learning outcomes and {saved['items']} questions; {saved['responses']:,} answers",
+        f"estimated and true b correlate at {text_of(irt_['correlation'])}",
+        f"their ability has mean {text_of(irt_['mean_ability'])}",
+        f"the mean difference of estimated and true b is {text_of(irt_['shift'])}",
+        f"RMSE is {text_of(irt_['rmse'])}, and {text_of(irt_['rmse_without_shift'])} without that difference",
+        f"a line through the points has slope {text_of(irt_['slope'])}",
         f"DKT was fitted to the first {simulated_logs.TRAINING:,} learners",
-        f"true mastery is {told(kept['mastery_where_known'])} on average, against {told(kept['mastery_of_all'])}",
+        f"true mastery is {text_of(saved['mastery_where_known'])} on average",
+        f"against {text_of(saved['mastery_of_all'])} of all answers",
     ):
         assert sentence in text
     for model, name in (("bkt", "BKT's P(known)"), ("dkt", "DKT's P(correct)")):
-        found = {key: told(value) for key, value in kept[model].items()}
+        found = {key: text_of(value) for key, value in saved[model].items()}
         assert f"| {name} | {found['mastery']} | {found['ability']} |" in text
         exchanged = f"{found['mastery_shuffled']} | {found['ability_shuffled']} |"
         assert re.search(rf"{re.escape(name)}[^\n]*?exchanged among learners \| {re.escape(exchanged)}", text)
@@ -52,8 +53,8 @@ def truth():
 
 @pytest.mark.compiled
 @pytest.mark.versionless
-def test_the_truth_is_of_the_responses_it_stands_beside(truth):
-    """By the rules: the first answer of a learner comes at the ability of the start, and questions have their b."""
+def test_the_truth_belongs_to_its_responses(truth):
+    """Ability rises by 0.02 with each correct answer, and harder questions have lower shares of correct answers."""
     responses = truth.responses
     assert len(truth.mastery) == len(truth.ability) == len(responses)
     assert ((truth.mastery >= 0) & (truth.mastery <= 1)).all()
@@ -66,11 +67,11 @@ def test_the_truth_is_of_the_responses_it_stands_beside(truth):
 
 @pytest.mark.compiled
 @pytest.mark.versionless
-def test_irt_recovers_difficulty_and_bkt_finds_ability_and_not_mastery(truth):
+def test_irt_recovers_difficulty_and_bkt_recovers_ability_but_not_mastery(truth):
     """Seed 1, 600 learners, 17,000 answers.
 
-    A correlation of n answers that depend on each other within 600 learners has a standard error of at most
-    1 / sqrt(600) = .04: the differences asked for are 5 of them, a false alarm below 1e-6.
+    The answers of a learner are dependent, so a correlation has a standard error of at most 1 / sqrt(600) = .04. The
+    tested differences are 5 standard errors, a false-alarm probability below 1e-6.
     """
     recovered = simulated_logs.recovered(irt.fit(truth.responses, "3pl"), truth)
     assert recovered["correlation"] > 0.9 and recovered["shift"] < 0
@@ -79,7 +80,7 @@ def test_irt_recovers_difficulty_and_bkt_finds_ability_and_not_mastery(truth):
     assert found["ability"] > found["mastery"] and found["ability"] > found["ability_shuffled"] + 0.2
 
 
-def test_estimates_are_exchanged_among_answers_of_one_number():
+def test_estimates_are_exchanged_within_skill_and_opportunity():
     rng = np.random.default_rng(0)
     responses = Responses.from_arrays(rng.integers(0, 20, 300), rng.integers(0, 2, 300), skill=rng.integers(0, 3, 300))
     group = simulated_logs.opportunity(responses) * 3 + responses.skill

@@ -1,4 +1,4 @@
-"""Response logs: what they are built from, what is refused or skipped, and what is there twice."""
+"""Response logs: construction, invalid rows, duplicates and parts."""
 
 import math
 
@@ -14,7 +14,7 @@ from logged import COLUMNS, CORRECT, MAPPING, MATRIX, SKILLS, STUDENTS, as_rows,
 
 import alsim
 from alsim.models import Report, Responses, ResponsesError, codes_of, read_responses
-from alsim.responses.cells import sequence_of
+from alsim.responses.cells import lexsort
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -40,7 +40,7 @@ def test_columns_become_a_log_student_by_student():
     [
         [5, 4, 3, 2, 1],
         np.array([5, 4, 3, 2, 1], np.uint64) + np.uint64(2**63),
-        [2**62 + 5, 2**62 + 4, 2**62 + 3, 2**62 + 2, 2**62 + 1],  # float64 knows no difference
+        [2**62 + 5, 2**62 + 4, 2**62 + 3, 2**62 + 2, 2**62 + 1],  # equal as float64
         [-1.0, -2.5, -3.0, -4.0, -math.inf],
         ["10", "9", "8", "7", "6"],  # as numbers, not as texts
         ["1e3", "9", "8.5", "7", "-6"],
@@ -78,7 +78,7 @@ def test_equal_orders_stay_as_they_are():
 )
 def test_rows_are_sorted_as_numpy_sorts_them(keys):
     for key in keys:
-        assert (sequence_of(key, keys[-1]) == np.lexsort((key, keys[-1]))).all()
+        assert (lexsort(key, keys[-1]) == np.lexsort((key, keys[-1]))).all()
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_rows_are_sorted_as_numpy_sorts_them(keys):
         pa.array(["7", "3", "7"]).dictionary_encode(),
     ],
 )
-def test_a_name_is_the_same_whatever_holds_it(names):
+def test_names_of_any_type_are_equal(names):
     log = Responses.from_arrays(names, [1, 0, 1], skill=names, item=names)
-    for held in (log.students, log.skills, log.items):
-        assert held.tolist() == ["7", "3"]
-        assert held.dtype.kind == "U"
+    for labels in (log.students, log.skills, log.items):
+        assert labels.tolist() == ["7", "3"]
+        assert labels.dtype.kind == "U"
     assert log.student.tolist() == [0, 0, 1]
 
 
-def test_numbers_that_are_not_whole_are_names_of_their_own():
+def test_fractions_are_distinct_names():
     log = Responses.from_arrays([1.5, 2.0, 1e300], [1, 0, 1], skill=["a"] * 3)
     assert len(set(log.students.tolist())) == 3
 
@@ -129,32 +129,32 @@ def test_numbers_that_are_not_whole_are_names_of_their_own():
         np.array([1, 0, 1], np.int8),
     ],
 )
-def test_answers_are_zero_and_one_in_any_dress(correct):
+def test_answers_of_any_type_become_zero_and_one(correct):
     assert Responses.from_arrays(["a"] * 3, correct, skill=["x"] * 3).correct.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
     "bad", [0.5, 2, -1, math.nan, None, "maybe", "", "yes", "10", "0.50", "-0", "1e0", "½", b"x", 1e300], ids=repr
 )
-def test_anything_else_is_no_answer(bad):
+def test_other_values_are_not_answers(bad):
     with pytest.raises(
-        ResponsesError, match=r"^responses, row 2, counted from 0, column correct: .+; expected 0 or 1$"
+        ResponsesError, match=r"^responses, row 2 \(counted from 0\), column correct: .+; expected 0 or 1$"
     ):
         Responses.from_arrays(["a"] * 4, [1, 0, bad, 1], skill=["x"] * 4)
 
 
-def test_answers_of_other_kinds_are_none():
+def test_columns_of_other_types_are_not_answers():
     for column in (np.array(["2020-01-01"], "datetime64[D]"), pa.array([[1]]), pa.array([None])):
         with pytest.raises(ResponsesError, match="column correct"):
             Responses.from_arrays(["a"], column, skill=["x"])
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan, "", "  ", "NA", "NaN", "null"], ids=repr)
+@pytest.mark.parametrize("absent", [None, math.nan, "", "  ", "NA", "NaN", "null"], ids=repr)
 @pytest.mark.parametrize("column", ["student", "skill", "item", "response"])
-def test_missing_names_are_refused(column, nothing):
+def test_missing_names_are_refused(column, absent):
     columns = {name: ["a", "b", "c"] for name in ("student", "skill", "item", "response")}
-    columns[column] = ["a", nothing, "c"]
-    with pytest.raises(ResponsesError, match=f"row 1, counted from 0, column {column}: .+; expected a"):
+    columns[column] = ["a", absent, "c"]
+    with pytest.raises(ResponsesError, match=rf"row 1 \(counted from 0\), column {column}: .+; expected a"):
         Responses.from_arrays(correct=[1, 0, 1], **columns)
 
 
@@ -172,35 +172,38 @@ def test_missing_names_are_refused(column, nothing):
         np.array(["2024-01-01", "NaT", "2024-01-01"], "datetime64[D]"),
     ],
 )
-def test_an_order_that_does_not_sort_is_refused(order):
-    with pytest.raises(ResponsesError, match="row 1, counted from 0, column order: .+; expected a number, or a time"):
+def test_an_invalid_order_is_refused(order):
+    with pytest.raises(
+        ResponsesError, match=r"row 1 \(counted from 0\), column order: .+; expected a number, or a time"
+    ):
         Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order)
     log = Responses.from_arrays(["a"] * 3, [1, 0, 1], skill=["x"] * 3, order=order, skip_bad=True)
-    assert log.report.skipped == {"the order does not sort": 1}
+    assert log.report.skipped == {"order is not a number or time like the others": 1}
 
 
 @pytest.mark.parametrize("when", ["09/28/2012 15:11", "28.9.2012", "9/28/12 3:11 PM", "15:11:05", "1 Oct 2012"])
-def test_times_that_may_be_read_in_two_ways_are_refused(when):
-    with pytest.raises(ResponsesError, match=rf"row 0, .*'{when}'; expected a number, or a time as 2024-05-02 10:01"):
+def test_ambiguous_times_are_refused(when):
+    message = rf"row 0 .*'{when}'; expected a number, or a time such as 2024-05-02 10:01:30"
+    with pytest.raises(ResponsesError, match=message):
         Responses.from_arrays(["a"] * 2, [1, 0], skill=["x"] * 2, order=[when, when])
 
 
-def test_texts_of_numpy_come_through_whole():
+def test_texts_of_numpy_are_kept():
     names = np.array(["é😀", "", "a~~b", "z" * 40, "é😀"])
     log = Responses.from_arrays(np.arange(5), [1] * 5, skill=["x"] * 5, item=names, skip_bad=True)
     assert log.items.tolist() == ["é😀", "a~~b", "z" * 40]
     assert log.item.tolist() == [0, 1, 2, 0]
-    with pytest.raises(ResponsesError, match="is no Unicode text"):
+    with pytest.raises(ResponsesError, match="is not valid Unicode text"):
         Responses.from_arrays(np.array(["a", "\ud800"]), [1, 0], skill=["x"] * 2)
 
 
-def test_an_order_of_another_kind_does_not_sort():
+def test_an_order_of_another_type_is_refused():
     with pytest.raises(ResponsesError, match="column order"):
         Responses.from_arrays(["a"], [1], skill=["x"], order=pa.array([[1]]))
 
 
 def test_the_first_bad_row_is_named():
-    with pytest.raises(ResponsesError, match="row 1, .* column skill: an empty cell"):
+    with pytest.raises(ResponsesError, match=r"row 1 \(counted from 0\), column skill: an empty cell"):
         Responses.from_arrays(["a", "b", None], [1, 1, 2], skill=["x", "", "z"])
 
 
@@ -214,36 +217,36 @@ def test_bad_rows_are_skipped_and_counted_each_once():
     )
     assert_sound(log)
     assert as_rows(log) == [(6, "a", "x", ("x",), 1), (0, "a", "x", ("x",), 1)]
-    assert log.students.tolist() == ["a"]  # and no name that only bad rows have
+    assert log.students.tolist() == ["a"]  # no name that occurs in bad rows only
     assert log.skills.tolist() == log.items.tolist() == ["x"]
     assert log.report.rows == 7
     assert log.report.skipped == {
         "no student": 2,
         "no skill": 1,
         "correct is neither 0 nor 1": 1,
-        "the order does not sort": 1,
+        "order is not a number or time like the others": 1,
     }
     assert (
         log.report.examples["no student"]
-        == "responses, row 1, counted from 0, column student: an empty cell; expected a name"
+        == "responses, row 1 (counted from 0), column student: an empty cell; expected a name"
     )
 
 
-def test_nothing_good_is_refused():
-    with pytest.raises(ResponsesError, match="there is no good row"):
+def test_a_log_without_valid_rows_is_refused():
+    with pytest.raises(ResponsesError, match="there is no valid row"):
         Responses.from_arrays(["a"], [2], skill=["x"], skip_bad=True)
     with pytest.raises(ResponsesError, match="there is no response"):
         Responses.from_arrays([], [], skill=[])
 
 
-def test_columns_that_do_not_fit_are_refused():
+def test_columns_and_options_that_do_not_match_are_refused():
     with pytest.raises(ResponsesError, match="different lengths: student 2, skill 1, correct 2"):
         Responses.from_arrays(["a", "b"], [1, 0], skill=["x"])
     with pytest.raises(ResponsesError, match="skills or items, or both"):
         Responses.from_arrays(["a"], [1])
-    with pytest.raises(ResponsesError, match="keep, merge or drop; got 'first'"):
+    with pytest.raises(ResponsesError, match="'keep', 'merge' or 'drop'; got 'first'"):
         Responses.from_arrays(["a"], [1], skill=["x"], duplicates="first")
-    with pytest.raises(ResponsesError, match="got an empty one"):
+    with pytest.raises(ResponsesError, match="a non-empty string, or None for no separator; got ''"):
         Responses.from_arrays(["a"], [1], skill=["x"], separator="")
 
 
@@ -279,25 +282,25 @@ def test_skills_without_items_are_items_together():
     assert log.item.tolist() == [0, 1, 2, 0]
 
 
-def test_a_separator_may_be_none():
+def test_no_separator():
     log = Responses.from_arrays(["s"], [1], skill=["a~~b"], separator=None)
     assert log.skills.tolist() == ["a~~b"]
 
 
-@pytest.mark.parametrize("nothing", ["~~", " ~~ ", "NA~~", None])
-def test_no_skill_among_several_is_no_skill(nothing):
-    with pytest.raises(ResponsesError, match="row 1, .* column skill"):
-        Responses.from_arrays(["s"] * 2, [1, 0], skill=["a~~b", nothing])
+@pytest.mark.parametrize("absent", ["~~", " ~~ ", "NA~~", None])
+def test_a_separator_without_skills_is_refused(absent):
+    with pytest.raises(ResponsesError, match=r"row 1 \(counted from 0\), column skill"):
+        Responses.from_arrays(["s"] * 2, [1, 0], skill=["a~~b", absent])
 
 
-def test_an_empty_list_is_no_skill():
-    with pytest.raises(ResponsesError, match="row 1, .* column skill"):
+def test_an_empty_list_of_skills_is_refused():
+    with pytest.raises(ResponsesError, match=r"row 1 \(counted from 0\), column skill"):
         Responses.from_arrays(["s"] * 3, [1, 0, 1], skill=[["a"], [], ["b"]])
 
 
 # ── duplicates ───────────────────────────────────────────────────────────────────────────────────
 
-# One response to an item of two skills stands twice; another is a second try at the same item.
+# The first two rows are one response to an item of two skills; the third is a second attempt at the item.
 EXPANDED = {
     "student": ["u", "u", "u", "u", "v"],
     "item": ["p", "p", "p", "q", "p"],
@@ -311,7 +314,7 @@ def test_duplicates_are_found_and_kept():
     log = Responses.from_arrays(**EXPANDED)
     assert len(log) == 5
     assert log.report.duplicates == 1
-    assert log.report.duplicate == "responses, row 1, counted from 0 repeats the response of row 0, counted from 0"
+    assert log.report.duplicate == "responses, row 1 (counted from 0) repeats the response of row 0 (counted from 0)"
 
 
 def test_duplicates_are_merged_into_one_response_of_all_skills():
@@ -326,13 +329,13 @@ def test_duplicates_are_merged_into_one_response_of_all_skills():
     ]
 
 
-def test_of_duplicates_the_first_is_kept():
+def test_dropping_keeps_the_first_of_duplicates():
     log = Responses.from_arrays(**EXPANDED, duplicates="drop")
     assert [row[0] for row in as_rows(log)] == [0, 2, 3, 4]
     assert log.single_skill
 
 
-def test_duplicates_need_not_stand_together_and_merge_once():
+def test_duplicates_need_not_be_adjacent_and_merge_once():
     log = Responses.from_arrays(
         ["u"] * 5, [1, 0, 1, 1, 1], skill=["b", "c", "a", "b", "a~~d"], item=["p", "q", "p", "p", "p"],
         order=[2, 1, 2, 2, 2], duplicates="merge",
@@ -341,14 +344,14 @@ def test_duplicates_need_not_stand_together_and_merge_once():
     assert log.report.duplicates == 3
 
 
-def test_duplicates_without_items_go_by_the_order():
+def test_duplicates_without_items_are_identified_by_order():
     columns = {name: EXPANDED[name] for name in ("student", "order", "skill", "correct")}
     log = Responses.from_arrays(**columns, duplicates="merge")
     assert log.items.tolist() == ["add~~mul", "add", "mul"]
     assert log.report.duplicates == 1
 
 
-def test_duplicates_go_by_the_response_where_there_is_an_id():
+def test_duplicates_are_identified_by_the_response_id():
     log = Responses.from_arrays(**EXPANDED, response=[1, 2, 3, 4, 5])
     assert log.report.duplicates == 0
     log = Responses.from_arrays(
@@ -357,26 +360,26 @@ def test_duplicates_go_by_the_response_where_there_is_an_id():
     assert as_rows(log) == [(0, "u", "a~~b", ("a", "b"), 1), (2, "u", "a", ("a",), 0)]
 
 
-def test_what_differs_in_the_answer_is_no_duplicate():
+def test_rows_with_different_answers_are_not_duplicates():
     columns = EXPANDED | {"correct": [1, 0, 0, 1, 1]}
     assert Responses.from_arrays(**columns).report.duplicates == 0
 
 
-def test_without_an_order_nothing_tells_duplicates():
+def test_without_an_order_there_are_no_duplicates():
     columns = {name: EXPANDED[name] for name in ("student", "item", "skill", "correct")}
     assert Responses.from_arrays(**columns).report == Report(rows=5)
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 4, st.integers(0, 1)), min_size=1, max_size=30))
-def test_merging_is_what_a_dictionary_would_do(rows):
+def test_merging_equals_merging_with_a_dictionary(rows):
     student, item, order, skill, correct = map(list, zip(*rows, strict=True))
     log = Responses.from_arrays(student, correct, item=item, order=order, skill=skill, duplicates="merge")
     assert_sound(log)
     expected = {}
-    for k, (s, i, o, what, c) in enumerate(rows):
-        expected.setdefault((s, i, o, c), (k, []))[1].append(str(what))
-    found = {row[0]: (row[1], row[2], row[3], row[4]) for row in as_rows(log)}
-    assert found == {
+    for k, (s, i, o, name, c) in enumerate(rows):
+        expected.setdefault((s, i, o, c), (k, []))[1].append(str(name))
+    merged = {row[0]: (row[1], row[2], row[3], row[4]) for row in as_rows(log)}
+    assert merged == {
         k: (str(s), str(i), tuple(dict.fromkeys(skills)), c) for (s, i, o, c), (k, skills) in expected.items()
     }
     assert log.report.duplicates == len(rows) - len(expected)
@@ -415,19 +418,19 @@ def test_tables_of_any_kind_with_a_mapping(table):
     assert [row[0] for row in as_rows(Responses.from_table(table, MAPPING | {"order": None}))] == [0, 2, 4, 1, 3]
 
 
-def test_columns_go_by_our_own_names():
+def test_columns_have_default_names():
     table = {"student": STUDENTS, "item": SKILLS, "correct": CORRECT, "timestamp": [5, 4, 3, 2, 1], "other": [0] * 5}
     assert Responses.from_table(table).row.tolist() == [4, 2, 0, 3, 1]
 
 
-def test_tables_that_cannot_be():
+def test_invalid_tables_are_refused():
     with pytest.raises(ResponsesError, match="no column 'student', and none is mapped to it; .* 'user', 'kc', 'right'"):
         Responses.from_table(COLUMNS)
     with pytest.raises(ResponsesError, match="there is no column 'who' for student; the columns are 'user'"):
         Responses.from_table(COLUMNS, MAPPING | {"student": "who"})
     with pytest.raises(ResponsesError, match="no column 'skill'"):
         Responses.from_table(COLUMNS, {"student": "user", "correct": "right"})
-    with pytest.raises(ResponsesError, match="has no 'learner'; its columns are student, skill"):
+    with pytest.raises(ResponsesError, match="has no column 'learner'; its columns are student, skill"):
         Responses.from_table(COLUMNS, {"learner": "user"})
     with pytest.raises(ResponsesError, match="order and timestamp are two names"):
         Responses.from_table(COLUMNS, MAPPING | {"timestamp": "when"})
@@ -436,7 +439,7 @@ def test_tables_that_cannot_be():
     twice = pa.table([["a"], ["b"], [1], ["x"]], names=["student", "student", "correct", "skill"])
     with pytest.raises(ResponsesError, match="more than one column is named 'student'"):
         Responses.from_table(twice)
-    with pytest.raises(ResponsesError, match="the table, row 1, counted from 0, column right: 2; expected 0 or 1"):
+    with pytest.raises(ResponsesError, match=r"the table, row 1 \(counted from 0\), column right: 2; expected 0 or 1"):
         Responses.from_table({"student": ["a", "b"], "skill": [1, 2], "right": [1, 2]}, {"correct": "right"})
 
 
@@ -480,34 +483,34 @@ def test_a_matrix_with_names_and_weights():
     assert Responses.from_matrix([[1, 9], [0, 1]], missing=[9]).matrix().tolist() == [[1, -1], [0, 1]]
 
 
-def test_a_student_without_responses_stays():
+def test_a_student_without_responses_is_kept():
     log = Responses.from_matrix([[1, 0], [-1, -1], [0, 1]])
     assert log.num_students == 3
     assert log.start.tolist() == [0, 2, 2, 4]
 
 
-def test_matrices_that_cannot_be():
-    for matrix, said in (
-        ([[1, 0], [2, 1]], "the matrix, row 1, counted from 0, column 0: .*2.*; expected 0, 1 or nothing"),
-        ([[1, 0.5]], "row 0, counted from 0, column 1: .*0.5"),
+def test_invalid_matrices_are_refused():
+    for matrix, message in (
+        ([[1, 0], [2, 1]], r"the matrix, row 1 \(counted from 0\), column 0: .*2.*; expected 0, 1 or a missing value"),
+        ([[1, 0.5]], r"row 0 \(counted from 0\), column 1: .*0.5"),
         ([[1, "x"]], "column 1: .*'x'"),
-        ([1, 0], r"of students and items; got shape \(2,\)"),
+        ([1, 0], r"of shape \(students, items\), not empty; got shape \(2,\)"),
         (np.zeros((0, 3)), r"got shape \(0, 3\)"),
         ([[-1, None]], "there is no response"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             Responses.from_matrix(matrix)
-    for options, said in (
+    for options, message in (
         ({"items": ["a", "b"]}, "3 items; got 2 names"),
-        ({"items": ["a", "b", "a"]}, "items of a matrix have each a name of their own; got 'a' twice"),
-        ({"students": ["a", None]}, "students of a matrix have each a name"),
-        ({"skills": ["a", "b"]}, "one skill for each of 3 items"),
+        ({"items": ["a", "b", "a"]}, "items of a matrix have distinct names; got 'a' more than once"),
+        ({"students": ["a", None]}, "students of a matrix have distinct names; got an empty name"),
+        ({"skills": ["a", "b"]}, "one name for each of 3 items"),
         ({"weight": [1]}, "one weight for each of 2 students; got 1"),
-        ({"weight": [1, -1]}, "row 1, counted from 0: its weight is no number of students"),
-        ({"weight": [math.inf, 1]}, "row 0, counted from 0: its weight"),
-        ({"weight": [1, "x"]}, "row 1, counted from 0: its weight"),
+        ({"weight": [1, -1]}, r"row 1 \(counted from 0\): its weight -1 is invalid; expected a number >= 0"),
+        ({"weight": [math.inf, 1]}, r"row 0 \(counted from 0\): its weight inf is invalid"),
+        ({"weight": [1, "x"]}, r"row 1 \(counted from 0\): its weight nan is invalid"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             Responses.from_matrix(MATRIX, **options)
 
 
@@ -525,7 +528,7 @@ def some_log():
     return Responses.from_arrays(["u", "v", "u", "w", "v"], [1, 0, 0, 1, 1], **columns)
 
 
-def test_a_subset_keeps_codes_and_the_order_asked_for():
+def test_a_subset_keeps_codes_and_the_requested_order():
     log = some_log()
     part = log.subset([2, 0])
     assert part.students.tolist() == ["w", "u"]
@@ -538,7 +541,7 @@ def test_a_subset_keeps_codes_and_the_order_asked_for():
 
 
 @pytest.mark.parametrize("students", [[3], [-1], [0, 0], [0.5], ["u"], [[0]], [True]])
-def test_subsets_that_cannot_be(students):
+def test_invalid_subsets_are_refused(students):
     with pytest.raises(ResponsesError):
         some_log().subset(students)
 
@@ -550,36 +553,36 @@ def test_responses_are_taken_with_their_skills():
     assert part.num_students == 3
 
 
-@pytest.mark.parametrize(("fraction", "held"), [(0.25, 25), (0.001, 1), (0.999, 99)])
-def test_a_split_is_by_student(fraction, held):
+@pytest.mark.parametrize(("fraction", "size"), [(0.25, 25), (0.001, 1), (0.999, 99)])
+def test_a_split_is_by_student(fraction, size):
     log = Responses.from_arrays(np.arange(300) % 100, np.arange(300) % 2, skill=np.arange(300) % 7)
     most, part = log.split(fraction, seed=3)
-    assert (most.num_students, part.num_students) == (100 - held, held)
+    assert (most.num_students, part.num_students) == (100 - size, size)
     assert set(most.students) | set(part.students) == set(log.students)
     assert sorted(as_rows(most) + as_rows(part)) == sorted(as_rows(log))
     again = log.split(fraction, seed=3)[1]
     assert again.students.tolist() == part.students.tolist()
-    if held == 25:
+    if size == 25:
         assert log.split(fraction, seed=4)[1].students.tolist() != part.students.tolist()
         assert (np.diff(codes_of(part.students, log.students)) > 0).all()
 
 
-def test_splits_that_cannot_be():
+def test_invalid_splits_are_refused():
     for fraction in (0, 1, -0.5, math.nan):
         with pytest.raises(ResponsesError, match=r"in \(0, 1\)"):
             some_log().split(fraction)
-    with pytest.raises(ResponsesError, match="takes 2 students or more; there is 1"):
+    with pytest.raises(ResponsesError, match="requires at least 2 students; the log has 1"):
         some_log().subset([0]).split(0.5)
 
 
-def test_a_log_is_a_matrix_unless_somebody_meets_an_item_twice():
+def test_a_log_is_a_matrix_unless_an_item_is_repeated():
     assert some_log().matrix().tolist() == [[1, -1, 0], [1, 0, -1], [-1, 1, -1]]
     log = Responses.from_arrays(["u", "u"], [1, 0], item=["p", "p"])
-    with pytest.raises(ResponsesError, match="student 'u' met item 'p' more than once"):
+    with pytest.raises(ResponsesError, match="student 'u' answered item 'p' more than once"):
         log.matrix()
 
 
-def test_names_are_matched_with_known_ones():
+def test_codes_of_known_names():
     codes = codes_of(np.array(["b", "x", "a"]), np.array(["a", "b"]))
     assert codes.tolist() == [1, -1, 0]
     assert codes.dtype == np.int32
@@ -588,7 +591,7 @@ def test_names_are_matched_with_known_ones():
 # ── datasets of simulated learners ───────────────────────────────────────────────────────────────
 
 
-def test_a_dataset_is_the_answers_to_its_questions(tmp_path):
+def test_a_dataset_becomes_the_log_of_its_answered_questions(tmp_path):
     dataset = alsim.generate_dataset(5, 2, seed=3, out=tmp_path / "d", episodes_per_shard=3)
     log = Responses.from_dataset(dataset)
     assert_sound(log)
@@ -597,20 +600,20 @@ def test_a_dataset_is_the_answers_to_its_questions(tmp_path):
     questions = dataset.bank.questions
     outcomes = dataset.bank.outcomes
     events = dataset.events.to_pylist()
-    for found, row, place in zip(as_rows(log), rows, log.row, strict=True):
+    for response, row, index in zip(as_rows(log), rows, log.row, strict=True):
         item = row["item"]
-        assert found[1:] == (
+        assert response[1:] == (
             f"{row['learner_id']}/{row['episode']}",
             questions.id[item],
             (outcomes[questions.learning_outcome[item]],),
             row["correct"],
         )
-        assert (events[place]["event"], events[place]["step"]) == ("answered", row["step"])
+        assert (events[index]["event"], events[index]["step"]) == ("answered", row["step"])
     assert log.num_students == 10
     assert len(Responses.from_dataset(alsim.load_dataset(tmp_path / "d"))) == len(log)
 
 
-# ── at real size ─────────────────────────────────────────────────────────────────────────────────
+# ── real logs ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_real_logs(published):
@@ -636,7 +639,7 @@ def test_a_real_log_of_three_lines(published):
     assert test.skills[test.skill].tolist() == skills
 
 
-def test_a_real_log_with_a_row_that_stands_twice(published):
+def test_a_real_log_with_a_duplicate(published):
     columns = {
         "student": "Anon Student Id",
         "item": "Problem Name",

@@ -1,4 +1,4 @@
-"""Response logs from files: formats, what they look like, and where the first bad row is."""
+"""Response logs from files: formats, their detection, and the place of the first invalid row."""
 
 import pyarrow as pa
 import pyarrow.feather
@@ -11,7 +11,7 @@ from alsim.models import Responses, ResponsesError, read_responses
 LONG = "user,kc,right,when,note\n" + "".join(
     f'{s},{k},{c},{o},"a, b"\n' for s, k, c, o in zip(*COLUMNS.values(), strict=True)
 )
-"""The log of COLUMNS, and a column that nobody asks for."""
+"""The log of COLUMNS, with an additional column."""
 EXPECTED = as_rows(Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS, order=[5, 4, 3, 2, 1]))
 
 
@@ -60,7 +60,9 @@ def test_names_of_any_script(write):
     text = "student,skill,correct\nÅsa,β,1\n李,β,0\n"
     log = read_responses(write(text))
     assert log.students.tolist() == ["Åsa", "李"]
-    with pytest.raises(ResponsesError, match="not in UTF-8; name its encoding, such as latin-1|not in the encoding"):
+    with pytest.raises(
+        ResponsesError, match="not in UTF-8; pass its encoding, such as latin-1|not in the expected encoding"
+    ):
         read_responses(write("student,skill,correct\nÅsa,b,1\n".encode("latin-1")))
     assert (
         read_responses(write("student,skill,correct\nÅsa,b,1\n".encode("latin-1")), encoding="latin-1").students
@@ -98,19 +100,19 @@ BAD = (
 
 
 def test_bad_rows_of_a_text_are_named_by_line(write):
-    """Empty lines and cells of several lines are counted as an editor does."""
-    said = [
+    """Lines are counted as in an editor, including empty lines and line breaks within cells."""
+    messages = [
         "line 4, column skill: an empty cell; expected a name",
         "line 5, column correct: 'maybe'; expected 0 or 1",
         "line 8, column student: an empty cell; expected a name",
-        "line 9, column order: 'soon'; expected a number, or a time as 2024-05-02 10:01:30, as most rows have",
+        "line 9, column order: 'soon'; expected a number, or a time such as 2024-05-02 10:01:30, as in most rows",
     ]
     file = write(BAD)
     with pytest.raises(ResponsesError) as caught:
         read_responses(file)
-    assert str(caught.value) == f"{file}, {said[0]}"
+    assert str(caught.value) == f"{file}, {messages[0]}"
     log = read_responses(file, skip_bad=True)
-    assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in said]
+    assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in messages]
     assert sum(log.report.skipped.values()) == 4
     assert as_rows(log)[:2] == [(0, "a", "x", ("x",), 1), (6, "a", "x", ("x",), 0)]
     assert len(log) == 3
@@ -135,7 +137,7 @@ def test_duplicates_of_a_text_are_named_by_line(write):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file is empty"),
         ("\n \n", "the file is empty"),
@@ -150,39 +152,39 @@ def test_duplicates_of_a_text_are_named_by_line(write):
         (b"\x00\x01\x02", "log.csv"),
     ],
 )
-def test_texts_that_are_no_log(write, content, said):
-    with pytest.raises(ResponsesError, match=said) as caught:
+def test_texts_that_are_not_logs(write, content, message):
+    with pytest.raises(ResponsesError, match=message) as caught:
         read_responses(write(content))
     assert "log.csv" in str(caught.value)
 
 
-def test_options_that_cannot_be(write, tmp_path):
+def test_invalid_options_are_refused(write, tmp_path):
     file = write(LONG)
-    for options, said in (
+    for options, message in (
         ({"format": "json"}, "one of long, wide, three-line; got 'json'"),
-        ({"delimiter": "::"}, "a delimiter is one character; got '::'"),
+        ({"delimiter": "::"}, "a delimiter is one character, no quote or line break; got '::'"),
         ({"encoding": "klingon"}, "unknown encoding"),
-        ({"columns": {"student": "nobody"}}, "there is no column 'nobody' for student"),
+        ({"columns": {"student": "pupil"}}, "there is no column 'pupil' for student"),
     ):
-        with pytest.raises(ResponsesError, match=said):
+        with pytest.raises(ResponsesError, match=message):
             read_responses(file, **options)
     with pytest.raises(ResponsesError, match="there is no such file"):
         read_responses(tmp_path / "nowhere.csv")
     with pytest.raises(ResponsesError, match="is a directory; expected a file"):
         read_responses(tmp_path)
-    with pytest.raises(ResponsesError, match="this is no whole table"):
+    with pytest.raises(ResponsesError, match="is not a valid table"):
         read_responses(write("no parquet", "log.parquet"))
 
 
 def test_a_byte_of_another_encoding_far_into_a_file(write):
-    text = "student,skill,correct\n" + "somebody,x,1\n" * 5_000
+    text = "student,skill,correct\n" + "ann,x,1\n" * 5_000
     file = write(text.encode() + "Åsa,x,1\n".encode("latin-1"))
-    with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; name its encoding, such as latin-1"):
+    with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; pass its encoding, such as latin-1"):
         read_responses(file)
     assert len(read_responses(file, encoding="latin-1")) == 5_001
 
 
-def test_lines_of_blanks_are_none(write):
+def test_blank_lines_are_skipped(write):
     log = read_responses(write("student,skill,correct\n   \na,x,1\n \nb,x,0\n"))
     assert as_rows(log) == [(0, "a", "x", ("x",), 1), (1, "b", "x", ("x",), 0)]
     with pytest.raises(ResponsesError, match="line 5, column correct: '2'"):
@@ -230,29 +232,29 @@ def test_a_wide_binary(tmp_path):
     assert log.matrix().tolist() == [[1, 0], [0, -1]]
     assert log.weight.tolist() == [5, 6]
     pq.write_table(pa.table({"x": [1, 3], "y": [0.0, None]}), file)
-    with pytest.raises(ResponsesError, match="row 2, column x: 3; expected 0, 1 or nothing"):
+    with pytest.raises(ResponsesError, match="row 2, column x: 3; expected 0, 1 or a missing value"):
         read_responses(file, format="wide")
-    with pytest.raises(ResponsesError, match="three lines a student is text"):
+    with pytest.raises(ResponsesError, match="the format three-line is for text files; choose long or wide"):
         read_responses(file, format="three-line")
 
 
 @pytest.mark.parametrize(
-    ("content", "columns", "said"),
+    ("content", "columns", "message"),
     [
-        ("x,y\n1,0\n\n1,2\n", None, "line 4, column y: '2'; expected 0, 1 or nothing"),
+        ("x,y\n1,0\n\n1,2\n", None, "line 4, column y: '2'; expected 0, 1 or a missing value"),
         ("x,x\n1,0\n", None, "more than one column is named 'x'"),
         ("x,y\n1,0\n1\n", None, "line 3: 1 cells; expected 2"),
-        ("x,freq\n1,-2\n", None, "line 2: its weight is no number of students"),
-        ("x,freq\n1,\n", None, "line 2: its weight is no number of students"),
-        ("student,x\nann,1\nann,0\n", None, "students of a matrix have each a name of their own; got 'ann' twice"),
+        ("x,freq\n1,-2\n", None, "line 2: its weight -2 is invalid; expected a number >= 0"),
+        ("x,freq\n1,\n", None, "line 2: its weight nan is invalid; expected a number >= 0"),
+        ("student,x\nann,1\nann,0\n", None, "students of a matrix have distinct names; got 'ann' more than once"),
         ("student,freq\nann,1\n", None, "there is no response"),
         ("x,y\n", None, "there is no response"),
-        ("x,y\n1,0\n", {"skill": "x"}, "has columns for student and freq, the others are items; got 'skill'"),
+        ("x,y\n1,0\n", {"skill": "x"}, "has the columns student and freq, and all others are items; got 'skill'"),
         ("x,y\n1,0\n", {"freq": "n"}, "there is no column 'n' for freq; the columns are 'x', 'y'"),
     ],
 )
-def test_wide_texts_that_cannot_be(write, content, columns, said):
-    with pytest.raises(ResponsesError, match=said):
+def test_invalid_wide_texts_are_refused(write, content, columns, message):
+    with pytest.raises(ResponsesError, match=message):
         read_responses(write(content), format="wide", columns=columns)
 
 
@@ -265,7 +267,7 @@ def test_bad_cells_and_rows_of_a_wide_text_are_skipped(write):
     assert sorted(set(log.row.tolist())) == [0, 2, 3]
 
 
-# ── three lines a student ────────────────────────────────────────────────────────────────────────
+# ── three lines per student ──────────────────────────────────────────────────────────────────────
 
 TRACED = [
     (0, "0", "4", ("4",), 1),
@@ -287,32 +289,35 @@ TRACED = [
         "\ufeff3\n4,5,4\n1,0,1\n2\n7,4\n0,1\n",
     ],
 )
-def test_three_lines_a_student(write, content):
+def test_three_lines_per_student(write, content):
     log = read_responses(write(content))
     assert_sound(log)
     assert as_rows(log) == TRACED
     assert as_rows(read_responses(write(content), format="three-line")) == TRACED
 
 
-def test_a_student_without_responses_has_a_number_all_the_same(write):
+def test_a_student_without_responses_is_counted(write):
     log = read_responses(write("0\n\n\n1\n4\n1\n0\n\n\n"), format="three-line")
     assert as_rows(log) == [(0, "1", "4", ("4",), 1)]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("2\n4,5\n1,2\n", "lines 1 to 3, response 2, column correct: '2'; expected 0 or 1"),
         ("1\n4\n1\n2\n4,5\n1,0.5\n", "lines 4 to 6, response 2, column correct: '0.5'"),
-        ("2\n4,,5\n1,0\n", "line 1: 2 responses, and below them 3 skills and 2 answers"),
+        (
+            "2\n4,,5\n1,0\n",
+            "line 1: 2 responses, but 3 skills and 2 answers in the next two lines; expected equal numbers",
+        ),
         ("3\n4,,5\n1,0,1\n", "lines 1 to 3, response 2, column skill: an empty cell"),
-        ("x\n4\n1\n", "line 1: 'x'; expected how many responses a student has"),
+        ("x\n4\n1\n", "line 1: 'x'; expected the number of responses of a student"),
         ("1\n4\n", "line 1: the file ends within the three lines of a student"),
         ("0\n\n\n", "there is no response"),
     ],
 )
-def test_three_lines_that_cannot_be(write, content, said):
-    with pytest.raises(ResponsesError, match=said):
+def test_invalid_three_lines_are_refused(write, content, message):
+    with pytest.raises(ResponsesError, match=message):
         read_responses(write(content), format="three-line")
 
 
@@ -321,10 +326,10 @@ def test_bad_responses_of_three_lines_are_skipped(write):
     log = read_responses(file, format="three-line", skip_bad=True)
     assert [row[1:] for row in as_rows(log)] == [("0", "4", ("4",), 1), ("2", "4", ("4",), 0)]
     assert log.report.skipped == {"three lines of different lengths": 3, "correct is neither 0 nor 1": 1}
-    with pytest.raises(ResponsesError, match="there is no good row"):
+    with pytest.raises(ResponsesError, match="there is no valid row"):
         read_responses(write("3\n1,2\n1,0,1\n"), format="three-line", skip_bad=True)
 
 
 def test_three_lines_have_no_columns(write):
-    with pytest.raises(ResponsesError, match="no columns to be named"):
+    with pytest.raises(ResponsesError, match="has no columns; omit `columns`"):
         read_responses(write("1\n4\n1\n"), columns={"student": "x"})

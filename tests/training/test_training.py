@@ -1,4 +1,4 @@
-"""Trainings, as far as they need no other package: hyperparameters, directories, curves, statistics, refusals."""
+"""Trainings without optional dependencies: hyperparameters, directories, curves, statistics and errors."""
 
 import importlib
 import json
@@ -39,13 +39,13 @@ def test_hyperparameters_survive_toml(algorithm, tmp_path):
     assert read_hyperparameters(algorithm, default) == default
 
 
-def test_what_is_given_beside_a_source_wins():
+def test_overrides_replace_values_of_the_source():
     read = read_hyperparameters("ppo", {"steps": 5, "num_envs": 8, "gamma": 0.5}, steps=7, num_envs=None)
     assert (read.steps, read.num_envs, read.gamma) == (7, 8, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "given", "said"),
+    ("algorithm", "given", "message"),
     [
         ("ppo", {"learning_rat": 1}, "learning_rat = 1: no such key; known here are steps, num_envs, learning_rate,"),
         ("ppo", {"learning_rate": 0}, "learning_rate = 0: expected a number > 0"),
@@ -57,23 +57,23 @@ def test_what_is_given_beside_a_source_wins():
         ("ppo", {"net_arch": [64, 0]}, "net_arch.1 = 0: expected a number >= 1"),
         ("ppo", {"net_arch": 64}, "net_arch = 64: expected a list of numbers"),
         ("ppo", {"activation": "elu"}, "activation = 'elu': expected 'tanh' or 'relu'"),
-        ("ppo", {"minibatches": 7}, "minibatches that cut num_envs * n_steps = 32768 into equal parts"),
+        ("ppo", {"minibatches": 7}, "minibatches that divide num_envs * n_steps = 32768 into equal parts"),
         ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
-        ("dqn", {"buffer_size": 10}, "buffer_size of at least num_envs = 64; got 10"),
+        ("dqn", {"buffer_size": 10}, "a buffer_size of at least num_envs = 64; got 10"),
         ("dqn", {"n_steps": 10}, "n_steps = 10: no such key"),
         ("sac", {}, "algorithm is one of 'ppo', 'dqn'; got 'sac'"),
-        ("ppo", 5, "hyperparameters are of PPO, a mapping or a TOML file; got 5"),
-        ("ppo", DQN(), "hyperparameters are of PPO, a mapping or a TOML file; got"),
+        ("ppo", 5, "hyperparameters must be PPO, a mapping or a TOML file; got 5"),
+        ("ppo", DQN(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],
 )
-def test_hyperparameters_that_cannot_be_are_named(algorithm, given, said):
+def test_invalid_hyperparameters_are_an_error(algorithm, given, message):
     with pytest.raises(TrainingError) as raised:
         read_hyperparameters(algorithm, given)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_cannot_be_is_named(tmp_path):
+def test_an_invalid_file_is_an_error(tmp_path):
     for name, text in (("none.toml", None), ("broken.toml", "steps ="), ("wrong.toml", "steps = 0")):
         if text is not None:
             (tmp_path / name).write_text(text)
@@ -92,7 +92,7 @@ def plan(**given):
     return read_plan(**{**fixed, **dict.fromkeys(OPTIONAL), **given})
 
 
-def test_a_reward_takes_the_place_of_the_configurations():
+def test_a_reward_replaces_that_of_the_configuration():
     own = {"reward_weights": {"correctness": 7}}
     assert plan(config=own).config.reward_weights.correctness == 7
     assert plan(config=own, reward="learning").config.reward_weights == REWARD_PRESETS["learning"]
@@ -101,7 +101,7 @@ def test_a_reward_takes_the_place_of_the_configurations():
     assert under_specified_reward(plan(reward="learning").config) == Config()
 
 
-def test_settings_tell_all_that_a_result_depends_on():
+def test_settings_contain_everything_that_determines_the_result():
     base = plan().settings
     assert json.loads(json.dumps(base)) == base
     others = [
@@ -118,14 +118,14 @@ def test_settings_tell_all_that_a_result_depends_on():
         plan(algorithm="dqn"),
         plan(hyperparameters={"gamma": 0.5}),
     ]
-    told = [json.dumps(p.settings) for p in others]
-    assert len({*told, json.dumps(base)}) == len(others) + 1
+    reports = [json.dumps(p.settings) for p in others]
+    assert len({*reports, json.dumps(base)}) == len(others) + 1
     assert plan(num_threads=2).settings == base
     assert bank_digest(alsim.sample_bank(Config())) == base["bank"]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"reward": "praise"}, "reward is one of 'specified', 'learning'; got 'praise'"),
         ({"eval_every": 0}, "eval_every is an integer of at least 1; got 0"),
@@ -135,10 +135,10 @@ def test_settings_tell_all_that_a_result_depends_on():
         ({"num_threads": 0}, "num_threads is an integer of at least 1; got 0"),
     ],
 )
-def test_plans_that_cannot_be_are_named(given, said):
+def test_invalid_arguments_are_an_error(given, message):
     with pytest.raises(ValueError) as raised:
         plan(**given)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 # ── the directory ────────────────────────────────────────────────────────────────────────────────
@@ -146,7 +146,8 @@ def test_plans_that_cannot_be_are_named(given, said):
 SETTINGS = {"seed": 0, "hyperparameters": {"gamma": 0.5, "steps": 10}}
 
 
-def held(folder):
+def entries(folder):
+    """Return the names of the entries of a folder."""
     return {entry.name for entry in folder.iterdir()}
 
 
@@ -156,7 +157,7 @@ def finish(out, settings=SETTINGS):
         directory.write_json(out / directory.EVALUATION, {})
 
 
-def test_settings_come_first_and_an_unfinished_training_goes_on(tmp_path):
+def test_settings_are_written_first_and_an_unfinished_training_is_resumed(tmp_path):
     out = tmp_path / "deep" / "run"
     with pytest.raises(KeyboardInterrupt), directory.open_directory(out, SETTINGS, force=False):
         assert json.loads((out / "settings.json").read_text()) == SETTINGS
@@ -167,12 +168,12 @@ def test_settings_come_first_and_an_unfinished_training_goes_on(tmp_path):
     with directory.open_directory(out, SETTINGS, force=False):
         last = directory.latest_checkpoint(out)
         assert (last / "a").read_bytes() == b"2" and int(last.name) == 70
-        assert len(held(out / "checkpoints")) == 1
+        assert len(entries(out / "checkpoints")) == 1
         directory.delete_checkpoints(out)
-    assert held(out) == {"settings.json"}
+    assert entries(out) == {"settings.json"}
 
 
-def test_other_settings_are_refused_and_named(tmp_path):
+def test_other_settings_are_refused_with_the_differences(tmp_path):
     out = tmp_path / "run"
     with directory.open_directory(out, SETTINGS, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
@@ -192,35 +193,35 @@ def test_other_settings_are_refused_and_named(tmp_path):
 def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
     out = tmp_path / "run"
     finish(out)
-    before = held(out)
+    before = entries(out)
     message = f"{out} already holds a finished training; force=True (--force) overwrites it"
     with pytest.raises(TrainingError) as raised, directory.open_directory(out, SETTINGS, force=False):
         pass
     assert str(raised.value) == message
-    assert held(out) == before
+    assert entries(out) == before
     with directory.open_directory(out, SETTINGS, force=True):
-        assert held(out) == {"settings.json", ".lock"}
+        assert entries(out) == {"settings.json", ".lock"}
 
 
-def test_a_place_that_is_none_is_refused(tmp_path, monkeypatch):
+def test_invalid_directories_are_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "diary.txt").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "notes", target_is_directory=True)
     monkeypatch.chdir(tmp_path)
-    for out, said in (
+    for out, message in (
         (tmp_path / "file", "is not a directory"),
         (tmp_path / "notes", r"contains other files \(diary.txt\)"),
         (tmp_path / "link", "is a symbolic link"),
         (tmp_path, "is the working directory"),
     ):
         for force in (False, True):
-            with pytest.raises(TrainingError, match=said), directory.open_directory(out, SETTINGS, force=force):
+            with pytest.raises(TrainingError, match=message), directory.open_directory(out, SETTINGS, force=force):
                 pass
     assert (tmp_path / "notes" / "diary.txt").exists()
 
 
-def test_what_a_kill_left_half_written_is_not_taken_for_anything(tmp_path):
+def test_temporary_files_of_a_killed_process_are_ignored(tmp_path):
     out = tmp_path / "run"
     with directory.open_directory(out, SETTINGS, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
@@ -230,10 +231,10 @@ def test_what_a_kill_left_half_written_is_not_taken_for_anything(tmp_path):
     with directory.open_directory(out, SETTINGS, force=False):
         assert int(directory.latest_checkpoint(out).name) == 5
         directory.write_checkpoint(out, 6, {"a": b"1"})
-        assert len(held(out / "checkpoints")) == 1
+        assert len(entries(out / "checkpoints")) == 1
 
 
-def test_a_checkpoint_is_what_was_written_or_refused(tmp_path):
+def test_a_damaged_checkpoint_is_refused(tmp_path):
     files = {"a": b"1", "b": bytes(1000)}
     directory.write_checkpoint(tmp_path, 5, files)
     checkpoint = directory.latest_checkpoint(tmp_path)
@@ -250,9 +251,9 @@ def test_a_checkpoint_is_what_was_written_or_refused(tmp_path):
         directory.delete_checkpoints(tmp_path)
 
 
-def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_path, monkeypatch):
+def test_unfinished_checkpoints_are_deleted_before_the_next_is_written(tmp_path, monkeypatch):
     directory.write_checkpoint(tmp_path, 5, {"a": b"1"})
-    (tmp_path / "checkpoints" / "notes.txt").touch()  # a stranger's, and no checkpoint
+    (tmp_path / "checkpoints" / "notes.txt").touch()  # a foreign file
     with monkeypatch.context() as patch:
 
         def full(source, target):
@@ -262,13 +263,13 @@ def test_a_full_disk_is_rid_of_what_was_not_finished_before_more_is_written(tmp_
         for steps in (6, 7):
             with pytest.raises(OSError, match="no space left"):
                 directory.write_checkpoint(tmp_path, steps, {"a": b"2"})
-    assert len(held(tmp_path / "checkpoints")) == 3
+    assert len(entries(tmp_path / "checkpoints")) == 3
     assert directory.read_checkpoint(directory.latest_checkpoint(tmp_path)) == {"a": b"1"}
     directory.write_checkpoint(tmp_path, 8, {"a": b"3"})
-    assert held(tmp_path / "checkpoints") == {"notes.txt", f"{8:020d}"}
+    assert entries(tmp_path / "checkpoints") == {"notes.txt", f"{8:020d}"}
 
 
-def test_settings_that_cannot_be_read_are_named(tmp_path):
+def test_unreadable_settings_are_an_error(tmp_path):
     (tmp_path / "run").mkdir()
     for text in ("{", "[]"):
         (tmp_path / "run" / "settings.json").write_text(text)
@@ -287,7 +288,7 @@ CURVE = [
 ]
 
 
-def test_a_curve_survives_its_file(tmp_path):
+def test_curves_are_written_and_read(tmp_path):
     file = tmp_path / "curve.csv"
     write_curve(file, CURVE)
     header, *lines = file.read_text().splitlines()
@@ -303,7 +304,7 @@ HEADER = ",".join(Row._fields) + "\n"
 
 
 @pytest.mark.parametrize("text", ["", "steps,seconds\n", HEADER + "1,2\n", HEADER + "x\n"])
-def test_another_file_is_no_curve(tmp_path, text):
+def test_other_files_are_not_curves(tmp_path, text):
     (tmp_path / "curve.csv").write_text(text)
     with pytest.raises(TrainingError, match="curve.csv is not a learning curve"):
         read_curve(tmp_path / "curve.csv")
@@ -314,7 +315,7 @@ def test_another_file_is_no_curve(tmp_path, text):
 # ── the evaluation ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_statistics_are_scipys():
+def test_statistics_equal_those_of_scipy():
     values = np.random.default_rng(0).normal(size=50)
     found = statistic(values)
     assert found["mean"] == pytest.approx(values.mean())
@@ -324,7 +325,7 @@ def test_statistics_are_scipys():
 
 
 @pytest.mark.parametrize("successes", [0, 1, 20, 40])
-def test_shares_have_wilsons_interval(successes):
+def test_shares_have_wilson_intervals(successes):
     found = share(np.arange(40) < successes)
     interval = stats.binomtest(successes, 40).proportion_ci(0.95, method="wilson")
     assert found["mean"] == successes / 40
@@ -332,21 +333,21 @@ def test_shares_have_wilsons_interval(successes):
     assert found["n"] == 40
 
 
-def test_learners_of_selection_and_evaluation_are_held_out_and_others():
+def test_learners_of_selection_and_evaluation_are_held_out_and_disjoint():
     assert FINAL == (2**31, 1000)
     assert min(FINAL.first, SELECTION.first) >= FIRST_HELD_OUT
     assert FINAL.first + FINAL.num_learners <= SELECTION.first
     assert SELECTION.first + SELECTION.num_learners <= 2**32
 
 
-def test_an_evaluation_is_what_a_rollout_finds():
+def test_an_evaluation_equals_a_rollout():
     bank = alsim.sample_bank(SMALL)
     learners = HeldOut(FIRST_HELD_OUT + 5, 40)
     found = evaluate("uniform", learners, SMALL, bank, observation="mastery", num_threads=2)
     taught = rollout("uniform", num_learners=40, first_learner=FIRST_HELD_OUT + 5, config=SMALL)
     for name, values in {
-        "return": taught.metrics.cumulative_reward,
-        "episode_length": taught.metrics.total_steps,
+        "cumulative_reward": taught.metrics.cumulative_reward,
+        "total_steps": taught.metrics.total_steps,
         "final_mastery": taught.metrics.final_mastery,
         "give_ups": taught.reason == 3,
     }.items():
@@ -358,19 +359,21 @@ def test_an_evaluation_is_what_a_rollout_finds():
 
 
 @pytest.mark.parametrize("package", ["torch", "stable_baselines3"])
-def test_a_training_says_what_to_install(package, tmp_path, monkeypatch):
+def test_a_training_without_its_packages_is_an_error_with_the_command(package, tmp_path, monkeypatch):
     for name in ("torch", "stable_baselines3"):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys.modules.get(name, json))
     if package == "stable_baselines3":
         monkeypatch.setattr(json, "get_num_threads", lambda: 1, raising=False)
-    said = f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3\\]'` in a clone"
-    with pytest.raises(alsim.AlsimError, match=said):
+    message = (
+        f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3"
+    )
+    with pytest.raises(alsim.AlsimError, match=message):
         train("ppo", out=tmp_path / "run")
-    assert held(tmp_path) == set()
+    assert entries(tmp_path) == set()
 
 
 @pytest.mark.parametrize("module", ["alsim.envs.sb3", "alsim.training.sb3"])
-def test_modules_say_what_to_install(module, monkeypatch):
+def test_importing_without_packages_is_an_error_with_the_command(module, monkeypatch):
     for name in ("torch", "stable_baselines3", "stable_baselines3.common", "stable_baselines3.common.vec_env"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, module, raising=False)
@@ -381,7 +384,7 @@ def test_modules_say_what_to_install(module, monkeypatch):
         importlib.import_module(module)
 
 
-def test_bad_input_is_told_before_what_is_not_installed(tmp_path, monkeypatch):
+def test_invalid_arguments_are_reported_before_missing_packages(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(TrainingError, match="gamma = 2"):
         train("ppo", out=tmp_path / "run", hyperparameters={"gamma": 2})
@@ -390,7 +393,7 @@ def test_bad_input_is_told_before_what_is_not_installed(tmp_path, monkeypatch):
         train("ppo", out=tmp_path / "file")
 
 
-def test_names_load_when_asked_for():
+def test_names_are_imported_on_first_use():
     from alsim import training
 
     assert (training.PPO, training.DQN) == (PPO, DQN)

@@ -8,12 +8,12 @@ from alsim.errors import AlsimError
 from alsim.utils.optional import MissingExtra, require
 
 
-def test_what_is_there_is_returned():
+def test_an_installed_module_is_returned():
     assert require("json.decoder", "dkt", "alsim.models").__name__ == "json.decoder"
 
 
 @pytest.mark.parametrize("module", ["no_such_package", "no_such_package.within"])
-def test_what_is_missing_is_named_with_its_extra(module):
+def test_a_missing_package_is_an_error_with_its_extra(module):
     with pytest.raises(MissingExtra) as raised:
         require(module, "sb3", "alsim.envs.sb3")
     assert str(raised.value) == (

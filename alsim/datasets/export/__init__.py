@@ -1,11 +1,11 @@
-"""Datasets as other tools read them, a file a format."""
+"""Exports of datasets to the formats of other tools, one module per format."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from alsim.datasets.export import d4rl, huggingface, minari, npz, obp, rllib, scope_rl, torchrl
-from alsim.datasets.export.exporter import Exporter, ExportError, Options, provenance, refuse_unknown
+from alsim.datasets.export.exporter import Exporter, ExportError, Options, check_options, provenance
 from alsim.datasets.export.obp import to_obp
 from alsim.datasets.export.scope_rl import to_scope_rl
 from alsim.datasets.export.torchrl import to_torchrl
@@ -16,7 +16,7 @@ from alsim.errors import AlsimError
 EXPORTERS: dict[str, Exporter] = {
     module.EXPORTER.name: module.EXPORTER for module in (minari, d4rl, npz, obp, scope_rl, rllib, torchrl, huggingface)
 }
-"""Every format, by name."""
+"""All formats, by name."""
 
 ALIASES = {alias: exporter.name for exporter in EXPORTERS.values() for alias in exporter.aliases}
 
@@ -32,44 +32,44 @@ def export_dataset(
     action_distribution: bool | None = None,
     force: bool = False,
 ) -> Path:
-    """Write a dataset in the format of another tool, and return where it lies.
+    """Write a dataset in the format of another tool, and return the path of the export.
 
-    dataset              a dataset or its directory; every file is held against its checksum first
+    dataset              a dataset or its directory; the checksums of all files are verified first
     to                   "minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl" or "huggingface"
-    out                  the file that d4rl (.hdf5), npz, obp and scope-rl (.npz) write, else a directory; of minari
-                         the root folder, in which others may lie
-    name                 of minari: "NAME-vN", or an id with a namespace of your own; by default the policy's, v0
-    license              of huggingface: an identifier of the hub, by default "unknown"
-    next_observations    of d4rl and npz (by default there) and huggingface (by default not)
-    action_distribution  of obp: also `pi_b`, of the policies uniform and rules
-    force                overwrite an export of the same format; nothing else ever is
+    out                  file for d4rl (.hdf5), npz, obp and scope-rl (.npz), otherwise a directory; for minari the
+                         root folder, which may contain other datasets
+    name                 only minari: "NAME-vN", or an id with its own namespace; None: name of the policy and v0
+    license              only huggingface: identifier of a license on the hub; None: "unknown"
+    next_observations    only d4rl, npz (None: True) and huggingface (None: False)
+    action_distribution  only obp: add `pi_b`; for the policies uniform and rules
+    force                replace an export to the same format; nothing else is ever replaced
 
-    It appears whole or not at all. All but obp's and scope-rl's in-memory forms go part by part, in the memory of
-    a shard. Raises AlsimError for arguments that cannot be, DatasetError for a dataset that is not what was
-    written and for an `out` that must not be, MissingExtra where a package is missing, which it names.
+    The export is written atomically, shard by shard, in the memory of one shard. Raises AlsimError for invalid
+    arguments, DatasetError for a damaged dataset and for an `out` that must not be written, and MissingExtra if a
+    package is not installed.
     """
     exporter = find_exporter(to)
     options = Options(name, license, next_observations, action_distribution)
-    refuse_unknown(options, exporter)
-    source = checked(dataset)
-    place = exporter.place(source, Path(out), options)
-    if source.path is not None and place.resolve().is_relative_to(source.path.resolve()):
-        raise ExportError(f"{place} is inside the dataset; an export goes elsewhere")
-    with new_export(exporter, place, provenance(source, exporter.name), force=force) as working:
-        exporter.write(source, working, options)
-    return place
+    check_options(options, exporter)
+    source = verified(dataset)
+    path = exporter.path(source, Path(out), options)
+    if source.path is not None and path.resolve().is_relative_to(source.path.resolve()):
+        raise ExportError(f"{path} is inside the dataset; choose a path outside of it")
+    with new_export(exporter, path, provenance(source, exporter.name), force=force) as temporary:
+        exporter.write(source, temporary, options)
+    return path
 
 
 def find_exporter(to: str) -> Exporter:
-    """Return the format of that name or alias. Raises AlsimError, which lists the known ones."""
-    known = ALIASES.get(to, to)
-    if known not in EXPORTERS:
+    """Return the exporter of a format, by name or alias. Raises AlsimError for an unknown one."""
+    name = ALIASES.get(to, to)
+    if name not in EXPORTERS:
         raise AlsimError(f"unknown format {to!r}; known are {', '.join(EXPORTERS)}")
-    return EXPORTERS[known]
+    return EXPORTERS[name]
 
 
-def checked(dataset: Dataset | str | Path) -> Dataset:
-    """Return the dataset, or the one in that directory, every file as its checksum says. Raises DatasetError."""
+def verified(dataset: Dataset | str | Path) -> Dataset:
+    """Return a dataset, or load it from its directory. Raises DatasetError if a checksum differs."""
     if not isinstance(dataset, Dataset):
         return load_dataset(dataset, verify=True)
     if dataset.path is not None:

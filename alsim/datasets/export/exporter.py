@@ -1,4 +1,4 @@
-"""What every export has: a name, what it says of its origin, and columns that are written part by part."""
+"""Common parts of exports: description of a format, provenance, and arrays that are filled part by part."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim._version import __version__
+from alsim.datasets.manifest import DatasetError
 from alsim.datasets.schema import TABLES
-from alsim.datasets.store import Dataset, DatasetError
+from alsim.datasets.store import Dataset
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
 
 Columns = Mapping[str, NDArray[Any]]
-"""Columns of some rows: arrays of one length."""
+"""Arrays of equal length, by column name."""
+MakeArray = Callable[[str, tuple[int, ...], np.dtype[Any]], Any]
+"""Function of name, shape and type that returns an array."""
 
 
 class ExportError(DatasetError):
-    """An export that cannot be made: the message names the format or the file."""
+    """An export that is impossible: the message names the format or the file."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What some formats can be told; None is the format's own way."""
+    """Options of some formats. None is the default of the format."""
 
     name: str | None = None
     license: str | None = None
@@ -41,28 +44,28 @@ class Options:
 
 @dataclass(frozen=True)
 class Exporter:
-    """A format: how it is written, and how its tool loads it."""
+    """A format: functions that write it, and code that loads it."""
 
     name: str
     title: str
-    """What is written, in a line."""
+    """Description in one line."""
     write: Callable[[Dataset, Path, Options], None]
-    """Write into an empty directory, or the file of that name."""
-    load: Callable[[Path], str]
-    """Lines of Python that load the export from where it lies."""
+    """Function that writes to an empty directory or to a file."""
+    loading_code: Callable[[Path], str]
+    """Function that returns the Python code to load an export."""
     suffix: str = ""
-    """Of the file; empty for a directory."""
+    """Suffix of the file; empty for a directory."""
     options: tuple[str, ...] = ()
-    """Fields of Options that the format knows."""
+    """Fields of Options that apply to the format."""
     aliases: tuple[str, ...] = ()
-    origin: Callable[[Path], Any] | None = None
-    """Read what a file says of its origin; None if it is no export."""
-    place: Callable[[Dataset, Path, Options], Path] = lambda dataset, out, options: out
-    """Where the export lies, given `out`."""
+    read_provenance: Callable[[Path], Any] | None = None
+    """Function that returns the provenance in a file, or None if the file is not an export."""
+    path: Callable[[Dataset, Path, Options], Path] = lambda dataset, out, options: out
+    """Function that returns the path of the export for the argument `out`."""
 
 
 def provenance(dataset: Dataset, to: str) -> dict[str, Any]:
-    """Return what an export says of its origin, enough to generate the dataset anew."""
+    """Return the provenance of an export: everything that is needed to generate the dataset again."""
     manifest = dataset.manifest
     rows = {name: {"rows": manifest["tables"][name]["rows"]} for name in TABLES}
     return {
@@ -74,34 +77,40 @@ def provenance(dataset: Dataset, to: str) -> dict[str, Any]:
 
 
 def config_sha256(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a configuration as JSON with sorted keys and no spaces."""
+    """Return the SHA-256 of the configuration, as JSON with sorted keys and without spaces."""
     text = json.dumps(manifest["config"], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def actions_of(dataset: Dataset) -> int:
+def number_of_actions(dataset: Dataset) -> int:
     """Return the number of actions A."""
     return num_actions(dataset.manifest["bank"]["num_los"])
 
 
 def log_propensity(part: Dataset) -> NDArray[np.float32]:
-    """Return the logarithm of each propensity (M,). Raises ExportError for one that none can be."""
+    """Return the logarithm of each propensity (M,). Raises ExportError for a propensity outside of (0, 1]."""
     propensity = part.propensity
-    impossible = np.flatnonzero(~((propensity > 0) & (propensity <= 1)))
-    if len(impossible):
-        row = impossible[0]
+    invalid = np.flatnonzero(~((propensity > 0) & (propensity <= 1)))
+    if len(invalid):
+        row = invalid[0]
         raise ExportError(
-            f"{part!r}: the propensity of an action that was taken is in (0, 1]; that of learner "
-            f"{part.learner_id[row]} in step {part.step[row]} of episode {part.episode[row]} is {propensity[row]}"
+            f"{part!r}: the propensity of learner {part.learner_id[row]} in step {part.step[row]} of episode "
+            f"{part.episode[row]} is {propensity[row]}; expected a number in (0, 1] for an action that was chosen"
         )
     logarithm: NDArray[np.float32] = np.log(propensity).astype(np.float32)
     return logarithm
 
 
-def stacked(chunks: Iterable[Columns], rows: int, make: Callable[[str, tuple[int, ...], np.dtype[Any]], Any]) -> Any:
-    """Return arrays of `rows` rows, made by `make` and filled with chunks of columns, one after the other.
+def fill_arrays(
+    chunks: Iterable[Columns], rows: int, make: Callable[[str, tuple[int, ...], np.dtype[Any]], Any]
+) -> Any:
+    """Return arrays that are filled with chunks of columns, one after the other.
 
-    The first chunk tells the shapes and the types, so room for all is asked for before anything is filled.
+    chunks  columns of some rows each; the first chunk determines shapes and types
+    rows    number of all rows
+    make    called for all columns before any is filled
+
+    Raises ExportError if the chunks do not have `rows` rows together.
     """
     iterator = iter(chunks)
     first = next(iterator)
@@ -112,33 +121,33 @@ def stacked(chunks: Iterable[Columns], rows: int, make: Callable[[str, tuple[int
         for name, column in chunk.items():
             arrays[name][start:stop] = column
     if stop != rows:
-        raise ExportError(f"the dataset has {stop} rows; its manifest says {rows}")
+        raise ExportError(f"the dataset has {stop} rows; its manifest says {rows}; generate the dataset again")
     return arrays
 
 
-def in_memory(chunks: Iterable[Columns], rows: int, what: str) -> dict[str, NDArray[Any]]:
-    """Return chunks of columns as arrays. Raises ExportError if they do not fit into the memory that is free."""
+def collect_arrays(chunks: Iterable[Columns], rows: int, target: str) -> dict[str, NDArray[Any]]:
+    """Return chunks of columns as arrays in memory. Raises ExportError if they need more than the free memory."""
     iterator = iter(chunks)
     first = next(iterator)
     needed = sum(rows * column[:1].nbytes for column in first.values())
-    require_memory(needed, f"{what} of {rows:,} rows", "; export to a file instead, or a dataset of fewer learners")
-    arrays: dict[str, NDArray[Any]] = stacked(
+    check_memory(needed, f"{target} of {rows:,} rows", "export to a file, or use a dataset of fewer learners")
+    arrays: dict[str, NDArray[Any]] = fill_arrays(
         chain([first], iterator), rows, lambda name, shape, kind: np.empty(shape, kind)
     )
     return arrays
 
 
-def require_memory(needed: int, what: str, instead: str = "") -> None:
-    """Raise ExportError if so many bytes are not free."""
+def check_memory(needed: int, target: str, cure: str) -> None:
+    """Raise ExportError if less memory than `needed` bytes is free."""
     free = free_memory()
     if free is not None and needed > free:
-        raise ExportError(f"{what} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free{instead}")
+        raise ExportError(f"{target} needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; {cure}")
 
 
-def reserve(file: Path) -> None:
-    """Have the disk set aside all of a file that will be memory-mapped. Raises OSError if it is full.
+def reserve_disk_space(file: Path) -> None:
+    """Allocate the disk space of a file that will be memory-mapped. Raises OSError if the disk is full.
 
-    Without, a full disk is noticed at the write to memory, which ends the process (SIGBUS).
+    Without it, a write to the mapped memory ends the process (SIGBUS) if the disk is full.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -146,12 +155,12 @@ def reserve(file: Path) -> None:
         try:
             os.posix_fallocate(stream.fileno(), 0, max(1, file.stat().st_size))
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without this function
                 raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def free_memory() -> int | None:
-    """Return the bytes of memory that are free; None where the system does not tell."""
+    """Return the free memory in bytes, or None if the operating system does not report it."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
@@ -159,9 +168,9 @@ def free_memory() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable")), None)
 
 
-def refuse_unknown(options: Options, exporter: Exporter) -> None:
-    """Raise AlsimError for an option that the format does not know."""
+def check_options(options: Options, exporter: Exporter) -> None:
+    """Raise AlsimError for an option that does not apply to the format."""
     for name, value in vars(options).items():
         if value is not None and name not in exporter.options:
-            known = f"knows {', '.join(exporter.options)}" if exporter.options else "knows no options"
-            raise AlsimError(f"{name} = {value!r}: the format {exporter.name!r} {known}")
+            known = ", ".join(exporter.options) or "none"
+            raise AlsimError(f"{name} = {value!r}: no option of the format {exporter.name!r}; its options are: {known}")

@@ -1,4 +1,4 @@
-"""The flat columns of D4RL, which d3rlpy and others read: one row an interaction, episodes one after the other."""
+"""Flat columns of D4RL, which d3rlpy and other tools read: one row per interaction, sorted by episode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Minari's HDF5, an episode a group, in a folder that Minari takes for its root."""
+"""HDF5 of Minari, one group per episode, in a root folder of Minari."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from alsim.bank.files import save_bank
 from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
-from alsim.datasets.export.exporter import Exporter, ExportError, Options, actions_of
+from alsim.datasets.export.exporter import Exporter, ExportError, Options, number_of_actions
 from alsim.datasets.manifest import BANK_FILES
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
@@ -25,37 +25,37 @@ from alsim.utils.optional import require
 
 NAMESPACE = "alsim/adaptive-learning"
 MOST_STEPS = 1_000_000
-"""Minari keeps each episode in a group of its own, and writes some 30,000 steps a second."""
+"""Maximum number of interactions. Minari writes a group per episode, at about 30,000 interactions per second."""
 ID = re.compile(r"([\w-]+/)*[\w-]+-v[0-9]+", re.ASCII)
 
 
 def dataset_id(dataset: Dataset, name: str | None) -> str:
-    """Return Minari's id of a dataset: `name`, or the policy's with version 0, in our namespace unless it has one."""
+    """Return the id of a dataset for Minari. By default it has the name of the policy, v0 and our namespace."""
     if name is None:
         name = re.sub(r"[^\w-]", "-", dataset.manifest["policy"]["name"], flags=re.ASCII) + "-v0"
     if not ID.fullmatch(name):
-        raise ExportError(f"name: an id of Minari is (namespace/)name-vN, in letters, digits, - and _; got {name!r}")
+        raise ExportError(f"name must be (namespace/)NAME-vN of letters, digits, - and _; got {name!r}")
     return name if "/" in name else f"{NAMESPACE}/{name}"
 
 
-def place(dataset: Dataset, out: Path, options: Options) -> Path:
-    """Where Minari looks for the dataset under its root `out`."""
+def path_below_root(dataset: Dataset, out: Path, options: Options) -> Path:
+    """Return the directory of the dataset below Minari's root folder `out`."""
     return out / dataset_id(dataset, options.name)
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the episodes, part by part, by Minari's own storage."""
+    """Write the episodes part by part with the storage class of Minari."""
     if len(dataset) > MOST_STEPS:
         raise ExportError(
-            f"the dataset has {len(dataset):,} transitions; an export to 'minari' is of at most {MOST_STEPS:,}: "
-            "it keeps every episode in seven HDF5 objects of its own, which takes a minute and more for each million"
+            f"the dataset has {len(dataset):,} transitions; an export to 'minari' has at most {MOST_STEPS:,}, "
+            "because seven HDF5 objects per episode are slow; export to 'd4rl', or use fewer learners"
         )
-    what = "an export to 'minari'"
-    require("h5py", "minari", what)
-    require("PIL", "minari", what)
-    minari = require("minari", "minari", what)
-    storage_of = require("minari.dataset.minari_storage", "minari", what).MinariStorage
-    buffer_of = require("minari.data_collector", "minari", what).EpisodeBuffer
+    feature = "an export to 'minari'"
+    require("h5py", "minari", feature)
+    require("PIL", "minari", feature)
+    minari = require("minari", "minari", feature)
+    storage_of = require("minari.dataset.minari_storage", "minari", feature).MinariStorage
+    buffer_of = require("minari.data_collector", "minari", feature).EpisodeBuffer
     observation_space, action_space = _spaces(dataset)
     (out / "data").mkdir()
     storage = storage_of.new((out / "data").absolute(), observation_space, action_space, env_spec(dataset), "hdf5")
@@ -72,7 +72,7 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
 
 def _episodes(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each episode's buffer; `propensity` is that of the action before, as infos are."""
+    """Yield the fields of each episode's buffer. As in all infos, `propensity` is that of the preceding action."""
     for part in dataset.parts():
         length = numpy_column(part.episodes, "total_steps")
         learner, number = (numpy_column(part.episodes, name) for name in ("learner_id", "episode"))
@@ -95,11 +95,11 @@ def _spaces(dataset: Dataset) -> tuple[Any, Any]:
     from gymnasium.spaces import Box, Discrete
 
     width = next(dataset.parts()).obs.shape[1]
-    return Box(0.0, 1.0, (width,), np.float32), Discrete(actions_of(dataset))
+    return Box(0.0, 1.0, (width,), np.float32), Discrete(number_of_actions(dataset))
 
 
 def env_spec(dataset: Dataset) -> Any:
-    """Return the environment's spec, with all that it takes to make it again; None if this alsim has it not."""
+    """Return a spec that makes the environment of the dataset, or None if this version of alsim has no such id."""
     import gymnasium
 
     manifest = dataset.manifest
@@ -117,7 +117,7 @@ def env_spec(dataset: Dataset) -> Any:
 
 
 def bank_rows(bank: Bank) -> dict[str, list[dict[str, str]]]:
-    """Return a bank as rows, which environments take as well."""
+    """Return a bank as mappings, which environments accept as `bank`."""
     with tempfile.TemporaryDirectory(prefix="alsim-bank-") as folder:
         save_bank(bank, folder)
         rows = {}
@@ -132,12 +132,12 @@ def _description(dataset: Dataset) -> str:
     return (
         f"Synthetic: {manifest['num_learners']} simulated learners, {manifest['episodes_per_learner']} episodes each, "
         f"taught by the policy {manifest['policy']['name']!r}; seed {manifest['seed']}, "
-        f"alsim {manifest['alsim_version']}, {manifest['environment']}. No person is in it."
+        f"alsim {manifest['alsim_version']}, {manifest['environment']}. It contains no data about people."
     )
 
 
-def load(out: Path) -> str:
-    """Lines that load it; `out` is where the dataset lies, below the root."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the dataset in the directory `out`."""
     identity = dataset_id_of(out)
     root = Path(str(out)[: -len(identity)] or ".")
     return f"""import os
@@ -147,15 +147,15 @@ dataset = minari.load_dataset({identity!r})"""
 
 
 def dataset_id_of(out: Path) -> str:
-    """Return the id that an export says it has."""
+    """Return the id in the metadata of an export."""
     return str(json.loads((out / "data" / "metadata.json").read_text(encoding="utf-8"))["dataset_id"])
 
 
 EXPORTER = Exporter(
     name="minari",
-    title="a root folder of Minari's, HDF5, up to 1,000,000 steps",
+    title="HDF5 in a root folder of Minari, up to 1,000,000 steps",
     write=write,
-    load=load,
+    loading_code=loading_code,
     options=("name",),
-    place=place,
+    path=path_below_root,
 )

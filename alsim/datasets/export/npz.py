@@ -1,4 +1,4 @@
-"""NumPy's npz: the flat columns of D4RL, in a file that is read without unpickling anything."""
+"""npz files of NumPy with the flat columns of D4RL, which load without pickle."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from alsim.datasets.export.exporter import Columns, Exporter, Options, provenance, reserve, stacked
+from alsim.datasets.export.exporter import Columns, Exporter, Options, fill_arrays, provenance, reserve_disk_space
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
 
 JSON = "json"
-"""The member that holds, as text, what is no array."""
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same data are the same bytes
+"""Member with everything that is not an array, as JSON text."""
+EPOCH = (1980, 1, 1, 0, 0, 0)  # earliest date of a zip file; a constant, so that equal data give equal bytes
 
 
-def write_npz(out: Path, chunks: Iterable[Columns], rows: int, words: Mapping[str, Any]) -> None:
-    """Write columns, chunk by chunk, and `words` as JSON, in the memory of a chunk.
+def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mapping[str, Any]) -> None:
+    """Write columns chunk by chunk, and attributes as JSON, in the memory of one chunk.
 
-    An npz holds one column after the other, so each first gets a file of its own, beside `out`.
+    An npz file stores one column after the other. So each column is first written to a temporary file next to `out`.
     """
     with tempfile.TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as staged:
         folder = Path(staged)
 
         def make(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
             array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape)
-            reserve(folder / f"{name}.npy")
+            reserve_disk_space(folder / f"{name}.npy")
             return array
 
-        arrays = stacked(chunks, rows, make)
+        arrays = fill_arrays(chunks, rows, make)
         names = list(arrays)
         for array in arrays.values():
             array.flush()
         del arrays
-        np.save(folder / f"{JSON}.npy", np.array(json.dumps(words, sort_keys=True, allow_nan=False)))
+        np.save(folder / f"{JSON}.npy", np.array(json.dumps(attributes, sort_keys=True, allow_nan=False)))
         with zipfile.ZipFile(out, "w") as file:
             for name in [*names, JSON]:
                 member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
@@ -47,8 +47,8 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, words: Mapping[st
                     shutil.copyfileobj(source, sink, 2**20)
 
 
-def origin(file: Path) -> Any:
-    """Return what an npz says of its origin, None if nothing."""
+def read_provenance(file: Path) -> Any:
+    """Return the provenance in an npz file, or None if it has none."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return json.loads(str(arrays[JSON]))["alsim"]
@@ -62,8 +62,8 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
     write_npz(out, chunks, len(dataset), {"alsim": provenance(dataset, "npz")})
 
 
-def load(out: Path) -> str:
-    """Lines that load it."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the export."""
     return f"""import numpy as np
 with np.load({str(out)!r}) as file:
     data = dict(file)  # observations, actions, rewards, terminals, timeouts, …
@@ -72,10 +72,10 @@ print(data["observations"].shape)"""
 
 EXPORTER = Exporter(
     name="npz",
-    title="NumPy arrays with D4RL's names",
+    title="NumPy arrays with the names of D4RL",
     write=write,
-    load=load,
+    loading_code=loading_code,
     suffix=".npz",
     options=("next_observations",),
-    origin=origin,
+    read_provenance=read_provenance,
 )

@@ -1,4 +1,4 @@
-"""Open Bandit Pipeline's feedback: each interaction a round of a contextual bandit."""
+"""Logged bandit feedback of Open Bandit Pipeline: each interaction is one round of a contextual bandit."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from alsim.datasets.export.exporter import (
     Exporter,
     ExportError,
     Options,
-    actions_of,
-    in_memory,
+    collect_arrays,
+    number_of_actions,
     provenance,
 )
-from alsim.datasets.export.npz import JSON, origin, write_npz
+from alsim.datasets.export.npz import JSON, read_provenance, write_npz
 from alsim.datasets.store import Dataset
 from alsim.policies import PolicyDraws, View, make_policy
 from alsim.types import Doubles, Floats
 
 OUTCOMES: dict[str, Callable[[int], int]] = {"uniform": lambda actions: actions, "rules": lambda actions: 2}
-"""How many equally likely draws decide between the actions, of the policies whose whole distribution can be told."""
+"""Number of equally likely draws of each policy whose action distribution can be enumerated."""
 
 
 def to_obp(dataset: Dataset, *, action_distribution: bool = False) -> dict[str, Any]:
     """Return a dataset as the feedback dict of Open Bandit Pipeline, in memory.
 
-    action_distribution  also `pi_b` (M, A, 1) float64, of the policies uniform and rules; else it is None
+    action_distribution  add `pi_b` (M, A, 1) float64, for the policies uniform and rules; otherwise it is None
 
     Keys: n_rounds M, n_actions A, context (M, R) float32, action_context None, action (M,), position None,
-    reward (M,) float32, expected_reward None, pi_b, pscore (M,) float64. `pscore` is what was logged. Raises
-    ExportError if it does not fit into memory, or pi_b cannot be told.
+    reward (M,) float32, expected_reward None, pi_b, pscore (M,) float64. `pscore` is the logged propensity. Raises
+    ExportError if the memory is too small, and for `pi_b` of other policies.
     """
     return {
-        **_words(dataset),
-        **in_memory(_columns(dataset, action_distribution), len(dataset), "the feedback of Open Bandit Pipeline"),
+        **_attributes(dataset),
+        **collect_arrays(_columns(dataset, action_distribution), len(dataset), "the feedback of Open Bandit Pipeline"),
     }
 
 
-def _words(dataset: Dataset) -> dict[str, Any]:
-    nothing = dict.fromkeys(("action_context", "position", "expected_reward", "pi_b"))
-    return {"n_rounds": len(dataset), "n_actions": actions_of(dataset), **nothing}
+def _attributes(dataset: Dataset) -> dict[str, Any]:
+    empty = dict.fromkeys(("action_context", "position", "expected_reward", "pi_b"))
+    return {"n_rounds": len(dataset), "n_actions": number_of_actions(dataset), **empty}
 
 
 def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
@@ -63,15 +63,16 @@ def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
 def distribution(dataset: Dataset) -> Doubles:
     """Return the behaviour policy's probability of every action at every transition, (M, A).
 
-    The policy is asked again, once for each of its equally likely draws, and its answers must agree with what
-    was logged: to the bit, at each transition. Raises ExportError of other policies.
+    The policy is evaluated again for each of its equally likely draws. Raises ExportError if the result differs from
+    any logged propensity in any bit, and for other policies.
     """
     name = dataset.manifest["policy"]["name"]
     if name not in OUTCOMES:
         raise ExportError(
-            f"action_distribution is known of the policies {', '.join(OUTCOMES)}; the dataset is by {name!r}"
+            f"action_distribution is known only for the policies {', '.join(OUTCOMES)}; the dataset is by {name!r}; "
+            "leave action_distribution out"
         )
-    actions, rows = actions_of(dataset), np.arange(len(dataset))
+    actions, rows = number_of_actions(dataset), np.arange(len(dataset))
     odds = np.zeros((len(dataset), actions))
     view, policy, outcomes = _view(dataset), make_policy(name), OUTCOMES[name](actions)
     for k in range(outcomes):
@@ -79,13 +80,14 @@ def distribution(dataset: Dataset) -> Doubles:
         odds[rows, action] = probability
     if not np.allclose(odds.sum(1), 1, atol=1e-12, rtol=0) or (odds[rows, dataset.action] != dataset.propensity).any():
         raise ExportError(
-            f"the logged propensities are not those of the policy {name!r}: its distribution is not known"
+            f"the logged propensities are not those of the policy {name!r}, so its distribution is unknown; "
+            "leave action_distribution out"
         )
     return odds
 
 
 def _view(dataset: Dataset) -> View:
-    """Return what the policy saw at each transition."""
+    """Return the input of the policy at each transition."""
     return View(
         observation=dataset.obs,
         kind=dataset.manifest["observation"],
@@ -96,32 +98,32 @@ def _view(dataset: Dataset) -> View:
 
 
 def last_seconds(dataset: Dataset) -> Floats:
-    """Return the seconds that the last question took before each interaction, 0 before an episode's first, (M,)."""
+    """Return the response time of the last question before each interaction, (M,) seconds; 0 if there is none."""
     seconds = dataset.transitions["response_time"].to_numpy()  # NaN for a content
     rows = np.arange(len(seconds))
     latest = np.maximum.accumulate(np.where(np.isnan(seconds), -1, rows))
     before = np.concatenate([[-1], latest[:-1]])
-    begun = rows - (dataset.step - 1)
-    return np.where(before >= begun, seconds[before], 0).astype(np.float32)
+    first = rows - (dataset.step - 1)
+    return np.where(before >= first, seconds[before], 0).astype(np.float32)
 
 
 def _draws(k: int, outcomes: int, lanes: int) -> PolicyDraws:
-    """Return draws that make the k-th of equally likely `outcomes` come out."""
+    """Return draws that select the k-th of `outcomes` equally likely outcomes."""
     word = -(-k * 2**32 // outcomes)
     words: NDArray[np.uint32] = np.full((lanes, 4), word, np.uint32)
     return PolicyDraws(lambda block: words)
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the feedback as an npz, part by part."""
-    words = {**_words(dataset), "alsim": provenance(dataset, "obp")}
+    """Write the feedback as an npz file, part by part."""
+    attributes = {**_attributes(dataset), "alsim": provenance(dataset, "obp")}
     if options.action_distribution:
-        del words["pi_b"]
-    write_npz(out, _columns(dataset, bool(options.action_distribution)), len(dataset), words)
+        del attributes["pi_b"]
+    write_npz(out, _columns(dataset, bool(options.action_distribution)), len(dataset), attributes)
 
 
-def load(out: Path) -> str:
-    """Lines that load it."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the export."""
     return f"""import json, numpy as np
 with np.load({str(out)!r}) as file:
     feedback = {{**file, **json.loads(str(file["{JSON}"]))}}  # for OffPolicyEvaluation(bandit_feedback=feedback, …)"""
@@ -129,11 +131,11 @@ with np.load({str(out)!r}) as file:
 
 EXPORTER = Exporter(
     name="obp",
-    title="Open Bandit Pipeline's feedback dict, as npz",
+    title="feedback dict of Open Bandit Pipeline, as npz",
     write=write,
-    load=load,
+    loading_code=loading_code,
     suffix=".npz",
     options=("action_distribution",),
     aliases=("open-bandit-pipeline",),
-    origin=origin,
+    read_provenance=read_provenance,
 )

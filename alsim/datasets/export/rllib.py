@@ -1,4 +1,4 @@
-"""Parquet with RLlib's columns, a row an interaction, as its offline API reads it."""
+"""Parquet for the offline API of RLlib, one row per interaction."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ DATA = "data"
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write a file a part."""
+    """Write one file per part."""
     (out / DATA).mkdir()
-    begun = 0
+    start = 0
     for number, part in enumerate(dataset.parts()):
-        episode = begun + np.cumsum(part.step == 1) - 1
-        begun = int(episode[-1]) + 1
+        episode = start + np.cumsum(part.step == 1) - 1
+        start = int(episode[-1]) + 1
         file = out / DATA / f"part-{number:05d}.parquet"
         pyarrow.parquet.write_table(rllib_table(part, episode), file, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
-    """Return a part with RLlib's names and types; `episode` (M,) numbers the episodes of the dataset."""
+    """Return a part with the names and types of RLlib.
+
+    episode  (M,) number of the episode in the dataset
+    """
     return pa.table(
         {
             "eps_id": episode,
@@ -45,12 +48,12 @@ def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
     )
 
 
-def load(out: Path) -> str:
-    """Lines that load it."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the export."""
     return f"""from ray.rllib.algorithms.bc import BCConfig
 spaces = dict(observation_space=env.observation_space, action_space=env.action_space)  # of gymnasium.make(…)
 config = BCConfig().environment(**spaces).offline_data(input_=[{str((out / DATA).absolute())!r}])
 algorithm = config.build_algo()"""
 
 
-EXPORTER = Exporter(name="rllib", title="Parquet with RLlib's columns, for its offline API", write=write, load=load)
+EXPORTER = Exporter(name="rllib", title="Parquet for the offline API of RLlib", write=write, loading_code=loading_code)

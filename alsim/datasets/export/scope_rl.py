@@ -1,4 +1,4 @@
-"""SCOPE-RL's logged dataset: trajectories of one length, so that those that ended before are filled up."""
+"""Logged dataset of SCOPE-RL: trajectories of equal length, where shorter episodes are padded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from alsim.datasets.export.exporter import (
     Exporter,
     ExportError,
     Options,
-    actions_of,
-    in_memory,
+    check_memory,
+    collect_arrays,
+    number_of_actions,
     provenance,
-    require_memory,
 )
-from alsim.datasets.export.npz import JSON, origin, write_npz
+from alsim.datasets.export.npz import JSON, read_provenance, write_npz
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.mdp.actions import decode_action
@@ -28,16 +28,16 @@ from alsim.mdp.actions import decode_action
 def to_scope_rl(dataset: Dataset) -> dict[str, Any]:
     """Return a dataset as the logged dataset of SCOPE-RL, in memory.
 
-    Its estimators want trajectories of one length T, the step limit. An episode that ended before goes on in an
-    absorbing state, all zeros, where rewards are 0 and a uniform policy acts: actions drawn with probability 1 / A,
-    which is their `pscore`. So importance weights keep their mean of 1, and what is unbiased stays so. `padding`
-    (size,) says which rows these are; `done` is 1 from the episode's last interaction on, `terminal` at each
-    trajectory's row T.
+    The estimators of SCOPE-RL require trajectories of equal length T, the step limit. A shorter episode is continued
+    in an absorbing state of zeros. There, rewards are 0 and a uniform policy acts: actions and their `pscore` have
+    probability 1 / A. So importance weights keep their mean of 1, and unbiased estimators stay unbiased. `padding`
+    (size,) marks these rows. `done` is 1 from the last interaction of the episode on, `terminal` at row T of each
+    trajectory.
 
-    Raises ExportError if it does not fit into memory.
+    Raises ExportError if the memory is too small.
     """
-    what = "the logged dataset of SCOPE-RL"
-    return {**_words(dataset), **in_memory(_columns(dataset), _size(dataset), what)}
+    target = "the logged dataset of SCOPE-RL"
+    return {**_attributes(dataset), **collect_arrays(_columns(dataset), _size(dataset), target)}
 
 
 def _steps(dataset: Dataset) -> int:
@@ -48,7 +48,7 @@ def _size(dataset: Dataset) -> int:
     return int(dataset.manifest["tables"]["episodes"]["rows"]) * _steps(dataset)
 
 
-def _words(dataset: Dataset) -> dict[str, Any]:
+def _attributes(dataset: Dataset) -> dict[str, Any]:
     manifest = dataset.manifest
     num_los = manifest["bank"]["num_los"]
     names = state_keys(manifest["observation"], num_los)
@@ -57,10 +57,10 @@ def _words(dataset: Dataset) -> dict[str, Any]:
         "n_trajectories": manifest["tables"]["episodes"]["rows"],
         "step_per_trajectory": _steps(dataset),
         "action_type": "discrete",
-        "n_actions": actions_of(dataset),
+        "n_actions": number_of_actions(dataset),
         "action_dim": None,
         "action_keys": None,
-        "action_meaning": [decode_action(action, num_los) for action in range(actions_of(dataset))],
+        "action_meaning": [decode_action(action, num_los) for action in range(number_of_actions(dataset))],
         "state_dim": len(names),
         "state_keys": names,
         "info": {},
@@ -70,21 +70,25 @@ def _words(dataset: Dataset) -> dict[str, Any]:
 
 
 def state_keys(observation: str, num_los: int) -> list[str]:
-    """Return a name for each number of an observation (clauses S8.1 and S8.2)."""
-    of_each = ("mastery",) if observation == "mastery" else ("asked", "correct")
-    return [*(f"{word}_{lo}" for word in of_each for lo in range(num_los)), "frustration", "response_time"]
+    """Return the names of the entries of an observation (clauses S8.1 and S8.2)."""
+    per_outcome = ("mastery",) if observation == "mastery" else ("asked", "correct")
+    return [*(f"{word}_{lo}" for word in per_outcome for lo in range(num_los)), "frustration", "response_time"]
 
 
 def _columns(dataset: Dataset) -> Iterator[Columns]:
-    steps, actions = _steps(dataset), actions_of(dataset)
-    # One stream over all rows, whether padded or not: the same in any division into parts.
+    steps, actions = _steps(dataset), number_of_actions(dataset)
+    # One stream over all rows, padded or not, so that actions do not depend on the division into parts.
     stream = np.random.Philox(key=dataset.manifest["seed"])
     for part in dataset.parts():
         length = numpy_column(part.episodes, "total_steps")
         if length.max() > steps:
-            raise ExportError(f"an episode has {length.max()} interactions; max_episode_steps is {steps}")
+            raise ExportError(
+                f"an episode has {length.max()} interactions; expected at most max_episode_steps = {steps}; "
+                "generate the dataset again"
+            )
         size = len(length) * steps
-        require_memory(size * (4 * part.obs.shape[1] + 50), f"a part, padded to max_episode_steps, of {size:,} rows")
+        needed = size * (4 * part.obs.shape[1] + 50)
+        check_memory(needed, f"a part of {size:,} padded rows", "use a smaller episodes_per_shard")
         row = np.repeat(np.arange(len(length)) * steps, length) + part.step - 1
         state = np.zeros((size, part.obs.shape[1]), np.float32)
         action = (stream.random_raw(size) % np.uint64(actions)).astype(np.int64)
@@ -106,13 +110,13 @@ def _columns(dataset: Dataset) -> Iterator[Columns]:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the logged dataset as an npz, part by part."""
-    words = {**_words(dataset), "alsim": provenance(dataset, "scope-rl")}
-    write_npz(out, _columns(dataset), _size(dataset), words)
+    """Write the logged dataset as an npz file, part by part."""
+    attributes = {**_attributes(dataset), "alsim": provenance(dataset, "scope-rl")}
+    write_npz(out, _columns(dataset), _size(dataset), attributes)
 
 
-def load(out: Path) -> str:
-    """Lines that load it."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the export."""
     return f"""import json, numpy as np
 with np.load({str(out)!r}) as file:
     logged_dataset = {{**file, **json.loads(str(file["{JSON}"]))}}  # for CreateOPEInput(…).obtain_whole_inputs"""
@@ -120,10 +124,10 @@ with np.load({str(out)!r}) as file:
 
 EXPORTER = Exporter(
     name="scope-rl",
-    title="SCOPE-RL's logged_dataset dict, as npz",
+    title="logged_dataset dict of SCOPE-RL, as npz",
     write=write,
-    load=load,
+    loading_code=loading_code,
     suffix=".npz",
     aliases=("scope_rl", "scoperl"),
-    origin=origin,
+    read_provenance=read_provenance,
 )

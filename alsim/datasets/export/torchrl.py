@@ -1,4 +1,4 @@
-"""TorchRL's memory-mapped TensorDict, a row an interaction."""
+"""Memory-mapped TensorDict for TorchRL, one row per interaction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from alsim.datasets.export.exporter import Columns, Exporter, Options, in_memory, log_propensity, reserve, stacked
+from alsim.datasets.export.exporter import (
+    Columns,
+    Exporter,
+    Options,
+    collect_arrays,
+    fill_arrays,
+    log_propensity,
+    reserve_disk_space,
+)
 from alsim.datasets.store import Dataset
 from alsim.utils.optional import require
 
@@ -19,21 +27,21 @@ def to_torchrl(dataset: Dataset) -> Any:
     """Return a dataset as a TensorDict of batch size [M], in memory.
 
     Keys: observation (M, R) float32, action (M,) int64, action_log_prob (M,) float32, episode (M,) int64, done and
-    terminated (M, 1) false, and of "next" observation, reward (M, 1) float32, done, terminated and truncated (M, 1).
-    `episode` numbers the dataset's episodes, for TorchRL's SliceSampler(traj_key="episode"). Raises MissingExtra
-    without torchrl, ExportError if it does not fit into memory.
+    terminated (M, 1) false; and in "next": observation, reward (M, 1) float32, done, terminated and truncated (M, 1).
+    `episode` numbers the episodes of the dataset, for `SliceSampler(traj_key="episode")` of TorchRL. Raises
+    MissingExtra if torchrl is not installed, ExportError if the memory is too small.
     """
     tensordict, torch = _require()
-    arrays = in_memory(_columns(dataset), len(dataset), "a TensorDict")
-    whole = tensordict.TensorDict({}, batch_size=[len(dataset)])
+    arrays = collect_arrays(_columns(dataset), len(dataset), "a TensorDict")
+    result = tensordict.TensorDict({}, batch_size=[len(dataset)])
     for name, array in arrays.items():
-        whole[_key(name)] = torch.from_numpy(array)
-    return whole
+        result[_key(name)] = torch.from_numpy(array)
+    return result
 
 
 def _require() -> tuple[Any, Any]:
-    what = "an export to 'torchrl'"
-    return require("tensordict", "torchrl", what), require("torch", "torchrl", what)
+    feature = "an export to 'torchrl'"
+    return require("tensordict", "torchrl", feature), require("torch", "torchrl", feature)
 
 
 def _key(name: str) -> tuple[str, ...]:
@@ -41,20 +49,20 @@ def _key(name: str) -> tuple[str, ...]:
 
 
 def _columns(dataset: Dataset) -> Iterator[Columns]:
-    begun = 0
+    start = 0
     for part in dataset.parts():
-        episode = begun + np.cumsum(part.step == 1) - 1
-        begun = int(episode[-1]) + 1
-        nowhere = np.zeros((len(part), 1), bool)  # no transition begins where an episode has ended
+        episode = start + np.cumsum(part.step == 1) - 1
+        start = int(episode[-1]) + 1
+        false = np.zeros((len(part), 1), bool)  # no transition starts in a terminal state
         terminated, truncated = part.terminated[:, None], part.truncated[:, None]
         yield {
             "observation": part.obs,
             "action": part.action.astype(np.int64),
             "action_log_prob": log_propensity(part),
             "episode": episode,
-            "done": nowhere,
-            "terminated": nowhere,
-            "truncated": nowhere,
+            "done": false,
+            "terminated": false,
+            "truncated": false,
             "next.observation": part.next_obs,
             "next.reward": part.reward[:, None],
             "next.done": terminated | truncated,
@@ -64,7 +72,7 @@ def _columns(dataset: Dataset) -> Iterator[Columns]:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the memory maps, part by part."""
+    """Write the memory-mapped files part by part."""
     tensordict, torch = _require()
     rows = len(dataset)
     empty = tensordict.TensorDict({"next": tensordict.TensorDict({}, [rows])}, [rows])
@@ -72,18 +80,18 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
     def make(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
         tensor = maps.make_memmap(_key(name), shape, dtype=getattr(torch, kind.name))
-        reserve(Path(tensor.filename))
+        reserve_disk_space(Path(tensor.filename))
         return tensor.numpy()
 
-    stacked(_columns(dataset), rows, make)
+    fill_arrays(_columns(dataset), rows, make)
 
 
-def load(out: Path) -> str:
-    """Lines that load it."""
+def loading_code(out: Path) -> str:
+    """Return the Python code that loads the export."""
     return f"""from tensordict import TensorDict
 from torchrl.data import TensorDictReplayBuffer, TensorStorage
 data = TensorDict.load_memmap({str(out / DATA)!r})
 buffer = TensorDictReplayBuffer(storage=TensorStorage(data), batch_size=256)"""
 
 
-EXPORTER = Exporter(name="torchrl", title="TorchRL's memory-mapped TensorDict", write=write, load=load)
+EXPORTER = Exporter(name="torchrl", title="memory-mapped TensorDict of TorchRL", write=write, loading_code=loading_code)

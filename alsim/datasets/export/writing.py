@@ -1,4 +1,4 @@
-"""Where exports are written: whole or not at all, and over nothing but an export of the same format."""
+"""Atomic writing of exports, which replace only exports to the same format."""
 
 from __future__ import annotations
 
@@ -13,74 +13,78 @@ from typing import Any
 
 from alsim.datasets.export.exporter import Exporter, ExportError
 from alsim.datasets.store import write_json
+from alsim.utils.files import UNFINISHED, replace_directory
+from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
 MARKER = "alsim-export.json"
-"""Lies in every directory that is an export, and says where it came from and which files are in it."""
+"""File in each exported directory with its provenance and the names of its files."""
 
 
 @contextmanager
-def new_export(exporter: Exporter, out: Path, origin: dict[str, Any], *, force: bool) -> Iterator[Path]:
-    """Give a file or an empty directory to write an export to, which becomes `out` when all went well.
+def new_export(exporter: Exporter, out: Path, provenance: dict[str, Any], *, force: bool) -> Iterator[Path]:
+    """Yield a temporary file or directory, which is moved to `out` if the block ends without an error.
 
-    Raises ExportError if there is anything at `out` but, if forced, an export of the same format.
+    Raises ExportError if `out` exists and is not an empty directory. With `force`, an export to the same format is
+    replaced.
     """
     if exporter.suffix:
         with _parents(out), _new_file(exporter, out, force=force) as file:
             yield file
         return
 
-    with _parents(out), _new_directory(out, lambda: _refuse_directory(exporter, out, force=force)) as directory:
+    with _parents(out), _new_directory(out, lambda: _check_directory(exporter, out, force=force)) as directory:
         yield directory
-        write_json(directory / MARKER, {**origin, "files": sorted(_held(directory))})
+        write_json(directory / MARKER, {**provenance, "files": sorted(_files(directory))})
 
 
 @contextmanager
 def _parents(out: Path) -> Iterator[None]:
-    """Make the directories above `out` that are not there; a failure takes them away again."""
-    made = [folder for folder in out.parents if not folder.exists()]
+    """Create missing directories above `out`, and delete them again on an error."""
+    created = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        for folder in made:
-            with suppress(OSError):  # somebody else put something there
+        for folder in created:
+            with suppress(OSError):  # it contains other files by now
                 folder.rmdir()
         raise
 
 
-@contextmanager
-def _new_directory(out: Path, refuse: Callable[[], None]) -> Iterator[Path]:
-    """Give a directory to write in, which becomes `out` when all went well and is deleted otherwise.
+def _default_mode(mode: int) -> int:
+    """Return the permissions of new files. The functions of `tempfile` make files that only their owner can read."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return mode & ~umask
 
-    refuse  raises ExportError if `out` must not be written: before the work, and once more after it
+
+@contextmanager
+def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
+    """Yield a temporary directory, which is moved to `out`, or deleted on an error.
+
+    check  raises ExportError if `out` must not be written; called before the block and again after it
     """
-    refuse()
-    working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".unfinished", dir=out.parent))
+    check()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=UNFINISHED, dir=out.parent))
     try:
-        yield working
-        umask = os.umask(0)
-        os.umask(umask)
-        working.chmod(0o777 & ~umask)
-        refuse()
+        yield temporary
+        temporary.chmod(_default_mode(0o777))
+        check()
         if out.exists() and any(out.iterdir()):
-            _replace(out, working)
+            _replace(out, temporary)
         else:
-            working.rename(out)
+            temporary.rename(out)
     except BaseException:
-        shutil.rmtree(working, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _replace(out: Path, working: Path) -> None:
-    """Put `working` where `out` is; if that fails, `out` is what it was."""
+def _replace(out: Path, replacement: Path) -> None:
+    """Replace one directory by another. On an error, the old one is restored."""
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
-    old = aside / out.name
     try:
-        out.rename(old)
-        working.rename(out)
+        replace_directory(out, replacement, aside / out.name)
     except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
         aside.rmdir()
         raise
     shutil.rmtree(aside)
@@ -88,23 +92,22 @@ def _replace(out: Path, working: Path) -> None:
 
 @contextmanager
 def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
-    _refuse_file(exporter, out, force=force)
+    """Yield a temporary file, which is moved to `out`, or deleted on an error."""
+    _check_file(exporter, out, force=force)
     handle, name = tempfile.mkstemp(prefix=f".{out.name}-", suffix=exporter.suffix, dir=out.parent)
     os.close(handle)
     try:
         yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        _refuse_file(exporter, out, force=force)
+        os.chmod(name, _default_mode(0o666))
+        _check_file(exporter, out, force=force)
         os.replace(name, out)
     except BaseException:
         os.unlink(name)
         raise
 
 
-def _refuse_file(exporter: Exporter, out: Path, *, force: bool) -> None:
-    """Raise ExportError if `out` must not be written."""
+def _check_file(exporter: Exporter, out: Path, *, force: bool) -> None:
+    """Raise ExportError if the file `out` must not be written."""
     if out.suffix != exporter.suffix:
         raise ExportError(f"{out}: an export to {exporter.name!r} is a file that ends in {exporter.suffix}")
     if out.is_symlink():
@@ -112,56 +115,51 @@ def _refuse_file(exporter: Exporter, out: Path, *, force: bool) -> None:
     if not out.exists():
         return
     if not out.is_file():
-        raise ExportError(f"{out} is not a file")
+        raise ExportError(f"{out} is not a file; choose another path")
     if not force:
-        raise ExportError(f"{out} is there already; force overwrites it")
-    assert exporter.origin is not None
-    _refuse_other(exporter, out, exporter.origin(out))
+        raise ExportError(f"{out} already exists; {FORCE} overwrites it")
+    assert exporter.read_provenance is not None
+    _check_format(exporter, out, exporter.read_provenance(out))
 
 
-def _refuse_other(exporter: Exporter, out: Path, origin: Any) -> None:
-    held = origin.get("format") if isinstance(origin, dict) else None
-    if held != exporter.name:
-        what = f"an export to {held!r}" if held else "no export of alsim"
-        raise ExportError(f"{out} is {what}; force overwrites only an export to {exporter.name!r}")
+def _check_format(exporter: Exporter, out: Path, provenance: Any) -> None:
+    """Raise ExportError if `out` is not an export to this format."""
+    name = provenance.get("format") if isinstance(provenance, dict) else None
+    if name != exporter.name:
+        kind = f"an export to {name!r}" if name else "not an export of alsim"
+        raise ExportError(
+            f"{out} is {kind}; {FORCE} overwrites only an export to {exporter.name!r}; choose another path"
+        )
 
 
-def _refuse_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
-    """Raise ExportError if `out` must not be written."""
-    if out.is_symlink():
-        raise ExportError(f"{out} is a symbolic link; name the directory itself")
-    if not out.exists():
+def _check_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
+    """Raise ExportError if the directory `out` must not be written."""
+    check_location(out, "export", ExportError)
+    files = _files(out) if out.exists() else set()
+    if not files:
         return
-    if not out.is_dir():
-        raise ExportError(f"{out} is not a directory")
-    if out.samefile(Path()):
-        raise ExportError(f"{out} is the working directory; an export wants a directory of its own")
-    held = _held(out)
-    if not held:
-        return
-    if MARKER not in held:
-        raise ExportError(f"{out} holds other files ({min(held)}); an export wants a directory of its own")
-    origin = _marker(out / MARKER)
-    _refuse_other(exporter, out, origin)
-    others = held - {MARKER, *origin["files"]}
-    if others:
-        raise ExportError(f"{out} holds other files ({min(others)}); an export wants a directory of its own")
+    if MARKER not in files:
+        check_foreign_files(out, files, "export", ExportError)
+    marker = _read_marker(out / MARKER)
+    _check_format(exporter, out, marker)
+    check_foreign_files(out, files - {MARKER, *marker["files"]}, "export", ExportError)
     if not force:
-        raise ExportError(f"{out} holds an export to {exporter.name!r} already; force overwrites it")
+        raise ExportError(f"{out} already holds an export to {exporter.name!r}; {FORCE} overwrites it")
 
 
-def _marker(file: Path) -> Any:
+def _read_marker(file: Path) -> Any:
+    """Return the content of a marker. Raises ExportError."""
     try:
         marker = json.loads(file.read_text(encoding="utf-8"))
         if not all(isinstance(name, str) for name in marker["files"]):
-            raise TypeError("its files are no names")
+            raise TypeError("the names of its files are not strings")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ExportError(f"{file} cannot be read: {error}") from None
+        raise ExportError(f"{file} cannot be read: {error}; choose another directory for the export") from None
     return marker
 
 
-def _held(directory: Path) -> set[str]:
-    """Return everything below a directory but directories, links to them included."""
+def _files(directory: Path) -> set[str]:
+    """Return the relative paths of all files below a directory, and of all links."""
     return {
         entry.relative_to(directory).as_posix()
         for entry in directory.rglob("*")

@@ -1,4 +1,4 @@
-"""Response logs as chains: one student's responses to one skill, in order."""
+"""Response logs as chains: the sequence of one student's responses to one skill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alsim.models.bkt.kernels import ChainArrays
 from alsim.responses.cells import Names, starts
 from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints, Keys, Longs
@@ -14,11 +15,11 @@ from alsim.types import Bools, Doubles, Ints, Keys, Longs
 
 @dataclass(frozen=True)
 class Groups:
-    """Which responses share parameters: C groups, skill by skill.
+    """C groups of responses that share parameters, ordered by skill.
 
-    skill  (C,)    of each
-    name   (C,)    of its class of items, "" where parameters do not differ by item
-    code   (X,)    2 * group + correct, of each response to each of its skills
+    skill  (C,)    skill of each group
+    name   (C,)    class of items of each group; "" if parameters do not differ by item
+    code   (X,)    2 * group + correct, for each response and each of its skills
     """
 
     skill: Ints
@@ -31,14 +32,14 @@ class Groups:
 
 @dataclass(frozen=True)
 class Chains:
-    """H chains, skill by skill, as `expect` takes them.
+    """H chains with T responses, ordered by skill.
 
-    start    (K+1,)  the chains of each skill
-    begin    (H+1,)  the responses of each chain
-    code     (T,)    of each response
-    weight   (H,)    how often each was seen
-    student  (H,)    whose it is; of those that several had, one of them
-    longest  how many responses the longest has
+    start    (K+1,)  the chains of skill k are start[k] to start[k + 1]
+    begin    (H+1,)  the responses of chain h are begin[h] to begin[h + 1]
+    code     (T,)    code of each response
+    weight   (H,)    number of students with this chain
+    student  (H,)    student of each chain; one of them if several students have it
+    longest  number of responses in the longest chain
     """
 
     start: Longs
@@ -48,8 +49,17 @@ class Chains:
     student: Ints
     longest: int
 
-    def only(self, skills: Bools, groups: Bools) -> Chains:
-        """Return the chains of some skills, and so of some groups, numbered by themselves."""
+    @property
+    def arrays(self) -> ChainArrays:
+        """The arrays that `expect` reads."""
+        return ChainArrays(self.start, self.begin, self.code, self.weight)
+
+    def subset(self, skills: Bools, groups: Bools) -> Chains:
+        """Return the chains of some skills, with their skills and groups renumbered from 0.
+
+        skills  (K,) which skills to keep
+        groups  (C,) the groups of these skills
+        """
         sizes, lengths = np.diff(self.start), np.diff(self.begin)
         chains = np.repeat(skills, sizes)
         code = self.code[np.repeat(chains, lengths)]
@@ -64,7 +74,7 @@ class Chains:
 
 
 def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | None) -> Groups:
-    """Return the groups of a log: its skills, or the classes of items of each skill."""
+    """Return the groups of a log: its skills or, if `by_item`, the classes of items within each skill."""
     correct = np.repeat(responses.correct, np.diff(responses.skill_start)).astype(np.int32)
     if not by_item:
         skills = np.arange(responses.num_skills, dtype=np.int32)
@@ -78,23 +88,28 @@ def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | 
 
 
 def chains_of(responses: Responses, groups: Groups, *, merge: bool) -> Chains:
-    """Return a log's chains; `merge` makes one of all that are alike, with the sum of their weights."""
-    small = responses.num_skills < 2**16  # which NumPy sorts several times as fast
+    """Return the chains of a log.
+
+    merge  replace equal chains by one, whose weight is the sum of theirs
+    """
+    small = responses.num_skills < 2**16  # NumPy sorts uint16 several times as fast as int32
     order = np.argsort(responses.skill.astype(np.uint16 if small else np.int32), kind="stable")
     skill = responses.skill[order]
     student = np.repeat(responses.student, np.diff(responses.skill_start))[order]
     first = np.flatnonzero(np.r_[True, (np.diff(skill) != 0) | (np.diff(student) != 0)])
     begin = np.append(first, len(skill))
-    whole = _Whole(skill[first], student[first], begin, groups.code[order], responses.weight[student[first]])
+    table = _ChainTable(skill[first], student[first], begin, groups.code[order], responses.weight[student[first]])
     if merge:
-        whole = _merged(whole)
-    start = np.searchsorted(whole.skill, np.arange(responses.num_skills + 1)).astype(np.int64)
-    longest = int(np.diff(whole.begin).max())
-    return Chains(start, whole.begin, whole.code, whole.weight, whole.student, longest)
+        table = _merge_equal(table)
+    start = np.searchsorted(table.skill, np.arange(responses.num_skills + 1)).astype(np.int64)
+    longest = int(np.diff(table.begin).max())
+    return Chains(start, table.begin, table.code, table.weight, table.student, longest)
 
 
 @dataclass(frozen=True)
-class _Whole:
+class _ChainTable:
+    """Chains with the skill of each one; the other fields are those of `Chains`."""
+
     skill: Ints
     student: Ints
     begin: Longs
@@ -102,40 +117,40 @@ class _Whole:
     weight: Doubles
 
 
-def _merged(whole: _Whole) -> _Whole:
-    """Return each chain once, with the sum of the weights of all that are alike: often a fifth of them.
+def _merge_equal(table: _ChainTable) -> _ChainTable:
+    """Return each distinct chain once, with the sum of the weights of all that equal it.
 
-    Those with the same digest lie side by side and are compared; if digests clash, alike ones may stay apart.
+    Often a fifth of the chains remain. Chains are sorted by digest and compared with their neighbour. If digests
+    collide, some equal chains may remain separate, which changes nothing but the cost.
     """
-    order = np.lexsort((_digests(whole), whole.skill))
-    ordered = _taken(whole, order)
-    first = np.flatnonzero(~_like_the_one_before(ordered))
-    return replace(_taken(ordered, first), weight=np.add.reduceat(ordered.weight, first))
+    ordered = _select(table, np.lexsort((_digests(table), table.skill)))
+    first = np.flatnonzero(~_equals_previous(ordered))
+    return replace(_select(ordered, first), weight=np.add.reduceat(ordered.weight, first))
 
 
-def _taken(whole: _Whole, chains: Longs) -> _Whole:
-    """Return some of the chains, in this order."""
-    lengths = np.diff(whole.begin)[chains]
+def _select(table: _ChainTable, chains: Longs) -> _ChainTable:
+    """Return some of the chains, in the order of `chains`."""
+    lengths = np.diff(table.begin)[chains]
     begin = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.repeat(whole.begin[:-1][chains] - begin[:-1], lengths) + np.arange(begin[-1])
-    return _Whole(whole.skill[chains], whole.student[chains], begin, whole.code[places], whole.weight[chains])
+    places = np.repeat(table.begin[:-1][chains] - begin[:-1], lengths) + np.arange(begin[-1])
+    return _ChainTable(table.skill[chains], table.student[chains], begin, table.code[places], table.weight[chains])
 
 
-def _like_the_one_before(whole: _Whole) -> Bools:
-    """Tell of each chain whether the one before it has the same codes, and so the same skill."""
-    lengths, begin = np.diff(whole.begin), whole.begin[:-1]
-    before = np.maximum(np.arange(len(whole.code)) - np.repeat(lengths, lengths), 0)
-    alike = np.logical_and.reduceat(whole.code == whole.code[before], begin)
-    return np.asarray(alike & np.r_[False, np.diff(lengths) == 0])
+def _equals_previous(table: _ChainTable) -> Bools:
+    """Return whether each chain has the same codes, and so the same skill, as the chain before it."""
+    lengths, begin = np.diff(table.begin), table.begin[:-1]
+    before = np.maximum(np.arange(len(table.code)) - np.repeat(lengths, lengths), 0)
+    equal = np.logical_and.reduceat(table.code == table.code[before], begin)
+    return np.asarray(equal & np.r_[False, np.diff(lengths) == 0])
 
 
-def _digests(whole: _Whole) -> Keys:
-    """Return a number for each chain, the same for the same codes in the same order."""
-    lengths = np.diff(whole.begin)
-    place = np.arange(len(whole.code)) - np.repeat(whole.begin[:-1], lengths)
-    mixed = (whole.code.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+def _digests(table: _ChainTable) -> Keys:
+    """Return a hash of each chain's codes and their order."""
+    lengths = np.diff(table.begin)
+    place = np.arange(len(table.code)) - np.repeat(table.begin[:-1], lengths)
+    mixed = (table.code.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(32)
-    return np.add.reduceat(mixed, whole.begin[:-1])
+    return np.add.reduceat(mixed, table.begin[:-1])

@@ -1,18 +1,21 @@
-"""What is computed for each response of a chain: the two-state hidden Markov model of one skill.
+"""Compiled loops over responses: the two-state hidden Markov model of one skill.
 
-A response is a code, 2 * group + correct. Responses of one group share their parameters: a group is a skill or, where
-parameters differ by item, a class of items of one skill. `table` (2C, 4) has a row a code:
+A chain is the sequence of one student's responses to one skill. A response is a code, 2 * group + correct. The
+responses of a group share their parameters: a group is a skill or, if parameters differ by item, a class of items of
+one skill. `table` (2C, 4) has one row per code:
 
-    0  probability of the response where the skill is known
-    1  and where it is not
+    0  probability of the response if the skill is known
+    1  probability of the response if it is not known
     2  p_learn
     3  p_forget
 
-Each state's number is kept apart, up to a factor that both share. Neither is ever one minus the other, which after
-twenty correct responses would be rounding error.
+Each state has a weight of its own: its probability, up to a factor that both states share. Neither weight is computed
+as one minus the other, because after twenty correct responses the difference would be rounding error.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,41 +23,87 @@ from alsim.jit.compile import kernel, rule
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, f32, u64
 
 TINY, HUGE = 2.0**-100, 2.0**100
-"""A pair of numbers below TINY is multiplied by HUGE: exact, and rare."""
+"""A pair of weights whose sum is below TINY is multiplied by HUGE. The product is exact, and rarely needed."""
 LOG_HUGE = float(np.log(HUGE))
 
-FAINT = 2.0**-600
-"""A state that is this much less likely than the other may still come back after hundreds of responses more: chains
-that come to this are computed by logarithms, at ten times the cost."""
+LEAST_WEIGHT = 2.0**-600
+"""A chain in which the weight of a state falls below this is computed in logarithms, at ten times the cost.
+
+Such a state may become likely again after hundreds of further responses.
+"""
 
 KNOWN, UNKNOWN, LEARNT, FORGOT, LAST_KNOWN, LAST_UNKNOWN = range(6)
-"""Columns of expected counts (2C, 6): of responses, where the skill was known and where not, but for a chain's last;
-of skills learnt and forgotten after them; and of chains' last responses, which nothing follows."""
+"""Columns of the expected counts (2C, 6).
+
+KNOWN and UNKNOWN count the responses in each state, except the last of a chain. LEARNT and FORGOT count the changes
+of state after them. LAST_KNOWN and LAST_UNKNOWN count the last responses, which no change follows.
+"""
 
 MOST_ODDS = 1e38
-"""Odds that float32 can hold."""
+"""Largest odds that the tracker stores; float32 reaches 3.4e38."""
+
+
+class ChainArrays(NamedTuple):
+    """H chains of K skills, ordered by skill.
+
+    start   (K+1,) the chains of skill k are start[k] to start[k + 1]
+    begin   (H+1,) the responses of chain h are begin[h] to begin[h + 1]
+    code    (T,)   code of each response
+    weight  (H,)   number of students with this chain
+    """
+
+    start: Longs
+    begin: Longs
+    code: Ints
+    weight: Doubles
+
+
+class Expectations(NamedTuple):
+    """Output of the E-step for C groups, K skills and H chains.
+
+    counts          (2C, 6) expected counts, added to
+    initial         (K,)    sum of `chain_initial` over the chains of each skill, added to
+    chain_initial   (H,)    weight of the chain times the probability that the skill was known at first, overwritten
+    log_likelihood  (K,)    nats, added to
+    """
+
+    counts: Doubles
+    initial: Doubles
+    chain_initial: Doubles
+    log_likelihood: Doubles
+
+
+class Scratch(NamedTuple):
+    """Working memory for chains of at most T responses.
+
+    predicted  (T, 2) weights of the states before each response
+    smoothed   (T,)   weight of the chain times the probability that the skill was known, given all responses
+    """
+
+    predicted: Doubles
+    smoothed: Doubles
 
 
 @rule
 def transit(known: float, unknown: float, learn: float, forget: float) -> tuple[float, float]:
-    """Return the two states' numbers one opportunity later."""
+    """Return the weights of the two states one opportunity later."""
     return known * (1.0 - forget) + unknown * learn, known * forget + unknown * (1.0 - learn)
 
 
 @rule
-def forward(code: Ints, begin: int, end: int, table: Doubles, init: float, ahead: Doubles) -> float:
-    """Return the log-likelihood of a chain; `ahead` (T, 2) gets the states' numbers before each response.
+def forward(code: Ints, begin: int, end: int, table: Doubles, init: float, predicted: Doubles) -> float:
+    """Return the log-likelihood of a chain, and write the weights of the states before each response.
 
-    NaN for a chain in which a state becomes faint.
+    Returns NaN for a chain in which the weight of a state falls below LEAST_WEIGHT.
     """
     known, unknown, scalings = init, 1.0 - init, 0
     for t in range(begin, end):
-        ahead[t - begin, 0], ahead[t - begin, 1] = known, unknown
+        predicted[t - begin, 0], predicted[t - begin, 1] = known, unknown
         row = code[t]
         known, unknown = transit(known * table[row, 0], unknown * table[row, 1], table[row, 2], table[row, 3])
         if known + unknown < TINY:
             known, unknown, scalings = known * HUGE, unknown * HUGE, scalings + 1
-        if 0.0 < min(known, unknown) < FAINT:
+        if 0.0 < min(known, unknown) < LEAST_WEIGHT:
             return np.nan
     if known + unknown <= 0.0:
         return -np.inf
@@ -63,17 +112,18 @@ def forward(code: Ints, begin: int, end: int, table: Doubles, init: float, ahead
 
 @rule
 def backward(
-    code: Ints, begin: int, end: int, table: Doubles, weight: float, ahead: Doubles, counts: Doubles, smoothed: Doubles
+    code: Ints, begin: int, end: int, table: Doubles, weight: float, scratch: Scratch, counts: Doubles
 ) -> None:
-    """Add a chain's expected counts, and write `smoothed` (T,): weight times the probability that it was known.
+    """Add the expected counts of a chain, and write `scratch.smoothed`.
 
-    Rabiner (1989), A tutorial on hidden Markov models, equations 25, 27 and 37.
+    Source: Rabiner (1989), A tutorial on hidden Markov models, equations 25, 27 and 37.
     """
-    after_known, after_unknown = 1.0, 1.0  # likelihood of what follows, by the state at the next opportunity
+    predicted, smoothed = scratch.predicted, scratch.smoothed
+    after_known, after_unknown = 1.0, 1.0  # likelihood of the later responses, by the state at the next opportunity
     for t in range(end - 1, begin - 1, -1):
         row = code[t]
         learn, forget = table[row, 2], table[row, 3]
-        known, unknown = ahead[t - begin, 0] * table[row, 0], ahead[t - begin, 1] * table[row, 1]
+        known, unknown = predicted[t - begin, 0] * table[row, 0], predicted[t - begin, 1] * table[row, 1]
         if_known = after_known * (1.0 - forget) + after_unknown * forget
         if_unknown = after_known * learn + after_unknown * (1.0 - learn)
         share = weight / (known * if_known + unknown * if_unknown)
@@ -93,23 +143,23 @@ def backward(
 
 @rule
 def log(x: float) -> float:
-    """Logarithm; minus infinity of 0."""
+    """Return the logarithm of x, minus infinity for 0."""
     return float(np.log(x)) if x > 0.0 else -np.inf
 
 
 @rule
 def log_sum(a: float, b: float) -> float:
-    """Logarithm of a sum, of the logarithms of its terms."""
+    """Return the logarithm of exp(a) + exp(b)."""
     larger, smaller = max(a, b), min(a, b)
     return larger + np.log1p(np.exp(smaller - larger)) if smaller > -np.inf else larger
 
 
 @rule
-def forward_by_logs(code: Ints, begin: int, end: int, table: Doubles, init: float, ahead: Doubles) -> float:
-    """Do as `forward`, for any chain; `ahead` gets logarithms."""
+def log_forward(code: Ints, begin: int, end: int, table: Doubles, init: float, predicted: Doubles) -> float:
+    """Return the log-likelihood of any chain, and write the logarithms of the weights before each response."""
     known, unknown = log(init), log(1.0 - init)
     for t in range(begin, end):
-        ahead[t - begin, 0], ahead[t - begin, 1] = known, unknown
+        predicted[t - begin, 0], predicted[t - begin, 1] = known, unknown
         row = code[t]
         learn, forget = table[row, 2], table[row, 3]
         known, unknown = known + log(table[row, 0]), unknown + log(table[row, 1])
@@ -121,19 +171,20 @@ def forward_by_logs(code: Ints, begin: int, end: int, table: Doubles, init: floa
 
 
 @rule
-def backward_by_logs(
-    code: Ints, begin: int, end: int, table: Doubles, weight: float, ahead: Doubles, counts: Doubles, smoothed: Doubles
+def log_backward(
+    code: Ints, begin: int, end: int, table: Doubles, weight: float, scratch: Scratch, counts: Doubles
 ) -> None:
-    """Do as `backward`, after `forward_by_logs`."""
+    """Add the expected counts of a chain, and write `scratch.smoothed`, after `log_forward`."""
+    predicted, smoothed = scratch.predicted, scratch.smoothed
     after_known, after_unknown = 0.0, 0.0
     for t in range(end - 1, begin - 1, -1):
         row = code[t]
         learn, forget = table[row, 2], table[row, 3]
-        known, unknown = ahead[t - begin, 0] + log(table[row, 0]), ahead[t - begin, 1] + log(table[row, 1])
+        known, unknown = predicted[t - begin, 0] + log(table[row, 0]), predicted[t - begin, 1] + log(table[row, 1])
         if_known = log_sum(after_known + log(1.0 - forget), after_unknown + log(forget))
         if_unknown = log_sum(after_known + log(learn), after_unknown + log(1.0 - learn))
-        whole = log_sum(known + if_known, unknown + if_unknown)
-        share_known, share_unknown = np.exp(known + if_known - whole), np.exp(unknown + if_unknown - whole)
+        total = log_sum(known + if_known, unknown + if_unknown)
+        share_known, share_unknown = np.exp(known + if_known - total), np.exp(unknown + if_unknown - total)
         smoothed[t - begin] = weight * share_known
         if t == end - 1:
             counts[row, LAST_KNOWN] += weight * share_known
@@ -141,93 +192,72 @@ def backward_by_logs(
         else:
             counts[row, KNOWN] += weight * share_known
             counts[row, UNKNOWN] += weight * share_unknown
-            counts[row, LEARNT] += weight * np.exp(unknown + log(learn) + after_known - whole)
-            counts[row, FORGOT] += weight * np.exp(known + log(forget) + after_unknown - whole)
+            counts[row, LEARNT] += weight * np.exp(unknown + log(learn) + after_known - total)
+            counts[row, FORGOT] += weight * np.exp(known + log(forget) + after_unknown - total)
         after_known, after_unknown = log(table[row, 0]) + if_known, log(table[row, 1]) + if_unknown
 
 
 @rule
-def run(
-    code: Ints,
-    begin: int,
-    end: int,
-    table: Doubles,
-    init: float,
-    weight: float,
-    ahead: Doubles,
-    counts: Doubles,
-    smoothed: Doubles,
+def forward_backward(
+    code: Ints, begin: int, end: int, table: Doubles, init: float, weight: float, scratch: Scratch, counts: Doubles
 ) -> float:
-    """Run a chain forward and backward; return its log-likelihood.
+    """Return the log-likelihood of a chain, add its expected counts, and write `scratch.smoothed`.
 
-    A chain that cannot be counts nothing, and was known with probability 0.
+    An impossible chain, one of likelihood 0, adds no counts, and its first entry of `smoothed` is 0.
     """
-    found = forward(code, begin, end, table, init, ahead)
-    faint = np.isnan(found)
-    if faint:
-        found = forward_by_logs(code, begin, end, table, init, ahead)
-    if found == -np.inf:
-        smoothed[0] = 0.0
-    elif faint:
-        backward_by_logs(code, begin, end, table, weight, ahead, counts, smoothed)
+    log_likelihood = forward(code, begin, end, table, init, scratch.predicted)
+    in_logarithms = np.isnan(log_likelihood)
+    if in_logarithms:
+        log_likelihood = log_forward(code, begin, end, table, init, scratch.predicted)
+    if log_likelihood == -np.inf:
+        scratch.smoothed[0] = 0.0
+    elif in_logarithms:
+        log_backward(code, begin, end, table, weight, scratch, counts)
     else:
-        backward(code, begin, end, table, weight, ahead, counts, smoothed)
-    return found
+        backward(code, begin, end, table, weight, scratch, counts)
+    return log_likelihood
 
 
 @kernel
 def expect(
-    skills: Longs,
-    start: Longs,
-    begin: Longs,
-    code: Ints,
-    weight: Doubles,
-    table: Doubles,
-    whose: Longs,
-    init: Doubles,
-    counts: Doubles,
-    opened: Doubles,
-    begun: Doubles,
-    log_likelihood: Doubles,
-    ahead: Doubles,
-    smoothed: Doubles,
+    skills: Longs, chains: ChainArrays, table: Doubles, init_of: Longs, init: Doubles, out: Expectations, s: Scratch
 ) -> None:
-    """Compute what the M-step needs of some skills.
+    """Compute the E-step for some skills.
 
-    skills          whose chains are met
-    start           (K+1,) the chains of each skill
-    begin           (H+1,) the responses of each chain
-    weight          (H,) how often each chain was seen
-    whose, init     p_init of each chain is init[whose[chain]]
-    counts          (2C, 6) to add to
-    opened          (K,) to add the sum of a skill's `begun` to
-    begun           (H,) gets weight times the probability that the skill was known at first
-    log_likelihood  (K,) to add to
-    ahead, smoothed (T, 2) and (T,) scratch, for the longest chain
+    skills   numbers of the skills to process
+    table    (2C, 4)
+    init_of  (H,) p_init of chain h is init[init_of[h]]
+    out      expectations, added to for these skills
+    s        working memory for the longest chain
 
-    A chain that cannot be makes its skill's log-likelihood minus infinity. Those of weight 0 are passed over.
+    An impossible chain makes the log-likelihood of its skill minus infinity. Chains of weight 0 are skipped.
     """
     for skill in skills:
-        for chain in range(start[skill], start[skill + 1]):
-            if weight[chain] == 0.0:  # it tells nothing, not even when it cannot be
+        for chain in range(chains.start[skill], chains.start[skill + 1]):
+            weight = chains.weight[chain]
+            if weight == 0.0:  # skipped even if it is impossible
                 continue
-            first, end = begin[chain], begin[chain + 1]
-            found = run(code, first, end, table, init[whose[chain]], weight[chain], ahead, counts, smoothed)
-            log_likelihood[skill] += found if found == -np.inf else weight[chain] * found
-            begun[chain] = smoothed[0]
-            opened[skill] += smoothed[0]
+            first, end = chains.begin[chain], chains.begin[chain + 1]
+            log_likelihood = forward_backward(
+                chains.code, first, end, table, init[init_of[chain]], weight, s, out.counts
+            )
+            out.log_likelihood[skill] += log_likelihood if log_likelihood == -np.inf else weight * log_likelihood
+            out.chain_initial[chain] = s.smoothed[0]
+            out.initial[skill] += s.smoothed[0]
 
 
 @kernel
 def decode(code: Ints, table: Doubles, init: float, came_from: Bools, states: Bools) -> float:
-    """Find the likeliest states of one chain; return the logarithm of their probability with the responses.
+    """Find the most likely states of one chain by the Viterbi algorithm.
 
-    table      of logarithms, (2C, 6): of the response where the skill is known and where not; of learning and not
-               learning; of forgetting and not forgetting
+    table      (2C, 6) logarithms: of the response if the skill is known and if not; of learning and not learning; of
+               forgetting and not forgetting
     init       p_init
-    came_from  (T, 2) scratch
-    states     (T,) gets whether the skill was known
-    Of equally likely ones, that in which the skill is not known. Viterbi (1967).
+    came_from  (T, 2) working memory
+    states     (T,) output, True where the skill is known
+
+    Returns the logarithm of the joint probability of the states and the responses. Of equally likely paths, one in
+    which the skill is not known is chosen. Source: Viterbi (1967).
     """
     known, unknown = log(init), log(1.0 - init)
     last = len(code) - 1
@@ -256,30 +286,31 @@ def forecast(
     offset: Doubles,
     forecasts: Doubles,
 ) -> None:
-    """Forecast each response of students' logs from the earlier ones: the mean over its skills.
+    """Forecast each response from the student's earlier ones: the mean over the skills of the response.
 
-    student, skill, skill_start  as of `Responses`
-    code       (X,) of each response to each of its skills
-    init       (K,) p_init
-    offset     (S,) to be added to its logit
-    forecasts  (R,)
+    student, skill, skill_start  the arrays of `Responses` with these names
+    code       (X,) code of each response to each of its skills
+    table      (2C, 4)
+    init       (K,) p_init of each skill
+    offset     (S,) added to the logit of p_init of each student, logits
+    forecasts  (R,) output, probabilities of a correct response
     """
     state = np.empty((len(init), 2))
-    whose = np.full(len(init), -1, np.int32)
+    owner = np.full(len(init), -1, np.int32)  # the student whose state each skill's row holds
     for r in range(len(student)):
         s, total = student[r], 0.0
         for x in range(skill_start[r], skill_start[r + 1]):
             k, row, right = skill[x], code[x], code[x] | 1
-            if whose[k] != s:
+            if owner[k] != s:
                 odds = init[k] * np.exp(offset[s])
                 unknown = 1.0 - init[k]
                 state[k, 0], state[k, 1] = odds / (odds + unknown), unknown / (odds + unknown)
-                whose[k] = s
+                owner[k] = s
             known, unknown = state[k, 0], state[k, 1]
             total += known * table[right, 0] + unknown * table[right, 1]
-            known_too, unknown_too = known * table[row, 0], unknown * table[row, 1]
-            if known_too + unknown_too > 0.0:  # what cannot be tells nothing
-                known, unknown = known_too, unknown_too
+            joint_known, joint_unknown = known * table[row, 0], unknown * table[row, 1]
+            if joint_known + joint_unknown > 0.0:  # an impossible response leaves the probabilities unchanged
+                known, unknown = joint_known, joint_unknown
             known, unknown = transit(known, unknown, table[row, 2], table[row, 3])
             state[k, 0], state[k, 1] = known / (known + unknown), unknown / (known + unknown)
         forecasts[r] = total / (skill_start[r + 1] - skill_start[r])
@@ -287,14 +318,18 @@ def forecast(
 
 @kernel
 def track(students: Longs, skills: Longs, correct: Codes, table: Floats, odds: Floats) -> None:
-    """Update the odds (N * K,) that skills are known, response by response."""
+    """Update the odds (N * K,) that skills are known, one response after the other.
+
+    students, skills, correct  (R,) the responses in order
+    table                      (2K, 4)
+    """
     num_skills = len(table) // 2
     for i in range(len(students)):
         row = 2 * skills[i] + correct[i]
         place = u64(students[i] * num_skills + skills[i])
         before = float(odds[place])
         known, unknown = before * float(table[row, 0]), float(table[row, 1])
-        if known + unknown <= 0.0:  # what cannot be tells nothing
+        if known + unknown <= 0.0:  # an impossible response leaves the odds unchanged
             known, unknown = before, 1.0
         known, unknown = transit(known, unknown, float(table[row, 2]), float(table[row, 3]))
         odds[place] = f32(known / unknown if known < unknown * MOST_ODDS else MOST_ODDS)

@@ -1,4 +1,4 @@
-"""One skill: its parameters, and what they say of one student's responses."""
+"""One skill: its parameters, and inference from the responses of one student."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
-from alsim.models.bkt.kernels import decode, expect
+from alsim.models.bkt.kernels import ChainArrays, Expectations, Scratch, decode, expect
 from alsim.types import Bools, Doubles, Ints
 
 
 class Smoothed(NamedTuple):
-    """What T responses of a student to a skill tell, together.
+    """Inference from T responses of one student to one skill.
 
-    known           (T,) probability that the skill was known at each response, given all of them
-    forecast        (T,) probability that each was correct, given the ones before it
-    log_likelihood  of all of them, nats
+    known           (T,) probability that the skill was known at each response, given all responses
+    forecast        (T,) probability that each response is correct, given the responses before it
+    log_likelihood  of all responses, nats
     """
 
     known: Doubles
@@ -30,13 +30,13 @@ class Smoothed(NamedTuple):
 class BKT:
     """The parameters of one skill.
 
-    p_init    probability that it is known at the first opportunity
-    p_learn   probability that it is learnt from one opportunity to the next
-    p_guess   probability of a correct response where it is not known
-    p_slip    probability of a wrong response where it is known
-    p_forget  probability that it is lost from one opportunity to the next
+    p_init    probability that the skill is known at the first opportunity
+    p_learn   probability that an unknown skill is learnt from one opportunity to the next
+    p_guess   probability of a correct response if the skill is not known
+    p_slip    probability of a wrong response if the skill is known
+    p_forget  probability that a known skill is lost from one opportunity to the next
 
-    Raises ModelError for what is not a probability.
+    Raises ModelError for a parameter that is not a number in [0, 1].
     """
 
     p_init: float = 0.3
@@ -49,13 +49,15 @@ class BKT:
         for field in fields(self):
             value = getattr(self, field.name)
             if not is_probability(value):
-                raise ModelError(f"{field.name} is a probability, in [0, 1]; got {value!r}")
+                raise ModelError(f"{field.name} must be a probability, a number in [0, 1]; got {value!r}")
             object.__setattr__(self, field.name, float(value))
 
     def predict(self, p: ArrayLike) -> Any:
-        """Return the probability of a correct response where the skill is known with probability p, of any shape.
+        """Return the probability of a correct response, p (1 - p_slip) + (1 - p) p_guess.
 
-        p (1 - p_slip) + (1 - p) p_guess
+        p  probability that the skill is known, of any shape
+
+        Raises ModelError for a p outside [0, 1].
         """
         known = _probabilities(p)
         return known * (1 - self.p_slip) + (1 - known) * self.p_guess
@@ -66,101 +68,114 @@ class BKT:
             q = P(response | known) p / P(response)
             p' = q (1 - p_forget) + (1 - q) p_learn
 
-        p        probability that it was known at this one
-        correct  0 or 1; both of shapes that go together
+        p        probability that the skill is known at this opportunity
+        correct  0 or 1, of a shape that broadcasts with p
 
-        A response that cannot be, such as a wrong one to a skill known for certain with p_slip = 0, tells nothing.
+        If the response has probability 0, such as a wrong one to a skill that is certainly known with p_slip = 0, then
+        q = p. Raises ModelError for a p outside [0, 1] and for a response other than 0 or 1.
         """
         known, right = _probabilities(p), _responses(correct) == 1
-        likely = known * np.where(right, 1 - self.p_slip, self.p_slip)
-        total = likely + (1 - known) * np.where(right, self.p_guess, 1 - self.p_guess)
-        posterior = np.where(total > 0, likely / np.where(total > 0, total, 1), known)
+        joint = known * np.where(right, 1 - self.p_slip, self.p_slip)
+        total = joint + (1 - known) * np.where(right, self.p_guess, 1 - self.p_guess)
+        posterior = np.where(total > 0, joint / np.where(total > 0, total, 1), known)
         after = posterior * (1 - self.p_forget) + (1 - posterior) * self.p_learn
         return after if after.ndim else float(after)
 
     def forward_backward(self, correct: ArrayLike) -> Smoothed:
-        """Return what a student's responses (T,), in order, tell of each moment.
+        """Return the posterior of each state by the forward-backward algorithm.
 
-        Raises ModelError for responses that cannot be under these parameters.
+        correct  (T,) responses of one student in order, 0 or 1
+
+        Raises ModelError for responses that have probability 0 under these parameters.
         """
-        code = self._sequence(correct)
-        ahead, smoothed, found = np.empty((len(code), 2)), np.empty(len(code)), np.zeros(1)
-        zero, one, ends = np.zeros(1, np.int64), np.ones(1), np.array([0, len(code)])
-        expect(
-            zero,
-            np.array([0, 1]),
-            ends,
-            code,
-            one,
-            table_of(self),
-            zero,
-            np.array([self.p_init]),
-            np.zeros((2, 6)),
-            np.zeros(1),
-            np.zeros(1),
-            found,
-            ahead,
-            smoothed,
-        )
-        if found[0] == -np.inf:
-            raise ModelError(f"these responses cannot be under {self}")
-        ahead = np.exp(ahead - ahead.max(axis=1, keepdims=True)) if ahead[0].min() < 0 else ahead
-        before = ahead[:, 0] / ahead.sum(axis=1)
-        return Smoothed(np.clip(smoothed, 0, 1), self.predict(np.clip(before, 0, 1)), float(found[0]))
+        code = self._codes(correct)
+        scratch = Scratch(np.empty((len(code), 2)), np.empty(len(code)))
+        out = Expectations(np.zeros((2, 6)), np.zeros(1), np.zeros(1), np.zeros(1))
+        chain = ChainArrays(np.array([0, 1]), np.array([0, len(code)]), code, np.ones(1))
+        zero = np.zeros(1, np.int64)
+        expect(zero, chain, table_of(self), zero, np.array([self.p_init]), out, scratch)
+        log_likelihood = float(out.log_likelihood[0])
+        if log_likelihood == -np.inf:
+            raise self._impossible()
+        predicted = scratch.predicted
+        if predicted[0].min() < 0:  # logarithms
+            predicted = np.exp(predicted - predicted.max(axis=1, keepdims=True))
+        before = predicted[:, 0] / predicted.sum(axis=1)
+        return Smoothed(np.clip(scratch.smoothed, 0, 1), self.predict(np.clip(before, 0, 1)), log_likelihood)
 
     def viterbi(self, correct: ArrayLike) -> Bools:
-        """Return whether the skill was known at each response (T,), along the likeliest path of all.
+        """Return the most likely states (T,) by the Viterbi algorithm, True where the skill is known.
 
-        Of equally likely paths, one in which it is not known. Raises ModelError for responses that cannot be.
+        correct  (T,) responses of one student in order, 0 or 1
+
+        Of equally likely paths, one in which the skill is not known is returned. Raises ModelError for responses that
+        have probability 0 under these parameters.
         """
-        code = self._sequence(correct)
+        code = self._codes(correct)
         states = np.empty(len(code), np.bool_)
         table = table_of(self)
-        ways = np.stack([*table.T[:2], table[:, 2], 1 - table[:, 2], table[:, 3], 1 - table[:, 3]], axis=1)
-        logs = np.full(ways.shape, -np.inf)
-        np.log(ways, out=logs, where=ways > 0)
+        probabilities = np.stack([*table.T[:2], table[:, 2], 1 - table[:, 2], table[:, 3], 1 - table[:, 3]], axis=1)
+        logs = np.full(probabilities.shape, -np.inf)
+        np.log(probabilities, out=logs, where=probabilities > 0)
         if decode(code, logs, self.p_init, np.empty((len(code), 2), np.bool_), states) == -np.inf:
-            raise ModelError(f"these responses cannot be under {self}")
+            raise self._impossible()
         return states
 
-    def _sequence(self, correct: ArrayLike) -> Ints:
+    def _codes(self, correct: ArrayLike) -> Ints:
+        """Return the codes of a student's responses."""
         responses = _responses(correct)
         if responses.ndim != 1 or len(responses) == 0:
-            raise ModelError(f"a student's responses are (T,) with T > 0; got shape {responses.shape}")
+            raise ModelError(
+                f"the responses of a student must be an array (T,) with T > 0; got shape {responses.shape}"
+            )
         return np.ascontiguousarray(responses, np.int32)
 
+    def _impossible(self) -> ModelError:
+        """Return the error for responses of probability 0."""
+        return ModelError(
+            f"the responses have probability 0 under {self}; expected possible ones: use parameters other than 0 and 1"
+        )
 
-NAMES = tuple(field.name for field in fields(BKT))
-"""The parameters' names, in the order in which all tables have them."""
+
+PARAMETERS = tuple(field.name for field in fields(BKT))
+"""Names of the parameters, in the order of all tables and of theta."""
 
 
 def table_of(*skills: BKT) -> Doubles:
-    """Return the rows by which kernels know these skills, two each: of a wrong response and of a correct one."""
+    """Return the table of these skills that kernels read: one row for a wrong response and one for a correct one."""
     _, learn, guess, slip, forget = np.array([astuple(skill) for skill in skills]).T
     return make_table(learn, guess, slip, forget)
 
 
 def make_table(learn: Doubles, guess: Doubles, slip: Doubles, forget: Doubles) -> Doubles:
-    """Return the same from the parameters (C,) of groups: (2C, 4)."""
+    """Return the table (2C, 4) that kernels read, from the parameters (C,) of groups."""
     wrong, right = (slip, 1 - guess, learn, forget), (1 - slip, guess, learn, forget)
     return np.stack([np.stack(wrong, axis=1), np.stack(right, axis=1)], axis=1).reshape(-1, 4)
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is an integer or a float, of Python or NumPy, and not a bool."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def is_probability(value: Any) -> bool:
-    """Whether a value is a number in [0, 1]."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return number and 0 <= float(value) <= 1
+    """Return whether a value is a number in [0, 1]."""
+    return is_number(value) and 0 <= float(value) <= 1
 
 
 def _probabilities(p: ArrayLike) -> Doubles:
     known = np.asarray(p, np.float64)
-    if not ((known >= 0) & (known <= 1)).all():
-        raise ModelError("p is a probability, in [0, 1], that a skill is known; got others")
+    inside = (known >= 0) & (known <= 1)
+    if not inside.all():
+        raise ModelError(f"p must be a probability, in [0, 1], that the skill is known; got {known[~inside].flat[0]}")
     return known
 
 
 def _responses(correct: ArrayLike) -> Any:
     responses = np.asarray(correct)
-    if responses.dtype.kind not in "biuf" or not np.isin(responses, (0, 1)).all():
-        raise ModelError("responses are 0 or 1, wrong or correct; got others")
+    if responses.dtype.kind not in "biuf":
+        raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got values of type {responses.dtype}")
+    wrong = ~np.isin(responses, (0, 1))
+    if wrong.any():
+        raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got {responses[wrong].flat[0]}")
     return responses

@@ -1,4 +1,4 @@
-"""What is known of a million students, response by response."""
+"""Online knowledge tracing of many students, one batch of responses after the other."""
 
 from __future__ import annotations
 
@@ -8,49 +8,54 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from alsim.models.base import ModelError
-from alsim.models.bkt.fitted import BKTFit
 from alsim.models.bkt.kernels import MOST_ODDS, track
+from alsim.models.bkt.result import BKTFit
 from alsim.models.bkt.skill import BKT, table_of
 from alsim.types import Floats
 from alsim.utils.files import write_whole
+from alsim.utils.npz import UNREADABLE
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
 
-AT_ONCE = 2**16
-"""Responses whose numbers are brought to the kernel's types together: they stay in a core's cache."""
+CHUNK = 2**16
+"""Number of responses that are converted to the kernel's types at once, so that they stay in the cache of a core."""
 
 
 class Tracker:
-    """The probability of each of N students to know each of K skills, kept up to date.
+    """The probability that each of N students knows each of K skills, updated with every response.
 
-    skills        the parameters of each skill by name, or a fit of them
+    skills        the parameters of each skill by name, or a fit
     num_students  N
 
-    Students and skills are numbers from 0; those of skills are places in `skills`. The state is the odds
-    p / (1 - p), float32, 4 N K bytes: odds tell certainty from near certainty, where a float32 p would be 1 for ever.
+    Students and skills are numbered from 0; the number of a skill is its position in `skills`. The state is the odds
+    p / (1 - p) as float32, which takes 4 N K bytes. Odds distinguish near certainty from certainty, whereas a float32
+    p would round to 1 and stay there.
 
-    Raises ModelError for a fit with parameters by item: which item a response was to is not told here.
+    Raises ModelError for a fit with parameters by item, because updates do not name the item.
     """
 
     def __init__(self, skills: BKTFit | Mapping[str, BKT], num_students: int) -> None:
         if isinstance(skills, BKTFit):
             if skills.by_item:
-                raise ModelError(f"a tracker knows no items; this fit has {', '.join(skills.by_item)} by item")
-            skills = {name: found.parameters for name, found in skills.skills.items()}
+                raise ModelError(
+                    f"a tracker needs the same parameters for all items of a skill; this fit has "
+                    f"{', '.join(skills.by_item)} by item: fit without by_item"
+                )
+            skills = {name: skill_fit.parameters for name, skill_fit in skills.skills.items()}
         if (
             not isinstance(skills, Mapping)
             or not skills
             or not all(isinstance(skill, BKT) for skill in skills.values())
         ):
-            raise ModelError("a tracker takes a fit, or one BKT or more by name")
+            raise ModelError(f"skills must be a BKTFit, or a dictionary of at least one BKT; got {skills!r:.100}")
         if isinstance(num_students, bool) or not isinstance(num_students, int | np.integer) or num_students < 1:
-            raise ModelError(f"num_students is an integer from 1; got {num_students!r}")
+            raise ModelError(f"num_students must be an integer of at least 1; got {num_students!r}")
         self.parameters = {str(name): skill for name, skill in skills.items()}
         self.num_students, self.num_skills = int(num_students), len(self.parameters)
         self._table = table_of(*self.parameters.values()).astype(np.float32)
@@ -62,12 +67,12 @@ class Tracker:
 
     @property
     def skills(self) -> tuple[str, ...]:
-        """Names, in the order of their numbers."""
+        """Names of the skills, in the order of their numbers."""
         return tuple(self.parameters)
 
     @property
     def mastery(self) -> Floats:
-        """A new array (N, K) of the probabilities that skills are known at the next opportunity."""
+        """Probabilities (N, K) that skills are known at the next opportunity, as a new array."""
         return self._probability(self._odds).reshape(self.num_students, self.num_skills)
 
     @staticmethod
@@ -75,45 +80,53 @@ class Tracker:
         return odds / (odds + np.float32(1))
 
     def update(self, students: ArrayLike, skills: ArrayLike, correct: ArrayLike) -> None:
-        """Take in R responses in order; a student and a skill may occur several times.
+        """Update the state with R responses in order; a student and a skill may occur several times.
 
         students, skills  (R,) numbers
         correct           (R,) 0 or 1
 
-        Raises ModelError for others, and takes in none of them.
+        Raises ModelError for invalid responses; the state is then unchanged.
         """
-        who, what = self._numbers(students, skills)
+        students_, skills_ = self._numbers(students, skills)
         right = np.asarray(correct)
-        if right.shape != who.shape or right.dtype.kind not in "biuf":
-            raise ModelError(f"responses are {who.shape}, 0 or 1, like students; got {right.dtype} {right.shape}")
-        if not ((right == 0) | (right == 1)).all():
-            raise ModelError("responses are 0 or 1, wrong or correct; got others")
-        for k in range(0, len(who), AT_ONCE):
-            part = slice(k, k + AT_ONCE)
+        if right.shape != students_.shape or right.dtype.kind not in "biuf":
+            raise ModelError(
+                f"correct must be an array {students_.shape} of 0 and 1, one per student in the batch; got "
+                f"{right.dtype} of shape {right.shape}"
+            )
+        invalid = ~((right == 0) | (right == 1))
+        if invalid.any():
+            raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got {right[invalid][0]}")
+        for k in range(0, len(students_), CHUNK):
+            part = slice(k, k + CHUNK)
             track(
-                np.ascontiguousarray(who[part], np.int64),
-                np.ascontiguousarray(what[part], np.int64),
+                np.ascontiguousarray(students_[part], np.int64),
+                np.ascontiguousarray(skills_[part], np.int64),
                 np.ascontiguousarray(right[part], np.int8),
                 self._table,
                 self._odds,
             )
 
     def predict(self, students: ArrayLike, skills: ArrayLike) -> Floats:
-        """Return the probability (R,) float32 that the students' next responses to these skills are correct."""
-        who, what = self._numbers(students, skills)
-        known = self._probability(self._odds[who.astype(np.int64) * self.num_skills + what.astype(np.int64)])
-        right = self._table[1::2][what]
+        """Return the probability (R,) float32 that the next response of each student to each skill is correct.
+
+        students, skills  (R,) numbers
+        """
+        students_, skills_ = self._numbers(students, skills)
+        known = self._probability(self._odds[students_.astype(np.int64) * self.num_skills + skills_.astype(np.int64)])
+        right = self._table[1::2][skills_]
         return np.asarray(known * right[:, 0] + (1 - known) * right[:, 1], np.float32)
 
     def _numbers(self, students: ArrayLike, skills: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        who = _indices("students", students, self.num_students)
-        what = _indices("skills", skills, self.num_skills)
-        if who.shape != what.shape:
-            raise ModelError(f"students and skills are as many; got {len(who)} and {len(what)}")
-        return who, what
+        """Return checked numbers of students and skills."""
+        students_ = _indices("students", students, self.num_students)
+        skills_ = _indices("skills", skills, self.num_skills)
+        if students_.shape != skills_.shape:
+            raise ModelError(f"students and skills must have the same length; got {len(students_)} and {len(skills_)}")
+        return students_, skills_
 
     def save(self, file: str | Path) -> Path:
-        """Write parameters and state as a .npz, whole or not at all, over what is there; return the path."""
+        """Write parameters and state to an npz file atomically, replacing an existing file; return the path."""
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         about = {
@@ -130,45 +143,64 @@ class Tracker:
 
     @classmethod
     def load(cls, file: str | Path) -> Tracker:
-        """Read what `save` has written: numbers and words only. Raises ModelError for anything else."""
+        """Read a file that `save` has written. It holds numbers and text, and no code.
+
+        Sizes are checked before the arrays are unpacked. Raises ModelError for any other file.
+        """
         path = Path(file)
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                about: dict[str, Any] = json.loads(arrays["about"].tobytes())
-                if about["format"] != FORMAT or about["version"] != VERSION:
-                    raise ValueError(f"it is {about['format']!r}, version {about['version']!r}")
-                odds = arrays["odds"]
-            skills = {name: BKT(**found) for name, found in about["skills"].items()}
-            size = (about["num_students"] * len(skills),)
-            if (
-                odds.dtype != np.float32
-                or odds.shape != size
-                or not ((odds >= 0) & (odds <= np.float32(MOST_ODDS))).all()
-            ):
-                raise ValueError(f"its odds are not {size} of float32 from 0")
-            tracker = cls(skills, about["num_students"])
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            TypeError,
-            EOFError,
-            MemoryError,
-            RuntimeError,  # of zipfile, for what is encrypted or unknown
-            zipfile.BadZipFile,
-        ) as error:
-            raise ModelError(f"{path} is no tracker that was saved: {error}") from None
+            with path.open("rb") as stream:
+                return cls._read(stream)
+        except (*UNREADABLE, AttributeError, ModelError) as error:
+            raise ModelError(f"{path} is not a saved tracker: {error}; expected a file of Tracker.save") from None
+
+    @classmethod
+    def _read(cls, stream: IO[bytes]) -> Tracker:
+        """Return the tracker in an npz file. Raises the errors that `load` catches for any other content."""
+        _check_uncompressed(stream)
+        with np.load(stream, allow_pickle=False) as arrays:
+            about: dict[str, Any] = json.loads(arrays["about"].tobytes())
+            if about["format"] != FORMAT or about["version"] != VERSION:
+                raise ValueError(f"it is {about['format']!r}, version {about['version']!r}")
+            skills = {name: BKT(**parameters) for name, parameters in about["skills"].items()}
+            _check_odds(stream, about["num_students"] * len(skills))
+            odds = arrays["odds"]
+        if not ((odds >= 0) & (odds <= np.float32(MOST_ODDS))).all():
+            raise ValueError(f"its odds are not numbers in [0, {MOST_ODDS:g}]")
+        tracker = cls(skills, about["num_students"])
         tracker._odds[:] = odds
         return tracker
 
 
-def _indices(what: str, given: ArrayLike, size: int) -> NDArray[Any]:
-    """Return numbers (R,) in [0, size), or raise ModelError that names one that is not."""
-    numbers = np.asarray(given)
+def _check_uncompressed(stream: IO[bytes]) -> None:
+    """Raise ValueError if a zip file unpacks to more bytes than it has; `save` does not compress."""
+    size = stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(stream) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > size:
+        raise ValueError(f"it has {size:,} bytes and unpacks to {unpacked:,}")
+    stream.seek(0)
+
+
+def _check_odds(stream: IO[bytes], size: int) -> None:
+    """Raise ValueError unless the array `odds` of an npz file has `size` entries of float32, by its header."""
+    with zipfile.ZipFile(stream) as archive, archive.open("odds.npy") as odds:
+        if np.lib.format.read_magic(odds) != (1, 0):
+            raise ValueError("its odds are not in version 1.0 of the npy format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(odds)
+        if shape != (size,) or dtype != np.float32:
+            raise ValueError(f"its odds are {dtype} of shape {shape}, not float32 of shape {(size,)}")
+        num_bytes = archive.getinfo("odds.npy").file_size - odds.tell()
+        if num_bytes < 4 * size:
+            raise ValueError(f"its odds have {num_bytes:,} bytes, not {4 * size:,}")
+
+
+def _indices(name: str, values: ArrayLike, size: int) -> NDArray[Any]:
+    """Return numbers (R,) in [0, size). Raises ModelError for others, and names the first of them."""
+    numbers = np.asarray(values)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
-        raise ModelError(f"{what} are integers (R,); got {numbers.dtype} of shape {numbers.shape}")
+        raise ModelError(f"{name} must be an array (R,) of integers; got {numbers.dtype} of shape {numbers.shape}")
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= size):
-        bad = numbers[(numbers < 0) | (numbers >= size)][0]
-        raise ModelError(f"{what} are numbers in [0, {size}); got {bad}")
+        invalid = numbers[(numbers < 0) | (numbers >= size)][0]
+        raise ModelError(f"{name} must be numbers in [0, {size}); got {invalid}")
     return numbers if len(numbers) else numbers.astype(np.int64)

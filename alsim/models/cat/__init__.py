@@ -1,9 +1,9 @@
-"""Computerized adaptive testing: which item to ask next, of whom, and when to stop."""
+"""Computerized adaptive testing: item selection, ability estimation and stopping rules."""
 
 from __future__ import annotations
 
 from alsim.models.cat.design import CAT, Responder, Select
-from alsim.models.cat.report import CATRun
+from alsim.models.cat.results import CATRun
 from alsim.models.cat.session import Session
 
 __all__ = ["CAT", "Responder", "Select", "Session", "CATRun"]

@@ -1,8 +1,8 @@
-"""Which items may be the best at an ability: lists with bounds that hold, so that few items are looked at.
+"""Candidate lists for item selection: the items in order of an upper bound of the criterion, per cell of abilities.
 
-[bounds of ability] are cut into cells. For each, the items are sorted by how good they can be anywhere in the cell. A
-search goes along the list of its cell and ends where the bound falls below what it has found: a full scan finds the
-same item, ties included.
+The range of abilities is divided into cells. In each cell, the items are sorted by an upper bound of their criterion
+anywhere in the cell. A search follows the list and ends where the bound is below the best value so far. It selects the
+same item as a scan of all items, ties included.
 """
 
 from __future__ import annotations
@@ -13,56 +13,63 @@ from alsim.models.irt.curves import ItemParameters, curves, informations
 from alsim.types import Doubles, Ints
 
 CELLS = 161
-"""Cells of the bounds: 1/20 logit each in [-4, 4]."""
+"""Number of cells: 1/20 logit each in [-4, 4]."""
 
-WIDER = 1e-9
-"""By which a cell is widened, in logits, and a bound, relatively: far more than rounding can move either."""
+MARGIN = 1e-9
+"""Margin of a cell, in logits, and of a bound, relative; far more than rounding can change either."""
 
-HALVINGS = 60
-"""Of an interval of chances: it ends as narrow as float64 tells apart."""
+BISECTIONS = 60
+"""Number of bisections of an interval of probabilities, which exhaust the precision of float64."""
 
 
 def peaks(items: ItemParameters) -> tuple[Doubles, Doubles]:
-    """Return where each item tells most, logits, and how much, 1/logit^2.
+    """Return the location (I,) and the height (I,) of each item's maximum of information, logits and 1/logit^2.
 
-    With s and its bounds as of `curve`, information is a^2 (P - c)^2 (d - P)^2 / ((d - c)^2 P Q), and its logarithm has
-    the slope
+    With s, c and d as in `curve`, information is a^2 (P - c)^2 (d - P)^2 / ((d - c)^2 P Q). The derivative of its
+    logarithm with respect to P is
 
         h(P) = 2 / (P - c) - 2 / (d - P) - 1 / P + 1 / Q
 
-    in P. Since P - c <= P and d - P <= Q, h falls all the way from c to d: it has one root, and information one peak,
-    with any four parameters. Source: Magis (2013), who gives the root in closed form.
+    Since P - c <= P and d - P <= Q, h decreases from c to d. It therefore has one root, and information has one
+    maximum, for any four parameters. The location is infinite or NaN for an item with a = 0, which has no information.
+    Source: Magis (2013), who gives the root in closed form.
     """
     c, d = items.c, items.d
     low, high = c.copy(), d.copy()
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         p = (low + high) / 2
-        with np.errstate(divide="ignore"):  # a middle may round to c or d
-            rising = 2 / (p - c) - 2 / (d - p) - 1 / p + 1 / (1 - p) > 0
-        low, high = np.where(rising, p, low), np.where(rising, high, p)
-    with np.errstate(divide="ignore"):  # an item with a = 0 has no peak: it tells nothing anywhere
-        where = items.b + np.log((low - c) / (d - low)) / items.a
-    height = informations(*curves(np.where(np.isfinite(where), where, 0.0), *items.columns)[:3])
-    return where, height
+        with np.errstate(divide="ignore"):  # a midpoint may round to c or d
+            is_rising = 2 / (p - c) - 2 / (d - p) - 1 / p + 1 / (1 - p) > 0
+        low, high = np.where(is_rising, p, low), np.where(is_rising, high, p)
+    with np.errstate(divide="ignore"):  # a = 0
+        location = items.b + np.log((low - c) / (d - low)) / items.a
+    height = informations(*curves(np.where(np.isfinite(location), location, 0.0), *items.columns)[:3])
+    return location, height
 
 
 def information_bounds(items: ItemParameters, edges: Doubles) -> Doubles:
-    """Return the most that each item tells in each cell between `edges` (C+1,): (C, I), 1/logit^2."""
-    low, high = edges[:-1, None] - WIDER, edges[1:, None] + WIDER
-    where, height = peaks(items)
-    at_ends = [informations(*curves(edge, *items.columns)[:3]) for edge in (low, high)]
-    # Where rounding leaves open on which side of an edge the peak lies, it is in the cell.
-    within = (where >= low - WIDER) & (where <= high + WIDER)
-    return np.where(within, height, np.maximum(*at_ends)) * (1 + WIDER) + 1e-300
+    """Return upper bounds (C, I) of each item's information in each cell, 1/logit^2.
+
+    edges  (C+1,) edges of the cells, logits
+    """
+    low, high = edges[:-1, None] - MARGIN, edges[1:, None] + MARGIN
+    location, height = peaks(items)
+    at_edges = [informations(*curves(edge, *items.columns)[:3]) for edge in (low, high)]
+    # A peak near an edge counts as inside the cell, since rounding may have moved it.
+    has_peak = (location >= low - MARGIN) & (location <= high + MARGIN)
+    return np.where(has_peak, height, np.maximum(*at_edges)) * (1 + MARGIN) + 1e-300
 
 
 def closeness_bounds(items: ItemParameters, edges: Doubles) -> Doubles:
-    """Return minus the least distance of each difficulty from each cell: (C, I), logits."""
-    low, high = edges[:-1, None] - WIDER, edges[1:, None] + WIDER
-    return WIDER - np.maximum(np.maximum(low - items.b, items.b - high), 0.0) * (1 - WIDER)
+    """Return upper bounds (C, I) of minus the distance of each difficulty from an ability in each cell, logits.
+
+    edges  (C+1,) edges of the cells, logits
+    """
+    low, high = edges[:-1, None] - MARGIN, edges[1:, None] + MARGIN
+    return MARGIN - np.maximum(np.maximum(low - items.b, items.b - high), 0.0) * (1 - MARGIN)
 
 
 def sorted_lists(bounds: Doubles) -> tuple[Ints, Doubles]:
-    """Return for each cell the items, best bound first, and their bounds: flat."""
+    """Return the items (C * I,) of each cell in order of decreasing bound, and their bounds (C * I,); ties by index."""
     order = np.argsort(-bounds, axis=1, kind="stable")
     return order.astype(np.int32).ravel(), np.take_along_axis(bounds, order, axis=1).ravel()

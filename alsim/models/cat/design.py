@@ -1,4 +1,4 @@
-"""What an adaptive test is: its items, how the next one is chosen, how ability is estimated, when it ends."""
+"""Design of an adaptive test: item bank, item selection, ability estimation and stopping rules."""
 
 from __future__ import annotations
 
@@ -13,62 +13,69 @@ from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError
 from alsim.models.cat.candidates import CELLS, closeness_bounds, information_bounds, sorted_lists
-from alsim.models.cat.report import CATRun, together
-from alsim.models.cat.selection import CLOSEST, KULLBACK_LEIBLER, MAX_INFO, Pool, SelectionPlan
+from alsim.models.cat.results import CATRun, concatenate
+from alsim.models.cat.selection import (
+    CLOSEST_DIFFICULTY,
+    KULLBACK_LEIBLER,
+    MAX_INFORMATION,
+    ItemPool,
+    SelectionPlan,
+)
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
 from alsim.models.irt.curves import ItemParameters, as_finite
 from alsim.types import Codes, Doubles, Ints, Longs
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
-WANTS: dict[str, int] = {
-    "max-info": MAX_INFO,
-    "b-opt": CLOSEST,
+CRITERIA: dict[str, int] = {
+    "max-info": MAX_INFORMATION,
+    "b-opt": CLOSEST_DIFFICULTY,
     "kullback-leibler": KULLBACK_LEIBLER,
-    "a-stratified": CLOSEST,
+    "a-stratified": CLOSEST_DIFFICULTY,
 }
-POINTS = 9
-"""Of the Kullback-Leibler integral: exact for polynomials up to degree 17."""
+QUADRATURE_POINTS = 9
+"""Number of Gauss-Legendre points of the Kullback-Leibler integral; exact for polynomials up to degree 17."""
 
 HALF_WIDTH = 3.0
-"""Of that integral after one answer, logits: it shrinks with the root of their number, as the standard error does."""
+"""Half the interval of that integral after one answer, logits; it is divided by the root of the number of answers."""
 
-TOGETHER = 1024
-"""Examinees simulated side by side: the state of a test is about a byte an item and 0.3 kB, 2 kB for a mode."""
+BATCH_SIZE = 1024
+"""Examinees per batch in `run`; the state of a test takes one byte per item and 0.3 kB, or 2 kB for MAP, ML and WLE."""
 
-ROUNDS = 10
-"""Of simulations that `control_exposure` learns from."""
+EXPOSURE_ROUNDS = 10
+"""Number of simulations in `control_exposure`."""
 
 Responder = Callable[[Longs, Longs], ArrayLike]
-"""Told which examinees (M,) are asked which items (M,); returns their answers (M,), 0 or 1."""
+"""Function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class CAT:
     """A computerized adaptive test.
 
-    items       the bank, of I items; no item is given twice in a test
-    select      "max-info": the item that tells most at the estimate of ability; "b-opt": of the closest difficulty;
-                "kullback-leibler": by the integral of Kullback-Leibler information from theta - 3 / sqrt(n) to
-                theta + 3 / sqrt(n), after n answers; "a-stratified": the items in strata of rising a, each for its
-                part of a test of max_items, and within a stratum the closest difficulty
-    estimate    "eap", "map", "ml" or "wle", after each answer; with prior_mean, prior_sd and bounds, in logits, as of
-                `estimate_ability`
-    start       ability by which the first item is chosen, logits
-    max_items   a test ends after so many
-    min_items   and not before so many, unless nothing is left to ask
-    stop_se     it ends when the standard error is at most this, logits
-    stop_information        when the test's information at the estimate is at least this, 1/logit^2
-    least_item_information  when the next item would tell less than this at the estimate, 1/logit^2
-    randomesque  the item is drawn from so many best ones
-    exposure     (I,) chances in (0, 1] with which a selected item is given and not set aside: `control_exposure`
-    groups       (I,) content groups, by name or number
-    blueprint    the share of a test that each group should have: the next item is of the group that is furthest below
-                 its share. A group that is not named is not asked
-    strata       of "a-stratified"
+    items       item bank of I items; a test administers each item at most once
+    select      criterion of item selection at the current estimate of ability:
+                "max-info", the largest information; "b-opt", the closest difficulty; "kullback-leibler", the largest
+                integral of Kullback-Leibler information from theta - 3 / sqrt(n) to theta + 3 / sqrt(n), after n
+                answers; "a-stratified", the closest difficulty within a stratum. The items are divided into strata by
+                increasing a, and each stratum is used for an equal part of a test of max_items
+    estimate    ability estimator after each answer: "eap", "map", "ml" or "wle", see `estimate_ability`
+    prior_mean, prior_sd, bounds  settings of the estimator, logits, see `estimate_ability`
+    start       ability at which the first item is selected, logits
+    max_items   largest number of items of a test
+    min_items   smallest number of items, unless no item is left
+    stop_se     the test ends if the standard error is at most this, logits
+    stop_information        the test ends if the test information at the estimate is at least this, 1/logit^2
+    least_item_information  the test ends if the information of the next item at the estimate is below this, 1/logit^2
+    randomesque  number of best items from which the next item is drawn at random
+    exposure     (I,) probabilities, in (0, 1], that a selected item is administered, see `control_exposure`
+    groups       (I,) content group of each item, a name or a number
+    blueprint    target share of each group in a test. The next item is selected from the group furthest below its
+                 share. Items of groups that the blueprint does not name are not used
+    strata       number of strata of "a-stratified"
 
-    Ties go to the item that comes first, and to the group that the blueprint names first. Raises AlsimError for
-    settings that cannot be.
+    Ties are resolved in favour of the item with the lowest index, and of the group that the blueprint names first.
+    Raises AlsimError for invalid settings.
     Source: Lord (1980) for maximum information; Urry (1970) for the closest difficulty; Chang & Ying (1996) and (1999)
     for Kullback-Leibler information and strata; Kingsbury & Zara (1989) for randomesque selection and the blueprint;
     Sympson & Hetter (1985) for exposure control.
@@ -97,13 +104,13 @@ class CAT:
             raise AlsimError(f"items are ItemParameters; got {type(self.items).__name__}")
         if self.select not in get_args(Select):
             raise AlsimError(f"select is one of {', '.join(get_args(Select))}; got {self.select!r}")
-        for name, most in (
+        for name, largest in (
             ("max_items", len(self.items)),
             ("min_items", self.max_items),
             ("randomesque", len(self.items)),
             ("strata", len(self.items) if self.select == "a-stratified" else 2**31),
         ):
-            _check_count(name, getattr(self, name), most)
+            _check_count(name, getattr(self, name), largest)
         for name in ("stop_se", "stop_information", "least_item_information"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
@@ -111,47 +118,47 @@ class CAT:
         nodes = self.estimator.nodes
         if not isinstance(self.start, int | float | np.number) or not nodes[0] <= self.start <= nodes[-1]:
             raise AlsimError(f"start is {self.start}; expected an ability within the bounds {self.bounds}")
-        _ = self.pool, self.plan
+        _ = self.pool, self.plan  # check the other settings
 
     @cached_property
     def estimator(self) -> Estimator:
-        """How ability is estimated, for kernels."""
+        """Ability estimator, for kernels."""
         return make_estimator(
             self.items,
             self.estimate,
             prior_mean=self.prior_mean,
             prior_sd=self.prior_sd,
             bounds=self.bounds,
-            least_se=self.stop_se or math.inf,
+            min_se=self.stop_se or math.inf,
         )
 
     @cached_property
-    def pool(self) -> Pool:
-        """The items, for kernels."""
-        edges, many = np.linspace(*self.bounds, CELLS + 1), len(self.items)
-        want = WANTS[self.select]
-        if want == MAX_INFO:
+    def pool(self) -> ItemPool:
+        """Items and candidate lists, for kernels."""
+        edges, num_items = np.linspace(*self.bounds, CELLS + 1), len(self.items)
+        criterion = CRITERIA[self.select]
+        if criterion == MAX_INFORMATION:
             bounds = information_bounds(self.items, edges)
-        elif want == CLOSEST:
+        elif criterion == CLOSEST_DIFFICULTY:
             bounds = closeness_bounds(self.items, edges)
         else:
-            bounds = np.full((CELLS, many), np.inf)  # a bound of its own is not known: the search is a full scan
+            bounds = np.full((CELLS, num_items), np.inf)  # without a useful bound, the search is a full scan
         order, bound = sorted_lists(bounds)
-        stratum = np.zeros(many, np.int32)
+        stratum = np.zeros(num_items, np.int32)
         if self.select == "a-stratified":
-            stratum[np.argsort(self.items.a, kind="stable")] = np.arange(many) * self.strata // many
-        return Pool(*self.items.columns, self._content[0], stratum, self._release, order, bound)
+            stratum[np.argsort(self.items.a, kind="stable")] = np.arange(num_items) * self.strata // num_items
+        return ItemPool(*self.items.columns, self._content[0], stratum, self._exposure, order, bound)
 
     @cached_property
     def plan(self) -> SelectionPlan:
-        """What is wanted and when a test ends, for kernels."""
-        points, weights = np.polynomial.legendre.leggauss(POINTS)
+        """Settings of item selection and of the stopping rules, for kernels."""
+        points, weights = np.polynomial.legendre.leggauss(QUADRATURE_POINTS)
         low, high = self.bounds
         return SelectionPlan(
-            want=WANTS[self.select],
-            best_of=int(self.randomesque),
+            criterion=CRITERIA[self.select],
+            randomesque=int(self.randomesque),
             strata=int(self.strata) if self.select == "a-stratified" else 1,
-            share=self._content[1],
+            blueprint=self._content[1],
             low=float(low),
             cells_per_logit=CELLS / (high - low),
             cells=CELLS,
@@ -162,48 +169,56 @@ class CAT:
             min_items=int(self.min_items),
             stop_se=float(self.stop_se or 0.0),
             stop_information=float(self.stop_information or np.inf),
-            least_information=float(self.least_item_information or 0.0),
+            min_item_information=float(self.least_item_information or 0.0),
         )
 
     @cached_property
     def _content(self) -> tuple[Ints, Doubles]:
-        """Group of each item, in order of the blueprint, and share of each group; -1 is no group of the blueprint."""
-        many = len(self.items)
+        """Group index (I,) of each item, -1 outside the blueprint, and share (G,) of each group."""
+        num_items = len(self.items)
         if self.blueprint is None and self.groups is None:
-            return np.zeros(many, np.int32), np.ones(1)
+            return np.zeros(num_items, np.int32), np.ones(1)
         if self.blueprint is None or self.groups is None:
-            raise AlsimError("groups and blueprint go together: the one names each item's, the other its share")
+            raise AlsimError(
+                "groups and blueprint are both required: the group of each item, and the share of each group"
+            )
         if not isinstance(self.blueprint, Mapping):
-            raise AlsimError(f"blueprint maps a group to its share; got {type(self.blueprint).__name__}")
+            raise AlsimError(f"blueprint is a mapping from group to share; got {type(self.blueprint).__name__}")
         groups = np.asarray(self.groups)
-        if groups.shape != (many,):
-            raise AlsimError(f"groups has a group for each of {many} items; got shape {groups.shape}")
+        if groups.shape != (num_items,):
+            raise AlsimError(f"groups has one group for each of {num_items} items; got shape {groups.shape}")
         shares = as_finite(list(self.blueprint.values()), "blueprint")
         if (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
-            raise AlsimError(f"blueprint has shares of at least 0 that add up to 1; got {dict(self.blueprint)}")
-        codes = np.full(many, -1, np.int32)
+            raise AlsimError(f"the shares of blueprint are at least 0 and sum to 1; got {dict(self.blueprint)}")
+        codes = np.full(num_items, -1, np.int32)
         for k, (group, share) in enumerate(self.blueprint.items()):
             codes[groups == group] = k
             if share > 0 and not (groups == group).any():
-                raise AlsimError(f"blueprint gives {group!r} a share of {share}, but no item is of that group")
+                raise AlsimError(f"blueprint gives group {group!r} a share of {share}, but no item is in that group")
         return codes, shares
 
     @cached_property
-    def _release(self) -> Doubles:
-        many = len(self.items)
+    def _exposure(self) -> Doubles:
+        """Probability (I,) that a selected item is administered."""
+        num_items = len(self.items)
         if self.exposure is None:
-            return np.ones(many)
-        release = as_finite(self.exposure, "exposure")
-        if release.shape != (many,) or not ((release > 0) & (release <= 1)).all():
-            raise AlsimError(f"exposure has a chance in (0, 1] for each of {many} items; got {self.exposure!r}")
-        return release
+            return np.ones(num_items)
+        exposure = as_finite(self.exposure, "exposure")
+        if exposure.shape != (num_items,) or not ((exposure > 0) & (exposure <= 1)).all():
+            raise AlsimError(
+                f"exposure has one probability in (0, 1] for each of {num_items} items; got {self.exposure!r}"
+            )
+        return exposure
 
     def session(self, num_examinees: int = 1, *, seed: int = 0, first: int = 0) -> Session:
-        """Begin tests, to be taken step by step.
+        """Start tests that are administered step by step.
 
         num_examinees  N
-        seed           of what is drawn: randomesque selection, exposure control, simulated answers
-        first          number of the first examinee: the tests of an examinee are the same in any batch
+        seed           of all random draws: randomesque selection, exposure control and simulated answers
+        first          number of the first examinee. The draws depend only on the seed and the examinee's number, so
+                       that a test is the same in any batch
+
+        Returns the session. Raises AlsimError for values that are not integers in range.
         """
         return Session(self.pool, self.plan, self.estimator, self.start, num_examinees, seed=seed, first=first)
 
@@ -216,73 +231,76 @@ class CAT:
         seed: int = 0,
         first: int = 0,
     ) -> CATRun:
-        """Test many examinees to the end: simulated ones, or those whom `responder` answers for.
+        """Run complete tests, of simulated examinees or of examinees for whom `responder` answers.
 
-        abilities      (N,) true abilities, logits: each answers by the items' curves
-        responder      a function of the numbers of examinees (M,) and their items (M,), which returns (M,) answers
+        abilities      (N,) true abilities of simulated examinees, logits
+        responder      function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1
         num_examinees  N, with a responder
-        seed, first    as of `session`
+        seed, first    see `session`
 
-        Raises AlsimError unless there are either abilities or a responder and num_examinees.
+        Returns the results. Raises AlsimError unless either abilities, or both responder and num_examinees, are given.
         """
         if (abilities is None) == (responder is None) or (responder is None) != (num_examinees is None):
             raise AlsimError("run takes either abilities, or responder and num_examinees")
         truth = None if abilities is None else as_finite(abilities, "abilities")
         if truth is not None and truth.ndim != 1:
             raise AlsimError(f"abilities have shape (N,); got {truth.shape}")
-        many: int = len(truth) if truth is not None else 0 if num_examinees is None else num_examinees
-        if isinstance(many, bool) or not isinstance(many, int | np.integer) or many < 0:
-            raise AlsimError(f"num_examinees is {many!r}; expected an integer of at least 0")
-        parts = []
-        for begin in range(0, max(many, 1), TOGETHER):
-            session = self.session(min(TOGETHER, many - begin), seed=seed, first=first + begin)
+        count: int = len(truth) if truth is not None else 0 if num_examinees is None else num_examinees
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+            raise AlsimError(f"num_examinees is {count!r}; expected an integer of at least 0")
+        batches = []
+        for begin in range(0, max(count, 1), BATCH_SIZE):
+            session = self.session(min(BATCH_SIZE, count - begin), seed=seed, first=first + begin)
             while not session.all_finished:
                 items = session.next_items()
                 if truth is not None:
-                    session.answer(session.simulated(truth[begin : begin + TOGETHER]))
+                    session.answer(session.simulated(truth[begin : begin + BATCH_SIZE]))
                 elif responder is not None and (items >= 0).any():
-                    session.answer(_asked(responder, session.examinees, items))
-            parts.append(session.result())
-        return together(parts, truth)
+                    session.answer(_answers(responder, session.examinees, items))
+            batches.append(session.result())
+        return concatenate(batches, truth)
 
     def control_exposure(self, rate: float, abilities: ArrayLike, *, seed: int = 0) -> CAT:
-        """Return this test with chances of release that hold the most exposed item near `rate`.
+        """Return this test with exposure probabilities that keep the highest exposure rate near `rate`.
 
-        Tests of simulated examinees of these abilities show how often each item is selected; one that is selected more
-        often than `rate` is released with the chance rate / selected, and so again, ten times.
+        Ten rounds of simulated tests show how often each item is selected. After each round, an item that was selected
+        at a higher rate than `rate` gets the exposure probability rate / selection rate.
 
-        rate       share of examinees who may get an item, in (0, 1]
-        abilities  (N,) of the population, logits: the more of them, the closer
-        seed       of the simulation
+        rate       target for the largest share of examinees who answer an item, in (0, 1]
+        abilities  (N,) sample of the population's abilities, logits; a larger sample is more accurate
+        seed       of the simulations
 
-        Raises AlsimError if even items given equally often would exceed the rate, and without abilities.
+        Returns a CAT with `exposure`. Raises AlsimError without abilities, and for a rate below max_items / I, which
+        even equal use of all items would exceed.
         Source: Sympson & Hetter (1985), Controlling item-exposure rates in computerized adaptive testing.
         """
         if np.size(as_finite(abilities, "abilities")) == 0:
-            raise AlsimError("exposure control learns from tests of simulated examinees; abilities has none")
+            raise AlsimError("abilities is empty; expected a sample of abilities to simulate tests with")
         if not self.max_items / len(self.items) <= as_finite(rate, "rate") <= 1:
             raise AlsimError(
-                f"rate is {rate}; tests of {self.max_items} of {len(self.items)} items need one from "
+                f"rate is {rate}; tests of {self.max_items} of {len(self.items)} items require one from "
                 f"{self.max_items / len(self.items):.3g} to 1"
             )
         controlled = replace(self, exposure=None)
-        for k in range(ROUNDS):
+        for k in range(EXPOSURE_ROUNDS):
             tests = controlled.run(abilities, seed=seed + k)
             controlled = replace(self, exposure=np.minimum(1.0, rate / np.maximum(tests.selection_rates, rate)))
         return controlled
 
 
-def _check_count(name: str, value: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= most:
-        raise AlsimError(f"{name} is {value!r}; expected an integer from 1 to {most}")
+def _check_count(name: str, value: int, largest: int) -> None:
+    """Raise AlsimError unless the setting is an integer from 1 to `largest`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= largest:
+        raise AlsimError(f"{name} is {value!r}; expected an integer from 1 to {largest}")
 
 
-def _asked(responder: Responder, examinees: Longs, items: Longs) -> Codes:
-    """Return the answers (N,) of those who wait for an item, -1 of the others."""
-    waiting = items >= 0
-    answers: NDArray[np.generic] = np.asarray(responder(examinees[waiting], items[waiting]))
-    if answers.shape != (int(waiting.sum()),) or not np.isin(answers, (0, 1)).all():
-        raise AlsimError(f"a responder returns an answer, 0 or 1, for each of {int(waiting.sum())}; got {answers!r}")
+def _answers(responder: Responder, examinees: Longs, items: Longs) -> Codes:
+    """Return the answers (N,) of the examinees with a pending item, and -1 for the others."""
+    pending = items >= 0
+    count = int(pending.sum())
+    answers: NDArray[np.generic] = np.asarray(responder(examinees[pending], items[pending]))
+    if answers.shape != (count,) or not np.isin(answers, (0, 1)).all():
+        raise AlsimError(f"a responder returns one answer, 0 or 1, for each of {count} examinees; got {answers!r}")
     correct = np.full(len(items), -1, np.int8)
-    correct[waiting] = answers
+    correct[pending] = answers
     return correct

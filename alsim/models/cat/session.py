@@ -1,4 +1,4 @@
-"""Adaptive tests under way, of many examinees: what to ask next, and what was answered."""
+"""Adaptive tests that are administered step by step, for many examinees."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
-from alsim.models.cat.report import CATRun
-from alsim.models.cat.selection import Pool, Progress, SelectionPlan, answer_all, choose_all, simulate_all
+from alsim.models.cat.results import CATRun
+from alsim.models.cat.selection import (
+    NONE,
+    ItemPool,
+    SelectionPlan,
+    SessionState,
+    record_answers,
+    select_items,
+    simulate_answers,
+)
 from alsim.models.irt.ability import Estimator
 from alsim.types import Bools, Codes, Doubles, Longs, u64
 
 
 class Session:
-    """Tests of N examinees, begun by `CAT.session`.
+    """Adaptive tests of N examinees; `CAT.session` starts them.
 
         session = cat.session(num_examinees=2)
-        session.next_items()        which item each is to be asked: (N,), -1 for those whose test has ended
-        session.answer([1, 0])      whether the answers are correct; -1 for one that is not in yet
+        session.next_items()        # (N,) item of each examinee, -1 if the test has ended
+        session.answer([1, 0])      # (N,) 1 correct, 0 wrong, -1 not answered yet
 
-    Whoever has answered gets another item, and whoever has not keeps the one that waits.
+    An examinee who has answered gets a new item. An examinee who has not answered keeps the pending item.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ItemPool,
         plan: SelectionPlan,
         estimator: Estimator,
         start: float,
@@ -41,100 +49,112 @@ class Session:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < limit:
                 raise AlsimError(f"{name} is {value!r}; expected an integer from 0 to {limit - 1}")
         if first + num_examinees > 2**32:
-            raise AlsimError(f"examinees are numbered below {2**32}; got {num_examinees} from {first} on")
+            raise AlsimError(
+                f"the numbers of examinees are below {2**32}; got first={first} and num_examinees={num_examinees}"
+            )
         self._pool, self._plan, self._estimator = pool, plan, estimator
-        self._key, self._many = u64(seed), int(num_examinees)
-        self._progress = _begun(self._many, int(first), start, pool, plan, estimator)
+        self._key, self._num_examinees = u64(seed), int(num_examinees)
+        self._state = _initial_state(self._num_examinees, int(first), start, pool, plan, estimator)
 
     @property
     def examinees(self) -> Longs:
-        """Numbers of the examinees (N,)."""
-        return self._progress.examinee.astype(np.int64)
+        """Numbers (N,) of the examinees."""
+        return self._state.examinee.astype(np.int64)
 
     @property
     def theta(self) -> Doubles:
-        """Estimates of ability so far (N,), logits; the start before the first answer."""
-        return self._progress.theta.copy()
+        """Current estimates (N,) of ability, logits; `CAT.start` before the first answer."""
+        return self._state.theta.copy()
 
     @property
     def se(self) -> Doubles:
-        """Their standard errors (N,), logits; infinite before the first answer."""
-        return self._progress.se.copy()
+        """Standard errors (N,) of the estimates, logits; infinite before the first answer."""
+        return self._state.se.copy()
 
     @property
     def lengths(self) -> Longs:
-        """How many items each has answered (N,)."""
-        return self._progress.length.copy()
+        """Number (N,) of items that each examinee has answered."""
+        return self._state.length.copy()
 
     @property
     def finished(self) -> Bools:
-        """Whose test has ended (N,)."""
-        return self._progress.finished.copy()
+        """(N,) True for examinees whose test has ended."""
+        return self._state.finished.copy()
 
     @property
     def all_finished(self) -> bool:
-        """Whether all tests have ended."""
-        return bool(self._progress.finished.all())
+        """True if all tests have ended."""
+        return bool(self._state.finished.all())
 
     def next_items(self) -> Longs:
-        """Return the item that waits for an answer of each examinee (N,), -1 where the test has ended."""
-        choose_all(self._key, self._progress, self._pool, self._plan)
-        return self._progress.chosen.astype(np.int64)
+        """Return the pending item (N,) of each examinee, -1 if the test has ended; select new items where needed."""
+        select_items(self._key, self._state, self._pool, self._plan)
+        return self._state.pending.astype(np.int64)
 
     def answer(self, correct: ArrayLike) -> None:
-        """Take answers (N,): 0 or 1, and -1 of examinees who have not answered, or whose test has ended.
+        """Record answers to the pending items.
 
-        Raises AlsimError for other values, and for answers where no item waits; then none is taken.
+        correct  (N,) 0 or 1; -1 for examinees who have not answered, or whose test has ended
+
+        Raises AlsimError for other values, and for an answer without a pending item. On error, no answer is recorded.
         """
         answers = np.atleast_1d(np.asarray(correct))
-        if answers.shape != (self._many,):
-            raise AlsimError(f"answers have shape ({self._many},), one an examinee; got {answers.shape}")
+        if answers.shape != (self._num_examinees,):
+            raise AlsimError(f"answers have shape ({self._num_examinees},), one per examinee; got {answers.shape}")
         if not np.isin(answers, (-1, 0, 1)).all():
-            odd = int(np.argmin(np.isin(answers, (-1, 0, 1))))
-            raise AlsimError(f"the answer of examinee {self.examinees[odd]} is {answers[odd]!r}; expected 0, 1 or -1")
-        unasked = (answers >= 0) & (self._progress.chosen < 0)
-        if unasked.any():
-            who = self.examinees[unasked][0]
-            raise AlsimError(f"examinee {who} has been asked nothing: next_items() comes before answer()")
-        answer_all(answers.astype(np.int8), self._progress, self._pool, self._plan, self._estimator)
+            first = int(np.argmin(np.isin(answers, (-1, 0, 1))))
+            raise AlsimError(
+                f"the answer of examinee {self.examinees[first]} is {answers[first]!r}; expected 0, 1 or -1"
+            )
+        without_item = (answers >= 0) & (self._state.pending < 0)
+        if without_item.any():
+            examinee = self.examinees[without_item][0]
+            raise AlsimError(f"examinee {examinee} has no pending item: call next_items() before answer()")
+        record_answers(answers.astype(np.int8), self._state, self._pool, self._plan, self._estimator)
 
     def simulated(self, abilities: Doubles) -> Codes:
-        """Return what examinees of these abilities (N,), logits, answer to the items that wait; -1 where none does."""
-        correct = np.empty(self._many, np.int8)
-        simulate_all(self._key, abilities, self._progress, self._pool, correct)
+        """Return simulated answers (N,) to the pending items, 0 or 1; -1 without a pending item.
+
+        abilities  (N,) true abilities, logits
+        """
+        correct = np.empty(self._num_examinees, np.int8)
+        simulate_answers(self._key, abilities, self._state, self._pool, correct)
         return correct
 
     def result(self) -> CATRun:
-        """Return the tests as they stand."""
-        t, rows = self._progress, (self._many, self._plan.max_items)
+        """Return the results so far."""
+        state, rows = self._state, (self._num_examinees, self._plan.max_items)
+        status = state.status.reshape(self._num_examinees, len(self._pool.a))
         return CATRun(
-            items=t.item.reshape(rows).copy(),
-            correct=t.correct.reshape(rows).copy(),
-            theta_after=t.theta_after.reshape(rows).copy(),
-            se_after=t.se_after.reshape(rows).copy(),
+            items=state.item.reshape(rows).copy(),
+            correct=state.correct.reshape(rows).copy(),
+            theta_after=state.theta_after.reshape(rows).copy(),
+            se_after=state.se_after.reshape(rows).copy(),
             theta=self.theta,
             se=self.se,
             lengths=self.lengths,
             finished=self.finished,
-            times_selected=(t.status.reshape(self._many, len(self._pool.a)) > 0).sum(axis=0),
+            times_selected=(status > 0).sum(axis=0),
             abilities=None,
         )
 
 
-def _begun(many: int, first: int, start: float, pool: Pool, plan: SelectionPlan, e: Estimator) -> Progress:
-    """Return the state of tests that have not begun."""
-    steps, width = many * int(plan.max_items), len(e.table) // (2 * len(pool.a))
-    return Progress(
-        examinee=np.arange(first, first + many, dtype=np.uint32),
-        status=np.zeros(many * len(pool.a), np.int8),
+def _initial_state(
+    num_examinees: int, first: int, start: float, pool: ItemPool, plan: SelectionPlan, e: Estimator
+) -> SessionState:
+    """Return the state before the first item; `first` is the number of the first examinee."""
+    steps, width = num_examinees * int(plan.max_items), len(e.table) // (2 * len(pool.a))
+    return SessionState(
+        examinee=np.arange(first, first + num_examinees, dtype=np.uint32),
+        status=np.zeros(num_examinees * len(pool.a), np.int8),
         item=np.full(steps, -1, np.int32),
         correct=np.full(steps, -1, np.int8),
         theta_after=np.full(steps, np.nan),
         se_after=np.full(steps, np.nan),
-        length=np.zeros(many, np.int64),
-        theta=np.full(many, float(start)),
-        se=np.full(many, np.inf),
-        sums=np.zeros(many * width),
-        chosen=np.full(many, -1, np.int64),
-        finished=np.zeros(many, np.bool_),
+        length=np.zeros(num_examinees, np.int64),
+        theta=np.full(num_examinees, float(start)),
+        se=np.full(num_examinees, np.inf),
+        sums=np.zeros(num_examinees * width),
+        pending=np.full(num_examinees, NONE, np.int64),
+        finished=np.zeros(num_examinees, np.bool_),
     )

@@ -1,4 +1,4 @@
-"""What a fit that was cut short goes on from: all that an epoch leaves, in two files that hold no code."""
+"""Checkpoints of an unfinished fit: the state after an epoch, in two files that hold no code."""
 
 from __future__ import annotations
 
@@ -18,72 +18,87 @@ DESCRIPTION, ARRAYS = "checkpoint.json", "epoch-{}.npz"
 
 
 def write_checkpoint(
-    folder: Path, settings: Settings, log: str, epochs: Sequence[Epoch], arrays: Mapping[str, Floats]
+    folder: Path, settings: Settings, digest: str, epochs: Sequence[Epoch], arrays: Mapping[str, Floats]
 ) -> None:
-    """Write what the last of `epochs` left, and remove what the one before it did.
+    """Write the state after the last of `epochs`, and remove the files of the epoch before it.
 
-    The description is replaced at one stroke, and names arrays that are already there: killed at any moment, one
-    whole checkpoint remains.
+    folder    directory of the checkpoint
+    settings  of the fit
+    digest    of the responses
+    epochs    all epochs so far
+    arrays    state after the last epoch
 
-    log  the digest of the responses
+    The description is replaced atomically, after the arrays that it names have been written. A process that is killed
+    at any moment leaves one complete checkpoint.
     """
     content = packed(arrays)
     folder.mkdir(parents=True, exist_ok=True)
     newest = folder / ARRAYS.format(len(epochs))
     write_whole(newest, content)
-    text = {
+    description = {
         "format": FORMAT,
         "version": VERSION,
         "settings": settings._asdict(),
-        "responses": log,
+        "responses": digest,
         "epochs": epochs,
         "arrays": sha256(content),
     }
-    write_whole(folder / DESCRIPTION, (json.dumps(text, indent=2) + "\n").encode())
+    write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
     for other in folder.glob(ARRAYS.format("*")):
         if other != newest:
             other.unlink(missing_ok=True)
 
 
 def read_checkpoint(
-    folder: Path, settings: Settings, log: str, shapes: Shapes
+    folder: Path, settings: Settings, digest: str, shapes: Shapes
 ) -> tuple[list[Epoch], dict[str, Floats]] | None:
-    """Return the epochs of a fit with these settings to these responses, and what they left; None if there is none.
+    """Return the epochs and the arrays of a checkpoint, or None if there is none.
 
-    Raises ModelError for a checkpoint of another fit, and for one that is broken.
+    folder    directory of the checkpoint
+    settings  of the fit
+    digest    of the responses
+    shapes    expected shapes of the arrays
+
+    Raises ModelError for a checkpoint of a fit with other settings or responses, and for a damaged one.
     """
     file = folder / DESCRIPTION
     try:
-        text = json.loads(file.read_text(encoding="utf-8"))
+        description = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise ModelError(f"a checkpoint is a directory; {folder} is a file") from None
+        raise ModelError(f"checkpoint must be a directory; {folder} is a file: pass another path") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise _broken(file, error) from None
-    if not isinstance(text, dict) or text.get("format") != FORMAT or text.get("version") != VERSION:
-        raise _broken(file, f"it is no {FORMAT} of version {VERSION}")
-    _refuse_other(file, text, settings, log)
+        raise _damaged(file, error) from None
+    is_table = isinstance(description, dict)
+    if not is_table or description.get("format") != FORMAT or description.get("version") != VERSION:
+        raise _damaged(file, f"it is not an {FORMAT} of version {VERSION}")
+    _check_same_fit(file, description, settings, digest)
     try:
-        epochs = [Epoch(float(loss), None if held is None else float(held)) for loss, held in text["epochs"]]
+        epochs = [
+            Epoch(float(loss), None if validation is None else float(validation))
+            for loss, validation in description["epochs"]
+        ]
         content = read_at_most(folder / ARRAYS.format(len(epochs)), shapes)
-        if sha256(content) != text["arrays"]:
+        if sha256(content) != description["arrays"]:
             raise ValueError(f"the SHA-256 of {ARRAYS.format(len(epochs))} differs")
         return epochs, unpacked(content, shapes)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _broken(file, error) from None
+        raise _damaged(file, error) from None
 
 
-def _refuse_other(file: Path, text: Mapping[str, Any], settings: Settings, log: str) -> None:
-    """Raise ModelError unless a checkpoint is of a fit with these settings to these responses."""
-    theirs, ours = text.get("settings"), settings._asdict()
-    if theirs != ours:
-        told = theirs if isinstance(theirs, dict) else {}
-        other = [f"{k}={told.get(k)!r} there, {v!r} here" for k, v in ours.items() if told.get(k) != v]
-        raise ModelError(f"{file} is of a fit with other settings: {'; '.join(other)}")
-    if text.get("responses") != log:
-        raise ModelError(f"{file} is of a fit to other responses")
+def _check_same_fit(file: Path, description: Mapping[str, Any], settings: Settings, digest: str) -> None:
+    """Raise ModelError unless a checkpoint belongs to a fit with these settings to these responses."""
+    saved, current = description.get("settings"), settings._asdict()
+    if saved != current:
+        saved = saved if isinstance(saved, dict) else {}
+        other = [f"{k}={saved.get(k)!r} there, {v!r} here" for k, v in current.items() if saved.get(k) != v]
+        raise ModelError(
+            f"{file} belongs to a fit with other settings: {'; '.join(other)}; pass those, or another checkpoint"
+        )
+    if description.get("responses") != digest:
+        raise ModelError(f"{file} belongs to a fit to other responses; pass those, or another checkpoint")
 
 
-def _broken(file: Path, why: object) -> ModelError:
-    return ModelError(f"{file} cannot be gone on from: {why}; remove {file.parent} to begin anew")
+def _damaged(file: Path, reason: object) -> ModelError:
+    return ModelError(f"cannot resume from {file}: {reason}; remove {file.parent} to start again")

@@ -1,4 +1,4 @@
-"""The recurrent network in NumPy, for forecasts: what has been learnt needs no PyTorch to be used."""
+"""The recurrent network in NumPy: forecasts from trained weights, without PyTorch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from alsim.models.dkt.sequences import Sequences
 from alsim.types import Doubles, Floats, Longs, f64
 from alsim.utils.npz import Shapes
 
-AT_ONCE = 256
-"""Students whose forecasts are made in step: a block's gates stay in the L2 cache."""
+STUDENTS_PER_BLOCK = 256
+"""Number of students that are forecast together, so that their gates stay in the L2 cache."""
 
 
 class Weights(NamedTuple):
-    """What training learns, K skills, embedding size E, hidden size H; gates in PyTorch's order i, f, g, o.
+    """Trained weights for K skills, embedding size E and hidden size H. Gates are in PyTorch's order i, f, g, o.
 
-    embedding    (2K + 1, E)  of skill + K * correct, as the one-hot code of (skill, correct) counts; last the start
+    embedding    (2K + 1, E)  row skill + K * correct embeds that response, as a one-hot code would; the last row is
+                              the input before the first response
     into         (4H, E)      from the embedding to the gates
     again        (4H, H)      from the hidden state to the gates
     gate_bias    (4H,)
@@ -48,72 +49,80 @@ def shapes_of(num_skills: int, embedding: int, hidden: int) -> Shapes:
 
 
 class Network(NamedTuple):
-    """The same network over U things that are answered, in float64: a forecast's rounding is below 1e-12.
+    """The network over U units in float64, with a rounding error below 1e-12 in a forecast.
 
-    The things are the K skills and, last, an unknown one; or those sets of skills that a log's responses have.
+    The units are the K skills followed by an unknown skill, or the sets of skills that occur in a log.
 
-    answered   (2, U, E)  what a wrong and what a correct response to a thing is read as
-    begin      (E,)       what is read before the first response
-    into       (E, 4H)
-    again      (H, 4H)
-    gate_bias  (4H,)
-    asked      (U, H)     from the hidden state to the logit of a thing
-    ease       (U,)       logits
+    responses    (2, U, E)  embeddings of a wrong and of a correct response to each unit
+    start        (E,)       input before the first response
+    into         (E, 4H)    from the embedding to the gates
+    again        (H, 4H)    from the hidden state to the gates
+    gate_bias    (4H,)
+    output       (U, H)     from the hidden state to the logit of each unit
+    output_bias  (U,)       logits
     """
 
-    answered: Doubles
-    begin: Doubles
+    responses: Doubles
+    start: Doubles
     into: Doubles
     again: Doubles
     gate_bias: Doubles
-    asked: Doubles
-    ease: Doubles
+    output: Doubles
+    output_bias: Doubles
 
     def of_sets(self, members: Longs, share: Doubles) -> Network:
-        """Return the network over U sets of M skills at most, each of which counts by its share (U, M)."""
+        """Return the network whose units are sets of skills, each the weighted mean of its members.
+
+        members  (U, M) numbers of the skills in each set
+        share    (U, M) their weights
+        """
         return self._replace(
-            answered=np.einsum("um,cume->cue", share, self.answered[:, members]),
-            asked=np.einsum("um,umh->uh", share, self.asked[members]),
-            ease=(share * self.ease[members]).sum(axis=1),
+            responses=np.einsum("um,cume->cue", share, self.responses[:, members]),
+            output=np.einsum("um,umh->uh", share, self.output[members]),
+            output_bias=(share * self.output_bias[members]).sum(axis=1),
         )
 
 
 def network_of(weights: Weights, counts: Longs) -> Network:
-    """Return the network over the K skills and an unknown one.
+    """Return the network over the K skills and an unknown skill.
 
-    counts  (K,) responses to each that the weights were learnt from: an unknown skill is the mean of all, so weighted
+    weights  trained weights
+    counts   (K,) training responses to each skill; the unknown skill is the mean of all skills with these weights
     """
     num_skills = len(weights.output)
-    by_answer = weights.embedding[:-1].reshape(2, num_skills, -1).astype(f64)
-    asked, ease = weights.output.astype(f64), weights.output_bias.astype(f64)
+    responses = weights.embedding[:-1].reshape(2, num_skills, -1).astype(f64)
+    output, output_bias = weights.output.astype(f64), weights.output_bias.astype(f64)
     share = counts / counts.sum()
     return Network(
-        answered=np.concatenate([by_answer, np.einsum("k,cke->ce", share, by_answer)[:, None]], axis=1),
-        begin=weights.embedding[-1].astype(f64),
+        responses=np.concatenate([responses, np.einsum("k,cke->ce", share, responses)[:, None]], axis=1),
+        start=weights.embedding[-1].astype(f64),
         into=np.ascontiguousarray(weights.into.T, f64),
         again=np.ascontiguousarray(weights.again.T, f64),
         gate_bias=weights.gate_bias.astype(f64),
-        asked=np.concatenate([asked, (share @ asked)[None]]),
-        ease=np.append(ease, share @ ease),
+        output=np.concatenate([output, (share @ output)[None]]),
+        output_bias=np.append(output_bias, share @ output_bias),
     )
 
 
 def logistic(logit: Doubles) -> Doubles:
-    """1 / (1 + exp(-logit)), which never overflows; absolute error below 1e-15."""
+    """Return 1 / (1 + exp(-logit)) without overflow; absolute error below 1e-15.
+
+    `alsim.models.logistic.logistic` has a small relative error as well, and differs from this in the last bits.
+    """
     return 0.5 + 0.5 * np.tanh(0.5 * logit)
 
 
 def times(rows: Doubles, matrix: Doubles) -> Doubles:
-    """Return rows (N, A) or one row (A,) times a matrix (A, B).
+    """Return the product of rows (N, A), or of one row (A,), and a matrix (A, B).
 
-    NumPy's `@` shares even the product of one row among threads: on a busy machine a student would wait for the
-    slowest, at the 99.9th percentile 30 times as long as the product takes.
+    NumPy's `@` distributes even the product of one row over threads. On a busy machine it then waits for the slowest
+    thread: at the 99.9th percentile 30 times as long as the product takes.
     """
     return np.einsum("a,ab->b", rows, matrix) if rows.ndim == 1 else rows @ matrix
 
 
-def read(network: Network, x: Doubles, hidden: Doubles, cell: Doubles) -> tuple[Doubles, Doubles]:
-    """Let the long short-term memory of some students read one input each; return their hidden states and cells.
+def step(network: Network, x: Doubles, hidden: Doubles, cell: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the hidden states and cells of a long short-term memory after one input.
 
         i, f, o = logistic(x W + h U + b),  g = tanh(x W + h U + b),  c' = f c + i g,  h' = o tanh(c')
 
@@ -128,36 +137,39 @@ def read(network: Network, x: Doubles, hidden: Doubles, cell: Doubles) -> tuple[
     return logistic(o) * np.tanh(cell), cell
 
 
-def at_rest(network: Network, *students: int) -> tuple[Doubles, Doubles]:
-    """Return the hidden states and cells (students, H) before anything is read."""
+def initial_state(network: Network, *students: int) -> tuple[Doubles, Doubles]:
+    """Return the hidden states and cells (students, H) before the first input."""
     shape = (*students, len(network.again))
     return np.zeros(shape), np.zeros(shape)
 
 
 def forecasts(network: Network, sequences: Sequences) -> Doubles:
-    """Return the probability (R,) that each response is correct, of the student's responses before it.
+    """Return the probability (R,) that each response is correct, given the student's earlier responses.
 
-    A student's state is carried through all of their responses, however many.
+    The state of a student is carried through all responses, however many.
     """
     over_sets = network.of_sets(sequences.members, sequences.share)
     lengths = np.diff(sequences.start)
     longest_first = np.argsort(-lengths, kind="stable")
     out = np.empty(len(sequences.correct))
-    for begin in range(0, len(lengths), AT_ONCE):
-        _forecast_block(over_sets, sequences, longest_first[begin : begin + AT_ONCE], out)
+    for begin in range(0, len(lengths), STUDENTS_PER_BLOCK):
+        _forecast_block(over_sets, sequences, longest_first[begin : begin + STUDENTS_PER_BLOCK], out)
     return out
 
 
 def _forecast_block(network: Network, sequences: Sequences, students: NDArray[np.intp], out: Doubles) -> None:
-    """Write the forecasts of students' responses, the students in order of falling length."""
+    """Write the forecasts of some students into `out` (R,).
+
+    students  in order of decreasing length
+    """
     first = sequences.start[students]
     lengths = sequences.start[students + 1] - first
-    hidden, cell = at_rest(network, len(students))
-    x = np.broadcast_to(network.begin, (len(students), len(network.begin)))
+    hidden, cell = initial_state(network, len(students))
+    x = np.broadcast_to(network.start, (len(students), len(network.start)))
     for t in range(lengths[0]):
-        going = int(np.count_nonzero(lengths > t))
-        hidden, cell = read(network, x[:going], hidden[:going], cell[:going])
-        place = first[:going] + t
-        which = sequences.which[place]
-        out[place] = logistic((hidden * network.asked[which]).sum(axis=1) + network.ease[which])
-        x = network.answered[sequences.correct[place], which]
+        remaining = int(np.count_nonzero(lengths > t))
+        hidden, cell = step(network, x[:remaining], hidden[:remaining], cell[:remaining])
+        place = first[:remaining] + t
+        skill_set = sequences.skill_set[place]
+        out[place] = logistic((hidden * network.output[skill_set]).sum(axis=1) + network.output_bias[skill_set])
+        x = network.responses[sequences.correct[place], skill_set]

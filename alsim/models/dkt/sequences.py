@@ -1,4 +1,4 @@
-"""Response logs as a recurrent network reads them: a sequence a student, padded where several go side by side."""
+"""Response logs as a recurrent network reads them: one sequence per student, padded in batches."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from alsim.types import Bools, Codes, Doubles, Longs
 class Sequences(NamedTuple):
     """R responses of S students to U sets of skills, of at most M skills each.
 
-    start    (S + 1,)  the responses of student s are those from start[s] to start[s + 1]
-    which    (R,)      the set of skills of a response
-    correct  (R,)      0 or 1
-    weight   (S,)      how many students each stands for
-    members  (U, M)    codes of the skills of a set; what is behind its last counts for nothing
-    share    (U, M)    1 / their number, and 0 behind the last
+    start      (S + 1,)  the responses of student s are start[s] to start[s + 1]
+    skill_set  (R,)      number of the set of skills of each response
+    correct    (R,)      0 or 1
+    weight     (S,)      number of students that each student represents
+    members    (U, M)    numbers of the skills in each set; entries of share 0 are padding
+    share      (U, M)    1 / the number of skills in the set, and 0 for padding
     """
 
     start: Longs
-    which: Longs
+    skill_set: Longs
     correct: Codes
     weight: Doubles
     members: Longs
@@ -33,83 +33,84 @@ class Sequences(NamedTuple):
 
 
 class Padded(NamedTuple):
-    """B students side by side, T as the longest of them has responses.
+    """Sequences of B students, padded to T responses.
 
-    which    (B, T)
-    correct  (B, T)
-    real     (B, T)  False behind a student's last response
-    weight   (B,)
+    skill_set  (B, T)
+    correct    (B, T)
+    present    (B, T)  False for padding
+    weight     (B,)
     """
 
-    which: Longs
+    skill_set: Longs
     correct: Codes
-    real: Bools
+    present: Bools
     weight: Doubles
 
 
 def sequences_of(responses: Responses, skills: Names) -> Sequences:
-    """Return a log as sequences over these skills; one that is not among them has the code len(skills)."""
+    """Return a log as sequences over some skills; every other skill has the number len(skills)."""
     codes = codes_of(responses.skills, skills)
     known = np.where(codes < 0, len(skills), codes).astype(np.int64)
-    which, members, share = _sets(known[responses.skill], responses.skill_start)
-    return Sequences(responses.start, which, responses.correct, responses.weight, members, share)
+    skill_set, members, share = _sets(known[responses.skill], responses.skill_start)
+    return Sequences(responses.start, skill_set, responses.correct, responses.weight, members, share)
 
 
 def _sets(skill: Longs, starts: Longs) -> tuple[Longs, Longs, Doubles]:
-    """Return which set of skills each response has, and the sets' members and shares."""
+    """Return the set of skills of each response (R,), and the members (U, M) and shares (U, M) of the sets."""
     sizes = np.diff(starts)
     widest = int(sizes.max(initial=1))
-    there = np.arange(widest) < sizes[:, None]
+    filled = np.arange(widest) < sizes[:, None]
     rows = np.full((len(sizes), widest), -1, np.int64)
-    rows[there] = skill
+    rows[filled] = skill
     rows.sort(axis=1)
-    rows = rows[:, ::-1]  # -1, which is no skill, last
-    found, which = np.unique(rows, axis=0, return_inverse=True)
-    share = (found >= 0) / np.maximum((found >= 0).sum(axis=1, keepdims=True), 1)
-    return which.reshape(-1).astype(np.int64), np.maximum(found, 0), share
+    rows = rows[:, ::-1]  # moves -1, the padding, to the end
+    members, skill_set = np.unique(rows, axis=0, return_inverse=True)
+    share = (members >= 0) / np.maximum((members >= 0).sum(axis=1, keepdims=True), 1)
+    return skill_set.reshape(-1).astype(np.int64), np.maximum(members, 0), share
 
 
 def padded(sequences: Sequences, students: NDArray[np.intp]) -> Padded:
-    """Return the responses of some students side by side."""
+    """Return the padded sequences of some students."""
     first = sequences.start[students]
     lengths = sequences.start[students + 1] - first
     steps = np.arange(lengths.max(initial=0))
-    real = steps < lengths[:, None]
-    place = np.where(real, first[:, None] + steps, first[:, None])
+    present = steps < lengths[:, None]
+    place = np.where(present, first[:, None] + steps, first[:, None])
     return Padded(
-        which=np.where(real, sequences.which[place], 0),
-        correct=np.where(real, sequences.correct[place], 0).astype(np.int8),
-        real=real,
+        skill_set=np.where(present, sequences.skill_set[place], 0),
+        correct=np.where(present, sequences.correct[place], 0).astype(np.int8),
+        present=present,
         weight=sequences.weight[students],
     )
 
 
 def batches(sequences: Sequences, size: int, jitter: float, random: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Return the students who answered, and weigh something, in batches of about the same length, in random order.
+    """Return the students who have responses and a positive weight, in batches of similar length and random order.
 
-    jitter  standard deviation of the noise on the logarithm of a length, so that batches differ from epoch to epoch
+    size    maximum number of students per batch
+    jitter  standard deviation of the noise on the logarithm of a length, so that batches differ between epochs
     """
     lengths = np.diff(sequences.start) * (sequences.weight > 0)
     noisy = lengths * np.exp(jitter * random.standard_normal(len(lengths)))
     ordered = np.argsort(noisy, kind="stable")[np.count_nonzero(lengths == 0) :]
-    several = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
-    return [several[k] for k in random.permutation(len(several))]
+    parts = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
+    return [parts[k] for k in random.permutation(len(parts))]
 
 
 def total(sequences: Sequences) -> float:
-    """Return how many responses there are, each counted as often as its student."""
+    """Return the number of responses, each multiplied by the weight of its student."""
     return float(np.diff(sequences.start) @ sequences.weight)
 
 
 def counts_of(sequences: Sequences, num_skills: int) -> Longs:
-    """Return how many responses each of the known skills has (K,)."""
-    there = sequences.share[sequences.which] > 0
-    return np.bincount(sequences.members[sequences.which][there], minlength=num_skills)[:num_skills]
+    """Return the number of responses to each known skill (K,)."""
+    filled = sequences.share[sequences.skill_set] > 0
+    return np.bincount(sequences.members[sequences.skill_set][filled], minlength=num_skills)[:num_skills]
 
 
 def digest(sequences: Sequences, skills: Names) -> str:
     """Return the SHA-256 of a log and its skills, in hexadecimal."""
-    found = hashlib.sha256("\0".join(skills.tolist()).encode())
+    checksum = hashlib.sha256("\0".join(skills.tolist()).encode())
     for values in sequences:
-        found.update(f"{values.dtype}{values.shape}".encode() + np.ascontiguousarray(values).tobytes())
-    return found.hexdigest()
+        checksum.update(f"{values.dtype}{values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return checksum.hexdigest()

@@ -1,4 +1,4 @@
-"""Settings of a fit, and what follows from them as training goes on."""
+"""Settings of a fit, and the schedule of learning rate and early stopping."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any, NamedTuple
 from alsim.models.base import ModelError
 
 INITIAL, EPOCH = range(2)
-"""What randomness is for: first weights, and each epoch's order and dropout have streams of their own."""
+"""Random streams: one for the initial weights, and one per epoch for the order of students and dropout."""
+
 DECAY = 0.5
-"""The learning rate's factor after each epoch that is no better than the best before it."""
-MOST_WEIGHTS = 10**8
-"""Of a network: 400 MB."""
+"""Factor of the learning rate after each epoch whose loss is not below the best before it."""
+
+MAX_WEIGHTS = 10**8
+"""Maximum number of weights of a network: 400 MB."""
 
 
 class Settings(NamedTuple):
-    """All that a fit depends on, beside the responses and the device."""
+    """Hyperparameters of a fit. With the responses and the device they determine the result.
+
+    Their meaning is that of the arguments of `fit`.
+    """
 
     hidden: int = 128
     embedding: int = 64
@@ -31,26 +36,26 @@ class Settings(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """What one pass over the training students left; nats a response.
+    """Losses of one pass over the training students, nats per response.
 
     loss             mean over the training responses, with dropout, while the weights changed
-    validation_loss  mean over the held-out students' responses; None where nobody is held out
+    validation_loss  mean over the responses of the held-out students; None if there are none
     """
 
     loss: float
     validation_loss: float | None
 
     @property
-    def watched(self) -> float:
-        """What early stopping goes by."""
+    def monitored(self) -> float:
+        """The loss that early stopping monitors: the validation loss or, without it, the training loss."""
         return self.loss if self.validation_loss is None else self.validation_loss
 
 
 class Schedule(NamedTuple):
-    """Where a training stands.
+    """The state of early stopping.
 
-    best           the epoch, from 0, with the least watched loss; -1 before the first
-    waited         epochs since then
+    best           number of the epoch, from 0, with the least monitored loss; -1 before the first
+    waited         number of epochs since then
     learning_rate  of the next epoch
     """
 
@@ -60,38 +65,41 @@ class Schedule(NamedTuple):
 
 
 def schedule(epochs: Sequence[Epoch], learning_rate: float) -> Schedule:
-    """Return where a training stands after these epochs."""
+    """Return the state of early stopping after some epochs.
+
+    learning_rate  of the first epoch
+    """
     best, worse = -1, 0
     for k, epoch in enumerate(epochs):
-        if best < 0 or epoch.watched < epochs[best].watched:
+        if best < 0 or epoch.monitored < epochs[best].monitored:
             best = k
         else:
             worse += 1
     return Schedule(best, len(epochs) - 1 - best, learning_rate * DECAY**worse)
 
 
-def read_settings(**given: Any) -> Settings:
-    """Return settings. Raises ModelError for one that cannot be."""
+def read_settings(**values: Any) -> Settings:
+    """Return settings from a value for each of their fields. Raises ModelError for an invalid one."""
     for name in ("hidden", "embedding", "epochs", "batch_size", "patience"):
-        given[name] = _integer(name, given[name], 1)
-    given["seed"] = _integer("seed", given["seed"], 0)
+        values[name] = _integer(name, values[name], 1)
+    values["seed"] = _integer("seed", values["seed"], 0)
     for name in ("dropout", "validation"):
-        given[name] = _number(name, given[name])
-        if not 0 <= given[name] < 1:
-            raise ModelError(f"{name} is a number in [0, 1); got {given[name]!r}")
-    given["learning_rate"] = _number("learning_rate", given["learning_rate"])
-    if not 0 < given["learning_rate"] <= 1:  # which is the length of a step of Adam's, for each weight
-        raise ModelError(f"learning_rate is a number in (0, 1]; got {given['learning_rate']!r}")
-    return Settings(**given)
+        values[name] = _number(name, values[name])
+        if not 0 <= values[name] < 1:
+            raise ModelError(f"{name} must be a number in [0, 1); got {values[name]!r}")
+    values["learning_rate"] = _number("learning_rate", values["learning_rate"])
+    if not 0 < values["learning_rate"] <= 1:  # the length of one step of Adam for each weight
+        raise ModelError(f"learning_rate must be a number in (0, 1]; got {values['learning_rate']!r}")
+    return Settings(**values)
 
 
 def _integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ModelError(f"{name} is an integer of at least {least}; got {value!r}")
+        raise ModelError(f"{name} must be an integer of at least {least}; got {value!r}")
     return int(value)
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ModelError(f"{name} is a number; got {value!r}")
+        raise ModelError(f"{name} must be a number; got {value!r}")
     return float(value)

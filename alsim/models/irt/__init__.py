@@ -1,4 +1,4 @@
-"""Item response theory: curves and information, ability, calibration, fit, and differential item functioning."""
+"""Item response theory: response functions, ability, calibration, fit statistics, differential item functioning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alsim.models.irt.curves import (
     test_information,
 )
 from alsim.models.irt.dif import LikelihoodRatio, MantelHaenszel, likelihood_ratio, mantel_haenszel
-from alsim.models.irt.fits import IRTFit
+from alsim.models.irt.fitted import IRTFit
 from alsim.models.irt.maximisation import Priors
 from alsim.models.irt.statistics import ItemFit, PatternFit, PersonFit, item_fit, pattern_fit, person_fit
 

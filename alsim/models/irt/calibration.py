@@ -1,38 +1,40 @@
-"""Calibration: what items are like, from the responses of students whose abilities nobody knows."""
+"""Calibration: estimation of item parameters from the responses of students whose abilities are unknown."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alsim.models.base import ModelError, Progress
-from alsim.models.irt.estimation import Estimate, Groups, Report, State, estimate, log_prior, quadrature
-from alsim.models.irt.expectation import Patterns, patterns
-from alsim.models.irt.fits import LEAST_NODES, MOST_NODES, IRTFit
+from alsim.models.irt.estimation import STANDARD_NORMAL, EMResult, State, StepCallback, log_prior, quadrature, run_em
+from alsim.models.irt.expectation import Patterns, collapse
+from alsim.models.irt.fitted import MAX_NODES, MIN_NODES, IRTFit
 from alsim.models.irt.maximisation import (
-    LEAST_GUESSING,
+    MAX_GUESSING,
+    MAX_INTERCEPT,
+    MAX_SLOPE,
+    MIN_GUESSING,
     MODELS,
-    MOST_GUESSING,
-    MOST_INTERCEPT,
-    MOST_SLOPE,
     Curves,
     Priors,
     Structure,
     logit,
 )
-from alsim.models.irt.standard_errors import MOST_CURVES, Uncertainty, uncertainty
+from alsim.models.irt.standard_errors import MAX_JOINT_CURVES, Uncertainty, uncertainty
 from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints
 
 DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Priors(a=(0.0, 0.5), c=(5.0, 17.0))}
-"""None but for the 3PL, whose likelihood alone seldom tells c: those of BILOG-MG, c near 0.2, log a near 0."""
+"""Only the 3PL has default priors, since its likelihood seldom determines c; they resemble those of BILOG-MG."""
 
 NODES, TOLERANCE, MAX_ITERATIONS = 61, 1e-6, 1000
-FIRST_GUESSING = 0.2
-NAMED = 5
-"""Items that a sentence names; it counts the others."""
+INITIAL_GUESSING = 0.2
+"""Value of c at which EM starts."""
+MAX_LISTED_ITEMS = 5
+"""Number of items that a note lists by name; it gives the number of the others."""
 
 
 def fit(
@@ -50,81 +52,113 @@ def fit(
 
         log L = sum over students of  weight log sum_k  g(theta_k) prod P_i(theta_k)^x (1 - P_i(theta_k))^(1 - x)
 
-    responses        of any students to any items: what is missing is missing at random. Each response counts, also
-                     further ones of a student to the same item, as if independent given the ability
-    model            "rasch": a = 1; "1pl": one a for all items; "2pl": an a for each; "3pl": a c as well. Ability is
-                     N(0, 1) in all of them
-    priors           in place of the model's: none but for the 3PL, log a ~ N(0, 0.5) and c ~ Beta(5, 17)
-    nodes            K, evenly spaced in [-6, 6]; their distance should be below that of a student's posterior sd
-    tolerance        EM has converged when a step moves no a, d or c by more
-    max_iterations   of EM; one that has not converged by then says so
-    standard_errors  whether to compute them; without, they are NaN
-    progress         told after each step
+    responses        of any students to any items; absent responses are treated as missing at random. Repeated responses
+                     of a student to an item count as independent responses given ability
+    model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
+                     Ability is N(0, 1) in all models
+    priors           prior densities that replace the defaults. Only the 3PL has defaults: log a ~ N(0, 0.5) and
+                     c ~ Beta(5, 17)
+    nodes            K, the number of equally spaced nodes in [-6, 6]. Their distance should be less than the posterior
+                     standard deviation of a student's ability
+    tolerance        EM has converged when a step changes no a, d or c by more than this
+    max_iterations   limit of EM steps; `converged` is False if it is reached
+    standard_errors  whether to compute standard errors; without them, they are NaN
+    progress         callback after each EM step
 
-    An a may come out negative: an item that the able fail. |a| is held to 10, |d| to 30, and c within [1e-5, 0.6];
-    `notes` name an item that ends at a bound. They name, too, one that all students answered alike: it has no finite
-    estimate, and is left out unless d has a prior; and one of the log's that nobody answered.
+    Returns an IRTFit. An estimate of a may be negative, for an item that is answered better by students of lower
+    ability. The estimates are bounded: |a| by 10, |d| by 30, and c by [1e-5, 0.6]. An item whose responses are all
+    correct or all wrong has no finite estimate, and is left out unless d has a prior. `notes` list such items, items
+    without responses, and items whose estimate is at a bound.
 
-    Raises ModelError for settings that cannot be, and for responses that say nothing of any item.
-    Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986) for the priors.
+    Raises ModelError for invalid settings, and for responses that determine no item's parameters.
+    Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986), Psychometrika 51, 177-195, for the priors.
     """
     if not isinstance(responses, Responses):
         raise ModelError(f"responses are Responses, as Responses.from_matrix makes; got {type(responses).__name__}")
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
-    weight = responses.weight[responses.student]
-    many = responses.num_items
-    answered: Doubles = np.bincount(responses.item, weight, many).astype(np.float64)
-    correct: Doubles = np.bincount(responses.item, weight * responses.correct, many).astype(np.float64)
-    told = answered > 0 if priors.d is not None else (correct > 0) & (correct < answered)
-    if not told.any():
+    counts = _item_counts(responses, priors)
+    patterns, theta = _patterns(responses, counts.estimated), quadrature(nodes)
+    num_estimated = int(counts.estimated.sum())
+    structure = Structure(model, np.zeros(num_estimated, np.int64) if model == "1pl" else np.arange(num_estimated))
+    start = _start(counts.answered[counts.estimated], counts.correct[counts.estimated], structure)
+    callback = _step_callback(progress, max_iterations)
+    result = run_em(
+        start, patterns, theta, structure, priors, tolerance=tolerance, max_iterations=max_iterations, callback=callback
+    )
+    errors = None
+    if standard_errors:
+        prior = log_prior(result.state.groups, theta)
+        errors = uncertainty(result.state.curves, patterns, result.expected.counts, prior, theta, structure, priors)
+    notes = _notes(responses, counts, result, errors, tolerance)
+    return _as_fit(responses, counts, structure, priors, nodes, result, errors, notes)
+
+
+class _ItemCounts(NamedTuple):
+    """Responses to I items, each (I,)."""
+
+    answered: Doubles  # sum of the weights of the responses
+    correct: Doubles  # sum of the weights of the correct responses
+    estimated: Bools  # True for items that have finite estimates
+
+
+def _item_counts(responses: Responses, priors: Priors) -> _ItemCounts:
+    """Return the responses to each item; raises ModelError if no item has finite estimates."""
+    weight, num_items = responses.weight[responses.student], responses.num_items
+    answered: Doubles = np.bincount(responses.item, weight, num_items).astype(np.float64)
+    correct: Doubles = np.bincount(responses.item, weight * responses.correct, num_items).astype(np.float64)
+    estimated = answered > 0 if priors.d is not None else (correct > 0) & (correct < answered)
+    if not estimated.any():
         raise ModelError(
-            f"no item of {many} has both correct and wrong responses: none has a finite estimate. Give d a prior: "
+            f"no item of {num_items} has both correct and wrong responses: none has a finite estimate. Give d a prior: "
             "priors=Priors(d=(0, 2))"
         )
-    found = _patterns(responses, told)
-    theta = quadrature(nodes)
-    structure = Structure(model, np.zeros(int(told.sum()), np.int64) if model == "1pl" else np.arange(told.sum()))
-    ended = estimate(
-        _start(answered[told], correct[told], structure),
-        found,
-        theta,
-        structure,
-        priors,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        progress=_reported(progress, max_iterations),
-    )
-    curves, nothing = ended.state.curves, np.full(int(told.sum()), np.nan)
-    errors = Uncertainty(nothing, nothing, nothing, nothing, whole=True)
-    if standard_errors:
-        prior = log_prior(ended.state.groups, theta)
-        errors = uncertainty(curves, found, ended.expected.counts, prior, theta, structure, priors)
+    return _ItemCounts(answered, correct, estimated)
+
+
+def _as_fit(
+    responses: Responses,
+    counts: _ItemCounts,
+    structure: Structure,
+    priors: Priors,
+    nodes: int,
+    result: EMResult,
+    errors: Uncertainty | None,
+    notes: tuple[str, ...],
+) -> IRTFit:
+    """Return the fit; items without estimates, and all standard errors if `errors` is None, are NaN."""
+
+    def expanded(values: Doubles | float) -> Doubles:
+        column = np.full(len(counts.estimated), np.nan)
+        column[counts.estimated] = values
+        return column
+
+    a, d, c = (expanded(column) for column in result.state.curves)
     return IRTFit(
-        variant=model,
+        variant=structure.model,
         items=responses.items,
-        a=_spread(curves.a, told),
-        d=_spread(curves.d, told),
-        c=_spread(curves.c, told),
-        se_a=_spread(errors.a, told),
-        se_b=_spread(errors.b, told),
-        se_c=_spread(errors.c, told),
-        se_d=_spread(errors.d, told),
-        responses=answered,
-        correct=correct,
+        a=a,
+        d=d,
+        c=c,
+        se_a=expanded(np.nan if errors is None else errors.a),
+        se_b=expanded(np.nan if errors is None else errors.b),
+        se_c=expanded(np.nan if errors is None else errors.c),
+        se_d=expanded(np.nan if errors is None else errors.d),
+        responses=counts.answered,
+        correct=counts.correct,
         num_students=float(responses.weight.sum()),
         priors=priors,
         nodes=nodes,
-        between=errors.whole,
-        log_likelihood=ended.expected.log_likelihood,
-        iterations=ended.iterations,
-        converged=ended.converged,
-        num_responses=round(float(answered.sum())),
-        notes=_notes(responses, answered, told, ended, errors, standard_errors, tolerance),
+        between=errors is None or errors.joint,
+        log_likelihood=result.expected.log_likelihood,
+        iterations=result.iterations,
+        converged=result.converged,
+        num_responses=round(float(counts.answered.sum())),
+        notes=notes,
     )
 
 
 def _checked(model: str, priors: Priors | None, nodes: int, tolerance: float, max_iterations: int) -> Priors:
-    """Return the priors; raises ModelError for settings that cannot be."""
+    """Return the priors, or the model's defaults for None; raises ModelError for invalid settings."""
     if model not in MODELS:
         raise ModelError(f"model is one of {', '.join(MODELS)}; got {model!r}")
     check_settings(nodes, tolerance, max_iterations)
@@ -138,99 +172,95 @@ def _checked(model: str, priors: Priors | None, nodes: int, tolerance: float, ma
 
 
 def check_settings(nodes: int, tolerance: float, max_iterations: int) -> None:
-    """Raise ModelError for settings of EM that cannot be."""
-    for name, value, least, most in (
-        ("nodes", nodes, LEAST_NODES, MOST_NODES),
+    """Raise ModelError for invalid settings of EM."""
+    for name, value, low, high in (
+        ("nodes", nodes, MIN_NODES, MAX_NODES),
         ("max_iterations", max_iterations, 1, math.inf),
     ):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-            raise ModelError(f"{name} is an integer from {least} to {most}; got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+            raise ModelError(f"{name} is an integer from {low} to {high}; got {value!r}")
     if not isinstance(tolerance, int | float | np.floating) or not 0 < tolerance < math.inf:
         raise ModelError(f"tolerance is a positive number; got {tolerance!r}")
 
 
 def _check_prior(name: str, pair: tuple[float, float], model: str) -> None:
+    """Raise ModelError if the prior of parameter `name` is invalid, or if the model does not estimate it."""
     if name == "c" and model != "3pl" or name == "a" and model == "rasch":
-        raise ModelError(f"priors has one of {name}, which the model {model!r} does not estimate; got {pair!r}")
+        raise ModelError(
+            f"priors has a prior of {name}, which the model {model!r} does not estimate; got {pair!r}: leave it out"
+        )
     try:
         first, second = map(float, pair)
     except (TypeError, ValueError):
         first = second = math.nan
-    good = min(first, second) >= 1 if name == "c" else second > 0
-    if not (good and math.isfinite(first) and math.isfinite(second)):
-        expected = "two numbers of at least 1, alpha and beta" if name == "c" else "mean and sd, the sd above 0"
+    valid = min(first, second) >= 1 if name == "c" else second > 0
+    if not (valid and math.isfinite(first) and math.isfinite(second)):
+        expected = "two numbers of at least 1, alpha and beta" if name == "c" else "mean and sd, with sd above 0"
         raise ModelError(f"the prior of {name} is {expected}; got {pair!r}")
 
 
-def _patterns(responses: Responses, told: Bools) -> Patterns:
-    """Return the patterns of responses to the items that have estimates."""
-    place = np.cumsum(told) - 1
-    kept = told[responses.item]
+def _patterns(responses: Responses, estimated: Bools) -> Patterns:
+    """Return the patterns of responses to the items that are estimated."""
+    curve = np.cumsum(estimated) - 1
+    kept = estimated[responses.item]
     counts = np.bincount(responses.student[kept], minlength=responses.num_students)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    code: Ints = (2 * place[responses.item[kept]] + responses.correct[kept]).astype(np.int32)
-    return patterns(start, code, responses.weight, np.zeros(responses.num_students, np.int32))
+    code: Ints = (2 * curve[responses.item[kept]] + responses.correct[kept]).astype(np.int32)
+    return collapse(start, code, responses.weight, np.zeros(responses.num_students, np.int32))
 
 
 def _start(answered: Doubles, correct: Doubles, structure: Structure) -> State:
-    """Return where EM starts: a = 1, and d by the share of correct responses."""
+    """Return the initial estimates of EM: a = 1, and d from the share of correct responses."""
     share = (correct + 0.5) / (answered + 1)
-    c = np.full(len(share), FIRST_GUESSING if structure.guessing else 0.0)
+    c = np.full(len(share), INITIAL_GUESSING if structure.has_guessing else 0.0)
     above = np.maximum(share - c, 0.02) / (1 - c)
-    return State(Curves(np.ones(len(share)), logit(above), c), Groups(np.zeros(1), np.ones(1)))
+    return State(Curves(np.ones(len(share)), logit(above), c), STANDARD_NORMAL)
 
 
-def _spread(values: Doubles, told: Bools) -> Doubles:
-    """Return values of the items that have estimates among all, NaN for the others."""
-    spread = np.full(len(told), np.nan)
-    spread[told] = values
-    return spread
-
-
-def _reported(progress: Progress | None, most: int) -> Report | None:
-    """Return what tells `progress` of EM's steps."""
+def _step_callback(progress: Progress | None, max_iterations: int) -> StepCallback | None:
+    """Return a callback for EM that reports each step to `progress`."""
     if progress is None:
         return None
 
     def report(iterations: int, log_likelihood: float, change: float) -> None:
-        progress(iterations, most, f"log-likelihood {log_likelihood:,.3f}, moved by {change:.1e}")
+        progress(iterations, max_iterations, f"log-likelihood {log_likelihood:,.3f}, largest change {change:.1e}")
 
     return report
 
 
 def _notes(
-    responses: Responses,
-    answered: Doubles,
-    told: Bools,
-    ended: Estimate,
-    errors: Uncertainty,
-    asked: bool,
-    tolerance: float,
+    responses: Responses, counts: _ItemCounts, result: EMResult, errors: Uncertainty | None, tolerance: float
 ) -> tuple[str, ...]:
-    """Return sentences on what is unlike the usual."""
-    curves, names = ended.state.curves, responses.items[told]
+    """Return sentences about unusual results of a fit; `errors` is None if no standard errors were computed."""
+    curves, names = result.state.curves, responses.items[counts.estimated]
     notes = []
-    if not ended.converged:
-        notes.append(f"not converged: the last of {ended.iterations} steps moved more than {tolerance:g}")
-    for untold, why in ((~told & (answered > 0), "all answered alike"), (answered == 0, "nobody answered")):
-        if untold.any():
-            notes.append(f"no finite estimate, since {why}: {_named(responses.items[untold])}")
-    bounds = (np.abs(curves.a) >= MOST_SLOPE) | (np.abs(curves.d) >= MOST_INTERCEPT)
+    if not result.converged:
+        notes.append(
+            f"not converged: the last of {result.iterations} steps changed a parameter by more than {tolerance:g}; "
+            "raise max_iterations"
+        )
+    for missing, reason in (
+        (~counts.estimated & (counts.answered > 0), "all responses are equal"),
+        (counts.answered == 0, "there are no responses"),
+    ):
+        if missing.any():
+            notes.append(f"no finite estimate, since {reason}: {_listed(responses.items[missing])}")
+    bounds = (np.abs(curves.a) >= MAX_SLOPE) | (np.abs(curves.d) >= MAX_INTERCEPT)
     if bounds.any():
-        notes.append(f"held at a bound, |a| = {MOST_SLOPE:g} or |d| = {MOST_INTERCEPT:g}: {_named(names[bounds])}")
-    guessed = (curves.c >= MOST_GUESSING) | ((curves.c > 0) & (curves.c <= LEAST_GUESSING * 1.01))
-    if guessed.any():
-        notes.append(f"c held at a bound, {LEAST_GUESSING:g} or {MOST_GUESSING:g}: {_named(names[guessed])}")
+        notes.append(f"estimate at a bound, |a| = {MAX_SLOPE:g} or |d| = {MAX_INTERCEPT:g}: {_listed(names[bounds])}")
+    bounds = (curves.c >= MAX_GUESSING) | ((curves.c > 0) & (curves.c <= MIN_GUESSING * 1.01))
+    if bounds.any():
+        notes.append(f"c at a bound, {MIN_GUESSING:g} or {MAX_GUESSING:g}: {_listed(names[bounds])}")
     if (curves.a < 0).any():
-        notes.append(f"answered better by the less able, a < 0: {_named(names[curves.a < 0])}")
-    if asked and not errors.whole:
-        notes.append(f"more than {MOST_CURVES} items: each standard error takes the other items for known")
-    if asked and np.isnan(errors.d).all():
+        notes.append(f"answered better by students of lower ability, a < 0: {_listed(names[curves.a < 0])}")
+    if errors is not None and not errors.joint:
+        notes.append(f"more than {MAX_JOINT_CURVES} items: each standard error treats the other items as known")
+    if errors is not None and np.isnan(errors.d).all():
         notes.append("no standard errors: the information is not positive definite, so that this is no maximum")
     return tuple(notes)
 
 
-def _named(names: NDArray[np.str_]) -> str:
-    """Return the first of some names, and how many others there are."""
-    others = f" and {len(names) - NAMED:,} others" if len(names) > NAMED else ""
-    return ", ".join(map(str, names[:NAMED])) + others
+def _listed(names: NDArray[np.str_]) -> str:
+    """Return the first names as text, and the number of the others."""
+    others = f" and {len(names) - MAX_LISTED_ITEMS:,} others" if len(names) > MAX_LISTED_ITEMS else ""
+    return ", ".join(map(str, names[:MAX_LISTED_ITEMS])) + others

@@ -1,4 +1,4 @@
-"""Marginal maximum likelihood by EM over quadrature, accelerated."""
+"""Marginal maximum likelihood estimation by an accelerated EM algorithm with fixed quadrature."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from alsim.models.irt.expectation import Expected, Patterns, expect
 from alsim.models.irt.maximisation import (
-    MOST_INTERCEPT,
-    MOST_SLOPE,
+    MAX_INTERCEPT,
+    MAX_SLOPE,
     Curves,
     Priors,
     Structure,
@@ -23,37 +23,41 @@ from alsim.models.irt.maximisation import (
 from alsim.types import Doubles
 
 RANGE = 6.0
-"""Nodes lie in [-RANGE, RANGE], standard deviations of the reference group's ability."""
+"""The nodes cover [-RANGE, RANGE], in standard deviations of ability in the reference group."""
 ROUNDING = 1e-12
-"""Relative: two log-likelihoods this close are the same."""
+"""Relative difference up to which two log-likelihoods count as equal."""
 
 
-Report = Callable[[int, float, float], None]
-"""Told after an EM step: how many there were, the log-likelihood before it, and by how much it moved anything."""
+StepCallback = Callable[[int, float, float], None]
+"""Callback after an EM step: number of steps, log-likelihood before the step, largest change of a parameter."""
 
 
 class Groups(NamedTuple):
-    """Normal distributions of ability in G groups, mean (G,) and sd (G,); the first is N(0, 1)."""
+    """Normal distributions of ability in G groups: mean (G,) and sd (G,), logits; the first group is N(0, 1)."""
 
     mean: Doubles
     sd: Doubles
 
 
+STANDARD_NORMAL = Groups(np.zeros(1), np.ones(1))
+"""One group, whose ability is N(0, 1)."""
+
+
 class State(NamedTuple):
-    """All that is estimated."""
+    """All estimated parameters."""
 
     curves: Curves
     groups: Groups
 
 
-class Estimate(NamedTuple):
-    """Where EM ended.
+class EMResult(NamedTuple):
+    """Result of the EM algorithm.
 
-    state       the estimates
-    expected    of an E-step there: its log-likelihood is that of the estimates
-    iterations  EM steps
-    converged   whether the last one moved no a, d, c, mean or sd by more than the tolerance
-    path        log-likelihood (with log prior density) of each EM step that was kept
+    state       estimates
+    expected    E-step at the estimates; its log-likelihood is the log-likelihood of the fit
+    iterations  number of EM steps
+    converged   True if the last step changed no a, d, c, mean or sd by more than the tolerance
+    path        log-likelihood plus log prior density before each accepted EM step, and at the end
     """
 
     state: State
@@ -64,24 +68,32 @@ class Estimate(NamedTuple):
 
 
 def quadrature(nodes: int) -> Doubles:
-    """Return the nodes (K,): evenly spaced, which for a smooth integrand that vanishes at both ends is most exact."""
+    """Return equally spaced nodes (K,), logits.
+
+    For a smooth integrand that vanishes at both ends, equal spacing and weights are the most exact rule.
+    """
     return np.linspace(-RANGE, RANGE, nodes)
 
 
 def log_prior(groups: Groups, theta: Doubles) -> Doubles:
     """Return the log-weight (G, K) of each node in each group."""
     density = -(((theta - groups.mean[:, None]) / groups.sd[:, None]) ** 2) / 2
-    density -= density.max(axis=1, keepdims=True)  # a narrow group far out is none of zeros
+    density -= density.max(axis=1, keepdims=True)  # so that not all weights of a narrow, distant group underflow
     return np.asarray(density - np.log(np.exp(density).sum(axis=1, keepdims=True)))
 
 
-def e_step(state: State, found: Patterns, theta: Doubles) -> Expected:
-    """Return the expected counts under the estimates so far."""
-    return expect(found, log_curves(state.curves, theta), log_prior(state.groups, theta))
+def node_weights(nodes: int) -> Doubles:
+    """Return the weights (K,) of the nodes under the standard normal distribution; they sum to 1."""
+    return np.asarray(np.exp(log_prior(STANDARD_NORMAL, quadrature(nodes)))[0])
+
+
+def e_step(state: State, patterns: Patterns, theta: Doubles) -> Expected:
+    """Return the expected counts under the current estimates, at nodes theta (K,)."""
+    return expect(patterns, log_curves(state.curves, theta), log_prior(state.groups, theta))
 
 
 def m_step(state: State, expected: Expected, theta: Doubles, structure: Structure, priors: Priors) -> State:
-    """Return the estimates that fit expected counts best."""
+    """Return the estimates that maximise the expected log-density, at nodes theta (K,)."""
     curves = maximise(state.curves, expected.counts, theta, structure, priors)
     mass = expected.mass[1:]
     total = np.maximum(mass.sum(axis=1), np.finfo(float).tiny)
@@ -91,22 +103,29 @@ def m_step(state: State, expected: Expected, theta: Doubles, structure: Structur
     return State(curves, Groups(np.append(0.0, mean), np.append(1.0, sd)))
 
 
-def estimate(
+def run_em(
     start: State,
-    found: Patterns,
+    patterns: Patterns,
     theta: Doubles,
     structure: Structure,
     priors: Priors,
     *,
     tolerance: float,
     max_iterations: int,
-    progress: Report | None = None,
-) -> Estimate:
-    """Climb to the maximum of the marginal likelihood, or of the posterior density where there are priors.
+    callback: StepCallback | None = None,
+) -> EMResult:
+    """Maximise the marginal likelihood, or the posterior density of the item parameters if there are priors.
 
-    Every second step, the squared extrapolation of the last two: kept if it is no lower than they were, so that the
-    path never falls; and, where the likelihood's digits no longer tell, if an EM step from it moves less. It ends by an
-    EM step, and such a step stands still only where the gradient is zero.
+    start           initial estimates
+    patterns        responses of the students
+    theta           (K,) nodes, logits
+    tolerance       the algorithm has converged when an EM step changes no parameter by more than this
+    max_iterations  limit of EM steps
+    callback        called after each EM step
+
+    After every second EM step, the last two steps are extrapolated. The extrapolation is kept if the density does not
+    fall, so that the density never decreases. If the densities are equal up to rounding, the extrapolation is kept only
+    if the next EM step is shorter. The last step is always an EM step, which is zero only where the gradient is zero.
 
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; SQUAREM, step S3: Varadhan & Roland (2008), Scandinavian
     Journal of Statistics 35, 335-353.
@@ -115,7 +134,7 @@ def estimate(
     path: list[float] = []
     iterations, converged, change = 0, False, np.inf
     while True:
-        expected = e_step(state, found, theta)
+        expected = e_step(state, patterns, theta)
         value = expected.log_likelihood + log_prior_density(state.curves, structure, priors)
         gain = value - path[-1] if path else np.inf
         rounding = ROUNDING * abs(value)
@@ -123,7 +142,7 @@ def estimate(
             state, before, fallback = fallback, None, None
             continue
         if converged or iterations == max_iterations:
-            return Estimate(state, expected, iterations, converged, [*path, value])
+            return EMResult(state, expected, iterations, converged, [*path, value])
         after = m_step(state, expected, theta, structure, priors)
         iterations += 1
         last, change = change, _distance(after, state)
@@ -134,8 +153,8 @@ def estimate(
         fallback = None
         path.append(value)
         converged = change <= tolerance
-        if progress is not None:
-            progress(iterations, expected.log_likelihood, change)
+        if callback is not None:
+            callback(iterations, expected.log_likelihood, change)
         if before is None or converged:
             state, before = after, state
         else:
@@ -144,7 +163,7 @@ def estimate(
 
 
 def _distance(one: State, other: State) -> float:
-    """Return the largest difference of any a, d, c, mean or sd."""
+    """Return the largest absolute difference between two states in any a, d, c, mean or sd."""
     pairs = zip((*one.curves, *one.groups), (*other.curves, *other.groups), strict=True)
     return max(float(np.abs(x - y).max()) for x, y in pairs)
 
@@ -152,29 +171,29 @@ def _distance(one: State, other: State) -> float:
 def _extrapolated(first: State, second: State, third: State, structure: Structure) -> State:
     """Return the squared extrapolation of three successive EM iterates."""
     x, y, z = (_packed(s, structure) for s in (first, second, third))
-    step, bend = y - x, z - 2 * y + x
-    length = float(np.linalg.norm(bend))
+    step, curvature = y - x, z - 2 * y + x
+    length = float(np.linalg.norm(curvature))
     if length == 0:
         return third
     alpha = max(1.0, float(np.linalg.norm(step)) / length)
-    return _unpacked(x + 2 * alpha * step + alpha**2 * bend, third, structure)
+    return _unpacked(x + 2 * alpha * step + alpha**2 * curvature, third, structure)
 
 
 def _packed(state: State, structure: Structure) -> Doubles:
-    """Return all that is estimated as one vector, on scales without bounds but for a and d."""
+    """Return all parameters as one vector; c and sd are transformed to unbounded scales."""
     curves, groups = state
-    c = logit(curves.c) if structure.guessing else curves.c
+    c = logit(curves.c) if structure.has_guessing else curves.c
     return np.concatenate([curves.a, curves.d, c, groups.mean, np.log(groups.sd)])
 
 
 def _unpacked(vector: Doubles, like: State, structure: Structure) -> State:
-    """Return what `_packed` packed, held within the bounds."""
-    many = len(like.curves.a)
-    a, d, c = vector[: 3 * many].reshape(3, many)
-    mean, log_sd = vector[3 * many :].reshape(2, -1)
+    """Return the state of a vector from `_packed`, clipped to the bounds; `like` has the same shapes."""
+    num_curves = len(like.curves.a)
+    a, d, c = vector[: 3 * num_curves].reshape(3, num_curves)
+    mean, log_sd = vector[3 * num_curves :].reshape(2, -1)
     curves = Curves(
-        np.clip(a, -MOST_SLOPE, MOST_SLOPE),
-        np.clip(d, -MOST_INTERCEPT, MOST_INTERCEPT),
-        guessing(c) if structure.guessing else c,
+        np.clip(a, -MAX_SLOPE, MAX_SLOPE),
+        np.clip(d, -MAX_INTERCEPT, MAX_INTERCEPT),
+        guessing(c) if structure.has_guessing else c,
     )
     return State(curves, Groups(mean, np.exp(log_sd)))

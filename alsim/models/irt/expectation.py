@@ -1,8 +1,8 @@
-"""The E-step: what responses say of students whose abilities nobody observes.
+"""E-step of the EM algorithm: expected counts of students at each node of latent ability.
 
-Axis letters: S students (or patterns of responses), R responses, V curves, K nodes, G groups. A curve is an item's
-parameters in one group: one an item, but where a test lets an item differ between groups. The code of a response is
-2 * curve + correct.
+Axis letters: S students (or response patterns), R responses, V curves, K nodes, G groups. A curve is the response
+function of one item. An item has one curve per group if a test of differential item functioning lets it differ between
+groups. The code of a response is 2 * curve + correct.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from alsim.types import Doubles, Ints, Longs, f64, u64
 
 T = TypeVar("T")
 
-NEGLIGIBLE = -45.0
-"""Log of a node's weight beside the heaviest one's, below which it counts as 0: float64 resolves 2e-16, e**-36."""
+MIN_LOG_RATIO = -45.0
+"""Log ratio of a node's weight to the largest, below which the weight becomes 0; float64 resolves 2e-16 = e**-36."""
 
-PORTION = 250_000
-"""Responses that are worth a thread's waking."""
-MOST_PORTIONS = 8
+RESPONSES_PER_CHUNK, MAX_CHUNKS = 250_000, 8
+"""Number of responses that justifies another thread, and the largest number of chunks."""
 
 
 class Patterns(NamedTuple):
-    """Students with equal responses, told once.
+    """Distinct response patterns, each with the number of students who have it.
 
-    start   (S+1,) int64; the responses of pattern s are those from start[s] to start[s + 1]
+    start   (S+1,) int64; pattern s has the responses start[s]:start[s + 1]
     code    (R,)   int32, 2 * curve + correct
-    weight  (S,)   float64, students of this pattern
-    group   (S,)   int32
+    weight  (S,)   float64, sum of the weights of the students with this pattern
+    group   (S,)   int32, in [0, G)
     """
 
     start: Longs
@@ -44,11 +43,11 @@ class Patterns(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What an E-step gives.
+    """Result of an E-step.
 
-    log_likelihood  marginal, nats
-    counts          (2V, K) float64, expected number of students at each node by code
-    mass            (G, K)  float64, expected number of students at each node by group
+    log_likelihood  marginal log-likelihood, nats
+    counts          (2V, K) float64, expected number of responses with each code from students at each node
+    mass            (G, K)  float64, expected number of students of each group at each node
     """
 
     log_likelihood: float
@@ -56,11 +55,12 @@ class Expected(NamedTuple):
     mass: Doubles
 
 
-def patterns(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns:
-    """Return the patterns of students' responses; their order within a student does not matter.
+def collapse(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns:
+    """Return the distinct response patterns of students; the order of a student's responses is ignored.
 
-    Two students are told apart by sums of random 64-bit words, two for each code: of a million students, two
-    different ones agree in both by chance with probability 1e-27.
+    The arguments have the shapes of `Patterns`, with one row per student. Patterns are compared by two sums of random
+    64-bit words, one word per code and sum. Among a million students, the probability that any two different patterns
+    have equal sums is 1e-27.
     """
     words = np.random.default_rng(0).integers(0, 2**64, (2, int(code.max(initial=0)) + 1), dtype=np.uint64)
     ends = start[1:]
@@ -69,40 +69,40 @@ def patterns(start: Longs, code: Ints, weight: Doubles, group: Ints) -> Patterns
     order = np.lexsort((first, second, group))
     new = np.ones(len(order), bool)
     new[1:] = np.any([x[order][1:] != x[order][:-1] for x in (first, second, group)], axis=0)
-    chosen = order[new]
-    which = np.empty(len(order), np.int64)
-    which[order] = np.cumsum(new) - 1
-    sizes = np.diff(start)[chosen]
+    first_students = order[new]
+    pattern = np.empty(len(order), np.int64)
+    pattern[order] = np.cumsum(new) - 1
+    sizes = np.diff(start)[first_students]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    places = np.repeat(start[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
-    totals: Doubles = np.bincount(which, weights=weight, minlength=len(chosen)).astype(np.float64)
-    return Patterns(starts, code[places], totals, group[chosen])
+    rows = np.repeat(start[first_students] - starts[:-1], sizes) + np.arange(starts[-1])
+    totals: Doubles = np.bincount(pattern, weights=weight, minlength=len(first_students)).astype(np.float64)
+    return Patterns(starts, code[rows], totals, group[first_students])
 
 
 @phase
 def add_row(total: Doubles, table: Doubles, begin: int) -> None:
-    """Add a row of a table to `total`."""
+    """Add the part of a flat table that begins at `begin` to `total`."""
     for k in range(len(total)):
         total[u64(k)] += table[u64(begin + k)]
 
 
 @phase
 def add_to_row(table: Doubles, begin: int, row: Doubles) -> None:
-    """Add `row` to a row of a table."""
+    """Add `row` to the part of a flat table that begins at `begin`."""
     for k in range(len(row)):
         table[u64(begin + k)] += row[u64(k)]
 
 
 @phase
 def to_posterior(log_joint: Doubles) -> float:
-    """Turn log joint densities into posterior weights in place; return the log of their sum."""
+    """Replace log joint densities by posterior weights, in place; return the log of the sum of the densities."""
     largest = log_joint[0]
     for k in range(len(log_joint)):
         largest = max(largest, log_joint[k])
     total = f64(0)
     for k in range(len(log_joint)):
-        below = log_joint[k] - largest
-        density = math.exp(below) if below > NEGLIGIBLE else f64(0)
+        log_ratio = log_joint[k] - largest
+        density = math.exp(log_ratio) if log_ratio > MIN_LOG_RATIO else f64(0)
         log_joint[k] = density
         total += density
     for k in range(len(log_joint)):
@@ -111,20 +111,18 @@ def to_posterior(log_joint: Doubles) -> float:
 
 
 @kernel
-def expect_portion(
+def expect_chunk(
     begin: int,
     end: int,
-    start: Longs,
-    code: Ints,
-    weight: Doubles,
-    group: Ints,
+    patterns: Patterns,
     log_curves: Doubles,
     log_prior: Doubles,
     counts: Doubles,
     mass: Doubles,
     nodes: int,
 ) -> float:
-    """Add the expected counts of patterns `begin` to `end`, and return their log-likelihood; tables are flat."""
+    """Add the expected counts of patterns `begin` to `end` - 1, and return their log-likelihood; tables are flat."""
+    start, code, weight, group = patterns
     log_likelihood = f64(0)
     row = np.empty(nodes, f64)
     for s in range(begin, end):
@@ -141,7 +139,7 @@ def expect_portion(
     return log_likelihood
 
 
-def expect(found: Patterns, log_curves: Doubles, log_prior: Doubles) -> Expected:
+def expect(patterns: Patterns, log_curves: Doubles, log_prior: Doubles) -> Expected:
     """Return the expected counts under the posterior of each pattern.
 
     log_curves  (2V, K) log-probability of each code at each node
@@ -151,24 +149,26 @@ def expect(found: Patterns, log_curves: Doubles, log_prior: Doubles) -> Expected
     """
     nodes = log_prior.shape[1]
 
-    def portion(begin: int, end: int) -> Expected:
+    def expect_part(begin: int, end: int) -> Expected:
         counts, mass = np.zeros(log_curves.size), np.zeros(log_prior.size)
-        value = expect_portion(begin, end, *found, log_curves.ravel(), log_prior.ravel(), counts, mass, nodes)
+        value = expect_chunk(begin, end, patterns, log_curves.ravel(), log_prior.ravel(), counts, mass, nodes)
         return Expected(value, counts.reshape(log_curves.shape), mass.reshape(log_prior.shape))
 
-    parts = in_portions(found.start, portion)
+    parts = map_chunks(patterns.start, expect_part)
     return Expected(*(sum(x[1:], x[0]) for x in zip(*parts, strict=True)))
 
 
-def in_portions(start: Longs, work: Callable[[int, int], T]) -> list[T]:
-    """Call work(begin, end) for portions of the students, side by side; return what it returned, in order.
+def map_chunks(start: Longs, work: Callable[[int, int], T]) -> list[T]:
+    """Call work(begin, end) for chunks of the patterns in a thread pool; return the results in order.
 
-    The portions depend on the responses alone, so that sums over them are the same with any number of cores.
+    start  (S+1,) of the patterns
+
+    The chunks depend only on the responses, so that sums over them do not depend on the number of cores.
     """
-    count = int(np.clip(start[-1] // PORTION, 1, MOST_PORTIONS))
-    bounds = np.searchsorted(start, np.linspace(0, start[-1], count + 1))
+    num_chunks = int(np.clip(start[-1] // RESPONSES_PER_CHUNK, 1, MAX_CHUNKS))
+    bounds = np.searchsorted(start, np.linspace(0, start[-1], num_chunks + 1))
     bounds[0], bounds[-1] = 0, len(start) - 1
-    if count == 1:
+    if num_chunks == 1:
         return [work(0, len(start) - 1)]
     with ThreadPoolExecutor(cpu_count()) as threads:
         return list(threads.map(work, bounds[:-1].tolist(), bounds[1:].tolist()))

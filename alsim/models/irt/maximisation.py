@@ -1,14 +1,16 @@
-"""The M-step: the curves that fit expected counts best.
+"""M-step of the EM algorithm: the item parameters that maximise the expected log-likelihood.
 
     P = c + (1 - c) F,   F = 1 / (1 + exp(-(a theta + d))),   Q = 1 - P
 
-With r expected correct answers of n at a node, the score of (a, d, logit c) is (r - n P) / P (F theta, F, c), and the
-information that Fisher's scoring uses, n Q / P times the square of (F theta, F, c): Newton's own where c = 0.
+For r expected correct answers among n at a node, the score of (a, d, logit c) is (r - n P) / P (F theta, F, c). Fisher
+scoring uses the expected information: n Q / P times the outer product of (F theta, F, c) with itself. It equals
+Newton's method if c = 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,27 +19,31 @@ from alsim.models.logistic import logistic
 from alsim.types import Doubles, Longs
 
 Model = str
-MODELS = ("rasch", "1pl", "2pl", "3pl")
+PARAMETERS_PER_ITEM = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}
+"""Number of parameters that each model estimates per item; the 1PL has one more, the shared a."""
+MODELS = tuple(PARAMETERS_PER_ITEM)
 
-MOST_SLOPE, MOST_INTERCEPT = 10.0, 30.0
-"""Estimates are held in these, either sign: beyond, a curve is a step at any student's ability."""
-LEAST_GUESSING, MOST_GUESSING = 1e-5, 0.6
+MAX_SLOPE, MAX_INTERCEPT = 10.0, 30.0
+"""Bounds of |a| and |d|; beyond them a curve is a step function over the abilities of students."""
+MIN_GUESSING, MAX_GUESSING = 1e-5, 0.6
+"""Bounds of c."""
 
-NEWTON_STEPS, HALVINGS = 3, 12
-ENOUGH = 1e-9
-"""A step this small, in any parameter, ends an M-step; so do a few steps, since the next E-step moves the target."""
-TOGETHER = 500
-"""Curves that an M-step moves at a time: their numbers stay in a processor's cache, which takes half the time."""
+SCORING_STEPS, HALVINGS = 3, 12
+"""Limits of scoring steps in an M-step, and of halvings of a step. More steps gain little before the next E-step."""
+MIN_STEP = 1e-9
+"""An M-step ends when a step changes no parameter by this much."""
+CURVES_PER_BLOCK = 500
+"""Number of curves that are updated together: their arrays fit in the processor's cache, which halves the time."""
 RIDGE = 1e-9
-"""Added to each information: no response at all then moves nothing."""
+"""Added to the diagonal of each information matrix, so that a curve without responses keeps its parameters."""
 
 
 class Priors(NamedTuple):
-    """Prior densities of the parameters of each item; None: none.
+    """Prior densities of the parameters of each item; None for no prior.
 
-    a  (mean, sd) of log a, normal: a > 0
-    d  (mean, sd) of d = -a b, normal
-    c  (alpha, beta) of c, Beta, each at least 1
+    a  (mean, sd) of a normal prior of log a, which implies a > 0
+    d  (mean, sd) of a normal prior of d = -a b, logits
+    c  (alpha, beta) of a Beta prior of c, each at least 1
     """
 
     a: tuple[float, float] | None = None
@@ -46,7 +52,7 @@ class Priors(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Parameters of V curves, each (V,) float64: discrimination, intercept d = -a b, guessing."""
+    """Parameters of V curves, each (V,) float64: discrimination a, intercept d = -a b, guessing c."""
 
     a: Doubles
     d: Doubles
@@ -55,43 +61,48 @@ class Curves(NamedTuple):
 
 @dataclass(frozen=True)
 class Structure:
-    """What is estimated of V curves.
+    """Model and constraints of V curves.
 
     model  "rasch", "1pl", "2pl" or "3pl"
-    share  (V,) int64; curves of the same number share their a
+    unit   (V,) int64, in [0, U); the curves of one unit have the same a
     """
 
     model: Model
-    share: Longs
+    unit: Longs
+
+    @cached_property
+    def num_units(self) -> int:
+        """The number of units, U."""
+        return int(self.unit.max()) + 1
 
     @property
-    def slopes(self) -> bool:
-        """Whether a is estimated."""
+    def has_slope(self) -> bool:
+        """True if a is estimated."""
         return self.model != "rasch"
 
     @property
-    def guessing(self) -> bool:
-        """Whether c is estimated."""
+    def has_guessing(self) -> bool:
+        """True if c is estimated."""
         return self.model == "3pl"
 
 
 def log_curves(curves: Curves, theta: Doubles) -> Doubles:
-    """Return (2V, K): log Q and log P of each curve at each node, one row after the other.
+    """Return (2V, K): the rows log Q and log P of each curve at the nodes theta (K,).
 
-    Of Q = (1 - c) F(-z), not of 1 - P, of which nothing is left where P is near 1.
+    Q is computed as (1 - c) F(-z), since 1 - P loses all precision where P is near 1.
     """
     z = curves.a[:, None] * theta + curves.d[:, None]
     c = curves.c[:, None]
     softplus = np.log1p(np.exp(-np.abs(z)))
-    below = np.minimum(z, 0) - softplus  # log F
+    log_f = np.minimum(z, 0) - softplus
     table = np.empty((len(z), 2, len(theta)))
     table[:, 0] = np.minimum(-z, 0) - softplus + np.log1p(-c)
-    table[:, 1] = np.where(c == 0, below, np.log(c + (1 - c) * np.exp(below))) if c.any() else below
+    table[:, 1] = np.where(c == 0, log_f, np.log(c + (1 - c) * np.exp(log_f))) if c.any() else log_f
     return table.reshape(-1, len(theta))
 
 
-class _Fitness(NamedTuple):
-    """Of each unit: log-density (U,); of each curve: score (V, 3) and information (V, 3, 3) of (a, d, logit c)."""
+class _Objective(NamedTuple):
+    """Expected log-density of each unit (U,), and score (V, 3) and information (V, 3, 3) of (a, d, logit c)."""
 
     value: Doubles
     score: Doubles
@@ -99,46 +110,54 @@ class _Fitness(NamedTuple):
 
 
 def maximise(curves: Curves, counts: Doubles, theta: Doubles, structure: Structure, priors: Priors) -> Curves:
-    """Return the curves of the highest expected log-density, by Fisher's scoring from `curves`.
+    """Return the curves with the highest expected log-density, by Fisher scoring that starts at `curves`.
 
-    counts  (2V, K) expected students at each node by code
-    theta   (K,)    the nodes
+    counts  (2V, K) expected number of responses with each code at each node
+    theta   (K,)    nodes
 
-    A step that would lower the density of a unit, the curves that share an a, is halved until it does not; so is one
-    that ends where the density falls half as steeply as it rose, which near the maximum shows an overshoot that the
-    density's own digits do not.
+    The step of a unit is halved while it would lower the density. It is also halved while the derivative along the step
+    is, at its end, more negative than half of its initial value. Near the maximum, the derivative shows an overshoot
+    that rounding hides in the density itself.
     """
-    many, units = len(curves.a), int(structure.share.max()) + 1
-    if many > TOGETHER and units == many:
-        parts = []
-        for begin in range(0, many, TOGETHER):
-            some = Curves(*(column[begin : begin + TOGETHER] for column in curves))
-            alone = Structure(structure.model, np.arange(len(some.a)))
-            parts.append(maximise(some, counts[2 * begin : 2 * (begin + TOGETHER)], theta, alone, priors))
-        return Curves(*map(np.concatenate, zip(*parts, strict=True)))
-    now = _fitness(curves, counts, theta, structure, priors, units)
-    for _ in range(NEWTON_STEPS):
-        step = _direction(now, structure, units)
-        if np.abs(step).max() < ENOUGH:
+    num_curves, units = len(curves.a), structure.num_units
+    if num_curves > CURVES_PER_BLOCK and units == num_curves:
+        return _maximise_in_blocks(curves, counts, theta, structure, priors)
+    current = _evaluate(curves, counts, theta, structure, priors)
+    for _ in range(SCORING_STEPS):
+        step = _direction(current, structure)
+        if np.abs(step).max() < MIN_STEP:
             break
-        part, rise = np.ones(units), _by_unit((step * now.score).sum(axis=1), structure, units)
+        fraction, rise = np.ones(units), _sum_by_unit((step * current.score).sum(axis=1), structure)
         for halving in range(HALVINGS + 1):
-            trial = _moved(curves, step * part[structure.share][:, None], structure)
-            then = _fitness(trial, counts, theta, structure, priors, units)
-            worse = then.value < now.value - 1e-13 * np.abs(now.value)
-            worse |= _by_unit((step * then.score).sum(axis=1), structure, units) < -0.5 * rise
+            trial = _moved(curves, step * fraction[structure.unit][:, None], structure)
+            objective = _evaluate(trial, counts, theta, structure, priors)
+            worse = objective.value < current.value - 1e-13 * np.abs(current.value)
+            worse |= _sum_by_unit((step * objective.score).sum(axis=1), structure) < -0.5 * rise
             if not worse.any():
                 break
-            part[worse] *= 0.5 if halving < HALVINGS - 1 else 0.0
-        curves, now = trial, then
+            fraction[worse] *= 0.5 if halving < HALVINGS - 1 else 0.0
+        curves, current = trial, objective
     return curves
 
 
+def _maximise_in_blocks(
+    curves: Curves, counts: Doubles, theta: Doubles, structure: Structure, priors: Priors
+) -> Curves:
+    """Return the result of `maximise` for curves that share no parameter, a block of curves at a time."""
+    blocks = []
+    for begin in range(0, len(curves.a), CURVES_PER_BLOCK):
+        block = Curves(*(column[begin : begin + CURVES_PER_BLOCK] for column in curves))
+        separate = Structure(structure.model, np.arange(len(block.a)))
+        block_counts = counts[2 * begin : 2 * (begin + CURVES_PER_BLOCK)]
+        blocks.append(maximise(block, block_counts, theta, separate, priors))
+    return Curves(*map(np.concatenate, zip(*blocks, strict=True)))
+
+
 def _moved(curves: Curves, step: Doubles, structure: Structure) -> Curves:
-    """Return the curves a step (V, 3) of (a, d, logit c) away, held within the bounds."""
-    a = np.clip(curves.a + step[:, 0], -MOST_SLOPE, MOST_SLOPE) if structure.slopes else curves.a
-    d = np.clip(curves.d + step[:, 1], -MOST_INTERCEPT, MOST_INTERCEPT)
-    if not structure.guessing:
+    """Return the curves after a step (V, 3) of (a, d, logit c), clipped to the bounds."""
+    a = np.clip(curves.a + step[:, 0], -MAX_SLOPE, MAX_SLOPE) if structure.has_slope else curves.a
+    d = np.clip(curves.d + step[:, 1], -MAX_INTERCEPT, MAX_INTERCEPT)
+    if not structure.has_guessing:
         return Curves(a, d, curves.c)
     return Curves(a, d, guessing(logit(curves.c) + step[:, 2]))
 
@@ -149,18 +168,17 @@ def logit(p: Doubles) -> Doubles:
 
 
 def guessing(gamma: Doubles) -> Doubles:
-    """Return c of its logit, held within its bounds."""
-    return np.clip(logistic(gamma), LEAST_GUESSING, MOST_GUESSING)
+    """Return c for a logit of c, clipped to its bounds."""
+    return np.clip(logistic(gamma), MIN_GUESSING, MAX_GUESSING)
 
 
-def _by_unit(values: Doubles, structure: Structure, units: int) -> Doubles:
-    """Return sums (U,) over the curves of each unit."""
-    return np.bincount(structure.share, values, units).astype(np.float64)
+def _sum_by_unit(values: Doubles, structure: Structure) -> Doubles:
+    """Return the sum (U,) of values (V,) over the curves of each unit."""
+    return np.bincount(structure.unit, values, structure.num_units).astype(np.float64)
 
 
-def _fitness(
-    curves: Curves, counts: Doubles, theta: Doubles, structure: Structure, priors: Priors, units: int
-) -> _Fitness:
+def _evaluate(curves: Curves, counts: Doubles, theta: Doubles, structure: Structure, priors: Priors) -> _Objective:
+    """Return the expected log-density at `curves`, with its score and information."""
     table = log_curves(curves, theta)
     wrong, right = counts[0::2], counts[1::2]
     c = curves.c[:, None]
@@ -182,27 +200,27 @@ def _fitness(
     information[:, 2, 2] = weight.sum(axis=1) * curves.c**2
     _add_priors(curves, value, score, information, structure, priors)
     information += RIDGE * np.eye(3)
-    return _Fitness(_by_unit(value, structure, units), score, information)
+    return _Objective(_sum_by_unit(value, structure), score, information)
 
 
 def _add_priors(
     curves: Curves, value: Doubles, score: Doubles, information: Doubles, structure: Structure, priors: Priors
 ) -> None:
-    """Add what the priors say to the value, score and information of each curve."""
+    """Add the log-density of the priors to the value, and its derivatives to the score and information, in place."""
     if priors.d is not None:
         mean, sd = priors.d
         value -= (curves.d - mean) ** 2 / (2 * sd**2)
         score[:, 1] -= (curves.d - mean) / sd**2
         information[:, 1, 1] += 1 / sd**2
-    if priors.a is not None and structure.slopes:
+    if priors.a is not None and structure.has_slope:
         mean, sd = priors.a
-        once = 1 / np.bincount(structure.share)[structure.share]  # of a shared a, each curve has its part
+        part = 1 / np.bincount(structure.unit)[structure.unit]  # the prior of a shared a is divided among its curves
         a = np.where(curves.a > 0, curves.a, 1.0)
-        off = (np.log(a) - mean) / sd**2
-        value += np.where(curves.a > 0, -np.log(a) - off**2 * sd**2 / 2, -np.inf) * once
-        score[:, 0] -= (1 + off) / a * once
-        information[:, 0, 0] += once / (sd * a) ** 2
-    if priors.c is not None and structure.guessing:
+        deviation = (np.log(a) - mean) / sd**2
+        value += np.where(curves.a > 0, -np.log(a) - deviation**2 * sd**2 / 2, -np.inf) * part
+        score[:, 0] -= (1 + deviation) / a * part
+        information[:, 0, 0] += part / (sd * a) ** 2
+    if priors.c is not None and structure.has_guessing:
         alpha, beta = priors.c[0] - 1, priors.c[1] - 1
         value += alpha * np.log(curves.c) + beta * np.log1p(-curves.c)
         score[:, 2] += alpha * (1 - curves.c) - beta * curves.c
@@ -210,29 +228,29 @@ def _add_priors(
 
 
 def log_prior_density(curves: Curves, structure: Structure, priors: Priors) -> float:
-    """Return the log prior density of all parameters, without its constants."""
+    """Return the log prior density of all parameters, without constants."""
     value = np.zeros(len(curves.a))
     _add_priors(curves, value, np.empty((len(value), 3)), np.empty((len(value), 3, 3)), structure, priors)
     return float(value.sum())
 
 
-def _direction(now: _Fitness, structure: Structure, units: int) -> Doubles:
-    """Return the step (V, 3) of Fisher's scoring; what is not estimated stays.
+def _direction(objective: _Objective, structure: Structure) -> Doubles:
+    """Return the Fisher scoring step (V, 3) of (a, d, logit c), 0 for parameters that are not estimated.
 
-    A shared a couples the curves of its unit. Eliminating what is each curve's own, d and logit c, leaves one equation
-    a unit.
+    A shared a couples the curves of its unit. Eliminating d and logit c, which no curves share, leaves one equation per
+    unit.
     """
-    own = slice(1, 3 if structure.guessing else 2)
-    inner = now.information[:, own, own]
-    coupling = now.information[:, own, 0]
-    both = np.stack([now.score[:, own], coupling], axis=2)
-    solved = np.linalg.solve(inner, both)
-    step = np.zeros_like(now.score)
-    if structure.slopes:
-        score = now.score[:, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 0])
-        information = now.information[:, 0, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 1])
-        gain = _by_unit(score, structure, units)
-        steepness = np.maximum(_by_unit(information, structure, units), RIDGE)
-        step[:, 0] = (gain / steepness)[structure.share]
+    own = slice(1, 3 if structure.has_guessing else 2)
+    inner = objective.information[:, own, own]
+    coupling = objective.information[:, own, 0]
+    right_sides = np.stack([objective.score[:, own], coupling], axis=2)
+    solved = np.linalg.solve(inner, right_sides)
+    step = np.zeros_like(objective.score)
+    if structure.has_slope:
+        score = objective.score[:, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 0])
+        information = objective.information[:, 0, 0] - np.einsum("vi,vi->v", coupling, solved[:, :, 1])
+        unit_score = _sum_by_unit(score, structure)
+        unit_information = np.maximum(_sum_by_unit(information, structure), RIDGE)
+        step[:, 0] = (unit_score / unit_information)[structure.unit]
     step[:, own] = solved[:, :, 0] - solved[:, :, 1] * step[:, :1]
     return step

@@ -1,10 +1,10 @@
-"""How exact estimates are: the observed information of the marginal likelihood.
+"""Standard errors of item parameters, from the observed information of the marginal likelihood.
 
-It is what complete data would tell, less what not knowing the abilities costs (Louis 1982): for each student, the
-covariance of the complete data's score under the posterior of the ability. Both are sums over nodes; no derivative is
-taken by differences.
+The observed information is the complete-data information minus the missing information (Louis 1982). The missing
+information is the covariance of the complete-data score under the posterior of ability, summed over students. Both are
+sums over nodes, with analytic derivatives.
 
-Axis letters: those of `expectation`, and M kinds of parameters a curve, in the order d, a, c: one of them for the
+Axis letters are those of `expectation`, and M, the number of parameters per curve, in the order d, a, c: one for the
 Rasch model, two for the 1PL and 2PL, three for the 3PL.
 """
 
@@ -16,61 +16,81 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.jit.compile import kernel, phase
-from alsim.models.irt.expectation import Patterns, add_row, in_portions, to_posterior
+from alsim.models.irt.expectation import Patterns, add_row, map_chunks, to_posterior
 from alsim.models.irt.maximisation import (
-    LEAST_GUESSING,
-    MOST_GUESSING,
-    MOST_INTERCEPT,
-    MOST_SLOPE,
+    MAX_GUESSING,
+    MAX_INTERCEPT,
+    MAX_SLOPE,
+    MIN_GUESSING,
     Curves,
     Priors,
     Structure,
     log_curves,
 )
 from alsim.models.logistic import logistic
-from alsim.types import Bools, Doubles, Ints, Longs, f64, u64
+from alsim.types import Bools, Doubles, Longs, f64, u64
 
-LIGHT = 1e-12
-"""Weight of a node in a posterior, below which it adds nothing that an SE would show."""
+MIN_WEIGHT = 1e-12
+"""Posterior weight of a node below which it is set to 0; its effect on a standard error is not visible."""
 
-MOST_CURVES = 600
-"""With more, what is known between items is left out: it would take matrices of millions of numbers."""
+MAX_JOINT_CURVES = 600
+"""Largest number of curves whose joint information is computed; the matrices would have millions of entries."""
 
 
 class Uncertainty(NamedTuple):
-    """Standard errors of V curves, each (V,); NaN for what is not estimated, and where there is none.
+    """Standard errors of V curves, each (V,); NaN where a parameter is not estimated or has no standard error.
 
-    a, d, b, c  b = -d / a by the delta method
-    whole       whether the information between items counts in them
+    a, d, b, c  standard errors; that of b = -d / a is by the delta method
+    joint       True if they use the information between curves
     """
 
     a: Doubles
     d: Doubles
     b: Doubles
     c: Doubles
-    whole: bool
+    joint: bool
+
+
+class Tables(NamedTuple):
+    """Flat tables that the kernels read.
+
+    log_curves  (2V * K,) log-probability of each code at each node
+    log_prior   (G * K,)  log-weight of each node in each group
+    slopes      (L * 2V * K,) derivatives of log_curves with respect to d and, in the 3PL, c: L is 2 in the 3PL, else 1.
+                The derivative with respect to a is theta times the derivative with respect to d
+    theta       (K,) nodes, logits
+    kinds       M
+    """
+
+    log_curves: Doubles
+    log_prior: Doubles
+    slopes: Doubles
+    theta: Doubles
+    kinds: int
 
 
 @phase
-def _posterior(
-    s: int, start: Longs, code: Ints, group: Ints, log_table: Doubles, log_prior: Doubles, post: Doubles
-) -> None:
-    """Write the posterior of pattern s to `post`; its lightest nodes become 0."""
-    post[:] = f64(0)
-    add_row(post, log_prior, group[s] * len(post))
-    for r in range(start[s], start[s + 1]):
-        add_row(post, log_table, code[r] * len(post))
-    to_posterior(post)
-    for k in range(len(post)):
-        if post[k] < LIGHT:
-            post[k] = f64(0)
+def _posterior(s: int, patterns: Patterns, tables: Tables, posterior: Doubles) -> None:
+    """Write the posterior (K,) of pattern s; weights below MIN_WEIGHT become 0."""
+    nodes = len(posterior)
+    posterior[:] = f64(0)
+    add_row(posterior, tables.log_prior, patterns.group[s] * nodes)
+    for r in range(patterns.start[s], patterns.start[s + 1]):
+        add_row(posterior, tables.log_curves, patterns.code[r] * nodes)
+    to_posterior(posterior)
+    for k in range(nodes):
+        if posterior[k] < MIN_WEIGHT:
+            posterior[k] = f64(0)
 
 
 @phase
-def _add_squares(rows: Doubles, side: int, matrix: Doubles) -> None:
-    """Add the sum of the squares of four rows, and set them to 0; the upper triangle of `matrix` alone.
+def _add_outer_products(rows: Doubles, side: int, matrix: Doubles) -> None:
+    """Add the outer products of four rows to the upper triangle of `matrix`, and set the rows to 0.
 
-    Four at a time, since the matrix is read and written for each: it takes half the time.
+    rows    (4 * side,)
+    matrix  (side * side,)
+
+    Four rows at a time take half as long as one, since each addition reads and writes the matrix.
     """
     first, second, third, fourth = u64(0), u64(side), u64(2 * side), u64(3 * side)
     for i in range(side):
@@ -86,110 +106,117 @@ def _add_squares(rows: Doubles, side: int, matrix: Doubles) -> None:
 
 
 @kernel
-def missing_between(
-    begin: int,
-    end: int,
-    start: Longs,
-    code: Ints,
-    weight: Doubles,
-    group: Ints,
-    log_table: Doubles,
-    log_prior: Doubles,
-    slopes: Doubles,
-    theta: Doubles,
-    kinds: int,
-    moments: Doubles,
-    known: Doubles,
+def _add_squared_means(
+    begin: int, end: int, patterns: Patterns, tables: Tables, posteriors: Doubles, squared_means: Doubles
 ) -> None:
-    """Add up the squares of scores of patterns `begin` to `end`: upper triangles of flat matrices.
+    """Add E[S] E[S]' of the scores S (M * V,) of patterns `begin` to `end` - 1, as in `missing_joint`.
 
-    log_table  flat (2V, K)
-    slopes     flat (L, 2V, K), d log P(response) / d (d, c): those of a are theta times those of d
-    moments    flat (3, L * V, L * V), of E[S S'], of E[theta S S'] and of E[theta**2 S S']
-    known      flat (M * V, M * V), of E[S] E[S]', in d, a, c
+    posteriors  (end - begin, K)
     """
+    start, code, weight, _ = patterns
+    slopes, theta, kinds = tables.slopes, tables.theta, tables.kinds
     nodes = len(theta)
-    codes = len(log_table) // nodes
-    curves, loose = codes // 2, len(slopes) // len(log_table)
-    side, whole = loose * curves, kinds * curves
-    post = np.empty((end - begin, nodes), f64)
-    rows, filled = np.zeros(4 * whole, f64), 0
+    codes = len(tables.log_curves) // nodes
+    curves = codes // 2
+    side = kinds * curves
+    rows, num_rows = np.zeros(4 * side, f64), 0
     for s in range(begin, end):
-        mine = post[s - begin]
-        _posterior(s, start, code, group, log_table, log_prior, mine)
-        root, row = math.sqrt(weight[s]), filled * whole
+        root, row = math.sqrt(weight[s]), num_rows * side
         for r in range(start[s], start[s + 1]):
             place, source = row + (code[r] >> 1), code[r] * nodes
             for k in range(nodes):
-                share = root * mine[k]
+                share = root * posteriors[s - begin, k]
                 score = share * slopes[source + k]
                 rows[place] += score
                 if kinds > 1:
                     rows[place + curves] += score * theta[k]
                 if kinds > 2:
                     rows[place + 2 * curves] += share * slopes[codes * nodes + source + k]
-        filled += 1
-        if filled == 4 or s == end - 1:
-            _add_squares(rows, whole, known)
-            filled = 0
-    rows, square = np.zeros(4 * side, f64), np.empty(side * side, f64)
-    for k in range(nodes):
-        square[:] = f64(0)
-        filled = 0
-        for s in range(begin, end):
-            if post[s - begin, k] > 0:
-                root, row = math.sqrt(weight[s] * post[s - begin, k]), filled * side
-                for r in range(start[s], start[s + 1]):
-                    for m in range(loose):
-                        rows[row + m * curves + (code[r] >> 1)] += root * slopes[(m * codes + code[r]) * nodes + k]
-                filled += 1
-                if filled == 4:
-                    _add_squares(rows, side, square)
-                    filled = 0
-        _add_squares(rows, side, square)
-        for j in range(side * side):
-            moments[j] += square[j]
-            moments[side * side + j] += theta[k] * square[j]
-            moments[2 * side * side + j] += theta[k] * theta[k] * square[j]
+        num_rows += 1
+        if num_rows == 4 or s == end - 1:
+            _add_outer_products(rows, side, squared_means)
+            num_rows = 0
 
 
 @kernel
-def missing_within(
-    begin: int,
-    end: int,
-    start: Longs,
-    code: Ints,
-    weight: Doubles,
-    group: Ints,
-    log_table: Doubles,
-    log_prior: Doubles,
-    slopes: Doubles,
-    theta: Doubles,
-    kinds: int,
-    missing: Doubles,
+def _add_mean_squares(
+    begin: int, end: int, patterns: Patterns, tables: Tables, posteriors: Doubles, mean_squares: Doubles
 ) -> None:
-    """Add up each curve's own missing information, flat (V, M, M), from patterns `begin` to `end`.
+    """Add E[S S'], E[theta S S'] and E[theta**2 S S'] of patterns `begin` to `end` - 1, as in `missing_joint`.
 
-    Arguments as of `missing_between`. What two responses to one item miss together is left out.
+    posteriors  (end - begin, K)
     """
+    start, code, weight, _ = patterns
+    slopes, theta = tables.slopes, tables.theta
     nodes = len(theta)
-    codes = len(log_table) // nodes
-    post, score, mean = np.empty(nodes, f64), np.empty(3, f64), np.empty(3, f64)
+    codes = len(tables.log_curves) // nodes
+    curves, kinds = codes // 2, len(slopes) // len(tables.log_curves)
+    side = kinds * curves
+    rows, square = np.zeros(4 * side, f64), np.empty(side * side, f64)
+    for k in range(nodes):
+        square[:] = f64(0)
+        num_rows = 0
+        for s in range(begin, end):
+            if posteriors[s - begin, k] > 0:
+                root, row = math.sqrt(weight[s] * posteriors[s - begin, k]), num_rows * side
+                for r in range(start[s], start[s + 1]):
+                    for m in range(kinds):
+                        rows[row + m * curves + (code[r] >> 1)] += root * slopes[(m * codes + code[r]) * nodes + k]
+                num_rows += 1
+                if num_rows == 4:
+                    _add_outer_products(rows, side, square)
+                    num_rows = 0
+        _add_outer_products(rows, side, square)
+        for j in range(side * side):
+            mean_squares[j] += square[j]
+            mean_squares[side * side + j] += theta[k] * square[j]
+            mean_squares[2 * side * side + j] += theta[k] * theta[k] * square[j]
+
+
+@kernel
+def missing_joint(
+    begin: int, end: int, patterns: Patterns, tables: Tables, mean_squares: Doubles, squared_means: Doubles
+) -> None:
+    """Add the moments of the scores of patterns `begin` to `end` - 1 to the upper triangles of flat matrices.
+
+    mean_squares   (3 * (L * V)**2,) E[S S'], E[theta S S'] and E[theta**2 S S'] of the scores of d and, in the 3PL, c
+    squared_means  ((M * V)**2,) E[S] E[S]' of the scores of d, a and c
+    """
+    posteriors = np.empty((end - begin, len(tables.theta)), f64)
     for s in range(begin, end):
-        _posterior(s, start, code, group, log_table, log_prior, post)
+        _posterior(s, patterns, tables, posteriors[s - begin])
+    _add_squared_means(begin, end, patterns, tables, posteriors, squared_means)
+    _add_mean_squares(begin, end, patterns, tables, posteriors, mean_squares)
+
+
+@kernel
+def missing_separate(begin: int, end: int, patterns: Patterns, tables: Tables, missing: Doubles) -> None:
+    """Add the missing information of each curve, from patterns `begin` to `end` - 1.
+
+    missing  (V * M * M,)
+
+    The covariance between two responses of a student to the same item is left out.
+    """
+    start, code, weight, _ = patterns
+    slopes, theta, kinds = tables.slopes, tables.theta, tables.kinds
+    nodes = len(theta)
+    codes = len(tables.log_curves) // nodes
+    posterior, score, mean = np.empty(nodes, f64), np.empty(3, f64), np.empty(3, f64)
+    for s in range(begin, end):
+        _posterior(s, patterns, tables, posterior)
         for r in range(start[s], start[s + 1]):
             place = (code[r] >> 1) * kinds * kinds
             mean[:] = f64(0)
             for k in range(nodes):
-                if post[k] > 0:
+                if posterior[k] > 0:
                     score[0] = slopes[code[r] * nodes + k]
                     score[1] = theta[k] * score[0]
                     if kinds > 2:
                         score[2] = slopes[(codes + code[r]) * nodes + k]
                     for i in range(kinds):
-                        mean[i] += post[k] * score[i]
+                        mean[i] += posterior[k] * score[i]
                         for j in range(kinds):
-                            missing[place + i * kinds + j] += weight[s] * post[k] * score[i] * score[j]
+                            missing[place + i * kinds + j] += weight[s] * posterior[k] * score[i] * score[j]
             for i in range(kinds):
                 for j in range(kinds):
                     missing[place + i * kinds + j] -= weight[s] * mean[i] * mean[j]
@@ -197,115 +224,112 @@ def missing_within(
 
 def uncertainty(
     curves: Curves,
-    found: Patterns,
+    patterns: Patterns,
     counts: Doubles,
     log_prior: Doubles,
     theta: Doubles,
     structure: Structure,
     priors: Priors,
 ) -> Uncertainty:
-    """Return standard errors from the inverse of the observed information, that of the priors included.
+    """Return standard errors from the inverse of the observed information, the priors' information included.
 
-    counts     (2V, K) of an E-step at `curves`
-    log_prior  (G, K)  log-weight of each node in each group, taken for known
+    counts     (2V, K) expected counts of an E-step at `curves`
+    log_prior  (G, K)  log-weight of each node in each group, treated as known
+    theta      (K,)    nodes, logits
 
     Source: Louis (1982), Journal of the Royal Statistical Society B 44, 226-233.
     """
-    kinds = 1 + structure.slopes + structure.guessing
+    kinds = 1 + structure.has_slope + structure.has_guessing
     complete, slopes = _complete(curves, counts, theta)
-    complete = complete[:, :kinds, :kinds] + _of_priors(curves, priors, kinds)
-    free = _free(curves, counts, structure, kinds)
-    loose = slopes[: max(1, kinds - 1)].ravel()
-    tables = Tables(log_curves(curves, theta).ravel(), log_prior.ravel(), loose, theta, kinds)
-    whole = len(curves.a) <= MOST_CURVES
-    if whole:
-        missing = _missing_between(found, tables, len(curves.a))
-        covariance = _inverse_whole(complete, missing, free, curves, structure, priors)
+    complete = complete[:, :kinds, :kinds] + _prior_information(curves, priors, kinds)
+    free = _free(curves, counts, kinds)
+    tables = Tables(
+        log_curves=log_curves(curves, theta).ravel(),
+        log_prior=log_prior.ravel(),
+        slopes=slopes[: max(1, kinds - 1)].ravel(),
+        theta=theta,
+        kinds=kinds,
+    )
+    joint = len(curves.a) <= MAX_JOINT_CURVES
+    if joint:
+        missing = _missing_joint(patterns, tables, len(curves.a))
+        covariance = _joint_covariance(complete, missing, free, curves, structure, priors)
     else:
-        missing = _missing_within(found, tables, len(curves.a))
-        covariance = _inverse_within(complete, missing, free, curves, structure, priors)
-    return _errors(curves, covariance, whole)
+        missing = _missing_separate(patterns, tables, len(curves.a))
+        covariance = _separate_covariance(complete, missing, free, curves, structure, priors)
+    return _standard_errors(curves, covariance, joint)
 
 
-class Tables(NamedTuple):
-    """What the kernels read, as `missing_between` tells it."""
-
-    log_table: Doubles
-    log_prior: Doubles
-    slopes: Doubles
-    theta: Doubles
-    kinds: int
-
-
-def _missing_between(found: Patterns, tables: Tables, many: int) -> Doubles:
-    """Return the missing information (M * V, M * V): E[S S'] - E[S] E[S]', in d, a, c of all curves each."""
+def _missing_joint(patterns: Patterns, tables: Tables, num_curves: int) -> Doubles:
+    """Return the missing information (M * V, M * V), E[S S'] - E[S] E[S]': d of all curves, then a, then c."""
     kinds = tables.kinds
-    side, whole = many * max(1, kinds - 1), many * kinds
+    side, full_side = num_curves * max(1, kinds - 1), num_curves * kinds
 
-    def portion(begin: int, end: int) -> tuple[Doubles, Doubles]:
-        moments, known = np.zeros(3 * side**2), np.zeros(whole**2)
-        log_table, log_prior, slopes, theta, _ = tables
-        missing_between(begin, end, *found, log_table, log_prior, slopes, theta, kinds, moments, known)
-        return moments, known
+    def sum_chunk(begin: int, end: int) -> tuple[Doubles, Doubles]:
+        mean_squares, squared_means = np.zeros(3 * side**2), np.zeros(full_side**2)
+        missing_joint(begin, end, patterns, tables, mean_squares, squared_means)
+        return mean_squares, squared_means
 
-    sums = [sum(x[1:], x[0]) for x in zip(*in_portions(found.start, portion), strict=True)]
-    moments, known = (_symmetric(x) for x in (sums[0].reshape(3, side, side), sums[1].reshape(1, whole, whole)))
-    d, c = slice(0, many), slice(many, 2 * many)
+    first, second = (sum(x[1:], x[0]) for x in zip(*map_chunks(patterns.start, sum_chunk), strict=True))
+    m0, m1, m2 = _symmetric(first.reshape(3, side, side))
+    squared_means = _symmetric(second.reshape(full_side, full_side))
+    d, c = slice(0, num_curves), slice(num_curves, 2 * num_curves)
     blocks = [
-        [moments[0][d, d], moments[1][d, d], moments[0][d, c]],
-        [moments[1][d, d], moments[2][d, d], moments[1][d, c]],
-        [moments[0][c, d], moments[1][c, d], moments[0][c, c]],
+        [m0[d, d], m1[d, d], m0[d, c]],
+        [m1[d, d], m2[d, d], m1[d, c]],
+        [m0[c, d], m1[c, d], m0[c, c]],
     ]
-    return np.asarray(np.block([row[:kinds] for row in blocks[:kinds]]) - known[0])
+    return np.asarray(np.block([row[:kinds] for row in blocks[:kinds]]) - squared_means)
 
 
 def _symmetric(triangles: Doubles) -> Doubles:
-    """Return symmetric matrices (…, n, n) of their upper triangles."""
+    """Return the symmetric matrices (…, n, n) with these upper triangles."""
     return np.asarray(triangles + np.triu(triangles, 1).swapaxes(-1, -2))
 
 
-def _missing_within(found: Patterns, tables: Tables, many: int) -> Doubles:
-    """Return each curve's own missing information (V, M, M)."""
+def _missing_separate(patterns: Patterns, tables: Tables, num_curves: int) -> Doubles:
+    """Return the missing information (V, M, M) of each curve."""
     kinds = tables.kinds
 
-    def portion(begin: int, end: int) -> Doubles:
-        missing = np.zeros(many * kinds**2)
-        log_table, log_prior, slopes, theta, _ = tables
-        missing_within(begin, end, *found, log_table, log_prior, slopes, theta, kinds, missing)
+    def sum_chunk(begin: int, end: int) -> Doubles:
+        missing = np.zeros(num_curves * kinds**2)
+        missing_separate(begin, end, patterns, tables, missing)
         return missing
 
-    return sum(in_portions(found.start, portion), np.zeros(many * kinds**2)).reshape(many, kinds, kinds)
+    parts = map_chunks(patterns.start, sum_chunk)
+    return sum(parts, np.zeros(num_curves * kinds**2)).reshape(num_curves, kinds, kinds)
 
 
 def _complete(curves: Curves, counts: Doubles, theta: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the complete data's information (V, 3, 3), and the slopes of each response's log-probability.
+    """Return the complete-data information (V, 3, 3) of d, a, c, and the slopes (2, 2V, K) for d and c.
 
-    The first in d, a, c, the slopes (2, 2V, K) in d and c; with z = a theta + d:
+    The slopes are the derivatives of the log-probability of each code. With z = a theta + d:
+
         d log P / dz = Q F / P,  d log P / dc = (1 - F) / P;  d log Q / dz = -F,  d log Q / dc = -1 / (1 - c)
     """
     z = curves.a[:, None] * theta + curves.d[:, None]
     c = curves.c[:, None]
-    f, rest = logistic(z), logistic(-z)
-    p, q = c + (1 - c) * f, (1 - c) * rest
+    f, complement = logistic(z), logistic(-z)
+    p, q = c + (1 - c) * f, (1 - c) * complement
     wrong, right = counts[0::2], counts[1::2]
     slopes = np.empty((2, len(z), 2, len(theta)))
     slopes[0, :, 1], slopes[0, :, 0] = q * f / p, -f
-    slopes[1, :, 1], slopes[1, :, 0] = rest / p, -1 / (1 - c)
-    bend = right * ((q * f / p) ** 2 - q * f * (1 - 2 * f) / p) + wrong * f * rest
-    mixed = right * f * rest / p**2
+    slopes[1, :, 1], slopes[1, :, 0] = complement / p, -1 / (1 - c)
+    curvature = right * ((q * f / p) ** 2 - q * f * (1 - 2 * f) / p) + wrong * f * complement
+    mixed = right * f * complement / p**2
     complete = np.empty((len(z), 3, 3))
     for i, x in enumerate((np.ones_like(theta), theta)):
-        complete[:, i, 0] = complete[:, 0, i] = bend @ x
+        complete[:, i, 0] = complete[:, 0, i] = curvature @ x
         complete[:, i, 2] = complete[:, 2, i] = mixed @ x
-    complete[:, 1, 1] = bend @ theta**2
-    complete[:, 2, 2] = (right * (rest / p) ** 2 + wrong / (1 - c) ** 2).sum(axis=1)
+    complete[:, 1, 1] = curvature @ theta**2
+    complete[:, 2, 2] = (right * (complement / p) ** 2 + wrong / (1 - c) ** 2).sum(axis=1)
     return complete, slopes.reshape(2, -1, len(theta))
 
 
-def _of_priors(curves: Curves, priors: Priors, kinds: int) -> Doubles:
-    """Return the information (V, M, M) of the priors: minus the second derivative of their log-density.
+def _prior_information(curves: Curves, priors: Priors, kinds: int) -> Doubles:
+    """Return the information (V, M, M) of the priors of d and c: minus the second derivative of the log-density.
 
-    That of a shared a is added where it is one parameter.
+    The information of the prior of a is added later, once per a, by `_slope_prior`.
     """
     added = np.zeros((len(curves.a), kinds, kinds))
     if priors.d is not None:
@@ -317,65 +341,65 @@ def _of_priors(curves: Curves, priors: Priors, kinds: int) -> Doubles:
 
 
 def _slope_prior(a: Doubles, priors: Priors) -> Doubles:
-    """Return the information of the prior of a, of each a."""
+    """Return the information of the prior of a for each value of a."""
     if priors.a is None:
         return np.zeros_like(a)
     mean, sd = priors.a
     return np.asarray((1 - (np.log(a) - mean)) / (sd * a) ** 2 - 1 / a**2)
 
 
-def _free(curves: Curves, counts: Doubles, structure: Structure, kinds: int) -> Bools:
-    """Return which parameters (V, M) have a standard error: those that no bound holds, of items with responses."""
+def _free(curves: Curves, counts: Doubles, kinds: int) -> Bools:
+    """Return whether each parameter (V, M) has a standard error: it is not at a bound, and its item has responses."""
     free = np.empty((len(curves.a), 3), bool)
-    free[:, 0] = np.abs(curves.d) < MOST_INTERCEPT
-    free[:, 1] = np.abs(curves.a) < MOST_SLOPE
-    free[:, 2] = (curves.c > LEAST_GUESSING * 1.01) & (curves.c < MOST_GUESSING)
+    free[:, 0] = np.abs(curves.d) < MAX_INTERCEPT
+    free[:, 1] = np.abs(curves.a) < MAX_SLOPE
+    free[:, 2] = (curves.c > MIN_GUESSING * 1.01) & (curves.c < MAX_GUESSING)
     free[counts.reshape(len(curves.a), -1).sum(axis=1) == 0] = False
     return free[:, :kinds]
 
 
-def _inverse_whole(
+def _joint_covariance(
     complete: Doubles, missing: Doubles, free: Bools, curves: Curves, structure: Structure, priors: Priors
 ) -> Doubles:
-    """Return the covariance (V, M, M) of each curve's parameters: blocks of the inverse of the whole information.
+    """Return the covariance (V, M, M) of each curve's parameters: blocks of the inverse of the joint information.
 
-    A shared a is one parameter, on which the curves' depend linearly: the information of its parts adds up.
+    A shared a is one parameter, to which the a of each curve is equal, so that the information of the curves adds up.
     """
-    many, kinds = free.shape
+    num_curves, kinds = free.shape
     information = -missing
-    places = np.arange(many)[:, None] + np.arange(kinds) * many
+    places = np.arange(num_curves)[:, None] + np.arange(kinds) * num_curves
     information[places[:, :, None], places[:, None, :]] += complete
-    number = _numbers(free, structure)
-    known = number.T.ravel() >= 0
-    flat = number.T.ravel()[known]
+    index = _parameter_index(free, structure)
+    is_free = index.T.ravel() >= 0
+    flat = index.T.ravel()[is_free]
     size = int(flat.max(initial=-1)) + 1
-    whole = np.zeros((size, size))
-    np.add.at(whole, (flat[:, None], flat), information[np.ix_(known, known)])
-    if structure.slopes:
-        shared, first = np.unique(number[:, 1], return_index=True)
-        first, shared = first[shared >= 0], shared[shared >= 0]
-        whole[shared, shared] += _slope_prior(curves.a[first], priors)
-    covariance = np.full((many, kinds, kinds), np.nan)
-    inverse = _inverse(whole)
-    pairs = (number[:, :, None] >= 0) & (number[:, None, :] >= 0)
-    both = inverse[number[:, :, None], number[:, None, :]]
-    covariance[pairs] = both[pairs]
+    joint = np.zeros((size, size))
+    np.add.at(joint, (flat[:, None], flat), information[np.ix_(is_free, is_free)])
+    if structure.has_slope:
+        slopes, first_curve = np.unique(index[:, 1], return_index=True)
+        first_curve, slopes = first_curve[slopes >= 0], slopes[slopes >= 0]
+        joint[slopes, slopes] += _slope_prior(curves.a[first_curve], priors)
+    covariance = np.full((num_curves, kinds, kinds), np.nan)
+    inverse = _inverse(joint)
+    pairs = (index[:, :, None] >= 0) & (index[:, None, :] >= 0)
+    blocks = inverse[index[:, :, None], index[:, None, :]]
+    covariance[pairs] = blocks[pairs]
     return covariance
 
 
-def _numbers(free: Bools, structure: Structure) -> Longs:
-    """Return the number (V, M) of each curve's parameters among all that have a standard error, or -1."""
-    many, kinds = free.shape
-    own = np.arange(many * kinds).reshape(many, kinds)
-    if structure.slopes:
-        own[:, 1] = many * kinds + structure.share
-    number = np.full((many, kinds), -1, np.int64)
-    number[free] = np.unique(own[free], return_inverse=True)[1].ravel()
-    return number
+def _parameter_index(free: Bools, structure: Structure) -> Longs:
+    """Return the index (V, M) of each free parameter in the joint information, and -1 for the others."""
+    num_curves, kinds = free.shape
+    label = np.arange(num_curves * kinds).reshape(num_curves, kinds)
+    if structure.has_slope:
+        label[:, 1] = num_curves * kinds + structure.unit
+    index = np.full((num_curves, kinds), -1, np.int64)
+    index[free] = np.unique(label[free], return_inverse=True)[1].ravel()
+    return index
 
 
 def _inverse(information: Doubles) -> Doubles:
-    """Return the inverse; NaN where the information is not positive definite, and no maximum is there."""
+    """Return the inverse; NaN if the information is not positive definite, which means that this is no maximum."""
     try:
         np.linalg.cholesky(information)
     except np.linalg.LinAlgError:
@@ -383,29 +407,29 @@ def _inverse(information: Doubles) -> Doubles:
     return np.asarray(np.linalg.inv(information))
 
 
-def _inverse_within(
+def _separate_covariance(
     complete: Doubles, missing: Doubles, free: Bools, curves: Curves, structure: Structure, priors: Priors
 ) -> Doubles:
-    """Return the covariance (V, M, M) of each curve's parameters, those of all other curves taken for known.
+    """Return the covariance (V, M, M) of each curve's parameters, with all other curves treated as known.
 
-    Of the 1PL, the shared a too: it has no standard error here.
+    A shared a, as in the 1PL, is treated as known too: it has no standard error.
     """
-    many, kinds = free.shape
+    kinds = free.shape[1]
     information = complete - missing
-    if structure.slopes:
+    if structure.has_slope:
         information[:, 1, 1] += _slope_prior(curves.a, priors)
-        free = free & ((np.bincount(structure.share)[structure.share] == 1)[:, None] | (np.arange(kinds) != 1))
+        free = free & ((np.bincount(structure.unit)[structure.unit] == 1)[:, None] | (np.arange(kinds) != 1))
     pairs = free[:, :, None] & free[:, None, :]
     blocks = np.where(pairs, information, np.eye(kinds))
-    good = np.linalg.eigvalsh(blocks)[:, 0] > 0
+    is_definite = np.linalg.eigvalsh(blocks)[:, 0] > 0
     covariance = np.full_like(blocks, np.nan)
-    covariance[good] = np.linalg.inv(blocks[good])
+    covariance[is_definite] = np.linalg.inv(blocks[is_definite])
     covariance[~pairs] = np.nan
     return covariance
 
 
-def _errors(curves: Curves, covariance: Doubles, whole: bool) -> Uncertainty:
-    """Return the standard errors; that of b = -d / a by the delta method."""
+def _standard_errors(curves: Curves, covariance: Doubles, joint: bool) -> Uncertainty:
+    """Return the standard errors from the covariance (V, M, M); that of b = -d / a is by the delta method."""
     kinds = covariance.shape[1]
     errors = np.full((len(curves.a), 3), np.nan)
     errors[:, :kinds] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
@@ -413,4 +437,4 @@ def _errors(curves: Curves, covariance: Doubles, whole: bool) -> Uncertainty:
     variance = covariance[:, 0, 0].copy()
     if kinds > 1:
         variance += np.nan_to_num(b**2 * covariance[:, 1, 1] + 2 * b * covariance[:, 0, 1])
-    return Uncertainty(a=errors[:, 1], d=errors[:, 0], b=np.sqrt(variance / curves.a**2), c=errors[:, 2], whole=whole)
+    return Uncertainty(a=errors[:, 1], d=errors[:, 0], b=np.sqrt(variance / curves.a**2), c=errors[:, 2], joint=joint)

@@ -1,4 +1,4 @@
-"""How well a fit describes responses: of items, of persons, and of all patterns."""
+"""Fit statistics of a calibrated model, for items, persons and response patterns."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from numpy.typing import NDArray
 
 from alsim.models.base import ModelError
 from alsim.models.irt.curves import curves
-from alsim.models.irt.estimation import Groups, log_prior, quadrature
-from alsim.models.irt.fits import CERTAIN, IRTFit
-from alsim.responses.log import Responses, codes_of
-from alsim.types import Codes, Doubles, Longs
+from alsim.models.irt.estimation import node_weights, quadrature
+from alsim.models.irt.fitted import PREDICTION_MARGIN, IRTFit, estimated_item_index
+from alsim.models.irt.maximisation import PARAMETERS_PER_ITEM
+from alsim.responses.log import Responses
+from alsim.types import Codes, Doubles, Ints, Longs
 
-LEAST_EXPECTED = 1.0
-"""Neighbouring scores are taken together until each cell of S-X2 expects as many students (Orlando & Thissen 2000)."""
+MIN_EXPECTED = 1.0
+"""Adjacent scores are merged until each cell of S-X2 expects at least this many students (Orlando & Thissen 2000)."""
 
 ROUNDING = 1e-20
-"""Of a sum of squares of numbers that are 0 but for rounding, relative to those they are differences of."""
+"""A sum of squared differences counts as 0 below this share of the sum of the squared terms."""
 
-MOST_PATTERN_ITEMS = 15
-"""G2 compares 2**I patterns."""
+MAX_PATTERN_ITEMS = 15
+"""Largest number of items for G2, which compares 2**I patterns."""
 
 
 class ItemFit(NamedTuple):
-    """Of I items, each (I,).
+    """Fit statistics of I items, each (I,).
 
     items   names
-    s_x2    sum of squared differences by total score; NaN where no cell is left
-    df      its degrees of freedom
-    p       chance of as large a one if the model holds
-    infit   mean squared residual weighted by information, about 1
-    outfit  mean squared standardized residual, about 1
+    s_x2    S-X2, the weighted sum of squared differences over total scores; NaN if too few cells remain
+    df      degrees of freedom of S-X2
+    p       p-value of S-X2
+    infit   information-weighted mean of squared residuals; about 1 if the model holds
+    outfit  mean of squared standardized residuals; about 1 if the model holds
     """
 
     items: NDArray[np.str_]
@@ -45,11 +46,12 @@ class ItemFit(NamedTuple):
 
 
 class PersonFit(NamedTuple):
-    """Of S students, each (S,); NaN for one without responses, and lz* for one whose responses all go into the ability.
+    """Fit statistics of S students, each (S,); NaN for students without responses.
 
-    theta    MAP ability
-    lz       standardized log-likelihood of the pattern: low for answers that do not fit together
-    lz_star  the same, corrected for the ability's being estimated: about N(0, 1) for who follows the model
+    theta    MAP estimate of ability, logits
+    lz       standardized log-likelihood of the response pattern; low for an unlikely pattern
+    lz_star  lz corrected for the estimation of ability: about N(0, 1) if the model holds. NaN if the responses carry
+             no information beyond the ability, for example a single response
     """
 
     theta: Doubles
@@ -58,11 +60,11 @@ class PersonFit(NamedTuple):
 
 
 class PatternFit(NamedTuple):
-    """How far counts of patterns are from expected ones.
+    """Comparison of the observed counts of response patterns with the expected counts.
 
     g2  likelihood-ratio statistic
-    df  2**I - 1 - parameters
-    p   chance of as large a one if the model holds; trustworthy only where most patterns expect five students
+    df  2**I - 1 - number of estimated parameters
+    p   p-value; reliable only if most patterns have an expected count of about five
     """
 
     g2: float
@@ -71,7 +73,10 @@ class PatternFit(NamedTuple):
 
 
 def chi_squared_tail(x: float, df: int) -> float:
-    """Chance that a chi-squared variate of `df` degrees of freedom exceeds x: finite sums, exact to rounding.
+    """Return the probability that a chi-squared variate exceeds x, by finite sums that are exact up to rounding.
+
+    x   statistic; NaN gives NaN
+    df  degrees of freedom; less than 1 gives NaN
 
     Source: Abramowitz & Stegun (1964), 26.4.4 and 26.4.5.
     """
@@ -86,168 +91,204 @@ def chi_squared_tail(x: float, df: int) -> float:
 
 
 def item_fit(fit: IRTFit, responses: Responses) -> ItemFit:
-    """Compare each item's responses with what the fit expects.
+    """Compute item fit statistics: S-X2, infit and outfit.
 
         S-X2 = sum over total scores s of  N_s (O_s - E_s)^2 / (E_s (1 - E_s))
 
-    where O_s and E_s are the observed and expected shares of correct responses among the N_s students of score s, the
-    expected from the distribution of scores by the recursion of Lord & Wingersky (1984). It takes the students who
-    answered each item of the fit once. Infit and outfit take all responses, at the students' EAP abilities.
+    O_s and E_s are the observed and expected shares of correct responses among the N_s students with score s. The
+    expected share follows from the distribution of scores, by the recursion of Lord & Wingersky (1984). S-X2 uses
+    students who answered each item exactly once. Infit and outfit use all responses, at the students' EAP abilities.
 
-    Raises ModelError where no student has answered all items: S-X2 has then nothing to compare.
-    Source: Orlando & Thissen (2000), Applied Psychological Measurement 24, 50-64; Wright & Masters (1982).
+    fit        calibrated model
+    responses  responses of S students to I items with estimates; responses to other items are ignored
+
+    Returns statistics of the I items. Raises ModelError if no student has answered all items, as S-X2 requires.
+    Source: Orlando & Thissen (2000), Applied Psychological Measurement 24, 50-64; Wright & Masters (1982), Rating Scale
+    Analysis.
     """
     matrix, weight = complete_matrix(fit, responses)
-    chances = _chances(fit)
-    expected = _expected_by_score(chances, _prior(fit))
-    parameters = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}[fit.variant]
+    expected = _expected_by_score(_probabilities(fit), node_weights(fit.nodes))
+    num_parameters = PARAMETERS_PER_ITEM[fit.variant]
     total = matrix.sum(axis=1)
-    many = matrix.shape[1]
-    observed = np.bincount(total, weight, many + 1).astype(np.float64)
-    right = np.array([np.bincount(total, weight * matrix[:, i], many + 1) for i in range(many)], np.float64)
-    found = [_s_x2(observed[1:many], right[i, 1:many], expected[i], parameters) for i in range(many)]
-    s_x2, df = np.array([x for x, _ in found]), np.array([n for _, n in found], np.int64)
+    num_items = matrix.shape[1]
+    students = np.bincount(total, weight, num_items + 1).astype(np.float64)
+    right = np.array([np.bincount(total, weight * matrix[:, i], num_items + 1) for i in range(num_items)], np.float64)
+    results = [
+        _s_x2(students[1:num_items], right[i, 1:num_items], expected[i], num_parameters) for i in range(num_items)
+    ]
+    s_x2, df = np.array([x for x, _ in results]), np.array([n for _, n in results], np.int64)
     infit, outfit = _mean_squares(fit, responses)
-    tails = np.array([chi_squared_tail(x, int(n)) for x, n in found])
-    return ItemFit(fit.items[fit.estimated], s_x2, df, tails, infit, outfit)
+    p = np.array([chi_squared_tail(x, int(n)) for x, n in results])
+    return ItemFit(fit.items[fit.estimated], s_x2, df, p, infit, outfit)
 
 
 def complete_matrix(fit: IRTFit, responses: Responses) -> tuple[Codes, Doubles]:
-    """Return the responses (S, I) and weights (S,) of students who answered each item that has estimates once."""
-    place = np.full(len(fit.items) + 1, -1)
-    place[:-1][fit.estimated] = np.arange(fit.estimated.sum())
-    many = int(fit.estimated.sum())
-    item = place[codes_of(responses.items, fit.items)][responses.item]
-    known = item >= 0
-    # A table of all students is made of those alone who have as many responses: a sparse log has few or none of them.
-    enough = np.flatnonzero(np.bincount(responses.student[known], minlength=responses.num_students) == many)
+    """Return the responses (S, I), 0 or 1, and weights (S,) of the students who answered each item exactly once.
+
+    The I items are those with estimates. Raises ModelError if there is no such student.
+    """
+    num_items = int(fit.estimated.sum())
+    item = estimated_item_index(fit, responses)
+    used = item >= 0
+    # The dense table has only students with the right number of responses: in a sparse log, few or none.
+    counts = np.bincount(responses.student[used], minlength=responses.num_students)
+    candidates = np.flatnonzero(counts == num_items)
     row = np.full(responses.num_students, -1)
-    row[enough] = np.arange(len(enough))
-    known &= row[responses.student] >= 0
-    cell = row[responses.student[known]] * many + item[known]
-    whole = (np.bincount(cell, minlength=len(enough) * many).reshape(-1, many) == 1).all(axis=1)
-    if not whole.any():
-        raise ModelError(f"no student has answered each of the {many} items once; this statistic takes such students")
-    matrix = np.zeros(len(enough) * many, np.int8)
-    matrix[cell] = responses.correct[known]
-    return matrix.reshape(-1, many)[whole], responses.weight[enough[whole]]
+    row[candidates] = np.arange(len(candidates))
+    used &= row[responses.student] >= 0
+    cell = row[responses.student[used]] * num_items + item[used]
+    responses_per_cell = np.bincount(cell, minlength=len(candidates) * num_items).reshape(-1, num_items)
+    complete = (responses_per_cell == 1).all(axis=1)
+    if not complete.any():
+        raise ModelError(
+            f"no student has answered each of the {num_items} items once, which this statistic requires: "
+            "fit fewer items, or use person_fit"
+        )
+    matrix = np.zeros(len(candidates) * num_items, np.int8)
+    matrix[cell] = responses.correct[used]
+    return matrix.reshape(-1, num_items)[complete], responses.weight[candidates[complete]]
 
 
-def _chances(fit: IRTFit) -> Doubles:
-    """Return the chances (I, K) of the items that have estimates at the nodes."""
+def _probabilities(fit: IRTFit) -> Doubles:
+    """Return the probability (I, K) of a correct response at each node, for the items that have estimates."""
     return curves(quadrature(fit.nodes), *(column[:, None] for column in fit.item_parameters.columns))[0]
 
 
-def _prior(fit: IRTFit) -> Doubles:
-    return np.asarray(np.exp(log_prior(Groups(np.zeros(1), np.ones(1)), quadrature(fit.nodes)))[0])
+def _score_distribution(probabilities: Doubles) -> Doubles:
+    """Return the probability (I + 1, K) of each total score at each node, from those of the items (I, K).
 
-
-def _scores(chances: Doubles) -> Doubles:
-    """Return the chance (I + 1, K) of each total score at each node (Lord & Wingersky 1984)."""
-    distribution = np.zeros((len(chances) + 1, chances.shape[1]))
+    Source: Lord & Wingersky (1984), Applied Psychological Measurement 8, 453-461.
+    """
+    distribution = np.zeros((len(probabilities) + 1, probabilities.shape[1]))
     distribution[0] = 1
-    for p in chances:
+    for p in probabilities:
         distribution[1:] = distribution[1:] * (1 - p) + distribution[:-1] * p
         distribution[0] *= 1 - p
     return distribution
 
 
-def _expected_by_score(chances: Doubles, prior: Doubles) -> Doubles:
-    """Return the expected share (I, I - 1) of correct responses to each item by total score, from 1 to I - 1."""
-    whole = (_scores(chances) @ prior)[1:-1]
-    expected = np.empty((len(chances), len(chances) - 1))
-    for i, p in enumerate(chances):
-        others = _scores(np.delete(chances, i, axis=0))
-        expected[i] = ((others * p) @ prior)[:-1] / whole
+def _expected_by_score(probabilities: Doubles, prior: Doubles) -> Doubles:
+    """Return the expected share (I, I - 1) of correct responses to each item at the total scores 1 to I - 1."""
+    score_probability = (_score_distribution(probabilities) @ prior)[1:-1]
+    expected = np.empty((len(probabilities), len(probabilities) - 1))
+    for i, p in enumerate(probabilities):
+        others = _score_distribution(np.delete(probabilities, i, axis=0))
+        expected[i] = ((others * p) @ prior)[:-1] / score_probability
     return expected
 
 
-def _s_x2(students: Doubles, right: Doubles, expected: Doubles, parameters: int) -> tuple[float, int]:
-    """Return S-X2 and its degrees of freedom, of one item: scores taken together until each cell expects enough."""
+def _s_x2(students: Doubles, right: Doubles, expected: Doubles, num_parameters: int) -> tuple[float, int]:
+    """Return S-X2 of one item and its degrees of freedom; scores are merged into cells of MIN_EXPECTED or more.
+
+    students, right  (I - 1,) students, and correct responses, by total score
+    expected         (I - 1,) expected share of correct responses
+    """
     cells: list[list[float]] = []
     open_cell = np.zeros(3)
     for cell in zip(students, right, students * expected, strict=True):
         open_cell += cell
-        if min(open_cell[2], open_cell[0] - open_cell[2]) >= LEAST_EXPECTED:
+        if min(open_cell[2], open_cell[0] - open_cell[2]) >= MIN_EXPECTED:
             cells.append(list(open_cell))
             open_cell = np.zeros(3)
     if cells:
         cells[-1] = [x + float(y) for x, y in zip(cells[-1], open_cell, strict=True)]
     statistic = sum((o - e) ** 2 * n / (e * (n - e)) for n, o, e in cells)
-    df = len(cells) - parameters
+    df = len(cells) - num_parameters
     return (float(statistic), df) if df > 0 else (math.nan, 0)
 
 
-def _at_abilities(fit: IRTFit, responses: Responses, theta: Doubles) -> tuple[Longs, Longs, Codes, Doubles, Doubles]:
-    """Return of each response that counts: its student, item, correctness, chance, and the chance's slope."""
-    place = np.full(len(fit.items) + 1, -1)
-    place[:-1][fit.estimated] = np.arange(fit.estimated.sum())
-    item = place[codes_of(responses.items, fit.items)][responses.item]
-    known = item >= 0
-    student, item = responses.student[known].astype(np.int64), item[known]
+class _Predicted(NamedTuple):
+    """Responses to items with estimates, and their probabilities at the students' abilities, each (R,)."""
+
+    student: Longs
+    item: Ints  # among the items that have estimates
+    correct: Codes
+    p: Doubles  # probability of a correct response
+    slope: Doubles  # dP / dtheta, 1/logit
+
+
+def _predicted(fit: IRTFit, responses: Responses, theta: Doubles) -> _Predicted:
+    """Return the responses to items with estimates, with their probabilities at the abilities theta (S,), logits."""
+    item = estimated_item_index(fit, responses)
+    used = item >= 0
+    student, item = responses.student[used].astype(np.int64), item[used]
     p, _, slope, _ = curves(theta[student], *(column[item] for column in fit.item_parameters.columns))
-    return student, item, responses.correct[known], np.clip(p, CERTAIN, 1 - CERTAIN), slope
+    p = np.clip(p, PREDICTION_MARGIN, 1 - PREDICTION_MARGIN)
+    return _Predicted(student, item, responses.correct[used], p, slope)
 
 
 def _mean_squares(fit: IRTFit, responses: Responses) -> tuple[Doubles, Doubles]:
-    """Return infit and outfit (I,) at EAP abilities."""
-    student, item, correct, p, _ = _at_abilities(fit, responses, fit.scores(responses).theta)
-    weight, many = responses.weight[student], int(fit.estimated.sum())
+    """Return infit and outfit (I,) at EAP abilities; NaN for items without responses."""
+    student, item, correct, p, _ = _predicted(fit, responses, fit.scores(responses).theta)
+    weight, num_items = responses.weight[student], int(fit.estimated.sum())
     square, variance = (correct - p) ** 2, p * (1 - p)
-    with np.errstate(invalid="ignore"):  # an item without responses here has neither
-        infit = np.bincount(item, weight * square, many) / np.bincount(item, weight * variance, many)
-        outfit = np.bincount(item, weight * square / variance, many) / np.bincount(item, weight, many)
+    with np.errstate(invalid="ignore"):  # 0 / 0 for items without responses
+        infit = np.bincount(item, weight * square, num_items) / np.bincount(item, weight * variance, num_items)
+        outfit = np.bincount(item, weight * square / variance, num_items) / np.bincount(item, weight, num_items)
     return infit, outfit
 
 
 def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
-    """Compare each student's responses with what the fit expects at this student's ability.
+    """Compute the person fit statistics lz and lz*, at the students' MAP abilities.
 
         lz  = sum (x - P) w / sqrt(sum P Q w^2),       w = log(P / Q)
         lz* = sum (x - P) v / sqrt(sum P Q v^2),       v = w - r sum(P' w) / sum(P' r),   r = P' / (P Q)
 
-    Below -1.645, one of twenty who follow the model by lz*; lz, which takes the ability for known, is too narrow.
+    fit        calibrated model
+    responses  of S students; responses to items without estimates are ignored
 
+    Returns statistics of the S students. If the model holds, lz* is below -1.645 for one student in twenty. lz varies
+    less than N(0, 1), since it treats the estimated ability as known.
     Source: Drasgow, Levine & Williams (1985), British Journal of Mathematical and Statistical Psychology 38, 67-86;
     Snijders (2001), Psychometrika 66, 331-342, for the MAP ability by Magis, Raiche & Beland (2012).
     """
     theta = fit.scores(responses, "map").theta
-    student, _, correct, p, slope = _at_abilities(fit, responses, theta)
-    many = responses.num_students
+    student, _, correct, p, slope = _predicted(fit, responses, theta)
+    num_students = responses.num_students
     variance = p * (1 - p)
     w, r = np.log(p / (1 - p)), slope / variance
 
     def total(values: Doubles) -> Doubles:
-        return np.bincount(student, values, many).astype(np.float64)
+        return np.bincount(student, values, num_students).astype(np.float64)
 
-    with np.errstate(invalid="ignore", divide="ignore"):  # nobody is a good or a bad fit to nothing
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 for students without responses
         part = total(slope * w) / total(slope * r)
         v = w - part[student] * r
         lz = total((correct - p) * w) / np.sqrt(total(variance * w**2))
-        spread = total(variance * v**2)
-        lz_star = total((correct - p) * v) / np.sqrt(spread)
-        tells = spread > ROUNDING * total(variance * w**2)  # not one response, nor several to items that are equal
-    counted = np.bincount(student, minlength=many) > 0
-    return PersonFit(np.where(counted, theta, np.nan), lz, np.where(tells, lz_star, np.nan))
+        lz_star_variance = total(variance * v**2)
+        lz_star = total((correct - p) * v) / np.sqrt(lz_star_variance)
+        # The variance is 0 up to rounding for a single response, and for responses to equal items.
+        has_variance = lz_star_variance > ROUNDING * total(variance * w**2)
+    has_responses = np.bincount(student, minlength=num_students) > 0
+    return PersonFit(np.where(has_responses, theta, np.nan), lz, np.where(has_variance, lz_star, np.nan))
 
 
 def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
-    """Compare the counts of all 2**I patterns with the expected ones.
+    """Compute the likelihood-ratio statistic G2, which compares the counts of all 2**I response patterns.
 
         G2 = 2 sum over patterns of  N log(N / E)
 
-    Raises ModelError for more than 15 items, and where no student has answered all of them.
+    N and E are the observed and the expected number of students with a pattern.
+
+    fit        calibrated model of I items with estimates, at most 15
+    responses  only students who answered each of the I items exactly once are used
+
+    Raises ModelError for more than 15 items, and if no student has answered all items.
     Source: Bock & Lieberman (1970), Psychometrika 35, 179-197.
     """
     matrix, weight = complete_matrix(fit, responses)
-    many = matrix.shape[1]
-    if many > MOST_PATTERN_ITEMS:
-        raise ModelError(f"G2 compares 2**I patterns, of at most {MOST_PATTERN_ITEMS} items; the fit has {many}")
-    rows, which = np.unique(matrix, axis=0, return_inverse=True)
-    counts = np.bincount(which.ravel(), weight, len(rows))
+    num_items = matrix.shape[1]
+    if num_items > MAX_PATTERN_ITEMS:
+        raise ModelError(
+            f"G2 compares 2**I patterns of at most {MAX_PATTERN_ITEMS} items; the fit has {num_items}: use item_fit"
+        )
+    rows, pattern = np.unique(matrix, axis=0, return_inverse=True)
+    counts = np.bincount(pattern.ravel(), weight, len(rows))
     rows, counts = rows[counts > 0], counts[counts > 0]
-    chances = _chances(fit)
-    likelihood = np.where(rows[:, :, None] == 1, chances, 1 - chances).prod(axis=1) @ _prior(fit)
+    probabilities = _probabilities(fit)
+    likelihood = np.where(rows[:, :, None] == 1, probabilities, 1 - probabilities).prod(axis=1) @ node_weights(
+        fit.nodes
+    )
     g2 = 2 * float(np.sum(counts * np.log(counts / (counts.sum() * likelihood))))
-    df = 2**many - 1 - fit.num_parameters
+    df = 2**num_items - 1 - fit.num_parameters
     return PatternFit(g2, df, chi_squared_tail(g2, df))

@@ -1,4 +1,4 @@
-"""What came of adaptive tests, and how good they were."""
+"""Results of adaptive tests: answers, estimates, and summary statistics."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from alsim.types import Bools, Codes, Doubles, Ints, Longs
 
 @dataclass(frozen=True, eq=False)
 class CATRun:
-    """Adaptive tests of N examinees; T is the most items of a test, I the size of the bank.
+    """Results of adaptive tests of N examinees; T is the largest number of items of a test, I the size of the bank.
 
-    items           (N, T) int32, in the order they were given; -1 after the last
-    correct         (N, T) int8; -1 after the last
+    items           (N, T) int32, items in the order of administration; -1 after the last
+    correct         (N, T) int8, answers; -1 after the last
     theta_after     (N, T) estimate of ability after each answer, logits; NaN after the last
-    se_after        (N, T) its standard error, logits
-    theta           (N,) last estimate, logits
-    se              (N,) its standard error, logits
-    lengths         (N,) items answered
-    finished        (N,) whether the test has ended
-    times_selected  (I,) tests in which an item was selected: given, or set aside by exposure control
-    abilities       (N,) true abilities, logits, where they were simulated
+    se_after        (N, T) standard error of theta_after, logits
+    theta           (N,) final estimate, logits
+    se              (N,) standard error of theta, logits
+    lengths         (N,) number of answered items
+    finished        (N,) True if the test has ended
+    times_selected  (I,) number of tests in which the item was selected: administered, or withheld by exposure control
+    abilities       (N,) true abilities of simulated examinees, logits; None for other examinees
     """
 
     items: Ints
@@ -44,53 +44,62 @@ class CATRun:
 
     @property
     def bias(self) -> float:
-        """Mean of estimate minus ability, logits. Raises AlsimError where abilities are not known."""
+        """Mean of estimate minus true ability, logits. Raises AlsimError if the abilities are unknown."""
         return float(np.mean(self._errors)) if len(self.lengths) else float("nan")
 
     @property
     def rmse(self) -> float:
-        """Root of the mean squared error of the estimates, logits. Raises AlsimError where abilities are not known."""
+        """Root mean squared error of the estimates, logits. Raises AlsimError if the abilities are unknown."""
         return float(np.sqrt(np.mean(self._errors**2))) if len(self.lengths) else float("nan")
 
     @property
     def _errors(self) -> Doubles:
+        """Errors (N,) of the estimates, logits."""
         if self.abilities is None:
-            raise AlsimError("bias and RMSE want true abilities, which only simulated examinees have")
+            raise AlsimError(
+                "bias and RMSE require true abilities, which only simulated examinees have: pass abilities to run()"
+            )
         return self.theta - self.abilities
 
     @property
     def mean_length(self) -> float:
-        """Items answered, mean over examinees."""
+        """Mean number of answered items per examinee."""
         return float(np.sum(self.lengths) / max(len(self.lengths), 1))
 
     @property
     def exposure_rates(self) -> Doubles:
-        """Share of examinees who answered each item, (I,)."""
-        return self._times_given / max(len(self.lengths), 1)
+        """Share (I,) of examinees who answered each item."""
+        return self._times_administered / max(len(self.lengths), 1)
 
     @property
     def selection_rates(self) -> Doubles:
-        """Share of examinees for whom each item was selected, (I,): given, or set aside by exposure control."""
+        """Share (I,) of examinees for whom each item was selected: administered, or withheld by exposure control."""
         return self.times_selected / max(len(self.lengths), 1)
 
     @property
-    def _times_given(self) -> Longs:
+    def _times_administered(self) -> Longs:
+        """Number (I,) of examinees who answered each item."""
         return np.bincount(self.items[self.items >= 0], minlength=len(self.times_selected))
 
     @property
     def overlap(self) -> float:
-        """Share of a test that another examinee had too, mean over pairs; NaN for fewer than two examinees.
+        """Test overlap rate: mean share of a test's items that another examinee answered too, over all pairs.
 
             sum of n_i (n_i - 1) / (N (N - 1) * mean length),    n_i examinees who answered item i
 
+        NaN for fewer than two examinees.
+
         Source: Chen, Ankenmann & Spray (2003), The relationship between item exposure and test overlap.
         """
-        given, many = self._times_given, len(self.lengths)
-        pairs = many * (many - 1) * self.mean_length
-        return float(np.sum(given * (given - 1)) / pairs) if pairs else float("nan")
+        times, count = self._times_administered, len(self.lengths)
+        pairs = count * (count - 1) * self.mean_length
+        return float(np.sum(times * (times - 1)) / pairs) if pairs else float("nan")
 
     def summary(self) -> dict[str, float | int | None]:
-        """Return the figures above, and the highest exposure rate and the share of items never used."""
+        """Return the statistics as a dictionary, with the highest exposure rate and the share of unused items.
+
+        bias and rmse are None if the abilities are unknown.
+        """
         rates = self.exposure_rates
         return {
             "examinees": len(self.lengths),
@@ -103,8 +112,8 @@ class CATRun:
         }
 
 
-def together(parts: Sequence[CATRun], abilities: Doubles | None) -> CATRun:
-    """Return the tests of several groups of examinees as those of one."""
+def concatenate(parts: Sequence[CATRun], abilities: Doubles | None) -> CATRun:
+    """Return the results of several batches of examinees as one; abilities (N,) are those of all examinees."""
     if len(parts) == 1:
         return replace(parts[0], abilities=abilities)
     columns: dict[str, Any] = {

@@ -1,0 +1,282 @@
+"""Fitted item response model: item parameters, predictions and ability estimates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.jit.compile import kernel
+from alsim.models.base import Fit
+from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
+from alsim.models.irt.curves import ItemParameters, probability
+from alsim.models.irt.estimation import RANGE, node_weights, quadrature
+from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
+from alsim.responses.log import Responses, codes_of
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
+
+PREDICTION_MARGIN = 1e-12
+"""Predictions are clipped to [margin, 1 - margin], so that no response makes the posterior zero everywhere."""
+
+MIN_NODES, MAX_NODES = 11, 10_001
+"""Bounds of the number of quadrature nodes."""
+
+COLUMNS = ("a", "b", "c", "se_a", "se_b", "se_c")
+
+
+@dataclass(frozen=True, eq=False)
+class IRTFit(Fit):
+    """A calibrated item response model, on the scale on which the students' ability is N(0, 1).
+
+        P = c + (1 - c) / (1 + exp(-(a theta + d))),    d = -a b
+
+    variant         "rasch", "1pl", "2pl" or "3pl"
+    items           (I,) names
+    a, d, c         (I,) estimates; NaN for an item without a finite estimate: it has no responses, or all its responses
+                    are correct, or all are wrong
+    se_a … se_d     (I,) standard errors, se_b of the difficulty b; NaN for parameters that are not estimated
+    responses       (I,) sum of the weights of the responses to each item
+    correct         (I,) sum of the weights of the correct responses
+    num_students    sum of the students' weights
+    priors          prior densities of the item parameters
+    nodes           number of quadrature nodes
+    between         True if the standard errors use the information between items
+    notes           sentences about unusual results, such as an estimate at a bound
+
+    The log-likelihood is marginal, in nats, and excludes the priors' densities.
+    """
+
+    model: ClassVar[str] = "irt"
+    variant: str
+    items: NDArray[np.str_]
+    a: Doubles
+    d: Doubles
+    c: Doubles
+    se_a: Doubles
+    se_b: Doubles
+    se_c: Doubles
+    se_d: Doubles
+    responses: Doubles
+    correct: Doubles
+    num_students: float
+    priors: Priors
+    nodes: int
+    between: bool
+    log_likelihood: float
+    iterations: int
+    converged: bool
+    num_responses: int
+    notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return f"<IRTFit: {self.variant} of {len(self.items):,} items, log-likelihood {self.log_likelihood:.3f}>"
+
+    @property
+    def b(self) -> Doubles:
+        """Difficulty (I,), -d / a, logits."""
+        return np.asarray(-self.d / self.a)
+
+    @property
+    def estimated(self) -> Bools:
+        """(I,) True for the items that have estimates."""
+        return np.isfinite(self.d)
+
+    @property
+    def item_parameters(self) -> ItemParameters:
+        """Parameters of the items that have estimates, in the order of `items`."""
+        estimated = self.estimated
+        return ItemParameters(self.a[estimated], self.b[estimated], self.c[estimated])
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of estimated parameters."""
+        return PARAMETERS_PER_ITEM[self.variant] * int(self.estimated.sum()) + (self.variant == "1pl")
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, 2 num_parameters - 2 log_likelihood."""
+        return 2 * self.num_parameters - 2 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's Bayesian information criterion, num_parameters log(num_students) - 2 log_likelihood."""
+        return self.num_parameters * math.log(self.num_students) - 2 * self.log_likelihood
+
+    @cached_property
+    def _probabilities(self) -> Doubles:
+        """Probabilities (I + 1, K) of a correct answer at each node; the last row is for unknown items.
+
+        An item without estimates has the constant probability (correct + 1) / (responses + 2). An item without
+        responses, and an unknown item, have the mean curve, weighted by the number of responses.
+        """
+        curves = np.empty((len(self.items) + 1, self.nodes))
+        constant = (self.correct + 1) / (self.responses + 2)
+        curves[:-1] = constant[:, None]
+        curves[:-1][self.estimated] = probability(quadrature(self.nodes), self.item_parameters).T
+        curves[-1] = self.responses @ curves[:-1] / self.responses.sum()
+        curves[:-1][self.responses == 0] = curves[-1]
+        return np.clip(curves, PREDICTION_MARGIN, 1 - PREDICTION_MARGIN)
+
+    def predict(self, responses: Responses) -> Doubles:
+        """Return the probability (R,) that each response is correct: its mean under the posterior of ability.
+
+        responses  any log; items are matched by name
+
+        The posterior is N(0, 1) before a student's first response, and is updated after each response. An item that was
+        absent from the fitted log is treated like the item of a random response in that log.
+        """
+        codes = codes_of(responses.items, self.items)[responses.item]
+        rows = np.where(codes < 0, len(self.items), codes).astype(np.int32)
+        predictions = np.empty(len(responses))
+        prior = node_weights(self.nodes)
+        predict_responses(responses.start, rows, responses.correct, self._probabilities.ravel(), prior, predictions)
+        return predictions
+
+    def scores(self, responses: Responses, method: Method = "eap") -> Abilities:
+        """Estimate the ability of each student.
+
+        responses  of S students; items are matched by name
+        method     "eap", "map", "ml" or "wle", see `estimate_ability`; EAP uses the nodes of the fit
+
+        Returns theta (S,), its standard error, both in logits, and the number of responses used. Responses to items
+        without estimates are ignored. Raises AlsimError for another method.
+        """
+        item = estimated_item_index(self, responses)
+        known = item >= 0
+        counts = np.bincount(responses.student[known], minlength=responses.num_students)
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        answers = Answers(start, item[known], responses.correct[known])
+        if method == "eap":
+            return estimate_ability(self.item_parameters, answers, method, bounds=(-RANGE, RANGE), nodes=self.nodes)
+        return estimate_ability(self.item_parameters, answers, method)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fit as a dictionary of JSON values; None for parameters that are not estimated."""
+        columns = {name: getattr(self, name) for name in (*COLUMNS, "d", "se_d")}
+        rows = {
+            str(name): {
+                **{key: _finite_or_none(column[i]) for key, column in columns.items()},
+                "responses": _int_if_whole(self.responses[i]),
+                "correct": _int_if_whole(self.correct[i]),
+            }
+            for i, name in enumerate(self.items)
+        }
+        return {
+            "variant": self.variant,
+            "items": rows,
+            **self._summary(),
+            "students": self.num_students,
+            "parameters": self.num_parameters,
+            "aic": self.aic,
+            "bic": self.bic,
+            "priors": self.priors._asdict(),
+            "nodes": self.nodes,
+            "between": self.between,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """Return the fit that `to_dict` described.
+
+        Raises KeyError for a missing key, and TypeError or ValueError for an invalid value.
+        """
+        rows = content["items"]
+        columns: dict[str, Any] = {
+            name: np.array([math.nan if row[name] is None else float(row[name]) for row in rows.values()])
+            for name in ("a", "d", "c", "se_a", "se_b", "se_c", "se_d", "responses", "correct")
+        }
+        _check_columns(columns)
+        if content["variant"] not in MODELS:
+            raise ValueError(f"variant is one of {', '.join(MODELS)}; got {content['variant']!r}")
+        nodes = content["nodes"]
+        if type(nodes) is not int or not MIN_NODES <= nodes <= MAX_NODES:
+            raise ValueError(f"nodes is an integer from {MIN_NODES} to {MAX_NODES}; got {nodes!r}")
+        fit = cls(
+            variant=content["variant"],
+            items=np.array(list(rows), np.str_),
+            **columns,
+            num_students=float(content["students"]),
+            priors=Priors(
+                **{k: None if v is None else (float(v[0]), float(v[1])) for k, v in content["priors"].items()}
+            ),
+            nodes=nodes,
+            between=bool(content["between"]),
+            **cls._read_summary(content),
+            notes=tuple(map(str, content["notes"])),
+        )
+        _ = fit.item_parameters  # raises AlsimError, a ValueError, for invalid parameters
+        return fit
+
+    def table(self) -> list[dict[str, str | int | float]]:
+        """Return one row per item: name, estimates, standard errors and responses; an empty string for no estimate."""
+        rows: list[dict[str, str | int | float]] = []
+        for i, name in enumerate(self.items):
+            row: dict[str, str | int | float] = {"item": str(name)}
+            for key in COLUMNS:
+                value = _finite_or_none(getattr(self, key)[i])
+                row[key] = "" if value is None else value
+            rows.append({**row, "responses": round(float(self.responses[i]))})
+        return rows
+
+
+def estimated_item_index(fit: IRTFit, responses: Responses) -> Ints:
+    """Return the index (R,) of each response's item among the items that have estimates; -1 for other items."""
+    index = np.full(len(fit.items) + 1, -1, np.int32)
+    index[:-1][fit.estimated] = np.arange(fit.estimated.sum())
+    return np.asarray(index[codes_of(responses.items, fit.items)][responses.item])
+
+
+def _finite_or_none(value: float) -> float | None:
+    """Return a number for JSON: None if it is not finite."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _int_if_whole(value: float) -> float:
+    """Return a sum of weights for JSON: an int if it is a whole number, else a float."""
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def _check_columns(columns: dict[str, Doubles]) -> None:
+    """Raise ValueError for invalid columns of items."""
+    has_estimate, responses = np.isfinite(columns["d"]), columns["responses"]
+    if not has_estimate.any():
+        raise ValueError("no item has estimates")
+    if not (responses >= 0).all() or not np.isfinite(responses).all():
+        raise ValueError("the responses of an item are a number of at least 0")
+    if not (responses[has_estimate] > 0).all():
+        raise ValueError("an item has estimates but no responses")
+
+
+@kernel
+def predict_responses(
+    start: Longs, row: Ints, correct: Codes, probabilities: Doubles, prior: Doubles, predictions: Doubles
+) -> None:
+    """Write the probability (R,) that each response is correct, given the earlier responses of the same student.
+
+    row            (R,) row of each response's item in `probabilities`
+    probabilities  (rows * K,) flat table, in (0, 1)
+    prior          (K,) weights of the nodes, which sum to 1
+    """
+    nodes = len(prior)
+    posterior = np.empty(nodes, f64)
+    for s in range(len(start) - 1):
+        posterior[:] = prior
+        for r in range(start[s], start[s + 1]):
+            base = row[r] * nodes
+            expected = f64(0)
+            for k in range(nodes):
+                expected += posterior[k] * probabilities[base + k]
+            predictions[r] = expected
+            is_correct = correct[r] == 1
+            total = f64(0)
+            for k in range(nodes):
+                p = probabilities[base + k]
+                posterior[k] *= p if is_correct else f64(1) - p
+                total += posterior[k]
+            for k in range(nodes):
+                posterior[k] /= total

@@ -1,0 +1,135 @@
+"""Response logs from matrices of students and items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from alsim.responses import cells
+from alsim.responses.cells import Coded, Names
+from alsim.responses.fields import LogFields
+from alsim.responses.report import Report, ResponsesError
+from alsim.responses.source import REASONS, Source
+from alsim.types import Codes, Doubles, i32
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLANK, INVALID = -1, -2
+"""Codes in a matrix for a missing response, and for a cell that is neither missing nor an answer."""
+
+
+class Wide(NamedTuple):
+    """A matrix of codes and its labels, as in `Responses.from_matrix`."""
+
+    codes: Codes  # (S, I) 0, 1, BLANK or INVALID
+    items: Sequence[Any] | None = None
+    skills: Sequence[Any] | None = None
+    students: Any = None
+    weight: Any = None
+
+
+def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
+    """Return 0 or 1 for each answer, BLANK for a missing cell, INVALID for another value."""
+    codes = cells.parse_answers(column)
+    codes[codes < 0] = INVALID
+    codes[cells.is_missing(column, missing)] = BLANK
+    return codes
+
+
+def build_from_matrix(
+    matrix: ArrayLike,
+    *,
+    items: Sequence[Any] | None,
+    skills: Sequence[Any] | None,
+    students: Sequence[Any] | None,
+    weight: ArrayLike | None,
+    missing: Iterable[Any],
+    skip_bad: bool,
+) -> LogFields:
+    """Build a log from a matrix, as `Responses.from_matrix` does."""
+    if items is None and hasattr(matrix, "columns"):
+        items = list(matrix.columns)  # of pandas
+    values = np.asarray(matrix)
+    if values.ndim != 2 or values.size == 0:
+        raise ResponsesError(f"expected a matrix of shape (students, items), not empty; got shape {values.shape}")
+    codes = matrix_codes(cells.as_arrow(values.ravel()), missing).reshape(values.shape)
+    wide = Wide(codes, items, skills, students, weight)
+    return build_from_wide(wide, Source("the matrix"), lambda row, column: values[row, column], skip_bad)
+
+
+def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
+    """Build a log from a matrix of codes; `value` returns the original value of a cell, for messages."""
+    num_students, num_items = wide.codes.shape
+    items = _labels(wide.items, num_items, "items")
+    students = _labels(wide.students, num_students, "students")
+    weight = _weights(wide.weight, num_students, source)
+    skills = _item_skills(wide.skills, items)
+    skipped, examples = dict(source.dropped), dict(source.examples)
+    invalid = np.argwhere(wide.codes == INVALID)
+    if len(invalid):
+        row, column = map(int, invalid[0])
+        message = source.error_message(
+            str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
+        )
+        if not skip_bad:
+            raise ResponsesError(message)
+        skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
+    student, item = np.nonzero(wide.codes >= 0)
+    if len(student) == 0:
+        raise ResponsesError(f"{source.name}: there is no response; expected at least one 0 or 1")
+    return LogFields(
+        students=students,
+        items=items,
+        skills=skills.names,
+        student=student.astype(i32),
+        item=item.astype(i32),
+        correct=wide.codes[student, item],
+        skill=skills.codes[item],
+        skill_start=np.arange(len(student) + 1),
+        row=student if source.rows is None else source.rows[student],
+        weight=weight,
+        report=Report(num_students + sum(source.dropped.values()), skipped, examples),
+    )
+
+
+def _labels(labels: Any, number: int, axis: str) -> Names:
+    """Return the distinct names of rows or columns; their indices if `labels` is None."""
+    if labels is None:
+        return np.arange(number).astype(np.str_)
+    column = cells.encode(cells.as_arrow(labels))
+    if len(column.codes) != number:
+        raise ResponsesError(f"the matrix has {number} {axis}; got {len(column.codes)} names")
+    if len(column.names) < number:
+        counts = np.bincount(column.codes + 1)
+        problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
+        raise ResponsesError(f"the {axis} of a matrix have distinct names; got {problem}")
+    return column.names
+
+
+def _item_skills(skills: Sequence[Any] | None, items: Names) -> Coded:
+    """Return the skill of each item; without `skills`, each item is its own skill."""
+    if skills is None:
+        return Coded(np.arange(len(items), dtype=i32), items)
+    coded = cells.encode(cells.as_arrow(list(skills)))
+    if len(coded.codes) != len(items) or (coded.codes < 0).any():
+        raise ResponsesError(f"skills are one name for each of {len(items)} items; got {skills!r:.200}")
+    return coded
+
+
+def _weights(values: Any, number: int, source: Source) -> Doubles:
+    """Return the number of students that each row stands for."""
+    if values is None:
+        return np.ones(number)
+    weight = cells.parse_numbers(cells.as_arrow(values))
+    if weight.shape != (number,):
+        raise ResponsesError(f"there is one weight for each of {number} students; got {len(weight)}")
+    invalid = ~(np.isfinite(weight) & (weight >= 0))
+    if invalid.any():
+        row = int(invalid.argmax())
+        place = source.describe_row(source.index(row))
+        raise ResponsesError(f"{source.name}, {place}: its weight {weight[row]:g} is invalid; expected a number >= 0")
+    return weight

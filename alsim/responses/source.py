@@ -1,0 +1,71 @@
+"""Sources of rows: the columns of a log, the options of building one, and messages about invalid rows."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from alsim.responses.report import Duplicates
+from alsim.types import Longs
+
+COLUMNS = ("student", "skill", "item", "correct", "order", "response")
+"""Columns of a response log, by alsim's names."""
+
+EXPECTED = {
+    "student": "a name",
+    "skill": "a name",
+    "item": "a name",
+    "correct": "0 or 1",
+    "order": "a number, or a time such as 2024-05-02 10:01:30, as in most rows",
+    "response": "an id",
+}
+"""Expected values, by column."""
+
+REASONS = {
+    "student": "no student",
+    "skill": "no skill",
+    "item": "no item",
+    "correct": "correct is neither 0 nor 1",
+    "order": "order is not a number or time like the others",
+    "response": "no response id",
+}
+"""Reasons to skip a row, by the invalid column."""
+
+
+class Options(NamedTuple):
+    """Options of building a log, as in `Responses.from_arrays`."""
+
+    separator: str | None = "~~"
+    duplicates: Duplicates = "keep"
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """The origin of rows, for messages and for the `row` field of a log.
+
+    name          name of the file, or a description
+    column_names  the source's name for each of alsim's columns
+    describe_row  returns the description of a row, given its index in the source
+    rows          (R,) index in the source of each row; None if no row was dropped before
+    dropped       number of rows that were dropped before, by reason
+    examples      message about the first of them, by reason
+    """
+
+    name: str
+    column_names: Mapping[str, str] = field(default_factory=dict)
+    describe_row: Callable[[int], str] = "row {} (counted from 0)".format
+    rows: Longs | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)
+
+    def index(self, row: int) -> int:
+        """Return the index of a row in the source."""
+        return row if self.rows is None else int(self.rows[row])
+
+    def error_message(self, title: str, row: int, value: Any, expected: str) -> str:
+        """Return the message about an invalid cell: its column, its row in the source, and its value."""
+        shown = "an empty cell" if value is None or value == "" else reprlib.repr(value)
+        return f"{self.name}, {self.describe_row(row)}, column {title}: {shown}; expected {expected}"

@@ -1,0 +1,147 @@
+"""Text files: their encoding, delimiter, lines and records, and reading their columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from alsim.responses.report import ResponsesError
+from alsim.responses.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DELIMITERS = ("\t", ",", ";", "|")
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+RAGGED = "more or fewer cells than columns"
+"""Reason to drop a row."""
+
+
+class Table(NamedTuple):
+    """Columns by their names in a file, and the source of the rows."""
+
+    columns: dict[str, pa.ChunkedArray]
+    source: Source
+
+
+class TextFile(NamedTuple):
+    """A text file with its encoding and delimiter; a delimiter of None is not known yet."""
+
+    path: Path
+    encoding: str
+    delimiter: str | None
+
+    @contextmanager
+    def open(self) -> Iterator[IO[str]]:
+        """Open the file after its byte order mark."""
+        encoding = "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
+        with self.path.open(encoding=encoding, newline="") as lines:
+            yield lines
+
+    def first_lines(self, number: int) -> list[str]:
+        """Return the first lines that are not blank."""
+        with self.open() as lines:
+            first = list(islice((line for line in lines if line.strip()), number))
+        if not first:
+            raise ResponsesError(f"{self.path}: the file is empty; expected a response log")
+        return first
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the first line, counted from 1, and the cells of each record; blank lines are skipped."""
+        with self.open() as lines:
+            reader, first_line = csv.reader(lines, delimiter=self.delimiter or ","), 1
+            for record in reader:
+                if len(record) > 1 or "".join(record).strip():
+                    yield first_line, record
+                first_line = reader.line_num + 1
+
+    def describe_record(self, record: int) -> str:
+        """Return the description of a record by its first line. The file is read again, for error messages only."""
+        return f"line {next(islice(self.records(), record, None), (0, []))[0]}"
+
+
+def detect_encoding(path: Path) -> str:
+    """Return the encoding that the byte order mark names, or else UTF-8."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
+
+
+def split_cells(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line."""
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+
+
+def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
+    """Return the file with its delimiter: the one that gives most known names in the header, then most columns."""
+    if file.delimiter is not None:
+        if len(file.delimiter) != 1 or file.delimiter in '"\r\n':
+            raise ResponsesError(f"a delimiter is one character, no quote or line break; got {file.delimiter!r}")
+        return file
+    header = file.first_lines(1)[0]
+
+    def quality(delimiter: str) -> tuple[int, int]:
+        names = split_cells(header, delimiter)
+        return len(known_names.intersection(names)), len(names)
+
+    return file._replace(delimiter=max(DELIMITERS, key=quality))
+
+
+def read_columns(
+    file: TextFile, header: list[str] | None, wanted: Sequence[int], num_columns: int, skip_bad: bool
+) -> Table:
+    """Read some columns of a text file; all cells are texts.
+
+    header       names of the columns if the first record is a header, else None
+    wanted       indices of the columns to read
+    num_columns  number of columns of the file
+    """
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    ragged: list[str] = []
+
+    def skip_ragged(row: Any) -> str:
+        if row.text.strip():
+            ragged.append(row.text)
+        return "skip"
+
+    num_headers, names = int(header is not None), [str(k) for k in range(num_columns)]
+    included = [names[k] for k in wanted]
+    table = arrow_csv.read_csv(
+        file.path,
+        arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
+        arrow_csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged),
+        arrow_csv.ConvertOptions(
+            include_columns=included, column_types=dict.fromkeys(included, pa.string()), strings_can_be_null=False
+        ),
+    )
+    source = Source(str(file.path), describe_row=lambda row: file.describe_record(row + num_headers))
+    if ragged:
+        source = _drop_ragged(file, source, num_headers, num_columns, ragged, skip_bad)
+    titles = header or names
+    return Table({titles[k]: table[names[k]] for k in wanted}, source)
+
+
+def _drop_ragged(
+    file: TextFile, source: Source, num_headers: int, num_columns: int, ragged: Sequence[str], skip_bad: bool
+) -> Source:
+    """Return a source without the records of other lengths. Raises ResponsesError unless `skip_bad`."""
+    valid, message = [], ""
+    for number, (line, record) in enumerate(islice(file.records(), num_headers, None)):
+        if len(record) == num_columns:
+            valid.append(number)
+        elif not message:
+            message = f"{file.path}, line {line}: {len(record)} cells; expected {num_columns}, as in the first line"
+    message = message or f"{file.path}: expected rows of {num_columns} cells; got {ragged[0]!r:.200}"
+    if not skip_bad:
+        raise ResponsesError(message)
+    return replace(source, rows=np.array(valid), dropped={RAGGED: len(ragged)}, examples={RAGGED: message})
