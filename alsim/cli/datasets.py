@@ -36,6 +36,20 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+StoreObservationsOption = Annotated[
+    bool,
+    typer.Option(
+        "--store-observations/--no-store-observations", help="If not stored, they are recomputed on first use."
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]"
+    ),
+]
+
+
 @app.command(short_help="Simulate learners under a policy and write a dataset.")
 def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
@@ -46,12 +60,7 @@ def generate(
     config: ConfigOption = None,
     bank: BankOption = None,
     observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
-    store_observations: Annotated[
-        bool,
-        typer.Option(
-            "--store-observations/--no-store-observations", help="If not stored, they are recomputed on first use."
-        ),
-    ] = True,
+    store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
         int | None, typer.Option("--episodes-per-shard", help="Episodes per file.  [default: 4096, fewer if long]")
@@ -59,13 +68,7 @@ def generate(
     num_threads: Annotated[
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
-        ),
-    ] = None,
+    num_workers: WorkersOption = None,
     engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Address of a Ray cluster.  [default: chosen by Ray]")
