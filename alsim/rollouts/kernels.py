@@ -14,7 +14,6 @@ from alsim.jit.compile import kernel, phase, rule, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
-from alsim.numerics.philox import philox
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
@@ -28,6 +27,7 @@ from alsim.simulator.step import (
     WORD_1,
     WORD_2,
     WORD_3,
+    draw_words,
     interact,
     list_finished,
     observation_rows,
@@ -35,7 +35,6 @@ from alsim.simulator.step import (
 from alsim.types import (
     I0,
     NAN,
-    WORD_BITS,
     Bools,
     Codes,
     Doubles,
@@ -141,15 +140,7 @@ def decide(
     actions = u64((LEVELS + KINDS) * num_los)
     wrong: Any = False
     words = scratch.words
-    for i in range(count):
-        key = lanes.key[i]
-        w0, w1, w2, w3 = philox(
-            lanes.step[i], lanes.episode[i], lanes.learner[i], POLICY, u32(key), u32(key >> WORD_BITS)
-        )
-        words[WORD_0 + i] = w0
-        words[WORD_1 + i] = w1
-        words[WORD_2 + i] = w2
-        words[WORD_3 + i] = w3
+    draw_words(lanes, words, POLICY, 0, count)
     for i in range(count):
         luck = PolicyWords(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
         seen = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i])

@@ -44,6 +44,7 @@ from alsim.types import (
     Purpose,
     Scratch,
     Termination,
+    Words,
     f32,
     f64,
     i8,
@@ -86,20 +87,27 @@ def scratch_sizes() -> tuple[int, int, int, int]:
 
 
 @phase
-def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
-    """Draw the random numbers of each lane's interaction, from the counter (step, episode, learner, INTERACTION)."""
+def draw_words(lanes: Population, words: Words, purpose: u32, first: int, count: int) -> None:
+    """Draw four random words for each lane of the block, from the counter (step, episode, learner, purpose)."""
     wide_vectors()
-    words, floats = scratch.words, scratch.floats
     for i in range(count):
         k = u64(first + i)
         key = lanes.key[k]
         w0, w1, w2, w3 = philox(
-            lanes.step[k], lanes.episode[k], lanes.learner[k], INTERACTION, u32(key), u32(key >> WORD_BITS)
+            lanes.step[k], lanes.episode[k], lanes.learner[k], purpose, u32(key), u32(key >> WORD_BITS)
         )
         words[WORD_0 + i] = w0
         words[WORD_1 + i] = w1
         words[WORD_2 + i] = w2
         words[WORD_3 + i] = w3
+
+
+@phase
+def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+    """Draw the random numbers of the interaction of each lane of the block."""
+    wide_vectors()
+    words, floats = scratch.words, scratch.floats
+    draw_words(lanes, words, INTERACTION, first, count)
     # The widest type in a loop decides how many lanes fit in a vector: Philox multiplies in 64 bits, this loop in 32.
     for i in range(count):
         floats[ANSWER + i] = uniform(words[WORD_0 + i])
