@@ -23,8 +23,8 @@ from alsim.types import HALF, ONE, ZERO, f32, i32, u32
 Floats = NDArray[np.float64]
 
 OCTAVES = 33
-FIRST_EXPONENT = 126  # of 0.5, the smallest argument
-TOLERANCE = 3e-8  # half a float32 unit at 1
+FIRST_EXPONENT = 126  # biased float32 exponent of 0.5, the smallest argument of beta_segment
+TOLERANCE = 3e-8  # half the spacing of float32 numbers just below 1
 MOST_ITERATIONS = 100
 MOST_TERMS = 100_000
 FINEST = 10  # at most 2**10 segments per octave
@@ -62,7 +62,9 @@ def beta_value(c0: f32, c1: f32, c2: f32, c3: f32, t: f32, word: u32) -> f32:
 
 @lru_cache(maxsize=16)
 def beta_table(a: float, b: float) -> BetaTable:
-    """Return the quantile table of Beta(a, b), a, b > 0.
+    """Return the quantile table of Beta(a, b).
+
+    a, b  shape parameters, > 0
 
     The absolute error is below 6e-8 (below 1e-7 when evaluated in float32) for all a, b >= 0.02. For smaller ones,
     1,024 segments per octave do not suffice; nearly all mass is then at 0 and 1, and the error is below 1e-4 in the
@@ -121,10 +123,10 @@ def _slope(x: Floats, a: float, b: float) -> Floats:
 
 
 def _quantile(u: Floats, a: float, b: float) -> Floats:
-    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by Newton's method within a bracket, on log I."""
+    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by bracketed Newton steps on log I_x(a, b) in log x."""
     log_beta = _log_beta(a, b)
     log_u = _log(u)
-    # Two starts: I(x) ~ x**a / (a B), which holds in the tail, and a normal quantile, which holds for large shapes.
+    # Two initial values: I(x) ~ x**a / (a B), accurate in the tail, and a normal quantile, accurate for large a and b.
     tail = (log_u + _log(np.float64(a)) + log_beta) / a
     bell = a / (a + b) - _normal_tail(log_u) * np.sqrt(a * b / (a + b + 1)) / (a + b)
     y = np.where((a > 1) & (bell > 0), np.maximum(tail, _log(np.maximum(bell, 1e-300))), tail)
