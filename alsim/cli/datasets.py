@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
 from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+StoreObservationsOption = Annotated[
+    bool,
+    typer.Option(
+        "--store-observations/--no-store-observations", help="Store observations, or recompute them on first use."
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]"
+    ),
+]
+
+
 @app.command(short_help="Simulate learners under a policy and write a dataset.")
 def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
@@ -47,15 +61,8 @@ def generate(
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: Annotated[
-        str, typer.Option("--observation", help="Kind of observation: mastery or responses.")
-    ] = "mastery",
-    store_observations: Annotated[
-        bool,
-        typer.Option(
-            "--store-observations/--no-store-observations", help="Store observations, or recompute them on first use."
-        ),
-    ] = True,
+    observation: ObservationOption = "mastery",
+    store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
         int | None,
@@ -64,13 +71,7 @@ def generate(
     num_threads: Annotated[
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
-        ),
-    ] = None,
+    num_workers: WorkersOption = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Run on this machine or on a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Address of a Ray cluster.  [default: chosen by Ray]")

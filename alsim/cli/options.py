@@ -16,6 +16,7 @@ BankOption = Annotated[
     Path | None, typer.Option("--bank", metavar="DIR", help="Directory of an item bank, as alsim bank writes it.")
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON.")]
+ObservationOption = Annotated[str, typer.Option("--observation", help="Kind of observation: mastery or responses.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Random seed, an integer in [0, 2**64).")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 

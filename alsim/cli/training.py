@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
 from alsim.cli.output import check_report, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def train(
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: Annotated[
-        str, typer.Option("--observation", help="Kind of observation: mastery or responses.")
-    ] = "mastery",
+    observation: ObservationOption = "mastery",
     reward: Annotated[
         Reward | None, typer.Option("--reward", help="Preset that replaces the reward of the configuration.")
     ] = None,

@@ -326,7 +326,7 @@ def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
     (tmp_path / "there.npz").write_text("dear")
     for out, message in (
         ("there.json", "--out, weights: there.npz already exists; --force overwrites it"),
-        ("new.npz", "a fit's JSON is not named .npz"),
+        ("new.npz", "the JSON of a fit must not be named .npz, like its weights; got new.npz: use .json"),
     ):
         assert_refused(run("dkt", "nowhere.csv", "--out", out), message)
     assert (tmp_path / "there.npz").read_text() == "dear"

@@ -236,7 +236,10 @@ def test_invalid_dif_arguments_are_refused():
     for call, message in (
         (lambda: irt.mantel_haenszel(log, group, 2), "two distinct values, one of them focal=2"),
         (lambda: irt.mantel_haenszel(log, group, np.array([1, 2])), "two distinct values"),
-        (lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"), "group must have one value .* missing values"),
+        (
+            lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"),
+            "group must have one value .* missing values",
+        ),
         (lambda: irt.mantel_haenszel(log, [*group[:-1], "x"], "x"), "two distinct values"),
         (lambda: irt.mantel_haenszel(log, np.array([*group[:-1], "x"], object), 1), "values that can be sorted"),
         (
