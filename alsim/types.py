@@ -86,9 +86,9 @@ BLOCK = 64
 
 
 class Learner(NamedTuple):
-    """Part of one learner's state that an interaction may change; its item belongs to one learning outcome (LO)."""
+    """Part of a learner's state that an interaction with an item may change."""
 
-    mastery: f32  # of the LO of the item, in [0, 1]
+    mastery: f32  # of the item's learning outcome (LO), in [0, 1]
     ability: f32  # theta, logits; latent
     frustration: f32  # in [0, 1]
     response_time: f32  # of the last question, seconds
@@ -145,7 +145,7 @@ class Start(NamedTuple):
     """Starting distributions (clauses S1.1, S1.2): mastery by a table of Beta quantiles, ability normal."""
 
     quantiles: Floats  # coefficients of numerics.beta.BetaTable
-    detail: i32
+    detail: i32  # BetaTable.detail
     ability_mean: f32  # logits
     ability_std: f32  # logits
 

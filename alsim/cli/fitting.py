@@ -88,11 +88,17 @@ def shared_options(
     ] = "",
     delimiter: Annotated[
         str | None,
-        typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a text file.  [default: detected]"),
+        typer.Option(
+            "--delimiter", metavar="CHAR", help="Delimiter of a text file: a character, or tab.  [default: detected]"
+        ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option("--encoding", metavar="NAME", help="Encoding of a text file.  [default: UTF-8]"),
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            help="Encoding of a text file.  [default: UTF-8, or that of the byte order mark]",
+        ),
     ] = None,
     separator: Annotated[
         str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")
@@ -102,7 +108,7 @@ def shared_options(
         typer.Option(
             "--missing",
             metavar="VALUES",
-            help="Comma-separated values of a wide file that mean no response, in addition to empty cells, NA and NaN.",
+            help="Comma-separated values of a wide file that mean no response, besides empty cells, NA, NaN and null.",
         ),
     ] = "-1",
     duplicates: Annotated[

@@ -166,8 +166,8 @@ def _score(fitted: Fit, responses: Responses) -> Scores:
     weight = responses.weight[responses.student]
     counts = weight.astype(np.int64)
     if not (counts == weight).all():
-        wrong = weight[counts != weight][0]
-        raise AlsimError(f"the column freq of the held-out responses must contain integers; got {wrong:g}")
+        invalid = weight[counts != weight][0]
+        raise AlsimError(f"the column freq of the held-out responses must contain integers; got {invalid:g}")
     return score(np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts))
 
 

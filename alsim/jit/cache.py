@@ -125,17 +125,17 @@ def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
     that the code refers to.
     """
     fields = getattr(parameters, "_fields", ())
-    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
+    digest, visited = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
 
     def visit(reference: Any) -> None:
         function = getattr(reference, "py_func", reference)
         if isinstance(function, CodeType):
             visit_code(function, {})
         elif isinstance(function, FunctionType):
-            if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            if function in visited or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
                 digest.update(f"{function.__module__}.{function.__qualname__}".encode())
                 return
-            seen.add(function)
+            visited.add(function)
             for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
                 visit(getattr(value, "cell_contents", value))
             visit_code(function.__code__, function.__globals__)

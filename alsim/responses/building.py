@@ -197,9 +197,11 @@ def _handle_duplicates(rows: Rows, report: Report, source: Source, options: Opti
         return rows, report
     duplicates = np.flatnonzero(repeated)
     example = duplicates[rows.row[duplicates].argmin()]
-    here, there = (source.describe_row(int(rows.row[k])) for k in (example, first[example]))
+    duplicate_row, first_row = (source.describe_row(int(rows.row[k])) for k in (example, first[example]))
     report = replace(
-        report, duplicates=len(duplicates), duplicate=f"{source.name}, {here} repeats the response of {there}"
+        report,
+        duplicates=len(duplicates),
+        duplicate=f"{source.name}, {duplicate_row} repeats the response of {first_row}",
     )
     if options.duplicates == "merge":
         rows = _merge_skills(rows, first)

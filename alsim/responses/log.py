@@ -202,8 +202,8 @@ class Responses:
                 f"got {chosen.dtype} of shape {chosen.shape}"
             )
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self.students)):
-            wrong = chosen.min() if chosen.min() < 0 else chosen.max()
-            raise ResponsesError(f"students must be integers in [0, {len(self.students)}); got {wrong}")
+            invalid = chosen.min() if chosen.min() < 0 else chosen.max()
+            raise ResponsesError(f"students must be integers in [0, {len(self.students)}); got {invalid}")
         values, counts = np.unique(chosen, return_counts=True)
         if len(values) < len(chosen):
             raise ResponsesError(f"students must be distinct; got {values[counts.argmax()]} more than once")

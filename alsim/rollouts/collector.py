@@ -32,7 +32,7 @@ from alsim.types import BLOCK, Floats, Longs, f32, f64, i8, i64
 from alsim.utils.threads import POLL_SECONDS, ThreadGroup
 
 BLOCK_BYTES = 25 * 10**6
-"""Largest memory of an EpisodeBlock: its trajectories are packed while they are still in a processor cache."""
+"""Target for the memory of an EpisodeBlock: trajectories are packed while they are still in a processor cache."""
 MAX_BLOCK_EPISODES, MIN_BLOCK_EPISODES = 1024, 16
 
 INITIAL_STEPS = 160

@@ -139,7 +139,7 @@ def decide(
     """
     wide_vectors()
     actions = u64((LEVELS + KINDS) * num_los)
-    wrong: Any = False
+    any_invalid: Any = False
     words = scratch.words
     for i in range(count):
         key = lanes.key[i]
@@ -156,8 +156,8 @@ def decide(
         action, propensity = choose(policy, rows, policy_input, policy_words)
         decisions.action[i] = action
         decisions.propensity[i] = propensity
-        wrong |= (u64(action) >= actions) | (not (propensity > 0)) | (propensity > 1)
-    if wrong:
+        any_invalid |= (u64(action) >= actions) | (not (propensity > 0)) | (propensity > 1)
+    if any_invalid:
         for i in range(count):
             propensity = decisions.propensity[i]
             if u64(decisions.action[i]) >= actions or not (propensity > 0) or propensity > 1:
@@ -273,9 +273,9 @@ def run_episodes(
     while done < episodes:
         upcoming = begin_upcoming(w, ended, learner, episode, upcoming, decisions.episode, episodes)
         record_starts(rows, width, lanes, listed, ended, decisions, summaries, rebuilds)
-        wrong = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
-        if wrong >= 0:
-            return wrong
+        invalid_lane = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
+        if invalid_lane >= 0:
+            return invalid_lane
         if stores:
             record_observations(rows, width, lanes, decisions, trajectories, most_steps, count)
         interact(w, decisions.action, out, 0, count)

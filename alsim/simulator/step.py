@@ -307,12 +307,12 @@ def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished
     ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     wide_vectors()
-    wrong = i64(0)
+    any_invalid = i64(0)
     for k in range(start, stop):
         # As an unsigned number, a negative action is a very large one.
         beyond = u64(actions[u64(k)]) >= num_actions
-        wrong |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
-    if wrong != 0:
+        any_invalid |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
+    if any_invalid != 0:
         for k in range(start, stop):
             if u64(actions[u64(k)]) >= num_actions and not (ignore_finished and lanes.finished[u64(k)]):
                 return k
@@ -385,9 +385,9 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
-    wrong = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
-    if wrong >= 0:
-        return -1 - wrong
+    lane = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
+    if lane >= 0:
+        return -1 - lane
     return step_lanes(w, actions, out, start, stop, mode)
 
 
@@ -468,13 +468,13 @@ def first_unfit(lanes: Longs, marked: Bools) -> int:
 
     marked  (N,), all False, before the call and after it
     """
-    fit = 0
-    while fit < len(lanes) and u64(lanes[fit]) < u64(len(marked)) and not marked[u64(lanes[fit])]:
-        marked[u64(lanes[fit])] = True
-        fit += 1
-    for j in range(fit):
+    num_valid = 0
+    while num_valid < len(lanes) and u64(lanes[num_valid]) < u64(len(marked)) and not marked[u64(lanes[num_valid])]:
+        marked[u64(lanes[num_valid])] = True
+        num_valid += 1
+    for j in range(num_valid):
         marked[u64(lanes[j])] = False
-    return -1 if fit == len(lanes) else fit
+    return -1 if num_valid == len(lanes) else num_valid
 
 
 @kernel

@@ -205,7 +205,7 @@ def select_item(
 
     max_status  only items with at most this status are selected
     key         seed
-    attempt     number of selections before in this step, for random numbers
+    attempt     number of earlier selections in this step, for random numbers
     ranking     scratch
     """
     stage = int(state.length[n]) * plan.strata // plan.max_items if plan.strata > 1 else NONE

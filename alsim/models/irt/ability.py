@@ -31,8 +31,9 @@ EAP_NODES, MODE_NODES = 33, 65
 MIN_SD_IN_STEPS = 0.6
 """Smallest posterior SD that EAP resolves, in distances between nodes.
 
-At 0.6, the trapezoid rule has a relative error of 2 exp(-2 pi^2 0.6^2) = 1/600. A narrower posterior falls between the
-nodes: two nodes next to an arbitrarily narrow posterior have an SD of 0.5. The grid is then refined."""
+At 0.6, the trapezoid rule has a relative error of 2 exp(-2 pi^2 0.6^2) = 1/600. The SD of a
+narrower posterior is overestimated: it is 0.5 for an arbitrarily narrow posterior in the middle between two nodes. The
+grid is then refined."""
 
 REFINEMENT, MAX_REFINED_NODES = 4, 1000
 """Factor by which a refinement divides the distance between nodes, and the largest number of nodes it may lead to."""
@@ -41,7 +42,7 @@ MIN_LIKELIHOOD = 1e-150
 """Smallest product of probabilities that is used; below it, logarithms are summed. float64 ends at 1e-308."""
 
 MODE_TOLERANCE = 1e-11
-"""The search for a mode ends when a secant step is no longer than this, in logits; the next would be far shorter."""
+"""The search for a mode ends when a step is shorter than this, in logits; the next step would be far shorter."""
 
 MAX_MODE_STEPS = 200
 """Limit of steps in the search for a mode; bisection alone would take 45."""

@@ -52,6 +52,9 @@ def fit(
 
         log L = sum over students of  weight log sum_k  g(theta_k) prod P_i(theta_k)^x (1 - P_i(theta_k))^(1 - x)
 
+    x is 1 for a correct and 0 for a wrong response; g is the standard normal density, scaled so that its values at the
+    nodes theta_k sum to 1.
+
     responses        responses of any students to any items; absent ones are treated as missing at random. Repeated
                      responses of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.

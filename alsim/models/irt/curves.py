@@ -81,15 +81,15 @@ class ItemParameters:
 
     def __init__(self, a: ArrayLike, b: ArrayLike, c: ArrayLike = 0.0, d: ArrayLike = 1.0) -> None:
         self.a, self.b, self.c, self.d = _columns(a, b, c, d)
-        for name, good, expected in (
+        for name, valid, expected in (
             ("a", np.isfinite(self.a), "finite"),
             ("b", np.isfinite(self.b), "finite"),
             ("c", (self.c >= 0) & (self.c < 1), "in [0, 1)"),
             ("d", (self.d > self.c) & (self.d <= 1), "above c and at most 1"),
         ):
-            if not good.all():
-                worst = int(np.argmin(good))
-                raise AlsimError(f"{name} of item {worst} is {getattr(self, name)[worst]}; expected {expected}")
+            if not valid.all():
+                first = int(np.argmin(valid))
+                raise AlsimError(f"{name} of item {first} is {getattr(self, name)[first]}; expected {expected}")
 
     def __len__(self) -> int:
         return len(self.a)

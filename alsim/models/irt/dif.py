@@ -219,7 +219,7 @@ def likelihood_ratio(
     focal         the value of the focal group; the other value is the reference group
     model         "rasch", "1pl" or "2pl"
     kind          "uniform": b may differ, a is equal; "both": a and b may differ (2PL only); "non-uniform": a and b
-                  may differ, compared with b only (2PL only)
+                  may differ, compared with a fit in which only b may differ (2PL only)
     items         names of the T items to test; by default, all items except the anchors
     anchors       names of items with equal parameters in both groups, while all other items may differ in both fits; by
                   default, all items except the tested item
@@ -278,10 +278,10 @@ def _check_both_answers(responses: Responses, is_focal: Bools) -> None:
     correct = np.bincount(cell, weight * responses.correct, 2 * responses.num_items)
     constant = (correct == 0) | (correct == answered)
     if constant.any():
-        worst = int(np.argmax(constant))
-        group = "focal" if worst % 2 else "reference"
+        first = int(np.argmax(constant))
+        group = "focal" if first % 2 else "reference"
         raise ModelError(
-            f"item {str(responses.items[worst // 2])!r} does not have both correct and wrong responses in the {group} "
+            f"item {str(responses.items[first // 2])!r} does not have both correct and wrong responses in the {group} "
             "group: leave the item out"
         )
 

@@ -234,6 +234,8 @@ def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
         lz  = sum (x - P) w / sqrt(sum P Q w^2),       w = log(P / Q)
         lz* = sum (x - P) v / sqrt(sum P Q v^2),       v = w - r sum(P' w) / sum(P' r),   r = P' / (P Q)
 
+    x is a response, 0 or 1; P is its probability of being correct, P' = dP / dtheta, and Q = 1 - P.
+
     fit        calibrated model
     responses  responses of S students; those to items without estimates are ignored
 
