@@ -37,7 +37,7 @@ def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     correct    (R,) 0 or 1
     predicted  (R,) probabilities of a correct response
 
-    Raises AlsimError for other values, for different shapes, and for R = 0.
+    Returns Scores. Raises AlsimError for other values, for different shapes, and for R = 0.
     Source: Mann & Whitney (1947), Annals of Mathematical Statistics 18, 50-60, for the AUC.
     """
     answers, predictions = np.asarray(correct, np.float64), np.asarray(predicted, np.float64)
