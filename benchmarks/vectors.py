@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from benchmarks.child import start, told
+from benchmarks.child import output_of, start
 from benchmarks.measure import machine
 from benchmarks.report import markdown
 
@@ -193,7 +193,7 @@ def counted() -> list[Counted]:
     """Compile in a new process, and return the counts of each phase; empty on an unknown machine."""
     if instruction_set(platform.machine()) is None:
         return []
-    rows = told(start("-m", "benchmarks.vectors", "--count", ALSIM_CACHE_DIR=""))
+    rows = output_of(start("-m", "benchmarks.vectors", "--count", ALSIM_CACHE_DIR=""))
     return [Counted(kernel, phase, Count(*counts)) for kernel, phase, counts in rows]
 
 

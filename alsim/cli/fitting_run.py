@@ -18,7 +18,7 @@ from rich.text import Text
 
 from alsim.cli.output import print_warning, printable, progress_bar, right_aligned
 from alsim.errors import AlsimError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
@@ -180,7 +180,7 @@ def _write_fit(fitted: Fit, scores: Scores | None, out: Path) -> None:
     if scores is not None:
         content = json.loads(out.read_text(encoding="utf-8"))
         content["test"] = {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
-        write_whole(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alsim.errors import AlsimError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -55,7 +55,7 @@ def write_text(file: Path, text: str) -> None:
             stream.write(text)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, text.encode())
+    write_atomic(file, text.encode())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from alsim.errors import AlsimError
 from alsim.models.serialization import count, number, truth
 from alsim.responses.log import Responses
 from alsim.types import Doubles
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -107,7 +107,7 @@ class Fit(ABC):
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         """Write `content` as the JSON of a fit, after the keys that identify format and model."""
         payload = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
-        write_whole(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
 
     def _summary(self) -> dict[str, Any]:
         """Return the attributes that all fits share, under their names in JSON."""

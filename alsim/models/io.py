@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alsim.models.base import ModelError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 SUFFIXES = (".csv", ".parquet", ".pq")
 
@@ -27,7 +27,7 @@ def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:
     """
     check_table(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
+    write_atomic(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:

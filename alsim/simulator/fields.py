@@ -19,7 +19,8 @@ def fields_of(struct: type[Any]) -> dict[str, Field]:
     fields = {}
     for name, annotation in get_type_hints(struct, include_extras=True).items():
         array, *per_lane = get_args(annotation) if get_origin(annotation) is Annotated else (annotation, ONE_EACH)
-        fields[name] = Field(get_args(get_args(array)[1])[0], per_lane[0])
+        element = get_args(array)[-1]  # dtype[T]; from NumPy 2.5 on, T
+        fields[name] = Field((get_args(element) or (element,))[0], per_lane[0])
     return fields
 
 

@@ -20,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of float32 arrays, by name."""
 
 HEADER_BYTES = 1024
-"""Bytes allowed for the headers of each array; `packed` needs fewer than half of them."""
+"""Bytes allowed for the headers of each array; `to_npz` needs fewer than half of them."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
     *(RuntimeError, zipfile.BadZipFile, zlib.error),  # zipfile raises RuntimeError for encrypted or unknown content
@@ -28,7 +28,7 @@ UNREADABLE = (
 """Exceptions that reading an invalid npz file may raise."""
 
 
-def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return arrays as the content of an npz file."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub takes every keyword for a flag
@@ -46,7 +46,7 @@ def read_at_most(file: Path, shapes: Shapes) -> bytes:
         return stream.read(most_bytes(shapes) + 1)
 
 
-def unpacked(content: bytes, shapes: Shapes) -> dict[str, Floats]:
+def from_npz(content: bytes, shapes: Shapes) -> dict[str, Floats]:
     """Return the float32 arrays of an npz file's content. Raises ValueError for other content."""
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_whole
+from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_atomic
 
 CHECKSUMS = "sums.json"
 """File with the SHA-256 of the other files of a folder."""
@@ -224,7 +224,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     for name, content in files.items():
         (temporary / name).write_bytes(content)
-    write_whole(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
+    write_atomic(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
     os.replace(temporary, folder)
 
 

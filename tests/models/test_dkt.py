@@ -17,7 +17,7 @@ from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.network import Weights, logistic, shapes_of
 from alsim.models.dkt.sequences import batches, counts_of, digest, padded, sequences_of
 from alsim.models.dkt.settings import Epoch, Settings, read_settings, schedule
-from alsim.utils.npz import packed, sha256
+from alsim.utils.npz import sha256, to_npz
 from alsim.utils.optional import MissingExtra
 
 SKILLS = np.array(["add", "carry", "borrow"])
@@ -334,7 +334,7 @@ def with_arrays(path, content):
 
 
 def changed_array(**changes):
-    return packed(weights_of()._asdict() | changes)
+    return to_npz(weights_of()._asdict() | changes)
 
 
 def squeezed(values):
@@ -350,7 +350,7 @@ class Hostile:
 
 BREAKS = [
     (lambda p: p.with_suffix(".npz").unlink(), r"fit\.npz cannot be read"),
-    (lambda p: p.with_suffix(".npz").write_bytes(packed(weights_of(seed=2)._asdict())), "SHA-256 differs"),
+    (lambda p: p.with_suffix(".npz").write_bytes(to_npz(weights_of(seed=2)._asdict())), "SHA-256 differs"),
     (lambda p: with_arrays(p, pickle.dumps(Hostile())), r"fit\.npz does not have the weights"),
     (lambda p: with_arrays(p, changed_array(output=np.array([Hostile()]))), r"fit\.npz does not have the weights"),
     (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output must be float32 of shape"),
@@ -359,7 +359,7 @@ BREAKS = [
         lambda p: with_arrays(p, changed_array(output=np.full((3, H), np.nan, np.float32))),
         r"output must be \(3, 4\) finite",
     ),
-    (lambda p: with_arrays(p, packed({"output": weights_of().output})), r"fit\.npz does not have the weights"),
+    (lambda p: with_arrays(p, to_npz({"output": weights_of().output})), r"fit\.npz does not have the weights"),
     (
         lambda p: with_arrays(p, changed_array(more=np.zeros(10**5, np.float32))),
         "SHA-256 differs",
@@ -425,7 +425,7 @@ def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch
     from alsim.models.dkt import checkpoints
 
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:1], ARRAYS)
-    writing = checkpoints.write_whole
+    writing = checkpoints.write_atomic
     for written in range(2):
 
         def until(file, content, left=[written]):  # noqa: B006  # counts down from call to call
@@ -434,7 +434,7 @@ def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch
                 raise OSError("no space left")
             writing(file, content)
 
-        monkeypatch.setattr(checkpoints, "write_whole", until)
+        monkeypatch.setattr(checkpoints, "write_atomic", until)
         with pytest.raises(OSError, match="no space"):
             write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
         assert read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0] == LOSSES[:1]

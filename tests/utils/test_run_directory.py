@@ -6,7 +6,7 @@ import pytest
 
 from alsim.errors import AlsimError
 from alsim.utils import files
-from alsim.utils.files import UNFINISHED, replace_directory, write_whole
+from alsim.utils.files import UNFINISHED, replace_directory, write_atomic
 from alsim.utils.run_directory import (
     CHECKSUMS,
     Layout,
@@ -103,9 +103,9 @@ def test_clear_deletes_the_result_first_and_the_plan_last(directory, monkeypatch
 
 def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     file = tmp_path / "file"
-    write_whole(file, b"old")
+    write_atomic(file, b"old")
     with pytest.raises(TypeError):
-        write_whole(file, "text")
+        write_atomic(file, "text")
     assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
 
 
