@@ -20,7 +20,7 @@ import numpy as np
 config: Any = numba.config
 
 COMPILED: bool = not config.DISABLE_JIT
-"""True unless the environment variable NUMBA_DISABLE_JIT is 1; kernels then run in the Python interpreter."""
+"""True unless NUMBA_DISABLE_JIT is 1, under which kernels run in the Python interpreter."""
 
 PREFIX = "alsim-kernels-"
 _KEPT_CACHES = 8  # enough for several versions of the sources and settings of numba; each takes a few MB

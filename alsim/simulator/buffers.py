@@ -71,8 +71,8 @@ def overlap(
 class OutputBuffer:
     """Memory for the outputs of one step.
 
-    lanes         N
-    width         R, entries of an observation
+    lanes         number of lanes, N
+    width         number R of entries of an observation
     final         (N * R,) for the last observations of episodes, or (0,)
     observations  whether the outputs include a copy of the observations
     own_cache     see `alsim.jit.compile.entry`
