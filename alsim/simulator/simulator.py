@@ -79,7 +79,7 @@ class Simulator:
         self._generation, self._step_number = np.zeros(1, np.int64), 0
 
     def _edges_of(self, lanes: int) -> Longs:
-        """Return the edges (num_threads + 1,) between the threads' parts of `lanes` lanes; parts consist of whole blocks."""
+        """Return the edges (num_threads + 1,) of the threads' parts of `lanes` lanes; parts consist of whole blocks."""
         blocks, threads = -(-lanes // BLOCK), self.num_threads
         return np.array([min(lanes, BLOCK * (blocks * k // threads)) for k in range(threads + 1)], np.int64)
 
