@@ -29,7 +29,7 @@ HOMES = {
     "best-lr": "alsim.models.best_lr:BestLRFit",
     "skill-mean": "alsim.models.skill_mean:SkillMeanFit",
 }
-"""Module and class of each model's fit."""
+"""Module and class of the fit of each model."""
 
 
 class ModelError(AlsimError):
@@ -40,7 +40,7 @@ class Fit(ABC):
     """A fitted student model.
 
     model           name of the model, a key of HOMES
-    log_likelihood  of the responses that the model was fitted to, nats
+    log_likelihood  log-likelihood of the responses that the model was fitted to, nats
     iterations      number of iterations of the algorithm
     converged       True if the algorithm reached its tolerance, False if it reached its limit of iterations
     num_responses   number of responses that the model was fitted to
@@ -67,7 +67,7 @@ class Fit(ABC):
     @classmethod
     @abstractmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` described.
+        """Return the fit from the result of `to_dict`.
 
         Raises KeyError for a missing key, and TypeError or ValueError for an invalid value.
         """

@@ -15,9 +15,9 @@ SUFFIXES = (".csv", ".parquet", ".pq")
 
 
 def check_table(file: Path) -> None:
-    """Raise ModelError unless the suffix of `file` is a known table format."""
+    """Raise ModelError unless the suffix of `file` is that of a table format."""
     if file.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"{file}: expected a file that ends in {', '.join(SUFFIXES)}")
+        raise ModelError(f"{file}: expected a file name that ends in {', '.join(SUFFIXES)}")
 
 
 def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:

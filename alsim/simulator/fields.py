@@ -1,4 +1,4 @@
-"""Fields of the structs of arrays, read from their annotations: element type, and entries per lane."""
+"""Fields of structs of arrays, from their annotations: element type, and number of entries per lane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Field(NamedTuple):
 
 
 def fields_of(struct: type[Any]) -> dict[str, Field]:
-    """Return the fields of a struct of arrays, as its annotations define them; PerLane is one entry by default."""
+    """Return the fields of a struct of arrays by name; a field without PerLane has one entry per lane."""
     fields = {}
     for name, annotation in get_type_hints(struct, include_extras=True).items():
         array, *per_lane = get_args(annotation) if get_origin(annotation) is Annotated else (annotation, ONE_EACH)

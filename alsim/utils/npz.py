@@ -58,7 +58,7 @@ def from_npz(content: bytes, shapes: Shapes) -> dict[str, Floats]:
     for name, shape in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != f32:
             raise ValueError(
-                f"{name} is float32 of shape {shape}; got {arrays[name].dtype} of shape {arrays[name].shape}"
+                f"{name} must be float32 of shape {shape}; got {arrays[name].dtype} of shape {arrays[name].shape}"
             )
     return arrays
 
@@ -68,4 +68,4 @@ def _check_unpacked_size(limit: int, content: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
     if declared > limit:
-        raise ValueError(f"it unpacks to {declared:,} bytes, more than {limit:,}")
+        raise ValueError(f"it unpacks to {declared:,} bytes; expected at most {limit:,}")

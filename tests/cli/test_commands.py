@@ -160,7 +160,7 @@ def test_bank_completes_a_table_of_questions(run, small, tmp_path):
     )
     for broken in ("irt_a", "irt_a=", "=slope", "irt_a=slope,,irt_b=b"):
         refused = run("bank", "--questions", table, "--columns", broken, "--out", tmp_path / "third")
-        assert_refused(refused, "--columns is OURS=THEIRS, separated by commas; got ")
+        assert_refused(refused, "--columns must be COLUMN=NAME, separated by commas; got ")
     assert not (tmp_path / "third").exists()
 
 
@@ -182,7 +182,7 @@ def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):
     assert Path("alsim.toml").read_text() == default_toml()
     assert Config.load("alsim.toml") == Config()
     Path("alsim.toml").write_text("mine")
-    assert_refused(run("init-config"), "alsim.toml is there already; --force overwrites it")
+    assert_refused(run("init-config"), "alsim.toml already exists; --force overwrites it")
     assert Path("alsim.toml").read_text() == "mine"
     assert run("init-config", "--force")[0] == 0
     assert run("init-config", "deeper/other.toml")[0] == 0

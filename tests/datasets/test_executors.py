@@ -686,7 +686,7 @@ def test_another_dynamics_is_an_error(tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["config"]["dynamics"]["learning_rate"] *= 1.01
     (out / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match="does not answer as recorded: the data were generated with other dynamics"):
+    with pytest.raises(DatasetError, match="differs from the record: the data were generated with other dynamics"):
         _ = load_dataset(out).next_obs
 
 

@@ -353,8 +353,8 @@ BREAKS = [
     (lambda p: p.with_suffix(".npz").write_bytes(to_npz(weights_of(seed=2)._asdict())), "SHA-256 differs"),
     (lambda p: with_arrays(p, pickle.dumps(Hostile())), r"fit\.npz does not have the weights"),
     (lambda p: with_arrays(p, changed_array(output=np.array([Hostile()]))), r"fit\.npz does not have the weights"),
-    (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output is float32 of shape"),
-    (lambda p: with_arrays(p, changed_array(output=np.zeros((2, H), np.float32))), "output is float32 of shape"),
+    (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output must be float32 of shape"),
+    (lambda p: with_arrays(p, changed_array(output=np.zeros((2, H), np.float32))), "output must be float32 of shape"),
     (
         lambda p: with_arrays(p, changed_array(output=np.full((3, H), np.nan, np.float32))),
         r"output must be \(3, 4\) finite",
@@ -364,7 +364,10 @@ BREAKS = [
         lambda p: with_arrays(p, changed_array(more=np.zeros(10**5, np.float32))),
         "SHA-256 differs",
     ),  # not read to its end
-    (lambda p: with_arrays(p, squeezed(np.zeros(10**6, np.float32))), "unpacks to 4,000,128 bytes, more than 7,824"),
+    (
+        lambda p: with_arrays(p, squeezed(np.zeros(10**6, np.float32))),
+        "unpacks to 4,000,128 bytes; expected at most 7,824",
+    ),
     (lambda p: edited(p, version=2), "has version 2"),
     (lambda p: edited(p, skills=None), "'skills' is missing"),
     (lambda p: edited(p, skills=["add", "add", "x"]), "skills must be distinct"),

@@ -131,7 +131,7 @@ def test_folders_have_checksums(tmp_path):
     assert read_folder(tmp_path / "folder") == content
     assert names(tmp_path / "folder") == {"a", "b", CHECKSUMS}
     (tmp_path / "folder" / "c").touch()
-    with pytest.raises(ValueError, match="its files differ from those in"):
+    with pytest.raises(ValueError, match="its files differ from the checksums in"):
         read_folder(tmp_path / "folder")
     (tmp_path / f".other-0{UNFINISHED}").mkdir()
     delete_unfinished_folders(tmp_path)
