@@ -36,7 +36,7 @@ def read_rules(
     settings = Config.read(config)
     if isinstance(dynamics, str) and dynamics not in DYNAMICS:
         raise AlsimError(
-            f"dynamics is one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}; "
+            f"dynamics must be one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}; "
             "alsim.register_dynamics adds a name"
         )
     if dynamics is not None:
@@ -46,7 +46,7 @@ def read_rules(
     if isinstance(bank, Bank):
         return settings, bank
     if not isinstance(bank, Mapping | str | Path):
-        raise BankError(f"a bank is a Bank, a mapping of rows or a directory of tables; got {bank!r}")
+        raise BankError(f"a bank must be a Bank, a mapping of rows or a directory of tables; got {bank!r}")
     from alsim.bank.files import bank_from_rows, load_bank
 
     return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
@@ -57,7 +57,7 @@ def read_observation(observation: str) -> Observation:
     for known in OBSERVATIONS:
         if observation == known:
             return known
-    raise AlsimError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+    raise AlsimError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
 
 
 def read_seed(seed: object, where: str = "seed") -> int:
@@ -79,9 +79,9 @@ def _integer(value: Any, end: int, end_text: str, where: str) -> int:
     """Return an integer in [0, end). Raises TypeError or ValueError."""
     number = read_integer(value)
     if number is None:
-        raise InputTypeError(f"{where} is an integer in [0, {end_text}); got {value!r}")
+        raise InputTypeError(f"{where} must be an integer in [0, {end_text}); got {value!r}")
     if not 0 <= number < end:
-        raise AlsimError(f"{where} is an integer in [0, {end_text}); got {number}")
+        raise AlsimError(f"{where} must be an integer in [0, {end_text}); got {number}")
     return number
 
 
@@ -96,10 +96,10 @@ def read_integer(value: Any) -> int | None:
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
     """Return the reset options as a dict. Raises TypeError if they are not a mapping, ValueError for an unknown key."""
     if options is not None and not isinstance(options, Mapping):
-        raise InputTypeError(f"options is a mapping of {', '.join(map(repr, known))}; got {options!r}")
+        raise InputTypeError(f"options must be a mapping of {', '.join(map(repr, known))}; got {options!r}")
     for key in options or {}:
         if key not in known:
-            raise AlsimError(f"reset options are {', '.join(map(repr, known))}; got {key!r}")
+            raise AlsimError(f"reset options must be among {', '.join(map(repr, known))}; got {key!r}")
     return dict(options or {})
 
 
@@ -112,5 +112,5 @@ def read_positive(value: Any, name: str) -> int:
     """Return a count of at least 1 as a Python integer. Raises ValueError."""
     number = read_integer(value)
     if number is None or number < 1:
-        raise AlsimError(f"{name} is an integer of at least 1; got {value!r}")
+        raise AlsimError(f"{name} must be an integer of at least 1; got {value!r}")
     return number

@@ -122,7 +122,7 @@ class NetworkPolicy:
         if acting not in get_args(Acting):
             raise PolicyError(f"acting is one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
         if observation not in OBSERVATIONS:
-            raise PolicyError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+            raise PolicyError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
             raise PolicyError(f"epsilon is a number in [0, 1]; got {epsilon!r}")
         self.network, self.name = network, name

@@ -31,7 +31,7 @@ def policy_of(
     a model that normalizes observations by VecNormalize.
     """
     if observation not in OBSERVATIONS:
-        raise TrainingError(f"observation is one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+        raise TrainingError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
     sb3 = require("stable_baselines3", "sb3", "alsim.training.policy_of")
     if isinstance(model, sb3.PPO):
         kind, extractor = "ppo", model.policy.pi_features_extractor

@@ -155,7 +155,7 @@ def test_seeds(env):
     np.random.seed(0)  # noqa: NPY002  # the generator of the seed
     assert env.seed() == drawn and len({*drawn}) == 1
     assert env.seed(2**64 - 1) == [2**64 - 1] * N
-    with pytest.raises(ValueError, match=r"seed is an integer in \[0, 2\*\*64\); got -1"):
+    with pytest.raises(ValueError, match=r"seed must be an integer in \[0, 2\*\*64\); got -1"):
         env.seed(-1)
 
 
@@ -330,7 +330,7 @@ def test_default_acting_of_policies(tmp_path):
     assert policy_of(ppo, name="mine", acting="greedy").acting == "greedy"
     policy_of(ppo, name="mine").save(tmp_path)
     assert alsim.make_policy(str(tmp_path)).digest == policy_of(ppo, name="mine").digest
-    with pytest.raises(TrainingError, match="observation is one of 'mastery', 'responses'; got 'x'"):
+    with pytest.raises(TrainingError, match="observation must be one of 'mastery', 'responses'; got 'x'"):
         policy_of(ppo, observation="x")
 
 

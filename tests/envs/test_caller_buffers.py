@@ -259,5 +259,5 @@ def test_new_buffers() -> None:
         ((5,), np.bool_),
     ]
     assert env.new_buffers(2).rewards.shape == (2,)
-    with pytest.raises(ValueError, match="num_lanes is an integer of at least 1; got 0"):
+    with pytest.raises(ValueError, match="num_lanes must be an integer of at least 1; got 0"):
         env.new_buffers(0)

@@ -180,7 +180,7 @@ def test_no_info_where_no_episode_ended(puffer: Any) -> None:
     env = puffer.AdaptiveLearningPufferEnv(2, config={"termination": {"max_frustration": 1.0}}, log_interval=1)
     env.reset(seed=0)
     assert env.step(np.array([100, 100], np.int32))[4] == []
-    with pytest.raises(ValueError, match="log_interval is an integer of at least 1; got 0"):
+    with pytest.raises(ValueError, match="log_interval must be an integer of at least 1; got 0"):
         puffer.AdaptiveLearningPufferEnv(2, log_interval=0)
 
 

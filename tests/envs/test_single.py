@@ -258,23 +258,27 @@ def test_integer_actions_of_any_type(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"seed": -1}, ValueError, "seed is an integer in [0, 2**64); got -1"),
-        ({"seed": 2**64}, ValueError, f"seed is an integer in [0, 2**64); got {2**64}"),
-        ({"seed": 1.0}, TypeError, "seed is an integer in [0, 2**64); got 1.0"),
-        ({"seed": "1"}, TypeError, "seed is an integer in [0, 2**64); got '1'"),
-        ({"seed": True}, TypeError, "seed is an integer in [0, 2**64); got True"),
-        ({"seed": [1]}, TypeError, "seed is an integer in [0, 2**64); got [1]"),
-        ({"seed": np.array([1])}, TypeError, "seed is an integer in [0, 2**64); got array([1])"),
-        ({"options": {"learners": 1}}, ValueError, "reset options are 'learner', 'episode'; got 'learners'"),
-        ({"options": [1]}, TypeError, "options is a mapping of 'learner', 'episode'; got [1]"),
+        ({"seed": -1}, ValueError, "seed must be an integer in [0, 2**64); got -1"),
+        ({"seed": 2**64}, ValueError, f"seed must be an integer in [0, 2**64); got {2**64}"),
+        ({"seed": 1.0}, TypeError, "seed must be an integer in [0, 2**64); got 1.0"),
+        ({"seed": "1"}, TypeError, "seed must be an integer in [0, 2**64); got '1'"),
+        ({"seed": True}, TypeError, "seed must be an integer in [0, 2**64); got True"),
+        ({"seed": [1]}, TypeError, "seed must be an integer in [0, 2**64); got [1]"),
+        ({"seed": np.array([1])}, TypeError, "seed must be an integer in [0, 2**64); got array([1])"),
+        ({"options": {"learners": 1}}, ValueError, "reset options must be among 'learner', 'episode'; got 'learners'"),
+        ({"options": [1]}, TypeError, "options must be a mapping of 'learner', 'episode'; got [1]"),
         ({"options": {"learner": 1}}, ValueError, "options['learner'] requires an integer seed; got seed=None"),
         ({"options": {"episode": 1}}, ValueError, "options['episode'] requires an integer seed; got seed=None"),
-        ({"seed": 1, "options": {"episode": 2**32}}, ValueError, "options['episode'] is an integer in [0, 2**32)"),
-        ({"seed": 1, "options": {"episode": -1}}, ValueError, "options['episode'] is an integer in [0, 2**32); got -1"),
+        ({"seed": 1, "options": {"episode": 2**32}}, ValueError, "options['episode'] must be an integer in [0, 2**32)"),
+        (
+            {"seed": 1, "options": {"episode": -1}},
+            ValueError,
+            "options['episode'] must be an integer in [0, 2**32); got -1",
+        ),
         (
             {"seed": 1, "options": {"episode": 1.0}},
             TypeError,
-            "options['episode'] is an integer in [0, 2**32); got 1.0",
+            "options['episode'] must be an integer in [0, 2**32); got 1.0",
         ),
         ({"seed": 1, "options": {"learner": 2**32}}, ValueError, f"integer in [0, 2**32); got {2**32}"),
         ({"seed": 1, "options": {"learner": "1"}}, TypeError, "integer in [0, 2**32); got '1'"),
@@ -307,11 +311,11 @@ def test_steps_outside_an_episode() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"observation": "all"}, "observation is one of 'mastery', 'responses'; got 'all'"),
+        ({"observation": "all"}, "observation must be one of 'mastery', 'responses'; got 'all'"),
         ({"render_mode": "human"}, "render_mode must be None: there is nothing to render; got 'human'"),
         ({"dynamics": "magic"}, "got 'magic'"),
         ({"config": {"num_loss": 4}}, "num_loss = 4: no such key"),
-        ({"bank": 5}, "a bank is a Bank, a mapping of rows or a directory of tables; got 5"),
+        ({"bank": 5}, "a bank must be a Bank, a mapping of rows or a directory of tables; got 5"),
     ],
 )
 def test_invalid_arguments(arguments: dict[str, Any], words: str) -> None:

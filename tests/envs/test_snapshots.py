@@ -293,8 +293,8 @@ def test_invalid_lanes_of_take(lanes: Any, error: type[Exception], words: str) -
         ("12345", TypeError, "seeds must have one entry per lane, 5; got '12345'"),
         ([1, 2], ValueError, "seeds must have one entry per lane, 5; got shape (2,)"),
         (np.zeros((5, 1), int), ValueError, "seeds must have one entry per lane, 5; got shape (5, 1)"),
-        ([0, 1, -1, 3, 4], ValueError, "seeds[2] is an integer in [0, 2**64); got -1"),
-        ([0, 1, 2, 3, None], TypeError, "seeds[4] is an integer in [0, 2**64); got None"),
+        ([0, 1, -1, 3, 4], ValueError, "seeds[2] must be an integer in [0, 2**64); got -1"),
+        ([0, 1, 2, 3, None], TypeError, "seeds[4] must be an integer in [0, 2**64); got None"),
     ],
 )
 def test_invalid_seeds_of_with_seeds(seeds: Any, error: type[Exception], words: str) -> None:

@@ -215,7 +215,7 @@ def test_other_sizes_and_kinds_of_observation_are_refused():
         ({"acting": "epsilon", "epsilon": float("nan")}, "epsilon is a number"),
         ({"acting": "epsilon", "epsilon": True}, "epsilon is a number"),
         ({"name": ""}, "the name of a policy is printable text, not empty; got ''"),
-        ({"observation": "all"}, "observation is one of 'mastery', 'responses'; got 'all'"),
+        ({"observation": "all"}, "observation must be one of 'mastery', 'responses'; got 'all'"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):

@@ -128,11 +128,11 @@ def test_settings_contain_everything_that_determines_the_result():
     ("given", "message"),
     [
         ({"reward": "praise"}, "reward is one of 'specified', 'learning'; got 'praise'"),
-        ({"eval_every": 0}, "eval_every is an integer of at least 1; got 0"),
-        ({"seed": -1}, r"seed is an integer in [0, 2**64); got -1"),
+        ({"eval_every": 0}, "eval_every must be an integer of at least 1; got 0"),
+        ({"seed": -1}, r"seed must be an integer in [0, 2**64); got -1"),
         ({"num_envs": 65_537}, "num_envs = 65537: expected a number <= 65536"),
-        ({"observation": "ability"}, "observation is one of 'mastery', 'responses'; got 'ability'"),
-        ({"num_threads": 0}, "num_threads is an integer of at least 1; got 0"),
+        ({"observation": "ability"}, "observation must be one of 'mastery', 'responses'; got 'ability'"),
+        ({"num_threads": 0}, "num_threads must be an integer of at least 1; got 0"),
     ],
 )
 def test_invalid_arguments_are_an_error(given, message):
