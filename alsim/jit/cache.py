@@ -36,7 +36,8 @@ def kernel_sources() -> list[Path]:
     These are the files that define compiled functions, and all files of the package that they import on the
     module level, directly or indirectly. A package's `__init__` imports on the module level count as well.
     """
-    sources = {path: path.read_text(encoding="utf-8") for path in sorted(_PACKAGE.rglob("*.py"))}
+    files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
+    sources = {path: path.read_text(encoding="utf-8") for path in files}
     reached = set(Path(__file__).parent.glob("*.py"))
     waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
     while waiting:
