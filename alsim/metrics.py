@@ -49,7 +49,7 @@ METRICS: dict[str, Metric] = {
         Metric("blueprint_adherence", "blueprint adherence", "percent", "closeness to the blueprint (S9.2)"),
         Metric("post_content_gain", "gain per content", "", "mean mastery gained by a content (S9.3)"),
         *(
-            Metric(f"post_content_gain_{word}", f"gain per {word}", "", f"mean mastery gained by a {word} (S9.3)")
+            Metric(f"post_content_gain_{word}", f"gain per {word}", "", f"mean mastery gained by {word} content (S9.3)")
             for word in MODALITIES
         ),
         Metric(
