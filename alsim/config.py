@@ -99,7 +99,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
-    words: ClassVar[frozenset[str]] = frozenset()
+    text_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys whose value may be a string."""
 
     @field_validator("*", mode="before")
@@ -111,7 +111,7 @@ class Section(BaseModel):
         if annotation is Any:  # checked by the field's own validator
             return value
         entries = value if isinstance(value, list | tuple) else [value]
-        if any(_is_convertible(v) or (isinstance(v, str) and key not in cls.words) for v in entries):
+        if any(_is_convertible(v) or (isinstance(v, str) and key not in cls.text_keys) for v in entries):
             raise PydanticCustomError("number", _kind(annotation))
         if not all(map(_fits_float32, entries)):
             raise PydanticCustomError("number", FLOAT32_RANGE)
@@ -251,7 +251,7 @@ class BankSettings(Section):
 class Config(Section):
     """The configuration of a simulator; `Config()` is the specification."""
 
-    words = frozenset({"dynamics", "reward_weights"})
+    text_keys = frozenset({"dynamics", "reward_weights"})
 
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
@@ -298,7 +298,7 @@ class Config(Section):
         try:
             return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
         except ValidationError as error:
-            faults = "; ".join(f"dynamics.{sentence(e, model)}" for e in error.errors())
+            faults = "; ".join(f"dynamics.{error_message(e, model)}" for e in error.errors())
             raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
 
     @field_serializer("dynamics")
@@ -346,7 +346,7 @@ class Config(Section):
         try:
             return cls.model_validate(dict(source))
         except ValidationError as error:
-            raise ConfigError("; ".join(sentence(e, cls) for e in error.errors())) from None
+            raise ConfigError("; ".join(error_message(e, cls) for e in error.errors())) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested dicts that JSON can represent."""
@@ -400,7 +400,7 @@ def _expected(error: ErrorDetails) -> str:
     return error["msg"]
 
 
-def sentence(error: ErrorDetails, model: type[Section]) -> str:
+def error_message(error: ErrorDetails, model: type[Section]) -> str:
     """Return a sentence with the key, the value and the expected value of one of pydantic's errors about a model."""
     if error["type"] in ("split", "parameter"):
         return error["msg"]

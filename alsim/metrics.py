@@ -47,9 +47,14 @@ METRICS: dict[str, Metric] = {
         Metric("question_accuracy", "accuracy", "", "share of questions answered correctly (S9.1)"),
         Metric("content_count", "contents shown", "", "number of contents shown (S9.1)"),
         Metric("blueprint_adherence", "blueprint adherence", "percent", "closeness to the blueprint (S9.2)"),
-        Metric("post_content_gain", "gain per content", "", "mean mastery gained by a content (S9.3)"),
+        Metric("post_content_gain", "gain per content", "", "mean mastery gained per content (S9.3)"),
         *(
-            Metric(f"post_content_gain_{word}", f"gain per {word}", "", f"mean mastery gained by {word} content (S9.3)")
+            Metric(
+                f"post_content_gain_{word}",
+                f"gain per {word}",
+                "",
+                f"mean mastery gained per {word} (S9.3)",
+            )
             for word in MODALITIES
         ),
         Metric(

@@ -1,8 +1,9 @@
 """Structs of the simulator, with their axes and units.
 
-Axis letters, in all modules: N learners or lanes, L learning outcomes, Q questions, C contents, A actions,
-B block, T steps. A singular name (`Learner`, `Item`) holds the scalars of one; a collective name
-(`Population`, `ItemTable`) holds the same fields as arrays.
+Axis letters of the simulator: N learners or lanes, M some of the lanes, L learning outcomes, Q questions, C contents,
+A actions, R entries of an observation, B lanes of a block, E episodes, T steps of an episode. A class with a
+singular name (`Learner`, `Item`) holds the scalars of one learner or item; a class with a collective name
+(`Population`, `ItemTable`) holds arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# One assignment each: type checkers then treat them as types.
+# Separate assignments: type checkers do not accept names from a tuple assignment as types.
 f32 = np.float32
 f64 = np.float64
 i8 = np.int8
@@ -72,7 +73,7 @@ OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
 """Kinds of observation: clauses S8.1 and S8.2."""
 
 MAX_LEARNERS = 2**32
-"""Number of learners of a seed: a learner's index is a word of the random counter (clause S11.1)."""
+"""Number of learners per seed: a learner's index is a word of the random counter (clause S11.1)."""
 
 DIFFICULTIES = ("Easy", "Medium", "Hard")
 MODALITIES = ("video", "PPT", "text", "blog", "article", "handout")
@@ -81,13 +82,13 @@ FIRST_HELD_OUT = 2**31
 """Learners from here to 2**32 - 1 are held out for evaluation (clause S11.4)."""
 
 BLOCK = 64
-"""Number of learners that go through the phases of a step together: their scratch rows fit in the L1 cache."""
+"""Learners per block. A block goes through the phases of a step together; its scratch rows fit in the L1 cache."""
 
 
 class Learner(NamedTuple):
-    """State of one learner that an interaction may change, in the learning outcome (LO) of the item."""
+    """Part of a learner's state that an interaction with an item may change."""
 
-    mastery: f32  # of the LO of the item, in [0, 1]
+    mastery: f32  # of the item's learning outcome (LO), in [0, 1]
     ability: f32  # theta, logits; latent
     frustration: f32  # in [0, 1]
     response_time: f32  # of the last question, seconds
@@ -105,7 +106,7 @@ class Item(NamedTuple):
     response_time_mean: f32  # seconds
     response_time_std: f32  # seconds
     effectiveness: f32  # expected mastery gain at mastery 0 and frustration 0
-    impact: f32  # on frustration
+    impact: f32  # change of frustration
 
 
 class Draws(NamedTuple):
@@ -116,10 +117,10 @@ class Draws(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Result of one interaction, in addition to the learner after it."""
+    """Result of one interaction, in addition to the new state of the learner."""
 
     correct: bool | np.bool_  # False for content
-    gain: f32  # of mastery, after the bound at 1
+    gain: f32  # increase of mastery, after clipping at 1
 
 
 class RewardWeights(NamedTuple):
@@ -144,7 +145,7 @@ class Start(NamedTuple):
     """Starting distributions (clauses S1.1, S1.2): mastery by a table of Beta quantiles, ability normal."""
 
     quantiles: Floats  # coefficients of numerics.beta.BetaTable
-    detail: i32
+    detail: i32  # BetaTable.detail
     ability_mean: f32  # logits
     ability_std: f32  # logits
 
@@ -157,14 +158,17 @@ class Scale(NamedTuple):
 
 
 class ItemTable(NamedTuple):
-    """Bank in the form that the loop reads: items in the order of their cells, and the first item of each cell."""
+    """Item bank as arrays for the batch loop.
 
-    first: Ints  # (A,) first slot of the action's cell
-    size: Words  # (A,) items in it
+    The items of an action are a cell. Slots are positions of items that are sorted by cell.
+    """
+
+    first: Ints  # (A,) first slot of the cell
+    size: Words  # (A,) number of items in the cell
     learning_outcome: Ints  # (A,)
     is_hard: Bools  # (A,)
-    item: Ints  # (Q + C,) slot -> index in the bank
-    a: Floats  # (Q + C,) like the fields below, which are those of Item
+    item: Ints  # (Q + C,) index in the bank of the item in each slot
+    a: Floats  # (Q + C,) by slot, as the fields below; see Item
     b: Floats
     c: Floats
     response_time_mean: Floats
@@ -178,8 +182,8 @@ class PerLane(NamedTuple):
 
     los: int = 0
     more: int = 0
-    reset: bool = False  # set to 0 at the start of an episode; the other fields have a rule of their own there
-    responses: bool = False  # only where responses are observed (clause S8.2); else the array is empty
+    reset: bool = False  # set to 0 at the start of an episode; the other fields are set by specific rules
+    responses: bool = False  # only for observations of responses (clause S8.2); otherwise the array is empty
 
     def width(self, num_los: int, responses: bool) -> int:
         """Return the entries per lane."""
@@ -197,32 +201,32 @@ class Population(NamedTuple):
 
     rows: Annotated[Floats, PerLane(los=1, more=2)]  # mastery of each LO, frustration, response time / max_time: S8.1
     ability: Annotated[Floats, ONE_EACH]  # logits
-    frustration: Annotated[Floats, RESET]
+    frustration: Annotated[Floats, RESET]  # in [0, 1]
     response_time: Annotated[Floats, RESET]  # seconds
-    fail_streak: Annotated[Ints, RESET]
+    fail_streak: Annotated[Ints, RESET]  # wrong answers since the last correct one or content
     mastery_sum: Annotated[Doubles, RESET]  # over LOs; float64, so that the running sum equals the sum
     key: Annotated[Keys, ONE_EACH]  # seed
     learner: Annotated[Words, ONE_EACH]  # index within the seed
-    episode: Annotated[Words, ONE_EACH]
+    episode: Annotated[Words, ONE_EACH]  # number of the learner's episode, from 0
     step: Annotated[Words, RESET]  # interactions in this episode
-    finished: Annotated[Bools, RESET]  # the episode ended, and the next one has not begun
-    asked: Annotated[Ints, PerLane(los=1, responses=True)]  # questions asked
-    right: Annotated[Ints, PerLane(los=1, responses=True)]  # of them answered correctly
+    finished: Annotated[Bools, RESET]  # the episode has ended, and the next one has not begun
+    asked: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions asked
+    right: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions answered correctly
     responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
 
 
 class Interaction(NamedTuple):
-    """Record of each lane's last interaction, and of the learner after it; (0,) if nothing is recorded."""
+    """Record of each lane's last interaction and of the learner's new state; arrays (0,) if nothing is recorded."""
 
     item: Ints  # (N,) index in the bank, questions first
     correct: Bools  # (N,) False for content
-    gain: Floats  # (N,) of mastery
+    gain: Floats  # (N,) increase of mastery
     seconds: Floats  # (N,) response time of a question, NaN for content
-    frustration: Floats  # (N,)
+    frustration: Floats  # (N,) in [0, 1]
     fail_streak: Ints  # (N,)
     ability: Floats  # (N,) logits
-    mastery_sum: Doubles  # (N,) over LOs
-    step: Ints  # (N,) interactions so far, this one included
+    mastery_sum: Doubles  # (N,) sum over LOs
+    step: Ints  # (N,) interactions of the episode, including this one
 
 
 class Output(NamedTuple):
@@ -233,29 +237,29 @@ class Output(NamedTuple):
     terminated: Bools  # (N,)
     truncated: Bools  # (N,)
     reason: Codes  # (N,) Reason
-    live: Bools  # (N,) the lane took a step, and was not reset instead
+    live: Bools  # (N,) False for a lane that was reset instead of stepped
     final: Floats  # (N * R,) last observation of the lanes that ended, under SAME_STEP; else (0,)
 
 
 class Buffers(NamedTuple):
-    """Arrays of a caller, to which a step of M lanes writes instead of to arrays of the environment.
+    """Output arrays of the caller; a step of M lanes writes to them instead of to the environment's arrays.
 
-    Each is C-contiguous, aligned and writeable, and overlaps neither another nor the actions.
+    Each is C-contiguous, aligned and writeable, and overlaps neither the others nor the actions.
     """
 
     observations: Floats  # (M, R)
-    rewards: Doubles | Floats  # (M,); float32 is rounded from the float64 that a step computes
+    rewards: Doubles | Floats  # (M,); a step computes float64, and rounds it for a float32 array
     terminated: Bools  # (M,)
     truncated: Bools  # (M,)
 
 
 class Scratch(NamedTuple):
-    """Rows of one block, at constant offsets in one array per type, and a list of lanes."""
+    """Scratch arrays of one block: one array per type, with rows at constant offsets, and a list of lanes."""
 
     words: Words
     floats: Floats
     ints: Ints
-    listed: Longs
+    listed: Longs  # lanes to reset
 
 
 class World(NamedTuple):

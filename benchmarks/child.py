@@ -24,7 +24,7 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def told(process: subprocess.Popen[str]) -> Any:
+def output_of(process: subprocess.Popen[str]) -> Any:
     """Wait for the end of a child process, and return its output, which is JSON."""
     output, _ = process.communicate()
     if process.returncode != 0:
@@ -32,7 +32,7 @@ def told(process: subprocess.Popen[str]) -> Any:
     return json.loads(output)
 
 
-def tell(process: subprocess.Popen[str]) -> None:
+def signal(process: subprocess.Popen[str]) -> None:
     """Send an empty line to a child process."""
     assert process.stdin is not None
     process.stdin.write("\n")

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.child import start, told
+from benchmarks.child import output_of, start
 from benchmarks.measure import cores, seconds
 from benchmarks.memory import peak
 from benchmarks.report import Row, judged, missing, number
@@ -64,7 +64,7 @@ def recomputing_speed() -> float:
 def in_child(file_format: str, transitions: int, **options: object) -> dict[str, Any]:
     """Return the measurements of `generate` in a new process."""
     flags = [word for name, value in options.items() for word in _flag(name, value)]
-    return told(start("-m", "benchmarks.generation", file_format, transitions, *flags))
+    return output_of(start("-m", "benchmarks.generation", file_format, transitions, *flags))
 
 
 def _flag(name: str, value: object) -> tuple[object, ...]:

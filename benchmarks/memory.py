@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.child import start, told
+from benchmarks.child import output_of, start
 from benchmarks.report import Row, plain
 
 LANES, STEPS = 1_000_000, 5
@@ -37,7 +37,7 @@ def step(lanes: int) -> int:
 
 def rows() -> Iterator[Row]:
     """Yield the row about the memory per lane."""
-    few, many = (told(start("-m", "benchmarks.memory", lanes)) for lanes in (1, LANES))
+    few, many = (output_of(start("-m", "benchmarks.memory", lanes)) for lanes in (1, LANES))
     limit = "state, two batches of outputs, and temporary arrays of reset"
     yield plain(f"memory of a vector environment, N = {LANES:,}, per lane", (many - few) / LANES, "B", limit=limit)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 import alsim
-from benchmarks.child import answer, start, tell
+from benchmarks.child import answer, signal, start
 from benchmarks.floors import OBSERVED, floors
 from benchmarks.measure import alternate, cores
 from benchmarks.report import Row, judged, missing, quartiles
@@ -76,7 +76,7 @@ class TwoProcesses:
     def run(self) -> float:
         """Return the sum of the transitions per second of both."""
         for child in self.children:
-            tell(child)
+            signal(child)
         return sum(answer(child) for child in self.children)
 
     def __exit__(self, *exception: object) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.child import start, told
+from benchmarks.child import output_of, start
 from benchmarks.report import Row, judged
 
 PHASES = ("Python", "import gymnasium", "import alsim", "make", "reset", "first step")
@@ -45,7 +45,7 @@ def phases(cache: str | Path | None = None) -> dict[str, float]:
     """Return the seconds of each phase of one start; `cache` replaces the directory of compiled code."""
     start_time = clock()
     environment = {} if cache is None else {"ALSIM_CACHE_DIR": str(cache)}
-    ends = told(start("-m", "benchmarks.startup", **environment))
+    ends = output_of(start("-m", "benchmarks.startup", **environment))
     lengths = [after - before for before, after in zip([start_time, *ends], ends, strict=False)]
     return dict(zip(PHASES, lengths, strict=True))
 

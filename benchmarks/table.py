@@ -57,7 +57,7 @@ SHORT, LONG = Effort(7, 0.08, 1, False), Effort(25, 0.4, 5, True)
 Curve = dict[str, list[tuple[int, float]]]
 
 
-class Found(NamedTuple):
+class Results(NamedTuple):
     """Results of the measurements."""
 
     rows: list[Row]
@@ -65,7 +65,7 @@ class Found(NamedTuple):
     phases: dict[str, float]  # nanoseconds per learner, from phases.measure
 
 
-def measure(parts: Sequence[str], effort: Effort) -> Found:
+def measure(parts: Sequence[str], effort: Effort) -> Results:
     """Measure the parts, and report progress on stderr."""
     rows: list[Row] = []
     curve: Curve = {}
@@ -97,7 +97,7 @@ def measure(parts: Sequence[str], effort: Effort) -> Found:
         rows += _shown(models_bkt.rows(effort.rounds))
     if "phases" in parts:
         by_phase = phases.measure(effort.rounds)
-    return Found(rows, curve, by_phase)
+    return Results(rows, curve, by_phase)
 
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
@@ -116,24 +116,24 @@ def by_lanes(curve: Curve) -> str:
     return markdown(["ns per learner-step, N =", *(f"{lanes:,}" for lanes in sizes)], rows)
 
 
-def described(found: dict[str, str]) -> str:
+def described(here: dict[str, str]) -> str:
     """Return a sentence about the machine."""
-    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES) if name in found)
-    place = f"{found['cores']} cores of {found['processor']}, {found['memory']}, {found['system']}"
-    return f"On {place}; {versions}; {found['date']}."
+    versions = ", ".join(f"{name} {here[name]}" for name in ("python", *PACKAGES) if name in here)
+    place = f"{here['cores']} cores of {here['processor']}, {here['memory']}, {here['system']}"
+    return f"On {place}; {versions}; {here['date']}."
 
 
-def more(found: Found) -> list[str]:
+def more(results: Results) -> list[str]:
     """Return the tables other than that of the rows."""
     return [
-        *([by_lanes(found.curve)] if found.curve else []),
-        *([phases.table(found.phases)] if found.phases else []),
+        *([by_lanes(results.curve)] if results.curve else []),
+        *([phases.table(results.phases)] if results.phases else []),
     ]
 
 
-def written(found: Found, here: dict[str, str]) -> str:
+def written(results: Results, here: dict[str, str]) -> str:
     """Return all results as Markdown."""
-    return "\n\n".join([described(here), markdown(HEADER, found.rows, left=(0, 4)), *more(found)])
+    return "\n\n".join([described(here), markdown(HEADER, results.rows, left=(0, 4)), *more(results)])
 
 
 def between_marks(text: str, measured: str) -> str:
@@ -152,24 +152,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--claims", action="store_true")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args(arguments)
-    found, here = measure(options.only, LONG if options.claims else SHORT), machine()
-    rows = [columns(HEADER, found.rows)] if found.rows else []
-    print("", described(here), *rows, *more(found), sep="\n\n")
+    results, here = measure(options.only, LONG if options.claims else SHORT), machine()
+    rows = [columns(HEADER, results.rows)] if results.rows else []
+    print("", described(here), *rows, *more(results), sep="\n\n")
     if options.readme:
-        README.write_text(between_marks(README.read_text(), written(found, here)))
-        keep(MEASURED, found, here)
+        README.write_text(between_marks(README.read_text(), written(results, here)))
+        keep(MEASURED, results, here)
     if options.claims:
-        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(found, here)}\n")
+        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(results, here)}\n")
 
 
-def keep(path: Path, found: Found, here: dict[str, str]) -> None:
+def keep(path: Path, results: Results, here: dict[str, str]) -> None:
     """Write the results for the plot and for comparisons."""
-    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in found.curve.items()}
+    points = {name: {lanes: float(f"{cost:.4g}") for lanes, cost in line} for name, line in results.curve.items()}
     measured = {
         "machine": here,
         "curve": points,
-        "phases": {name: float(f"{cost:.4g}") for name, cost in found.phases.items()},
-        "rows": {row.what: row.measured for row in found.rows},
+        "phases": {name: float(f"{cost:.4g}") for name, cost in results.phases.items()},
+        "rows": {row.what: row.measured for row in results.rows},
     }
     path.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 

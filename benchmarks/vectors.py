@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from benchmarks.child import start, told
+from benchmarks.child import output_of, start
 from benchmarks.measure import machine
 from benchmarks.report import markdown
 
@@ -172,15 +172,28 @@ def _collect() -> None:
     from alsim.config import Config
     from alsim.policies.uniform import Uniform
     from alsim.rollouts.collector import EpisodeBlock
+    from alsim.rollouts.plan import RolloutPlan
 
-    EpisodeBlock(Config(), sample_bank(Config()), Uniform(), 0, 1, observation="mastery", keep_observations=True)
+    plan = RolloutPlan(
+        config=Config(),
+        bank=sample_bank(Config()),
+        policy=Uniform(),
+        observation="mastery",
+        keep_observations=True,
+        seed=0,
+        first_learner=0,
+        num_learners=1,
+        episodes_per_learner=1,
+        num_threads=1,
+    )
+    EpisodeBlock(plan, 1)
 
 
 def counted() -> list[Counted]:
     """Compile in a new process, and return the counts of each phase; empty on an unknown machine."""
     if instruction_set(platform.machine()) is None:
         return []
-    rows = told(start("-m", "benchmarks.vectors", "--count", ALSIM_CACHE_DIR=""))
+    rows = output_of(start("-m", "benchmarks.vectors", "--count", ALSIM_CACHE_DIR=""))
     return [Counted(kernel, phase, Count(*counts)) for kernel, phase, counts in rows]
 
 
@@ -209,13 +222,13 @@ def main(arguments: Sequence[str]) -> int:
         assert known
         print(json.dumps([(kernel, phase, count(code, known)) for kernel, phase, code in compiled()]))
         return 0
-    found = counted()
-    if not found:
+    counts = counted()
+    if not counts:
         print(f"The instruction set of {platform.machine()} is unknown: nothing was checked.")
         return 0
     here = machine()
-    print(f"Arithmetic in machine code for {here['processor']}, by numba {here['numba']}:\n\n{table(found)}")
-    messages = faults(found)
+    print(f"Arithmetic in machine code for {here['processor']}, by numba {here['numba']}:\n\n{table(counts)}")
+    messages = faults(counts)
     print("\n".join(["", *messages]), file=sys.stderr)
     return 1 if messages else 0
 

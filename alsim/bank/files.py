@@ -42,7 +42,9 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     directory = Path(directory)
     existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
     if existing and not force:
-        raise BankError(f"{directory}: holds a bank already ({', '.join(existing)}); force overwrites it")
+        raise BankError(
+            f"{directory}: holds a bank already ({', '.join(existing)}); force=True (--force) overwrites it"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".bank-") as staged:

@@ -1,6 +1,6 @@
-"""The command line.
+"""Command line of alsim.
 
-Exit statuses: 0 success, 1 a failed check, 2 invalid input, which one sentence on stderr explains.
+The exit status is 0 on success, 1 if a check failed, and 2 for invalid input, which one sentence on stderr explains.
 """
 
 from alsim.cli import banks, checks, datasets, export, fitting, settings, training  # noqa: F401  # registers the commands

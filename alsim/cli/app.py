@@ -1,4 +1,4 @@
-"""The application to which commands are added, and its entry point."""
+"""Command-line application, to which the modules of this package add commands, and its entry point."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line: invalid input ends with one sentence and status 2, Ctrl-C with status 130 (by typer)."""
-    # As for Ctrl-C: an exception lets the commands remove unfinished files.
+    """Run the command line.
+
+    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with status 130, and SIGTERM with status 143.
+    """
+    # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()

@@ -1,4 +1,4 @@
-"""The command bank."""
+"""Command `alsim bank`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from alsim.errors import AlsimError
 def bank_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", metavar="FILE", help="3PL table to complete with contents.")
+        Path | None, typer.Option("--questions", metavar="FILE", help="3PL table of questions, as text or Parquet.")
     ] = None,
     columns: Annotated[
-        str, typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table: irt_a=a,irt_b=b.")
+        str,
+        typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as irt_a=a,irt_b=b."),
     ] = "",
     fill_empty: Annotated[
         bool,
         typer.Option(
-            "--fill-empty", help="Fill an empty cell (outcome, difficulty) with questions of the nearest difficulty."
+            "--fill-empty", help="Fill each empty cell (outcome, difficulty) with questions of the nearest difficulty."
         ),
     ] = False,
     config: ConfigOption = None,
@@ -32,7 +33,8 @@ def bank_command(
 ) -> None:
     """Write an item bank as questions.csv and contents.csv.
 
-    Questions are drawn from the configuration, or read from a 3PL table with --questions.
+    Questions and contents are drawn from the distributions of the configuration. With --questions, the questions are
+    read from a table instead.
     """
     from alsim.bank.files import complete_bank, save_bank
     from alsim.bank.items import sample_bank

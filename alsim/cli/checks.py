@@ -1,4 +1,4 @@
-"""The command validate."""
+"""Command `alsim validate`."""
 
 from __future__ import annotations
 

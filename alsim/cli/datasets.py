@@ -1,4 +1,4 @@
-"""The commands generate and info."""
+"""Commands `alsim generate` and `alsim info`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
 from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -30,10 +30,24 @@ class Format(StrEnum):
 
 
 class Engine(StrEnum):
-    """Engines that make the shards of a dataset."""
+    """Engines that generate the shards of a dataset."""
 
     local = "local"
     ray = "ray"
+
+
+StoreObservationsOption = Annotated[
+    bool,
+    typer.Option(
+        "--store-observations/--no-store-observations", help="Store observations, or recompute them on first use."
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]"
+    ),
+]
 
 
 @app.command(short_help="Simulate learners under a policy and write a dataset.")
@@ -41,32 +55,24 @@ def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
     learners: Annotated[int, typer.Option("--learners", help="Number of learners.")] = 200,
     episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
-    policy: Annotated[str, typer.Option("--policy", help="Name or directory of a policy; see policies.")] = "uniform",
+    policy: Annotated[
+        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
+    ] = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
-    store_observations: Annotated[
-        bool,
-        typer.Option(
-            "--store-observations/--no-store-observations", help="If not stored, they are recomputed on first use."
-        ),
-    ] = True,
+    observation: ObservationOption = "mastery",
+    store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
-        int | None, typer.Option("--episodes-per-shard", help="Episodes per file.  [default: 4096, fewer if long]")
+        int | None,
+        typer.Option("--episodes-per-shard", help="Episodes per file.  [default: 4096, fewer for long episodes]"),
     ] = None,
     num_threads: Annotated[
         int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]",
-        ),
-    ] = None,
-    engine: Annotated[Engine, typer.Option("--engine", help="This machine or a Ray cluster.")] = Engine.local,
+    num_workers: WorkersOption = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="Run on this machine or on a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Address of a Ray cluster.  [default: chosen by Ray]")
     ] = None,
@@ -75,7 +81,7 @@ def generate(
 ) -> None:
     """Let a policy teach simulated learners, and write the episodes as a dataset.
 
-    An interrupted run keeps its complete files; the same command resumes it.
+    The same command resumes an interrupted run.
     """
     from alsim.datasets.generate import generate_dataset
 

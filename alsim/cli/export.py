@@ -1,4 +1,4 @@
-"""The command export."""
+"""Command `alsim export`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ def export_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     to: Annotated[
         str,
-        typer.Option("--to", metavar="FORMAT", help="minari, d4rl, npz, obp, scope-rl, rllib, torchrl or huggingface."),
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Format: minari, d4rl, npz, obp, scope-rl, rllib, torchrl or huggingface.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
     name: Annotated[
@@ -34,12 +38,14 @@ def export_command(
         bool | None,
         typer.Option(
             "--next-observations/--no-next-observations",
-            help="Only d4rl, npz, huggingface.  [default: yes for d4rl and npz]",
+            help="Only d4rl, npz, huggingface: add the next observations.  [default: yes for d4rl and npz]",
         ),
     ] = None,
     action_distribution: Annotated[
         bool | None,
-        typer.Option("--action-distribution", help="Only obp: add pi_b; for the policies uniform and rules."),
+        typer.Option(
+            "--action-distribution", help="Only obp: add the action distribution pi_b of the policy uniform or rules."
+        ),
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,

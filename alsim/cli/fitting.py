@@ -1,4 +1,4 @@
-"""The commands `alsim fit MODEL`: one subcommand per student model."""
+"""Command `alsim fit`, with one subcommand per student model."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ FILE_OPTIONS = {
 fit_app = typer.Typer(
     help="""Fit a student model to a response log.
 
-    LOG is a file (CSV, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim fit
-    MODEL --help.
+    LOG is a file (text, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim
+    fit MODEL --help.
     """,
     short_help="Fit a student model to a response log.",
     no_args_is_help=True,
@@ -71,7 +71,7 @@ def shared_options(
     context: typer.Context,
     log: Annotated[Path, typer.Argument(metavar="LOG", help="Response log: a file, or the directory of a dataset.")],
     test: Annotated[
-        Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict; read as LOG is.")
+        Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict, in the format of LOG.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the fitted model as JSON.")] = None,
     force: ForceOption = False,
@@ -88,11 +88,17 @@ def shared_options(
     ] = "",
     delimiter: Annotated[
         str | None,
-        typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a text file.  [default: detected]"),
+        typer.Option(
+            "--delimiter", metavar="CHAR", help="Delimiter of a text file: a character, or tab.  [default: detected]"
+        ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option("--encoding", metavar="NAME", help="Encoding of a text file.  [default: UTF-8]"),
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            help="Encoding of a text file.  [default: UTF-8, or that of the byte order mark]",
+        ),
     ] = None,
     separator: Annotated[
         str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")
@@ -102,7 +108,7 @@ def shared_options(
         typer.Option(
             "--missing",
             metavar="VALUES",
-            help="Values of a wide file that mean no response, separated by commas. Empty cells, NA and NaN always do.",
+            help="Comma-separated values of a wide file that mean no response, besides empty cells, NA, NaN and null.",
         ),
     ] = "-1",
     duplicates: Annotated[
@@ -110,7 +116,7 @@ def shared_options(
     ] = Duplicates.keep,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
 ) -> Inputs:
-    """Return the options that all models share."""
+    """Return the values of the options that all models share."""
     passed = [
         flag
         for name, flag in FILE_OPTIONS.items()
@@ -130,7 +136,7 @@ def shared_options(
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:
-    """Register a function of a model's own options as the subcommand `name`, and add the shared options to it."""
+    """Return a decorator that registers a function of a model's options as subcommand `name`, with shared options."""
 
     def register(model_options: Callable[..., ModelRequest]) -> Callable[..., ModelRequest]:
         own = inspect.signature(model_options, eval_str=True).parameters
@@ -151,15 +157,15 @@ def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable
 
 @model_command("bkt")
 def bkt(
-    forgets: Annotated[bool, typer.Option("--forgets", help="Fit p_forget; without this flag, it is 0.")] = False,
-    unbounded: Annotated[bool, typer.Option("--unbounded", help="Let p_guess and p_slip exceed 0.5, up to 1.")] = False,
+    forgets: Annotated[bool, typer.Option("--forgets", help="Fit p_forget; without this option, it is 0.")] = False,
+    unbounded: Annotated[bool, typer.Option("--unbounded", help="Allow p_guess and p_slip above 0.5.")] = False,
     starts: Annotated[
         int,
-        typer.Option("--starts", help="Number of starts, random except the first; the best fit is kept."),
+        typer.Option("--starts", help="Number of starts, all but the first at random; the best fit is kept."),
     ] = 1,
     seed: SeedOption = 0,
 ) -> ModelRequest:
-    """Bayesian knowledge tracing."""
+    """Fit Bayesian knowledge tracing."""
     return ModelRequest({"forgets": forgets, "bounded": not unbounded, "starts": starts, "seed": seed})
 
 
@@ -171,7 +177,7 @@ def irt(
         typer.Option("--scores", metavar="FILE", help="Write the ability of each student as .csv or .parquet."),
     ] = None,
 ) -> ModelRequest:
-    """Item response theory: rasch, 1pl, 2pl or 3pl."""
+    """Fit an item response model: rasch, 1pl, 2pl or 3pl."""
     return ModelRequest({"model": item_model.value}, scores)
 
 
@@ -182,28 +188,32 @@ def dkt(
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda or auto.")] = "cpu",
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--checkpoint", metavar="DIR", help="Save each epoch here, and resume an interrupted fit."),
+        typer.Option(
+            "--checkpoint",
+            metavar="DIR",
+            help="Directory of checkpoints, one per epoch, from which an interrupted fit is resumed.",
+        ),
     ] = None,
     seed: SeedOption = 0,
 ) -> ModelRequest:
-    """Deep knowledge tracing."""
+    """Fit deep knowledge tracing."""
     arguments = {"hidden": hidden, "epochs": epochs, "device": device, "checkpoint": checkpoint, "seed": seed}
     return ModelRequest(arguments)
 
 
 @model_command("pfa")
 def pfa() -> ModelRequest:
-    """Performance factors analysis."""
+    """Fit performance factors analysis."""
     return ModelRequest({})
 
 
 @model_command("best-lr")
 def best_lr() -> ModelRequest:
-    """Logistic regression on counts of earlier responses."""
+    """Fit a logistic regression on counts of earlier responses."""
     return ModelRequest({})
 
 
 @model_command("skill-mean")
 def skill_mean() -> ModelRequest:
-    """Share of correct responses to each skill."""
+    """Fit the share of correct responses to each skill."""
     return ModelRequest({})

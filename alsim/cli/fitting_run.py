@@ -18,14 +18,14 @@ from rich.text import Text
 
 from alsim.cli.output import print_warning, printable, progress_bar, right_aligned
 from alsim.errors import AlsimError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
     from alsim.models.scores import Scores
     from alsim.responses.log import Responses
 
-TABLE_WIDTH = 400  # not the width of the terminal: a pipe has none, and numbers must not be truncated
+TABLE_WIDTH = 400  # independent of the terminal: a pipe has no width, and numbers must not be truncated
 
 
 class ModelRequest(NamedTuple):
@@ -55,7 +55,7 @@ class FitRequest(NamedTuple):
 
 
 def run_fit(request: FitRequest) -> None:
-    """Fit a model, score its predictions of the test, and write and print the results."""
+    """Fit a model, score its predictions of the held-out responses, and write and print the results."""
     name, model, inputs = request
     _check_outputs(_outputs(request), (inputs.log, inputs.test), inputs.force)
     _check_file_options(inputs)
@@ -95,12 +95,14 @@ def _check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path | None], f
     used = [path.resolve() for path in inputs if path is not None]
     for option, path in outputs.items():
         if path.resolve() in used:
-            raise AlsimError(f"{option} {path}: is an input or another output of this command; choose another file")
+            raise AlsimError(
+                f"{option} {path}: is also an input or another output of this command; choose another file"
+            )
         used.append(path.resolve())
         if path.exists() and not path.is_file():
             raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
         if path.exists() and not force:
-            raise AlsimError(f"{option} {path} is there already; --force overwrites it")
+            raise AlsimError(f"{option} {path} already exists; --force overwrites it")
         parent = next(parent for parent in path.resolve().parents if parent.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             raise AlsimError(f"{option} {path}: cannot be written, as {parent} is not a writable directory")
@@ -133,12 +135,12 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
         responses = read_responses(path, **reading)
     report = responses.report
     for reason, number in report.skipped.items():
-        print_warning(f"{path}: {number:,} skipped, {reason}; the first: {report.examples[reason]}")
+        print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
     if report.duplicates and reading["duplicates"] == "keep":
         print_warning(
             f"{path}: {report.duplicates:,} of {report.rows:,} rows repeat a response, which reveals to a model "
-            f"answers that it should predict; --duplicates merge makes one response of them; "
-            f"the first: {report.duplicate}"
+            f"answers that it should predict; --duplicates merge merges them into one response; "
+            f"the first one: {report.duplicate}"
         )
     return responses
 
@@ -158,17 +160,14 @@ def _progress() -> Iterator[Progress]:
 
 
 def _score(fitted: Fit, responses: Responses) -> Scores:
-    """Score predictions of responses; those of a row that stands for n students count n times."""
+    """Score predictions of responses; the responses of a row that stands for n students count n times."""
     from alsim.models.scores import score
 
     weight = responses.weight[responses.student]
     counts = weight.astype(np.int64)
     if not (counts == weight).all():
-        wrong = weight[counts != weight][0]
-        raise AlsimError(
-            f"a row of the test stands for {wrong:g} students, a number of students that is not whole; "
-            f"use whole numbers in the column freq"
-        )
+        invalid = weight[counts != weight][0]
+        raise AlsimError(f"the column freq of the held-out responses must contain integers; got {invalid:g}")
     return score(np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts))
 
 
@@ -181,7 +180,7 @@ def _write_fit(fitted: Fit, scores: Scores | None, out: Path) -> None:
     if scores is not None:
         content = json.loads(out.read_text(encoding="utf-8"))
         content["test"] = {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
-        write_whole(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:
@@ -199,7 +198,7 @@ def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:
 
 
 def _print_table(fitted: Fit) -> None:
-    """Print the estimates: one row per skill, item or coefficient."""
+    """Print the estimates as a table with one row per skill, item or coefficient."""
     rows = fitted.table()
     names = list(rows[0]) if rows else []
     texts = {name for name in names if any(isinstance(row[name], str) for row in rows)}

@@ -10,24 +10,25 @@ import typer
 from alsim.errors import AlsimError
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML configuration; init-config writes one.")
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML configuration, as alsim init-config writes it.")
 ]
 BankOption = Annotated[
-    Path | None, typer.Option("--bank", metavar="DIR", help="Directory of an item bank; bank writes one.")
+    Path | None, typer.Option("--bank", metavar="DIR", help="Directory of an item bank, as alsim bank writes it.")
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON.")]
+ObservationOption = Annotated[str, typer.Option("--observation", help="Kind of observation: mastery or responses.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Random seed, an integer in [0, 2**64).")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 
-COLUMNS_METAVAR = "OURS=THEIRS,..."
+COLUMNS_METAVAR = "COLUMN=NAME,..."
 
 
 def read_mapping(columns: str) -> dict[str, str]:
-    """Return the mapping that `--columns` describes, from alsim's column names to those of the file."""
+    """Return the mapping of `--columns` from alsim's column names to those of the file. Raises AlsimError."""
     mapping = {}
     for part in columns.split(",") if columns else ():
-        ours, equals, theirs = part.partition("=")
-        if not (ours.strip() and equals and theirs.strip()):
-            raise AlsimError(f"--columns is OURS=THEIRS, separated by commas; got {part!r}")
-        mapping[ours.strip()] = theirs.strip()
+        column, equals, name = part.partition("=")
+        if not (column.strip() and equals and name.strip()):
+            raise AlsimError(f"--columns must be COLUMN=NAME, separated by commas; got {part!r}")
+        mapping[column.strip()] = name.strip()
     return mapping

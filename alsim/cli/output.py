@@ -1,4 +1,4 @@
-"""Output of commands: reports, atomic file writes, table columns, progress bars and log messages."""
+"""Output of commands: reports, text files, table columns, progress bars and log messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alsim.errors import AlsimError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -31,14 +31,14 @@ def printable(text: str) -> str:
 
 
 def print_warning(message: str) -> None:
-    """Print a line on stderr."""
+    """Print a warning on stderr, as one line."""
     print(f"alsim: {printable(message)}", file=sys.stderr)
 
 
 def check_report(file: Path | None) -> None:
-    """Raise AlsimError for a report that is a directory; commands call this before their work."""
+    """Raise AlsimError if the file of a report is a directory; commands call this before their work."""
     if file is not None and file.is_dir():
-        raise AlsimError(f"--json {file}: is a directory; expected a file")
+        raise AlsimError(f"--json {file} is a directory; expected a file to write")
 
 
 def write_report(file: Path | None, value: Any) -> None:
@@ -48,14 +48,14 @@ def write_report(file: Path | None, value: Any) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file atomically. Links are followed; pipes and devices are written to directly."""
+    """Write a file atomically. Symbolic links are followed; pipes and devices are written to directly."""
     file = file.resolve()
     if file.exists() and not file.is_file():
         with file.open("w", encoding="utf-8") as stream:
             stream.write(text)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, text.encode())
+    write_atomic(file, text.encode())
 
 
 @contextmanager

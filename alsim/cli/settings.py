@@ -1,4 +1,4 @@
-"""The commands policies and init-config."""
+"""Commands `alsim policies` and `alsim init-config`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def init_config(
     if file.is_dir():
         raise AlsimError(f"{file} is a directory; expected a file to write")
     if file.exists() and not force:
-        raise AlsimError(f"{file} is there already; --force overwrites it")
+        raise AlsimError(f"{file} already exists; --force overwrites it")
     write_text(file, default_toml())
     print(f"wrote {file}")

@@ -1,4 +1,4 @@
-"""The command train."""
+"""Command `alsim train`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
 from alsim.cli.output import check_report, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -46,16 +46,20 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],
     steps: Annotated[
         int | None,
-        typer.Option("--steps", help="Interactions, over all lanes.  [default: ppo 4,000,000; dqn 1,000,000]"),
+        typer.Option(
+            "--steps", help="Number of interactions, over all environments.  [default: ppo 4,000,000; dqn 1,000,000]"
+        ),
     ] = None,
     num_envs: Annotated[
-        int | None, typer.Option("--num-envs", help="Number of lanes.  [default: ppo 256; dqn 64]")
+        int | None, typer.Option("--num-envs", help="Number of parallel environments.  [default: ppo 256; dqn 64]")
     ] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: Annotated[str, typer.Option("--observation", help="mastery or responses.")] = "mastery",
-    reward: Annotated[Reward | None, typer.Option("--reward", help="Replaces the reward of the configuration.")] = None,
+    observation: ObservationOption = "mastery",
+    reward: Annotated[
+        Reward | None, typer.Option("--reward", help="Preset that replaces the reward of the configuration.")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", metavar="FILE", help="TOML file of hyperparameters.")
     ] = None,
@@ -63,17 +67,17 @@ def train(
         int | None,
         typer.Option(
             "--eval-every",
-            help="Interactions between evaluations, each with a checkpoint.  [default: --steps / 20]",
+            help="Interactions between evaluations; each evaluation writes a checkpoint.  [default: --steps / 20]",
         ),
     ] = None,
-    num_threads: Annotated[int, typer.Option("--threads", help="Threads for simulation and evaluation.")] = 1,
+    num_threads: Annotated[int, typer.Option("--threads", help="Number of threads for simulation and evaluation.")] = 1,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
     """Train a policy, and evaluate it on held-out learners. The same command resumes an interrupted training.
 
-    DIR can then be used as a policy, as in generate --policy DIR. Its policy.npz and checkpoints contain only numbers.
-    Loading model.zip with Stable-Baselines3 executes code: load it only from sources that you trust.
+    DIR can then be used as a policy, as in alsim generate --policy DIR. Its policy.npz and checkpoints contain only
+    numbers. Loading model.zip with Stable-Baselines3 executes code: load it only from sources that you trust.
     """
     from alsim.training.run import train as run
 
@@ -142,7 +146,7 @@ def _print_training(training: Training, report: Path | None) -> None:
     run, count = evaluation["training"], evaluation["learners"]["num_learners"]
     console = Console(highlight=False, soft_wrap=True)
     print(
-        f"{training.path}: policy {training.policy.name}, the best of its evaluations, at {run['best_steps']:,} of "
+        f"{training.path}: policy {training.policy.name}, with the best evaluation, at {run['best_steps']:,} of "
         f"{run['steps']:,} interactions, {run['seconds']:,.0f} s"
     )
     for title, policies in (

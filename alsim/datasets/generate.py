@@ -77,16 +77,14 @@ def generate_dataset(
     force                 replace a finished dataset in `out`, or an unfinished one with other settings
     config, bank, dynamics, observation   as for the environments
     num_threads           threads: a compiled policy makes one shard per thread (200 MB each); another shares each step
-    num_workers           worker processes of one thread each; under Ray, the maximum number of concurrent tasks
-                          (None: this process; under Ray, the number of processors)
+    num_workers           worker processes (None: this process); under Ray, concurrent tasks (None: as processors)
     engine                "local", or "ray" (optional dependency)
     ray_address           address of a Ray cluster; None: Ray decides
     progress              called after each shard with the numbers of episodes and transitions so far
 
-    A shard depends only on its episodes. So equal arguments give equal tables on any machine, and equal bytes with
-    the same pyarrow version, for any number of threads and workers. An interrupted run keeps its complete shards;
-    the same arguments resume it. Raises ValueError, TypeError or DatasetError for invalid arguments before anything
-    is written.
+    Equal arguments give equal tables on any machine, and equal bytes with the same version of pyarrow, for any number
+    of threads and workers. An interrupted run keeps its complete shards; the same arguments resume it. Raises
+    ValueError, TypeError or DatasetError for invalid arguments before anything is written.
     """
     plan = read_plan(
         policy,
@@ -100,25 +98,17 @@ def generate_dataset(
         num_threads=num_threads,
         keep_observations=store_observations,
     )
-    _check_plan(plan)
-    _check_choices(file_format, store_observations)
-    size = block_episodes(plan.config)
-    if episodes_per_shard is not None:
-        size = read_positive(episodes_per_shard, "episodes_per_shard")
-    _check_number_of_shards(plan, size)
+    _check_arguments(plan, file_format, store_observations)
+    job = Job(plan, Path(), _read_shard_size(episodes_per_shard, plan), file_format)
     executor = read_engine(engine, plan, num_workers, ray_address)
-    job = Job(plan, Path(), size, file_format)
     if out is None:
-        if engine != "local" or num_workers not in (None, 1):
-            raise AlsimError(
-                f"workers only write files: engine={engine!r} and num_workers={num_workers} need a directory `out`"
-            )
+        _check_no_workers(engine, num_workers)
         return _generate_in_memory(job, progress)
     return _generate_files(job, Path(out), executor, progress, force=force)
 
 
-def _check_plan(plan: RolloutPlan) -> None:
-    """Raise AlsimError for numbers that exceed the types of the columns, and for held-out learners."""
+def _check_arguments(plan: RolloutPlan, file_format: str, store_observations: bool) -> None:
+    """Raise AlsimError for held-out learners, for numbers that exceed the columns, and for invalid options."""
     if plan.num_learners > FIRST_HELD_OUT:
         raise AlsimError(
             f"num_learners is at most 2**31, as later learners are held out for evaluation; got {plan.num_learners}"
@@ -127,24 +117,32 @@ def _check_plan(plan: RolloutPlan) -> None:
         raise AlsimError(f"episodes_per_learner is at most 2**31; got {plan.episodes_per_learner}")
     if plan.bank.num_los > MOST_LOS:
         raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
+    if file_format not in FORMATS:
+        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
+    if not isinstance(store_observations, bool):
+        raise InputTypeError(f"store_observations is True or False; got {store_observations!r}")
 
 
-def _check_number_of_shards(plan: RolloutPlan, size: int) -> None:
-    """Raise AlsimError for more shards than this process can keep track of."""
+def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
+    """Return the number of episodes per shard. Raises AlsimError for more than MOST_SHARDS shards."""
+    size = block_episodes(plan.config)
+    if episodes_per_shard is not None:
+        size = read_positive(episodes_per_shard, "episodes_per_shard")
     shards = -(-plan.num_episodes // size)
     if shards > MOST_SHARDS:
         raise AlsimError(
             f"{plan.num_episodes:,} episodes are {shards:,} shards of {size:,}; a dataset has at most "
             f"{MOST_SHARDS:,}: use a larger episodes_per_shard, or fewer learners per dataset"
         )
+    return size
 
 
-def _check_choices(file_format: str, store_observations: bool) -> None:
-    """Raise AlsimError for an unknown file format, InputTypeError if `store_observations` is not a bool."""
-    if file_format not in FORMATS:
-        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
-    if not isinstance(store_observations, bool):
-        raise InputTypeError(f"store_observations is True or False; got {store_observations!r}")
+def _check_no_workers(engine: str, num_workers: int | None) -> None:
+    """Raise AlsimError if a dataset in memory has workers."""
+    if engine != "local" or num_workers not in (None, 1):
+        raise AlsimError(
+            f"workers only write files: engine={engine!r} and num_workers={num_workers} need a directory `out`"
+        )
 
 
 def _generate_in_memory(job: Job, progress: Progress | None) -> Dataset:

@@ -1,6 +1,6 @@
-"""Dynamics: rules by which one learner changes.
+"""Dynamics: rules that change the state of one learner.
 
-A dynamics is one file with its parameters and the rules `answer` and `study`, registered in this module.
+A dynamics is one file with its parameters and the rules `answer` and `study`. It is registered in this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
 
 
 class Dynamics(NamedTuple):
-    """A registered dynamics: name, class of the parameters, and two rules."""
+    """A registered dynamics: name, class of the parameters, rule of a question, and rule of a content."""
 
     name: str
     parameters: type[Any]
@@ -33,17 +33,20 @@ DYNAMICS: dict[str, Dynamics] = {}
 def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rule) -> None:
     """Register a dynamics under a name.
 
+    name        unique name
     parameters  NamedTuple class of floats with defaults; the batch loop selects the rules by this class
-    answer      rule of a question, compiled by `alsim.rule`
-    study       rule of a content, compiled by `alsim.rule`
+    answer      rule of a question, compiled by `alsim.rule`: answer(p, learner, item, draws) returns the new state of
+                the learner and the outcome
+    study       rule of a content, with the same signature
 
     Raises ValueError if a registered dynamics has the same name or class.
     """
     for known in DYNAMICS.values():
         if known.name == name or known.parameters is parameters:
             raise AlsimError(
-                f"a dynamics has a name and a class of parameters of its own; got {name!r} and {parameters.__name__}, "
-                f"but {known.name!r} with {known.parameters.__name__} is registered; use another name and class"
+                f"the name and the class of parameters of a dynamics must be unique; got {name!r} and "
+                f"{parameters.__name__}, but {known.name!r} with {known.parameters.__name__} is registered; use "
+                "another name and class"
             )
     DYNAMICS[name] = Dynamics(name, parameters, answer, study)
 
@@ -55,13 +58,13 @@ def of_parameters(parameters: type[Any]) -> Dynamics:
             return dynamics
     known = ", ".join(f"{dynamics.parameters.__name__} ({dynamics.name})" for dynamics in DYNAMICS.values())
     raise InputTypeError(
-        f"parameters of a dynamics are of a registered class, {known}; got {parameters.__name__}; "
-        "alsim.register_dynamics registers it"
+        f"parameters of a dynamics must be of a registered class, {known}; got {parameters.__name__}; register it with "
+        "alsim.register_dynamics"
     )
 
 
 def rules_fingerprint(parameters: type[Any]) -> str:
-    """Return a digest of the rules of a dynamics outside this package, "" for the dynamics of this package."""
+    """Return a digest of the rules of a user's dynamics; "" for the dynamics of this package."""
     dynamics = of_parameters(parameters)
     if parameters.__module__.startswith(f"{__name__}."):
         return ""

@@ -1,4 +1,4 @@
-"""Formulas of item response theory that several layers share."""
+"""Item response function of simulated learners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic addition on an array that threads share."""
+"""Atomic addition to an entry of an array that threads share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directory of compiled kernels, named by a digest of every source file that a kernel can reach."""
+"""Cache directory of compiled kernels, named after a digest of all source files that kernels can reach."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ import numpy as np
 config: Any = numba.config
 
 COMPILED: bool = not config.DISABLE_JIT
-"""False under ``NUMBA_DISABLE_JIT=1``."""
+"""True unless NUMBA_DISABLE_JIT is 1, under which kernels run in the Python interpreter."""
 
 PREFIX = "alsim-kernels-"
-_KEPT_CACHES = 8  # several branches and flags, a few MB each
+_KEPT_CACHES = 8  # enough for several versions of the sources and settings of numba; each takes a few MB
 _PACKAGE = Path(__file__).parent.parent
 
 _COMPILED_CODE = re.compile(r"^@(rule|phase|kernel|dispatch)\b", re.MULTILINE)
@@ -33,8 +33,8 @@ _IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTI
 def kernel_sources() -> list[Path]:
     """Return the source files that compiled code can reach, sorted.
 
-    These are the files that define compiled functions, and all files of the package that they import on the
-    module level, directly or indirectly. A package's `__init__` imports on the module level count as well.
+    These are the files that define compiled functions, and all files of the package that they import at module
+    level, directly or indirectly. This includes the module-level imports of a package's `__init__`.
     """
     files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
     sources = {path: path.read_text(encoding="utf-8") for path in files}
@@ -49,7 +49,7 @@ def kernel_sources() -> list[Path]:
 
 
 def _imports(text: str) -> Iterator[Path]:
-    """Return the files that a module-level import may load, whether or not they exist."""
+    """Yield the files that a module-level import may load; some of them may not exist."""
     for module, names in _IMPORT.findall(text):
         base = _PACKAGE.joinpath(*module.split(".")[1:])
         yield base.with_suffix(".py")
@@ -61,7 +61,7 @@ def _imports(text: str) -> Iterator[Path]:
 
 
 def _source_hash() -> str:
-    """Return a digest of the sources that kernels can reach, and of the settings of numba that change machine code.
+    """Return a digest of the sources that kernels can reach, and of the settings of numba that affect machine code.
 
     numba's own cache notices edits of the file that defines a kernel, but not of the files whose functions it
     calls, and would then run outdated machine code. One directory per version of the sources prevents that.
@@ -73,7 +73,7 @@ def _source_hash() -> str:
 
 
 def _candidates() -> Iterator[Path]:
-    """Return the directories that may hold the cache, in order of preference."""
+    """Yield the directories that may hold the cache, in order of preference."""
     if chosen := os.environ.get("ALSIM_CACHE_DIR"):
         yield Path(chosen)
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
@@ -102,7 +102,7 @@ def _cache_directory() -> Path | None:
 
 
 def _prune(base: Path, keep: Path) -> None:
-    """Delete the oldest caches of earlier versions of the sources, and nothing else that the directory holds."""
+    """Delete the oldest caches of earlier versions of the sources; other entries of the directory are kept."""
     try:
         caches = [p for p in base.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}[0-9a-f]{{16}}", p.name) and p != keep]
         stale = sorted((p for p in caches if p.is_dir() and not p.is_symlink()), key=lambda p: p.stat().st_mtime)
@@ -113,39 +113,43 @@ def _prune(base: Path, keep: Path) -> None:
 
 
 CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
-"""Directory where this process stores compiled kernels; None if every process compiles its own."""
+"""Directory where this process stores compiled kernels; None if kernels are compiled again in every process."""
 
 
 def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
-    """Return a digest of what `functions` of such parameters compute.
+    """Return a digest, 16 hexadecimal digits, of functions outside this package.
 
-    It covers their code and everything that the code refers to outside this package: functions and constants of
-    their own module and of other modules.
+    parameters  class of the functions' parameters
+    functions   the functions, compiled or not
+
+    The digest covers the class, the code of the functions, and all functions and constants outside this package
+    that the code refers to.
     """
     fields = getattr(parameters, "_fields", ())
-    digest, seen = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
+    digest, visited = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
 
-    def visit(thing: Any) -> None:
-        function = getattr(thing, "py_func", thing)
+    def visit(reference: Any) -> None:
+        function = getattr(reference, "py_func", reference)
         if isinstance(function, CodeType):
             visit_code(function, {})
         elif isinstance(function, FunctionType):
-            if function in seen or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            if function in visited or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
                 digest.update(f"{function.__module__}.{function.__qualname__}".encode())
                 return
-            seen.add(function)
+            visited.add(function)
             for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
                 visit(getattr(value, "cell_contents", value))
             visit_code(function.__code__, function.__globals__)
-        elif isinstance(thing, np.ndarray | np.generic):
-            digest.update(f"{thing.dtype}{thing.shape}".encode() + thing.tobytes())  # repr abbreviates
-        elif isinstance(thing, tuple | list):
-            for value in thing:
+        elif isinstance(reference, np.ndarray | np.generic):
+            # repr abbreviates long arrays.
+            digest.update(f"{reference.dtype}{reference.shape}".encode() + reference.tobytes())
+        elif isinstance(reference, tuple | list):
+            for value in reference:
                 visit(value)
-        elif isinstance(thing, EnumType):
-            digest.update(repr(list(thing)).encode())
+        elif isinstance(reference, EnumType):
+            digest.update(repr(list(reference)).encode())
         else:
-            digest.update(repr(getattr(thing, "__name__", thing)).encode())
+            digest.update(repr(getattr(reference, "__name__", reference)).encode())
 
     def visit_code(code: CodeType, names: dict[str, Any]) -> None:
         digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())

@@ -43,14 +43,14 @@ def _cache_at(directory: Path) -> Iterator[None]:
 
 
 def rule(function: F) -> F:
-    """Compile a scalar formula into every loop that calls it.
+    """Compile a scalar formula, and inline it into every loop that calls it.
 
-    It is inlined by force: an ordinary call that returns a tuple would keep the loop from vectorising.
+    Inlining is forced, since an ordinary call that returns a tuple prevents vectorisation of the loop.
     """
     return cast(F, njit(forceinline=True, error_model="numpy")(function))
 
 
-# numba's own parallel loops compile with this flag; its decorators leave it out. Decision 8.
+# numba compiles its parallel loops with this flag, but its decorators do not accept it (decision 8).
 target_options.noalias = TargetOptions.Mapping("noalias")  # type: ignore[no-untyped-call]
 
 VECTOR_BITS = 512
@@ -59,8 +59,8 @@ VECTOR_BITS = 512
 def phase(function: F) -> F:
     """Compile a loop over one block of lanes into the kernel that calls it.
 
-    None of its arrays may overlap. The compiler relies on that, and vectorises a loop over thirty arrays that it
-    would otherwise have to compare with each other first.
+    No two of its arrays may overlap. The compiler relies on this, and vectorises loops over thirty arrays without
+    comparing their addresses at run time.
     """
     options: dict[str, Any] = {"forceinline": True, "error_model": "numpy", "noalias": True}
     return cast(F, njit(**options)(function))
@@ -68,7 +68,7 @@ def phase(function: F) -> F:
 
 def _wide_vectors(context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # llvmlite's own method refuses attributes that it does not know, and writes out what it holds.
+        # The method `add` of llvmlite's attributes rejects names that it does not know; `set.add` does not check them.
         set.add(builder.function.attributes, f'"prefer-vector-width"="{VECTOR_BITS}"')
         return context.get_dummy_value()
 
@@ -78,13 +78,16 @@ def _wide_vectors(context: Any) -> Any:
 wide_vectors: Callable[[], None] = intrinsic(_wide_vectors) if COMPILED else lambda: None
 """Let the phase that calls it use vectors of VECTOR_BITS bits, on machines that have them.
 
-LLVM keeps to 256 bits on processors that once lowered their clock for more; a step of alsim takes a fifth
-less time with 512 (decision 8).
+By default, LLVM uses 256 bits on processors that may lower their clock rate for 512 bits. With 512 bits, a step of
+alsim takes a fifth less time (decision 8).
 """
 
 
 def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
-    """Compile a loop: serial, without the GIL, and cached on disk if a directory is writable."""
+    """Compile a function that Python calls: serial, without the GIL, and cached on disk.
+
+    cache  cache directory; None for no cache on disk
+    """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if cache is None:
         return cast(F, njit(**options)(function))
@@ -93,10 +96,12 @@ def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
-    """Let compiled code call the rule that `choose` returns for the class of the first of its four arguments.
+    """Return a decorator that makes compiled calls of a function of four arguments run a chosen rule instead.
 
-    The choice is made while the call is compiled. It costs nothing at run time and can be cached, whereas a
-    compiled function passed as an argument is never cached. The interpreter runs the decorated function.
+    choose  returns the rule for the class of the first argument
+
+    The rule is chosen when the call is compiled. This costs nothing at run time, and the result can be cached, whereas
+    a compiled function passed as an argument is never cached. The interpreter runs the decorated function itself.
     """
 
     def decorate(function: F) -> F:
@@ -115,7 +120,7 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
 
 
 def fieldwise(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a rule that calls `function(x, y, *shared)` for each field x of one struct, and y of another.
+    """Return a rule that calls `function(x, y, *shared)` for the corresponding fields x and y of two structs.
 
     `function` is a phase or a rule. The calls are unrolled during compilation, so the fields may be of different types.
     """
@@ -139,13 +144,13 @@ def fieldwise(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:
-    """Return `function` compiled for the types of `arguments`, without numba's look-up of types at each call.
+    """Return `function` compiled for the types of `arguments`, without numba's lookup of types at each call.
 
-    own_cache  name of a separate cache directory: the `fingerprint` of rules from outside the package. The
-               package's own cache would not notice when they change, and numba's index of a cache names the
-               classes in it: a process that cannot import one of them could not read any
+    own_cache  name of a separate cache directory, for rules from outside the package: their `fingerprint`. The
+               package's cache would not be invalidated when such rules change. Its index would also name their
+               classes, and a process that cannot import one of these classes could not read the index
 
-    The caller must pass exactly those types: nothing checks them.
+    The caller must pass arguments of exactly these types; they are not checked.
     """
     if not COMPILED:
         return function

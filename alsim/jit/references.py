@@ -87,7 +87,7 @@ def by_reference(struct: World | Output, own_cache: str = "") -> Any:
 
     Without compilation, the struct itself is returned.
 
-    own_cache  see `compile.entry`
+    own_cache  name of a separate cache directory, see `compile.entry`
     """
     if not COMPILED:
         return struct
@@ -95,7 +95,7 @@ def by_reference(struct: World | Output, own_cache: str = "") -> Any:
 
 
 def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """Return a value whose arrays count no references: numba does not count those of arrays without an owner."""
+    """Return a value whose arrays are not reference-counted, since numba does not count arrays without an owner."""
     if isinstance(kind, numba_types.Array):
         array = context.make_array(kind)(context, builder, value)
         array.meminfo = array.meminfo.type(None)
@@ -125,6 +125,6 @@ def _borrow(context: Any, struct: Any) -> Any:
 borrow: Callable[[Any], Any] = intrinsic(_borrow) if COMPILED else lambda struct: struct
 """Return the NamedTuple that a reference stands for; a World or an Output itself is returned unchanged.
 
-Its arrays count no references, which would cost a small batch of fifty arrays as much as its step. The caller
-of a kernel keeps the arrays alive.
+Its arrays are not reference-counted: for a small batch, counting the references of fifty arrays would take as long as
+the step. The caller of a kernel must keep the arrays alive.
 """

@@ -1,1 +1,1 @@
-"""Definition of the decision process: actions, reward, termination and observation."""
+"""Markov decision process: actions, reward, termination and observation."""

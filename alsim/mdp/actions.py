@@ -18,22 +18,24 @@ def num_actions(num_los: int) -> int:
 
 
 def question_action(lo: int, difficulty: int) -> int:
-    """Return the action that asks a question of `difficulty` (0 Easy, 1 Medium, 2 Hard) about outcome `lo`."""
+    """Return the action that asks a question of `difficulty` (0 Easy, 1 Medium, 2 Hard) about learning outcome `lo`."""
     return lo * LEVELS + difficulty
 
 
 def content_action(lo: int, modality: int, num_los: int) -> int:
-    """Return the action that shows a content of `modality` (index into MODALITIES) about outcome `lo`."""
+    """Return the action that shows a content of `modality` (index into MODALITIES) about learning outcome `lo`."""
     return LEVELS * num_los + lo * KINDS + modality
 
 
 def decode_action(action: int, num_los: int) -> dict[str, Any]:
-    """Return type, lo, and difficulty or modality (as an index) of an action.
+    """Return a dictionary that describes an action.
+
+    The keys are "type" ("question" or "content"), "lo", and "difficulty" or "modality", an index.
 
     Raises ValueError if `action` is not in [0, 9 num_los).
     """
     if not 0 <= action < num_actions(num_los):
-        raise AlsimError(f"an action for {num_los} LOs is an integer in [0, {num_actions(num_los)}); got {action}")
+        raise AlsimError(f"an action for {num_los} LOs must be an integer in [0, {num_actions(num_los)}); got {action}")
     questions = LEVELS * num_los
     if action < questions:
         return {"type": "question", "lo": action // LEVELS, "difficulty": action % LEVELS}

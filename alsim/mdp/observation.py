@@ -1,4 +1,4 @@
-"""Entries of an observation that are computed from counts and times (clauses S8.1 and S8.2)."""
+"""Observations (clauses S8.1 and S8.2): their size, and the entries that are computed from counts and times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def observation_width(num_los: int, observation: Observation) -> int:
 
 @rule
 def observed_time(seconds: f32, longest: f32) -> f32:
-    """Return a response time as a share of the `longest` (both in seconds), at most 1."""
+    """Return a response time divided by the `longest`, both in seconds, clipped to 1."""
     return min(ONE, seconds / longest)
 
 

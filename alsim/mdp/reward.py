@@ -13,7 +13,7 @@ def reward(w: RewardWeights, item: Item, outcome: Outcome, after: Learner) -> f3
         question    correctness * correct + mastery_gain * gain - frustration_penalty * frustration
         content     post_content_gain * gain - engagement * impact
 
-    The impact is the nominal one of the content, also where the bounds on frustration reduced it.
+    The impact is that of the content, even if clipping of frustration has reduced its effect.
     """
     earned = w.correctness if outcome.correct else ZERO
     question = earned + w.mastery_gain * outcome.gain - w.frustration_penalty * after.frustration

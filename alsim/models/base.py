@@ -14,7 +14,7 @@ from alsim.errors import AlsimError
 from alsim.models.serialization import count, number, truth
 from alsim.responses.log import Responses
 from alsim.types import Doubles
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -29,7 +29,7 @@ HOMES = {
     "best-lr": "alsim.models.best_lr:BestLRFit",
     "skill-mean": "alsim.models.skill_mean:SkillMeanFit",
 }
-"""Module and class of each model's fit."""
+"""Module and class of the fit of each model."""
 
 
 class ModelError(AlsimError):
@@ -40,7 +40,7 @@ class Fit(ABC):
     """A fitted student model.
 
     model           name of the model, a key of HOMES
-    log_likelihood  of the responses that the model was fitted to, nats
+    log_likelihood  log-likelihood of the responses that the model was fitted to, nats
     iterations      number of iterations of the algorithm
     converged       True if the algorithm reached its tolerance, False if it reached its limit of iterations
     num_responses   number of responses that the model was fitted to
@@ -67,7 +67,7 @@ class Fit(ABC):
     @classmethod
     @abstractmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` described.
+        """Return the fit from the result of `to_dict`.
 
         Raises KeyError for a missing key, and TypeError or ValueError for an invalid value.
         """
@@ -107,7 +107,7 @@ class Fit(ABC):
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         """Write `content` as the JSON of a fit, after the keys that identify format and model."""
         payload = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
-        write_whole(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
 
     def _summary(self) -> dict[str, Any]:
         """Return the attributes that all fits share, under their names in JSON."""

@@ -140,7 +140,7 @@ def fit(
     features = _features(responses, responses.skill, responses.item, len(skills), len(items))
     matrix = features.sparse(3 * (len(skills) + 1) + len(items) + 1 + 4, WHAT)
     weight = responses.weight[responses.student]
-    regression = regress(matrix, responses.correct, weight, settings, intercept=True, what=WHAT)
+    regression = regress(matrix, responses.correct, weight, settings, intercept=True, model_name=WHAT)
     logits = matrix @ regression.coefficients + regression.intercept
     progress(1, 1, "done")
     of_skills, rest = np.split(regression.coefficients, [3 * len(skills)])

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from alsim.models.base import ModelError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 
 SUFFIXES = (".csv", ".parquet", ".pq")
 
 
 def check_table(file: Path) -> None:
-    """Raise ModelError unless the suffix of `file` is a known table format."""
+    """Raise ModelError unless the suffix of `file` is that of a table format."""
     if file.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"{file}: expected a file that ends in {', '.join(SUFFIXES)}")
+        raise ModelError(f"{file}: expected a file name that ends in {', '.join(SUFFIXES)}")
 
 
 def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:
@@ -27,7 +27,7 @@ def write_table(columns: Mapping[str, Sequence[Any]], file: Path) -> None:
     """
     check_table(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
+    write_atomic(file, _csv(columns) if file.suffix.lower() == ".csv" else _parquet(columns))
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:

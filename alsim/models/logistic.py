@@ -1,6 +1,6 @@
 """Logistic function, and penalised logistic regression on sparse features.
 
-scikit-learn fits the regression; predictions need only NumPy.
+Fitting needs scikit-learn; predictions need only NumPy.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Features(NamedTuple):
             return np.empty(0)
         return np.asarray(np.add.reduceat(self.value * coefficients[self.column], self.start[:-1]))
 
-    def sparse(self, num_columns: int, what: str) -> Any:
+    def sparse(self, num_columns: int, model_name: str) -> Any:
         """Return a SciPy sparse matrix (R, num_columns); entries with the same row and column are added.
 
-        what  name of the model, for the message of MissingExtra
+        model_name  name of the model, for the message of MissingExtra
         """
-        sparse = require("scipy.sparse", "baselines", what)
+        sparse = require("scipy.sparse", "baselines", model_name)
         shape = (len(self.start) - 1, num_columns)
         # A copy, because sum_duplicates sorts the arrays in place.
         matrix = sparse.csr_matrix((self.value, self.column, self.start), shape=shape, copy=True)
@@ -75,7 +75,7 @@ class Regression(NamedTuple):
 
 
 def logistic(logit: Doubles) -> Doubles:
-    """Return 1 / (1 + exp(-logit)); the relative error is small for any finite logit, negative ones included."""
+    """Return 1 / (1 + exp(-logit)), accurate to rounding for any finite logit."""
     decay = np.exp(-np.abs(logit))
     return np.asarray(np.where(logit >= 0, 1.0, decay) / (1.0 + decay))
 
@@ -86,31 +86,31 @@ def log_likelihood(correct: np.ndarray, logit: Doubles, weight: Doubles) -> floa
     return float(-(weight * np.logaddexp(0.0, -signed)).sum())
 
 
-def check(responses: Responses, settings: Settings, what: str) -> None:
+def check(responses: Responses, settings: Settings, model_name: str) -> None:
     """Check that a regression can be fitted.
 
-    what  name of the model, for messages
+    model_name  name of the model, for messages
 
     Raises MissingExtra without scikit-learn, and ModelError for invalid settings and for responses that are missing or
     all equal.
     """
-    require("sklearn.linear_model", "baselines", what)
+    require("sklearn.linear_model", "baselines", model_name)
     penalty, tolerance, max_iterations = settings
     for name, value in (("penalty", penalty), ("tolerance", tolerance)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ModelError(f"{what}: {name} is a number above 0; got {value!r}")
+            raise ModelError(f"{model_name}: {name} must be a number above 0; got {value!r}")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
-        raise ModelError(f"{what}: max_iterations is a count above 0; got {max_iterations!r}")
+        raise ModelError(f"{model_name}: max_iterations must be an integer of at least 1; got {max_iterations!r}")
     correct = responses.correct[responses.weight[responses.student] > 0]
     if len(correct) == 0:
-        raise ModelError(f"{what} needs responses; got none: pass a log with responses")
+        raise ModelError(f"{model_name} needs responses; got none: pass a log with at least one")
     if correct.min() == correct.max():
         kind = "correct" if correct[0] else "wrong"
-        raise ModelError(f"{what} needs responses of both kinds; all {len(correct):,} are {kind}: add others")
+        raise ModelError(f"{model_name} needs responses of both kinds; all {len(correct):,} are {kind}: add others")
 
 
 def regress(
-    matrix: Any, correct: np.ndarray, weight: Doubles, settings: Settings, *, intercept: bool, what: str
+    matrix: Any, correct: np.ndarray, weight: Doubles, settings: Settings, *, intercept: bool, model_name: str
 ) -> Regression:
     """Fit a logistic regression by maximising its penalised log-likelihood.
 
@@ -120,11 +120,11 @@ def regress(
     correct    (R,) 0 or 1, each at least once
     weight     (R,) number of times that each response counts
     intercept  whether to fit an intercept, which is not penalised
-    what       name of the model, for the message of MissingExtra
+    model_name name of the model, for the message of MissingExtra
 
     Uses Newton's method, with the full Hessian for up to MOST_DENSE coefficients and conjugate gradients for more.
     """
-    linear = require("sklearn.linear_model", "baselines", what)
+    linear = require("sklearn.linear_model", "baselines", model_name)
     solver = "newton-cholesky" if matrix.shape[1] <= MOST_DENSE else "newton-cg"
     model = linear.LogisticRegression(
         C=1.0 / settings.penalty,

@@ -37,19 +37,19 @@ def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     correct    (R,) 0 or 1
     predicted  (R,) probabilities of a correct response
 
-    Raises AlsimError for other values, for different shapes, and for R = 0.
+    Returns Scores. Raises AlsimError for other values, for different shapes, and for R = 0.
     Source: Mann & Whitney (1947), Annals of Mathematical Statistics 18, 50-60, for the AUC.
     """
     answers, predictions = np.asarray(correct, np.float64), np.asarray(predicted, np.float64)
     if answers.ndim != 1 or answers.shape != predictions.shape or len(answers) == 0:
         raise AlsimError(
-            "correct and predicted have the same shape (R,), R at least 1; "
+            "correct and predicted must have the same shape (R,), R at least 1; "
             f"got {answers.shape} and {predictions.shape}: pass one prediction per response"
         )
     if not (valid := np.isin(answers, (0, 1))).all():
-        raise AlsimError(f"responses are 0 or 1; got {answers[~valid][0]:g}: leave out missing responses")
+        raise AlsimError(f"responses must be 0 or 1; got {answers[~valid][0]:g}: leave out missing responses")
     if not (valid := (predictions >= 0) & (predictions <= 1)).all():
-        raise AlsimError(f"predictions are probabilities in [0, 1]; got {predictions[~valid][0]:g}")
+        raise AlsimError(f"predictions must be probabilities in [0, 1]; got {predictions[~valid][0]:g}")
     clipped = np.clip(predictions, NEAREST, 1 - NEAREST)
     return Scores(
         auc=_auc(answers == 1, predictions),

@@ -14,15 +14,15 @@ from alsim.types import Doubles, Longs
 
 
 def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return {name: {column: value}}; NaN, which JSON lacks, becomes None."""
+    """Return {name: {column: value}}; NaN becomes None, since JSON has no NaN."""
     plain = {column: [_plain(value) for value in np.asarray(values).tolist()] for column, values in columns.items()}
     return {name: {c: plain[c][k] for c in plain} for k, name in enumerate(names.tolist())}
 
 
-def names_of(rows: Any, what: str) -> Names:
-    """Return the names in the result of `rows_of`; raises TypeError, which names `what`, for any other value."""
+def names_of(rows: Any, key: str) -> Names:
+    """Return the names (I,) in the result of `rows_of`, the value of `key`; raises TypeError for any other value."""
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise TypeError(f'"{what}" is an object of objects')
+        raise TypeError(f'"{key}" must be an object of objects')
     return np.array(list(rows), np.str_)
 
 
@@ -46,7 +46,7 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     if not abs(value) <= sys.float_info.max:
-        raise ValueError("a number is infinite, NaN or too large for float64")
+        raise ValueError(f"{value!r:.50} is not a finite float64 number")
     return float(value)
 
 
@@ -55,7 +55,7 @@ def count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a count")
     if not 0 <= value < 2**63:
-        raise ValueError("a count is negative or too large for int64")
+        raise ValueError(f"{value!r:.50} is not a count in [0, 2**63)")
     return value
 
 

@@ -23,8 +23,8 @@ from alsim.types import HALF, ONE, ZERO, f32, i32, u32
 Floats = NDArray[np.float64]
 
 OCTAVES = 33
-FIRST_EXPONENT = 126  # of 0.5, the smallest argument
-TOLERANCE = 3e-8  # half a float32 unit at 1
+FIRST_EXPONENT = 126  # biased float32 exponent of 0.5, the smallest argument of beta_segment
+TOLERANCE = 3e-8  # half the spacing of float32 numbers just below 1
 MOST_ITERATIONS = 100
 MOST_TERMS = 100_000
 FINEST = 10  # at most 2**10 segments per octave
@@ -62,7 +62,9 @@ def beta_value(c0: f32, c1: f32, c2: f32, c3: f32, t: f32, word: u32) -> f32:
 
 @lru_cache(maxsize=16)
 def beta_table(a: float, b: float) -> BetaTable:
-    """Return the quantile table of Beta(a, b), a, b > 0.
+    """Return the quantile table of Beta(a, b).
+
+    a, b  shape parameters, > 0
 
     The absolute error is below 6e-8 (below 1e-7 when evaluated in float32) for all a, b >= 0.02. For smaller ones,
     1,024 segments per octave do not suffice; nearly all mass is then at 0 and 1, and the error is below 1e-4 in the
@@ -114,40 +116,40 @@ def _at_half(coefficients: Floats) -> Floats:
 
 def _slope(x: Floats, a: float, b: float) -> Floats:
     """Return the slope of the quantile function at quantile x: one over the density."""
-    safe = np.clip(x, 1e-300, 1 - 2**-53)
-    log_density = (a - 1) * _log(safe) + (b - 1) * _log(1 - safe) - _log_beta(a, b)
+    clipped = np.clip(x, 1e-300, 1 - 2**-53)
+    log_density = (a - 1) * _log(clipped) + (b - 1) * _log(1 - clipped) - _log_beta(a, b)
     slope = _exp(-log_density)
     return np.where((x <= 0) | (x >= 1), 0.0, slope)
 
 
 def _quantile(u: Floats, a: float, b: float) -> Floats:
-    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by Newton's method within a bracket, on log I."""
+    """Return the quantiles of Beta(a, b) at u in (0, 1/2], by bracketed Newton steps on log I_x(a, b) in log x."""
     log_beta = _log_beta(a, b)
     log_u = _log(u)
-    # Two starts: I(x) ~ x**a / (a B), which holds in the tail, and a normal quantile, which holds for large shapes.
-    tail = (log_u + _log(np.float64(a)) + log_beta) / a
-    bell = a / (a + b) - _normal_tail(log_u) * np.sqrt(a * b / (a + b + 1)) / (a + b)
-    y = np.where((a > 1) & (bell > 0), np.maximum(tail, _log(np.maximum(bell, 1e-300))), tail)
+    # Two initial values: I(x) ~ x**a / (a B), accurate in the tail, and a normal quantile, accurate for large a and b.
+    from_tail = (log_u + _log(np.float64(a)) + log_beta) / a
+    from_normal = a / (a + b) - _normal_tail(log_u) * np.sqrt(a * b / (a + b + 1)) / (a + b)
+    y = np.where((a > 1) & (from_normal > 0), np.maximum(from_tail, _log(np.maximum(from_normal, 1e-300))), from_tail)
     y = np.clip(y, -799.0, -(2.0**-50))
     low, high = np.full_like(u, -800.0), np.zeros_like(u)
     active = np.arange(len(u))
     noise = 2e-16 * (abs(log_beta) + a + b + 50)  # rounding error of log I
     for _ in range(MOST_ITERATIONS):
-        now = y[active]
-        x = _exp(now)
+        current = y[active]
+        x = _exp(current)
         log_i = _log_incomplete(x, a, b, log_beta)
         error = log_i - log_u[active]
-        low[active] = np.where(error < 0, now, low[active])
-        high[active] = np.where(error < 0, high[active], now)
+        low[active] = np.where(error < 0, current, low[active])
+        high[active] = np.where(error < 0, high[active], current)
         # d log I / d log x = x * density / I
-        slope = _exp(a * now + (b - 1) * _log(np.maximum(1 - x, 2.0**-53)) - log_beta - log_i)
+        slope = _exp(a * current + (b - 1) * _log(np.maximum(1 - x, 2.0**-53)) - log_beta - log_i)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            after = now - error / slope
+            following = current - error / slope
         left, right = low[active], high[active]
-        after = np.where((after >= left) & (after <= right), after, (left + right) / 2)
-        y[active] = after
-        scale = 4e-16 * np.maximum(1.0, np.abs(now))
-        active = active[(np.abs(after - now) > scale) & (right - left > scale) & (np.abs(error) > noise)]
+        following = np.where((following >= left) & (following <= right), following, (left + right) / 2)
+        y[active] = following
+        scale = 4e-16 * np.maximum(1.0, np.abs(current))
+        active = active[(np.abs(following - current) > scale) & (right - left > scale) & (np.abs(error) > noise)]
         if len(active) == 0:
             break
     return np.where(y <= -700, 0.0, _exp(y))
@@ -179,7 +181,7 @@ def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
     """Return the continued fraction of the incomplete beta function, x < (a + 1) / (a + b + 2), by Lentz's method."""
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     value = d
-    enough = 1e-15 * (1 + (a + b) / 100)  # the rounding error for large shapes
+    tolerance = 1e-15 * (1 + (a + b) / 100)  # the rounding error for large shapes
     for m in range(1, MOST_TERMS):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         d, c = 1 / (1 + even * d), 1 + even / c
@@ -188,7 +190,7 @@ def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
         d, c = 1 / (1 + odd * d), 1 + odd / c
         change = d * c
         value = value * change
-        if np.all(np.abs(change - 1) <= enough):
+        if np.all(np.abs(change - 1) <= tolerance):
             break
     return value
 

@@ -1,7 +1,7 @@
-"""Functions exp, log, cos and tanh over float32: without branches, and with the same bits on every machine.
+"""Functions exp, log, cos and tanh for float32: branch-free, and with the same bits on every machine.
 
-Those of a C library may differ by a unit in the last place between machines, and a call to it keeps a loop from
-vectorising. The polynomials are minimax fits (Remez) over the reduced range. An exhaustive test over float32 in
+The functions of a C library may differ in the last bit between machines, and a call of them prevents vectorisation.
+The polynomials are minimax fits (Remez) over the reduced range. An exhaustive test over float32 in
 ``tests/numerics/test_elementary.py`` asserts the error bounds in the docstrings.
 """
 

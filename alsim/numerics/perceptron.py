@@ -1,7 +1,7 @@
-"""Multilayer perceptrons over float32: the same bits in any batch and on every machine.
+"""Multilayer perceptrons in float32, with the same bits in any batch and on every machine.
 
-A matrix library sums in an order that depends on the batch and on the processor. Here each entry of a layer is summed
-over its inputs in their order, and the loop over the entries vectorises.
+A matrix library sums in an order that depends on the batch and on the processor. Here, the sum
+over the inputs of each entry of a layer has a fixed order, and the loop over the entries vectorises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TANH, RELU = 0, 1
 
 
 class Layers(NamedTuple):
-    """A perceptron of K layers; an activation follows each but the last, which is linear."""
+    """Parameters of a perceptron of K layers; each layer but the last, which is linear, has the activation."""
 
     sizes: Longs  # (K + 1,) entries of the input and of each layer; all but the last a multiple of UNROLL
     weights: Floats  # (sum over layers of inputs * outputs,) ordered by layer, then input
@@ -38,26 +38,26 @@ def affine(
     other_target: Floats,
     w: int,
     b: int,
-    many: int,
-    to: int,
+    num_inputs: int,
+    num_outputs: int,
 ) -> None:
-    """Write an affine map of the first `many` entries of two rows to the first `to` entries of their targets.
+    """Write an affine map of the first `num_inputs` entries of two rows to their targets.
 
     w, b  offsets of the layer in weights and biases
 
-    Two rows share each load of the weights, which do not fit in the L1 cache.
+    The two rows share each load of the weights, which do not fit in the L1 cache.
     """
     wide_vectors()
-    for j in range(to):
+    for j in range(num_outputs):
         target[u64(j)] = biases[u64(b + j)]
         other_target[u64(j)] = biases[u64(b + j)]
-    for i in range(0, many, UNROLL):
+    for i in range(0, num_inputs, UNROLL):
         x0, x1, x2, x3 = source[u64(i)], source[u64(i + 1)], source[u64(i + 2)], source[u64(i + 3)]
         y0, y1 = other_source[u64(i)], other_source[u64(i + 1)]
         y2, y3 = other_source[u64(i + 2)], other_source[u64(i + 3)]
-        r0 = u64(w + i * to)
-        r1, r2, r3 = r0 + u64(to), r0 + u64(2 * to), r0 + u64(3 * to)
-        for j in range(to):
+        r0 = u64(w + i * num_outputs)
+        r1, r2, r3 = r0 + u64(num_outputs), r0 + u64(2 * num_outputs), r0 + u64(3 * num_outputs)
+        for j in range(num_outputs):
             k = u64(j)
             w0, w1, w2, w3 = weights[r0 + k], weights[r1 + k], weights[r2 + k], weights[r3 + k]
             target[k] = (((target[k] + x0 * w0) + x1 * w1) + x2 * w2) + x3 * w3
@@ -65,22 +65,22 @@ def affine(
 
 
 @phase
-def activate(activation: int, row: Floats, many: int) -> None:
-    """Apply the activation to the first `many` entries of a row."""
+def activate(activation: int, row: Floats, count: int) -> None:
+    """Apply the activation to the first `count` entries of a row."""
     wide_vectors()
     if activation == TANH:
-        for j in range(many):
+        for j in range(count):
             row[u64(j)] = tanh(row[u64(j)])
     else:
-        for j in range(many):
+        for j in range(count):
             row[u64(j)] = max(row[u64(j)], ZERO)
 
 
 @phase
-def copy(source: Floats, target: Floats, begin: int, place: int, many: int) -> None:
-    """Copy `many` entries."""
+def copy(source: Floats, target: Floats, begin: int, place: int, count: int) -> None:
+    """Copy `count` entries from `begin` of the source to `place` of the target."""
     wide_vectors()
-    for j in range(many):
+    for j in range(count):
         target[u64(place + j)] = source[u64(begin + j)]
 
 
@@ -94,27 +94,27 @@ def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
     sizes, weights, biases = layers.sizes, layers.weights, layers.biases
     last, longest, lanes = len(sizes) - 1, sizes.max(), len(rows) // width
     outputs = sizes[last]
-    here, there = np.zeros(longest, f32), np.zeros(longest, f32)
-    other_here, other_there = np.zeros(longest, f32), np.zeros(longest, f32)
+    row, result = np.zeros(longest, f32), np.zeros(longest, f32)
+    other_row, other_result = np.zeros(longest, f32), np.zeros(longest, f32)
     for n in range(0, lanes, 2):
         other = min(n + 1, lanes - 1)  # the last row itself if N is odd
-        here[width : sizes[0]] = ZERO
-        other_here[width : sizes[0]] = ZERO
-        copy(rows, here, n * width, 0, width)
-        copy(rows, other_here, other * width, 0, width)
+        row[width : sizes[0]] = ZERO
+        other_row[width : sizes[0]] = ZERO
+        copy(rows, row, n * width, 0, width)
+        copy(rows, other_row, other * width, 0, width)
         w, b = 0, 0
         for layer in range(last):
-            many, to = sizes[layer], sizes[layer + 1]
-            affine(weights, biases, here, other_here, there, other_there, w, b, many, to)
+            num_inputs, num_outputs = sizes[layer], sizes[layer + 1]
+            affine(weights, biases, row, other_row, result, other_result, w, b, num_inputs, num_outputs)
             if layer + 1 < last:
-                activate(layers.activation, there, to)
-                activate(layers.activation, other_there, to)
-            here, there = there, here
-            other_here, other_there = other_there, other_here
-            w += many * to
-            b += to
-        copy(here, out, 0, n * outputs, outputs)
-        copy(other_here, out, 0, other * outputs, outputs)
+                activate(layers.activation, result, num_outputs)
+                activate(layers.activation, other_result, num_outputs)
+            row, result = result, row
+            other_row, other_result = other_result, other_row
+            w += num_inputs * num_outputs
+            b += num_outputs
+        copy(row, out, 0, n * outputs, outputs)
+        copy(other_row, out, 0, other * outputs, outputs)
 
 
 __all__ = ["RELU", "TANH", "UNROLL", "Layers", "forward"]

@@ -18,8 +18,8 @@ ROUNDS = 10
 def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u32, u32, u32]:
     """Return the four 32-bit words of counter (c0, c1, c2, c3) under key (k0, k1).
 
-    Every sum and product is computed in 64 bits and cast to 32, so that the scalars of NumPy, which would warn of
-    overflow, and of numba, which would promote them, agree.
+    Sums and products are computed in 64 bits and cast to 32 bits. In 32 bits, NumPy would warn of overflow, and numba
+    would promote the type.
     """
     for _ in range(ROUNDS):
         low = MULTIPLIER_0 * u64(c0)
@@ -37,7 +37,13 @@ def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u
 
 @kernel
 def random_words(step: Words, episode: Words, learner: Words, purpose: u32, key: Keys, words: Words) -> None:
-    """Fill `words` (4 N,) with the four words of each counter (step, episode, learner, purpose), (N,) each."""
+    """Write the four random words of each counter (step, episode, learner, purpose).
+
+    step, episode, learner  (N,) first three words of each counter
+    purpose                 last word of all counters
+    key                     (N,) key of each counter
+    words                   (4 N,), written: the four words of the first counter, then those of the second, …
+    """
     for k in range(len(key)):
         w0, w1, w2, w3 = philox(step[k], episode[k], learner[k], purpose, u32(key[k]), u32(key[k] >> WORD_BITS))
         words[4 * k] = w0

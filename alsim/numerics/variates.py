@@ -1,4 +1,4 @@
-"""Random variates from random words: uniform, normal, a choice among n, Beta by its quantile function."""
+"""Random variates from random words: uniform, normal, and an integer below a bound."""
 
 from __future__ import annotations
 

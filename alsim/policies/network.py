@@ -22,8 +22,8 @@ from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, f32, f64, u64
-from alsim.utils.files import write_whole
-from alsim.utils.npz import packed, read_at_most, sha256, unpacked
+from alsim.utils.files import write_atomic
+from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
 
 Acting = Literal["sample", "greedy", "epsilon"]
 Activation = Literal["tanh", "relu"]
@@ -171,10 +171,10 @@ class NetworkPolicy:
         arrays: dict[str, Floats] = {}
         for k, (weights, biases) in enumerate(self.network.layers):
             arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
-        content = packed(arrays)
+        content = to_npz(arrays)
         description = {**self._description(), "weights": sha256(content)}
-        write_whole(folder / WEIGHTS, content)
-        write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
+        write_atomic(folder / WEIGHTS, content)
+        write_atomic(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -264,7 +264,7 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
     if sha256(content) != description["weights"]:
         raise PolicyError(f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}")
     try:
-        arrays = unpacked(content, shapes)
+        arrays = from_npz(content, shapes)
         layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
         return Network(layers, description["activation"])
     except (TypeError, ValueError) as error:

@@ -29,10 +29,11 @@ class Labels(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows of a log: codes into the names, and what sorts and identifies responses.
+    """The rows of a log: codes into the names, and the keys that sort and identify responses.
 
     sort_key       (R,) numbers that sort the responses of a student; None if the rows are in order
-    identity_keys  arrays (R,): rows of a student with equal values are one response; empty if no column identifies it
+    identity_keys  arrays (R,): rows of a student with equal values are one response; empty if no column identifies
+                   responses
     """
 
     student: Ints
@@ -81,11 +82,11 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
 def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -> dict[str, pa.ChunkedArray]:
     """Return the columns as Arrow arrays. Raises ResponsesError for invalid options, names and lengths."""
     if options.duplicates not in ("keep", "merge", "drop"):
-        raise ResponsesError(f"duplicates is 'keep', 'merge' or 'drop'; got {options.duplicates!r}")
+        raise ResponsesError(f"duplicates must be 'keep', 'merge' or 'drop'; got {options.duplicates!r}")
     if options.separator == "":
-        raise ResponsesError("the separator of skills is a non-empty string, or None for no separator; got ''")
+        raise ResponsesError("separator must be a non-empty string, or None for no separator; got ''")
     if "skill" not in columns and "item" not in columns:
-        raise ResponsesError(f"{source.name}: a response log has skills or items, or both; got neither; pass one")
+        raise ResponsesError(f"{source.name}: a response log must have skills or items, or both; got neither; pass one")
     try:
         table = {name: cells.as_arrow(columns[name]) for name in COLUMNS if name in columns}
     except UnicodeEncodeError as error:  # half a surrogate pair
@@ -93,7 +94,7 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ResponsesError(f"{source.name}: the columns have different lengths: {listed}")
+        raise ResponsesError(f"{source.name}: columns must have equal lengths; got different lengths: {listed}")
     if lengths["correct"] == 0:
         raise ResponsesError(f"{source.name}: there is no response; expected at least one row")
     return table
@@ -184,7 +185,7 @@ def _sort(rows: Rows) -> Rows:
     """Return the rows sorted by student, and by order within a student."""
     keys = (rows.student,) if rows.sort_key is None else (rows.sort_key, rows.student)
     ascending = [key[1:] >= key[:-1] for key in keys]
-    ascending[0] |= rows.student[1:] > rows.student[:-1]  # the order may fall from one student to the next
+    ascending[0] |= rows.student[1:] > rows.student[:-1]  # the order may decrease from one student to the next
     return rows if np.logical_and.reduce(ascending).all() else rows.take(cells.lexsort(*keys))
 
 
@@ -196,9 +197,11 @@ def _handle_duplicates(rows: Rows, report: Report, source: Source, options: Opti
         return rows, report
     duplicates = np.flatnonzero(repeated)
     example = duplicates[rows.row[duplicates].argmin()]
-    here, there = (source.describe_row(int(rows.row[k])) for k in (example, first[example]))
+    duplicate_row, first_row = (source.describe_row(int(rows.row[k])) for k in (example, first[example]))
     report = replace(
-        report, duplicates=len(duplicates), duplicate=f"{source.name}, {here} repeats the response of {there}"
+        report,
+        duplicates=len(duplicates),
+        duplicate=f"{source.name}, {duplicate_row} repeats the response of {first_row}",
     )
     if options.duplicates == "merge":
         rows = _merge_skills(rows, first)

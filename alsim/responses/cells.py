@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Names = NDArray[np.str_]
 
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "null", "NULL")
-"""Texts of a missing cell; upper and lower case matter."""
+"""Texts that mean a missing cell; case-sensitive."""
 
 ANSWER = re.compile(r"(?:(0(?:\.0*)?|false)|1(?:\.0*)?|true)", re.IGNORECASE)
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -119,7 +119,8 @@ def _convert(values: Any) -> pa.Array:
 def _convert_texts(values: Names) -> pa.Array:
     """Convert NumPy's strings.
 
-    All have the same width, so equal strings are found as bytes, and each is decoded only once: a quarter of the time.
+    All strings have the same width, so equal strings have equal bytes. Decoding each distinct string only once takes a
+    quarter of the time.
     """
     import pyarrow as pa
 
@@ -150,13 +151,13 @@ def is_lists(column: pa.ChunkedArray) -> bool:
 
 
 def encode(column: pa.ChunkedArray) -> Coded:
-    """Return the codes of a column of names; floats that are all whole numbers are named as integers."""
+    """Return the codes of a column of names; a column of floats that are all integers has the names of integers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_floating(column.type):
-        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
-        column = column.cast(pa.int64()) if pc.all(whole, min_count=0).as_py() else column
+        is_integer = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
+        column = column.cast(pa.int64()) if pc.all(is_integer, min_count=0).as_py() else column
     codes, values = _dictionary(column)
     texts = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     absent = pc.is_in(texts, value_set=pa.array(MISSING_TEXTS, pa.large_string()))
@@ -301,7 +302,7 @@ def parse_order(column: pa.ChunkedArray) -> tuple[NDArray[Any], Bools]:
 
 
 def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return texts as numbers or times, as most of them are; null for the others."""
+    """Return texts as numbers or as times, whichever most of them are; null for the others."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -322,7 +323,7 @@ def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast texts; those that Arrow refuses become null. An array with such a text is halved, and each half is cast."""
+    """Cast texts; invalid ones become null. An array with an invalid text is split in half, and each half is cast."""
     import pyarrow as pa
 
     try:

@@ -24,12 +24,12 @@ class Responses:
     """R responses of S students to I items of K skills, sorted by student and, within a student, by order.
 
     students     (S,)   names, in order of first appearance
-    items        (I,)   names; a log without items has those of the skills, or of their combinations
+    items        (I,)   names; in a log without items, the names of the skills or of their combinations
     skills       (K,)   names
     student      (R,)   int32, index into `students`; non-decreasing
     item         (R,)   int32, index into `items`
     correct      (R,)   int8, 0 or 1
-    skill        (X,)   int32, index into `skills`: those of response r are skill[skill_start[r]:skill_start[r + 1]]
+    skill        (X,)   int32, index into `skills`; response r has the skills skill[skill_start[r]:skill_start[r + 1]]
     skill_start  (R+1,) int64; each response has at least one skill
     row          (R,)   int64, index of the response in its source, from 0
     weight       (S,)   float64, number of students that each student stands for; 1 unless the log counts patterns
@@ -131,8 +131,8 @@ class Responses:
     ) -> Responses:
         """Build a log from a table of Arrow or pandas, a dictionary of columns, or a structured array.
 
-        columns  the table's name for each of student, correct, skill, item, order (or timestamp) and response.
-                 A column that is not mapped is read by alsim's name if the table has it; None omits a column
+        columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
+                 names. A column that is not mapped is read under alsim's name if the table has it; None omits a column
 
         The other arguments are those of `from_arrays`. Raises ResponsesError as `from_arrays` does, and for a column
         that the table does not have.
@@ -158,7 +158,7 @@ class Responses:
         skills    (I,) the skill of each item. Default: each item is its own skill
         students  (S,) names. Default: 0 to S - 1
         weight    (S,) number of students that each row stands for. Default: 1
-        missing   other values that mean no response
+        missing   other values that mean a missing response
         skip_bad  skip invalid cells and count them in `report`, instead of raising an error
 
         The responses of a student are in the order of the columns; item response models do not use the order.
@@ -198,14 +198,15 @@ class Responses:
             chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
             raise ResponsesError(
-                f"students are integers, or booleans of shape ({len(self.students)},); "
+                f"students must be integers, or booleans of shape ({len(self.students)},); "
                 f"got {chosen.dtype} of shape {chosen.shape}"
             )
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self.students)):
-            wrong = chosen.min() if chosen.min() < 0 else chosen.max()
-            raise ResponsesError(f"students are integers in [0, {len(self.students)}); got {wrong}")
-        if len(np.unique(chosen)) < len(chosen):
-            raise ResponsesError("a subset contains each student at most once; remove the repeated indices")
+            invalid = chosen.min() if chosen.min() < 0 else chosen.max()
+            raise ResponsesError(f"students must be integers in [0, {len(self.students)}); got {invalid}")
+        values, counts = np.unique(chosen, return_counts=True)
+        if len(values) < len(chosen):
+            raise ResponsesError(f"students must be distinct; got {values[counts.argmax()]} more than once")
         chosen = chosen.astype(i64)
         sizes = self.start[chosen + 1] - self.start[chosen]
         rows = places(self.start[chosen], sizes)
@@ -245,7 +246,7 @@ class Responses:
         """
         number = len(self.students)
         if not 0 < fraction < 1:
-            raise ResponsesError(f"the fraction of held-out students is in (0, 1); got {fraction!r}")
+            raise ResponsesError(f"fraction, the share of held-out students, must be in (0, 1); got {fraction!r}")
         if number < 2:
             raise ResponsesError(f"a split requires at least 2 students; the log has {number}")
         held_out = np.zeros(number, np.bool_)
@@ -266,13 +267,13 @@ class Responses:
             student, item = self.students[self.student[repeated]], self.items[self.item[repeated]]
             raise ResponsesError(
                 f"student {str(student)!r} answered item {str(item)!r} more than once, "
-                f"and a matrix has one cell for each student and item; take the first responses only"
+                f"and a matrix has one cell for each student and item; remove repeated responses with Responses.take"
             )
         return cells
 
 
 def codes_of(names: Names, known: Names) -> Ints:
-    """Return the index of each name in `known`, int32; -1 for an unknown name.
+    """Return the index (M,) int32 of each of the names (M,) in `known`; -1 for an unknown name.
 
     The function translates the codes of one log to those of another log or of a fit:
     codes_of(test.skills, fit.skills)[test.skill].

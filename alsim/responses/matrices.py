@@ -102,11 +102,13 @@ def _labels(labels: Any, number: int, axis: str) -> Names:
         return np.arange(number).astype(np.str_)
     column = cells.encode(cells.as_arrow(labels))
     if len(column.codes) != number:
-        raise ResponsesError(f"the matrix has {number} {axis}; got {len(column.codes)} names")
+        raise ResponsesError(
+            f"{axis} must have one name for each of the matrix's {number} {axis}; got {len(column.codes)} names"
+        )
     if len(column.names) < number:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
-        raise ResponsesError(f"the {axis} of a matrix have distinct names; got {problem}")
+        raise ResponsesError(f"the {axis} of a matrix must have distinct names; got {problem}")
     return column.names
 
 
@@ -116,7 +118,7 @@ def _item_skills(skills: Sequence[Any] | None, items: Names) -> Coded:
         return Coded(np.arange(len(items), dtype=i32), items)
     coded = cells.encode(cells.as_arrow(list(skills)))
     if len(coded.codes) != len(items) or (coded.codes < 0).any():
-        raise ResponsesError(f"skills are one name for each of {len(items)} items; got {skills!r:.200}")
+        raise ResponsesError(f"skills must have one name for each of {len(items)} items; got {skills!r:.200}")
     return coded
 
 
@@ -126,7 +128,7 @@ def _weights(values: Any, number: int, source: Source) -> Doubles:
         return np.ones(number)
     weight = cells.parse_numbers(cells.as_arrow(values))
     if weight.shape != (number,):
-        raise ResponsesError(f"there is one weight for each of {number} students; got {len(weight)}")
+        raise ResponsesError(f"weight must have one weight for each of {number} students; got {len(weight)}")
     invalid = ~(np.isfinite(weight) & (weight >= 0))
     if invalid.any():
         row = int(invalid.argmax())

@@ -53,11 +53,11 @@ def read_responses(
                 row stands for, a column `student` is their name. "three-line": three lines per student, as DKVMN uses:
                 the number of responses, the skills, and the answers, separated by commas. Default: detected from the
                 first lines
-    columns     the file's name for alsim's columns: student, skill, item, correct, order (or timestamp) and response;
-                for a wide file, student and freq
-    delimiter   of a text file. Default: tab, comma, semicolon or bar, detected from the header
-    encoding    of a text file. Default: the encoding of the byte order mark, or else UTF-8
-    separator   between the skills of one response
+    columns     mapping from alsim's names (student, skill, item, correct, order or timestamp, response) to the file's
+                names; for a wide file, only student and freq
+    delimiter   delimiter of a text file. Default: tab, comma, semicolon or bar, detected from the header
+    encoding    encoding of a text file. Default: the encoding of the byte order mark, or else UTF-8
+    separator   separator between the skills of one response in a text; None for no separator
     missing     values of a wide file that mean no response, in addition to empty cells, NA, NaN and null
     duplicates  see `Responses.from_arrays`
     skip_bad    skip invalid rows, or cells of a wide file, and count them in `report`
@@ -68,7 +68,7 @@ def read_responses(
     """
     path, options, missing = Path(path), Options(separator, duplicates, skip_bad), tuple(missing)
     if format is not None and format not in FORMATS:
-        raise ResponsesError(f"the format of a response log is one of {', '.join(FORMATS)}; got {format!r}")
+        raise ResponsesError(f"the format of a response log must be one of {', '.join(FORMATS)}; got {format!r}")
     if path.is_dir():
         raise ResponsesError(f"{path} is a directory; expected a file; use Responses.from_dataset for a dataset")
     with _reading(path):
@@ -93,7 +93,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise ResponsesError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeError as error:
         raise ResponsesError(f"{path}: is not in the expected encoding: {error}; pass its encoding") from None
-    except (LookupError, csv.Error) as error:  # an unknown encoding; a quote that is not closed
+    except (LookupError, csv.Error) as error:  # an unknown encoding; an unclosed quote
         raise ResponsesError(f"{path}: {error}") from None
     except pa.ArrowException as error:
         if "UTF8" in str(error):
@@ -179,7 +179,7 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
     mapping, name = columns or {}, table.source.name
     if unknown := [column for column in mapping if column not in WIDE_COLUMNS]:
         raise ResponsesError(
-            f"a wide file has the columns student and freq, and all others are items; got {unknown[0]!r}"
+            f"columns of a wide file can map only student and freq, since all others are items; got {unknown[0]!r}"
         )
     names = {column: mapping.get(column, column) for column in WIDE_COLUMNS}
     for column in mapping:

@@ -1,4 +1,4 @@
-"""The report on the rows that were read into a response log, and the exception for invalid logs."""
+"""Report on the rows of a response log, and exception for invalid logs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Duplicates = Literal["keep", "merge", "drop"]
 
 
 class ResponsesError(AlsimError):
-    """An invalid response log; the message names the file and the row."""
+    """Exception for an invalid response log; the message names the file and the row."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The number of rows that were read into a log, skipped and duplicated.
+    """Numbers of rows that were read into a log, skipped, and found to be duplicates.
 
     rows        number of rows read
     skipped     number of rows skipped, by reason
-    examples    message about the first row skipped, by reason; without `skip_bad` it is raised as an error
+    examples    message about the first row skipped, by reason; without `skip_bad`, it is the message of the error
     duplicates  number of rows that repeat the response of an earlier row: the same student, the same answer, and the
                 same response id or, without ids, the same item and order
     duplicate   message about the first of these rows; empty if there is none

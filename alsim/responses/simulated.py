@@ -14,7 +14,7 @@ from alsim.responses.source import Options, Source
 
 
 class Simulated(Protocol):
-    """The interface of a dataset that can be converted: a bank, and parts with events."""
+    """Interface of a dataset that can be converted to a log: an item bank, and parts with events."""
 
     @property
     def bank(self) -> Any:

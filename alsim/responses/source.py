@@ -1,4 +1,4 @@
-"""Sources of rows: the columns of a log, the options of building one, and messages about invalid rows."""
+"""Sources of rows: columns of a log, options for building it, and messages about invalid rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REASONS = {
 
 
 class Options(NamedTuple):
-    """Options of building a log, as in `Responses.from_arrays`."""
+    """Options for building a log, see `Responses.from_arrays`."""
 
     separator: str | None = "~~"
     duplicates: Duplicates = "keep"
@@ -44,10 +44,10 @@ class Options(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of rows, for messages and for the `row` field of a log.
+    """Origin of rows, for messages and for the `row` field of a log.
 
     name          name of the file, or a description
-    column_names  the source's name for each of alsim's columns
+    column_names  mapping from alsim's column names to those of the source
     describe_row  returns the description of a row, given its index in the source
     rows          (R,) index in the source of each row; None if no row was dropped before
     dropped       number of rows that were dropped before, by reason

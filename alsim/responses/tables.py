@@ -23,7 +23,7 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
 
 
 def map_columns(columns: Mapping[str, str | None] | None, available: Sequence[str], source: str) -> dict[str, str]:
-    """Return the source's name for each of alsim's columns that the source has.
+    """Return a mapping from alsim's column names to those of the source, for the columns that the source has.
 
     columns    mapping of `Responses.from_table`
     available  names of the source's columns
@@ -58,13 +58,15 @@ def map_columns(columns: Mapping[str, str | None] | None, available: Sequence[st
 
 
 def _without_timestamp(columns: Mapping[str, str | None] | None) -> dict[str, str | None]:
-    """Return a mapping in which timestamp, a synonym, is replaced by order."""
+    """Return the mapping with timestamp replaced by its synonym order."""
     mapping = dict(columns or {})
     if unknown := [column for column in mapping if column not in (*COLUMNS, "timestamp")]:
         raise ResponsesError(f"a response log has no column {unknown[0]!r}; its columns are {', '.join(COLUMNS)}")
     if "timestamp" in mapping:
         if mapping.get("order"):
-            raise ResponsesError("order and timestamp are two names of one column, and both are mapped; map one")
+            raise ResponsesError(
+                "order and timestamp are two names of one column, but both are mapped; map only one of them"
+            )
         mapping["order"] = mapping.pop("timestamp")
     return mapping
 

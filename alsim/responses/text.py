@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 
 class TextFile(NamedTuple):
-    """A text file with its encoding and delimiter; a delimiter of None is not known yet."""
+    """A text file with its encoding and delimiter; the delimiter is None until it is detected."""
 
     path: Path
     encoding: str
@@ -81,10 +81,12 @@ def split_cells(line: str, delimiter: str) -> list[str]:
 
 
 def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
-    """Return the file with its delimiter: the one that gives most known names in the header, then most columns."""
+    """Return the file with its delimiter: the one with the most known names in the header, then the most columns."""
     if file.delimiter is not None:
         if len(file.delimiter) != 1 or file.delimiter in '"\r\n':
-            raise ResponsesError(f"a delimiter is one character, no quote or line break; got {file.delimiter!r}")
+            raise ResponsesError(
+                f"delimiter must be one character, and neither a quote nor a line break; got {file.delimiter!r}"
+            )
         return file
     header = file.first_lines(1)[0]
 
@@ -103,6 +105,7 @@ def read_columns(
     header       names of the columns if the first record is a header, else None
     wanted       indices of the columns to read
     num_columns  number of columns of the file
+    skip_bad     skip rows with another number of cells, instead of raising ResponsesError
     """
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
@@ -134,7 +137,10 @@ def read_columns(
 def _drop_ragged(
     file: TextFile, source: Source, num_headers: int, num_columns: int, ragged: Sequence[str], skip_bad: bool
 ) -> Source:
-    """Return a source without the records of other lengths. Raises ResponsesError unless `skip_bad`."""
+    """Return a source without the records that have more or fewer than `num_columns` cells.
+
+    Raises ResponsesError unless `skip_bad`.
+    """
     valid, message = [], ""
     for number, (line, record) in enumerate(islice(file.records(), num_headers, None)):
         if len(record) == num_columns:

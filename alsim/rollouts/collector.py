@@ -32,7 +32,7 @@ from alsim.types import BLOCK, Floats, Longs, f32, f64, i8, i64
 from alsim.utils.threads import POLL_SECONDS, ThreadGroup
 
 BLOCK_BYTES = 25 * 10**6
-"""Memory of an EpisodeBlock: its trajectories are packed while they are still in a cache."""
+"""Target for the memory of an EpisodeBlock: trajectories are packed while they are still in a processor cache."""
 MAX_BLOCK_EPISODES, MIN_BLOCK_EPISODES = 1024, 16
 
 INITIAL_STEPS = 160
@@ -52,12 +52,12 @@ def episodes_per_block(plan: RolloutPlan) -> int:
 
 
 def rebuilds_observations(plan: RolloutPlan) -> bool:
-    """Return whether observations are rebuilt from the changes of mastery (S8.1) instead of being stored (S8.2)."""
+    """Return whether observations are rebuilt from changes of mastery (for S8.1) or stored by the kernel (for S8.2)."""
     return plan.keep_observations and plan.observation == "mastery"
 
 
 def is_compiled(plan: RolloutPlan) -> bool:
-    """Return whether a plan runs in compiled code: its policy is a rule, and its episodes fit into a block."""
+    """Return whether a plan runs in compiled code: its policy is a compiled rule, and its episodes fit in a block."""
     return is_rule(plan.policy) and episodes_per_block(plan) > 0
 
 
@@ -104,8 +104,8 @@ class EpisodeBlock:
         if lane >= 0:
             action, propensity = self._decisions.action[lane], self._decisions.propensity[lane]
             raise AlsimError(
-                f"the policy {self._name!r} chose action {action} with probability {propensity}; actions are in "
-                f"[0, {self._num_actions}), and probabilities in (0, 1]"
+                f"the policy {self._name!r} chose action {action} with probability {propensity}; actions must be "
+                f"in [0, {self._num_actions}), and probabilities in (0, 1]"
             )
 
     def rebuild_observations(self, length: Longs, target: Floats, row: int) -> None:
@@ -116,7 +116,13 @@ class EpisodeBlock:
 
 
 class TrajectoryBuffer:
-    """Trajectories of several EpisodeBlocks, one after the other without gaps."""
+    """Trajectories of several EpisodeBlocks, one after the other without gaps.
+
+    rows               initial number of interactions for which there is space; the buffer grows
+    episodes           maximum number of episodes
+    width              R, entries of an observation
+    keep_observations  whether the trajectories include observations
+    """
 
     def __init__(self, rows: int, episodes: int, width: int, keep_observations: bool) -> None:
         self.trajectories = new_trajectories(rows, width, observations=keep_observations, mastery=False)
@@ -125,11 +131,11 @@ class TrajectoryBuffer:
         self._rows = self._episodes = 0
 
     def clear(self) -> None:
-        """Remove everything; the memory is used again."""
+        """Remove all episodes; the memory is kept for reuse."""
         self._rows = self._episodes = 0
 
     def reserve(self, length: Longs) -> tuple[int, int]:
-        """Reserve space for episodes of these lengths; return its first row and its first episode."""
+        """Reserve space for episodes of lengths (E,); return the index of its first row and of its first episode."""
         place, rows = (self._rows, self._episodes), int(length.sum())
         if self._rows + rows > len(self.trajectories.action):
             self._grow(2 * (self._rows + rows))
@@ -138,7 +144,7 @@ class TrajectoryBuffer:
         return place
 
     def write(self, block: EpisodeBlock, length: Longs, place: tuple[int, int]) -> None:
-        """Copy the first episodes of a block to a reserved place."""
+        """Copy the first E episodes of a block to the place that `reserve` returned for their lengths (E,)."""
         (row, episode), episodes, rows = place, len(length), len(block.trajectories.action)
         columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(block.trajectories, self.trajectories, strict=True)
         for source, target in columns:
@@ -154,7 +160,7 @@ class TrajectoryBuffer:
                 target[episode * each : (episode + episodes) * each] = source[: episodes * each]
 
     def _grow(self, rows: int) -> None:
-        """Move the trajectories to arrays of so many rows."""
+        """Move the trajectories to larger arrays, of `rows` rows."""
         before, width = len(self.trajectories.action), self._width
         larger = new_trajectories(rows, width, observations=len(self.trajectories.observation) > 0, mastery=False)
         columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self.trajectories, larger, strict=True)
@@ -172,7 +178,7 @@ class TrajectoryBuffer:
         )
 
     def release(self) -> tuple[Trajectories, EpisodeSummaries]:
-        """Return the contents without unused space; the buffer cannot be used afterwards."""
+        """Return the contents without unused space; the buffer must not be used afterwards."""
         before = len(self.trajectories.action)
         for column in self.trajectories:
             column.resize(len(column) // before * self._rows, refcheck=False)  # in place if the system can
@@ -180,9 +186,9 @@ class TrajectoryBuffer:
 
 
 class Collector:
-    """Runs lists of episodes of a compiled policy, in parts of one EpisodeBlock.
+    """Collector of the trajectories of a compiled policy: it runs a list of episodes, one EpisodeBlock at a time.
 
-    buffer  trajectories of the last list
+    buffer  trajectories of the last call of `collect` or `collect_in_threads`
     """
 
     def __init__(self, plan: RolloutPlan, capacity: int) -> None:
@@ -198,7 +204,7 @@ class Collector:
         self._block: EpisodeBlock | None = None
 
     def collect(self, learner: Longs, episode: Longs) -> None:
-        """Run episode[e] of learner[e] for all e, (E,) each."""
+        """Run episode[e] of learner[e] for all e, (E,) each. Raises AlsimError for an invalid decision."""
         self._block = self._block or EpisodeBlock(self._plan, self.part)
         self.buffer.clear()
         for start in range(0, len(learner), self.part):
@@ -212,7 +218,7 @@ class Collector:
         return block.summaries.length[: stop - start]
 
     def collect_in_threads(self, learner: Longs, episode: Longs, num_threads: int) -> None:
-        """Do the same in several threads. The result has the same bits, since places are reserved in order."""
+        """Run episodes as `collect` does, in several threads; the result is the same, bit for bit."""
         self.buffer.clear()
         parts = iter(range(0, len(learner), self.part))
         order, reserved = Condition(), 0

@@ -1,4 +1,4 @@
-"""Episodes of policies in Python: all lanes advance side by side, and the policy is called for each interaction."""
+"""Episodes of policies in Python: all lanes advance together, and the policy is called once per interaction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
 
 
 class _Recorder:
-    """Interactions of all lanes, one after the other, and the part of them that the policy may see."""
+    """Recorder of the interactions of all lanes, and of the part of them that the policy may observe."""
 
     def __init__(self, simulator: Simulator, *, keep_observations: bool) -> None:
         lanes = simulator.lanes
@@ -63,13 +63,13 @@ class _Recorder:
 
     def step(self, actions: Longs, propensities: Doubles) -> None:
         """Advance every lane by one interaction, and record it."""
-        simulator, view, happened = self._simulator, self.view, self._simulator.interaction
+        simulator, view, interaction = self._simulator, self.view, self._simulator.interaction
         if self._observations is not None:
             self._observations.append(view.observation.copy())
         out = simulator.step(actions, DISABLED)
-        seconds, item, correct = happened.seconds.copy(), happened.item.copy(), happened.correct.copy()
-        gain, frustration = happened.gain.copy(), happened.frustration.copy()
-        mean_mastery = happened.mastery_sum / simulator.bank.num_los
+        seconds, item, correct = interaction.seconds.copy(), interaction.item.copy(), interaction.correct.copy()
+        gain, frustration = interaction.gain.copy(), interaction.frustration.copy()
+        mean_mastery = interaction.mastery_sum / simulator.bank.num_los
         self._columns.append(
             (actions, out.reward.copy(), item, correct, gain, seconds, frustration, mean_mastery, propensities)
         )
@@ -98,7 +98,7 @@ class _Recorder:
         return Trajectories._make([*interactions, observation, np.empty(0, f32)])
 
     def summaries(self) -> EpisodeSummaries:
-        """Return start and end of the episodes."""
+        """Return the summaries of the episodes."""
         return EpisodeSummaries(
             length=self._length,
             reason=self._reason,
@@ -117,23 +117,31 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _checked(policy: Policy, view: View, simulator: Simulator, decision: Any) -> tuple[Longs, Doubles]:
-    """Return the validated decision of a policy; lanes whose episode is over get action 0."""
-    who = f"the policy {policy.name!r}"
+    """Return the validated actions and probabilities of a policy; lanes whose episode has ended get action 0."""
+    subject = f"the policy {policy.name!r}"
     if not isinstance(decision, tuple) or len(decision) != 2:
-        raise InputTypeError(f"{who} returns a pair, actions and their probabilities; got {type(decision).__name__}")
+        raise InputTypeError(f"{subject} must return a pair (actions, probabilities); got {type(decision).__name__}")
     chosen, probability = np.asarray(decision[0]), np.asarray(decision[1])
     if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
-        raise AlsimError(f"{who} returns {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}")
+        raise AlsimError(
+            f"{subject} must return {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}"
+        )
     if probability.shape != (view.num_lanes,) or probability.dtype.kind != "f":
         raise AlsimError(
-            f"{who} returns {view.num_lanes} probabilities; got {probability.dtype} of shape {probability.shape}"
+            f"{subject} must return {view.num_lanes} float probabilities; got {probability.dtype} of shape "
+            f"{probability.shape}"
         )
     actions = np.where(view.active, chosen, 0).astype(np.int64)
     lane = simulator.first_invalid(actions, ignore_finished=True)
     if lane >= 0:
-        raise AlsimError(f"{who} chose action {chosen[lane]} in lane {lane}; actions are in [0, {view.num_actions})")
+        raise AlsimError(
+            f"{subject} chose action {chosen[lane]} in lane {lane}; actions must be in [0, {view.num_actions})"
+        )
     invalid = view.active & ~((probability > 0) & (probability <= 1))
     if invalid.any():
         lane = int(np.argmax(invalid))
-        raise AlsimError(f"{who} gave its action in lane {lane} the probability {probability[lane]}; it is in (0, 1]")
+        raise AlsimError(
+            f"{subject} returned probability {probability[lane]} for its action in lane {lane}; "
+            "probabilities must be in (0, 1]"
+        )
     return actions, probability.astype(np.float64)

@@ -1,7 +1,7 @@
 """Kernels of compiled rollouts: complete episodes of a policy that is a rule, in one call.
 
-A block of lanes goes through one interaction after the other without leaving the L1 cache. A lane whose episode ends
-begins the next episode of the call. The trajectories are written episode by episode.
+The kernel runs one block of lanes, which stays in the L1 cache. A lane whose episode ends begins the next episode of
+the call. The trajectories are written episode by episode.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from alsim.jit.compile import kernel, phase, rule, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
-from alsim.numerics.philox import philox
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
@@ -28,6 +27,7 @@ from alsim.simulator.step import (
     WORD_1,
     WORD_2,
     WORD_3,
+    draw_words,
     interact,
     list_finished,
     observation_rows,
@@ -35,7 +35,6 @@ from alsim.simulator.step import (
 from alsim.types import (
     I0,
     NAN,
-    WORD_BITS,
     Bools,
     Codes,
     Doubles,
@@ -59,9 +58,9 @@ POLICY = u32(Purpose.POLICY)
 
 
 class Trajectories(NamedTuple):
-    """Interactions of E episodes of at most T interactions: interaction t of episode e is in row e T + t."""
+    """Interactions of E episodes, each of at most T interactions; interaction t of episode e is in row e T + t."""
 
-    action: Ints  # (E * T,) like the fields below, which are those of metrics.Interactions
+    action: Ints  # (E * T,), as the fields below; see metrics.Interactions
     reward: Floats
     item: Ints
     correct: Bools
@@ -71,16 +70,16 @@ class Trajectories(NamedTuple):
     mean_mastery: Doubles
     propensity: Doubles
     observation: Floats  # (E * T * R,) before the interaction, or (0,)
-    mastery: Floats  # (E * T,) after the interaction, of its LO; or (0,)
+    mastery: Floats  # (E * T,) mastery of the interaction's LO after it, or (0,)
 
 
 class EpisodeSummaries(NamedTuple):
     """Start and end of E episodes."""
 
-    length: Longs  # (E,)
-    reason: Codes  # (E,)
-    ability_start: Floats  # (E,)
-    ability_final: Floats  # (E,)
+    length: Longs  # (E,) number of interactions
+    reason: Codes  # (E,) Reason for the end
+    ability_start: Floats  # (E,) logits
+    ability_final: Floats  # (E,) logits
     observation: Floats  # (E * R,) after the last interaction
     first: Floats  # (E * R,) observation before the first, or (0,)
 
@@ -89,12 +88,12 @@ class Decisions(NamedTuple):
     """Decision of the policy in each lane of the block, and the episode of the lane."""
 
     action: Longs  # (B,)
-    propensity: Doubles  # (B,)
+    propensity: Doubles  # (B,) probability of the action
     episode: Longs  # (B,) index among the episodes of the call
 
 
 def new_trajectories(rows: int, width: int, *, observations: bool, mastery: bool) -> Trajectories:
-    """Return uninitialised trajectories of so many rows, with or without the last two columns."""
+    """Return uninitialised trajectories of `rows` rows, with or without the last two columns."""
     return Trajectories(
         action=np.empty(rows, i32),
         reward=np.empty(rows, f32),
@@ -111,7 +110,7 @@ def new_trajectories(rows: int, width: int, *, observations: bool, mastery: bool
 
 
 def new_summaries(episodes: int, width: int, *, first: bool) -> EpisodeSummaries:
-    """Return uninitialised summaries of so many episodes, with or without their first observations."""
+    """Return uninitialised summaries of `episodes` episodes, with or without their first observations."""
     return EpisodeSummaries(
         length=np.empty(episodes, i64),
         reason=np.empty(episodes, i8),
@@ -139,25 +138,17 @@ def decide(
     """
     wide_vectors()
     actions = u64((LEVELS + KINDS) * num_los)
-    wrong: Any = False
+    any_invalid: Any = False
     words = scratch.words
+    draw_words(lanes, words, POLICY, 0, count)
     for i in range(count):
-        key = lanes.key[i]
-        w0, w1, w2, w3 = philox(
-            lanes.step[i], lanes.episode[i], lanes.learner[i], POLICY, u32(key), u32(key >> WORD_BITS)
-        )
-        words[WORD_0 + i] = w0
-        words[WORD_1 + i] = w1
-        words[WORD_2 + i] = w2
-        words[WORD_3 + i] = w3
-    for i in range(count):
-        luck = PolicyWords(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
-        seen = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i])
-        action, propensity = choose(policy, rows, seen, luck)
+        policy_words = PolicyWords(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
+        policy_input = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i])
+        action, propensity = choose(policy, rows, policy_input, policy_words)
         decisions.action[i] = action
         decisions.propensity[i] = propensity
-        wrong |= (u64(action) >= actions) | (not (propensity > 0)) | (propensity > 1)
-    if wrong:
+        any_invalid |= (u64(action) >= actions) | (not (propensity > 0)) | (propensity > 1)
+    if any_invalid:
         for i in range(count):
             propensity = decisions.propensity[i]
             if u64(decisions.action[i]) >= actions or not (propensity > 0) or propensity > 1:
@@ -214,7 +205,7 @@ def record_interactions(
 def record_mastery(
     lanes: Population, scratch: Scratch, decisions: Decisions, trajectories: Trajectories, most_steps: int, count: int
 ) -> None:
-    """Write the mastery of the LO of each lane's interaction, after it."""
+    """Write the mastery after each lane's interaction, of the interaction's LO."""
     for i in range(count):
         place = u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
         trajectories.mastery[place] = scratch.floats[AFTER + i]
@@ -224,11 +215,11 @@ def record_mastery(
 def begin_upcoming(
     w: Any, ended: int, learner: Longs, episode: Longs, upcoming: int, current: Longs, episodes: int
 ) -> int:
-    """Begin the next of E episodes in each of the first `ended` listed lanes; return the number of the next one.
+    """Begin the next of E episodes in each of the first `ended` listed lanes; return the index of the next one.
 
     learner, episode  (E,) of each episode
-    current           (B,) episode of each lane, written; E in lanes that have no episode left, which repeat the
-                      last one without effect
+    current           (B,) index of each lane's episode, written; E in lanes for which no episode is left: they repeat
+                      the last one, and the results are discarded
     """
     lanes, listed = w.population, w.scratch.listed
     for j in range(ended):
@@ -256,8 +247,8 @@ def run_episodes(
 ) -> int:
     """Run a policy in episode[e] of learner[e], for every e in 0 … E - 1.
 
-    world         of at most one block of lanes, whose seed is set
-    trajectories  of E + 1 episodes, as `summaries`: lanes without an episode left write to the last one
+    world         World of at most one block of lanes, whose keys are set
+    trajectories  space for E + 1 episodes, as in `summaries`: lanes for which no episode is left write to the last one
 
     Returns -1, or the first lane for which the policy made an invalid decision; the run stops there.
     """
@@ -273,9 +264,9 @@ def run_episodes(
     while done < episodes:
         upcoming = begin_upcoming(w, ended, learner, episode, upcoming, decisions.episode, episodes)
         record_starts(rows, width, lanes, listed, ended, decisions, summaries, rebuilds)
-        wrong = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
-        if wrong >= 0:
-            return wrong
+        invalid_lane = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
+        if invalid_lane >= 0:
+            return invalid_lane
         if stores:
             record_observations(rows, width, lanes, decisions, trajectories, most_steps, count)
         interact(w, decisions.action, out, 0, count)
@@ -298,7 +289,7 @@ def record_starts(
     summaries: EpisodeSummaries,
     observations: bool,
 ) -> None:
-    """Write how the episodes of the first `ended` listed lanes start."""
+    """Write the initial ability and, on request, the first observation of the first `ended` listed lanes."""
     for j in range(ended):
         k = listed[j]
         e = decisions.episode[k]
@@ -320,7 +311,7 @@ def record_ends(
     reason: Codes,
     episodes: int,
 ) -> int:
-    """Write how the episodes of the first `ended` listed lanes end; return how many are among the E episodes."""
+    """Write the summaries of the first `ended` listed lanes; return the number of them in the E episodes."""
     done = 0
     for j in range(ended):
         k = listed[j]
@@ -336,7 +327,7 @@ def record_ends(
 
 @kernel
 def pack(source: Codes, target: Codes, length: Longs, stride: int, size: int, first: int) -> None:
-    """Copy the first length[e] of each `stride` entries of `source` to `target` without gaps.
+    """Copy the first length[e] entries of episode e from `source`, `stride` entries apart, to `target` without gaps.
 
     size   bytes per entry
     first  row of `target` for the first entry
@@ -361,8 +352,8 @@ def rebuild(
 ) -> None:
     """Write observations S8.1 to rows row, row + 1, … of `target`, each from the previous one.
 
-    An interaction changes three entries only. This takes a fraction of the memory traffic of storing and copying
-    all observations, and gives the same bits.
+    An interaction changes only three entries. Rebuilding the observations causes less memory traffic than storing and
+    copying all of them, and gives the same bits.
     """
     width = num_los + 2
     place = row * width

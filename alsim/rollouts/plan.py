@@ -1,4 +1,4 @@
-"""Plan of a rollout: its arguments, validated."""
+"""Plan of a rollout: its validated arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alsim.policies import Policy, make_policy
 from alsim.types import MAX_LEARNERS, Longs, Observation
 
 BLOCK_EPISODES, BLOCK_STEPS = 4096, 140
-"""Episodes of a shard; policies in Python run them side by side. Few enough for their memory to stay small."""
+"""Episodes per shard, for step limits up to BLOCK_STEPS; policies in Python run them together, in bounded memory."""
 
 
 class RolloutPlan(NamedTuple):
@@ -45,7 +45,7 @@ class RolloutPlan(NamedTuple):
         return observation_width(self.bank.num_los, self.observation)
 
     def episodes(self, start: int, stop: int) -> tuple[Longs, Longs]:
-        """Return learner and episode of episodes start … stop - 1 of the plan, ordered by learner."""
+        """Return the learner and the episode number of episodes start … stop - 1 of the plan, ordered by learner."""
         numbers = np.arange(start, stop)
         return self.first_learner + numbers // self.episodes_per_learner, numbers % self.episodes_per_learner
 
@@ -80,7 +80,7 @@ def read_plan(
     )
     if plan.first_learner > MAX_LEARNERS - plan.num_learners:
         raise AlsimError(
-            f"learners are in [0, 2**32); got first_learner = {plan.first_learner} and "
+            f"first_learner + num_learners must be at most 2**32; got first_learner = {plan.first_learner} and "
             f"num_learners = {plan.num_learners}"
         )
     return plan
@@ -92,9 +92,9 @@ def block_episodes(config: Config) -> int:
 
 
 def block_edges(plan: RolloutPlan, episodes: int | None = None) -> list[tuple[int, int]]:
-    """Return the first episode of each block of a plan, and the one after its last.
+    """Return the first episode of each block of a plan, and the episode after its last.
 
-    episodes  per block; None is `block_episodes`
+    episodes  episodes per block; by default, `block_episodes`
     """
     total, block = plan.num_episodes, episodes or block_episodes(plan.config)
     return [(start, min(start + block, total)) for start in range(0, total, block)]

@@ -20,13 +20,13 @@ from alsim.types import BLOCK, Codes, Floats, Longs, Observation, Output, Popula
 
 
 class Recorded(NamedTuple):
-    """Recorded episodes: (E,) each, and (M,) for the interactions, one episode after the other."""
+    """Recorded episodes, and their M interactions, one episode after the other."""
 
     learner: Longs  # (E,)
     episode: Longs  # (E,)
     first: Longs  # (E,) row of the first interaction
-    length: Longs  # (E,)
-    reason: Codes  # (E,)
+    length: Longs  # (E,) number of interactions
+    reason: Codes  # (E,) Reason for the end
     action: Longs  # (M,)
     reward: Floats  # (M,)
 
@@ -46,17 +46,28 @@ def replay(
 ) -> tuple[Floats, Floats]:
     """Return the observations of recorded episodes, bit for bit as they were (clause S11.1).
 
-    learner, episode, length, reason   (E,) of each episode
-    action, reward                     (M,) of each interaction, one episode after the other
+    config, bank      rules and items with which the episodes were generated
+    seed              their seed
+    observation       "mastery" or "responses"
+    learner, episode  (E,) learner and episode number of each episode
+    length, reason    (E,) number of interactions, and Reason for the end
+    action, reward    (M,) of each interaction, one episode after the other
 
     Returns the observations before each interaction, (M, R) float32, and after the last one of each episode, (E, R).
-    Raises AlsimError if a reward, or the end of an episode, differs from the result of the simulation.
+    Raises AlsimError for columns of invalid lengths, and if a reward or the end of an episode differs from the result
+    of the simulation.
     """
     episodes, rows, width = len(length), len(action), observation_width(bank.num_los, observation)
     if not (len(learner) == len(episode) == len(reason) == episodes and len(reward) == rows):
-        raise AlsimError("a replay has columns of equal length per episode and per interaction; got different lengths")
+        raise AlsimError(
+            "learner, episode, length and reason must have equal lengths, and so must action and reward; got "
+            f"{len(learner)}, {len(episode)}, {episodes} and {len(reason)}, and {rows} and {len(reward)}"
+        )
     if rows != length.sum() or (length < 1).any() or (length > rows).any():  # the sum may overflow to the right value
-        raise AlsimError(f"lengths of episodes are at least 1 and sum to the {rows} interactions; got {length.sum()}")
+        raise AlsimError(
+            f"lengths of episodes must be at least 1 and sum to the {rows} interactions; got a sum of {length.sum()}, "
+            f"and {(length < 1).sum()} lengths below 1"
+        )
     world = new_world(config, bank, min(BLOCK, episodes), responses=observation == "responses", record=False)
     world.population.key[:] = seed
     lanes = len(world.population.key)
@@ -71,8 +82,8 @@ def replay(
     differing = entry(replay_episodes, *arguments, own_cache=rules)(*arguments)
     if differing >= 0:
         raise AlsimError(
-            f"learner {learner[differing]} in episode {episode[differing]} does not answer as recorded: the data were "
-            "generated with other dynamics or another version of alsim"
+            f"the replay of learner {learner[differing]} in episode {episode[differing]} differs from the record: the "
+            "data were generated with other dynamics or another version of alsim; use these for the replay"
         )
     return obs.reshape(rows, width), final.reshape(episodes, width)
 
@@ -83,9 +94,9 @@ def replay_episodes(
 ) -> int:
     """Repeat the recorded actions of all episodes, and write the observations.
 
-    current, actions  (B,) each: space for the episode and the action of each lane
+    current, actions  (B,) scratch for the episode and the action of each lane
 
-    Returns -1, or an episode whose interactions differ from the recorded ones.
+    Returns -1, or the index of an episode whose interactions differ from the recorded ones.
     """
     w, out = borrow(world), borrow(output)
     lanes, scratch, listed = w.population, w.scratch, w.scratch.listed
@@ -136,7 +147,7 @@ def take_actions(
 
 @phase
 def compare(lanes: Population, scratch: Scratch, out: Output, current: Longs, recorded: Recorded, count: int) -> int:
-    """Return an episode whose last interaction differs from the recorded one, or -1."""
+    """Return the index of an episode whose last interaction differs from the recorded one, or -1."""
     for k in range(count):
         e = current[k]
         if e < len(recorded.first):

@@ -25,15 +25,15 @@ Columns = TypeVar("Columns", Trajectories, EpisodeSummaries)
 
 @dataclass(frozen=True)
 class Rollout:
-    """M interactions of E episodes, ordered by learner and episode."""
+    """Results of a rollout: M interactions of E episodes, ordered by learner and episode."""
 
     config: Config
     bank: Bank
     observation: Observation
     learner_id: Longs
-    """(E,)"""
+    """(E,) index of the learner of each episode."""
     episode: Longs
-    """(E,)"""
+    """(E,) number of the episode of its learner, from 0."""
     interactions: Interactions
     obs: Floats | None
     """(M, R) float32, before each interaction; None if observations were not kept."""
@@ -44,9 +44,9 @@ class Rollout:
     reason: Codes
     """(E,) Reason for the end of each episode."""
     ability_start: Floats
-    """(E,) logits; latent, for scoring a method against the truth."""
+    """(E,) ability at the start, logits; latent, for comparing estimates with the true value."""
     ability_final: Floats
-    """(E,) logits; latent."""
+    """(E,) ability at the end, logits; latent."""
 
     @cached_property
     def metrics(self) -> EpisodeMetrics:
@@ -60,19 +60,19 @@ class Rollout:
 
     @cached_property
     def termination_reason(self) -> Codes:
-        """Reason (M,): NONE except in the last interaction of each episode."""
+        """(M,) Reason for the end of the episode; NONE except in its last interaction."""
         reasons = np.zeros(len(self.propensity), np.int8)
         reasons[self.interactions.last] = self.reason
         return reasons
 
     @property
     def truncated(self) -> Bools:
-        """True for the last interaction of an episode that reached the step limit, (M,)."""
+        """(M,) True for the last interaction of an episode that reached the step limit."""
         return np.asarray(self.termination_reason == Reason.STEP_LIMIT)
 
     @property
     def terminated(self) -> Bools:
-        """True for the last interaction of an episode that ended for another reason, (M,)."""
+        """(M,) True for the last interaction of an episode that ended for another reason."""
         return np.asarray((self.termination_reason != Reason.NONE) & ~self.truncated)
 
 
@@ -94,15 +94,15 @@ def rollout(
 
     policy                name of a registered policy, directory of a trained one, or a policy object
     num_learners          number of learners: first_learner, first_learner + 1, … of the seed
-    episodes_per_learner  each is a fresh draw of the learner (clause S1.6)
-    first_learner         2**31 and above are held out from training and datasets (clause S11.4)
-    config, bank, dynamics, observation   see the environments
-    num_threads           threads. A compiled policy runs different episodes in each, with up to 25 MB per thread;
-                          for another policy, the threads share each step
-    keep_observations     False leaves out `obs`, which takes most of the memory
+    episodes_per_learner  number of episodes; each draws the initial state of the learner again (clause S1.6)
+    first_learner         index of the first learner; 2**31 and above are reserved for evaluation (clause S11.4)
+    config, bank, dynamics, observation  see `alsim.AdaptiveLearningVectorEnv`
+    num_threads           number of threads. A compiled policy runs different episodes in each thread, with about 25 MB
+                          per thread; for other policies, the threads share each step
+    keep_observations     whether to keep `obs`, which takes most of the memory
 
-    The same arguments give the same bits. Raises ValueError or TypeError for invalid arguments, and for invalid
-    actions or probabilities of the policy.
+    Returns a Rollout; the same arguments give the same result, bit for bit. Raises ValueError or TypeError for
+    invalid arguments, and for invalid actions or probabilities of the policy.
     """
     plan = read_plan(
         policy,
@@ -123,7 +123,7 @@ def rollout(
 
 
 def new_collector(plan: RolloutPlan, capacity: int) -> Collector | None:
-    """Return a collector for at most so many episodes of a plan, or None if the plan does not run in compiled code."""
+    """Return a collector for at most `capacity` episodes, or None if the plan does not run in compiled code."""
     return Collector(plan, capacity) if is_compiled(plan) else None
 
 

@@ -1,4 +1,4 @@
-"""Output buffers of steps: arrays that no two callers share, and whose memory is reused once it is released."""
+"""Output buffers of steps: their memory is reused after the caller has released the arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alsim.jit.references import by_reference
 from alsim.types import Bools, Buffers, Codes, Doubles, Floats, Longs, Output, f32, f64, i8, i64
 
 POOL_SIZE = 2
-"""Buffers kept for reuse: a caller usually holds the arrays of the last step while it calls the next."""
+"""Number of buffers kept for reuse: a caller usually holds the arrays of the last step while it calls the next."""
 
 
 StepArrays = tuple[Floats, Doubles, Bools, Bools, Codes, Bools]
@@ -23,19 +23,19 @@ StepArrays = tuple[Floats, Doubles, Bools, Bools, Codes, Bools]
 
 
 def spans(arrays: Sequence[NDArray[Any]]) -> Longs:
-    """Return the first address of each contiguous array, and the address after its end, (K, 2)."""
+    """Return the memory ranges (K, 2) of K contiguous arrays: the first address, and the address after the end."""
     starts = [array.__array_interface__["data"][0] for array in arrays]
     return np.array([(start, start + a.nbytes) for start, a in zip(starts, arrays, strict=True)], np.int64)
 
 
 def plain(out: Buffers) -> tuple[Any, Any, Any, Any]:
-    """Return the arrays of a caller as plain arrays, which kernels take; they may be of a subclass such as memmap."""
+    """Return the arrays of a caller as plain arrays, since kernels do not accept subclasses such as memmap."""
     a, b, c, d = out
     return np.asarray(a), np.asarray(b), np.asarray(c), np.asarray(d)
 
 
 OWN = 4
-"""Stands in place of an index into Buffers for memory that is not the caller's."""
+"""Index that `overlap` returns for memory that does not belong to the caller."""
 
 
 @kernel
@@ -47,11 +47,11 @@ def overlap(
     own: Longs,
     also_own: Longs,
 ) -> tuple[int, int]:
-    """Return which two of a caller's arrays overlap, as indices into Buffers; the second may be OWN.
+    """Return the indices into Buffers of two arrays that overlap; the second may be OWN.
 
-    own, also_own  (K, 2) by `spans`: memory that is not the caller's
+    own, also_own  (K, 2) memory ranges from `spans` that do not belong to the caller
 
-    Returns (-1, -1) if no two overlap.
+    Returns (-1, -1) if no arrays overlap.
     """
     starts = (observations.ctypes.data, rewards.ctypes.data, terminated.ctypes.data, truncated.ctypes.data)
     sizes = (observations.nbytes, rewards.nbytes, terminated.nbytes, truncated.nbytes)
@@ -71,16 +71,21 @@ def overlap(
 class OutputBuffer:
     """Memory for the outputs of one step.
 
-    arrays     the Output that the kernel writes
-    reference  reference to it, which the kernel takes
+    lanes         number of lanes, N
+    width         number R of entries of an observation
+    final         (N * R,) for the last observations of episodes, or (0,)
+    observations  whether the outputs include a copy of the observations
+    own_cache     see `alsim.jit.compile.entry`
+
+    The attribute `arrays` is the Output that the kernel writes, and `reference` is the kernel's reference to it.
     """
 
     borrowed: tuple[Buffers | None, Any] = (None, None)
-    """Arrays of a caller that were last written in place of these, and the reference to them."""
+    """The caller's arrays of the last `borrow`, and the reference to them."""
 
     def __init__(self, lanes: int, width: int, final: Floats, *, observations: bool, own_cache: str = "") -> None:
         rows = lanes if observations else 0
-        # Three owners, not one: a caller that keeps all rewards must not keep all observations alive with them.
+        # Three allocations, not one: a caller that keeps only the rewards must not keep the observations alive.
         self._observation = np.empty(rows * width, f32)
         self._reward = np.empty(lanes, f64)
         self._flags = np.empty(4 * lanes, i8)
@@ -100,13 +105,16 @@ class OutputBuffer:
 
     @cached_property
     def own(self) -> Longs:
-        """Addresses of the arrays, by `spans`."""
+        """Memory ranges (4, 2) of the arrays, from `spans`."""
         return spans((self._observation, self._reward, self._flags, self.arrays.final))
 
     def borrow(self, out: Buffers, *, observations_too: bool) -> Any:
-        """Return a reference to an Output that consists of a caller's arrays, and of these for the rest.
+        """Return a reference to an Output that contains the caller's arrays, and arrays of this buffer otherwise.
 
-        Rewards of float32 are not written, and observations only on request: the environment copies them.
+        out                arrays of the caller
+        observations_too   whether the kernel writes observations to `out`; otherwise the environment copies them
+
+        The kernel does not write to rewards of type float32: the environment converts and copies them.
         """
         observations, rewards, terminated, truncated = plain(out)
         output = Output(
@@ -127,16 +135,16 @@ class OutputBuffer:
 
     @property
     def in_use(self) -> bool:
-        """True while a caller has one of the arrays, or a view of one."""
+        """True while a caller holds one of the arrays, or a view of one."""
         return self._reference_count() != self._unused_count
 
     def take_arrays(self) -> StepArrays:
-        """Return the arrays for a caller, as views: each then counts as a reference to the memory."""
+        """Return views of the arrays for a caller; each view counts as a reference to the memory, see `in_use`."""
         rows, reward, terminated, truncated, reason, live = self._step_arrays
         return rows.view(), reward.view(), terminated.view(), truncated.view(), reason.view(), live.view()
 
     def take_first(self, lanes: int) -> StepArrays:
-        """Return the arrays of the first M lanes, for a caller."""
+        """Return views of the entries of the first `lanes` lanes, for a caller."""
         rows, reward, terminated, truncated, reason, live = self._step_arrays
         return rows[:lanes], reward[:lanes], terminated[:lanes], truncated[:lanes], reason[:lanes], live[:lanes]
 
@@ -145,10 +153,10 @@ class BufferPool:
     """Buffers for steps whose arrays the caller may keep.
 
     New memory in every step would cost a page fault per 4 KiB, which for many learners takes longer than the step
-    itself (decision 9). Memory to which a caller still has a reference is never overwritten.
+    itself (decision 9). Memory to which a caller still has a reference is not overwritten, unless `shared` is True.
 
-    make    returns a new buffer
-    shared  use one buffer only, which every step overwrites
+    make    function that returns a new buffer
+    shared  whether to use one buffer only, which every step overwrites
     """
 
     def __init__(self, make: Callable[[], OutputBuffer], *, shared: bool = False) -> None:

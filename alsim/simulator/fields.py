@@ -1,4 +1,4 @@
-"""Fields of the structs of arrays, read from their annotations: element type, and entries per lane."""
+"""Fields of structs of arrays, from their annotations: element type, and number of entries per lane."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ class Field(NamedTuple):
 
 
 def fields_of(struct: type[Any]) -> dict[str, Field]:
-    """Return the fields of a struct of arrays, as its annotations define them; PerLane is one entry by default."""
+    """Return the fields of a struct of arrays by name; a field without PerLane has one entry per lane."""
     fields = {}
     for name, annotation in get_type_hints(struct, include_extras=True).items():
         array, *per_lane = get_args(annotation) if get_origin(annotation) is Annotated else (annotation, ONE_EACH)
-        fields[name] = Field(get_args(get_args(array)[1])[0], per_lane[0])
+        element = get_args(array)[-1]  # dtype[T]; from NumPy 2.5 on, T
+        fields[name] = Field((get_args(element) or (element,))[0], per_lane[0])
     return fields
 
 

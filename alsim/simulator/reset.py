@@ -1,4 +1,4 @@
-"""Start of episodes (clauses S1.1 to S1.3): the state of some lanes, from the key, learner and episode of each."""
+"""Start of episodes (clauses S1.1 to S1.3): the initial state of a lane, from its key, learner and episode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START = u32(Purpose.START)
 
 WORDS_FOR_ABILITY = 2
 
-# Offset of each row in the scratch arrays, with one entry per counter: its words before and after Philox.
+# Offset of each row in the scratch arrays, with one entry per counter: words of the counters, then random words.
 PURPOSE, EPISODE, LEARNER, KEY_LOW, KEY_HIGH, WORD = (k * BLOCK for k in range(6))
 WORD_ROWS = 6 + 3
 SEGMENT, INT_ROWS = 0, 4
@@ -43,8 +43,8 @@ INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Start an episode in lanes listed[start:stop], determined by the key, learner and episode of each lane.
 
-    Ability takes two random words, each mastery one; a counter gives four. The counters of many learners go
-    through each phase together, so that a few learners fill the vector registers, too.
+    Ability takes two random words, and each mastery one; a counter gives four words. The counters of several
+    learners go through each phase together, because those of one learner do not fill the vector registers.
     """
     lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
@@ -81,7 +81,7 @@ def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
 def count_up(
     lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int
 ) -> None:
-    """Write counters done … done + length - 1 of each learner, one learner after the other."""
+    """Write the counters done … done + length - 1 of each learner to the scratch rows, learner by learner."""
     words = scratch.words
     for i in range(count):
         k = u64(listed[u64(first + i)])
@@ -151,14 +151,14 @@ def draw_ability(start: Any, scratch: Scratch, count: int, length: int) -> None:
 
 @phase
 def set_to_zero(values: Any, applies: bool, listed: Longs, first: int, count: int) -> None:
-    """Set the entry of each learner to 0, in a field to which this applies (clause S1.3)."""
+    """Set the entry of each learner in one field to 0 if `applies` is True (clause S1.3)."""
     if applies:
         for i in range(count):
             values[u64(listed[u64(first + i)])] = 0
 
 
 RESET_FIELDS = tuple(field.per_lane.reset for field in POPULATION_FIELDS.values())
-"""Whether each field of a population is set to 0 at the start of an episode."""
+"""True for each field of a population that is set to 0 at the start of an episode."""
 
 reset_fields = fieldwise(set_to_zero)
 
@@ -197,7 +197,7 @@ def write_mastery(
 
 @rule
 def begin_responses(w: Any, k: i64) -> None:
-    """Set the observed responses of lane k (clause S8.2) to those before the first question."""
+    """Set observation S8.2 of lane k, and its counts of responses, to the values before the first question."""
     lanes, num_los, limit = w.population, w.scale.num_los, w.termination.max_steps
     row = k * (2 * num_los + 2)
     for lo in range(num_los):

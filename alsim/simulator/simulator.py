@@ -38,7 +38,7 @@ class _Compiled:
     references: list[Any]  # to the World, with the scratch arrays of each thread
     output: OutputBuffer  # of `Simulator.step`
     step: Callable[..., int]
-    step_shared: Callable[..., bool]  # only called with several threads
+    step_shared: Callable[..., bool]  # compiled only for several threads
     begin: Callable[..., None]
     first_invalid: Callable[..., int]
     move: Callable[..., None] | None = None  # compiled on first use
@@ -52,9 +52,9 @@ class Simulator:
     lanes         N, at least 1
     observation   "mastery" (clause S8.1) or "responses" (S8.2)
     record        record each interaction, in `interaction`
-    num_threads   maximal number of threads that share a step, each with at least MIN_LANES_PER_THREAD lanes
+    num_threads   maximum number of threads that share a step, each with at least MIN_LANES_PER_THREAD lanes
 
-    Actions and seeds are not validated here, but by the callers.
+    The callers must validate actions and seeds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Simulator:
         self._generation, self._step_number = np.zeros(1, np.int64), 0
 
     def _edges_of(self, lanes: int) -> Longs:
-        """Return the first of so many lanes for each thread, and the end of the last thread's part."""
+        """Return the edges (num_threads + 1,) of the threads' parts of `lanes` lanes; parts consist of whole blocks."""
         blocks, threads = -(-lanes // BLOCK), self.num_threads
         return np.array([min(lanes, BLOCK * (blocks * k // threads)) for k in range(threads + 1)], np.int64)
 
@@ -144,7 +144,7 @@ class Simulator:
         self._compiled.begin(self._compiled.references[0], lanes)
 
     def of_size(self, lanes: int) -> Simulator:
-        """Return another simulator of the same rules, with so many lanes."""
+        """Return a new simulator of `lanes` lanes with the same settings."""
         return Simulator(
             self.config,
             self.bank,
@@ -154,29 +154,37 @@ class Simulator:
             num_threads=self.num_threads,
         )
 
-    def move(self, these: Longs, target: Simulator, there: Longs) -> None:
-        """Copy the learners in lanes `these` (M,) to lanes `there` (M,) of another simulator of the same rules."""
+    def move(self, lanes: Longs, target: Simulator, target_lanes: Longs) -> None:
+        """Copy the learners in `lanes` (M,) to `target_lanes` (M,) of another simulator with the same rules."""
         compiled = self._compiled
-        arguments = (compiled.references[0], these, target._compiled.references[0], there)
+        arguments = (compiled.references[0], lanes, target._compiled.references[0], target_lanes)
         if compiled.move is None:
             compiled.move = entry(step_kernels.move_lanes, *arguments, own_cache=self._rules)
         compiled.move(*arguments)
 
     def first_invalid(self, actions: Longs, *, ignore_finished: bool) -> int:
-        """Return the first lane whose action is invalid, or -1."""
+        """Return the first lane whose action is invalid, or -1.
+
+        actions          (N,) or (M,) for the first M lanes
+        ignore_finished  whether to accept any action in a lane whose episode has ended
+        """
         return self._compiled.first_invalid(self._compiled.references[0], actions, ignore_finished)
 
     def output_buffer(self, *, observations: bool, last: bool = False) -> OutputBuffer:
         """Return a buffer for the outputs of a step.
 
-        observations  with a copy of the observations
-        last          with space for the last observations of episodes, which SAME_STEP needs
+        observations  whether the outputs include a copy of the observations
+        last          whether to reserve space for the last observations of episodes, which SAME_STEP needs
         """
         final = np.zeros(self.lanes * self.width if last else 0, np.float32)
         return OutputBuffer(self.lanes, self.width, final, observations=observations, own_cache=self._rules)
 
     def step(self, actions: Longs, mode: int) -> Output:
-        """Advance every lane by one interaction, and return the outputs, in arrays that the next step overwrites."""
+        """Advance every lane by one interaction, and return the outputs, in arrays that the next step overwrites.
+
+        actions  (N,), valid
+        mode     NEXT_STEP, SAME_STEP or DISABLED, see `alsim.simulator.step`
+        """
         compiled = self._compiled
         if mode == step_kernels.SAME_STEP and len(compiled.output.arrays.final) == 0:
             compiled.output = self.output_buffer(observations=False, last=True)
@@ -188,16 +196,18 @@ class Simulator:
 
         out      reference to an Output of at least M lanes
         actions  (M,)
+        mode     NEXT_STEP, SAME_STEP or DISABLED, see `alsim.simulator.step`
 
-        Returns the value of `simulator.step.step`.
+        Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode has ended. If an action
+        is invalid, returns -1 - k for the first such lane k, and nothing has changed.
         """
         compiled, lanes = self._compiled, len(actions)
         if self.num_threads == 1 or lanes < self.num_threads * MIN_LANES_PER_THREAD:
             return compiled.step(compiled.references[0], actions, out, 0, lanes, mode)
         lane = compiled.first_invalid(compiled.references[0], actions, mode == step_kernels.NEXT_STEP)
         if lane >= 0:
-            return -1 - lane  # before any thread has changed anything
-        # Counters of this step only: a thread that comes late finds no lanes left.
+            return -1 - lane  # nothing has been changed yet
+        # New counters for each step: a thread that starts late finds no lanes left in them.
         counters, errors = np.zeros(self.num_threads + 2, np.int64), list[BaseException]()
         self._step_number += 1
         edges = self._edges if lanes == self.lanes else self._edges_of(lanes)
@@ -205,8 +215,8 @@ class Simulator:
         pool = self._thread_pool()
         try:
             try:
-                for me, world in enumerate(compiled.references[1:], start=1):
-                    pool.submit(compiled.step_shared, world, *share, me, mode, errors=errors)
+                for thread, world in enumerate(compiled.references[1:], start=1):
+                    pool.submit(compiled.step_shared, world, *share, thread, mode, errors=errors)
             finally:
                 self._finish(share, mode, errors)
         except BaseException:
@@ -217,9 +227,9 @@ class Simulator:
         return int(counters[-1])
 
     def _finish(self, share: tuple[Any, ...], mode: int, errors: list[BaseException]) -> None:
-        """Work on a step until all of it is done, or another thread has failed.
+        """Work on a step until all lanes are done, or another thread has failed.
 
-        Interrupts are raised after that: no thread may write to arrays after they are back with the caller.
+        Interrupts are deferred until then: no thread may write to the arrays after they are returned to the caller.
         """
         interrupt: BaseException | None = None
         compiled, done = self._compiled, False
@@ -234,7 +244,7 @@ class Simulator:
             raise interrupt
 
     def _thread_pool(self) -> ThreadPool:
-        """Return the threads of this process."""
+        """Return the thread pool of this process, created on first use."""
         compiled = self._compiled
         if compiled.pool is None or not compiled.pool.in_this_process():
             compiled.pool = ThreadPool(self.num_threads - 1)
@@ -249,7 +259,10 @@ class Simulator:
             compiled.pool = None
 
     def words(self, purpose: Purpose, block: int) -> NDArray[np.uint32]:
-        """Return four random words for each lane at its current step, (N, 4), for a purpose (clause S11.1)."""
+        """Return four random words (N, 4) for each lane at its current step (clause S11.1).
+
+        purpose, block  last word of the counter: purpose in the low 16 bits, block of four words in the high 16 bits
+        """
         words: Words = np.empty(4 * self.lanes, np.uint32)
         p = self._world.population
         random_words(p.step, p.episode, p.learner, np.uint32(purpose | block << 16), p.key, words)

@@ -69,8 +69,8 @@ def new_output(lanes: int, final: Floats) -> Output:
 def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record: bool) -> World:
     """Return a World of `lanes` learners under `config` and `bank`.
 
-    responses  with the counts of observation S8.2
-    record     with arrays that record each interaction
+    responses  whether to include the counts of observation S8.2
+    record     whether to include arrays that record each interaction
     """
     parameters = type(config.dynamics)(*map(f32, config.dynamics))
     weights = config.reward_weights
@@ -85,7 +85,8 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
             max_steps=i32(config.max_episode_steps),
         ),
         start=Start(
-            quantiles=quantiles.coefficients.copy(),  # writeable: pickling drops the flag, and numba compiles by it
+            # A writeable copy: pickling drops the read-only flag, which is part of the type that numba compiles for.
+            quantiles=quantiles.coefficients.copy(),
             detail=quantiles.detail,
             ability_mean=f32(learner.ability_mean),
             ability_std=f32(learner.ability_std),

@@ -44,6 +44,7 @@ from alsim.types import (
     Purpose,
     Scratch,
     Termination,
+    Words,
     f32,
     f64,
     i8,
@@ -54,7 +55,7 @@ from alsim.types import (
 )
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-"""When a lane resets after the end of an episode: the modes of gymnasium.vector.AutoresetMode, in its order."""
+"""Modes of resetting a lane after the end of an episode, in the order of gymnasium.vector.AutoresetMode."""
 
 INTERACTION = u32(Purpose.INTERACTION)
 
@@ -86,20 +87,27 @@ def scratch_sizes() -> tuple[int, int, int, int]:
 
 
 @phase
-def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
-    """Draw the random numbers of each lane's interaction, from the counter (step, episode, learner, INTERACTION)."""
+def draw_words(lanes: Population, words: Words, purpose: u32, first: int, count: int) -> None:
+    """Draw four random words for each lane of the block, from the counter (step, episode, learner, purpose)."""
     wide_vectors()
-    words, floats = scratch.words, scratch.floats
     for i in range(count):
         k = u64(first + i)
         key = lanes.key[k]
         w0, w1, w2, w3 = philox(
-            lanes.step[k], lanes.episode[k], lanes.learner[k], INTERACTION, u32(key), u32(key >> WORD_BITS)
+            lanes.step[k], lanes.episode[k], lanes.learner[k], purpose, u32(key), u32(key >> WORD_BITS)
         )
         words[WORD_0 + i] = w0
         words[WORD_1 + i] = w1
         words[WORD_2 + i] = w2
         words[WORD_3 + i] = w3
+
+
+@phase
+def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+    """Draw the random numbers of the interaction of each lane of the block."""
+    wide_vectors()
+    words, floats = scratch.words, scratch.floats
+    draw_words(lanes, words, INTERACTION, first, count)
     # The widest type in a loop decides how many lanes fit in a vector: Philox multiplies in 64 bits, this loop in 32.
     for i in range(count):
         floats[ANSWER + i] = uniform(words[WORD_0 + i])
@@ -116,7 +124,7 @@ def gather(
     width, questions, last = u64(num_los + 2), u64(LEVELS * num_los), u64(len(table.first)) - u64(1)
     for i in range(count):
         k = u64(first + i)
-        # The actions were valid when they were checked, but another thread of the caller may have changed them since.
+        # The actions have been validated, but another thread of the caller may have changed them since.
         action = min(u64(0 if lanes.finished[k] else actions[k]), last)
         outcome = table.learning_outcome[action]
         slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
@@ -138,7 +146,7 @@ def gather(
 def advance(
     parameters: Any, weights: Any, max_time: f32, lanes: Population, scratch: Scratch, first: int, count: int
 ) -> None:
-    """Apply the rules and the reward to each lane of the block; the mastery after it stays in the block's rows."""
+    """Apply the rules and the reward to each lane of the block; the new mastery stays in the block's rows."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
@@ -211,24 +219,24 @@ def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count
 
 @phase
 def record(
-    happened: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
+    interaction: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
 ) -> None:
     """Record the interaction of each lane of the block."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
         k = u64(first + i)
-        happened.item[k] = table.item[u64(ints[SLOT + i])]
-        happened.correct[k] = ints[CORRECT + i] != I0
-        happened.gain[k] = floats[GAIN + i]
-        happened.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
-        happened.frustration[k] = lanes.frustration[k]
-        happened.fail_streak[k] = lanes.fail_streak[k]
-        happened.ability[k] = lanes.ability[k]
-        happened.step[k] = i32(lanes.step[k])
+        interaction.item[k] = table.item[u64(ints[SLOT + i])]
+        interaction.correct[k] = ints[CORRECT + i] != I0
+        interaction.gain[k] = floats[GAIN + i]
+        interaction.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
+        interaction.frustration[k] = lanes.frustration[k]
+        interaction.fail_streak[k] = lanes.fail_streak[k]
+        interaction.ability[k] = lanes.ability[k]
+        interaction.step[k] = i32(lanes.step[k])
     for i in range(count):
         k = u64(first + i)
-        happened.mastery_sum[k] = lanes.mastery_sum[k]
+        interaction.mastery_sum[k] = lanes.mastery_sum[k]
 
 
 @phase
@@ -259,7 +267,7 @@ def copy_observation(rows: Floats, observation: Floats, start: int, stop: int) -
 
 @phase
 def list_finished(finished: Bools, listed: Longs, already: int, first: int, count: int) -> int:
-    """Append the finished lanes of the block to the first `already` entries of `listed`; return the new number."""
+    """Append the finished lanes of the block to the first `already` entries of `listed`; return their new number."""
     number = already
     for i in range(count):
         k = u64(first + i)
@@ -272,8 +280,8 @@ def list_finished(finished: Bools, listed: Longs, already: int, first: int, coun
 def reset_listed(w: Any, out: Output, count: int, mode: int) -> None:
     """Begin the next episode in the first `count` listed lanes.
 
-    Under NEXT_STEP the reset is their step: the results that the block computed for them are overwritten. Under
-    SAME_STEP the last observation of the episode is copied to `out.final` first.
+    Under NEXT_STEP, the reset replaces their step: the results that the block computed for them are overwritten. Under
+    SAME_STEP, the last observation of the episode is copied to `out.final` first.
     """
     listed = w.scratch.listed
     rows, width = observation_rows(w)
@@ -304,15 +312,15 @@ def clear_output(out: Output, listed: Longs, count: int) -> None:
 def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished: bool, start: int, stop: int) -> int:
     """Return the first lane of start … stop - 1 whose action is not in [0, num_actions), or -1.
 
-    ignore_finished  accept any action for a finished lane
+    ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     wide_vectors()
-    wrong = i64(0)
+    any_invalid = i64(0)
     for k in range(start, stop):
         # As an unsigned number, a negative action is a very large one.
         beyond = u64(actions[u64(k)]) >= num_actions
-        wrong |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
-    if wrong != 0:
+        any_invalid |= i64(beyond & (not (ignore_finished & lanes.finished[u64(k)])))
+    if any_invalid != 0:
         for k in range(start, stop):
             if u64(actions[u64(k)]) >= num_actions and not (ignore_finished and lanes.finished[u64(k)]):
                 return k
@@ -346,7 +354,10 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
 
 @rule
 def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode: int) -> int:
-    """Advance lanes start … stop - 1 by one interaction; return how many were reset, or the value of `step`."""
+    """Advance lanes start … stop - 1 by one interaction.
+
+    Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode has ended.
+    """
     lanes, listed = w.population, w.scratch.listed
     recorded, copies = len(w.interaction.item) > 0, len(out.observation) > 0
     rows, width = observation_rows(w)
@@ -378,13 +389,13 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     output   an Output, or a reference to one; the entries of these lanes are written
     mode     NEXT_STEP, SAME_STEP or DISABLED
 
-    Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode is over. If an action
+    Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode has ended. If an action
     is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
-    wrong = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
-    if wrong >= 0:
-        return -1 - wrong
+    lane = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
+    if lane >= 0:
+        return -1 - lane
     return step_lanes(w, actions, out, start, stop, mode)
 
 
@@ -397,38 +408,38 @@ def step_shared(
     counters: Longs,
     generation: Longs,
     step_number: int,
-    me: int,
+    thread: int,
     mode: int,
 ) -> bool:
-    """Work on a step that T threads share: on chunks of this thread's lanes first, then on those of other threads.
+    """Work on a step that T threads share: first on chunks of this thread's lanes, then on chunks of other lanes.
 
     world        with scratch arrays that no other thread uses
     actions      (N,) int64, valid
     edges        (T + 1,) first lane of each thread, then N
-    counters     (T + 2,) int64 of this step, zero at first: lanes assigned from each thread's part, then lanes done
-                 and the value that `step` returns
+    counters     (T + 2,) int64 of this step, initially 0: the number of lanes assigned from each thread's part, the
+                 number of lanes that are done, and the value that `step` returns
     generation   (1,) int64, number of shared steps so far; thread 0 increments it
     step_number  number of this step, from 1
-    me           index of this thread, 0 … T - 1
+    thread       index of this thread, 0 … T - 1
 
-    Returns True in thread 0 when all lanes are done, and False if others still work on some after SPIN_LIMIT polls.
-    The other threads then poll for the next step outside Python, whose lock thread 0 holds in between.
+    Returns True in thread 0 when all lanes are done, and False if other threads still work after SPIN_LIMIT polls.
+    The other threads poll for the next step without the GIL, which thread 0 holds between two steps.
     """
     w, out = borrow(world), borrow(output)
     threads, lanes = len(edges) - 1, len(actions)
     done, result = threads, threads + 1
-    while me == 0 and fetch_add(generation, 0, 0) < step_number:
+    while thread == 0 and fetch_add(generation, 0, 0) < step_number:
         fetch_add(generation, 0, 1)
     for k in range(threads):
-        whose = (me + k) % threads
-        start = edges[whose] + fetch_add(counters, whose, CHUNK)
-        while start < edges[whose + 1]:
-            stop = min(start + CHUNK, edges[whose + 1])
+        owner = (thread + k) % threads
+        start = edges[owner] + fetch_add(counters, owner, CHUNK)
+        while start < edges[owner + 1]:
+            stop = min(start + CHUNK, edges[owner + 1])
             fetch_add(counters, result, step_lanes(w, actions, out, start, stop, mode))
             fetch_add(counters, done, stop - start)
-            start = edges[whose] + fetch_add(counters, whose, CHUNK)
+            start = edges[owner] + fetch_add(counters, owner, CHUNK)
     for _ in range(SPIN_LIMIT):
-        if fetch_add(counters, done, 0) == lanes if me == 0 else fetch_add(generation, 0, 0) > step_number:
+        if fetch_add(counters, done, 0) == lanes if thread == 0 else fetch_add(generation, 0, 0) > step_number:
             return True
     return False
 
@@ -440,11 +451,11 @@ def begin_lanes(world: Any, lanes: Longs) -> None:
 
 
 @phase
-def move_rows(values: Any, target: Any, these: Longs, there: Longs, lanes: int) -> None:
-    """Copy the entries of lanes `these` of one array, of so many lanes, to lanes `there` of another."""
-    width = u64(len(values) // lanes)
-    for j in range(len(these)):
-        source, place = u64(these[j]) * width, u64(there[j]) * width
+def move_rows(values: Any, target: Any, lanes: Longs, target_lanes: Longs, num_lanes: int) -> None:
+    """Copy the entries of `lanes` in an array of `num_lanes` lanes to `target_lanes` of another array."""
+    width = u64(len(values) // num_lanes)
+    for j in range(len(lanes)):
+        source, place = u64(lanes[j]) * width, u64(target_lanes[j]) * width
         for c in range(width):
             target[place + u64(c)] = values[source + u64(c)]
 
@@ -453,32 +464,32 @@ move_fields = fieldwise(move_rows)
 
 
 @kernel
-def move_lanes(source: Any, these: Longs, target: Any, there: Longs) -> None:
-    """Copy the learners in lanes `these` (M,) of one world to lanes `there` (M,) of another of the same rules."""
+def move_lanes(source: Any, lanes: Longs, target: Any, target_lanes: Longs) -> None:
+    """Copy the learners in `lanes` (M,) of one world to `target_lanes` (M,) of another world with the same rules."""
     a, b = borrow(source).population, borrow(target).population
-    move_fields(a, b, these, there, len(a.key))
+    move_fields(a, b, lanes, target_lanes, len(a.key))
 
 
 @kernel
 def first_unfit(lanes: Longs, marked: Bools) -> int:
-    """Return the first index into `lanes` (M,) whose lane does not exist or occurred before, or -1.
+    """Return the index of the first entry of `lanes` (M,) that does not exist or occurred before, or -1.
 
     marked  (N,), all False, before the call and after it
     """
-    fit = 0
-    while fit < len(lanes) and u64(lanes[fit]) < u64(len(marked)) and not marked[u64(lanes[fit])]:
-        marked[u64(lanes[fit])] = True
-        fit += 1
-    for j in range(fit):
+    num_valid = 0
+    while num_valid < len(lanes) and u64(lanes[num_valid]) < u64(len(marked)) and not marked[u64(lanes[num_valid])]:
+        marked[u64(lanes[num_valid])] = True
+        num_valid += 1
+    for j in range(num_valid):
         marked[u64(lanes[j])] = False
-    return -1 if fit == len(lanes) else fit
+    return -1 if num_valid == len(lanes) else num_valid
 
 
 @kernel
 def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     """Return the first lane whose action is invalid, or -1.
 
-    ignore_finished  accept any action for a finished lane
+    ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     w = borrow(world)
     return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.training.settings import TrainingError
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 
 MILLION = 10**6
@@ -44,7 +44,7 @@ def write_curve(file: Path, rows: Iterable[Row]) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(Row._fields)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    write_whole(file, stream.getvalue().encode())
+    write_atomic(file, stream.getvalue().encode())
 
 
 def _cell(value: float | None) -> str:
@@ -104,7 +104,7 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
         axes.legend(frameon=False, fontsize=9, loc="lower right")
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    write_whole(file, stream.getvalue())
+    write_atomic(file, stream.getvalue())
 
 
 def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:

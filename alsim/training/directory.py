@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alsim.training.settings import TrainingError
-from alsim.utils.files import to_json, write_whole
+from alsim.utils.files import to_json, write_atomic
 from alsim.utils.run_directory import (
     FORCE,
     Layout,
@@ -104,4 +104,4 @@ def delete_checkpoints(out: Path) -> None:
 
 def write_json(file: Path, value: Any) -> None:
     """Write JSON atomically."""
-    write_whole(file, to_json(value))
+    write_atomic(file, to_json(value))

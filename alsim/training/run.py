@@ -32,7 +32,7 @@ from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, write_curve
 from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
 from alsim.types import FIRST_HELD_OUT, Observation, Reason
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 from alsim.utils.run_directory import FORCE
 
@@ -267,7 +267,7 @@ class Run:
         evaluation = self._evaluation(policy)
         stream = io.BytesIO()
         self.model.save(stream)
-        write_whole(self.out / directory.MODEL, stream.getvalue())
+        write_atomic(self.out / directory.MODEL, stream.getvalue())
         policy.save(self.out)
         levels = {name: evaluation["policies"][name] for name in BASELINES}
         draw_curve(self.out / directory.PICTURE, self.rows, levels)

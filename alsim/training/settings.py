@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from alsim.config import Count, NotNegative, Positive, Section, Share, sentence
+from alsim.config import Count, NotNegative, Positive, Section, Share, error_message
 from alsim.errors import AlsimError
 
 Algorithm = Literal["ppo", "dqn"]
@@ -28,7 +28,7 @@ class TrainingError(AlsimError):
 class Hyperparameters(Section):
     """Hyperparameters of both algorithms. Names are those of Stable-Baselines3 where it has one."""
 
-    words = frozenset({"activation"})
+    text_keys = frozenset({"activation"})
 
     steps: Count = 1_000_000
     """Number of interactions, over all lanes; rounded up to complete rollouts."""
@@ -61,7 +61,7 @@ class Hyperparameters(Section):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise TrainingError(where + "; ".join(sentence(e, cls) for e in error.errors())) from None
+            raise TrainingError(where + "; ".join(error_message(e, cls) for e in error.errors())) from None
 
 
 class PPO(Hyperparameters):

@@ -36,7 +36,7 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_whole(file: Path, content: bytes) -> None:
+def write_atomic(file: Path, content: bytes) -> None:
     """Write a file atomically. An existing file is replaced."""
     with atomic_file(file) as stream:
         stream.write(content)

@@ -20,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of float32 arrays, by name."""
 
 HEADER_BYTES = 1024
-"""Bytes allowed for the headers of each array; `packed` needs fewer than half of them."""
+"""Bytes allowed for the headers of each array; `to_npz` needs fewer than half of them."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
     *(RuntimeError, zipfile.BadZipFile, zlib.error),  # zipfile raises RuntimeError for encrypted or unknown content
@@ -28,7 +28,7 @@ UNREADABLE = (
 """Exceptions that reading an invalid npz file may raise."""
 
 
-def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return arrays as the content of an npz file."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub takes every keyword for a flag
@@ -46,7 +46,7 @@ def read_at_most(file: Path, shapes: Shapes) -> bytes:
         return stream.read(most_bytes(shapes) + 1)
 
 
-def unpacked(content: bytes, shapes: Shapes) -> dict[str, Floats]:
+def from_npz(content: bytes, shapes: Shapes) -> dict[str, Floats]:
     """Return the float32 arrays of an npz file's content. Raises ValueError for other content."""
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
@@ -58,7 +58,7 @@ def unpacked(content: bytes, shapes: Shapes) -> dict[str, Floats]:
     for name, shape in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != f32:
             raise ValueError(
-                f"{name} is float32 of shape {shape}; got {arrays[name].dtype} of shape {arrays[name].shape}"
+                f"{name} must be float32 of shape {shape}; got {arrays[name].dtype} of shape {arrays[name].shape}"
             )
     return arrays
 
@@ -68,4 +68,4 @@ def _check_unpacked_size(limit: int, content: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
     if declared > limit:
-        raise ValueError(f"it unpacks to {declared:,} bytes, more than {limit:,}")
+        raise ValueError(f"it unpacks to {declared:,} bytes; expected at most {limit:,}")

@@ -9,7 +9,7 @@ from alsim.errors import AlsimError
 
 
 class MissingExtra(ImportError, AlsimError):
-    """An optional dependency that is not installed: the message names it, its purpose and the command to install it."""
+    """Exception for an optional dependency that is not installed; the message names the command that installs it."""
 
 
 DISTRIBUTIONS = {"stable_baselines3": "stable-baselines3", "sklearn": "scikit-learn", "PIL": "pillow"}
@@ -21,7 +21,7 @@ def require(module: str, extra: str, feature: str) -> Any:
 
     module   name as in an import statement
     extra    extra of alsim that installs it
-    feature  the part of alsim that needs it; begins the message
+    feature  part of alsim that needs it, for the message
 
     Raises MissingExtra with the command that installs it. If the package is installed but fails to import, its own
     error is raised.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_whole
+from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_atomic
 
 CHECKSUMS = "sums.json"
 """File with the SHA-256 of the other files of a folder."""
@@ -57,7 +57,7 @@ class RunDirectory:
 
     path    the directory
     layout  its entries
-    name    path to name in errors, where it differs from `path`
+    name    path that errors name, if it differs from `path`
     """
 
     def __init__(self, path: Path, layout: Layout, name: Path | None = None) -> None:
@@ -181,7 +181,7 @@ def check_location(path: Path, kind: str, error: type[AlsimError]) -> None:
 
 
 def check_foreign_files(path: Path, names: set[str], kind: str, error: type[AlsimError]) -> None:
-    """Raise `error` if there are any `names` of files in a directory that do not belong there."""
+    """Raise `error` if `names`, the names of foreign files in a directory, are not empty."""
     if names:
         raise error(f"{path} contains other files ({min(names)}); choose a new or empty directory for the {kind}")
 
@@ -208,7 +208,7 @@ def _short(value: Any) -> str:
 
 
 def file_entry(directory: Path, relative: str) -> dict[str, Any]:
-    """Return path, size in bytes and SHA-256 of a file. Raises OSError."""
+    """Return a dictionary of a file's path, size ("bytes") and SHA-256. Raises OSError."""
     file = directory / relative
     return {"path": relative, "bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
 
@@ -224,7 +224,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     for name, content in files.items():
         (temporary / name).write_bytes(content)
-    write_whole(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
+    write_atomic(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
     os.replace(temporary, folder)
 
 
@@ -236,7 +236,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     except (KeyError, RecursionError):
         raise ValueError(f"it has no readable {CHECKSUMS}") from None
     if checksums != {name: sha256(content) for name, content in files.items()}:
-        raise ValueError(f"its files differ from those in {CHECKSUMS}")
+        raise ValueError(f"its files differ from the checksums in {CHECKSUMS}")
     return files
 
 

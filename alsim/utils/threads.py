@@ -30,7 +30,7 @@ class ThreadPool:
         self._end = weakref.finalize(self, _stop, self._jobs, count)
 
     def in_this_process(self) -> bool:
-        """Return whether the threads belong to this process. A forked process has no copy of them."""
+        """Return whether the threads belong to this process: a forked process has no copies of them."""
         return self._process == os.getpid()
 
     def submit(self, function: Callable[..., Any], *arguments: Any, errors: list[BaseException]) -> None:

@@ -116,7 +116,8 @@ def test_s2_5_parquet_holds_the_same_bank(tmp_path, number, outcome):
 def test_save_refuses_to_overwrite_unless_forced(tmp_path):
     old, new = sample_bank(Config(num_los=2)), sample_bank(Config(num_los=3))
     save_bank(old, tmp_path)
-    with pytest.raises(BankError, match=r"holds a bank already \(questions.csv, contents.csv\); force overwrites it"):
+    message = r"holds a bank already \(questions.csv, contents.csv\); force=True \(--force\) overwrites it"
+    with pytest.raises(BankError, match=message):
         save_bank(new, tmp_path)
     assert load_bank(tmp_path) == old
     (tmp_path / "contents.csv").rename(tmp_path / "contents.parquet")

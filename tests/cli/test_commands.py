@@ -160,7 +160,7 @@ def test_bank_completes_a_table_of_questions(run, small, tmp_path):
     )
     for broken in ("irt_a", "irt_a=", "=slope", "irt_a=slope,,irt_b=b"):
         refused = run("bank", "--questions", table, "--columns", broken, "--out", tmp_path / "third")
-        assert_refused(refused, "--columns is OURS=THEIRS, separated by commas; got ")
+        assert_refused(refused, "--columns must be COLUMN=NAME, separated by commas; got ")
     assert not (tmp_path / "third").exists()
 
 
@@ -182,7 +182,7 @@ def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):
     assert Path("alsim.toml").read_text() == default_toml()
     assert Config.load("alsim.toml") == Config()
     Path("alsim.toml").write_text("mine")
-    assert_refused(run("init-config"), "alsim.toml is there already; --force overwrites it")
+    assert_refused(run("init-config"), "alsim.toml already exists; --force overwrites it")
     assert Path("alsim.toml").read_text() == "mine"
     assert run("init-config", "--force")[0] == 0
     assert run("init-config", "deeper/other.toml")[0] == 0
@@ -450,7 +450,7 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
     first, _, lines = printed.partition("\n\n")
     rows = len(load_dataset(dataset))
     assert re.fullmatch(
-        rf"{re.escape(str(out))}: {rows:,} transitions, 0\.\d MB, NumPy arrays with D4RL's names", first
+        rf"{re.escape(str(out))}: {rows:,} transitions, 0\.\d MB, NumPy arrays with the names of D4RL", first
     )
     namespace = {}
     exec(lines, namespace)
@@ -461,9 +461,7 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
         "transitions": rows,
         "bytes": out.stat().st_size,
     }
-    assert_refused(
-        run("export", dataset, "--to", "npz", "--out", out), "data.npz is there already; force overwrites it"
-    )
+    assert_refused(run("export", dataset, "--to", "npz", "--out", out), "data.npz already exists; force=True (--force)")
     assert run("export", dataset, "--to", "npz", "--no-next-observations", "--out", out, "--force")[0] == 0
 
 
@@ -481,7 +479,7 @@ def test_export_refuses(run, dataset, tmp_path):
     assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), "unknown format 'csv'", known)
     assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
     refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")
-    assert_refused(refused, "license = 'mit': the format 'rllib' knows no options")
+    assert_refused(refused, "license = 'mit': no option of the format 'rllib'")
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "..\\outside", "events/\n.parquet"])

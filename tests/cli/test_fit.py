@@ -182,7 +182,7 @@ def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "half.csv").write_text("x,y,freq\n1,0,0.5\n")
     assert_refused(
         run("irt", "wide.csv", "--test", "half.csv"),
-        "a row of the test stands for 0.5 students, a number of students that is not whole",
+        "the column freq of the held-out responses must contain integers; got 0.5",
     )
 
 
@@ -241,7 +241,7 @@ def test_bad_rows_are_refused_or_skipped_and_counted(run, fitted, tmp_path):
     status, out, err = run("bkt", "bad.csv", *COLUMNS, "--skip-bad")
     assert status == 0
     assert "30 responses" in out
-    assert "bad.csv: 2 skipped, correct is neither 0 nor 1; the first: bad.csv, line 32" in err
+    assert "bad.csv: 2 skipped, correct is neither 0 nor 1; the first one: bad.csv, line 32" in err
     assert "bad.csv: 1 skipped, no skill" in err
 
 
@@ -306,13 +306,13 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     (tmp_path / "there.csv").write_text("x")
     (tmp_path / "folder.csv").mkdir()
     for options, message in (
-        (["--out", "there.json"], "--out there.json is there already; --force overwrites it"),
-        (["--scores", "there.csv"], "--scores there.csv is there already; --force overwrites it"),
+        (["--out", "there.json"], "--out there.json already exists; --force overwrites it"),
+        (["--scores", "there.csv"], "--scores there.csv already exists; --force overwrites it"),
         (["--out", "folder.csv"], "is not a regular file; expected a file to write"),
         (["--out", "there.json/fit.json"], "cannot be written"),
-        (["--scores", "scores.txt"], "expected a file that ends in .csv, .parquet, .pq"),
-        (["--out", "log.csv", "--force"], "is an input or another output of this command"),
-        (["--out", "s.csv", "--scores", "s.csv"], "is an input or another output of this command"),
+        (["--scores", "scores.txt"], "expected a file name that ends in .csv, .parquet, .pq"),
+        (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
+        (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
     ):
         assert_refused(run("irt", "log.csv", *COLUMNS, *options), message)
@@ -325,8 +325,8 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
 def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
     (tmp_path / "there.npz").write_text("dear")
     for out, message in (
-        ("there.json", "--out, weights: there.npz is there already; --force overwrites it"),
-        ("new.npz", "a fit's JSON is not named .npz"),
+        ("there.json", "--out, weights: there.npz already exists; --force overwrites it"),
+        ("new.npz", "the JSON of a fit must not be named .npz, like its weights; got new.npz: use .json"),
     ):
         assert_refused(run("dkt", "nowhere.csv", "--out", out), message)
     assert (tmp_path / "there.npz").read_text() == "dear"
@@ -344,7 +344,7 @@ def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
 
 
 def test_invalid_arguments_are_refused(run, fitted):
-    assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns is OURS=THEIRS")
+    assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns must be COLUMN=NAME")
     assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
     assert run("hmm", "log.csv")[0] == 2
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2

@@ -64,14 +64,14 @@ def test_a_run_with_a_killed_driver_is_resumed(tmp_path, teachers, code):
         )
 
     driver = drive(0.5)
-    until(lambda: len(scale.whole(tmp_path)) >= 2, driver, 120)
+    until(lambda: len(scale.sidecars(tmp_path)) >= 2, driver, 120)
     driver.kill()
     driver.wait(60)
     pids = [int(p.name) for p in (tmp_path / "seen").iterdir()]
     until(lambda: not any(map(scale.is_alive, pids)), seconds=60)  # Ray ends the workers of a dead driver
-    kept = {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)}
+    kept = {file: file.stat().st_mtime_ns for file in scale.sidecars(tmp_path)}
     time.sleep(1)
-    assert {file: file.stat().st_mtime_ns for file in scale.whole(tmp_path)} == kept
+    assert {file: file.stat().st_mtime_ns for file in scale.sidecars(tmp_path)} == kept
     with pytest.raises(DatasetError, match="holds no finished dataset"):
         load_dataset(tmp_path / "d")
     shards = {p: p.stat().st_ino for n in kept for p in (tmp_path / "d").glob(f"*/part-{n.stem}.parquet")}
@@ -144,4 +144,4 @@ def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, cluster, teacher
     with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
         generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
     assert "\n" not in str(caught.value)
-    assert "run the same command again to go on" in caught.value.__notes__[0]
+    assert "run the same command again to resume" in caught.value.__notes__[0]

@@ -137,7 +137,7 @@ def drive(tmp_path, seconds, **changes):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def whole(tmp_path):
+def sidecars(tmp_path):
     """Return the sidecars of the unfinished dataset."""
     return sorted((tmp_path / "d" / "shards").glob("0*.json"))
 
@@ -205,7 +205,7 @@ def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
     done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
     message = (
-        r"alsim: num_workers is 1000, and the system lets \d+ begin: Too many open files; have fewer of them, or raise "
+        r"alsim: num_workers is 1000, and the system allows \d+: Too many open files; use fewer workers, or raise "
     )
     assert re.match(message, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "d").exists()
@@ -239,7 +239,7 @@ def test_a_script_without_main_guard_is_an_error(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1
-    assert 'a script that has workers needs `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert 'a script that uses workers needs `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
     assert not (tmp_path / "d").exists()
 
 
@@ -265,9 +265,9 @@ def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, teachers, caplog
     with pytest.raises(DatasetError) as caught:
         generate_dataset(**RUN, policy=policy, out=tmp_path / "d", num_workers=1 + 1)
     assert "a worker was killed by SIGKILL while it made shard " in str(caught.value)
-    assert "the 3rd time: memory may be too short" in str(caught.value)
-    assert "run the same command again to go on" in caught.value.__notes__[0]
-    assert sum("another takes its place" in message for message in caplog.messages) >= 2
+    assert "for the 3rd time; if memory is short, use fewer workers" in str(caught.value)
+    assert "run the same command again to resume" in caught.value.__notes__[0]
+    assert sum("another one replaces it" in message for message in caplog.messages) >= 2
     assert not [p for p in (tmp_path / "seen").iterdir() if is_alive(int(p.name))]
 
 
@@ -275,14 +275,14 @@ def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, teachers, caplog
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_with_a_killed_driver_is_resumed(tmp_path, teachers, workers):
     with drive(tmp_path, 0.3, num_workers=workers) as driver:
-        until(lambda: len(whole(tmp_path)) >= 2, driver)
+        until(lambda: len(sidecars(tmp_path)) >= 2, driver)
         driver.kill()
         driver.communicate(timeout=60)
     pids = [int(p.name) for p in (tmp_path / "seen").iterdir()]
     until(lambda: not any(map(is_alive, pids)), seconds=10)  # no orphaned workers
     with pytest.raises(DatasetError, match="holds no finished dataset"):
         load_dataset(tmp_path / "d")
-    kept = [json.loads(file.read_text())["files"][name]["path"] for file in whole(tmp_path) for name in TABLES]
+    kept = [json.loads(file.read_text())["files"][name]["path"] for file in sidecars(tmp_path) for name in TABLES]
     before = {path: (tmp_path / "d" / path).stat() for path in kept}
     with drive(tmp_path, 0.0, num_workers=workers) as driver:
         _, message = driver.communicate(timeout=60)
@@ -309,7 +309,7 @@ def test_a_killed_command_is_resumed(tmp_path, number, workers):
     started = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": as_of_a_terminal}
     # In a new process group, because Ctrl-C reaches the whole group.
     with subprocess.Popen(line, process_group=0, **started) as process:
-        until(lambda: whole(tmp_path), process, 120)
+        until(lambda: sidecars(tmp_path), process, 120)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         printed, message = process.communicate(timeout=60)
     assert printed == ""
@@ -421,7 +421,7 @@ def test_a_damaged_shard_is_made_again(tmp_path, caplog, damage, workers):
     out = stopped(tmp_path / "d")
     DAMAGE[damage](out)
     generate_dataset(**RUN, out=out, num_workers=workers)
-    assert caplog.messages == ["shard 1 was damaged or missing: it was made again"]
+    assert caplog.messages == ["shard 1 was damaged or missing and was made again"]
     assert files_of(out) == plain(tmp_path)
 
 
@@ -454,19 +454,19 @@ UNEQUAL = {
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
+def unfinished(tmp_path_factory):
     """An unfinished dataset, which tests only read."""
-    return stopped(tmp_path_factory.mktemp("begun") / "d")
+    return stopped(tmp_path_factory.mktemp("unfinished") / "d")
 
 
 @pytest.mark.parametrize("unequal", UNEQUAL)
-def test_another_plan_is_refused_with_the_differences(begun, unequal):
+def test_another_plan_is_refused_with_the_differences(unfinished, unequal):
     changes, message = UNEQUAL[unequal]
-    before = files_of(begun)
+    before = files_of(unfinished)
     with pytest.raises(DatasetError) as caught:
-        generate_dataset(**{**RUN, **changes}, out=begun)
-    assert f"{begun} holds an unfinished dataset with other settings: {message}" in str(caught.value)
-    assert files_of(begun) == before
+        generate_dataset(**{**RUN, **changes}, out=unfinished)
+    assert f"{unfinished} holds an unfinished dataset with other settings: {message}" in str(caught.value)
+    assert files_of(unfinished) == before
 
 
 @pytest.mark.parametrize(
@@ -477,10 +477,10 @@ def test_another_plan_is_refused_with_the_differences(begun, unequal):
         ("generate", "policy_fingerprint", lambda policy: "edited", 'code.rule was "" and is now "edited"'),
     ],
 )
-def test_other_versions_and_an_edited_rule_are_other_plans(begun, monkeypatch, module, name, value, message):
+def test_other_versions_and_an_edited_rule_are_other_plans(unfinished, monkeypatch, module, name, value, message):
     monkeypatch.setattr(f"alsim.datasets.{module}.{name}", value)
     with pytest.raises(DatasetError, match=f"holds an unfinished dataset with other settings: {message}"):
-        generate_dataset(**RUN, out=begun)
+        generate_dataset(**RUN, out=unfinished)
 
 
 def test_policies_are_compared_by_digest(tmp_path, teachers):
@@ -508,7 +508,7 @@ def test_an_unreadable_plan_is_an_error(tmp_path, content):
 @pytest.mark.versionless
 def test_a_second_driver_is_refused(tmp_path, teachers):
     with drive(tmp_path, 0.3) as driver:
-        until(lambda: whole(tmp_path), driver)
+        until(lambda: sidecars(tmp_path), driver)
         policy = teachers.Slow(str(tmp_path / "seen"))
         for force in (False, True):
             with pytest.raises(DatasetError, match="d is in use by another process"):
@@ -686,7 +686,7 @@ def test_another_dynamics_is_an_error(tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["config"]["dynamics"]["learning_rate"] *= 1.01
     (out / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match="does not answer as recorded: the data were generated with other dynamics"):
+    with pytest.raises(DatasetError, match="differs from the record: the data were generated with other dynamics"):
         _ = load_dataset(out).next_obs
 
 

@@ -77,7 +77,7 @@ def test_the_datasets_page_has_every_column() -> None:
 
 
 def test_the_api_page_has_every_public_name() -> None:
-    index, _, full = text("api.md").partition("## In full")
+    index, _, full = text("api.md").partition("## Reference")
     named = set(re.findall(r"\[`([\w.]+)`\]\(#alsim\.\1\)", index))
     documented = set(re.findall(r"^\.\. auto\w+:: alsim\.([\w.]+)", full, re.MULTILINE))
     assert named == documented

@@ -99,11 +99,11 @@ def test_infos_of_steps_into_buffers_belong_to_the_caller() -> None:
     env = make(5)
     env.reset(seed=0)
     out = env.new_buffers()
-    held, copies = [], []
+    results, copies = [], []
     for batch in batches(5, 12):
-        held.append(env.step(batch, out=out)[4])
-        copies.append(deepcopy(held[-1]))
-    assert alike(held, copies)
+        results.append(env.step(batch, out=out)[4])
+        copies.append(deepcopy(results[-1]))
+    assert alike(results, copies)
 
 
 def replacing(name: str, array: Any) -> Callable[[Any], Any]:

@@ -75,11 +75,11 @@ def test_invalid_actions_of_some_lanes(mode: Any, actions: Any, error: type[Exce
     env = make(5, autoreset_mode=mode)
     env.reset(seed=0)
     before, out = pickle.dumps(env), env.new_buffers(3)
-    kept = deepcopy(out)
+    copy = deepcopy(out)
     with pytest.raises(error, match=re.escape(words)):
         env.step_lanes(actions, [2, 4, 0], out=out)
     assert pickle.dumps(env) == before
-    assert alike(out, kept)
+    assert alike(out, copy)
 
 
 @pytest.mark.parametrize("kind", [list, np.int8, np.uint64, ">i4", "readonly", "strided"])
@@ -87,14 +87,14 @@ def test_integer_lanes_of_any_dtype_and_layout(kind: Any) -> None:
     env, plain = make(5), make(5)
     env.reset(seed=0)
     plain.reset(seed=0)
-    named: Any = [4, 1]
+    selected: Any = [4, 1]
     if kind == "readonly":
-        named = read_only(np.array(named))
+        selected = read_only(np.array(selected))
     elif kind == "strided":
-        named = np.array([4, 0, 1, 0])[::2]
+        selected = np.array([4, 0, 1, 0])[::2]
     elif kind is not list:
-        named = np.array(named, kind)
-    same_call(env.step_lanes([3, 30], named), plain.step_lanes([3, 30], np.array([4, 1])))
+        selected = np.array(selected, kind)
+    same_call(env.step_lanes([3, 30], selected), plain.step_lanes([3, 30], np.array([4, 1])))
     same(env.lanes["step"], np.array([0, 1, 0, 0, 1], np.uint32))
 
 
@@ -166,12 +166,12 @@ def test_before_the_first_reset() -> None:
 def test_arrays_of_step_lanes_belong_to_the_caller() -> None:
     env = make(300)
     env.reset(seed=0)
-    held, copies = [], []
+    results, copies = [], []
     for k, batch in enumerate(batches(300, 12)):
         lanes = np.arange(k, 300, k + 2)
-        held.append(env.step_lanes(batch[lanes], lanes))
-        copies.append(deepcopy(held[-1]))
-    assert alike(held, copies)
+        results.append(env.step_lanes(batch[lanes], lanes))
+        copies.append(deepcopy(results[-1]))
+    assert alike(results, copies)
 
 
 @pytest.mark.compiled

@@ -45,7 +45,7 @@ def test_threads_share_many_chunks() -> None:
     """Realistic sizes: many chunks per thread, and more threads than processors."""
     lanes = 5 * step_kernels.CHUNK + 3
     envs = [make(lanes, info="full", num_threads=threads) for threads in (1, 2, 7)]
-    actions = batches(envs[0], 60)
+    actions = batches(envs[0].num_envs, 60)
     one, two, seven = (play(env, actions, seed=3) for env in envs)
     same_calls(one, two)
     same_calls(one, seven)
@@ -92,7 +92,7 @@ def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("lanes", [256, 257, 1000])
 def test_results_do_not_depend_on_the_number_of_threads(mode: AutoresetMode, lanes: int) -> None:
     envs = [make(lanes, autoreset_mode=mode, info="full", num_threads=threads) for threads in (1, 2, 3)]
-    actions = batches(envs[0], 40)
+    actions = batches(envs[0].num_envs, 40)
     one, two, three = (play(env, actions, seed=8) for env in envs)
     same_calls(one, two)
     same_calls(one, three)
@@ -190,14 +190,14 @@ def test_referenced_memory_is_not_reused(index: int, part_of: Any) -> None:
     """A reference to any returned array, or to a view of a part of it, protects the memory."""
     env = make(300)
     env.reset(seed=0)
-    held, copies = [], []
+    views, copies = [], []
     for batch in batches(env.num_envs, 12):
         *arrays, infos = env.step(batch)
         result = [*arrays, *infos.values()][index]
-        held.append(part_of(result))
-        copies.append(np.array(held[-1]))
+        views.append(part_of(result))
+        copies.append(np.array(views[-1]))
         del arrays, infos, result
-    for array, copy in zip(held, copies, strict=True):
+    for array, copy in zip(views, copies, strict=True):
         same(np.asarray(array), copy)
 
 
@@ -266,7 +266,7 @@ def test_step_in_another_process() -> None:
 @pytest.mark.compiled
 def test_two_environments_in_two_threads() -> None:
     envs = [make(600, num_threads=2) for _ in range(2)]
-    actions = batches(envs[0], 20)
+    actions = batches(envs[0].num_envs, 20)
     results: dict[int, list[Any]] = {}
 
     def run(k: int) -> None:
@@ -354,8 +354,8 @@ assert os.waitpid(child, 0)[1] == 0
 def test_read_only_installation(tmp_path: Path) -> None:
     package = tmp_path / "site" / "alsim"
     shutil.copytree(Path(alsim.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    kept = {path for path in tmp_path.rglob("*")}
-    for path in kept:
+    paths = {path for path in tmp_path.rglob("*")}
+    for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
     package.parent.chmod(0o555)
     try:
@@ -368,7 +368,7 @@ def test_read_only_installation(tmp_path: Path) -> None:
             NUMBA_OPT="1",  # halves the time to compile; results are the same
         )
         assert printed.split() == [str(package / "__init__.py"), expected_digest(0, 5)]
-        assert {path for path in tmp_path.rglob("*")} == kept
+        assert {path for path in tmp_path.rglob("*")} == paths
     finally:
-        for path in [package.parent, *kept]:
+        for path in [package.parent, *paths]:
             path.chmod(0o755)

@@ -265,7 +265,7 @@ def test_an_item_with_negative_a_equals_its_mirror_image():
 @pytest.mark.parametrize(
     ("responses", "message"),
     [
-        ([[0, 1, 2]], "responses are 0, 1 or, for an item without an answer, -1; got 2"),
+        ([[0, 1, 2]], "responses must be 0, 1 or, for an item without an answer, -1; got 2"),
         ([[0, 1, -2]], "got -2"),
         ([[0, 1, np.nan]], "got nan"),
         ([[0, 1, 0.5]], "got 0.5"),
@@ -276,9 +276,9 @@ def test_an_item_with_negative_a_equals_its_mirror_image():
         ([[[0, 1, 1]]], r"got \(1, 1, 3\)"),
         (
             irt.Answers(np.array([0, 2]), np.array([0, 3]), np.array([0, 1])),
-            r"items of answers are integers in \[0, 3\)",
+            r"items of answers must be integers in \[0, 3\)",
         ),
-        (irt.Answers(np.array([0, 2]), np.array([0, 1]), np.array([0, -1])), "answers are 0 or 1; got -1"),
+        (irt.Answers(np.array([0, 2]), np.array([0, 1]), np.array([0, -1])), "answers must be 0 or 1; got -1"),
         (irt.Answers(np.array([0, 3]), np.array([0, 1]), np.array([0, 1])), r"start \(S\+1,\)"),
         (irt.Answers(np.array([0, 2, 1, 2]), np.array([0, 1]), np.array([0, 1])), "never decrease"),
         (irt.Answers(np.array([]), np.array([], int), np.array([], int)), r"start \(S\+1,\)"),
@@ -293,15 +293,15 @@ def test_invalid_answers_are_refused(responses, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "mle"}, "method is one of eap, map, ml, wle; got 'mle'"),
+        ({"method": "mle"}, "method must be one of eap, map, ml, wle; got 'mle'"),
         ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
         ({"prior_sd": 1e-200}, "expected a positive number, from 1e-100"),
         ({"prior_sd": [1.0, 2.0]}, r"prior_sd is \[1.0, 2.0\]"),
         ({"prior_mean": [1.0, 2.0]}, "prior_mean is .*; expected a number"),
         ({"prior_sd": np.inf}, "prior_sd must contain only finite numbers; got inf"),
         ({"prior_mean": np.nan}, "prior_mean must contain only finite numbers; got nan"),
-        ({"bounds": (1, 1)}, "bounds are two abilities, the lower first"),
-        ({"bounds": 4}, "bounds are two abilities, the lower first; got 4"),
+        ({"bounds": (1, 1)}, "bounds must be two abilities, the lower first"),
+        ({"bounds": 4}, "bounds must be two abilities, the lower first; got 4"),
         ({"bounds": (-np.inf, 1)}, "bounds must contain only finite numbers"),
         ({"nodes": 2}, "nodes is 2; expected an integer of at least 3"),
         ({"nodes": 33.0}, "nodes is 33.0"),
@@ -310,5 +310,5 @@ def test_invalid_answers_are_refused(responses, message):
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(AlsimError, match=message):
         irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
-    with pytest.raises(AlsimError, match="items are ItemParameters; got list"):
+    with pytest.raises(AlsimError, match="items must be ItemParameters; got list"):
         irt.estimate_ability([1.0, 2.0], [0, 1])

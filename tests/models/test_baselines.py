@@ -301,7 +301,9 @@ def test_unfittable_logs_and_invalid_settings_are_refused(model):
     with pytest.raises(ModelError, match="needs responses of both kinds; all 1 are wrong"):
         model.fit(Responses.from_arrays([0], [0], skill=[0]))
     for name, bad in (("penalty", 0), ("penalty", True), ("tolerance", float("nan")), ("max_iterations", 0.5)):
-        with pytest.raises(ModelError, match=rf"{name} is a (number|count) above 0; got {bad!r}"):
+        with pytest.raises(
+            ModelError, match=rf"{name} must be (a number above 0|an integer of at least 1); got {bad!r}"
+        ):
             model.fit(log(20), **{name: bad})
 
 

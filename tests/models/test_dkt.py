@@ -17,7 +17,7 @@ from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.network import Weights, logistic, shapes_of
 from alsim.models.dkt.sequences import batches, counts_of, digest, padded, sequences_of
 from alsim.models.dkt.settings import Epoch, Settings, read_settings, schedule
-from alsim.utils.npz import packed, sha256
+from alsim.utils.npz import sha256, to_npz
 from alsim.utils.optional import MissingExtra
 
 SKILLS = np.array(["add", "carry", "borrow"])
@@ -334,7 +334,7 @@ def with_arrays(path, content):
 
 
 def changed_array(**changes):
-    return packed(weights_of()._asdict() | changes)
+    return to_npz(weights_of()._asdict() | changes)
 
 
 def squeezed(values):
@@ -350,21 +350,24 @@ class Hostile:
 
 BREAKS = [
     (lambda p: p.with_suffix(".npz").unlink(), r"fit\.npz cannot be read"),
-    (lambda p: p.with_suffix(".npz").write_bytes(packed(weights_of(seed=2)._asdict())), "SHA-256 differs"),
+    (lambda p: p.with_suffix(".npz").write_bytes(to_npz(weights_of(seed=2)._asdict())), "SHA-256 differs"),
     (lambda p: with_arrays(p, pickle.dumps(Hostile())), r"fit\.npz does not have the weights"),
     (lambda p: with_arrays(p, changed_array(output=np.array([Hostile()]))), r"fit\.npz does not have the weights"),
-    (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output is float32 of shape"),
-    (lambda p: with_arrays(p, changed_array(output=np.zeros((2, H), np.float32))), "output is float32 of shape"),
+    (lambda p: with_arrays(p, changed_array(output=np.zeros((3, H)))), "output must be float32 of shape"),
+    (lambda p: with_arrays(p, changed_array(output=np.zeros((2, H), np.float32))), "output must be float32 of shape"),
     (
         lambda p: with_arrays(p, changed_array(output=np.full((3, H), np.nan, np.float32))),
         r"output must be \(3, 4\) finite",
     ),
-    (lambda p: with_arrays(p, packed({"output": weights_of().output})), r"fit\.npz does not have the weights"),
+    (lambda p: with_arrays(p, to_npz({"output": weights_of().output})), r"fit\.npz does not have the weights"),
     (
         lambda p: with_arrays(p, changed_array(more=np.zeros(10**5, np.float32))),
         "SHA-256 differs",
     ),  # not read to its end
-    (lambda p: with_arrays(p, squeezed(np.zeros(10**6, np.float32))), "unpacks to 4,000,128 bytes, more than 7,824"),
+    (
+        lambda p: with_arrays(p, squeezed(np.zeros(10**6, np.float32))),
+        "unpacks to 4,000,128 bytes; expected at most 7,824",
+    ),
     (lambda p: edited(p, version=2), "has version 2"),
     (lambda p: edited(p, skills=None), "'skills' is missing"),
     (lambda p: edited(p, skills=["add", "add", "x"]), "skills must be distinct"),
@@ -422,7 +425,7 @@ def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch
     from alsim.models.dkt import checkpoints
 
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:1], ARRAYS)
-    writing = checkpoints.write_whole
+    writing = checkpoints.write_atomic
     for written in range(2):
 
         def until(file, content, left=[written]):  # noqa: B006  # counts down from call to call
@@ -431,7 +434,7 @@ def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch
                 raise OSError("no space left")
             writing(file, content)
 
-        monkeypatch.setattr(checkpoints, "write_whole", until)
+        monkeypatch.setattr(checkpoints, "write_atomic", until)
         with pytest.raises(OSError, match="no space"):
             write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
         assert read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0] == LOSSES[:1]

@@ -345,22 +345,24 @@ def test_with_a_prior_of_d_an_item_whose_responses_are_all_equal_has_an_estimate
 def test_invalid_settings_and_responses_are_refused():
     log = simulated(20, 3)[0]
     for options, message in (
-        ({"model": "4pl"}, "model is one of"),
-        ({"nodes": 5}, "nodes is an integer from 11"),
-        ({"nodes": True}, "nodes is an integer"),
-        ({"tolerance": 0.0}, "tolerance is a positive number"),
-        ({"tolerance": "fine"}, "tolerance is a positive number"),
-        ({"priors": (0, 1)}, "priors are Priors; got tuple"),
-        ({"max_iterations": 0}, "max_iterations is an integer from 1"),
+        ({"model": "4pl"}, "model must be one of"),
+        ({"nodes": 5}, "nodes must be an integer from 11"),
+        ({"nodes": True}, "nodes must be an integer"),
+        ({"tolerance": 0.0}, "tolerance must be a positive number"),
+        ({"tolerance": "fine"}, "tolerance must be a positive number"),
+        ({"priors": (0, 1)}, "priors must be Priors; got tuple"),
+        ({"max_iterations": 0}, "max_iterations must be an integer from 1"),
         ({"model": "2pl", "priors": Priors(c=(5, 17))}, "which the model '2pl' does not estimate"),
         ({"model": "rasch", "priors": Priors(a=(0, 1))}, "which the model 'rasch' does not estimate"),
-        ({"priors": Priors(a=(0, 0))}, "the prior of a is mean and sd"),
+        ({"priors": Priors(a=(0, 0))}, "the prior of a must be mean and sd"),
         ({"model": "3pl", "priors": Priors(c=(0.5, 2))}, "two numbers of at least 1"),
-        ({"priors": Priors(d=("x", 1))}, "the prior of d is"),
+        ({"priors": Priors(d=("x", 1))}, "the prior of d must be"),
     ):
         with pytest.raises(ModelError, match=message):
             irt.fit(log, **options)
-    with pytest.raises(ModelError, match="responses are Responses, as Responses.from_matrix makes; got list"):
+    with pytest.raises(
+        ModelError, match="responses must be Responses, such as Responses.from_matrix returns; got list"
+    ):
         irt.fit([[0, 1], [1, 0]])
     with pytest.raises(ModelError, match="no item of 2 has both"):
         irt.fit(Responses.from_matrix([[1, 0], [1, 0]]))
@@ -435,9 +437,9 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("variant", "5pl", "variant is one of"),
+        ("variant", "5pl", "variant must be one of"),
         ("items", {}, "no item has estimates"),
-        ("nodes", 10**9, "nodes is an integer"),
+        ("nodes", 10**9, "nodes must be an integer"),
         (
             "items",
             {
@@ -458,7 +460,7 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
                     "correct": 0,
                 }
             },
-            "a number of at least 0",
+            "must be finite and at least 0",
         ),
         ("priors", {"x": None}, "x"),
     ],

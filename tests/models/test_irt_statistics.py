@@ -234,26 +234,29 @@ def test_the_likelihood_ratio_equals_that_of_a_generic_optimiser():
 def test_invalid_dif_arguments_are_refused():
     log, group = simulated(60, 4, seed=10)
     for call, message in (
-        (lambda: irt.mantel_haenszel(log, group, 2), "two distinct values, one of them focal, which is 2"),
+        (lambda: irt.mantel_haenszel(log, group, 2), "two distinct values, one of them focal=2"),
         (lambda: irt.mantel_haenszel(log, group, np.array([1, 2])), "two distinct values"),
-        (lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"), "group has one value .* some are missing"),
+        (
+            lambda: irt.mantel_haenszel(log, np.where(group, "x", None), "x"),
+            "group must have one value .* missing values",
+        ),
         (lambda: irt.mantel_haenszel(log, [*group[:-1], "x"], "x"), "two distinct values"),
         (lambda: irt.mantel_haenszel(log, np.array([*group[:-1], "x"], object), 1), "values that can be sorted"),
         (
             lambda: irt.mantel_haenszel(log, group, 1, matching=[np.nan] * 60),
-            "matching has one value .* some are missing",
+            "matching must have one value .* missing values",
         ),
-        (lambda: irt.likelihood_ratio(log, group, 1, nodes=3), "nodes is an integer from 11"),
-        (lambda: irt.mantel_haenszel(log, group[:3], 1), "group has one value for each of 60 students"),
-        (lambda: irt.mantel_haenszel(log, group, 1, matching=[1]), "matching has one value for each"),
-        (lambda: irt.likelihood_ratio(log, group, 1, "3pl"), "model is rasch or 1pl with kind='uniform', or 2pl"),
+        (lambda: irt.likelihood_ratio(log, group, 1, nodes=3), "nodes must be an integer from 11"),
+        (lambda: irt.mantel_haenszel(log, group[:3], 1), "group must have one value for each of 60 students"),
+        (lambda: irt.mantel_haenszel(log, group, 1, matching=[1]), "matching must have one value for each"),
+        (lambda: irt.likelihood_ratio(log, group, 1, "3pl"), "model must be rasch or 1pl with kind='uniform', or 2pl"),
         (
             lambda: irt.likelihood_ratio(log, group, 1, "rasch", kind="both"),
-            "model is rasch or 1pl with kind='uniform', or 2pl",
+            "model must be rasch or 1pl with kind='uniform', or 2pl",
         ),
         (
             lambda: irt.likelihood_ratio(log, group, 1, items=["x"]),
-            "items are names of items; 'x' is not among the responses",
+            "items must be names of items of the responses; got 'x'",
         ),
         (lambda: irt.likelihood_ratio(log, group, 1, anchors=[]), "got 0 anchors and 4 items to test"),
         (

@@ -365,7 +365,7 @@ BREAKS = [
     (lambda d: with_weights(d, other_arrays(weights_0=np.zeros((5, A), f32))), "policy.npz is not the network"),
     (
         lambda d: with_weights(d, other_arrays(weights_0=np.zeros((5, A)), biases_0=np.zeros(A))),
-        "weights_0 is float32 of shape",
+        "weights_0 must be float32 of shape",
     ),
     (
         lambda d: with_weights(d, other_arrays(weights_0=np.full((5, A), np.inf, f32), biases_0=np.zeros(A, f32))),
@@ -379,7 +379,7 @@ BREAKS = [
     (lambda d: with_weights(d, not_deflated(bytes(1000))), "policy.npz is not the network .* decompressing"),
     (
         lambda d: with_weights(d, zipped(a_header(5 * 10**5) + bytes(2 * 10**6))),  # of 2 kB
-        r"policy.npz is not the network .* unpacks to 2,000,128 bytes, more than 3,\d\d\d",
+        r"policy.npz is not the network .* unpacks to 2,000,128 bytes; expected at most 3,\d\d\d",
     ),
     (lambda d: with_weights(d, bytes(10**6)), "policy.npz was changed after it was saved"),  # not read to its end
 ]

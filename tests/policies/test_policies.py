@@ -420,22 +420,42 @@ class Returns:
 @pytest.mark.parametrize(
     ("actions", "odds", "message"),
     [
-        ([0, 1, 27], None, "chose action 27 in lane 2; actions are in [0, 27)"),
-        ([0, -1, 2], None, "chose action -1 in lane 1; actions are in [0, 27)"),
-        ([0, 1], None, "returns 3 integer actions; got int64 of shape (2,)"),
-        ([[0, 1, 2]], None, "returns 3 integer actions; got int64 of shape (1, 3)"),
-        (0, None, "returns 3 integer actions; got int64 of shape ()"),
-        ([0.0, 1.0, 2.0], None, "returns 3 integer actions; got float64 of shape (3,)"),
-        ([True, False, True], None, "returns 3 integer actions; got bool of shape (3,)"),
-        (["0", "1", "2"], None, "returns 3 integer actions; got <U1 of shape (3,)"),
-        ([0, 1, 2], [0.5, 0.0, 0.5], "gave its action in lane 1 the probability 0.0; it is in (0, 1]"),
-        ([0, 1, 2], [0.5, 0.5, np.nan], "gave its action in lane 2 the probability nan; it is in (0, 1]"),
-        ([0, 1, 2], [1.5, 0.5, 0.5], "gave its action in lane 0 the probability 1.5; it is in (0, 1]"),
-        ([0, 1, 2], [0.5, -0.1, 0.5], "gave its action in lane 1 the probability -0.1; it is in (0, 1]"),
-        ([0, 1, 2], [np.inf, 0.5, 0.5], "gave its action in lane 0 the probability inf; it is in (0, 1]"),
-        ([0, 1, 2], [1, 1, 1], "returns 3 probabilities; got int64 of shape (3,)"),
-        ([0, 1, 2], 0.5, "returns 3 probabilities; got float64 of shape ()"),
-        ([0, 1, 2], [0.5, 0.5], "returns 3 probabilities; got float64 of shape (2,)"),
+        ([0, 1, 27], None, "chose action 27 in lane 2; actions must be in [0, 27)"),
+        ([0, -1, 2], None, "chose action -1 in lane 1; actions must be in [0, 27)"),
+        ([0, 1], None, "must return 3 integer actions; got int64 of shape (2,)"),
+        ([[0, 1, 2]], None, "must return 3 integer actions; got int64 of shape (1, 3)"),
+        (0, None, "must return 3 integer actions; got int64 of shape ()"),
+        ([0.0, 1.0, 2.0], None, "must return 3 integer actions; got float64 of shape (3,)"),
+        ([True, False, True], None, "must return 3 integer actions; got bool of shape (3,)"),
+        (["0", "1", "2"], None, "must return 3 integer actions; got <U1 of shape (3,)"),
+        (
+            [0, 1, 2],
+            [0.5, 0.0, 0.5],
+            "returned probability 0.0 for its action in lane 1; probabilities must be in (0, 1]",
+        ),
+        (
+            [0, 1, 2],
+            [0.5, 0.5, np.nan],
+            "returned probability nan for its action in lane 2; probabilities must be in (0, 1]",
+        ),
+        (
+            [0, 1, 2],
+            [1.5, 0.5, 0.5],
+            "returned probability 1.5 for its action in lane 0; probabilities must be in (0, 1]",
+        ),
+        (
+            [0, 1, 2],
+            [0.5, -0.1, 0.5],
+            "returned probability -0.1 for its action in lane 1; probabilities must be in (0, 1]",
+        ),
+        (
+            [0, 1, 2],
+            [np.inf, 0.5, 0.5],
+            "returned probability inf for its action in lane 0; probabilities must be in (0, 1]",
+        ),
+        ([0, 1, 2], [1, 1, 1], "must return 3 float probabilities; got int64 of shape (3,)"),
+        ([0, 1, 2], 0.5, "must return 3 float probabilities; got float64 of shape ()"),
+        ([0, 1, 2], [0.5, 0.5], "must return 3 float probabilities; got float64 of shape (2,)"),
     ],
 )
 def test_invalid_return_values_are_refused_by_lane(actions, odds, message):
@@ -453,7 +473,7 @@ def test_a_return_value_that_is_not_a_pair_is_refused(choice):
         def act(self, view, draws):
             return choice
 
-    with pytest.raises(TypeError, match="the policy 'single' returns a pair, actions and their probabilities; got"):
+    with pytest.raises(TypeError, match=r"the policy 'single' must return a pair \(actions, probabilities\); got"):
         rollout(Single(), num_learners=3, config=SMALL)
 
 
@@ -573,7 +593,7 @@ def test_invalid_choices_of_a_rule_are_refused(number, odds, threads, monkeypatc
     monkeypatch.setattr(collector, "MAX_BLOCK_EPISODES", 16)
     with pytest.raises(ValueError, match=f"the policy 'always' chose action {number} with probability") as caught:
         rollout(always(number, odds), num_learners=40, config=SMALL, num_threads=threads)
-    assert "actions are in [0, 27), and probabilities in (0, 1]" in str(caught.value)
+    assert "actions must be in [0, 27), and probabilities in (0, 1]" in str(caught.value)
 
 
 def test_a_subclass_may_change_the_parameters():

@@ -501,9 +501,9 @@ def test_invalid_matrices_are_refused():
         with pytest.raises(ResponsesError, match=message):
             Responses.from_matrix(matrix)
     for options, message in (
-        ({"items": ["a", "b"]}, "3 items; got 2 names"),
-        ({"items": ["a", "b", "a"]}, "items of a matrix have distinct names; got 'a' more than once"),
-        ({"students": ["a", None]}, "students of a matrix have distinct names; got an empty name"),
+        ({"items": ["a", "b"]}, "one name for each of the matrix's 3 items; got 2 names"),
+        ({"items": ["a", "b", "a"]}, "items of a matrix must have distinct names; got 'a' more than once"),
+        ({"students": ["a", None]}, "students of a matrix must have distinct names; got an empty name"),
         ({"skills": ["a", "b"]}, "one name for each of 3 items"),
         ({"weight": [1]}, "one weight for each of 2 students; got 1"),
         ({"weight": [1, -1]}, r"row 1 \(counted from 0\): its weight -1 is invalid; expected a number >= 0"),

@@ -162,7 +162,7 @@ def test_invalid_options_are_refused(write, tmp_path):
     file = write(LONG)
     for options, message in (
         ({"format": "json"}, "one of long, wide, three-line; got 'json'"),
-        ({"delimiter": "::"}, "a delimiter is one character, no quote or line break; got '::'"),
+        ({"delimiter": "::"}, "delimiter must be one character, and neither a quote nor a line break; got '::'"),
         ({"encoding": "klingon"}, "unknown encoding"),
         ({"columns": {"student": "pupil"}}, "there is no column 'pupil' for student"),
     ):
@@ -246,10 +246,10 @@ def test_a_wide_binary(tmp_path):
         ("x,y\n1,0\n1\n", None, "line 3: 1 cells; expected 2"),
         ("x,freq\n1,-2\n", None, "line 2: its weight -2 is invalid; expected a number >= 0"),
         ("x,freq\n1,\n", None, "line 2: its weight nan is invalid; expected a number >= 0"),
-        ("student,x\nann,1\nann,0\n", None, "students of a matrix have distinct names; got 'ann' more than once"),
+        ("student,x\nann,1\nann,0\n", None, "students of a matrix must have distinct names; got 'ann' more than once"),
         ("student,freq\nann,1\n", None, "there is no response"),
         ("x,y\n", None, "there is no response"),
-        ("x,y\n1,0\n", {"skill": "x"}, "has the columns student and freq, and all others are items; got 'skill'"),
+        ("x,y\n1,0\n", {"skill": "x"}, "can map only student and freq, since all others are items; got 'skill'"),
         ("x,y\n1,0\n", {"freq": "n"}, "there is no column 'n' for freq; the columns are 'x', 'y'"),
     ],
 )

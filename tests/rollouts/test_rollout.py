@@ -147,7 +147,7 @@ def test_rules_from_object_mapping_file_and_dynamics_argument(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         ({"policy": "nonsense"}, ValueError, "unknown policy 'nonsense'; known are uniform, rules"),
         ({"policy": 3}, TypeError, "a policy has a name and act"),
@@ -166,17 +166,21 @@ def test_rules_from_object_mapping_file_and_dynamics_argument(tmp_path):
         ({"first_learner": 1.5}, TypeError, "first_learner is an integer in [0, 2**32); got 1.5"),
         ({"first_learner": "1"}, TypeError, "first_learner is an integer in [0, 2**32); got '1'"),
         ({"first_learner": 2**32}, ValueError, "first_learner is an integer in [0, 2**32); got 4294967296"),
-        ({"first_learner": 2**32 - 1, "num_learners": 2}, ValueError, "learners are in [0, 2**32); got first_learner"),
+        (
+            {"first_learner": 2**32 - 1, "num_learners": 2},
+            ValueError,
+            "first_learner + num_learners must be at most 2**32",
+        ),
         ({"observation": "abilities"}, ValueError, "observation is one of 'mastery', 'responses'; got 'abilities'"),
         ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
         ({"dynamics": "other"}, ValueError, "dynamics is one of standard"),
         ({"bank": "nowhere"}, BankError, "nowhere"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments, error, said):
+def test_invalid_arguments_are_refused(arguments, error, message):
     with pytest.raises(error) as caught:
         rollout(**{"num_learners": 1, "config": SHORT, **arguments})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_numpy_integers_are_integers():

@@ -66,9 +66,7 @@ def _result(ray: Any, done: Any, number: int, job: Job) -> Shard:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise DatasetError(
-            f"{job.directory}: Ray gave up shard {number}: {reason}; run the same command again to resume"
-        ) from None
+        raise DatasetError(f"{job.directory}: Ray gave up shard {number}: {reason}") from None
     for entry in shard.files.values():
         if not (job.directory / entry["path"]).is_file():
             raise DatasetError(

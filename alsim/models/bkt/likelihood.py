@@ -82,7 +82,7 @@ class Likelihood:
     block: Longs = field(init=False)  # (P,) block of each parameter
     skill: Longs = field(init=False)  # (P,) skill of each parameter except the offsets
     chain_skill: Longs = field(init=False)  # (H,)
-    seen: Doubles = field(init=False)  # (K,) sum of the weights of each skill's chains
+    skill_weight: Doubles = field(init=False)  # (K,) sum of the weights of each skill's chains
     init_of: Longs = field(init=False)  # (H,) index of each chain's p_init: per chain with offsets, else per skill
     scratch: Scratch = field(init=False)
     chain_initial: Doubles = field(init=False)  # (H,) reused by every E-step
@@ -100,7 +100,7 @@ class Likelihood:
             ("skill", skill),
             ("block", block),
             ("chain_skill", chain_skill),
-            ("seen", np.bincount(chain_skill, self.chains.weight, self.num_skills)),
+            ("skill_weight", np.bincount(chain_skill, self.chains.weight, self.num_skills)),
             ("init_of", np.arange(len(chain_skill)) if self.student_sd else chain_skill),
             ("scratch", Scratch(np.empty((longest, 2)), np.empty(longest))),
             ("chain_initial", np.zeros(len(chain_skill))),
@@ -177,7 +177,7 @@ class Likelihood:
         }
         size = self.num_probabilities
         events, trials = np.zeros(size), np.zeros(size)
-        events[: self.num_skills], trials[: self.num_skills] = initial, self.seen
+        events[: self.num_skills], trials[: self.num_skills] = initial, self.skill_weight
         for name, (group_events, group_trials) in by_group.items():
             events += np.bincount(self.of_group[name], group_events, size)
             trials += np.bincount(self.of_group[name], group_trials, size)
@@ -218,7 +218,7 @@ class Likelihood:
         init = theta[:skills]
         surplus = expected.chain_initial - chains.weight * self.chain_init(theta)
         slope = np.bincount(self.chain_skill, surplus, skills) + alpha - 1 - (alpha + beta - 2) * init
-        curvature = (self.seen + alpha + beta - 2) / 4
+        curvature = (self.skill_weight + alpha + beta - 2) / 4
         logits = np.clip(logit(init) + slope / np.maximum(curvature, LEAST_CURVATURE), -MAX_LOGIT, MAX_LOGIT)
         image[:skills] = np.clip(logistic(logits), self.lower[:skills], self.upper[:skills])
         image[size:] = theta[size:]

@@ -56,8 +56,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
         for k in skills:
             columns[k][:, j] = slopes[places[k]]
     errors = np.full(size, np.nan)
-    for part, slope, seen in zip(places, columns, likelihood.seen, strict=True):
-        errors[part] = _root_diagonal_inverse(-slope, theta[part], seen)
+    for part, slope, skill_weight in zip(places, columns, likelihood.skill_weight, strict=True):
+        errors[part] = _root_diagonal_inverse(-slope, theta[part], skill_weight)
     return errors
 
 
@@ -90,7 +90,7 @@ def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
     return np.divide(surplus, p * (1 - p), out=np.zeros(size), where=inside)
 
 
-def _root_diagonal_inverse(information: Doubles, theta: Doubles, seen: float) -> Doubles:
+def _root_diagonal_inverse(information: Doubles, theta: Doubles, skill_weight: float) -> Doubles:
     """Return the square roots of the diagonal of the inverse, or NaN if the information is singular.
 
     The information is scaled to logits first. Otherwise a small probability would look unidentified.
@@ -100,6 +100,6 @@ def _root_diagonal_inverse(information: Doubles, theta: Doubles, seen: float) ->
     scale = theta * (1 - theta)
     scaled = (information + information.T) / 2 * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(scaled)
-    if values[0] <= SINGULAR * max(values[-1], seen / 4):
+    if values[0] <= SINGULAR * max(values[-1], skill_weight / 4):
         return np.full(len(theta), np.nan)
     return np.asarray(scale * np.sqrt((vectors**2 / values).sum(axis=1)))

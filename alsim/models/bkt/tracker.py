@@ -18,7 +18,7 @@ from alsim.models.bkt.kernels import MOST_ODDS, track
 from alsim.models.bkt.result import BKTFit
 from alsim.models.bkt.skill import BKT, table_of
 from alsim.types import Floats
-from alsim.utils.files import write_whole
+from alsim.utils.files import write_atomic
 from alsim.utils.npz import UNREADABLE
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
@@ -138,7 +138,7 @@ class Tracker:
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
         stream = io.BytesIO()
         np.savez(stream, about=text, odds=self._odds)
-        write_whole(path, stream.getvalue())
+        write_atomic(path, stream.getvalue())
         return path
 
     @classmethod

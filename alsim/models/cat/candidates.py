@@ -16,7 +16,7 @@ CELLS = 161
 """Number of cells: 1/20 logit each in [-4, 4]."""
 
 MARGIN = 1e-9
-"""Margin of a cell, in logits, and of a bound, relative; far more than rounding can change either."""
+"""Margin of a cell, in logits, and of a bound, relative; far larger than the rounding errors of both."""
 
 BISECTIONS = 60
 """Number of bisections of an interval of probabilities, which exhaust the precision of float64."""

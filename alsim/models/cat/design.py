@@ -37,10 +37,10 @@ QUADRATURE_POINTS = 9
 """Number of Gauss-Legendre points of the Kullback-Leibler integral; exact for polynomials up to degree 17."""
 
 HALF_WIDTH = 3.0
-"""Half the interval of that integral after one answer, logits; it is divided by the root of the number of answers."""
+"""Half the width of the integral's interval after one answer, logits; after n answers, it is divided by sqrt(n)."""
 
 BATCH_SIZE = 1024
-"""Examinees per batch in `run`; the state of a test takes one byte per item and 0.3 kB, or 2 kB for MAP, ML and WLE."""
+"""Examinees per batch in `run`. A test's state takes one byte per item and 0.3 kB, or 2 kB for MAP, ML and WLE."""
 
 EXPOSURE_ROUNDS = 10
 """Number of simulations in `control_exposure`."""
@@ -101,9 +101,9 @@ class CAT:
 
     def __post_init__(self) -> None:
         if not isinstance(self.items, ItemParameters):
-            raise AlsimError(f"items are ItemParameters; got {type(self.items).__name__}")
+            raise AlsimError(f"items must be ItemParameters; got {type(self.items).__name__}")
         if self.select not in get_args(Select):
-            raise AlsimError(f"select is one of {', '.join(get_args(Select))}; got {self.select!r}")
+            raise AlsimError(f"select must be one of {', '.join(get_args(Select))}; got {self.select!r}")
         for name, largest in (
             ("max_items", len(self.items)),
             ("min_items", self.max_items),
@@ -183,13 +183,13 @@ class CAT:
                 "groups and blueprint are both required: the group of each item, and the share of each group"
             )
         if not isinstance(self.blueprint, Mapping):
-            raise AlsimError(f"blueprint is a mapping from group to share; got {type(self.blueprint).__name__}")
+            raise AlsimError(f"blueprint must be a mapping from group to share; got {type(self.blueprint).__name__}")
         groups = np.asarray(self.groups)
         if groups.shape != (num_items,):
-            raise AlsimError(f"groups has one group for each of {num_items} items; got shape {groups.shape}")
+            raise AlsimError(f"groups must have one group for each of {num_items} items; got shape {groups.shape}")
         shares = as_finite(list(self.blueprint.values()), "blueprint")
         if (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
-            raise AlsimError(f"the shares of blueprint are at least 0 and sum to 1; got {dict(self.blueprint)}")
+            raise AlsimError(f"the shares of blueprint must be at least 0 and sum to 1; got {dict(self.blueprint)}")
         codes = np.full(num_items, -1, np.int32)
         for k, (group, share) in enumerate(self.blueprint.items()):
             codes[groups == group] = k
@@ -206,15 +206,15 @@ class CAT:
         exposure = as_finite(self.exposure, "exposure")
         if exposure.shape != (num_items,) or not ((exposure > 0) & (exposure <= 1)).all():
             raise AlsimError(
-                f"exposure has one probability in (0, 1] for each of {num_items} items; got {self.exposure!r}"
+                f"exposure must have one probability in (0, 1] for each of {num_items} items; got {self.exposure!r}"
             )
         return exposure
 
     def session(self, num_examinees: int = 1, *, seed: int = 0, first: int = 0) -> Session:
         """Start tests that are administered step by step.
 
-        num_examinees  N
-        seed           of all random draws: randomesque selection, exposure control and simulated answers
+        num_examinees  number N of examinees
+        seed           random seed of randomesque selection, exposure control and simulated answers
         first          number of the first examinee. The draws depend only on the seed and the examinee's number, so
                        that a test is the same in any batch
 
@@ -235,16 +235,16 @@ class CAT:
 
         abilities      (N,) true abilities of simulated examinees, logits
         responder      function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1
-        num_examinees  N, with a responder
+        num_examinees  number N of examinees, with a responder
         seed, first    see `session`
 
         Returns the results. Raises AlsimError unless either abilities, or both responder and num_examinees, are given.
         """
         if (abilities is None) == (responder is None) or (responder is None) != (num_examinees is None):
-            raise AlsimError("run takes either abilities, or responder and num_examinees")
+            raise AlsimError("pass either abilities, or responder and num_examinees")
         truth = None if abilities is None else as_finite(abilities, "abilities")
         if truth is not None and truth.ndim != 1:
-            raise AlsimError(f"abilities have shape (N,); got {truth.shape}")
+            raise AlsimError(f"abilities must have shape (N,); got {truth.shape}")
         count: int = len(truth) if truth is not None else 0 if num_examinees is None else num_examinees
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
             raise AlsimError(f"num_examinees is {count!r}; expected an integer of at least 0")
@@ -268,7 +268,7 @@ class CAT:
 
         rate       target for the largest share of examinees who answer an item, in (0, 1]
         abilities  (N,) sample of the population's abilities, logits; a larger sample is more accurate
-        seed       of the simulations
+        seed       random seed of the simulations
 
         Returns a CAT with `exposure`. Raises AlsimError without abilities, and for a rate below max_items / I, which
         even equal use of all items would exceed.
@@ -300,7 +300,7 @@ def _answers(responder: Responder, examinees: Longs, items: Longs) -> Codes:
     count = int(pending.sum())
     answers: NDArray[np.generic] = np.asarray(responder(examinees[pending], items[pending]))
     if answers.shape != (count,) or not np.isin(answers, (0, 1)).all():
-        raise AlsimError(f"a responder returns one answer, 0 or 1, for each of {count} examinees; got {answers!r}")
+        raise AlsimError(f"a responder must return one answer, 0 or 1, for each of {count} examinees; got {answers!r}")
     correct = np.full(len(items), -1, np.int8)
     correct[pending] = answers
     return correct

@@ -22,7 +22,7 @@ ANSWER, CHOICE, EXPOSURE = u32(0x8001), u32(0x8002), u32(0x8003)
 """Purposes of random words, in the last word of the counter; they differ from those of `types.Purpose`."""
 
 NONE = -1
-"""Index for no stratum, no content group or no item."""
+"""Index that means no stratum, no content group or no item."""
 
 WORD_RANGE = 2.0**32
 
@@ -53,7 +53,7 @@ class SelectionPlan(NamedTuple):
     cells: int
     points: Doubles  # (P,) quadrature points of the Kullback-Leibler integral, in [-1, 1]
     weights: Doubles  # (P,) their weights
-    half_width: float  # half the interval of that integral after one item, logits
+    half_width: float  # half the width of the integral's interval after one answer, logits
     max_items: int
     min_items: int
     stop_se: float  # logits; 0 without this rule
@@ -205,7 +205,7 @@ def select_item(
 
     max_status  only items with at most this status are selected
     key         seed
-    attempt     number of selections before in this step, for random numbers
+    attempt     number of earlier selections in this step, for random numbers
     ranking     scratch
     """
     stage = int(state.length[n]) * plan.strata // plan.max_items if plan.strata > 1 else NONE

@@ -50,7 +50,7 @@ class Session:
                 raise AlsimError(f"{name} is {value!r}; expected an integer from 0 to {limit - 1}")
         if first + num_examinees > 2**32:
             raise AlsimError(
-                f"the numbers of examinees are below {2**32}; got first={first} and num_examinees={num_examinees}"
+                f"first + num_examinees must be at most {2**32}; got first={first} and num_examinees={num_examinees}"
             )
         self._pool, self._plan, self._estimator = pool, plan, estimator
         self._key, self._num_examinees = u64(seed), int(num_examinees)
@@ -100,7 +100,7 @@ class Session:
         """
         answers = np.atleast_1d(np.asarray(correct))
         if answers.shape != (self._num_examinees,):
-            raise AlsimError(f"answers have shape ({self._num_examinees},), one per examinee; got {answers.shape}")
+            raise AlsimError(f"answers must have shape ({self._num_examinees},), one per examinee; got {answers.shape}")
         if not np.isin(answers, (-1, 0, 1)).all():
             first = int(np.argmin(np.isin(answers, (-1, 0, 1))))
             raise AlsimError(

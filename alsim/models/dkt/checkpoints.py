@@ -10,8 +10,8 @@ from typing import Any
 from alsim.models.base import ModelError
 from alsim.models.dkt.settings import Epoch, Settings
 from alsim.types import Floats
-from alsim.utils.files import write_whole
-from alsim.utils.npz import Shapes, packed, read_at_most, sha256, unpacked
+from alsim.utils.files import write_atomic
+from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
 
 FORMAT, VERSION = "alsim-dkt-checkpoint", 1
 DESCRIPTION, ARRAYS = "checkpoint.json", "epoch-{}.npz"
@@ -31,10 +31,10 @@ def write_checkpoint(
     The description is replaced atomically, after the arrays that it names have been written. A process that is killed
     at any moment leaves one complete checkpoint.
     """
-    content = packed(arrays)
+    content = to_npz(arrays)
     folder.mkdir(parents=True, exist_ok=True)
     newest = folder / ARRAYS.format(len(epochs))
-    write_whole(newest, content)
+    write_atomic(newest, content)
     description = {
         "format": FORMAT,
         "version": VERSION,
@@ -43,7 +43,7 @@ def write_checkpoint(
         "epochs": epochs,
         "arrays": sha256(content),
     }
-    write_whole(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
+    write_atomic(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
     for other in folder.glob(ARRAYS.format("*")):
         if other != newest:
             other.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def read_checkpoint(
         content = read_at_most(folder / ARRAYS.format(len(epochs)), shapes)
         if sha256(content) != description["arrays"]:
             raise ValueError(f"the SHA-256 of {ARRAYS.format(len(epochs))} differs")
-        return epochs, unpacked(content, shapes)
+        return epochs, from_npz(content, shapes)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise _damaged(file, error) from None
 

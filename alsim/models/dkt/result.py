@@ -18,8 +18,8 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
-from alsim.utils.files import write_whole
-from alsim.utils.npz import Shapes, packed, read_at_most, sha256, unpacked
+from alsim.utils.files import write_atomic
+from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
 
 WEIGHTS = ".npz"
 """Suffix of the file of weights, whose name is otherwise that of the JSON file."""
@@ -134,8 +134,8 @@ class DKTFit(Fit):
         path = Path(file)
         npz = weights_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = packed(self.weights._asdict())
-        write_whole(npz, content)
+        content = to_npz(self.weights._asdict())
+        write_atomic(npz, content)
         self._write(path, {**self._description(), "weights": sha256(content)})
         return path
 
@@ -155,7 +155,7 @@ class DKTFit(Fit):
         if sha256(packed_weights) != content["weights"]:
             raise ValueError(f"{file} was not saved with this fit: its SHA-256 differs; save the fit again")
         try:
-            weights = unpacked(packed_weights, shapes)
+            weights = from_npz(packed_weights, shapes)
         except ValueError as error:
             raise ValueError(f"{file} does not have the weights that {path.name} describes: {error}") from None
         return cls.from_dict({**content, "weights": weights})

@@ -31,8 +31,9 @@ EAP_NODES, MODE_NODES = 33, 65
 MIN_SD_IN_STEPS = 0.6
 """Smallest posterior SD that EAP resolves, in distances between nodes.
 
-At 0.6, the trapezoid rule has a relative error of 2 exp(-2 pi^2 0.6^2) = 1/600. A narrower posterior falls between the
-nodes: two nodes next to an arbitrarily narrow posterior have an SD of 0.5. The grid is then refined."""
+At 0.6, the trapezoid rule has a relative error of 2 exp(-2 pi^2 0.6^2) = 1/600. The SD of a
+narrower posterior is overestimated: it is 0.5 for an arbitrarily narrow posterior in the middle between two nodes. The
+grid is then refined."""
 
 REFINEMENT, MAX_REFINED_NODES = 4, 1000
 """Factor by which a refinement divides the distance between nodes, and the largest number of nodes it may lead to."""
@@ -41,7 +42,7 @@ MIN_LIKELIHOOD = 1e-150
 """Smallest product of probabilities that is used; below it, logarithms are summed. float64 ends at 1e-308."""
 
 MODE_TOLERANCE = 1e-11
-"""The search for a mode ends when a secant step is no longer than this, in logits; the next would be far shorter."""
+"""The search for a mode ends when a step is shorter than this, in logits; the next step would be far shorter."""
 
 MAX_MODE_STEPS = 200
 """Limit of steps in the search for a mode; bisection alone would take 45."""
@@ -107,14 +108,14 @@ def make_estimator(
     The other arguments are those of `estimate_ability`. Raises AlsimError for invalid settings.
     """
     if method not in get_args(Method):
-        raise AlsimError(f"method is one of {', '.join(get_args(Method))}; got {method!r}")
+        raise AlsimError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}")
     if np.ndim(as_finite(prior_sd, "prior_sd")) or not 1e-100 < prior_sd < 1e100:
         raise AlsimError(f"prior_sd is {prior_sd}; expected a positive number, from 1e-100 to 1e100")
     if np.ndim(as_finite(prior_mean, "prior_mean")):
         raise AlsimError(f"prior_mean is {prior_mean}; expected a number")
     limits = as_finite(bounds, "bounds")
     if limits.shape != (2,) or not limits[0] < limits[1]:
-        raise AlsimError(f"bounds are two abilities, the lower first; got {bounds}")
+        raise AlsimError(f"bounds must be two abilities, the lower first; got {bounds}")
     low, high = limits
     is_eap = method == "eap"
     num_nodes = nodes if nodes is not None else _num_eap_nodes(min_se, high - low) if is_eap else MODE_NODES
@@ -166,18 +167,19 @@ def estimate_ability(
                 `Responses` whose items are `items`, in the same order; `Answers`
     prior_mean  mean of the normal prior of EAP and MAP, logits
     prior_sd    its standard deviation, logits
-    bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them, so that all correct
-                answers have the ML estimate 4. EAP integrates between them
+    bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them: the ML estimate for
+                all correct answers is the upper bound. EAP integrates between them
     nodes       number of nodes. The default is 33 for EAP and 65 for the other methods, which search for a mode between
-                neighbouring nodes. EAP refines the nodes by a factor of 4, or 16, for people with a narrower
-                posterior, which hundreds of answers lead to
+                neighbouring nodes. For people with a narrow posterior, after hundreds of answers, EAP divides the
+                distance between the nodes by 4 or 16
 
-    I(theta) is the test information of the answered items. Raises AlsimError for invalid answers, items and settings.
+    I(theta) is the test information of the answered items. Returns the Abilities of the S people. Raises AlsimError for
+    invalid answers, items and settings.
     Source: Bock & Mislevy (1982) for EAP; Samejima (1969) for MAP; Warm (1989), eq. 9 and 13, for WLE, whose weight is
     sqrt(I) for one and two parameters only; Magis & Raiche (2012), catR.
     """
     if not isinstance(items, ItemParameters):
-        raise AlsimError(f"items are ItemParameters; got {type(items).__name__}")
+        raise AlsimError(f"items must be ItemParameters; got {type(items).__name__}")
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
     theta, se = np.empty((2, len(answers.start) - 1))
@@ -225,10 +227,10 @@ def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> An
     try:
         dense = np.atleast_2d(np.asarray(responses))
     except ValueError as error:  # rows of different lengths
-        raise AlsimError(f"responses have shape (S, {num_items}), one column per item: {error}") from None
+        raise AlsimError(f"responses must have shape (S, {num_items}), one column per item: {error}") from None
     if dense.ndim != 2 or dense.shape[1] != num_items:
-        raise AlsimError(f"responses have shape (S, {num_items}), one column per item; got {np.shape(responses)}")
-    codes = _codes(dense, "responses are 0, 1 or, for an item without an answer, -1", lowest=-1)
+        raise AlsimError(f"responses must have shape (S, {num_items}), one column per item; got {np.shape(responses)}")
+    codes = _codes(dense, "responses must be 0, 1 or, for an item without an answer, -1", lowest=-1)
     start = np.concatenate([[0], np.cumsum((codes >= 0).sum(axis=1, dtype=np.int64))])
     answers = Answers(start, np.empty(start[-1], np.int32), np.empty(start[-1], np.int8))
     list_answers(codes.ravel(), num_items, answers.item, answers.correct)
@@ -238,13 +240,13 @@ def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> An
 def _checked(answers: Answers, num_items: int) -> Answers:
     """Return the answers with the documented types; raises AlsimError if they are invalid."""
     start, item = np.asarray(answers.start), as_indices(answers.item, num_items, "items of answers")
-    correct = _codes(np.asarray(answers.correct), "answers are 0 or 1", lowest=0)
+    correct = _codes(np.asarray(answers.correct), "answers must be 0 or 1", lowest=0)
     is_sorted = (
         start.ndim == 1 and len(start) > 0 and np.issubdtype(start.dtype, np.integer) and (np.diff(start) >= 0).all()
     )
     if not is_sorted or start[0] != 0 or item.shape != (start[-1],) or correct.shape != item.shape:
         raise AlsimError(
-            "Answers have start (S+1,), integers from 0 to R that never decrease, item (R,) and correct (R,); "
+            "Answers must have start (S+1,), integers from 0 to R that never decrease, item (R,) and correct (R,); "
             f"got shapes {start.shape}, {item.shape} and {correct.shape}"
         )
     return Answers(start.astype(np.int64), item.astype(np.int32), correct)
@@ -254,7 +256,7 @@ def _codes(values: NDArray[np.generic], expected: str, lowest: int) -> Codes:
     """Return answers as int8; raises AlsimError, which starts with `expected`, for a value outside `lowest` to 1."""
     if values.dtype.kind not in "biuf":
         raise AlsimError(f"{expected}; got {values.dtype}")
-    with np.errstate(invalid="ignore"):  # NaN becomes an integer, and is found below because it differs from it
+    with np.errstate(invalid="ignore"):  # NaN is converted to an integer; the comparison below detects it
         codes = values.astype(np.int8)
     invalid = cast(Bools, (codes < lowest) | (codes > 1) | (codes != values if values.dtype != np.int8 else False))
     if invalid.any():
@@ -355,8 +357,8 @@ def integrate_all(answers: Answers, e: Estimator, probabilities: Doubles, theta:
 def _bracket(sums: Doubles, e: Estimator) -> tuple[float, float]:
     """Return the neighbouring nodes around the highest mode, or a bound twice; NaN without any information.
 
-    Of several modes, the one with the highest adjacent node is taken. Warm's weight is known by the derivative of its
-    logarithm, J / (2 I), which is integrated along the nodes.
+    Of several modes, the function takes the mode with the highest adjacent node. The logarithm of Warm's weight is
+    the integral of its derivative J / (2 I), computed along the nodes.
     """
     num_nodes = len(e.nodes)
     half_step = (e.nodes[1] - e.nodes[0]) / 2
@@ -414,7 +416,7 @@ def find_mode(sums: Doubles, e: Estimator, items: ItemColumns, item: Ints, corre
         if slope == 0 or high - low < MODE_TOLERANCE:
             break
         secant = (slope - slope_before) / (theta - theta_before)
-        step = np.inf  # leads to bisection: there is no information, or the slope does not fall
+        step = np.inf  # causes a bisection, unless there is information and the slope decreases
         if secant < 0:
             step = -slope / secant
         elif secant != secant and info > 0:

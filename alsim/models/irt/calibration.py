@@ -28,13 +28,13 @@ from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Ints
 
 DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Priors(a=(0.0, 0.5), c=(5.0, 17.0))}
-"""Only the 3PL has default priors, since its likelihood seldom determines c; they resemble those of BILOG-MG."""
+"""Default priors. Only the 3PL has any, since its likelihood seldom determines c; they resemble those of BILOG-MG."""
 
 NODES, TOLERANCE, MAX_ITERATIONS = 61, 1e-6, 1000
 INITIAL_GUESSING = 0.2
 """Value of c at which EM starts."""
 MAX_LISTED_ITEMS = 5
-"""Number of items that a note lists by name; it gives the number of the others."""
+"""Largest number of items that a note lists by name."""
 
 
 def fit(
@@ -52,8 +52,11 @@ def fit(
 
         log L = sum over students of  weight log sum_k  g(theta_k) prod P_i(theta_k)^x (1 - P_i(theta_k))^(1 - x)
 
-    responses        of any students to any items; absent responses are treated as missing at random. Repeated responses
-                     of a student to an item count as independent responses given ability
+    x is 1 for a correct and 0 for a wrong response; g is the standard normal density, scaled so that its values at the
+    nodes theta_k sum to 1.
+
+    responses        responses of any students to any items; absent ones are treated as missing at random. Repeated
+                     responses of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
                      Ability is N(0, 1) in all models
     priors           prior densities that replace the defaults. Only the 3PL has defaults: log a ~ N(0, 0.5) and
@@ -74,7 +77,9 @@ def fit(
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986), Psychometrika 51, 177-195, for the priors.
     """
     if not isinstance(responses, Responses):
-        raise ModelError(f"responses are Responses, as Responses.from_matrix makes; got {type(responses).__name__}")
+        raise ModelError(
+            f"responses must be Responses, such as Responses.from_matrix returns; got {type(responses).__name__}"
+        )
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
     counts = _item_counts(responses, priors)
     patterns, theta = _patterns(responses, counts.estimated), quadrature(nodes)
@@ -160,10 +165,10 @@ def _as_fit(
 def _checked(model: str, priors: Priors | None, nodes: int, tolerance: float, max_iterations: int) -> Priors:
     """Return the priors, or the model's defaults for None; raises ModelError for invalid settings."""
     if model not in MODELS:
-        raise ModelError(f"model is one of {', '.join(MODELS)}; got {model!r}")
+        raise ModelError(f"model must be one of {', '.join(MODELS)}; got {model!r}")
     check_settings(nodes, tolerance, max_iterations)
     if priors is not None and not isinstance(priors, Priors):
-        raise ModelError(f"priors are Priors; got {type(priors).__name__}")
+        raise ModelError(f"priors must be Priors; got {type(priors).__name__}")
     chosen = DEFAULT_PRIORS[model] if priors is None else priors
     for name, pair in chosen._asdict().items():
         if pair is not None:
@@ -178,9 +183,9 @@ def check_settings(nodes: int, tolerance: float, max_iterations: int) -> None:
         ("max_iterations", max_iterations, 1, math.inf),
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-            raise ModelError(f"{name} is an integer from {low} to {high}; got {value!r}")
+            raise ModelError(f"{name} must be an integer from {low} to {high}; got {value!r}")
     if not isinstance(tolerance, int | float | np.floating) or not 0 < tolerance < math.inf:
-        raise ModelError(f"tolerance is a positive number; got {tolerance!r}")
+        raise ModelError(f"tolerance must be a positive number; got {tolerance!r}")
 
 
 def _check_prior(name: str, pair: tuple[float, float], model: str) -> None:
@@ -196,7 +201,7 @@ def _check_prior(name: str, pair: tuple[float, float], model: str) -> None:
     valid = min(first, second) >= 1 if name == "c" else second > 0
     if not (valid and math.isfinite(first) and math.isfinite(second)):
         expected = "two numbers of at least 1, alpha and beta" if name == "c" else "mean and sd, with sd above 0"
-        raise ModelError(f"the prior of {name} is {expected}; got {pair!r}")
+        raise ModelError(f"the prior of {name} must be {expected}; got {pair!r}")
 
 
 def _patterns(responses: Responses, estimated: Bools) -> Patterns:
@@ -256,7 +261,7 @@ def _notes(
     if errors is not None and not errors.joint:
         notes.append(f"more than {MAX_JOINT_CURVES} items: each standard error treats the other items as known")
     if errors is not None and np.isnan(errors.d).all():
-        notes.append("no standard errors: the information is not positive definite, so that this is no maximum")
+        notes.append("no standard errors: the information is not positive definite, so the estimates are not a maximum")
     return tuple(notes)
 
 

@@ -21,7 +21,7 @@ ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
 """The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
 
 MAX_EXPONENT = 700.0
-"""Limit of |a (theta - b)|: there the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
+"""Limit of |a (theta - b)|: there, the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
 
 
 @rule
@@ -32,7 +32,7 @@ def curve(theta: float, a: float, b: float, c: float, d: float) -> tuple[float, 
         P' = dP / dtheta = a (d - c) s (1 - s)                             P'' = a P' (1 - 2 s)
 
     theta   ability, logits
-    a       discrimination, 1/logit; the scaling constant D is 1
+    a       discrimination, 1/logit, without a scaling constant (D = 1)
     b       difficulty, logits
     c       lower asymptote (pseudo-guessing)
     d       upper asymptote
@@ -81,15 +81,15 @@ class ItemParameters:
 
     def __init__(self, a: ArrayLike, b: ArrayLike, c: ArrayLike = 0.0, d: ArrayLike = 1.0) -> None:
         self.a, self.b, self.c, self.d = _columns(a, b, c, d)
-        for name, good, expected in (
+        for name, valid, expected in (
             ("a", np.isfinite(self.a), "finite"),
             ("b", np.isfinite(self.b), "finite"),
             ("c", (self.c >= 0) & (self.c < 1), "in [0, 1)"),
             ("d", (self.d > self.c) & (self.d <= 1), "above c and at most 1"),
         ):
-            if not good.all():
-                worst = int(np.argmin(good))
-                raise AlsimError(f"{name} of item {worst} is {getattr(self, name)[worst]}; expected {expected}")
+            if not valid.all():
+                first = int(np.argmin(valid))
+                raise AlsimError(f"{name} of item {first} is {getattr(self, name)[first]}; expected {expected}")
 
     def __len__(self) -> int:
         return len(self.a)
@@ -113,7 +113,9 @@ class ItemParameters:
         if chosen.dtype != np.bool_:
             chosen = as_indices(chosen, len(self), "items")
         elif chosen.shape != self.a.shape:
-            raise AlsimError(f"a mask of items has shape ({len(self)},), one value per item; got shape {chosen.shape}")
+            raise AlsimError(
+                f"a mask of items must have shape ({len(self)},), one value per item; got shape {chosen.shape}"
+            )
         return ItemParameters(*(column[chosen] for column in self.columns))
 
 
@@ -122,9 +124,11 @@ def _columns(*columns: ArrayLike) -> list[Doubles]:
     try:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(column, np.float64)) for column in columns))
     except (TypeError, ValueError) as error:
-        raise AlsimError(f"a, b, c and d are numbers or equally long arrays, one number per item: {error}") from None
+        raise AlsimError(
+            f"a, b, c and d must be numbers or arrays of equal length, one number per item: {error}"
+        ) from None
     if arrays[0].ndim != 1 or arrays[0].size == 0:
-        raise AlsimError(f"a, b, c and d have shape (I,), I at least 1; got {arrays[0].shape}")
+        raise AlsimError(f"a, b, c and d must have shape (I,), I at least 1; got {arrays[0].shape}")
     return [array.copy() for array in arrays]
 
 
@@ -136,7 +140,7 @@ def as_indices(values: ArrayLike, size: int, name: str) -> Longs:
     if not np.issubdtype(indices.dtype, np.integer) or indices.min() < 0 or indices.max() >= size:
         is_integer = np.issubdtype(indices.dtype, np.integer)
         value = f"{indices.min()} to {indices.max()}" if is_integer else indices.dtype
-        raise AlsimError(f"{name} are integers in [0, {size}); got {value}")
+        raise AlsimError(f"{name} must be integers in [0, {size}); got {value}")
     return indices.astype(np.int64)
 
 

@@ -64,8 +64,8 @@ class LikelihoodRatio(NamedTuple):
     p                 p-value of the hypothesis that the item has no DIF
     a, b              parameters in the reference group; 1/logit, logits
     a_focal, b_focal  parameters in the focal group
-    mean, sd          of ability in the focal group, logits, from the last fit with equal parameters. Ability in the
-                      reference group is N(0, 1)
+    mean, sd          mean and standard deviation of ability in the focal group, logits, from the last fit with equal
+                      parameters. Ability in the reference group is N(0, 1)
     """
 
     items: NDArray[np.str_]
@@ -91,14 +91,15 @@ def mantel_haenszel(
     A_s and B_s are the numbers of correct and wrong responses of the reference group in stratum s, C_s and D_s those of
     the focal group, and T_s is their sum. The score includes the item.
 
-    responses   of S students to I items, at most one response of a student to an item
+    responses   responses of S students to I items, at most one response of a student to an item
     group       (S,) with two distinct values
     focal       the value of the focal group; the other value is the reference group
     correction  whether to apply the continuity correction, 1/2
     matching    (S,) values that define the strata. The default is the number of correct responses, which requires that
                 all students have answered all items
 
-    Raises ModelError for an invalid group, for repeated responses, and for missing responses without `matching`.
+    Returns statistics of the I items. Raises ModelError for an invalid group, for repeated responses, and for missing
+    responses without `matching`.
     Source: Mantel & Haenszel (1959); Holland & Thayer (1985), ETS RR-85-43; the standard error of Robins, Breslow &
     Greenland (1986), Biometrics 42, 311-323.
     """
@@ -107,7 +108,7 @@ def mantel_haenszel(
     if matching is None:
         if (matrix < 0).any():
             raise ModelError(
-                "some students have not answered all items: pass the values to match students by as `matching`"
+                "some students have not answered all items: pass values that define the strata as `matching`"
             )
         strata = matrix.sum(axis=1, dtype=np.int64)
     else:
@@ -127,7 +128,7 @@ def _groups(responses: Responses, group: ArrayLike, focal: object) -> Bools:
     levels, codes = _levels(group, responses, "group")
     if len(levels) != 2 or np.ndim(cast(ArrayLike, focal)) > 0 or focal not in levels:
         values = ", ".join(map(repr, levels[:5]))
-        raise ModelError(f"group has two distinct values, one of them focal, which is {focal!r}; got {values}")
+        raise ModelError(f"group must have two distinct values, one of them focal={focal!r}; got {values}")
     return np.asarray(codes == levels.index(focal))
 
 
@@ -135,14 +136,16 @@ def _levels(values: ArrayLike, responses: Responses, name: str) -> tuple[list[ob
     """Return the distinct values, sorted, and the index (S,) of each student's value; raises ModelError if invalid."""
     array = np.asarray(values)
     if array.shape != (responses.num_students,):
-        raise ModelError(f"{name} has one value for each of {responses.num_students} students; got shape {array.shape}")
+        raise ModelError(
+            f"{name} must have one value for each of {responses.num_students} students; got shape {array.shape}"
+        )
     if any(value is None or value != value for value in array.tolist()):
-        raise ModelError(f"{name} has one value for each student; some are missing: leave these students out")
+        raise ModelError(f"{name} must have one value for each student; got missing values: leave these students out")
     try:
         levels, codes = np.unique(array, return_inverse=True)
     except TypeError:
         raise ModelError(
-            f"{name} has values that can be sorted, such as numbers or strings; got {array.dtype}"
+            f"{name} must have values that can be sorted, such as numbers or strings; got {array.dtype}"
         ) from None
     return levels.tolist(), codes.ravel()
 
@@ -211,12 +214,12 @@ def likelihood_ratio(
 
     Ability is N(0, 1) in the reference group. In the focal group, its mean and standard deviation are estimated.
 
-    responses     of S students, in which each item has correct and wrong responses in both groups
+    responses     responses of S students; each item needs correct and wrong responses in both groups
     group         (S,) with two distinct values
     focal         the value of the focal group; the other value is the reference group
     model         "rasch", "1pl" or "2pl"
     kind          "uniform": b may differ, a is equal; "both": a and b may differ (2PL only); "non-uniform": a and b
-                  may differ, compared with b only (2PL only)
+                  may differ, compared with a fit in which only b may differ (2PL only)
     items         names of the T items to test; by default, all items except the anchors
     anchors       names of items with equal parameters in both groups, while all other items may differ in both fits; by
                   default, all items except the tested item
@@ -230,7 +233,7 @@ def likelihood_ratio(
     kinds = {"rasch": ("uniform",), "1pl": ("uniform",), "2pl": ("both", "uniform", "non-uniform")}.get(model, ())
     if kind not in kinds:
         raise ModelError(
-            f"model is rasch or 1pl with kind='uniform', or 2pl with any kind; got model={model!r}, kind={kind!r}"
+            f"model must be rasch or 1pl with kind='uniform', or 2pl with any kind; got model={model!r}, kind={kind!r}"
         )
     check_settings(nodes, tolerance, max_iterations)
     _check_both_answers(responses, is_focal)
@@ -252,7 +255,7 @@ def _tested_items(responses: Responses, items: ArrayLike | None, anchors: ArrayL
     in_both = int(np.isin(tested, fixed).sum())
     if anchors is not None and len(fixed) == 0 or in_both or len(tested) == 0:
         raise ModelError(
-            "anchors and items name distinct items, at least one each; "
+            "anchors and items must name distinct items, at least one each; "
             f"got {len(fixed)} anchors and {len(tested)} items to test, {in_both} of them in both"
         )
     return tested, free
@@ -263,7 +266,7 @@ def _item_indices(names: ArrayLike | None, responses: Responses, argument: str) 
     wanted = np.asarray([] if names is None else names).astype(np.str_).ravel()
     codes = codes_of(wanted, responses.items)
     if (codes < 0).any():
-        raise ModelError(f"{argument} are names of items; {str(wanted[codes < 0][0])!r} is not among the responses")
+        raise ModelError(f"{argument} must be names of items of the responses; got {str(wanted[codes < 0][0])!r}")
     return np.unique(codes).astype(np.int64)
 
 
@@ -275,10 +278,10 @@ def _check_both_answers(responses: Responses, is_focal: Bools) -> None:
     correct = np.bincount(cell, weight * responses.correct, 2 * responses.num_items)
     constant = (correct == 0) | (correct == answered)
     if constant.any():
-        worst = int(np.argmax(constant))
-        group = "focal" if worst % 2 else "reference"
+        first = int(np.argmax(constant))
+        group = "focal" if first % 2 else "reference"
         raise ModelError(
-            f"item {str(responses.items[worst // 2])!r} does not have both correct and wrong responses in the {group} "
+            f"item {str(responses.items[first // 2])!r} does not have both correct and wrong responses in the {group} "
             "group: leave the item out"
         )
 

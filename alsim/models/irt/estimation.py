@@ -70,13 +70,13 @@ class EMResult(NamedTuple):
 def quadrature(nodes: int) -> Doubles:
     """Return equally spaced nodes (K,), logits.
 
-    For a smooth integrand that vanishes at both ends, equal spacing and weights are the most exact rule.
+    For a smooth integrand that vanishes at both ends, no rule is more accurate than equal spacing with equal weights.
     """
     return np.linspace(-RANGE, RANGE, nodes)
 
 
 def log_prior(groups: Groups, theta: Doubles) -> Doubles:
-    """Return the log-weight (G, K) of each node in each group."""
+    """Return the log-weight (G, K) of each node theta (K,) in each group; the weights of a group sum to 1."""
     density = -(((theta - groups.mean[:, None]) / groups.sd[:, None]) ** 2) / 2
     density -= density.max(axis=1, keepdims=True)  # so that not all weights of a narrow, distant group underflow
     return np.asarray(density - np.log(np.exp(density).sum(axis=1, keepdims=True)))

@@ -1,8 +1,8 @@
 """E-step of the EM algorithm: expected counts of students at each node of latent ability.
 
 Axis letters: S students (or response patterns), R responses, V curves, K nodes, G groups. A curve is the response
-function of one item. An item has one curve per group if a test of differential item functioning lets it differ between
-groups. The code of a response is 2 * curve + correct.
+function of one item. In a test of differential item functioning, an item may have one curve per group. The
+code of a response is 2 * curve + correct.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from alsim.types import Doubles, Ints, Longs, f64, u64
 T = TypeVar("T")
 
 MIN_LOG_RATIO = -45.0
-"""Log ratio of a node's weight to the largest, below which the weight becomes 0; float64 resolves 2e-16 = e**-36."""
+"""Smallest log ratio of a node's weight to the largest weight; smaller weights become 0. float64 resolves e**-36."""
 
 RESPONSES_PER_CHUNK, MAX_CHUNKS = 250_000, 8
-"""Number of responses that justifies another thread, and the largest number of chunks."""
+"""Number of responses per chunk, and the largest number of chunks."""
 
 
 class Patterns(NamedTuple):

@@ -36,9 +36,9 @@ class IRTFit(Fit):
 
     variant         "rasch", "1pl", "2pl" or "3pl"
     items           (I,) names
-    a, d, c         (I,) estimates; NaN for an item without a finite estimate: it has no responses, or all its responses
-                    are correct, or all are wrong
-    se_a … se_d     (I,) standard errors, se_b of the difficulty b; NaN for parameters that are not estimated
+    a, d, c         (I,) estimates, a in 1/logit, d in logits; NaN for an item without a finite estimate: it has no
+                    responses, or its responses are all correct or all wrong
+    se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated
     responses       (I,) sum of the weights of the responses to each item
     correct         (I,) sum of the weights of the correct responses
     num_students    sum of the students' weights
@@ -127,7 +127,7 @@ class IRTFit(Fit):
         responses  any log; items are matched by name
 
         The posterior is N(0, 1) before a student's first response, and is updated after each response. An item that was
-        absent from the fitted log is treated like the item of a random response in that log.
+        absent from the fitted log has the mean curve of the items, weighted by their numbers of responses.
         """
         codes = codes_of(responses.items, self.items)[responses.item]
         rows = np.where(codes < 0, len(self.items), codes).astype(np.int32)
@@ -139,7 +139,7 @@ class IRTFit(Fit):
     def scores(self, responses: Responses, method: Method = "eap") -> Abilities:
         """Estimate the ability of each student.
 
-        responses  of S students; items are matched by name
+        responses  responses of S students; items are matched by name
         method     "eap", "map", "ml" or "wle", see `estimate_ability`; EAP uses the nodes of the fit
 
         Returns theta (S,), its standard error, both in logits, and the number of responses used. Responses to items
@@ -181,7 +181,7 @@ class IRTFit(Fit):
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Return the fit that `to_dict` described.
+        """Return the fit from the result of `to_dict`.
 
         Raises KeyError for a missing key, and TypeError or ValueError for an invalid value.
         """
@@ -192,10 +192,10 @@ class IRTFit(Fit):
         }
         _check_columns(columns)
         if content["variant"] not in MODELS:
-            raise ValueError(f"variant is one of {', '.join(MODELS)}; got {content['variant']!r}")
+            raise ValueError(f"variant must be one of {', '.join(MODELS)}; got {content['variant']!r}")
         nodes = content["nodes"]
         if type(nodes) is not int or not MIN_NODES <= nodes <= MAX_NODES:
-            raise ValueError(f"nodes is an integer from {MIN_NODES} to {MAX_NODES}; got {nodes!r}")
+            raise ValueError(f"nodes must be an integer from {MIN_NODES} to {MAX_NODES}; got {nodes!r}")
         fit = cls(
             variant=content["variant"],
             items=np.array(list(rows), np.str_),
@@ -247,7 +247,7 @@ def _check_columns(columns: dict[str, Doubles]) -> None:
     if not has_estimate.any():
         raise ValueError("no item has estimates")
     if not (responses >= 0).all() or not np.isfinite(responses).all():
-        raise ValueError("the responses of an item are a number of at least 0")
+        raise ValueError("the number of responses of an item must be finite and at least 0")
     if not (responses[has_estimate] > 0).all():
         raise ValueError("an item has estimates but no responses")
 

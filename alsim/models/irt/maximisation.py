@@ -24,14 +24,14 @@ PARAMETERS_PER_ITEM = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}
 MODELS = tuple(PARAMETERS_PER_ITEM)
 
 MAX_SLOPE, MAX_INTERCEPT = 10.0, 30.0
-"""Bounds of |a| and |d|; beyond them a curve is a step function over the abilities of students."""
+"""Bounds of |a| and |d|; beyond them, a curve is practically a step function."""
 MIN_GUESSING, MAX_GUESSING = 1e-5, 0.6
 """Bounds of c."""
 
 SCORING_STEPS, HALVINGS = 3, 12
 """Limits of scoring steps in an M-step, and of halvings of a step. More steps gain little before the next E-step."""
 MIN_STEP = 1e-9
-"""An M-step ends when a step changes no parameter by this much."""
+"""An M-step ends when a scoring step changes every parameter by less than this."""
 CURVES_PER_BLOCK = 500
 """Number of curves that are updated together: their arrays fit in the processor's cache, which halves the time."""
 RIDGE = 1e-9
@@ -116,8 +116,8 @@ def maximise(curves: Curves, counts: Doubles, theta: Doubles, structure: Structu
     theta   (K,)    nodes
 
     The step of a unit is halved while it would lower the density. It is also halved while the derivative along the step
-    is, at its end, more negative than half of its initial value. Near the maximum, the derivative shows an overshoot
-    that rounding hides in the density itself.
+    is, at the end of the step, below minus half of its initial value: near the maximum, rounding hides a decrease of
+    the density, but not the change of sign of the derivative.
     """
     num_curves, units = len(curves.a), structure.num_units
     if num_curves > CURVES_PER_BLOCK and units == num_curves:

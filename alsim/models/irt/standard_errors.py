@@ -31,7 +31,7 @@ from alsim.models.logistic import logistic
 from alsim.types import Bools, Doubles, Longs, f64, u64
 
 MIN_WEIGHT = 1e-12
-"""Posterior weight of a node below which it is set to 0; its effect on a standard error is not visible."""
+"""Posterior weight of a node below which it is set to 0; the effect on standard errors is negligible."""
 
 MAX_JOINT_CURVES = 600
 """Largest number of curves whose joint information is computed; the matrices would have millions of entries."""
@@ -399,7 +399,7 @@ def _parameter_index(free: Bools, structure: Structure) -> Longs:
 
 
 def _inverse(information: Doubles) -> Doubles:
-    """Return the inverse; NaN if the information is not positive definite, which means that this is no maximum."""
+    """Return the inverse; NaN if the information is not positive definite, so that the estimates are not a maximum."""
     try:
         np.linalg.cholesky(information)
     except np.linalg.LinAlgError:

@@ -20,7 +20,7 @@ MIN_EXPECTED = 1.0
 """Adjacent scores are merged until each cell of S-X2 expects at least this many students (Orlando & Thissen 2000)."""
 
 ROUNDING = 1e-20
-"""A sum of squared differences counts as 0 below this share of the sum of the squared terms."""
+"""Relative size below which a sum of squared differences counts as 0, compared with the sum of the squared terms."""
 
 MAX_PATTERN_ITEMS = 15
 """Largest number of items for G2, which compares 2**I patterns."""
@@ -234,8 +234,10 @@ def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
         lz  = sum (x - P) w / sqrt(sum P Q w^2),       w = log(P / Q)
         lz* = sum (x - P) v / sqrt(sum P Q v^2),       v = w - r sum(P' w) / sum(P' r),   r = P' / (P Q)
 
+    x is a response, 0 or 1; P is its probability of being correct, P' = dP / dtheta, and Q = 1 - P.
+
     fit        calibrated model
-    responses  of S students; responses to items without estimates are ignored
+    responses  responses of S students; those to items without estimates are ignored
 
     Returns statistics of the S students. If the model holds, lz* is below -1.645 for one student in twenty. lz varies
     less than N(0, 1), since it treats the estimated ability as known.
@@ -273,7 +275,8 @@ def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
     fit        calibrated model of I items with estimates, at most 15
     responses  only students who answered each of the I items exactly once are used
 
-    Raises ModelError for more than 15 items, and if no student has answered all items.
+    Returns G2, its degrees of freedom and its p-value. Raises ModelError for more than 15 items, and if no student has
+    answered all items.
     Source: Bock & Lieberman (1970), Psychometrika 35, 179-197.
     """
     matrix, weight = complete_matrix(fit, responses)

@@ -1,0 +1,138 @@
+"""Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
+
+import json
+
+import pytest
+
+from alsim.errors import AlsimError
+from alsim.utils import files
+from alsim.utils.files import UNFINISHED, replace_directory, write_atomic
+from alsim.utils.run_directory import (
+    CHECKSUMS,
+    Layout,
+    RunDirectory,
+    delete_unfinished_folders,
+    file_entry,
+    matches_entry,
+    read_folder,
+    write_folder,
+)
+
+
+class RunError(AlsimError):
+    """The error of a layout."""
+
+
+LAYOUT = Layout("run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), plan_marks_owner=True)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """An unfinished run with data."""
+    directory = RunDirectory(tmp_path / "run", LAYOUT)
+    directory.create("data")
+    (directory.path / "plan.json").write_text(json.dumps({"seed": 0, "sizes": [1, 2]}))
+    return directory
+
+
+def names(folder):
+    """Return the names of the entries of a folder."""
+    return {entry.name for entry in folder.iterdir()}
+
+
+def test_entries_of_the_layout_and_temporary_files_are_owned(directory):
+    for name in ("result.json", "log.txt", "lock", f".log.txt-0{UNFINISHED}"):
+        (directory.path / name).touch()
+    directory.check_ownership()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden"])
+def test_foreign_files_are_refused(directory, name):
+    (directory.path / name).touch()
+    with pytest.raises(RunError, match=rf"run contains other files \({name}\); choose a new or empty directory for"):
+        directory.check_ownership()
+
+
+def test_files_without_plan_and_result_are_foreign_if_the_layout_says_so(directory):
+    (directory.path / "plan.json").unlink()
+    with pytest.raises(RunError, match=r"contains other files \(data\)"):
+        directory.check_ownership()
+    RunDirectory(directory.path, LAYOUT._replace(plan_marks_owner=False)).check_ownership()
+
+
+def test_the_lock_excludes_others_and_is_deleted(directory):
+    other = RunDirectory(directory.path, LAYOUT)
+    with directory.locked():
+        with pytest.raises(RunError, match="run is in use by another process; wait"), other.locked():
+            pass
+        assert "lock" in names(directory.path)
+    assert "lock" not in names(directory.path)
+    with other.locked():
+        pass
+
+
+def test_differences_between_plans(directory):
+    assert directory.differences({"seed": 0, "sizes": (1, 2), "new": None}) == []
+    other = {"seed": 1, "sizes": [1, 3], "name": "x" * 100}
+    differences = directory.differences(other)
+    assert differences[:2] == ["seed was 0 and is now 1", "sizes[1] was 2 and is now 3"]
+    assert differences[2].startswith('name was null and is now "xxx') and differences[2].endswith("xx...")
+    message = str(directory.conflict([*differences, "a was 0 and is now 1"]))
+    assert message.startswith(
+        f"{directory.path} holds an unfinished run with other settings: seed was 0 and is now 1; "
+    )
+    assert message.endswith(
+        " and 1 more; the same settings resume it, and force=True (--force) deletes it and starts again"
+    )
+
+
+def test_clear_deletes_the_result_first_and_the_plan_last(directory, monkeypatch):
+    for name in ("result.json", "log.txt", "lock", f".log.txt-0{UNFINISHED}"):
+        (directory.path / name).touch()
+    deleted, unlink = [], type(directory.path).unlink
+
+    def record(self, *arguments, **options):
+        deleted.append(self.name)
+        unlink(self, *arguments, **options)
+
+    monkeypatch.setattr(type(directory.path), "unlink", record)
+    directory.clear()
+    assert names(directory.path) == {"lock"}
+    assert (deleted[0], deleted[2]) == ("result.json", "plan.json")
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path):
+    file = tmp_path / "file"
+    write_atomic(file, b"old")
+    with pytest.raises(TypeError):
+        write_atomic(file, "text")
+    assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
+
+
+def test_a_replacement_that_fails_restores_the_directory(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileNotFoundError):
+        replace_directory(tmp_path / "out", tmp_path / "missing", tmp_path / "aside")
+    assert names(tmp_path) == {"out"}
+
+
+def test_entries_match_their_files(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    entry = file_entry(tmp_path, "file")
+    assert entry == {"path": "file", "bytes": 3, "sha256": files.sha256(b"abc")}
+    assert matches_entry(tmp_path / "file", entry)
+    (tmp_path / "file").write_bytes(b"abd")
+    assert not matches_entry(tmp_path / "file", entry)
+
+
+def test_folders_have_checksums(tmp_path):
+    content = {"a": b"1", "b": bytes(1000)}
+    write_folder(tmp_path / "folder", content)
+    assert read_folder(tmp_path / "folder") == content
+    assert names(tmp_path / "folder") == {"a", "b", CHECKSUMS}
+    (tmp_path / "folder" / "c").touch()
+    with pytest.raises(ValueError, match="its files differ from the checksums in"):
+        read_folder(tmp_path / "folder")
+    (tmp_path / f".other-0{UNFINISHED}").mkdir()
+    delete_unfinished_folders(tmp_path)
+    assert names(tmp_path) == {"folder"}
