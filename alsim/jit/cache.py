@@ -38,7 +38,7 @@ def kernel_sources() -> list[Path]:
     """
     files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
     sources = {path: path.read_text(encoding="utf-8") for path in files}
-    reached = set(Path(__file__).parent.glob("*.py"))
+    reached = {path for path in files if path.parent == Path(__file__).parent}
     waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
     while waiting:
         path = waiting.pop()

@@ -74,6 +74,8 @@ def test_hidden_files_in_the_package_are_ignored(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "_PACKAGE", tmp_path)
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "jit" / "cache.py"))
     before = cache._source_hash()
-    (tmp_path / "._step.py").write_bytes(b"\x00\x05\x16\x07\xff")
-    (tmp_path / ".#step.py").symlink_to("user@host.1")
+    (tmp_path / "jit").mkdir()
+    for folder in (tmp_path, tmp_path / "jit"):
+        (folder / "._step.py").write_bytes(b"\x00\x05\x16\x07\xff")
+        (folder / ".#step.py").symlink_to("user@host.1")
     assert cache._source_hash() == before
