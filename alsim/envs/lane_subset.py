@@ -80,9 +80,10 @@ class LaneSubset:
         if count <= self._capacity:
             return
         self.close()
-        self._capacity = min(self._parent.lanes, max(count, 2 * self._capacity, MIN_CAPACITY))
-        self._positions = np.arange(self._capacity)
-        self.simulator = self._parent.of_size(self._capacity)
+        capacity = min(self._parent.lanes, max(count, 2 * self._capacity, MIN_CAPACITY))
+        self._capacity = 0  # until all of the memory is allocated, which may fail
+        self._positions = np.arange(capacity)
+        self.simulator = self._parent.of_size(capacity)
         self.buffers = BufferPool(
             partial(self.simulator.output_buffer, observations=True, last=self._last), shared=not self._copy
         )
@@ -91,6 +92,7 @@ class LaneSubset:
             shared=not self._copy,
             simulators=(self._parent, self.simulator),
         )
+        self._capacity = capacity
 
     def close(self) -> None:
         """Stop the threads."""

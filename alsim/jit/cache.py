@@ -36,8 +36,9 @@ def kernel_sources() -> list[Path]:
     These are the files that define compiled functions, and all files of the package that they import at module
     level, directly or indirectly. This includes the module-level imports of a package's `__init__`.
     """
-    sources = {path: path.read_text(encoding="utf-8") for path in sorted(_PACKAGE.rglob("*.py"))}
-    reached = set(Path(__file__).parent.glob("*.py"))
+    files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
+    sources = {path: path.read_text(encoding="utf-8") for path in files}
+    reached = {path for path in files if path.parent == Path(__file__).parent}
     waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
     while waiting:
         path = waiting.pop()

@@ -199,3 +199,24 @@ def test_move_copies_every_array(responses: bool) -> None:
     for name, a, b in zip(Population._fields, one.population, two.population, strict=True):
         assert (len(a) > 0) == (responses or name not in ("asked", "right", "responses"))
         same(a.reshape(5, -1)[[1, 2, 4]], b.reshape(3, -1))
+
+
+def test_failed_allocation_leaves_a_usable_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger subset for which memory is lacking fails each time, and never steps in memory that is too small."""
+    n = 200
+    env = make(n)
+    env.reset(seed=0)
+    expected = deepcopy(env)
+    env.step_lanes(np.zeros(10, int), np.arange(10))
+    expected.step_lanes(np.zeros(10, int), np.arange(10))
+
+    def fail(lanes: int) -> None:
+        raise MemoryError
+
+    many = np.arange(150)  # more than the smallest capacity
+    with monkeypatch.context() as patch:
+        patch.setattr(env._simulator, "of_size", fail)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                env.step_lanes(np.zeros(150, int), many)
+    same_call(env.step_lanes(np.ones(150, int), many), expected.step_lanes(np.ones(150, int), many))
