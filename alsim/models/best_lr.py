@@ -15,7 +15,7 @@ from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
 
-WHAT = "Best-LR"
+MODEL_NAME = "Best-LR"
 OF_SKILL = ("intercept", "wins", "attempts")
 """Coefficients of a skill: the columns of `BestLRFit.skill`."""
 
@@ -133,14 +133,14 @@ def fit(
     new students.
     """
     settings = Settings(penalty, tolerance, max_iterations)
-    check(responses, settings, WHAT)
+    check(responses, settings, MODEL_NAME)
     progress = progress or (lambda done, parts, message: None)
     progress(0, 1, "coefficients")
     skills, items = responses.skills, responses.items if _has_items(responses) else responses.items[:0]
     features = _features(responses, responses.skill, responses.item, len(skills), len(items))
-    matrix = features.sparse(3 * (len(skills) + 1) + len(items) + 1 + 4, WHAT)
+    matrix = features.sparse(3 * (len(skills) + 1) + len(items) + 1 + 4, MODEL_NAME)
     weight = responses.weight[responses.student]
-    regression = regress(matrix, responses.correct, weight, settings, intercept=True, model_name=WHAT)
+    regression = regress(matrix, responses.correct, weight, settings, intercept=True, model_name=MODEL_NAME)
     logits = matrix @ regression.coefficients + regression.intercept
     progress(1, 1, "done")
     of_skills, rest = np.split(regression.coefficients, [3 * len(skills)])

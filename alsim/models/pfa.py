@@ -17,7 +17,7 @@ from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs
 from alsim.utils.optional import require
 
-WHAT = "performance factors analysis"
+MODEL_NAME = "performance factors analysis"
 PARAMETERS = ("intercept", "win", "failure")
 """Coefficients of a skill: the columns of `PFAFit.coefficients`."""
 
@@ -122,16 +122,16 @@ def fit(
     Source: Pavlik, Cen & Koedinger (2009), Performance factors analysis, AIED.
     """
     settings = Settings(penalty, tolerance, max_iterations)
-    check(responses, settings, WHAT)
+    check(responses, settings, MODEL_NAME)
     progress = progress or (lambda done, parts, message: None)
     weight = responses.weight[responses.student]
     progress(0, 3, "coefficients of each skill")
     features = _features(responses, responses.skill)
-    matrix = features.sparse(3 * responses.num_skills, WHAT)
-    regression = regress(matrix, responses.correct, weight, settings, intercept=False, model_name=WHAT)
+    matrix = features.sparse(3 * responses.num_skills, MODEL_NAME)
+    regression = regress(matrix, responses.correct, weight, settings, intercept=False, model_name=MODEL_NAME)
     progress(1, 3, "coefficients of all skills combined")
-    combined = _features(responses, np.zeros_like(responses.skill)).sparse(3, WHAT)
-    pooled = regress(combined, responses.correct, weight, settings, intercept=False, model_name=WHAT)
+    combined = _features(responses, np.zeros_like(responses.skill)).sparse(3, MODEL_NAME)
+    pooled = regress(combined, responses.correct, weight, settings, intercept=False, model_name=MODEL_NAME)
     progress(2, 3, "standard errors")
     logits = features.logits(regression.coefficients)
     spread = logistic(logits) * logistic(-logits)
@@ -184,7 +184,7 @@ def _standard_errors(matrix: Any, spread: Doubles, penalty: float) -> Doubles:
 
 def _groups(information: Any) -> Iterator[np.ndarray]:
     """Yield the column numbers of each block of a matrix that is block-diagonal after a permutation."""
-    graphs = require("scipy.sparse.csgraph", "baselines", WHAT)
+    graphs = require("scipy.sparse.csgraph", "baselines", MODEL_NAME)
     num_groups, label = graphs.connected_components(information, directed=False)
     order = np.argsort(label, kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(label, minlength=num_groups))[:-1])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import rule
+from alsim.numerics.elementary import MANTISSA_BITS
 from alsim.types import HALF, ONE, ZERO, f32, i32, u32
 
 Floats = NDArray[np.float64]
@@ -29,7 +30,6 @@ MOST_ITERATIONS = 100
 MOST_TERMS = 100_000
 FINEST = 10  # at most 2**10 segments per octave
 
-MANTISSA_BITS = i32(23)
 TAIL_SHIFT, TAIL_MASK = u32(31), u32(0x7FFFFFFF)
 
 
