@@ -26,7 +26,7 @@ PREFIX = "alsim-kernels-"
 _KEPT_CACHES = 8  # enough for several versions of the sources and settings of numba; each takes a few MB
 _PACKAGE = Path(__file__).parent.parent
 
-_COMPILED_CODE = re.compile(r"^@(rule|phase|kernel|dispatch)\b", re.MULTILINE)
+_COMPILED_CODE = re.compile(r"^@(rule|phase|sequence|kernel|dispatch)\b", re.MULTILINE)
 _IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
 
 

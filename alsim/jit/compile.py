@@ -1,13 +1,14 @@
 """Decorators for compiled code: the package `alsim.jit` is the only one that imports numba.
 
-`rule` compiles a scalar formula that loops call, `phase` a loop over one block of learners, and `kernel` a function
-that Python calls. Without the JIT (``NUMBA_DISABLE_JIT=1``) each returns the Python function, and the same source
-runs in the interpreter with the same result, bit for bit. The tests compare the two.
+`rule` compiles a scalar formula that loops call, `phase` a loop over one block of learners, `sequence` a function that
+calls phases, and `kernel` a function that Python calls. Without the JIT (``NUMBA_DISABLE_JIT=1``) each returns the
+Python function, and the same source runs in the interpreter with the same result, bit for bit. The tests compare the
+two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -66,6 +67,15 @@ def phase(function: F) -> F:
     return cast(F, njit(**options)(function))
 
 
+def sequence(function: F) -> F:
+    """Compile a function that calls phases, one after the other, as part of the kernels that call it.
+
+    numba inserts its body there and does not compile it separately, which saves seconds: a sequence contains the code
+    of all its phases.
+    """
+    return cast(F, njit(inline="always", error_model="numpy")(function))
+
+
 def _wide_vectors(context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         # The method `add` of llvmlite's attributes rejects names that it does not know; `set.add` does not check them.
@@ -119,26 +129,28 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
     return decorate
 
 
-def fieldwise(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a rule that calls `function(x, y, *shared)` for the corresponding fields x and y of two structs.
+def fieldwise(function: Callable[..., None], fields: Sequence[int] | None = None) -> Callable[..., None]:
+    """Return a rule that takes a tuple of structs, and calls `function` for each field.
 
-    `function` is a phase or a rule. The calls are unrolled during compilation, so the fields may be of different types.
+    function  a phase or a rule; its arguments are the field of each struct, and further arguments of the call
+    fields    indices of the fields; None is all of them
+
+    The calls are unrolled during compilation, so the fields may be of different types.
     """
 
-    def call_each(one: Any, other: Any, *shared: Any) -> None:
-        for x, y in zip(one, other, strict=True):
-            function(x, y, *shared)
+    def call_each(structs: Any, *shared: Any) -> None:
+        for k in range(len(structs[0])) if fields is None else fields:
+            function(*(struct[k] for struct in structs), *shared)
 
     @overload(call_each, jit_options={"forceinline": True, "error_model": "numpy"})
-    def implementation(one: Any, other: Any, *shared: Any) -> Callable[..., None]:
-        def call_none(one: Any, other: Any, *shared: Any) -> None:
-            pass
-
-        def call_first_and_rest(one: Any, other: Any, *shared: Any) -> None:
-            function(one[0], other[0], *shared)
-            call_each(one[1:], other[1:], *shared)
-
-        return call_first_and_rest if len(one.types) > 0 else call_none
+    def implementation(structs: Any, *shared: Any) -> Callable[..., None]:
+        # Generated code: a recursion over the rest of the fields would compile one function per field.
+        indices = range(len(structs[0])) if fields is None else fields
+        arguments = [", ".join(f"structs[{s}][{k}]" for s in range(len(structs))) for k in indices]
+        calls = "".join(f"    function({listed}, *shared)\n" for listed in arguments)
+        namespace: dict[str, Any] = {"function": function, "Any": Any}
+        exec(f"def call(structs: Any, *shared: Any) -> None:\n{calls}", namespace)
+        return cast(Callable[..., None], namespace["call"])
 
     return call_each
 
@@ -167,4 +179,15 @@ def _compiled_apart(function: Callable[..., Any], name: str) -> Callable[..., An
     return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
 
 
-__all__ = ["COMPILED", "dispatch", "entry", "fieldwise", "in_own_cache", "kernel", "phase", "rule", "wide_vectors"]
+__all__ = [
+    "COMPILED",
+    "dispatch",
+    "entry",
+    "fieldwise",
+    "in_own_cache",
+    "kernel",
+    "phase",
+    "rule",
+    "sequence",
+    "wide_vectors",
+]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, rule, wide_vectors
+from alsim.jit.compile import kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
@@ -211,7 +211,7 @@ def record_mastery(
         trajectories.mastery[place] = scratch.floats[AFTER + i]
 
 
-@rule
+@sequence
 def begin_upcoming(
     w: Any, ended: int, learner: Longs, episode: Longs, upcoming: int, current: Longs, episodes: int
 ) -> int:

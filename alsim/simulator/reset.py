@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alsim.jit.compile import fieldwise, phase, rule, wide_vectors
+from alsim.jit.compile import fieldwise, phase, sequence, wide_vectors
 from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
@@ -39,7 +39,7 @@ SEGMENT, INT_ROWS = 0, 4
 INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 
 
-@rule
+@sequence
 def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Start an episode in lanes listed[start:stop], determined by the key, learner and episode of each lane.
 
@@ -60,14 +60,14 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
             if done == 0:
                 draw_ability(w.start, scratch, count, length)
                 set_ability(lanes, scratch, listed, first, count, num_los)
-                reset_fields(lanes, RESET_FIELDS, listed, first, count)
+                reset_fields((lanes,), listed, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
             begin_responses(w, listed[j])
 
 
-@rule
+@sequence
 def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Begin the next episode of the learners in lanes listed[start:stop]."""
     episode = w.population.episode
@@ -150,17 +150,16 @@ def draw_ability(start: Any, scratch: Scratch, count: int, length: int) -> None:
 
 
 @phase
-def set_to_zero(values: Any, applies: bool, listed: Longs, first: int, count: int) -> None:
-    """Set the entry of each learner in one field to 0 if `applies` is True (clause S1.3)."""
-    if applies:
-        for i in range(count):
-            values[u64(listed[u64(first + i)])] = 0
+def set_to_zero(values: Any, listed: Longs, first: int, count: int) -> None:
+    """Set the entry of each learner in one field to 0 (clause S1.3)."""
+    for i in range(count):
+        values[u64(listed[u64(first + i)])] = 0
 
 
-RESET_FIELDS = tuple(field.per_lane.reset for field in POPULATION_FIELDS.values())
-"""True for each field of a population that is set to 0 at the start of an episode."""
+RESET_FIELDS = [k for k, field in enumerate(POPULATION_FIELDS.values()) if field.per_lane.reset]
+"""Indices of the fields of a population that are set to 0 at the start of an episode."""
 
-reset_fields = fieldwise(set_to_zero)
+reset_fields = fieldwise(set_to_zero, RESET_FIELDS)
 
 
 @phase
@@ -195,7 +194,7 @@ def write_mastery(
         lanes.mastery_sum[k] = total
 
 
-@rule
+@sequence
 def begin_responses(w: Any, k: i64) -> None:
     """Set observation S8.2 of lane k, and its counts of responses, to the values before the first question."""
     lanes, num_los, limit = w.population, w.scale.num_los, w.termination.max_steps

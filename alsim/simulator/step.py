@@ -15,7 +15,7 @@ from typing import Any
 
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
-from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, wide_vectors
+from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import LEVELS
 from alsim.mdp.observation import observed_time, share_asked, share_correct
@@ -276,7 +276,7 @@ def list_finished(finished: Bools, listed: Longs, already: int, first: int, coun
     return number
 
 
-@rule
+@sequence
 def reset_listed(w: Any, out: Output, count: int, mode: int) -> None:
     """Begin the next episode in the first `count` listed lanes.
 
@@ -327,7 +327,7 @@ def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished
     return -1
 
 
-@rule
+@sequence
 def observation_rows(w: Any) -> tuple[Floats, int]:
     """Return the array of observations of all lanes, and the entries per lane."""
     num_los = w.scale.num_los
@@ -336,7 +336,7 @@ def observation_rows(w: Any) -> tuple[Floats, int]:
     return w.population.rows, num_los + 2
 
 
-@rule
+@sequence
 def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> None:
     """Advance the lanes first … first + count - 1, at most a block, by one interaction.
 
@@ -352,7 +352,7 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
         count_responses(w.termination.max_steps, num_los, lanes, scratch, first, count)
 
 
-@rule
+@sequence
 def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode: int) -> int:
     """Advance lanes start … stop - 1 by one interaction.
 
@@ -467,7 +467,7 @@ move_fields = fieldwise(move_rows)
 def move_lanes(source: Any, lanes: Longs, target: Any, target_lanes: Longs) -> None:
     """Copy the learners in `lanes` (M,) of one world to `target_lanes` (M,) of another world with the same rules."""
     a, b = borrow(source).population, borrow(target).population
-    move_fields(a, b, lanes, target_lanes, len(a.key))
+    move_fields((a, b), lanes, target_lanes, len(a.key))
 
 
 @kernel
