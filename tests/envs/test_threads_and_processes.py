@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,9 @@ def test_caller_may_modify_returned_arrays() -> None:
         calls = [each.step(batch) for each in (env, other)]
         same_calls(*([call] for call in calls))
         observation, reward, terminated, *_ = calls[0]
-        observation.shape = (2, -1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2.5; earlier versions allow it
+            observation.shape = (2, -1)
         reward.flags.writeable = False
         terminated[:] = True
         with pytest.raises(ValueError, match="does not own its data"):
