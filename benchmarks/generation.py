@@ -84,12 +84,12 @@ def rows(transitions: int = 10**7, *, long: bool = False) -> Iterator[Row]:
     threads = min(2, cores())
     small = in_child("parquet", transitions // 10, threads=threads)
     for file_format, target in (("arrow", "≥ 3"), ("parquet", "≥ 1.5")):
-        what = f"generate_dataset to {file_format.capitalize()}, {threads} threads"
+        quantity = f"generate_dataset to {file_format.capitalize()}, {threads} threads"
         if not fits(file_format, transitions):
-            yield missing(what, "too little room on disk", target)
+            yield missing(quantity, "too little room on disk", target)
             continue
         done = in_child(file_format, transitions, threads=threads)
-        yield _speed(what, done, target)
+        yield _speed(quantity, done, target)
         before = small if file_format == "parquet" else None
         yield _memory(f"peak memory, {number(transitions)} transitions to {file_format.capitalize()}", done, before)
         if file_format == "parquet":
@@ -105,8 +105,8 @@ def rows(transitions: int = 10**7, *, long: bool = False) -> Iterator[Row]:
 def _variants(transitions: int, threads: int, done: dict[str, Any]) -> Iterator[Row]:
     """Yield the rows about workers and about datasets without observations, compared with the dataset `done`."""
     by_workers = in_child("parquet", transitions, workers=threads)
-    what = f"generate_dataset to Parquet, {threads} workers"
-    yield _speed(what, by_workers, "≥ 1.2")
+    quantity = f"generate_dataset to Parquet, {threads} workers"
+    yield _speed(quantity, by_workers, "≥ 1.2")
     bare = in_child("parquet", transitions, threads=threads, store_observations=False)
     yield _speed(f"generate_dataset to Parquet, {threads} threads, no observations", bare, "≥ 2")
     saved = 1 - bare["bytes"] / done["bytes"]
@@ -115,18 +115,18 @@ def _variants(transitions: int, threads: int, done: dict[str, Any]) -> Iterator[
     yield judged("observations recomputed, 1 thread", bare["recomputed"] / 1e6, "≥ 5", "M transitions/s", limit=limit)
 
 
-def _speed(what: str, done: dict[str, Any], target: str) -> Row:
+def _speed(quantity: str, done: dict[str, Any], target: str) -> Row:
     rate = done["bytes"] / done["seconds"] / 1e6
     each = done["bytes"] / done["transitions"]
     limit = f"encoding and the disk: {each:.0f} B per transition with its events, {rate:.0f} MB/s"
-    return judged(what, done["transitions"] / done["seconds"] / 1e6, target, "M transitions/s", limit=limit)
+    return judged(quantity, done["transitions"] / done["seconds"] / 1e6, target, "M transitions/s", limit=limit)
 
 
-def _memory(what: str, done: dict[str, Any], small: dict[str, Any] | None) -> Row:
+def _memory(quantity: str, done: dict[str, Any], small: dict[str, Any] | None) -> Row:
     limit = "a few blocks of episodes at a time"
     if small is not None:
         limit += f"; {small['peak'] / 2**20:.0f} MiB for {number(small['transitions'])}"
-    return judged(what, done["peak"] / 2**30, f"≤ {MAX_MEMORY:g}", "GiB", limit=limit)
+    return judged(quantity, done["peak"] / 2**30, f"≤ {MAX_MEMORY:g}", "GiB", limit=limit)
 
 
 def main() -> None:

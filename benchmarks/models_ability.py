@@ -38,11 +38,11 @@ def rows(rounds: int = 5) -> Iterator[Row]:
     """Yield the rows of the table about ability."""
     measured = seconds("eap", rounds)
     limit = "33 nodes: 660 million products, and conversion of the table to a list of answers"
-    what = f"EAP of {PEOPLE:,} people × {ITEMS} items, one core"
-    yield judged(what, statistics.median(measured), "≤ 0.6", "s", spread=quartiles(measured), limit=limit)
+    quantity = f"EAP of {PEOPLE:,} people × {ITEMS} items, one core"
+    yield judged(quantity, statistics.median(measured), "≤ 0.6", "s", spread=quartiles(measured), limit=limit)
     for method in ("map", "ml", "wle"):
         measured = seconds(method, rounds)
-        what = f"{method.upper()} of {PEOPLE:,} people × {ITEMS} items, one core"
+        quantity = f"{method.upper()} of {PEOPLE:,} people × {ITEMS} items, one core"
         yield plain(
-            what, statistics.median(measured), "s", limit="exponentials: about 7 passes over the items of a person"
+            quantity, statistics.median(measured), "s", limit="exponentials: about 7 passes over the items of a person"
         )

@@ -60,9 +60,9 @@ def differing(examinees: int = EXAMINEES, together: int = 500) -> int:
 def rows(rounds: int = 5) -> Iterator[Row]:
     """Yield the rows of the table about adaptive tests."""
     measured = seconds("max-info", rounds)
-    what = f"adaptive tests, maximum information, {EXAMINEES:,} × {LENGTH} of {BANK} items, one core"
+    quantity = f"adaptive tests, maximum information, {EXAMINEES:,} × {LENGTH} of {BANK} items, one core"
     limit = "33 exponentials per step for EAP, and a few for candidates"
-    yield judged(what, statistics.median(measured), "≤ 0.3", "s", spread=quartiles(measured), limit=limit)
+    yield judged(quantity, statistics.median(measured), "≤ 0.3", "s", spread=quartiles(measured), limit=limit)
     yield judged("items that a full scan would not have chosen, of 200,000", differing(), "≤ 0", "", limit="none")
     for select, examinees in (("b-opt", EXAMINEES), ("a-stratified", EXAMINEES), ("kullback-leibler", 200)):
         measured = seconds(select, rounds, examinees)

@@ -13,7 +13,7 @@ HEADER = ("measurement", "result", "target", "met?", "limiting factor")
 class Row(NamedTuple):
     """One row of the table, as text."""
 
-    what: str
+    quantity: str
     measured: str
     target: str = ""
     met: str = ""
@@ -21,22 +21,22 @@ class Row(NamedTuple):
 
 
 def judged(
-    what: str, value: float, target: str, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = ""
+    quantity: str, value: float, target: str, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = ""
 ) -> Row:
     """Return a row that compares a value with its target, such as "≥ 0.9" or "≤ 6", both in `unit`."""
     sign, _, bound = target.partition(" ")
     met = "yes" if SIGNS[sign](value, float(bound)) else "**no**"
-    return Row(what, _measure(value, unit, digits, spread), _with_unit(target, unit), met, limit)
+    return Row(quantity, _measure(value, unit, digits, spread), _with_unit(target, unit), met, limit)
 
 
-def plain(what: str, value: float, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = "") -> Row:
+def plain(quantity: str, value: float, unit: str = "", *, digits: int = 3, spread: str = "", limit: str = "") -> Row:
     """Return a row without a target."""
-    return Row(what, _measure(value, unit, digits, spread), limit=limit)
+    return Row(quantity, _measure(value, unit, digits, spread), limit=limit)
 
 
-def missing(what: str, why: str, target: str = "") -> Row:
+def missing(quantity: str, why: str, target: str = "") -> Row:
     """Return the row of a value that could not be measured."""
-    return Row(what, "–", target, "", why)
+    return Row(quantity, "–", target, "", why)
 
 
 def _measure(value: float, unit: str, digits: int, spread: str) -> str:

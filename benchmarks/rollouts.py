@@ -39,21 +39,21 @@ def rows(rounds: int = 5) -> Iterator[Row]:
     """Yield the rows of the table about rollouts."""
     for keep, target in ((False, "≥ 20"), (True, "≥ 12")):
         for policy in ("uniform", "rules"):
-            what = f"rollout, {policy}, {'with' if keep else 'without'} observations, one core"
+            quantity = f"rollout, {policy}, {'with' if keep else 'without'} observations, one core"
             measured = [s / 1e6 for s in speeds(policy, keep, 1, rounds)]
             middle = statistics.median(measured)
             # The policy draws as many random numbers as the step.
             limit = f"{1e3 / middle:.0f} ns per transition; floors: randomness {2 * floors(4096).randomness:.0f} ns"
             if keep:
                 limit += f", memory {OBSERVED / floors(1_000_000).bandwidth:.0f} ns for the observation alone"
-            yield judged(what, middle, target, "M transitions/s", spread=quartiles(measured), limit=limit)
+            yield judged(quantity, middle, target, "M transitions/s", spread=quartiles(measured), limit=limit)
     yield _threads(rounds)
 
 
 def _threads(rounds: int) -> Row:
-    what, target = "rollout, 2 threads compared with two processes", "≥ 0.85"
+    quantity, target = "rollout, 2 threads compared with two processes", "≥ 0.85"
     if cores() < 2:
-        return missing(what, "one core", target)
+        return missing(quantity, "one core", target)
     with TwoProcesses() as pair:
         apart, shares = [], []
         for _ in range(rounds):
@@ -61,7 +61,7 @@ def _threads(rounds: int) -> Row:
             shares.append(statistics.median(speeds("uniform", False, 2, 3, LARGE)) / apart[-1])
     together = statistics.median(apart) / 1e6
     limit = f"two processes: {together:.1f} M transitions/s; code outside the kernels runs on one thread"
-    return judged(what, statistics.median(shares), target, "×", spread=quartiles(sorted(shares)), limit=limit)
+    return judged(quantity, statistics.median(shares), target, "×", spread=quartiles(sorted(shares)), limit=limit)
 
 
 class TwoProcesses:

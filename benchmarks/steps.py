@@ -100,9 +100,9 @@ def rows(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
 
 
 def _relative_to_native(measured: Measured, lanes: int, name: str, target: str) -> Row:
-    what, times = f"vector step, N = {lanes:,}, {name}: speed relative to C on one thread", measured[lanes]
+    quantity, times = f"vector step, N = {lanes:,}, {name}: speed relative to C on one thread", measured[lanes]
     if absent := [n for n in (NATIVE, name) if n not in times]:
-        return missing(what, f"not measured here: {', '.join(absent)}", target)
+        return missing(quantity, f"not measured here: {', '.join(absent)}", target)
     speed, own = ratios(times, name, NATIVE), median(times, name) / lanes * 1e9
     floor = floors(lanes, 2 if name == TWO else 1)
     call = median(measured[1], ONE) / lanes * 1e9
@@ -110,17 +110,17 @@ def _relative_to_native(measured: Measured, lanes: int, name: str, target: str) 
         f"{own:.1f} ns per lane, C {median(times, NATIVE) / lanes * 1e9:.1f} ns; floors: {floor.text}, "
         f"call from Python {call:.2g} ns; memory at {floor.memory / own:.0%} of its bandwidth"
     )
-    return judged(what, statistics.median(speed), target, "×", spread=quartiles(speed), limit=limit)
+    return judged(quantity, statistics.median(speed), target, "×", spread=quartiles(speed), limit=limit)
 
 
 def _by_threads(measured: Measured, lanes: int) -> Row:
-    what, target = f"vector step, N = {lanes:,}: 2 threads compared with 1", "≥ 1.8"
+    quantity, target = f"vector step, N = {lanes:,}: 2 threads compared with 1", "≥ 1.8"
     if TWO not in measured[lanes]:
-        return missing(what, "one core", target)
+        return missing(quantity, "one core", target)
     gain = ratios(measured[lanes], TWO, ONE)
     one, two = floors(lanes), floors(lanes, 2)
     limit = f"memory: a copy is {two.bandwidth / one.bandwidth:.2f}× as fast with two threads"
-    return judged(what, statistics.median(gain), target, "×", spread=quartiles(gain), limit=limit)
+    return judged(quantity, statistics.median(gain), target, "×", spread=quartiles(gain), limit=limit)
 
 
 def _small(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
@@ -217,10 +217,10 @@ def _others(measured: Measured) -> Iterator[Row]:
         ("SyncVectorEnv", 256),
         ("AsyncVectorEnv", 16),
     ):
-        what = f"alsim compared with {name}, N = {lanes:,}"
+        quantity = f"alsim compared with {name}, N = {lanes:,}"
         if name not in measured[lanes]:
-            yield missing(what, "not installed")
+            yield missing(quantity, "not installed")
             continue
         gain = ratios(measured[lanes], ONE, name)
         limit = f"{name}: {number(median(measured[lanes], name) / lanes * 1e9)} ns per learner-step"
-        yield plain(what, statistics.median(gain), "×", spread=quartiles(gain), limit=limit)
+        yield plain(quantity, statistics.median(gain), "×", spread=quartiles(gain), limit=limit)

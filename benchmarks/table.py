@@ -102,7 +102,7 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
-        print(f"{row.what}: {row.measured}", file=sys.stderr)
+        print(f"{row.quantity}: {row.measured}", file=sys.stderr)
         yield row
 
 
@@ -169,7 +169,7 @@ def keep(path: Path, results: Results, here: dict[str, str]) -> None:
         "machine": here,
         "curve": points,
         "phases": {name: float(f"{cost:.4g}") for name, cost in results.phases.items()},
-        "rows": {row.what: row.measured for row in results.rows},
+        "rows": {row.quantity: row.measured for row in results.rows},
     }
     path.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 

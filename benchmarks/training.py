@@ -142,12 +142,14 @@ def _trainings(folder: Path) -> Iterator[Row]:
             return "; ".join(f"{other} {values[metric]['mean']:.3g}" for other, values in others.items())
 
         earned, mastery = reached["cumulative_reward"], reached["final_mastery"]
-        what, spread = f"{name}, return of 1,000 held-out learners", f"± {earned['se']:.2f}"
+        quantity, spread = f"{name}, return of 1,000 held-out learners", f"± {earned['se']:.2f}"
         if training.least is None:
-            yield plain(what, earned["mean"], digits=4, spread=spread, limit=baselines("cumulative_reward"))
+            yield plain(quantity, earned["mean"], digits=4, spread=spread, limit=baselines("cumulative_reward"))
         else:
             target = f"≥ {training.least:g}"
-            yield judged(what, earned["mean"], target, digits=4, spread=spread, limit=baselines("cumulative_reward"))
+            yield judged(
+                quantity, earned["mean"], target, digits=4, spread=spread, limit=baselines("cumulative_reward")
+            )
         give_ups = f"{reached['give_ups']['mean']:.1%} give up"
         yield plain(f"{name}, final mastery", mastery["mean"], limit=f"{baselines('final_mastery')}; {give_ups}")
         yield judged(f"{name}, {steps:,} interactions", minutes, f"≤ {MAX_MINUTES}", "min", limit="PyTorch's updates")

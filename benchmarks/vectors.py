@@ -199,10 +199,10 @@ def counted() -> list[Counted]:
 
 def faults(counts: Sequence[Counted]) -> list[str]:
     """Return a sentence for each loop that must be vectorised and is not."""
-    what = {PHILOX: "products of integers", FORMULA: "arithmetic in floats"}
+    instructions = {PHILOX: "products of integers", FORMULA: "arithmetic in floats"}
     missing = [f"no compiled phase is named {name}" for name in MUST if name not in {each.phase for each in counts}]
     return missing + [
-        f"{each.phase} in {each.kernel} has no packed {what[kind]}: its loop is no longer vectorised"
+        f"{each.phase} in {each.kernel} has no packed {instructions[kind]}: its loop is no longer vectorised"
         for each in counts
         for kind in MUST.get(each.phase, ())
         if getattr(each.arithmetic, kind) == 0
