@@ -189,7 +189,7 @@ def compat_d3rlpy(session: nox.Session) -> None:
     """Load exports with d3rlpy and SCOPE-RL, in an environment without alsim: they require Gymnasium 1.0."""
     session.install("-q", "-e", ".[hdf5]")
     data = session.create_tmp()
-    # SCOPE-RL multiplies propensities before it divides: (1/270)**127 and smaller underflow to 0.
+    # SCOPE-RL multiplies propensities before it divides: (1/270)**127 and smaller are no normal numbers.
     Path(data, "short.toml").write_text("max_episode_steps = 100\n")
     generate = ("alsim", "generate", "--config", f"{data}/short.toml", "--learners", "20", "--seed", "3", "--force")
     session.run(*generate, "--out", f"{data}/dataset")

@@ -36,7 +36,7 @@ TRANSITIONS = (
     Column("learner_id", pa.int64(), "", "learner of the seed (S11.3)"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
     Column("step", pa.int32(), "interactions", "number of the interaction in the episode, from 1"),
-    Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
+    Column("propensity", pa.float64(), "", "probability with which the behaviour policy chose the action"),
     Column("termination_reason", pa.int8(), "", "0 none, 1 mastery_achieved, 2 step_limit, 3 critical_frustration"),
     Column("item", pa.int32(), "", "item: row of questions.csv, or number of questions + row of contents.csv"),
     Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for content", True),
@@ -53,7 +53,7 @@ EVENT_COLUMNS = (
     Column("step", pa.int32(), "interactions", "number of the interaction in the episode, from 1"),
     Column("seconds", pa.float64(), "s", "time since the start of the episode"),
     Column("item", pa.int32(), "", "as in transitions"),
-    Column("propensity", pa.float64(), "", "probability that the behaviour policy gave the action"),
+    Column("propensity", pa.float64(), "", "probability with which the behaviour policy chose the action"),
     Column("correct", pa.bool_(), "", "whether the question was answered correctly; null for other events", True),
 )
 
