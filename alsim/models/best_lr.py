@@ -180,9 +180,14 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
     num_skills  K
     num_items   I
 
-    The columns are: 1, wins and attempts for each skill and for unknown skills; 1 for each item and for unknown
-    items; wins and attempts at the item; wins and attempts in total. Wins and attempts are logarithms of counts.
-    Without items, their features are omitted.
+    Wins and attempts are log(1 + count). The columns are, in order:
+
+        1, wins and attempts   for each skill, then for unknown skills
+        1                      for each item, then for unknown items
+        wins and attempts      at the item
+        wins and attempts      in total
+
+    Without items, the features of items are omitted.
     """
     base = 3 * (num_skills + 1)
     after = base + num_items + 1

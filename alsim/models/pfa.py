@@ -30,7 +30,7 @@ class PFAFit(Fit):
     coefficients     (K, 3) intercept, and the effect of one earlier correct and one earlier wrong response, logits
     standard_errors  (K, 3) logits; NaN if they were not computed
     responses        (K,) int64, number of responses to each skill
-    pooled           (3,) coefficients of all skills combined, which are used for an unknown skill, logits
+    pooled           (3,) coefficients, logits, fitted as if they were the same for all skills; used for unknown skills
     penalty          as passed to `fit`
     """
 

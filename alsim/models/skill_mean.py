@@ -107,9 +107,7 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
     answered = counts > 0
     forecast = _forecast(mean[responses.skill], responses)
     weighs = weight > 0
-    likelihood = np.where(responses.correct == 1, forecast, 1.0 - forecast)[
-        weighs
-    ]  # > 0, because the response is in the mean
+    likelihood = np.where(responses.correct == 1, forecast, 1.0 - forecast)[weighs]  # > 0: each mean includes it
     if progress is not None:
         progress(1, 1, "means")
     return SkillMeanFit(

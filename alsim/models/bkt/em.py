@@ -253,8 +253,8 @@ def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles
 
     before, here, image  (P,) parameters before the first step, after it, and after the second step
 
-    EM never changes a probability of 0 or 1. A leap that reaches or passes 0 or 1 is therefore replaced by a move from
-    `image` over nine tenths of the distance to that end.
+    EM never changes a probability of 0 or 1. If a leap would reach or pass 0 or 1, the parameter therefore moves only
+    nine tenths of the distance from `image` to 0 or 1.
     """
     step, bend = here - before, (image - here) - (here - before)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -210,6 +210,7 @@ def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
 
 
 def _number(content: Mapping[str, Any], key: str) -> float:
+    """Return the number at a key. Raises ValueError unless it is finite."""
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise ValueError(f"{key} must be a finite number; got {value!r}")
@@ -217,6 +218,7 @@ def _number(content: Mapping[str, Any], key: str) -> float:
 
 
 def _count(content: Mapping[str, Any], key: str, least: int) -> int:
+    """Return the integer at a key. Raises ValueError unless it is at least `least`."""
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{key} must be an integer of at least {least}; got {value!r}")
@@ -224,6 +226,7 @@ def _count(content: Mapping[str, Any], key: str, least: int) -> int:
 
 
 def _bool(content: Mapping[str, Any], key: str) -> bool:
+    """Return the truth value at a key. Raises ValueError for anything else."""
     value = content[key]
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false; got {value!r}")

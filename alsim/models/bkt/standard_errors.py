@@ -44,8 +44,8 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     The score is exact: the derivative of the log-likelihood equals the expected derivative of the log-likelihood of
     responses and states (Fisher's identity). Its own derivatives are computed numerically.
 
-    The standard error is NaN for a parameter that is fixed, at a bound or not identified, and for all parameters of a
-    skill that has more than MAX_FREE_PARAMETERS. Fixed parameters, parameters at bounds and students' offsets are
+    The standard error is NaN for a parameter that is fixed, at a bound or not identified. It is NaN for all parameters
+    of a skill that has more than MAX_FREE_PARAMETERS. Fixed parameters, parameters at bounds and students' offsets are
     treated as known.
 
     Source: Oakes (1999), Direct calculation of the information matrix via the EM algorithm.

@@ -34,8 +34,8 @@ class EncodedLog(NamedTuple):
     def of(cls, responses: Responses, settings: Settings) -> EncodedLog:
         """Return an encoded log. The held-out students are drawn with `settings.seed`.
 
-        Raises ModelError for a log without responses, for a log with one student if `settings.validation` is not 0,
-        and if the training students or the held-out students have no responses.
+        Raises ModelError for a log without responses, and for a log with one student if `settings.validation` is not 0.
+        Raises it also if the training students or the held-out students have no responses.
         """
         if len(responses) == 0:
             raise ModelError(

@@ -63,7 +63,7 @@ class DKTFit(Fit):
 
     @cached_property
     def network(self) -> Network:
-        """The network over the skills and an unknown skill."""
+        """The network whose units are the K skills and an unknown skill."""
         return network_of(self.weights, self.counts)
 
     def predict(self, responses: Responses) -> Doubles:
