@@ -35,7 +35,7 @@ class BestLRFit(Fit):
     skill    (K, 3) intercept of each skill, and coefficients of wins and attempts at it, logits
     item     (I,) intercept of each item, logits
     shared   (5,) intercept, coefficients of wins and attempts at the item, and of wins and attempts in total, logits
-    penalty  the argument of `fit`
+    penalty  as passed to `fit`
     """
 
     model: ClassVar[str] = "best-lr"
@@ -61,7 +61,7 @@ class BestLRFit(Fit):
         return logistic(features.logits(self._coefficients()) + self.shared[0])
 
     def _coefficients(self) -> Doubles:
-        """Return the coefficients in the order of the columns of `_features`."""
+        """Return the coefficients, without the intercept, in the order of the columns of `_features`, logits."""
         return np.concatenate([self.skill.ravel(), np.zeros(3), self.item, [0.0], self.shared[1:]])
 
     def table(self) -> list[dict[str, str | int | float]]:
@@ -116,18 +116,21 @@ def fit(
         logit P(correct) = intercept + item_i + w_i f(wins_i) + a_i f(attempts_i) + w f(wins) + a f(attempts)
                            + sum_k skill_k + w_k f(wins_k) + a_k f(attempts_k),    f(n) = log(1 + n)
 
-    The sum is over the skills k of the response. wins and attempts count the student's earlier correct responses and
-    all earlier responses, at each skill, at the item (w_i and a_i are the same for all items) and in total. If the
-    items are the skills, the terms of items are omitted.
+    The sum is over the skills k of the response. wins is the number of the student's earlier correct responses, and
+    attempts the number of all earlier responses. wins_i and attempts_i count only responses to the item; w_i and a_i
+    are the same for all items. wins_k and attempts_k count only responses to skill k. If the items are the skills, the
+    terms of items are omitted.
 
     responses       a log
-    penalty         on the squares of all coefficients except `intercept`, halved: the precision of a normal prior
-                    with mean 0
-    tolerance       of the largest component of the gradient, per response
-    max_iterations  of Newton's method
+    penalty         factor of half the sum of all squared coefficients except `intercept`, > 0: the precision,
+                    1/logit^2, of a normal prior with mean 0
+    tolerance       largest component of the gradient at convergence, nats per logit and response, > 0
+    max_iterations  largest number of Newton steps
     progress        called before and after the fit
 
-    Raises ModelError for responses that are all correct or all wrong, and MissingExtra without scikit-learn.
+    Raises ModelError for invalid settings, for a log without responses, and for responses that are all correct or all
+    wrong. Raises MissingExtra without scikit-learn.
+
     Source: Gervet, Koedinger, Schneider & Mitchell (2020), When is deep learning the best approach to knowledge
     tracing?, Journal of Educational Data Mining 12(3). Their model also has a term for each student, which is 0 for
     new students.
@@ -161,7 +164,7 @@ def fit(
 
 
 def _has_items(responses: Responses) -> bool:
-    """Return whether the items are anything but the skills."""
+    """Return whether the items of a log differ from its skills."""
     return not (
         responses.single_skill
         and np.array_equal(responses.items, responses.skills)
@@ -177,9 +180,14 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
     num_skills  K
     num_items   I
 
-    The columns are: 1, wins and attempts for each skill and for unknown skills; 1 for each item and for unknown
-    items; wins and attempts at the item; wins and attempts in total. Wins and attempts are logarithms of counts.
-    Without items, their features are omitted.
+    Wins and attempts are log(1 + count). The columns are, in order:
+
+        1, wins and attempts   for each skill, then for unknown skills
+        1                      for each item, then for unknown items
+        wins and attempts      at the item
+        wins and attempts      in total
+
+    Without items, the features of items are omitted.
     """
     base = 3 * (num_skills + 1)
     after = base + num_items + 1
@@ -199,7 +207,7 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
 
 
 def _joined(responses: Responses, of_skills: Doubles, places: Longs, rest: Doubles, rest_places: Longs) -> Features:
-    """Return features whose rows have the values of a response's skills, followed by the other values.
+    """Return features in which each row has the values of the response's skills, followed by its other values.
 
     of_skills, places  (X, 3) values and columns for each skill of each response
     rest, rest_places  (R, F) other values and their columns

@@ -30,8 +30,8 @@ class PFAFit(Fit):
     coefficients     (K, 3) intercept, and the effect of one earlier correct and one earlier wrong response, logits
     standard_errors  (K, 3) logits; NaN if they were not computed
     responses        (K,) int64, number of responses to each skill
-    pooled           (3,) coefficients of all skills combined, which are used for an unknown skill, logits
-    penalty          the argument of `fit`
+    pooled           (3,) coefficients, logits, fitted as if they were the same for all skills; used for unknown skills
+    penalty          as passed to `fit`
     """
 
     model: ClassVar[str] = "pfa"
@@ -111,14 +111,18 @@ def fit(
     responses to skill k.
 
     responses       a log
-    penalty         on the squares of all coefficients, halved: the precision of a normal prior with mean 0
-    tolerance       of the largest component of the gradient, per response
-    max_iterations  of Newton's method
+    penalty         factor of half the sum of all squared coefficients, > 0: the precision, 1/logit^2, of a normal prior
+                    with mean 0
+    tolerance       largest component of the gradient at convergence, nats per logit and response, > 0
+    max_iterations  largest number of Newton steps
     progress        called before each part of the fit, and at the end
 
-    Standard errors come from the inverse of the penalised information matrix. They are NaN for skills that responses
-    connect to so many others that they have more than MOST_DENSE coefficients together. Raises ModelError for
-    responses that are all correct or all wrong, and MissingExtra without scikit-learn.
+    Standard errors come from the inverse of the penalised information matrix. Two skills are in the same group if a
+    response has both, directly or through other skills. Standard errors are NaN for the skills of a group that has
+    more than MOST_DENSE coefficients.
+
+    Raises ModelError for invalid settings, for a log without responses, and for responses that are all correct or all
+    wrong. Raises MissingExtra without scikit-learn.
     Source: Pavlik, Cen & Koedinger (2009), Performance factors analysis, AIED.
     """
     settings = Settings(penalty, tolerance, max_iterations)
@@ -169,9 +173,10 @@ def _standard_errors(matrix: Any, spread: Doubles, penalty: float) -> Doubles:
 
     matrix   (R, P) the features X, sparse
     spread   (R,) weight times variance of each response
-    penalty  of the fit
+    penalty  as passed to `fit`
 
-    Groups of skills that no response connects are inverted separately.
+    Groups of skills that no response connects are inverted separately. The errors of a group with more than MOST_DENSE
+    coefficients are NaN.
     """
     errors = np.full(matrix.shape[1], np.nan)
     information = (matrix.T @ matrix.multiply(spread[:, None])).tocsr()

@@ -22,8 +22,8 @@ class SkillMeanFit(Fit):
     skills     (K,) names of the skills with responses
     mean       (K,) smoothed share of correct responses to each skill
     responses  (K,) int64, number of responses to each skill
-    overall    share of correct responses among all, which is the forecast for an unknown skill
-    smoothing  the argument of `fit`
+    overall    share of correct responses among all; the forecast for an unknown skill
+    smoothing  as passed to `fit`
     """
 
     model: ClassVar[str] = "skill-mean"
@@ -38,9 +38,9 @@ class SkillMeanFit(Fit):
     converged: bool = True
 
     def predict(self, responses: Responses) -> Doubles:
-        """Return the probability (R,) that each response is correct: the mean over the means of its skills.
+        """Return the probability (R,) that each response is correct: the average of `mean` over its skills.
 
-        Earlier responses of the student do not change it.
+        Earlier responses of the student have no effect.
         """
         mean = np.append(self.mean, self.overall)[codes_of(responses.skills, self.skills)]
         return _forecast(mean[responses.skill], responses)
@@ -67,7 +67,8 @@ class SkillMeanFit(Fit):
         skills = names_of(content["skills"], "skills")
         mean, overall = column_of(content["skills"], "mean"), number(content["overall"])
         if not ((mean >= 0) & (mean <= 1)).all() or not 0 <= overall <= 1:
-            raise ValueError("mean and overall must be shares in [0, 1]; got another value")
+            invalid = [value for value in (*mean.tolist(), overall) if not 0 <= value <= 1]
+            raise ValueError(f"mean and overall must be shares in [0, 1]; got {invalid[0]!r}")
         return cls(
             skills=skills,
             mean=mean,
@@ -84,16 +85,18 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
         mean_k = (wins_k + smoothing overall) / (responses_k + smoothing)
 
     responses  a log; a response to several skills counts for each of them
-    smoothing  number of additional responses to each skill with the overall share, 0 or more
+    smoothing  number of responses with the overall share of correct ones that are added to each skill, 0 or more
     progress   called when the fit is finished
 
-    Raises ModelError for a log without responses and for an invalid smoothing.
+    Raises ModelError for a log without responses of positive weight, and for an invalid smoothing.
     """
     if isinstance(smoothing, bool) or not isinstance(smoothing, int | float) or not 0 <= smoothing < math.inf:
         raise ModelError(f"smoothing must be a finite number of at least 0; got {smoothing!r}")
     weight = responses.weight[responses.student]
     if not weight.any():
-        raise ModelError("the mean of each skill needs responses; got none")
+        raise ModelError(
+            "the mean of each skill needs responses; got none: pass a log with at least one response of positive weight"
+        )
     overall = float((weight * responses.correct).sum() / weight.sum())
     response = np.repeat(np.arange(len(responses)), np.diff(responses.skill_start))
     attempts = np.bincount(responses.skill, weight[response], minlength=responses.num_skills)
@@ -104,7 +107,7 @@ def fit(responses: Responses, *, smoothing: float = 1.0, progress: Progress | No
     answered = counts > 0
     forecast = _forecast(mean[responses.skill], responses)
     weighs = weight > 0
-    likelihood = np.where(responses.correct == 1, forecast, 1.0 - forecast)[weighs]  # > 0: each is part of its mean
+    likelihood = np.where(responses.correct == 1, forecast, 1.0 - forecast)[weighs]  # > 0: each mean includes it
     if progress is not None:
         progress(1, 1, "means")
     return SkillMeanFit(

@@ -221,7 +221,7 @@ def test_responses_are_0_or_1(call: Callable[[Any], Any], correct: Any) -> None:
 
 def test_p_is_a_probability() -> None:
     for p in (-0.1, [0.5, 1.5], float("nan")):
-        with pytest.raises(ModelError, match=r"p must be a probability, in \[0, 1\], .*; got"):
+        with pytest.raises(ModelError, match=r"p must be the probability that the skill is known, in \[0, 1\]; got"):
             BKT().predict(p)
 
 
@@ -830,7 +830,7 @@ def test_synthetic5_with_the_true_concepts(published: Path) -> None:
         ({"by_item": ["p_init"]}, "by_item must contain only p_learn, p_guess, p_slip; got 'p_init'"),
         ({"classes": {"a": "b"}}, "by_item is empty"),
         ({"seed": -1}, "seed must be an integer of at least 0; got -1"),
-        ({"fixed": ["p_guess"]}, r"fixed must be a dictionary; got \['p_guess'\]"),
+        ({"fixed": ["p_guess"]}, r"fixed must be a dictionary, such as .*; got \['p_guess'\]"),
         ({"by_item": ["p_slip"], "classes": ["a"]}, "classes must be a dictionary"),
         ({"by_item": 5}, "by_item must contain only p_learn, p_guess, p_slip; got 5"),
         ({"start": BKT(p_slip=0)}, "EM never leaves p_slip = 0"),

@@ -173,7 +173,7 @@ def test_a_tracker_forecasts_the_same_as_predict_at_any_length():
 @pytest.mark.parametrize("correct", [2, -1, 0.5, "1", None, float("nan")])
 def test_invalid_responses_are_refused(correct):
     tracker = fit_of().tracker()
-    with pytest.raises(ModelError, match="correct must be 0 or 1; got .* of student 'ann'"):
+    with pytest.raises(ModelError, match="correct must be 0 or 1; got .* for student 'ann'"):
         tracker.update("ann", "add", correct)
     with pytest.raises(ModelError, match="must have at least one skill; got none"):
         tracker.update("ann", [], 1)

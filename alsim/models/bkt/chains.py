@@ -51,14 +51,14 @@ class Chains:
 
     @property
     def arrays(self) -> ChainArrays:
-        """The arrays that `expect` reads."""
+        """The arrays that the kernel `expect` reads."""
         return ChainArrays(self.start, self.begin, self.code, self.weight)
 
     def subset(self, skills: Bools, groups: Bools) -> Chains:
         """Return the chains of some skills, with their skills and groups renumbered from 0.
 
-        skills  (K,) which skills to keep
-        groups  (C,) the groups of these skills
+        skills  (K,) True for the skills to keep
+        groups  (C,) True for the groups of these skills
         """
         sizes, lengths = np.diff(self.start), np.diff(self.begin)
         chains = np.repeat(skills, sizes)
@@ -74,7 +74,10 @@ class Chains:
 
 
 def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | None) -> Groups:
-    """Return the groups of a log: its skills or, if `by_item`, the classes of items within each skill."""
+    """Return the groups of a log: its skills or, with `by_item`, the classes of items within each skill.
+
+    classes  class of each item by name; an unlisted item is its own class; None if no item has a class
+    """
     correct = np.repeat(responses.correct, np.diff(responses.skill_start)).astype(np.int32)
     if not by_item:
         skills = np.arange(responses.num_skills, dtype=np.int32)
@@ -90,7 +93,7 @@ def groups_of(responses: Responses, by_item: bool, classes: Mapping[str, str] | 
 def chains_of(responses: Responses, groups: Groups, *, merge: bool) -> Chains:
     """Return the chains of a log.
 
-    merge  replace equal chains by one, whose weight is the sum of theirs
+    merge  whether to replace equal chains by one chain with the sum of their weights
     """
     small = responses.num_skills < 2**16  # NumPy sorts uint16 several times as fast as int32
     order = np.argsort(responses.skill.astype(np.uint16 if small else np.int32), kind="stable")
@@ -108,7 +111,7 @@ def chains_of(responses: Responses, groups: Groups, *, merge: bool) -> Chains:
 
 @dataclass(frozen=True)
 class _ChainTable:
-    """Chains with the skill of each one; the other fields are those of `Chains`."""
+    """H chains in any order. `skill` (H,) is the skill of each chain; `Chains` defines the other fields."""
 
     skill: Ints
     student: Ints
@@ -118,10 +121,10 @@ class _ChainTable:
 
 
 def _merge_equal(table: _ChainTable) -> _ChainTable:
-    """Return each distinct chain once, with the sum of the weights of all that equal it.
+    """Return each distinct chain once, with the sum of the weights of all equal chains.
 
-    Often a fifth of the chains remain. Chains are sorted by digest and compared with their neighbour. If digests
-    collide, some equal chains may remain separate, which changes nothing but the cost.
+    Often a fifth of the chains remain. Chains are sorted by digest, and each is compared with its predecessor. If
+    digests collide, some equal chains may remain separate, which costs time but does not change the result.
     """
     ordered = _select(table, np.lexsort((_digests(table), table.skill)))
     first = np.flatnonzero(~_equals_previous(ordered))
@@ -137,7 +140,7 @@ def _select(table: _ChainTable, chains: Longs) -> _ChainTable:
 
 
 def _equals_previous(table: _ChainTable) -> Bools:
-    """Return whether each chain has the same codes, and so the same skill, as the chain before it."""
+    """Return whether each chain (H,) has the same codes, and therefore the same skill, as the chain before it."""
     lengths, begin = np.diff(table.begin), table.begin[:-1]
     before = np.maximum(np.arange(len(table.code)) - np.repeat(lengths, lengths), 0)
     equal = np.logical_and.reduceat(table.code == table.code[before], begin)
@@ -145,7 +148,7 @@ def _equals_previous(table: _ChainTable) -> Bools:
 
 
 def _digests(table: _ChainTable) -> Keys:
-    """Return a hash of each chain's codes and their order."""
+    """Return a 64-bit hash (H,) of each chain's codes and their order."""
     lengths = np.diff(table.begin)
     place = np.arange(len(table.code)) - np.repeat(table.begin[:-1], lengths)
     mixed = (table.code.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -1,7 +1,7 @@
 """Accelerated expectation-maximisation of all skills at once.
 
-Each block of parameters (see `likelihood`) climbs independently of the others: it takes plain EM steps, and leaps by
-squared extrapolation if these are slow.
+Each block of parameters (see `likelihood`) is maximised independently of the others. A plain step is one EM step. A
+leap is a squared extrapolation of two plain steps, and is tried where plain steps make slow progress.
 
 Source: Varadhan and Roland (2008), Simple and globally convergent methods for accelerating the convergence of any EM
 algorithm: scheme S3.
@@ -20,27 +20,30 @@ from alsim.models.bkt.likelihood import Likelihood
 from alsim.types import Bools, Doubles, Longs
 
 AGREEING_PAIRS = 5
-"""Number of consecutive pairs of plain steps that must find little left to gain, if the ascent is accelerated.
+"""Number of consecutive pairs of plain steps with little estimated gain after which an accelerated block has converged.
 
-A leap hides slow directions behind fast ones.
+Soon after a leap, fast directions dominate the steps, so that one pair may underestimate the gain in slow directions.
 """
 
 GAIN_SHARE = 0.01
-"""The estimated remaining gain must be below this share of the tolerance: two steps show the faster directions only."""
+"""The estimated remaining gain must be below this share of the tolerance.
+
+The estimate from two steps shows only the faster directions.
+"""
 
 NEAR_BOUND = 1e-3
-"""Parameters this close to a bound are tried at the bound, because EM reaches 0 and 1 only in the limit."""
+"""Parameters closer than this to a bound are tried at the bound, because EM reaches 0 and 1 only in the limit."""
 
 ROUNDING = 1e-13
-"""A gain below this share of the objective may be rounding error."""
+"""A gain below this share of the objective may be a rounding error."""
 
 
 class AscentSettings(NamedTuple):
     """Stopping rule and method of an ascent.
 
     tolerance       a block has converged when its remaining gain is below this share of its objective
-    max_iterations  EM steps and leaps
-    accelerate      leap if EM steps are slow
+    max_iterations  largest number of plain steps and leaps
+    accelerate      whether to leap where plain steps make slow progress
     """
 
     tolerance: float
@@ -50,12 +53,12 @@ class AscentSettings(NamedTuple):
 
 @dataclass
 class Maximum:
-    """The point that an ascent has reached.
+    """The parameters that an ascent has reached, and their likelihood.
 
     theta           (P,) parameters
     value           (B,) objective, nats
-    log_likelihood  (K,) nats
-    iterations      (B,) EM steps and leaps
+    log_likelihood  (K,) log-likelihood of each skill, nats
+    iterations      (B,) number of plain steps and leaps
     converged       (B,) whether the block has converged
     """
 
@@ -73,15 +76,17 @@ class Maximum:
 def maximise(
     likelihood: Likelihood, theta: Doubles, settings: AscentSettings, watch: Callable[[Maximum], None]
 ) -> Maximum:
-    """Climb from theta until no block has more to gain than the tolerance.
+    """Maximise the objective of each block until its estimated remaining gain is below the tolerance.
 
     likelihood  the chains, bounds and priors
-    theta       (P,) parameters to start from
+    theta       (P,) starting point
     settings    stopping rule and method
-    watch       called with the point that is reached after each iteration
+    watch       called after each iteration with the point that has been reached
 
-    The remaining gain is estimated from two plain steps: if each is shorter than the one before by a factor r, gains
-    shrink by r^2, and their sum is a geometric series.
+    The remaining gain is estimated from two plain steps. If each step is shorter than the previous one by a factor r,
+    gains shrink by r^2, and their sum is a geometric series.
+
+    Raises ModelError for responses that have probability 0 at the starting point.
     """
     ascent = _Ascent.begin(likelihood, theta)
     result = ascent.at.copy()
@@ -99,16 +104,16 @@ def maximise(
 
 @dataclass
 class _Ascent:
-    """Blocks that climb; at most half of them have converged.
+    """State of an ascent of some blocks, of which at most half have converged.
 
-    likelihood      of these blocks only
+    likelihood      likelihood of these blocks only
     blocks          (B,) numbers of the blocks among all blocks
     places          (P,) indices of their parameters among all parameters
-    at              the point that they have reached
+    at              the point that the blocks have reached
     here            (P,) parameters at which the next step starts
     fallback        (P,) parameters to return to if a leap lowers the objective
-    leapt           (B,) whether `here` was not reached by a plain step
-    agreeing        (B,) number of consecutive pairs of plain steps that found little left to gain
+    leapt           (B,) True if `here` is the starting point or was reached by a leap
+    agreeing        (B,) number of consecutive pairs of plain steps with little estimated gain
     """
 
     likelihood: Likelihood
@@ -143,7 +148,10 @@ class _Ascent:
         )
 
     def step(self, iteration: int, settings: AscentSettings) -> None:
-        """Make a step or a leap in each block that has not converged."""
+        """Make a plain step or a leap in each block that has not converged.
+
+        Raises ModelError in iteration 0 for responses that have probability 0.
+        """
         likelihood, at, block = self.likelihood, self.at, self.likelihood.block
         image, value, log_likelihood = likelihood.step(self.here, ~at.converged)
         if iteration == 0 and not np.isfinite(log_likelihood).all():
@@ -171,11 +179,11 @@ class _Ascent:
         result.theta[self.places] = self.at.theta
         for name in ("value", "iterations", "converged"):
             getattr(result, name)[self.blocks] = getattr(self.at, name)
-        skills = self.blocks if len(result.value) > 1 else slice(None)  # a single block may contain all skills
+        skills = self.blocks if len(result.value) > 1 else slice(None)  # with offsets, one block has all skills
         result.log_likelihood[skills] = self.at.log_likelihood
 
     def without_converged(self) -> _Ascent:
-        """Return the ascent of the blocks that have not converged, so that the others cost no more time."""
+        """Return the ascent of the blocks that have not converged, so that converged blocks take no more time."""
         blocks = ~self.at.converged
         places = blocks[self.likelihood.block]
         at = self.at
@@ -208,7 +216,7 @@ def _accept(
 
 
 def _lengths(likelihood: Likelihood, vector: Doubles) -> Doubles:
-    """Return the Euclidean length of each block's part of a vector."""
+    """Return the Euclidean length (B,) of each block's part of a vector (P,)."""
     return np.sqrt(np.bincount(likelihood.block, vector**2, likelihood.num_blocks))
 
 
@@ -220,12 +228,13 @@ def _little_left(
     points: tuple[Doubles, Doubles, Doubles],
     tolerance: float,
 ) -> Bools:
-    """Return whether each block that made a plain step has little left to gain.
+    """Return whether each block (B,) made a plain step and has little estimated gain left.
 
     plain   (B,) blocks that made a plain step
     gain    (B,) gain of that step, nats
     value   (B,) objective, nats
-    points  theta before that step, after it, and after the next step
+    points  parameters before that step, after it, and after the next step
+    tolerance  of `AscentSettings`
     """
     if not plain.any():
         return plain
@@ -242,7 +251,10 @@ def _little_left(
 def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles) -> Doubles:
     """Return the squared extrapolation (P,) of two plain steps of each block.
 
-    A probability of 0 or 1 would never change again. A leap beyond such an end stops at nine tenths of the way to it.
+    before, here, image  (P,) parameters before the first step, after it, and after the second step
+
+    EM never changes a probability of 0 or 1. If a leap would reach or pass 0 or 1, the parameter therefore moves only
+    nine tenths of the distance from `image` to 0 or 1.
     """
     step, bend = here - before, (image - here) - (here - before)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,7 +268,7 @@ def _leap(likelihood: Likelihood, before: Doubles, here: Doubles, image: Doubles
 
 
 def move_to_bounds(likelihood: Likelihood, at: Maximum) -> None:
-    """Move parameters that are close to a bound onto it, in converged blocks whose objective does not fall by it."""
+    """Set parameters near a bound to the bound, in each converged block whose objective does not fall as a result."""
     size = likelihood.num_probabilities
     lower, upper = likelihood.lower[:size], likelihood.upper[:size]
     for places in map(np.unique, likelihood.of_group.values()):

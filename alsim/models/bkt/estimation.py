@@ -19,10 +19,10 @@ from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Longs
 
 START_FORGET = 0.05
-"""First value of p_forget if it is fitted and `start` has 0, because EM never leaves 0."""
+"""Starting value of p_forget if it is fitted and is 0 in `start`, because EM never leaves 0."""
 
 MARGIN = 0.02
-"""Random starts keep this share of a parameter's range away from its bounds."""
+"""Least distance of random starting points from the bounds, as a share of the range of a parameter."""
 
 
 def fit(
@@ -47,27 +47,29 @@ def fit(
 ) -> BKTFit:
     """Fit each skill by maximum likelihood or, with priors, by the maximum of the posterior density.
 
-    responses       a log; each skill of a response has its own chain
+    responses       a log; a response with several skills counts for each of them
     forgets         fit p_forget; otherwise it is 0, or its value in `fixed`
     bounded         keep p_guess and p_slip in [0, 0.5]; otherwise all parameters are in [0, 1]
-    bounds          (lower, upper) by parameter, which replace the bounds above
+    bounds          (lower, upper) by parameter, which replace the bounds of `bounded`
     fixed           values of parameters that are not fitted
     priors          (alpha, beta) of a Beta density by parameter, both at least 1
-    by_item         parameters that each item of a skill has for itself: any of p_learn, p_guess, p_slip
-    classes         class of each item: items of a class share these parameters; an unlisted item is a class by itself
-    student_sd      standard deviation, logits, of a normal offset of each student's p_init, the same in all skills;
-                    offsets are fitted together with the parameters, at the mode; 0 for no offsets
-    start           point to climb from, by default BKT(); p_forget starts at 0.05 if it is fitted and `start` has 0
-    starts          climb from `start` and from starts - 1 random points; the best maximum of each skill is kept
-    seed            of the random points
+    by_item         parameters with a separate value for each item: any of p_learn, p_guess, p_slip
+    classes         class of each item: items of a class share these parameters; an unlisted item is its own class
+    student_sd      standard deviation, logits, of a normal prior of the students' offsets; the offset of a student is
+                    added to the logit of p_init of every skill; 0 for no offsets
+    start           first starting point, by default BKT(); if p_forget is fitted, 0 is replaced by 0.05
+    starts          number of starting points: `start` and starts - 1 random ones; the best maximum of each skill is
+                    kept
+    seed            seed of the random starting points
     tolerance       a skill has converged when its remaining gain is below this share of its log-likelihood
-    max_iterations  EM steps and leaps from each start
-    accelerate      leap if EM steps are slow (SQUAREM); the maximum is the same, and reached sooner
+    max_iterations  largest number of EM steps and extrapolations from each starting point
+    accelerate      extrapolate slow EM steps (SQUAREM), which reaches the same maximum sooner
     errors          compute standard errors
-    progress        called with the number of converged skills, the number of all skills, and a message
+    progress        called after each iteration with the number of converged skills, the number of all skills, and a
+                    message; both numbers are totals over the starting points, and with offsets all skills count as one
 
-    The objective never falls from one iteration to the next. Raises ModelError for a log without responses, invalid
-    arguments, and responses that have probability 0 under fixed parameters.
+    The objective never falls from one iteration to the next. Raises ModelError for a log without responses, for invalid
+    arguments, and for responses that have probability 0 under the fixed parameters and bounds.
 
     Sources: Corbett and Anderson (1995); by_item: Pardos and Heffernan (2011), KT-IDEM; student_sd: Pardos and
     Heffernan (2010), Modeling individualization in a Bayesian networks implementation of knowledge tracing, with the
@@ -118,7 +120,7 @@ def _likelihood(responses: Responses, groups: Groups, model: ModelOptions) -> Li
 
 
 def _first_start(start: BKT | None, likelihood: Likelihood, model: ModelOptions) -> Doubles:
-    """Return the first start as theta (P,), with offsets of 0."""
+    """Return the first starting point (P,), with offsets of 0. Raises ModelError for a value that EM never leaves."""
     theta = np.zeros(len(likelihood.lower))
     for name in PARAMETERS:
         value = getattr(start or BKT(), name)
@@ -128,7 +130,7 @@ def _first_start(start: BKT | None, likelihood: Likelihood, model: ModelOptions)
         value = min(max(value, lower), upper)
         if lower < upper and value in (0, 1):
             raise ModelError(
-                f"EM never leaves {name} = {value:g}: start from a value between 0 and 1, or pass "
+                f"EM never leaves {name} = {value:g} of start: pass a start with a value between 0 and 1, or "
                 f'fixed={{"{name}": {value:g}}}'
             )
         theta[likelihood.of_group[name]] = value
@@ -136,7 +138,7 @@ def _first_start(start: BKT | None, likelihood: Likelihood, model: ModelOptions)
 
 
 def _random_start(likelihood: Likelihood, generator: np.random.Generator) -> Doubles:
-    """Return a random start (P,), uniform between the bounds except for a margin, with offsets of 0."""
+    """Return a random starting point (P,), uniform between the bounds except for MARGIN, with offsets of 0."""
     theta = np.zeros(len(likelihood.lower))
     lower, upper = (bound[: likelihood.num_probabilities] for bound in (likelihood.lower, likelihood.upper))
     theta[: len(lower)] = lower + (upper - lower) * generator.uniform(MARGIN, 1 - MARGIN, len(lower))
@@ -144,7 +146,7 @@ def _random_start(likelihood: Likelihood, generator: np.random.Generator) -> Dou
 
 
 def _best(likelihood: Likelihood, first: Doubles, search: SearchOptions, progress: Progress | None) -> Maximum:
-    """Return the best of the maxima that are reached from each start, for each block."""
+    """Return, for each block, the best maximum over all starting points."""
     generator = np.random.default_rng(search.seed)
     best: Maximum | None = None
     for k in range(search.starts):
@@ -162,7 +164,7 @@ def _best(likelihood: Likelihood, first: Doubles, search: SearchOptions, progres
 
 
 def _better(likelihood: Likelihood, best: Maximum, other: Maximum) -> Maximum:
-    """Return the better of two maxima for each block."""
+    """Return, for each block, the better of two maxima."""
     higher = other.value > best.value
     skills = np.repeat(higher, likelihood.num_skills) if likelihood.student_sd else higher
     return Maximum(
@@ -177,7 +179,7 @@ def _better(likelihood: Likelihood, best: Maximum, other: Maximum) -> Maximum:
 def _summary(
     responses: Responses, groups: Groups, likelihood: Likelihood, at: Maximum, se: Doubles, model: ModelOptions
 ) -> BKTFit:
-    """Return the fit that a maximum and its standard errors describe."""
+    """Return a maximum and its standard errors (P,) as a fit."""
     size = likelihood.num_probabilities
     counts = np.bincount(groups.code // 2, minlength=len(groups))
     bound = at_bounds(likelihood, at.theta)
@@ -249,4 +251,5 @@ def _skill_fit(
 
 
 def _finite_or_none(value: float) -> float | None:
+    """Return a value, or None if it is not finite."""
     return float(value) if np.isfinite(value) else None

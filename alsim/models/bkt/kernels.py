@@ -9,8 +9,8 @@ one skill. `table` (2C, 4) has one row per code:
     2  p_learn
     3  p_forget
 
-Each state has a weight of its own: its probability, up to a factor that both states share. Neither weight is computed
-as one minus the other, because after twenty correct responses the difference would be rounding error.
+The two states have separate weights: their probabilities, up to a common factor. Neither weight is computed as one
+minus the other, because after twenty correct responses the difference would be only a rounding error.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from alsim.jit.compile import kernel, rule
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, f32, u64
 
 TINY, HUGE = 2.0**-100, 2.0**100
-"""A pair of weights whose sum is below TINY is multiplied by HUGE. The product is exact, and rarely needed."""
+"""Two weights whose sum is below TINY are multiplied by HUGE. The product is exact, and rarely needed."""
 LOG_HUGE = float(np.log(HUGE))
 
 LEAST_WEIGHT = 2.0**-600
-"""A chain in which the weight of a state falls below this is computed in logarithms, at ten times the cost.
+"""Least weight of a state. Chains with a smaller positive weight are computed in logarithms, at ten times the cost.
 
-Such a state may become likely again after hundreds of further responses.
+Such a weight must not round to 0, because the state may become likely again after hundreds of further responses.
 """
 
 KNOWN, UNKNOWN, LEARNT, FORGOT, LAST_KNOWN, LAST_UNKNOWN = range(6)
 """Columns of the expected counts (2C, 6).
 
-KNOWN and UNKNOWN count the responses in each state, except the last of a chain. LEARNT and FORGOT count the changes
-of state after them. LAST_KNOWN and LAST_UNKNOWN count the last responses, which no change follows.
+KNOWN and UNKNOWN count the responses in each state, except the last response of a chain. LEARNT and FORGOT count the
+changes of state after these responses. LAST_KNOWN and LAST_UNKNOWN count the last responses, after which there is no
+change of state.
 """
 
 MOST_ODDS = 1e38
@@ -86,15 +87,15 @@ class Scratch(NamedTuple):
 
 @rule
 def transit(known: float, unknown: float, learn: float, forget: float) -> tuple[float, float]:
-    """Return the weights of the two states one opportunity later."""
+    """Return the weights of the two states at the next opportunity."""
     return known * (1.0 - forget) + unknown * learn, known * forget + unknown * (1.0 - learn)
 
 
 @rule
 def forward(code: Ints, begin: int, end: int, table: Doubles, init: float, predicted: Doubles) -> float:
-    """Return the log-likelihood of a chain, and write the weights of the states before each response.
+    """Return the log-likelihood of a chain, nats, and write the weights of the states before each response.
 
-    Returns NaN for a chain in which the weight of a state falls below LEAST_WEIGHT.
+    Returns NaN for a chain in which a positive weight of a state falls below LEAST_WEIGHT.
     """
     known, unknown, scalings = init, 1.0 - init, 0
     for t in range(begin, end):
@@ -143,20 +144,23 @@ def backward(
 
 @rule
 def log(x: float) -> float:
-    """Return the logarithm of x, minus infinity for 0."""
+    """Return the natural logarithm of x; minus infinity for 0."""
     return float(np.log(x)) if x > 0.0 else -np.inf
 
 
 @rule
 def log_sum(a: float, b: float) -> float:
-    """Return the logarithm of exp(a) + exp(b)."""
+    """Return the logarithm of exp(a) + exp(b), without overflow."""
     larger, smaller = max(a, b), min(a, b)
     return larger + np.log1p(np.exp(smaller - larger)) if smaller > -np.inf else larger
 
 
 @rule
 def log_forward(code: Ints, begin: int, end: int, table: Doubles, init: float, predicted: Doubles) -> float:
-    """Return the log-likelihood of any chain, and write the logarithms of the weights before each response."""
+    """Return the log-likelihood of a chain, and write the logarithms of the weights of the states before each response.
+
+    Unlike `forward`, it works for any chain.
+    """
     known, unknown = log(init), log(1.0 - init)
     for t in range(begin, end):
         predicted[t - begin, 0], predicted[t - begin, 1] = known, unknown
@@ -225,7 +229,8 @@ def expect(
     """Compute the E-step for some skills.
 
     skills   numbers of the skills to process
-    table    (2C, 4)
+    chains   responses of all skills
+    table    (2C, 4) described in this module's docstring
     init_of  (H,) p_init of chain h is init[init_of[h]]
     out      expectations, added to for these skills
     s        working memory for the longest chain
@@ -256,8 +261,8 @@ def decode(code: Ints, table: Doubles, init: float, came_from: Bools, states: Bo
     came_from  (T, 2) working memory
     states     (T,) output, True where the skill is known
 
-    Returns the logarithm of the joint probability of the states and the responses. Of equally likely paths, one in
-    which the skill is not known is chosen. Source: Viterbi (1967).
+    Returns the logarithm of the joint probability of the states and the responses, nats. Between equally likely paths,
+    the state in which the skill is not known is preferred. Source: Viterbi (1967).
     """
     known, unknown = log(init), log(1.0 - init)
     last = len(code) - 1
@@ -286,7 +291,7 @@ def forecast(
     offset: Doubles,
     forecasts: Doubles,
 ) -> None:
-    """Forecast each response from the student's earlier ones: the mean over the skills of the response.
+    """Forecast each response from the student's earlier ones, as the mean over the skills of the response.
 
     student, skill, skill_start  the arrays of `Responses` with these names
     code       (X,) code of each response to each of its skills
@@ -318,10 +323,11 @@ def forecast(
 
 @kernel
 def track(students: Longs, skills: Longs, correct: Codes, table: Floats, odds: Floats) -> None:
-    """Update the odds (N * K,) that skills are known, one response after the other.
+    """Update the odds that skills are known, one response after the other.
 
     students, skills, correct  (R,) the responses in order
-    table                      (2K, 4)
+    table                      (2K, 4) described in this module's docstring
+    odds                       (N * K,) p / (1 - p) of each student and skill, changed in place
     """
     num_skills = len(table) // 2
     for i in range(len(students)):

@@ -1,9 +1,9 @@
-"""The likelihood of response chains, and one step of expectation and maximisation.
+"""The likelihood of response chains, and one step of expectation-maximisation (EM).
 
 The objective is the log-likelihood plus the log-density of the priors. The parameters of all skills form one vector
 theta (P,), in five parts: p_init (K,), p_learn, p_guess, p_slip (each (C,) if it differs by item, else (K,)) and
 p_forget (K,). If students have offsets (S,), they follow. A block is a set of parameters that can be maximised
-independently of the others: one skill or, because offsets are shared by all skills, everything.
+independently of the others: those of one skill or, if students have offsets, which all skills share, all parameters.
 
 Source: Baum, Petrie, Soules and Weiss (1970), A maximization technique occurring in the statistical analysis of
 probabilistic functions of Markov chains.
@@ -33,18 +33,18 @@ from alsim.responses.cells import Names
 from alsim.types import Bools, Doubles, Ints, Longs
 
 MAX_LOGIT = 30.0
-"""Logits are clipped to [-MAX_LOGIT, MAX_LOGIT]: further out, 1 - p would be lost to rounding."""
+"""Logits are clipped to [-MAX_LOGIT, MAX_LOGIT]; for larger ones, 1 - p would be lost to rounding."""
 
 LEAST_CURVATURE = 1e-300
-"""Replaces a curvature of 0, so that a step divides 0 by it and is 0."""
+"""Replaces a curvature of 0. The slope is then 0 too, so that the step is 0 instead of 0 / 0."""
 
 
 class Expected(NamedTuple):
-    """Result of the E-step at some theta, for the requested skills.
+    """Result of the E-step for some skills.
 
-    events          (P,) expected number of events that have this probability
-    trials          (P,) expected number of trials
-    log_likelihood  (K,) nats
+    events          (P,) expected number of times that the event of each probability occurred, such as a slip
+    trials          (P,) expected number of times that this event could occur
+    log_likelihood  (K,) log-likelihood of each skill, nats
     chain_initial   (H,) weight of each chain times the probability that its skill was known at first; overwritten by
                     the next E-step
     """
@@ -62,7 +62,7 @@ class Likelihood:
     skills         (K,) names, for error messages
     group_skill    (C,) skill of each group, in ascending order
     chains         the responses
-    of_group       by parameter, the indices (C,) in theta of each group's parameter
+    of_group       indices (C,) in theta of the parameters of each group, by name of the parameter
     lower, upper   (P,) bounds; equal for a fixed parameter
     alpha, beta    (P,) parameters of the Beta priors; 1 and 1 for no prior
     student_sd     standard deviation of the students' offsets, logits; 0 for none
@@ -125,7 +125,7 @@ class Likelihood:
     def subset(self, skills: Bools) -> Likelihood:
         """Return the likelihood of some skills, each of which is a block.
 
-        skills  (K,) which skills to keep
+        skills  (K,) True for the skills to keep
         """
         groups, parameters = skills[self.group_skill], skills[self.block]
         place = np.cumsum(parameters) - 1
@@ -150,7 +150,11 @@ class Likelihood:
         return logistic(logit(init) + theta[self.num_probabilities :][self.chains.student])
 
     def expected(self, theta: Doubles, skills: Longs) -> Expected:
-        """Return the E-step at theta for some skills."""
+        """Compute the E-step.
+
+        theta   (P,) parameters
+        skills  numbers of the skills to process; the results of other skills are not valid
+        """
         by_group = {name: theta[places] for name, places in self.of_group.items()}
         table = make_table(*(by_group[name] for name in ("p_learn", "p_guess", "p_slip", "p_forget")))
         out = Expectations(
@@ -187,7 +191,7 @@ class Likelihood:
         """Make one EM step of some blocks.
 
         theta   (P,) parameters before the step
-        blocks  (B,) which blocks to move
+        blocks  (B,) True for the blocks to update; the parameters of other blocks are unchanged
 
         Returns the parameters (P,) after the step, and the objective (B,) and log-likelihood (K,) before it, nats.
         """
@@ -200,7 +204,10 @@ class Likelihood:
         return image, self.objective(theta, expected.log_likelihood), expected.log_likelihood
 
     def _maximised(self, theta: Doubles, expected: Expected) -> Doubles:
-        """Return the probabilities (P,) that maximise the expected log-likelihood; those without trials stay."""
+        """Return the probabilities (P,) that maximise the expected log-likelihood.
+
+        A probability without trials is unchanged.
+        """
         trials = expected.trials + self.alpha + self.beta - 2
         tried = trials > 0
         best = theta[: self.num_probabilities].copy()
@@ -210,8 +217,10 @@ class Likelihood:
     def _move_students(self, theta: Doubles, expected: Expected, image: Doubles) -> None:
         """Write p_init and the offsets after one step into `image`.
 
-        Each step maximises a parabola that lies below the objective, so the objective cannot fall. The curvature of
-        log(1 + exp(x)) is at most 1/4: Böhning and Lindsay (1988).
+        Each step maximises a parabola that touches the objective from below, so the objective cannot fall. Such a
+        parabola exists because the curvature of log(1 + exp(x)) is at most 1/4.
+
+        Source: Böhning and Lindsay (1988).
         """
         skills, size, offsets = self.num_skills, self.num_probabilities, slice(self.num_probabilities, None)
         chains, alpha, beta = self.chains, self.alpha[: self.num_skills], self.beta[: self.num_skills]
@@ -229,7 +238,7 @@ class Likelihood:
         image[offsets] += slope / np.maximum(curvature, LEAST_CURVATURE)
 
     def objective(self, theta: Doubles, log_likelihood: Doubles) -> Doubles:
-        """Return the objective of each block (B,): log-likelihood plus log-priors, up to a constant."""
+        """Return the objective of each block (B,): log-likelihood plus log-priors, up to a constant, nats."""
         values = theta[: self.num_probabilities]
         has_prior = (self.alpha != 1) | (self.beta != 1)
         p, a, b = values[has_prior], self.alpha[has_prior] - 1, self.beta[has_prior] - 1

@@ -18,10 +18,10 @@ BELOW_HALF = {"p_guess": (0.0, 0.5), "p_slip": (0.0, 0.5)}
 
 
 class ModelOptions(NamedTuple):
-    """The model to fit.
+    """Checked description of the model to fit.
 
     by_item     parameters that differ by item, in the order of BY_ITEM
-    classes     class of each item by name; None if each item is a class by itself
+    classes     class of each item by name; None if each item is its own class
     bounds      (lower, upper) of each parameter; equal for a fixed one
     priors      (alpha, beta) of each parameter; (1, 1) for no prior
     student_sd  standard deviation of the students' offsets, logits; 0 for none
@@ -35,12 +35,12 @@ class ModelOptions(NamedTuple):
 
 
 class SearchOptions(NamedTuple):
-    """The search for the maximum.
+    """Checked description of the search for the maximum.
 
-    start   first point to climb from; None for BKT()
-    starts  number of points to climb from
-    seed    of the other points
-    ascent  stopping rule and method
+    start   first starting point; None for BKT()
+    starts  number of starting points
+    seed    of the other starting points, which are random
+    ascent  stopping rule and method of each search
     """
 
     start: BKT | None
@@ -50,23 +50,30 @@ class SearchOptions(NamedTuple):
 
 
 def check_responses(responses: Any) -> None:
-    """Raise ModelError for anything but a log with at least one response."""
+    """Raise ModelError unless `responses` is a log with at least one response of positive weight."""
     if not isinstance(responses, Responses):
         raise ModelError(
             f"knowledge tracing is fitted to Responses; got {type(responses).__name__}: make a log with "
             "Responses.from_arrays or read_responses"
         )
     if len(responses) == 0 or responses.weight.sum() <= 0:
-        raise ModelError("knowledge tracing is fitted to at least one response of positive weight; the log has none")
+        raise ModelError(
+            "knowledge tracing is fitted to at least one response of positive weight; the log has none: pass another"
+        )
 
 
 def read_model(
     forgets: bool, bounded: bool, bounds: Any, fixed: Any, priors: Any, by_item: Any, classes: Any, student_sd: Any
 ) -> ModelOptions:
     """Return the model that arguments of `fit` describe. Raises ModelError for invalid ones."""
-    for option, value in (("bounds", bounds), ("fixed", fixed), ("priors", priors), ("classes", classes)):
+    for option, value, example in (
+        ("bounds", bounds, '{"p_guess": (0, 0.3)}'),
+        ("fixed", fixed, '{"p_slip": 0.1}'),
+        ("priors", priors, '{"p_learn": (2, 10)}'),
+        ("classes", classes, '{"item 7": "multiple choice"}'),
+    ):
         if value is not None and not isinstance(value, Mapping):
-            raise ModelError(f"{option} must be a dictionary; got {value!r:.100}")
+            raise ModelError(f"{option} must be a dictionary, such as {example}; got {value!r:.100}")
     _check_number("student_sd", student_sd)
     names = _names("by_item", by_item, BY_ITEM)
     if classes is not None:
@@ -75,7 +82,7 @@ def read_model(
                 "classes of items need a parameter that differs by item, but by_item is empty: "
                 'pass for example by_item=["p_guess"]'
             )
-        classes = {str(item): str(kind) for item, kind in classes.items()}  # logs name items by strings
+        classes = {str(item): str(kind) for item, kind in classes.items()}  # names of items in a log are strings
     return ModelOptions(
         by_item=names,
         classes=classes,
@@ -90,7 +97,7 @@ def read_search(
 ) -> SearchOptions:
     """Return the search that arguments of `fit` describe. Raises ModelError for invalid ones."""
     if start is not None and not isinstance(start, BKT):
-        raise ModelError(f"start must be a BKT; got {start!r}")
+        raise ModelError(f"start must be a BKT, such as BKT(p_init=0.5), or None; got {start!r}")
     for name, value, least in (("starts", starts, 1), ("max_iterations", max_iterations, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ModelError(f"{name} must be an integer of at least {least}; got {value!r}")
@@ -105,7 +112,7 @@ def _check_number(name: str, value: Any) -> None:
 
 
 def _names(option: str, names: Any, allowed: Collection[str]) -> tuple[str, ...]:
-    """Return names of parameters in the order of `allowed`. Raises ModelError for others."""
+    """Return names of parameters in the order of `allowed`. Raises ModelError for names that are not in it."""
     if not isinstance(names, Collection):
         raise ModelError(f"{option} must contain only {', '.join(allowed)}; got {names!r}")
     names = [names] if isinstance(names, str) else list(names)
@@ -118,7 +125,7 @@ def _names(option: str, names: Any, allowed: Collection[str]) -> tuple[str, ...]
 def _bounds(
     forgets: bool, bounded: bool, bounds: Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> dict[str, tuple[float, float]]:
-    """Return (lower, upper) of each parameter; equal for a fixed one."""
+    """Return (lower, upper) of each parameter; equal for a fixed one. Raises ModelError for invalid ones."""
     resolved = dict.fromkeys(PARAMETERS, (0.0, 1.0)) | (BELOW_HALF if bounded else {})
     if not forgets:
         resolved["p_forget"] = (0.0, 0.0)
@@ -140,7 +147,7 @@ def _bounds(
 
 
 def _priors(priors: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Return (alpha, beta) of each parameter."""
+    """Return (alpha, beta) of each parameter; (1, 1) for no prior. Raises ModelError for invalid ones."""
     resolved = dict.fromkeys(PARAMETERS, (1.0, 1.0))
     for name in _names("priors", priors, PARAMETERS):
         pair = priors[name]

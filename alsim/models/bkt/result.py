@@ -23,15 +23,15 @@ BY_ITEM = ("p_learn", "p_guess", "p_slip")
 class SkillFit(NamedTuple):
     """The fit of one skill.
 
-    parameters      its BKT; a parameter that differs by item is the mean over its responses
-    log_likelihood  of its responses, nats
-    iterations      EM steps and leaps
+    parameters      its BKT; a parameter that differs by item is the mean over the responses to the skill
+    log_likelihood  log-likelihood of its responses, nats
+    iterations      number of EM steps and extrapolations
     converged       whether the fit converged within the maximum number of iterations
     responses       number of responses
     se              standard errors by parameter; None for one that is fixed, at a bound, or not identified
     at_bounds       names of the parameters that equal a bound, 0 and 1 included
-    items           by class of items, the parameters that differ by item and the number of responses; empty if no
-                    parameter does
+    items           for each class of items: the parameters that differ by item, their standard errors (`se_p_guess`),
+                    and the number of responses; empty if no parameter differs by item
     """
 
     parameters: BKT
@@ -50,9 +50,9 @@ class BKTFit(Fit):
 
     skills        the fit of each skill, by name
     by_item       names of the parameters that differ by item
-    classes       class of each item by name, if items have classes; an item without a class is a class by itself
-    students      by name, the offset that is added to the logit of p_init, logits; empty without offsets
-    penalised     maximised objective: log-likelihood plus log-priors, up to a constant
+    classes       class of each item by name, if items have classes; an unlisted item is its own class
+    students      offset of each student by name, added to the logit of p_init, logits; empty without offsets
+    penalised     maximised objective: log-likelihood plus log-priors, up to a constant, nats
     """
 
     model: ClassVar[str] = "bkt"
@@ -75,10 +75,11 @@ class BKTFit(Fit):
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, given the student's earlier ones in `responses`.
 
-        Each skill of a response has a chain, which sees the response as if it had no other skill. The forecast
-        is the mean over these chains. (Their product would require all skills at once, but each chain was fitted as a
-        forecast of the response itself.) An unknown skill has the parameters `pooled`, an unknown item the mean of its
-        skill, and an unknown student no offset.
+        A response updates the chain of each of its skills as if it had no other skill. The forecast is the mean over
+        these chains. Their product would be too low, because each chain was fitted to forecast the response alone.
+
+        A skill that is not in the fit has the parameters `pooled`. An item that is not in the fit has the mean
+        parameters of its skill. A student who is not in the fit has an offset of 0.
         """
         groups = groups_of(responses, bool(self.by_item), self.classes)
         pooled = self.pooled
@@ -110,7 +111,7 @@ class BKTFit(Fit):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as a dictionary for JSON."""
+        """Return the fit as a dictionary of JSON values."""
         content: dict[str, Any] = {
             "skills": {name: _skill_to_dict(skill_fit) for name, skill_fit in self.skills.items()},
             "log_likelihood": self.log_likelihood,
@@ -146,7 +147,7 @@ class BKTFit(Fit):
         )
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return one row per skill: parameters, log-likelihood, convergence, and the parameters at bounds."""
+        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds."""
         return [
             {
                 "skill": name,
@@ -162,14 +163,17 @@ class BKTFit(Fit):
 
 
 def mean_of(parts: list[tuple[BKT, int]]) -> BKT:
-    """Return the mean of parameters, weighted by numbers of responses."""
+    """Return the mean of skills' parameters, weighted by their numbers of responses.
+
+    parts  parameters and number of responses of each skill
+    """
     weights = np.array([count for _, count in parts], np.float64)
     values = np.array([[getattr(skill, name) for name in PARAMETERS] for skill, _ in parts])
     return BKT(*np.clip(weights @ values / weights.sum(), 0, 1).tolist())
 
 
 def _skill_to_dict(skill_fit: SkillFit) -> dict[str, Any]:
-    """Return the fit of a skill as a dictionary for JSON."""
+    """Return the fit of a skill as a dictionary of JSON values."""
     content: dict[str, Any] = {name: getattr(skill_fit.parameters, name) for name in PARAMETERS}
     content |= {
         "log_likelihood": skill_fit.log_likelihood,
@@ -183,7 +187,7 @@ def _skill_to_dict(skill_fit: SkillFit) -> dict[str, Any]:
 
 
 def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
-    """Return the fit of a skill whose `_skill_to_dict` is `content`."""
+    """Return the fit of a skill whose `_skill_to_dict` is `content`. Raises an error for any other content."""
     items = {str(name): dict(values) for name, values in content.get("items", {}).items()}
     for name, values in items.items():
         if not all(is_probability(values[key]) for key in values.keys() & set(BY_ITEM)):
@@ -206,6 +210,7 @@ def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
 
 
 def _number(content: Mapping[str, Any], key: str) -> float:
+    """Return the number at a key. Raises ValueError unless it is finite."""
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise ValueError(f"{key} must be a finite number; got {value!r}")
@@ -213,6 +218,7 @@ def _number(content: Mapping[str, Any], key: str) -> float:
 
 
 def _count(content: Mapping[str, Any], key: str, least: int) -> int:
+    """Return the integer at a key. Raises ValueError unless it is at least `least`."""
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{key} must be an integer of at least {least}; got {value!r}")
@@ -220,6 +226,7 @@ def _count(content: Mapping[str, Any], key: str, least: int) -> int:
 
 
 def _bool(content: Mapping[str, Any], key: str) -> bool:
+    """Return the truth value at a key. Raises ValueError for anything else."""
     value = content[key]
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false; got {value!r}")

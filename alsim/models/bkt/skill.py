@@ -14,11 +14,11 @@ from alsim.types import Bools, Doubles, Ints
 
 
 class Smoothed(NamedTuple):
-    """Inference from T responses of one student to one skill.
+    """Result of the forward-backward algorithm for T responses of one student to one skill.
 
     known           (T,) probability that the skill was known at each response, given all responses
     forecast        (T,) probability that each response is correct, given the responses before it
-    log_likelihood  of all responses, nats
+    log_likelihood  log-likelihood of all responses, nats
     """
 
     known: Doubles
@@ -31,10 +31,10 @@ class BKT:
     """The parameters of one skill.
 
     p_init    probability that the skill is known at the first opportunity
-    p_learn   probability that an unknown skill is learnt from one opportunity to the next
+    p_learn   probability that a skill that is not known is learnt from one opportunity to the next
     p_guess   probability of a correct response if the skill is not known
     p_slip    probability of a wrong response if the skill is known
-    p_forget  probability that a known skill is lost from one opportunity to the next
+    p_forget  probability that a known skill is forgotten from one opportunity to the next
 
     Raises ModelError for a parameter that is not a number in [0, 1].
     """
@@ -55,7 +55,7 @@ class BKT:
     def predict(self, p: ArrayLike) -> Any:
         """Return the probability of a correct response, p (1 - p_slip) + (1 - p) p_guess.
 
-        p  probability that the skill is known, of any shape
+        p  probability that the skill is known, of any shape; the result has the same shape
 
         Raises ModelError for a p outside [0, 1].
         """
@@ -68,11 +68,13 @@ class BKT:
             q = P(response | known) p / P(response)
             p' = q (1 - p_forget) + (1 - q) p_learn
 
-        p        probability that the skill is known at this opportunity
+        p        probability that the skill is known at this opportunity, of any shape
         correct  0 or 1, of a shape that broadcasts with p
 
-        If the response has probability 0, such as a wrong one to a skill that is certainly known with p_slip = 0, then
-        q = p. Raises ModelError for a p outside [0, 1] and for a response other than 0 or 1.
+        If the response has probability 0, then q = p. For example, a wrong response has probability 0 if p = 1 and
+        p_slip = 0. Raises ModelError for a p outside [0, 1] and for a response other than 0 or 1.
+
+        Source: Corbett and Anderson (1995).
         """
         known, right = _probabilities(p), _responses(correct) == 1
         joint = known * np.where(right, 1 - self.p_slip, self.p_slip)
@@ -82,11 +84,13 @@ class BKT:
         return after if after.ndim else float(after)
 
     def forward_backward(self, correct: ArrayLike) -> Smoothed:
-        """Return the posterior of each state by the forward-backward algorithm.
+        """Compute the probability of each state given all responses, by the forward-backward algorithm.
 
-        correct  (T,) responses of one student in order, 0 or 1
+        correct  (T,) responses of one student in order, 0 or 1; T > 0
 
-        Raises ModelError for responses that have probability 0 under these parameters.
+        Raises ModelError for invalid responses, and for responses that have probability 0 under these parameters.
+
+        Source: Rabiner (1989), A tutorial on hidden Markov models.
         """
         code = self._codes(correct)
         scratch = Scratch(np.empty((len(code), 2)), np.empty(len(code)))
@@ -106,10 +110,12 @@ class BKT:
     def viterbi(self, correct: ArrayLike) -> Bools:
         """Return the most likely states (T,) by the Viterbi algorithm, True where the skill is known.
 
-        correct  (T,) responses of one student in order, 0 or 1
+        correct  (T,) responses of one student in order, 0 or 1; T > 0
 
-        Of equally likely paths, one in which the skill is not known is returned. Raises ModelError for responses that
-        have probability 0 under these parameters.
+        Between equally likely paths, the state in which the skill is not known is preferred. Raises ModelError for
+        invalid responses, and for responses that have probability 0 under these parameters.
+
+        Source: Viterbi (1967).
         """
         code = self._codes(correct)
         states = np.empty(len(code), np.bool_)
@@ -122,7 +128,7 @@ class BKT:
         return states
 
     def _codes(self, correct: ArrayLike) -> Ints:
-        """Return the codes of a student's responses."""
+        """Return the codes (T,) of a student's responses. Raises ModelError for invalid responses."""
         responses = _responses(correct)
         if responses.ndim != 1 or len(responses) == 0:
             raise ModelError(
@@ -133,7 +139,8 @@ class BKT:
     def _impossible(self) -> ModelError:
         """Return the error for responses of probability 0."""
         return ModelError(
-            f"the responses have probability 0 under {self}; expected possible ones: use parameters other than 0 and 1"
+            f"the responses have probability 0 under {self}; expected possible responses: "
+            "pass parameters above 0 and below 1"
         )
 
 
@@ -142,13 +149,13 @@ PARAMETERS = tuple(field.name for field in fields(BKT))
 
 
 def table_of(*skills: BKT) -> Doubles:
-    """Return the table of these skills that kernels read: one row for a wrong response and one for a correct one."""
+    """Return the kernels' table (2K, 4) of K skills: for each one, a row for a wrong and one for a correct response."""
     _, learn, guess, slip, forget = np.array([astuple(skill) for skill in skills]).T
     return make_table(learn, guess, slip, forget)
 
 
 def make_table(learn: Doubles, guess: Doubles, slip: Doubles, forget: Doubles) -> Doubles:
-    """Return the table (2C, 4) that kernels read, from the parameters (C,) of groups."""
+    """Return the kernels' table (2C, 4), described in `kernels`, from the parameters (C,) of C groups."""
     wrong, right = (slip, 1 - guess, learn, forget), (1 - slip, guess, learn, forget)
     return np.stack([np.stack(wrong, axis=1), np.stack(right, axis=1)], axis=1).reshape(-1, 4)
 
@@ -164,14 +171,16 @@ def is_probability(value: Any) -> bool:
 
 
 def _probabilities(p: ArrayLike) -> Doubles:
+    """Return probabilities as an array. Raises ModelError for a value outside [0, 1]."""
     known = np.asarray(p, np.float64)
     inside = (known >= 0) & (known <= 1)
     if not inside.all():
-        raise ModelError(f"p must be a probability, in [0, 1], that the skill is known; got {known[~inside].flat[0]}")
+        raise ModelError(f"p must be the probability that the skill is known, in [0, 1]; got {known[~inside].flat[0]}")
     return known
 
 
 def _responses(correct: ArrayLike) -> Any:
+    """Return responses as an array. Raises ModelError for a value other than 0 or 1."""
     responses = np.asarray(correct)
     if responses.dtype.kind not in "biuf":
         raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got values of type {responses.dtype}")

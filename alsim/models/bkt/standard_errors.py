@@ -14,21 +14,22 @@ The truncation error is about 1e-8 and the rounding error about 1e-10.
 """
 
 SINGULAR = 1e-9
-"""Least eigenvalue of the information on logits at which the parameters are identified.
+"""Parameters are identified if the smallest eigenvalue of their information on the logit scale exceeds a threshold.
 
-It is a share of the larger of two values: the largest eigenvalue, and the most that as many chains can say about
-p_init.
+The threshold is this share of the larger of two values: the largest eigenvalue, and the largest information about
+p_init that the chains could have.
 """
 
 MAX_FREE_PARAMETERS = 500
-"""No standard errors are computed for a skill that has more free parameters, for example one with many items.
+"""Largest number of free parameters of a skill for which standard errors are computed.
 
-Each parameter costs two E-steps, and the memory grows with the square of their number.
+A skill has more if it has many items and parameters that differ by item. Each parameter costs two E-steps, and memory
+grows with the square of their number.
 """
 
 
 def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
-    """Return whether each probability (P,) is not fixed and equals a bound, 0 and 1 included."""
+    """Return whether each probability (P,) is fitted and equals a bound, 0 and 1 included."""
     values = theta[: likelihood.num_probabilities]
     lower, upper = likelihood.lower[: len(values)], likelihood.upper[: len(values)]
     return np.asarray((upper > lower) & ((values == lower) | (values == upper)))
@@ -37,10 +38,15 @@ def at_bounds(likelihood: Likelihood, theta: Doubles) -> Bools:
 def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     """Return the standard error (P,) of each probability, from the inverse of each skill's information.
 
-    The score is exact: the derivative of the log-likelihood equals that of its expectation (Fisher's identity). It is
-    differentiated numerically. The standard error is NaN for a parameter that is fixed, at a bound or not identified,
-    and for all parameters of a skill that has more than MAX_FREE_PARAMETERS. Fixed parameters, parameters at bounds
-    and students' offsets are treated as known.
+    likelihood  the chains, bounds and priors
+    theta       (P,) parameters at the maximum
+
+    The score is exact: the derivative of the log-likelihood equals the expected derivative of the log-likelihood of
+    responses and states (Fisher's identity). Its own derivatives are computed numerically.
+
+    The standard error is NaN for a parameter that is fixed, at a bound or not identified. It is NaN for all parameters
+    of a skill that has more than MAX_FREE_PARAMETERS. Fixed parameters, parameters at bounds and students' offsets are
+    treated as known.
 
     Source: Oakes (1999), Direct calculation of the information matrix via the EM algorithm.
     """
@@ -62,8 +68,10 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
 
 
 def _slopes(likelihood: Likelihood, theta: Doubles, skills: Longs, places: Longs) -> Doubles:
-    """Return the derivative of the score (P,) of each skill by one of its parameters.
+    """Return the derivative (P,) of the score of each skill with respect to one of its parameters.
 
+    theta   (P,) parameters
+    skills  numbers of the skills
     places  index in theta of that parameter, for each of `skills`
     """
     width = np.zeros(len(theta))
@@ -75,12 +83,12 @@ def _slopes(likelihood: Likelihood, theta: Doubles, skills: Longs, places: Longs
 
 
 def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
-    """Return the derivative of the objective by each probability (P,); 0 for probabilities of 0 or 1."""
+    """Return the derivative (P,) of the objective with respect to each probability; 0 for probabilities of 0 or 1."""
     expected = likelihood.expected(theta, skills)
     size = likelihood.num_probabilities
     p, inside = theta[:size], (theta[:size] > 0) & (theta[:size] < 1)
     events, trials = expected.events.copy(), expected.trials
-    if likelihood.student_sd:  # the derivative by the logit of p_init is the surplus over each student's expectation
+    if likelihood.student_sd:  # each chain has another p_init, so `trials` times the skill's p_init is not their sum
         known_at_first = np.bincount(
             likelihood.chain_skill, likelihood.chains.weight * likelihood.chain_init(theta), likelihood.num_skills
         )
@@ -91,9 +99,13 @@ def _score(likelihood: Likelihood, theta: Doubles, skills: Longs) -> Doubles:
 
 
 def _root_diagonal_inverse(information: Doubles, theta: Doubles, skill_weight: float) -> Doubles:
-    """Return the square roots of the diagonal of the inverse, or NaN if the information is singular.
+    """Return the square roots of the diagonal of the inverse information, or NaN if it is singular.
 
-    The information is scaled to logits first. Otherwise a small probability would look unidentified.
+    information   (F, F) observed information of F free parameters
+    theta         (F,) these parameters
+    skill_weight  sum of the weights of the skill's chains
+
+    The information is first transformed to the logit scale. Otherwise a small probability would seem not identified.
     """
     if len(theta) == 0:
         return np.zeros(0)

@@ -1,4 +1,4 @@
-"""Online knowledge tracing of many students, one batch of responses after the other."""
+"""Online knowledge tracing of many students, updated with batches of responses."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ CHUNK = 2**16
 class Tracker:
     """The probability that each of N students knows each of K skills, updated with every response.
 
-    skills        the parameters of each skill by name, or a fit
-    num_students  N
+    skills        parameters of each skill by name, or a fit
+    num_students  number of students, N
 
     Students and skills are numbered from 0; the number of a skill is its position in `skills`. The state is the odds
-    p / (1 - p) as float32, which takes 4 N K bytes. Odds distinguish near certainty from certainty, whereas a float32
-    p would round to 1 and stay there.
+    p / (1 - p) as float32, which takes 4 N K bytes. Odds can represent a p very close to 1. A float32 p would round to
+    1, and later wrong responses could not lower it.
 
-    Raises ModelError for a fit with parameters by item, because updates do not name the item.
+    Raises ModelError for invalid arguments, and for a fit with parameters by item, because updates do not have items.
     """
 
     def __init__(self, skills: BKTFit | Mapping[str, BKT], num_students: int) -> None:
@@ -72,17 +72,18 @@ class Tracker:
 
     @property
     def mastery(self) -> Floats:
-        """Probabilities (N, K) that skills are known at the next opportunity, as a new array."""
+        """Probability (N, K), float32, that each student knows each skill at the next opportunity, as a new array."""
         return self._probability(self._odds).reshape(self.num_students, self.num_skills)
 
     @staticmethod
     def _probability(odds: Floats) -> Floats:
+        """Return odds / (odds + 1)."""
         return odds / (odds + np.float32(1))
 
     def update(self, students: ArrayLike, skills: ArrayLike, correct: ArrayLike) -> None:
         """Update the state with R responses in order; a student and a skill may occur several times.
 
-        students, skills  (R,) numbers
+        students, skills  (R,) integers, numbers of the student and the skill of each response
         correct           (R,) 0 or 1
 
         Raises ModelError for invalid responses; the state is then unchanged.
@@ -96,7 +97,8 @@ class Tracker:
             )
         invalid = ~((right == 0) | (right == 1))
         if invalid.any():
-            raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got {right[invalid][0]}")
+            place = int(np.argmax(invalid))
+            raise ModelError(f"responses must be 0 (wrong) or 1 (correct); got {right[place]} at index {place}")
         for k in range(0, len(students_), CHUNK):
             part = slice(k, k + CHUNK)
             track(
@@ -110,7 +112,9 @@ class Tracker:
     def predict(self, students: ArrayLike, skills: ArrayLike) -> Floats:
         """Return the probability (R,) float32 that the next response of each student to each skill is correct.
 
-        students, skills  (R,) numbers
+        students, skills  (R,) integers, numbers of students and skills
+
+        Raises ModelError for invalid numbers.
         """
         students_, skills_ = self._numbers(students, skills)
         known = self._probability(self._odds[students_.astype(np.int64) * self.num_skills + skills_.astype(np.int64)])
@@ -118,7 +122,7 @@ class Tracker:
         return np.asarray(known * right[:, 0] + (1 - known) * right[:, 1], np.float32)
 
     def _numbers(self, students: ArrayLike, skills: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return checked numbers of students and skills."""
+        """Return numbers (R,) of students and of skills. Raises ModelError for invalid ones."""
         students_ = _indices("students", students, self.num_students)
         skills_ = _indices("skills", skills, self.num_skills)
         if students_.shape != skills_.shape:
@@ -143,7 +147,7 @@ class Tracker:
 
     @classmethod
     def load(cls, file: str | Path) -> Tracker:
-        """Read a file that `save` has written. It holds numbers and text, and no code.
+        """Return the tracker that `save` has written to a file. The file contains numbers and text, and no code.
 
         Sizes are checked before the arrays are unpacked. Raises ModelError for any other file.
         """
@@ -156,7 +160,7 @@ class Tracker:
 
     @classmethod
     def _read(cls, stream: IO[bytes]) -> Tracker:
-        """Return the tracker in an npz file. Raises the errors that `load` catches for any other content."""
+        """Return the tracker in an npz file. For other content, raises one of the errors that `load` catches."""
         _check_uncompressed(stream)
         with np.load(stream, allow_pickle=False) as arrays:
             about: dict[str, Any] = json.loads(arrays["about"].tobytes())
@@ -173,7 +177,7 @@ class Tracker:
 
 
 def _check_uncompressed(stream: IO[bytes]) -> None:
-    """Raise ValueError if a zip file unpacks to more bytes than it has; `save` does not compress."""
+    """Raise ValueError if a zip file unpacks to more bytes than its size; files of `save` are not compressed."""
     size = stream.seek(0, io.SEEK_END)
     with zipfile.ZipFile(stream) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -183,7 +187,7 @@ def _check_uncompressed(stream: IO[bytes]) -> None:
 
 
 def _check_odds(stream: IO[bytes], size: int) -> None:
-    """Raise ValueError unless the array `odds` of an npz file has `size` entries of float32, by its header."""
+    """Raise ValueError unless the header of the array `odds` in an npz file describes `size` entries of float32."""
     with zipfile.ZipFile(stream) as archive, archive.open("odds.npy") as odds:
         if np.lib.format.read_magic(odds) != (1, 0):
             raise ValueError("its odds are not in version 1.0 of the npy format")
@@ -196,11 +200,11 @@ def _check_odds(stream: IO[bytes], size: int) -> None:
 
 
 def _indices(name: str, values: ArrayLike, size: int) -> NDArray[Any]:
-    """Return numbers (R,) in [0, size). Raises ModelError for others, and names the first of them."""
+    """Return numbers (R,) in [0, size). Raises ModelError, with the first invalid number, for others."""
     numbers = np.asarray(values)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
         raise ModelError(f"{name} must be an array (R,) of integers; got {numbers.dtype} of shape {numbers.shape}")
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= size):
-        invalid = numbers[(numbers < 0) | (numbers >= size)][0]
-        raise ModelError(f"{name} must be numbers in [0, {size}); got {invalid}")
+        place = int(np.argmax((numbers < 0) | (numbers >= size)))
+        raise ModelError(f"{name} must be numbers in [0, {size}); got {numbers[place]} at index {place}")
     return numbers if len(numbers) else numbers.astype(np.int64)

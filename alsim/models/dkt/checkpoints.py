@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished fit: the state after an epoch, in two files that hold no code."""
+"""Checkpoints of an unfinished fit: the state after an epoch, in two files without code."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def write_checkpoint(
     """Write the state after the last of `epochs`, and remove the files of the epoch before it.
 
     folder    directory of the checkpoint
-    settings  of the fit
-    digest    of the responses
-    epochs    all epochs so far
+    settings  hyperparameters of the fit
+    digest    `digest` of the responses
+    epochs    losses of all epochs so far
     arrays    state after the last epoch
 
-    The description is replaced atomically, after the arrays that it names have been written. A process that is killed
-    at any moment leaves one complete checkpoint.
+    The description is replaced atomically, after the arrays that it describes have been written. If the process is
+    killed, one complete checkpoint remains: the new one or the previous one.
     """
     content = to_npz(arrays)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,8 @@ def read_checkpoint(
     """Return the epochs and the arrays of a checkpoint, or None if there is none.
 
     folder    directory of the checkpoint
-    settings  of the fit
-    digest    of the responses
+    settings  hyperparameters of the fit
+    digest    `digest` of the responses
     shapes    expected shapes of the arrays
 
     Raises ModelError for a checkpoint of a fit with other settings or responses, and for a damaged one.
@@ -70,8 +70,8 @@ def read_checkpoint(
         raise ModelError(f"checkpoint must be a directory; {folder} is a file: pass another path") from None
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(file, error) from None
-    is_table = isinstance(description, dict)
-    if not is_table or description.get("format") != FORMAT or description.get("version") != VERSION:
+    is_object = isinstance(description, dict)
+    if not is_object or description.get("format") != FORMAT or description.get("version") != VERSION:
         raise _damaged(file, f"it is not an {FORMAT} of version {VERSION}")
     _check_same_fit(file, description, settings, digest)
     try:
@@ -94,11 +94,12 @@ def _check_same_fit(file: Path, description: Mapping[str, Any], settings: Settin
         saved = saved if isinstance(saved, dict) else {}
         other = [f"{k}={saved.get(k)!r} there, {v!r} here" for k, v in current.items() if saved.get(k) != v]
         raise ModelError(
-            f"{file} belongs to a fit with other settings: {'; '.join(other)}; pass those, or another checkpoint"
+            f"{file} belongs to a fit with other settings: {'; '.join(other)}; pass its settings, or another checkpoint"
         )
     if description.get("responses") != digest:
-        raise ModelError(f"{file} belongs to a fit to other responses; pass those, or another checkpoint")
+        raise ModelError(f"{file} belongs to a fit to other responses; pass its responses, or another checkpoint")
 
 
 def _damaged(file: Path, reason: object) -> ModelError:
+    """Return the error for a checkpoint that cannot be read."""
     return ModelError(f"cannot resume from {file}: {reason}; remove {file.parent} to start again")

@@ -15,7 +15,7 @@ from alsim.types import Longs
 
 
 class EncodedLog(NamedTuple):
-    """A log as sequences.
+    """A response log as sequences, split into training and held-out students.
 
     skills       (K,) names of the skills that training students have answered; all others are unknown
     counts       (K,) number of responses of the training students to each skill
@@ -32,12 +32,15 @@ class EncodedLog(NamedTuple):
 
     @classmethod
     def of(cls, responses: Responses, settings: Settings) -> EncodedLog:
-        """Return a log whose held-out students are drawn by the seed.
+        """Return an encoded log. The held-out students are drawn with `settings.seed`.
 
-        Raises ModelError if the training students or the held-out students have no responses.
+        Raises ModelError for a log without responses, and for a log with one student if `settings.validation` is not 0.
+        Raises it also if the training students or the held-out students have no responses.
         """
         if len(responses) == 0:
-            raise ModelError("deep knowledge tracing is fitted to at least one response; got none")
+            raise ModelError(
+                "deep knowledge tracing is fitted to at least one response; got none: pass a log with responses"
+            )
         training, held_out = responses, None
         if settings.validation > 0:
             if responses.num_students < 2:

@@ -29,34 +29,37 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> DKTFit:
-    """Fit a long short-term memory that reads a student's responses and forecasts the next one.
+    """Fit a long short-term memory network (LSTM) that reads a student's responses and forecasts the next one.
 
         x_1 = start,  x_t = E[skill_{t-1}, correct_{t-1}],  h_t = LSTM(x_t, h_{t-1}),
         P(correct_t) = logistic(w[skill_t] h_t + b[skill_t])
 
     Adam minimises the cross-entropy of each response given the earlier ones. Gradients are clipped to norm 1 and
-    truncated after 200 responses. Each epoch whose loss on held-out students is not below the best halves the learning
-    rate; `patience` of them in a row end the fit. The weights of the best epoch are returned.
+    propagated back through at most 200 responses. After each epoch whose loss on held-out students is not the lowest so
+    far, the learning rate is halved. After `patience` such epochs in a row, the fit ends. The weights of the epoch with
+    the lowest loss are kept.
 
     responses      a log; `DKTFit.predict` describes responses with several skills
     hidden         size of h
     embedding      size of x
     dropout        share of h that is dropped in training, in [0, 1)
-    epochs         maximum number
-    batch_size     students per step
-    learning_rate  of Adam in the first epoch, in (0, 1]
-    patience       epochs without improvement that end the fit
+    epochs         maximum number of epochs
+    batch_size     number of students per training step
+    learning_rate  learning rate of Adam in the first epoch, in (0, 1]
+    patience       number of consecutive epochs without improvement after which the fit ends
     validation     share of students to hold out, in [0, 1); with 0 the training loss is monitored
-    seed           of held-out students, initial weights, order of students and dropout
+    seed           seed for the choice of held-out students, initial weights, order of students and dropout
     device         "cpu", "cuda", "auto" for a graphics card if there is one, or None for the CPU
-    checkpoint     directory in which each epoch is saved; the same call resumes an unfinished fit
-    progress       called after each epoch
+    checkpoint     directory in which the state after each epoch is saved; the same call resumes an unfinished fit
+    progress       called after each epoch with the number of epochs so far, the maximum, and a message
 
-    With `torch.set_num_threads(1)` the result on one machine is the same bit for bit, also if the fit was resumed.
+    With `torch.set_num_threads(1)`, the result on one machine is the same bit for bit, even if the fit was resumed.
     With more threads, on other machines and on graphics cards, sums differ in their last bits.
 
-    Raises ModelError for invalid settings, too few responses or students, and a checkpoint that is damaged or belongs
-    to another fit, and MissingExtra without PyTorch. Source: Piech et al. (2015), Deep knowledge tracing, NIPS 28.
+    Raises ModelError for invalid settings, for too few responses or students, and for a checkpoint that is damaged or
+    belongs to another fit. Raises MissingExtra without PyTorch.
+
+    Source: Piech et al. (2015), Deep knowledge tracing, NIPS 28.
     """
     settings = Settings(hidden, embedding, dropout, epochs, batch_size, learning_rate, patience, validation, seed)
     return _fit(responses, read_settings(**settings._asdict()), device, checkpoint, progress)

@@ -18,8 +18,8 @@ STUDENTS_PER_BLOCK = 256
 class Weights(NamedTuple):
     """Trained weights for K skills, embedding size E and hidden size H. Gates are in PyTorch's order i, f, g, o.
 
-    embedding    (2K + 1, E)  row skill + K * correct embeds that response, as a one-hot code would; the last row is
-                              the input before the first response
+    embedding    (2K + 1, E)  row skill + K * correct is the input after that response; the last row is the input
+                              before the first response
     into         (4H, E)      from the embedding to the gates
     again        (4H, H)      from the hidden state to the gates
     gate_bias    (4H,)
@@ -49,7 +49,7 @@ def shapes_of(num_skills: int, embedding: int, hidden: int) -> Shapes:
 
 
 class Network(NamedTuple):
-    """The network over U units in float64, with a rounding error below 1e-12 in a forecast.
+    """The network for U units, in float64; the rounding error of a forecast is below 1e-12.
 
     The units are the K skills followed by an unknown skill, or the sets of skills that occur in a log.
 
@@ -74,7 +74,7 @@ class Network(NamedTuple):
         """Return the network whose units are sets of skills, each the weighted mean of its members.
 
         members  (U, M) numbers of the skills in each set
-        share    (U, M) their weights
+        share    (U, M) weights of these skills in the mean
         """
         return self._replace(
             responses=np.einsum("um,cume->cue", share, self.responses[:, members]),
@@ -84,10 +84,10 @@ class Network(NamedTuple):
 
 
 def network_of(weights: Weights, counts: Longs) -> Network:
-    """Return the network over the K skills and an unknown skill.
+    """Return the network whose units are the K skills and an unknown skill.
 
     weights  trained weights
-    counts   (K,) training responses to each skill; the unknown skill is the mean of all skills with these weights
+    counts   (K,) number of training responses to each skill, by which the mean for the unknown skill is weighted
     """
     num_skills = len(weights.output)
     responses = weights.embedding[:-1].reshape(2, num_skills, -1).astype(f64)
@@ -107,7 +107,7 @@ def network_of(weights: Weights, counts: Longs) -> Network:
 def logistic(logit: Doubles) -> Doubles:
     """Return 1 / (1 + exp(-logit)) without overflow; absolute error below 1e-15.
 
-    `alsim.models.logistic.logistic` has a small relative error as well, and differs from this in the last bits.
+    `alsim.models.logistic.logistic` also has a small relative error; the last bits of the two may differ.
     """
     return 0.5 + 0.5 * np.tanh(0.5 * logit)
 
@@ -115,14 +115,14 @@ def logistic(logit: Doubles) -> Doubles:
 def times(rows: Doubles, matrix: Doubles) -> Doubles:
     """Return the product of rows (N, A), or of one row (A,), and a matrix (A, B).
 
-    NumPy's `@` distributes even the product of one row over threads. On a busy machine it then waits for the slowest
-    thread: at the 99.9th percentile 30 times as long as the product takes.
+    One row is multiplied by `einsum`, because NumPy's `@` distributes even this product over threads. On a busy machine
+    it then waits for the slowest thread: at the 99.9th percentile, the wait is 30 times as long as the product takes.
     """
     return np.einsum("a,ab->b", rows, matrix) if rows.ndim == 1 else rows @ matrix
 
 
 def step(network: Network, x: Doubles, hidden: Doubles, cell: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the hidden states and cells of a long short-term memory after one input.
+    """Return the hidden states (..., H) and cells (..., H) of a long short-term memory after one input.
 
         i, f, o = logistic(x W + h U + b),  g = tanh(x W + h U + b),  c' = f c + i g,  h' = o tanh(c')
 
@@ -138,7 +138,10 @@ def step(network: Network, x: Doubles, hidden: Doubles, cell: Doubles) -> tuple[
 
 
 def initial_state(network: Network, *students: int) -> tuple[Doubles, Doubles]:
-    """Return the hidden states and cells (students, H) before the first input."""
+    """Return the hidden states and cells before the first input, all 0.
+
+    students  number of students, S, for arrays (S, H); without it, the arrays are (H,)
+    """
     shape = (*students, len(network.again))
     return np.zeros(shape), np.zeros(shape)
 
@@ -146,7 +149,7 @@ def initial_state(network: Network, *students: int) -> tuple[Doubles, Doubles]:
 def forecasts(network: Network, sequences: Sequences) -> Doubles:
     """Return the probability (R,) that each response is correct, given the student's earlier responses.
 
-    The state of a student is carried through all responses, however many.
+    The state of a student is carried through all responses of `sequences`.
     """
     over_sets = network.of_sets(sequences.members, sequences.share)
     lengths = np.diff(sequences.start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,21 +23,23 @@ from alsim.utils.files import write_atomic
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
 
 WEIGHTS = ".npz"
-"""Suffix of the file of weights, whose name is otherwise that of the JSON file."""
+"""Suffix of the file of weights; the rest of its name is that of the JSON file."""
 
 
 class DKTFit(Fit):
-    """A fitted network for deep knowledge tracing. It needs no PyTorch.
+    """A fitted network for deep knowledge tracing. PyTorch is not needed.
 
     skills         (K,) names, in the order of a tracker's forecasts
-    counts         (K,) training responses to each skill
-    weights        of the best epoch
-    settings       of the fit
-    epochs         training loss and validation loss of each epoch
+    counts         (K,) number of training responses to each skill
+    weights        weights of the best epoch
+    settings       hyperparameters of the fit
+    epochs         training loss and validation loss of each epoch, nats per response
     best_epoch     number of the best epoch, from 1
     iterations     number of epochs
     converged      whether early stopping ended the fit
-    log_likelihood of all responses, those of held-out students included, each forecast from the earlier ones, nats
+    log_likelihood log-likelihood of all responses, each forecast from the earlier ones, nats; held-out students are
+                   included
+    num_responses  number of responses, held-out students included
     """
 
     model: ClassVar[str] = "dkt"
@@ -60,15 +63,15 @@ class DKTFit(Fit):
 
     @cached_property
     def network(self) -> Network:
-        """The network over the skills and an unknown skill."""
+        """The network whose units are the K skills and an unknown skill."""
         return network_of(self.weights, self.counts)
 
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, given the student's earlier ones in `responses`.
 
-        The first response of a student is forecast from the start alone. A response with several skills is forecast
-        by the mean of their logits, and read as the mean of their embeddings. An unknown skill is the mean of all
-        skills, weighted by their responses.
+        The first response of a student is forecast without any information about the student. A response with several
+        skills is forecast by the mean of their logits, and read as the mean of their embeddings. An unknown skill has
+        the mean weights of all skills, weighted by their number of training responses.
         """
         return forecasts(self.network, sequences_of(responses, self.skills))
 
@@ -77,7 +80,7 @@ class DKTFit(Fit):
         return DKTTracker(self)
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return one row per skill: its responses, and the forecast for a student without responses."""
+        """Return one row per skill: number of training responses, and probability that a first response is correct."""
         first = self.tracker().forecast(None)
         return [
             {"skill": name, "responses": int(count), "first": float(p)}
@@ -85,11 +88,11 @@ class DKTFit(Fit):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as a dictionary for JSON, weights included."""
+        """Return the fit as a dictionary of JSON values, weights included."""
         return {**self._description(), "weights": {k: v.tolist() for k, v in self.weights._asdict().items()}}
 
     def _description(self) -> dict[str, Any]:
-        """Return the fit without its weights as a dictionary for JSON."""
+        """Return the fit without its weights as a dictionary of JSON values."""
         return {
             "settings": self.settings._asdict(),
             "skills": self.skills.tolist(),
@@ -110,8 +113,11 @@ class DKTFit(Fit):
             raise TypeError(f"weights must be an object of arrays; got {type(arrays).__name__}")
         for name, shape in shapes.items():
             weights[name] = np.asarray(arrays[name], np.float32)
-            if weights[name].shape != shape or not np.isfinite(weights[name]).all():
-                raise ValueError(f"{name} must be {shape} finite numbers; got shape {weights[name].shape}")
+            infinite = np.count_nonzero(~np.isfinite(weights[name]))
+            if weights[name].shape != shape or infinite:
+                raise ValueError(
+                    f"{name} must be {shape} finite numbers; got shape {weights[name].shape}, {infinite} not finite"
+                )
         counts = np.array([_count(n) for n in content["responses"]], np.int64)
         if len(counts) != len(skills) or counts.sum() == 0:
             raise ValueError(
@@ -128,8 +134,9 @@ class DKTFit(Fit):
     def save(self, file: str | Path) -> Path:
         """Write the fit to a JSON file and its weights to an npz file of the same name; return the JSON's path.
 
-        Each file is written atomically. The JSON has the checksum of the npz file, so two files of different fits,
-        which an interrupted `save` may leave, are not loaded. Raises ModelError for a file named .npz.
+        Each file is written atomically, the npz file first. If `save` is interrupted between the two, the files may
+        belong to different fits. The JSON file contains the checksum of the npz file, so that such files are not
+        loaded. Raises ModelError for a file named .npz.
         """
         path = Path(file)
         npz = weights_file(path)
@@ -141,9 +148,9 @@ class DKTFit(Fit):
 
     @classmethod
     def read(cls, content: dict[str, Any], path: Path) -> Self:
-        """Return the fit in the JSON file at `path`. Raises the errors of `from_dict`.
+        """Return the fit in the JSON file at `path` and its npz file. Raises the errors of `from_dict`.
 
-        content  of the JSON file
+        content  content of the JSON file
         """
         if not isinstance(content.get("weights"), str):
             return cls.from_dict(content)
@@ -162,19 +169,23 @@ class DKTFit(Fit):
 
 
 def weights_file(path: Path) -> Path:
-    """Return the path of the weights of the fit whose JSON is at `path`. Raises ModelError for one named .npz."""
+    """Return the path of the npz file of the JSON file at `path`. Raises ModelError if `path` is named .npz."""
     if path.suffix == WEIGHTS:
         raise ModelError(f"the JSON of a fit must not be named {WEIGHTS}, like its weights; got {path}: use .json")
     return path.with_suffix(WEIGHTS)
 
 
 def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:
-    """Return the skills, the settings and the shapes of the arrays that a fit's JSON describes."""
+    """Return the skills, the settings and the shapes of the weights that the JSON of a fit describes.
+
+    Raises KeyError, TypeError, ValueError or ModelError for an invalid description.
+    """
     skills, settings = content["skills"], read_settings(**content["settings"])
     if not isinstance(skills, list) or not skills or not all(isinstance(name, str) for name in skills):
-        raise ValueError("skills must be a list of at least one name")
+        raise ValueError(f"skills must be a list of at least one name; got {skills!r:.100}")
     if len(set(skills)) != len(skills):
-        raise ValueError("skills must be distinct; some name occurs twice")
+        name, _ = Counter(skills).most_common(1)[0]
+        raise ValueError(f"skills must be distinct; got {name!r} more than once")
     shapes = shapes_of(len(skills), settings.embedding, settings.hidden)
     if sum(math.prod(shape) for shape in shapes.values()) > MAX_WEIGHTS:
         raise ValueError(f"a network must have at most {MAX_WEIGHTS:,} weights; got shapes {shapes}")
@@ -182,12 +193,14 @@ def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:
 
 
 def _count(value: Any) -> int:
+    """Return a number of responses. Raises ValueError for anything else."""
     if type(value) is not int or not 0 <= value < 2**53:
         raise ValueError(f"a number of responses must be an integer from 0 to 2**53 - 1; got {value!r}")
     return value
 
 
 def _read_epoch(loss: float, validation_loss: float | None) -> Epoch:
+    """Return the losses of an epoch. Raises ValueError for anything else."""
     for value in (loss, validation_loss):
         if value is not None and type(value) is not float:
             raise ValueError(f"the losses of an epoch must be numbers; got {value!r}")

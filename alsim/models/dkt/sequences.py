@@ -1,4 +1,4 @@
-"""Response logs as a recurrent network reads them: one sequence per student, padded in batches."""
+"""Response logs as input of a recurrent network: one sequence per student, and padded batches of sequences."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Sequences(NamedTuple):
 class Padded(NamedTuple):
     """Sequences of B students, padded to T responses.
 
-    skill_set  (B, T)
-    correct    (B, T)
+    skill_set  (B, T)  number of the set of skills of each response, 0 for padding
+    correct    (B, T)  0 or 1, 0 for padding
     present    (B, T)  False for padding
-    weight     (B,)
+    weight     (B,)    number of students that each student represents
     """
 
     skill_set: Longs
@@ -48,7 +48,10 @@ class Padded(NamedTuple):
 
 
 def sequences_of(responses: Responses, skills: Names) -> Sequences:
-    """Return a log as sequences over some skills; every other skill has the number len(skills)."""
+    """Return a log as sequences.
+
+    skills  (K,) names of the known skills, which are numbered from 0; all other skills have the number K
+    """
     codes = codes_of(responses.skills, skills)
     known = np.where(codes < 0, len(skills), codes).astype(np.int64)
     skill_set, members, share = _sets(known[responses.skill], responses.skill_start)
@@ -70,7 +73,10 @@ def _sets(skill: Longs, starts: Longs) -> tuple[Longs, Longs, Doubles]:
 
 
 def padded(sequences: Sequences, students: NDArray[np.intp]) -> Padded:
-    """Return the padded sequences of some students."""
+    """Return the padded sequences of some students.
+
+    students  (B,) numbers of the students
+    """
     first = sequences.start[students]
     lengths = sequences.start[students + 1] - first
     steps = np.arange(lengths.max(initial=0))
@@ -103,7 +109,7 @@ def total(sequences: Sequences) -> float:
 
 
 def counts_of(sequences: Sequences, num_skills: int) -> Longs:
-    """Return the number of responses to each known skill (K,)."""
+    """Return the number (K,) of responses to each known skill."""
     filled = sequences.share[sequences.skill_set] > 0
     return np.bincount(sequences.members[sequences.skill_set][filled], minlength=num_skills)[:num_skills]
 

@@ -12,17 +12,14 @@ INITIAL, EPOCH = range(2)
 """Random streams: one for the initial weights, and one per epoch for the order of students and dropout."""
 
 DECAY = 0.5
-"""Factor of the learning rate after each epoch whose loss is not below the best before it."""
+"""Factor of the learning rate after each epoch whose loss is not the lowest so far."""
 
 MAX_WEIGHTS = 10**8
-"""Maximum number of weights of a network: 400 MB."""
+"""Maximum number of weights of a network; as float32 they take 400 MB."""
 
 
 class Settings(NamedTuple):
-    """Hyperparameters of a fit. With the responses and the device they determine the result.
-
-    Their meaning is that of the arguments of `fit`.
-    """
+    """Hyperparameters of a fit, described in `fit`. With the responses and the device, they determine the result."""
 
     hidden: int = 128
     embedding: int = 64
@@ -54,9 +51,9 @@ class Epoch(NamedTuple):
 class Schedule(NamedTuple):
     """The state of early stopping.
 
-    best           number of the epoch, from 0, with the least monitored loss; -1 before the first
-    waited         number of epochs since then
-    learning_rate  of the next epoch
+    best           number of the epoch, from 0, with the lowest monitored loss; -1 before the first epoch
+    waited         number of epochs after the best one
+    learning_rate  learning rate of the next epoch
     """
 
     best: int
@@ -67,7 +64,8 @@ class Schedule(NamedTuple):
 def schedule(epochs: Sequence[Epoch], learning_rate: float) -> Schedule:
     """Return the state of early stopping after some epochs.
 
-    learning_rate  of the first epoch
+    epochs         losses of the epochs so far
+    learning_rate  learning rate of the first epoch
     """
     best, worse = -1, 0
     for k, epoch in enumerate(epochs):
@@ -79,7 +77,7 @@ def schedule(epochs: Sequence[Epoch], learning_rate: float) -> Schedule:
 
 
 def read_settings(**values: Any) -> Settings:
-    """Return settings from a value for each of their fields. Raises ModelError for an invalid one."""
+    """Return settings from the values of all fields. Raises ModelError for an invalid value."""
     for name in ("hidden", "embedding", "epochs", "batch_size", "patience"):
         values[name] = _integer(name, values[name], 1)
     values["seed"] = _integer("seed", values["seed"], 0)
@@ -88,18 +86,20 @@ def read_settings(**values: Any) -> Settings:
         if not 0 <= values[name] < 1:
             raise ModelError(f"{name} must be a number in [0, 1); got {values[name]!r}")
     values["learning_rate"] = _number("learning_rate", values["learning_rate"])
-    if not 0 < values["learning_rate"] <= 1:  # the length of one step of Adam for each weight
+    if not 0 < values["learning_rate"] <= 1:  # Adam moves each weight by about this much per step
         raise ModelError(f"learning_rate must be a number in (0, 1]; got {values['learning_rate']!r}")
     return Settings(**values)
 
 
 def _integer(name: str, value: Any, least: int) -> int:
+    """Return a setting as an int. Raises ModelError unless it is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ModelError(f"{name} must be an integer of at least {least}; got {value!r}")
     return int(value)
 
 
 def _number(name: str, value: Any) -> float:
+    """Return a setting as a float. Raises ModelError unless it is a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ModelError(f"{name} must be a number; got {value!r}")
     return float(value)

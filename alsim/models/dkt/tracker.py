@@ -23,9 +23,11 @@ class State(NamedTuple):
 
 
 class DKTTracker:
-    """Students who answer one response at a time. The state of each takes 16 H bytes.
+    """The states of students, updated with one response at a time. Each state takes 16 H bytes for hidden size H.
 
-    A forecast is within 1e-12 of the forecast of `DKTFit.predict` for the student's complete log.
+    fit  a fit for K skills
+
+    Forecasts are within 1e-12 of those of `DKTFit.predict` for the student's complete log.
     """
 
     def __init__(self, fit: DKTFit) -> None:
@@ -38,9 +40,9 @@ class DKTTracker:
         return len(self._states)
 
     def update(self, student: Hashable, skill: Any, correct: Any) -> Doubles:
-        """Update a student with one response, and return the probability (K,) of a correct next one to each skill.
+        """Update a student's state with one response, and return the new `forecast` (K,).
 
-        student  any hashable value; a new one starts without responses
+        student  any hashable value; a new student starts without responses
         skill    a name, or a list of names for a response with several skills; unknown names are allowed
         correct  0 or 1, or a bool
 
@@ -48,17 +50,22 @@ class DKTTracker:
         """
         codes = self._codes_of(skill)
         if not isinstance(correct, bool | int | np.bool_ | np.integer) or correct not in (0, 1):
-            raise ModelError(f"correct must be 0 or 1; got {correct!r} of student {student!r}")
+            raise ModelError(f"correct must be 0 or 1; got {correct!r} for student {student!r}")
         x = self._network.responses[int(correct), codes].mean(axis=0)
         self._states[student] = State(*step(self._network, x, *self._states.get(student, self._start)))
         return self.forecast(student)
 
     def forecast(self, student: Hashable) -> Doubles:
-        """Return the probability (K,) that the student's next response to each skill is correct."""
+        """Return the probability (K,) that the student's next response is correct, for each skill of `fit.skills`."""
         return logistic(self._logits(student))[:-1]
 
     def probability(self, student: Hashable, skill: Any) -> float:
-        """Return the probability that the student's next response is correct if it is to `skill`, as in `update`."""
+        """Return the probability that the student's next response is correct, if it is to `skill`.
+
+        skill  a name, or a list of names for a response with several skills; unknown names are allowed
+
+        Raises ModelError for an empty list of skills.
+        """
         return float(logistic(self._logits(student)[self._codes_of(skill)].mean()))
 
     def forget(self, student: Hashable) -> None:
@@ -66,13 +73,13 @@ class DKTTracker:
         self._states.pop(student, None)
 
     def _logits(self, student: Hashable) -> Doubles:
-        """Return the logits (K + 1,) of each skill and of an unknown one."""
+        """Return the logits (K + 1,) of the next response to each skill and to an unknown skill."""
         hidden = self._states.get(student, self._start).hidden
         return times(hidden, self._network.output.T) + self._network.output_bias
 
     def _codes_of(self, skill: Any) -> Longs:
-        """Return the numbers of one or several skills; K for an unknown one."""
+        """Return the numbers of one or several skills; K for an unknown skill. Raises ModelError for no skill."""
         names = skill if isinstance(skill, list | tuple | set | frozenset | np.ndarray) else [skill]
         if len(names) == 0:
-            raise ModelError("a response must have at least one skill; got none")
+            raise ModelError("a response must have at least one skill; got none: pass a name or a list of names")
         return np.array([self._codes.get(str(name), len(self._codes)) for name in names], np.int64)

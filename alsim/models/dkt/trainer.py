@@ -19,21 +19,24 @@ from alsim.utils.optional import require
 torch: Any = require("torch", "dkt", "alsim.models.dkt")
 
 CHUNK = 200
-"""Responses through which gradients are propagated back; the state is carried through all responses of a student."""
+"""Largest number of responses through which gradients are propagated back.
+
+The state of a student is carried through all responses.
+"""
 MAX_GRADIENT_NORM = 1.0
 """Norm to which gradients are clipped."""
 JITTER = 0.3
-"""Noise on the logarithm of lengths when batches are drawn; see `batches`."""
+"""Standard deviation of the noise on the logarithm of lengths when batches are drawn; see `batches`."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""State of Adam for each parameter, by PyTorch's names."""
+"""PyTorch's names of the state of Adam for each parameter: the averages of gradients and of their squares."""
 
 
 def device_of(name: str | None) -> Any:
-    """Return PyTorch's device.
+    """Return a device of PyTorch by name.
 
     name  "cpu", "cuda", "cuda:0" and so on; None for the CPU; "auto" for a graphics card if there is one
 
-    Raises ModelError for a device that this machine lacks.
+    Raises ModelError for a device that this machine does not have.
     """
     available = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     auto = available[-1] if len(available) == 1 else available[1]
@@ -46,12 +49,12 @@ def device_of(name: str | None) -> Any:
 
 
 class Chunk(NamedTuple):
-    """T consecutive responses of B students, of at most M skills each, as arrays and then as tensors.
+    """T consecutive responses of B students, with at most M skills each, as arrays or tensors.
 
-    inputs       (B, T, M)  embedding rows of the response before each step, or of the start
-    input_share  (B, T, M)  weights of these rows, which are averaged
+    inputs       (B, T, M)  rows of the embedding for the response before each one, or for the start
+    input_share  (B, T, M)  weights of these rows in their mean
     skills       (B, T, M)  skills of the response to forecast
-    skill_share  (B, T, M)  weights of these skills
+    skill_share  (B, T, M)  weights of these skills in their mean
     correct      (B, T)     1 for a correct response, else 0
     weight       (B, T)     weight of the response, 0 for padding
     """
@@ -67,16 +70,16 @@ class Chunk(NamedTuple):
 class Trainer:
     """A network for K skills and its optimiser.
 
-    num_skills  K
-    settings    of the fit
-    device      PyTorch's device
+    num_skills  number of skills, K
+    settings    hyperparameters of the fit
+    device      device of PyTorch
     initial     generator of the initial weights
     """
 
     def __init__(self, num_skills: int, settings: Settings, device: Any, initial: np.random.Generator) -> None:
         self.num_skills, self.settings, self.device = num_skills, settings, device
         nn, size, hidden = torch.nn, settings.embedding, settings.hidden
-        with torch.random.fork_rng(devices=[]):  # modules draw weights, which we replace, from the global generator
+        with torch.random.fork_rng(devices=[]):  # modules draw weights globally; _initialise replaces them
             self.network = nn.ModuleDict(
                 {
                     "embedding": nn.Embedding(2 * num_skills + 1, size),
@@ -90,7 +93,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
 
     def _initialise(self, random: np.random.Generator) -> None:
-        """Draw the initial weights from PyTorch's distributions with our generator, the same on every device."""
+        """Draw the initial weights from PyTorch's distributions with a NumPy generator, the same on every device."""
         bound = self.settings.hidden**-0.5
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
@@ -103,9 +106,9 @@ class Trainer:
                 parameter.copy_(torch.from_numpy(drawn.astype(f32)))
 
     def epoch(self, sequences: Sequences, random: np.random.Generator) -> float:
-        """Train on each student once, and return the mean loss of the responses, nats.
+        """Train on each student once, and return the mean loss per response, nats.
 
-        sequences  of the training students
+        sequences  sequences of the training students
         random     generator of the order of students and of dropout
         """
         generator = torch.Generator(self.device).manual_seed(int(random.integers(2**63)))
@@ -127,7 +130,7 @@ class Trainer:
         """Return the logits (B, T) of the responses in a chunk, and the state after it.
 
         chunk    the responses
-        state    state after the chunk before; None before the first
+        state    state after the previous chunk; None before the first chunk
         dropout  generator of dropout; None for no dropout
         """
         nn, share = self.network, self.settings.dropout
@@ -148,7 +151,7 @@ class Trainer:
             yield Chunk(*(values.to(self.device) for values in part))
 
     def _arrays_of(self, sequences: Sequences, batch: Padded) -> Chunk:
-        """Return a batch as one chunk of arrays. The input of a step is the response of the step before."""
+        """Return a batch as one chunk of arrays. The input of each step is the previous response."""
         skills, share = sequences.members[batch.skill_set], sequences.share[batch.skill_set].astype(f32)
         answered = skills + self.num_skills * batch.correct[..., None].astype(np.int64)
         inputs, input_share = np.full_like(skills, 2 * self.num_skills), np.zeros_like(share)
@@ -176,7 +179,7 @@ class Trainer:
         return {**parameters, **moments, "steps": ()}
 
     def arrays(self) -> dict[str, Floats]:
-        """Return the state on which the next epoch depends, after at least one epoch."""
+        """Return the training state from which the next epoch continues. At least one epoch must have been trained."""
         arrays: dict[str, Floats] = {}
         for name, parameter in self.network.named_parameters():
             adam = self.optimizer.state[parameter]

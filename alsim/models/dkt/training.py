@@ -23,9 +23,12 @@ def train(
 
     trainer     the untrained network, changed in place
     log         the responses
-    settings    of the fit
-    checkpoint  directory in which each epoch is saved, and from which an unfinished training is resumed; None for none
+    settings    hyperparameters of the fit
+    checkpoint  directory in which the state after each epoch is saved, and from which an unfinished fit is resumed;
+                None for no checkpoints
     progress    called after each epoch
+
+    Raises ModelError for a checkpoint that is damaged or belongs to another fit.
     """
     epochs: list[Epoch] = []
     best = trainer.weights()
@@ -62,7 +65,7 @@ def _message(epochs: list[Epoch], settings: Settings) -> str:
 
 
 def _validation_loss(weights: Weights, log: EncodedLog) -> float | None:
-    """Return the mean loss of the held-out students' responses, nats; None if there are no such students."""
+    """Return the mean loss per response of the held-out students, nats; None without held-out students."""
     if log.held_out is None:
         return None
     return -log_likelihood(weights, log, log.held_out) / total(log.held_out)
