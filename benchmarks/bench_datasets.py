@@ -29,6 +29,7 @@ def test_generate_to_files(benchmark, tmp_path, file_format):
 
 
 def command_line(out, **environment):
+    """Run `alsim generate` in a new process, with additional environment variables."""
     subprocess.run(
         [sys.executable, "-m", "alsim", "generate", "--out", str(out), "--force"],
         check=True,

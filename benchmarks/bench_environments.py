@@ -12,11 +12,13 @@ CALLS = 50
 
 
 def actions_of(lanes):
+    """Return CALLS batches of uniform actions."""
     generator = np.random.default_rng(0)
     return [generator.integers(0, 270, lanes) for _ in range(CALLS)]
 
 
 def walk(envs, batches):
+    """Step the environments once with each batch of actions."""
     for actions in batches:
         envs.step(actions)
 

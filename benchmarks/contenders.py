@@ -25,7 +25,9 @@ def uniform_actions(lanes: int, seed: int = 0) -> NDArray[np.int64]:
 class Contender(Protocol):
     """Object that steps N learners."""
 
-    def step(self, actions: NDArray[np.int64]) -> Any: ...
+    def step(self, actions: NDArray[np.int64]) -> Any:
+        """Step every learner with its action; actions are (N,) int64."""
+        ...
 
 
 class Alsim:
@@ -112,6 +114,7 @@ class Native:
         self.address = ctypes.addressof(self.world)
 
     def step(self, actions: NDArray[np.int64]) -> None:
+        """Step every lane; lanes whose episode has ended are not reset."""
         self.world.actions = actions.ctypes.data
         self.library.step(self.address)
 
