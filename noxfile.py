@@ -1,4 +1,4 @@
-"""Tasks of the project: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ARGS` passes it arguments."""
+"""Sessions of nox: `nox -l` lists them, `nox -s NAME` runs one, and `nox -s NAME -- ARGS` passes arguments to it."""
 
 import shutil
 import sys
@@ -7,16 +7,16 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5.1"
-# virtualenv comes with nox. uv would not rebuild `.` until pyproject.toml changes.
+# virtualenv is a dependency of nox. uv would rebuild `.` only after pyproject.toml has changed.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
 TORCH = "torch==2.13.0"
-"""Pinned, and installed before packages that depend on it: a newer version could be a build for GPUs, of gigabytes."""
+"""Installed before packages that depend on it: they could install a newer build for GPUs, of several gigabytes."""
 
 QUICK = "not compiled and not versionless"
-"""Marker expression of the tests that are meaningful and fast enough where the package is not compiled as usual."""
+"""Marker expression of the tests that make sense, and are fast enough, without the usual compilation."""
 
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
 """Options of pytest-xdist: one worker per core. PYTEST_XDIST_AUTO_NUM_WORKERS sets another number; 0 means none."""
@@ -46,23 +46,23 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on all cores, without those marked `ci`; with arguments, run pytest with these in one process."""
+    """Run the tests on all cores, without those marked `ci`; with arguments, run pytest with them in one process."""
     session.install("-q", "-e", ".", *group("test"))
     session.run("pytest", *(session.posargs or (*IN_PARALLEL, "-m", "not ci")))
 
 
 @nox.session
 def tests_ci(session: nox.Session) -> None:
-    """Run the slow tests that `tests` leaves out."""
+    """Run the slow tests, marked `ci`, that the session `tests` omits."""
     session.install("-q", "-e", ".", *group("test"))
     session.run("pytest", *IN_PARALLEL, "-m", "ci", *session.posargs)
 
 
 @nox.session
 def interpreted(session: nox.Session) -> None:
-    """Run the tests without compilation and measure their coverage, which cannot see machine code."""
+    """Run the tests without compilation and measure their coverage: coverage.py does not measure machine code."""
     session.install("-q", "-e", ".", *group("test"))
-    threshold = ["--cov-fail-under=0"] if session.posargs else []  # some of the tests alone cannot reach it
+    threshold = ["--cov-fail-under=0"] if session.posargs else []  # a part of the tests cannot reach the threshold
     session.run(
         *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", QUICK, *session.posargs),
         env={"NUMBA_DISABLE_JIT": "1"},
@@ -73,8 +73,8 @@ def interpreted(session: nox.Session) -> None:
 def boundscheck(session: nox.Session) -> None:
     """Run the tests with bounds checks of every array index."""
     session.install("-q", "-e", ".", *group("test"))
-    # numba does not distinguish checked from unchecked machine code, so the two must not share a cache. Machine
-    # code with few optimisations checks the same indices, and compiles in three quarters of the time.
+    # numba's cache does not distinguish code with and without bounds checks, so these tests have a separate cache. At
+    # the lowest optimisation level with the same checks, compilation takes three quarters of the time.
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
     session.run("pytest", *IN_PARALLEL, "-m", QUICK, *session.posargs, env=env)
 
@@ -89,7 +89,7 @@ def tests_lowest(session: nox.Session) -> None:
         *("pyproject.toml", "-o", str(floors)),
     )
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
-    # Few optimisations, as in `boundscheck`: versions differ in the meaning of code, and in whether it compiles.
+    # Few optimisations, as in `boundscheck`, suffice to show that code compiles and that its results are right.
     env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
     session.run("pytest", *IN_PARALLEL, "-m", "not versionless", *session.posargs, env=env)
 
@@ -105,13 +105,13 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
 
 
 def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
-    """Install PyTorch, alsim with its extras, further requirements, and what the compatibility tests need."""
+    """Install PyTorch, alsim with its extras, further requirements, and the dependencies of the compatibility tests."""
     session.install("-q", TORCH)
     session.install("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
 
 
 def run_library_tests(session: nox.Session, library: str) -> None:
-    """Run the tests of one library; `-- -m long` runs its trainings to convergence."""
+    """Run the tests of one library; `-- -m long` runs its complete trainings instead."""
     files = sorted(Path("tests/compat").glob(f"test_*{library}.py"))
     session.run("pytest", *map(str, files), "-m", "not long", *session.posargs)
 
@@ -161,7 +161,7 @@ def compat_sb3(session: nox.Session) -> None:
 
 @nox.session(name="compat-dkt")
 def compat_dkt(session: nox.Session) -> None:
-    """Run the tests of deep knowledge tracing; `-- -m long -s` trains to the published figures."""
+    """Run the tests of deep knowledge tracing; `-- -m long -s` runs the fits that reproduce published results."""
     install_with_torch(session, extras="dkt")
     run_library_tests(session, "dkt")
 
@@ -177,7 +177,7 @@ def compat_ray(session: nox.Session) -> None:
 def compat_exports(session: nox.Session) -> None:
     """Load exports with Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline."""
     install_with_torch(session, "datasets>=4", extras="minari,hdf5")
-    # The newest version of obp that pip offers from Python 3.11 on. Some versions that it pins do not build there.
+    # The newest obp that installs on Python 3.11 and later. Some dependencies that it pins do not build there.
     session.install("-q", "--no-deps", "obp==0.4.1")
     session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
     files = ("minari", "export_huggingface", "export_obp")
@@ -189,7 +189,7 @@ def compat_d3rlpy(session: nox.Session) -> None:
     """Load exports with d3rlpy and SCOPE-RL, in an environment without alsim: they require Gymnasium 1.0."""
     session.install("-q", "-e", ".[hdf5]")
     data = session.create_tmp()
-    # SCOPE-RL multiplies propensities before it divides: (1/270)**127 and smaller are no normal numbers.
+    # SCOPE-RL multiplies propensities before it divides: (1/270)**127 is below the smallest normal float64.
     Path(data, "short.toml").write_text("max_episode_steps = 100\n")
     generate = ("alsim", "generate", "--config", f"{data}/short.toml", "--learners", "20", "--seed", "3", "--force")
     session.run(*generate, "--out", f"{data}/dataset")
@@ -225,7 +225,7 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
     (wheel,) = dist.glob("*.whl")
     commands = new_environment(session, str(dist.with_name("installed")), str(wheel))
-    session.chdir(session.create_tmp())  # elsewhere, so that no import finds the checkout
+    session.chdir(session.create_tmp())  # another directory, so that the checkout is not imported
     run_quickstart(session, str(commands))
 
 
@@ -254,14 +254,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def vectors(session: nox.Session) -> None:
-    """Print how far each phase of the hot loops is vectorised; fail if a loop no longer is."""
+    """Print counts of vector instructions in the hot loops; fail if a loop is no longer vectorised."""
     session.install("-q", "-e", ".")
     session.run("python", "-m", "benchmarks.vectors")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print every figure with its target; with arguments, run pytest-benchmark on the files instead."""
+    """Print all results with their targets; with arguments, run pytest-benchmark on benchmarks/ instead."""
     session.install("-q", "-e", ".", *group("bench"))
     if session.posargs:
         session.run("pytest", "benchmarks", *session.posargs)
@@ -271,7 +271,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def claims(session: nox.Session) -> None:
-    """Measure at length, write benchmarks/claims.md and train by each recipe; for a quiet machine, not in CI."""
+    """Run the long benchmarks, write benchmarks/claims.md, and train with each recipe; needs an idle machine."""
     session.install("-q", TORCH)
     session.install("-q", "-e", ".[sb3]", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
@@ -281,7 +281,7 @@ def claims(session: nox.Session) -> None:
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """Measure, and update benchmarks/README.md, the plot in the docs and the saved baseline; not in CI."""
+    """Run the benchmarks; update benchmarks/README.md, the plot in the docs and the baseline; needs an idle machine."""
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--readme", *session.posargs)
     session.run("python", "-m", "benchmarks.plot")

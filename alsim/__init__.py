@@ -1,8 +1,8 @@
 """alsim: a vectorized simulator for adaptive learning.
 
-A policy teaches millions of simulated learners in seconds, before it is tried on students. Importing the package
-registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium. Its other names import their modules, and numba,
-pyarrow and other packages, on first use.
+It runs a teaching policy on millions of simulated learners in seconds, before the policy is tried on students.
+Importing the package registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium. The public names, and numba,
+pyarrow and other dependencies with them, are imported on first use.
 """
 
 from typing import TYPE_CHECKING

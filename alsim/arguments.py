@@ -17,7 +17,7 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
 
 NUM_SEEDS = 2**64
-MAX_EPISODES = 2**32  # an episode is a word of the random counter (clause S11.1)
+MAX_EPISODES = 2**32  # the number of an episode is one word of the random counter (clause S11.1)
 
 
 def read_rules(
@@ -27,11 +27,11 @@ def read_rules(
 ) -> tuple[Config, Bank]:
     """Return the configuration and the bank of a simulator.
 
-    config    object, mapping or TOML file; None is the specification
-    bank      object, mapping of rows, or directory of tables; None samples it from the configuration
-    dynamics  name or parameters of a registered dynamics, which replaces that of the configuration
+    config    Config, mapping or path of a TOML file; None is the specification
+    bank      Bank, mapping of rows, or directory of tables; None samples it from the configuration
+    dynamics  name or parameters of a registered dynamics that replaces the one of the configuration; None keeps it
 
-    Raises ConfigError or BankError.
+    Raises ConfigError, BankError, or ValueError for an unknown dynamics.
     """
     settings = Config.read(config)
     if isinstance(dynamics, str) and dynamics not in DYNAMICS:
@@ -109,7 +109,7 @@ def fresh_seed() -> int:
 
 
 def read_positive(value: Any, name: str) -> int:
-    """Return a count of at least 1 as a Python integer. Raises ValueError."""
+    """Return an integer of at least 1 as a Python integer. Raises ValueError for other values."""
     number = read_integer(value)
     if number is None or number < 1:
         raise AlsimError(f"{name} must be an integer of at least 1; got {value!r}")

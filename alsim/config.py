@@ -40,7 +40,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. is under 5e-4, too small for the quantile table
+Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -71,7 +71,7 @@ FLOAT32_RANGE = "0, or a number of magnitude 1e-30 to 1e30"
 
 
 def _fits_float32(value: Any) -> bool:
-    """Return whether a number neither underflows nor overflows float32; True for values that are no finite number."""
+    """Return whether a number neither underflows nor overflows float32; True for values that are not finite numbers."""
     if not isinstance(value, Real) or value == 0 or value != value or abs(value) == float("inf"):
         return True
     return bool(1e-30 <= abs(value) <= 1e30)  # type: ignore[operator]  # Real does not declare comparisons
@@ -83,7 +83,7 @@ def _is_convertible(value: object) -> bool:
 
 
 def _model_of(annotation: Any) -> Any:
-    """Return the section that the values of a field belong to, None for other fields."""
+    """Return the Section class in the annotation of a field, None if the field is not a section."""
     return next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
 
 
@@ -95,7 +95,7 @@ def _kind(annotation: Any) -> str:
 
 
 class Section(BaseModel):
-    """A table of the configuration; it is immutable, and unknown keys and values that are not finite are errors."""
+    """An immutable table of the configuration. Unknown keys and values that are not finite raise an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
@@ -154,7 +154,7 @@ class Irt(Section):
 
 
 class EffectivenessByModality(Section):
-    """Ranges of the mastery gained by an unfrustrated beginner, by modality."""
+    """Ranges of the mastery gained at mastery 0 and frustration 0, by modality."""
 
     video: ShareRange = (0.10, 0.15)
     PPT: ShareRange = (0.08, 0.12)
@@ -176,7 +176,7 @@ class DurationByModality(Section):
 
 
 class ImpactByModality(Section):
-    """Impact on frustration by modality."""
+    """Change of frustration, by modality."""
 
     video: Change = -0.08
     PPT: Change = -0.05
@@ -219,7 +219,7 @@ REWARD_PRESETS: dict[str, RewardConfig] = {
         correctness=0.0, mastery_gain=1.0, frustration_penalty=0.0, post_content_gain=1.0, engagement=0.0
     ),
 }
-"""Named rewards (clause S6.3): `specified` is the specification's; `learning` is the mastery gained."""
+"""Presets of the reward weights by name (clause S6.3): those of the specification, and the mastery gained."""
 
 
 class TerminationConfig(Section):
@@ -237,6 +237,7 @@ class Metrics(Section):
     @field_validator("blueprint")
     @classmethod
     def _sums_to_one(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return the shares, or raise if they do not sum to 1."""
         if abs(sum(value) - 1) > 1e-6:
             raise PydanticCustomError("blueprint", "shares of Easy, Medium and Hard that sum to 1")
         return value
@@ -270,7 +271,7 @@ class Config(Section):
     @field_validator("reward_weights", mode="before")
     @classmethod
     def _read_preset(cls, value: object) -> object:
-        """Return the reward weights of a preset, or the value itself if it is no string."""
+        """Return the reward weights of a preset, or the value itself if it is not a string."""
         if isinstance(value, str):
             if value not in REWARD_PRESETS:
                 raise PydanticCustomError("preset", f"a table, or one of {', '.join(map(repr, REWARD_PRESETS))}")
@@ -320,12 +321,15 @@ class Config(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Config:
-        """Read a TOML file. Raises ConfigError, which names the file, the key, its value and the expected value."""
+        """Return the configuration in a TOML file; missing keys have their defaults.
+
+        Raises ConfigError, which names the file, the key, its value and the expected value.
+        """
         try:
             table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(
-                f"{path}: a configuration is a TOML file; {error}; alsim init-config writes a valid one"
+                f"{path}: cannot be read as a TOML file: {error}; `alsim init-config` writes a valid configuration"
             ) from None
         try:
             return cls.read(table)
@@ -334,7 +338,10 @@ class Config(Section):
 
     @classmethod
     def read(cls, source: Config | Mapping[str, Any] | str | Path | None) -> Config:
-        """Return the configuration of an object, a mapping or a TOML file; None is the defaults. Raises ConfigError."""
+        """Return a configuration read from a mapping or a TOML file, or `source` itself if it is a Config.
+
+        None returns the defaults. Raises ConfigError for other values and for invalid configurations.
+        """
         if source is None:
             return cls()
         if isinstance(source, Config):
@@ -342,7 +349,7 @@ class Config(Section):
         if isinstance(source, str | Path):
             return cls.load(source)
         if not isinstance(source, Mapping):
-            raise ConfigError(f"a configuration is a Config, a mapping or the path of a TOML file; got {source!r}")
+            raise ConfigError(f"a configuration must be a Config, a mapping or the path of a TOML file; got {source!r}")
         try:
             return cls.model_validate(dict(source))
         except ValidationError as error:
@@ -367,7 +374,7 @@ class ConfigError(AlsimError):
 
 @cache
 def _parameter_model(parameters: Any) -> type[Section]:
-    """Return a section whose keys are the fields of a dynamics' parameters, with their bounds and defaults."""
+    """Return a subclass of Section with the fields of a dynamics' parameters, their bounds and their defaults."""
     fields = {
         name: (hint, parameters._field_defaults.get(name, ...))
         for name, hint in get_type_hints(parameters, include_extras=True).items()
@@ -408,7 +415,7 @@ def error_message(error: ErrorDetails, model: type[Section]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value}: no such key; known here are {', '.join(_known(model, error['loc'][:-1]))}"
+        return f"{key} = {value}: unknown key; expected one of {', '.join(_known(model, error['loc'][:-1]))}"
     return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
 
 

@@ -180,7 +180,14 @@ def _accumulate(
 
 
 def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetrics:
-    """Return the metrics of each episode in `x`. Raises ValueError for columns of inconsistent lengths."""
+    """Return the metrics of each episode in `x`.
+
+    x       interactions of E episodes
+    bank    bank that the interactions used
+    config  source of the mastery threshold and of the blueprint
+
+    Raises ValueError for columns of inconsistent lengths, and for items that are not in the bank.
+    """
     _check(x, bank)
     sums = _sum_episodes(x, bank, float(config.termination.mastery_threshold))
     num_episodes = len(x.length)
@@ -231,7 +238,10 @@ def _sum_episodes(x: Interactions, bank: Bank, threshold: float) -> _Sums:
 
 
 def _adherence(by_difficulty: Longs, blueprint: Sequence[float]) -> Doubles:
-    """Return the closeness of the questions of each difficulty (E, 3) to the blueprint, percent (clause S9.2)."""
+    """Return the blueprint adherence, percent, (E,): 100 (1 - mean |share - target|) over difficulties (clause S9.2).
+
+    by_difficulty  numbers of questions, (E, 3); an episode without questions has NaN
+    """
     num_questions = by_difficulty.sum(axis=1)
     easy, medium, hard = (
         abs(_ratio(by_difficulty[:, k], num_questions) - target) for k, target in enumerate(blueprint)
@@ -262,7 +272,9 @@ def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Even
 def events(x: Interactions, bank: Bank) -> Events:
     """Return the events of every interaction.
 
-    A question has two events (shown, answered), a content one. Raises ValueError for columns of inconsistent lengths.
+    A question has two events (shown, answered), and a content has one.
+
+    Raises ValueError for columns of inconsistent lengths, and for items that are not in the bank.
     """
     _check(x, bank)
     num_events = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
@@ -273,23 +285,23 @@ def events(x: Interactions, bank: Bank) -> Events:
 
 
 def _check(x: Interactions, bank: Bank) -> None:
-    """Raise ValueError for columns that would make a loop leave the columns or the bank."""
+    """Raise ValueError for inconsistent lengths or items outside the bank: kernels do not check array bounds."""
     num_rows, num_items = len(x.item), bank.num_questions + bank.num_contents
     sizes = [len(column) for column in x[:-1]]
     if any(size != num_rows for size in sizes) or x.length.sum() != num_rows or x.length.min(initial=1) < 1:
         raise AlsimError(
-            f"columns of interactions have equal sizes, and the episodes' lengths are at least 1 and sum to that size; "
-            f"got sizes {sizes} and a sum of {x.length.sum()}; pass columns of the same interactions"
+            f"columns of interactions must have equal sizes, and lengths of episodes must be at least 1 and sum to "
+            f"that size; got sizes {sizes} and a sum of {x.length.sum()}; pass columns of the same interactions"
         )
     if num_rows and not (x.item.min() >= 0 and x.item.max() < num_items):
         raise AlsimError(
-            f"items are indices in [0, {num_items}) of the bank; got {x.item.min()} to {x.item.max()}; "
+            f"items must be indices in [0, {num_items}) of the bank; got {x.item.min()} to {x.item.max()}; "
             "pass the bank that the interactions used"
         )
 
 
 def _writeable(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array as kernels are compiled for it; a read-only or strided array is copied."""
+    """Return the array in the layout that compiled kernels require; a read-only or strided array is copied."""
     return array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
 
 

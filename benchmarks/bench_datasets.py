@@ -13,14 +13,14 @@ import alsim
 
 @pytest.mark.parametrize("policy", ["uniform", "rules"])
 def test_generate_in_process(benchmark, policy):
-    """200 learners x 3 episodes to Arrow tables in memory, about 73,000 transitions."""
+    """Time 200 learners × 3 episodes to Arrow tables in memory, about 73,000 transitions."""
     dataset = benchmark(alsim.generate_dataset, policy=policy)
     benchmark.extra_info["transitions"] = len(dataset)
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 def test_generate_to_files(benchmark, tmp_path, file_format):
-    """2,000 learners x 3 episodes to files, about 720,000 transitions."""
+    """Time 2,000 learners × 3 episodes to files, about 720,000 transitions."""
 
     def generate():
         return alsim.generate_dataset(2000, 3, out=tmp_path / "dataset", file_format=file_format, force=True)
@@ -29,6 +29,7 @@ def test_generate_to_files(benchmark, tmp_path, file_format):
 
 
 def command_line(out, **environment):
+    """Run `alsim generate` in a new process, with additional environment variables."""
     subprocess.run(
         [sys.executable, "-m", "alsim", "generate", "--out", str(out), "--force"],
         check=True,
@@ -38,12 +39,12 @@ def command_line(out, **environment):
 
 
 def test_generate_process(benchmark, tmp_path):
-    """The complete command `alsim generate`, including the start of Python, with compiled code on disk."""
+    """Time the complete command `alsim generate`, including the start of Python, with compiled code on disk."""
     benchmark.pedantic(command_line, (tmp_path / "dataset",), rounds=7, warmup_rounds=1)
 
 
 def test_generate_first_ever(benchmark, tmp_path):
-    """The same with an empty compile cache: everything is compiled."""
+    """Time the complete command `alsim generate` with an empty compile cache, so that all kernels are compiled."""
     caches = iter(range(100))
 
     def first_ever():
@@ -53,10 +54,10 @@ def test_generate_first_ever(benchmark, tmp_path):
 
 
 def test_import(benchmark):
-    """`import alsim`, including the start of Python."""
+    """Time `import alsim`, including the start of Python."""
     benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import alsim"],), {"check": True}, rounds=7)
 
 
 def test_import_gymnasium(benchmark):
-    """`import gymnasium`, for comparison: every environment of Gymnasium imports it."""
+    """Time `import gymnasium`, for comparison: every environment of Gymnasium imports it."""
     benchmark.pedantic(subprocess.run, ([sys.executable, "-c", "import gymnasium"],), {"check": True}, rounds=7)

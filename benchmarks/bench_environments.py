@@ -12,18 +12,20 @@ CALLS = 50
 
 
 def actions_of(lanes):
+    """Return CALLS batches of uniform actions."""
     generator = np.random.default_rng(0)
     return [generator.integers(0, 270, lanes) for _ in range(CALLS)]
 
 
 def walk(envs, batches):
+    """Step the environments once with each batch of actions."""
     for actions in batches:
         envs.step(actions)
 
 
 @pytest.mark.parametrize("lanes", [1, 16, 256, 4096, 65_536])
 def test_vector_step(benchmark, lanes):
-    """VectorEnv.step with default options under the uniform policy, including resets."""
+    """Time `VectorEnv.step` with default options under the uniform policy, including resets."""
     envs = gymnasium.make_vec("alsim/AdaptiveLearning-v0", num_envs=lanes)
     envs.reset(seed=0)
     batches = actions_of(lanes)
@@ -34,7 +36,7 @@ def test_vector_step(benchmark, lanes):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_vector_step_threads(benchmark, threads):
-    """65,536 lanes split over threads."""
+    """Time a step of 65,536 lanes that are split over threads."""
     envs = alsim.AdaptiveLearningVectorEnv(65_536, num_threads=threads)
     envs.reset(seed=0)
     batches = actions_of(65_536)[:10]
@@ -45,7 +47,7 @@ def test_vector_step_threads(benchmark, threads):
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_vector_step_mode(benchmark, mode):
-    """4096 lanes in both autoreset modes."""
+    """Time a step of 4096 lanes in two autoreset modes."""
     envs = alsim.AdaptiveLearningVectorEnv(4096, autoreset_mode=mode)
     envs.reset(seed=0)
     batches = actions_of(4096)
@@ -57,7 +59,7 @@ def test_vector_step_mode(benchmark, mode):
 @pytest.mark.parametrize("buffers", ["same", "fresh", "copied"])
 @pytest.mark.parametrize("lanes", [1, 4096])
 def test_step_into_buffers(benchmark, lanes, buffers):
-    """Steps into the storage of a rollout: into the same arrays, into the next row, or copied afterwards."""
+    """Time steps into the storage of a rollout: into the same arrays, into the next row, or copied afterwards."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes)
     envs.reset(seed=0)
     batches = actions_of(lanes)
@@ -83,7 +85,7 @@ def test_step_into_buffers(benchmark, lanes, buffers):
 @pytest.mark.parametrize("some", [16, 2048])
 @pytest.mark.parametrize("lanes", [4096, 65_536])
 def test_step_lanes(benchmark, lanes, some):
-    """Steps of a subset of lanes, drawn again at every step."""
+    """Time steps of a subset of lanes, which is drawn again for every step."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes)
     envs.reset(seed=0)
     generator = np.random.default_rng(1)
@@ -100,7 +102,7 @@ def test_step_lanes(benchmark, lanes, some):
 
 @pytest.mark.parametrize("call", ["snapshot", "restore"])
 def test_snapshot(benchmark, call):
-    """Snapshot of 4096 learners, or its restoration."""
+    """Time a snapshot of 4096 learners, or its restoration."""
     envs = alsim.AdaptiveLearningVectorEnv(4096)
     envs.reset(seed=0)
     snapshot = envs.snapshot()
@@ -108,9 +110,9 @@ def test_snapshot(benchmark, call):
 
 
 def test_single_step(benchmark):
-    """gymnasium.make(...).step, including its wrappers."""
+    """Time `gymnasium.make(...).step`, including its wrappers."""
     env = gymnasium.make("alsim/AdaptiveLearning-v0", config={"termination": {"max_frustration": 1.0}})
-    batch = np.random.default_rng(0).integers(90, 270, CALLS)  # contents: no episode ends within the round
+    batch = np.random.default_rng(0).integers(90, 270, CALLS)  # contents only, so that no episode ends within a round
 
     def episode():
         env.reset(seed=0)
@@ -123,7 +125,7 @@ def test_single_step(benchmark):
 
 
 def test_reset(benchmark):
-    """Reset of a batch of 4096: 30 Beta variates and a normal one per lane."""
+    """Time the reset of a batch of 4096: 30 Beta variates and one normal variate per lane."""
     envs = alsim.AdaptiveLearningVectorEnv(4096)
     benchmark.extra_info["learners_a_round"] = 4096
     benchmark(envs.reset, seed=0)

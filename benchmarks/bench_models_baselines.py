@@ -13,7 +13,7 @@ STUDENTS, EACH, SKILLS, ITEMS = 14_000, 35, 100, 2_000
 
 @pytest.fixture(scope="module")
 def responses():
-    """490,000 responses, about as many as the training part of ASSISTments 2015."""
+    """Return 490,000 responses, about as many as in the training part of ASSISTments 2015."""
     rng = np.random.default_rng(0)
     student, item = np.repeat(np.arange(STUDENTS), EACH), rng.integers(0, ITEMS, STUDENTS * EACH)
     correct = rng.random(len(item)) < 1 / (

@@ -1,4 +1,4 @@
-"""Interactions per second that training libraries collect from 256 learners on one core, and the environment alone.
+"""Interactions per second on one core from 256 learners, by training library, and of the environment alone.
 
     python -m benchmarks.collectors torchrl   # in the environment of `nox -s compat-torchrl`
 
@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
 LANES, STEPS, REPEATS = 256, 128, 9
 Collect = Callable[[], int]
-"""Collects interactions and returns their number."""
+"""Function that collects interactions and returns their number."""
 
 
 def bare() -> Iterator[tuple[str, Collect]]:
+    """Yield the environment alone, under uniform actions."""
     envs = alsim.AdaptiveLearningVectorEnv(LANES, info="none")
     actions = np.random.default_rng(0).integers(270, size=(STEPS, LANES))
     envs.reset(seed=0)
@@ -41,6 +42,7 @@ def bare() -> Iterator[tuple[str, Collect]]:
 
 
 def cleanrl() -> Iterator[tuple[str, Collect]]:
+    """Yield the collector of docs/examples/cleanrl_ppo.py, with its networks."""
     import cleanrl_ppo
     from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
@@ -51,6 +53,7 @@ def cleanrl() -> Iterator[tuple[str, Collect]]:
 
 
 def torchrl() -> Iterator[tuple[str, Collect]]:
+    """Yield the collector of TorchRL, under uniform actions and with networks."""
     import torchrl_ppo
     from torchrl.collectors import Collector, RandomPolicy
 
@@ -63,6 +66,7 @@ def torchrl() -> Iterator[tuple[str, Collect]]:
 
 
 def rllib() -> Iterator[tuple[str, Collect]]:
+    """Yield the env runner of RLlib, under uniform actions and with networks."""
     import rllib_ppo
     from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 

@@ -25,7 +25,9 @@ def uniform_actions(lanes: int, seed: int = 0) -> NDArray[np.int64]:
 class Contender(Protocol):
     """Object that steps N learners."""
 
-    def step(self, actions: NDArray[np.int64]) -> Any: ...
+    def step(self, actions: NDArray[np.int64]) -> Any:
+        """Step every learner with its action; actions are (N,) int64."""
+        ...
 
 
 class Alsim:
@@ -38,7 +40,7 @@ class Alsim:
 
 
 def started(lanes: int, bank: alsim.Bank, actions: NDArray[np.int64], seed: int = 0) -> Arrays:
-    """Return the learners of a seed after their first interaction, when `info` contains their ability."""
+    """Return the state of the learners of a seed after one interaction; `info` reports it only after a step."""
     envs = alsim.AdaptiveLearningVectorEnv(lanes, bank=bank, info="full")
     envs.reset(seed=seed)
     observations, _, _, _, infos = envs.step(actions)
@@ -54,9 +56,10 @@ def started(lanes: int, bank: alsim.Bank, actions: NDArray[np.int64], seed: int 
 
 
 def cells(bank: alsim.Bank) -> Arrays:
-    """Return the bank by action (first item, size, outcome, hard, question) and by item, in order of the actions.
+    """Return columns by action (first item, size, outcome, hard, question) and by item, sorted by action.
 
-    One column holds a of questions and effectiveness of contents, another b and impact, so a step reads fewer columns.
+    `steepness` holds a of questions and effectiveness of contents; `place` holds b and impact. A step thus reads fewer
+    columns.
     """
     questions, contents, outcomes = bank.questions, bank.contents, bank.num_los
     action = np.concatenate(
@@ -90,7 +93,7 @@ def cells(bank: alsim.Bank) -> Arrays:
 class Native:
     """`native/step.c` on NumPy arrays, without autoreset.
 
-    first  actions of the first interaction, which alsim computes
+    first  actions of the first interaction, (N,), which alsim computes; None draws them uniformly
     """
 
     def __init__(self, lanes: int, *, seed: int = 0, first: NDArray[np.int64] | None = None) -> None:
@@ -111,6 +114,7 @@ class Native:
         self.address = ctypes.addressof(self.world)
 
     def step(self, actions: NDArray[np.int64]) -> None:
+        """Step every lane; lanes whose episode has ended are not reset."""
         self.world.actions = actions.ctypes.data
         self.library.step(self.address)
 

@@ -15,7 +15,7 @@ from benchmarks.native import NoCompiler
 
 WIDTH, FLOAT, LINE = 32, 4, 64
 OBSERVED = WIDTH * FLOAT  # bytes of an observation
-# A step changes three numbers of a row: two in its last cache line, and one of the first 30.
+# A step changes three entries of a row: the last two, and one of the first 30, of which 16 are in the first line.
 DIRTY = LINE + LINE * 16 / 30
 # Read and written per lane: five numbers of 4 bytes and one of 8. Read: action, seed, learner, episode, finished.
 # Written: reward, three flags or codes, finished.
@@ -25,7 +25,7 @@ BYTES = 2 * OBSERVED + DIRTY + STATE
 
 
 class Floors(NamedTuple):
-    """Nanoseconds per lane, for a number of lanes."""
+    """Lower bounds in nanoseconds per lane, for a given number of lanes, and the bandwidth."""
 
     memory: float  # to move BYTES
     bandwidth: float  # GB/s, read and written, of a copy as large as the observations
@@ -40,7 +40,7 @@ class Floors(NamedTuple):
 
 @lru_cache
 def floors(lanes: int, threads: int = 1) -> Floors:
-    """Measure the floors for a number of lanes; data in a nearer cache move faster."""
+    """Measure the floors for a number of lanes, on which they depend because few lanes fit in a faster cache."""
     source, target = np.ones((lanes, WIDTH), np.float32), np.empty((lanes, WIDTH), np.float32)
     parts = [slice(lanes * k // threads, lanes * (k + 1) // threads) for k in range(threads)]
     with ThreadPoolExecutor(threads) as pool:

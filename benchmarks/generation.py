@@ -68,7 +68,7 @@ def in_child(file_format: str, transitions: int, **options: object) -> dict[str,
 
 
 def _flag(name: str, value: object) -> tuple[object, ...]:
-    """Return the words of an option on the command line."""
+    """Return the arguments of an option on the command line."""
     if isinstance(value, bool):
         return (f"--{'' if value else 'no-'}{name.replace('_', '-')}",)
     return (f"--{name}", value)
@@ -130,7 +130,7 @@ def _memory(quantity: str, done: dict[str, Any], small: dict[str, Any] | None) -
 
 
 def main() -> None:
-    """Run the command line."""
+    """Generate a dataset according to the command line, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file_format", choices=BYTES)
     parser.add_argument("transitions", type=int)

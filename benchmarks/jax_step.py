@@ -1,7 +1,7 @@
 """The specified step in JAX: a rule for one learner, mapped over all learners and compiled.
 
-It draws by `jax.random` from one key per learner, with one block of four words per step. There is no autoreset and no
-validation of actions. Arrays are immutable, so the observation is the state without a copy.
+It uses `jax.random` with one key per learner and four words per step. There is no autoreset and no validation of
+actions. Arrays are immutable, so the observation needs no copy of the state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Learner(NamedTuple):
 
 
 def draw(key: Any, step: Any) -> tuple[Any, Any, Any]:
-    """Return a uniform and a normal variate, and a uniform one for the choice within a cell."""
+    """Return a uniform variate, a normal variate, and a uniform variate for the choice within a cell."""
     words = jax.random.bits(jax.random.fold_in(key, step), (4,), jnp.uint32)
     u = ((words >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
     return u[0], jnp.sqrt(-2 * jnp.log(u[1])) * jnp.cos(2 * jnp.pi * u[3]), u[2]

@@ -30,7 +30,7 @@ def seconds(call: Call, calls: int = 1) -> float:
 def alternate(contenders: Mapping[str, Call], rounds: int = 9, budget: float = 0.1, warm: int = 20) -> Times:
     """Time each contender in turn, `rounds` times, for about `budget` seconds each time.
 
-    warm  number of calls before the timing, within the budget, which compile code and load memory
+    warm  maximum number of calls before the timing, within the budget, which compile code and load memory
     """
     calls = {name: _calls(call, budget, warm) for name, call in contenders.items()}
     times: Times = {name: [] for name in contenders}

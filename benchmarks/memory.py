@@ -30,7 +30,7 @@ def step(lanes: int) -> int:
 
     envs, actions = Alsim(lanes), uniform_actions(lanes)
     for _ in range(STEPS):
-        kept = envs.step(actions)  # like a caller that keeps one batch while the next is made
+        kept = envs.step(actions)  # like a caller that keeps one batch during the next step
     assert len(kept) == 5
     return peak()
 

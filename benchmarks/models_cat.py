@@ -22,7 +22,7 @@ def bank(seed: int = 1) -> irt.ItemParameters:
 
 
 def once(select: Select = "max-info", examinees: int = EXAMINEES) -> CATRun:
-    """Set up a test with its lists of candidates, and run it for all examinees."""
+    """Create an adaptive test, which builds its lists of candidates, and run it for all examinees."""
     ability = np.random.default_rng(2).normal(size=examinees)
     return CAT(bank(), select=select, max_items=LENGTH).run(ability, seed=3)
 

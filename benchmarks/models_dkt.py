@@ -28,7 +28,7 @@ LONGEST = 10
 
 
 def untrained(num_skills: int = SKILLS) -> DKTFit:
-    """Return a network of the default size with random weights, on which its cost does not depend."""
+    """Return a network of the default size with random weights; the values of weights do not affect the cost."""
     random, settings = np.random.default_rng(0), Settings()
     shapes = shapes_of(num_skills, settings.embedding, settings.hidden)
     weights = Weights(**{name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()})
@@ -70,12 +70,12 @@ def _fits() -> Iterator[Row]:
     ]
     auc, minutes = _reached(*parts)
     yield judged("DKT, test AUC on ASSISTments 2015", auc, "≥ 0.727", digits=4, limit="published .727 to .730")
-    yield judged("DKT, that fit", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
+    yield judged("DKT, fit to ASSISTments 2015", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
     results = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
     each = ", ".join(f"{auc:.4f}" for auc, _ in results)
     mean = statistics.mean(auc for auc, _ in results)
     yield judged("DKT, test AUC on synthetic-5, mean of three", mean, "≥ 0.81", digits=4, limit=each)
-    yield plain("DKT, those three fits", sum(minutes for _, minutes in results), "min")
+    yield plain("DKT, three fits to synthetic-5", sum(minutes for _, minutes in results), "min")
 
 
 def synthetic5(file: Path) -> tuple[Responses, Responses]:

@@ -1,7 +1,7 @@
 """The specified step in NumPy with whole-array operations in float32, without a loop over learners.
 
-It draws from NumPy's generator, which costs far less than counters would in NumPy. Finished lanes are reset at the next
-step. It does not validate actions, and returns its rows without a copy.
+It uses NumPy's generator, because a counter-based generator written in NumPy would be much slower. Finished lanes are
+reset at the next step. Actions are not validated, and the rows are returned without a copy.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ONE, HALF, ZERO = f32(1), f32(0.5), f32(0)
 
 
 class NumpyStep:
-    """N learners that whole-array operations step.
+    """N learners, stepped by whole-array operations.
 
-    learners  rows (N, L + 2), ability, frustration, mastery_sum, fail_streak, step, (N,) each
-    items     first, size, outcome, hard by action; steepness, place, guessing, time_mean, time_std by item
+    learners  rows (N, L + 2), and ability, frustration, mastery_sum, fail_streak and step, (N,) each
+    items     columns of `contenders.cells`: first, size, outcome and hard by action, the others by item
     """
 
     def __init__(self, learners: dict[str, NDArray[Any]], items: dict[str, NDArray[Any]], seed: int = 0) -> None:
@@ -83,7 +83,7 @@ class NumpyStep:
         return rewards, mastered | (~over & (self.frustration >= GIVEN_UP)), truncated
 
     def begin(self, lanes: NDArray[np.int64]) -> None:
-        """Start new learners in some lanes (S1.1 to S1.3)."""
+        """Draw the state of new learners in some lanes (S1.1 to S1.3)."""
         self.rows[lanes, :-2] = self.generator.beta(2, 5, (len(lanes), self.num_los))
         self.rows[lanes, -2:] = ZERO
         self.ability[lanes] = self.generator.standard_normal(len(lanes), f32)

@@ -22,7 +22,7 @@ from benchmarks.measure import alternate
 from benchmarks.report import markdown, number
 
 Phase = Callable[[int], object]
-"""Repeats a phase over all lanes a number of times, in compiled code."""
+"""Function that repeats a phase over all lanes a number of times, in compiled code."""
 
 LANES, STEPS_BEFORE = 4096, 600
 STEP, RESET = "step", "reset"
@@ -118,7 +118,7 @@ def step_again(world: Any, actions: Any, output: Any, lanes: int, repetitions: i
 class Lanes:
     """Learners within their episodes, with the arrays of a Simulator and all outputs of a step.
 
-    begun  number of lanes that a step resets
+    begun  mean number of lanes that a step resets
     """
 
     def __init__(self, lanes: int = LANES) -> None:
@@ -162,9 +162,10 @@ class Lanes:
 
 
 def measure(rounds: int = 9, lanes: int = LANES) -> dict[str, float]:
-    """Return nanoseconds per learner of each phase of a step and, last, of a step.
+    """Return nanoseconds per learner of each phase of a step and, last, of a complete step.
 
-    Each phase has separate lanes, and its scratch holds the rows of a block.
+    Each phase has separate lanes. `draw`, `gather` and `advance` run once before it, because later phases read their
+    results.
     """
     repeats = {name: over_blocks(phase) for name, phase in BY_BLOCK.items()}
     calls: dict[str, Phase] = {}
@@ -181,7 +182,7 @@ def measure(rounds: int = 9, lanes: int = LANES) -> dict[str, float]:
 
 
 def nanoseconds(phases: Mapping[str, Phase], lanes: int, repetitions: int = 100, rounds: int = 9) -> dict[str, float]:
-    """Return nanoseconds per learner of each phase; the call from Python is divided by the repetitions."""
+    """Return nanoseconds per learner of each phase; one call from Python runs all repetitions."""
     calls = {name: _repeated(phase, repetitions) for name, phase in phases.items()}
     times = alternate(calls, rounds, budget=0.03, warm=2)
     return {name: statistics.median(t) / repetitions / lanes * 1e9 for name, t in times.items()}
@@ -192,7 +193,7 @@ def _repeated(phase: Phase, repetitions: int) -> Callable[[], object]:
 
 
 def table(measured: Mapping[str, float]) -> str:
-    """Return the phases as a table; STEP is all of them in one loop."""
+    """Return the measured phases as a table. The last row is a complete step, which runs all phases in one loop."""
     measured = dict(measured)
     step = measured.pop(STEP)
     rows = [(name, number(each), f"{each / step:.0%}") for name, each in measured.items()]

@@ -1,4 +1,4 @@
-"""Draw the cost of a learner-step against the number of lanes, from measured.json: `python -m benchmarks.plot`."""
+"""Plot of the cost of a learner-step by number of lanes, from measured.json: `python -m benchmarks.plot` draws it."""
 
 from __future__ import annotations
 

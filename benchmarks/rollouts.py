@@ -1,7 +1,7 @@
 """Cost of a rollout, by policy, with and without observations, on one core and on two.
 
-`python -m benchmarks.rollouts` runs rollouts on one thread for a second for each line of its input, and prints their
-speed.
+`python -m benchmarks.rollouts` waits for lines on its input. For each line, it runs rollouts on one thread for a
+second, and prints their speed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rows(rounds: int = 5) -> Iterator[Row]:
             quantity = f"rollout, {policy}, {'with' if keep else 'without'} observations, one core"
             measured = [s / 1e6 for s in speeds(policy, keep, 1, rounds)]
             middle = statistics.median(measured)
-            # The policy draws as many random numbers as the step.
+            # The floor is doubled: the policy draws as many random numbers as the step.
             limit = f"{1e3 / middle:.0f} ns per transition; floors: randomness {2 * floors(4096).randomness:.0f} ns"
             if keep:
                 limit += f", memory {OBSERVED / floors(1_000_000).bandwidth:.0f} ns for the observation alone"
@@ -85,7 +85,7 @@ class TwoProcesses:
 
 
 def run_on_request() -> None:
-    """Run rollouts for a second for each line of the input, and print transitions per second."""
+    """Run rollouts for a second after each line of the input, and print the transitions per second."""
     once(learners=LARGE)
     print(json.dumps("ready"), flush=True)
     for _ in sys.stdin:

@@ -82,9 +82,9 @@ def known(fit: bkt.BKTFit, responses: Responses) -> Doubles:
 
 
 def shuffled(estimate: Doubles, responses: Responses, seed: int = 0) -> Doubles:
-    """Exchange estimates at random among responses that are the n-th to their skill, for each skill and n.
+    """Permute estimates among the responses of all students that are the n-th to the same skill, for each n and skill.
 
-    The remaining correlation with the truth comes from n alone: from the time of teaching, not from the answers.
+    The correlation that remains with the truth is explained by skill and n alone, and not by the answers.
     """
     order = np.random.default_rng(seed).permutation(len(estimate))
     group = opportunity(responses) * responses.num_skills + responses.skill
@@ -165,7 +165,7 @@ def by_estimate(estimate: Doubles, values: Doubles) -> tuple[Doubles, Doubles, D
 
 
 def formatted(figure: float) -> str:
-    """Return a figure in the format of the page."""
+    """Return a number as text, in the format of the page."""
     return f"{figure:.2f}".replace("-", "−")
 
 

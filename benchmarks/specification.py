@@ -1,6 +1,6 @@
-"""The class of the specification, one learner at a time, and in Gymnasium's vector environments.
+"""Class of the specification: one learner at a time, and in Gymnasium's vector environments.
 
-The class is `tests/oracle.py`, which favours simplicity: it searches the bank for a cell at every step.
+It is the class in `tests/oracle.py`, which is simple but slow: it searches the entire bank at every step.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SpecifiedEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
 
 class Specification:
-    """The class in a loop over learners, without Gymnasium."""
+    """A loop over learners, each an object of the class, without Gymnasium."""
 
     def __init__(self, lanes: int) -> None:
         self.learners = [oracle().Oracle(*items()) for _ in range(lanes)]

@@ -25,7 +25,7 @@ def clock() -> float:
 
 
 def moments() -> list[float]:
-    """Start in this process, and return the end of each phase except the first."""
+    """Run all phases but the first in this process, and return the times: the end of each phase, the first included."""
     ends = [clock()]
     import gymnasium
 

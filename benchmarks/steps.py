@@ -37,7 +37,7 @@ Measured = dict[int, Times]
 
 
 def batches(lanes: int) -> list[Any]:
-    """Return a few batches of uniform actions; fewer if they are large, because they occupy cache."""
+    """Return 8 batches of uniform actions, or 3 for many lanes, because large batches occupy the cache."""
     return [contenders.uniform_actions(lanes, seed) for seed in range(8 if lanes <= 65_536 else 3)]
 
 
@@ -145,7 +145,7 @@ def _small(measured: Measured, rounds: int, budget: float) -> Iterator[Row]:
 
 
 def _single(budget: float) -> float:
-    """Return seconds per step of the single environment; only contents, so that no episode ends in 100 steps."""
+    """Return seconds per step of the single environment. All actions are contents, so no episode ends in 100 steps."""
     env = gymnasium.make("alsim/AdaptiveLearning-v0")
     actions = list(np.random.default_rng(0).integers(90, 270, 100))
     times = []
@@ -156,7 +156,7 @@ def _single(budget: float) -> float:
 
 
 def _resets(rounds: int, budget: float) -> Iterator[Row]:
-    """Yield the rows about resets: the time of a step grows with the number of lanes that are reset in it."""
+    """Yield the rows about resets, whose cost is the growth of a step's time per lane that is reset in it."""
     lanes = 4096
     actions, contender = batches(lanes), contenders.Alsim(lanes)
     contender.envs.reset(seed=0)
@@ -180,14 +180,14 @@ def _resets(rounds: int, budget: float) -> Iterator[Row]:
     )
     yield judged("reset within a step, per lane", slope * 1e6, "≤ 0.4", "µs", limit=limit)
     yield judged(
-        "time added to a step by autoreset", 100 * share, "< 15", "%", limit="the row above, times the lanes reset"
+        "time added to a step by autoreset", 100 * share, "< 15", "%", limit="time of a reset × lanes that are reset"
     )
     batch = alternate({"reset": lambda: contender.envs.reset(seed=0)}, rounds, budget)
     yield plain("reset of a batch of 4096, per lane", median(batch, "reset") / lanes * 1e6, "µs")
 
 
 MIN_STEPS = 20
-"""Least number of steps with the same number of resets whose median is used."""
+"""Minimum number of steps with the same number of resets; the median of fewer steps is not used."""
 
 
 def growth(num_reset: NDArray[Any], times: NDArray[Any]) -> tuple[float, float, float]:

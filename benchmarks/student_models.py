@@ -45,7 +45,7 @@ ASSIST, QUESTIONS, CONCEPTS = (
     "synthetic-5, skills the concepts",
 )
 WARMUP_STUDENTS = 40
-"""Number of students of a first fit, which compiles."""
+"""Number of students in a first fit, which is not timed because it compiles."""
 
 Measured = dict[str, dict[str, dict[str, float]]]
 """Results by log and model: the fields of Scores, and the CPU seconds of fitting and forecasting."""
@@ -73,7 +73,7 @@ def _synthetic(folder: Path, version: int, name: str) -> Split:
     questions = np.arange(answers.shape[1])
     lines = (
         (folder / f"v{version}_info.txt").read_text().replace(",", " ").splitlines()
-    )  # one has tabs, two have commas
+    )  # of the published files, one has tabs and two have commas
     concepts = [int(line.split()[2]) for line in lines if line]
     skills = concepts if name == CONCEPTS else questions
     log = Responses.from_matrix(answers, items=questions, skills=skills)
@@ -123,7 +123,7 @@ def main() -> None:
     saved = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {"logs": {}}
     for log, splits in logs(Path(os.environ["ALSIM_TEST_DATA"])):
         for model in chosen:
-            if model != "DKT":  # DKT compiles nothing
+            if model != "DKT":  # a fit of DKT compiles nothing
                 CONTENDERS[model](splits[0].train.subset(np.arange(WARMUP_STUDENTS))).predict(splits[0].test)
             results = measure(CONTENDERS[model], splits)
             saved["logs"].setdefault(log, {})[model] = {name: float(f"{value:.6g}") for name, value in results.items()}

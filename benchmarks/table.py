@@ -124,7 +124,7 @@ def described(here: dict[str, str]) -> str:
 
 
 def more(results: Results) -> list[str]:
-    """Return the tables other than that of the rows."""
+    """Return the tables of costs by number of lanes and by phase."""
     return [
         *([by_lanes(results.curve)] if results.curve else []),
         *([phases.table(results.phases)] if results.phases else []),
@@ -139,7 +139,7 @@ def written(results: Results, here: dict[str, str]) -> str:
 def between_marks(text: str, measured: str) -> str:
     """Return the text with the part between the marks replaced."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"the text has the marks {BEGIN} and {END} once each; add them")
+        raise ValueError(f"the text must have the marks {BEGIN} and {END} once each; add or delete marks")
     return re.sub(
         f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", lambda _: f"\n\n{measured}\n\n", text, flags=re.DOTALL
     )

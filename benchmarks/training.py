@@ -1,7 +1,7 @@
 """Share of alsim in PPO's collection time, and results of complete trainings. Needs the extra `sb3`.
 
-While Stable-Baselines3 collects rollouts, the time inside of `VecEnv.step_wait` of alsim is measured. The rest is
-spent in forward passes of PyTorch and loops of Stable-Baselines3. `python -m benchmarks.training` prints one line for
+While Stable-Baselines3 collects rollouts, the time in `VecEnv.step_wait` of alsim is measured. The rest is spent in
+forward passes of PyTorch and loops of Stable-Baselines3. `python -m benchmarks.training` prints one line for
 each number of lanes and threads of PyTorch. The trainings, `alsim train` with its defaults, are part of
 `nox -s claims`.
 """
@@ -105,7 +105,7 @@ MAX_MINUTES = 10
 def rows(*, long: bool) -> Iterator[Row]:
     """Yield the rows about the share of alsim, and with `long` about the trainings, which take almost half an hour.
 
-    The trainings also draw their picture in the documentation.
+    The trainings also update the plot of learning curves in the documentation.
     """
     if find_spec("stable_baselines3") is None:
         yield missing("share of alsim in PPO's collecting", "Stable-Baselines3 is not installed: pip install '.[sb3]'")

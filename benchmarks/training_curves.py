@@ -26,7 +26,7 @@ LEVELS = ("uniform", "rules")
 
 
 def draw(specified: Path, learning: Path) -> Figure:
-    """Return the figure."""
+    """Return the figure with the learning curves of both trainings and the values of the baseline policies."""
     figure = Figure(figsize=(9.6, 4.0), dpi=160, layout="constrained")
     levels = _evaluation(specified)["policies"]
     runs = zip(COLOURS.items(), (specified, learning), strict=True)

@@ -1,7 +1,7 @@
 """Counts of packed and scalar arithmetic in the machine code of each phase, to check that hot loops are vectorised.
 
 `python -m benchmarks.vectors`, or `nox -s vectors`, prints the counts. Its status is 1 if a loop that must be
-vectorised has no packed arithmetic. The amount depends on the machine and on the version of the compiler.
+vectorised has no packed arithmetic. The counts depend on the machine and on the version of the compiler.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MUST = {
     "decide": (PHILOX,),
     WHOLE: (PHILOX, FORMULA),
 }
-"""Arithmetic that must be packed in the loops of each phase, in any kernel, and in the entire kernels."""
+"""Kinds of arithmetic that must be packed: by phase, in every kernel that contains it, and in each entire kernel."""
 
 
 class InstructionSet(NamedTuple):
@@ -68,7 +68,7 @@ class Counted(NamedTuple):
 
 
 _X86_FLOAT = r"v?(?:add|sub|mul|div|sqrt|min|max|cmp[a-z_]*|round|rndscale|fn?m(?:add|sub)\w*?)"
-# A register of ones is written as a comparison of a register with itself, in scalar code as well.
+# A comparison of a register with itself sets all bits. Scalar code uses it too, so it does not count.
 _X86_COMPARED = r"cmp(?!eq\w?\s+(%\w+), \1\b)\w+"
 X86_64 = InstructionSet(
     floats=re.compile(rf"{_X86_FLOAT}p[sd]\s"),
@@ -198,7 +198,7 @@ def counted() -> list[Counted]:
 
 
 def faults(counts: Sequence[Counted]) -> list[str]:
-    """Return a sentence for each loop that must be vectorised and is not."""
+    """Return one message for each loop that must be vectorised but is not."""
     instructions = {PHILOX: "products of integers", FORMULA: "arithmetic in floats"}
     missing = [f"no compiled phase is named {name}" for name in MUST if name not in {each.phase for each in counts}]
     return missing + [
@@ -216,7 +216,7 @@ def table(counts: Sequence[Counted]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; return the status."""
+    """Print the table, and return the exit status: 1 if a loop is no longer vectorised, else 0."""
     if list(arguments) == ["--count"]:
         known = instruction_set(platform.machine())
         assert known

@@ -301,10 +301,10 @@ def test_metrics_within_an_episode_count_the_steps_so_far():
     ("change", "message"),
     [
         (lambda x: x._replace(length=x.length * 1000), "a sum of"),
-        (lambda x: x._replace(length=np.array([0, *x.length])), "lengths are at least 1"),
+        (lambda x: x._replace(length=np.array([0, *x.length])), "lengths of episodes must be at least 1"),
         (lambda x: x._replace(reward=x.reward[1:]), "equal sizes"),
-        (lambda x: x._replace(item=x.item + np.int32(10_000)), "items are indices in"),
-        (lambda x: x._replace(item=x.item - np.int32(10_000)), "items are indices in .* got -"),
+        (lambda x: x._replace(item=x.item + np.int32(10_000)), "items must be indices in"),
+        (lambda x: x._replace(item=x.item - np.int32(10_000)), "items must be indices in .* got -"),
     ],
 )
 def test_inconsistent_columns_are_refused(change, message):

@@ -1,4 +1,4 @@
-"""Files of banks: two tables, saved and loaded; a table of questions is completed to a bank (clause S2.5)."""
+"""Banks saved as two tables, and banks made from a table of questions only (clause S2.5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".parquet")
 INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers convert a column of integers to floats
 
-MEDIUM_FROM, HARD_FROM = -0.5, 0.5  # b, logits, between the ranges of clause S2.2
+MEDIUM_FROM, HARD_FROM = -0.5, 0.5  # b, logits: limits between the ranges of clause S2.2
 MEDIUM_MIDDLE = (MEDIUM_FROM + HARD_FROM) / 2
 
 
@@ -32,18 +32,18 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     """Write questions.csv and contents.csv, which `load_bank` reads back to an identical bank.
 
     bank       bank to save
-    directory  created if it does not exist
-    force      overwrite an existing bank
+    directory  directory of the two files; it is created if it does not exist
+    force      if True, an existing bank is overwritten
 
-    The writes are atomic, and happen only after the files were read back to an identical bank. Raises BankError if
-    the directory has a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a
-    value is out of bounds, or the outcomes are not in the order of their first question.
+    Each file is replaced atomically, after both were read back to an identical bank. Raises BankError if the directory
+    already holds a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a value is
+    out of bounds, or the outcomes are not in the order of their first question.
     """
     directory = Path(directory)
     existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
     if existing and not force:
         raise BankError(
-            f"{directory}: holds a bank already ({', '.join(existing)}); force=True (--force) overwrites it"
+            f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
         )
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -52,18 +52,20 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
             _write(Path(staged, "contents.csv"), bank.outcomes, bank.contents, "modality", MODALITIES)
             _check_round_trip(bank, staged)
             for name in existing:
-                if name.endswith(".parquet"):  # otherwise the directory would have two banks
+                if name.endswith(".parquet"):  # otherwise the directory would hold two banks
                     (directory / name).unlink()
             for name in ("contents.csv", "questions.csv"):
                 os.replace(Path(staged, name), directory / name)
     except OSError as error:
-        raise BankError(f"{directory}: a bank cannot be written there: {error.strerror or error}") from None
+        raise BankError(
+            f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
+        ) from None
 
 
 def _write(
     path: Path, outcomes: tuple[str, ...], items: Questions | Contents, code: str, words: tuple[str, ...]
 ) -> None:
-    """Write one table; `code` is the column of codes, written as `words`."""
+    """Write one table. The integers in the column `code` are indices into `words`, which are written instead."""
     columns = {name: getattr(items, name) for name in items._fields}
     columns["learning_outcome"] = [outcomes[lo] for lo in items.learning_outcome]
     columns[code] = [words[k] for k in columns[code]]
@@ -125,9 +127,10 @@ def _find(source: Path, stem: str) -> Path:
     """Return the file of a table. Raises BankError unless exactly one exists."""
     existing = [source / name for name in _names(stem) if (source / name).exists()]
     if not existing:
-        raise BankError(f"{source}: a bank is a directory with {' or '.join(_names(stem))}; there is none")
+        raise BankError(f"{source}: a bank must be a directory with {' or '.join(_names(stem))}; found neither")
     if len(existing) > 1:
-        raise BankError(f"{source}: holds both {existing[0].name} and {existing[1].name}; delete one of them")
+        both = " and ".join(file.name for file in existing)
+        raise BankError(f"{source}: a bank must have one table of {stem}; found {both}; delete one of them")
     return existing[0]
 
 
@@ -168,7 +171,7 @@ def _outcomes(*tables: Table) -> tuple[tuple[str, ...], list[Ints]]:
     for name in names:
         if lacking := [table.path.name for table, labels_of in zip(tables, sets, strict=True) if name not in labels_of]:
             k = next(k for k, labels_of in enumerate(sets) if name in labels_of)
-            raise tables[k].fault("learning_outcome", labels[k].index(name), f"an outcome that is in {lacking[0]} too")
+            raise tables[k].fault("learning_outcome", labels[k].index(name), f"an outcome that is also in {lacking[0]}")
     if are_indices:
         names.sort(key=int)
         if gaps := set(map(str, range(len(names)))).difference(names):
@@ -185,12 +188,13 @@ def complete_bank(
     columns: Mapping[str, str] | None = None,
     fill_empty: bool = False,
 ) -> Bank:
-    """Return a bank made from a table of questions only, such as a calibration of real items.
+    """Return a bank made from a table of questions only, such as the results of an IRT calibration.
 
     questions_file  text file with any usual delimiter, or Parquet
-    config          source of the contents and of missing response times
-    columns         {alsim's name: name in the file}, where they differ, such as {"irt_a": "a"}
-    fill_empty      fill empty (LO, difficulty) cells; otherwise they raise BankError
+    config          configuration from which contents are sampled and missing response times are taken
+    columns         {alsim's name: name in the file} of columns with another name, such as {"irt_a": "a"}
+    fill_empty      if True, empty (LO, difficulty) cells are filled with copies of questions; otherwise they raise
+                    BankError
 
     The columns learning_outcome, irt_a and irt_b are required. Unknown columns of the file are ignored. Columns that
     are neither in the file nor in `columns` have defaults:
@@ -201,16 +205,16 @@ def complete_bank(
         response_time_*     from `config.irt`
         irt_d               1; a column named irt_d or d must hold 1 in every row
 
-    The contents are sampled from `config`. An empty cell is filled with copies of the questions of the nearest
-    difficulty of the same outcome. If Easy and Hard are equally near, the one whose mean b is nearer to 0 is copied.
-    The copy of q12 for Hard is q12@Hard, with the same parameters.
+    With `fill_empty`, an empty cell gets copies of the questions of the nearest difficulty of the same outcome. If Easy
+    and Hard are equally near, the one whose mean b is nearer to 0 is copied. A copy has the parameters of the original,
+    and its id names the cell: q12@Hard is the copy of q12 in a Hard cell.
 
     Raises BankError, which names file, row, column, value and the expected value.
     """
     path, mapping = Path(questions_file), dict(columns or {})
     known = (*Questions._fields, "irt_d")
     if unknown := [name for name in mapping if name not in known]:
-        raise BankError(f"columns: {unknown[0]!r} is none of {', '.join(known)}")
+        raise BankError(f"columns: keys must be among {', '.join(known)}; got {unknown[0]!r}")
     unmapped = [name for name in (*known, "d") if name not in mapping.values()]
     table = read_table(path, {name: name for name in unmapped} | mapping)
     required = dict.fromkeys(["learning_outcome", "irt_a", "irt_b", *mapping])
@@ -225,12 +229,15 @@ def complete_bank(
         repeated, count = Counter(questions.id).most_common(1)[0]
         if count > 1:
             raise BankError(
-                f"{path}: {repeated} is the id of two questions, one of them a copy that fills a cell; rename the other"
+                f"{path}: ids must be unique; {repeated} is the id of a question of the file and of a copy that fills "
+                "an empty cell; rename the question"
             )
     try:
         return Bank(outcomes, questions, sample_contents(config, len(outcomes)))
     except BankError as error:
-        raise BankError(f"{path}: {error}; fill_empty copies questions of the nearest difficulty") from None
+        raise BankError(
+            f"{path}: {error}; fill_empty=True (--fill-empty) copies questions of the nearest difficulty"
+        ) from None
 
 
 def _completed(table: Table, learning_outcome: Ints, config: Config) -> Questions:
@@ -259,7 +266,7 @@ def _completed(table: Table, learning_outcome: Ints, config: Config) -> Question
 
 
 def _filled(questions: Questions, num_los: int) -> Questions:
-    """Return the questions, and copies of those of the nearest difficulty for each empty cell."""
+    """Return the questions and, for each empty cell, copies of the questions of the nearest difficulty."""
     rows, levels = [np.arange(len(questions.id))], [questions.difficulty]
     for lo in range(num_los):
         cells = [
@@ -288,18 +295,21 @@ def _filled(questions: Questions, num_los: int) -> Questions:
 
 
 def bank_from_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Bank:
-    """Return the bank of {"questions": rows, "contents": rows}; a row is a mapping with the columns of S2.5.
+    """Return the bank in a mapping {"questions": rows, "contents": rows}.
 
-    This form can be part of JSON, such as the spec of an environment. Raises BankError, as `load_bank` does.
+    A row is a mapping from the columns of clause S2.5 to values. This form can be part of JSON, such as the spec of an
+    environment. Raises BankError, as `load_bank` does.
     """
     stems = ("questions", "contents")
     if set(tables) != set(stems):
-        raise BankError(f"a bank is a mapping with the keys 'questions' and 'contents'; got {sorted(map(str, tables))}")
+        raise BankError(
+            f"a bank must be a mapping with the keys 'questions' and 'contents'; got {sorted(map(str, tables))}"
+        )
     with tempfile.TemporaryDirectory(prefix="alsim-bank-") as staged:
         for stem in stems:
             rows = tables[stem]
             if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(r, Mapping) for r in rows):
-                raise BankError(f"bank[{stem!r}] is a list of mappings, one per item; got {reprlib.repr(rows)}")
+                raise BankError(f"bank[{stem!r}] must be a list of mappings, one per item; got {reprlib.repr(rows)}")
             columns = list(dict.fromkeys(key for row in rows for key in row))
             with Path(staged, f"{stem}.csv").open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.writer(stream)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from alsim.config import Config
 
 
-QUESTION_TABLE, CONTENT_TABLE = 0, 1  # a word of the random counter (clause S11.1)
+QUESTION_TABLE, CONTENT_TABLE = 0, 1  # values of one word of the random counter (clause S11.1)
 
 
 class Questions(NamedTuple):
@@ -43,9 +43,9 @@ class Questions(NamedTuple):
     id: tuple[str, ...]
     learning_outcome: Ints  # index
     difficulty: Codes  # 0 Easy, 1 Medium, 2 Hard
-    irt_a: Floats  # 1/logit
-    irt_b: Floats  # logits
-    irt_c: Floats
+    irt_a: Floats  # discrimination, 1/logit
+    irt_b: Floats  # difficulty, logits
+    irt_c: Floats  # pseudo-guessing, in [0, 1)
     response_time_mean: Floats  # seconds
     response_time_std: Floats  # seconds
 
@@ -57,8 +57,8 @@ class Contents(NamedTuple):
     learning_outcome: Ints  # index
     modality: Codes  # index into MODALITIES
     duration: Floats  # minutes
-    effectiveness: Floats  # mastery gained by an unfrustrated beginner
-    engagement_impact: Floats  # on frustration
+    effectiveness: Floats  # mastery gained at mastery 0 and frustration 0
+    engagement_impact: Floats  # added to frustration
 
 
 BOUNDS: dict[str, tuple[str, Callable[[Floats], Bools]]] = {
@@ -81,7 +81,14 @@ class BankError(AlsimError):
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Questions and contents, and the names of their learning outcomes."""
+    """Questions and contents, and the names of their learning outcomes.
+
+    outcomes   names of the L learning outcomes; items refer to them by index
+    questions  columns of Q questions
+    contents   columns of C contents
+
+    Raises BankError for invalid values, and for an (LO, difficulty) or (LO, modality) cell without an item.
+    """
 
     outcomes: tuple[str, ...]
     questions: Questions
@@ -142,7 +149,7 @@ class Bank:
 
     @cached_property
     def table(self) -> ItemTable:
-        """Items by action, as the batch loop reads them."""
+        """Items sorted by action, in the layout that the batch loop reads."""
         q, c, num_los = self.questions, self.contents, self.num_los
         cell = np.concatenate(
             [
@@ -176,7 +183,7 @@ class Bank:
         )
 
     def question(self, index: int) -> dict[str, Any]:
-        """Return one question, with the keys of the specification."""
+        """Return one question, `index` in [0, Q), as a dictionary with the keys of the specification."""
         q = self.questions
         return {
             "id": q.id[index],
@@ -186,7 +193,7 @@ class Bank:
         }
 
     def content(self, index: int) -> dict[str, Any]:
-        """Return one content, with the keys of the specification."""
+        """Return one content, `index` in [0, C), as a dictionary with the keys of the specification."""
         c = self.contents
         return {
             "id": c.id[index],
@@ -197,7 +204,7 @@ class Bank:
 
 
 def _checked(columns: Any, table: str, codes: dict[str, int]) -> Any:
-    """Return the columns with their types, read-only. Raises BankError for invalid values.
+    """Return the columns as read-only arrays of the documented types. Raises BankError for invalid values.
 
     columns  Questions or Contents
     table    name of the table, for messages
@@ -208,7 +215,9 @@ def _checked(columns: Any, table: str, codes: dict[str, int]) -> Any:
     checked: list[Any] = [tuple(columns.id)]
     for name, values in zip(columns._fields[1:], columns[1:], strict=True):
         if np.shape(values) != (num_rows,):
-            raise BankError(f"{table}: {name} has one entry per item, {num_rows}; got shape {np.shape(values)}")
+            raise BankError(
+                f"{table}: {name} must have one entry per item, shape ({num_rows},); got shape {np.shape(values)}"
+            )
         if name in codes:
             expected = f"an index below {codes[name]}"
             valid = (np.asarray(values) >= 0) & (np.asarray(values) < codes[name])
@@ -255,7 +264,7 @@ def _sample_questions(config: Config) -> Questions:
 def sample_contents(config: Config, num_los: int) -> Contents:
     """Return contents for `num_los` outcomes drawn from a configuration (clause S2.3).
 
-    Each outcome has one content per modality. More contents are split over modalities as S2.1 splits questions.
+    The contents of an outcome are split evenly over the modalities, as clause S2.1 splits questions over difficulties.
     """
     each, rest = divmod(config.num_contents_per_lo, KINDS)
     kind = np.tile(np.repeat(np.arange(KINDS), [each + (k < rest) for k in range(KINDS)]), num_los)
@@ -280,6 +289,6 @@ def _uniforms(seed: int, table: int, n: int) -> Doubles:
 
 
 def _within(ranges: list[tuple[float, float]], index: NDArray[Any], u: Doubles) -> Floats:
-    """Return variates `u` in (0, 1), scaled to the range that `index` selects for each."""
+    """Return the variates `u` in (0, 1), each scaled to the range `ranges[index]`."""
     low, high = np.array(ranges, dtype=np.float64)[index].T
     return np.asarray(low + (high - low) * u, f32)

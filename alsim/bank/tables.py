@@ -1,4 +1,4 @@
-"""Reader of tables of items, text or Parquet; errors name file, row, column, value and the expected value."""
+"""Reader of tables of items in text or Parquet files. Errors name file, row, column, value and the expected value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Table:
         return [title for title in self.header if title not in self.titles.values()]
 
     def require(self, names: Collection[str], hint: str = "") -> None:
-        """Raise BankError if the table lacks a column."""
+        """Raise BankError, whose message ends with `hint`, if the table lacks any of the columns."""
         if missing := [self.titles.get(name, name) for name in names if name not in self.columns]:
             header = ", ".join(self.header)
             raise BankError(f"{self.path}: there is no column {', '.join(missing)}; the columns are {header}{hint}")
@@ -64,7 +64,7 @@ class Table:
         return tuple(first)
 
     def codes(self, column: str, words: tuple[str, ...]) -> Codes:
-        """Return the index of each cell in `words`, without regard to case. Raises BankError for another word."""
+        """Return the index of each cell in `words`, ignoring case. Raises BankError for another word."""
         index = {word.lower(): code for code, word in enumerate(words)}
         codes = [index.get(cell.lower(), -1) for cell in self.columns[column]]
         if -1 in codes:
@@ -102,7 +102,9 @@ def read_table(path: Path, titles: Mapping[str, str]) -> Table:
     titles  name in the file by alsim's name; columns that the file lacks are left out
 
     A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
-    comma, semicolon, pipe or white space: the one that finds most of the `titles` in the header. Raises BankError.
+    comma, semicolon, pipe or white space: the one that finds most of the `titles` in the header.
+
+    Raises BankError for a file that cannot be read or that is not a table.
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     try:
@@ -112,7 +114,7 @@ def read_table(path: Path, titles: Mapping[str, str]) -> Table:
     if repeated := {name for name in header if name and header.count(name) > 1}:
         raise BankError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")
     if not rows:
-        raise BankError(f"{path}: there is no row below the header")
+        raise BankError(f"{path}: there is no row below the header; expected one row per item")
     cells = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
     return Table(
         path=path,
@@ -130,7 +132,7 @@ def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]],
     except UnicodeDecodeError as error:
         raise BankError(f"{path}: byte {error.start} is not UTF-8; expected a text file in UTF-8") from None
     if not text.strip():
-        raise BankError(f"{path}: the file is empty; expected a header and a row for each item")
+        raise BankError(f"{path}: the file is empty; expected a header and one row per item")
     header, rows, places = None, [], []
     for line, cells in _records(path, text, _delimiter(path, text, known), strict=True):
         if header is None:
@@ -144,7 +146,7 @@ def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]],
 
 
 def _delimiter(path: Path, text: str, known: set[str]) -> str:
-    """Return the delimiter that finds most of the `known` names in the header; among equals, one that splits it."""
+    """Return the delimiter that finds most of the `known` names in the header; in a tie, one that splits it."""
 
     def num_known(delimiter: str) -> tuple[int, bool]:
         _, header = next(_records(path, text, delimiter, strict=False), (1, []))
@@ -157,7 +159,7 @@ def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tu
     """Yield the first line and the cells of each record; if `strict`, invalid quoting raises BankError."""
     lines: Iterator[str] = iter(io.StringIO(text, newline=""))
     if delimiter == WHITESPACE:
-        # Each run of white space outside quotes becomes one space: csv's skipinitialspace skips spaces only.
+        # Runs of white space outside quotes become one space, because csv's skipinitialspace does not skip tabs.
         runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
         lines = (runs.sub(lambda run: run[1] or " ", line.strip()) for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != WHITESPACE, strict=strict)
@@ -169,7 +171,7 @@ def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tu
                 yield first_line, cells
             first_line = reader.line_num + 1
     except csv.Error as error:
-        raise BankError(f"{path}, line {first_line}: this is not a row of a table: {error}") from None
+        raise BankError(f"{path}, line {first_line}: the row is invalid: {error}") from None
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[list[str]], list[str]]:

@@ -1,6 +1,6 @@
 """Dynamics: rules that change the state of one learner.
 
-A dynamics is one file with its parameters and the rules `answer` and `study`. It is registered in this module.
+A dynamics is defined in one file by its parameters and the rules `answer` and `study`. This module registers it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
 
 
 def of_parameters(parameters: type[Any]) -> Dynamics:
-    """Return the dynamics whose parameters are of a class. Raises TypeError for an unregistered class."""
+    """Return the dynamics with this class of parameters. Raises TypeError for an unregistered class."""
     for dynamics in DYNAMICS.values():
         if dynamics.parameters is parameters:
             return dynamics
@@ -87,8 +87,8 @@ def study(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, 
 def transition(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after an interaction, and the outcome.
 
-    Both rules are computed, and each field is selected. A branch around the calls, or selecting whole structs,
-    would prevent vectorisation.
+    Both rules are evaluated, and each field is selected from one of the results. A branch around the calls, or a
+    selection of whole structs, would prevent vectorisation.
     """
     asked, response = answer(p, learner, item, draws)
     studied, lesson = study(p, learner, item, draws)

@@ -17,14 +17,14 @@ NotNegative = Annotated[float, Ge(0)]
 class Standard(NamedTuple):
     """Parameters of the specified dynamics; the defaults are the specification."""
 
-    learning_rate: Share = 0.05  # share of the mastery left to gain, per correct answer
+    learning_rate: Share = 0.05  # share of 1 - mastery that is gained per correct answer
     ability_gain: NotNegative = 0.02  # logits, per correct answer
     frustration_relief: Share = 0.05  # per correct answer
     frustration_rise: Share = 0.10  # per wrong answer
     hard_rise: Share = 0.05  # added to the rise if the question is Hard and mastery is below `hard_below`
     hard_below: Share = 0.5  # mastery
     frustration_discount: Share = 0.5  # share of a content's effect lost at frustration 1
-    gain_noise: NotNegative = 0.02  # standard deviation of a content's effect
+    gain_noise: NotNegative = 0.02  # standard deviation of the noise added to a content's effect
     response_time_min: NotNegative = 5.0  # seconds
 
 

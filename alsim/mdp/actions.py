@@ -30,7 +30,8 @@ def content_action(lo: int, modality: int, num_los: int) -> int:
 def decode_action(action: int, num_los: int) -> dict[str, Any]:
     """Return a dictionary that describes an action.
 
-    The keys are "type" ("question" or "content"), "lo", and "difficulty" or "modality", an index.
+    The keys are "type" ("question" or "content"), "lo", and "difficulty" of a question or "modality" of a content. All
+    values but the type are indices.
 
     Raises ValueError if `action` is not in [0, 9 num_los).
     """

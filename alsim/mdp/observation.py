@@ -25,5 +25,5 @@ def share_asked(asked: i32, max_steps: i32) -> f32:
 
 @rule
 def share_correct(correct: i32, asked: i32) -> f32:
-    """Return the share of questions about an LO that were answered correctly, 0.5 before the first."""
+    """Return the share of questions about an LO that were answered correctly, 0.5 before the first question."""
     return f32(correct) / f32(asked) if asked > I0 else HALF

@@ -61,7 +61,7 @@ class View:
         """Mastery of each LO, (N, L). Raises ValueError if the observation does not hold it."""
         if self.kind != "mastery":
             raise AlsimError(
-                f"view.mastery needs observation='mastery'; got {self.kind!r}; pass another observation to the rollout"
+                f"view.mastery needs observation='mastery'; got {self.kind!r}; pass this observation to the rollout"
             )
         return self.observation[:, : self.num_los]
 

@@ -1,4 +1,4 @@
-"""Policies defined by one rule for one learner, which rollouts compile into their loop."""
+"""Policies defined by a rule for one learner. Rollouts compile the rule into their loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOW_WORD, LARGEST = u64(2**32 - 1), u64(2**64 - 1)
 Choose = Callable[[Any, Floats, PolicyInput, PolicyWords], tuple[i64, f64]]
 
 _CHOICES: dict[type[Any], Choose] = {}
-"""The rules by class of their parameters."""
+"""Rules of policies, by class of their parameters."""
 
 
 class RulePolicy:
@@ -59,7 +59,7 @@ class RulePolicy:
         parameters, choose_rule = getattr(cls, "parameters", None), getattr(cls, "choose", None)
         if not isinstance(parameters, tuple) or not hasattr(parameters, "_fields") or not callable(choose_rule):
             raise InputTypeError(
-                f"{cls.__name__}: a RulePolicy defines `parameters`, a NamedTuple, and `choose`, a rule; "
+                f"{cls.__name__}: a RulePolicy must define `parameters`, a NamedTuple, and `choose`, a rule; "
                 f"got {parameters!r} and {choose_rule!r}"
             )
         registered = _CHOICES.setdefault(type(parameters), choose_rule)
@@ -72,7 +72,9 @@ class RulePolicy:
     def check(self, kind: Observation) -> None:
         """Raise ValueError unless the rule reads this kind of observation."""
         if self.reads not in (None, kind):
-            raise AlsimError(f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}")
+            raise AlsimError(
+                f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}; pass that observation"
+            )
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
         """Return the action of each lane and its probability."""
@@ -100,7 +102,7 @@ def policy_fingerprint(policy: RulePolicy) -> str:
 
 
 def typed(parameters: Any) -> Any:
-    """Return the parameters converted to float32, as rules take them."""
+    """Return the parameters converted to float32, the type that rules require."""
     return type(parameters)(*map(f32, parameters))
 
 
@@ -114,7 +116,11 @@ def choose(p: Any, observation: Floats, inputs: PolicyInput, words: PolicyWords)
 def act_for_all(
     p: Any, rows: Floats, num_los: int, last_seconds: Floats, words: Words, actions: Longs, propensities: Doubles
 ) -> None:
-    """Choose an action for each lane; `words` (4 N,) holds first the w0 of all lanes, then the w1, w2 and w3."""
+    """Write the action of each lane and its probability.
+
+    rows   observations, (N * R,)
+    words  (4 * N,): w0 of all lanes, then w1, w2 and w3
+    """
     lanes = len(actions)
     width = len(rows) // lanes
     for k in range(lanes):
@@ -126,8 +132,8 @@ def act_for_all(
 def weakest(observation: Floats, inputs: PolicyInput) -> i64:
     """Return the first LO with the lowest mastery; the observation is of kind "mastery" (clause S8.1).
 
-    The bits of positive floats have the order of their values. So one minimum over integers, with the mastery in the
-    high bits and the LO in the low bits, finds both, and the loop vectorises.
+    Positive floats have the same order as their bits. So the minimum over integers, with the mastery in the high bits
+    and the LO in the low bits, gives both the lowest mastery and its LO, and the loop vectorises.
     """
     least = LARGEST
     for k in range(inputs.num_los):

@@ -1,6 +1,6 @@
-"""Policies that act by a trained network.
+"""Policies that choose actions by a trained network.
 
-They compute the same bits in any batch and on every machine, and their files hold no code.
+Their outputs are bit for bit the same in any batch and on every machine, and their files hold no code.
 """
 
 from __future__ import annotations
@@ -53,18 +53,19 @@ class Network:
 
     def __init__(self, layers: Sequence[tuple[NDArray[Any], NDArray[Any]]], activation: Activation = "tanh") -> None:
         if activation not in ACTIVATIONS:
-            raise PolicyError(f"activation is one of {', '.join(map(repr, ACTIVATIONS))}; got {activation!r}")
+            raise PolicyError(f"activation must be one of {', '.join(map(repr, ACTIVATIONS))}; got {activation!r}")
         self.activation: Activation = activation
         self.layers = [(np.asarray(w, f32), np.asarray(b, f32)) for w, b in layers]
         if not self.layers:
-            raise PolicyError("a network has at least one layer; got none; pass weights and biases")
+            raise PolicyError("a network must have at least one layer; got none; pass weights and biases")
         before = None
         for k, (weights, biases) in enumerate(self.layers):
             fitting = weights.ndim == 2 and biases.shape == weights.shape[1:] and 0 not in weights.shape
             if not fitting or before not in (None, weights.shape[0]):
+                previous = "" if before is None else f" after a layer with {before} outputs"
                 raise PolicyError(
-                    f"layer {k} has weights (inputs, outputs) and biases (outputs,), and its inputs are the outputs of "
-                    f"the previous layer; got shapes {weights.shape} and {biases.shape} after {before} outputs"
+                    f"layer {k} must have weights (inputs, outputs) and biases (outputs,), and as many inputs as the "
+                    f"previous layer has outputs; got shapes {weights.shape} and {biases.shape}{previous}"
                 )
             if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
                 raise PolicyError(f"layer {k} has weights or biases that are not finite in float32; check the training")
@@ -73,10 +74,13 @@ class Network:
         self._compiled = _padded(self.layers, ACTIVATIONS[activation])
 
     def forward(self, rows: NDArray[Any]) -> Floats:
-        """Return the outputs (N, A) float32 for observations (N, R); those of a row do not depend on the batch."""
+        """Return the outputs (N, A) float32 for observations (N, R).
+
+        The outputs of a row do not depend on the other rows. Raises ValueError for another shape.
+        """
         rows = np.ascontiguousarray(rows, f32)
         if rows.ndim != 2 or rows.shape[1] != self.inputs:
-            raise AlsimError(f"the network takes observations of shape (N, {self.inputs}); got {rows.shape}")
+            raise AlsimError(f"observations must have the shape (N, {self.inputs}); got {rows.shape}")
         out = np.empty((len(rows), self.outputs), f32)
         forward(self._compiled, rows.ravel(), self.inputs, out.ravel())
         return out
@@ -95,13 +99,13 @@ def _padded(layers: Sequence[tuple[Floats, Floats]], activation: int) -> Layers:
 
 
 class NetworkPolicy:
-    """A policy that acts by the outputs of a network, one per action.
+    """A policy that chooses actions by the outputs of a network, one output per action.
 
     network      network from observations to actions
     name         name of the policy in the manifest of a dataset
     acting       "sample": each action with its softmax probability; "greedy": the first action with the largest
                  output; "epsilon": greedy, but with probability epsilon an action drawn uniformly
-    epsilon      in [0, 1], for acting="epsilon"
+    epsilon      probability of exploration in [0, 1], used if acting is "epsilon"
     observation  kind of observation that the network was trained on, "mastery" or "responses"
 
     An action depends only on the observation of the learner and on random words. It does not depend on the batch, the
@@ -118,13 +122,13 @@ class NetworkPolicy:
         observation: Observation = "mastery",
     ) -> None:
         if not isinstance(name, str) or not name or not name.isprintable():  # terminals execute control characters
-            raise PolicyError(f"the name of a policy is printable text, not empty; got {name!r}")
+            raise PolicyError(f"the name of a policy must be printable text, not empty; got {name!r}")
         if acting not in get_args(Acting):
-            raise PolicyError(f"acting is one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
+            raise PolicyError(f"acting must be one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
         if observation not in OBSERVATIONS:
             raise PolicyError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
-            raise PolicyError(f"epsilon is a number in [0, 1]; got {epsilon!r}")
+            raise PolicyError(f"epsilon must be a number in [0, 1]; got {epsilon!r}")
         self.network, self.name = network, name
         self.acting: Acting = acting
         self.epsilon = float(epsilon) if acting == "epsilon" else 0.0
@@ -155,7 +159,9 @@ class NetworkPolicy:
     def _check(self, view: View) -> None:
         """Raise AlsimError unless the network fits the observations and actions."""
         if view.kind != self.observation:
-            raise AlsimError(f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}")
+            raise AlsimError(
+                f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}; pass that one"
+            )
         inputs, outputs = view.observation.shape[1], num_actions(view.num_los)
         if (inputs, outputs) != (self.network.inputs, self.network.outputs):
             raise AlsimError(
@@ -165,7 +171,10 @@ class NetworkPolicy:
             )
 
     def save(self, directory: str | Path) -> None:
-        """Write policy.json and policy.npz into a directory, by atomic writes; existing files are replaced."""
+        """Write policy.json and policy.npz into a directory.
+
+        The directory is created if it does not exist. Existing files are replaced atomically. Raises OSError.
+        """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Floats] = {}
@@ -240,7 +249,10 @@ def _read_description(file: Path) -> dict[str, Any]:
     sizes = description["sizes"]
     are_counts = isinstance(sizes, list) and len(sizes) > 1 and all(type(n) is int and n > 0 for n in sizes)
     if not are_counts or sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) > MAX_WEIGHTS:
-        raise PolicyError(f"{file}: sizes are two or more counts, of at most {MAX_WEIGHTS:,} weights; got {sizes!r}")
+        raise PolicyError(
+            f"{file}: sizes must be two or more integers of at least 1, with at most {MAX_WEIGHTS:,} weights; "
+            f"got {sizes!r}"
+        )
     return dict(description)
 
 
@@ -262,7 +274,10 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
     except OSError as error:
         raise PolicyError(f"{file} cannot be read: {error}") from None
     if sha256(content) != description["weights"]:
-        raise PolicyError(f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}")
+        raise PolicyError(
+            f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}; "
+            "save the policy again"
+        )
     try:
         arrays = from_npz(content, shapes)
         layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
@@ -300,9 +315,9 @@ def _weigh(outputs: Floats, begin: int, num_outputs: int, weights: Floats, sums:
 
 @kernel
 def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities: Doubles, weights: Floats) -> None:
-    """Draw an action from the softmax of each of N rows of outputs (N * A,); `weights` is scratch.
+    """Draw an action from the softmax of each of N rows of outputs (N * A,); `weights` is a scratch array.
 
-    An output that is more than 87 below the largest counts as 87 below it: its probability is under 1e-37.
+    An output that is more than 87 below the largest is treated as 87 below it. Its probability is then below 1e-37.
     """
     lanes = len(actions)
     num_outputs = len(outputs) // lanes if lanes > 0 else 0

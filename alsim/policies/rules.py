@@ -22,7 +22,7 @@ class Thresholds(NamedTuple):
     slow: float = 60.0  # response time in seconds from which content is shown instead of a question
     easy_below: float = 0.4  # mastery below which questions are Easy
     medium_below: float = 0.7  # mastery below which questions are Medium, otherwise Hard
-    reading_above: float = 0.6  # frustration above which content is handout or text, otherwise PPT or video
+    reading_above: float = 0.6  # frustration above which the content is a handout or a text, otherwise a PPT or a video
 
 
 @rule
@@ -44,7 +44,9 @@ def teach(p: Thresholds, observation: Floats, inputs: PolicyInput, words: Policy
 
 
 class Rules(RulePolicy):
-    """Teaches the LO of lowest mastery: a question by mastery, or a content if the learner is frustrated or slow.
+    """Policy that teaches the LO with the lowest mastery.
+
+    It asks a question whose difficulty depends on mastery, or shows a content if the learner is frustrated or slow.
 
     Two flaws of the original rules are kept. At high frustration, the policy shows only contents that raise
     frustration. After one answer of 60 s or more, it shows only contents until the episode ends.

@@ -23,7 +23,7 @@ def any_action(p: NoParameters, observation: Floats, inputs: PolicyInput, words:
 
 
 class Uniform(RulePolicy):
-    """Chooses every action with the same probability."""
+    """Policy that chooses every action with the same probability."""
 
     name = "uniform"
     parameters = NoParameters()

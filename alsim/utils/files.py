@@ -48,7 +48,7 @@ def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
 
 
 def sha256(content: bytes) -> str:
-    """Return the SHA-256 of some bytes, in hexadecimal."""
+    """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -31,7 +31,7 @@ UNREADABLE = (
 def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return arrays as the content of an npz file."""
     stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub takes every keyword for a flag
+    np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub types every keyword as a flag
     return stream.getvalue()
 
 
@@ -41,13 +41,13 @@ def most_bytes(shapes: Shapes) -> int:
 
 
 def read_at_most(file: Path, shapes: Shapes) -> bytes:
-    """Return a file's content, at most one byte more than arrays of these shapes can have. Raises OSError."""
+    """Return a file's content up to one byte more than arrays of these shapes can need. Raises OSError."""
     with file.open("rb") as stream:
         return stream.read(most_bytes(shapes) + 1)
 
 
 def from_npz(content: bytes, shapes: Shapes) -> dict[str, Floats]:
-    """Return the float32 arrays of an npz file's content. Raises ValueError for other content."""
+    """Return the float32 arrays of an npz file's content. Raises ValueError for invalid content."""
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
             _check_unpacked_size(most_bytes(shapes), content)
@@ -64,7 +64,7 @@ def from_npz(content: bytes, shapes: Shapes) -> dict[str, Floats]:
 
 
 def _check_unpacked_size(limit: int, content: bytes) -> None:
-    """Raise ValueError if a zip file declares more unpacked bytes. zipfile never unpacks more than is declared."""
+    """Raise ValueError if a zip file declares more than `limit` unpacked bytes; zipfile unpacks at most these."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
     if declared > limit:

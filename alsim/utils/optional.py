@@ -30,7 +30,7 @@ def require(module: str, extra: str, feature: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        # Raised for the package or a part of it, not for a dependency of the package.
+        # An error about another module means that the package is installed and one of its dependencies is missing.
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         name = DISTRIBUTIONS.get(package, package)

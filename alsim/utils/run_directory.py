@@ -48,16 +48,16 @@ class Layout(NamedTuple):
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """All entries. They are deleted in this order: a directory without its result is not taken for finished."""
+        """All entries, in the order of deletion: the result first, so that a partly deleted directory is unfinished."""
         return (self.result, *self.contents, self.plan, self.lock)
 
 
 class RunDirectory:
-    """An output directory of some layout.
+    """An output directory with a given layout.
 
     path    the directory
     layout  its entries
-    name    path that errors name, if it differs from `path`
+    name    path in error messages; None means `path`
     """
 
     def __init__(self, path: Path, layout: Layout, name: Path | None = None) -> None:
@@ -123,7 +123,7 @@ class RunDirectory:
         try:
             yield
         finally:
-            with suppress(OSError):  # the directory may have been moved, and another process may have locked its place
+            with suppress(OSError):  # if the directory was moved, another process may have locked this path
                 if os.path.samestat(file.stat(), own):
                     file.unlink()
             lock.release()
@@ -171,7 +171,7 @@ class RunDirectory:
 def check_location(path: Path, kind: str, error: type[AlsimError]) -> None:
     """Raise `error` if a path is a symbolic link, a file or the working directory."""
     if path.is_symlink():
-        raise error(f"{path} is a symbolic link; name the directory itself")
+        raise error(f"{path} is a symbolic link; pass the path of the directory itself")
     if not path.exists():
         return
     if not path.is_dir():

@@ -30,7 +30,7 @@ class ThreadPool:
         self._end = weakref.finalize(self, _stop, self._jobs, count)
 
     def in_this_process(self) -> bool:
-        """Return whether the threads belong to this process: a forked process has no copies of them."""
+        """Return whether the threads belong to this process: a fork copies this object, but not the threads."""
         return self._process == os.getpid()
 
     def submit(self, function: Callable[..., Any], *arguments: Any, errors: list[BaseException]) -> None:
@@ -65,7 +65,8 @@ class ThreadGroup:
     """Context manager that calls `work(stopped)` in several threads, and waits for them at the end of the block.
 
     count  number of threads
-    work   function of `stopped`, which returns True after another thread failed or the block was left
+    work   function that each thread calls with one argument, `stopped`; stopped() returns True after another thread
+           failed or the block was left
     """
 
     def __init__(self, count: int, work: Callable[[Callable[[], bool]], None]) -> None:

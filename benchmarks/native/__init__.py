@@ -1,4 +1,4 @@
-"""The native step: compiles `step.c` once a source and compiler, and binds it."""
+"""Native step: `step.c`, compiled once for each version of the source and of the compiler, and loaded by ctypes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LIBRARIES = ("-lmvec", "-lm")
 
 
 class NoCompiler(ImportError):
-    """There is no compiler for the native step here: it is left out."""
+    """The native step cannot be compiled on this machine; benchmarks leave it out."""
 
 
 class World(ctypes.Structure):
-    """As `World` of step.c; arrays by their addresses."""
+    """`World` of step.c, in which pointers are the addresses of arrays."""
 
     POINTERS = (
         *("rows", "ability", "frustration", "response_time", "mastery_sum", "fail_streak", "step", "episode"),
@@ -38,20 +38,18 @@ class World(ctypes.Structure):
 
 
 def compiler() -> str:
-    """Return the path of gcc; glibc's vectors of exp, log and cos are for x86-64."""
+    """Return the path of gcc. Raises NoCompiler except on x86-64 Linux, where glibc has vectorised exp, log and cos."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise NoCompiler(
-            f"the native step is written for Linux on x86-64; this is {sys.platform}, {platform.machine()}"
-        )
+        raise NoCompiler(f"the native step needs Linux on x86-64; got {sys.platform} on {platform.machine()}")
     found = shutil.which("gcc")
     if found is None:
-        raise NoCompiler("there is no gcc")
+        raise NoCompiler("the native step needs gcc, which is not on the PATH; install gcc")
     return found
 
 
 @lru_cache
 def library() -> ctypes.CDLL:
-    """Return the compiled step."""
+    """Return the library with the compiled step. Raises NoCompiler."""
     cc = compiler()
     version = subprocess.run([cc, "--version"], check=True, capture_output=True, text=True).stdout
     name = hashlib.sha256("\0".join((SOURCE.read_text(), version, *FLAGS, _machine())).encode()).hexdigest()[:16]
@@ -66,17 +64,17 @@ def library() -> ctypes.CDLL:
 
 
 def _build(cc: str, built: Path) -> None:
-    """Compile to `built`, whole or not at all: another process may want it at the same time."""
+    """Compile to `built`. The file is written atomically, because another process may compile it at the same time."""
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
         compiled, linked = Path(folder, "step.o"), Path(folder, "step.so")
         subprocess.run([cc, *FLAGS, "-c", str(SOURCE), "-o", str(compiled)], check=True)
-        # Linked apart, without -ffast-math: gcc's start-up code for it flushes denormals in the whole process.
+        # Linked without -ffast-math, which would add start-up code that flushes denormals in the entire process.
         subprocess.run([cc, "-shared", str(compiled), "-o", str(linked), *LIBRARIES], check=True)
         os.replace(linked, built)
 
 
 def _cache() -> Path:
-    """Return a folder that is the user's own: a library that others may write is not to be loaded."""
+    """Return the folder of compiled libraries: the user's own cache, in which other users cannot replace a library."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base, "alsim-benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +82,7 @@ def _cache() -> Path:
 
 
 def _machine() -> str:
-    """Return what -march=native depends on, where the system tells."""
+    """Return the processor's flags, on which -march=native depends, or "" if the system does not report them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

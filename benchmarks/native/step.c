@@ -1,8 +1,8 @@
-/* The specified step (docs/spec.md, S3 to S8) as a C programmer writes it for speed alone: what alsim is held against.
+/* The specified step (docs/spec.md, S3 to S8) in C, written for speed alone: the reference for the speed of alsim.
  *
- * Learners are structs of arrays, taken in blocks whose rows stay in the L1 cache; each phase is a loop that
- * vectorises. Parameters are the specification's defaults, as constants. Nothing is checked, begun anew,
- * recorded or allocated, and the mean mastery is kept in float32: alsim does more than this.
+ * Learners are structs of arrays, processed in blocks whose rows stay in the L1 cache; each phase is a loop that
+ * vectorises. Parameters are constants: the defaults of the specification. Unlike alsim, it does not validate, reset,
+ * record or allocate, and the mean mastery is float32.
  */
 #include <math.h>
 #include <stdint.h>
@@ -13,20 +13,20 @@ enum { BLOCK = 128, OUTCOMES = 30, WIDTH = OUTCOMES + 2, MOST_STEPS = 140, INTER
 typedef struct {
     int64_t lanes;
     uint64_t seed;
-    /* The learners, one number a lane. */
-    float *rows; /* WIDTH a lane: masteries, frustration, response time / 120 s: the observation (S8.1) */
+    /* The learners, one number per lane. */
+    float *rows; /* observation (S8.1), WIDTH per lane: masteries, frustration, response time / 120 s */
     float *ability, *frustration, *response_time, *mastery_sum;
     int32_t *fail_streak;
     uint32_t *step;
     const uint32_t *episode, *learner;
-    /* The bank: of each action its cell, of each item its numbers, items in order of their cells. */
-    const int32_t *first;   /* item with which the action's cell begins */
+    /* The bank: the cell of each action, and the parameters of each item; items are sorted by cell. */
+    const int32_t *first;   /* first item of the action's cell */
     const uint32_t *meaning; /* items in the cell << 16 | outcome << 2 | hard << 1 | is a question */
     const float *steepness; /* a of a question, effectiveness of a content */
     const float *place;     /* b of a question, impact of a content */
     const float *guessing;  /* c of a question */
     const float *time_mean, *time_std;
-    /* What comes in and what goes out. */
+    /* Inputs and outputs. */
     const int64_t *actions;
     float *observations, *rewards;
     uint8_t *terminated, *truncated;
@@ -39,10 +39,10 @@ typedef struct {
     int32_t cell[BLOCK];
 } Scratch;
 
-/* The middle of one of 2^23 cells of (0, 1). */
+/* The midpoint of one of 2^23 equal parts of (0, 1). */
 static inline float uniform(uint32_t word) { return ((float)(int32_t)(word >> 9) + 0.5f) * 0x1p-23f; }
 
-/* Box & Muller's normal variate, its cosine taken half a turn on, where the argument is smaller. */
+/* Normal variate by Box and Muller. The angle is shifted by half a turn, so that the argument of cos is smaller. */
 static inline float normal(float radius, float angle) {
     return -sqrtf(-2.0f * logf(radius)) * cosf(6.28318531f * (angle - 0.5f));
 }
@@ -71,7 +71,7 @@ static inline void draw(const World *w, Scratch *s, int64_t at, int count) {
     }
 }
 
-/* Bring each lane's item and the mastery it is about into the block (S3). */
+/* Copy each lane's item, and the mastery of its learning outcome, into the block (S3). */
 static inline void gather(const World *w, Scratch *s, int64_t at, int count) {
     const int64_t *actions = w->actions + at;
     const float *rows = w->rows + at * WIDTH;
@@ -96,7 +96,7 @@ static inline void gather(const World *w, Scratch *s, int64_t at, int count) {
     }
 }
 
-/* Take each of the block's learners through its interaction (S4 to S7). */
+/* Apply the interaction of each learner in the block (S4 to S7). */
 static inline void advance(const World *w, Scratch *s, int64_t at, int count) {
     float *restrict ability = w->ability + at, *restrict frustration = w->frustration + at;
     float *restrict response_time = w->response_time + at, *restrict sums = w->mastery_sum + at;
@@ -137,7 +137,7 @@ static inline void advance(const World *w, Scratch *s, int64_t at, int count) {
     }
 }
 
-/* Bring the learners' rows up to date, and hand out a copy of them (S8.1). */
+/* Update the learners' rows, and copy them to the observations (S8.1). */
 static inline void observe(const World *w, const Scratch *s, int64_t at, int count) {
     float *rows = w->rows + at * WIDTH;
     const float *frustration = w->frustration + at, *response_time = w->response_time + at;
@@ -160,7 +160,7 @@ void step(const World *w) {
     }
 }
 
-/* The randomness of a step alone: the floor that the generator sets. */
+/* Draw the random numbers of a step only: a lower bound for its cost. */
 float draw_only(const World *w) {
     Scratch scratch;
     float total = 0.0f;

@@ -31,7 +31,7 @@ class Args:
     num_envs: int = 64
     seed: int = 0
     learning_rate: float = 1e-3
-    gamma: float = 0.9  # with higher values, the greedy policy may repeat a single content forever
+    gamma: float = 0.9  # with higher values, the greedy policy may repeat one content until the episode ends
     buffer_size: int = 300_000
     learning_starts: int = 5_000
     batch_size: int = 256
@@ -54,7 +54,7 @@ class QNetwork(nn.Sequential):
 
     @torch.no_grad()
     def act(self, obs: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
-        """Return the best action of each lane, or with probability epsilon a random one."""
+        """Return one action per lane, (N,): the best one or, with probability epsilon, a random one."""
         values = self(torch.from_numpy(obs)).numpy()
         lanes, actions = values.shape
         return np.where(rng.random(lanes) < epsilon, rng.integers(actions, size=lanes), values.argmax(1))
@@ -90,7 +90,7 @@ class ReplayBuffer:
 def interact(
     envs: gym.vector.VectorEnv, obs: np.ndarray, actions: np.ndarray, replay: ReplayBuffer
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Step every lane, store the transitions, and return the next observations and the infos.
+    """Step every lane and store the transitions. Return the next observations and the infos of the step.
 
     Under "SameStep", a lane whose episode has ended returns the first observation of the next episode. The last
     observation of the ended episode, which belongs to the transition, is in the infos.
@@ -109,10 +109,10 @@ def interact(
 def td_targets(
     target: QNetwork, rewards: torch.Tensor, terminated: torch.Tensor, next_obs: torch.Tensor, gamma: float
 ) -> torch.Tensor:
-    """Return the temporal-difference targets.
+    """Return the temporal-difference targets, (batch_size,).
 
-    The value of the next observation is left out after termination. It is kept after truncation: the step limit
-    ends the episode, but the learner could have continued.
+    The value of the next observation counts as 0 after termination. It is kept after truncation: the step limit ends
+    the episode, but the learner could have continued.
     """
     return rewards + gamma * (1 - terminated) * target(next_obs).amax(1)
 
@@ -130,7 +130,7 @@ def update(
 
 
 def evaluate(network: QNetwork, args: Args) -> np.ndarray:
-    """Return the returns (eval_learners,) of one episode per held-out learner, with exploration `args.epsilon`."""
+    """Return the return of one episode of each held-out learner, (eval_learners,), with exploration `args.epsilon`."""
     rng = np.random.default_rng(args.seed)
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.eval_learners, info="none")
     obs, _ = envs.reset(seed=args.seed, options={"learner": HELD_OUT})

@@ -52,13 +52,16 @@ class Agent(nn.Module):
         self.critic = network(observations, hidden, 1, last_gain=1.0)
 
     def policy(self, obs: torch.Tensor) -> Categorical:
+        """Return the distribution of actions for observations (..., R)."""
         return Categorical(logits=self.actor(obs), validate_args=False)
 
     def values(self, obs: torch.Tensor) -> torch.Tensor:
+        """Return the values (...) of observations (..., R)."""
         return self.critic(obs).squeeze(-1)
 
 
 def network(inputs: int, hidden: int, outputs: int, last_gain: float) -> nn.Sequential:
+    """Return a multilayer perceptron with orthogonal weights; those of the last layer have gain `last_gain`."""
     layers = [nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)]
     for layer, gain in zip(layers, (2**0.5, 2**0.5, last_gain), strict=True):
         nn.init.orthogonal_(layer.weight, gain)
@@ -113,7 +116,7 @@ class Collector:
 
 
 def advantages(batch: Batch, gamma: float, gae_lambda: float) -> torch.Tensor:
-    """Return generalised advantage estimates, (T, N), which are valid where `live`.
+    """Return generalised advantage estimates, (T, N), which are valid where `live` is True.
 
     The observation after an episode's last step belongs to that episode. Its value counts if the episode was
     truncated, and is replaced by 0 if it terminated. No estimate includes rewards of the next episode.
@@ -130,7 +133,7 @@ def advantages(batch: Batch, gamma: float, gae_lambda: float) -> torch.Tensor:
 
 
 def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args) -> None:
-    """Update the agent with a rollout, leaving out the rows that are not transitions."""
+    """Update the agent with the transitions of a rollout, which are the rows with `live` True."""
     estimates = advantages(batch, args.gamma, args.gae_lambda)
     live = batch.live
     obs, actions, log_probs = batch.obs[live], batch.actions[live], batch.log_probs[live]
@@ -152,7 +155,7 @@ def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: A
 
 @torch.no_grad()
 def evaluate(agent: Agent, args: Args) -> np.ndarray:
-    """Return the returns (eval_learners,) of one episode per held-out learner, with the most likely actions."""
+    """Return the return of one episode of each held-out learner, (eval_learners,), under the most likely actions."""
     envs = gym.make_vec("alsim:alsim/AdaptiveLearning-v0", num_envs=args.eval_learners, info="none")
     obs, _ = envs.reset(seed=args.seed, options={"learner": HELD_OUT})
     returns, running = np.zeros(args.eval_learners), np.ones(args.eval_learners, bool)

@@ -13,7 +13,7 @@ import numpy as np
 try:
     import pufferlib.vector
 except ModuleNotFoundError:
-    # --no-deps, because alsim needs a later NumPy and a later Gymnasium than PufferLib pins.
+    # --no-deps, because PufferLib pins older versions of NumPy and Gymnasium than alsim requires.
     raise SystemExit(
         "pufferlib_env.py needs PufferLib, which is not installed: pip install --no-deps pufferlib"
     ) from None

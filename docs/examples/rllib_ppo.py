@@ -22,10 +22,10 @@ HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 def configure(num_envs: int, seed: int, num_env_runners: int = 0, **env_config: object) -> PPOConfig:
-    """Return the configuration of a training; with 0 env runners, this process collects.
+    """Return the configuration of a training; with 0 env runners, this process collects the interactions.
 
     RLlib treats the row after an episode's end as a reset in every autoreset mode. The mode must therefore be
-    "NextStep"; in other modes RLlib joins episodes without an error. `info="none"` saves Python calls per lane.
+    "NextStep": in other modes, RLlib joins episodes and reports no error. `info="none"` saves Python calls per lane.
     """
     return (
         PPOConfig()
@@ -68,7 +68,7 @@ def train(steps: int, num_envs: int, seed: int, num_env_runners: int = 0) -> PPO
 
 @torch.no_grad()
 def evaluate(module: RLModule, learners: int, seed: int) -> np.ndarray:
-    """Return the returns (learners,) of one episode per held-out learner, with the most likely actions.
+    """Return the return of one episode of each held-out learner, (learners,), under the most likely actions.
 
     RLlib's own evaluation passes no options to `reset`, so it cannot select learners.
     """

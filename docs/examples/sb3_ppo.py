@@ -27,7 +27,7 @@ model = PPO(
 )
 model.learn(200_000)
 
-# An alsim policy: it needs no PyTorch, and its actions are bit for bit the same on every machine.
+# The saved policy needs no PyTorch, and its actions are bit for bit the same on every machine.
 policy = policy_of(model)
 policy.save("my-ppo")
 

@@ -27,7 +27,7 @@ HELD_OUT = 2**31  # training never uses learners from this index on
 
 
 def evaluate(algorithm: DQN, episodes: int = 256) -> np.ndarray:
-    """Return the returns (episodes,) of held-out learners under the greedy policy."""
+    """Return the return of one episode of each held-out learner, (episodes,), under the greedy policy."""
     envs = AdaptiveLearningTianshouEnv(episodes)
     collector = Collector(algorithm, envs)
     collector.reset_env({"seed": 0, "options": {"learner": HELD_OUT}})
@@ -35,7 +35,7 @@ def evaluate(algorithm: DQN, episodes: int = 256) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, and print the returns before and after."""
+    """Train, and print the mean return before and after training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=200_000, help="interactions to train on")
     parser.add_argument("--seed", type=int, default=0)

@@ -38,7 +38,7 @@ def make_env(num_envs: int, **kwargs: object) -> GymWrapper:
 
 
 def make_agent(env: GymWrapper) -> tuple[ProbabilisticActor, ValueOperator]:
-    """Return an actor and a critic."""
+    """Return an actor and a critic with separate networks for an environment."""
     observations, actions = env.observation_spec["observation"].shape[-1], env.full_action_spec["action"].space.n
     body = {"num_cells": [64, 64], "activation_class": nn.Tanh}
     actor = ProbabilisticActor(
@@ -92,7 +92,7 @@ def train(steps: int, num_envs: int, seed: int) -> ProbabilisticActor:
 
 @torch.no_grad()
 def evaluate(actor: ProbabilisticActor, learners: int, seed: int) -> np.ndarray:
-    """Return the returns (learners,) of one episode per held-out learner, with the most likely actions."""
+    """Return the return of one episode of each held-out learner, (learners,), under the most likely actions."""
     envs = alsim.AdaptiveLearningVectorEnv(learners, info="none")
     obs, _ = envs.reset(seed=seed, options={"learner": HELD_OUT})
     returns, running = np.zeros(learners), np.ones(learners, bool)

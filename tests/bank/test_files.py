@@ -116,7 +116,7 @@ def test_s2_5_parquet_holds_the_same_bank(tmp_path, number, outcome):
 def test_save_refuses_to_overwrite_unless_forced(tmp_path):
     old, new = sample_bank(Config(num_los=2)), sample_bank(Config(num_los=3))
     save_bank(old, tmp_path)
-    message = r"holds a bank already \(questions.csv, contents.csv\); force=True \(--force\) overwrites it"
+    message = r"already holds a bank \(questions.csv, contents.csv\); force=True \(--force\) overwrites it"
     with pytest.raises(BankError, match=message):
         save_bank(new, tmp_path)
     assert load_bank(tmp_path) == old
@@ -314,7 +314,7 @@ BAD_QUESTIONS = [
     ("difficulty", "Harder", "one of Easy, Medium, Hard"),
     ("difficulty", "", "one of Easy, Medium, Hard"),
     ("learning_outcome", "", "a name"),
-    ("learning_outcome", "geometry", "an outcome that is in contents.csv too"),
+    ("learning_outcome", "geometry", "an outcome that is also in contents.csv"),
     ("id", "e", "a unique id; line 2 has the same"),
     ("id", "", "a name"),
 ]
@@ -324,7 +324,7 @@ BAD_CONTENTS = [
     *(("effectiveness", cell, r"a number in \[0, 1\]") for cell in ["-0.01", "1.01", "nan"]),
     *(("engagement_impact", cell, r"a number in \[-1, 1\]") for cell in ["-1.01", "1.01", ""]),
     ("modality", "film", "one of video, PPT, text, blog, article, handout"),
-    ("learning_outcome", "geometry", "an outcome that is in questions.csv too"),
+    ("learning_outcome", "geometry", "an outcome that is also in questions.csv"),
     ("id", "v", "a unique id; line 2 has the same"),
 ]
 
@@ -368,10 +368,10 @@ def without(text, column):
         (QUESTIONS.replace("40,5", "40,5,6"), "questions.csv, line 4: 9 cells; expected 8, as in the header"),
         (
             QUESTIONS.replace("m,algebra", 'm,"algebra'),
-            "questions.csv, line 3: this is not a row of a table: unexpected end",
+            "questions.csv, line 3: the row is invalid: unexpected end",
         ),
-        (QUESTIONS.replace("m,algebra", 'm,"al"gebra'), "questions.csv, line 3: this is not a row of a table"),
-        (QUESTIONS + "x" * 200_000, "questions.csv, line 5: this is not a row of a table: field larger"),
+        (QUESTIONS.replace("m,algebra", 'm,"al"gebra'), "questions.csv, line 3: the row is invalid"),
+        (QUESTIONS + "x" * 200_000, "questions.csv, line 5: the row is invalid: field larger"),
         (QUESTIONS.replace("hard", "easy"), r": every learning outcome needs .* there is none for \(algebra, Hard\)"),
         (
             QUESTIONS.replace("algebra", "0"),
@@ -417,14 +417,14 @@ def test_text_that_is_not_utf8_is_refused(tmp_path):
 def test_a_directory_without_a_bank_or_with_two_is_refused(tmp_path):
     for nowhere in (tmp_path, tmp_path / "absent", write(tmp_path) / "questions.csv"):
         if nowhere != tmp_path:
-            with pytest.raises(BankError, match=r"a bank is a directory with questions.csv or questions.parquet"):
+            with pytest.raises(BankError, match=r"a bank must be a directory with questions.csv or questions.parquet"):
                 load_bank(nowhere)
     (tmp_path / "contents.parquet").write_bytes(b"")
-    with pytest.raises(BankError, match=r"holds both contents.csv and contents.parquet; delete one"):
+    with pytest.raises(BankError, match=r"found contents.csv and contents.parquet; delete one"):
         load_bank(tmp_path)
     (tmp_path / "contents.parquet").unlink()
     (tmp_path / "contents.csv").unlink()
-    with pytest.raises(BankError, match=r"contents.csv or contents.parquet; there is none"):
+    with pytest.raises(BankError, match=r"contents.csv or contents.parquet; found neither"):
         load_bank(tmp_path)
     (tmp_path / "contents.csv").mkdir()
     with pytest.raises(BankError, match=r"contents.csv: cannot be read: "):
@@ -581,7 +581,7 @@ def test_s2_5_a_calibrated_table_may_be_parquet(tmp_path):
             "there is no column A; the columns are a, b, c, d, Group, note; ",
         ),
         (CALIBRATED, MAPPED | {"irt_c": "guess"}, "there is no column guess; "),
-        (CALIBRATED, MAPPED | {"irt_e": "a"}, "columns: 'irt_e' is none of id, learning_outcome, difficulty, irt_a"),
+        (CALIBRATED, MAPPED | {"irt_e": "a"}, "columns: keys must be among id, learning_outcome, difficulty, irt_a"),
         (CALIBRATED, MAPPED | {"id": "note"}, "line 5, column note: an empty cell; expected a name"),
         (CALIBRATED, MAPPED | {"difficulty": "note"}, "line 2, column note: 'one'; expected one of Easy, Medium, Hard"),
         (CALIBRATED.replace("3;0.2", "3;0,2"), MAPPED, r"line 7, column c: '0,2'; expected a number in \[0, 1\)"),
@@ -608,7 +608,7 @@ FILL = {"irt_a": "a", "irt_b": "b", "learning_outcome": "Group"}
 
 
 def test_s2_5_an_empty_cell_is_refused_by_name(tmp_path):
-    with pytest.raises(BankError, match=r"items\.txt: .*none for \(x, Medium\), \(x, Hard\); fill_empty copies"):
+    with pytest.raises(BankError, match=r"items\.txt: .*none for \(x, Medium\), \(x, Hard\); fill_empty=True"):
         completed(tmp_path, items(("p", 1, -1, "x")), FILL)
 
 
@@ -639,7 +639,7 @@ def test_s2_5_an_empty_cell_is_filled_from_the_nearest_difficulty(tmp_path, rows
 
 def test_s2_5_a_copy_with_a_used_id_is_refused(tmp_path):
     text = items(("m", 1, 0, "x"), ("h", 1, 1, "x"), ("m@Easy", 1, 0, "x"))
-    with pytest.raises(BankError, match="m@Easy is the id of two questions"):
+    with pytest.raises(BankError, match="m@Easy is the id of a question of the file and of a copy"):
         completed(tmp_path, text, FILL, fill_empty=True)
 
 

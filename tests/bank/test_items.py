@@ -229,7 +229,7 @@ def test_a_bank_with_an_empty_cell_is_refused_by_name():
         ({"response_time_mean": np.full(9, -3.0)}, "questions: response_time_mean of 'q0' is -3.0; expected a finite"),
         ({"learning_outcome": np.arange(9)}, "questions: learning_outcome of 'q3' is 3; expected an index below 3"),
         ({"difficulty": np.full(9, -1)}, "questions: difficulty of 'q0' is -1; expected an index below 3"),
-        ({"irt_b": np.zeros(8)}, "questions: irt_b has one entry per item, 9; got shape (8,)"),
+        ({"irt_b": np.zeros(8)}, "questions: irt_b must have one entry per item, shape (9,); got shape (8,)"),
     ],
 )
 def test_invalid_columns_are_refused(columns, message):

@@ -133,7 +133,7 @@ def test_bank_writes_the_bank_of_a_configuration(run, small, tmp_path):
     assert (status, err) == (0, "")
     assert printed == f"{tmp_path / 'bank'}: 40 questions and 12 contents on 2 learning outcomes\n"
     assert load_bank(tmp_path / "bank") == sample_bank(Config.read(small))
-    assert_refused(run("bank", "--config", small, "--out", tmp_path / "bank"), "holds a bank already")
+    assert_refused(run("bank", "--config", small, "--out", tmp_path / "bank"), "already holds a bank")
     assert run("bank", "--out", tmp_path / "bank", "--force")[0] == 0
     assert load_bank(tmp_path / "bank") == sample_bank(Config())
 
@@ -258,10 +258,10 @@ def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("num_los = ", "a configuration is a TOML file"),
+        ("num_los = ", "cannot be read as a TOML file"),
         ("num_los = 0", "num_los = 0: expected a number >= 1"),
         ("[irt]\nguessing_range = [0.3, 0.1]", "irt.guessing_range = [0.3, 0.1]: expected a range"),
-        ("[lerner]\n", "lerner = {}: no such key; known here are num_los"),
+        ("[lerner]\n", "lerner = {}: unknown key; expected one of num_los"),
     ],
 )
 @pytest.mark.parametrize("command", ["generate", "validate", "bank"])

@@ -104,10 +104,10 @@ def test_spec_through_json(source: str, tmp_path: Path) -> None:
         ({"observation": "all"}, ValueError, "observation must be one of 'mastery', 'responses'; got 'all'"),
         ({"render_mode": "human"}, ValueError, "render_mode must be None: there is nothing to render; got 'human'"),
         ({"dynamics": "magic"}, ValueError, "dynamics must be one of standard, .*; got 'magic'"),
-        ({"config": {"num_loss": 4}}, alsim.ConfigError, "num_loss = 4: no such key"),
-        ({"config": 5}, alsim.ConfigError, "a configuration is .*; got 5"),
+        ({"config": {"num_loss": 4}}, alsim.ConfigError, "num_loss = 4: unknown key"),
+        ({"config": 5}, alsim.ConfigError, "a configuration must be .*; got 5"),
         ({"bank": 5}, alsim.BankError, "a bank must be .*; got 5"),
-        ({"bank": {}}, alsim.BankError, "a bank is a mapping with the keys 'questions' and 'contents'"),
+        ({"bank": {}}, alsim.BankError, "a bank must be a mapping with the keys 'questions' and 'contents'"),
     ],
 )
 def test_invalid_arguments(arguments: dict[str, Any], error: type[Exception], words: str) -> None:

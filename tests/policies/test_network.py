@@ -95,8 +95,8 @@ def test_a_row_has_the_same_bits_in_any_batch():
     ("layers", "message"),
     [
         ([], "at least one layer"),
-        ([(np.zeros((5, 4)), np.zeros(3))], r"layer 0 has weights .* got shapes \(5, 4\) and \(3,\)"),
-        ([(np.zeros((5, 4)), np.zeros(4)), (np.zeros((3, 2)), np.zeros(2))], "layer 1 .* after 4"),
+        ([(np.zeros((5, 4)), np.zeros(3))], r"layer 0 must have weights .* got shapes \(5, 4\) and \(3,\)"),
+        ([(np.zeros((5, 4)), np.zeros(4)), (np.zeros((3, 2)), np.zeros(2))], "layer 1 .* after a layer with 4 outputs"),
         ([(np.zeros(5), np.zeros(5))], "layer 0"),
         ([(np.zeros((0, 4)), np.zeros(4))], "layer 0"),
         ([(np.full((5, 4), np.nan), np.zeros(4))], "layer 0 has weights or biases that are not finite"),
@@ -109,9 +109,9 @@ def test_invalid_layers_are_refused(layers, message):
 
 
 def test_other_rows_and_activations_are_refused():
-    with pytest.raises(PolicyError, match="activation is one of 'tanh', 'relu'; got 'gelu'"):
+    with pytest.raises(PolicyError, match="activation must be one of 'tanh', 'relu'; got 'gelu'"):
         Network(layers_of(R, A), "gelu")
-    with pytest.raises(ValueError, match=r"the network takes observations of shape \(N, 5\); got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"observations must have the shape \(N, 5\); got \(2, 4\)"):
         Network(layers_of(R, A)).forward(np.zeros((2, 4), f32))
 
 
@@ -210,11 +210,11 @@ def test_other_sizes_and_kinds_of_observation_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"acting": "boldly"}, "acting is one of 'sample', 'greedy', 'epsilon'; got 'boldly'"),
-        ({"acting": "epsilon", "epsilon": 1.5}, r"epsilon is a number in \[0, 1\]; got 1.5"),
-        ({"acting": "epsilon", "epsilon": float("nan")}, "epsilon is a number"),
-        ({"acting": "epsilon", "epsilon": True}, "epsilon is a number"),
-        ({"name": ""}, "the name of a policy is printable text, not empty; got ''"),
+        ({"acting": "boldly"}, "acting must be one of 'sample', 'greedy', 'epsilon'; got 'boldly'"),
+        ({"acting": "epsilon", "epsilon": 1.5}, r"epsilon must be a number in \[0, 1\]; got 1.5"),
+        ({"acting": "epsilon", "epsilon": float("nan")}, "epsilon must be a number"),
+        ({"acting": "epsilon", "epsilon": True}, "epsilon must be a number"),
+        ({"name": ""}, "the name of a policy must be printable text, not empty; got ''"),
         ({"observation": "all"}, "observation must be one of 'mastery', 'responses'; got 'all'"),
     ],
 )
@@ -345,14 +345,14 @@ BREAKS = [
     (lambda d: edited(d, version=True), "policy.json has version True; this version of alsim reads 1"),
     (lambda d: edited(d, format="pickle"), "policy.json is not a policy of alsim"),
     (lambda d: edited(d, acting=None), "policy.json lacks acting"),
-    (lambda d: edited(d, acting="boldly"), "policy.json: acting is one of"),
-    (lambda d: edited(d, epsilon="much"), "policy.json: epsilon is a number"),
-    (lambda d: edited(d, acting=["x"]), "policy.json: acting is one of"),
-    (lambda d: edited(d, sizes=[5]), "policy.json: sizes are two or more counts"),
-    (lambda d: edited(d, sizes=[5, 10**9]), "of at most 100,000,000 weights"),
-    (lambda d: edited(d, sizes=[5, True]), "sizes are two or more counts"),
+    (lambda d: edited(d, acting="boldly"), "policy.json: acting must be one of"),
+    (lambda d: edited(d, epsilon="much"), "policy.json: epsilon must be a number"),
+    (lambda d: edited(d, acting=["x"]), "policy.json: acting must be one of"),
+    (lambda d: edited(d, sizes=[5]), "policy.json: sizes must be two or more integers"),
+    (lambda d: edited(d, sizes=[5, 10**9]), "at most 100,000,000 weights"),
+    (lambda d: edited(d, sizes=[5, True]), "sizes must be two or more integers"),
     (lambda d: edited(d, sizes=[5, 4, 27]), "policy.npz is not the network"),
-    (lambda d: edited(d, activation="gelu"), "policy.npz is not the network .* activation is one of"),
+    (lambda d: edited(d, activation="gelu"), "policy.npz is not the network .* activation must be one of"),
     (lambda d: edited(d, activation=["tanh"]), "policy.npz is not the network"),
     (lambda d: (d / "policy.json").write_text("[1]"), "policy.json is not a policy of alsim"),
     (lambda d: (d / "policy.json").write_text("{"), "policy.json cannot be read"),
@@ -371,7 +371,7 @@ BREAKS = [
         lambda d: with_weights(d, other_arrays(weights_0=np.full((5, A), np.inf, f32), biases_0=np.zeros(A, f32))),
         "not finite",
     ),
-    (lambda d: edited(d, name="x\x1b[2J"), "policy.json: the name of a policy is printable text"),
+    (lambda d: edited(d, name="x\x1b[2J"), "policy.json: the name of a policy must be printable text"),
     (lambda d: (d / "policy.json").write_text("[" * 10**5), "policy.json cannot be read"),
     (lambda d: with_weights(d, zipped(a_header(10**14))), "policy.npz is not the network"),
     (lambda d: with_weights(d, zipped(b"", flags=1)), "policy.npz is not the network .* encrypted"),

@@ -511,7 +511,7 @@ def test_policies_are_registered_once():
     assert isinstance(make_policy("watcher"), Watcher)
     for name in ("watcher", "uniform"):
         with pytest.raises(
-            ValueError, match=f"the policy '{name}' is registered already; registered are uniform, rules, watcher; use"
+            ValueError, match=f"the policy '{name}' is already registered; registered are uniform, rules, watcher; use"
         ):
             register_policy(name, Watcher)
     assert rollout("watcher", num_learners=1, config=SMALL).propensity[0] == 1 / 27
@@ -524,7 +524,7 @@ def test_the_error_for_an_unknown_policy_names_the_known_ones():
 
 @pytest.mark.parametrize("policy", [None, 3, object(), lambda view, draws: None, Watcher])
 def test_objects_without_name_and_act_are_refused(policy):
-    with pytest.raises(TypeError, match=r"a policy has a name and act\(view, draws\); got"):
+    with pytest.raises(TypeError, match=r"a policy must be an instance with a name and .* act\(view, draws\); got"):
         make_policy(policy)
 
 
@@ -629,7 +629,7 @@ def test_each_rule_needs_a_separate_class_of_parameters():
             name = "stolen"
             choose = constant
 
-    with pytest.raises(TypeError, match="Bare: a RulePolicy defines `parameters`, a NamedTuple, and `choose`"):
+    with pytest.raises(TypeError, match="Bare: a RulePolicy must define `parameters`, a NamedTuple, and `choose`"):
 
         class Bare(RulePolicy):
             name = "bare"

@@ -150,7 +150,7 @@ def test_rules_from_object_mapping_file_and_dynamics_argument(tmp_path):
     ("arguments", "error", "message"),
     [
         ({"policy": "nonsense"}, ValueError, "unknown policy 'nonsense'; known are uniform, rules"),
-        ({"policy": 3}, TypeError, "a policy has a name and act"),
+        ({"policy": 3}, TypeError, "a policy must be an instance with a name"),
         ({"num_learners": 0}, ValueError, "num_learners must be an integer of at least 1; got 0"),
         ({"num_learners": -1}, ValueError, "num_learners must be an integer of at least 1; got -1"),
         ({"num_learners": 1.5}, ValueError, "num_learners must be an integer of at least 1; got 1.5"),

@@ -47,7 +47,7 @@ def test_overrides_replace_values_of_the_source():
 @pytest.mark.parametrize(
     ("algorithm", "given", "message"),
     [
-        ("ppo", {"learning_rat": 1}, "learning_rat = 1: no such key; known here are steps, num_envs, learning_rate,"),
+        ("ppo", {"learning_rat": 1}, "learning_rat = 1: unknown key; expected one of steps, num_envs, learning_rate,"),
         ("ppo", {"learning_rate": 0}, "learning_rate = 0: expected a number > 0"),
         ("ppo", {"learning_rate": "fast"}, "learning_rate = 'fast': expected a number"),
         ("ppo", {"learning_rate": True}, "learning_rate = True: expected a number"),
@@ -60,7 +60,7 @@ def test_overrides_replace_values_of_the_source():
         ("ppo", {"minibatches": 7}, "minibatches that divide num_envs * n_steps = 32768 into equal parts"),
         ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
         ("dqn", {"buffer_size": 10}, "a buffer_size of at least num_envs = 64; got 10"),
-        ("dqn", {"n_steps": 10}, "n_steps = 10: no such key"),
+        ("dqn", {"n_steps": 10}, "n_steps = 10: unknown key"),
         ("sac", {}, "algorithm is one of 'ppo', 'dqn'; got 'sac'"),
         ("ppo", 5, "hyperparameters must be PPO, a mapping or a TOML file; got 5"),
         ("ppo", DQN(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
