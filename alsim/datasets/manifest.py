@@ -17,7 +17,7 @@ from alsim.types import Observation
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
-"""File with everything that determines the bytes of a dataset. It is deleted when the dataset is finished."""
+"""File with everything that determines the bytes of a dataset. It is deleted when the dataset is published."""
 BANK = "bank"
 BANK_FILES = ("questions.csv", "contents.csv")
 
@@ -126,12 +126,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader accepts NaN
     except FileNotFoundError:
-        resume = (
+        hint = (
             "; the command that started it resumes it"
             if (directory / PLAN).exists()
             else "; expected the output directory of generate_dataset"
         )
-        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{resume}") from None
+        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{hint}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read: {error}; generate the dataset again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None

@@ -47,7 +47,7 @@ class Shard(NamedTuple):
 
 
 class TableMaker:
-    """Generator of the tables of shards, one shard per call.
+    """Builder of the tables of shards, one shard per call.
 
     reuse  if True, all shards use the same memory, so the tables of a shard are valid only until the next call
     """

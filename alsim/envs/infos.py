@@ -81,7 +81,7 @@ class InfoBuilder:
 def _infos_with_final(columns: dict[str, NDArray[Any]], ended: NDArray[np.bool_], last: Floats) -> dict[str, Any]:
     """Return the infos of a step in which episodes ended and the next ones started at once.
 
-    columns  infos of the ended or continued episodes, (M,) each
+    columns  infos of the step without masks, (M,) each
     ended    True for lanes whose episode ended, (M,)
     last     (M, R) or longer: last observations of the episodes that ended
     """

@@ -285,7 +285,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.population)
 
     def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Restore the learners of a snapshot. The same actions then give the same results, bit for bit, as after it.
+        """Restore the learners of a snapshot.
+
+        The same actions then give the same results, bit for bit, as after the snapshot was taken.
 
         snapshot  from an environment with the same config, bank, observation and number of lanes; its
                   autoreset_mode, info, copy and num_threads may differ. SAME_STEP rejects a snapshot with lanes

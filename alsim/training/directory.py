@@ -83,7 +83,7 @@ def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, bytes]:
-    """Return the files of a checkpoint. Raises TrainingError, which names the checkpoint, if a checksum differs."""
+    """Return the files of a checkpoint. Raises TrainingError, which names the checkpoint, if it is damaged."""
     try:
         return read_folder(checkpoint)
     except (OSError, ValueError) as error:

@@ -129,7 +129,7 @@ def train(
     eval_every       interactions between evaluations; each writes a checkpoint. None: a twentieth of `steps`
     num_threads      threads for simulation and evaluation; results do not depend on it
     force            delete the training in `out`, finished or not
-    progress         called with a Moment before each rollout and after each row of the learning curve
+    progress         called with a Moment before each rollout and at the end
 
     Returns the trained policy with its evaluation and learning curve, which are also written to `out`. Raises
     ValueError or TypeError for invalid arguments, and MissingExtra if Stable-Baselines3 is not installed. Raises

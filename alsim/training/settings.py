@@ -26,7 +26,7 @@ class TrainingError(AlsimError):
 
 
 class Hyperparameters(Section):
-    """Hyperparameters that both algorithms have. Names that Stable-Baselines3 also has have the same meaning there."""
+    """Hyperparameters of both algorithms. Names that also exist in Stable-Baselines3 have the same meaning there."""
 
     text_keys = frozenset({"activation"})
 

@@ -475,8 +475,8 @@ def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
 
 
 def test_export_refuses(run, dataset, tmp_path):
-    known = "must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
-    assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), "unknown format 'csv'", known)
+    known = "must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface; got 'csv'"
+    assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), known)
     assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
     refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")
     assert_refused(refused, "license must be None for the format 'rllib'")

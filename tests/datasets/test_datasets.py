@@ -744,7 +744,7 @@ def test_a_bank_of_another_size_is_an_error(copied):
 
 def test_too_many_shards_are_refused(tmp_path):
     with pytest.raises(
-        AlsimError, match=r"at most 1,000,000 shards; got .* for 4,611,686,018,427,387,904 episodes .*: use a larger"
+        AlsimError, match=r"at most 1,000,000 shards; got .* for 4,611,686,018,427,387,904 episodes, .*: use a larger"
     ):
         generate_dataset(2**31, 2**31, out=tmp_path / "d")
     assert not (tmp_path / "d").exists()

@@ -155,9 +155,8 @@ ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 def _work(pipe: Connection, job: bytes) -> None:
     """Make shards in a worker process until the driver sends None."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes of a terminal; the driver stops the workers
+    # Ctrl-C reaches all processes of a terminal; the driver alone decides when its workers stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_with_parent, daemon=True).start()
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")

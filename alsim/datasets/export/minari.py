@@ -49,7 +49,7 @@ def path_below_root(dataset: Dataset, out: Path, options: Options) -> Path:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the episodes part by part with the storage class of Minari. Raises ExportError for too many."""
+    """Write the episodes part by part with the storage class of Minari. Raises ExportError for too many transitions."""
     if len(dataset) > MOST_STEPS:
         raise ExportError(
             f"a dataset for 'minari' must have at most {MOST_STEPS:,} transitions, because seven HDF5 objects per "
