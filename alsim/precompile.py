@@ -1,4 +1,4 @@
-"""Compilation ahead of time."""
+"""Compilation of all functions before their first use."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from alsim.types import OBSERVATIONS, Purpose
 
 
 def warmup(*, rollouts: bool = False) -> None:
-    """Compile all functions that environments call, or load them from the cache, so that no later call waits.
+    """Compile all functions that environments call, or load them from the cache. Later calls then start at once.
 
-    rollouts  also compile the functions that `alsim.rollout` and `alsim.generate_dataset` call, for each RulePolicy
+    rollouts  also compile those that `alsim.rollout` and `alsim.generate_dataset` call, for each RulePolicy
     """
     config = Config()
     bank = sample_bank(config)

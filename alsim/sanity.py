@@ -1,8 +1,8 @@
 """The specification's sanity checks, for the installed package with any configuration and bank.
 
-Each check compares a large simulated population with the clauses, by separate calculations in float64. Four
-checks are statistical: starting mastery, starting ability, correct rate, response times. Each of these makes at
-most five tests, and fails by chance less than once in a million runs. This holds for every seed, configuration
+Each check compares a large simulated population with the clauses of the specification, which it evaluates separately
+in float64. Four checks are statistical: starting mastery, starting ability, correct rate and response times. Each
+makes at most five tests, and fails by chance less than once in a million seeds. This holds for every configuration
 and number of lanes, because the tests use exact inequalities instead of large-sample approximations.
 """
 
@@ -25,12 +25,14 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import Doubles, Reason
 
 FALSE_ALARM = 1e-6
+"""Maximum probability that a statistical check fails by chance."""
 TESTS = 5
 """Maximum number of tests in one check; each test is two-sided."""
 RARE = math.log(2 * TESTS / FALSE_ALARM)
 """A check fails if it observes an event with a probability below exp(-RARE)."""
 QUANTILE_LEVELS = (0.1, 0.5, 0.9)
 LANES = 4096
+"""Number of learners in the statistical checks."""
 STEPS = 20
 """Interactions per lane in the checks of answers."""
 FLOAT32 = 1e-5
@@ -38,7 +40,7 @@ FLOAT32 = 1e-5
 
 
 class Finding(NamedTuple):
-    """The result of one check."""
+    """The result of one check: its name, True if it passed, and the measured and expected values as text."""
 
     name: str
     passed: bool
@@ -51,7 +53,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(name: str) -> Callable[[Check], Check]:
-    """Register a check under a name."""
+    """Return a decorator that registers a check under a name."""
 
     def add(function: Check) -> Check:
         CHECKS[name] = function
@@ -61,7 +63,14 @@ def check(name: str) -> Callable[[Check], Check]:
 
 
 def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
-    """Run every check, and yield its result."""
+    """Run every check, and yield its result.
+
+    config  rules to check
+    bank    bank to check
+    seed    seed of the simulated learners, in [0, 2**64)
+
+    An exception in a check is a failed check, whose detail contains the message.
+    """
     for name, function in CHECKS.items():
         try:
             passed, detail = function(config, bank, seed)
@@ -71,7 +80,7 @@ def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
 
 
 def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
-    """Return a simulator of the first learners of a seed, at the start of their first episodes."""
+    """Return a simulator of the first `lanes` learners of a seed, at the start of their first episodes."""
     simulator = Simulator(config, bank, lanes, record=True, observation=observation)
     simulator.population.key[:] = seed
     simulator.population.learner[:] = np.arange(lanes)
@@ -80,12 +89,12 @@ def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any =
 
 
 def _roll_out_uniform(config: Config, bank: Bank, seed: int, episodes: int = 512) -> Rollout:
-    """Return episodes under the uniform policy."""
+    """Return one episode of each of the first learners of a seed under the uniform policy."""
     return rollout("uniform", num_learners=episodes, seed=seed, config=config, bank=bank)
 
 
 def _skipped(config: Config) -> str:
-    return f"skipped: the rule is one of the standard dynamics, not of {type(config.dynamics).__name__}"
+    return f"skipped: only the standard dynamics have this rule; got {type(config.dynamics).__name__}"
 
 
 @check("state bounds")
@@ -108,7 +117,7 @@ def _bounds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("every action")
 def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that each action shows an item of its cell, and changes mastery of its outcome only (S3)."""
+    """Check that each action selects an item of its cell, and changes mastery only of its learning outcome (S3)."""
     actions = num_actions(bank.num_los)
     simulator = _start(config, bank, seed, actions)
     before = simulator.mastery.copy()
@@ -131,7 +140,10 @@ def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("mastery progression")
 def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that mastery never falls, and rises after a correct answer as specified (S4.2, S4.3, S5.1)."""
+    """Check that mastery never falls, and rises after a correct answer as specified (S4.2, S4.3, S5.1).
+
+    These rules belong to the standard dynamics. With other dynamics the check only reports the largest fall.
+    """
     simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     largest_fall, largest_error, answers = 0.0, 0.0, 0
@@ -155,7 +167,7 @@ def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("termination reasons")
 def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that every reason occurs with the right flag when its threshold is within reach (S7.1, S7.2)."""
+    """Check that every termination reason occurs, with the right flag, if its threshold is easy (S7.1, S7.2)."""
     parts = []
     ok = True
     easy_thresholds = {
@@ -185,7 +197,7 @@ def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("starting mastery")
 def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that starting mastery has its Beta distribution (S1.1)."""
+    """Check that starting mastery has the Beta distribution of the configuration (S1.1)."""
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
     values = _start(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
     total = a + b
@@ -201,7 +213,7 @@ def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 @check("starting ability")
 def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that starting ability has its normal distribution (S1.2)."""
+    """Check that starting ability has the normal distribution of the configuration (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
     values = _start(config, bank, seed, LANES).population.ability.astype(np.float64)
     tolerance = FLOAT32 * (abs(mean) + std)
@@ -213,7 +225,12 @@ def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 
 class Moments(NamedTuple):
-    """Central moments of a distribution, and the tail scales of a value and of its square, see `_mean_bound`."""
+    """Mean and central moments of a distribution, and two tail scales, see `_mean_bound`.
+
+    fourth           fourth central moment
+    scale            tail scale of a value
+    scale_of_square  tail scale of the squared distance from the mean
+    """
 
     mean: float
     variance: float
@@ -223,7 +240,10 @@ class Moments(NamedTuple):
 
 
 def _check_moments(values: Doubles, expected: Moments, tolerance: float) -> tuple[bool, str]:
-    """Compare mean and variance of a sample with a distribution; each value may have an error of `tolerance`."""
+    """Return whether mean and variance of a sample agree with a distribution, and a text with both.
+
+    tolerance  error that each value may have
+    """
     n, std = len(values), math.sqrt(expected.variance)
     mean, variance = values.mean(), ((values - expected.mean) ** 2).mean()
     variance_of_square = max(expected.fourth - expected.variance**2, 0.0)
@@ -240,20 +260,22 @@ def _mean_bound(variance: float, scale: float, n: int) -> float:
 
         sqrt(2 variance RARE / n) + scale RARE / n
 
-    scale   0 for a normal; otherwise a third of the largest distance from the expectation (Bernstein)
+    variance  variance of a value
+    scale     tail scale of a value: 0 if it is normal; 2 v for the square of a normal value of variance v (Laurent
+              and Massart); a third of the largest distance from the expectation if that is bounded (Bernstein)
     Source: Boucheron, Lugosi & Massart (2013), Concentration Inequalities, section 2.4.
     """
     return math.sqrt(2 * variance * RARE / n) + scale * RARE / n
 
 
 def _check_shares(values: Doubles, quantiles: Any, tolerance: Any) -> tuple[bool, str]:
-    """Check the shares of values below the quantiles at QUANTILE_LEVELS.
+    """Return whether the shares of values below the quantiles agree with QUANTILE_LEVELS, and a text with them.
 
     quantiles   one per level: a number, or an array with one entry per value
-    tolerance   error of a value
+    tolerance   error that each value may have: a number, or an array with one entry per value
 
-    At most the level's share lies below a quantile, and at least this share lies at or below it. This also holds
-    for distributions with atoms.
+    The probability of a value below a quantile is at most the level, and that of a value up to the quantile is at
+    least the level. This also holds for distributions with atoms.
     """
     ok, measured = True, []
     for level, quantile in zip(QUANTILE_LEVELS, quantiles, strict=True):
@@ -266,11 +288,11 @@ def _check_shares(values: Doubles, quantiles: Any, tolerance: Any) -> tuple[bool
 
 
 def _is_rare(share: float, p: float, n: int) -> bool:
-    """Return whether a share this far from p is less probable than exp(-RARE).
+    """Return whether a share at least this far from p, on this side, has a probability below exp(-RARE).
 
     share   relative frequency among n independent events of mean probability p
 
-    Source: Hoeffding (1963), theorem 1: the probability is below exp(-n KL(share, p)).
+    Source: Hoeffding (1963), theorem 1: the probability is at most exp(-n KL(share, p)).
     """
 
     def term(x: float, y: float) -> float:
@@ -282,9 +304,12 @@ def _is_rare(share: float, p: float, n: int) -> bool:
 def beta_quantiles(a: float, b: float, points: int = 20_001) -> list[float]:
     """Return the quantiles of Beta(a, b) at QUANTILE_LEVELS, by the trapezoidal rule.
 
-    The error of their shares is below 1e-6. As a function of y = log(x / (1 - x)), the density is log-concave, with
-    tails of rates a (left) and b (right), so it has no singularities even for small a and b. The points are dense
-    near the mode and sparse in the tails.
+    a, b    parameters of the distribution, > 0
+    points  number of points of the trapezoidal rule
+
+    The probability below each quantile differs from its level by less than 1e-6. As a function of
+    y = log(x / (1 - x)), the density is log-concave, with tails of rates a (left) and b (right), so it has no
+    singularities even for small a and b. The points are dense near the mode and sparse in the tails.
     """
     a, b = max(a, 1e-300), max(b, 1e-300)
     width = math.sqrt(1 / a + 1 / b)
@@ -301,7 +326,7 @@ def beta_quantiles(a: float, b: float, points: int = 20_001) -> list[float]:
 
 @check("correct rate")
 def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that answers are correct as often as the 3PL predicts from ability and item (S4.1)."""
+    """Check that answers are correct as often as the three-parameter logistic model (3PL) predicts (S4.1)."""
     if not isinstance(config.dynamics, Standard):
         return True, _skipped(config)
     simulator = _start(config, bank, seed, LANES)
@@ -338,7 +363,7 @@ def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     seconds, n = np.concatenate(times), STEPS * LANES
     rows = _time_distributions(bank, minimum)[np.concatenate(items)]
     std, tolerance, mean, smallest_atom, largest_atom, *quantiles = rows.T
-    # A time is a normal variate cut from below, so its tails are no heavier than those of the normal.
+    # A time is the maximum of a normal variate and a constant, so its tails are no heavier than those of the normal.
     mean_bound = _mean_bound(float((std**2).mean()), 0, n) + FLOAT32 * mean.mean()
     mean_ok = abs(seconds.mean() - mean.mean()) <= mean_bound and seconds.min() >= minimum * (1 - FLOAT32)
     shares_ok, shares = _check_shares(seconds, quantiles, tolerance)
@@ -361,7 +386,7 @@ def _time_distributions(bank: Bank, minimum: float) -> Doubles:
 
 
 def _time_distribution(mean: float, std: float, minimum: float) -> list[float]:
-    """Return properties of max(minimum, N(mean, std)).
+    """Return properties of the response time max(minimum, N(mean, std)), in seconds.
 
     Returns the s.d. of the normal, the float32 tolerance of a time, the mean, the smallest and largest
     probability of the atom at the minimum within this tolerance, and the quantiles at QUANTILE_LEVELS.
@@ -369,7 +394,7 @@ def _time_distribution(mean: float, std: float, minimum: float) -> list[float]:
     normal, tolerance = NormalDist(), FLOAT32 * (abs(mean) + std + minimum)
 
     def standardise(seconds: float) -> float:
-        """Return the distance from the mean in s.d., at most 40, which also avoids a division by zero."""
+        """Return the distance from the mean in s.d., limited to ±40; it is defined also for an s.d. of 0."""
         return min(40.0, max(-40.0, (seconds - mean) / max(std, tolerance / 40, 1e-300)))
 
     cut = standardise(minimum)
@@ -384,7 +409,7 @@ def _time_distribution(mean: float, std: float, minimum: float) -> list[float]:
 
 @check("seeds")
 def _seeds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
-    """Check that a seed repeats results bit for bit, alone and in a batch, and that other seeds differ (S11.2)."""
+    """Check that a seed repeats results bit for bit, alone or in a batch, and that another seed differs (S11.2)."""
     first, again, other = (_roll_out_uniform(config, bank, s, 64) for s in (seed, seed, (seed + 1) % 2**64))
     alone = rollout("uniform", num_learners=1, first_learner=63, seed=seed, config=config, bank=bank)
     assert first.obs is not None and again.obs is not None and other.obs is not None and alone.obs is not None

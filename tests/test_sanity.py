@@ -118,7 +118,7 @@ def test_rules_of_the_standard_dynamics_are_skipped_for_others(monkeypatch, few)
     findings = {f.name: f for f in validate(config, sample_bank(config))}
     assert all(f.passed for f in findings.values())
     for name in ("correct rate", "response times"):
-        assert findings[name].detail == "skipped: the rule is one of the standard dynamics, not of Standard"
+        assert findings[name].detail == "skipped: only the standard dynamics have this rule; got Standard"
     assert "0 answers" in findings["mastery progression"].detail
 
 

@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 
 class Engine(StrEnum):
-    """Engines that generate the shards of a dataset."""
+    """Executors of the shards of a dataset."""
 
     local = "local"
     ray = "ray"
@@ -176,6 +176,6 @@ def _print_dataset(dataset: Dataset, report: Path | None) -> None:
 
 
 def _rounded(mean: float | None, se: float | None) -> tuple[str, str]:
-    """Return a mean and its standard error as text, rounded to two significant digits of the error."""
+    """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
     decimals = max(0, 1 - math.floor(math.log10(se))) if se else 3
     return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"

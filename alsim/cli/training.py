@@ -34,7 +34,7 @@ class Algorithm(StrEnum):
 
 
 class Reward(StrEnum):
-    """Presets of the reward."""
+    """Presets of the reward weights."""
 
     specified = "specified"
     learning = "learning"
@@ -103,7 +103,10 @@ def train(
 
 
 def _summary(row: Row) -> str:
-    """Return the metrics of a row's evaluation, or else of its training episodes. Empty if no episode ended."""
+    """Return a text with the metrics of a row: of its evaluation, or without one of its training episodes.
+
+    The text is empty if there is no evaluation and no episode ended.
+    """
     if row.evaluated:
         values: tuple[Any, ...] = (row.eval_return, row.eval_episode_length, row.eval_final_mastery, row.eval_give_ups)
     elif row.episodes:
@@ -115,7 +118,7 @@ def _summary(row: Row) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Moment], None]]:
-    """Show a progress bar if stderr is a terminal, otherwise print one line per evaluation."""
+    """Show a progress bar if stderr is a terminal; otherwise print one line per evaluation."""
     from rich.progress import BarColumn, TextColumn
 
     columns = (TextColumn("{task.fields[steps]}"), BarColumn(), TextColumn("{task.fields[summary]}"))
@@ -141,7 +144,7 @@ def _print_evaluation(moment: Moment) -> None:
 
 
 def _print_training(training: Training, report: Path | None) -> None:
-    """Print the evaluation of a training on held-out learners, and write it as JSON."""
+    """Print the evaluation of a training on held-out learners, and write it as JSON if `report` is given."""
     evaluation = training.evaluation
     run, count = evaluation["training"], evaluation["learners"]["num_learners"]
     console = Console(highlight=False, soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Datasets: their columns, how they are collected, stored and read."""
+"""Datasets: schema, generation, storage and loading."""

@@ -39,7 +39,7 @@ MOST_SHARDS = 1_000_000
 """Maximum number of shards. The driver process keeps about 2 kB for each."""
 
 Progress = Callable[[int, int], None]
-"""Callback that gets the numbers of episodes and transitions so far."""
+"""Callback that is called with the numbers of episodes and transitions so far."""
 
 log = logging.getLogger(__name__)
 
@@ -68,18 +68,20 @@ def generate_dataset(
     """Let a policy teach simulated learners, and return the episodes as a dataset.
 
     num_learners          learners 0 … num_learners - 1 of the seed, at most 2**31 (clause S11.4)
-    episodes_per_learner  episodes per learner, each with newly drawn abilities (clause S1.6)
+    episodes_per_learner  episodes per learner; each draws the initial state of the learner again (clause S1.6)
     policy                name of a registered policy, directory of a trained one, or a policy object
     out                   directory to write; None keeps the dataset in memory
     store_observations    False leaves observations out; they are recomputed on first use
     file_format           "parquet" or "arrow"
-    episodes_per_shard    None: 4096, or fewer if max_episode_steps is above 140
+    episodes_per_shard    episodes per file; None: 4096, or fewer if max_episode_steps is above 140
     force                 replace a finished dataset in `out`, or an unfinished one with other settings
     config, bank, dynamics, observation   as for the environments
-    num_threads           threads: a compiled policy makes one shard per thread (200 MB each); another shares each step
-    num_workers           worker processes (None: this process); under Ray, concurrent tasks (None: as processors)
+    num_threads           number of threads: with a compiled policy, each makes its own shard (200 MB of memory each);
+                          with another policy, they share each step
+    num_workers           number of worker processes; None: this process. With Ray, maximum number of concurrent tasks;
+                          None: one per processor
     engine                "local", or "ray" (optional dependency)
-    ray_address           address of a Ray cluster; None: Ray decides
+    ray_address           address of a Ray cluster; None: RAY_ADDRESS, or a temporary cluster on this machine
     progress              called after each shard with the numbers of episodes and transitions so far
 
     Equal arguments give equal tables on any machine, and equal bytes with the same version of pyarrow, for any number
@@ -108,19 +110,22 @@ def generate_dataset(
 
 
 def _check_arguments(plan: RolloutPlan, file_format: str, store_observations: bool) -> None:
-    """Raise AlsimError for held-out learners, for numbers that exceed the columns, and for invalid options."""
+    """Raise AlsimError for held-out learners, numbers too large for the types of the columns, and invalid options."""
     if plan.num_learners > FIRST_HELD_OUT:
         raise AlsimError(
-            f"num_learners is at most 2**31, as later learners are held out for evaluation; got {plan.num_learners}"
+            "num_learners must be at most 2**31, as later learners are held out for evaluation; "
+            f"got {plan.num_learners}"
         )
     if plan.episodes_per_learner > 2**31:
-        raise AlsimError(f"episodes_per_learner is at most 2**31; got {plan.episodes_per_learner}")
+        raise AlsimError(f"episodes_per_learner must be at most 2**31; got {plan.episodes_per_learner}")
     if plan.bank.num_los > MOST_LOS:
-        raise AlsimError(f"a dataset holds at most {MOST_LOS} learning outcomes; the bank has {plan.bank.num_los}")
+        raise AlsimError(
+            f"the bank of a dataset must have at most {MOST_LOS} learning outcomes; got {plan.bank.num_los}"
+        )
     if file_format not in FORMATS:
-        raise AlsimError(f"file_format is one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
+        raise AlsimError(f"file_format must be one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
     if not isinstance(store_observations, bool):
-        raise InputTypeError(f"store_observations is True or False; got {store_observations!r}")
+        raise InputTypeError(f"store_observations must be True or False; got {store_observations!r}")
 
 
 def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
@@ -131,17 +136,18 @@ def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
     shards = -(-plan.num_episodes // size)
     if shards > MOST_SHARDS:
         raise AlsimError(
-            f"{plan.num_episodes:,} episodes are {shards:,} shards of {size:,}; a dataset has at most "
-            f"{MOST_SHARDS:,}: use a larger episodes_per_shard, or fewer learners per dataset"
+            f"a dataset must have at most {MOST_SHARDS:,} shards; got {shards:,} for {plan.num_episodes:,} episodes, "
+            f"with {size:,} per shard: use a larger episodes_per_shard, or fewer learners per dataset"
         )
     return size
 
 
 def _check_no_workers(engine: str, num_workers: int | None) -> None:
-    """Raise AlsimError if a dataset in memory has workers."""
+    """Raise AlsimError if workers are requested for a dataset in memory: they return results only as files."""
     if engine != "local" or num_workers not in (None, 1):
         raise AlsimError(
-            f"workers only write files: engine={engine!r} and num_workers={num_workers} need a directory `out`"
+            f"out must be a directory for engine={engine!r} and num_workers={num_workers}; got None: pass out, because "
+            "workers return results only as files, or use num_threads"
         )
 
 
@@ -167,7 +173,7 @@ def _generate_in_memory(job: Job, progress: Progress | None) -> Dataset:
 
 
 def _generate_files(job: Job, out: Path, executor: Engine, progress: Progress | None, *, force: bool) -> Dataset:
-    """Return a dataset that is written to a directory, or resumed there."""
+    """Write a dataset to a directory, or resume it there, and return it."""
     with tempfile.TemporaryDirectory(prefix="alsim-") as staged:
         save_bank(job.plan.bank, Path(staged, BANK))
         description = _description(job, [file_entry(Path(staged), f"{BANK}/{name}") for name in BANK_FILES])
@@ -201,7 +207,7 @@ def _warn_of_damage(shard: Shard) -> None:
 
 
 class _ProgressCounter:
-    """Counts episodes and transitions, and reports them to a callback."""
+    """Counter of episodes and transitions, which it reports to a callback."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -246,7 +252,7 @@ def _policy_entry(policy: Policy) -> dict[str, Any]:
     if digest is None:
         return {"name": policy.name}
     if not isinstance(digest, str):
-        raise InputTypeError(f"the digest of the policy {policy.name!r} is a string; got {digest!r}")
+        raise InputTypeError(f"the digest of the policy {policy.name!r} must be a string; got {digest!r}")
     return {"name": policy.name, "digest": digest}
 
 

@@ -17,7 +17,7 @@ from alsim.types import Observation
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
-"""Everything that determines the bytes of a dataset; exists while the dataset is written."""
+"""File with everything that determines the bytes of a dataset. It is deleted when the dataset is published."""
 BANK = "bank"
 BANK_FILES = ("questions.csv", "contents.csv")
 
@@ -25,11 +25,11 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class DatasetError(AlsimError):
-    """A dataset that is invalid or must not be written: the message names the file or directory."""
+    """Error for an invalid dataset, or one that must not be written. The message names the file or directory."""
 
 
 class _Entry(BaseModel):
-    """A JSON object whose types are exact. Other keys are allowed."""
+    """A JSON object whose values have exact types. Unknown keys are allowed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -126,10 +126,14 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader accepts NaN
     except FileNotFoundError:
-        resume = "; the command that started it resumes it" if (directory / PLAN).exists() else ""
-        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{resume}") from None
+        hint = (
+            "; the command that started it resumes it"
+            if (directory / PLAN).exists()
+            else "; expected the output directory of generate_dataset"
+        )
+        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{hint}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} cannot be read: {error}") from None
+        raise DatasetError(f"{file} cannot be read: {error}; generate the dataset again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
         raise DatasetError(
@@ -146,12 +150,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _fail(sentence: str) -> NoReturn:
-    """Raise an error of a validator. The sentence names key, value and expectation."""
+    """Raise the error of a validator. The sentence names the key, its value and the expected value."""
     raise PydanticCustomError("manifest", "{sentence}", {"sentence": sentence})
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return key, value and expectation of an error."""
+    """Return a sentence with the key, its value and the expected value of one of pydantic's errors."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "manifest":
         return f"{key}.{error['msg']}" if key else error["msg"]

@@ -20,8 +20,8 @@ def recompute_observations(
 ) -> tuple[Floats, Floats]:
     """Return observations before each interaction, (M, R), and after the last one of each episode, (E, R).
 
-    They equal the observations of the policy bit for bit. Raises AlsimError if the simulator does not give the
-    recorded rewards and terminations for these actions.
+    They equal bit for bit the observations that the policy received. Raises AlsimError if the simulator does not
+    reproduce the recorded rewards and terminations from the recorded actions.
     """
     learner, episode, length, reason = (
         numpy_column(episodes, name) for name in ("learner_id", "episode", "total_steps", "termination_reason")

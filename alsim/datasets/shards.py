@@ -1,4 +1,4 @@
-"""Shards: the episodes of each, how they are made, and how complete ones are recognised."""
+"""Shards: ranges of episodes, generation, and validation of complete shards by their checksums."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Job(NamedTuple):
     file_format: str
 
     def edges(self) -> list[tuple[int, int]]:
-        """Return the range of episodes, start and stop, of each shard."""
+        """Return the range of episodes of each shard, as pairs (start, stop)."""
         return block_edges(self.plan, self.episodes_per_shard)
 
 
@@ -47,9 +47,9 @@ class Shard(NamedTuple):
 
 
 class TableMaker:
-    """Makes the tables of one shard after the other.
+    """Builder of the tables of shards, one shard per call.
 
-    reuse  if True, all shards use the same memory: the tables of a shard are valid until the next one is made
+    reuse  if True, all shards use the same memory, so the tables of a shard are valid only until the next call
     """
 
     def __init__(self, job: Job, *, reuse: bool) -> None:
@@ -58,7 +58,7 @@ class TableMaker:
         self._collector: Collector | None = None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
-        """Return the tables of a shard."""
+        """Return the tables of a shard by name. Raises MemoryError with a note about episodes_per_shard."""
         try:
             return self._make(number)
         except MemoryError as error:
@@ -76,18 +76,21 @@ class TableMaker:
 
 
 class ShardMaker:
-    """Writes one shard after the other, each with its sidecar. Complete shards are kept."""
+    """Writer of shards, one per call, each with its sidecar. Complete shards of an earlier run are kept."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._tables = TableMaker(job, reuse=True)
 
     def __call__(self, number: int) -> Shard:
-        """Return a complete shard. Raises DatasetError if it cannot be written."""
+        """Write a shard unless it is complete, and return its entries. Raises DatasetError if it cannot be written."""
         directory, file_format = self._job.directory, self._job.file_format
         sidecar = directory / SIDECARS / f"{number:05d}.json"
         if not sidecar.parent.is_dir():
-            raise DatasetError(f"{directory} does not exist for this worker process; workers need a shared file system")
+            raise DatasetError(
+                f"{directory} does not exist on the machine of this worker; "
+                "use a directory on a file system that all machines share"
+            )
         exists = sidecar.exists()
         if exists and (files := complete_files(directory, sidecar, number, file_format)):
             return Shard(number, files, "kept")

@@ -26,8 +26,9 @@ from alsim.utils.files import atomic_file, sha256_of_file, to_json
 
 FORMATS = ("parquet", "arrow")
 ROW_GROUP = 131_072
-"""Rows of a row group in Parquet files."""
+"""Number of rows per row group of Parquet files."""
 RESTORE = "restore the file, or generate the dataset again"
+"""Cure in the errors about damaged files."""
 ARRAYS = (
     "obs",
     "action",
@@ -46,8 +47,12 @@ class Dataset:
     """Transitions, events and episodes, as Arrow tables and as NumPy arrays.
 
     Tables are read on first use. Observations that were not stored are recomputed from the actions.
-    `obs`, `action`, `reward`, `next_obs`, `terminated`, `truncated`, `learner_id`, `episode`, `step` and
-    `propensity` are NumPy arrays over the M transitions.
+    `obs` and `next_obs`, (M, R), and `action`, `reward`, `terminated`, `truncated`, `learner_id`, `episode`, `step`
+    and `propensity`, (M,) each, are NumPy arrays over the M transitions.
+
+    manifest  content of manifest.json
+    tables    tables by name, or the directory that contains them
+    bank      bank of a dataset in memory; None: read from the directory
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class Dataset:
 
     @cached_property
     def bank(self) -> Bank:
-        """Questions and contents that the policy chose from."""
+        """Questions and contents of the environment."""
         if isinstance(self._source, Path):
             bank, num_los = load_bank(self._source / BANK), self.manifest["bank"]["num_los"]
             if bank.num_los != num_los:
@@ -98,11 +103,14 @@ class Dataset:
         stored = self.manifest["observations"] == "full"
         parts = [read_shard(self._source, shard, name, stored) for shard in shards]
         if any(part.schema.types != parts[0].schema.types for part in parts):
-            raise DatasetError(f"{self._source}: the shards of {name} have observations of different lengths")
+            raise DatasetError(
+                f"{self._source}: the shards of {name} must have observations of one length; they differ: "
+                "generate the dataset again"
+            )
         return pa.concat_tables(parts)
 
     def parts(self) -> Iterator[Dataset]:
-        """Yield one dataset per shard, in order, so that a dataset larger than memory can be processed.
+        """Yield one dataset per shard, in order, for processing a dataset that is larger than the memory.
 
         A dataset in memory yields only itself.
         """
@@ -135,13 +143,14 @@ class Dataset:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """NumPy arrays by name, each (M,) or (M, R)."""
+        """NumPy arrays over the M transitions by name: obs and next_obs (M, R), the others (M,)."""
         obs, final_obs = self._all_observations
         length = numpy_column(self.episodes, "total_steps")
         if length.min(initial=1) < 1 or length.max(initial=1) > len(obs) or length.sum() != len(obs):
             raise DatasetError(
                 f"{self.path or 'the dataset'}: the total_steps of its episodes are at least {length.min(initial=1)} "
-                f"and sum to {length.sum()}; expected at least 1 and the {len(obs)} transitions that there are"
+                f"and sum to {length.sum()}; expected at least 1 each and a sum of {len(obs)}, the number of "
+                "transitions; generate the dataset again"
             )
         arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
         self._check_indices(arrays["action"], arrays["step"], length)
@@ -150,25 +159,29 @@ class Dataset:
         return {name: arrays[name] for name in ARRAYS}
 
     def _check_indices(self, action: Longs, step: Longs, length: Longs) -> None:
-        """Raise DatasetError for actions and steps that would be invalid indices."""
+        """Raise DatasetError for actions or steps that are invalid as indices of other arrays."""
         where, actions = self.path or "the dataset", num_actions(self.manifest["bank"]["num_los"])
         if action.min(initial=0) < 0 or action.max(initial=0) >= actions:
             raise DatasetError(
-                f"{where}: its actions are in [{action.min()}, {action.max()}]; expected [0, {actions - 1}]"
+                f"{where}: its actions are in [{action.min()}, {action.max()}]; expected [0, {actions - 1}]; "
+                "generate the dataset again"
             )
         if (step != np.arange(len(step)) - np.repeat(np.cumsum(length) - length, length) + 1).any():
-            raise DatasetError(f"{where}: its steps do not number the interactions of each episode from 1")
+            raise DatasetError(
+                f"{where}: its steps must number the interactions of each episode from 1, and do not; "
+                "generate the dataset again"
+            )
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        """Return one of the NumPy arrays."""
+        """Return one of the NumPy arrays. Raises AttributeError for another name."""
         if name in ARRAYS:
             return self.arrays[name]
         raise AttributeError(
-            f"a dataset has the tables {', '.join(TABLES)} and the arrays {', '.join(ARRAYS)}; not {name}"
+            f"a Dataset has the tables {', '.join(TABLES)} and the arrays {', '.join(ARRAYS)}; got {name!r}"
         )
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return one of the NumPy arrays."""
+        """Return one of the NumPy arrays. Raises KeyError for another name."""
         return self.arrays[name]
 
     def __len__(self) -> int:
@@ -187,8 +200,8 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     path    directory of the dataset
     verify  compare every file with the SHA-256 in the manifest, not only its size and rows
 
-    Raises DatasetError, which names the file, if the directory holds no finished dataset or one of another schema
-    version, or if a shard is missing or changed.
+    Returns a Dataset, which reads its tables on first use. Raises DatasetError, which names the file, if the directory
+    holds no finished dataset, if the dataset has another schema version, or if a file is missing or changed.
     """
     directory = Path(path)
     manifest = read_manifest(directory)
@@ -197,13 +210,16 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
 
 
 def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:
-    """Raise DatasetError if a file of the manifest is missing or has another size or, with `verify`, SHA-256."""
+    """Raise DatasetError if a file in the manifest is missing or has another size, or with `verify` another SHA-256."""
     for entry in [*manifest["bank"]["files"], *(s for name in TABLES for s in manifest["tables"][name]["shards"])]:
         _check_file(directory, entry, verify)
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return the file of a shard. Raises DatasetError if it is outside of the dataset, on any system or via links."""
+    """Return the path of a file in the manifest.
+
+    Raises DatasetError if the path leads outside of the dataset, by the rules of any operating system or by a link.
+    """
     name: str = shard["path"]
     parts = PurePosixPath(name), PureWindowsPath(name)
     outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or not name.isprintable()
@@ -211,7 +227,7 @@ def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
         if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
             return directory / name
     except (OSError, RuntimeError) as error:  # circular links
-        raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}") from None
+        raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}; {RESTORE}") from None
     raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is outside of the dataset; {RESTORE}")
 
 
@@ -220,7 +236,9 @@ def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None
     try:
         exists = file.is_file()
     except OSError as error:  # a name that is too long
-        raise DatasetError(f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}") from None
+        raise DatasetError(
+            f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}; {RESTORE}"
+        ) from None
     if not exists:
         raise DatasetError(f"{file} is missing; the manifest lists it; {RESTORE}")
     if file.stat().st_size != shard["bytes"]:
@@ -230,8 +248,11 @@ def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None
 
 
 def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observations: bool = True) -> pa.Table:
-    """Return a shard as a table. Raises DatasetError, which names the file.
+    """Return the table in the file of a shard. Raises DatasetError, which names the file.
 
+    directory     directory of the dataset
+    shard         entry of the shard in the manifest
+    table         name of the table
     observations  True if the shard has observations
     """
     import pyarrow.feather
@@ -248,7 +269,8 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observatio
     names = [column.name for column in columns_of(table, observations)]
     if content.column_names != names:
         raise DatasetError(
-            f"{file} has columns {', '.join(content.column_names)}; expected those of {table}: {', '.join(names)}"
+            f"{file} has columns {', '.join(content.column_names)}; expected those of {table}: {', '.join(names)}; "
+            f"{RESTORE}"
         )
     for column in columns_of(table, observations):
         _check_column(file, column, content.column(column.name))
@@ -256,16 +278,16 @@ def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observatio
 
 
 def _check_column(file: Path, column: Column, content: pa.ChunkedArray) -> None:
-    """Raise DatasetError for a column of another type, such as an extension type, and for unexpected nulls."""
+    """Raise DatasetError unless a column has the type of the schema, and no nulls that the schema does not allow."""
     kind = content.type
     if column.type is OBSERVATION:
         fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
     else:
         fits = kind == column.type
     if not fits:
-        raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}")
+        raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}; {RESTORE}")
     if content.null_count and not column.nullable:
-        raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none")
+        raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none; {RESTORE}")
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:
@@ -284,7 +306,7 @@ def shard_path(table: str, number: int, file_format: str) -> str:
 
 @contextmanager
 def dataset_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
-    """Open a file that is written atomically. Raises DatasetError. Decision 13."""
+    """Open a file that is written atomically (decision 13). Raises DatasetError if it cannot be written."""
     try:
         with atomic_file(file, buffering=buffering) as stream:
             yield stream
@@ -297,7 +319,7 @@ def _write_table(content: pa.Table, sink: pa.PythonFile, file_format: str) -> No
     import pyarrow.parquet
 
     if file_format == "parquet":
-        # Dictionaries make integers smaller (few values, in runs) and floats larger.
+        # Dictionary encoding makes integers smaller, which have few values in runs, and floats larger.
         integers = [f.name for f in content.schema if pa.types.is_integer(f.type) or pa.types.is_dictionary(f.type)]
         options = {"compression": "zstd", "compression_level": 1, "row_group_size": ROW_GROUP}
         pyarrow.parquet.write_table(content, sink, use_dictionary=integers, **options)
@@ -346,10 +368,10 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, and mean, standard error and n of each metric over episodes.
+    """Return counts, and the mean, its standard error (`se`) and `n` of each metric over episodes.
 
-    The independent unit is the episode of a learner (clause S1.6). Undefined values are left out; n is the number of
-    defined ones (S9.6).
+    Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
+    out: `n` is the number of defined ones, and `undefined` of the others (S9.6).
     """
     episodes = dataset.episodes
     metrics = {}

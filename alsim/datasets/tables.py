@@ -15,7 +15,7 @@ from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
 
 
 def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
-    """Return the tables of a rollout, without observations if the rollout did not keep them."""
+    """Return the tables of a rollout by name. They have no observations if the rollout did not keep them."""
     width = rollout.final_obs.shape[1]
     x = rollout.interactions
     row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
@@ -72,11 +72,11 @@ def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """Return a table of this schema. Columns are NumPy arrays, masked where null, or Arrow arrays."""
+    """Return columns as a table. Columns are NumPy arrays, masked where values are null, or Arrow arrays."""
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
-# Older versions of Arrow import pandas in DataType.to_pandas_dtype().
+# Not DataType.to_pandas_dtype(), which imports pandas in older versions of Arrow.
 NUMPY_TYPES = {pa.from_numpy_dtype(kind): kind for kind in (np.bool_, i8, i16, i32, i64, f32, f64)}
 
 
@@ -110,9 +110,9 @@ def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
 def next_observations(obs: Floats, final_obs: Floats, length: Longs) -> Floats:
     """Return the observation after each interaction, (M, R).
 
-    obs        (M, R) before each interaction
-    final_obs  (E, R) after the last interaction of each episode
-    length     (E,) interactions of each episode
+    obs        observations before each interaction, (M, R)
+    final_obs  observations after the last interaction of each episode, (E, R)
+    length     number of interactions of each episode, (E,)
     """
     following = np.empty_like(obs)
     following[:-1] = obs[1:]

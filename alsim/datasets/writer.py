@@ -1,4 +1,4 @@
-"""The output directory of a dataset while it is written: one writer at a time, resumable, published at the end."""
+"""Output directory of a dataset while it is written. It has one writer at a time, and can be resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAYOUT = Layout(
     plan_marks_owner=True,
 )
 REPLACED = ".replaced"
-"""Suffix of a dataset that is being replaced by another."""
+"""Suffix of the hidden directory of an old dataset, until the new one has replaced it."""
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,15 @@ class DatasetWriter:
     """The directory that a dataset is written to.
 
     out        path of the finished dataset
-    directory  where files are written: `out`, or a hidden directory next to it if a dataset in `out` is replaced
-    finished   True if the manifest is written
+    directory  directory of the files: `out`, or a hidden directory next to it if a dataset in `out` is replaced
+    finished   True if the manifest has been written
     """
 
     def __init__(self, out: Path, directory: Path, finished: bool) -> None:
         self.out, self.directory, self.finished = out, directory, finished
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest. Raises DatasetError if the directory contains other files."""
+        """Write the manifest, which marks the dataset as finished. Raises DatasetError if there are other files."""
         directory = RunDirectory(self.directory, LAYOUT)
         directory.check_ownership()
         directory.delete_unfinished_files()
@@ -73,9 +73,10 @@ def open_writer(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[D
     bank   directory of the bank's files, which are copied
     force  replace a finished dataset, or delete an unfinished one with another plan
 
-    If the block ends early, complete shards are kept for resuming; without any, everything is deleted. Raises
-    DatasetError if `out` holds a finished dataset or an unfinished one with another plan, and `force` is False. Also
-    raises it if another process writes to `out`, or if `out` contains other files.
+    If the block raises an error, complete shards are kept for resuming; if there are none, everything is deleted.
+
+    Raises DatasetError if `out` holds a finished dataset or an unfinished one with another plan, and `force` is False.
+    Also raises it if another process writes to `out`, or if `out` contains other files.
     """
     RunDirectory(out, LAYOUT).check_location()
     _restore(out)
@@ -105,7 +106,7 @@ def open_writer(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[D
 
 
 def sibling(out: Path, suffix: str) -> Path:
-    """Return the hidden path next to a dataset that has this suffix."""
+    """Return the path of a hidden directory next to a dataset: its name, with this suffix."""
     resolved = out.resolve()
     return resolved.parent / f".{resolved.name}{suffix}"
 
@@ -121,7 +122,10 @@ def _check_contents(out: Path, *, force: bool) -> None:
 
 
 def _is_complete(directory: RunDirectory, plan: Plan, *, force: bool) -> bool:
-    """Return whether the unfinished dataset here is complete. Raises DatasetError if its plan is another."""
+    """Return whether the manifest is written already, so that the dataset must only be published.
+
+    Raises DatasetError if another process has finished the dataset, or if its plan differs and `force` is False.
+    """
     if not directory.has_plan:
         if directory.is_finished:  # another process has finished it meanwhile
             raise directory.finished_error()
@@ -136,7 +140,7 @@ def _is_complete(directory: RunDirectory, plan: Plan, *, force: bool) -> bool:
 
 
 def _prepare(directory: RunDirectory, plan: Plan, bank: Path) -> None:
-    """Write everything but the shards."""
+    """Write the plan, the folders and the bank, which must exist before the shards."""
     if not directory.has_plan:
         write_json(directory.path / PLAN, plan)
     for name in FOLDERS:

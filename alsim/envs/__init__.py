@@ -1,4 +1,4 @@
-"""Gymnasium environments over the simulator. They hold no formulas, and each class is imported on first use."""
+"""Gymnasium environments of the simulator. Each class is imported on first use."""
 
 from typing import TYPE_CHECKING
 

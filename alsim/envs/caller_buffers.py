@@ -13,10 +13,17 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import Buffers, Doubles
 
 F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
+CURE = "new_buffers() returns suitable arrays"
 
 
 def new_buffers(lanes: int, width: int) -> Buffers:
-    """Return zero-filled buffers for M lanes."""
+    """Return zero-filled arrays for a step.
+
+    lanes  number of lanes M
+    width  length of an observation R
+
+    Returns observations (M, R) float32, rewards (M,) float64, terminated and truncated (M,) bool.
+    """
     return Buffers(
         observations=np.zeros((lanes, width), F32),
         rewards=np.zeros(lanes, F64),
@@ -26,11 +33,11 @@ def new_buffers(lanes: int, width: int) -> Buffers:
 
 
 class CallerBuffers:
-    """Validation of the caller's arrays, and the buffers for those outputs of a step that they do not receive.
+    """Validator of the caller's arrays, with buffers for the other outputs of a step.
 
     make_buffer  creates an OutputBuffer
     shared       use one buffer for all steps, see `BufferPool`
-    simulators   the caller's arrays must not overlap the arrays of these; the last one performs the steps
+    simulators   simulators whose arrays the caller's arrays must not overlap; the last one performs the steps
     """
 
     def __init__(
@@ -47,7 +54,10 @@ class CallerBuffers:
     def take(self, out: Any, lanes: int) -> tuple[OutputBuffer, Any]:
         """Return a free buffer, and a reference to an Output that writes to `out`.
 
-        If `out` is the object that this buffer was last used with, only its writeability is checked again.
+        out    Buffers of the caller
+        lanes  number of lanes M of the step
+
+        If this buffer was last used with the same object `out`, only its length and its flags are checked again.
         Raises TypeError or ValueError if a step of M lanes cannot write to `out`.
         """
         buffer = self._pool.take()
@@ -59,9 +69,12 @@ class CallerBuffers:
         return buffer, buffer.borrow(out, observations_too=self._simulators[-1].num_threads > 1)
 
     def fill(self, out: Buffers, reward: Doubles) -> None:
-        """Copy the outputs that the step itself did not write to the caller's arrays.
+        """Copy those outputs to the caller's arrays that the step has not written there itself.
 
-        The caller's arrays are rarely in a cache. One thread writes them fastest in a single pass (decision 14).
+        reward  rewards of the step (M,)
+
+        The caller's arrays are rarely in a cache, so a single thread writes observations fastest in one copy at the
+        end (decision 14).
         """
         simulator = self._simulators[-1]
         if simulator.num_threads == 1:
@@ -90,7 +103,7 @@ def _writeable(out: Buffers) -> bool:
 def _check_buffers(out: Any, lanes: int, width: int) -> None:
     """Raise TypeError or ValueError if a step of M lanes cannot write to `out`."""
     if type(out) is not Buffers:
-        raise InputTypeError(f"out must be an alsim.Buffers; got {type(out).__name__}")
+        raise InputTypeError(f"out must be an alsim.Buffers; got {type(out).__name__}: {CURE}")
     _check_array("observations", out.observations, (lanes, width), (F32,))
     _check_array("rewards", out.rewards, (lanes,), (F64, F32))
     _check_array("terminated", out.terminated, (lanes,), (BOOL,))
@@ -99,15 +112,15 @@ def _check_buffers(out: Any, lanes: int, width: int) -> None:
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...], dtypes: tuple[np.dtype[Any], ...]) -> None:
     if not isinstance(array, np.ndarray):
-        raise InputTypeError(f"out.{name} must be a NumPy array; got {type(array).__name__}")
+        raise InputTypeError(f"out.{name} must be a NumPy array; got {type(array).__name__}: {CURE}")
     if array.shape != shape:
-        raise AlsimError(f"out.{name} must have shape {shape}; got {array.shape}")
+        raise AlsimError(f"out.{name} must have shape {shape}; got {array.shape}: {CURE}")
     if array.dtype not in dtypes:
-        raise InputTypeError(f"out.{name} must have dtype {' or '.join(map(str, dtypes))}; got {array.dtype}")
+        expected = " or ".join(map(str, dtypes))
+        raise InputTypeError(f"out.{name} must have dtype {expected}; got {array.dtype}: {CURE}")
     flags = array.flags
     if not flags.carray:
         fault = "read-only" if not flags.writeable else "not C-contiguous" if not flags.c_contiguous else "not aligned"
         raise AlsimError(
-            f"out.{name} must be writeable, C-contiguous and aligned; got an array that is {fault}: "
-            "new_buffers() returns suitable arrays"
+            f"out.{name} must be writeable, C-contiguous and aligned; got an array that is {fault}: {CURE}"
         )

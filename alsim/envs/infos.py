@@ -1,4 +1,4 @@
-"""Infos of a step: arrays with masks, in Gymnasium's layout."""
+"""Infos of a step, in Gymnasium's layout: each key has an array over lanes, and a mask."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ InfoLevel = Literal["none", "minimal", "full"]
 INFO_LEVELS: tuple[InfoLevel, ...] = ("none", "minimal", "full")
 
 REASON_WORDS = {int(reason): reason.word for reason in Reason}
-"""The specification's word for each code of a reason; None while the episode continues."""
+"""The specification's name of each termination reason, by code; None for 0, while the episode continues."""
 
 
 class InfoBuilder:
-    """Builder of the infos of steps.
+    """Builder of the infos that a step returns.
 
-    mode     step_kernels.NEXT_STEP, SAME_STEP or DISABLED
+    mode     autoreset mode: step_kernels.NEXT_STEP, SAME_STEP or DISABLED
     level    "none", "minimal" or "full"
     num_los  number of learning outcomes L
     width    length of an observation R
@@ -36,10 +36,10 @@ class InfoBuilder:
     def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
         """Return the infos of a step of a simulator's first M lanes.
 
-        reason  (M,)
-        live    (M,)
+        reason  codes of termination reasons (M,); 0 while the episode continues
+        live    True for lanes that were stepped, False for lanes that were only reset, (M,)
         final   (M * R,) or longer: last observations of the episodes that ended, under SAME_STEP
-        count   number of lanes that were reset in this step
+        count   number of lanes that were reset in this step; without autoreset, of those whose episode ended
         """
         if self._mode == step_kernels.SAME_STEP and count > 0:
             return _infos_with_final(self._columns(simulator, reason), reason != 0, final.reshape(-1, self._width))
@@ -53,7 +53,7 @@ class InfoBuilder:
         return _with_masks(columns, live)
 
     def _columns(self, simulator: Simulator, reason: Codes) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the infos without their masks, (M,) each."""
+        """Return the arrays of the infos at this level, (M,) each, without masks."""
         if self._level == "none":
             return {}
         return {"termination_reason": reason} | (
@@ -61,7 +61,7 @@ class InfoBuilder:
         )
 
     def _full_columns(self, interaction: Interaction, lanes: int) -> dict[str, NDArray[Any]]:
-        """Return copies of the last interaction of the first M lanes, (M,) each."""
+        """Return the last interaction of the first M lanes as new arrays, (M,) each."""
         first: list[Any] = [column[:lanes] for column in interaction]
         last = Interaction(*first)
         return {
@@ -81,8 +81,9 @@ class InfoBuilder:
 def _infos_with_final(columns: dict[str, NDArray[Any]], ended: NDArray[np.bool_], last: Floats) -> dict[str, Any]:
     """Return the infos of a step in which episodes ended and the next ones started at once.
 
-    ended  (M,)
-    last   (M, R) or longer: last observations
+    columns  infos of the step without masks, (M,) each
+    ended    True for lanes whose episode ended, (M,)
+    last     (M, R) or longer: last observations of the episodes that ended
     """
     lanes = np.flatnonzero(ended)
     final = {key: np.zeros_like(column) for key, column in columns.items()}

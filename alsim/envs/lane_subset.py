@@ -1,4 +1,4 @@
-"""A subset of the lanes, stepped separately from the others."""
+"""Stepping of a subset of the lanes, while the others stay unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import Longs
 
 MIN_CAPACITY = 64
-"""Smallest number of lanes that the small simulator is created for."""
+"""Smallest number of lanes of the small simulator."""
 
 
 class LaneSubset:
@@ -46,14 +46,16 @@ class LaneSubset:
         return {**{name: self.__dict__[name] for name in names}, "_capacity": 0, "_marked": np.zeros(0, np.bool_)}
 
     def read(self, lanes: Any) -> Longs:
-        """Return the lanes that the caller selects, (M,). Raises TypeError or ValueError."""
+        """Return the selected lanes as a new array (M,). Raises TypeError or ValueError for invalid lanes."""
         array = np.asarray(lanes)
         if array.ndim != 1:
-            raise AlsimError(f"lanes must have shape (M,); got shape {array.shape}")
+            raise AlsimError(f"lanes must have shape (M,), one integer per selected lane; got shape {array.shape}")
         if len(array) == 0:
             raise AlsimError("lanes must contain at least one lane; got none")
         if array.dtype.kind not in "iu":
-            raise InputTypeError(f"lanes must be integers; got dtype {array.dtype}")
+            raise InputTypeError(
+                f"lanes must be integers; got dtype {array.dtype}: for a mask, pass np.flatnonzero(mask)"
+            )
         selected = np.array(array, np.int64)  # a copy: another thread of the caller may change the original
         if len(self._marked) == 0:
             self._marked = np.zeros(self._parent.lanes, np.bool_)
@@ -81,7 +83,7 @@ class LaneSubset:
             return
         self.close()
         capacity = min(self._parent.lanes, max(count, 2 * self._capacity, MIN_CAPACITY))
-        self._capacity = 0  # until all of the memory is allocated, which may fail
+        self._capacity = 0  # stays 0 if an allocation fails, so that the next call tries again
         self._positions = np.arange(capacity)
         self.simulator = self._parent.of_size(capacity)
         self.buffers = BufferPool(
@@ -95,6 +97,6 @@ class LaneSubset:
         self._capacity = capacity
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads of the small simulator."""
         if self._capacity > 0:
             self.simulator.close()

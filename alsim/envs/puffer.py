@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
 END_REASONS = tuple(reason for reason in Reason if reason)
 
 
-class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # it has no types
+class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # the package has no type annotations
     """N simulated learners as a `pufferlib.PufferEnv` of N agents.
 
     num_envs      number of lanes N; each lane is an agent
@@ -78,9 +78,11 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # i
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], list[dict[str, float]]]:
         """Start an episode in every lane.
 
-        seed  lane i becomes learner i of this seed; None starts each learner's next episode
+        seed  lane i becomes learner i of this seed. None starts each learner's next episode; at the first reset it
+              takes the seed of the constructor
 
-        Returns the observations, written in place, and an empty list of infos.
+        Returns the observations (N, R) float32, written in place, and an empty list of infos. Raises TypeError or
+        ValueError for an invalid seed.
         """
         seed, self._seed = self._seed if seed is None else seed, None
         observations, _ = self.envs.reset(seed=seed, out=self._buffers())
@@ -93,10 +95,11 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # i
     def step(self, actions: Any) -> tuple[Any, ...]:
         """Perform one interaction in every lane.
 
-        actions  integers (N,)
+        actions  integers (N,) in [0, 9 L)
 
-        Returns observations, rewards, terminals and truncations, written in place, and a list of infos. Every
-        `log_interval` steps the list holds one info: means over the episodes that ended since the last one.
+        Returns observations (N, R), rewards, terminals and truncations, (N,) each, written in place, and a list of
+        infos. Every `log_interval` steps, the list contains one dict of means over the episodes that ended since
+        the previous one; otherwise it is empty. Raises the errors of `AdaptiveLearningVectorEnv.step`.
         """
         *arrays, infos = self.envs.step(actions, out=self._buffers())
         self._statistics.add(self.rewards, infos)
@@ -120,7 +123,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # i
 
 
 class Statistics:
-    """Returns, lengths and end reasons of episodes."""
+    """Returns, lengths and termination reasons of the episodes that have ended since the last call of `take`."""
 
     def __init__(self, lanes: int) -> None:
         self._returns = np.zeros(lanes)
@@ -128,7 +131,7 @@ class Statistics:
         self._ended: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
 
     def add(self, rewards: NDArray[Any], infos: dict[str, Any]) -> None:
-        """Add one step of all lanes."""
+        """Add one step of all lanes: rewards (N,), and infos of the mode SAME_STEP."""
         self._returns += rewards
         self._lengths += 1
         if "final_info" in infos:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gymnasium
 
 ENVIRONMENT_ID = "alsim/AdaptiveLearning-v0"
-"""Name and version. Any change of a returned bit, a rule or the default bank changes the version (clause S11.5)."""
+"""Name and version. The version changes with any rule, with the default bank, and with any returned bit (S11.5)."""
 
 
 def register() -> None:

@@ -46,9 +46,9 @@ def make(
 
     num_envs       number of lanes N
     config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
-    seed           seed of the first reset; a model that is created with a seed sets that one instead
+    seed           seed of the first reset; the seed of a Stable-Baselines3 model, if it has one, replaces it
     first_learner  lane i is learner first_learner + i of the seed
-    held_out       lane i is learner 2**31 + first_learner + i, which is reserved for evaluation (clause S11.4)
+    held_out       True adds 2**31 to these learners, which selects learners reserved for evaluation (clause S11.4)
 
     Raises ValueError or TypeError for invalid arguments.
     """
@@ -56,7 +56,7 @@ def make(
     if first + lanes > FIRST_HELD_OUT:
         raise AlsimError(
             f"first_learner + num_envs must be at most 2**31; got first_learner = {first} and num_envs = {lanes}: "
-            "later learners are held out, held_out=True selects them"
+            "learners from 2**31 on are reserved for evaluation, and held_out=True selects them"
         )
     envs = RawInfoVectorEnv(
         lanes,
@@ -65,30 +65,30 @@ def make(
         dynamics=dynamics,
         observation=observation,
         autoreset_mode=AutoresetMode.SAME_STEP,
-        copy=False,  # Stable-Baselines3 stores more batches than the environment has buffers, so `step_wait` copies
-        info="full",  # records mastery, which not every observation contains
+        copy=False,  # `step_wait` copies: Stable-Baselines3 keeps arrays for longer than the environment does
+        info="full",  # records mastery for `final_mastery`; observations of "responses" do not contain it
         num_threads=num_threads,
     )
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
 
 
 class RawInfoBuilder(InfoBuilder):
-    """Builder that passes on the arrays of a step. It is faster, as most of Gymnasium's infos would be unused."""
+    """Builder that returns the arrays of a step unchanged. Gymnasium's infos, mostly unused here, would be slower."""
 
     def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
-        """Return arrays that are valid until the next step."""
+        """Return reason, final (M, R) and count, see `InfoBuilder.build`. Arrays are valid until the next step."""
         return {"reason": reason, "final": final.reshape(-1, self._width), "count": count}
 
 
 class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
-    """The vector environment with the infos of `RawInfoBuilder`."""
+    """A vector environment with the infos of `RawInfoBuilder`."""
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
         self._build_infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width).build
 
     def final_mastery(self, lanes: Longs) -> Doubles:
-        """Return the mean mastery after the last interaction in each lane, before any reset in the same step."""
+        """Return the mean mastery, (M,), after the last interaction in M lanes, before a reset in the same step."""
         return np.asarray(self._simulator.interaction.mastery_sum[lanes] / self.bank.num_los)
 
 
@@ -126,28 +126,28 @@ class AdaptiveLearningVecEnv(VecEnv):
             self.seed(seed)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Set the seed of the next reset: lane i is then learner first_learner + i of it.
+        """Set the seed of the next reset, after which lane i is learner first_learner + i of this seed.
 
         seed  an integer in [0, 2**64); None takes one from NumPy's global generator, as Stable-Baselines3 does
 
-        Returns a list with the seed for each lane.
+        Returns a list of N equal seeds, one per lane. Raises TypeError or ValueError for an invalid seed.
         """
         if seed is None:
-            # Stable-Baselines3 seeds the global generator.
+            # Stable-Baselines3 seeds the global generator, so that its runs are reproducible without a seed here.
             seed = int(np.random.randint(0, 2**32 - 1, dtype=np.uint32))  # noqa: NPY002
         self._seeds: list[int | None] = [read_seed(seed)] * self.num_envs
         return self._seeds
 
     def set_options(self, options: Any = None) -> None:
-        """Raise AlsimError if there are any options: resets of this environment have none."""
+        """Raise AlsimError unless the options are empty: resets of this environment have none."""
         if options and any(options if isinstance(options, list) else [options]):
             raise AlsimError(f"reset options must be empty; got {options!r}: pass seed and first_learner to make()")
 
     def reset(self) -> Floats:
         """Start an episode in every lane and return the observations (N, R).
 
-        After a call of `seed`, the first episode of that seed's learners starts; otherwise each learner's next
-        episode. The first reset without a seed takes one from the operating system.
+        After a call of `seed`, each learner of that seed starts its first episode. Otherwise each learner starts its
+        next episode. The first reset without a seed takes one from the operating system.
         """
         seed = self._seeds[0]
         if seed is None and not self._was_reset:
@@ -167,7 +167,8 @@ class AdaptiveLearningVecEnv(VecEnv):
     def step_wait(self) -> tuple[Floats, Floats, Bools, list[dict[str, Any]]]:
         """Perform one interaction in every lane.
 
-        Returns observations (N, R), rewards (N,) float32, dones (N,) bool, and an info for each lane.
+        Returns observations (N, R) float32, rewards (N,) float32, dones (N,) bool, and a list of N infos. Raises the
+        errors of `AdaptiveLearningVectorEnv.step`.
         """
         observations, rewards, _, _, raw = self.envs.step(self._actions)
         self._steps += 1
@@ -201,28 +202,34 @@ class AdaptiveLearningVecEnv(VecEnv):
         self._returns[lanes], self._first_steps[lanes] = 0, self._steps
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads of the environment."""
         self.envs.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return a list with an attribute of the vector environment for each index."""
+        """Return an attribute of the vector environment, once for each index, as a list."""
         return [getattr(self.envs, attr_name)] * len(self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the vector environment, which all lanes share."""
+        """Set an attribute that all lanes share. Raises AlsimError unless `indices` are all lanes."""
         self._check_all_lanes(f"the attribute {attr_name!r}", indices)
         setattr(self.envs, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of the vector environment for all lanes; return a list with its result for each lane."""
+        """Call a method of the vector environment once, and return a list with its result for each lane.
+
+        Raises AlsimError unless `indices` are all lanes, because the lanes share one environment.
+        """
         self._check_all_lanes(f"the method {method_name!r}", indices)
         return [getattr(self.envs, method_name)(*method_args, **method_kwargs)] * self.num_envs
 
     def _check_all_lanes(self, name: str, indices: Any) -> None:
-        """Raise AlsimError unless `indices` contain all lanes."""
+        """Raise AlsimError unless `indices` are all lanes."""
         if {*self._get_indices(indices)} != {*range(self.num_envs)}:
-            raise AlsimError(f"indices must be None or all {self.num_envs} lanes, which share {name}; got {indices!r}")
+            raise AlsimError(
+                f"indices must be None or all {self.num_envs} lanes, which share {name}; got {indices!r}: "
+                "leave indices out"
+            )
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Return False for each index: lanes have no wrappers."""
+        """Return a list of False, one per index, because single lanes have no wrappers."""
         return [False] * len(self._get_indices(indices))

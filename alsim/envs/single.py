@@ -1,4 +1,4 @@
-"""The single environment: the batch loop with one lane, and the attributes of the specification's class."""
+"""The single environment: a simulator with one lane, and the attributes that the specification lists."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from alsim.types import Reason
 class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     """One simulated learner, one episode after another.
 
-    config       Config, mapping or TOML file; None is the specification
-    bank         Bank, mapping of rows, or directory of tables; None draws it from the configuration
-    dynamics     name or parameters of a registered dynamics, in place of the configuration's
+    config       Config, mapping or TOML file; None: the values of the specification
+    bank         Bank, mapping of rows, or directory of tables; None: sampled from the configuration
+    dynamics     name or parameters of a registered dynamics, which replaces that of the configuration
     observation  "mastery" (clause S8.1) or "responses" (S8.2)
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
@@ -84,14 +84,15 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         seed     an integer starts the first episode of learner 0 of that seed. None starts the learner's next
                  episode; at the first reset it takes a seed from the operating system
         options  {"learner": i} selects learner i instead of 0, and {"episode": k} its episode k instead of 0;
-                 both require an integer seed
+                 both keys require an integer seed
 
-        Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError.
+        Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError for an invalid seed or
+        option.
         """
         options = read_options(options, ("learner", "episode"))
         for key in options:
             if seed is None:
-                raise AlsimError(f"options[{key!r}] requires an integer seed; got seed=None")
+                raise AlsimError(f"options[{key!r}] requires an integer seed; got seed=None: pass seed to reset()")
         learner, episode = read_learner(options.get("learner", 0)), read_episode(options.get("episode", 0))
         if seed is None and not self._was_reset:
             seed = fresh_seed()
@@ -157,7 +158,10 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
     def decode_action(self, action: int) -> dict[str, Any]:
-        """Return the meaning of an action: type, lo, and difficulty or modality as an index. Raises ValueError."""
+        """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
+
+        Raises TypeError or ValueError for an invalid action.
+        """
         return dict(self._decoded[self._read_action(action)])
 
     def get_episode_metrics(self) -> dict[str, Any]:
@@ -171,7 +175,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return {name: column[0].tolist() for name, column in metrics._asdict().items()}
 
     def interactions(self) -> Interactions:
-        """Return the interactions of the episode so far, as columns."""
+        """Return the T interactions of the episode so far, as columns (T,)."""
         return Interactions.from_rows(self._rows)
 
     @property

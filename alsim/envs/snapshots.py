@@ -1,4 +1,4 @@
-"""Snapshots: the state of all learners at one moment, which can be resumed."""
+"""Snapshots: the state of all learners at one moment, which an environment can restore."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Snapshot:
     """The learners of N lanes at one moment, with the rules of their environment.
 
     `AdaptiveLearningVectorEnv.snapshot()` creates one. It is immutable and can be pickled. Any environment with
-    the same rules and number of lanes can resume it by `restore()`.
+    the same rules and number of lanes can restore it by `restore()`.
     """
 
     environment: str
-    """Name and version of the environment; results of another version differ."""
+    """Name and version of the environment. Another version gives other results, so it cannot restore the snapshot."""
     config: Config
     bank: Bank
     observation: Observation
@@ -79,14 +79,16 @@ class Snapshot:
     def take(self, lanes: Any) -> Snapshot:
         """Return a snapshot of the M selected lanes, in the order of `lanes`.
 
-        lanes  integers (M,) in [0, N). A lane may be selected several times. The copies have the same random
-               numbers, so that the same actions give the same answers
+        lanes  integers (M,) in [0, N). A lane may be selected several times. Its copies use the same random
+               numbers, so the same actions give the same answers
 
         Raises TypeError or ValueError.
         """
         array = np.asarray(lanes)
         if array.ndim != 1 or len(array) == 0:
-            raise AlsimError(f"lanes must have shape (M,), with M at least 1; got shape {array.shape}")
+            raise AlsimError(
+                f"lanes must have shape (M,), with M at least 1; got shape {array.shape}: pass a list of lanes"
+            )
         if array.dtype.kind not in "iu":
             raise InputTypeError(f"lanes must be integers; got dtype {array.dtype}")
         outside = (array < 0) | (array >= self.num_envs)
@@ -101,20 +103,22 @@ class Snapshot:
 
         seeds  integers (N,) in [0, 2**64)
 
-        Each learner keeps its state, index, episode and step. Every later random number is that of
-        (new seed, learner, episode, step), see clause S11.1, and later episodes are those of the new seed's
-        learner. No reset can return to the current episode, since it started under another seed; `restore` can.
+        Each learner keeps its state, index, episode and step. All later random numbers are those of
+        (new seed, learner, episode, step), see clause S11.1. Later episodes are those of the same learner of the
+        new seed. The current episode started under another seed, so no reset can repeat it; `restore` can.
         Raises TypeError or ValueError.
         """
         if not isinstance(seeds, np.ndarray | Sequence) or isinstance(seeds, str | bytes):
-            raise InputTypeError(f"seeds must have one entry per lane, {self.num_envs}; got {seeds!r}")
+            raise InputTypeError(
+                f"seeds must be a list or array with one entry for each of {self.num_envs} lanes; got {seeds!r}"
+            )
         if len(np.shape(seeds)) != 1 or len(seeds) != self.num_envs:
-            raise AlsimError(f"seeds must have one entry per lane, {self.num_envs}; got shape {np.shape(seeds)}")
+            raise AlsimError(f"seeds must have shape ({self.num_envs},), one per lane; got shape {np.shape(seeds)}")
         keys = np.array([read_seed(seed, f"seeds[{lane}]") for lane, seed in enumerate(seeds)], np.uint64)
         return replace(self, population=self.population._replace(key=keys))
 
     def difference(self, config: Config, bank: Bank, observation: str, num_envs: int) -> str:
-        """Return the first difference from an environment as text; "" if the environment can restore the snapshot."""
+        """Return the first difference from an environment as text; "" if it can restore the snapshot."""
         if self.environment != ENVIRONMENT_ID:
             return f"learners of {self.environment}, not of {ENVIRONMENT_ID}"
         if self.observation != observation:
@@ -129,7 +133,7 @@ class Snapshot:
 
 
 def identities(p: Population) -> dict[str, NDArray[Any]]:
-    """Return the identity of the learner in each lane, (N,) each."""
+    """Return seed, learner, episode and step of each lane as new arrays, (N,) each."""
     return {"seed": p.key.copy(), "learner": p.learner.copy(), "episode": p.episode.copy(), "step": p.step.copy()}
 
 

@@ -21,8 +21,8 @@ class AdaptiveLearningTianshouEnv:
     num_envs  number of lanes N
     config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
 
-    A collector steps the lanes that it still needs and resets those whose episode is over, so there is no
-    autoreset. Infos are empty, because a replay buffer would store them for every step.
+    A collector itself resets lanes whose episode is over, so autoreset is disabled. Infos are empty,
+    because a replay buffer would store them for every step.
     """
 
     is_async = False
@@ -57,7 +57,10 @@ class AdaptiveLearningTianshouEnv:
         return self.env_num
 
     def seed(self, seed: int | list[int] | None = None) -> list[Any]:
-        """Set the seed of the next reset of all lanes: one seed, or a list with one per lane. Returns one per lane."""
+        """Set the seed of the next reset of all lanes, and return a list with the seed of each lane.
+
+        seed  an integer makes lane i learner i of this seed; a list has one seed per lane; None: no seed
+        """
         self._seed = seed
         return [seed] * self.env_num if seed is None or isinstance(seed, int) else list(seed)
 
@@ -67,10 +70,11 @@ class AdaptiveLearningTianshouEnv:
         """Start an episode in the lanes `env_id`, or in all lanes if it is None.
 
         seed, options   see `AdaptiveLearningVectorEnv.reset`; without a seed, each learner's next episode starts.
-                        A collector passes its `gym_reset_kwargs` at every reset, so a seed in them starts the
-                        same episode again every time; the method `seed` affects one reset only
+                        A collector passes its `gym_reset_kwargs` at every reset. A seed in them therefore starts
+                        the same episode every time. The method `seed` affects only one reset
 
-        Returns observations (M, R) and infos (M,), in the order of `env_id`.
+        Returns observations (M, R) float32 and infos (M,), in the order of `env_id`. Raises the errors of
+        `AdaptiveLearningVectorEnv.reset`.
         """
         if env_id is None:
             lanes = np.arange(self.env_num)
@@ -87,9 +91,10 @@ class AdaptiveLearningTianshouEnv:
     def step(self, action: Any, id: Any = None) -> tuple[Any, ...]:
         """Perform one interaction in the lanes `id`, or in all lanes if it is None.
 
-        action  integers (M,), in the order of `id`
+        action  integers (M,) in [0, 9 L), in the order of `id`
 
-        Returns observations (M, R), rewards, terminated, truncated and infos, (M,) each.
+        Returns observations (M, R), rewards, terminated, truncated and infos, (M,) each. Raises the errors of
+        `AdaptiveLearningVectorEnv.step_lanes`.
         """
         lanes = np.arange(self.env_num) if id is None else np.atleast_1d(id)
         *arrays, _ = self.envs.step_lanes(action, lanes)

@@ -36,7 +36,7 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import MAX_LEARNERS, Bools, Buffers, Keys, Longs
 
 INT64 = np.dtype(np.int64)
-"""NumPy's only object for this dtype in native byte order, so that it can be compared by identity."""
+"""The only dtype object of NumPy for int64 in native byte order, so that `is` can compare it."""
 
 MODES = {
     AutoresetMode.NEXT_STEP: step_kernels.NEXT_STEP,
@@ -49,25 +49,26 @@ BEFORE_FIRST_EPISODE = np.uint32(2**32 - 1)
 """Episode number of a learner that has not started one: adding 1 gives 0."""
 
 NOT_COUNTED = -1
+"""Placeholder for the number of lanes whose episode is over, if it must be counted again."""
 
 
 Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
-"""Observations, rewards, terminated, truncated, infos. Rewards are float64, or float32 in a buffer of float32."""
+"""Observations, rewards, terminated, truncated, infos. Rewards are float64, or float32 in a float32 array of `out`."""
 
 
 class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
     """N simulated learners, stepped together by one compiled loop.
 
     num_envs        number of lanes N
-    config          Config, mapping or TOML file; None is the specification
-    bank            Bank, mapping of rows, or directory of tables; None draws it from the configuration
-    dynamics        name or parameters of a registered dynamics, in place of the configuration's
+    config          Config, mapping or TOML file; None: the values of the specification
+    bank            Bank, mapping of rows, or directory of tables; None: sampled from the configuration
+    dynamics        name or parameters of a registered dynamics, which replaces that of the configuration
     observation     "mastery" (clause S8.1) or "responses" (S8.2)
     autoreset_mode  gymnasium.vector.AutoresetMode, or its value as a string
     copy            True returns new arrays from every call; False returns the environment's own arrays, which
                     the next call overwrites (observations are then read-only)
     info            "none", "minimal" (termination_reason) or "full"
-    num_threads     number of threads that share a step; results are bit for bit the same with any number
+    num_threads     number of threads that share a step; it does not change the results in any bit
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
@@ -118,7 +119,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._was_reset = False
-        self._num_finished = 0  # lanes whose episode is over, which DISABLED does not step; or NOT_COUNTED
+        self._num_finished = 0  # number of lanes whose episode is over, or NOT_COUNTED; DISABLED does not step them
         self._shape = (self.num_envs,)
         self._create_buffers()
         self._build_infos = InfoBuilder(self._mode, level, self.bank.num_los, self._simulator.width).build
@@ -145,13 +146,13 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         seed     an integer makes lane i learner i of that seed. A list has one entry per lane: lane i becomes
                  learner 0 of seed[i], or starts its learner's next episode if seed[i] is None. None starts
                  each learner's next episode; at the first reset it takes a seed from the operating system
-        options  "reset_mask", bool (N,): the lanes to reset; "learner": with an integer seed, the learner of
-                 lane 0 (lane i is then learner + i) or an array of N learners
-        out      Buffers of the caller, whose observations are written and returned; its other arrays are
-                 not changed
+        options  "reset_mask", bool (N,): the lanes to reset. "learner", only with an integer seed: an integer k
+                 makes lane i learner k + i of the seed; an array (N,) has the learner of each lane
+        out      Buffers of the caller; observations are written to `out.observations`, which is returned. The
+                 other arrays are not changed
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for invalid seeds
-        and options; the environment is then unchanged.
+        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for invalid seeds,
+        options and `out`; the environment is then unchanged.
         """
         options = read_options(options, ("reset_mask", "learner"))
         lanes = self._read_mask(options.get("reset_mask"))
@@ -188,7 +189,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         out      Buffers of the caller, which are written and returned
 
         Returns observations (N, R) float32, rewards (N,) float64, terminated and truncated (N,) bool,
-        and infos. Raises TypeError or ValueError for invalid actions; the message names the lane. Raises
+        and infos. Raises TypeError or ValueError for invalid actions or an invalid `out`. Raises
         gymnasium.error.ResetNeeded before the first reset and, without autoreset, if the episode of a lane is
         over. On error, neither the environment nor `out` is modified.
         """
@@ -227,9 +228,10 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         lanes    integers (M,) in [0, N), in any order, without duplicates
         out      Buffers of the caller with M lanes, which are written and returned
 
-        The result for these lanes equals that of `step`, in every autoreset mode. Returned arrays and infos have
-        M rows, in the order of `lanes`. Raises the errors of `step`; nothing is modified then. Without
-        autoreset, ResetNeeded is raised only if the episode of a selected lane is over.
+        The results for these lanes equal those of `step`, in every autoreset mode. Returned arrays and infos have
+        M rows, in the order of `lanes`. Raises the errors of `step`, and TypeError or ValueError for invalid
+        lanes; on error, nothing is modified. Without autoreset, ResetNeeded is raised only if the episode of a
+        selected lane is over.
         """
         if not self._was_reset:
             raise ResetNeeded("call reset() before step_lanes()")
@@ -263,12 +265,18 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return observation, reward, terminated, truncated, infos
 
     def new_buffers(self, num_lanes: int | None = None) -> Buffers:
-        """Return zero-filled arrays that a step can write to, for all lanes or for the `num_lanes` of a subset."""
+        """Return zero-filled arrays to pass as `out`.
+
+        num_lanes  number of lanes M of a subset, for `step_lanes`; None: all N lanes
+
+        Returns observations (M, R) float32, rewards (M,) float64, terminated and truncated (M,) bool. Raises
+        ValueError for an invalid number.
+        """
         lanes = self.num_envs if num_lanes is None else read_positive(num_lanes, "num_lanes")
         return new_buffers(lanes, self._simulator.width)
 
     def snapshot(self) -> Snapshot:
-        """Return the current state of the learners, which `restore` can resume.
+        """Return the current state of the learners, for `restore`.
 
         Raises gymnasium.error.ResetNeeded before the first reset.
         """
@@ -277,29 +285,34 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.population)
 
     def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Return to the learners of a snapshot: the same actions then give the same bits as after it was taken.
+        """Restore the learners of a snapshot.
+
+        The same actions then give the same results, bit for bit, as after the snapshot was taken.
 
         snapshot  from an environment with the same config, bank, observation and number of lanes; its
-                  autoreset_mode, info, copy and num_threads may differ. Lanes whose episode is over stay
-                  over, so SAME_STEP, which has no such lanes, rejects them
+                  autoreset_mode, info, copy and num_threads may differ. SAME_STEP rejects a snapshot with lanes
+                  whose episode is over, because this mode has no such lanes
         out       see `reset`
 
-        Returns observations and infos as `reset` does. Raises TypeError or ValueError for a snapshot of other
-        rules; the environment is then unchanged.
+        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for a snapshot of other
+        rules and for an invalid `out`; the environment is then unchanged.
         """
         if not isinstance(snapshot, Snapshot):
-            raise InputTypeError(f"snapshot must be an alsim.Snapshot; got {type(snapshot).__name__}")
+            raise InputTypeError(
+                f"snapshot must be an alsim.Snapshot; got {type(snapshot).__name__}: snapshot() returns one"
+            )
         if (
             difference := snapshot.difference(self.config, self.bank, self._simulator.observation_kind, self.num_envs)
         ) != "":
             raise AlsimError(
                 "the snapshot must come from an environment with the same rules and number of lanes; "
-                f"this one has {difference}"
+                f"this one has {difference}: create an environment with the snapshot's config, bank, observation and "
+                "num_envs, in a version of alsim that has the snapshot's environment"
             )
         finished = np.flatnonzero(snapshot.over)
         if self._mode == step_kernels.SAME_STEP and len(finished) > 0:
             raise AlsimError(
-                f"under SAME_STEP no lane may wait for its next episode; in the snapshot the episode in lane "
+                f"a snapshot for SAME_STEP must have no lane whose episode is over; in this one the episode in lane "
                 f"{finished[0]} is over: take the snapshot after resetting that lane"
             )
         if out is not None:
@@ -312,7 +325,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observations(out), {}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stop the threads."""
+        """Stop the threads of the environment."""
         if hasattr(self, "_simulator"):  # older Gymnasium also closes an object whose constructor raised
             self._simulator.close()
         if hasattr(self, "_subset"):
@@ -354,16 +367,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             )
 
     def _read_actions(self, actions: Any, lanes: int) -> Longs:
-        """Return actions in the layout that the kernel reads; the kernel checks their values."""
+        """Return actions (M,) as a C-contiguous int64 array, as the kernel requires. The kernel checks their values."""
         array = np.asarray(actions)
         if array.shape != (lanes,):
             raise AlsimError(f"actions must have shape ({lanes},), one per lane; got shape {array.shape}")
         if array.dtype.kind not in "iu":
-            raise InputTypeError(f"actions must be integers; got dtype {array.dtype}")
+            raise InputTypeError(f"actions must be integers; got dtype {array.dtype}: convert them to integers")
         return np.ascontiguousarray(array, dtype=np.int64)
 
     def _read_mask(self, mask: Any) -> Longs:
-        """Return the lanes that a reset mask selects, after Gymnasium's checks in Gymnasium's order."""
+        """Return the lanes that a reset mask selects. The checks and their order are those of Gymnasium."""
         if mask is None:
             return np.arange(self.num_envs)
         if not isinstance(mask, np.ndarray):
@@ -377,11 +390,11 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return np.flatnonzero(mask)
 
     def _read_identities(self, seed: Any, learner: Any) -> tuple[Bools, Keys, Longs]:
-        """Return the arguments of `reset` per lane, (N,) each: whether a seed is given, the seed, and the learner."""
+        """Return for each lane, (N,) each: True if it has a new seed, the seed, and the learner."""
         lanes, zeros = self.num_envs, np.zeros(self.num_envs, np.int64)
         if learner is not None and (seed is None or _is_list(seed)):
             kind = "seed=None" if seed is None else "a list of seeds"
-            raise AlsimError(f"options['learner'] requires an integer seed; got {kind}")
+            raise AlsimError(f"options['learner'] requires an integer seed; got {kind}: pass one seed for all lanes")
         if seed is None:
             return np.zeros(lanes, np.bool_), np.zeros(lanes, np.uint64), zeros
         if _is_list(seed):
@@ -394,7 +407,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         return np.ones(lanes, np.bool_), seeds, self._read_learners(0 if learner is None else learner)
 
     def _read_learners(self, learner: Any) -> Longs:
-        """Return the learner of each lane, (N,): those of a list, or consecutive ones from a single index."""
+        """Return the learner of each lane, (N,), from a list with one per lane, or from the learner of lane 0."""
         lanes = self.num_envs
         if _is_list(learner):
             if len(learner) != lanes:
@@ -410,7 +423,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _is_list(value: Any) -> bool:
-    """Return whether the value has one entry per lane; an array without axes is a single number."""
+    """Return whether a value is a list or an array with entries; an array without axes is a single number."""
     if isinstance(value, np.ndarray):
         return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)

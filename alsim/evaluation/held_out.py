@@ -15,7 +15,7 @@ EVALUATION_SEED = 0
 """Seed of all evaluations, independent of the seed of the training, so that trainings are comparable."""
 
 EVALUATED = ("cumulative_reward", "total_steps", "final_mastery")
-"""Metrics of `alsim.metrics.METRICS` whose means an evaluation has."""
+"""Metrics of `alsim.metrics.METRICS` whose means an evaluation includes."""
 
 
 class HeldOut(NamedTuple):
@@ -28,7 +28,7 @@ class HeldOut(NamedTuple):
 FINAL = HeldOut(FIRST_HELD_OUT, 1000)
 """Learners for the evaluation of finished policies."""
 SELECTION = HeldOut(FIRST_HELD_OUT + 2**30, 500)
-"""Learners for the comparison of checkpoints. They differ from FINAL, because selection biases the result."""
+"""Learners for the selection of the best checkpoint. They are not those of FINAL, because selection biases results."""
 
 
 def evaluate(
@@ -40,7 +40,16 @@ def evaluate(
     observation: Observation,
     num_threads: int = 1,
 ) -> dict[str, Statistic]:
-    """Return statistics of return, episode length, final mastery and give-ups on held-out learners."""
+    """Evaluate a policy on held-out learners, in one episode of each.
+
+    policy       name of a registered policy, or a policy object
+    learners     range of learners
+    observation  "mastery" or "responses"
+    num_threads  number of threads; results do not depend on it
+
+    Returns a Statistic for each of EVALUATED, and for `give_ups`, the share of episodes that ended by critical
+    frustration.
+    """
     run = rollout(
         policy,
         num_learners=learners.num_learners,
@@ -57,10 +66,10 @@ def evaluate(
 
 
 def under_specified_reward(config: Config) -> Config:
-    """Return a configuration with the reward of the specification and otherwise the same rules."""
+    """Return a copy of a configuration with the reward weights of the specification."""
     return config.model_copy(update={"reward_weights": REWARD_PRESETS["specified"]})
 
 
 def is_specified(config: Config) -> bool:
-    """Return whether a configuration has the reward of the specification."""
+    """Return whether a configuration has the reward weights of the specification."""
     return config.reward_weights == REWARD_PRESETS["specified"]

@@ -9,22 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+"""Confidence level of the intervals."""
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""Half-width of a normal interval at this level, in standard errors."""
 
 Statistic = dict[str, Any]
-"""A mapping with the keys mean, se, ci [low, high] and n."""
+"""A dict with the keys mean, se (its standard error), ci (its confidence interval [low, high]) and n."""
 
 
 def statistic(values: NDArray[Any]) -> Statistic:
-    """Return mean, standard error, normal 95 % interval and n of independent values (n,), n >= 2."""
+    """Return mean, standard error, normal 95 % confidence interval and n of independent values (n,), n >= 2."""
     mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
     return {"mean": mean, "se": se, "ci": [mean - Z * se, mean + Z * se], "n": len(values)}
 
 
 def share(flags: NDArray[np.bool_]) -> Statistic:
-    """Return share, standard error, Wilson 95 % interval and n of independent flags (n,).
+    """Return the share of true flags, standard error, Wilson 95 % interval and n of independent flags (n,), n >= 1.
 
-    Unlike the normal interval, the Wilson interval is valid near 0 and 1.
+    Unlike the normal interval, the Wilson interval has approximately its nominal coverage near 0 and 1.
 
     Source: Wilson (1927), doi:10.1080/01621459.1927.10502953.
     """

@@ -1,4 +1,4 @@
-"""A checker for Gymnasium's vector environments; Gymnasium itself checks single environments only."""
+"""A checker for Gymnasium's vector environments. Gymnasium's own checker supports only single environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alsim.testing.checks import autoreset, identity, protocol
 from alsim.testing.comparison import CheckError, same
 from alsim.testing.driver import AnyVectorEnv, Subject
 
-# In the order in which they run: each check may rely on the earlier ones.
+# Each check may rely on the earlier ones, so the order matters.
 _IN_ORDER: tuple[Callable[[Subject], bool | None], ...] = (
     protocol.check_spaces,
     protocol.check_metadata,
@@ -56,14 +56,14 @@ def check_vector_env(
     """Check that a vector environment follows Gymnasium's API in the autoreset mode that it declares.
 
     env              environment of any class; it is stepped with random actions, and closed at the end
-    make             function that returns another environment like `env`; adds the check `instances`
+    make             function that returns a new environment equal to `env`; adds the check `instances`
     single           function that returns the single environment of one lane; adds the check `singles`, which
                      compares with gymnasium.vector.SyncVectorEnv under the same list of seeds
     seed             seed of the resets and the random actions
     steps            number of steps; an episode must end within them
     exclusive_flags  also check that no step both terminates and truncates
-    skip             names of checks (keys of CHECKS) to leave out. An environment that returns its own arrays
-                     skips "fresh_arrays". Gymnasium's SyncVectorEnv skips "options", because it removes
+    skip             names of checks (keys of CHECKS) to leave out. Skip "fresh_arrays" for an environment that
+                     reuses the arrays it returns, and "options" for Gymnasium's SyncVectorEnv, which removes
                      reset_mask from the caller's dict
 
     Returns the names of the checks that ran. Raises CheckError, an AssertionError, for the first check that
@@ -78,7 +78,7 @@ def check_vector_env(
     for name, check in CHECKS.items():
         if name in skip:
             continue
-        if len(ran) > 0 and not subject.actions:  # the spaces have been checked by now
+        if len(ran) > 0 and not subject.actions:  # only after the check of the spaces, which may be invalid
             space = deepcopy(env.action_space)
             space.seed(seed)
             subject.actions.extend(space.sample() for _ in range(steps))

@@ -1,4 +1,4 @@
-"""Requirements on every call: types, shapes and dtypes, and the layout of the infos."""
+"""Checks of every call: types, shapes and dtypes of the results, and the layout of the infos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alsim.testing.driver import Call, Subject
 
 
 def check_call(s: Subject, call: Call) -> None:
-    """Check types, shapes and dtypes of the values that one call returned."""
+    """Check types, shapes and dtypes of the results of one call. Raises CheckError."""
     space = s.env.observation_space
     require(isinstance(call.infos, dict), f"the infos of {call.where} must be a dict; got {type(call.infos)}")
     for name, array in arrays_of(call.observations, "observations"):
@@ -38,7 +38,10 @@ def _check_array(name: str, call: Call, shape: tuple[int, ...], dtype: Any) -> N
 
 
 def check_layout(infos: dict[str, Any], n: int, where: str) -> None:
-    """Check that infos are arrays (N, ...) or dicts of such arrays, each with its mask."""
+    """Check that infos are arrays (n, ...) or dicts of such arrays, each with a mask (n,). Raises CheckError.
+
+    where  name of the infos in error messages
+    """
     for key, value in infos.items():
         require(isinstance(key, str), f"keys of {where} must be strings; got {key!r}")
         if key.startswith("_"):

@@ -11,7 +11,7 @@ from alsim.testing.driver import Array, Call, Subject
 
 
 class CheckError(AssertionError):
-    """A failed check of a vector environment: the check's name, the requirement, and the difference from it."""
+    """Error for a failed check: its message has the name of the check, the requirement, and the value found."""
 
 
 def require(condition: Any, sentence: str) -> None:
@@ -21,7 +21,10 @@ def require(condition: Any, sentence: str) -> None:
 
 
 def same(one: Any, two: Any) -> bool:
-    """Return whether two structures of arrays are equal in type, shape, dtype and value; NaN equals NaN."""
+    """Return whether two structures of arrays are equal in type, shape, dtype and value. NaN equals NaN.
+
+    A structure is an array, a number, or a dict, list or tuple of structures.
+    """
     if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
         if one.dtype != two.dtype or one.shape != two.shape:
             return False
@@ -51,13 +54,13 @@ def expect_same_call(got: Call, expected: Call, rule: str, here: str, there: str
 
 
 def expect_same_lane(s: Subject, got: list[Call], lane: int, expected: list[Call], other: int, rule: str) -> None:
-    """Raise CheckError unless lane `lane` of one run equals lane `other` of the other run."""
+    """Raise CheckError with the rule unless lane `lane` of the steps `got` equals lane `other` of `expected`."""
     for one, two in zip(got, expected, strict=True):
         row = (s.rows(one.observations)[lane], one.rewards[lane], one.terminated[lane], one.truncated[lane])
         target = (s.rows(two.observations)[other], two.rewards[other], two.terminated[other], two.truncated[other])
         for name, a, b in zip(("observations", "rewards", "terminated", "truncated"), row, target, strict=True):
             if not same(a, b):
-                raise CheckError(f"{rule}; {name} of {one.where} are {a} and {b}")
+                raise CheckError(f"{rule}; {name} of {one.where} are {a} instead of {b}")
 
 
 def expect_error(call: Callable[[Any], Any], argument: Any, error: type[Exception], name: str) -> None:
@@ -72,7 +75,7 @@ def expect_error(call: Callable[[Any], Any], argument: Any, error: type[Exceptio
 
 
 def arrays_of(value: Any, name: str) -> Iterator[tuple[str, Array]]:
-    """Yield the names and arrays of a structure, recursively."""
+    """Yield a pair (name, array) for each array in a structure, recursively; `name` is that of the structure."""
     if isinstance(value, np.ndarray):
         yield name, value
         if value.dtype == object:
@@ -87,12 +90,12 @@ def arrays_of(value: Any, name: str) -> Iterator[tuple[str, Array]]:
 
 
 def arrays_in(call: Call) -> list[tuple[str, Array]]:
-    """Return the names and arrays of the results of a call."""
+    """Return a pair (name, array) for each array in the results of a call."""
     return [pair for name in Call._fields[1:] for pair in arrays_of(getattr(call, name), name)]
 
 
 def overwrite(call: Call, arrays: list[tuple[str, Array]]) -> None:
-    """Write to all results of a call, as wrappers and users may."""
+    """Overwrite all arrays and infos of a call, as wrappers and users may do."""
     for _, array in arrays:
         if array.flags.writeable:
             array[...] = None if array.dtype == object else np.ones((), array.dtype)

@@ -1,4 +1,4 @@
-"""Running an environment, and the results of its calls."""
+"""Functions that run an environment, and the results of its calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ SEED_DISTANCE = 1000  # between lanes, so that environments that add the lane to
 
 
 class Call(NamedTuple):
-    """The results of one call; a reset has neither rewards nor flags."""
+    """The results of one call of reset or step. A reset has neither rewards nor flags.
+
+    where  name of the call in error messages
+    """
 
     where: str
     observations: Any
@@ -43,9 +46,9 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """The environment under test, the functions for comparisons, and the actions of its steps."""
+    """The environment under test, with the arguments of `check_vector_env` and the actions of the steps."""
 
-    env: Any  # a VectorEnv: Gymnasium's own types know no list of seeds
+    env: Any  # a VectorEnv; the type annotations of Gymnasium do not allow a list of seeds
     make: Callable[[], AnyVectorEnv] | None
     single: Callable[[], gymnasium.Env[Any, Any]] | None
     seed: int
@@ -60,16 +63,16 @@ class Subject:
 
     @property
     def mode(self) -> AutoresetMode:
-        """The mode that the environment declares."""
+        """The autoreset mode that the environment declares in its metadata."""
         return AutoresetMode(self.env.metadata["autoreset_mode"])
 
     @property
     def seeds(self) -> list[int]:
-        """One seed per lane."""
+        """Different seeds, one per lane."""
         return [self.seed + SEED_DISTANCE * lane for lane in range(self.lanes)]
 
     def play(self, env: Any = None, *, seed: Seed = None, actions: Sequence[Any] | None = None) -> list[Call]:
-        """Return copies of the results of a seeded reset and of all steps, by default of the environment under test."""
+        """Run the environment under test, or `env`; return copies of the results of a seeded reset and all steps."""
         calls = drive(
             self.env if env is None else env,
             self.actions if actions is None else actions,
@@ -94,11 +97,12 @@ def drive(
     reset: bool = True,
     interrupt: Callable[[int, Call], Array | None] | None = None,
 ) -> Iterator[Call]:
-    """Yield the results of reset and of each step, not copied.
+    """Run an environment, and yield the results of reset and of each step, without copying them.
 
     seed       seed of the first reset
-    reset      whether to reset before the first step
-    interrupt  function of the step's number and its Call that returns lanes to reset after the step, or None
+    reset      True to reset before the first step
+    interrupt  function of the number of a step, from 1, and its Call. It returns a mask (N,) of lanes to reset after
+               the step, or None
 
     Without autoreset, lanes whose episode ended are reset after the step.
     """
@@ -122,7 +126,7 @@ def reorder(returned: Any) -> tuple[Any, ...]:
 
 
 def replace_actions(s: Subject, actions: Any, replacements: dict[int, Any]) -> Any:
-    """Return `actions` with new ones in some lanes."""
+    """Return a copy of `actions` with other actions in some lanes: `replacements` by lane."""
     space = s.env.single_action_space
     each = [replacements.get(lane, action) for lane, action in enumerate(iterate(s.env.action_space, actions))]
     empty: Any = create_empty_array(space, n=s.lanes)

@@ -1,4 +1,4 @@
-"""Training of policies with Stable-Baselines3 and evaluation on held-out learners. Names are imported on first use."""
+"""Training of policies with Stable-Baselines3, and evaluation on held-out learners. Imports happen on first use."""
 
 from typing import TYPE_CHECKING
 

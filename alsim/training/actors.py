@@ -24,11 +24,13 @@ def policy_of(
 
     model        PPO (its actor), or DQN (its Q-network), with an MlpPolicy
     name         name of the policy; None: "ppo" or "dqn"
-    acting, epsilon   as for NetworkPolicy; by default PPO samples, and DQN is greedy, or epsilon-greedy if epsilon > 0
+    acting       "sample", "greedy" or "epsilon", see `NetworkPolicy`; None: "sample" for PPO; for DQN "greedy", or
+                 "epsilon" if epsilon > 0
+    epsilon      probability of a random action if `acting` is "epsilon"
     observation  "mastery" or "responses", as in training
 
-    Outputs equal those of PyTorch within float32 accuracy. Raises TrainingError for another kind of model, and for
-    a model that normalizes observations by VecNormalize.
+    Network outputs equal those of PyTorch within float32 accuracy. Raises TrainingError for another kind of model, and
+    for a model whose observations VecNormalize normalizes.
     """
     if observation not in OBSERVATIONS:
         raise TrainingError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
@@ -39,11 +41,12 @@ def policy_of(
     elif isinstance(model, sb3.DQN):
         kind, extractor, modules = "dqn", model.q_net.features_extractor, [*model.q_net.q_net]
     else:
-        raise TrainingError(f"expected {EXPECTED}; got {type(model).__name__}")
+        raise TrainingError(f"model must be {EXPECTED}; got {type(model).__name__}")
     normalised = model.get_vec_normalize_env()
     if normalised is not None and normalised.norm_obs:
         raise TrainingError(
-            "the model was trained on observations of VecNormalize, which policies do not have; use norm_obs=False"
+            "model must be trained on observations without normalization, which policies do not have; got VecNormalize "
+            "with norm_obs=True: train with norm_obs=False"
         )
     default: Acting = "sample" if kind == "ppo" else "epsilon" if epsilon > 0 else "greedy"
     return NetworkPolicy(
@@ -58,7 +61,7 @@ def policy_of(
 def _network(extractor: Any, modules: list[Any]) -> Network:
     """Return the network of a model. Raises TrainingError for modules that it does not support.
 
-    extractor  features extractor; only FlattenExtractor is supported, which keeps observations as they are
+    extractor  features extractor; must be a FlattenExtractor, which does not change observations
     modules    linear layers and the activations between them
     """
     nn = require("torch.nn", "sb3", "alsim.training.policy_of")
@@ -70,7 +73,7 @@ def _network(extractor: Any, modules: list[Any]) -> Network:
     )
     if not (supported and type(extractor) is flat and len(activations) == 1 and activations <= kinds.keys()):
         got = ", ".join(type(module).__name__ for module in (extractor, *modules))
-        raise TrainingError(f"expected {EXPECTED}; got {got}")
+        raise TrainingError(f"model must be {EXPECTED}; got {got}")
     layers = [
         (module.weight.detach().cpu().numpy().T.copy(), module.bias.detach().cpu().numpy().copy()) for module in linear
     ]

@@ -1,4 +1,4 @@
-"""Learning curves, as CSV files and pictures."""
+"""Learning curves, as CSV files and PNG figures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TEXT_COLOR, EVALUATION_COLOR, TRAINING_COLOR = "#333333", "#0b6e99", "#9a9a9a"
 
 
 class Row(NamedTuple):
-    """A row: metrics of training episodes since the previous row, and of an evaluation. Missing values are None."""
+    """A row of a learning curve: metrics of training episodes and of an evaluation. Missing values are None."""
 
     steps: int  # interactions so far, over all lanes
-    seconds: float  # duration of the training so far, including evaluations
-    episodes: int  # that ended since the previous row; the next four fields are means over them
+    seconds: float  # duration of the training so far, including evaluations, s
+    episodes: int  # episodes that ended since the previous row; the next four fields are means over them
     episode_return: float | None
     episode_length: float | None
     final_mastery: float | None
@@ -48,12 +48,12 @@ def write_curve(file: Path, rows: Iterable[Row]) -> None:
 
 
 def _cell(value: float | None) -> str:
-    """Return a value as text."""
+    """Return a value as text: None is empty, and floats have six significant digits."""
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def read_curve(file: str | Path) -> list[Row]:
-    """Return the rows of a CSV file by `write_curve`. Raises TrainingError, which names the file."""
+    """Return the rows of a learning curve, curve.csv. Raises TrainingError, which names the file."""
     try:
         with Path(file).open(encoding="utf-8", newline="") as stream:
             reader = csv.reader(stream)
@@ -61,22 +61,22 @@ def read_curve(file: str | Path) -> list[Row]:
                 raise ValueError(f"expected the columns {', '.join(Row._fields)}")
             return [_row(cells) for cells in reader]
     except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"{file} is not a learning curve: {error}") from None
+        raise TrainingError(f"{file} is not a learning curve: {error}; pass the curve.csv of a training") from None
 
 
 def _row(cells: Sequence[str]) -> Row:
-    """Return the row of some cells."""
+    """Return the row with these cells. Raises ValueError or TypeError."""
     steps, seconds, episodes, *means = cells
     return Row(int(steps), float(seconds), int(episodes), *(float(cell) if cell else None for cell in means))
 
 
 class Panel(NamedTuple):
-    """A diagram: columns for training and evaluation, and a statistic of other policies for comparison."""
+    """A diagram: columns of training and evaluation, and a statistic of other policies, drawn for comparison."""
 
     title: str
     training: str  # column of Row
     evaluation: str  # column of Row
-    level: str  # name of the statistic
+    level: str  # key of the statistic, see `alsim.evaluation.held_out.evaluate`
 
 
 PANELS = (
@@ -86,9 +86,9 @@ PANELS = (
 
 
 def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str, Any]]) -> None:
-    """Draw return and final mastery over interactions as a PNG file, which is written atomically.
+    """Draw return and final mastery against interactions, and write the PNG file atomically.
 
-    levels  statistics of other policies, by name; drawn as horizontal lines
+    levels  statistics of other policies by policy name; their means are drawn as horizontal lines
     """
     # Not pyplot, which keeps figures in memory and may need a display.
     figure = require("matplotlib.figure", "sb3", "drawing a learning curve").Figure(

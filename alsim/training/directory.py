@@ -1,4 +1,4 @@
-"""The output directory of a training: settings, checkpoints and evaluation."""
+"""Output directory of a training: settings, checkpoints and evaluation."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def open_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> It
     """Lock the directory `out` and prepare it for a training, new or resumed.
 
     out       directory to write
-    settings  everything that determines the training's result, JSON-ready
-    force     delete the training that is there, finished or not
+    settings  everything that determines the result of the training, JSON-ready
+    force     delete an existing training, finished or not
 
     Raises TrainingError if `out` holds a finished training or one with other settings and `force` is False. Also
     raises it if another process uses `out`, or if `out` contains other files.
@@ -62,7 +62,7 @@ def open_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> It
 
 
 def check_directory(out: Path, *, force: bool) -> None:
-    """Raise TrainingError if a training must not be written to `out`."""
+    """Raise TrainingError if `out` has foreign files, or a finished training that `force` does not replace."""
     directory = RunDirectory(out, LAYOUT)
     directory.check_location()
     directory.check_ownership()
@@ -83,7 +83,7 @@ def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, bytes]:
-    """Return the files of a checkpoint. Raises TrainingError, which names it, if they differ from those written."""
+    """Return the files of a checkpoint. Raises TrainingError, which names the checkpoint, if it is damaged."""
     try:
         return read_folder(checkpoint)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Trainings: reading settings, training with checkpoints, resuming and evaluation."""
+"""Training runs: settings, checkpoints, resuming and evaluation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BEST, PROGRESS = "best.pt", "progress.json"
 
 
 class Moment(NamedTuple):
-    """Progress of a training, in interactions."""
+    """Progress of a training: interactions so far and in total."""
 
     steps: int
     total: int
@@ -54,6 +54,7 @@ class Moment(NamedTuple):
 
 
 Progress = Callable[[Moment], None]
+"""Callback that is called with a Moment."""
 
 
 class TrainingPlan(NamedTuple):
@@ -123,15 +124,16 @@ def train(
     steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters
     seed             seed of learners, networks and exploration
     config, bank, dynamics, observation   as for the environments
-    reward           "specified" or "learning"; replaces the reward weights of the configuration
-    hyperparameters  an object, a mapping or a TOML file; None: the defaults
-    eval_every       interactions between evaluations, each with a checkpoint; None: 20 evaluations
+    reward           preset "specified" or "learning", which replaces the reward weights of the configuration
+    hyperparameters  PPO or DQN object, mapping or TOML file; None: the defaults
+    eval_every       interactions between evaluations; each writes a checkpoint. None: a twentieth of `steps`
     num_threads      threads for simulation and evaluation; results do not depend on it
     force            delete the training in `out`, finished or not
-    progress         called with a Moment between rollouts
+    progress         called with a Moment before each rollout and at the end
 
-    Raises ValueError or TypeError for invalid arguments, TrainingError if `out` must not be written, and MissingExtra
-    if Stable-Baselines3 is not installed.
+    Returns the trained policy with its evaluation and learning curve, which are also written to `out`. Raises
+    ValueError or TypeError for invalid arguments, and MissingExtra if Stable-Baselines3 is not installed. Raises
+    TrainingError if `out` must not be overwritten, if a checkpoint is damaged, or if the training diverges.
     """
     plan = read_plan(
         algorithm=algorithm,
@@ -180,7 +182,7 @@ def read_plan(
     rules, items = read_rules(config, bank, dynamics)
     if reward is not None:
         if reward not in REWARD_PRESETS:
-            raise TrainingError(f"reward is one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
+            raise TrainingError(f"reward must be one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
     interval = max(1, settings.steps // EVALUATIONS) if eval_every is None else eval_every
     return TrainingPlan(
@@ -204,7 +206,7 @@ def bank_digest(bank: Bank) -> str:
 
 
 class Run:
-    """A running training: the model, its learning curve, and the best evaluated networks."""
+    """A training in progress: the model, its learning curve, and the networks with the best evaluation."""
 
     def __init__(self, plan: TrainingPlan, out: Path, progress: Progress) -> None:
         self.plan, self.out, self.progress = plan, out, progress
@@ -217,7 +219,7 @@ class Run:
         self._start_time = perf_counter()
 
     def _restore(self, checkpoint: Path | None) -> None:
-        """Make the model, and restore its state from a checkpoint if there is one."""
+        """Create the model, and restore its state from a checkpoint if there is one."""
         from alsim.envs.sb3 import make
         from alsim.training import sb3
 
@@ -255,7 +257,7 @@ class Run:
         return int(self.model.num_timesteps)
 
     def finish(self) -> Training:
-        """Complete the training, evaluate the policy, and write all files."""
+        """Train for the remaining interactions, evaluate the best policy, and write all files."""
         from alsim.training import sb3
 
         remaining = self.plan.hyperparameters.steps - self.steps
@@ -281,7 +283,7 @@ class Run:
 
         callback = sb3.TrainingCallback(self._record_episode, self._before_rollout)
         try:
-            # Stable-Baselines3 adds the interactions so far to this number.
+            # Remaining interactions, not all: Stable-Baselines3 adds those so far.
             self.model.learn(steps, callback=callback, reset_num_timesteps=False, log_interval=None)
         except (ValueError, RuntimeError):  # raised by PyTorch for NaN; names neither the cause nor the directory
             self._check_divergence()
@@ -289,7 +291,7 @@ class Run:
         self._add_row(evaluating=True)
 
     def _check_divergence(self) -> None:
-        """Raise TrainingError if the networks have diverged."""
+        """Raise TrainingError if a weight of the networks is not finite or too large."""
         from alsim.training import sb3
 
         if sb3.has_diverged(self.model):
@@ -303,7 +305,7 @@ class Run:
         self.episodes.append((episode_return, length, mastery, reason == Reason.CRITICAL_FRUSTRATION.word))
 
     def _before_rollout(self) -> None:
-        """Add a row to the learning curve, or evaluate the model, if it is due."""
+        """Evaluate the model if an evaluation is due, or add a row to the learning curve if one is due."""
         evaluated = max((row.steps for row in self.rows if row.evaluated), default=-self.plan.eval_every)
         last_row = self.rows[-1].steps if self.rows else -1
         if self.steps - evaluated >= self.plan.eval_every:
@@ -334,7 +336,7 @@ class Run:
         return Row(self.steps, self._seconds(), len(episodes), *means)
 
     def _seconds(self) -> float:
-        """Return the duration of the training so far."""
+        """Return the duration of the training so far in seconds, without breaks."""
         return self.seconds + perf_counter() - self._start_time
 
     def _policy(self) -> NetworkPolicy:
@@ -346,7 +348,7 @@ class Run:
         return policy_of(self.model, epsilon=epsilon, observation=self.plan.observation)
 
     def _with_evaluation(self, row: Row) -> Row:
-        """Return a row with an evaluation of the model. The networks are kept if they are the best so far."""
+        """Return a row with an evaluation of the model, and keep its networks if they are the best so far."""
         from alsim.training import sb3
 
         policy = self._policy()
@@ -367,7 +369,7 @@ class Run:
         )
 
     def _evaluate(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, Statistic]:
-        """Return the statistics of a policy on held-out learners."""
+        """Return the statistics of a policy on held-out learners, see `alsim.evaluation.held_out.evaluate`."""
         # The policy `rules` needs observations of mastery.
         observation = policy.observation if isinstance(policy, NetworkPolicy) else "mastery"
         return evaluate(
@@ -375,7 +377,7 @@ class Run:
         )
 
     def _write_checkpoint(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint of the model, the best networks and the progress."""
         from alsim.training import sb3
 
         progress = {

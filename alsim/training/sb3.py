@@ -1,4 +1,4 @@
-"""Stable-Baselines3 in a training: models, their serialization, and the callback."""
+"""Models of Stable-Baselines3, their serialization, and the callback of trainings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTED = ("num_timesteps", "_n_updates", "_episode_num")
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 MAX_WEIGHT = 10**6
-"""Maximum weight of a network that has not diverged. Observations are in [0, 1] and outputs in the hundreds."""
+"""Largest plausible weight; above it, a network has diverged. Inputs are in [0, 1], and outputs in the hundreds."""
 
 Bytes = dict[str, bytes]
 
@@ -35,8 +35,8 @@ Bytes = dict[str, bytes]
 def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, seed: int, own_seed: int) -> Any:
     """Return an untrained model for an environment.
 
-    seed      of the learners
-    own_seed  of networks and exploration
+    seed      seed of the learners
+    own_seed  seed of the networks and of exploration
     """
     h = hyperparameters
     activations = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
@@ -46,7 +46,7 @@ def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, see
         "max_grad_norm": h.max_grad_norm,
         "policy_kwargs": {"net_arch": [*h.net_arch], "activation_fn": activations[h.activation]},
         "device": "cpu",  # faster than a GPU for such small networks
-        "seed": own_seed % 2**32,  # the range of the generator of NumPy
+        "seed": own_seed % 2**32,  # NumPy's global generator accepts only 32 bits
     }
     names: tuple[str, ...]
     if isinstance(h, PPO):
@@ -71,17 +71,17 @@ def parameters_of(model: Any) -> bytes:
 
 
 def set_parameters(model: Any, content: bytes) -> None:
-    """Load networks into a model."""
+    """Load networks, from `parameters_of`, into a model."""
     model.policy.load_state_dict(_deserialize(content))
 
 
 def has_diverged(model: Any) -> bool:
-    """Return whether a weight of a model is not finite or larger than MAX_WEIGHT."""
+    """Return whether any weight of a model is NaN, or larger in absolute value than MAX_WEIGHT."""
     return not all((weights.abs() <= MAX_WEIGHT).all() for weights in model.policy.parameters())
 
 
 def state_of(model: Any) -> Bytes:
-    """Return the state of a model for resuming, as files of numbers and strings without executable code."""
+    """Return the state of a model for a checkpoint, as file contents by name. They contain no executable code."""
     counters = {name: getattr(model, name) for name in _counters(model)}
     files = {
         PARAMETERS: _serialize(model.get_parameters()),
@@ -93,7 +93,7 @@ def state_of(model: Any) -> Bytes:
 
 
 def set_state(model: Any, files: Mapping[str, bytes]) -> None:
-    """Restore the state of a model."""
+    """Restore the state of a model from the files of `state_of`."""
     model.set_parameters(_deserialize(files[PARAMETERS]))
     for name, value in json.loads(files[COUNTERS]).items():
         setattr(model, name, value)

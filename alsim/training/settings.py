@@ -17,16 +17,16 @@ Algorithm = Literal["ppo", "dqn"]
 Activation = Literal["tanh", "relu"]
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
 Lanes = Annotated[int, Field(ge=1, le=65_536)]
-"""Limited, because Stable-Baselines3 loops over lanes in Python at every step and keeps all rollouts in memory."""
+"""Number of lanes, limited because Stable-Baselines3 loops over lanes in Python and keeps rollouts in memory."""
 Discount = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainingError(AlsimError):
-    """Invalid settings or directory of a training: the message names the value and what was expected."""
+    """Error for invalid settings or an invalid directory of a training. The message names the expected value."""
 
 
 class Hyperparameters(Section):
-    """Hyperparameters of both algorithms. Names are those of Stable-Baselines3 where it has one."""
+    """Hyperparameters of both algorithms. Names that also exist in Stable-Baselines3 have the same meaning there."""
 
     text_keys = frozenset({"activation"})
 
@@ -36,7 +36,7 @@ class Hyperparameters(Section):
     """Number of lanes."""
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 1e-3
-    """Learning rate at the end; it changes linearly."""
+    """Learning rate at the end of the training. It changes linearly from `learning_rate`."""
     gamma: Discount = 0.99
     """Discount factor per interaction."""
     max_grad_norm: Positive = 10.0
@@ -91,7 +91,7 @@ class PPO(Hyperparameters):
         if rows % self.minibatches or rows // self.minibatches < 2:
             raise PydanticCustomError(
                 "minibatches",
-                "minibatches that divide num_envs * n_steps = {rows} into equal parts of at least 2; got {minibatches}",
+                "minibatches must divide num_envs * n_steps = {rows} into equal parts of at least 2; got {minibatches}",
                 {"rows": rows, "minibatches": self.minibatches},
             )
         return self
@@ -117,7 +117,7 @@ class DQN(Hyperparameters):
     target_update_interval: Count = 2_000
     """Interactions between updates of the target network."""
     exploration_fraction: Share = 0.1
-    """Share of the training in which epsilon falls from 1 to exploration_final_eps."""
+    """Share of the training during which epsilon falls linearly from 1 to exploration_final_eps."""
     exploration_final_eps: Share = 0.03
     epsilon: Share = 0.02
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
@@ -129,25 +129,25 @@ class DQN(Hyperparameters):
         if self.buffer_size < self.num_envs:
             raise PydanticCustomError(
                 "buffer",
-                "a buffer_size of at least num_envs = {num_envs}; got {buffer_size}",
+                "buffer_size must be at least num_envs = {num_envs}; got {buffer_size}",
                 {"num_envs": self.num_envs, "buffer_size": self.buffer_size},
             )
         return self
 
 
 ALGORITHMS: dict[str, type[PPO] | type[DQN]] = {"ppo": PPO, "dqn": DQN}
-"""The hyperparameters of each algorithm, by name."""
+"""The class of hyperparameters of each algorithm, by name of the algorithm."""
 
 
 def read_hyperparameters(algorithm: str, source: Any, **overrides: Any) -> PPO | DQN:
-    """Return the hyperparameters of an algorithm, as `Hyperparameters.read` does. Raises TrainingError."""
+    """Return the hyperparameters of an algorithm from a source, see `Hyperparameters.read`. Raises TrainingError."""
     if algorithm not in ALGORITHMS:
-        raise TrainingError(f"algorithm is one of {', '.join(map(repr, ALGORITHMS))}; got {algorithm!r}")
+        raise TrainingError(f"algorithm must be one of {', '.join(map(repr, ALGORITHMS))}; got {algorithm!r}")
     return ALGORITHMS[algorithm].read(source, **overrides)
 
 
 def _table(model: type[Hyperparameters], source: Any) -> dict[str, Any]:
-    """Return the values of a source as a mapping."""
+    """Return the values of a source as a mapping. Raises TrainingError."""
     if source is None:
         return {}
     if isinstance(source, model):

@@ -240,7 +240,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
         (("--policy", "other"), "unknown policy 'other'; known are uniform, rules"),
         (("--learners", "0"), "num_learners must be an integer of at least 1; got 0"),
         (("--learners", "-5"), "num_learners must be an integer of at least 1; got -5"),
-        (("--learners", "2147483649"), "num_learners is at most 2**31"),
+        (("--learners", "2147483649"), "num_learners must be at most 2**31"),
         (("--episodes", "0"), "episodes_per_learner must be an integer of at least 1; got 0"),
         (("--threads", "0"), "num_threads must be an integer of at least 1; got 0"),
         (("--seed", "-1"), "seed must be an integer in [0, 2**64); got -1"),
@@ -475,11 +475,11 @@ def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
 
 
 def test_export_refuses(run, dataset, tmp_path):
-    known = "known are minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
-    assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), "unknown format 'csv'", known)
+    known = "must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface; got 'csv'"
+    assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), known)
     assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
     refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")
-    assert_refused(refused, "license = 'mit': no option of the format 'rllib'")
+    assert_refused(refused, "license must be None for the format 'rllib'")
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "..\\outside", "events/\n.parquet"])

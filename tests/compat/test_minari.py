@@ -82,7 +82,10 @@ def test_other_datasets_in_the_root_folder_are_kept(dataset, root, tmp_path):
 
 def test_too_many_steps_for_minari_are_refused(dataset, root, monkeypatch):
     monkeypatch.setattr(exporter, "MOST_STEPS", 10)
-    with pytest.raises(AlsimError, match=r"has \d+ transitions; an export to 'minari' has at most 10, because seven"):
+    with pytest.raises(
+        AlsimError,
+        match=r"a dataset for 'minari' must have at most 10 transitions, because seven .*; got \d+: export to",
+    ):
         export_dataset(dataset, "minari", root)
     assert not [p for p in root.rglob("*") if p.is_file()]
 

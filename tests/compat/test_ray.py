@@ -141,7 +141,7 @@ def test_an_exception_of_a_task_is_raised(tmp_path, cluster, teachers):
 
 def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, cluster, teachers):
     policy = teachers.Fatal(str(tmp_path / "seen"))
-    with pytest.raises(DatasetError, match=r"d: Ray gave up shard \d: WorkerCrashedError: ") as caught:
+    with pytest.raises(DatasetError, match=r"d: Ray failed to make shard \d: WorkerCrashedError: ") as caught:
         generate_dataset(**RUN, policy=policy, out=tmp_path / "d", engine="ray", num_workers=2)
     assert "\n" not in str(caught.value)
     assert "run the same command again to resume" in caught.value.__notes__[0]

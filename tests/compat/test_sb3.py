@@ -345,7 +345,7 @@ class Cut(torch.nn.Module):
 
 def test_other_models_are_refused():
     env = sb3.make(4, config=SMALL, seed=0)
-    with pytest.raises(TrainingError, match="expected a PPO or DQN model of Stable-Baselines3 .* got str"):
+    with pytest.raises(TrainingError, match="model must be a PPO or DQN model of Stable-Baselines3 .* got str"):
         policy_of("model.zip")
     elu = {"activation_fn": torch.nn.ELU}
     with pytest.raises(TrainingError, match="got FlattenExtractor, Linear, ELU, Linear, ELU, Linear$"):

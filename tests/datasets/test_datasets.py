@@ -199,7 +199,7 @@ def test_arrays(written):
         assert array is written[name]
         assert array.dtype == dtypes[name]
         assert array.shape == ((len(written), 5) if name in ("obs", "next_obs") else (len(written),))
-    with pytest.raises(AttributeError, match="arrays obs, action, .*; not rewards"):
+    with pytest.raises(AttributeError, match="arrays obs, action, .*; got 'rewards'"):
         _ = written.rewards
     with pytest.raises(KeyError):
         _ = written["rewards"]
@@ -608,27 +608,31 @@ def test_a_replacement_killed_between_its_renames_is_undone(copied, monkeypatch)
         (
             {"num_learners": 2**31 + 1},
             ValueError,
-            "num_learners is at most 2**31, as later learners are held out",
+            "num_learners must be at most 2**31, as later learners are held out",
         ),
         ({"episodes_per_learner": -1}, ValueError, "episodes_per_learner must be an integer of at least 1; got -1"),
-        ({"episodes_per_learner": 2**31 + 1}, ValueError, "episodes_per_learner is at most 2**31; got"),
+        ({"episodes_per_learner": 2**31 + 1}, ValueError, "episodes_per_learner must be at most 2**31; got"),
         ({"policy": "other"}, ValueError, "unknown policy 'other'; known are uniform, rules"),
         ({"seed": -1}, ValueError, "seed must be an integer in [0, 2**64); got -1"),
         ({"observation": "all"}, ValueError, "observation must be one of 'mastery', 'responses'; got 'all'"),
-        ({"file_format": "csv"}, ValueError, "file_format is one of 'parquet', 'arrow'; got 'csv'"),
+        ({"file_format": "csv"}, ValueError, "file_format must be one of 'parquet', 'arrow'; got 'csv'"),
         ({"num_threads": 0}, ValueError, "num_threads must be an integer of at least 1; got 0"),
         ({"num_workers": 0}, ValueError, "num_workers must be an integer of at least 1; got 0"),
-        ({"num_workers": 2, "num_threads": 2}, ValueError, "each worker has one thread; got num_threads = 2 "),
+        (
+            {"num_workers": 2, "num_threads": 2},
+            ValueError,
+            "num_threads must be 1 with workers, which have one thread each; got 2: ",
+        ),
         ({"episodes_per_shard": 0}, ValueError, "episodes_per_shard must be an integer of at least 1; got 0"),
-        ({"store_observations": "none"}, TypeError, "store_observations is True or False; got 'none'"),
-        ({"engine": "spark"}, ValueError, "engine is one of 'local', 'ray'; got 'spark'"),
-        ({"ray_address": "auto"}, ValueError, "ray_address='auto' needs engine='ray'; got engine='local'"),
+        ({"store_observations": "none"}, TypeError, "store_observations must be True or False; got 'none'"),
+        ({"engine": "spark"}, ValueError, "engine must be one of 'local', 'ray'; got 'spark'"),
+        ({"ray_address": "auto"}, ValueError, "engine must be 'ray' for ray_address='auto'; got 'local'"),
         (
             {"num_workers": 2, "policy": NotPicklable()},
             TypeError,
             "the policy 'not-picklable' cannot be pickled for the workers: ",
         ),
-        ({"policy": NotPicklable(3)}, TypeError, "the digest of the policy 'not-picklable' is a string; got 3"),
+        ({"policy": NotPicklable(3)}, TypeError, "the digest of the policy 'not-picklable' must be a string; got 3"),
         ({"config": {"num_los": 0}}, ConfigError, "num_los = 0"),
         ({"bank": "nowhere"}, BankError, "nowhere"),
     ],
@@ -642,7 +646,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, argument
 
 def test_more_outcomes_than_the_columns_hold_are_refused(monkeypatch):
     monkeypatch.setattr(generate, "MOST_LOS", 2)
-    with pytest.raises(ValueError, match="a dataset holds at most 2 learning outcomes; the bank has 3"):
+    with pytest.raises(ValueError, match="the bank of a dataset must have at most 2 learning outcomes; got 3"):
         generate_dataset(**RUN)
 
 
@@ -739,7 +743,9 @@ def test_a_bank_of_another_size_is_an_error(copied):
 
 
 def test_too_many_shards_are_refused(tmp_path):
-    with pytest.raises(AlsimError, match=r"4,611,686,018,427,387,904 episodes are .* shards .*: use a larger"):
+    with pytest.raises(
+        AlsimError, match=r"at most 1,000,000 shards; got .* for 4,611,686,018,427,387,904 episodes, .*: use a larger"
+    ):
         generate_dataset(2**31, 2**31, out=tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
@@ -920,7 +926,7 @@ def test_shards_with_different_observations_are_an_error(tmp_path, tiny_shards):
     )
     entry = file_entry(path, "transitions/part-00001.parquet") | {"rows": table.num_rows}
     edit(path, lambda manifest: manifest["tables"]["transitions"]["shards"].__setitem__(1, entry))
-    with pytest.raises(DatasetError, match="the shards of transitions have observations of different lengths"):
+    with pytest.raises(DatasetError, match="the shards of transitions must have observations of one length"):
         _ = load_dataset(path, verify=True).transitions
 
 

@@ -193,7 +193,9 @@ def test_more_workers_than_shards(tmp_path):
 
 
 def test_workers_need_a_directory():
-    with pytest.raises(AlsimError, match="workers only write files: .* need a directory `out`"):
+    with pytest.raises(
+        AlsimError, match="out must be a directory for engine='local' and num_workers=2; got None: pass out"
+    ):
         generate_dataset(**RUN, num_workers=2)
 
 
@@ -205,7 +207,8 @@ def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
     done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
     message = (
-        r"alsim: num_workers is 1000, and the system allows \d+: Too many open files; use fewer workers, or raise "
+        r"alsim: num_workers = 1000 exceeds a limit of the operating system, with \d+ workers running: "
+        r"Too many open files; use fewer workers, or raise "
     )
     assert re.match(message, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "d").exists()
@@ -677,7 +680,7 @@ MISPLACED = {
 def test_invalid_indices_are_an_error(tmp_path, what):
     out = generate_dataset(**RUN, out=tmp_path / "d").path
     tampered(out, *MISPLACED[what])
-    with pytest.raises(DatasetError, match=r"d: (its actions are in|its steps do not number|the total_steps of its)"):
+    with pytest.raises(DatasetError, match=r"d: (its actions are in|its steps must number|the total_steps of its)"):
         _ = load_dataset(out).arrays
 
 

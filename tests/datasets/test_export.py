@@ -196,7 +196,7 @@ class Other:
 
 
 def test_an_unknown_distribution_is_refused():
-    with pytest.raises(AlsimError, match="is known only for the policies uniform, rules; .* by 'other'"):
+    with pytest.raises(AlsimError, match="requires a dataset of one of the policies uniform, rules; got 'other'"):
         alsim.to_obp(generate_dataset(**RUN, policy=Other()), action_distribution=True)
 
 
@@ -385,7 +385,7 @@ def test_the_name_of_a_policy_is_escaped_in_the_card(tmp_path):
 
 def test_an_unknown_format_is_an_error(dataset, tmp_path):
     known = "minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
-    with pytest.raises(AlsimError, match=f"unknown format 'csv'; known are {known}"):
+    with pytest.raises(AlsimError, match=f"the format `to` must be one of {known}; got 'csv'"):
         export_dataset(dataset, "csv", tmp_path / "x")
 
 
@@ -397,24 +397,24 @@ def test_aliases(alias, name):
 @pytest.mark.parametrize(
     ("to", "options", "message"),
     [
-        ("rllib", {"name": "x-v0"}, "name = 'x-v0': no option of the format 'rllib'; its options are: none"),
+        ("rllib", {"name": "x-v0"}, "name must be None for the format 'rllib', whose options are: none; got 'x-v0'"),
         (
             "npz",
             {"license": "mit"},
-            "license = 'mit': no option of the format 'npz'; .*: next_observ",
+            "license must be None for the format 'npz', whose options are: next_observations; got 'mit'",
         ),
         (
             "obp",
             {"next_observations": False},
-            "next_observations = False: no option of the format 'obp'; .*: action",
+            "next_observations must be None for the format 'obp', whose options are: action_distribution; got False",
         ),
         (
             "huggingface",
             {"license": "MIT: x"},
             "license must be an identifier of the hub, such as cc-by-4.0, or",
         ),
-        ("minari", {"name": "../x-v0"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got '../x-v0'"),
-        ("minari", {"name": "x"}, r"name must be \(namespace/\)NAME-vN of letters, .*; got 'x'"),
+        ("minari", {"name": "../x-v0"}, "name must be NAME-vN or NAMESPACE/NAME-vN, of letters, .*; got '../x-v0'"),
+        ("minari", {"name": "x"}, "name must be NAME-vN or NAMESPACE/NAME-vN, of letters, .*; got 'x'"),
     ],
 )
 def test_invalid_options_are_refused(dataset, tmp_path, to, options, message):
@@ -549,10 +549,10 @@ def test_invalid_paths_are_an_error(dataset, tmp_path, monkeypatch):
     (tmp_path / "folder.npz").mkdir()
     for to, name, message in (
         ("rllib", "file", "file is not a directory"),
-        ("npz", "data.hdf5", r"data.hdf5: an export to 'npz' is a file that ends in \.npz"),
+        ("npz", "data.hdf5", r"out must be a file that ends in \.npz for 'npz'; got .*data.hdf5"),
         ("npz", "link.npz", "is a symbolic link"),
         ("rllib", "link", "is a symbolic link"),
-        ("npz", "folder.npz", "folder.npz is not a file"),
+        ("npz", "folder.npz", "folder.npz exists and is not a file"),
     ):
         with pytest.raises(DatasetError, match=message):
             export_dataset(dataset, to, tmp_path / name, force=True)
@@ -632,6 +632,6 @@ def test_a_bank_as_mappings_is_the_bank(dataset):
 
 def test_a_failed_export_leaves_no_directories(tmp_path):
     dataset = alsim.generate_dataset(2, 1, config={"num_los": 2, "max_episode_steps": 6})
-    with pytest.raises(ValueError, match="is a file that ends in .npz"):
+    with pytest.raises(ValueError, match="must be a file that ends in .npz"):
         export_dataset(dataset, "npz", tmp_path / "a" / "b" / "data.txt")
     assert not list(tmp_path.iterdir())

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.gymnasium
 BAD_LANES: list[Any] = [
     ([], ValueError, "lanes must contain at least one lane; got none"),
     (np.zeros(0, int), ValueError, "lanes must contain at least one lane; got none"),
-    (3, ValueError, "lanes must have shape (M,); got shape ()"),
-    ([[0, 1]], ValueError, "lanes must have shape (M,); got shape (1, 2)"),
+    (3, ValueError, "lanes must have shape (M,), one integer per selected lane; got shape ()"),
+    ([[0, 1]], ValueError, "lanes must have shape (M,), one integer per selected lane; got shape (1, 2)"),
     ([0.0, 1.0], TypeError, "lanes must be integers; got dtype float64"),
     (np.array([True, False, True, False, False]), TypeError, "lanes must be integers; got dtype bool"),
     ([2**70, 0], TypeError, "lanes must be integers; got dtype object"),

@@ -136,7 +136,7 @@ def test_snapshot_of_finished_lanes() -> None:
         fresh = make(5, autoreset_mode=SAME_STEP)
         fresh.reset(seed=9)
         before = fresh.snapshot()
-        words = f"under SAME_STEP no lane may wait .* in the snapshot the episode in lane {np.argmax(done)} is over"
+        words = f"for SAME_STEP must have no lane whose .* in this one the episode in lane {np.argmax(done)} is over"
         with pytest.raises(ValueError, match=words):
             fresh.restore(snapshot)
         assert fresh.snapshot() == before
@@ -289,10 +289,10 @@ def test_invalid_lanes_of_take(lanes: Any, error: type[Exception], words: str) -
 @pytest.mark.parametrize(
     ("seeds", "error", "words"),
     [
-        (5, TypeError, "seeds must have one entry per lane, 5; got 5"),
-        ("12345", TypeError, "seeds must have one entry per lane, 5; got '12345'"),
-        ([1, 2], ValueError, "seeds must have one entry per lane, 5; got shape (2,)"),
-        (np.zeros((5, 1), int), ValueError, "seeds must have one entry per lane, 5; got shape (5, 1)"),
+        (5, TypeError, "seeds must be a list or array with one entry for each of 5 lanes; got 5"),
+        ("12345", TypeError, "seeds must be a list or array with one entry for each of 5 lanes; got '12345'"),
+        ([1, 2], ValueError, "seeds must have shape (5,), one per lane; got shape (2,)"),
+        (np.zeros((5, 1), int), ValueError, "seeds must have shape (5,), one per lane; got shape (5, 1)"),
         ([0, 1, -1, 3, 4], ValueError, "seeds[2] must be an integer in [0, 2**64); got -1"),
         ([0, 1, 2, 3, None], TypeError, "seeds[4] must be an integer in [0, 2**64); got None"),
     ],

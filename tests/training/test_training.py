@@ -57,11 +57,11 @@ def test_overrides_replace_values_of_the_source():
         ("ppo", {"net_arch": [64, 0]}, "net_arch.1 = 0: expected a number >= 1"),
         ("ppo", {"net_arch": 64}, "net_arch = 64: expected a list of numbers"),
         ("ppo", {"activation": "elu"}, "activation = 'elu': expected 'tanh' or 'relu'"),
-        ("ppo", {"minibatches": 7}, "minibatches that divide num_envs * n_steps = 32768 into equal parts"),
+        ("ppo", {"minibatches": 7}, "minibatches must divide num_envs * n_steps = 32768 into equal parts"),
         ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
-        ("dqn", {"buffer_size": 10}, "a buffer_size of at least num_envs = 64; got 10"),
+        ("dqn", {"buffer_size": 10}, "buffer_size must be at least num_envs = 64; got 10"),
         ("dqn", {"n_steps": 10}, "n_steps = 10: unknown key"),
-        ("sac", {}, "algorithm is one of 'ppo', 'dqn'; got 'sac'"),
+        ("sac", {}, "algorithm must be one of 'ppo', 'dqn'; got 'sac'"),
         ("ppo", 5, "hyperparameters must be PPO, a mapping or a TOML file; got 5"),
         ("ppo", DQN(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],
@@ -127,7 +127,7 @@ def test_settings_contain_everything_that_determines_the_result():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"reward": "praise"}, "reward is one of 'specified', 'learning'; got 'praise'"),
+        ({"reward": "praise"}, "reward must be one of 'specified', 'learning'; got 'praise'"),
         ({"eval_every": 0}, "eval_every must be an integer of at least 1; got 0"),
         ({"seed": -1}, r"seed must be an integer in [0, 2**64); got -1"),
         ({"num_envs": 65_537}, "num_envs = 65537: expected a number <= 65536"),

@@ -1,4 +1,4 @@
-"""Executors, which make shards in threads, in processes or on a Ray cluster. All write the same bytes."""
+"""Executors that generate shards in threads, in processes or on a Ray cluster. All write the same bytes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from alsim.rollouts.plan import RolloutPlan
 ENGINES = ("local", "ray")
 
 Engine = Callable[[Job, Sequence[int]], Generator[Shard]]
-"""Yields the shards of these numbers, in any order. Shards that are already complete are kept."""
+"""Function that yields the shards with the given numbers, in any order. Complete shards are not made again."""
 
 
 def read_engine(engine: str, plan: RolloutPlan, num_workers: int | None, ray_address: str | None) -> Engine:
-    """Return the engine for the arguments. Raises AlsimError for arguments that exclude each other."""
+    """Return the engine for the arguments. Raises AlsimError for arguments that are invalid or exclude each other."""
     if engine not in ENGINES:
-        raise AlsimError(f"engine is one of {', '.join(map(repr, ENGINES))}; got {engine!r}")
+        raise AlsimError(f"engine must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}")
     workers = None if num_workers is None else read_positive(num_workers, "num_workers")
     if ray_address is not None and engine != "ray":
-        raise AlsimError(f"ray_address={ray_address!r} needs engine='ray'; got engine={engine!r}")
+        raise AlsimError(f"engine must be 'ray' for ray_address={ray_address!r}; got {engine!r}")
     if engine == "local" and (workers is None or workers == 1):
         return _run_in_this_process
     if plan.num_threads > 1:
         raise AlsimError(
-            f"each worker has one thread; got num_threads = {plan.num_threads} with workers; use num_threads = 1"
+            f"num_threads must be 1 with workers, which have one thread each; got {plan.num_threads}: "
+            "use num_threads=1 and more workers"
         )
     _check_pickles(plan)
     if engine == "local" and workers is not None:
@@ -45,7 +46,10 @@ def read_engine(engine: str, plan: RolloutPlan, num_workers: int | None, ray_add
 
 
 def _run_in_this_process(job: Job, numbers: Sequence[int]) -> Generator[Shard]:
-    """Make shards in threads. A policy in Python may keep state between calls, so it makes them one by one."""
+    """Make shards in threads if the policy is compiled.
+
+    A policy in Python may keep state between calls, so only one thread calls it.
+    """
     if not is_compiled(job.plan):
         return run_in_threads(lambda: ShardMaker(job), numbers, 1)
     thread_job = job._replace(plan=job.plan._replace(num_threads=1))
@@ -58,7 +62,8 @@ def _check_pickles(plan: RolloutPlan) -> None:
     for name, value in parts.items():
         try:
             pickle.dumps(value)
-        except Exception as error:  # any exception of a user's class
+        except Exception as error:  # a class of the user may raise any exception
             raise InputTypeError(
-                f"{name} cannot be pickled for the workers: {error}; define its class in a module, or use no workers"
+                f"{name} cannot be pickled for the workers: {error}; "
+                "define its class in a module, or leave num_workers and engine out"
             ) from None

@@ -1,7 +1,7 @@
 """Worker processes on this machine, each connected to the driver by its own pipe.
 
-Not a `ProcessPoolExecutor`: if one of its workers is killed, it stops all of them, and does not tell which task was
-lost. Decision 13.
+A `ProcessPoolExecutor` is not used: if one of its workers is killed, it stops all of them, and does not report which
+task was lost (decision 13).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.errors import AlsimError, InputTypeError
 
 MOST_TRIES = 3
-"""Number of workers that may die while making the same shard."""
+"""Number of deaths of workers at the same shard that ends the run."""
 EXIT_SECONDS = 5.0
-"""Time that a worker has to exit when there is nothing left to do."""
+"""Seconds that a worker has to exit after the last shard, before it is killed."""
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 def run_in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generator[Shard]:
     """Yield shards in order of completion. Each worker makes one shard at a time.
 
-    The shard of a killed worker is given to another worker. Raises DatasetError if MOST_TRIES workers died of the
-    same shard, and the exception of a worker.
+    The shard of a killed worker is made by another worker. Raises DatasetError if MOST_TRIES workers died while
+    making the same shard. An exception in a worker is raised again here.
     """
     waiting, tries, pickled = deque(numbers), Counter[int | None](), pickle.dumps(job)
     active: list[_Worker] = []
@@ -56,7 +56,7 @@ def run_in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generato
                     if waiting:
                         active.append(_start_worker(pickled, len(active), workers))
                     continue
-                tries[None] = 0  # at least one worker is able to start
+                tries[None] = 0  # workers can start, so earlier failures to start do not count
                 if waiting:
                     worker.send(waiting.popleft())
                 else:
@@ -80,8 +80,8 @@ def _start_worker(job: bytes, running: int, workers: int) -> _Worker:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
             raise
         raise DatasetError(
-            f"num_workers is {workers}, and the system allows {running}: {error.strerror}; "
-            "use fewer workers, or raise the limit (ulimit -n for files, -u for processes)"
+            f"num_workers = {workers} exceeds a limit of the operating system, with {running} workers running: "
+            f"{error.strerror}; use fewer workers, or raise the limit (ulimit -n for files, -u for processes)"
         ) from None
 
 
@@ -113,7 +113,7 @@ class _Worker:
         answer = self._pipe.recv()
         if isinstance(answer, _Raised):
             raise answer.error() from _WorkerTraceback(answer.trace)
-        return answer  # type: ignore[no-any-return]  # what _work sends
+        return answer  # type: ignore[no-any-return]  # `_work` sends nothing else
 
     def kill(self) -> None:
         """Kill the process."""
@@ -123,13 +123,13 @@ class _Worker:
 
 
 def _wait_for_answers(workers: list[_Worker]) -> list[_Worker]:
-    """Wait until workers have answered or died, and return these."""
+    """Wait until at least one worker has answered or died, and return these workers."""
     ready: list[Any] = wait(workers)  # type: ignore[arg-type]  # they have a fileno, which is sufficient
     return ready
 
 
 def _report_death(worker: _Worker, tries: int, job: Job) -> None:
-    """Log that a worker died. Raises DatasetError if another worker would die as well."""
+    """Log that a worker died. Raises DatasetError if a replacement is expected to die as well."""
     worker.process.join()
     code = worker.process.exitcode or 0
     end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
@@ -150,12 +150,13 @@ def _report_death(worker: _Worker, tries: int, job: Job) -> None:
 # ── in the worker ────────────────────────────────────────────────────────────────────────────────
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Numbers of threads of numerical libraries. Several threads in each of many workers would be slow."""
+"""Variables that limit the threads of numerical libraries. Several threads in each of many workers would be slow."""
 
 
 def _work(pipe: Connection, job: bytes) -> None:
-    """Make shards until the driver sends None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the driver decides
+    """Make shards in a worker process until the driver sends None."""
+    # Ctrl-C reaches all processes of a terminal; the driver alone decides when its workers stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_with_parent, daemon=True).start()
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
@@ -169,7 +170,7 @@ def _work(pipe: Connection, job: bytes) -> None:
 
 
 def load(job: bytes) -> Job:
-    """Return a pickled job. Raises InputTypeError if its classes cannot be imported."""
+    """Return a job from its pickle. Raises InputTypeError if its classes cannot be imported."""
     try:
         return pickle.loads(job)  # type: ignore[no-any-return]  # a Job, pickled by this package
     except Exception as error:
@@ -179,7 +180,7 @@ def load(job: bytes) -> Job:
 
 
 def _exit_with_parent() -> None:
-    """Wait for the end of the parent process, and then exit at once, even while a shard is being made."""
+    """Exit as soon as the parent process ends, even while a shard is being made."""
     parent = parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""Ray clusters: each shard is a task, which writes its files itself and returns their entries."""
+"""Ray clusters: each shard is a task, which writes its files and returns their entries in the manifest."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run_on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: s
     workers  maximum number of concurrent tasks; None is the number of processors
     address  address of a cluster; None is Ray's default: RAY_ADDRESS, or a temporary cluster on this machine
 
-    An existing connection to Ray is used. Raises DatasetError for a shard whose workers were lost too often, and
-    the exception of a failed task.
+    An existing connection to Ray is used. Raises DatasetError if no cluster can be reached, and if the workers of a
+    shard were lost more than MOST_RETRIES times. An exception in a task is raised again here.
     """
     ray = require_ray()
     connects = not ray.is_initialized()
@@ -43,7 +43,7 @@ def run_on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: s
     try:
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(make)
-        # Pickled by value, so that a policy defined in a script works too; and once instead of with each task.
+        # Pickled by value, so that the class of a policy may be defined in a script; and only once, not for each task.
         pickled = ray.put(ray.cloudpickle.dumps(job))
         waiting, running = iter(numbers), dict[Any, int]()
         while True:
@@ -66,12 +66,15 @@ def _result(ray: Any, done: Any, number: int, job: Job) -> Shard:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise DatasetError(f"{job.directory}: Ray gave up shard {number}: {reason}") from None
+        raise DatasetError(
+            f"{job.directory}: Ray failed to make shard {number}: {reason}; "
+            "if memory is short, use fewer workers or a smaller episodes_per_shard"
+        ) from None
     for entry in shard.files.values():
         if not (job.directory / entry["path"]).is_file():
             raise DatasetError(
                 f"{job.directory / entry['path']} was written by a worker and does not exist here; "
-                "workers need a shared file system"
+                "use a directory on a file system that all machines share"
             )
     return shard
 
@@ -82,11 +85,11 @@ def first_line(error: BaseException) -> str:
 
 
 def make(job: bytes, number: int) -> tuple[Any, ...]:
-    """Make a shard in a Ray worker."""
+    """Make a shard in a Ray worker, and return its fields."""
     return tuple(_maker(job)(number))
 
 
 @lru_cache(maxsize=1)
 def _maker(job: bytes) -> ShardMaker:
-    """Return the maker of this worker, which reuses its memory for all tasks."""
+    """Return the maker of shards of this worker. It is cached, so that all tasks reuse its memory."""
     return ShardMaker(load(job))

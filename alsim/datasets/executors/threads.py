@@ -1,4 +1,4 @@
-"""Threads of this process, each with its own maker."""
+"""Generation of shards in threads of this process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ T = TypeVar("T")
 def run_in_threads(new_maker: Callable[[], Callable[[int], T]], numbers: Sequence[int], threads: int) -> Generator[T]:
     """Yield the result of a maker for each number, in order of completion.
 
-    new_maker  returns a maker; called once in each thread
+    new_maker  function that returns a maker; called once in each thread
+    numbers    arguments of the makers
     threads    number of threads; with 1, the calling thread does the work
+
+    Raises the first exception of a maker.
     """
     threads = min(threads, len(numbers))
     if threads <= 1:
@@ -43,6 +46,6 @@ def run_in_threads(new_maker: Callable[[], Callable[[int], T]], numbers: Sequenc
         for _ in numbers:
             result = results.get()
             if result is None:
-                group.wait()
+                group.wait()  # raises the exception of the thread
             else:
                 yield result[0]

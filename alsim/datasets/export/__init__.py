@@ -16,9 +16,10 @@ from alsim.errors import AlsimError
 EXPORTERS: dict[str, Exporter] = {
     module.EXPORTER.name: module.EXPORTER for module in (minari, d4rl, npz, obp, scope_rl, rllib, torchrl, huggingface)
 }
-"""All formats, by name."""
+"""The exporter of each format, by name."""
 
 ALIASES = {alias: exporter.name for exporter in EXPORTERS.values() for alias in exporter.aliases}
+"""Other names of formats, with the name of the format."""
 
 
 def export_dataset(
@@ -38,15 +39,15 @@ def export_dataset(
     to                   "minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl" or "huggingface"
     out                  file for d4rl (.hdf5), npz, obp and scope-rl (.npz), otherwise a directory; for minari the
                          root folder, which may contain other datasets
-    name                 only minari: "NAME-vN", or an id with its own namespace; None: name of the policy and v0
+    name                 only minari: "NAME-vN" or "NAMESPACE/NAME-vN"; None: name of the policy and v0
     license              only huggingface: identifier of a license on the hub; None: "unknown"
-    next_observations    only d4rl, npz (None: True) and huggingface (None: False)
-    action_distribution  only obp: add `pi_b`; for the policies uniform and rules
-    force                replace an export to the same format; nothing else is ever replaced
+    next_observations    only d4rl, npz (None: True) and huggingface (None: False): add the next observations
+    action_distribution  only obp: add `pi_b`, for datasets of the policies uniform and rules
+    force                True replaces an existing export to the same format; other files are never replaced
 
-    The export is written atomically, shard by shard, in the memory of one shard. Raises AlsimError for invalid
-    arguments, DatasetError for a damaged dataset and for an `out` that must not be written, and MissingExtra if a
-    package is not installed.
+    The export is written atomically, and shard by shard, so that it needs the memory of one shard. Raises AlsimError
+    for invalid arguments, DatasetError for a damaged dataset and for an `out` that must not be overwritten, and
+    MissingExtra if a package is not installed.
     """
     exporter = find_exporter(to)
     options = Options(name, license, next_observations, action_distribution)
@@ -64,12 +65,12 @@ def find_exporter(to: str) -> Exporter:
     """Return the exporter of a format, by name or alias. Raises AlsimError for an unknown one."""
     name = ALIASES.get(to, to)
     if name not in EXPORTERS:
-        raise AlsimError(f"unknown format {to!r}; known are {', '.join(EXPORTERS)}")
+        raise AlsimError(f"the format `to` must be one of {', '.join(EXPORTERS)}; got {to!r}")
     return EXPORTERS[name]
 
 
 def verified(dataset: Dataset | str | Path) -> Dataset:
-    """Return a dataset, or load it from its directory. Raises DatasetError if a checksum differs."""
+    """Return a dataset, loaded if it is a directory, after a check of its files. Raises DatasetError if any differs."""
     if not isinstance(dataset, Dataset):
         return load_dataset(dataset, verify=True)
     if dataset.path is not None:

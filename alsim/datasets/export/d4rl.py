@@ -13,7 +13,7 @@ from alsim.utils.optional import require
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the flat columns and `episode_terminals`, which d3rlpy's load_v1 needs."""
+    """Write an HDF5 file of the flat columns and `episode_terminals`, which d3rlpy's load_v1 needs."""
     h5py = require("h5py", "hdf5", "an export to 'd4rl'")
     chunks = (
         {**columns, "episode_terminals": columns["terminals"] | columns["timeouts"]}

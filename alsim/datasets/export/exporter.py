@@ -1,4 +1,4 @@
-"""Common parts of exports: description of a format, provenance, and arrays that are filled part by part."""
+"""Parts that all exports share: format descriptions, provenance, and arrays that are filled part by part."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from alsim.mdp.actions import num_actions
 Columns = Mapping[str, NDArray[Any]]
 """Arrays of equal length, by column name."""
 MakeArray = Callable[[str, tuple[int, ...], np.dtype[Any]], Any]
-"""Function of name, shape and type that returns an array."""
+"""Function that returns a new array for a name, a shape and a dtype."""
 
 
 class ExportError(DatasetError):
-    """An export that is impossible: the message names the format or the file."""
+    """Error for an impossible export. The message names the format or the file."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of some formats. None is the default of the format."""
+    """Options of `export_dataset` that only some formats have. None: the default of the format."""
 
     name: str | None = None
     license: str | None = None
@@ -44,13 +44,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Exporter:
-    """A format: functions that write it, and code that loads it."""
+    """An export format: how it is written, and the code that loads it."""
 
     name: str
     title: str
     """Description in one line."""
     write: Callable[[Dataset, Path, Options], None]
-    """Function that writes to an empty directory or to a file."""
+    """Function that writes a dataset to an empty directory or to a file."""
     loading_code: Callable[[Path], str]
     """Function that returns the Python code to load an export."""
     suffix: str = ""
@@ -77,7 +77,7 @@ def provenance(dataset: Dataset, to: str) -> dict[str, Any]:
 
 
 def config_sha256(manifest: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the configuration, as JSON with sorted keys and without spaces."""
+    """Return the SHA-256, in hexadecimal, of the configuration as JSON with sorted keys and without spaces."""
     text = json.dumps(manifest["config"], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -95,7 +95,8 @@ def log_propensity(part: Dataset) -> NDArray[np.float32]:
         row = invalid[0]
         raise ExportError(
             f"{part!r}: the propensity of learner {part.learner_id[row]} in step {part.step[row]} of episode "
-            f"{part.episode[row]} is {propensity[row]}; expected a number in (0, 1] for an action that was chosen"
+            f"{part.episode[row]} is {propensity[row]}; expected a number in (0, 1], because the action was chosen; "
+            "generate the dataset again"
         )
     logarithm: NDArray[np.float32] = np.log(propensity).astype(np.float32)
     return logarithm
@@ -106,11 +107,12 @@ def fill_arrays(
 ) -> Any:
     """Return arrays that are filled with chunks of columns, one after the other.
 
-    chunks  columns of some rows each; the first chunk determines shapes and types
-    rows    number of all rows
-    make    called for all columns before any is filled
+    chunks  columns of a part of the rows; the first chunk determines names, shapes and dtypes
+    rows    number of rows of all chunks together
+    make    function that returns an array for a name, a shape and a dtype; called for all columns before any is
+            filled
 
-    Raises ExportError if the chunks do not have `rows` rows together.
+    Raises ExportError if the chunks have another number of rows.
     """
     iterator = iter(chunks)
     first = next(iterator)
@@ -121,12 +123,19 @@ def fill_arrays(
         for name, column in chunk.items():
             arrays[name][start:stop] = column
     if stop != rows:
-        raise ExportError(f"the dataset has {stop} rows; its manifest says {rows}; generate the dataset again")
+        raise ExportError(f"the dataset gives {stop} rows; its manifest says {rows}; generate the dataset again")
     return arrays
 
 
 def collect_arrays(chunks: Iterable[Columns], rows: int, target: str) -> dict[str, NDArray[Any]]:
-    """Return chunks of columns as arrays in memory. Raises ExportError if they need more than the free memory."""
+    """Return chunks of columns as arrays in memory.
+
+    chunks  columns of a part of the rows, see `fill_arrays`
+    rows    number of rows of all chunks together
+    target  name of the result, for the error message
+
+    Raises ExportError if the arrays need more than the free memory.
+    """
     iterator = iter(chunks)
     first = next(iterator)
     needed = sum(rows * column[:1].nbytes for column in first.values())
@@ -138,7 +147,7 @@ def collect_arrays(chunks: Iterable[Columns], rows: int, target: str) -> dict[st
 
 
 def check_memory(needed: int, target: str, cure: str) -> None:
-    """Raise ExportError if less memory than `needed` bytes is free."""
+    """Raise ExportError if less memory is free than `needed` bytes. The message contains `target` and `cure`."""
     free = free_memory()
     if free is not None and needed > free:
         raise ExportError(f"{target} needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; {cure}")
@@ -147,7 +156,7 @@ def check_memory(needed: int, target: str, cure: str) -> None:
 def reserve_disk_space(file: Path) -> None:
     """Allocate the disk space of a file that will be memory-mapped. Raises OSError if the disk is full.
 
-    Without it, a write to the mapped memory ends the process (SIGBUS) if the disk is full.
+    Without this, writing to the mapped memory while the disk is full kills the process (SIGBUS).
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -173,4 +182,6 @@ def check_options(options: Options, exporter: Exporter) -> None:
     for name, value in vars(options).items():
         if value is not None and name not in exporter.options:
             known = ", ".join(exporter.options) or "none"
-            raise AlsimError(f"{name} = {value!r}: no option of the format {exporter.name!r}; its options are: {known}")
+            raise AlsimError(
+                f"{name} must be None for the format {exporter.name!r}, whose options are: {known}; got {value!r}"
+            )

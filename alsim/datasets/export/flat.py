@@ -11,7 +11,10 @@ from alsim.datasets.store import Dataset
 
 
 def flat_columns(dataset: Dataset, next_observations: bool) -> Iterator[Columns]:
-    """Yield the columns of each part; `terminals` and `timeouts` are never both true (clause S7.2)."""
+    """Yield the columns of each part of M rows: observations (M, R), the others (M,).
+
+    `terminals` and `timeouts` are never both true (clause S7.2).
+    """
     for part in dataset.parts():
         columns = {
             "observations": part.obs,

@@ -67,7 +67,7 @@ Do not use it for statements about how people learn, or for decisions about pers
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the tables, one file per part, the bank and the dataset card."""
+    """Write the tables, one file per part, the bank and the dataset card. Raises ExportError for an invalid license."""
     license = options.license or "unknown"
     if not LICENSE.fullmatch(license):
         raise ExportError(f"license must be an identifier of the hub, such as cc-by-4.0, or unknown; got {license!r}")
@@ -85,7 +85,7 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
 
 def hub_table(part: Dataset, table: str, next_observations: bool) -> pa.Table:
-    """Return a table of a part for the hub, with plain strings instead of dictionaries."""
+    """Return a table of a part for the hub, with plain strings instead of dictionary-encoded ones."""
     content = {"transitions": part.transitions, "events": part.events, "episodes": part.episodes}[table]
     observations: dict[str, Callable[[], Floats]] = {
         "obs": lambda: part.obs,
@@ -144,7 +144,7 @@ def _front_matter(name: str, license: str, rows: int) -> Iterator[str]:
 
 
 def size_category(rows: int) -> str:
-    """Return the size category of the hub for a number of rows."""
+    """Return the size category of the hub, such as "1K<n<10K", for a number of rows."""
     return SIZES[min(max(len(str(rows)) - 3, 0), len(SIZES) - 1)]
 
 
@@ -161,7 +161,7 @@ def _facts(manifest: dict[str, Any]) -> list[str]:
 
 
 def plain(word: str) -> str:
-    """Return a string without characters that would end a cell, a line or a code span of Markdown."""
+    """Return a string in which ? replaces characters that could end a cell, a line or a code span of Markdown."""
     return re.sub(r"[^\w./:+ -]", "?", word)
 
 

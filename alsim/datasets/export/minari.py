@@ -25,16 +25,21 @@ from alsim.utils.optional import require
 
 NAMESPACE = "alsim/adaptive-learning"
 MOST_STEPS = 1_000_000
-"""Maximum number of interactions. Minari writes a group per episode, at about 30,000 interactions per second."""
+"""Maximum number of interactions. Minari writes one group per episode, at about 30,000 interactions per second."""
 ID = re.compile(r"([\w-]+/)*[\w-]+-v[0-9]+", re.ASCII)
 
 
 def dataset_id(dataset: Dataset, name: str | None) -> str:
-    """Return the id of a dataset for Minari. By default it has the name of the policy, v0 and our namespace."""
+    """Return the id of a dataset for Minari.
+
+    name  "NAME-vN", to which NAMESPACE is added, or "NAMESPACE/NAME-vN"; None: name of the policy and v0
+
+    Raises ExportError for an invalid name.
+    """
     if name is None:
         name = re.sub(r"[^\w-]", "-", dataset.manifest["policy"]["name"], flags=re.ASCII) + "-v0"
     if not ID.fullmatch(name):
-        raise ExportError(f"name must be (namespace/)NAME-vN of letters, digits, - and _; got {name!r}")
+        raise ExportError(f"name must be NAME-vN or NAMESPACE/NAME-vN, of letters, digits, - and _; got {name!r}")
     return name if "/" in name else f"{NAMESPACE}/{name}"
 
 
@@ -44,11 +49,11 @@ def path_below_root(dataset: Dataset, out: Path, options: Options) -> Path:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the episodes part by part with the storage class of Minari."""
+    """Write the episodes part by part with the storage class of Minari. Raises ExportError for too many transitions."""
     if len(dataset) > MOST_STEPS:
         raise ExportError(
-            f"the dataset has {len(dataset):,} transitions; an export to 'minari' has at most {MOST_STEPS:,}, "
-            "because seven HDF5 objects per episode are slow; export to 'd4rl', or use fewer learners"
+            f"a dataset for 'minari' must have at most {MOST_STEPS:,} transitions, because seven HDF5 objects per "
+            f"episode are slow; got {len(dataset):,}: export to 'd4rl', or use fewer learners"
         )
     feature = "an export to 'minari'"
     require("h5py", "minari", feature)
@@ -72,7 +77,10 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
 
 def _episodes(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each episode's buffer. As in all infos, `propensity` is that of the preceding action."""
+    """Yield the fields of each episode's buffer.
+
+    Infos start with those of the reset, so their `propensity` is NaN, followed by the propensity of each action.
+    """
     for part in dataset.parts():
         length = numpy_column(part.episodes, "total_steps")
         learner, number = (numpy_column(part.episodes, name) for name in ("learner_id", "episode"))
@@ -99,7 +107,7 @@ def _spaces(dataset: Dataset) -> tuple[Any, Any]:
 
 
 def env_spec(dataset: Dataset) -> Any:
-    """Return a spec that makes the environment of the dataset, or None if this version of alsim has no such id."""
+    """Return the spec of the dataset's environment, or None if this version of alsim does not have it."""
     import gymnasium
 
     manifest = dataset.manifest
@@ -117,7 +125,7 @@ def env_spec(dataset: Dataset) -> Any:
 
 
 def bank_rows(bank: Bank) -> dict[str, list[dict[str, str]]]:
-    """Return a bank as mappings, which environments accept as `bank`."""
+    """Return a bank as lists of rows by table, which environments accept as `bank`."""
     with tempfile.TemporaryDirectory(prefix="alsim-bank-") as folder:
         save_bank(bank, folder)
         rows = {}
@@ -147,7 +155,7 @@ dataset = minari.load_dataset({identity!r})"""
 
 
 def dataset_id_of(out: Path) -> str:
-    """Return the id in the metadata of an export."""
+    """Return the id of an export from its metadata."""
     return str(json.loads((out / "data" / "metadata.json").read_text(encoding="utf-8"))["dataset_id"])
 
 

@@ -1,4 +1,4 @@
-"""npz files of NumPy with the flat columns of D4RL, which load without pickle."""
+"""NumPy npz files of the flat columns of D4RL. They load without pickle."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # earliest date of a zip file; a constant, so tha
 
 
 def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mapping[str, Any]) -> None:
-    """Write columns chunk by chunk, and attributes as JSON, in the memory of one chunk.
+    """Write columns and attributes to an npz file, in the memory of one chunk.
 
-    An npz file stores one column after the other. So each column is first written to a temporary file next to `out`.
+    chunks      columns of a part of the rows, see `fill_arrays`
+    rows        number of rows of all chunks together
+    attributes  values other than arrays, which are written as JSON
+
+    An npz file stores one column after the other, and a chunk has rows of all columns. Each column is therefore first
+    written to a temporary file next to `out`.
     """
     with tempfile.TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as staged:
         folder = Path(staged)
@@ -57,7 +62,7 @@ def read_provenance(file: Path) -> Any:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the flat columns."""
+    """Write the flat columns and the provenance."""
     chunks = flat_columns(dataset, options.next_observations is not False)
     write_npz(out, chunks, len(dataset), {"alsim": provenance(dataset, "npz")})
 

@@ -24,7 +24,7 @@ from alsim.policies import PolicyDraws, View, make_policy
 from alsim.types import Doubles, Floats
 
 OUTCOMES: dict[str, Callable[[int], int]] = {"uniform": lambda actions: actions, "rules": lambda actions: 2}
-"""Number of equally likely draws of each policy whose action distribution can be enumerated."""
+"""Number of equally likely random draws from which each policy computes its action, as a function of A."""
 
 
 def to_obp(dataset: Dataset, *, action_distribution: bool = False) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def to_obp(dataset: Dataset, *, action_distribution: bool = False) -> dict[str, 
 
     action_distribution  add `pi_b` (M, A, 1) float64, for the policies uniform and rules; otherwise it is None
 
-    Keys: n_rounds M, n_actions A, context (M, R) float32, action_context None, action (M,), position None,
+    Returns the keys n_rounds M, n_actions A, context (M, R) float32, action_context None, action (M,), position None,
     reward (M,) float32, expected_reward None, pi_b, pscore (M,) float64. `pscore` is the logged propensity. Raises
-    ExportError if the memory is too small, and for `pi_b` of other policies.
+    ExportError if the memory is too small, and if `pi_b` is requested for another policy.
     """
     return {
         **_attributes(dataset),
@@ -63,13 +63,13 @@ def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
 def distribution(dataset: Dataset) -> Doubles:
     """Return the behaviour policy's probability of every action at every transition, (M, A).
 
-    The policy is evaluated again for each of its equally likely draws. Raises ExportError if the result differs from
-    any logged propensity in any bit, and for other policies.
+    The policy is evaluated for each of its equally likely random draws. Raises ExportError if any result differs from
+    the logged propensity in any bit, and for policies that are not in OUTCOMES.
     """
     name = dataset.manifest["policy"]["name"]
     if name not in OUTCOMES:
         raise ExportError(
-            f"action_distribution is known only for the policies {', '.join(OUTCOMES)}; the dataset is by {name!r}; "
+            f"action_distribution requires a dataset of one of the policies {', '.join(OUTCOMES)}; got {name!r}; "
             "leave action_distribution out"
         )
     actions, rows = number_of_actions(dataset), np.arange(len(dataset))
@@ -99,7 +99,7 @@ def _view(dataset: Dataset) -> View:
 
 def last_seconds(dataset: Dataset) -> Floats:
     """Return the response time of the last question before each interaction, (M,) seconds; 0 if there is none."""
-    seconds = dataset.transitions["response_time"].to_numpy()  # NaN for a content
+    seconds = dataset.transitions["response_time"].to_numpy()  # NaN for contents
     rows = np.arange(len(seconds))
     latest = np.maximum.accumulate(np.where(np.isnan(seconds), -1, rows))
     before = np.concatenate([[-1], latest[:-1]])
@@ -108,7 +108,7 @@ def last_seconds(dataset: Dataset) -> Floats:
 
 
 def _draws(k: int, outcomes: int, lanes: int) -> PolicyDraws:
-    """Return draws that select the k-th of `outcomes` equally likely outcomes."""
+    """Return random draws that give all lanes the k-th of `outcomes` equally likely outcomes."""
     word = -(-k * 2**32 // outcomes)
     words: NDArray[np.uint32] = np.full((lanes, 4), word, np.uint32)
     return PolicyDraws(lambda block: words)

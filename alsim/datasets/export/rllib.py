@@ -17,7 +17,7 @@ DATA = "data"
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write one file per part."""
+    """Write one Parquet file per part."""
     (out / DATA).mkdir()
     start = 0
     for number, part in enumerate(dataset.parts()):
@@ -28,9 +28,11 @@ def write(dataset: Dataset, out: Path, options: Options) -> None:
 
 
 def rllib_table(part: Dataset, episode: Longs) -> pa.Table:
-    """Return a part with the names and types of RLlib.
+    """Return a part as a table with the column names and types of RLlib.
 
-    episode  (M,) number of the episode in the dataset
+    episode  index of the episode in the dataset, (M,)
+
+    Raises ExportError for a propensity outside of (0, 1].
     """
     return pa.table(
         {

@@ -1,4 +1,4 @@
-"""Logged dataset of SCOPE-RL: trajectories of equal length, where shorter episodes are padded."""
+"""Logged dataset of SCOPE-RL: trajectories of equal length, to which shorter episodes are padded."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ from alsim.mdp.actions import decode_action
 def to_scope_rl(dataset: Dataset) -> dict[str, Any]:
     """Return a dataset as the logged dataset of SCOPE-RL, in memory.
 
-    The estimators of SCOPE-RL require trajectories of equal length T, the step limit. A shorter episode is continued
-    in an absorbing state of zeros. There, rewards are 0 and a uniform policy acts: actions and their `pscore` have
-    probability 1 / A. So importance weights keep their mean of 1, and unbiased estimators stay unbiased. `padding`
-    (size,) marks these rows. `done` is 1 from the last interaction of the episode on, `terminal` at row T of each
-    trajectory.
+    The estimators of SCOPE-RL require trajectories of equal length T, the step limit. A shorter episode is therefore
+    padded with rows in an absorbing state of zeros. Their rewards are 0, their actions are uniform, and their `pscore`
+    is 1 / A. Importance weights keep their mean of 1, so unbiased estimators stay unbiased.
 
-    Raises ExportError if the memory is too small.
+    Returns the keys state (size, R) float32; action int64, reward float32, pscore float64, done and terminal float64,
+    and padding bool, (size,) each; and size, n_trajectories, step_per_trajectory T and other attributes of SCOPE-RL.
+    `padding` is true for the rows that were added. `done` is 1 from the last interaction of an episode on. `terminal`
+    is 1 in the last row of each trajectory.
+
+    Raises ExportError if the memory is too small, and for an episode longer than T.
     """
     target = "the logged dataset of SCOPE-RL"
     return {**_attributes(dataset), **collect_arrays(_columns(dataset), _size(dataset), target)}
@@ -77,7 +80,7 @@ def state_keys(observation: str, num_los: int) -> list[str]:
 
 def _columns(dataset: Dataset) -> Iterator[Columns]:
     steps, actions = _steps(dataset), number_of_actions(dataset)
-    # One stream over all rows, padded or not, so that actions do not depend on the division into parts.
+    # One random stream over all rows, padded or not, so that actions do not depend on the division into shards.
     stream = np.random.Philox(key=dataset.manifest["seed"])
     for part in dataset.parts():
         length = numpy_column(part.episodes, "total_steps")

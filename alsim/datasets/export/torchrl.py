@@ -29,7 +29,7 @@ def to_torchrl(dataset: Dataset) -> Any:
     Keys: observation (M, R) float32, action (M,) int64, action_log_prob (M,) float32, episode (M,) int64, done and
     terminated (M, 1) false; and in "next": observation, reward (M, 1) float32, done, terminated and truncated (M, 1).
     `episode` numbers the episodes of the dataset, for `SliceSampler(traj_key="episode")` of TorchRL. Raises
-    MissingExtra if torchrl is not installed, ExportError if the memory is too small.
+    MissingExtra if tensordict or torch is not installed, and ExportError if the memory is too small.
     """
     tensordict, torch = _require()
     arrays = collect_arrays(_columns(dataset), len(dataset), "a TensorDict")
@@ -72,7 +72,7 @@ def _columns(dataset: Dataset) -> Iterator[Columns]:
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
-    """Write the memory-mapped files part by part."""
+    """Write the memory-mapped files part by part. Raises MissingExtra if tensordict or torch is not installed."""
     tensordict, torch = _require()
     rows = len(dataset)
     empty = tensordict.TensorDict({"next": tensordict.TensorDict({}, [rows])}, [rows])

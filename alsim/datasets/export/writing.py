@@ -1,4 +1,4 @@
-"""Atomic writing of exports, which replace only exports to the same format."""
+"""Atomic writing of exports. Only an export to the same format is ever replaced."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from alsim.utils.files import UNFINISHED, replace_directory
 from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
 MARKER = "alsim-export.json"
-"""File in each exported directory with its provenance and the names of its files."""
+"""File in each exported directory. It has the provenance and the names of the other files."""
 
 
 @contextmanager
 def new_export(exporter: Exporter, out: Path, provenance: dict[str, Any], *, force: bool) -> Iterator[Path]:
     """Yield a temporary file or directory, which is moved to `out` if the block ends without an error.
 
-    Raises ExportError if `out` exists and is not an empty directory. With `force`, an export to the same format is
-    replaced.
+    provenance  content of the marker of a directory
+    force       replace an existing export to the same format
+
+    Raises ExportError if `out` exists, unless it is an empty directory or may be replaced.
     """
     if exporter.suffix:
         with _parents(out), _new_file(exporter, out, force=force) as file:
@@ -46,13 +48,13 @@ def _parents(out: Path) -> Iterator[None]:
         yield
     except BaseException:
         for folder in created:
-            with suppress(OSError):  # it contains other files by now
+            with suppress(OSError):  # another process has written to it
                 folder.rmdir()
         raise
 
 
 def _default_mode(mode: int) -> int:
-    """Return the permissions of new files. The functions of `tempfile` make files that only their owner can read."""
+    """Return `mode` without the permissions in the umask. Files of `tempfile` are readable only by their owner."""
     umask = os.umask(0)
     os.umask(umask)
     return mode & ~umask
@@ -109,13 +111,13 @@ def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
 def _check_file(exporter: Exporter, out: Path, *, force: bool) -> None:
     """Raise ExportError if the file `out` must not be written."""
     if out.suffix != exporter.suffix:
-        raise ExportError(f"{out}: an export to {exporter.name!r} is a file that ends in {exporter.suffix}")
+        raise ExportError(f"out must be a file that ends in {exporter.suffix} for {exporter.name!r}; got {out}")
     if out.is_symlink():
-        raise ExportError(f"{out} is a symbolic link; name the file itself")
+        raise ExportError(f"{out} is a symbolic link; pass the path of the file itself")
     if not out.exists():
         return
     if not out.is_file():
-        raise ExportError(f"{out} is not a file; choose another path")
+        raise ExportError(f"{out} exists and is not a file; choose another path")
     if not force:
         raise ExportError(f"{out} already exists; {FORCE} overwrites it")
     assert exporter.read_provenance is not None
@@ -138,7 +140,7 @@ def _check_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
     files = _files(out) if out.exists() else set()
     if not files:
         return
-    if MARKER not in files:
+    if MARKER not in files:  # all files are foreign, so this raises
         check_foreign_files(out, files, "export", ExportError)
     marker = _read_marker(out / MARKER)
     _check_format(exporter, out, marker)
@@ -148,7 +150,7 @@ def _check_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
 
 
 def _read_marker(file: Path) -> Any:
-    """Return the content of a marker. Raises ExportError."""
+    """Return the content of a marker. Raises ExportError if it is not valid JSON with the names of files."""
     try:
         marker = json.loads(file.read_text(encoding="utf-8"))
         if not all(isinstance(name, str) for name in marker["files"]):
@@ -159,7 +161,7 @@ def _read_marker(file: Path) -> Any:
 
 
 def _files(directory: Path) -> set[str]:
-    """Return the relative paths of all files below a directory, and of all links."""
+    """Return the paths, relative to a directory, of all files and links below it."""
     return {
         entry.relative_to(directory).as_posix()
         for entry in directory.rglob("*")

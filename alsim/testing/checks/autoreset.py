@@ -63,7 +63,7 @@ def _same_step(s: Subject) -> None:
             if more := _keys_of(call.infos, lane) - reset_keys - set(FINAL):
                 rule = f"SAME_STEP: infos of a lane that ended, {lane} in {call.where}, must be those of reset()"
                 raise CheckError(f"{rule}; got {min(more)!r} too: put the infos of the step into final_info")
-    # A last observation may equal the next first one by chance, but not in every episode.
+    # The last observation may equal the first of the next episode by chance, but not in every episode.
     require(any(moved), "SAME_STEP: observations must be the first of the next episode; they always equal final_obs")
 
 
@@ -91,7 +91,7 @@ def _no_final_keys(call: Call, mode: str) -> None:
 
 
 def _keys_of(infos: dict[str, Any], lane: int) -> set[str]:
-    """Return the keys that the infos have for a lane."""
+    """Return the keys of the infos whose mask is true for a lane."""
     return {key for key in infos if f"_{key}" in infos and infos[f"_{key}"][lane]}
 
 
@@ -116,7 +116,11 @@ def check_ignored_invalid_actions(s: Subject) -> bool:
 
 
 def _compare_ignored(s: Subject, replacement: Callable[[], Any], kind: str) -> None:
-    """Compare with a run that has other actions in the lanes that are only reset."""
+    """Raise CheckError if other actions, in lanes that a step only resets, change any result.
+
+    replacement  returns another action
+    kind         end of the requirement in the error message
+    """
     rule = f"NEXT_STEP: the action of a lane that is about to be reset must be ignored{kind}"
     expected = s.play()
     ended, changed = np.zeros(s.lanes, np.bool_), []

@@ -1,4 +1,4 @@
-"""Checks of reproducibility: by seeds, in other lanes, by pickle and spec, in other instances, and by singles."""
+"""Checks of reproducibility: with seeds, in other lanes, after pickling, from specs, and with single environments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alsim.testing.driver import Array, Call, Subject, drive, roll_actions
 
 
 def check_seed_lists(s: Subject) -> None:
-    """Check that a list of seeds seeds each lane, and that None in it starts the lane's next episode."""
+    """Check that a list has the seed of each lane, and that None in it starts the next episode of its lane."""
     seeds = s.seeds
     expect_same(
         s.play(seed=seeds),
@@ -49,7 +49,7 @@ def check_seed_lists(s: Subject) -> None:
 
 
 def check_independent_lanes(s: Subject) -> None:
-    """Check that episodes depend on seed and actions of their lane only, not on its index or on other lanes."""
+    """Check that episodes depend only on seed and actions of their lane, not on its index or on other lanes."""
     if "seed_lists" not in s.skipped:
         original = [call for call in s.play(seed=s.seeds) if call.is_step]
         rolled = [roll_actions(s, actions) for actions in s.actions]
@@ -69,7 +69,7 @@ def check_independent_lanes(s: Subject) -> None:
 
 
 def check_pickling(s: Subject) -> None:
-    """Check that a pickled copy continues like the environment itself."""
+    """Check that an unpickled copy continues with the same results as the environment itself."""
     half = len(s.actions) // 2
     s.play(actions=s.actions[:half])
     try:
@@ -108,7 +108,7 @@ def check_spec(s: Subject) -> bool:
 
 
 def check_instances(s: Subject) -> bool:
-    """Check that environments from the same function are equal, and share no state."""
+    """Check that environments from `make` give the same results, and share no state."""
     if s.make is None:
         return False
     one, two = s.make(), s.make()
@@ -129,10 +129,10 @@ def check_instances(s: Subject) -> bool:
 
 
 def check_singles(s: Subject) -> bool:
-    """Check that the environment equals SyncVectorEnv of N single ones, except for infos other than final_obs."""
+    """Check that results equal those of SyncVectorEnv with N single environments. Of the infos, compare final_obs."""
     if s.single is None:
         return False
-    rule = f"{s.mode.name}: the environment must give the same results as SyncVectorEnv of single ones"
+    rule = f"{s.mode.name}: the environment must give the same results as SyncVectorEnv of single environments"
     singles = SyncVectorEnv([s.single] * s.lanes, autoreset_mode=s.mode)
     interrupt = None if "reset_mask" in s.skipped else _reset_some(s.lanes)
     for mine, theirs in zip(
@@ -155,6 +155,6 @@ def check_singles(s: Subject) -> bool:
 
 
 def _reset_some(lanes: int) -> Callable[[int, Call], Array | None]:
-    """Return a function that, after even steps in which episodes ended, selects their lanes and lane 0 for a reset."""
+    """Return an `interrupt` for `drive`: in even steps with ended episodes, it selects their lanes and lane 0."""
     lane_0 = np.arange(lanes) == 0
     return lambda number, call: call.done | lane_0 if number % 2 == 0 and call.done.any() else None

@@ -17,7 +17,7 @@ from alsim.testing.driver import Array, Call, Seed, Subject, drive
 
 
 def check_spaces(s: Subject) -> None:
-    """Check that spaces exist, and that batched spaces are those of N single ones."""
+    """Check that num_envs and the spaces are valid, and that batched spaces are batches of N single spaces."""
     n = s.env.num_envs
     require(isinstance(n, int) and n >= 1, f"num_envs must be a Python integer of at least 1; got {n!r}")
     for kind in ("observation", "action"):
@@ -81,7 +81,7 @@ def check_episode_key(s: Subject) -> None:
 
 
 def check_determinism(s: Subject) -> None:
-    """Check that results repeat with seed and actions, also after a further reset without a seed."""
+    """Check that equal seeds and actions give equal results, also after another reset without a seed."""
     rule = "the same seed and actions must give the same results"
     expect_same(s.play(), s.play(), rule, "the first time", "the second time")
     later = []
@@ -93,7 +93,7 @@ def check_determinism(s: Subject) -> None:
 
 
 def check_np_random(s: Subject) -> None:
-    """Check that np_random is one generator or one per lane, and that reset seeds it, also by a list of seeds."""
+    """Check that np_random is a generator or a tuple of them, and that reset seeds it by a seed or a list of seeds."""
     rule = f"np_random must be the same after each reset(seed={s.seed})"
     require(same(*(_random_states(s, s.seed) for _ in range(2))), f"{rule}; it is not: call super().reset(seed=seed)")
     if "seed_lists" in s.skipped or not _takes_lists(s):
@@ -107,7 +107,7 @@ def check_np_random(s: Subject) -> None:
 
 
 def _random_states(s: Subject, seed: Seed) -> list[Any]:
-    """Return the state of each generator of np_random after a reset."""
+    """Return the state of each generator of np_random after a reset with a seed. Raises CheckError for other types."""
     s.env.reset(seed=seed)
     np_random = s.env.np_random
     generators = np_random if isinstance(np_random, tuple) else (np_random,)
