@@ -27,16 +27,17 @@ def test_the_page_on_simulated_logs_has_the_measured_figures():
     text = " ".join((DOCS / "simulated-logs.md").read_text(encoding="utf-8").split())
     irt_, text_of = saved["irt"], simulated_logs.formatted
     for sentence in (
-        f"{saved['learners']:,} learners, one episode each",
-        f"{simulated_logs.OUTCOMES} learning outcomes and {saved['items']} questions; {saved['responses']:,} answers",
-        f"estimated and true b correlate at {text_of(irt_['correlation'])}",
-        f"their ability has mean {text_of(irt_['mean_ability'])}",
-        f"the mean difference of estimated and true b is {text_of(irt_['shift'])}",
-        f"RMSE is {text_of(irt_['rmse'])}, and {text_of(irt_['rmse_without_shift'])} without that difference",
+        f"{saved['responses']:,} answers of {saved['learners']:,} learners, with one episode each",
+        f"a bank of {simulated_logs.OUTCOMES} learning outcomes and {saved['items']} questions",
+        f"correlation of estimated and true b is {text_of(irt_['correlation'])}",
+        f"mean ability over all answers is {text_of(irt_['mean_ability'])} logits",
+        f"the mean difference of estimated and true b is {text_of(irt_['shift'])} logits",
+        f"The root-mean-square error is {text_of(irt_['rmse'])} logits, and {text_of(irt_['rmse_without_shift'])} logits "
+        "after this difference is removed",
         f"a line through the points has slope {text_of(irt_['slope'])}",
         f"DKT was fitted to the first {simulated_logs.TRAINING:,} learners",
-        f"true mastery is {text_of(saved['mastery_where_known'])} on average",
-        f"against {text_of(saved['mastery_of_all'])} of all answers",
+        f"the mean true mastery is {text_of(saved['mastery_where_known'])}; "
+        f"over all answers it is {text_of(saved['mastery_of_all'])}",
     ):
         assert sentence in text
     for model, name in (("bkt", "BKT's P(known)"), ("dkt", "DKT's P(correct)")):
