@@ -32,8 +32,8 @@ def test_the_page_on_simulated_logs_has_the_measured_figures():
         f"correlation of estimated and true b is {text_of(irt_['correlation'])}",
         f"mean ability over all answers is {text_of(irt_['mean_ability'])} logits",
         f"the mean difference of estimated and true b is {text_of(irt_['shift'])} logits",
-        f"The root-mean-square error is {text_of(irt_['rmse'])} logits, and {text_of(irt_['rmse_without_shift'])} logits "
-        "after this difference is removed",
+        f"The root-mean-square error is {text_of(irt_['rmse'])} logits, and "
+        f"{text_of(irt_['rmse_without_shift'])} logits after this difference is removed",
         f"a line through the points has slope {text_of(irt_['slope'])}",
         f"DKT was fitted to the first {simulated_logs.TRAINING:,} learners",
         f"the mean true mastery is {text_of(saved['mastery_where_known'])}; "
