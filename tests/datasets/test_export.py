@@ -482,7 +482,7 @@ def test_free_memory_is_less_than_total_memory():
         assert free is None
 
 
-# ── whole or not at all, and over nothing else ───────────────────────────────────────────────────
+# ── atomic writes that overwrite nothing else ────────────────────────────────────────
 
 
 @pytest.mark.parametrize("to", HERE)
