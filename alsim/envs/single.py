@@ -25,6 +25,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
@@ -40,12 +41,13 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     bank         Bank, mapping of rows, or directory of tables; None: sampled from the configuration
     dynamics     name or parameters of a registered dynamics, which replaces that of the configuration
     observation  "mastery" (clause S8.1) or "responses" (S8.2)
+    render_mode  "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
     `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -54,11 +56,9 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         bank: Bank | Mapping[str, Any] | str | Path | None = None,
         dynamics: Any = None,
         observation: str = "mastery",
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
-        self.render_mode = None
+        self.render_mode = read_render_mode(render_mode)
         self.config, self.bank = read_rules(config, bank, dynamics)
         self.num_los = self.bank.num_los
         self.num_questions = self.bank.num_questions
@@ -75,6 +75,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._action = np.zeros(1, np.int64)
         self._was_reset = False
         self._finished = False
+        self._renderer = Renderer(self.render_mode, self._simulator, single=True) if self.render_mode else None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -109,6 +110,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.episode_log = []
         self._rows = []
         self._was_reset, self._finished = True, False
+        if self._renderer is not None:
+            self._renderer.begin(self._lane_zero)
         return self._simulator.observation[0].copy(), {}
 
     _lane_zero = np.zeros(1, np.int64)
@@ -154,8 +157,19 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         truncated = reason == Reason.STEP_LIMIT
         entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
+        if self._renderer is not None:
+            self._renderer.record(self._simulator, out.reward, out.reason)
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
+
+    def render(self) -> Rendered | None:
+        """Return the current frame: text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array".
+
+        It shows the true state of the learner, with any `observation`. Without a render mode, returns None and gives
+        a warning. Raises gymnasium.error.ResetNeeded before a reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        frames = render(self._renderer, was_reset=self._was_reset, maker="make")
+        return None if frames is None else frames[0]
 
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.

@@ -28,6 +28,7 @@ from alsim.config import Config
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
 from alsim.envs.infos import INFO_LEVELS, InfoBuilder, InfoLevel
 from alsim.envs.lane_subset import LaneSubset
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
 from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import step as step_kernels
@@ -69,11 +70,12 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                     the next call overwrites (observations are then read-only)
     info            "none", "minimal" (termination_reason) or "full"
     num_threads     number of threads that share a step; it does not change the results in any bit
+    render_mode     "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -87,18 +89,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         copy: bool = True,
         info: str = "minimal",
         num_threads: int = 1,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs must be at most 2**32, the number of learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _read_mode(autoreset_mode)
         level = _read_info_level(info)
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
+        self.render_mode = read_render_mode(render_mode)
         self.info = info
         self.copy = bool(copy)
-        self.render_mode = None
         self.config, self.bank = read_rules(config, bank, dynamics)
         # An attribute of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
@@ -109,7 +109,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 self.bank,
                 self.num_envs,
                 observation=read_observation(observation),
-                record=info == "full",
+                record=info == "full" or self.render_mode is not None,
                 num_threads=read_positive(num_threads, "num_threads"),
             )
         except MemoryError as error:
@@ -122,6 +122,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._num_finished = 0  # number of lanes whose episode is over, or NOT_COUNTED; DISABLED does not step them
         self._shape = (self.num_envs,)
         self._create_buffers()
+        self._renderer = Renderer(self.render_mode, self._simulator, single=False) if self.render_mode else None
         self._build_infos = InfoBuilder(self._mode, level, self.bank.num_los, self._simulator.width).build
 
     def _create_buffers(self) -> None:
@@ -180,6 +181,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._simulator.begin(lanes)
         self._num_finished = int(np.count_nonzero(population.finished))
         self._was_reset = True
+        if self._renderer is not None:
+            self._renderer.begin(lanes)
         return self._observations(out), {}
 
     def step(self, actions: Any, *, out: Buffers | None = None) -> Step:
@@ -213,6 +216,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             raise self._invalid_action(np.asarray(actions)[lane], lane)
         self._num_finished = count
         observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
+        if self._renderer is not None:
+            self._renderer.record(simulator, reward, reason)
         infos = self._build_infos(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._caller_buffers.fill(out, reward)
@@ -257,12 +262,24 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         subset.store(selected)
         self._num_finished = num_finished + count if num_finished >= 0 else num_finished
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
+        if self._renderer is not None:
+            self._renderer.record(subset.simulator, reward, reason, selected)
         infos = self._build_infos(subset.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
             return *out, infos
         observation.flags.writeable = self.copy
         return observation, reward, terminated, truncated, infos
+
+    def render(self) -> tuple[Rendered, ...] | None:
+        """Return the current frame of each lane, N in total.
+
+        A frame is a text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array". It shows the true
+        state of the learner, with any `observation`. Under SAME_STEP, the frame after the end of an episode shows the
+        start of the next one. Without a render mode, returns None and gives a warning. Raises
+        gymnasium.error.ResetNeeded before the first reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        return render(self._renderer, was_reset=self._was_reset, maker="make_vec")
 
     def new_buffers(self, num_lanes: int | None = None) -> Buffers:
         """Return zero-filled arrays to pass as `out`.
@@ -322,6 +339,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
+        if self._renderer is not None:
+            self._renderer.forget()
         return self._observations(out), {}
 
     def close_extras(self, **kwargs: Any) -> None:
