@@ -25,6 +25,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS, InfoBuilder, read_info_level
+from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
@@ -33,7 +34,7 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import Output, Reason
 
 
-class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
     """One simulated learner, one episode after another.
 
     config       Config, mapping or TOML file; None: the values of the specification
