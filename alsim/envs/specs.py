@@ -1,4 +1,4 @@
-"""Specs of environments that can be written as JSON, whatever objects the environment was created with."""
+"""Specs of environments that can be written as JSON, also with objects of alsim as arguments."""
 
 from __future__ import annotations
 
