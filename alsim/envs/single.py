@@ -24,14 +24,14 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import REASON_WORDS, InfoBuilder, read_info_level
+from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
 from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Output, Reason
+from alsim.types import Bools, Codes, Reason
 
 
 class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -81,7 +81,6 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
-        self._infos = InfoBuilder(step_kernels.DISABLED, self.info, self.num_los, self._simulator.width)
         self._was_reset = False
         self._finished = False
 
@@ -118,10 +117,11 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self.episode_log = []
         self._rows = []
         self._was_reset, self._finished = True, False
-        info = self._infos.at_reset(self._simulator, np.ones(1, np.bool_))
-        return self._simulator.observation[0].copy(), _first_lane(info)
+        info = self._flat_info(self._no_reason, self._not_live) if self.info == "flat" else {}
+        return self._simulator.observation[0].copy(), info
 
     _lane_zero = np.zeros(1, np.int64)
+    _no_reason, _not_live = np.zeros(1, np.int8), np.zeros(1, np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Perform one interaction.
@@ -165,19 +165,20 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
-        if self.info != "full":
-            info = self._other_info(out, info)
+        if self.info == "flat":
+            info = self._flat_info(out.reason, out.live)
+        elif self.info != "full":
+            info = {"termination_reason": info["termination_reason"]} if self.info == "minimal" else {}
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
-    def _other_info(self, out: Output, full: dict[str, Any]) -> dict[str, Any]:
-        """Return the info of a step at a level other than "full".
+    def _flat_info(self, reason: Codes, live: Bools) -> dict[str, Any]:
+        """Return the flat info as NumPy scalars, see `flat_columns`.
 
-        out   outputs of the step
-        full  info of the step at the level "full"
+        reason  code of the termination reason (1,)
+        live    False at a reset, (1,)
         """
-        if self.info == "flat":
-            return _first_lane(self._infos.build(self._simulator, out.reason, out.live, out.final, 0))
-        return {"termination_reason": full["termination_reason"]} if self.info == "minimal" else {}
+        columns = flat_columns(self._simulator, reason, live, self.num_los)
+        return {key: column[0] for key, column in columns.items()}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
@@ -236,8 +237,3 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         if not 0 <= number < self._simulator.num_actions:
             raise AlsimError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {number}")
         return number
-
-
-def _first_lane(infos: dict[str, Any]) -> dict[str, Any]:
-    """Return the flat infos of lane 0 as NumPy scalars, without the masks."""
-    return {key: column[0] for key, column in infos.items() if not key.startswith("_")}
