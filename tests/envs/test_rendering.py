@@ -60,7 +60,7 @@ def frames(env: Any) -> Any:
 @pytest.mark.parametrize("kind", [AdaptiveLearningEnv, AdaptiveLearningVectorEnv])
 def test_metadata_lists_the_modes(kind: Any) -> None:
     assert kind.metadata["render_modes"] == ["ansi", "rgb_array"]
-    assert kind.metadata["render_fps"] == 5
+    assert kind.metadata["render_fps"] == 4
     assert kind(render_mode="ansi").render_mode == "ansi"
     assert kind().render_mode is None
 
