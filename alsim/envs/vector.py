@@ -26,7 +26,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
-from alsim.envs.infos import INFO_LEVELS, InfoBuilder, InfoLevel
+from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
@@ -68,8 +68,10 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
     autoreset_mode  gymnasium.vector.AutoresetMode, or its value as a string
     copy            True returns new arrays from every call; False returns the environment's own arrays, which
                     the next call overwrites (observations are then read-only)
-    info            "none", "minimal" (termination_reason) or "full"
+    info            "none", "minimal" (termination_reason), "full", or "flat" (numbers, with the same keys at resets and
+                    steps)
     num_threads     number of threads that share a step; it does not change the results in any bit
+    max_episode_steps   step limit, which replaces that of the configuration
     render_mode     "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
@@ -89,17 +91,17 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         copy: bool = True,
         info: str = "minimal",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs must be at most 2**32, the number of learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _read_mode(autoreset_mode)
-        level = _read_info_level(info)
+        self.info = read_info_level(info)
         self.render_mode = read_render_mode(render_mode)
-        self.info = info
         self.copy = bool(copy)
-        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         # An attribute of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._mode = MODES[self.autoreset_mode]
@@ -109,7 +111,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 self.bank,
                 self.num_envs,
                 observation=read_observation(observation),
-                record=info == "full" or self.render_mode is not None,
+                record=self.info in RECORDED or self.render_mode is not None,
                 num_threads=read_positive(num_threads, "num_threads"),
             )
         except MemoryError as error:
@@ -123,7 +125,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._shape = (self.num_envs,)
         self._create_buffers()
         self._renderer = Renderer(self.render_mode, self._simulator, single=False) if self.render_mode else None
-        self._build_infos = InfoBuilder(self._mode, level, self.bank.num_los, self._simulator.width).build
+        self._infos = InfoBuilder(self._mode, self.info, self.bank.num_los, self._simulator.width)
 
     def _create_buffers(self) -> None:
         """Create the output buffers of all lanes and of subsets."""
@@ -152,8 +154,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         out      Buffers of the caller; observations are written to `out.observations`, which is returned. The
                  other arrays are not changed
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for invalid seeds,
-        options and `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for invalid seeds, options and `out`; the environment is then unchanged.
         """
         options = read_options(options, ("reset_mask", "learner"))
         lanes = self._read_mask(options.get("reset_mask"))
@@ -183,7 +185,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._was_reset = True
         if self._renderer is not None:
             self._renderer.begin(lanes)
-        return self._observations(out), {}
+        was_reset = np.zeros(self.num_envs, np.bool_)
+        was_reset[lanes] = True
+        return self._observations(out), self._infos.at_reset(self._simulator, was_reset)
 
     def step(self, actions: Any, *, out: Buffers | None = None) -> Step:
         """Perform one interaction in every lane.
@@ -218,7 +222,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
         if self._renderer is not None:
             self._renderer.record(simulator, reward, reason)
-        infos = self._build_infos(simulator, reason, live, buffer.arrays.final, count)
+        infos = self._infos.build(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._caller_buffers.fill(out, reward)
             return *out, infos
@@ -264,12 +268,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
         if self._renderer is not None:
             self._renderer.record(subset.simulator, reward, reason, selected)
-        infos = self._build_infos(subset.simulator, reason, live, buffer.arrays.final, count)
+        infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
             return *out, infos
         observation.flags.writeable = self.copy
         return observation, reward, terminated, truncated, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return a new array (N, A), True for each valid action. All A actions are valid in every state."""
+        return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
 
     def render(self) -> tuple[Rendered, ...] | None:
         """Return the current frame of each lane, N in total.
@@ -311,8 +319,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                   whose episode is over, because this mode has no such lanes
         out       see `reset`
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for a snapshot of other
-        rules and for an invalid `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for a snapshot of other rules and for an invalid `out`; the environment is then unchanged.
         """
         if not isinstance(snapshot, Snapshot):
             raise InputTypeError(
@@ -341,7 +349,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._was_reset = True
         if self._renderer is not None:
             self._renderer.forget()
-        return self._observations(out), {}
+        return self._observations(out), self._infos.at_reset(self._simulator, np.ones(self.num_envs, np.bool_))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads of the environment."""
@@ -454,10 +462,3 @@ def _read_mode(mode: str | AutoresetMode) -> AutoresetMode:
     except ValueError:
         names = ", ".join(repr(m.value) for m in AutoresetMode)
         raise AlsimError(f"autoreset_mode must be an AutoresetMode or one of {names}; got {mode!r}") from None
-
-
-def _read_info_level(info: str) -> InfoLevel:
-    for level in INFO_LEVELS:
-        if info == level:
-            return level
-    raise AlsimError(f"info must be one of {', '.join(map(repr, INFO_LEVELS))}; got {info!r}")
