@@ -1,6 +1,7 @@
 """Videos and windows of Gymnasium, with moviepy and pygame: `nox -s compat-rendering`."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_record_video_shows_every_step(tmp_path: Path) -> None:
     assert len(frames) == len(pictures) > 5
     assert all(map(alike, frames, pictures))
     assert not np.array_equal(pictures[0], pictures[-1])
+
+
+def test_the_example_of_the_page_records_an_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "rendering.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```text\n(import gymnasium.+?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert [path.name for path in Path("videos").iterdir()] == ["rl-video-episode-0.mp4"]
+    assert len(read(Path("videos", "rl-video-episode-0.mp4"))) == names["env"].unwrapped.step_count + 1
 
 
 def capture_video(run_name: str, index: int) -> Any:
@@ -118,8 +129,23 @@ def test_record_video_refuses_text() -> None:
         RecordVideo(gym.make(ID, render_mode="ansi"), "videos")
 
 
+def press_and_quit(*_: Any) -> None:
+    """Close the window of `play` after its first step."""
+    import pygame
+
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+
+def test_play_with_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gymnasium.utils.play import play
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = gym.make(ID, render_mode="rgb_array")
+    play(env, keys_to_action={"q": 0, "v": 90}, noop=0, seed=0, callback=press_and_quit, fps=1000)
+    assert env.unwrapped.step_count == 1  # type: ignore[attr-defined]
+
+
 WINDOW = """
-import sys
 import gymnasium as gym
 import numpy as np
 import pygame

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,11 +19,12 @@ from vector_envs import DISABLED, NEXT_STEP, SAME_STEP, SHORT, batches, make, pl
 
 from alsim import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
 from alsim.envs.rendering import canvas, dashboard
-from alsim.envs.rendering.ansi import panel
+from alsim.envs.rendering.ansi import MAX_LISTED, panel
 from alsim.envs.rendering.dashboard import draw
 from alsim.envs.rendering.recorder import FIRST_CAPACITY
 from alsim.envs.rendering.renderer import MANY_LANES, RENDER_MODES
 from alsim.utils.optional import MissingExtra
+from benchmarks import rendered_frame
 
 pytestmark = pytest.mark.gymnasium
 
@@ -455,6 +457,24 @@ def test_ticks_are_round_numbers_with_room() -> None:
     assert dashboard._ticks(30, 19.0) == list(range(0, 30, 2))
     assert dashboard._ticks(1, 56.0) == [0]
     assert dashboard._ticks(1_000_001, 578 / 1_000_000) == list(range(0, 1_000_001, 200_000))
+
+
+def test_the_page_names_the_size_and_the_most_bars() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "rendering.md").read_text(encoding="utf-8")
+    assert f"({dashboard.HEIGHT}, {dashboard.WIDTH}, 3)" in page
+    (most,) = map(int, re.findall(r"more than (\d+) outcomes, neighbours share a bar", page))
+    assert [dashboard._group_size(most), dashboard._group_size(most + 1)] == [1, 2]
+    assert f"more than {MAX_LISTED} outcomes, the panel counts" in page
+    assert f"more than {MANY_LANES} lanes, the first call gives a warning" in page
+
+
+def test_the_picture_of_the_page_is_current() -> None:
+    """Apart from the fonts of other versions of Pillow."""
+    from PIL import Image
+
+    with Image.open(rendered_frame.PICTURE) as image:
+        saved = np.asarray(image.convert("RGB"), np.int64)
+    assert np.abs(saved - rendered_frame.frame()).mean() < 1
 
 
 # ── many lanes, processes ──
