@@ -345,7 +345,7 @@ def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
 
 def test_invalid_arguments_are_refused(run, fitted):
     assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns must be COLUMN=NAME")
-    assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
+    assert_refused(run("bkt", "log.csv"), "there is no column for correct", "'user', 'kc', 'ok', 'when'")
     assert run("hmm", "log.csv")[0] == 2
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2
     assert run("bkt", "log.csv", "--seed", -1)[0] == 2
