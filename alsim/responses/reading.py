@@ -84,6 +84,7 @@ def read_responses(
             check_text(path, encoding)
             file = TextFile(path, encoding or detect_encoding(path), delimiter)
             fields = _read_text(file, format, columns, missing, options)
+    log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
 
 
@@ -156,15 +157,16 @@ def _long_or_wide(
     mapping = columns or {}
     if mapping.get("correct", "correct") in names or ("freq" not in mapping and looks_long(names)):
         return "long"
-    known = _known_names(columns)
-    if not any(candidates(column, names) for column in ("correct", "skill", "item")):
+    known = {*WIDE_COLUMNS, *filter(None, mapping.values())}
+    is_table = any(candidates(column, names) for column in ("correct", "skill", "item"))
+    if not is_table:
         known |= {*row_labels(names)[:1]}
     cells_of_items = [(name, cell) for name, cell in zip(names, row, strict=False) if name not in known]
     answers = [_is_answer(cell, missing) for _, cell in cells_of_items]
     if answers and all(answers):
         return "wide"
     others = [str(name) for (name, _), is_answer in zip(cells_of_items, answers, strict=True) if not is_answer]
-    if len(answers) > 2 * len(others) and {*mapping} <= {*WIDE_COLUMNS} and not candidates("correct", names):
+    if len(answers) > 2 * len(others) and {*mapping} <= {*WIDE_COLUMNS} and not is_table:
         problem = (
             f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without an answer in the "
             "first row"
@@ -256,7 +258,6 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
         names["student"] = _row_labels(table, missing)
         if names["student"] is not None:
             source = replace(source, recognised={"student": names["student"]})
-            log_recognised(source.name, source.recognised)
     items = [title for title in table.columns if title not in names.values()]
     length = len(next(iter(table.columns.values())))
     if not items or not length:

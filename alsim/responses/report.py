@@ -16,7 +16,7 @@ class ResponsesError(AlsimError):
 
     problem  the message without the cure
     cure     the change that makes the log valid; each {} stands for one of `options`, in order
-    options  keyword arguments of `read_responses` that are part of the cure
+    options  keyword arguments of `read_responses` that the cure names
     """
 
     def __init__(self, problem: str, cure: str = "", **options: Any) -> None:

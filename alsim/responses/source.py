@@ -70,7 +70,7 @@ class Source:
     def no_valid_row(self) -> ResponsesError:
         """Return the error for a source whose rows are all invalid."""
         return ResponsesError(
-            f"{self.name}: there is no valid row", "see the first error with {}, and correct it", skip_bad=False
+            f"{self.name}: there is no valid row", "read it without {} to see the first error", skip_bad=True
         )
 
     def error_message(self, title: str, row: int, value: Any, expected: str) -> str:

@@ -13,7 +13,7 @@ from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.names import SYNONYMS, candidates, closest, plain
-from alsim.responses.report import ResponsesError
+from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
 
 _DEFAULT_NAMES = {column: (column,) for column in COLUMNS} | {"order": ("order", "timestamp")}
@@ -46,7 +46,9 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
 
     found = map_columns(columns, _column_names(table), source, holds_answers)
     selected = {column: table[name] for column, name in found.names.items()}
-    return build(selected, Source(source, found.names, recognised=found.recognised), options)
+    fields = build(selected, Source(source, found.names, recognised=found.recognised), options)
+    log_recognised(source, fields.report)
+    return fields
 
 
 def map_columns(
@@ -55,7 +57,7 @@ def map_columns(
     source: str,
     holds_answers: Callable[[str], bool],
 ) -> ColumnNames:
-    """Return the names of the columns that a source has. Columns recognised by a synonym are logged as a warning.
+    """Return the names of the columns that a source has.
 
     Synonyms are considered only if student, correct, or both skill and item are neither mapped nor named as in alsim:
     so they never change how a source is read that can be read without them.
@@ -81,14 +83,13 @@ def map_columns(
         if "correct" in proposed:
             proposed["correct"] = proposed["correct"] or next(filter(holds_answers, unused), None)
         raise _missing_columns(mapping, proposed, available, source)
-    log_recognised(source, recognised)
     return ColumnNames({column: names[column] for column in COLUMNS if column in names}, recognised)
 
 
-def log_recognised(source: str, recognised: Mapping[str, str]) -> None:
+def log_recognised(source: str, report: Report) -> None:
     """Log a warning that lists the columns that were recognised by a synonym, if there are any."""
-    if recognised:
-        pairs = ", ".join(f"{column}={name!r}" for column, name in recognised.items())
+    if report.columns:
+        pairs = ", ".join(f"{column}={name!r}" for column, name in report.columns.items())
         _log.warning("%s: columns recognised by their names: %s", source, pairs)
 
 

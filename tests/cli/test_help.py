@@ -25,7 +25,7 @@ COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
-    *("--json", "--out", "--scores", "--test", "--checkpoint"),
+    *("--json", "--out", "--table", "--scores", "--test", "--checkpoint"),
     *("--action-distribution", "--help"),
 }
 """Optional inputs and outputs: without the option, nothing is read or written there."""
