@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from alsim.cli.app import app
+from alsim.cli.command import Application
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, read_mapping
 
@@ -53,15 +54,14 @@ FILE_OPTIONS = {
 }
 """Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
 
-fit_app = typer.Typer(
+fit_app = Application(
     help="""Fit a student model to a response log.
 
     LOG is a file (text, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim
     fit MODEL --help.
     """,
     short_help="Fit a student model to a response log.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    subcommand_metavar="MODEL ...",
 )
 app.add_typer(fit_app, name="fit")
 
