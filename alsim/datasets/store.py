@@ -20,6 +20,7 @@ from alsim.datasets.manifest import DatasetError as DatasetError
 from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
+from alsim.evaluation.statistics import statistic
 from alsim.mdp.actions import num_actions
 from alsim.types import Floats, Longs, Reason
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
@@ -368,22 +369,19 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, and the mean, its standard error (`se`) and `n` of each metric over episodes.
+    """Return counts, and for each metric its mean over episodes, standard error `se`, 95 % interval `ci` and `n`.
 
     Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
-    out: `n` is the number of defined ones, and `undefined` of the others (S9.6).
+    out: `n` is the number of defined ones, and `undefined` of the others (S9.6). Without enough values, `mean`, `se`
+    and `ci` are None.
     """
     episodes = dataset.episodes
     metrics = {}
     for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
         values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
         n = len(values)
-        metrics[name] = {
-            "mean": float(values.mean()) if n else None,
-            "se": float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
-            "n": n,
-            "undefined": episodes.num_rows - n,
-        }
+        mean = {"mean": float(values.mean()) if n else None, "se": None, "ci": None, "n": n}
+        metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n}
     reason = numpy_column(episodes, "termination_reason")
     return {
         "transitions": len(dataset),
