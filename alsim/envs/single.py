@@ -26,7 +26,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS
 from alsim.errors import AlsimError, InputTypeError
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
@@ -70,7 +70,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
         self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
-        self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._decoded = action_meanings(self.num_los)
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
         self._was_reset = False
