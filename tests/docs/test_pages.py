@@ -79,6 +79,31 @@ def test_the_datasets_page_has_every_column() -> None:
         assert cells == [[f"`{c.name}`", kind(c), c.unit, c.meaning] for c in columns], table
 
 
+def types_of_frames() -> dict[str, list[str]]:
+    """Return the types of the columns of all frames, in pandas and in Polars."""
+    rollout = alsim.rollout(num_learners=2, config={"num_los": 2, "max_episode_steps": 30})
+    found = {}
+    for table in ("transitions", "events", "episodes"):
+        ours, theirs = rollout.to_pandas(table), rollout.to_polars(table)
+        for name in ours.columns:
+            ordered = "ordered " * bool(getattr(ours[name].dtype, "ordered", False))
+            found[name] = [f"{ordered}{ours[name].dtype}", str(theirs[name].dtype.base_type())]
+    return found
+
+
+def test_the_datasets_page_has_every_decoded_column_of_a_frame_with_its_types() -> None:
+    from alsim.datasets.schema import COLUMNS
+
+    section = text("datasets.md").split("## Data frames")[1].split("## Files")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (\w+) \| ", section, re.MULTILINE)
+    types = types_of_frames()
+    assert {name: [ours, theirs] for name, ours, theirs in rows} == {name: types[name] for name, _, _ in rows}
+    stored = {column.name: kind(column) for columns in COLUMNS.values() for column in columns}
+    assert {name for name, _, _ in rows} == {
+        name for name, (ours, _) in types.items() if stored.get(name) not in (ours, ours.replace("object", "string"))
+    }
+
+
 def test_the_api_page_has_every_public_name() -> None:
     index, _, full = text("api.md").partition("## Reference")
     named = set(re.findall(r"\[`([\w.]+)`\]\(#alsim\.\1\)", index))
