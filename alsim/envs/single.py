@@ -28,7 +28,7 @@ from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
@@ -78,7 +78,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
         self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
-        self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._decoded = action_meanings(self.num_los)
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
         self._was_reset = False
