@@ -129,3 +129,23 @@ class Policy(Protocol):
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1]."""
         ...
+
+
+@runtime_checkable
+class PolicyWithProbabilities(Policy, Protocol):
+    """A policy that can compute the probability of every action, as `epsilon-greedy` requires of its base policy."""
+
+    def probabilities(self, view: View) -> NDArray[Any]:
+        """Return the probability of each action in each lane, (N, A) in [0, 1]; each row sums to 1.
+
+        The entry of an action that `act` chooses is the probability that `act` returns for it. Rows of lanes whose
+        episode has ended are undefined.
+        """
+        ...
+
+
+def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:
+    """Return probabilities (N, A) that are 1 for the action of each lane, (N,), and 0 for the others."""
+    odds = np.zeros((len(actions), num_actions))
+    odds[np.arange(len(actions)), actions] = 1
+    return odds
