@@ -449,9 +449,7 @@ def test_a_path_in_place_of_a_command_is_explained(run, dataset, small):
     assert_refused(
         run(small), f"{small} is a file, not a command; fit a student model to a response log with: alsim fit"
     )
-    assert_refused(
-        run("fit", small), f"{small} is a file, not a model;", f"alsim fit bkt {small}; see alsim fit --help"
-    )
+    assert_refused(run("fit", small), f"{small} is not a model;", f"alsim fit MODEL {small}, MODEL being bkt, irt,")
 
 
 def test_other_directories_than_a_dataset_are_recognised(run, dataset, small, tmp_path):

@@ -18,7 +18,7 @@ from rich.cells import cell_len
 
 import alsim
 from alsim import cli
-from alsim.cli import output
+from alsim.cli import fitting_run, output
 from alsim.cli.fit_tables import LAYOUTS
 from alsim.models import Fit, score, score_errors
 
@@ -466,7 +466,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--table", "s.csv", "--scores", "s.csv"], "--table s.csv: is also an input or another output"),
         (["--json", "log.csv"], "--json log.csv: is also an input or another output of this command"),
         (["--json", "folder.csv"], "folder.csv is a directory; expected a file to write"),
-        (["--json", "there.json/report.json"], "--json there.json/report.json: cannot be written"),
+        (["--json", "there.json/report.json"], "--json there.json/report.json cannot be written"),
         (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
         (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
@@ -505,6 +505,34 @@ def test_invalid_arguments_are_refused(run, fitted):
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2
     assert run("bkt", "log.csv", "--seed", -1)[0] == 2
     assert not fitted
+
+
+@pytest.mark.parametrize("log", ["log.csv", "nowhere.csv", "folder", "folder/nowhere"])
+def test_a_log_in_place_of_the_model_is_explained(run, fitted, tmp_path, log):
+    (tmp_path / "folder").mkdir()
+    models = "bkt, irt, dkt, pfa, best-lr or skill-mean"
+    assert_refused(
+        run(log, "--skip-bad"),
+        f"{log} is not a model; name the model first: alsim fit MODEL {log}, MODEL being {models}\n",
+    )
+
+
+def test_a_misspelled_model_is_corrected(run, fitted):
+    assert_refused(run("bkx", "log.csv"), "unknown model 'bkx'; did you mean 'bkt'?")
+    assert_refused(
+        run("hmm", "log.csv"), "unknown model 'hmm'; expected one of bkt, irt, dkt, pfa, best-lr, skill-mean"
+    )
+    assert_refused(run("bkt", "lgo.csv"), "lgo.csv: there is no such file; did you mean log.csv?")
+
+
+def test_a_long_fit_prints_lines_if_stderr_is_not_a_terminal(run, fitted, monkeypatch):
+    monkeypatch.setattr(fitting_run, "PERIOD", 0)
+    assert run("bkt", "log.csv", *COLUMNS)[2] == "alsim: fitting, 1 of 2 after 0 s: half [bold]way\n"
+
+
+def test_the_report_on_stdout_is_alone(run, fitted):
+    status, out, _ = run("bkt", "log.csv", *COLUMNS, "--json", "-")
+    assert (status, json.loads(out)["model"]) == (0, "bkt")
 
 
 def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
