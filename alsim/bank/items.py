@@ -32,6 +32,7 @@ from alsim.types import (
 
 if TYPE_CHECKING:
     from alsim.config import Config
+    from alsim.models.irt.curves import ItemParameters
 
 
 QUESTION_TABLE, CONTENT_TABLE = 0, 1  # values of one word of the random counter (clause S11.1)
@@ -134,6 +135,14 @@ class Bank:
     def num_contents(self) -> int:
         """Number of contents C; item indices Q … Q + C - 1."""
         return len(self.contents.id)
+
+    @property
+    def item_parameters(self) -> ItemParameters:
+        """Parameters and ids of the questions, for `alsim.models.cat.CAT`."""
+        from alsim.models.irt.curves import ItemParameters
+
+        q = self.questions
+        return ItemParameters(q.irt_a, q.irt_b, q.irt_c, names=q.id)
 
     def empty_cells(self) -> list[str]:
         """Return the names of the (LO, difficulty) and (LO, modality) cells without an item."""
