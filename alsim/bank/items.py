@@ -136,6 +136,24 @@ class Bank:
         """Number of contents C; item indices Q … Q + C - 1."""
         return len(self.contents.id)
 
+    def summary(self) -> list[dict[str, Any]]:
+        """Return the numbers of questions and the ranges of their parameters: one row per outcome, and one in total.
+
+        The keys of a row are outcome, its name or "all"; questions, the number of each difficulty; and irt_a, irt_b and
+        irt_c, the smallest and the largest value, in the units of `Questions`.
+        """
+        q = self.questions
+        rows = []
+        for name, chosen in (
+            *((name, q.learning_outcome == lo) for lo, name in enumerate(self.outcomes)),
+            ("all", np.ones(self.num_questions, np.bool_)),
+        ):
+            counts = np.bincount(q.difficulty[chosen], minlength=LEVELS).tolist()
+            columns = {column: getattr(q, column)[chosen] for column in ("irt_a", "irt_b", "irt_c")}
+            ranges = {column: [float(values.min()), float(values.max())] for column, values in columns.items()}
+            rows.append({"outcome": name, "questions": dict(zip(DIFFICULTIES, counts, strict=True)), **ranges})
+        return rows
+
     @property
     def item_parameters(self) -> ItemParameters:
         """Parameters and ids of the questions, for `alsim.models.cat.CAT`."""

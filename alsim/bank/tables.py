@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from alsim.bank.items import BOUNDS, BankError
+from alsim.bank.items import BOUNDS, BankError, Questions
 from alsim.errors import AlsimError
-from alsim.models.tables import Cells, number, read_cells
+from alsim.models.item_columns import KNOWN, ItemCells, is_numeric, read_parameters, with_header
+from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import Codes, Floats, f32, f64, i8
+
+ROLES = {"id": "name", "irt_a": "a", "irt_b": "b", "irt_c": "c", "irt_d": "d", "intercept": "intercept"}
+"""Roles of a bank's columns in a table of calibrated items."""
+
+OUTCOME_NAMES = ("learning_outcome", "lo", "outcome", "skill", "topic", "domain", "objective")
+"""Names of the column of learning outcomes, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -110,4 +117,81 @@ def as_table(cells: Cells, titles: Mapping[str, str]) -> Table:
         columns={ours: cells.column(title) for ours, title in titles.items() if title in cells.header},
         titles=titles,
         header=cells.header,
+    )
+
+
+def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[str]]:
+    """Read a table of questions, or a fitted item response model in JSON, as `complete_bank` describes.
+
+    Returns the table, with at least the columns learning_outcome, irt_a and irt_b, and notes about what was assumed.
+    Raises BankError.
+    """
+    mapping = {next((name for name, role in ROLES.items() if key == role), key): col for key, col in columns.items()}
+    known = (*Questions._fields, "irt_d", "intercept")
+    if unknown := [name for name in mapping if name not in known]:
+        raise BankError(f"columns: keys must be among {', '.join(known)}; got {unknown[0]!r}")
+    try:
+        cells, notes = _calibrated_cells(path, {*KNOWN, *OUTCOME_NAMES, *known, *mapping.values()})
+        items = read_parameters(cells, {ROLES.get(name, name): title for name, title in mapping.items()})
+    except BankError:
+        raise
+    except AlsimError as error:
+        raise BankError(str(error)) from None
+    notes += items.notes
+    return _question_table(items, notes), notes
+
+
+def _calibrated_cells(path: Path, known: Collection[str]) -> tuple[Cells, list[str]]:
+    """Return the cells of a file and notes about them; of a fitted model, the cells of its parameters."""
+    if path.suffix.lower() != ".json":
+        return with_header(read_cells(path, known))
+    from alsim.models.irt.items import load_item_parameters
+
+    items = load_item_parameters(path)
+    rows = [list(map(as_text, row)) for row in zip(items.names, *(x.tolist() for x in items.columns), strict=True)]
+    places = [f"item {name}" for name in items.names]
+    return Cells(path, ["id", "irt_a", "irt_b", "irt_c", "irt_d"], rows, places), list(items.notes)
+
+
+def _question_table(items: ItemCells, notes: list[str]) -> Table:
+    """Return the table of questions in a table of calibrated items; add notes about missing columns to `notes`."""
+    cells, titles = items.cells, dict(items.titles)
+    available = {normalized(title): title for title in cells.header if title and title not in titles.values()}
+    for name in ("response_time_mean", "response_time_std"):
+        if name not in titles and name in available:
+            titles[name] = available.pop(name)
+    if "difficulty" not in titles and "difficulty" in available:
+        if is_numeric(cells.column(available["difficulty"])):
+            notes.append(f"column {available.pop('difficulty')} has numbers, and is not used: the levels follow from b")
+        else:
+            titles["difficulty"] = available.pop("difficulty")
+    if "learning_outcome" not in titles:
+        _find_outcome(titles, available, notes)
+    columns = {name: cells.column(title) for name, title in titles.items()}
+    columns |= items.parameters
+    columns.setdefault("learning_outcome", ["0"] * len(cells.rows))
+    titles.setdefault("b", titles.get("intercept", ""))
+    names = {role: name for name, role in ROLES.items()}
+    return Table(
+        path=cells.path,
+        places=cells.places,
+        columns={names.get(role, role): column for role, column in columns.items()},
+        titles={names.get(role, role): titles.get(role, role) for role in columns},
+        header=cells.header,
+    )
+
+
+def _find_outcome(titles: dict[str, str], available: dict[str, str], notes: list[str]) -> None:
+    """Find the column of learning outcomes and add a note, unless the column has alsim's name."""
+    name = next((name for name in OUTCOME_NAMES if name in available), None)
+    if name is not None:
+        titles["learning_outcome"] = available.pop(name)
+        if name != "learning_outcome":
+            notes.append(f"column {titles['learning_outcome']} has the learning outcomes")
+        return
+    unused = list(available.values())
+    others = f" (unused columns: {', '.join(unused[:6])}{', ...' if len(unused) > 6 else ''})" if unused else ""
+    notes.append(
+        "there is no column of learning outcomes, so all questions have one outcome, 0; "
+        f"--columns learning_outcome=NAME names a column{others}"
     )

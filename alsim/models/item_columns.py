@@ -84,7 +84,7 @@ def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:
     available = {normalized(title): title for title in reversed(cells.header) if title not in titles.values()}
     if cells.header.count("") and cells.header[0] != "":
         available.pop("", None)  # only the first column may be names of rows
-    if "difficulty" in available and not _is_numeric(cells.column(available["difficulty"])):
+    if "difficulty" in available and not is_numeric(cells.column(available["difficulty"])):
         del available["difficulty"]  # words, such as Easy
     for role in ("name", "a", "b", "c"):
         if role not in titles and not (role == "b" and "intercept" in titles):
@@ -145,7 +145,7 @@ def _titles_without_header(header: list[str]) -> list[str]:
     return []
 
 
-def _is_numeric(column: list[str]) -> bool:
+def is_numeric(column: list[str]) -> bool:
     """Return whether a column has numbers and no words; cells may be missing."""
     values = [number(cell) for cell in _points(column) if cell and cell.lower() not in ("na", "nan")]
     return bool(values) and not any(map(math.isnan, values))
