@@ -150,7 +150,8 @@ class Bank:
         ):
             counts = np.bincount(q.difficulty[chosen], minlength=LEVELS).tolist()
             columns = {column: getattr(q, column)[chosen] for column in ("irt_a", "irt_b", "irt_c")}
-            ranges = {column: [float(values.min()), float(values.max())] for column, values in columns.items()}
+            # The string of a float32 is the shortest text that reads back to the same bits.
+            ranges = {column: [float(str(x)) for x in (v.min(), v.max())] for column, v in columns.items()}
             rows.append({"outcome": name, "questions": dict(zip(DIFFICULTIES, counts, strict=True)), **ranges})
         return rows
 

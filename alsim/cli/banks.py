@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,9 +13,6 @@ from alsim.cli.app import app
 from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, JsonOption, read_mapping
 from alsim.cli.output import check_report, log_to_stderr, printable, right_aligned, write_report
 from alsim.errors import AlsimError
-
-if TYPE_CHECKING:
-    from alsim.bank.items import Bank
 
 MAX_ROWS, MAX_NAME = 10, 16  # outcomes and characters of their names that the table shows
 

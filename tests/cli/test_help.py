@@ -27,6 +27,7 @@ WITHOUT_DEFAULT = {
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
     *("--json", "--out", "--scores", "--test", "--checkpoint"),
     *("--action-distribution", "--help"),
+    *("--plot",),
 }
 """Optional inputs and outputs: without the option, nothing is read or written there."""
 
