@@ -157,11 +157,12 @@ class Bank:
 
     @property
     def item_parameters(self) -> ItemParameters:
-        """Parameters and ids of the questions, for `alsim.models.cat.CAT`."""
+        """Parameters and ids of the questions, for `alsim.models.cat.CAT`; copies in empty cells are left out."""
         from alsim.models.irt.curves import ItemParameters
+        from alsim.models.irt.items import without_copies
 
         q = self.questions
-        return ItemParameters(q.irt_a, q.irt_b, q.irt_c, names=q.id)
+        return without_copies(ItemParameters(q.irt_a, q.irt_b, q.irt_c, names=q.id))
 
     def empty_cells(self) -> list[str]:
         """Return the names of the (LO, difficulty) and (LO, modality) cells without an item."""

@@ -18,6 +18,8 @@ from alsim.types import Codes, Floats, f32, f64, i8
 ROLES = {"id": "name", "irt_a": "a", "irt_b": "b", "irt_c": "c", "irt_d": "d", "intercept": "intercept"}
 """Roles of a bank's columns in a table of calibrated items."""
 
+FIT_SUFFIX = ".json"
+
 OUTCOME_NAMES = ("learning_outcome", "lo", "outcome", "skill", "topic", "domain", "objective")
 """Names of the column of learning outcomes, in order of preference."""
 
@@ -143,7 +145,7 @@ def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[
 
 def _calibrated_cells(path: Path, known: Collection[str]) -> tuple[Cells, list[str]]:
     """Return the cells of a file and notes about them; of a fitted model, the cells of its parameters."""
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != FIT_SUFFIX:
         return with_header(read_cells(path, known))
     from alsim.models.irt.items import load_item_parameters
 
@@ -165,7 +167,9 @@ def _question_table(items: ItemCells, notes: list[str]) -> Table:
             notes.append(f"column {available.pop('difficulty')} has numbers, and is not used: the levels follow from b")
         else:
             titles["difficulty"] = available.pop("difficulty")
-    if "learning_outcome" not in titles:
+    if "learning_outcome" not in titles and cells.path.suffix.lower() == FIT_SUFFIX:
+        notes.append("a fit has no learning outcomes, so all questions have one outcome, 0")
+    elif "learning_outcome" not in titles:
         _find_outcome(titles, available, notes)
     columns = {name: cells.column(title) for name, title in titles.items()}
     columns |= items.parameters

@@ -123,7 +123,8 @@ def _no_column(cells: Cells, title: str) -> str:
     header = ", ".join(name or "(no name)" for name in cells.header[:12]) + (", ..." if len(cells.header) > 12 else "")
     return (
         f"{cells.path}: there is no column {title}; the columns are {header}; expected one row per item with the "
-        "parameters a, b and c; --columns b=NAME (columns={'b': NAME}) names a column"
+        "parameters a, b and c; --columns b=NAME (columns={'b': NAME}) names a column, and alsim fit irt estimates the "
+        "parameters from responses"
     )
 
 

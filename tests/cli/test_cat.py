@@ -261,7 +261,8 @@ def test_many_simulated_tests_are_summarized(cat, tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_plot_is_a_picture(cat, tmp_path, suffix):
     pytest.importorskip("matplotlib")
-    assert cat("--simulate", "-1", "--plot", f"new/test.{suffix}")[0] == 0
+    (tmp_path / "money.csv").write_text("item,b\n$5 $_{ a very long name of an item,0\nx,1\n")
+    assert cat("--simulate", "-1", "--plot", f"new/test.{suffix}", file="money.csv")[0] == 0
     first = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
     assert (tmp_path / "new" / f"test.{suffix}").read_bytes().startswith(first)
 

@@ -478,6 +478,8 @@ def test_items_of_a_fit_without_estimates_or_with_negative_a_are_left_out():
     assert [note[: note.index(" ha")] for note in cat.items.notes] == ["items left out: q1", "items left out: q2"]
     assert CAT(fit.item_parameters).items.names.tolist() == ["q0", "q2", "q3"]  # the parameters keep a negative a
     assert replace(cat, max_items=1).items.notes == cat.items.notes
+    unfinished = replace(fitted_with([(1.0, 0.0)]), converged=False)
+    assert CAT(unfinished).items.notes == ("the fit has not converged, so the parameters may be inaccurate",)
     with pytest.raises(AlsimError, match="no item has a > 0: the answer keys may be wrong"):
         CAT(fitted_with([(-1.0, 0.0)]))
 

@@ -7,7 +7,10 @@ import pyarrow.parquet
 import pytest
 
 from alsim import AlsimError
+from alsim.bank.files import complete_bank, save_bank
+from alsim.config import Config
 from alsim.models import irt
+from alsim.models.cat import CAT
 
 A, B, C = [1.5, 0.5], [0.25, -2.0], [0.0, 0.25]
 
@@ -97,6 +100,17 @@ def test_texts_keys_and_options_are_read(tmp_path):
     assert read(tmp_path, "item,b\nx,0\n").options == ((),)
 
 
+def test_the_directory_of_a_bank_is_read_without_its_copies(tmp_path):
+    """A copy of a question, which fills an empty cell, is not a second item."""
+    (tmp_path / "items.csv").write_text("id,a,b\nx,1,0\ny,2,1\ny@Easy,2,3\n")
+    bank = complete_bank(tmp_path / "items.csv", Config(), fill_empty=True)
+    assert bank.questions.id == ("x", "y", "y@Easy", "x@Easy")
+    save_bank(bank, tmp_path / "bank")
+    for items in (irt.read_items(tmp_path / "bank").item_parameters, bank.item_parameters, CAT(bank).items):
+        assert items.names.tolist() == ["x", "y", "y@Easy"]
+        assert items.notes[-1] == "items left out: x@Easy has an original with the same parameters"
+
+
 def test_parquet_holds_the_same_items(tmp_path):
     table = pa.table({"item": ["x", "y"], "a": A, "b": B, "c": C, "difficulty": ["Easy", "Hard"]})
     pa.parquet.write_table(table, tmp_path / "items.parquet")
@@ -180,7 +194,7 @@ def test_invalid_mappings_are_refused(tmp_path, columns, message):
 def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(AlsimError, match="absent.csv: cannot be read: No such file"):
         irt.read_items(tmp_path / "absent.csv")
-    with pytest.raises(AlsimError, match="cannot be read: Is a directory"):
+    with pytest.raises(AlsimError, match="is a directory without questions.csv; expected a table with one row per"):
         irt.read_items(tmp_path)
     with pytest.raises(AlsimError, match="is not a fit: "):
         read(tmp_path, "{}", name="fit.json")

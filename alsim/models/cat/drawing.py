@@ -13,8 +13,10 @@ from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 
 FORMATS = (".png", ".svg", ".pdf")
-COLORS = {1: "#1b7837", 0: "#b2182b"}
-"""Colors of correct and wrong answers."""
+STYLES = {1: ("correct", "o", "#1b7837"), 0: ("wrong", "X", "#b2182b")}
+"""Labels, markers and colors of correct and wrong answers."""
+
+MAX_NAME = 20  # characters of an item's name
 
 
 def check_drawing(file: Path) -> None:
@@ -49,18 +51,19 @@ def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
     theta, se = tests.theta_after[examinee, :length], tests.se_after[examinee, :length]
     se = np.where(np.isfinite(se), se, 0.0)
     axes.plot(position, theta, color="#888888", linewidth=1)
-    for value, label in ((1, "correct"), (0, "wrong")):
+    for value, (label, marker, color) in STYLES.items():
         chosen = tests.correct[examinee, :length] == value
         axes.errorbar(
             *(position[chosen], theta[chosen], se[chosen]),
-            fmt="o",
-            color=COLORS[value],
+            fmt=marker,
+            color=color,
             capsize=3,
             label=label,
         )
     if tests.abilities is not None:
         axes.axhline(tests.abilities[examinee], color="#000000", linestyle=":", linewidth=1, label="true ability")
-    axes.set_xticks(position, tests.item_names[examinee, :length], rotation=90, fontsize=8)
+    names = [_label(str(name)) for name in tests.item_names[examinee, :length]]
+    axes.set_xticks(position, names, rotation=90, fontsize=8)
     axes.set_xlabel("item, in the order of administration")
     axes.set_ylabel("ability ± standard error, logits")
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
@@ -70,3 +73,9 @@ def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
     figure.savefig(stream, format=path.suffix[1:].lower())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, stream.getvalue())
+
+
+def _label(name: str) -> str:
+    """Return the name of an item for an axis; dollar signs would begin a formula."""
+    short = name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "..."
+    return short.replace("$", r"\$")

@@ -90,6 +90,7 @@ class IRTFit(Fit):
         """Parameters and names of the items that have estimates, in the order of `items`; `notes` list the others."""
         estimated = self.estimated
         notes = left_out(self.items[~estimated], "have no finite estimates, as all responses are equal or missing")
+        notes += () if self.converged else ("the fit has not converged, so the parameters may be inaccurate",)
         return ItemParameters(
             self.a[estimated], self.b[estimated], self.c[estimated], names=self.items[estimated], notes=notes
         )

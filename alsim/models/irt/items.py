@@ -13,6 +13,7 @@ from alsim.errors import AlsimError
 from alsim.models.irt.curves import ItemParameters, left_out
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
+from alsim.types import DIFFICULTIES
 
 SHOWN = {
     "text": ("text", "stem", "item_text", "question_text", "prompt"),
@@ -63,8 +64,9 @@ class CalibratedItems:
 def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> CalibratedItems:
     """Read calibrated items from a text or Parquet file, or from a fitted item response model in JSON.
 
-    file     table with one row per item; or the file that `IRTFit.save` or `alsim fit irt --out` wrote. Items of a
-             fit without estimates, or with a <= 0, are left out, with a note
+    file     table with one row per item; the directory of a bank; or the file that `IRTFit.save` or `alsim fit irt
+             --out` wrote. Items of a fit without estimates, or with a <= 0, are left out, with a note. So are copies
+             in a bank, such as q12@Hard
     columns  {role: name in the file} of columns with another name. The roles are name, a, b, c, d, intercept, text,
              answer and options
 
@@ -74,7 +76,7 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
 
     Raises AlsimError, which names file, row, column, value and the expected value.
     """
-    path = Path(file)
+    path = _table_of(Path(file))
     if path.suffix.lower() == ".json":
         if columns:
             raise AlsimError(f"{path} is a fitted model, whose columns have fixed names; omit columns (--columns)")
@@ -82,6 +84,19 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
     known = {*KNOWN, *(alias for aliases in SHOWN.values() for alias in aliases), *(columns or {}).values()}
     cells, notes = with_header(read_cells(path, known))
     return _items(cells, columns, notes)
+
+
+def _table_of(path: Path) -> Path:
+    """Return the table of questions in the directory of a bank; another path unchanged."""
+    if not path.is_dir():
+        return path
+    tables = [path / name for name in ("questions.csv", "questions.parquet") if (path / name).is_file()]
+    if not tables:
+        raise AlsimError(
+            f"{path} is a directory without questions.csv; expected a table with one row per item, a fitted model in "
+            "JSON, or the directory of a bank"
+        )
+    return tables[0]
 
 
 def load_item_parameters(path: Path) -> ItemParameters:
@@ -115,6 +130,24 @@ def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
         raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
     columns = (column[positive] for column in items.columns)
     return ItemParameters(*columns, names=items.names[positive], notes=notes)
+
+
+def without_copies(items: ItemParameters) -> ItemParameters:
+    """Return the items without copies that fill the cells of a bank: q12@Hard is a copy of q12, one and the same item.
+
+    A note lists the copies.
+    """
+    row = {str(name): i for i, name in enumerate(items.names)}
+    is_copy = np.zeros(len(items), np.bool_)
+    for name, i in row.items():
+        original, at, level = name.rpartition("@")
+        if at and level in DIFFICULTIES and original in row:
+            is_copy[i] = all(column[i] == column[row[original]] for column in items.columns)
+    if not is_copy.any():
+        return items
+    notes = (*items.notes, *left_out(items.names[is_copy], "have an original with the same parameters"))
+    columns = (column[~is_copy] for column in items.columns)
+    return ItemParameters(*columns, names=items.names[~is_copy], notes=notes)
 
 
 def items_from_table(table: Any, columns: Mapping[str, str] | None = None) -> CalibratedItems:
@@ -211,7 +244,8 @@ def _parameters(table: ItemCells, notes: Sequence[str]) -> ItemParameters:
     for role, is_valid in valid.items():
         if role in numbers and not is_valid.all():
             raise _fault(table, role, int(np.argmin(is_valid)))
-    return ItemParameters(numbers["a"], numbers["b"], c, d, names=_names(table), notes=(*notes, *table.notes))
+    notes = (*notes, *table.notes)
+    return without_copies(ItemParameters(numbers["a"], numbers["b"], c, d, names=_names(table), notes=notes))
 
 
 def _fault(table: ItemCells, role: str, row: int) -> AlsimError:
