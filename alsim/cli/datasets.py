@@ -187,7 +187,7 @@ def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> No
     from alsim.datasets.store import summary
 
     print(f"{_counts(dataset)}{duration}")
-    print(f"The dataset {printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
+    print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
     write_report(report, summary(dataset))
 
 
@@ -214,10 +214,14 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     print_facts(_facts(dataset, numbers, verified))
     print()
     rows = [
-        (METRICS[name].heading, *rounded(value["mean"], value["se"]), f"{value['n']:,}")
+        (
+            METRICS[name].heading,
+            *rounded(value["mean"], value["se"]),
+            f"{value['undefined']:,}" if value["undefined"] else "",
+        )
         for name, value in numbers["metrics"].items()
     ]
-    print_table(("per episode", "mean", "standard error", "episodes"), rows)
+    print_table(("per episode", "mean", "standard error", "undefined"), rows)
     print()
     print_sentence(_verdict(numbers))
     write_report(report, numbers)

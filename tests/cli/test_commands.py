@@ -87,7 +87,7 @@ def test_generate_writes_a_dataset_and_prints_its_size(run, small, tmp_path):
     assert Config.read(manifest["config"]) == Config.read(small)
     first, second = printed.splitlines()
     assert re.fullmatch(rf"{len(dataset)} transitions, 8 episodes of 4 learners in \d+\.\d s", first)
-    assert second == f"The dataset {out} is complete; to describe it: alsim info {out}"
+    assert second == f"{out} is complete; to describe it: alsim info {out}"
     assert json.loads(report.read_text()) == summary(dataset)
 
 
@@ -119,11 +119,11 @@ def test_info_prints_origin_metrics_and_a_verdict(run, small, dataset):
         f"{high:.3f})."
     )
     heading, *rows = (re.split(r"\s{2,}", line.strip()) for line in table.splitlines())
-    assert heading == ["per episode", "mean", "standard error", "episodes"]
+    assert heading == ["per episode", "mean", "standard error", "undefined"]
     cells = {label: values for label, *values in rows}
     for name, value in numbers["metrics"].items():
-        mean, se, n = cells[METRICS[name].heading]
-        assert int(n) == value["n"]
+        mean, se, *undefined = cells[METRICS[name].heading]
+        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])  # clause S9.6
         if value["mean"] is None:
             assert mean == "-"
         elif value["se"]:
@@ -182,7 +182,7 @@ def test_names_in_brackets_are_printed_as_they_are(run, small, tmp_path):
     out = tmp_path / "[bold]d[/bold]"
     status, printed, _ = run("generate", "--learners", 1, "--config", small, "--out", out)
     assert status == 0
-    assert f"The dataset {out} is complete" in printed
+    assert f"{out} is complete" in printed
     assert run("bank", "--config", small, "--out", tmp_path / "[red]b")[1].startswith(f"{tmp_path / '[red]b'}: ")
 
 
