@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -518,6 +519,22 @@ def test_no_progress_in_a_pipe(tmp_path, small):
     assert (done.returncode, done.stderr) == (0, "")
     assert "6 episodes of 2 learners" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, tmp_path, monkeypatch):
+    """Every 30 seconds; here always."""
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0)
+    arguments = ("--learners", 9, "--episodes-per-shard", 9, "--config", small, "--out", tmp_path / "e")
+    _, _, err = run("generate", *arguments)
+    assert re.match(r"alsim: 9 of 27 episodes after 0 s\nalsim: 18 of 27 episodes after 0 s, [\d,.]+ ", err)
+
+    def slow(*_):
+        time.sleep(0.2)
+        return True, ""
+
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0.05)
+    checks["two"] = slow
+    assert re.search(r"^alsim: checking the simulator, 0 s so far$", run("validate")[2], re.MULTILINE)
 
 
 def test_progress_on_a_terminal(tmp_path, small):
