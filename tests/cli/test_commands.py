@@ -199,7 +199,7 @@ def test_generate_takes_a_bank_and_responses(run, small, tmp_path):
 def test_bank_writes_the_bank_of_a_configuration(run, small, tmp_path):
     status, printed, err = run("bank", "--config", small, "--out", tmp_path / "bank")
     assert (status, err) == (0, "")
-    assert printed == f"{tmp_path / 'bank'}: 40 questions and 12 contents on 2 learning outcomes\n"
+    assert printed.startswith(f"{tmp_path / 'bank'}: 40 questions and 12 contents on 2 learning outcomes\n")
     assert load_bank(tmp_path / "bank") == sample_bank(Config.read(small))
     assert_refused(run("bank", "--config", small, "--out", tmp_path / "bank"), "already holds a bank")
     assert run("bank", "--out", tmp_path / "bank", "--force")[0] == 0
@@ -215,7 +215,7 @@ def test_bank_completes_a_table_of_questions(run, small, tmp_path):
     columns = "id=name, irt_a=slope,irt_b = b,learning_outcome=group"
     status, printed, _ = run("bank", "--questions", table, "--columns", columns, "--out", tmp_path / "bank")
     assert status == 0
-    assert "3 questions and 6 contents on 1 learning outcomes" in printed
+    assert "3 questions and 6 contents on 1 learning outcome\n" in printed
     mapping = {"id": "name", "irt_a": "slope", "irt_b": "b", "learning_outcome": "group"}
     assert load_bank(tmp_path / "bank") == complete_bank(table, Config(), mapping)
     table.write_text(ITEMS.replace("z;0.9;1.5;", "z;0.9;-1.5;"))
@@ -450,9 +450,7 @@ def test_a_path_in_place_of_a_command_is_explained(run, dataset, small):
     assert_refused(
         run(small), f"{small} is a file, not a command; fit a student model to a response log with: alsim fit"
     )
-    assert_refused(
-        run("fit", small), f"{small} is a file, not a model;", f"alsim fit bkt {small}; see alsim fit --help"
-    )
+    assert_refused(run("fit", small), f"{small} is not a model;", f"alsim fit MODEL {small}, MODEL being bkt, irt,")
 
 
 def test_other_directories_than_a_dataset_are_recognised(run, dataset, small, tmp_path):

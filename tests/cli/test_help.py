@@ -34,7 +34,7 @@ COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
-    *("--json", "--out", "--scores", "--test", "--checkpoint"),
+    *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
     "--action-distribution",
 }
 """Optional inputs and outputs: without the option, nothing is read or written there."""
