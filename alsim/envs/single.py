@@ -157,6 +157,10 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
+    def __repr__(self) -> str:
+        """Return the number of learning outcomes and the step of the episode."""
+        return f"AdaptiveLearningEnv(num_los={self.num_los}, step_count={self.step_count})"
+
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
 

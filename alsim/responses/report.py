@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from alsim.errors import AlsimError
+from alsim.types import short_repr
 
 Duplicates = Literal["keep", "merge", "drop"]
 
@@ -15,6 +16,7 @@ class ResponsesError(AlsimError):
     """Exception for an invalid response log; the message names the file and the row."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Report:
     """Numbers of rows that were read into a log, skipped, and found to be duplicates.

@@ -24,7 +24,7 @@ from alsim.models.cat.selection import (
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
 from alsim.models.irt.curves import ItemParameters, as_finite
-from alsim.types import Codes, Doubles, Ints, Longs
+from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
 CRITERIA: dict[str, int] = {
@@ -49,6 +49,7 @@ Responder = Callable[[Longs, Longs], ArrayLike]
 """Function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CAT:
     """A computerized adaptive test.
