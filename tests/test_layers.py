@@ -187,7 +187,7 @@ def test_numba_is_known_to_one_package():
 
 
 def test_types_are_the_ground():
-    assert outside("alsim.types") <= {"__future__", "enum", "typing", "numpy"}
+    assert outside("alsim.types") <= {"__future__", "collections", "dataclasses", "enum", "typing", "numpy"}
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])

@@ -24,7 +24,7 @@ from alsim.errors import AlsimError
 from alsim.evaluation.statistics import statistic
 from alsim.mdp.actions import num_actions
 from alsim.rollouts.frames import to_pandas, to_polars
-from alsim.types import Floats, Longs, Reason
+from alsim.types import Floats, Longs, Reason, safe_repr
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ class Dataset:
         """Return the number of transitions M."""
         return int(self.manifest["tables"]["transitions"]["rows"])
 
+    @safe_repr
     def __repr__(self) -> str:
         """Return number of transitions, policy and path."""
         where = f" in {self.path}" if self.path else ""
