@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from alsim.cli.output import printable
+from alsim.cli.output import print_plugin_warnings, printable
 from alsim.errors import AlsimError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ def main() -> None:
     """
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    print_plugin_warnings()
     try:
         app()
     except (AlsimError, OSError, MemoryError) as error:

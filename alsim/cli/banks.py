@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, read_mapping
 from alsim.errors import AlsimError
 
 
@@ -29,6 +29,7 @@ def bank_command(
         ),
     ] = False,
     config: ConfigOption = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
 ) -> None:
     """Write an item bank as questions.csv and contents.csv.

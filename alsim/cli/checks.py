@@ -7,13 +7,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, DynamicsOption, ImportOption, JsonOption, SeedOption
 from alsim.cli.output import check_report, write_report
 
 
 @app.command()
 def validate(
-    config: ConfigOption = None, bank: BankOption = None, seed: SeedOption = 0, report: JsonOption = None
+    config: ConfigOption = None,
+    bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
+    seed: SeedOption = 0,
+    report: JsonOption = None,
 ) -> None:
     """Run the sanity checks of the specification.
 
@@ -23,7 +28,7 @@ def validate(
     from alsim.sanity import validate as checks
 
     check_report(report)
-    settings, items = read_rules(config, bank, None)
+    settings, items = read_rules(config, bank, dynamics)
     seed = read_seed(seed)
     console = Console(highlight=False, soft_wrap=True)
     results = []

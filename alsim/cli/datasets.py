@@ -14,7 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
+from alsim.cli.options import (
+    BankOption,
+    ConfigOption,
+    DynamicsOption,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    ObservationOption,
+    PolicyOption,
+    SeedOption,
+)
 from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -55,12 +65,12 @@ def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
     learners: Annotated[int, typer.Option("--learners", help="Number of learners.")] = 200,
     episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
-    ] = "uniform",
+    policy: PolicyOption = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = "mastery",
     store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
@@ -95,6 +105,7 @@ def generate(
             out=out,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation,
             store_observations=store_observations,
             file_format=file_format.value,
@@ -113,6 +124,7 @@ def generate(
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    imports: ImportOption = None,
     report: JsonOption = None,
 ) -> None:
     """Show the contents of a dataset."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.options import ForceOption, JsonOption
+from alsim.cli.options import ForceOption, ImportOption, JsonOption
 from alsim.cli.output import check_report, write_report
 
 
@@ -47,6 +47,7 @@ def export_command(
             "--action-distribution", help="Only obp: add the action distribution pi_b of the policy uniform or rules."
         ),
     ] = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:

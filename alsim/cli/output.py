@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
+from alsim.utils.plugins import PluginWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -33,6 +35,19 @@ def printable(text: str) -> str:
 def print_warning(message: str) -> None:
     """Print a warning on stderr, as one line."""
     print(f"alsim: {printable(message)}", file=sys.stderr)
+
+
+def print_plugin_warnings() -> None:
+    """Print warnings about plugins as one line on stderr from now on. Other warnings are not changed."""
+    show = warnings.showwarning
+
+    def print_or_show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, PluginWarning):
+            print_warning(str(message))
+        else:
+            show(message, category, *place, **options)
+
+    warnings.showwarning = print_or_show
 
 
 def check_report(file: Path | None) -> None:

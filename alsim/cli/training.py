@@ -14,7 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
+from alsim.cli.options import (
+    BankOption,
+    ConfigOption,
+    DynamicsOption,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    ObservationOption,
+    SeedOption,
+)
 from alsim.cli.output import check_report, progress_bar, right_aligned, write_report
 
 if TYPE_CHECKING:
@@ -56,6 +65,8 @@ def train(
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = "mastery",
     reward: Annotated[
         Reward | None, typer.Option("--reward", help="Preset that replaces the reward of the configuration.")
@@ -91,6 +102,7 @@ def train(
             seed=seed,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation,
             reward=None if reward is None else reward.value,
             hyperparameters=settings,

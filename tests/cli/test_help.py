@@ -24,6 +24,7 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
+    *("--dynamics", "--import", "--plot"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
     *("--json", "--out", "--scores", "--test", "--checkpoint"),
     *("--action-distribution", "--help"),
