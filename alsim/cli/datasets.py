@@ -14,10 +14,13 @@ from alsim.cli.help import examples
 from alsim.cli.options import (
     BankOption,
     ConfigOption,
+    DynamicsOption,
     ForceOption,
+    ImportOption,
     JsonOption,
     Observation,
     ObservationOption,
+    PolicyOption,
     SeedOption,
 )
 from alsim.cli.output import (
@@ -80,12 +83,12 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     num_learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 200,
     episodes_per_learner: Annotated[int, typer.Option("--episodes", metavar="N", help="Episodes per learner.")] = 3,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
-    ] = "uniform",
+    policy: PolicyOption = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
     store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
@@ -133,6 +136,7 @@ def generate(
             out=out,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation.value,
             store_observations=store_observations,
             file_format=file_format.value,
@@ -152,6 +156,7 @@ def generate(
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    imports: ImportOption = None,
     report: JsonOption = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""

@@ -14,7 +14,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.command import Application, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
 from alsim.errors import AlsimError, did_you_mean
 
 
@@ -142,6 +142,7 @@ def shared_options(
         Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+    imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
     passed = [

@@ -238,10 +238,12 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Policy that chooses every action with the same probability."
-    assert listed["nameless"] == ""
+    assert listed["uniform"]["description"] == "Policy that chooses every action with the same probability."
+    assert listed["epsilon-greedy"]["signature"] == "epsilon-greedy:POLICY:EPSILON"
+    assert listed["nameless"]["description"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):
