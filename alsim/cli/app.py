@@ -100,7 +100,7 @@ def _duplicate_stdout() -> int | None:
 
 
 def _is_closed_pipe(descriptor: int | None) -> bool:
-    """Return whether a descriptor is a pipe that nobody reads any more; False on Windows, which cannot tell."""
+    """Return whether a descriptor is a pipe without a reader; False on Windows, which cannot tell."""
     if descriptor is None or sys.platform == "win32":
         return False
     poll = select.poll()

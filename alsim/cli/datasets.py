@@ -22,6 +22,7 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import (
     counted_progress,
+    elapsed_progress,
     log_to_stderr,
     megabytes,
     print_facts,
@@ -156,7 +157,9 @@ def info(
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""
     from alsim.datasets.store import load_dataset
 
-    _print_dataset(load_dataset(directory, verify=verify), verify, report)
+    with elapsed_progress(f"reading {directory}"):
+        dataset = load_dataset(directory, verify=verify)
+    _print_dataset(dataset, verify, report)
 
 
 class _Speedometer:
@@ -187,8 +190,9 @@ def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> No
     from alsim.datasets.store import summary
 
     print(f"{_counts(dataset)}{duration}")
-    print(f"The dataset {printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
-    write_report(report, summary(dataset))
+    print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
+    if report is not None:  # a summary reads the whole table of episodes
+        write_report(report, summary(dataset))
 
 
 def _quoted(path: Path | None) -> str:
@@ -214,10 +218,14 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     print_facts(_facts(dataset, numbers, verified))
     print()
     rows = [
-        (METRICS[name].heading, *rounded(value["mean"], value["se"]), f"{value['n']:,}")
+        (
+            METRICS[name].heading,
+            *rounded(value["mean"], value["se"]),
+            f"{value['undefined']:,}" if value["undefined"] else "",
+        )
         for name, value in numbers["metrics"].items()
     ]
-    print_table(("per episode", "mean", "standard error", "episodes"), rows)
+    print_table(("per episode", "mean", "standard error", "undefined"), rows)
     print()
     print_sentence(_verdict(numbers))
     write_report(report, numbers)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_generate_writes_a_dataset_and_prints_its_size(run, small, tmp_path):
     assert Config.read(manifest["config"]) == Config.read(small)
     first, second = printed.splitlines()
     assert re.fullmatch(rf"{len(dataset)} transitions, 8 episodes of 4 learners in \d+\.\d s", first)
-    assert second == f"The dataset {out} is complete; to describe it: alsim info {out}"
+    assert second == f"{out} is complete; to describe it: alsim info {out}"
     assert json.loads(report.read_text()) == summary(dataset)
 
 
@@ -119,11 +120,11 @@ def test_info_prints_origin_metrics_and_a_verdict(run, small, dataset):
         f"{high:.3f})."
     )
     heading, *rows = (re.split(r"\s{2,}", line.strip()) for line in table.splitlines())
-    assert heading == ["per episode", "mean", "standard error", "episodes"]
+    assert heading == ["per episode", "mean", "standard error", "undefined"]
     cells = {label: values for label, *values in rows}
     for name, value in numbers["metrics"].items():
-        mean, se, n = cells[METRICS[name].heading]
-        assert int(n) == value["n"]
+        mean, se, *undefined = cells[METRICS[name].heading]
+        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])  # clause S9.6
         if value["mean"] is None:
             assert mean == "-"
         elif value["se"]:
@@ -182,7 +183,7 @@ def test_names_in_brackets_are_printed_as_they_are(run, small, tmp_path):
     out = tmp_path / "[bold]d[/bold]"
     status, printed, _ = run("generate", "--learners", 1, "--config", small, "--out", out)
     assert status == 0
-    assert f"The dataset {out} is complete" in printed
+    assert f"{out} is complete" in printed
     assert run("bank", "--config", small, "--out", tmp_path / "[red]b")[1].startswith(f"{tmp_path / '[red]b'}: ")
 
 
@@ -516,6 +517,22 @@ def test_no_progress_in_a_pipe(tmp_path, small):
     assert (done.returncode, done.stderr) == (0, "")
     assert "6 episodes of 2 learners" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, tmp_path, monkeypatch):
+    """Every 30 seconds; here always."""
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0)
+    arguments = ("--learners", 9, "--episodes-per-shard", 9, "--config", small, "--out", tmp_path / "e")
+    _, _, err = run("generate", *arguments)
+    assert re.match(r"alsim: 9 of 27 episodes after 0 s\nalsim: 18 of 27 episodes after 0 s, [\d,.]+ ", err)
+
+    def slow(*_):
+        time.sleep(0.2)
+        return True, ""
+
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0.05)
+    checks["two"] = slow
+    assert re.search(r"^alsim: checking the simulator, 0 s so far$", run("validate")[2], re.MULTILINE)
 
 
 def test_progress_on_a_terminal(tmp_path, small):
