@@ -326,6 +326,8 @@ def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
+    assert "irt: 4 responses of 2 patterns of 5 students, 2 items, 2 skills\n" in out
+    assert "test: wide.csv, 10 responses of 5 students\n" in out
     scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
     assert scores == expected._asdict()
