@@ -30,9 +30,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from alsim.dynamics import DYNAMICS, of_parameters
+from alsim.dynamics import DYNAMICS, REGISTER_DYNAMICS, find_dynamics, known_dynamics, of_parameters
 from alsim.dynamics.standard import Standard
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
 from alsim.types import MODALITIES
 
@@ -295,9 +295,10 @@ class Config(Section):
         else:
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
             table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
-        if not isinstance(name, str) or name not in DYNAMICS:
-            raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
-        parameters: Any = DYNAMICS[name].parameters
+        if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
+            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {REGISTER_DYNAMICS}"
+            raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
+        parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)
         try:
             return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
@@ -418,7 +419,9 @@ def error_message(error: ErrorDetails, model: type[Section]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value}: unknown key; expected one of {', '.join(_known(model, error['loc'][:-1]))}"
+        known = _known(model, error["loc"][:-1])
+        suggestion = did_you_mean(str(error["loc"][-1]), known)
+        return f"{key} = {value}: unknown key; expected one of {', '.join(known)}{suggestion}"
     return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
 
 

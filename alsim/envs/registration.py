@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gymnasium
 
+from alsim.envs.specs import JsonEnvSpec
+
 ENVIRONMENT_ID = "alsim/AdaptiveLearning-v0"
 """Name and version. The version changes with any rule, with the default bank, and with any returned bit (S11.5)."""
 
@@ -19,3 +21,5 @@ def register() -> None:
             entry_point="alsim.envs:AdaptiveLearningEnv",
             vector_entry_point="alsim.envs:AdaptiveLearningVectorEnv",
         )
+        # Gymnasium copies this entry for vector environments, also for those of its own classes.
+        gymnasium.registry[ENVIRONMENT_ID] = JsonEnvSpec.of(gymnasium.registry[ENVIRONMENT_ID])
