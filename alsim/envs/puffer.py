@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alsim.arguments import read_positive
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 from alsim.types import Buffers, Reason
 from alsim.utils.optional import MissingExtra
 
@@ -62,7 +61,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
             bank=bank,
             dynamics=dynamics,
             observation=observation,
-            autoreset_mode=AutoresetMode.SAME_STEP,
+            autoreset_mode="SameStep",
             num_threads=num_threads,
         )
         self.single_observation_space = self.envs.single_observation_space

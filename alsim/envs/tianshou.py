@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 
 
 class AdaptiveLearningTianshouEnv:
@@ -43,7 +42,7 @@ class AdaptiveLearningTianshouEnv:
             bank=bank,
             dynamics=dynamics,
             observation=observation,
-            autoreset_mode=AutoresetMode.DISABLED,
+            autoreset_mode="Disabled",
             info="none",
             num_threads=num_threads,
         )
