@@ -43,6 +43,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
 Count = Annotated[int, Field(ge=1)]
 
+MOST_STEPS = 2**31 - 2
+"""Largest step limit: the number of the next step must fit in int32."""
+
 
 def _check_order(value: tuple[float, float]) -> tuple[float, float]:
     """Return a range, or raise if its bounds are not in ascending order."""
@@ -257,7 +260,7 @@ class Config(Section):
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
     num_contents_per_lo: Annotated[int, Field(ge=len(MODALITIES), le=1_000_000)] = 6
-    max_episode_steps: Annotated[int, Field(ge=1, le=2**31 - 2)] = 140
+    max_episode_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 140
     questions_per_difficulty: Split | None = None
     irt: Irt = Irt()
     content: Content = Content()

@@ -96,7 +96,7 @@ class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
-        self._build_infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width).build
+        self._infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width)
 
     def final_mastery(self, lanes: Longs) -> Doubles:
         """Return the mean mastery, (M,), after the last interaction in M lanes, before a reset in the same step."""

@@ -24,14 +24,14 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import REASON_WORDS
+from alsim.envs.infos import REASON_WORDS, InfoBuilder, read_info_level
 from alsim.envs.learner_state import learner_state
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Reason
+from alsim.types import Output, Reason
 
 
 class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -41,6 +41,10 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     bank         Bank, mapping of rows, or directory of tables; None: sampled from the configuration
     dynamics     name or parameters of a registered dynamics, which replaces that of the configuration
     observation  "mastery" (clause S8.1) or "responses" (S8.2)
+    info         "full", "flat" (numbers, with the same keys at resets and steps), "minimal" (termination_reason) or
+                 "none"
+    max_episode_steps   step limit, which replaces that of the configuration. `gymnasium.make` does not pass it on:
+                        set it in `config` there
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
     `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
@@ -55,12 +59,15 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         bank: Bank | Mapping[str, Any] | str | Path | None = None,
         dynamics: Any = None,
         observation: str = "mastery",
+        info: str = "full",
+        max_episode_steps: int | None = None,
         render_mode: None = None,
     ) -> None:
         if render_mode is not None:
             raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
         self.render_mode = None
-        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.info = read_info_level(info)
+        self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         self.num_los = self.bank.num_los
         self.num_questions = self.bank.num_questions
         self.num_contents = self.bank.num_contents
@@ -74,6 +81,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
+        self._infos = InfoBuilder(step_kernels.DISABLED, self.info, self.num_los, self._simulator.width)
         self._was_reset = False
         self._finished = False
 
@@ -87,8 +95,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         options  {"learner": i} selects learner i instead of 0, and {"episode": k} its episode k instead of 0;
                  both keys require an integer seed
 
-        Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError for an invalid seed or
-        option.
+        Returns the observation (R,) float32, and an info, which is empty unless info="flat". Raises TypeError or
+        ValueError for an invalid seed or option.
         """
         options = read_options(options, ("learner", "episode"))
         for key in options:
@@ -110,7 +118,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.episode_log = []
         self._rows = []
         self._was_reset, self._finished = True, False
-        return self._simulator.observation[0].copy(), {}
+        info = self._infos.at_reset(self._simulator, np.ones(1, np.bool_))
+        return self._simulator.observation[0].copy(), _first_lane(info)
 
     _lane_zero = np.zeros(1, np.int64)
 
@@ -119,8 +128,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
         action  an integer in [0, 9 L)
 
-        Returns the observation (R,) float32, the reward, terminated, truncated, and the info: `result`,
-        `termination_reason`, `step`, `mean_mastery`. Raises gymnasium.error.ResetNeeded before a reset
+        Returns the observation (R,) float32, the reward, terminated, truncated, and the info, with the keys `result`,
+        `termination_reason`, `step` and `mean_mastery` by default. Raises gymnasium.error.ResetNeeded before a reset
         or after the end of the episode, and TypeError or ValueError for an invalid action. On error, nothing
         is modified.
         """
@@ -156,7 +165,23 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
+        if self.info != "full":
+            info = self._other_info(out, info)
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
+
+    def _other_info(self, out: Output, full: dict[str, Any]) -> dict[str, Any]:
+        """Return the info of a step at a level other than "full".
+
+        out   outputs of the step
+        full  info of the step at the level "full"
+        """
+        if self.info == "flat":
+            return _first_lane(self._infos.build(self._simulator, out.reason, out.live, out.final, 0))
+        return {"termination_reason": full["termination_reason"]} if self.info == "minimal" else {}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
+        return np.ones(self._simulator.num_actions, np.bool_)
 
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
@@ -202,3 +227,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if not 0 <= number < self._simulator.num_actions:
             raise AlsimError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {number}")
         return number
+
+
+def _first_lane(infos: dict[str, Any]) -> dict[str, Any]:
+    """Return the flat infos of lane 0 as NumPy scalars, without the masks."""
+    return {key: column[0] for key, column in infos.items() if not key.startswith("_")}

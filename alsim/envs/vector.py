@@ -26,7 +26,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
-from alsim.envs.infos import INFO_LEVELS, InfoBuilder, InfoLevel
+from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
 from alsim.errors import AlsimError, InputTypeError
@@ -67,8 +67,10 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
     autoreset_mode  gymnasium.vector.AutoresetMode, or its value as a string
     copy            True returns new arrays from every call; False returns the environment's own arrays, which
                     the next call overwrites (observations are then read-only)
-    info            "none", "minimal" (termination_reason) or "full"
+    info            "none", "minimal" (termination_reason), "full", or "flat" (numbers, with the same keys at resets and
+                    steps)
     num_threads     number of threads that share a step; it does not change the results in any bit
+    max_episode_steps   step limit, which replaces that of the configuration
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
@@ -87,19 +89,19 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         copy: bool = True,
         info: str = "minimal",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
         render_mode: None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs must be at most 2**32, the number of learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _read_mode(autoreset_mode)
-        level = _read_info_level(info)
+        self.info = read_info_level(info)
         if render_mode is not None:
             raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
-        self.info = info
         self.copy = bool(copy)
         self.render_mode = None
-        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         # An attribute of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._mode = MODES[self.autoreset_mode]
@@ -109,7 +111,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 self.bank,
                 self.num_envs,
                 observation=read_observation(observation),
-                record=info == "full",
+                record=self.info in RECORDED,
                 num_threads=read_positive(num_threads, "num_threads"),
             )
         except MemoryError as error:
@@ -122,7 +124,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._num_finished = 0  # number of lanes whose episode is over, or NOT_COUNTED; DISABLED does not step them
         self._shape = (self.num_envs,)
         self._create_buffers()
-        self._build_infos = InfoBuilder(self._mode, level, self.bank.num_los, self._simulator.width).build
+        self._infos = InfoBuilder(self._mode, self.info, self.bank.num_los, self._simulator.width)
 
     def _create_buffers(self) -> None:
         """Create the output buffers of all lanes and of subsets."""
@@ -151,8 +153,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         out      Buffers of the caller; observations are written to `out.observations`, which is returned. The
                  other arrays are not changed
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for invalid seeds,
-        options and `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for invalid seeds, options and `out`; the environment is then unchanged.
         """
         options = read_options(options, ("reset_mask", "learner"))
         lanes = self._read_mask(options.get("reset_mask"))
@@ -180,7 +182,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._simulator.begin(lanes)
         self._num_finished = int(np.count_nonzero(population.finished))
         self._was_reset = True
-        return self._observations(out), {}
+        was_reset = np.zeros(self.num_envs, np.bool_)
+        was_reset[lanes] = True
+        return self._observations(out), self._infos.at_reset(self._simulator, was_reset)
 
     def step(self, actions: Any, *, out: Buffers | None = None) -> Step:
         """Perform one interaction in every lane.
@@ -213,7 +217,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             raise self._invalid_action(np.asarray(actions)[lane], lane)
         self._num_finished = count
         observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
-        infos = self._build_infos(simulator, reason, live, buffer.arrays.final, count)
+        infos = self._infos.build(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._caller_buffers.fill(out, reward)
             return *out, infos
@@ -257,12 +261,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         subset.store(selected)
         self._num_finished = num_finished + count if num_finished >= 0 else num_finished
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
-        infos = self._build_infos(subset.simulator, reason, live, buffer.arrays.final, count)
+        infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
             return *out, infos
         observation.flags.writeable = self.copy
         return observation, reward, terminated, truncated, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return a new array (N, A), True for each valid action. All A actions are valid in every state."""
+        return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
 
     def new_buffers(self, num_lanes: int | None = None) -> Buffers:
         """Return zero-filled arrays to pass as `out`.
@@ -294,8 +302,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                   whose episode is over, because this mode has no such lanes
         out       see `reset`
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for a snapshot of other
-        rules and for an invalid `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for a snapshot of other rules and for an invalid `out`; the environment is then unchanged.
         """
         if not isinstance(snapshot, Snapshot):
             raise InputTypeError(
@@ -322,7 +330,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
-        return self._observations(out), {}
+        return self._observations(out), self._infos.at_reset(self._simulator, np.ones(self.num_envs, np.bool_))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads of the environment."""
@@ -435,10 +443,3 @@ def _read_mode(mode: str | AutoresetMode) -> AutoresetMode:
     except ValueError:
         names = ", ".join(repr(m.value) for m in AutoresetMode)
         raise AlsimError(f"autoreset_mode must be an AutoresetMode or one of {names}; got {mode!r}") from None
-
-
-def _read_info_level(info: str) -> InfoLevel:
-    for level in INFO_LEVELS:
-        if info == level:
-            return level
-    raise AlsimError(f"info must be one of {', '.join(map(repr, INFO_LEVELS))}; got {info!r}")

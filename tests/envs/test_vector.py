@@ -100,7 +100,7 @@ def test_spec_through_json(source: str, tmp_path: Path) -> None:
             ValueError,
             "autoreset_mode must be .* 'NextStep', 'SameStep', 'Disabled'; got 'Never'",
         ),
-        ({"info": "much"}, ValueError, "info must be one of 'none', 'minimal', 'full'; got 'much'"),
+        ({"info": "much"}, ValueError, "info must be one of 'none', 'minimal', 'full', 'flat'; got 'much'"),
         ({"observation": "all"}, ValueError, "observation must be one of 'mastery', 'responses'; got 'all'"),
         ({"render_mode": "human"}, ValueError, "render_mode must be None: there is nothing to render; got 'human'"),
         ({"dynamics": "magic"}, ValueError, "dynamics must be one of standard, .*; got 'magic'"),
