@@ -33,7 +33,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
     """N simulated learners as a `pufferlib.PufferEnv` of N agents.
 
     num_envs      number of lanes N; each lane is an agent
-    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps   see `AdaptiveLearningVectorEnv`
     log_interval  number of steps between infos
     buf           arrays of PufferLib to write to, usually in shared memory; None allocates new ones
     seed          seed of the first reset, if `reset` is called without one
@@ -51,6 +51,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
         dynamics: Any = None,
         observation: str = "mastery",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
         log_interval: int = 128,
         buf: Any = None,
         seed: int = 0,
@@ -63,6 +64,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
             observation=observation,
             autoreset_mode="SameStep",
             num_threads=num_threads,
+            max_episode_steps=max_episode_steps,
         )
         self.single_observation_space = self.envs.single_observation_space
         self.single_action_space = self.envs.single_action_space

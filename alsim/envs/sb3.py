@@ -51,11 +51,13 @@ def make(
     held_out: bool = False,
     num_threads: int = 1,
     render_mode: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> AdaptiveLearningVecEnv:
     """Return N learners as a Stable-Baselines3 VecEnv.
 
     num_envs       number of lanes N
-    config, bank, dynamics, observation, num_threads, render_mode   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, render_mode, max_episode_steps
+                   see `AdaptiveLearningVectorEnv`
     seed           seed of the first reset; the seed of a Stable-Baselines3 model, if it has one, replaces it
     first_learner  lane i is learner first_learner + i of the seed
     held_out       True adds 2**31 to these learners, which selects learners reserved for evaluation (clause S11.4)
@@ -68,7 +70,8 @@ def make(
             f"first_learner + num_envs must be at most 2**31; got first_learner = {first} and num_envs = {lanes}: "
             "learners from 2**31 on are reserved for evaluation, and held_out=True selects them"
         )
-    rules = {"config": config, "bank": bank, "dynamics": dynamics, "observation": observation}
+    rules: dict[str, Any] = {"config": config, "bank": bank, "dynamics": dynamics, "observation": observation}
+    rules["max_episode_steps"] = max_episode_steps
     envs = RawInfoVectorEnv(
         lanes,
         **rules,
@@ -78,8 +81,8 @@ def make(
         num_threads=num_threads,
         render_mode=render_mode,
     )
-    envs.spec = gymnasium.spec(ENVIRONMENT_ID)
-    envs.spec = replace(envs.spec, kwargs={key: value for key, value in rules.items() if value is not None})
+    given = {key: value for key, value in rules.items() if value is not None}
+    envs.spec = replace(gymnasium.spec(ENVIRONMENT_ID), kwargs=given)
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
 
 
@@ -138,7 +141,8 @@ class AdaptiveLearningVecEnv(VecEnv):
         self._actions: NDArray[Any] = np.zeros(0, np.int64)
         self._empty_infos: list[dict[str, Any]] = [SharedEmptyInfo()] * envs.num_envs
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
-        self.metadata = {**self._lanes[0].metadata, **self.metadata}  # adds the frames per second of videos
+        # `VecEnv` lists render modes only: videos also need the number of frames per second.
+        self.metadata: dict[str, Any] = {**self._lanes[0].metadata, **self.metadata}
         if seed is not None:
             self.seed(seed)
 
