@@ -26,6 +26,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS, InfoBuilder, read_info_level
 from alsim.envs.learner_state import learner_state
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import decode_action
 from alsim.metrics import Interactions, episode_metrics
@@ -45,12 +46,13 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
                  "none"
     max_episode_steps   step limit, which replaces that of the configuration. `gymnasium.make` does not pass it on:
                         set it in `config` there
+    render_mode  "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
     `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -61,11 +63,9 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         observation: str = "mastery",
         info: str = "full",
         max_episode_steps: int | None = None,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
-        self.render_mode = None
+        self.render_mode = read_render_mode(render_mode)
         self.info = read_info_level(info)
         self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         self.num_los = self.bank.num_los
@@ -84,6 +84,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._infos = InfoBuilder(step_kernels.DISABLED, self.info, self.num_los, self._simulator.width)
         self._was_reset = False
         self._finished = False
+        self._renderer = Renderer(self.render_mode, self._simulator, single=True) if self.render_mode else None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -118,6 +119,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.episode_log = []
         self._rows = []
         self._was_reset, self._finished = True, False
+        if self._renderer is not None:
+            self._renderer.begin(self._lane_zero)
         info = self._infos.at_reset(self._simulator, np.ones(1, np.bool_))
         return self._simulator.observation[0].copy(), _first_lane(info)
 
@@ -164,6 +167,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         truncated = reason == Reason.STEP_LIMIT
         entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
+        if self._renderer is not None:
+            self._renderer.record(self._simulator, out.reward, out.reason)
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
         if self.info != "full":
             info = self._other_info(out, info)
@@ -182,6 +187,15 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
         return np.ones(self._simulator.num_actions, np.bool_)
+
+    def render(self) -> Rendered | None:
+        """Return the current frame: text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array".
+
+        It shows the true state of the learner, with any `observation`. Without a render mode, returns None and gives
+        a warning. Raises gymnasium.error.ResetNeeded before a reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        frames = render(self._renderer, was_reset=self._was_reset, maker="make")
+        return None if frames is None else frames[0]
 
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.

@@ -28,6 +28,7 @@ from alsim.config import Config
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
 from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
 from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import step as step_kernels
@@ -71,11 +72,12 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                     steps)
     num_threads     number of threads that share a step; it does not change the results in any bit
     max_episode_steps   step limit, which replaces that of the configuration
+    render_mode     "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -90,17 +92,15 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         info: str = "minimal",
         num_threads: int = 1,
         max_episode_steps: int | None = None,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs must be at most 2**32, the number of learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _read_mode(autoreset_mode)
         self.info = read_info_level(info)
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
+        self.render_mode = read_render_mode(render_mode)
         self.copy = bool(copy)
-        self.render_mode = None
         self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         # An attribute of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
@@ -111,7 +111,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 self.bank,
                 self.num_envs,
                 observation=read_observation(observation),
-                record=self.info in RECORDED,
+                record=self.info in RECORDED or self.render_mode is not None,
                 num_threads=read_positive(num_threads, "num_threads"),
             )
         except MemoryError as error:
@@ -124,6 +124,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._num_finished = 0  # number of lanes whose episode is over, or NOT_COUNTED; DISABLED does not step them
         self._shape = (self.num_envs,)
         self._create_buffers()
+        self._renderer = Renderer(self.render_mode, self._simulator, single=False) if self.render_mode else None
         self._infos = InfoBuilder(self._mode, self.info, self.bank.num_los, self._simulator.width)
 
     def _create_buffers(self) -> None:
@@ -182,6 +183,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._simulator.begin(lanes)
         self._num_finished = int(np.count_nonzero(population.finished))
         self._was_reset = True
+        if self._renderer is not None:
+            self._renderer.begin(lanes)
         was_reset = np.zeros(self.num_envs, np.bool_)
         was_reset[lanes] = True
         return self._observations(out), self._infos.at_reset(self._simulator, was_reset)
@@ -217,6 +220,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             raise self._invalid_action(np.asarray(actions)[lane], lane)
         self._num_finished = count
         observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
+        if self._renderer is not None:
+            self._renderer.record(simulator, reward, reason)
         infos = self._infos.build(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._caller_buffers.fill(out, reward)
@@ -261,6 +266,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         subset.store(selected)
         self._num_finished = num_finished + count if num_finished >= 0 else num_finished
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
+        if self._renderer is not None:
+            self._renderer.record(subset.simulator, reward, reason, selected)
         infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
@@ -271,6 +278,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Return a new array (N, A), True for each valid action. All A actions are valid in every state."""
         return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
+
+    def render(self) -> tuple[Rendered, ...] | None:
+        """Return the current frame of each lane, N in total.
+
+        A frame is a text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array". It shows the true
+        state of the learner, with any `observation`. Under SAME_STEP, the frame after the end of an episode shows the
+        start of the next one. Without a render mode, returns None and gives a warning. Raises
+        gymnasium.error.ResetNeeded before the first reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        return render(self._renderer, was_reset=self._was_reset, maker="make_vec")
 
     def new_buffers(self, num_lanes: int | None = None) -> Buffers:
         """Return zero-filled arrays to pass as `out`.
@@ -330,6 +347,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
+        if self._renderer is not None:
+            self._renderer.forget()
         return self._observations(out), self._infos.at_reset(self._simulator, np.ones(self.num_envs, np.bool_))
 
     def close_extras(self, **kwargs: Any) -> None:
