@@ -56,4 +56,4 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         file = Path(metafunc.definition.path).name
         rows = [row for row in first_examples() if row.test == file]
         assert rows, f"no first example names {file}"
-        metafunc.parametrize("first_example", rows, ids=[row.code.partition("(")[0] for row in rows])
+        metafunc.parametrize("first_example", rows, ids=[f"{k}-{row.library}" for k, row in enumerate(rows)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from alsim.arguments import fresh_seed, read_learner, read_positive, read_seed
@@ -37,7 +38,6 @@ TIME_DECIMALS = 6
 
 BATCHED_METHODS = {"action_masks": "action_masks", "render": "get_images"}
 """Methods of a lane, and the methods of the VecEnv that return their results for all lanes."""
-
 
 def make(
     num_envs: int = 256,
@@ -70,8 +70,8 @@ def make(
             f"first_learner + num_envs must be at most 2**31; got first_learner = {first} and num_envs = {lanes}: "
             "learners from 2**31 on are reserved for evaluation, and held_out=True selects them"
         )
-    rules: dict[str, Any] = {"config": config, "bank": bank, "dynamics": dynamics, "observation": observation}
-    rules["max_episode_steps"] = max_episode_steps
+    rules: dict[str, Any] = {"config": config, "bank": bank, "dynamics": dynamics}
+    rules |= {"observation": observation, "max_episode_steps": max_episode_steps}
     envs = RawInfoVectorEnv(
         lanes,
         **rules,
@@ -81,9 +81,16 @@ def make(
         num_threads=num_threads,
         render_mode=render_mode,
     )
-    given = {key: value for key, value in rules.items() if value is not None}
-    envs.spec = replace(gymnasium.spec(ENVIRONMENT_ID), kwargs=given)
+    envs.spec = _spec(rules)
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
+
+
+def _spec(rules: Mapping[str, Any]) -> EnvSpec:
+    """Return the registered spec with the arguments that differ from their defaults."""
+    given = {key: value for key, value in rules.items() if value is not None}
+    if given["observation"] == "mastery":
+        del given["observation"]
+    return replace(gymnasium.spec(ENVIRONMENT_ID), kwargs=given)
 
 
 class RawInfoBuilder(InfoBuilder):

@@ -16,7 +16,12 @@ from stable_baselines3.common.env_checker import check_env  # noqa: F401  # in r
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor, VecVideoRecorder
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,  # noqa: F401  # in rows of the table
+    VecMonitor,
+    VecVideoRecorder,
+)
 
 import alsim
 from alsim.envs.sb3 import make
@@ -67,7 +72,10 @@ def test_a_saved_model_of_the_quickstart_is_loaded():
         obs, *_ = vec_env.step(action)
 
 
-@pytest.mark.parametrize("make_venv", [lambda: make(N, config=SMALL), lambda: make_vec_env(ID, 2)])
+VENVS = {"make": lambda: make(N, config=SMALL), "make_vec_env": lambda: make_vec_env(ID, 2)}
+
+
+@pytest.mark.parametrize("make_venv", VENVS.values(), ids=VENVS)
 def test_evaluation_does_not_warn(make_venv):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
