@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "integrations.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "integrations.md"
 ROW = re.compile(r"^\| \[(.+?)\]\((https://\S+)\) \| ([\d.]+) \| `(.+)` \| `(test_\w+\.py)` \| (.+?) \|$", re.MULTILINE)
 DISTRIBUTIONS = {"PufferLib": "pufferlib", "RLlib": "ray", "CleanRL": "torch"}
 """Distributions whose version a row states, if their name is not the library's name."""
