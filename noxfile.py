@@ -119,9 +119,11 @@ def run_library_tests(session: nox.Session, library: str) -> None:
 
 @nox.session(name="compat-torch")
 def compat_torch(session: nox.Session) -> None:
-    """Run compat-torchrl, compat-cleanrl, compat-sb3, compat-dkt and Gymnasium's examples in a single environment."""
-    install_with_torch(session, "torchrl==0.14.*", "sb3-contrib>=2.9", extras="torchrl,sb3,dkt,render")
-    for library in ("torchrl", "cleanrl", "sb3", "dkt", "gymnasium"):
+    """Run compat-torchrl, -cleanrl, -sb3, -dkt and -rendering, and Gymnasium's examples, in a single environment."""
+    install_with_torch(
+        session, "torchrl==0.14.*", "sb3-contrib>=2.9", "pygame-ce>=2.1.3", extras="torchrl,sb3,dkt,render"
+    )
+    for library in ("torchrl", "cleanrl", "sb3", "dkt", "rendering", "gymnasium"):
         run_library_tests(session, library)
 
 
@@ -165,6 +167,13 @@ def compat_dkt(session: nox.Session) -> None:
     """Run the tests of deep knowledge tracing; `-- -m long -s` runs the fits that reproduce published results."""
     install_with_torch(session, extras="dkt")
     run_library_tests(session, "dkt")
+
+
+@nox.session(name="compat-rendering")
+def compat_rendering(session: nox.Session) -> None:
+    """Record videos with moviepy, and show pictures in a window with pygame."""
+    session.install("-q", "-e", ".[render]", "pygame-ce>=2.1.3", *group("compat"))
+    run_library_tests(session, "rendering")
 
 
 @nox.session(name="compat-ray")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alsim.envs.snapshots import Snapshot
     from alsim.errors import AlsimError
     from alsim.jit.compile import rule
+    from alsim.mdp.actions import DecodedAction, decode_action, encode_action
     from alsim.policies import Policy, make_policy, register_policy
     from alsim.precompile import warmup
     from alsim.rollouts.rollout import Rollout, rollout
@@ -39,10 +40,13 @@ _HOMES = {
     "ConfigError": "alsim.config",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
+    "DecodedAction": "alsim.mdp.actions",
     "Policy": "alsim.policies",
     "Rollout": "alsim.rollouts.rollout",
     "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank.files",
+    "decode_action": "alsim.mdp.actions",
+    "encode_action": "alsim.mdp.actions",
     "export_dataset": "alsim.datasets.export",
     "generate_dataset": "alsim.datasets.generate",
     "load_bank": "alsim.bank.files",
@@ -71,11 +75,14 @@ __all__ = [
     "ConfigError",
     "Dataset",
     "DatasetError",
+    "DecodedAction",
     "Policy",
     "Rollout",
     "Snapshot",
     "__version__",
     "complete_bank",
+    "decode_action",
+    "encode_action",
     "export_dataset",
     "generate_dataset",
     "load_bank",

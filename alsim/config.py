@@ -32,7 +32,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from alsim.dynamics import DYNAMICS, of_parameters
 from alsim.dynamics.standard import Standard
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
 from alsim.types import MODALITIES
 
@@ -418,7 +418,9 @@ def error_message(error: ErrorDetails, model: type[Section]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value}: unknown key; expected one of {', '.join(_known(model, error['loc'][:-1]))}"
+        known = _known(model, error["loc"][:-1])
+        suggestion = did_you_mean(str(error["loc"][-1]), known)
+        return f"{key} = {value}: unknown key; expected one of {', '.join(known)}{suggestion}"
     return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
 
 

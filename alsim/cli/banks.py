@@ -14,7 +14,7 @@ from alsim.errors import AlsimError
 
 @app.command("bank", short_help="Write an item bank as two CSV files.")
 def bank_command(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     questions: Annotated[
         Path | None, typer.Option("--questions", metavar="FILE", help="3PL table of questions, as text or Parquet.")
     ] = None,

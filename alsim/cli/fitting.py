@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from alsim.cli.app import app
+from alsim.cli.command import Application
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, read_mapping
 
 
 class ItemModel(StrEnum):
@@ -52,15 +54,14 @@ FILE_OPTIONS = {
 }
 """Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
 
-fit_app = typer.Typer(
+fit_app = Application(
     help="""Fit a student model to a response log.
 
     LOG is a file (text, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim
     fit MODEL --help.
     """,
     short_help="Fit a student model to a response log.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    subcommand_metavar="MODEL ...",
 )
 app.add_typer(fit_app, name="fit")
 
@@ -73,7 +74,14 @@ def shared_options(
     test: Annotated[
         Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict, in the format of LOG.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the fitted model as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the fitted model as JSON.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", metavar="FILE", help="Write all rows of the table of estimates as .csv or .parquet."),
+    ] = None,
+    report: JsonOption = None,
     force: ForceOption = False,
     log_format: Annotated[
         LogFormat | None, typer.Option("--format", help="Format of the log.  [default: detected]")
@@ -83,7 +91,8 @@ def shared_options(
         typer.Option(
             "--columns",
             metavar=COLUMNS_METAVAR,
-            help="Column names of the file, such as student=user,skill=topic.",
+            help="Column names of the file, such as student=user,skill=topic; COLUMN= omits a column.  "
+            "[default: alsim's names, else common ones such as user_id]",
         ),
     ] = "",
     delimiter: Annotated[
@@ -124,7 +133,7 @@ def shared_options(
     ]
     reading = {
         "format": None if log_format is None else log_format.value,
-        "columns": read_mapping(columns) or None,
+        "columns": _read_columns(columns) or None,
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
         "separator": separator or None,
@@ -132,7 +141,24 @@ def shared_options(
         "duplicates": duplicates.value,
         "skip_bad": skip_bad,
     }
-    return Inputs(log=log, test=test, out=out, force=force, reading=reading, file_options=tuple(passed))
+    return Inputs(
+        log=log,
+        test=test,
+        out=out,
+        table=table,
+        report=report,
+        force=force,
+        reading=reading,
+        file_options=tuple(passed),
+    )
+
+
+def _read_columns(columns: str) -> dict[str, str | None]:
+    """Return the mapping of `--columns`; COLUMN= omits a column."""
+    parts = columns.split(",")
+    omitted = [part for part in parts if re.fullmatch(r"\s*\w+\s*=\s*", part)]
+    named = read_mapping(",".join(part for part in parts if part not in omitted))
+    return {**named, **{part.strip(" ="): None for part in omitted}}
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from alsim.cli.app import app
+from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, JsonOption
-from alsim.cli.output import write_report, write_text
+from alsim.cli.output import printable, write_report, write_text
 from alsim.errors import AlsimError
 
 
@@ -29,7 +30,7 @@ def policies(report: JsonOption = None) -> None:
     write_report(report, descriptions)
 
 
-@app.command("init-config")
+@app.command("init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml"))
 def init_config(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file to write.")] = Path("alsim.toml"),
     force: ForceOption = False,
@@ -42,4 +43,4 @@ def init_config(
     if file.exists() and not force:
         raise AlsimError(f"{file} already exists; --force overwrites it")
     write_text(file, default_toml())
-    print(f"wrote {file}")
+    print(f"Wrote {printable(str(file))}; to use it, pass --config {printable(str(file))} to a command.")

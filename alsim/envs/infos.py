@@ -55,8 +55,7 @@ class InfoBuilder:
         if self._level != "flat":
             return {}
         lanes = len(was_reset)
-        no_lane = np.zeros(lanes, np.bool_)
-        columns = _flat_columns(simulator, np.zeros(lanes, np.int8), no_lane, self._num_los)
+        columns = flat_columns(simulator, np.zeros(lanes, np.int8), np.zeros(lanes, np.bool_), self._num_los)
         return _with_masks(columns, was_reset)
 
     def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
@@ -94,9 +93,9 @@ class InfoBuilder:
         """
         valid = np.ones(len(reason), np.bool_)
         if self._mode != step_kernels.SAME_STEP or count == 0:
-            return _with_masks(_flat_columns(simulator, reason, live, self._num_los), valid)
+            return _with_masks(flat_columns(simulator, reason, live, self._num_los), valid)
         ended = reason != 0
-        current = _flat_columns(simulator, np.zeros_like(reason), ~ended, self._num_los)
+        current = flat_columns(simulator, np.zeros_like(reason), ~ended, self._num_los)
         final_columns = _flat_final_columns(simulator, reason, self._num_los)
         return _with_masks(current, valid) | _final_infos(final_columns, ended, final.reshape(-1, self._width))
 
@@ -143,7 +142,7 @@ def _flat_final_columns(simulator: Simulator, reason: Codes, num_los: int) -> di
     return {key: _where(ended, column, _undefined(column)) for key, column in columns.items()}
 
 
-def _flat_columns(simulator: Simulator, reason: Codes, live: Bools, num_los: int) -> dict[str, NDArray[Any]]:
+def flat_columns(simulator: Simulator, reason: Codes, live: Bools, num_los: int) -> dict[str, NDArray[Any]]:
     """Return the flat columns of the first M lanes as new arrays, (M,) each.
 
     reason  codes of termination reasons (M,)

@@ -6,6 +6,7 @@ import warnings
 
 import gymnasium
 
+from alsim.envs.specs import JsonEnvSpec
 from alsim.errors import AlsimError
 
 ENVIRONMENT_ID = "alsim/AdaptiveLearning-v0"
@@ -30,6 +31,8 @@ def register() -> None:
             entry_point="alsim.envs:AdaptiveLearningEnv",
             vector_entry_point="alsim.envs:AdaptiveLearningVectorEnv",
         )
+        # Gymnasium copies this entry for vector environments, also for those of its own classes.
+        gymnasium.registry[ENVIRONMENT_ID] = JsonEnvSpec.of(gymnasium.registry[ENVIRONMENT_ID])
 
 
 def check_gymnasium(*, vector: bool) -> None:

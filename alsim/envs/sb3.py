@@ -39,6 +39,7 @@ TIME_DECIMALS = 6
 BATCHED_METHODS = {"action_masks": "action_masks", "render": "get_images"}
 """Methods of a lane, and the methods of the VecEnv that return their results for all lanes."""
 
+
 def make(
     num_envs: int = 256,
     *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import DecodedAction, decode_action
 from alsim.types import Bools
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Lane:
         masks: Bools = self._envs.action_masks()[self.index]
         return masks
 
-    def decode_action(self, action: int) -> dict[str, Any]:
+    def decode_action(self, action: int) -> DecodedAction:
         """Return the meaning of an action, see `AdaptiveLearningEnv.decode_action`."""
         return decode_action(action, self._envs.bank.num_los)
 

@@ -24,18 +24,19 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import REASON_WORDS, InfoBuilder, read_info_level
+from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
 from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
+from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Output, Reason
+from alsim.types import Bools, Codes, Reason
 
 
-class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
     """One simulated learner, one episode after another.
 
     config       Config, mapping or TOML file; None: the values of the specification
@@ -78,10 +79,9 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
         self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
-        self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._decoded = action_meanings(self.num_los)
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
-        self._infos = InfoBuilder(step_kernels.DISABLED, self.info, self.num_los, self._simulator.width)
         self._was_reset = False
         self._finished = False
         self._renderer = Renderer(self.render_mode, self._simulator, single=True) if self.render_mode else None
@@ -121,10 +121,11 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self._was_reset, self._finished = True, False
         if self._renderer is not None:
             self._renderer.begin(self._lane_zero)
-        info = self._infos.at_reset(self._simulator, np.ones(1, np.bool_))
-        return self._simulator.observation[0].copy(), _first_lane(info)
+        info = self._flat_info(self._no_reason, self._not_live) if self.info == "flat" else {}
+        return self._simulator.observation[0].copy(), info
 
     _lane_zero = np.zeros(1, np.int64)
+    _no_reason, _not_live = np.zeros(1, np.int8), np.zeros(1, np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Perform one interaction.
@@ -170,19 +171,20 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if self._renderer is not None:
             self._renderer.record(self._simulator, out.reward, out.reason)
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
-        if self.info != "full":
-            info = self._other_info(out, info)
+        if self.info == "flat":
+            info = self._flat_info(out.reason, out.live)
+        elif self.info != "full":
+            info = {"termination_reason": info["termination_reason"]} if self.info == "minimal" else {}
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
-    def _other_info(self, out: Output, full: dict[str, Any]) -> dict[str, Any]:
-        """Return the info of a step at a level other than "full".
+    def _flat_info(self, reason: Codes, live: Bools) -> dict[str, Any]:
+        """Return the flat info as NumPy scalars, see `flat_columns`.
 
-        out   outputs of the step
-        full  info of the step at the level "full"
+        reason  code of the termination reason (1,)
+        live    False at a reset, (1,)
         """
-        if self.info == "flat":
-            return _first_lane(self._infos.build(self._simulator, out.reason, out.live, out.final, 0))
-        return {"termination_reason": full["termination_reason"]} if self.info == "minimal" else {}
+        columns = flat_columns(self._simulator, reason, live, self.num_los)
+        return {key: column[0] for key, column in columns.items()}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
@@ -241,8 +243,3 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         if not 0 <= number < self._simulator.num_actions:
             raise AlsimError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {number}")
         return number
-
-
-def _first_lane(infos: dict[str, Any]) -> dict[str, Any]:
-    """Return the flat infos of lane 0 as NumPy scalars, without the masks."""
-    return {key: column[0] for key, column in infos.items() if not key.startswith("_")}

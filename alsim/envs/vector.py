@@ -30,6 +30,7 @@ from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
+from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import BufferPool
@@ -57,7 +58,7 @@ Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bo
 """Observations, rewards, terminated, truncated, infos. Rewards are float64, or float32 in a float32 array of `out`."""
 
 
-class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
+class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
     """N simulated learners, stepped together by one compiled loop.
 
     num_envs        number of lanes N

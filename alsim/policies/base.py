@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
-from alsim.mdp.actions import num_actions
+from alsim.mdp.actions import Entries, Index, encode_action, num_actions
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words
 
 
@@ -69,6 +69,26 @@ class View:
     def frustration(self) -> Floats:
         """Frustration, (N,)."""
         return self.observation[:, -2]
+
+    def question(self, lo: Index | Entries, difficulty: str | Index | Entries) -> Any:
+        """Return the action that asks a question, for each lane or for all of them.
+
+        lo          index of the learning outcome: (N,), or a number for all lanes
+        difficulty  "Easy", "Medium" or "Hard", or its index: (N,), or one value for all lanes
+
+        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        """
+        return encode_action("question", lo, difficulty, self.num_los)
+
+    def content(self, lo: Index | Entries, modality: str | Index | Entries) -> Any:
+        """Return the action that shows a content, for each lane or for all of them.
+
+        lo        index of the learning outcome: (N,), or a number for all lanes
+        modality  "video", "PPT", "text", "blog", "article" or "handout", or its index: (N,), or one value for all lanes
+
+        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        """
+        return encode_action("content", lo, modality, self.num_los)
 
 
 class PolicyDraws:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from alsim.jit.compile import rule
-from alsim.mdp.actions import KINDS, LEVELS
 from alsim.numerics.variates import below
-from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy, weakest
+from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy, content_action, question_action, weakest
 from alsim.types import MODALITIES, Floats, f32, f64, i64, u32, u64
 
 HANDOUT, TEXT, PPT, VIDEO = (i64(MODALITIES.index(word)) for word in ("handout", "text", "PPT", "video"))
@@ -38,8 +37,8 @@ def teach(p: Thresholds, observation: Floats, inputs: PolicyInput, words: Policy
     modality = reading if frustration > p.reading_above else watching
     study = frustration >= p.frustrated or inputs.last_seconds >= p.slow
     # No branch: the processor would mispredict it often.
-    content = LEVELS * inputs.num_los + lo * KINDS + modality
-    question = lo * LEVELS + level
+    content = content_action(inputs, lo, modality)
+    question = question_action(inputs, lo, level)
     return content if study else question, EVEN_CHANCE if study else CERTAIN
 
 

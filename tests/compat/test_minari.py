@@ -30,7 +30,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "root"
 
 
-NOTES = pytest.mark.filterwarnings("ignore:`(description|eval_env|code_permalink|author|author_email|algorithm_name)` is")
+NOTES = pytest.mark.filterwarnings("ignore:`(description|eval_env|code_permalink|author.*|algorithm_name)` is")
 """Minari asks for more metadata."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from replay import SHORT, Episode, Learners, same
-from torchrl.envs import GymEnv, GymWrapper
+from torchrl.envs import GymEnv, GymWrapper  # noqa: F401  # in rows of the table
 from torchrl.envs.utils import check_env_specs
 
 import alsim

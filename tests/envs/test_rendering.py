@@ -6,6 +6,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,11 +19,12 @@ from vector_envs import DISABLED, NEXT_STEP, SAME_STEP, SHORT, batches, make, pl
 
 from alsim import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
 from alsim.envs.rendering import canvas, dashboard
-from alsim.envs.rendering.ansi import panel
+from alsim.envs.rendering.ansi import MAX_LISTED, panel
 from alsim.envs.rendering.dashboard import draw
 from alsim.envs.rendering.recorder import FIRST_CAPACITY
 from alsim.envs.rendering.renderer import MANY_LANES, RENDER_MODES
 from alsim.utils.optional import MissingExtra
+from benchmarks import rendered_frame
 
 pytestmark = pytest.mark.gymnasium
 
@@ -60,7 +62,7 @@ def frames(env: Any) -> Any:
 @pytest.mark.parametrize("kind", [AdaptiveLearningEnv, AdaptiveLearningVectorEnv])
 def test_metadata_lists_the_modes(kind: Any) -> None:
     assert kind.metadata["render_modes"] == ["ansi", "rgb_array"]
-    assert kind.metadata["render_fps"] == 5
+    assert kind.metadata["render_fps"] == 4
     assert kind(render_mode="ansi").render_mode == "ansi"
     assert kind().render_mode is None
 
@@ -457,6 +459,24 @@ def test_ticks_are_round_numbers_with_room() -> None:
     assert dashboard._ticks(1_000_001, 578 / 1_000_000) == list(range(0, 1_000_001, 200_000))
 
 
+def test_the_page_names_the_size_and_the_most_bars() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "rendering.md").read_text(encoding="utf-8")
+    assert f"({dashboard.HEIGHT}, {dashboard.WIDTH}, 3)" in page
+    (most,) = map(int, re.findall(r"more than (\d+) outcomes, neighbours share a bar", page))
+    assert [dashboard._group_size(most), dashboard._group_size(most + 1)] == [1, 2]
+    assert f"more than {MAX_LISTED} outcomes, the panel counts" in page
+    assert f"more than {MANY_LANES} lanes, the first call gives a warning" in page
+
+
+def test_the_picture_of_the_page_is_current() -> None:
+    """Apart from the fonts of other versions of Pillow."""
+    from PIL import Image
+
+    with Image.open(rendered_frame.PICTURE) as image:
+        saved = np.asarray(image.convert("RGB"), np.int64)
+    assert np.abs(saved - rendered_frame.frame()).mean() < 1
+
+
 # ── many lanes, processes ──
 
 
@@ -555,15 +575,11 @@ def test_without_freetype_a_bitmap_font_is_used(monkeypatch: pytest.MonkeyPatch,
     sharp: Any = env.render()
     for cached in (canvas.font, canvas.text_mask, dashboard._background):
         cached.cache_clear()
-    module = canvas.pillow().font
-    bitmap = module.load_default_imagefont()
+    from PIL import ImageFont
+    from PIL._util import DeferredError
 
-    def load_default(size: float | None = None) -> Any:
-        if size is not None:
-            raise ImportError("The _imagingft C module is not installed")
-        return bitmap
-
-    monkeypatch.setattr(module, "load_default", load_default)
+    # Pillow without FreeType has this in place of the module.
+    monkeypatch.setattr(ImageFont, "core", DeferredError(ImportError("The _imagingft C module is not installed")))
     plain: Any = env.render()
     assert plain.shape == sharp.shape
     assert not np.array_equal(plain, sharp)

@@ -157,7 +157,7 @@ def test_equals_async_vector_env() -> None:
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-@pytest.mark.parametrize("info", ["none", "full"])
+@pytest.mark.parametrize("info", ["none", "full", "flat"])
 def test_record_episode_statistics(mode: AutoresetMode, info: str) -> None:
     if mode == SAME_STEP and GYMNASIUM < (1, 4):
         pytest.skip("Gymnasium counts SAME_STEP episodes right from 1.4 on")

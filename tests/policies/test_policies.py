@@ -17,6 +17,7 @@ import alsim
 from alsim import generate_dataset, rule
 from alsim.config import Config
 from alsim.policies import POLICIES, Policy, PolicyDraws, RulePolicy, View, is_rule, make_policy, register_policy
+from alsim.policies.compiled import PolicyInput, content_action, question_action
 from alsim.policies.rules import Rules, Thresholds
 from alsim.rollouts import collector
 from alsim.rollouts.rollout import rollout
@@ -250,13 +251,35 @@ class Watcher:
         return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
 
 
+def test_a_view_encodes_actions_for_its_number_of_learning_outcomes():
+    view = view_of(np.zeros((3, 42)))
+    lo = view.mastery.argmin(axis=1)
+    assert view.content(lo, "video").tolist() == [120, 120, 120]
+    assert view.question([0, 1, 39], ["Easy", "Medium", "Hard"]).tolist() == [0, 4, 119]
+    assert (view.question(39, 2), view.content(39, "handout")) == (119, 359)
+    with pytest.raises(ValueError, match=r"^lo must be an integer in \[0, 40\); got 40$"):
+        view.question(40, "Easy")
+    with pytest.raises(ValueError, match="the level of a content must be one of 'video', .*; got 'Easy'"):
+        view.content(lo, "Easy")
+
+
+@pytest.mark.parametrize("num_los", [3, 40])
+def test_rules_encode_actions_as_python_does(num_los):
+    inputs = PolicyInput(np.uint64(0), i64(num_los), np.float32(0))
+    for lo in range(num_los):
+        questions = [question_action(inputs, i64(lo), i64(k)) for k in range(3)]
+        contents = [content_action(inputs, i64(lo), i64(k)) for k in range(6)]
+        assert questions == alsim.encode_action("question", lo, [0, 1, 2], num_los).tolist()
+        assert contents == alsim.encode_action("content", lo, MODALITIES, num_los).tolist()
+
+
 def test_the_view_has_these_attributes_and_no_ability():
     watcher = Watcher()
     rollout(watcher, num_learners=2, config=SMALL)
     public = {name for name in dir(watcher.view) if not name.startswith("_")}
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
-        *("num_lanes", "num_actions", "step", "mastery", "frustration"),
+        *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
     }
     assert set(vars(watcher.view)) <= public
 

@@ -52,12 +52,12 @@ class Frame(NamedTuple):
 
     @property
     def mastery_is_hidden(self) -> bool:
-        """Whether the policy does not observe mastery."""
+        """True if the policy does not observe mastery."""
         return self.observation == "responses"
 
     @property
     def is_restored(self) -> bool:
-        """Whether the start of the episode is unknown, because a snapshot was restored."""
+        """True if the start of the episode is unknown, because a snapshot was restored."""
         return bool(np.isnan(self.episode_return))
 
     @property

@@ -18,8 +18,11 @@ from alsim.simulator.simulator import Simulator
 from alsim.types import Longs
 
 RENDER_MODES = ("ansi", "rgb_array")
-RENDER_FPS = 5
-"""Frames per second of videos: one interaction takes 0.2 seconds, and an episode of 140 interactions 28 seconds."""
+RENDER_FPS = 4
+"""Frames per second of videos: an episode of 140 interactions takes 35 seconds.
+
+A power of two: moviepy adds up the duration of the frames, and otherwise rounds away the last one of many videos.
+"""
 
 MANY_LANES = 64
 """Most lanes whose pictures are drawn without a warning."""

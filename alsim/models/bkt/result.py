@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
@@ -147,11 +148,15 @@ class BKTFit(Fit):
         )
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds."""
+        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds.
+
+        The standard errors, such as se_p_init, are NaN for parameters that have none (see SkillFit).
+        """
         return [
             {
                 "skill": name,
                 **{parameter: getattr(skill_fit.parameters, parameter) for parameter in PARAMETERS},
+                **{f"se_{name}": math.nan if (se := skill_fit.se[name]) is None else se for name in PARAMETERS},
                 "log_likelihood": skill_fit.log_likelihood,
                 "responses": skill_fit.responses,
                 "iterations": skill_fit.iterations,
