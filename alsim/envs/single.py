@@ -25,6 +25,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
+from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
@@ -226,16 +227,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
     @property
     def learner_state(self) -> dict[str, Any]:
         """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
-        p = self._simulator.population
-        frustration = p.frustration.item()
-        return {
-            "mastery": self._simulator.mastery[0].copy(),
-            "ability": p.ability.item(),
-            "frustration": frustration,
-            "response_time": p.response_time.item(),
-            "fail_streak": p.fail_streak.item(),
-            "engagement": 1.0 - frustration,
-        }
+        return learner_state(self._simulator, 0)
 
     @property
     def questions(self) -> list[dict[str, Any]]:

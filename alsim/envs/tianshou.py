@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 
 
 class AdaptiveLearningTianshouEnv:
     """N simulated learners for `tianshou.data.Collector`, in place of a `tianshou.env.BaseVectorEnv`.
 
     num_envs  number of lanes N
-    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps   see `AdaptiveLearningVectorEnv`
 
     A collector itself resets lanes whose episode is over, so autoreset is disabled. Infos are empty,
     because a replay buffer would store them for every step.
@@ -36,6 +35,7 @@ class AdaptiveLearningTianshouEnv:
         dynamics: Any = None,
         observation: str = "mastery",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
     ) -> None:
         self.envs = AdaptiveLearningVectorEnv(
             num_envs,
@@ -43,9 +43,10 @@ class AdaptiveLearningTianshouEnv:
             bank=bank,
             dynamics=dynamics,
             observation=observation,
-            autoreset_mode=AutoresetMode.DISABLED,
+            autoreset_mode="Disabled",
             info="none",
             num_threads=num_threads,
+            max_episode_steps=max_episode_steps,
         )
         self.env_num = self.envs.num_envs
         self.action_space = self.envs.single_action_space
