@@ -192,7 +192,7 @@ class _Speedometer:
 
 def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> None:
     """Print the size of a new dataset, and how long it took."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
 
     print(f"{_counts(dataset)}{duration}")
     print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
@@ -215,7 +215,7 @@ def _counts(dataset: Dataset) -> str:
 
 def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> None:
     """Print the contents of a dataset, and write them as JSON if `report` is given."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
     from alsim.metrics import METRICS
 
     numbers = summary(dataset)

@@ -17,7 +17,8 @@ from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
-from alsim.datasets.store import load_dataset, summary
+from alsim.datasets.store import load_dataset
+from alsim.evaluation.dataset_summary import summary
 from alsim.metrics import METRICS
 from alsim.policies import POLICIES
 
