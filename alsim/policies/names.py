@@ -270,9 +270,13 @@ def _rename(policy: Policy, name: str) -> None:
 
 def _from_directory(path: Path) -> Policy | None:
     """Return the policy in a directory; None if there is no directory. Raises AlsimError if it holds no policy."""
-    if is_saved(path):
+    try:
+        saved, exists = is_saved(path), path.is_dir()
+    except OSError:  # the name is too long, or a folder may not be searched
+        return None
+    if saved:
         return NetworkPolicy.load(path)
-    if not path.is_dir():
+    if not exists:
         return None
     if (path / "manifest.json").is_file():
         raise AlsimError(
