@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.mdp.actions import DecodedAction, decode_action
 from alsim.types import Bools
 
 if TYPE_CHECKING:
@@ -81,9 +80,10 @@ class Lane:
         masks: Bools = self._envs.action_masks()[self.index]
         return masks
 
-    def decode_action(self, action: int) -> DecodedAction:
-        """Return the meaning of an action, see `AdaptiveLearningEnv.decode_action`."""
-        return decode_action(action, self._envs.bank.num_los)
+    def render(self) -> Any:
+        """Return the current frame, see `AdaptiveLearningEnv.render`. It draws the frames of all lanes."""
+        frames = self._envs.render()
+        return None if frames is None else frames[self.index]
 
     def get_wrapper_attr(self, name: str) -> Any:
         """Return an attribute."""

@@ -18,7 +18,8 @@ class AdaptiveLearningTianshouEnv:
     """N simulated learners for `tianshou.data.Collector`, in place of a `tianshou.env.BaseVectorEnv`.
 
     num_envs  number of lanes N
-    config, bank, dynamics, observation, num_threads, max_episode_steps   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps, render_mode
+              see `AdaptiveLearningVectorEnv`
 
     A collector itself resets lanes whose episode is over, so autoreset is disabled. Infos are empty,
     because a replay buffer would store them for every step.
@@ -36,6 +37,7 @@ class AdaptiveLearningTianshouEnv:
         observation: str = "mastery",
         num_threads: int = 1,
         max_episode_steps: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.envs = AdaptiveLearningVectorEnv(
             num_envs,
@@ -47,6 +49,7 @@ class AdaptiveLearningTianshouEnv:
             info="none",
             num_threads=num_threads,
             max_episode_steps=max_episode_steps,
+            render_mode=render_mode,
         )
         self.env_num = self.envs.num_envs
         self.action_space = self.envs.single_action_space
@@ -105,9 +108,10 @@ class AdaptiveLearningTianshouEnv:
         *arrays, _ = self.envs.step_lanes(action, lanes)
         return *arrays, _no_infos(len(lanes))
 
-    def render(self, **kwargs: Any) -> list[None]:
-        """Return None for each lane: there is nothing to render."""
-        return [None] * self.env_num
+    def render(self, **kwargs: Any) -> list[Any]:
+        """Return the current frame of each lane, in a list; None for each lane if there is no render mode."""
+        frames = None if self.envs.render_mode is None else self.envs.render()
+        return [None] * self.env_num if frames is None else list(frames)
 
     def close(self) -> None:
         """Close the environment."""

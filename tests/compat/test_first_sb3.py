@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import (
 
 import alsim
 from alsim.envs.sb3 import make
+from alsim.training import policy_of
 
 torch.set_num_threads(1)  # more threads are slower for such small networks
 ID = "alsim/AdaptiveLearning-v0"
@@ -114,7 +115,6 @@ def test_lanes_have_the_attributes_of_a_single_environment(venv):
     assert venv.get_attr("step_count") == [1] * N
     assert venv.get_attr("index", [1, 3]) == [1, 3] and venv.get_attr("index", 2) == [2]
     assert [lane.learner_state["ability"] for lane in venv.get_attr("unwrapped")] == [s["ability"] for s in states]
-    assert venv.env_method("decode_action", 4, indices=[0, 2]) == [single.decode_action(4)] * 2
     assert venv.env_method("get_wrapper_attr", "step_count") == [1] * N
 
 
@@ -159,6 +159,13 @@ def test_maskable_ppo_trains_and_is_evaluated(venv):
     assert np.isfinite(mean)
 
 
+def test_the_actor_of_a_model_becomes_a_policy():
+    """Also that of a model which was trained on the single environment, by name."""
+    model = PPO("MlpPolicy", ID, n_steps=16, batch_size=16, device="cpu").learn(16)
+    metrics = alsim.rollout(policy_of(model), num_learners=3, seed=0).metrics
+    assert np.isfinite(metrics.cumulative_reward).all()
+
+
 def test_videos_of_the_vec_env():
     """https://stable-baselines3.readthedocs.io/en/master/guide/examples.html, "Record a Video"."""
     venv = VecVideoRecorder(
@@ -180,6 +187,7 @@ def test_pictures_of_the_vec_env(venv):
     assert first.dtype == np.uint8 and first.shape == (*first.shape[:2], 3) and len(others) == 3
     assert drawn.render().shape == (2 * first.shape[0], 2 * first.shape[1], 3)
     assert [picture.shape for picture in drawn.env_method("render", indices=[1])] == [first.shape]
+    np.testing.assert_array_equal(drawn.get_attr("render", 2)[0](), others[1])
     assert drawn.render_mode == "rgb_array" and "rgb_array" in drawn.metadata["render_modes"]
     venv.reset()
     with pytest.warns(UserWarning, match="no `render_mode` was passed"):
