@@ -159,10 +159,11 @@ def _make(name: str, make: Make, arguments: list[str]) -> Policy:
     required = sum(parameter.required for parameter in parameters)
     if not required <= len(arguments) <= len(parameters):
         counts = str(required) if required == len(parameters) else f"{required} to {len(parameters)}"
+        noun = "argument" if counts == "1" else "arguments"
         got = ", ".join(map(repr, arguments)) or "none"
         cure = f"write {form}" if parameters else f"write {name}"
         nested = ", with a nested name in parentheses" if any(p.kind is Policy for p in parameters) else ""
-        raise AlsimError(f"the policy {name!r} takes {counts} arguments; got {got}; {cure}{nested}")
+        raise AlsimError(f"the policy {name!r} takes {counts} {noun}; got {got}; {cure}{nested}")
     values = [_convert(form, p, text) for p, text in zip(parameters, arguments, strict=False)]
     policy = _call(name, make, values)
     if arguments:
