@@ -25,6 +25,9 @@ NOUNS = {int: "an integer", float: "a number"}
 class Command(TyperCommand):
     """A command."""
 
+    dialog = False
+    """True if the command asks questions, which are then printed also with `--json -`."""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
         formatter.write(help_text(self, ctx, formatter.width))
@@ -39,10 +42,16 @@ class Command(TyperCommand):
         report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
         try:
-            with report_on_stdout(report):
+            with report_on_stdout(report, dialog=self.dialog):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
+
+
+class DialogCommand(Command):
+    """A command that asks questions."""
+
+    dialog = True
 
 
 class Group(TyperGroup):

@@ -145,13 +145,15 @@ def test_a_single_episode_has_no_interval(run, small, tmp_path):
     assert re.search(r"of 1 episodes ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
 
 
-@pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate"])
+@pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate", "bank", "fit"])
 def test_json_on_stdout_is_alone(run, small, dataset, checks, tmp_path, command):
     """With `--json -`, stdout has the report only, which equals that in a file."""
     arguments = {
         "info": ("info", dataset),
         "validate": ("validate", "--config", small),
         "policies": ("policies",),
+        "bank": ("bank", "--config", small, "-o", tmp_path / "b", "--force"),
+        "fit": ("fit", "skill-mean", dataset),
         "export": ("export", dataset, "--to", "npz", "-o", tmp_path / "x.npz", "--force"),
         "generate": ("generate", "--config", small, "--learners", 2, "-o", tmp_path / "e", "--force"),
     }[command]
@@ -306,6 +308,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     ("arguments", "message"),
     [
         (("--policy", "other"), "unknown policy 'other'; known are uniform, rules"),
+        (("--policy", "unifrom"), "; did you mean 'uniform'?"),
         (("--learners", "0"), "--learners must be an integer of at least 1; got 0"),
         (("--learners", "-5"), "--learners must be an integer of at least 1; got -5"),
         (("--learners", "2147483649"), "--learners must be at most 2**31"),
@@ -315,7 +318,11 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
         (("--seed", "18446744073709551616"), "--seed must be an integer in [0, 2**64)"),
         (("--observation", "all"), "--observation must be mastery or responses; got 'all'; see alsim generate --help"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
-        (("--bank", "nowhere"), "nowhere"),
+        (
+            ("--bank", "nowhere"),
+            "nowhere: a bank must be a directory with questions.csv or questions.parquet; found neither",
+        ),
+        (("--bank", __file__), f"; `alsim bank --questions {__file__} -o DIR` writes one"),
     ],
 )
 def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, message):
