@@ -129,7 +129,7 @@ def counted_progress(unit: str, total: int) -> Iterator[Callable[[int, str], Non
 
         def show(done: int, remark: str) -> None:
             nonlocal previous
-            if monotonic() - previous >= PERIOD:
+            if monotonic() - previous >= PERIOD and done < total:
                 previous = monotonic()
                 print_warning(f"{done:,} of {total:,} {unit} after {previous - start:,.0f} s, {remark}".rstrip(", "))
 
