@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
     from alsim.dynamics import register_dynamics
-    from alsim.envs.single import AdaptiveLearningEnv
+    from alsim.envs import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
     from alsim.envs.snapshots import Snapshot
-    from alsim.envs.vector import AdaptiveLearningVectorEnv
     from alsim.errors import AlsimError
     from alsim.jit.compile import rule
     from alsim.mdp.actions import DecodedAction, decode_action, encode_action
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from alsim.types import Buffers
 
 _HOMES = {
-    "AdaptiveLearningEnv": "alsim.envs.single",
-    "AdaptiveLearningVectorEnv": "alsim.envs.vector",
+    "AdaptiveLearningEnv": "alsim.envs",
+    "AdaptiveLearningVectorEnv": "alsim.envs",
     "AlsimError": "alsim.errors",
     "Bank": "alsim.bank.items",
     "BankError": "alsim.bank.items",

@@ -105,8 +105,8 @@ class Dialog:
             if correct is not None:
                 self._replies.append(reply)
                 return correct
-            expected = "one of the options or its letter" if options and key else "an answer" if key else "1 or 0"
-            print(f"  {printable(reply)!r} is not an answer; type {expected}, u to undo, or q to quit")
+            expected = "an option or its letter" if options and key else "an answer" if key else "1 or 0"
+            print(f"  {printable(reply[:20])!r} is not an answer; type {expected}, u to undo, or q to quit")
 
 
 def _read(prompt: str) -> str:

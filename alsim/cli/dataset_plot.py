@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 
@@ -17,22 +16,10 @@ if TYPE_CHECKING:
 
     from alsim.datasets.store import Dataset
 
-FORMATS = (".png", ".svg", ".pdf")
 COLORS = {"mastery": "#0b6e99", "frustration": "#b2182b", "running": "#9a9a9a"}
 TEXT_COLOR, GRID_COLOR = "#333333", "#e6e6e6"
 BINS = np.linspace(0, 1, 41)
 """Edges of the histogram of final mastery."""
-
-
-def check_plot(file: Path | None) -> None:
-    """Raise AlsimError unless a figure can be written to `file`, and MissingExtra without Matplotlib."""
-    if file is None:
-        return
-    if file.suffix.lower() not in FORMATS:
-        raise AlsimError(f"--plot must be a file that ends in {', '.join(FORMATS)}; got {file}")
-    if file.is_dir():
-        raise AlsimError(f"--plot {file} is a directory; expected a file to write")
-    require("matplotlib.figure", "plot", "--plot")
 
 
 class Course(NamedTuple):

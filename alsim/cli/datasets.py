@@ -14,10 +14,13 @@ from alsim.cli.help import examples
 from alsim.cli.options import (
     BankOption,
     ConfigOption,
+    DynamicsOption,
     ForceOption,
+    ImportOption,
     JsonOption,
     Observation,
     ObservationOption,
+    PolicyOption,
     SeedOption,
 )
 from alsim.cli.output import (
@@ -80,12 +83,12 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     num_learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 200,
     episodes_per_learner: Annotated[int, typer.Option("--episodes", metavar="N", help="Episodes per learner.")] = 3,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
-    ] = "uniform",
+    policy: PolicyOption = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
     store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
@@ -133,6 +136,7 @@ def generate(
             out=out,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation.value,
             store_observations=store_observations,
             file_format=file_format.value,
@@ -158,6 +162,7 @@ def generate(
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    imports: ImportOption = None,
     report: JsonOption = None,
     plot: Annotated[
         Path | None,
@@ -167,7 +172,8 @@ def info(
     ] = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""
-    from alsim.cli.dataset_plot import check_plot, draw_dataset
+    from alsim.cli.dataset_plot import draw_dataset
+    from alsim.cli.episode_plot import check_plot
     from alsim.datasets.store import load_dataset
 
     check_plot(plot)
@@ -203,7 +209,7 @@ class _Speedometer:
 
 def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> None:
     """Print the size of a new dataset, and how long it took."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
 
     print(f"{_counts(dataset)}{duration}")
     print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
@@ -226,7 +232,7 @@ def _counts(dataset: Dataset) -> str:
 
 def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> None:
     """Print the contents of a dataset, and write them as JSON if `report` is given."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
     from alsim.metrics import METRICS
 
     numbers = summary(dataset)

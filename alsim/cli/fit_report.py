@@ -54,8 +54,11 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
 
 def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     """Print the size of the log, the log-likelihood, and the notes of a fit with these rows of estimates."""
-    print(
-        f"{fitted.model}: {len(responses):,} responses of {responses.num_students:,} students, "
+    students = f"{responses.num_students:,} students"
+    if not (responses.weight == 1).all():
+        students = f"{responses.num_students:,} patterns of {responses.weight.sum():,.0f} students"
+    print_sentence(
+        f"{fitted.model}: {len(responses):,} responses of {students}, "
         f"{responses.num_items:,} items, {responses.num_skills:,} skills"
     )
     print(f"log-likelihood {fitted.log_likelihood:,.3f} nats")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.command import Application, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
 from alsim.errors import AlsimError, did_you_mean
 
 
@@ -142,6 +142,7 @@ def shared_options(
         Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+    imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
     passed = [
@@ -172,11 +173,16 @@ def shared_options(
 
 
 def _read_columns(columns: str) -> dict[str, str | None]:
-    """Return the mapping of `--columns`; COLUMN= omits a column."""
-    parts = columns.split(",")
-    omitted = [part for part in parts if re.fullmatch(r"\s*\w+\s*=\s*", part)]
-    named = read_mapping(",".join(part for part in parts if part not in omitted))
-    return {**named, **{part.strip(" ="): None for part in omitted}}
+    """Return the mapping of `--columns`; COLUMN= omits a column, and "COLUMN=NAME" may contain commas."""
+    mapping = {}
+    for part in next(csv.reader([columns], skipinitialspace=True), []):
+        column, equals, name = map(str.strip, part.partition("="))
+        if not (column and equals):
+            raise AlsimError(
+                f"--columns must be COLUMN=NAME, separated by commas; got {part!r}: write, say, student=user"
+            )
+        mapping[column] = name or None
+    return mapping
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -68,6 +70,7 @@ def run_fit(request: FitRequest) -> None:
     _check_outputs(_outputs(request), (inputs.log, inputs.test), inputs.force)
     _check_file_options(inputs)
     responses = _read(inputs.log, inputs.reading)
+    _check_log(name, inputs.log, responses)
     held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
@@ -171,13 +174,29 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     return responses
 
 
+def _check_log(model: str, path: Path, responses: Responses) -> None:
+    """Raise AlsimError for a log that a model cannot be fitted to without arguments that only Python has."""
+    if model == "dkt" and responses.num_students < 2:
+        raise AlsimError(f"{path}: has one student, but dkt needs one more for validation; add the responses of others")
+    if model == "irt":
+        correct = set(responses.item[responses.correct == 1].tolist())
+        if correct.isdisjoint(responses.item[responses.correct == 0].tolist()):
+            raise AlsimError(
+                f"{path}: no item has both correct and wrong responses, so none has a finite estimate; "
+                "add responses, or fit skill-mean"
+            )
+
+
 def _as_flag(name: str, value: Any) -> str:
     """Return an argument of `read_responses` as an option of the command line."""
     flag = f"--{name.replace('_', '-')}"
     if value is True:
         return flag
     if isinstance(value, Mapping):
-        value = ",".join(f"{column}={title or ''}" for column, title in value.items())
+        parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(parts)
+        value = text.getvalue()
     elif isinstance(value, list):
         value = ",".join(value)
     separator = "=" if value.startswith("-") else " "

@@ -25,6 +25,7 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
+from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
@@ -198,6 +199,10 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         frames = render(self._renderer, was_reset=self._was_reset, maker="make")
         return None if frames is None else frames[0]
 
+    def __repr__(self) -> str:
+        """Return the number of learning outcomes and the step of the episode."""
+        return f"AdaptiveLearningEnv(num_los={self.num_los}, step_count={self.step_count})"
+
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
 
@@ -222,16 +227,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
     @property
     def learner_state(self) -> dict[str, Any]:
         """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
-        p = self._simulator.population
-        frustration = p.frustration.item()
-        return {
-            "mastery": self._simulator.mastery[0].copy(),
-            "ability": p.ability.item(),
-            "frustration": frustration,
-            "response_time": p.response_time.item(),
-            "fail_streak": p.fail_streak.item(),
-            "engagement": 1.0 - frustration,
-        }
+        return learner_state(self._simulator, 0)
 
     @property
     def questions(self) -> list[dict[str, Any]]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
 from alsim.mdp.actions import Entries, Index, encode_action, num_actions
-from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words
+from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words, short_repr
 
 
+@short_repr
 @dataclass(frozen=True)
 class View:
     """View of N learners: their observations and the history of the policy's actions, without latent ability.
@@ -101,6 +102,10 @@ class PolicyDraws:
         self._words = words
         self._block: NDArray[np.uint32] | None = None
         self._used = 0
+
+    def __repr__(self) -> str:
+        """Return the number of random words used so far."""
+        return f"<PolicyDraws: {self._used} words per lane used>"
 
     def words(self) -> Words:
         """Return the next random word of each lane, (N,) uint32."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
@@ -84,8 +85,8 @@ def known_policies() -> list[str]:
 
 def load_plugins() -> None:
     """Load and register the policies of all entry points. A plugin that cannot be loaded gives a warning."""
-    for name in plugins(GROUP, POLICIES):
-        _find(name)
+    for name, point in plugins(GROUP, POLICIES).items():
+        _load(name, point)
 
 
 def signature(name: str, make: Make) -> str:
@@ -125,16 +126,31 @@ def _from_name(name: str) -> Policy:
 def _find(name: str) -> Make | None:
     """Return the class or function with a registered name; an entry point is loaded and registered."""
     if name not in POLICIES and (point := plugins(GROUP, POLICIES).get(name)) is not None:
-        made = load_plugin(point)
-        if name in POLICIES:  # its module registers the name
-            return POLICIES[name]
-        if callable(made):
-            POLICIES[name] = made
-        elif isinstance(made, Policy):
-            POLICIES[name] = lambda: made
-        elif made is not None:
-            warn_of_plugin(point, f"must be a class, a function or a policy; got {made!r}")
+        _load(name, point)
     return POLICIES.get(name)
+
+
+def _load(name: str, point: EntryPoint) -> None:
+    """Load an entry point and register its class, function or policy; a plugin that is unusable gives a warning."""
+    made = load_plugin(point)
+    if name in POLICIES or made is None:  # its module may have registered the name
+        return
+    if callable(made):
+        POLICIES[name] = made
+    elif isinstance(made, Policy):
+        POLICIES[name] = _always(made)
+    else:
+        warn_of_plugin(point, f"must be a class, a function or a policy; got {made!r}")
+
+
+def _always(policy: Policy) -> Make:
+    """Return a function without arguments that returns a policy, described as the class of the policy."""
+
+    def make() -> Policy:
+        return policy
+
+    make.__doc__, make.__module__ = type(policy).__doc__, type(policy).__module__
+    return make
 
 
 def _make(name: str, make: Make, arguments: list[str]) -> Policy:
@@ -254,9 +270,13 @@ def _rename(policy: Policy, name: str) -> None:
 
 def _from_directory(path: Path) -> Policy | None:
     """Return the policy in a directory; None if there is no directory. Raises AlsimError if it holds no policy."""
-    if is_saved(path):
+    try:
+        saved, exists = is_saved(path), path.is_dir()
+    except OSError:  # the name is too long, or a folder may not be searched
+        return None
+    if saved:
         return NetworkPolicy.load(path)
-    if not path.is_dir():
+    if not exists:
         return None
     if (path / "manifest.json").is_file():
         raise AlsimError(

@@ -21,7 +21,7 @@ from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
-from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, f32, f64, u64
+from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
 
@@ -72,6 +72,11 @@ class Network:
             before = weights.shape[1]
         self.inputs, self.outputs = self.layers[0][0].shape[0], self.layers[-1][0].shape[1]
         self._compiled = _padded(self.layers, ACTIVATIONS[activation])
+
+    def __repr__(self) -> str:
+        """Return the sizes of the layers."""
+        sizes = [self.inputs, *(len(biases) for _, biases in self.layers)]
+        return f"<Network: {'-'.join(map(str, sizes))}>"
 
     def forward(self, rows: NDArray[Any]) -> Floats:
         """Return the outputs (N, A) float32 for observations (N, R).
@@ -133,6 +138,10 @@ class NetworkPolicy:
         self.acting: Acting = acting
         self.epsilon = float(epsilon) if acting == "epsilon" else 0.0
         self.observation: Observation = observation
+
+    def __repr__(self) -> str:
+        """Return the name, the setting and the network."""
+        return f"<NetworkPolicy: {describe(self.name)}, acting={self.acting!r}, {self.network!r}>"
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,9 @@ from alsim.errors import AlsimError
 _imported: dict[str, None] = {}
 """Modules imported by `import_modules`, in order; worker processes import them too."""
 
+_loaded: set[tuple[str, str, str]] = set()
+"""Group, name and distribution of the entry points that were loaded."""
+
 
 class PluginWarning(UserWarning):
     """Warning about an entry point that cannot be used; the message names its distribution."""
@@ -111,7 +114,7 @@ def plugins(group: str, registered: Mapping[str, object]) -> dict[str, EntryPoin
             other = found.setdefault(point.name, point)
             if other.value != point.value:
                 _warn(f"{_title(point)} is ignored: {_title(other)} has the same name; uninstall one of them")
-        elif package_of(registered[point.name]) != point.module.partition(".")[0]:
+        elif _key(point) not in _loaded and package_of(registered[point.name]) != point.module.partition(".")[0]:
             _warn(f"{_title(point)} is ignored: the name is already registered; ask its authors for another name")
     return found
 
@@ -119,10 +122,17 @@ def plugins(group: str, registered: Mapping[str, object]) -> dict[str, EntryPoin
 def load_plugin(point: EntryPoint) -> Any:
     """Return the object of an entry point; if it cannot be loaded, warn and return None."""
     try:
-        return point.load()
+        found = point.load()
     except (Exception, SystemExit) as error:  # the code of a plugin may raise any exception
         warn_of_plugin(point, f"cannot be loaded: {describe(error)}")
         return None
+    _loaded.add(_key(point))
+    return found
+
+
+def _key(point: EntryPoint) -> tuple[str, str, str]:
+    """Return what identifies an entry point."""
+    return point.group, point.name, _distribution(point)
 
 
 def warn_of_plugin(point: EntryPoint, fault: str) -> None:
@@ -132,7 +142,8 @@ def warn_of_plugin(point: EntryPoint, fault: str) -> None:
 
 def package_of(registered: object) -> str:
     """Return the top-level package of a class, a function, or the class of an instance."""
-    module = getattr(registered, "__module__", None) or type(registered).__module__
+    defined = getattr(registered, "func", registered)  # of a partial function
+    module = getattr(defined, "__module__", None) or type(defined).__module__
     return str(module).partition(".")[0]
 
 

@@ -145,7 +145,7 @@ def test_answers_are_scored_by_the_key(cat, tmp_path):
     # The replies u and q are options of the item "letter", so they are answers there: u is the key, B.
     assert rows["sum"] == ("B", 1)
     assert set(rows) == {"sum", "capital", "letter"}
-    assert "is not an answer; type one of the options or its letter, u to undo, or q to quit" in out
+    assert "is not an answer; type an option or its letter, u to undo, or q to quit" in out
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
-from alsim.datasets.store import load_dataset, summary
+from alsim.datasets.store import load_dataset
+from alsim.evaluation.dataset_summary import summary
 from alsim.metrics import METRICS
 from alsim.policies import POLICIES
 
@@ -170,7 +171,7 @@ def test_info_draws_a_dataset(run, small, tmp_path):
 
 def test_an_invalid_figure_is_refused_before_the_work(run, dataset, tmp_path):
     assert_refused(
-        run("info", dataset, "--plot", "d.gif"), "--plot must be a file that ends in .png, .svg, .pdf; got d.gif"
+        run("info", dataset, "--plot", "d.gif"), "--plot must be a file with the ending .png, .svg, .pdf; got d.gif"
     )
     (tmp_path / "d.png").mkdir()
     assert_refused(run("info", dataset, "--plot", tmp_path / "d.png"), "d.png is a directory; expected a file to write")
@@ -271,10 +272,12 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Policy that chooses every action with the same probability."
-    assert listed["nameless"] == ""
+    assert listed["uniform"]["description"] == "Policy that chooses every action with the same probability."
+    assert listed["epsilon-greedy"]["signature"] == "epsilon-greedy:POLICY:EPSILON"
+    assert listed["nameless"]["description"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):

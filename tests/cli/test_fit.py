@@ -326,6 +326,8 @@ def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
+    assert "irt: 4 responses of 2 patterns of 5 students, 2 items, 2 skills\n" in out
+    assert "test: wide.csv, 10 responses of 5 students\n" in out
     scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
     assert scores == expected._asdict()
@@ -584,6 +586,24 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         status, _, err = run("bkt", "log.csv")
         assert status == 2
         assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :]))[0] == 0
+
+
+def test_a_name_with_a_comma_is_quoted(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text('student,"KC (a, b)",KC (c),ok\na,x,y,1\n')
+    _, _, err = run("bkt", "log.csv", "--columns", "correct=ok")
+    cure = shlex.split(err[err.index("--columns") :])
+    assert cure == ["--columns", 'correct=ok,"skill=KC (a, b)"']
+    assert run("bkt", "log.csv", *cure)[0] == 0
+    assert fitted[-1].log.skills.tolist() == ["x"]
+
+
+def test_a_log_without_estimates_is_refused_with_a_cure_of_the_command_line(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0\n")
+    assert_refused(run("irt", "log.csv"), "log.csv: no item has both correct and wrong responses", "add responses")
+    assert_refused(
+        run("dkt", "log.csv"), "log.csv: has one student, but dkt needs one more", "add the responses of others"
+    )
+    assert not fitted
 
 
 def test_a_column_is_omitted(run, fitted, tmp_path):

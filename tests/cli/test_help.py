@@ -33,6 +33,7 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
+    *("--dynamics", "--import", "--plot"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
     *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
     "--action-distribution",

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, Optional, Union
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import alsim
 from alsim.policies import Policy, Uniform, known_policies, make_policy, register_policy
@@ -173,6 +175,41 @@ def test_a_class_may_fix_its_name():
 
 def test_known_policies_are_listed():
     assert known_policies() == list(POLICIES)
+
+
+PIECES = [
+    "uniform",
+    "rules",
+    "epsilon-greedy",
+    ":",
+    ":",
+    "(",
+    ")",
+    "0.2",
+    "1",
+    "nan",
+    " ",
+    "x",
+    ".",
+    "/",
+    "\\",
+    "é",
+    "\0",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_any_text_names_a_policy_or_is_refused(name):
+    try:
+        made = make_policy(name)
+    except alsim.AlsimError as error:
+        assert "\n" not in str(error)
+    else:
+        assert make_policy(made.name).name == made.name
+
+
+def test_a_name_may_be_longer_than_the_file_system_allows():
+    assert "unknown policy 'aaa" in refusal("a" * 5000)
 
 
 # ── directories ──────────────────────────────────────────────────────────────────────────────────

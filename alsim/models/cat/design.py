@@ -23,9 +23,9 @@ from alsim.models.cat.selection import (
 )
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
-from alsim.models.irt.curves import ItemParameters, as_finite, test_information
+from alsim.models.irt.curves import ItemParameters, as_finite, curves, informations
 from alsim.models.irt.items import HasItemParameters, items_of
-from alsim.types import Codes, Doubles, Ints, Longs
+from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
 CRITERIA: dict[str, int] = {
@@ -50,6 +50,9 @@ Responder = Callable[[Longs, Longs], ArrayLike]
 """Function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1."""
 
 
+ROUNDING = 1e-9
+"""Largest relative difference between two sums of the same information."""
+
 STOP_REASONS = ("", "max_items", "stop_se", "stop_information", "least_item_information", "no item left")
 """Reasons for the end of a test: the setting that ended it, or no item left; an empty string before the end."""
 
@@ -68,6 +71,7 @@ class ItemsField:
         cat.__dict__["items"] = items_of(items)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CAT:
     """A computerized adaptive test.
@@ -298,13 +302,9 @@ class CAT:
 
         If several rules apply, the precision comes first: stop_se, stop_information, max_items.
         """
-        taken = tests.items >= 0
-        information = np.array(
-            [
-                test_information(theta, self.items.take(row[used])) if used.any() else 0.0
-                for theta, row, used in zip(tests.theta, tests.items, taken, strict=True)
-            ]
-        )
+        parameters = (column[tests.items] for column in self.items.columns)
+        of_items = informations(*curves(tests.theta[:, None], *parameters)[:3])
+        information = np.where(tests.items >= 0, of_items, 0.0).sum(axis=1) * (1 + ROUNDING)
         exhausted = tests.lengths >= int((self.pool.group >= 0).sum())
         enough = tests.lengths >= min(self.min_items, self.longest)
         rules = {
