@@ -69,8 +69,15 @@ class Group(TyperGroup):
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help())
             ctx.exit()
-        with sentences(ctx, args):
-            return super().parse_args(ctx, args)
+        try:
+            with sentences(ctx, args):
+                return super().parse_args(ctx, args)
+        except typer.Exit as ended:
+            if ended.exit_code:  # of --install-completion and --show-completion
+                raise AlsimError(
+                    "the shell is not supported; run the command in bash, zsh, fish or PowerShell"
+                ) from None
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the arguments name. Raises AlsimError for an unknown name."""
