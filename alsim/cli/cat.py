@@ -15,6 +15,7 @@ from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.cat_dialog import Dialog, Ended, estimate, rounded
+from alsim.cli.command import DialogCommand
 from alsim.cli.options import COLUMNS_METAVAR, JsonOption, SeedOption, read_mapping
 from alsim.cli.output import check_report, print_warning, printable, right_aligned, write_report
 from alsim.errors import AlsimError
@@ -53,7 +54,7 @@ class Request(NamedTuple):
     plot: Path | None
 
 
-@app.command("cat", short_help="Run an adaptive test in the terminal, or simulate tests.")
+@app.command("cat", cls=DialogCommand, short_help="Run an adaptive test in the terminal, or simulate tests.")
 def cat_command(
     items: Annotated[
         Path,

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.policies.base import Policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
@@ -322,6 +322,7 @@ def _unknown(name: str) -> NoReturn:
     raise AlsimError(
         f"unknown policy {name!r}; known are {', '.join(known)}, directories with a saved policy, and module:Class; "
         "alsim.register_policy adds a name, and --import MODULE imports a module that calls it"
+        f"{did_you_mean(name, known_policies())}"
     )
 
 

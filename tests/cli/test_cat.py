@@ -80,6 +80,13 @@ def test_a_test_is_administered_item_after_item(cat, tmp_path):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_with_json_on_stdout_the_dialog_is_on_stderr(cat, tmp_path):
+    status, out, err = cat("--max-items", 3, "--json", "-", replies="101")
+    assert status == 0
+    assert cat("--max-items", 3, "--json", "report.json", replies="101")[1:] == (err, "")
+    assert json.loads(out) == report_of(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence", "reason"),
     [
@@ -300,14 +307,14 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--examinees", 2, "--simulate", 0, "--plot", "x.png"), "--plot draws one test, and --examinees is 2; remove"),
         (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
         (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
-        (("--max-items", 0), "max_items is 0; expected an integer from 1"),
-        (("--min-items", 30), "min_items is 30; expected an integer from 1 to 20"),
-        (("--randomesque", 50), "randomesque is 50; expected an integer from 1 to 13"),
-        (("--stop-se", -1), "stop_se is -1.0; expected a positive finite number"),
-        (("--stop-se", "nan"), "stop_se is nan"),
-        (("--start", 9), "start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
-        (("--prior-sd", 0), "prior_sd"),
-        (("--seed", -1), "seed is -1"),
+        (("--max-items", 0), "--max-items is 0; expected an integer from 1"),
+        (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20"),
+        (("--randomesque", 50), "--randomesque is 50; expected an integer from 1 to 13"),
+        (("--stop-se", -1), "--stop-se is -1.0; expected a positive finite number"),
+        (("--stop-se", "nan"), "--stop-se is nan"),
+        (("--start", 9), "--start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
+        (("--prior-sd", 0), "--prior-sd is 0.0"),
+        (("--seed", -1), "--seed is -1"),
         (("--columns", "a=disc"), "there is no column disc; the columns are item, a, b, c"),
         (("--columns", "disc"), "--columns must be COLUMN=NAME"),
         (("--json", "."), "is a directory; expected a file to write"),
