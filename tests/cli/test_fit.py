@@ -588,6 +588,22 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :]))[0] == 0
 
 
+def test_the_messages_shown_in_the_docs_are_printed(run, fitted, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "models" / "fit-command.md").read_text(encoding="utf-8")
+    (tmp_path / "means.json").write_text("{}")
+    messages = [run("log.csv")[2]]
+    for content, options in (
+        (b"student,skill,ok\na,x,1\n", []),
+        (b"student,skill,correct\na,x,1\na,x,maybe\n", []),
+        (b"student,skill,correct\n\xe9,x,1\n", []),
+        (b"", ["--out", "means.json"]),
+    ):
+        (tmp_path / "log.csv").write_bytes(content)
+        messages.append(run("bkt", "log.csv", *options)[2])
+    block = page.partition("## Errors")[2].partition("```text\n")[2].partition("```")[0]
+    assert sorted(block.splitlines(keepends=True)) == sorted(messages)
+
+
 def test_a_name_with_a_comma_is_quoted(run, fitted, tmp_path):
     (tmp_path / "log.csv").write_text('student,"KC (a, b)",KC (c),ok\na,x,y,1\n')
     _, _, err = run("bkt", "log.csv", "--columns", "correct=ok")
