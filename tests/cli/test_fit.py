@@ -581,6 +581,7 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         "usr,skil,corect\na,x,1\n",
         "Anon Student Id,KC (A),KC (B),correct\na,x,y,1\n",
         "student,skill,Correct,date\na,x,1,9/28/2012\n",
+        "id,sex,class,q1,q2,q3,q4,q5\n1,F,8 b,1,0,1,1,0\n2,M,8 c,1,1,0,1,0\n",
     ):
         (tmp_path / "log.csv").write_text(content)
         status, _, err = run("bkt", "log.csv")
