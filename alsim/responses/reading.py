@@ -174,7 +174,7 @@ def _long_or_wide(
         )
         omit = {**mapping, **dict.fromkeys(others)}
         raise ResponsesError(
-            problem, "omit the columns that are not items, or name that of the students, with {}", columns=omit
+            problem, "omit them with {}, or map student to the one that names the students", columns=omit
         )
     return "long"
 

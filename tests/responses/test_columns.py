@@ -277,7 +277,8 @@ def test_columns_of_a_wide_file_without_answers_are_named_and_can_be_omitted(wri
     file = write(f"id,sex,age,{ITEMS}\n1,F,20,1,0,1,1,0\n2,M,1,1,0,1,1,0\n")
     with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' without an answer") as caught:
         read_responses(file)
-    assert str(caught.value).endswith("name that of the students, with columns={'sex': None, 'age': None}")
+    cure = "omit them with columns={'sex': None, 'age': None}, or map student to the one that names the students"
+    assert str(caught.value).endswith(cure)
     log = read_responses(file, **caught.value.options)
     assert (log.items.tolist(), log.students.tolist()) == (ITEMS.split(","), ["1", "2"])
     with pytest.raises(ResponsesError, match="column age: '20'; .*, omit it with columns={'age': None}"):
