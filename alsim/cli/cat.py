@@ -172,8 +172,8 @@ def _print_heading(request: Request) -> None:
     """Print the size of the bank and the stopping rules."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
-    print(f"{request.file}: {len(cat.items):,} items")
-    print(f"At most {cat.longest:,} items per test{precision}.")
+    print(f"{request.file}: {_count(len(cat.items))}")
+    print(f"At most {_count(cat.longest)} per test{precision}.")
 
 
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
@@ -234,8 +234,13 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
     if count == 0:
         return f"no ability was estimated, since no item was answered: {reasons[reason]}"
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
-    items = f"{count:,} item{'s' if count > 1 else ''}"
-    return f"ability {estimate(tests.theta[0], tests.se[0])}{truth} after {items}:\nstopped because {reasons[reason]}"
+    ability = estimate(tests.theta[0], tests.se[0])
+    return f"ability {ability}{truth} after {_count(count)}:\nstopped because {reasons[reason]}"
+
+
+def _count(items: int) -> str:
+    """Return a number of items as text."""
+    return f"{items:,} item{'' if items == 1 else 's'}"
 
 
 def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:

@@ -343,4 +343,5 @@ def test_one_item_is_a_test(cat, tmp_path):
     (tmp_path / "one.csv").write_text("b\n0\n")
     status, out, _ = cat(file="one.csv", replies="1")
     assert (status, shown(out)) == (0, ["0"])
+    assert out.startswith("one.csv: 1 item\nAt most 1 item per test,")
     assert out.endswith("after 1 item:\nstopped because no item is left\n")
