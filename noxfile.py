@@ -30,7 +30,7 @@ def group(*names: str) -> tuple[str, ...]:
 
 
 def run_quickstart(session: nox.Session, folder: str = "") -> None:
-    """Generate a dataset with the command `alsim` (of another `folder`, if given) and print its summary."""
+    """Generate a dataset with the command `alsim` (of another `folder`, if given), and describe it."""
     alsim = str(Path(folder, "alsim"))
     generate = ("generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0", "--force")
     session.run(alsim, *generate, "--out", "quickstart-dataset", external=bool(folder))
@@ -39,7 +39,7 @@ def run_quickstart(session: nox.Session, folder: str = "") -> None:
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """Install alsim as a user would, generate a dataset and print its summary."""
+    """Install alsim as a user would, generate a dataset and describe it."""
     session.install("-q", ".")
     run_quickstart(session)
 
@@ -100,8 +100,9 @@ def tests_lowest(session: nox.Session) -> None:
 )
 def compat_gymnasium(session: nox.Session, version: str) -> None:
     """Run the tests of the environments on one series of Gymnasium (RLlib requires 1.2.2)."""
-    session.install("-q", "-U", "-e", ".", f"gymnasium{version}", *group("test"))
-    session.run("pytest", *IN_PARALLEL, "-m", "gymnasium and not versionless", *session.posargs)
+    session.install("-q", "-U", "-e", ".[render]", f"gymnasium{version}", *group("test"))
+    files = ("tests", "tests/compat/test_gymnasium.py")
+    session.run("pytest", *IN_PARALLEL, *files, "-m", "gymnasium and not versionless", *session.posargs)
 
 
 def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
@@ -118,16 +119,18 @@ def run_library_tests(session: nox.Session, library: str) -> None:
 
 @nox.session(name="compat-torch")
 def compat_torch(session: nox.Session) -> None:
-    """Run compat-torchrl, compat-cleanrl, compat-sb3 and compat-dkt in a single environment."""
-    install_with_torch(session, "torchrl==0.14.*", extras="torchrl,sb3,dkt")
-    for library in ("torchrl", "cleanrl", "sb3", "dkt"):
+    """Run compat-torchrl, -cleanrl, -sb3, -dkt and -rendering, and Gymnasium's examples, in a single environment."""
+    install_with_torch(
+        session, "torchrl==0.14.*", "sb3-contrib>=2.9", "pygame-ce>=2.1.3", extras="torchrl,sb3,dkt,render"
+    )
+    for library in ("torchrl", "cleanrl", "sb3", "dkt", "rendering", "gymnasium"):
         run_library_tests(session, library)
 
 
 @nox.session(name="compat-torchrl")
 def compat_torchrl(session: nox.Session) -> None:
     """Run the tests of the TorchRL recipe and of exports to TorchRL."""
-    install_with_torch(session, "torchrl==0.14.*", extras="torchrl")
+    install_with_torch(session, "torchrl==0.14.*", extras="torchrl,render")
     run_library_tests(session, "torchrl")
 
 
@@ -148,14 +151,14 @@ def compat_rllib(session: nox.Session) -> None:
 @nox.session(name="compat-cleanrl")
 def compat_cleanrl(session: nox.Session) -> None:
     """Run the tests of the single-file PPO and DQN examples."""
-    install_with_torch(session)
+    install_with_torch(session, extras="render")
     run_library_tests(session, "cleanrl")
 
 
 @nox.session(name="compat-sb3")
 def compat_sb3(session: nox.Session) -> None:
     """Run the tests that need Stable-Baselines3."""
-    install_with_torch(session, extras="sb3")
+    install_with_torch(session, "sb3-contrib>=2.9", extras="sb3,render")
     run_library_tests(session, "sb3")
 
 
@@ -164,6 +167,13 @@ def compat_dkt(session: nox.Session) -> None:
     """Run the tests of deep knowledge tracing; `-- -m long -s` runs the fits that reproduce published results."""
     install_with_torch(session, extras="dkt")
     run_library_tests(session, "dkt")
+
+
+@nox.session(name="compat-rendering")
+def compat_rendering(session: nox.Session) -> None:
+    """Record videos with moviepy, and show pictures in a window with pygame."""
+    session.install("-q", "-e", ".[render]", "pygame-ce>=2.1.3", *group("compat"))
+    run_library_tests(session, "rendering")
 
 
 @nox.session(name="compat-ray")
@@ -176,7 +186,7 @@ def compat_ray(session: nox.Session) -> None:
 @nox.session(name="compat-exports")
 def compat_exports(session: nox.Session) -> None:
     """Load exports with Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline."""
-    install_with_torch(session, "datasets>=4", extras="minari,hdf5")
+    install_with_torch(session, "datasets>=4", "minari[create]", extras="minari,hdf5")
     # The newest obp that installs on Python 3.11 and later. Some dependencies that it pins do not build there.
     session.install("-q", "--no-deps", "obp==0.4.1")
     session.install("-q", "matplotlib", "mypy-extensions", "pyieoe", "pyyaml", "scikit-learn", "seaborn", "tqdm")
@@ -186,7 +196,7 @@ def compat_exports(session: nox.Session) -> None:
 
 @nox.session(name="compat-d3rlpy")
 def compat_d3rlpy(session: nox.Session) -> None:
-    """Load exports with d3rlpy and SCOPE-RL, in an environment without alsim: they require Gymnasium 1.0."""
+    """Load exports with d3rlpy and SCOPE-RL, and train online, in an environment with Gymnasium 1.0, which they pin."""
     session.install("-q", "-e", ".[hdf5]")
     data = session.create_tmp()
     # SCOPE-RL multiplies propensities before it divides: (1/270)**127 is below the smallest normal float64.
@@ -196,10 +206,10 @@ def compat_d3rlpy(session: nox.Session) -> None:
     for to, file in (("d4rl", "data.hdf5"), ("scope-rl", "scope.npz")):
         session.run("alsim", "export", f"{data}/dataset", "--to", to, "--out", f"{data}/{file}", "--force")
     python = str(new_environment(session, f"{data}/theirs", TORCH) / "python")
-    session.run(
-        *(python, "-m", "pip", "install", "-q", "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", "pyarrow>=17"),
-        external=True,
-    )
+    ours = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith("gymnasium")]
+    install = (python, "-m", "pip", "install", "-q")
+    session.run(*install, "d3rlpy==2.8.1", "scope-rl==0.2.1", "pytest>=9", *ours, external=True)
+    session.run(*install, "--no-deps", "-e", ".", external=True)  # alsim itself excludes this Gymnasium
     session.run(
         *(python, "-m", "pytest", "-c", "tests/compat/theirs.ini", "tests/compat/test_d3rlpy.py", *session.posargs),
         env={"ALSIM_EXPORTS": data},

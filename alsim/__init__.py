@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
     from alsim.dynamics import register_dynamics
-    from alsim.envs.single import AdaptiveLearningEnv
+    from alsim.envs import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
     from alsim.envs.snapshots import Snapshot
-    from alsim.envs.vector import AdaptiveLearningVectorEnv
     from alsim.errors import AlsimError
     from alsim.jit.compile import rule
+    from alsim.mdp.actions import DecodedAction, decode_action, encode_action
     from alsim.policies import Policy, make_policy, register_policy
     from alsim.precompile import warmup
     from alsim.rollouts.rollout import Rollout, rollout
     from alsim.types import Buffers
 
 _HOMES = {
-    "AdaptiveLearningEnv": "alsim.envs.single",
-    "AdaptiveLearningVectorEnv": "alsim.envs.vector",
+    "AdaptiveLearningEnv": "alsim.envs",
+    "AdaptiveLearningVectorEnv": "alsim.envs",
     "AlsimError": "alsim.errors",
     "Bank": "alsim.bank.items",
     "BankError": "alsim.bank.items",
@@ -40,10 +40,13 @@ _HOMES = {
     "ConfigError": "alsim.config",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
+    "DecodedAction": "alsim.mdp.actions",
     "Policy": "alsim.policies",
     "Rollout": "alsim.rollouts.rollout",
     "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank.files",
+    "decode_action": "alsim.mdp.actions",
+    "encode_action": "alsim.mdp.actions",
     "export_dataset": "alsim.datasets.export",
     "generate_dataset": "alsim.datasets.generate",
     "load_bank": "alsim.bank.files",
@@ -72,11 +75,14 @@ __all__ = [
     "ConfigError",
     "Dataset",
     "DatasetError",
+    "DecodedAction",
     "Policy",
     "Rollout",
     "Snapshot",
     "__version__",
     "complete_bank",
+    "decode_action",
+    "encode_action",
     "export_dataset",
     "generate_dataset",
     "load_bank",

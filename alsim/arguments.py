@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from alsim.bank.items import Bank, BankError, sample_bank
-from alsim.config import Config
-from alsim.dynamics import DYNAMICS
+from alsim.config import MOST_STEPS, Config
+from alsim.dynamics import REGISTER_DYNAMICS, find_dynamics, known_dynamics
 from alsim.errors import AlsimError, InputTypeError
 from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
 
@@ -24,23 +24,28 @@ def read_rules(
     config: Config | Mapping[str, Any] | str | Path | None,
     bank: Bank | Mapping[str, Any] | str | Path | None,
     dynamics: Any,
+    max_episode_steps: int | None = None,
 ) -> tuple[Config, Bank]:
     """Return the configuration and the bank of a simulator.
 
-    config    Config, mapping or path of a TOML file; None is the specification
-    bank      Bank, mapping of rows, or directory of tables; None samples it from the configuration
-    dynamics  name or parameters of a registered dynamics that replaces the one of the configuration; None keeps it
+    config             Config, mapping or path of a TOML file; None is the specification
+    bank               Bank, mapping of rows, or directory of tables; None samples it from the configuration
+    dynamics           name or parameters of a registered dynamics that replaces the one of the configuration; None
+                       keeps it
+    max_episode_steps  step limit that replaces the one of the configuration; None keeps it
 
-    Raises ConfigError, BankError, or ValueError for an unknown dynamics.
+    Raises ConfigError, BankError, or ValueError for an unknown dynamics or an invalid step limit.
     """
     settings = Config.read(config)
-    if isinstance(dynamics, str) and dynamics not in DYNAMICS:
+    if isinstance(dynamics, str) and find_dynamics(dynamics) is None:
         raise AlsimError(
-            f"dynamics must be one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}; "
-            "alsim.register_dynamics adds a name"
+            f"dynamics must be one of {', '.join(known_dynamics())}, or parameters of one; got {dynamics!r}; "
+            f"{REGISTER_DYNAMICS}"
         )
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
+    if max_episode_steps is not None:
+        settings = Config.read({**settings.to_dict(), "max_episode_steps": _read_step_limit(max_episode_steps)})
     if bank is None:
         return settings, sample_bank(settings)
     if isinstance(bank, Bank):
@@ -50,6 +55,17 @@ def read_rules(
     from alsim.bank.files import bank_from_rows, load_bank
 
     return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
+
+
+def _read_step_limit(steps: Any) -> int:
+    """Return a step limit as a Python integer. Raises ValueError for other values."""
+    number = read_integer(steps)
+    if number is None or not 1 <= number <= MOST_STEPS:
+        raise AlsimError(
+            f"max_episode_steps must be an integer in [1, {MOST_STEPS}]; got {steps!r}: leave it out to use the step "
+            "limit of the configuration"
+        )
+    return number
 
 
 def read_observation(observation: str) -> Observation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from numbers import Real
@@ -30,11 +30,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from alsim.dynamics import DYNAMICS, of_parameters
+from alsim.dynamics import DYNAMICS, REGISTER_DYNAMICS, find_dynamics, known_dynamics, of_parameters
 from alsim.dynamics.standard import Standard
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
-from alsim.types import MODALITIES
+from alsim.types import LONGEST_REPR, MODALITIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
@@ -42,6 +42,9 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
 Count = Annotated[int, Field(ge=1)]
+
+MOST_STEPS = 2**31 - 2
+"""Largest step limit: the number of the next step must fit in int32."""
 
 
 def _check_order(value: tuple[float, float]) -> tuple[float, float]:
@@ -101,6 +104,17 @@ class Section(BaseModel):
 
     text_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys whose value may be a string."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the fields that differ from their defaults, for `repr`."""
+        for name, field in type(self).model_fields.items():
+            if (value := getattr(self, name)) != field.get_default(call_default_factory=True):
+                yield name, value
+
+    def __repr__(self) -> str:
+        """Return the fields that differ from their defaults; a long text ends with "…"."""
+        text = super().__repr__()
+        return text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…)"
 
     @field_validator("*", mode="before")
     @classmethod
@@ -257,7 +271,7 @@ class Config(Section):
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
     num_contents_per_lo: Annotated[int, Field(ge=len(MODALITIES), le=1_000_000)] = 6
-    max_episode_steps: Annotated[int, Field(ge=1, le=2**31 - 2)] = 140
+    max_episode_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 140
     questions_per_difficulty: Split | None = None
     irt: Irt = Irt()
     content: Content = Content()
@@ -292,9 +306,10 @@ class Config(Section):
         else:
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
             table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
-        if not isinstance(name, str) or name not in DYNAMICS:
-            raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
-        parameters: Any = DYNAMICS[name].parameters
+        if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
+            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {REGISTER_DYNAMICS}"
+            raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
+        parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)
         try:
             return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
@@ -415,7 +430,9 @@ def error_message(error: ErrorDetails, model: type[Section]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing: expected a value in {value}"
     if error["type"] == "extra_forbidden":
-        return f"{key} = {value}: unknown key; expected one of {', '.join(_known(model, error['loc'][:-1]))}"
+        known = _known(model, error["loc"][:-1])
+        suggestion = did_you_mean(str(error["loc"][-1]), known)
+        return f"{key} = {value}: unknown key; expected one of {', '.join(known)}{suggestion}"
     return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from alsim.bank.items import sample_bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 from alsim.policies import POLICIES, RulePolicy
 from alsim.rollouts.rollout import rollout
 from alsim.simulator import step as step_kernels

@@ -21,7 +21,7 @@ import alsim
 from alsim.bank.items import Bank, sample_bank
 from alsim.config import REWARD_PRESETS, Config
 from alsim.jit.compile import COMPILED
-from alsim.mdp.actions import content_action, decode_action, num_actions, question_action
+from alsim.mdp.actions import action_meanings, content_action, decode_action, num_actions, question_action
 from alsim.simulator import step as step_kernels
 from alsim.types import FIRST_HELD_OUT, Reason
 
@@ -208,9 +208,8 @@ def test_s2_5_tables_of_users_make_a_bank(tmp_path: Any) -> None:
 
 def test_s3_1_270_actions() -> None:
     """The encoding is that of the specification's decoder."""
-    assert num_actions(30) == 270
-    for action in range(270):
-        meaning = decode_action(action, 30)
+    assert num_actions(30) == len(action_meanings(30)) == 270
+    for action, meaning in enumerate(action_meanings(30)):
         if action < 90:
             assert meaning == {"type": "question", "lo": action // 3, "difficulty": action % 3}
             assert question_action(meaning["lo"], meaning["difficulty"]) == action
@@ -231,7 +230,7 @@ def test_s3_1_an_action_shows_an_item_of_its_cell(num_los: int) -> None:
     lanes.put(ability=ABLE).step(actions)
     questions, contents = bank_dicts(lanes.bank)
     for action, index in zip(actions.tolist(), lanes.interaction.item.tolist(), strict=True):
-        meaning = decode_action(action, num_los)
+        meaning = action_meanings(num_los)[action]
         if meaning["type"] == "question":
             item = questions[index]
             assert item["difficulty"] == DIFFICULTIES[meaning["difficulty"]]

@@ -18,6 +18,7 @@ import numpy as np
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
 from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
+from alsim.utils.files import temporary_directory
 
 if TYPE_CHECKING:
     from alsim.config import Config
@@ -47,15 +48,15 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
         )
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".bank-") as staged:
-            _write(Path(staged, "questions.csv"), bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
-            _write(Path(staged, "contents.csv"), bank.outcomes, bank.contents, "modality", MODALITIES)
+        with temporary_directory(directory / "bank") as staged:
+            _write(staged / "questions.csv", bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
+            _write(staged / "contents.csv", bank.outcomes, bank.contents, "modality", MODALITIES)
             _check_round_trip(bank, staged)
             for name in existing:
                 if name.endswith(".parquet"):  # otherwise the directory would hold two banks
                     (directory / name).unlink()
             for name in ("contents.csv", "questions.csv"):
-                os.replace(Path(staged, name), directory / name)
+                (staged / name).replace(directory / name)
     except OSError as error:
         raise BankError(
             f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
@@ -76,12 +77,12 @@ def _write(
         writer.writerows([str(cell) for cell in row] for row in zip(*columns.values(), strict=True))
 
 
-def _check_round_trip(bank: Bank, staged: str) -> None:
+def _check_round_trip(bank: Bank, staged: Path) -> None:
     """Raise BankError unless the staged files read back to the same bank."""
     try:
         same = load_bank(staged) == bank
     except BankError as error:
-        raise BankError(f"tables cannot represent the bank: {str(error).replace(staged + os.sep, '')}") from None
+        raise BankError(f"tables cannot represent the bank: {str(error).replace(f'{staged}{os.sep}', '')}") from None
     if not same:
         raise BankError(
             "tables cannot represent the bank: names must not begin or end with a space, and outcomes must be "

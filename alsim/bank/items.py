@@ -26,6 +26,8 @@ from alsim.types import (
     f32,
     i8,
     i32,
+    safe_repr,
+    short_repr,
     u32,
     u64,
 )
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 QUESTION_TABLE, CONTENT_TABLE = 0, 1  # values of one word of the random counter (clause S11.1)
 
 
+@short_repr
 class Questions(NamedTuple):
     """Columns of Q questions, arrays (Q,)."""
 
@@ -51,6 +54,7 @@ class Questions(NamedTuple):
     response_time_std: Floats  # seconds
 
 
+@short_repr
 class Contents(NamedTuple):
     """Columns of C contents, arrays (C,)."""
 
@@ -120,6 +124,11 @@ class Bank:
         )
 
     __hash__ = None  # type: ignore[assignment]  # the fields are arrays
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the numbers of outcomes and items."""
+        return f"Bank({self.num_los:,} outcomes, {self.num_questions:,} questions, {self.num_contents:,} contents)"
 
     @property
     def num_los(self) -> int:

@@ -2,34 +2,116 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
-from alsim.cli.output import printable
+from alsim._version import __version__
+from alsim.cli.command import Application
+from alsim.cli.help import examples
+from alsim.cli.output import print_plugin_warnings, printable
 from alsim.errors import AlsimError
 
-app = typer.Typer(
+CHECK_FAILED, INVALID_INPUT, INTERRUPTED = 1, 2, 130
+CLOSED_OUTPUT = 141
+"""Status of a command whose stdout is a closed pipe: 128 + 13, the number of SIGPIPE, as of other commands."""
+
+app = Application(
     name="alsim",
     help="Simulate adaptive learning: teaching policies, simulated learners and student models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # the panels of rich truncate long names at 80 columns; plain help wraps them
+    epilog=examples("alsim generate --policy rules -o by-rules", "alsim info by-rules", "alsim fit irt by-rules"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="COMMAND ...",
 )
+
+
+def _print_version(value: bool) -> None:
+    """Print the version and end, if requested."""
+    if value:
+        typer.echo(f"alsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Declare the options that precede the name of a command."""
 
 
 def main() -> None:
     """Run the command line.
 
-    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with status 130, and SIGTERM with status 143.
+    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with status 130, SIGTERM with status 143, and a
+    closed pipe on stdout with status 141.
     """
+    _open_missing_streams()
+    stdout = _duplicate_stdout()  # rich replaces stdout if the pipe is closed
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    print_plugin_warnings()
     try:
-        app()
+        try:
+            typer.main.get_command(app).main(prog_name="alsim")  # the same name for python -m alsim
+        finally:
+            sys.stdout.flush()  # here, where an error can still be reported
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(CLOSED_OUTPUT)
+    except SystemExit as ended:
+        # typer and rich end with this status if the pipe is closed. For alsim, it means that a check failed.
+        sys.exit(CLOSED_OUTPUT if ended.code == CHECK_FAILED and _is_closed_pipe(stdout) else ended.code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except (AlsimError, OSError, MemoryError) as error:
-        message = f"out of memory: {error}" if isinstance(error, MemoryError) else str(error)
-        print("alsim:", printable("; ".join([message, *getattr(error, "__notes__", ())])), file=sys.stderr)
-        sys.exit(2)
+        _discard_output()
+        print("alsim:", printable("; ".join([_message(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
+        sys.exit(INVALID_INPUT)
+
+
+def _message(error: Exception) -> str:
+    """Return a message for the user: for an error of the operating system, the file and the reason."""
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _open_missing_streams() -> None:
+    """Replace closed standard streams, as after `alsim ... >&-`, by ones that discard what is written."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open until the end
+
+
+def _duplicate_stdout() -> int | None:
+    """Return another descriptor of stdout, or None if stdout has no file."""
+    try:
+        return os.dup(sys.stdout.fileno())
+    except OSError:
+        return None
+
+
+def _is_closed_pipe(descriptor: int | None) -> bool:
+    """Return whether a descriptor is a pipe without a reader; False on Windows, which cannot tell."""
+    if descriptor is None or sys.platform == "win32":
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)  # no events but errors
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _discard_output() -> None:
+    """Discard unwritten output if stdout cannot take it; Python would report this at exit, with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, JsonOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, JsonOption, read_mapping
 from alsim.cli.output import check_report, log_to_stderr, printable, right_aligned, write_report
 from alsim.errors import AlsimError
 
@@ -40,6 +40,7 @@ def bank_command(
         ),
     ] = False,
     config: ConfigOption = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:

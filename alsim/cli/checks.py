@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+import textwrap
+from typing import TYPE_CHECKING
+
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, JsonOption, SeedOption
-from alsim.cli.output import check_report, write_report
+from alsim.cli.help import examples
+from alsim.cli.options import BankOption, ConfigOption, DynamicsOption, ImportOption, JsonOption, SeedOption
+from alsim.cli.output import WIDTH, elapsed_progress, print_sentence, printable, write_report
+
+if TYPE_CHECKING:
+    from alsim.sanity import Finding
+
+INDENT = " " * 6
 
 
-@app.command()
+@app.command(epilog=examples("alsim validate", "alsim validate --config alsim.toml --bank my-bank"))
 def validate(
-    config: ConfigOption = None, bank: BankOption = None, seed: SeedOption = 0, report: JsonOption = None
+    config: ConfigOption = None,
+    bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
+    seed: SeedOption = 0,
+    report: JsonOption = None,
 ) -> None:
-    """Run the sanity checks of the specification.
+    """Compare the simulator with its specification.
 
     The exit status is 1 if a check fails.
     """
     from alsim.arguments import read_rules, read_seed
     from alsim.sanity import validate as checks
 
-    check_report(report)
-    settings, items = read_rules(config, bank, None)
+    settings, items = read_rules(config, bank, dynamics)
     seed = read_seed(seed)
-    console = Console(highlight=False, soft_wrap=True)
-    results = []
-    for result in checks(settings, items, seed):
-        mark = "[green]ok[/]  " if result.passed else "[red]FAIL[/]"
-        console.print(f"{mark} {result.name}: {escape(result.detail)}")
+    results: list[Finding] = []
+    remaining = iter(checks(settings, items, seed))
+    while True:
+        with elapsed_progress("checking the simulator"):
+            result = next(remaining, None)
+        if result is None:
+            break
+        _print_result(result)
         results.append(result)
-    failed = sum(not result.passed for result in results)
-    console.print(f"{len(results) - failed} passed, {failed} failed")
-    write_report(report, {"seed": seed, "checks": [result._asdict() for result in results], "failed": failed})
+    failed = [result.name for result in results if not result.passed]
+    if failed:
+        print_sentence(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}.")
+    else:
+        print_sentence(f"All {len(results)} checks passed: the simulator follows its specification.")
+    write_report(report, {"seed": seed, "checks": [result._asdict() for result in results], "failed": len(failed)})
     if failed:
         raise typer.Exit(1)
+
+
+def _print_result(result: Finding) -> None:
+    """Print the result of a check, wrapped at WIDTH columns."""
+    text = printable(f"{'ok' if result.passed else 'FAIL':<6}{result.name}: {result.detail}")
+    print(textwrap.fill(text, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False), flush=True)

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
-from alsim.cli.output import check_report, log_to_stderr, printable, progress_bar, right_aligned, write_report
+from alsim.cli.help import examples
+from alsim.cli.options import (
+    BankOption,
+    ConfigOption,
+    DynamicsOption,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    Observation,
+    ObservationOption,
+    PolicyOption,
+    SeedOption,
+)
+from alsim.cli.output import (
+    counted_progress,
+    elapsed_progress,
+    log_to_stderr,
+    megabytes,
+    print_facts,
+    print_sentence,
+    print_table,
+    printable,
+    resumable,
+    rounded,
+    write_report,
+)
 
 if TYPE_CHECKING:
-    from alsim.datasets.generate import Progress
     from alsim.datasets.store import Dataset
 
 
@@ -45,36 +64,53 @@ StoreObservationsOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", help="Number of processes; the dataset does not depend on it.  [default: 1; ray: all processors]"
+        "--workers",
+        metavar="N",
+        show_default="1; ray: all processors",
+        help="Number of processes; the dataset does not depend on it.",
     ),
 ]
 
 
-@app.command(short_help="Simulate learners under a policy and write a dataset.")
+@app.command(
+    short_help="Simulate learners under a policy and write a dataset.",
+    epilog=examples(
+        "alsim generate --learners 1000 --policy rules -o by-rules",
+        "alsim generate --policy ppo-run --threads 4 -o by-ppo",
+    ),
+)
 def generate(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")],
-    learners: Annotated[int, typer.Option("--learners", help="Number of learners.")] = 200,
-    episodes: Annotated[int, typer.Option("--episodes", help="Episodes per learner.")] = 3,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
-    ] = "uniform",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
+    num_learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 200,
+    episodes_per_learner: Annotated[int, typer.Option("--episodes", metavar="N", help="Episodes per learner.")] = 3,
+    policy: PolicyOption = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: ObservationOption = "mastery",
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
+    observation: ObservationOption = Observation.mastery,
     store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
         int | None,
-        typer.Option("--episodes-per-shard", help="Episodes per file.  [default: 4096, fewer for long episodes]"),
+        typer.Option(
+            "--episodes-per-shard",
+            metavar="N",
+            show_default="4096, fewer for long episodes",
+            help="Episodes per file.",
+        ),
     ] = None,
     num_threads: Annotated[
-        int, typer.Option("--threads", help="Number of threads; the dataset does not depend on it.")
+        int, typer.Option("--threads", metavar="N", help="Number of threads; the dataset does not depend on it.")
     ] = 1,
     num_workers: WorkersOption = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Run on this machine or on a Ray cluster.")] = Engine.local,
     ray_address: Annotated[
-        str | None, typer.Option("--ray-address", help="Address of a Ray cluster.  [default: chosen by Ray]")
+        str | None,
+        typer.Option(
+            "--ray-address", metavar="ADDRESS", show_default="chosen by Ray", help="Address of a Ray cluster."
+        ),
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,
@@ -85,17 +121,23 @@ def generate(
     """
     from alsim.datasets.generate import generate_dataset
 
-    check_report(report)
-    with _progress(learners * episodes) as progress, log_to_stderr("alsim.datasets"):
+    resumed = not force and out.is_dir() and any(out.iterdir())
+    speed = _Speedometer()
+    with (
+        resumable(),
+        counted_progress("episodes", num_learners * episodes_per_learner) as show,
+        log_to_stderr("alsim.datasets"),
+    ):
         dataset = generate_dataset(
-            learners,
-            episodes,
+            num_learners,
+            episodes_per_learner,
             policy,
             seed,
             out=out,
             config=config,
             bank=bank,
-            observation=observation,
+            dynamics=dynamics,
+            observation=observation.value,
             store_observations=store_observations,
             file_format=file_format.value,
             episodes_per_shard=episodes_per_shard,
@@ -104,78 +146,117 @@ def generate(
             engine=engine.value,
             ray_address=ray_address,
             force=force,
-            progress=progress,
+            progress=lambda done, rows: show(done, speed.after(rows)),
         )
-    _print_dataset(dataset, report)
+    duration = f" in {speed.seconds:,.1f} s" + (f" ({speed.text})" if speed.text else "")
+    _print_generated(dataset, "" if resumed else duration, report)
 
 
-@app.command()
+@app.command(epilog=examples("alsim info by-rules", "alsim info by-rules --json - | jq .metrics.final_mastery"))
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    imports: ImportOption = None,
     report: JsonOption = None,
 ) -> None:
-    """Show the contents of a dataset."""
+    """Describe a dataset: its size, its origin, and the metrics of its episodes."""
     from alsim.datasets.store import load_dataset
 
-    check_report(report)
-    _print_dataset(load_dataset(directory, verify=verify), report)
+    with elapsed_progress(f"reading {directory}"):
+        dataset = load_dataset(directory, verify=verify)
+    _print_dataset(dataset, verify, report)
 
 
-@contextmanager
-def _progress(episodes: int) -> Iterator[Progress]:
-    """Show a progress bar if stderr is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+class _Speedometer:
+    """Measures the speed of a simulation from its first to its last shard, without compilation and start."""
 
-    columns = (TextColumn("episodes"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with progress_bar(*columns) as bar:
-        if bar is None:
-            yield lambda done, rows: None
-            return
-        task = bar.add_task("episodes", total=episodes, rate="")
+    def __init__(self) -> None:
+        self._start = perf_counter()
+        self._first: tuple[float, int] | None = None
+        self.text = ""
 
-        def show(done: int, rows: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0
-            rate = f"{rows / seconds / 1e6:.2f} M transitions/s" if seconds > 0 else ""
-            bar.update(task, completed=done, rate=rate)
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return perf_counter() - self._start
 
-        yield show
+    def after(self, rows: int) -> str:
+        """Return the speed as text, given the number of transitions so far; "" after the first shard."""
+        if self._first is None:
+            self._first = (self.seconds, rows)
+        elif (elapsed := self.seconds - self._first[0]) > 0:
+            rate = (rows - self._first[1]) / elapsed
+            self.text = f"{rate / 1e6:.1f} M transitions/s" if rate >= 1e6 else f"{rate:,.0f} transitions/s"
+        return self.text
 
 
-def _print_dataset(dataset: Dataset, report: Path | None) -> None:
+def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> None:
+    """Print the size of a new dataset, and how long it took."""
+    from alsim.evaluation.dataset_summary import summary
+
+    print(f"{_counts(dataset)}{duration}")
+    print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
+    if report is not None:  # a summary reads the whole table of episodes
+        write_report(report, summary(dataset))
+
+
+def _quoted(path: Path | None) -> str:
+    """Return a path as a word of a shell command."""
+    import shlex
+
+    return printable(shlex.quote(str(path)))
+
+
+def _counts(dataset: Dataset) -> str:
+    """Return the numbers of transitions, episodes and learners as text."""
+    learners = dataset.manifest["num_learners"]
+    return f"{len(dataset):,} transitions, {dataset.episodes.num_rows:,} episodes of {learners:,} learners"
+
+
+def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> None:
     """Print the contents of a dataset, and write them as JSON if `report` is given."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
     from alsim.metrics import METRICS
 
     numbers = summary(dataset)
-    manifest = dataset.manifest
-    console = Console(highlight=False, soft_wrap=True)
-    print(
-        f"{dataset.path}: {numbers['transitions']:,} transitions, {numbers['episodes']:,} episodes of "
-        f"{manifest['num_learners']:,} learners, {numbers['events']:,} events"
-    )
-    stored = "" if manifest["observations"] == "full" else " (not stored)"
-    origin = (
-        f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {manifest['environment']}, "
-        f"observation {manifest['observation']}{stored}, {manifest['format']}, alsim {manifest['alsim_version']}"
-    )
-    print(printable(origin))
-    ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
-    print(f"episodes ended by: {ends}")
-    table = Table(
-        "per episode",
-        *(right_aligned(name) for name in ("mean", "standard error", "undefined")),
-        box=None,
-        pad_edge=False,
-    )
-    for name, value in numbers["metrics"].items():
-        undefined = f"{value['undefined']:,}" if value["undefined"] else ""
-        table.add_row(METRICS[name].heading, *_rounded(value["mean"], value["se"]), undefined)
-    console.print(table)
+    print(printable(str(dataset.path)))
+    print_facts(_facts(dataset, numbers, verified))
+    print()
+    rows = [
+        (
+            METRICS[name].heading,
+            *rounded(value["mean"], value["se"]),
+            f"{value['undefined']:,}" if value["undefined"] else "",
+        )
+        for name, value in numbers["metrics"].items()
+    ]
+    print_table(("per episode", "mean", "standard error", "undefined"), rows)
+    print()
+    print_sentence(_verdict(numbers))
     write_report(report, numbers)
 
 
-def _rounded(mean: float | None, se: float | None) -> tuple[str, str]:
-    """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
-    decimals = max(0, 1 - math.floor(math.log10(se))) if se else 3
-    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"
+def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tuple[str, str]]:
+    """Return size, origin and files of a dataset as labels and texts."""
+    manifest = dataset.manifest
+    stored = "" if manifest["observations"] == "full" else " (not stored)"
+    size = sum(file.stat().st_size for file in dataset.path.rglob("*") if file.is_file()) if dataset.path else 0
+    ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
+    return [
+        ("size", f"{_counts(dataset)}, {numbers['events']:,} events"),
+        ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
+        ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
+        ("files", f"{manifest['format']}, {megabytes(size)}, alsim {manifest['alsim_version']}"),
+        *([("checksums", "all files are unchanged")] if verified else []),
+        ("ended by", ends),
+    ]
+
+
+def _verdict(numbers: dict[str, Any]) -> str:
+    """Return a sentence about the result of the episodes."""
+    mastery, mastered = numbers["metrics"]["final_mastery"], numbers["termination"]["mastery_achieved"]
+    text = f"{mastered:,} of {numbers['episodes']:,} episodes ended in mastery; mean mastery at the end: "
+    if mastery["ci"] is None:
+        return f"{text}{mastery['mean']:.3f}."
+    low, high = mastery["ci"]
+    return f"{text}{mastery['mean']:.3f} (95 % interval {low:.3f} to {high:.3f})."

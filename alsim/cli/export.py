@@ -8,11 +8,21 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.options import ForceOption, JsonOption
-from alsim.cli.output import check_report, write_report
+from alsim.cli.help import examples
+from alsim.cli.options import ForceOption, ImportOption, JsonOption
+from alsim.cli.output import elapsed_progress, megabytes, printable, write_report
+
+FORMATS = ("minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl", "huggingface")
+"""Names of formats, repeated here because help and completion do not load the exporters."""
 
 
-@app.command("export", short_help="Write a dataset in the format of another tool.")
+@app.command(
+    "export",
+    short_help="Write a dataset in the format of another tool.",
+    epilog=examples(
+        "alsim export by-rules --to minari -o by-rules-minari", "alsim export by-rules --to npz -o by-rules.npz"
+    ),
+)
 def export_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     to: Annotated[
@@ -20,25 +30,30 @@ def export_command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Format: minari, d4rl, npz, obp, scope-rl, rllib, torchrl or huggingface.",
+            autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
+            help=f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or directory to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="File or directory to write.")],
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME-vN", help="Only minari: name of the dataset.  [default: POLICY-v0]"),
+        typer.Option("--name", metavar="NAME-vN", show_default="POLICY-v0", help="Only minari: name of the dataset."),
     ] = None,
     license: Annotated[
         str | None,
         typer.Option(
-            "--license", metavar="ID", help="Only huggingface: license, such as cc-by-4.0.  [default: unknown]"
+            "--license",
+            metavar="ID",
+            show_default="unknown",
+            help="Only huggingface: license, such as cc-by-4.0.",
         ),
     ] = None,
     next_observations: Annotated[
         bool | None,
         typer.Option(
             "--next-observations/--no-next-observations",
-            help="Only d4rl, npz, huggingface: add the next observations.  [default: yes for d4rl and npz]",
+            show_default="yes for d4rl and npz",
+            help="Only d4rl, npz, huggingface: add the next observations.",
         ),
     ] = None,
     action_distribution: Annotated[
@@ -47,6 +62,7 @@ def export_command(
             "--action-distribution", help="Only obp: add the action distribution pi_b of the policy uniform or rules."
         ),
     ] = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
@@ -54,22 +70,24 @@ def export_command(
     from alsim.datasets.export import export_dataset, find_exporter
     from alsim.datasets.store import load_dataset
 
-    check_report(report)
     exporter = find_exporter(to)
-    dataset = load_dataset(directory)
-    path = export_dataset(
-        dataset,
-        to,
-        out,
-        name=name,
-        license=license,
-        next_observations=next_observations,
-        action_distribution=action_distribution,
-        force=force,
-    )
+    with elapsed_progress(f"writing {out}"):
+        dataset = load_dataset(directory)
+        path = export_dataset(
+            dataset,
+            to,
+            out,
+            name=name,
+            license=license,
+            next_observations=next_observations,
+            action_distribution=action_distribution,
+            force=force,
+        )
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    print(f"{path}: {len(dataset):,} transitions, {size / 1e6:,.1f} MB, {exporter.title}")
+    print(f"{exporter.title}; to load the data:")
     print()
     print(exporter.loading_code(path))
+    print()
+    print(f"Wrote {len(dataset):,} transitions, {megabytes(size)}, to {printable(str(path))}.")
     write_report(report, {"format": exporter.name, "path": str(path), "transitions": len(dataset), "bytes": size})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,8 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from alsim.cli.app import app
+from alsim.cli.command import Application, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
+from alsim.errors import AlsimError, did_you_mean
 
 
 class ItemModel(StrEnum):
@@ -52,15 +55,31 @@ FILE_OPTIONS = {
 }
 """Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
 
-fit_app = typer.Typer(
+
+class Models(Group):
+    """The group of the models."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command of the model that the arguments name. Raises AlsimError for a log in place of a model."""
+        name, known = args[0], self.list_commands(ctx)
+        is_log = Path(name).exists() or Path(name).suffix or Path(name).parent != Path()
+        if name not in known and is_log and not did_you_mean(name, known):
+            models = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise AlsimError(
+                f"{name} is not a model; name the model first: alsim fit MODEL {name}, MODEL being {models}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+fit_app = Application(
+    cls=Models,
     help="""Fit a student model to a response log.
 
     LOG is a file (text, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim
     fit MODEL --help.
     """,
     short_help="Fit a student model to a response log.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    subcommand_metavar="MODEL ...",
 )
 app.add_typer(fit_app, name="fit")
 
@@ -73,7 +92,14 @@ def shared_options(
     test: Annotated[
         Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict, in the format of LOG.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the fitted model as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the fitted model as JSON.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", metavar="FILE", help="Write all rows of the table of estimates as .csv or .parquet."),
+    ] = None,
+    report: JsonOption = None,
     force: ForceOption = False,
     log_format: Annotated[
         LogFormat | None, typer.Option("--format", help="Format of the log.  [default: detected]")
@@ -83,7 +109,8 @@ def shared_options(
         typer.Option(
             "--columns",
             metavar=COLUMNS_METAVAR,
-            help="Column names of the file, such as student=user,skill=topic.",
+            help="Column names of the file, such as student=user,skill=topic; COLUMN= omits a column.  "
+            "[default: alsim's names, else common ones such as user_id]",
         ),
     ] = "",
     delimiter: Annotated[
@@ -115,6 +142,7 @@ def shared_options(
         Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+    imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
     passed = [
@@ -124,7 +152,7 @@ def shared_options(
     ]
     reading = {
         "format": None if log_format is None else log_format.value,
-        "columns": read_mapping(columns) or None,
+        "columns": _read_columns(columns) or None,
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
         "separator": separator or None,
@@ -132,7 +160,29 @@ def shared_options(
         "duplicates": duplicates.value,
         "skip_bad": skip_bad,
     }
-    return Inputs(log=log, test=test, out=out, force=force, reading=reading, file_options=tuple(passed))
+    return Inputs(
+        log=log,
+        test=test,
+        out=out,
+        table=table,
+        report=report,
+        force=force,
+        reading=reading,
+        file_options=tuple(passed),
+    )
+
+
+def _read_columns(columns: str) -> dict[str, str | None]:
+    """Return the mapping of `--columns`; COLUMN= omits a column, and "COLUMN=NAME" may contain commas."""
+    mapping = {}
+    for part in next(csv.reader([columns], skipinitialspace=True), []):
+        column, equals, name = map(str.strip, part.partition("="))
+        if not (column and equals):
+            raise AlsimError(
+                f"--columns must be COLUMN=NAME, separated by commas; got {part!r}: write, say, student=user"
+            )
+        mapping[column] = name or None
+    return mapping
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import starmap
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from alsim.cli.output import print_warning, printable, progress_bar, right_aligned
+from alsim.cli.fit_report import Tested, print_log, print_scores, report, score_predictions, verdict
+from alsim.cli.fit_tables import print_estimates, write_estimates
+from alsim.cli.output import (
+    PERIOD,
+    elapsed_progress,
+    log_to_stderr,
+    print_sentence,
+    print_warning,
+    printable,
+    progress_bar,
+    write_report,
+)
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
-    from alsim.models.scores import Scores
     from alsim.responses.log import Responses
-
-TABLE_WIDTH = 400  # independent of the terminal: a pipe has no width, and numbers must not be truncated
 
 
 class ModelRequest(NamedTuple):
@@ -41,6 +49,8 @@ class Inputs(NamedTuple):
     log: Path
     test: Path | None
     out: Path | None
+    table: Path | None
+    report: Path | None
     force: bool
     reading: Mapping[str, Any]  # keyword arguments of `read_responses`
     file_options: Sequence[str]  # options on the command line that apply to files only, such as "--format"
@@ -60,19 +70,29 @@ def run_fit(request: FitRequest) -> None:
     _check_outputs(_outputs(request), (inputs.log, inputs.test), inputs.force)
     _check_file_options(inputs)
     responses = _read(inputs.log, inputs.reading)
+    _check_log(name, inputs.log, responses)
     held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
         fitted: Fit = module.fit(responses, **model.arguments, progress=progress)
-    scores = None if held_out is None else _score(fitted, held_out)
+    tested = None
+    if held_out is not None and inputs.test is not None:
+        tested = score_predictions(fitted, held_out, inputs.test)
+    rows = fitted.table()
     if inputs.out is not None:
-        _write_fit(fitted, scores, inputs.out)
+        _write_fit(fitted, tested, inputs.out)
     if model.scores is not None:
         _write_abilities(fitted, responses, model.scores)
-    _print_table(fitted)
-    _print_summary(name, fitted, responses)
-    if scores is not None:
-        _print_scores(scores)
+    if inputs.table is not None:
+        write_estimates(rows, inputs.table)
+    write_report(inputs.report, None if inputs.report is None else report(fitted, rows, responses, inputs.log, tested))
+    print_estimates(name, rows)
+    print_log(responses, fitted, rows)
+    if tested is not None:
+        print_scores(tested)
+        if inputs.test is not None and inputs.test.resolve() == inputs.log.resolve():
+            print_sentence("note: the model was fitted to the responses of the test, so it predicts others less well")
+    print_sentence(verdict(fitted, tested))
 
 
 # ── checks before the work ───────────────────────────────────────────────────────────────────────
@@ -80,7 +100,8 @@ def run_fit(request: FitRequest) -> None:
 
 def _outputs(request: FitRequest) -> dict[str, Path]:
     """Return the files that will be written, by the option that names them."""
-    outputs = {"--out": request.inputs.out, "--scores": request.model.scores}
+    outputs = {"--out": request.inputs.out, "--scores": request.model.scores, "--table": request.inputs.table}
+    outputs["--json"] = request.inputs.report
     if request.name == "dkt" and request.inputs.out is not None:
         from alsim.models.dkt.result import weights_file
 
@@ -99,15 +120,18 @@ def _check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path | None], f
                 f"{option} {path}: is also an input or another output of this command; choose another file"
             )
         used.append(path.resolve())
-        if path.exists() and not path.is_file():
-            raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
-        if path.exists() and not force:
-            raise AlsimError(f"{option} {path} already exists; --force overwrites it")
+        if option != "--json":  # a report replaces an existing one, as in all commands, and may go to a pipe
+            if path.exists() and not path.is_file():
+                raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
+            if path.exists() and not force:
+                raise AlsimError(f"{option} {path} already exists; --force overwrites it")
         parent = next(parent for parent in path.resolve().parents if parent.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise AlsimError(f"{option} {path}: cannot be written, as {parent} is not a writable directory")
-    if "--scores" in outputs:
-        check_table(outputs["--scores"])
+            raise AlsimError(
+                f"{option} {path}: cannot be written, as {parent} is not a writable directory; choose another directory"
+            )
+        if option in ("--scores", "--table"):
+            check_table(path)
 
 
 def _check_file_options(inputs: Inputs) -> None:
@@ -123,16 +147,21 @@ def _check_file_options(inputs: Inputs) -> None:
 
 
 def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
-    """Read responses from a file or a dataset; print warnings about skipped rows and duplicates."""
+    """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates."""
     from alsim.responses.log import Responses
     from alsim.responses.reading import read_responses
+    from alsim.responses.report import ResponsesError
 
     if path.is_dir():
         from alsim.datasets.store import load_dataset
 
         responses = Responses.from_dataset(load_dataset(path))
     else:
-        responses = read_responses(path, **reading)
+        try:
+            with log_to_stderr("alsim.responses"), elapsed_progress(f"reading {path}"):
+                responses = read_responses(path, **reading)
+        except ResponsesError as error:
+            raise AlsimError(error.message(*starmap(_as_flag, error.options.items()))) from None
     report = responses.report
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
@@ -145,41 +174,67 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     return responses
 
 
+def _check_log(model: str, path: Path, responses: Responses) -> None:
+    """Raise AlsimError for a log that a model cannot be fitted to without arguments that only Python has."""
+    if model == "dkt" and responses.num_students < 2:
+        raise AlsimError(f"{path}: has one student, but dkt needs one more for validation; add the responses of others")
+    if model == "irt":
+        correct = set(responses.item[responses.correct == 1].tolist())
+        if correct.isdisjoint(responses.item[responses.correct == 0].tolist()):
+            raise AlsimError(
+                f"{path}: no item has both correct and wrong responses, so none has a finite estimate; "
+                "add responses, or fit skill-mean"
+            )
+
+
+def _as_flag(name: str, value: Any) -> str:
+    """Return an argument of `read_responses` as an option of the command line."""
+    flag = f"--{name.replace('_', '-')}"
+    if value is True:
+        return flag
+    if isinstance(value, Mapping):
+        parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(parts)
+        value = text.getvalue()
+    elif isinstance(value, list):
+        value = ",".join(value)
+    separator = "=" if value.startswith("-") else " "
+    return f"{flag}{separator}{shlex.quote(value)}"
+
+
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Yield a callback that updates a progress bar; it does nothing if stderr is not a terminal."""
+    """Yield a callback that updates a progress bar, or prints lines PERIOD apart if stderr is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     message_column = TextColumn("{task.fields[message]}", markup=False)
     with progress_bar(TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), message_column) as bar:
         if bar is None:
-            yield lambda done, total, message: None
+            start = previous = monotonic()
+
+            def show(done: int, total: int, message: str) -> None:
+                nonlocal previous
+                if monotonic() - previous >= PERIOD:
+                    previous = monotonic()
+                    print_warning(f"fitting, {done:,} of {total:,} after {previous - start:,.0f} s: {message}")
+
+            yield show
             return
         task = bar.add_task("fitting", total=None, message="")
         yield lambda done, total, message: bar.update(task, completed=done, total=total, message=printable(message))
 
 
-def _score(fitted: Fit, responses: Responses) -> Scores:
-    """Score predictions of responses; the responses of a row that stands for n students count n times."""
-    from alsim.models.scores import score
-
-    weight = responses.weight[responses.student]
-    counts = weight.astype(np.int64)
-    if not (counts == weight).all():
-        invalid = weight[counts != weight][0]
-        raise AlsimError(f"the column freq of the held-out responses must contain integers; got {invalid:g}")
-    return score(np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts))
-
-
 # ── results ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_fit(fitted: Fit, scores: Scores | None, out: Path) -> None:
+def _write_fit(fitted: Fit, tested: Tested | None, out: Path) -> None:
     """Write a fit as JSON, with the scores of the test."""
     fitted.save(out)
-    if scores is not None:
+    if tested is not None:
+        scores = tested.scores._asdict()
         content = json.loads(out.read_text(encoding="utf-8"))
-        content["test"] = {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
+        content["test"] = {name: None if math.isnan(value) else value for name, value in scores.items()}
         write_atomic(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -195,47 +250,3 @@ def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:
         "responses": abilities.responses.tolist(),
     }
     write_table(columns, file)
-
-
-def _print_table(fitted: Fit) -> None:
-    """Print the estimates as a table with one row per skill, item or coefficient."""
-    rows = fitted.table()
-    names = list(rows[0]) if rows else []
-    texts = {name for name in names if any(isinstance(row[name], str) for row in rows)}
-    table = Table(*(name if name in texts else right_aligned(name) for name in names), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(_cell(row[name]), no_wrap=True) for name in names))
-    Console(highlight=False, width=TABLE_WIDTH).print(table)
-
-
-def _print_summary(name: str, fitted: Fit, responses: Responses) -> None:
-    """Print the size of the log, the likelihood, the convergence, and the notes of a fit."""
-    convergence = f"{'converged' if fitted.converged else 'not converged'} after {fitted.iterations:,} iterations"
-    print(
-        f"{name}: {len(responses):,} responses of {responses.num_students:,} students, {responses.num_items:,} items, "
-        f"{responses.num_skills:,} skills; log-likelihood {fitted.log_likelihood:,.3f}, {convergence}"
-    )
-    for note in getattr(fitted, "notes", ()):
-        print(f"note: {printable(note)}")
-
-
-def _print_scores(scores: Scores) -> None:
-    """Print the scores of the test."""
-    auc = "undefined (all responses alike)" if math.isnan(scores.auc) else f"{scores.auc:.4f}"
-    print(
-        f"test: AUC {auc}, RMSE {scores.rmse:.4f}, log loss {scores.log_loss:.4f}, "
-        f"accuracy {scores.accuracy:.4f} over {scores.responses:,} responses"
-    )
-
-
-def _cell(value: str | int | float) -> str:
-    """Format a cell of a table."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.3f}"

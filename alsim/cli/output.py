@@ -1,21 +1,36 @@
-"""Output of commands: reports, text files, table columns, progress bars and log messages."""
+"""Output of commands: reports, text files, tables, progress and log messages."""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TextIO
 
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
+from alsim.utils.plugins import PluginWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn
+
+STDOUT = Path("-")
+"""Name that stands for stdout, as in `--json -`."""
+WIDTH = 80
+"""Width of printed sentences, columns."""
+PERIOD = 30.0
+"""Seconds between lines about the progress of a command, if stderr is not a terminal."""
+_report_stream: ContextVar[TextIO | None] = ContextVar("report_stream", default=None)
 
 
 def right_aligned(name: str) -> Any:
@@ -35,16 +50,53 @@ def print_warning(message: str) -> None:
     print(f"alsim: {printable(message)}", file=sys.stderr)
 
 
+def print_plugin_warnings() -> None:
+    """Print warnings about plugins as one line on stderr from now on. Other warnings are not changed."""
+    show = warnings.showwarning
+
+    def print_or_show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, PluginWarning):
+            print_warning(str(message))
+        else:
+            show(message, category, *place, **options)
+
+    warnings.showwarning = print_or_show
+
+
 def check_report(file: Path | None) -> None:
-    """Raise AlsimError if the file of a report is a directory; commands call this before their work."""
-    if file is not None and file.is_dir():
-        raise AlsimError(f"--json {file} is a directory; expected a file to write")
+    """Raise AlsimError if the file of a report cannot be written; every command does this before its work."""
+    if file is None or file == STDOUT:
+        return
+    if file.is_dir():
+        raise AlsimError(f"--json {file} is a directory; expected a file to write, or - for stdout")
+    parent = next(parent for parent in file.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise AlsimError(f"--json {file} cannot be written, because {parent} is not a directory; choose another file")
+
+
+@contextmanager
+def report_on_stdout(report: Path | None) -> Iterator[None]:
+    """Reserve stdout for the report within the context, and discard other output, if `report` is "-"."""
+    if report != STDOUT:
+        yield
+        return
+    token = _report_stream.set(sys.stdout)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        _report_stream.reset(token)
 
 
 def write_report(file: Path | None, value: Any) -> None:
-    """Write a report as JSON; do nothing if `file` is None."""
-    if file is not None:
-        write_text(file, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write a report as JSON to a file, or to stdout if `file` is "-"; do nothing if it is None."""
+    if file is None:
+        return
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if file == STDOUT:
+        (_report_stream.get() or sys.stdout).write(text)
+    else:
+        write_text(file, text)
 
 
 def write_text(file: Path, text: str) -> None:
@@ -69,6 +121,104 @@ def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None
         return
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         yield bar
+
+
+@contextmanager
+def counted_progress(unit: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function that shows the progress of a command on stderr, given a number of units and a remark.
+
+    On a terminal, it shows a bar. Otherwise it prints a line, at most every PERIOD seconds.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+    remark = TextColumn("{task.fields[remark]}", markup=False)
+    with progress_bar(TextColumn(unit), BarColumn(), MofNCompleteColumn(), remark) as bar:
+        if bar is not None:
+            task = bar.add_task(unit, total=total, remark="")
+            yield lambda done, remark: bar.update(task, completed=done, remark=remark)
+            return
+        start = previous = monotonic()
+
+        def show(done: int, remark: str) -> None:
+            nonlocal previous
+            if monotonic() - previous >= PERIOD:
+                previous = monotonic()
+                print_warning(f"{done:,} of {total:,} {unit} after {previous - start:,.0f} s, {remark}".rstrip(", "))
+
+        yield show
+
+
+@contextmanager
+def elapsed_progress(work: str) -> Iterator[None]:
+    """Show on stderr that a command is at work: with a spinner on a terminal, else a line every PERIOD seconds."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as spinner:
+            spinner.add_task(work, total=None)
+            yield
+        return
+    finished, start = Event(), monotonic()
+
+    def report() -> None:
+        while not finished.wait(PERIOD):
+            print_warning(f"{work}, {monotonic() - start:,.0f} s so far")
+
+    thread = Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Print how to resume the command if it is interrupted within the context."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_warning("interrupted; the same command resumes where it stopped")
+        raise
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table whose first column is text, and whose other columns are numbers, aligned on the right."""
+    from rich.cells import cell_len
+
+    lines = [[printable(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [first + " " * (widths[0] - cell_len(first))]
+        cells += [" " * (width - cell_len(cell)) + cell for cell, width in zip(others, widths[1:], strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def print_sentence(text: str) -> None:
+    """Print a sentence, wrapped at WIDTH columns."""
+    print(textwrap.fill(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False))
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print labels and texts, one pair per line, in two columns."""
+    pairs = list(facts)
+    width = max(len(label) for label, _ in pairs)
+    for label, text in pairs:
+        print(f"  {label:<{width}}  {printable(text)}")
+
+
+def rounded(mean: float | None, se: float | None) -> tuple[str, str]:
+    """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
+    decimals = max(0, 1 - int(f"{se:.1e}".partition("e")[2])) if se else 3
+    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"
+
+
+def megabytes(num_bytes: int) -> str:
+    """Return a size in bytes as text, such as "1.2 MB"."""
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 50_000 else f"{num_bytes / 1e3:,.1f} kB"
 
 
 class _StderrHandler(logging.Handler):

@@ -6,16 +6,34 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from math import hypot
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import BankOption, ConfigOption, ForceOption, JsonOption, ObservationOption, SeedOption
-from alsim.cli.output import check_report, progress_bar, right_aligned, write_report
+from alsim.cli.help import examples
+from alsim.cli.options import (
+    BankOption,
+    ConfigOption,
+    DynamicsOption,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    Observation,
+    ObservationOption,
+    SeedOption,
+)
+from alsim.cli.output import (
+    log_to_stderr,
+    print_sentence,
+    print_table,
+    printable,
+    progress_bar,
+    resumable,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from alsim.training.curve import Row
@@ -24,6 +42,10 @@ if TYPE_CHECKING:
 
 DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
 """Decimals of each mean in the printed table."""
+COMPARED = {"cumulative_reward": "return", "final_mastery": "final mastery"}
+"""Metrics that the verdict compares with the other policies."""
+Z = 1.96
+"""Standard errors beyond which two means differ in the verdict."""
 
 
 class Algorithm(StrEnum):
@@ -40,23 +62,34 @@ class Reward(StrEnum):
     learning = "learning"
 
 
-@app.command(short_help="Train a policy and evaluate it on held-out learners.")
+@app.command(
+    short_help="Train a policy and evaluate it on held-out learners.",
+    epilog=examples("alsim train ppo -o ppo-run", "alsim train dqn --steps 200000 --reward learning -o dqn-run"),
+)
 def train(
-    algorithm: Annotated[Algorithm, typer.Argument(metavar="ppo|dqn", help="Training algorithm.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write or to resume.")],
+    algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help="Training algorithm: ppo or dqn.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write or to resume.")],
     steps: Annotated[
         int | None,
         typer.Option(
-            "--steps", help="Number of interactions, over all environments.  [default: ppo 4,000,000; dqn 1,000,000]"
+            "--steps",
+            metavar="N",
+            show_default="ppo 4,000,000; dqn 1,000,000",
+            help="Number of interactions, over all environments; rounded up to complete rollouts.",
         ),
     ] = None,
     num_envs: Annotated[
-        int | None, typer.Option("--num-envs", help="Number of parallel environments.  [default: ppo 256; dqn 64]")
+        int | None,
+        typer.Option(
+            "--num-envs", metavar="N", show_default="ppo 256; dqn 64", help="Number of parallel environments."
+        ),
     ] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
-    observation: ObservationOption = "mastery",
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
+    observation: ObservationOption = Observation.mastery,
     reward: Annotated[
         Reward | None, typer.Option("--reward", help="Preset that replaces the reward of the configuration.")
     ] = None,
@@ -67,10 +100,14 @@ def train(
         int | None,
         typer.Option(
             "--eval-every",
-            help="Interactions between evaluations; each evaluation writes a checkpoint.  [default: --steps / 20]",
+            metavar="N",
+            show_default="--steps / 20",
+            help="Interactions between evaluations; each evaluation writes a checkpoint.",
         ),
     ] = None,
-    num_threads: Annotated[int, typer.Option("--threads", help="Number of threads for simulation and evaluation.")] = 1,
+    num_threads: Annotated[
+        int, typer.Option("--threads", metavar="N", help="Number of threads for simulation and evaluation.")
+    ] = 1,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:
@@ -81,8 +118,7 @@ def train(
     """
     from alsim.training.run import train as run
 
-    check_report(report)
-    with _progress() as progress:
+    with resumable(), _progress() as progress, log_to_stderr("alsim.training"):
         training = run(
             algorithm.value,
             out=out,
@@ -91,7 +127,8 @@ def train(
             seed=seed,
             config=config,
             bank=bank,
-            observation=observation,
+            dynamics=dynamics,
+            observation=observation.value,
             reward=None if reward is None else reward.value,
             hyperparameters=settings,
             eval_every=eval_every,
@@ -145,30 +182,48 @@ def _print_evaluation(moment: Moment) -> None:
 
 def _print_training(training: Training, report: Path | None) -> None:
     """Print the evaluation of a training on held-out learners, and write it as JSON if `report` is given."""
-    evaluation = training.evaluation
+    evaluation, name = training.evaluation, training.policy.name
     run, count = evaluation["training"], evaluation["learners"]["num_learners"]
-    console = Console(highlight=False, soft_wrap=True)
-    print(
-        f"{training.path}: policy {training.policy.name}, with the best evaluation, at {run['best_steps']:,} of "
-        f"{run['steps']:,} interactions, {run['seconds']:,.0f} s"
-    )
+    print(printable(f"{training.path}: policy {name}, with the best evaluation"))
+    print(f"{run['steps']:,} interactions in {run['seconds']:,.0f} s; the best evaluation was at {run['best_steps']:,}")
     for title, policies in (
-        (f"mean ± standard error over {count:,} held-out learners:", evaluation["policies"]),
-        ("under the specified reward:", evaluation.get("under_specified_reward")),
+        (f"Mean ± standard error over {count:,} held-out learners:", evaluation["policies"]),
+        ("Under the specified reward:", evaluation.get("under_specified_reward")),
     ):
         if policies:
+            print()
             print(title)
-            console.print(_table(policies))
+            _print_policies(policies)
+    print()
+    print_sentence(_verdict(name, evaluation["policies"]))
     write_report(report, evaluation)
 
 
-def _table(policies: dict[str, Any]) -> Table:
-    """Return a table of mean ± standard error for each policy."""
+def _print_policies(policies: dict[str, Any]) -> None:
+    """Print a table of mean ± standard error for each policy."""
     from alsim.metrics import METRICS
 
-    headings = [METRICS[name].heading for name in DECIMALS]
-    table = Table("policy", *map(right_aligned, [*headings, "give-ups"]), box=None, pad_edge=False)
+    rows = []
     for policy, statistics in policies.items():
         cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
-        table.add_row(policy, *cells, f"{statistics['give_ups']['mean']:.1%}")
-    return table
+        rows.append((policy, *cells, f"{statistics['give_ups']['mean']:.1%}"))
+    print_table(("policy", *(METRICS[name].heading for name in DECIMALS), "give-ups"), rows)
+
+
+def _verdict(trained: str, policies: dict[str, Any]) -> str:
+    """Return a sentence that compares the trained policy with each of the others."""
+    others = {name: statistics for name, statistics in policies.items() if name != trained}
+    parts = []
+    for metric, label in COMPARED.items():
+        words = {name: _comparison(policies[trained][metric], other[metric]) for name, other in others.items()}
+        groups = {word: [name for name in words if words[name] == word] for word in words.values()}
+        parts.append(f"{label} is " + " and ".join(f"{word} {' and '.join(names)}" for word, names in groups.items()))
+    return f"With {trained}, {'; '.join(parts)}."
+
+
+def _comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return whether a mean is higher than another one, lower, or similar (not significantly different)."""
+    difference = one["mean"] - other["mean"]
+    if abs(difference) <= Z * hypot(one["se"], other["se"]):
+        return "similar to that with"
+    return "higher than with" if difference > 0 else "lower than with"

@@ -119,19 +119,31 @@ class Manifest(_Entry):
     tables: TableEntries
 
 
+def _content(directory: Path) -> str:
+    """Return a message about a path without manifest: its actual content, and the path or command to use instead."""
+    expected = "expected the output directory of generate_dataset (alsim generate)"
+    if not directory.exists():
+        return f"it does not exist; {expected}"
+    if not directory.is_dir():
+        return f"it is a file; {expected}"
+    if (directory / PLAN).exists():
+        return f"there is no {MANIFEST}; the command that started it resumes it"
+    if (directory / "policy.npz").exists():
+        return f"it is a trained policy; to teach with it: alsim generate --policy {directory}"
+    if any((directory / f"questions.{ending}").exists() for ending in ("csv", "parquet")):
+        return f"it is an item bank; to use it: alsim generate --bank {directory}"
+    inside = sorted(str(file.parent) for file in directory.glob(f"*/{MANIFEST}"))
+    return f"there is no {MANIFEST}; " + (f"did you mean {inside[0]}?" if inside else expected)
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of a dataset. Raises DatasetError, which names the file, the key and the value."""
     file = directory / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader accepts NaN
-    except FileNotFoundError:
-        hint = (
-            "; the command that started it resumes it"
-            if (directory / PLAN).exists()
-            else "; expected the output directory of generate_dataset"
-        )
-        raise DatasetError(f"{directory} holds no finished dataset: there is no {MANIFEST}{hint}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(f"{directory} holds no finished dataset: {_content(directory)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read: {error}; generate the dataset again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None

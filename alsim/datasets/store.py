@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +15,20 @@ from numpy.typing import NDArray
 
 from alsim.bank.files import load_bank
 from alsim.bank.items import Bank
+from alsim.datasets.frames import frame_parts
 from alsim.datasets.manifest import BANK, MANIFEST, read_manifest
 from alsim.datasets.manifest import DatasetError as DatasetError
 from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
-from alsim.types import Floats, Longs, Reason
+from alsim.rollouts.frames import to_pandas, to_polars
+from alsim.types import Floats, Longs, safe_repr
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 FORMATS = ("parquet", "arrow")
 ROW_GROUP = 131_072
@@ -172,6 +178,27 @@ class Dataset:
                 "generate the dataset again"
             )
 
+    def to_pandas(self, table: str = "transitions", *, observations: bool = False) -> pandas.DataFrame:
+        """Return a table as a DataFrame of pandas: decoded, and joined to the bank.
+
+        table         "transitions", "events" or "episodes"
+        observations  whether to add the observations as columns: those before each interaction, or, for episodes, the
+                      final ones
+
+        Kinds, outcomes, difficulties, modalities, reasons, events and items are categories. The page on datasets lists
+        the columns. Files are read one after another, so only the frame has to fit into the memory.
+
+        Raises ValueError for another table, and MissingExtra if pandas is not installed.
+        """
+        return to_pandas(frame_parts(self, table, observations))
+
+    def to_polars(self, table: str = "transitions", *, observations: bool = False) -> polars.DataFrame:
+        """Return the same as `to_pandas` as a DataFrame of Polars, in which words have the type Enum.
+
+        Raises ValueError for another table, and MissingExtra if Polars is not installed.
+        """
+        return to_polars(frame_parts(self, table, observations))
+
     def __getattr__(self, name: str) -> NDArray[Any]:
         """Return one of the NumPy arrays. Raises AttributeError for another name."""
         if name in ARRAYS:
@@ -188,6 +215,7 @@ class Dataset:
         """Return the number of transitions M."""
         return int(self.manifest["tables"]["transitions"]["rows"])
 
+    @safe_repr
     def __repr__(self) -> str:
         """Return number of transitions, policy and path."""
         where = f" in {self.path}" if self.path else ""
@@ -365,30 +393,3 @@ def write_json(file: Path, value: Any) -> None:
     """Write JSON atomically, with sorted keys, so that equal values give equal bytes. Raises DatasetError."""
     with dataset_file(file) as stream:
         stream.write(to_json(value, sort_keys=True))
-
-
-def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, and the mean, its standard error (`se`) and `n` of each metric over episodes.
-
-    Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
-    out: `n` is the number of defined ones, and `undefined` of the others (S9.6).
-    """
-    episodes = dataset.episodes
-    metrics = {}
-    for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
-        values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
-        n = len(values)
-        metrics[name] = {
-            "mean": float(values.mean()) if n else None,
-            "se": float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
-            "n": n,
-            "undefined": episodes.num_rows - n,
-        }
-    reason = numpy_column(episodes, "termination_reason")
-    return {
-        "transitions": len(dataset),
-        "events": int(dataset.manifest["tables"]["events"]["rows"]),
-        "episodes": episodes.num_rows,
-        "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
-        "metrics": metrics,
-    }

@@ -9,70 +9,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from alsim.datasets.schema import arrow_schema
-from alsim.metrics import EVENTS
+from alsim.rollouts.columns import TABLE_COLUMNS, Words
 from alsim.rollouts.rollout import Rollout
-from alsim.types import Floats, Longs, Reason, f32, f64, i8, i16, i32, i64
+from alsim.types import Floats, Longs, f32, f64, i8, i16, i32, i64
 
 
 def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
     """Return the tables of a rollout by name. They have no observations if the rollout did not keep them."""
     width = rollout.final_obs.shape[1]
-    x = rollout.interactions
-    row_learner, row_episode = np.repeat(rollout.learner_id, x.length), np.repeat(rollout.episode, x.length)
-    row_episode, step = row_episode.astype(i32), x.step.astype(i32)
-    is_question = x.item < rollout.bank.num_questions
-    transitions = {
-        "obs": rollout.obs,
-        "action": x.action,
-        "reward": x.reward,
-        "terminated": rollout.terminated,
-        "truncated": rollout.truncated,
-        "learner_id": row_learner,
-        "episode": row_episode,
-        "step": step,
-        "propensity": rollout.propensity,
-        "termination_reason": rollout.termination_reason,
-        "item": x.item,
-        "correct": np.ma.masked_array(x.correct, ~is_question),
-        "mastery_gain": x.mastery_gain,
-        "frustration": x.frustration,
-        "response_time": np.ma.masked_array(x.response_time, ~is_question),
-        "mean_mastery": x.mean_mastery,
-    }
-    events = rollout.events
-    event_columns = {
-        "event": pa.DictionaryArray.from_arrays(pa.array(events.kind.astype(i32)), pa.array(EVENTS)),
-        "learner_id": row_learner[events.row],
-        "episode": row_episode[events.row],
-        "step": step[events.row],
-        "seconds": events.seconds,
-        "item": x.item[events.row],
-        "propensity": rollout.propensity[events.row],
-        "correct": np.ma.masked_array(x.correct[events.row], events.kind != EVENTS.index("answered")),
-    }
-    metrics = {
-        name: np.ma.masked_invalid(column) if column.dtype.kind == "f" else column
-        for name, column in rollout.metrics._asdict().items()
-    }
-    episodes = {
-        "learner_id": rollout.learner_id,
-        "episode": rollout.episode,
-        **metrics,
-        "terminated": rollout.reason != Reason.STEP_LIMIT,
-        "truncated": rollout.reason == Reason.STEP_LIMIT,
-        "termination_reason": rollout.reason,
-        "ability_start": rollout.ability_start,
-        "ability_final": rollout.ability_final,
-        "final_obs": rollout.final_obs,
-    }
     return {
-        name: _table(columns, arrow_schema(name, width, rollout.obs is not None))
-        for name, columns in (("transitions", transitions), ("events", event_columns), ("episodes", episodes))
+        name: _table(columns_of(rollout), arrow_schema(name, width, rollout.obs is not None))
+        for name, columns_of in TABLE_COLUMNS.items()
     }
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """Return columns as a table. Columns are NumPy arrays, masked where values are null, or Arrow arrays."""
+    """Return columns as a table; masked values are null."""
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
@@ -82,8 +34,8 @@ NUMPY_TYPES = {pa.from_numpy_dtype(kind): kind for kind in (np.bool_, i8, i16, i
 
 def _array(column: Any, kind: pa.DataType) -> pa.Array:
     """Return a column as an Arrow array of this type."""
-    if isinstance(column, pa.Array):
-        return column
+    if isinstance(column, Words):
+        return pa.DictionaryArray.from_arrays(pa.array(column.codes), pa.array(column.words))
     if pa.types.is_fixed_size_list(kind):
         return observation_column(column)
     if isinstance(column, np.ma.MaskedArray):

@@ -1,7 +1,8 @@
 """Gymnasium environments of the simulator. Each class is imported on first use."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from alsim.envs.registration import check_gymnasium
 from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
@@ -12,4 +13,10 @@ __all__ = ["AdaptiveLearningEnv", "AdaptiveLearningVectorEnv"]
 
 _HOMES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
 
-__getattr__, __dir__ = attach(__name__, _HOMES)
+_load, __dir__ = attach(__name__, _HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        check_gymnasium(vector=name == "AdaptiveLearningVectorEnv")
+    return _load(name)

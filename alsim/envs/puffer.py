@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alsim.arguments import read_positive
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 from alsim.types import Buffers, Reason
 from alsim.utils.optional import MissingExtra
 
@@ -34,7 +33,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
     """N simulated learners as a `pufferlib.PufferEnv` of N agents.
 
     num_envs      number of lanes N; each lane is an agent
-    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps   see `AdaptiveLearningVectorEnv`
     log_interval  number of steps between infos
     buf           arrays of PufferLib to write to, usually in shared memory; None allocates new ones
     seed          seed of the first reset, if `reset` is called without one
@@ -52,6 +51,7 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
         dynamics: Any = None,
         observation: str = "mastery",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
         log_interval: int = 128,
         buf: Any = None,
         seed: int = 0,
@@ -62,8 +62,9 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
             bank=bank,
             dynamics=dynamics,
             observation=observation,
-            autoreset_mode=AutoresetMode.SAME_STEP,
+            autoreset_mode="SameStep",
             num_threads=num_threads,
+            max_episode_steps=max_episode_steps,
         )
         self.single_observation_space = self.envs.single_observation_space
         self.single_action_space = self.envs.single_action_space

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from alsim.arguments import fresh_seed, read_learner, read_positive, read_seed
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.envs import AdaptiveLearningVectorEnv
 from alsim.envs.infos import REASON_WORDS, InfoBuilder
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs.learner_state import learner_state
+from alsim.envs.registration import ENVIRONMENT_ID
+from alsim.envs.sb3_lane import Lane
 from alsim.errors import AlsimError
 from alsim.simulator.simulator import Simulator
 from alsim.types import FIRST_HELD_OUT, Bools, Codes, Doubles, Floats, Longs, Reason
 from alsim.utils.optional import require
 
 if TYPE_CHECKING:
+    from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
 else:
     VecEnv = require("stable_baselines3.common.vec_env", "sb3", "alsim.envs.sb3").VecEnv
+    Monitor = require("stable_baselines3.common.monitor", "sb3", "alsim.envs.sb3").Monitor
 
 TIME_DECIMALS = 6
 """Decimals of seconds in episode infos, as in Stable-Baselines3's Monitor."""
+
+BATCHED_METHODS = {"action_masks": "action_masks", "render": "get_images"}
+"""Methods of a lane, and the methods of the VecEnv that return their results for all lanes."""
 
 
 def make(
@@ -41,11 +51,14 @@ def make(
     first_learner: int = 0,
     held_out: bool = False,
     num_threads: int = 1,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> AdaptiveLearningVecEnv:
     """Return N learners as a Stable-Baselines3 VecEnv.
 
     num_envs       number of lanes N
-    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, render_mode, max_episode_steps
+                   see `AdaptiveLearningVectorEnv`
     seed           seed of the first reset; the seed of a Stable-Baselines3 model, if it has one, replaces it
     first_learner  lane i is learner first_learner + i of the seed
     held_out       True adds 2**31 to these learners, which selects learners reserved for evaluation (clause S11.4)
@@ -58,18 +71,27 @@ def make(
             f"first_learner + num_envs must be at most 2**31; got first_learner = {first} and num_envs = {lanes}: "
             "learners from 2**31 on are reserved for evaluation, and held_out=True selects them"
         )
+    rules: dict[str, Any] = {"config": config, "bank": bank, "dynamics": dynamics}
+    rules |= {"observation": observation, "max_episode_steps": max_episode_steps}
     envs = RawInfoVectorEnv(
         lanes,
-        config=config,
-        bank=bank,
-        dynamics=dynamics,
-        observation=observation,
-        autoreset_mode=AutoresetMode.SAME_STEP,
+        **rules,
+        autoreset_mode="SameStep",
         copy=False,  # `step_wait` copies: Stable-Baselines3 keeps arrays for longer than the environment does
         info="full",  # records mastery for `final_mastery`; observations of "responses" do not contain it
         num_threads=num_threads,
+        render_mode=render_mode,
     )
+    envs.spec = _spec(rules)
     return AdaptiveLearningVecEnv(envs, first + FIRST_HELD_OUT * bool(held_out), seed)
+
+
+def _spec(rules: Mapping[str, Any]) -> EnvSpec:
+    """Return the registered spec with the arguments that differ from their defaults."""
+    given = {key: value for key, value in rules.items() if value is not None}
+    if given["observation"] == "mastery":
+        del given["observation"]
+    return replace(gymnasium.spec(ENVIRONMENT_ID), kwargs=given)
 
 
 class RawInfoBuilder(InfoBuilder):
@@ -85,11 +107,15 @@ class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
-        self._build_infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width).build
+        self._infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width)
 
     def final_mastery(self, lanes: Longs) -> Doubles:
         """Return the mean mastery, (M,), after the last interaction in M lanes, before a reset in the same step."""
         return np.asarray(self._simulator.interaction.mastery_sum[lanes] / self.bank.num_los)
+
+    def learner_state(self, lane: int) -> dict[str, Any]:
+        """Return the state of the learner in a lane, with the keys of `AdaptiveLearningEnv.learner_state`."""
+        return learner_state(self._simulator, lane)
 
 
 class SharedEmptyInfo(dict[str, Any]):
@@ -115,6 +141,7 @@ class AdaptiveLearningVecEnv(VecEnv):
 
     def __init__(self, envs: RawInfoVectorEnv, first_learner: int, seed: int | None) -> None:
         self.envs = envs
+        self._lanes = [Lane(envs, index) for index in range(envs.num_envs)]
         self._learners = first_learner + np.arange(envs.num_envs)
         self._was_reset, self._created_at = False, perf_counter()
         self._steps, self._returns = 0, np.zeros(envs.num_envs)
@@ -122,6 +149,8 @@ class AdaptiveLearningVecEnv(VecEnv):
         self._actions: NDArray[Any] = np.zeros(0, np.int64)
         self._empty_infos: list[dict[str, Any]] = [SharedEmptyInfo()] * envs.num_envs
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        # `VecEnv` lists render modes only: videos also need the number of frames per second.
+        self.metadata: dict[str, Any] = {**self._lanes[0].metadata, **self.metadata}
         if seed is not None:
             self.seed(seed)
 
@@ -205,31 +234,49 @@ class AdaptiveLearningVecEnv(VecEnv):
         """Stop the threads of the environment."""
         self.envs.close()
 
+    def action_masks(self) -> Bools:
+        """Return the actions that are allowed in each lane, (N, A): all of them."""
+        return self.envs.action_masks()
+
+    def get_images(self) -> list[Any]:
+        """Return a picture (H, W, 3) uint8 of each lane, for `render`; a list of None without a render mode."""
+        frames = self.envs.render()
+        return [None] * self.num_envs if frames is None else list(frames)
+
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the vector environment, once for each index, as a list."""
-        return [getattr(self.envs, attr_name)] * len(self._get_indices(indices))
+        """Return an attribute of each lane in `indices`, see `Lane`. Raises AttributeError for other names."""
+        return [getattr(lane, attr_name) for lane in self._selected(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute that all lanes share. Raises AlsimError unless `indices` are all lanes."""
-        self._check_all_lanes(f"the attribute {attr_name!r}", indices)
-        setattr(self.envs, attr_name, value)
+        """Set an attribute of each lane in `indices`, for `get_attr`. It has no effect on the simulation.
+
+        Raises AlsimError for attributes of `Lane`, which are fixed when the environment is created.
+        """
+        if hasattr(Lane, attr_name):
+            raise AlsimError(
+                f"the attribute {attr_name!r} of a lane is read-only: pass config, bank and other arguments to make()"
+            )
+        for lane in self._selected(indices):
+            setattr(lane, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of the vector environment once, and return a list with its result for each lane.
+        """Call a method of each lane in `indices`, see `Lane`, and return a list of the results.
 
-        Raises AlsimError unless `indices` are all lanes, because the lanes share one environment.
+        Raises AttributeError for other names.
         """
-        self._check_all_lanes(f"the method {method_name!r}", indices)
-        return [getattr(self.envs, method_name)(*method_args, **method_kwargs)] * self.num_envs
-
-    def _check_all_lanes(self, name: str, indices: Any) -> None:
-        """Raise AlsimError unless `indices` are all lanes."""
-        if {*self._get_indices(indices)} != {*range(self.num_envs)}:
-            raise AlsimError(
-                f"indices must be None or all {self.num_envs} lanes, which share {name}; got {indices!r}: "
-                "leave indices out"
-            )
+        lanes = self._selected(indices)
+        if method_name in BATCHED_METHODS:  # once for all lanes, which is much faster
+            rows = getattr(self, BATCHED_METHODS[method_name])(*method_args, **method_kwargs)
+            return [rows[lane.index] for lane in lanes]
+        return [getattr(lane, method_name)(*method_args, **method_kwargs) for lane in lanes]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Return a list of False, one per index, because single lanes have no wrappers."""
-        return [False] * len(self._get_indices(indices))
+        """Return for each lane in `indices` whether it has the features of a wrapper: True only for `Monitor`.
+
+        The infos of an episode's last step contain `episode`, as those of `Monitor` do.
+        """
+        return [wrapper_class is Monitor] * len(self._selected(indices))
+
+    def _selected(self, indices: Any) -> list[Lane]:
+        """Return the lanes of an index, of a list of indices, or all lanes if it is None."""
+        return [self._lanes[index] for index in self._get_indices(indices)]

@@ -24,28 +24,36 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import REASON_WORDS
+from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
+from alsim.envs.learner_state import learner_state
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
+from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Reason
+from alsim.types import Bools, Codes, Reason
 
 
-class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
     """One simulated learner, one episode after another.
 
     config       Config, mapping or TOML file; None: the values of the specification
     bank         Bank, mapping of rows, or directory of tables; None: sampled from the configuration
     dynamics     name or parameters of a registered dynamics, which replaces that of the configuration
     observation  "mastery" (clause S8.1) or "responses" (S8.2)
+    info         "full", "flat" (numbers, with the same keys at resets and steps), "minimal" (termination_reason) or
+                 "none"
+    max_episode_steps   step limit, which replaces that of the configuration. `gymnasium.make` does not pass it on:
+                        set it in `config` there
+    render_mode  "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
     `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -54,12 +62,13 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         bank: Bank | Mapping[str, Any] | str | Path | None = None,
         dynamics: Any = None,
         observation: str = "mastery",
-        render_mode: None = None,
+        info: str = "full",
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
-        self.render_mode = None
-        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.render_mode = read_render_mode(render_mode)
+        self.info = read_info_level(info)
+        self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         self.num_los = self.bank.num_los
         self.num_questions = self.bank.num_questions
         self.num_contents = self.bank.num_contents
@@ -70,11 +79,12 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
         self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
-        self._decoded = [decode_action(a, self.num_los) for a in range(self._simulator.num_actions)]
+        self._decoded = action_meanings(self.num_los)
         self._impacts = self.bank.contents.engagement_impact.tolist()
         self._action = np.zeros(1, np.int64)
         self._was_reset = False
         self._finished = False
+        self._renderer = Renderer(self.render_mode, self._simulator, single=True) if self.render_mode else None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -86,8 +96,8 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         options  {"learner": i} selects learner i instead of 0, and {"episode": k} its episode k instead of 0;
                  both keys require an integer seed
 
-        Returns the observation (R,) float32, and an empty info. Raises TypeError or ValueError for an invalid seed or
-        option.
+        Returns the observation (R,) float32, and an info, which is empty unless info="flat". Raises TypeError or
+        ValueError for an invalid seed or option.
         """
         options = read_options(options, ("learner", "episode"))
         for key in options:
@@ -109,17 +119,21 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.episode_log = []
         self._rows = []
         self._was_reset, self._finished = True, False
-        return self._simulator.observation[0].copy(), {}
+        if self._renderer is not None:
+            self._renderer.begin(self._lane_zero)
+        info = self._flat_info(self._no_reason, self._not_live) if self.info == "flat" else {}
+        return self._simulator.observation[0].copy(), info
 
     _lane_zero = np.zeros(1, np.int64)
+    _no_reason, _not_live = np.zeros(1, np.int8), np.zeros(1, np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Perform one interaction.
 
         action  an integer in [0, 9 L)
 
-        Returns the observation (R,) float32, the reward, terminated, truncated, and the info: `result`,
-        `termination_reason`, `step`, `mean_mastery`. Raises gymnasium.error.ResetNeeded before a reset
+        Returns the observation (R,) float32, the reward, terminated, truncated, and the info, with the keys `result`,
+        `termination_reason`, `step` and `mean_mastery` by default. Raises gymnasium.error.ResetNeeded before a reset
         or after the end of the episode, and TypeError or ValueError for an invalid action. On error, nothing
         is modified.
         """
@@ -154,8 +168,40 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         truncated = reason == Reason.STEP_LIMIT
         entry = {"step": step, "action": number, "reward": reward, "done": self._finished, **info}
         self.episode_log.append({**entry, "result": dict(result)})
+        if self._renderer is not None:
+            self._renderer.record(self._simulator, out.reward, out.reason)
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
+        if self.info == "flat":
+            info = self._flat_info(out.reason, out.live)
+        elif self.info != "full":
+            info = {"termination_reason": info["termination_reason"]} if self.info == "minimal" else {}
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
+
+    def _flat_info(self, reason: Codes, live: Bools) -> dict[str, Any]:
+        """Return the flat info as NumPy scalars, see `flat_columns`.
+
+        reason  code of the termination reason (1,)
+        live    False at a reset, (1,)
+        """
+        columns = flat_columns(self._simulator, reason, live, self.num_los)
+        return {key: column[0] for key, column in columns.items()}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
+        return np.ones(self._simulator.num_actions, np.bool_)
+
+    def render(self) -> Rendered | None:
+        """Return the current frame: text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array".
+
+        It shows the true state of the learner, with any `observation`. Without a render mode, returns None and gives
+        a warning. Raises gymnasium.error.ResetNeeded before a reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        frames = render(self._renderer, was_reset=self._was_reset, maker="make")
+        return None if frames is None else frames[0]
+
+    def __repr__(self) -> str:
+        """Return the number of learning outcomes and the step of the episode."""
+        return f"AdaptiveLearningEnv(num_los={self.num_los}, step_count={self.step_count})"
 
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
@@ -181,16 +227,7 @@ class AdaptiveLearningEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     @property
     def learner_state(self) -> dict[str, Any]:
         """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
-        p = self._simulator.population
-        frustration = p.frustration.item()
-        return {
-            "mastery": self._simulator.mastery[0].copy(),
-            "ability": p.ability.item(),
-            "frustration": frustration,
-            "response_time": p.response_time.item(),
-            "fail_streak": p.fail_streak.item(),
-            "engagement": 1.0 - frustration,
-        }
+        return learner_state(self._simulator, 0)
 
     @property
     def questions(self) -> list[dict[str, Any]]:

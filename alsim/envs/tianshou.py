@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.vector import AdaptiveLearningVectorEnv
+from alsim.envs import AdaptiveLearningVectorEnv
 
 
 class AdaptiveLearningTianshouEnv:
     """N simulated learners for `tianshou.data.Collector`, in place of a `tianshou.env.BaseVectorEnv`.
 
     num_envs  number of lanes N
-    config, bank, dynamics, observation, num_threads   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps, render_mode
+              see `AdaptiveLearningVectorEnv`
 
     A collector itself resets lanes whose episode is over, so autoreset is disabled. Infos are empty,
     because a replay buffer would store them for every step.
@@ -36,6 +36,8 @@ class AdaptiveLearningTianshouEnv:
         dynamics: Any = None,
         observation: str = "mastery",
         num_threads: int = 1,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.envs = AdaptiveLearningVectorEnv(
             num_envs,
@@ -43,9 +45,11 @@ class AdaptiveLearningTianshouEnv:
             bank=bank,
             dynamics=dynamics,
             observation=observation,
-            autoreset_mode=AutoresetMode.DISABLED,
+            autoreset_mode="Disabled",
             info="none",
             num_threads=num_threads,
+            max_episode_steps=max_episode_steps,
+            render_mode=render_mode,
         )
         self.env_num = self.envs.num_envs
         self.action_space = self.envs.single_action_space
@@ -55,6 +59,10 @@ class AdaptiveLearningTianshouEnv:
     def __len__(self) -> int:
         """Return the number of lanes."""
         return self.env_num
+
+    def __repr__(self) -> str:
+        """Return the class and the number of lanes."""
+        return f"{type(self).__name__}(num_envs={self.env_num})"
 
     def seed(self, seed: int | list[int] | None = None) -> list[Any]:
         """Set the seed of the next reset of all lanes, and return a list with the seed of each lane.
@@ -100,9 +108,10 @@ class AdaptiveLearningTianshouEnv:
         *arrays, _ = self.envs.step_lanes(action, lanes)
         return *arrays, _no_infos(len(lanes))
 
-    def render(self, **kwargs: Any) -> list[None]:
-        """Return None for each lane: there is nothing to render."""
-        return [None] * self.env_num
+    def render(self, **kwargs: Any) -> list[Any]:
+        """Return the current frame of each lane, in a list; None for each lane if there is no render mode."""
+        frames = None if self.envs.render_mode is None else self.envs.render()
+        return [None] * self.env_num if frames is None else list(frames)
 
     def close(self) -> None:
         """Close the environment."""

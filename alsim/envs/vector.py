@@ -26,9 +26,11 @@ from alsim.arguments import (
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
-from alsim.envs.infos import INFO_LEVELS, InfoBuilder, InfoLevel
+from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
+from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
+from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import BufferPool
@@ -56,7 +58,7 @@ Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bo
 """Observations, rewards, terminated, truncated, infos. Rewards are float64, or float32 in a float32 array of `out`."""
 
 
-class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
+class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
     """N simulated learners, stepped together by one compiled loop.
 
     num_envs        number of lanes N
@@ -67,13 +69,16 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
     autoreset_mode  gymnasium.vector.AutoresetMode, or its value as a string
     copy            True returns new arrays from every call; False returns the environment's own arrays, which
                     the next call overwrites (observations are then read-only)
-    info            "none", "minimal" (termination_reason) or "full"
+    info            "none", "minimal" (termination_reason), "full", or "flat" (numbers, with the same keys at resets and
+                    steps)
     num_threads     number of threads that share a step; it does not change the results in any bit
+    max_episode_steps   step limit, which replaces that of the configuration
+    render_mode     "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: dict[str, Any] = render_metadata()
 
     def __init__(
         self,
@@ -87,19 +92,17 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         copy: bool = True,
         info: str = "minimal",
         num_threads: int = 1,
-        render_mode: None = None,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
             raise AlsimError(f"num_envs must be at most 2**32, the number of learners of a seed; got {self.num_envs}")
         self.autoreset_mode = _read_mode(autoreset_mode)
-        level = _read_info_level(info)
-        if render_mode is not None:
-            raise AlsimError(f"render_mode must be None: there is nothing to render; got {render_mode!r}")
-        self.info = info
+        self.info = read_info_level(info)
+        self.render_mode = read_render_mode(render_mode)
         self.copy = bool(copy)
-        self.render_mode = None
-        self.config, self.bank = read_rules(config, bank, dynamics)
+        self.config, self.bank = read_rules(config, bank, dynamics, max_episode_steps)
         # An attribute of this instance: wrappers and other environments of the class must not share it.
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self._mode = MODES[self.autoreset_mode]
@@ -109,7 +112,7 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                 self.bank,
                 self.num_envs,
                 observation=read_observation(observation),
-                record=info == "full",
+                record=self.info in RECORDED or self.render_mode is not None,
                 num_threads=read_positive(num_threads, "num_threads"),
             )
         except MemoryError as error:
@@ -122,7 +125,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._num_finished = 0  # number of lanes whose episode is over, or NOT_COUNTED; DISABLED does not step them
         self._shape = (self.num_envs,)
         self._create_buffers()
-        self._build_infos = InfoBuilder(self._mode, level, self.bank.num_los, self._simulator.width).build
+        self._renderer = Renderer(self.render_mode, self._simulator, single=False) if self.render_mode else None
+        self._infos = InfoBuilder(self._mode, self.info, self.bank.num_los, self._simulator.width)
 
     def _create_buffers(self) -> None:
         """Create the output buffers of all lanes and of subsets."""
@@ -151,8 +155,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         out      Buffers of the caller; observations are written to `out.observations`, which is returned. The
                  other arrays are not changed
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for invalid seeds,
-        options and `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for invalid seeds, options and `out`; the environment is then unchanged.
         """
         options = read_options(options, ("reset_mask", "learner"))
         lanes = self._read_mask(options.get("reset_mask"))
@@ -180,7 +184,11 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         self._simulator.begin(lanes)
         self._num_finished = int(np.count_nonzero(population.finished))
         self._was_reset = True
-        return self._observations(out), {}
+        if self._renderer is not None:
+            self._renderer.begin(lanes)
+        was_reset = np.zeros(self.num_envs, np.bool_)
+        was_reset[lanes] = True
+        return self._observations(out), self._infos.at_reset(self._simulator, was_reset)
 
     def step(self, actions: Any, *, out: Buffers | None = None) -> Step:
         """Perform one interaction in every lane.
@@ -213,7 +221,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             raise self._invalid_action(np.asarray(actions)[lane], lane)
         self._num_finished = count
         observation, reward, terminated, truncated, reason, live = buffer.take_arrays()
-        infos = self._build_infos(simulator, reason, live, buffer.arrays.final, count)
+        if self._renderer is not None:
+            self._renderer.record(simulator, reward, reason)
+        infos = self._infos.build(simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             self._caller_buffers.fill(out, reward)
             return *out, infos
@@ -257,12 +267,28 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
         subset.store(selected)
         self._num_finished = num_finished + count if num_finished >= 0 else num_finished
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
-        infos = self._build_infos(subset.simulator, reason, live, buffer.arrays.final, count)
+        if self._renderer is not None:
+            self._renderer.record(subset.simulator, reward, reason, selected)
+        infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
             return *out, infos
         observation.flags.writeable = self.copy
         return observation, reward, terminated, truncated, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return a new array (N, A), True for each valid action. All A actions are valid in every state."""
+        return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
+
+    def render(self) -> tuple[Rendered, ...] | None:
+        """Return the current frame of each lane, N in total.
+
+        A frame is a text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array". It shows the true
+        state of the learner, with any `observation`. Under SAME_STEP, the frame after the end of an episode shows the
+        start of the next one. Without a render mode, returns None and gives a warning. Raises
+        gymnasium.error.ResetNeeded before the first reset, and MissingExtra if "rgb_array" lacks Pillow.
+        """
+        return render(self._renderer, was_reset=self._was_reset, maker="make_vec")
 
     def new_buffers(self, num_lanes: int | None = None) -> Buffers:
         """Return zero-filled arrays to pass as `out`.
@@ -294,8 +320,8 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
                   whose episode is over, because this mode has no such lanes
         out       see `reset`
 
-        Returns observations (N, R) float32 and an empty info. Raises TypeError or ValueError for a snapshot of other
-        rules and for an invalid `out`; the environment is then unchanged.
+        Returns observations (N, R) float32, and infos, which are empty unless info="flat". Raises TypeError or
+        ValueError for a snapshot of other rules and for an invalid `out`; the environment is then unchanged.
         """
         if not isinstance(snapshot, Snapshot):
             raise InputTypeError(
@@ -322,7 +348,9 @@ class AdaptiveLearningVectorEnv(VectorEnv[Any, Any, Any]):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
-        return self._observations(out), {}
+        if self._renderer is not None:
+            self._renderer.forget()
+        return self._observations(out), self._infos.at_reset(self._simulator, np.ones(self.num_envs, np.bool_))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads of the environment."""
@@ -435,10 +463,3 @@ def _read_mode(mode: str | AutoresetMode) -> AutoresetMode:
     except ValueError:
         names = ", ".join(repr(m.value) for m in AutoresetMode)
         raise AlsimError(f"autoreset_mode must be an AutoresetMode or one of {names}; got {mode!r}") from None
-
-
-def _read_info_level(info: str) -> InfoLevel:
-    for level in INFO_LEVELS:
-        if info == level:
-            return level
-    raise AlsimError(f"info must be one of {', '.join(map(repr, INFO_LEVELS))}; got {info!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from enum import EnumType
 from pathlib import Path
@@ -79,8 +79,10 @@ def _candidates() -> Iterator[Path]:
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen) / "alsim"
     yield _PACKAGE / "__pycache__" / "kernels"
-    if home := os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME"):
-        yield (Path(home) if "XDG_CACHE_HOME" in os.environ else Path(home) / ".cache") / "alsim"
+    if local := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):  # the latter on Windows
+        yield Path(local) / "alsim"
+    elif home := os.environ.get("HOME"):
+        yield Path(home) / ".cache" / "alsim"
 
 
 def _cache_directory() -> Path | None:
@@ -92,13 +94,22 @@ def _cache_directory() -> Path | None:
         directory = base / name
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=directory):
-                pass
+            _create_and_delete_file(directory)
         except OSError:
             continue
         _prune(base, keep=directory)
         return directory
     return None
+
+
+def _create_and_delete_file(directory: Path) -> None:
+    """Raise OSError unless files can be created and deleted in a directory.
+
+    `tempfile` is not used: on Windows, it takes a refusal for a name in use, and tries up to 2**31 other names.
+    """
+    file = directory / f".{os.getpid()}-{secrets.token_hex(8)}"
+    file.touch(exist_ok=False)
+    file.unlink()
 
 
 def _prune(base: Path, keep: Path) -> None:

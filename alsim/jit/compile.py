@@ -22,6 +22,7 @@ from numba.core.options import TargetOptions
 from numba.extending import overload
 
 from alsim.jit.cache import CACHE_DIRECTORY, COMPILED, config
+from alsim.jit.notice import announce
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,9 +101,13 @@ def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if cache is None:
-        return cast(F, njit(**options)(function))
-    with _cache_at(cache):
-        return cast(F, njit(cache=True, **options)(function))
+        compiled = njit(**options)(function)
+    else:
+        with _cache_at(cache):
+            compiled = njit(cache=True, **options)(function)
+    if COMPILED:
+        announce(compiled)
+    return cast(F, compiled)
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:

@@ -12,7 +12,7 @@ from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, ModelError, load_fit
-    from alsim.models.scores import Scores, score
+    from alsim.models.scores import ScoreErrors, Scores, score, score_errors
     from alsim.responses.log import Responses, codes_of
     from alsim.responses.reading import read_responses
     from alsim.responses.report import Report, ResponsesError
@@ -23,11 +23,13 @@ _HOMES = {
     "Report": "alsim.responses.report",
     "Responses": "alsim.responses.log",
     "ResponsesError": "alsim.responses.report",
+    "ScoreErrors": "alsim.models.scores",
     "Scores": "alsim.models.scores",
     "codes_of": "alsim.responses.log",
     "load_fit": "alsim.models.base",
     "read_responses": "alsim.responses.reading",
     "score": "alsim.models.scores",
+    "score_errors": "alsim.models.scores",
 }
 
 _MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
@@ -39,11 +41,13 @@ __all__ = [
     "Report",
     "Responses",
     "ResponsesError",
+    "ScoreErrors",
     "Scores",
     "codes_of",
     "load_fit",
     "read_responses",
     "score",
+    "score_errors",
 ]
 
 __getattr__, __dir__ = attach(__name__, _HOMES, submodules=_MODULES)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
-from alsim.types import Bools, Doubles
+from alsim.types import Bools, Doubles, Longs
 
 NEAREST = 1e-15
 """Log loss clips predictions to [NEAREST, 1 - NEAREST]."""
@@ -31,6 +32,20 @@ class Scores(NamedTuple):
     responses: int
 
 
+class ScoreErrors(NamedTuple):
+    """Standard errors of the Scores of the responses of S students; NaN if S < 2 or the score is NaN.
+
+    auc, rmse, log_loss, accuracy  standard error of the score of the same name
+    students                       S
+    """
+
+    auc: float
+    rmse: float
+    log_loss: float
+    accuracy: float
+    students: int
+
+
 def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     """Compute the scores of predictions, pooled over all responses.
 
@@ -40,6 +55,67 @@ def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     Returns Scores. Raises AlsimError for other values, for different shapes, and for R = 0.
     Source: Mann & Whitney (1947), Annals of Mathematical Statistics 18, 50-60, for the AUC.
     """
+    answers, predictions = _checked(correct, predicted)
+    losses = _losses(answers, predictions)
+    return Scores(
+        auc=_auc(answers == 1, predictions),
+        rmse=float(np.sqrt(losses.squared.mean())),
+        log_loss=float(losses.log.mean()),
+        accuracy=float(losses.equal.mean()),
+        responses=len(answers),
+    )
+
+
+def score_errors(correct: ArrayLike, predicted: ArrayLike, student: ArrayLike) -> ScoreErrors:
+    """Compute the standard errors of the scores of predictions, for a random sample of students.
+
+    correct    (R,) 0 or 1
+    predicted  (R,) probabilities of a correct response
+    student    (R,) integers that identify the student of each response
+
+    The responses of one student are not independent, so errors computed from single responses would be too small.
+    The linearised scores are summed by student. The variance is S / (S - 1) times the sum of the squared sums.
+
+    Returns ScoreErrors. Raises AlsimError as `score` does, and for other students.
+    Source: Obuchowski (1997), Biometrics 53, 567-578, for the AUC.
+    """
+    answers, predictions = _checked(correct, predicted)
+    students = np.asarray(student)
+    if students.shape != answers.shape or students.dtype.kind not in "iu":
+        raise AlsimError(
+            f"student must be integers of shape {answers.shape}; got {students.dtype} of shape {students.shape}: "
+            "pass the index of the student of each response"
+        )
+    scores, losses = score(answers, predictions), _losses(answers, predictions)
+    index = np.unique(students, return_inverse=True)[1]
+    squared = _error_of_mean(losses.squared, index)
+    return ScoreErrors(
+        auc=_error(_auc_influence(answers == 1, predictions, scores.auc), index),
+        rmse=squared / (2 * scores.rmse) if scores.rmse else squared,
+        log_loss=_error_of_mean(losses.log, index),
+        accuracy=_error_of_mean(losses.equal, index),
+        students=int(index.max()) + 1,
+    )
+
+
+class _Losses(NamedTuple):
+    """For each response (R,): squared error, log loss (nats), and 1 if it equals the rounded prediction, else 0."""
+
+    squared: Doubles
+    log: Doubles
+    equal: Doubles
+
+
+def _losses(answers: Doubles, predictions: Doubles) -> _Losses:
+    """Return the losses of each response."""
+    clipped = np.clip(predictions, NEAREST, 1 - NEAREST)
+    log_losses = -np.where(answers == 1, np.log(clipped), np.log1p(-clipped))
+    equal = ((predictions >= 0.5) == (answers == 1)).astype(np.float64)
+    return _Losses((answers - predictions) ** 2, log_losses, equal)
+
+
+def _checked(correct: ArrayLike, predicted: ArrayLike) -> tuple[Doubles, Doubles]:
+    """Return responses and predictions as arrays. Raises AlsimError as `score` does."""
     answers, predictions = np.asarray(correct, np.float64), np.asarray(predicted, np.float64)
     if answers.ndim != 1 or answers.shape != predictions.shape or len(answers) == 0:
         raise AlsimError(
@@ -50,14 +126,36 @@ def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
         raise AlsimError(f"responses must be 0 or 1; got {answers[~valid][0]:g}: leave out missing responses")
     if not (valid := (predictions >= 0) & (predictions <= 1)).all():
         raise AlsimError(f"predictions must be probabilities in [0, 1]; got {predictions[~valid][0]:g}")
-    clipped = np.clip(predictions, NEAREST, 1 - NEAREST)
-    return Scores(
-        auc=_auc(answers == 1, predictions),
-        rmse=float(np.sqrt(np.mean((answers - predictions) ** 2))),
-        log_loss=float(-np.mean(np.where(answers == 1, np.log(clipped), np.log1p(-clipped)))),
-        accuracy=float(np.mean((predictions >= 0.5) == (answers == 1))),
-        responses=len(answers),
-    )
+    return answers, predictions
+
+
+def _error(influence: Doubles, student: Longs) -> float:
+    """Return the standard error of a statistic from the influence (R,) of each response; NaN for one student."""
+    sums = np.bincount(student, influence)
+    return math.sqrt(len(sums) / (len(sums) - 1) * float(sums @ sums)) if len(sums) > 1 else math.nan
+
+
+def _error_of_mean(values: Doubles, student: Longs) -> float:
+    """Return the standard error of the mean of values (R,)."""
+    return _error((values - values.mean()) / len(values), student)
+
+
+def _auc_influence(positive: Bools, predictions: Doubles, auc: float) -> Doubles:
+    """Return the influence (R,) of each response on the AUC; NaN if all responses are equal.
+
+    It is the share of the responses of the other kind that are predicted in the right order, minus the AUC, over the
+    number of responses of its kind.
+    """
+    n1 = int(positive.sum())
+    n0 = len(positive) - n1
+    if n0 == 0 or n1 == 0:
+        return np.full(len(positive), math.nan)
+    values, inverse = np.unique(predictions, return_inverse=True)
+    correct = np.bincount(inverse[positive], minlength=len(values))
+    wrong = np.bincount(inverse[~positive], minlength=len(values))
+    lower = (np.cumsum(wrong) - wrong / 2)[inverse] / n0
+    higher = (n1 - np.cumsum(correct) + correct / 2)[inverse] / n1
+    return np.asarray(np.where(positive, (lower - auc) / n1, (higher - auc) / n0))
 
 
 def _auc(positive: Bools, predictions: Doubles) -> float:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
-from alsim.mdp.actions import num_actions
-from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words
+from alsim.mdp.actions import Entries, Index, encode_action, num_actions
+from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words, short_repr
 
 
+@short_repr
 @dataclass(frozen=True)
 class View:
     """View of N learners: their observations and the history of the policy's actions, without latent ability.
@@ -70,6 +71,26 @@ class View:
         """Frustration, (N,)."""
         return self.observation[:, -2]
 
+    def question(self, lo: Index | Entries, difficulty: str | Index | Entries) -> Any:
+        """Return the action that asks a question, for each lane or for all of them.
+
+        lo          index of the learning outcome: (N,), or a number for all lanes
+        difficulty  "Easy", "Medium" or "Hard", or its index: (N,), or one value for all lanes
+
+        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        """
+        return encode_action("question", lo, difficulty, self.num_los)
+
+    def content(self, lo: Index | Entries, modality: str | Index | Entries) -> Any:
+        """Return the action that shows a content, for each lane or for all of them.
+
+        lo        index of the learning outcome: (N,), or a number for all lanes
+        modality  "video", "PPT", "text", "blog", "article" or "handout", or its index: (N,), or one value for all lanes
+
+        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        """
+        return encode_action("content", lo, modality, self.num_los)
+
 
 class PolicyDraws:
     """Random numbers of a policy at one interaction; those of a lane do not depend on the batch (clause S11.1).
@@ -81,6 +102,10 @@ class PolicyDraws:
         self._words = words
         self._block: NDArray[np.uint32] | None = None
         self._used = 0
+
+    def __repr__(self) -> str:
+        """Return the number of random words used so far."""
+        return f"<PolicyDraws: {self._used} words per lane used>"
 
     def words(self) -> Words:
         """Return the next random word of each lane, (N,) uint32."""
@@ -109,3 +134,23 @@ class Policy(Protocol):
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1]."""
         ...
+
+
+@runtime_checkable
+class PolicyWithProbabilities(Policy, Protocol):
+    """A policy that can compute the probability of every action, as `epsilon-greedy` requires of its base policy."""
+
+    def probabilities(self, view: View) -> NDArray[Any]:
+        """Return the probability of each action in each lane, (N, A) in [0, 1]; each row sums to 1.
+
+        The entry of an action that `act` chooses is the probability that `act` returns for it. Rows of lanes whose
+        episode has ended are undefined.
+        """
+        ...
+
+
+def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:
+    """Return probabilities (N, A) that are 1 for the action of each lane, (N,), and 0 for the others."""
+    odds = np.zeros((len(actions), num_actions))
+    odds[np.arange(len(actions)), actions] = 1
+    return odds

@@ -10,8 +10,9 @@ import numpy as np
 from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, entry, kernel, rule
+from alsim.mdp import actions as encoding
 from alsim.policies.base import Policy, PolicyDraws, View
-from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, u32, u64
+from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, safe_repr, u32, u64
 
 
 class PolicyInput(NamedTuple):
@@ -68,6 +69,11 @@ class RulePolicy:
                 f"{cls.__name__}: the class of the parameters selects the rule, and {type(parameters).__name__} "
                 "already selects another rule; define a class of parameters for each rule"
             )
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the class and the name of the policy."""
+        return f"<{type(self).__name__}: policy {self.name!r}>"
 
     def check(self, kind: Observation) -> None:
         """Raise ValueError unless the rule reads this kind of observation."""
@@ -142,4 +148,36 @@ def weakest(observation: Floats, inputs: PolicyInput) -> i64:
     return i64(least & LOW_WORD)
 
 
-__all__ = ["PolicyInput", "PolicyWords", "RulePolicy", "choose", "is_rule", "policy_fingerprint", "typed", "weakest"]
+_question, _content = rule(encoding.question_action), rule(encoding.content_action)
+
+
+@rule
+def question_action(inputs: PolicyInput, lo: i64, difficulty: i64) -> i64:
+    """Return the action that asks a question of `difficulty` (index into DIFFICULTIES) about the LO `lo`.
+
+    The arguments are not checked.
+    """
+    return i64(_question(lo, difficulty))
+
+
+@rule
+def content_action(inputs: PolicyInput, lo: i64, modality: i64) -> i64:
+    """Return the action that shows a content of `modality` (index into MODALITIES) about the LO `lo`.
+
+    The arguments are not checked.
+    """
+    return i64(_content(lo, modality, inputs.num_los))
+
+
+__all__ = [
+    "PolicyInput",
+    "PolicyWords",
+    "RulePolicy",
+    "choose",
+    "content_action",
+    "is_rule",
+    "policy_fingerprint",
+    "question_action",
+    "typed",
+    "weakest",
+]

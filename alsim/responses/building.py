@@ -86,17 +86,23 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
     if options.separator == "":
         raise ResponsesError("separator must be a non-empty string, or None for no separator; got ''")
     if "skill" not in columns and "item" not in columns:
-        raise ResponsesError(f"{source.name}: a response log must have skills or items, or both; got neither; pass one")
+        raise ResponsesError(
+            f"{source.name}: a response log must have skills or items, or both; got neither", "pass one of them"
+        )
     try:
         table = {name: cells.as_arrow(columns[name]) for name in COLUMNS if name in columns}
     except UnicodeEncodeError as error:  # half a surrogate pair
-        raise ResponsesError(f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}") from None
+        raise ResponsesError(
+            f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}", "rename it"
+        ) from None
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ResponsesError(f"{source.name}: columns must have equal lengths; got different lengths: {listed}")
     if lengths["correct"] == 0:
-        raise ResponsesError(f"{source.name}: there is no response; expected at least one row")
+        raise ResponsesError(
+            f"{source.name}: there is no response; expected at least one row", "add one row per response"
+        )
     return table
 
 
@@ -163,15 +169,29 @@ def _check_rows(
         title = source.column_names.get(column, column)
         message = source.error_message(title, int(rows[k]), table[column][k].as_py(), EXPECTED[column])
         if not options.skip_bad:
-            raise ResponsesError(message)
+            raise _invalid_row(message, column, skipped[REASONS[column]] * 2 > len(rows), source)
         examples[REASONS[column]] = message
-    return Report(len(rows) + sum(source.dropped.values()), skipped, examples)
+    return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
+
+
+def _invalid_row(message: str, column: str, most: bool, source: Source) -> ResponsesError:
+    """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all."""
+    if not most:
+        return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
+    if not source.column_names:
+        return ResponsesError(message, "correct these values")
+    mapping = {name: title for name, title in source.column_names.items() if name != title}
+    if column in ("order", "response"):
+        cure = f"convert the column, or read the log without {column}, with {{}}"
+        return ResponsesError(message, cure, columns={**mapping, column: None})
+    first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
+    return ResponsesError(message, f"{first}, or name another column with {{}}", columns={**mapping, column: "NAME"})
 
 
 def _drop_unused_labels(rows: Rows, labels: Labels, source: Source) -> tuple[Rows, Labels]:
     """Remove the names that occur in invalid rows only."""
     if len(rows.correct) == 0:
-        raise ResponsesError(f"{source.name}: there is no valid row; read it without skip_bad to see the first error")
+        raise source.no_valid_row()
     student, students = cells.compact(rows.student, labels.students)
     item, items = cells.compact(rows.item, labels.items) if len(labels.items) else (rows.item, labels.items)
     skill, skills = cells.compact(rows.skill, labels.skills)

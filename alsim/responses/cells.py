@@ -242,6 +242,12 @@ def parse_answers(column: pa.ChunkedArray) -> Codes:
     return np.where(values == 1, 1, np.where(values == 0, 0, -1)).astype(i8)
 
 
+def holds_answers(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has answers, and no other cells except missing ones."""
+    answers = parse_answers(column) >= 0
+    return bool(answers.any() and (answers | is_missing(column, ())).all())
+
+
 def is_missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
     """Return which cells are null, one of MISSING_TEXTS, or one of `values`, as numbers or as texts."""
     import pyarrow.compute as pc

@@ -132,10 +132,12 @@ class Responses:
         """Build a log from a table of Arrow or pandas, a dictionary of columns, or a structured array.
 
         columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
-                 names. A column that is not mapped is read under alsim's name if the table has it; None omits a column
+                 names. A column that is not mapped is read under alsim's name if the table has it; None omits a column.
+                 If student, correct, or both skill and item are then missing, columns are recognised by common names,
+                 such as user_id and is_correct: `report.columns` lists them, and a warning is logged
 
-        The other arguments are those of `from_arrays`. Raises ResponsesError as `from_arrays` does, and for a column
-        that the table does not have.
+        The other arguments are those of `from_arrays`. Raises ResponsesError as `from_arrays` does, for a column that
+        the table does not have, and for two names that could each be the same column.
         """
         fields = build_from_table(table, columns, Options(separator, duplicates, skip_bad))
         return cls(**fields._asdict())
@@ -199,14 +201,19 @@ class Responses:
         if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
             raise ResponsesError(
                 f"students must be integers, or booleans of shape ({len(self.students)},); "
-                f"got {chosen.dtype} of shape {chosen.shape}"
+                f"got {chosen.dtype} of shape {chosen.shape}",
+                "pass indices into `students`, or one boolean per student",
             )
         if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self.students)):
             invalid = chosen.min() if chosen.min() < 0 else chosen.max()
-            raise ResponsesError(f"students must be integers in [0, {len(self.students)}); got {invalid}")
+            raise ResponsesError(
+                f"students must be integers in [0, {len(self.students)}); got {invalid}", "pass indices into `students`"
+            )
         values, counts = np.unique(chosen, return_counts=True)
         if len(values) < len(chosen):
-            raise ResponsesError(f"students must be distinct; got {values[counts.argmax()]} more than once")
+            raise ResponsesError(
+                f"students must be distinct; got {values[counts.argmax()]} more than once", "pass each of them once"
+            )
         chosen = chosen.astype(i64)
         sizes = self.start[chosen + 1] - self.start[chosen]
         rows = places(self.start[chosen], sizes)
@@ -246,9 +253,12 @@ class Responses:
         """
         number = len(self.students)
         if not 0 < fraction < 1:
-            raise ResponsesError(f"fraction, the share of held-out students, must be in (0, 1); got {fraction!r}")
+            raise ResponsesError(
+                f"fraction, the share of held-out students, must be in (0, 1); got {fraction!r}",
+                "pass, for example, 0.2",
+            )
         if number < 2:
-            raise ResponsesError(f"a split requires at least 2 students; the log has {number}")
+            raise ResponsesError(f"a split requires at least 2 students; the log has {number}", "read a larger log")
         held_out = np.zeros(number, np.bool_)
         size = min(max(round(fraction * number), 1), number - 1)
         held_out[np.random.default_rng(seed).permutation(number)[:size]] = True
@@ -267,7 +277,8 @@ class Responses:
             student, item = self.students[self.student[repeated]], self.items[self.item[repeated]]
             raise ResponsesError(
                 f"student {str(student)!r} answered item {str(item)!r} more than once, "
-                f"and a matrix has one cell for each student and item; remove repeated responses with Responses.take"
+                f"and a matrix has one cell for each student and item",
+                "remove repeated responses with Responses.take",
             )
         return cells
 

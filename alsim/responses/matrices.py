@@ -55,7 +55,10 @@ def build_from_matrix(
         items = list(matrix.columns)  # of pandas
     values = np.asarray(matrix)
     if values.ndim != 2 or values.size == 0:
-        raise ResponsesError(f"expected a matrix of shape (students, items), not empty; got shape {values.shape}")
+        raise ResponsesError(
+            f"expected a matrix of shape (students, items), not empty; got shape {values.shape}",
+            "pass one row per student and one column per item",
+        )
     codes = matrix_codes(cells.as_arrow(values.ravel()), missing).reshape(values.shape)
     wide = Wide(codes, items, skills, students, weight)
     return build_from_wide(wide, Source("the matrix"), lambda row, column: values[row, column], skip_bad)
@@ -64,8 +67,8 @@ def build_from_matrix(
 def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
     """Build a log from a matrix of codes; `value` returns the original value of a cell, for messages."""
     num_students, num_items = wide.codes.shape
-    items = _labels(wide.items, num_items, "items")
-    students = _labels(wide.students, num_students, "students")
+    items = _labels(wide.items, num_items, "items", source)
+    students = _labels(wide.students, num_students, "students", source)
     weight = _weights(wide.weight, num_students, source)
     skills = _item_skills(wide.skills, items)
     skipped, examples = dict(source.dropped), dict(source.examples)
@@ -76,11 +79,13 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            raise ResponsesError(message)
+            raise _invalid_cell(message, wide.codes[:, column], value(row, column))
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
-        raise ResponsesError(f"{source.name}: there is no response; expected at least one 0 or 1")
+        raise ResponsesError(
+            f"{source.name}: there is no response; expected at least one 0 or 1", "add one row per student"
+        )
     return LogFields(
         students=students,
         items=items,
@@ -92,23 +97,36 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
         skill_start=np.arange(len(student) + 1),
         row=student if source.rows is None else source.rows[student],
         weight=weight,
-        report=Report(num_students + sum(source.dropped.values()), skipped, examples),
+        report=Report(num_students + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
     )
 
 
-def _labels(labels: Any, number: int, axis: str) -> Names:
+def _invalid_cell(message: str, column: Codes, value: Any) -> ResponsesError:
+    """Return the error about an invalid cell, with the cure for its column."""
+    if (column < 0).all():
+        return ResponsesError(message, "remove the column if it is not an item; otherwise write its answers as 0 and 1")
+    if (column >= 0).sum() < (column == INVALID).sum():
+        return ResponsesError(message, "score the item as 0 and 1, or remove the column if it is not an item")
+    cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
+    return ResponsesError(message, cure, skip_bad=True, missing=["-1", str(value)])
+
+
+def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
     """Return the distinct names of rows or columns; their indices if `labels` is None."""
     if labels is None:
         return np.arange(number).astype(np.str_)
     column = cells.encode(cells.as_arrow(labels))
     if len(column.codes) != number:
         raise ResponsesError(
-            f"{axis} must have one name for each of the matrix's {number} {axis}; got {len(column.codes)} names"
+            f"{source.name}: {axis} must have one name for each of {number} {axis}; got {len(column.codes)} names",
+            "pass as many names",
         )
     if len(column.names) < number:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
-        raise ResponsesError(f"the {axis} of a matrix must have distinct names; got {problem}")
+        cures = {"students": "merge the rows of a student into one, or fill the name"}
+        cure = cures.get(axis, "rename all but one, or name or remove the column without a name")
+        raise ResponsesError(f"{source.name}: the {axis} must have distinct names; got {problem}", cure)
     return column.names
 
 
@@ -118,7 +136,9 @@ def _item_skills(skills: Sequence[Any] | None, items: Names) -> Coded:
         return Coded(np.arange(len(items), dtype=i32), items)
     coded = cells.encode(cells.as_arrow(list(skills)))
     if len(coded.codes) != len(items) or (coded.codes < 0).any():
-        raise ResponsesError(f"skills must have one name for each of {len(items)} items; got {skills!r:.200}")
+        raise ResponsesError(
+            f"skills must have one name for each of {len(items)} items; got {skills!r:.200}", "pass as many names"
+        )
     return coded
 
 
@@ -128,10 +148,15 @@ def _weights(values: Any, number: int, source: Source) -> Doubles:
         return np.ones(number)
     weight = cells.parse_numbers(cells.as_arrow(values))
     if weight.shape != (number,):
-        raise ResponsesError(f"weight must have one weight for each of {number} students; got {len(weight)}")
+        raise ResponsesError(
+            f"weight must have one weight for each of {number} students; got {len(weight)}", "pass as many weights"
+        )
     invalid = ~(np.isfinite(weight) & (weight >= 0))
     if invalid.any():
         row = int(invalid.argmax())
         place = source.describe_row(source.index(row))
-        raise ResponsesError(f"{source.name}, {place}: its weight {weight[row]:g} is invalid; expected a number >= 0")
+        raise ResponsesError(
+            f"{source.name}, {place}: its weight {weight[row]:g} is invalid; expected a number >= 0",
+            "correct it, or remove the row",
+        )
     return weight

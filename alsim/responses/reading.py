@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +18,12 @@ from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.log import Responses
-from alsim.responses.matrices import Wide, build_from_wide, matrix_codes
+from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes
+from alsim.responses.names import candidates, looks_long, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
-from alsim.responses.tables import map_columns
-from alsim.responses.text import Table, TextFile, detect_encoding, read_columns, split_cells, with_delimiter
+from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns
+from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, split_cells, with_delimiter
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
 
@@ -54,7 +57,8 @@ def read_responses(
                 the number of responses, the skills, and the answers, separated by commas. Default: detected from the
                 first lines
     columns     mapping from alsim's names (student, skill, item, correct, order or timestamp, response) to the file's
-                names; for a wide file, only student and freq
+                names; for a wide file, only student and freq. Columns that are not mapped are recognised as
+                `Responses.from_table` does; in a wide file, the column of students is
     delimiter   delimiter of a text file. Default: tab, comma, semicolon or bar, detected from the header
     encoding    encoding of a text file. Default: the encoding of the byte order mark, or else UTF-8
     separator   separator between the skills of one response in a text; None for no separator
@@ -68,15 +72,19 @@ def read_responses(
     """
     path, options, missing = Path(path), Options(separator, duplicates, skip_bad), tuple(missing)
     if format is not None and format not in FORMATS:
-        raise ResponsesError(f"the format of a response log must be one of {', '.join(FORMATS)}; got {format!r}")
+        raise ResponsesError(
+            f"the format of a response log must be one of {', '.join(FORMATS)}; got {format!r}", "pass one of them"
+        )
     if path.is_dir():
-        raise ResponsesError(f"{path} is a directory; expected a file; use Responses.from_dataset for a dataset")
+        raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
     with _reading(path):
         if path.suffix.lower() in (*PARQUET, *ARROW):
             fields = _read_binary(path, format, columns, missing, options)
         else:
+            check_text(path, encoding)
             file = TextFile(path, encoding or detect_encoding(path), delimiter)
             fields = _read_text(file, format, columns, missing, options)
+    log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
 
 
@@ -88,17 +96,34 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ResponsesError(f"{path}: there is no such file") from None
+        similar = get_close_matches(path.name, _names_in(path.parent))
+        cure = f"did you mean {path.with_name(similar[0])}?" if similar else f"check the path, relative to {Path.cwd()}"
+        raise ResponsesError(f"{path}: there is no such file", cure) from None
     except OSError as error:
-        raise ResponsesError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise ResponsesError(f"{path}: cannot be read: {error.strerror or error}", "choose a readable file") from None
     except UnicodeError as error:
-        raise ResponsesError(f"{path}: is not in the expected encoding: {error}; pass its encoding") from None
-    except (LookupError, csv.Error) as error:  # an unknown encoding; an unclosed quote
-        raise ResponsesError(f"{path}: {error}") from None
+        encoding = getattr(error, "encoding", "the expected encoding").replace("utf-8", "UTF-8")
+        raise ResponsesError(
+            f"{path}: is not in {encoding}", "pass its encoding, such as {}", encoding="latin-1"
+        ) from None
+    except LookupError as error:  # an unknown encoding
+        raise ResponsesError(f"{path}: {error}", "pass a known one, such as {}", encoding="latin-1") from None
+    except csv.Error as error:
+        raise ResponsesError(f"{path}: is not a valid table: {error}", "close its quotes") from None
     except pa.ArrowException as error:
         if "UTF8" in str(error):
-            raise ResponsesError(f"{path}: is not in UTF-8; pass its encoding, such as latin-1") from None
-        raise ResponsesError(f"{path}: is not a valid table: {error}") from None
+            raise ResponsesError(
+                f"{path}: is not in UTF-8", "pass its encoding, such as {}", encoding="latin-1"
+            ) from None
+        raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
+
+
+def _names_in(directory: Path) -> list[str]:
+    """Return the names of the files in a directory; none if it cannot be read."""
+    try:
+        return [file.name for file in directory.iterdir()]
+    except OSError:
+        return []
 
 
 # ── detection of the format ──────────────────────────────────────────────────────────────────────
@@ -118,16 +143,42 @@ def _detect_format(file: TextFile, columns: Columns, missing: Iterable[Any]) -> 
         return "three-line"
     delimiter = with_delimiter(file, _known_names(columns)).delimiter or ","
     names = split_cells(first[0], delimiter)
-    return _long_or_wide(names, split_cells(first[min(1, len(first) - 1)], delimiter), columns, missing)
+    row = split_cells(first[min(1, len(first) - 1)], delimiter)
+    return _long_or_wide(names, row, columns, missing, str(file.path))
 
 
-def _long_or_wide(names: Sequence[str], row: Sequence[Any], columns: Columns, missing: Iterable[Any]) -> Format:
-    """Return "wide" for a table without a column `correct` and with answers in all unknown columns, else "long"."""
-    if (columns or {}).get("correct", "correct") in names:
+def _long_or_wide(
+    names: Sequence[str], row: Sequence[Any], columns: Columns, missing: Iterable[Any], source: str
+) -> Format:
+    """Return "wide" for a table without a column of correctness and with answers in all unknown columns, else "long".
+
+    A column of students is recognised by its name only if no other name is one of a long table.
+    """
+    mapping = columns or {}
+    if mapping.get("correct", "correct") in names or ("freq" not in mapping and looks_long(names)):
         return "long"
-    known = _known_names(columns)
-    answers = [_is_answer(cell, missing) for name, cell in zip(names, row, strict=False) if name not in known]
-    return "wide" if answers and all(answers) else "long"
+    known = {*WIDE_COLUMNS, *filter(None, mapping.values())}
+    is_table = any(candidates(column, names) for column in ("correct", "skill", "item"))
+    if not is_table:
+        known |= {*row_labels(names)[:1]}
+    cells_of_items = [(name, cell) for name, cell in zip(names, row, strict=False) if name not in known]
+    answers = [_is_answer(cell, missing) for _, cell in cells_of_items]
+    if answers and all(answers):
+        return "wide"
+    others = [str(name) for (name, _), is_answer in zip(cells_of_items, answers, strict=True) if not is_answer]
+    if len(answers) > 2 * len(others) and {*mapping} <= {*WIDE_COLUMNS} and not is_table:
+        problem = (
+            f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without an answer in the "
+            "first row"
+        )
+        if mapping or row_labels(names):
+            raise ResponsesError(problem, "remove the columns that are not items")
+        raise ResponsesError(
+            problem,
+            "remove the columns that are not items; name the column of the students, if there is one, with {}",
+            columns={"student": others[0]},
+        )
+    return "long"
 
 
 def _is_answer(cell: Any, missing: Iterable[Any]) -> bool:
@@ -146,16 +197,27 @@ def _read_text(
     format = format or _detect_format(file, columns, missing)
     if format == "three-line":
         if columns:
-            raise ResponsesError(f"{file.path}: a file with three lines per student has no columns; omit `columns`")
+            raise ResponsesError(
+                f"{file.path}: a file with three lines per student has no columns",
+                "omit `columns`, or read a table with {}",
+                format="long",
+            )
         return read_three_lines(file, options)
     file = with_delimiter(file, _known_names(columns))
     if format == "wide":
         return _read_wide_text(file, columns, missing, options)
     header = [name.strip() for name in next(file.records())[1]]
-    names = map_columns(columns, header, str(file.path))
+
+    def holds_answers(name: str) -> bool:
+        k = header.index(name)
+        sample = [record[k] for _, record in islice(file.records(), 1, 1 + SAMPLE) if len(record) == len(header)]
+        return cells.holds_answers(cells.as_arrow(sample))
+
+    names, recognised = map_columns(columns, header, str(file.path), holds_answers)
     wanted = sorted({header.index(name) for name in names.values()})
     table = read_columns(file, header, wanted, len(header), options.skip_bad)
-    return build(_rename(table.columns, names), replace(table.source, column_names=names), options)
+    source = replace(table.source, column_names=names, recognised=recognised)
+    return build(_rename(table.columns, names), source, options)
 
 
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
@@ -169,33 +231,52 @@ def _read_wide_text(file: TextFile, columns: Columns, missing: Iterable[Any], op
     header = None if all(_is_answer(cell, missing) for cell in first) and not columns else first
     names = header or [str(k) for k in range(len(first))]
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:
-        raise ResponsesError(f"{file.path}: more than one column is named {repeated[0]!r}; rename all but one")
+        raise ResponsesError(f"{file.path}: more than one column is named {repeated[0]!r}", "rename all but one")
     table = read_columns(file, header, range(len(first)), len(first), options.skip_bad)
+    if header and not header[-1] and cells.is_missing(table.columns[""], missing).all():
+        del table.columns[""]  # each line ends with a delimiter
     return _build_wide(table, columns, missing, options)
 
 
 def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
     """Build a log from the columns of a wide file."""
-    mapping, name = columns or {}, table.source.name
+    mapping, source = columns or {}, table.source
     if unknown := [column for column in mapping if column not in WIDE_COLUMNS]:
         raise ResponsesError(
-            f"columns of a wide file can map only student and freq, since all others are items; got {unknown[0]!r}"
+            f"columns of a wide file can map only student and freq, since all others are items; got {unknown[0]!r}",
+            "map student or freq, or read one row per response with {}",
+            format="long",
         )
-    names = {column: mapping.get(column, column) for column in WIDE_COLUMNS}
+    names: dict[str, str | None] = {column: mapping.get(column, column) for column in WIDE_COLUMNS}
     for column in mapping:
         if names[column] not in table.columns:
-            listed = ", ".join(map(repr, table.columns))
-            raise ResponsesError(f"{name}: there is no column {names[column]!r} for {column}; the columns are {listed}")
+            raise ResponsesError(
+                f"{source.name}: there is no column {names[column]!r} for {column}; {list_columns([*table.columns])}",
+                "name an existing column",
+            )
+    if "student" not in mapping and "student" not in table.columns:
+        names["student"] = _row_labels(table, missing)
+        if names["student"] is not None:
+            source = replace(source, recognised={"student": names["student"]})
     items = [title for title in table.columns if title not in names.values()]
     length = len(next(iter(table.columns.values())))
     if not items or not length:
-        raise ResponsesError(f"{name}: there is no response; expected one row per student and one column per item")
+        raise ResponsesError(
+            f"{source.name}: there is no response; expected one row per student and one column per item",
+            "add the rows of the students, or choose another file",
+        )
     codes = np.empty((length, len(items)), i8)
     for k, title in enumerate(items):
         codes[:, k] = matrix_codes(table.columns[title], missing)
-    students, weight = (table.columns.get(title or "") for title in names.values())
+    students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight)
-    return build_from_wide(wide, table.source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
+    return build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
+
+
+def _row_labels(table: Table, missing: Iterable[Any]) -> str | None:
+    """Return the name of the column of students, recognised by its name; a column of answers is an item instead."""
+    labels = row_labels(table.columns)
+    return next((name for name in labels if (matrix_codes(table.columns[name], missing) == INVALID).any()), None)
 
 
 # ── Parquet and Arrow ────────────────────────────────────────────────────────────────────────────
@@ -212,13 +293,19 @@ def _read_binary(
     available, source = file.schema.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
         first = file.head(1).to_pylist()
-        format = _long_or_wide(available, list(first[0].values()) if first else [], columns, missing)
+        format = _long_or_wide(available, list(first[0].values()) if first else [], columns, missing, str(path))
     if format == "three-line":
-        raise ResponsesError(f"{path}: the format three-line is for text files; choose long or wide")
+        raise ResponsesError(
+            f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"
+        )
     if format == "wide":
         table = file.to_table()
         arrays = {name: cells.as_arrow(table[name]) for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
-    names = map_columns(columns, available, str(path))
+
+    def holds_answers(name: str) -> bool:
+        return cells.holds_answers(cells.as_arrow(file.head(SAMPLE, columns=[name])[name]))
+
+    names, recognised = map_columns(columns, available, str(path), holds_answers)
     table = file.to_table(columns=sorted(set(names.values())))
-    return build(_rename(table, names), replace(source, column_names=names), options)
+    return build(_rename(table, names), replace(source, column_names=names, recognised=recognised), options)

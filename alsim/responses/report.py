@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from alsim.errors import AlsimError
+from alsim.types import short_repr
 
 Duplicates = Literal["keep", "merge", "drop"]
 
 
 class ResponsesError(AlsimError):
-    """Exception for an invalid response log; the message names the file and the row."""
+    """Exception for an invalid response log; the message names the file and the row, and ends with the cure.
+
+    problem  the message without the cure
+    cure     the change that makes the log valid; each {} stands for one of `options`, in order
+    options  keyword arguments of `read_responses` that the cure names
+    """
+
+    def __init__(self, problem: str, cure: str = "", **options: Any) -> None:
+        self.problem, self.cure, self.options = problem, cure, options
+        super().__init__(self.message(*(f"{name}={value!r}" for name, value in options.items())))
+
+    def message(self, *options: str) -> str:
+        """Return the message, with each of `options` written as in these texts: Python code, or flags of a command."""
+        return f"{self.problem}; {self.cure.format(*options)}" if self.cure else self.problem
 
 
+@short_repr
 @dataclass(frozen=True)
 class Report:
     """Numbers of rows that were read into a log, skipped, and found to be duplicates.
 
     rows        number of rows read
     skipped     number of rows skipped, by reason
-    examples    message about the first row skipped, by reason; without `skip_bad`, it is the message of the error
+    examples    message about the first row skipped, by reason; without `skip_bad`, the error begins with it
     duplicates  number of rows that repeat the response of an earlier row: the same student, the same answer, and the
                 same response id or, without ids, the same item and order
     duplicate   message about the first of these rows; empty if there is none
+    columns     names in the source of the columns that were recognised by a synonym, by alsim's names; empty if all
+                columns have alsim's names or were mapped
     """
 
     rows: int = 0
@@ -32,3 +49,4 @@ class Report:
     examples: Mapping[str, str] = field(default_factory=dict)
     duplicates: int = 0
     duplicate: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)

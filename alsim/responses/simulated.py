@@ -37,7 +37,7 @@ def build_from_dataset(dataset: Simulated) -> LogFields:
         answered.append(events.append_column("row", row).filter(pc.is_valid(events["correct"])))
     table = pa.concat_tables(answered)
     if len(table) == 0:
-        raise ResponsesError(f"{dataset!r}: no question was answered; generate longer episodes or more of them")
+        raise ResponsesError(f"{dataset!r}: no question was answered", "generate longer episodes or more of them")
     bank = dataset.bank
     students = pc.binary_join_element_wise(
         table["learner_id"].cast(pa.string()), table["episode"].cast(pa.string()), "/"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from alsim.responses.report import Duplicates
+from alsim.responses.report import Duplicates, ResponsesError
 from alsim.types import Longs
 
 COLUMNS = ("student", "skill", "item", "correct", "order", "response")
@@ -52,6 +52,7 @@ class Source:
     rows          (R,) index in the source of each row; None if no row was dropped before
     dropped       number of rows that were dropped before, by reason
     examples      message about the first of them, by reason
+    recognised    those of `column_names` that were found by a synonym
     """
 
     name: str
@@ -60,10 +61,17 @@ class Source:
     rows: Longs | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
+    recognised: Mapping[str, str] = field(default_factory=dict)
 
     def index(self, row: int) -> int:
         """Return the index of a row in the source."""
         return row if self.rows is None else int(self.rows[row])
+
+    def no_valid_row(self) -> ResponsesError:
+        """Return the error for a source whose rows are all invalid."""
+        return ResponsesError(
+            f"{self.name}: there is no valid row", "read it without {} to see the first error", skip_bad=True
+        )
 
     def error_message(self, title: str, row: int, value: Any, expected: str) -> str:
         """Return the message about an invalid cell: its column, its row in the source, and its value."""

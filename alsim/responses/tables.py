@@ -2,37 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
-from alsim.responses.report import ResponsesError
+from alsim.responses.names import SYNONYMS, candidates, closest, plain
+from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
 
 _DEFAULT_NAMES = {column: (column,) for column in COLUMNS} | {"order": ("order", "timestamp")}
+SAMPLE = 100
+"""Number of first rows in which a recognised column of answers is tested."""
+
+_SHOWN = 20
+"""Number of column names that a message lists at most."""
+
+_log = logging.getLogger("alsim.responses")
+
+
+class ColumnNames(NamedTuple):
+    """Names of columns in a source, by alsim's names.
+
+    names       all columns that are read
+    recognised  those of them that were found by a synonym
+    """
+
+    names: dict[str, str]
+    recognised: dict[str, str]
 
 
 def build_from_table(table: Any, columns: Mapping[str, str | None] | None, options: Options) -> LogFields:
     """Build a log from a table, as `Responses.from_table` does."""
-    names = map_columns(columns, _column_names(table), "the table")
-    selected = {column: table[name] for column, name in names.items()}
-    return build(selected, Source("the table", names), options)
+    source = "the table"
+
+    def holds_answers(name: str) -> bool:
+        return cells.holds_answers(cells.as_arrow(table[name][:SAMPLE]))
+
+    found = map_columns(columns, _column_names(table), source, holds_answers)
+    selected = {column: table[name] for column, name in found.names.items()}
+    fields = build(selected, Source(source, found.names, recognised=found.recognised), options)
+    log_recognised(source, fields.report)
+    return fields
 
 
-def map_columns(columns: Mapping[str, str | None] | None, available: Sequence[str], source: str) -> dict[str, str]:
-    """Return a mapping from alsim's column names to those of the source, for the columns that the source has.
+def map_columns(
+    columns: Mapping[str, str | None] | None,
+    available: Sequence[Any],
+    source: str,
+    holds_answers: Callable[[str], bool],
+) -> ColumnNames:
+    """Return the names of the columns that a source has.
 
-    columns    mapping of `Responses.from_table`
-    available  names of the source's columns
-    source     name of the source, for messages
+    Synonyms are considered only if student, correct, or both skill and item are neither mapped nor named as in alsim:
+    so they never change how a source is read that can be read without them.
+
+    columns        mapping of `Responses.from_table`
+    available      names of the source's columns
+    source         name of the source, for messages
+    holds_answers  returns whether the first cells of a column are answers
 
     Raises ResponsesError for unknown, ambiguous and missing columns.
     """
     mapping = _without_timestamp(columns)
-    listed = ", ".join(map(repr, available))
+    names = _named(mapping, available, source)
+    recognised: dict[str, str] = {}
+    if _missing(names):
+        recognised = _recognise(mapping, names, available, source, holds_answers)
+        if recognised.get("correct") == names.get("response"):
+            names.pop("response", None)
+        names |= recognised
+    if missing := _missing(names):
+        unused = [name for name in available if name not in names.values()]
+        proposed: dict[str, Any] = {column: closest(column, unused) for column in missing}
+        if "correct" in proposed:
+            proposed["correct"] = proposed["correct"] or next(filter(holds_answers, unused), None)
+        raise _missing_columns(mapping, proposed, available, source)
+    return ColumnNames({column: names[column] for column in COLUMNS if column in names}, recognised)
+
+
+def log_recognised(source: str, report: Report) -> None:
+    """Log a warning that lists the columns that were recognised by a synonym, if there are any."""
+    if report.columns:
+        pairs = ", ".join(f"{column}={name!r}" for column, name in report.columns.items())
+        _log.warning("%s: columns recognised by their names: %s", source, pairs)
+
+
+def list_columns(available: Sequence[Any]) -> str:
+    """Return the sentence part that lists the columns of a source."""
+    more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
+    return f"the columns are {', '.join(map(repr, available[:_SHOWN]))}{more}"
+
+
+def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: str) -> dict[str, str]:
+    """Return the columns that are mapped or have alsim's names. Raises ResponsesError for invalid names."""
     names = {}
     for column in COLUMNS:
         if column in mapping:
@@ -42,30 +110,92 @@ def map_columns(columns: Mapping[str, str | None] | None, available: Sequence[st
         if name is None:
             continue
         if name not in available:
-            raise ResponsesError(f"{source}: there is no column {name!r} for {column}; the columns are {listed}")
+            similar = get_close_matches(str(name), [one for one in available if isinstance(one, str)])
+            raise ResponsesError(
+                f"{source}: there is no column {name!r} for {column}; {list_columns(available)}",
+                "name an existing column with {}",
+                columns={**mapping, column: similar[0] if similar else "NAME"},
+            )
         if list(available).count(name) > 1:
-            raise ResponsesError(f"{source}: more than one column is named {name!r}; rename all but one")
+            raise ResponsesError(f"{source}: more than one column is named {name!r}", "rename all but one")
         names[column] = name
-    missing = [column for column in ("student", "correct") if column not in names]
-    if not missing and "skill" not in names and "item" not in names:
-        missing = ["skill"]
-    if missing:
-        raise ResponsesError(
-            f"{source}: there is no column {missing[0]!r}, and none is mapped to it; the columns are {listed}; "
-            f"map one of them to {missing[0]}"
-        )
     return names
+
+
+def _missing(names: Mapping[str, str]) -> list[str]:
+    """Return the required columns that are missing, by alsim's names."""
+    missing = [column for column in ("student", "correct") if column not in names]
+    return missing if "skill" in names or "item" in names else [*missing, "skill"]
+
+
+def _recognise(
+    mapping: Mapping[str, str | None],
+    names: Mapping[str, str],
+    available: Sequence[Any],
+    source: str,
+    holds_answers: Callable[[str], bool],
+) -> dict[str, str]:
+    """Return the columns that have a synonym of alsim's names. Raises ResponsesError if several could be one column."""
+    used = set(names.values()) | set(filter(None, mapping.values()))
+    recognised, ambiguous = {}, {}
+    for column in SYNONYMS:
+        if column in names or column in mapping:
+            continue
+        own_response = column == "correct" and "response" not in mapping and names.get("response")
+        groups = candidates(column, [name for name in available if name not in used or name == own_response])
+        if column == "correct":
+            groups = [sorted(group, key=lambda name: not holds_answers(name)) for group in groups]
+        if len(groups) > 1 or (groups and len({plain(name) for name in groups[0]}) < len(groups[0])):
+            ambiguous[column] = groups
+        elif groups:
+            recognised[column] = groups[0][0]
+    if ambiguous:
+        repeated = [
+            name for groups in ambiguous.values() for group in groups for name in group if group.count(name) > 1
+        ]
+        if repeated:
+            raise ResponsesError(f"{source}: more than one column is named {repeated[0]!r}", "rename all but one")
+        sentences = [
+            f"{' and '.join(repr(name) for group in groups for name in group)} can each be the column {column}"
+            for column, groups in ambiguous.items()
+        ]
+        first = {column: groups[0][0] for column, groups in ambiguous.items()}
+        raise ResponsesError(
+            f"{source}: {', and '.join(sentences)}", "choose with {}", columns={**mapping, **recognised, **first}
+        )
+    return recognised
+
+
+def _missing_columns(
+    mapping: Mapping[str, str | None], proposed: Mapping[str, Any], available: Sequence[Any], source: str
+) -> ResponsesError:
+    """Return the error about missing columns.
+
+    proposed  for each missing column, the name that is probably meant; None if no name is similar
+    """
+    listed = ", ".join("skill or item" if column == "skill" else column for column in proposed)
+    names = {column: name or "NAME" for column, name in proposed.items()}
+    return ResponsesError(
+        f"{source}: there is no column for {listed}; {list_columns(available)}",
+        "name the columns with {}",
+        columns={**mapping, **names},
+    )
 
 
 def _without_timestamp(columns: Mapping[str, str | None] | None) -> dict[str, str | None]:
     """Return the mapping with timestamp replaced by its synonym order."""
     mapping = dict(columns or {})
     if unknown := [column for column in mapping if column not in (*COLUMNS, "timestamp")]:
-        raise ResponsesError(f"a response log has no column {unknown[0]!r}; its columns are {', '.join(COLUMNS)}")
+        similar = closest(str(unknown[0]), COLUMNS)
+        raise ResponsesError(
+            f"a response log has no column {unknown[0]!r}; its columns are {', '.join(COLUMNS)}",
+            "map one of these with {}",
+            columns={similar or COLUMNS[0]: mapping[unknown[0]]},
+        )
     if "timestamp" in mapping:
         if mapping.get("order"):
             raise ResponsesError(
-                "order and timestamp are two names of one column, but both are mapped; map only one of them"
+                "order and timestamp are two names of one column, but both are mapped", "map only one of them"
             )
         mapping["order"] = mapping.pop("timestamp")
     return mapping

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 DELIMITERS = ("\t", ",", ";", "|")
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+OTHER_FILES = {
+    b"PK\x03\x04": ("an Excel workbook or a zip archive", "save it as CSV, or read it with pandas.read_excel"),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save it as CSV, or read it with pandas.read_excel"),
+    b"\x1f\x8b": ("compressed by gzip", "decompress it"),
+    b"PAR1": ("a Parquet file", "rename it to .parquet"),
+    b"ARROW1": ("an Arrow file", "rename it to .arrow"),
+    b"[{": ("JSON", "write one row per response as CSV"),
+    b'{"': ("JSON", "write one row per response as CSV"),
+}
+"""Kinds of files that are not text tables, and their cures, by the first bytes."""
 RAGGED = "more or fewer cells than columns"
 """Reason to drop a row."""
 
@@ -51,7 +61,7 @@ class TextFile(NamedTuple):
         with self.open() as lines:
             first = list(islice((line for line in lines if line.strip()), number))
         if not first:
-            raise ResponsesError(f"{self.path}: the file is empty; expected a response log")
+            raise ResponsesError(f"{self.path}: the file is empty; expected a response log", "choose another file")
         return first
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
@@ -66,6 +76,19 @@ class TextFile(NamedTuple):
     def describe_record(self, record: int) -> str:
         """Return the description of a record by its first line. The file is read again, for error messages only."""
         return f"line {next(islice(self.records(), record, None), (0, []))[0]}"
+
+
+def check_text(path: Path, encoding: str | None) -> None:
+    """Raise ResponsesError for a file of another kind: a workbook, an archive, JSON, or UTF-16 without its mark."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    for mark, (kind, cure) in OTHER_FILES.items():
+        if start.startswith(mark):
+            raise ResponsesError(f"{path}: is {kind}; expected a text file", cure)
+    if b"\0" in start[:2] and encoding is None and not start.startswith((*BYTE_ORDER_MARKS,)):
+        raise ResponsesError(
+            f"{path}: has zero bytes, as UTF-16 does; expected UTF-8", "pass its encoding with {}", encoding="utf-16-le"
+        )
 
 
 def detect_encoding(path: Path) -> str:
@@ -85,7 +108,9 @@ def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
     if file.delimiter is not None:
         if len(file.delimiter) != 1 or file.delimiter in '"\r\n':
             raise ResponsesError(
-                f"delimiter must be one character, and neither a quote nor a line break; got {file.delimiter!r}"
+                f"delimiter must be one character, and neither a quote nor a line break; got {file.delimiter!r}",
+                "choose one with {}",
+                delimiter=";",
             )
         return file
     header = file.first_lines(1)[0]
@@ -149,5 +174,5 @@ def _drop_ragged(
             message = f"{file.path}, line {line}: {len(record)} cells; expected {num_columns}, as in the first line"
     message = message or f"{file.path}: expected rows of {num_columns} cells; got {ragged[0]!r:.200}"
     if not skip_bad:
-        raise ResponsesError(message)
+        raise ResponsesError(message, "correct the row, or skip such rows with {}", skip_bad=True)
     return replace(source, rows=np.array(valid), dropped={RAGGED: len(ragged)}, examples={RAGGED: message})

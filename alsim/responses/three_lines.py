@@ -42,7 +42,9 @@ def read_three_lines(file: TextFile, options: Options) -> LogFields:
     file = file._replace(delimiter=file.delimiter or ",")
     students = list(_read_students(file))
     if not students:
-        raise ResponsesError(f"{file.path}: there is no response; expected three lines per student")
+        raise ResponsesError(
+            f"{file.path}: there is no response; expected three lines per student", "choose another file"
+        )
     skills = pc.split_pattern(pa.array([s.skills for s in students], pa.large_string()), file.delimiter)
     answers = pc.split_pattern(pa.array([s.answers for s in students], pa.large_string()), file.delimiter)
     count = np.array([s.num_responses for s in students])
@@ -53,7 +55,7 @@ def read_three_lines(file: TextFile, options: Options) -> LogFields:
         source = _drop_unequal(file, source, students, lengths, valid, options.skip_bad)
     ends, kept = np.cumsum(count[valid]), np.flatnonzero(valid)
     if not len(kept):
-        raise ResponsesError(f"{file.path}: there is no valid row; read it without skip_bad to see the first error")
+        raise source.no_valid_row()
 
     def describe_row(row: int) -> str:
         k = int(np.searchsorted(ends, row, side="right"))
@@ -81,7 +83,9 @@ def _read_students(file: TextFile) -> Iterator[StudentLines]:
             if not re.fullmatch(r"[0-9]+(\.0*)?", text):
                 raise ResponsesError(
                     f"{file.path}, line {number}: {text!r:.100}; expected the number of responses of a student, "
-                    f"followed by a line of skills and a line of answers"
+                    f"followed by a line of skills and a line of answers",
+                    "correct the line, or read a table with {}",
+                    format="long",
                 )
             count = int(float(text))
             if count == 0:
@@ -90,7 +94,8 @@ def _read_students(file: TextFile) -> Iterator[StudentLines]:
             if len(rest) < 2:
                 raise ResponsesError(
                     f"{file.path}, line {number}: the file ends within the three lines of a student; "
-                    f"expected a line of skills and a line of answers"
+                    f"expected a line of skills and a line of answers",
+                    "complete the file, or remove the last student",
                 )
             yield StudentLines(student, number, count, *rest)
 
@@ -105,6 +110,6 @@ def _drop_unequal(
         f"{lengths[0, k]} skills and {lengths[1, k]} answers in the next two lines; expected equal numbers"
     )
     if not skip_bad:
-        raise ResponsesError(message)
+        raise ResponsesError(message, "correct these lines, or skip such students with {}", skip_bad=True)
     dropped = sum(s.num_responses for s, is_valid in zip(students, valid, strict=True) if not is_valid)
     return replace(source, dropped={UNEQUAL: dropped}, examples={UNEQUAL: message})

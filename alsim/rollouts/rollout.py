@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.errors import AlsimError
 from alsim.metrics import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.policies import Policy
+from alsim.rollouts import frames
 from alsim.rollouts.collector import Collector, is_compiled
+from alsim.rollouts.columns import TABLE_COLUMNS, Column
 from alsim.rollouts.driver import run_in_python
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan, block_edges, read_plan
-from alsim.types import Bools, Codes, Doubles, Floats, Longs, Observation, Reason
+from alsim.types import Bools, Codes, Doubles, Floats, Longs, Observation, Reason, describe, safe_repr
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 Columns = TypeVar("Columns", Trajectories, EpisodeSummaries)
 
@@ -47,6 +54,18 @@ class Rollout:
     """(E,) ability at the start, logits; latent, for comparing estimates with the true value."""
     ability_final: Floats
     """(E,) ability at the end, logits; latent."""
+    policy: str = ""
+    """Name of the policy."""
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the policy, and the numbers of learners, episodes and interactions."""
+        learners, episodes = len(np.unique(self.learner_id)), len(self.learner_id)
+        observations = "no observations" if self.obs is None else f"obs {describe(self.obs)}"
+        return (
+            f"Rollout(policy={describe(self.policy)}, {learners:,} learners, {episodes:,} episodes, "
+            f"{len(self.propensity):,} interactions, {observations})"
+        )
 
     @cached_property
     def metrics(self) -> EpisodeMetrics:
@@ -74,6 +93,35 @@ class Rollout:
     def terminated(self) -> Bools:
         """(M,) True for the last interaction of an episode that ended for another reason."""
         return np.asarray((self.termination_reason != Reason.NONE) & ~self.truncated)
+
+    def to_pandas(self, table: str = "transitions", *, observations: bool = False) -> pandas.DataFrame:
+        """Return a table as a DataFrame of pandas, with the columns of `Dataset.to_pandas`.
+
+        table         "transitions", "events" or "episodes"
+        observations  whether to add the observations as columns
+
+        Raises ValueError for another table, or if observations were not kept, and MissingExtra if pandas is not
+        installed.
+        """
+        return frames.to_pandas([self._frame_columns(table, observations)])
+
+    def to_polars(self, table: str = "transitions", *, observations: bool = False) -> polars.DataFrame:
+        """Return the same as `to_pandas` as a DataFrame of Polars, in which words have the type Enum.
+
+        Raises ValueError for another table, or if observations were not kept, and MissingExtra if Polars is not
+        installed.
+        """
+        return frames.to_polars([self._frame_columns(table, observations)])
+
+    def _frame_columns(self, table: str, observations: bool) -> dict[str, Column]:
+        """Return the columns of a data frame."""
+        frames.check_table(table, observations)
+        rows = None
+        if observations:
+            rows = self.obs if table == "transitions" else self.final_obs
+            if rows is None:
+                raise AlsimError("this rollout has no observations; call rollout with keep_observations=True")
+        return frames.frame_columns(table, TABLE_COLUMNS[table](self), self.bank, rows, self.observation)
 
 
 def rollout(
@@ -171,6 +219,7 @@ def _assemble(
         reason=summaries.reason,
         ability_start=summaries.ability_start,
         ability_final=summaries.ability_final,
+        policy=plan.policy.name,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,7 +32,7 @@ from alsim.policies.network import NetworkPolicy
 from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, write_curve
 from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
-from alsim.types import FIRST_HELD_OUT, Observation, Reason
+from alsim.types import FIRST_HELD_OUT, Observation, Reason, short_repr
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 from alsim.utils.run_directory import FORCE
@@ -42,6 +43,8 @@ EVALUATIONS = 20
 """Default number of evaluations."""
 BASELINES = ("uniform", "rules")
 BEST, PROGRESS = "best.pt", "progress.json"
+
+log = logging.getLogger(__name__)
 
 
 class Moment(NamedTuple):
@@ -57,6 +60,7 @@ Progress = Callable[[Moment], None]
 """Callback that is called with a Moment."""
 
 
+@short_repr
 class TrainingPlan(NamedTuple):
     """The validated arguments of `train`."""
 
@@ -89,7 +93,8 @@ class Training:
 
     path        directory of the training
     policy      trained policy: the one with the best evaluation
-    evaluation  content of evaluation.json
+    evaluation  content of evaluation.json; its key "training" has the numbers of interactions, "steps" and
+                "requested_steps"
     curve       rows of curve.csv
     """
 
@@ -121,7 +126,9 @@ def train(
 
     algorithm        "ppo" or "dqn"
     out              directory to write; an unfinished training with the same settings is resumed
-    steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters
+    steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters. The number
+                     of interactions is rounded up to complete rollouts, as the logger alsim.training and
+                     evaluation["training"] (steps and requested_steps) report
     seed             seed of learners, networks and exploration
     config, bank, dynamics, observation   as for the environments
     reward           preset "specified" or "learning", which replaces the reward weights of the configuration
@@ -260,6 +267,7 @@ class Run:
         """Train for the remaining interactions, evaluate the best policy, and write all files."""
         from alsim.training import sb3
 
+        self._log_start()
         remaining = self.plan.hyperparameters.steps - self.steps
         if remaining > 0:
             self._learn(remaining)
@@ -276,6 +284,16 @@ class Run:
         directory.write_json(self.out / directory.EVALUATION, evaluation)
         directory.delete_checkpoints(self.out)
         return Training(self.out, policy, evaluation, self.rows)
+
+    def _log_start(self) -> None:
+        """Log how the number of interactions is rounded, and where a resumed training continues."""
+        h = self.plan.hyperparameters
+        if h.total_steps != h.steps:
+            count = h.total_steps // h.rollout_steps
+            rollouts = f"{count:,} rollout{'s' if count > 1 else ''} of {h.rollout_steps:,}"
+            log.info(f"{h.steps:,} interactions are rounded up to {h.total_steps:,}: {rollouts}")
+        if self.breaks:
+            log.info(f"resumed at {self.steps:,} of {h.total_steps:,} interactions")
 
     def _learn(self, steps: int) -> None:
         """Train for a number of interactions. Raises TrainingError if the training diverges."""
@@ -313,7 +331,7 @@ class Run:
         elif self.steps - last_row >= self.plan.hyperparameters.steps / ROWS:
             self._add_row(evaluating=False)
         else:
-            self.progress(Moment(self.steps, self.plan.hyperparameters.steps, None))
+            self.progress(Moment(self.steps, self.plan.hyperparameters.total_steps, None))
 
     def _add_row(self, *, evaluating: bool) -> None:
         """Add a row to the learning curve, with or without an evaluation and a checkpoint."""
@@ -325,7 +343,7 @@ class Run:
         write_curve(self.out / directory.CURVE, self.rows)
         if evaluating:
             self._write_checkpoint()
-        self.progress(Moment(self.steps, self.plan.hyperparameters.steps, row))
+        self.progress(Moment(self.steps, self.plan.hyperparameters.total_steps, row))
 
     def _training_row(self) -> Row:
         """Return a row with means over the episodes since the previous row."""
@@ -404,6 +422,7 @@ class Run:
             }
         evaluation["training"] = {
             "steps": self.steps,
+            "requested_steps": self.plan.hyperparameters.steps,
             "seconds": round(self._seconds(), 1),
             "breaks": self.breaks,
             "best_steps": self.best_steps,

@@ -47,6 +47,16 @@ class Hyperparameters(Section):
     torch_threads: Count = 1
     """Threads of PyTorch; more threads are slower for such small networks."""
 
+    @property
+    def rollout_steps(self) -> int:
+        """Interactions between updates, over all lanes: trainings consist of complete rollouts."""
+        raise NotImplementedError
+
+    @property
+    def total_steps(self) -> int:
+        """Number of interactions of the training: `steps`, rounded up to complete rollouts."""
+        return -(-self.steps // self.rollout_steps) * self.rollout_steps
+
     @classmethod
     def read(cls, source: Hyperparameters | Mapping[str, Any] | str | Path | None, **overrides: Any) -> Self:
         """Return hyperparameters from a source.
@@ -84,6 +94,11 @@ class PPO(Hyperparameters):
     vf_coef: NotNegative = 0.5
     """Weight of the value loss."""
     max_grad_norm: Positive = 0.5
+
+    @property
+    def rollout_steps(self) -> int:
+        """Interactions between updates, over all lanes."""
+        return self.num_envs * self.n_steps
 
     @model_validator(mode="after")
     def _check_minibatches(self) -> Self:
@@ -123,6 +138,11 @@ class DQN(Hyperparameters):
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
     net_arch: Widths = (128, 128)
     activation: Activation = "relu"
+
+    @property
+    def rollout_steps(self) -> int:
+        """Interactions between updates, over all lanes."""
+        return self.num_envs * self.train_freq
 
     @model_validator(mode="after")
     def _check_buffer(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,21 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def temporary_directory(path: Path) -> Iterator[Path]:
+    """Create a hidden directory next to `path`, and delete it with its contents when the block ends.
+
+    `tempfile` is not used: in a directory without write permission on Windows, it takes the refusal for a name in use,
+    and tries up to 2**31 other names.
+    """
+    directory = temporary_sibling(path)
+    directory.mkdir()
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def write_atomic(file: Path, content: bytes) -> None:

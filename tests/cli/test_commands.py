@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
+from alsim.evaluation.dataset_summary import summary
 from alsim.metrics import METRICS
 from alsim.policies import POLICIES
 
@@ -73,10 +75,10 @@ def assert_refused(result, *messages):
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_generate_writes_a_dataset_and_prints_a_summary(run, small, tmp_path):
+def test_generate_writes_a_dataset_and_prints_its_size(run, small, tmp_path):
     out, report = tmp_path / "deeper" / "d", tmp_path / "report.json"
     status, printed, err = run(
-        *("generate", "--learners", 4, "--episodes", 2, "--policy", "rules", "--seed", 7, "--out", out),
+        *("generate", "--learners", 4, "--episodes", 2, "--policy", "rules", "--seed", 7, "-o", out),
         *("--config", small, "--format", "arrow", "--threads", 2, "--json", report),
     )
     assert (status, err) == (0, "")
@@ -85,37 +87,104 @@ def test_generate_writes_a_dataset_and_prints_a_summary(run, small, tmp_path):
     assert (manifest["num_learners"], manifest["episodes_per_learner"], manifest["seed"]) == (4, 2, 7)
     assert (manifest["policy"]["name"], manifest["format"], manifest["observation"]) == ("rules", "arrow", "mastery")
     assert Config.read(manifest["config"]) == Config.read(small)
-    first, second, third, *table = printed.splitlines()
-    assert first == f"{out}: {len(dataset)} transitions, 8 episodes of 4 learners, {dataset.events.num_rows} events"
-    assert second == f"policy rules, seed 7, alsim/AdaptiveLearning-v0, observation mastery, arrow, alsim {__version__}"
-    assert third.startswith("episodes ended by: mastery_achieved ")
-    numbers = json.loads(report.read_text())
-    assert numbers["transitions"] == len(dataset)
-    assert set(numbers["metrics"]["final_mastery"]) == {"mean", "se", "n", "undefined"}
-    rows = {label: cells for label, *cells in (re.split(r"\s{2,}", row.strip()) for row in table)}
+    first, second = printed.splitlines()
+    assert re.fullmatch(rf"{len(dataset)} transitions, 8 episodes of 4 learners in \d+\.\d s", first)
+    assert second == f"{out} is complete; to describe it: alsim info {out}"
+    assert json.loads(report.read_text()) == summary(dataset)
+
+
+def test_generate_prints_the_speed_without_the_first_shard(run, small, tmp_path):
+    """The first shard includes the start, and possibly compilation."""
+    arguments = ("generate", "--learners", 9, "--config", small, "-o", tmp_path / "d", "--episodes-per-shard", 9)
+    printed = run(*arguments)[1]
+    assert re.search(r"27 episodes of 9 learners in [\d.]+ s \([\d,.]+ (M )?transitions/s\)\n", printed)
+
+
+def test_info_prints_origin_metrics_and_a_verdict(run, small, dataset):
+    status, printed, err = run("info", dataset)
+    assert (status, err) == (0, "")
+    head, table, verdict = printed.split("\n\n")
+    loaded = load_dataset(dataset)
+    first, *facts = head.splitlines()
+    assert first == str(dataset)
+    labels = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in facts)
+    assert labels["size"] == f"{len(loaded)} transitions, 6 episodes of 3 learners, {loaded.events.num_rows} events"
+    assert labels["policy"] == "uniform, seed 0"
+    assert labels["origin"] == "alsim/AdaptiveLearning-v0, observation mastery"
+    assert re.fullmatch(rf"parquet, [\d.]+ kB, alsim {__version__}", labels["files"])
+    assert labels["ended by"].startswith("mastery_achieved ")
+    numbers = summary(loaded)
+    mean, (low, high) = numbers["metrics"]["final_mastery"]["mean"], numbers["metrics"]["final_mastery"]["ci"]
+    ended = numbers["termination"]["mastery_achieved"]
+    assert " ".join(verdict.split()) == (
+        f"{ended} of 6 episodes ended in mastery; mean mastery at the end: {mean:.3f} (95 % interval {low:.3f} to "
+        f"{high:.3f})."
+    )
+    heading, *rows = (re.split(r"\s{2,}", line.strip()) for line in table.splitlines())
+    assert heading == ["per episode", "mean", "standard error", "undefined"]
+    cells = {label: values for label, *values in rows}
     for name, value in numbers["metrics"].items():
-        mean, se, *undefined = rows[METRICS[name].heading]
+        mean, se, *undefined = cells[METRICS[name].heading]
+        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])  # clause S9.6
         if value["mean"] is None:
             assert mean == "-"
-        else:
+        elif value["se"]:
             assert float(mean.replace(",", "")) == pytest.approx(value["mean"], abs=value["se"] / 20 + 1e-12)
-            assert len(se.replace(".", "").lstrip("0")) == 2 or value["se"] == 0 or value["se"] >= 99
-        assert undefined == ([str(value["undefined"])] if value["undefined"] else [])
-    assert "time on task, min" in rows
+            assert len(se.replace(".", "").lstrip("0")) == 2 or value["se"] >= 99
+    assert "time on task, min" in cells
 
 
-def test_info_prints_what_generate_printed(run, small, dataset, tmp_path):
-    again = run("generate", "--learners", 3, "--episodes", 2, "--config", small, "--out", dataset, "--force")
-    assert run("info", dataset) == run("info", dataset, "--verify") == again
-    assert run("info", dataset, "--json", tmp_path / "r" / "info.json")[0] == 0
-    assert json.loads((tmp_path / "r" / "info.json").read_text())["episodes"] == 6
+def test_info_says_that_checksums_were_compared(run, dataset):
+    assert "\n  checksums " not in run("info", dataset)[1]
+    assert re.search(r"^  checksums +all files are unchanged$", run("info", dataset, "--verify")[1], re.MULTILINE)
+
+
+def test_a_single_episode_has_no_interval(run, small, tmp_path):
+    assert run("generate", "--learners", 1, "--episodes", 1, "--config", small, "-o", tmp_path / "d")[0] == 0
+    status, printed, _ = run("info", tmp_path / "d")
+    assert status == 0
+    assert re.search(r"of 1 episodes ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
+
+
+@pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate"])
+def test_json_on_stdout_is_alone(run, small, dataset, checks, tmp_path, command):
+    """With `--json -`, stdout has the report only, which equals that in a file."""
+    arguments = {
+        "info": ("info", dataset),
+        "validate": ("validate", "--config", small),
+        "policies": ("policies",),
+        "export": ("export", dataset, "--to", "npz", "-o", tmp_path / "x.npz", "--force"),
+        "generate": ("generate", "--config", small, "--learners", 2, "-o", tmp_path / "e", "--force"),
+    }[command]
+    status, printed, err = run(*arguments, "--json", "-")
+    assert (status, err) == (0, "")
+    assert run(*arguments, "--json", tmp_path / "r" / "report.json")[0] == 0
+    assert json.loads(printed) == json.loads((tmp_path / "r" / "report.json").read_text())
+
+
+def statistics(value):
+    """Yield each statistic in a report: the dicts with a mean."""
+    if isinstance(value, dict):
+        if "mean" in value:
+            yield value
+        for child in value.values():
+            yield from statistics(child)
+
+
+def test_a_statistic_has_mean_standard_error_interval_and_n(run, dataset):
+    found = list(statistics(json.loads(run("info", dataset, "--json", "-")[1])))
+    assert len(found) == len(METRICS)
+    for value in found:
+        assert {"mean", "se", "ci", "n"} <= value.keys()
+        if value["ci"] is not None:
+            assert value["ci"][0] <= value["mean"] <= value["ci"][1]
 
 
 def test_names_in_brackets_are_printed_as_they_are(run, small, tmp_path):
     out = tmp_path / "[bold]d[/bold]"
     status, printed, _ = run("generate", "--learners", 1, "--config", small, "--out", out)
     assert status == 0
-    assert printed.startswith(f"{out}: ")
+    assert f"{out} is complete" in printed
     assert run("bank", "--config", small, "--out", tmp_path / "[red]b")[1].startswith(f"{tmp_path / '[red]b'}: ")
 
 
@@ -170,15 +239,17 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     listed = json.loads((tmp_path / "policies.json").read_text())
     assert list(listed) == list(POLICIES)
-    assert listed["uniform"] == "Policy that chooses every action with the same probability."
-    assert listed["nameless"] == ""
+    assert listed["uniform"]["description"] == "Policy that chooses every action with the same probability."
+    assert listed["epsilon-greedy"]["signature"] == "epsilon-greedy:POLICY:EPSILON"
+    assert listed["nameless"]["description"] == ""
     for name in listed:
         assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run("init-config") == (0, "wrote alsim.toml\n", "")
+    assert run("init-config") == (0, "Wrote alsim.toml; to use it, pass --config alsim.toml to a command.\n", "")
     assert Path("alsim.toml").read_text() == default_toml()
     assert Config.load("alsim.toml") == Config()
     Path("alsim.toml").write_text("mine")
@@ -212,10 +283,10 @@ def checks(monkeypatch):
 def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--seed", 3, "--json", tmp_path / "v.json")
     assert (status, err) == (0, "")
-    assert [line.split() for line in printed.splitlines()] == [
-        ["ok", "one:", "seed", "3,", "2", "[bold]outcomes"],
-        ["ok", "two:", "seed", "3,", "2", "[bold]outcomes"],
-        ["2", "passed,", "0", "failed"],
+    assert printed.splitlines() == [
+        "ok    one: seed 3, 2 [bold]outcomes",
+        "ok    two: seed 3, 2 [bold]outcomes",
+        "All 2 checks passed: the simulator follows its specification.",
     ]
     result = json.loads((tmp_path / "v.json").read_text())
     assert (result["seed"], result["failed"], len(result["checks"])) == (3, 0, 2)
@@ -226,8 +297,8 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     checks["two"], checks["three"] = failing, breaking
     status, printed, err = run("validate", "--config", small, "--json", tmp_path / "v.json")
     assert (status, err) == (1, "")
-    assert [line.split()[0] for line in printed.splitlines()] == ["ok", "FAIL", "FAIL", "1"]
-    assert "three: RuntimeError: snapped" in printed
+    assert [line.split()[0] for line in printed.splitlines()] == ["ok", "FAIL", "FAIL", "2"]
+    assert "FAIL  three: RuntimeError: snapped\n2 of 3 checks failed: two, three.\n" in printed
     assert json.loads((tmp_path / "v.json").read_text())["failed"] == 2
 
 
@@ -238,14 +309,14 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     ("arguments", "message"),
     [
         (("--policy", "other"), "unknown policy 'other'; known are uniform, rules"),
-        (("--learners", "0"), "num_learners must be an integer of at least 1; got 0"),
-        (("--learners", "-5"), "num_learners must be an integer of at least 1; got -5"),
-        (("--learners", "2147483649"), "num_learners must be at most 2**31"),
-        (("--episodes", "0"), "episodes_per_learner must be an integer of at least 1; got 0"),
-        (("--threads", "0"), "num_threads must be an integer of at least 1; got 0"),
-        (("--seed", "-1"), "seed must be an integer in [0, 2**64); got -1"),
-        (("--seed", "18446744073709551616"), "seed must be an integer in [0, 2**64)"),
-        (("--observation", "all"), "observation must be one of 'mastery', 'responses'; got 'all'"),
+        (("--learners", "0"), "--learners must be an integer of at least 1; got 0"),
+        (("--learners", "-5"), "--learners must be an integer of at least 1; got -5"),
+        (("--learners", "2147483649"), "--learners must be at most 2**31"),
+        (("--episodes", "0"), "--episodes must be an integer of at least 1; got 0"),
+        (("--threads", "0"), "--threads must be an integer of at least 1; got 0"),
+        (("--seed", "-1"), "--seed must be an integer in [0, 2**64); got -1"),
+        (("--seed", "18446744073709551616"), "--seed must be an integer in [0, 2**64)"),
+        (("--observation", "all"), "--observation must be mastery or responses; got 'all'; see alsim generate --help"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
         (("--bank", "nowhere"), "nowhere"),
     ],
@@ -289,9 +360,7 @@ def test_a_broken_bank_is_named(run, tmp_path, command):
 
 def test_existing_output_is_refused(run, small, dataset, tmp_path):
     arguments = ("generate", "--learners", 1, "--config", small, "--out")
-    assert_refused(
-        run(*arguments, dataset), f"{dataset} already holds a finished dataset; force=True (--force) overwrites it"
-    )
+    assert_refused(run(*arguments, dataset), f"{dataset} already holds a finished dataset; --force overwrites it")
     assert_refused(run(*arguments, small), f"{small} is not a directory")
     assert_refused(
         run(*arguments, tmp_path, "--force"), f"{tmp_path} contains other files (d); choose a new or empty directory"
@@ -312,11 +381,11 @@ def test_info_escapes_control_characters(run, dataset):
     status, printed, _ = run("info", dataset)
     assert status == 0
     assert all(character.isprintable() for character in printed.replace("\n", ""))
-    assert r"policy \x1b]0;owned\x07\x1b[2J\n\u202eünïform, seed 0" in printed.splitlines()[1]
+    assert r"  policy    \x1b]0;owned\x07\x1b[2J\n\u202eünïform, seed 0" in printed.splitlines()
 
 
 def test_info_names_missing_and_damaged_files(run, dataset, tmp_path):
-    assert_refused(run("info", tmp_path / "nowhere"), "nowhere holds no finished dataset: there is no manifest.json")
+    assert_refused(run("info", tmp_path / "nowhere"), "nowhere holds no finished dataset: it does not exist; expected")
     assert_refused(run("info", tmp_path), f"{tmp_path} holds no finished dataset")
     file = dataset / "episodes" / "part-00000.parquet"
     content = bytearray(file.read_bytes())
@@ -335,35 +404,101 @@ def test_a_report_that_cannot_be_written_is_named(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ("nonsense",),
-        ("generate",),
-        ("generate", "--out", "d", "--learners", "many"),
-        ("generate", "--out", "d", "--format", "csv"),
-        ("generate", "--out", "d", "--nonsense"),
-        ("info",),
-        ("info", "one", "two"),
-        ("validate", "--seed", "x"),
+        (("gen",), "unknown command 'gen'; did you mean 'generate'? See alsim --help"),
+        (("Init_Config",), "unknown command 'Init_Config'; did you mean 'init-config'? See alsim --help"),
+        (("xyz",), "unknown command 'xyz'; expected one of bank, "),
+        (("fit", "bkr", "log.csv"), "unknown model 'bkr'; did you mean 'bkt'? See alsim fit --help"),
+        (("--nonsense",), "unknown option '--nonsense'; see alsim --help"),
+        (("generate",), "--out DIR is missing: directory to write; see alsim generate --help"),
+        (("generate", "-o"), "-o needs a value, DIR; see alsim generate --help"),
+        (
+            ("generate", "-o", "d", "--learners", "many"),
+            "--learners must be an integer; got 'many'; see alsim generate",
+        ),
+        (
+            ("generate", "-o", "d", "--format", "csv"),
+            "--format must be parquet or arrow; got 'csv'; see alsim generate",
+        ),
+        (
+            ("generate", "-o", "d", "--format", "parket"),
+            "got 'parket'; did you mean 'parquet'? See alsim generate --help",
+        ),
+        (
+            ("generate", "-o", "d", "--lerners", "3"),
+            "unknown option '--lerners'; did you mean '--learners'? See alsim gen",
+        ),
+        (("generate", "-o", "d", "-q"), "unknown option '-q'; see alsim generate --help"),
+        (("generate", "-o", "d", "--force=3"), "--force takes no value; see alsim generate --help"),
+        (("info",), "DIR is missing: directory of a dataset; see alsim info --help"),
+        (("info", "one", "two", "three"), "unexpected argument (two three); see alsim info --help"),
+        (("validate", "--seed", "x"), "--seed must be an integer; got 'x'; see alsim validate --help"),
+        (("train", "sac", "-o", "d"), "ALGORITHM must be ppo or dqn; got 'sac'; see alsim train --help"),
+        (("train", "-o", "d"), "ALGORITHM is missing: training algorithm: ppo or dqn; see alsim train --help"),
+        (("fit", "bkt", "log.csv", "--seed", "-1"), "--seed must be an integer of at least 0; got '-1'"),
+        (("export", "d", "-o", "x", "--to", "obb"), "got 'obb'; did you mean 'obp'?"),
     ],
 )
-def test_usage_errors_end_in_2(run, arguments, tmp_path, monkeypatch):
+def test_errors_of_usage_are_one_sentence_with_the_cure(run, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, printed, err = run(*arguments)
-    assert (status, printed) == (2, "")
-    assert "Usage: " in err
-    assert "Traceback" not in err
+    assert_refused(run(*arguments), message)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_in_130(run, monkeypatch):
+def test_a_path_in_place_of_a_command_is_explained(run, dataset, small):
+    assert_refused(
+        run(dataset), f"{dataset} is a directory, not a command; describe a dataset with: alsim info {dataset}"
+    )
+    assert_refused(
+        run(small), f"{small} is a file, not a command; fit a student model to a response log with: alsim fit"
+    )
+    assert_refused(run("fit", small), f"{small} is not a model;", f"alsim fit MODEL {small}, MODEL being bkt, irt,")
+
+
+def test_other_directories_than_a_dataset_are_recognised(run, dataset, small, tmp_path):
+    assert run("bank", "--config", small, "-o", tmp_path / "bank")[0] == 0
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "policy.npz").write_bytes(b"")
+    assert_refused(run("info", tmp_path / "bank"), "it is an item bank; to use it: alsim generate --bank ")
+    assert_refused(
+        run("info", tmp_path / "trained"), "it is a trained policy; to teach with it: alsim generate --policy "
+    )
+    assert_refused(
+        run("info", small), f"{small} holds no finished dataset: it is a file; expected the output directory"
+    )
+    assert_refused(run("info", tmp_path), f"there is no manifest.json; did you mean {dataset}?")
+
+
+def test_a_misspelled_key_of_a_configuration_is_corrected(run, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[termination]\nmax_step = 3\n")
+    assert_refused(run("validate", "--config", file), "termination.max_step = 3: unknown key; expected one of ")
+    file.write_text("num_lo = 3\n")
+    assert_refused(run("validate", "--config", file), "num_lo = 3: unknown key", "; did you mean 'num_los'?")
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version(run, option):
+    assert run(option) == (0, f"alsim {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("fit",)])
+def test_a_group_without_arguments_prints_its_help(run, arguments):
+    status, printed, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert printed == run(*arguments, "--help")[1] == run(*arguments, "-h")[1]
+
+
+def test_ctrl_c_ends_in_130(run, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("alsim.datasets.store.load_dataset", interrupt)
-    status, printed, err = run("info", "d")
-    assert (status, printed) == (130, "")
-    assert "Traceback" not in err
+    assert run("info", "d") == (130, "", "")
+    monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)
+    hint = "alsim: interrupted; the same command resumes where it stopped\n"
+    assert run("generate", "-o", tmp_path / "d") == (130, "", hint)
 
 
 # ── separate processes ───────────────────────────────────────────────────────────────────────────
@@ -384,6 +519,23 @@ def test_no_progress_in_a_pipe(tmp_path, small):
     done = process("generate", "--config", small, "--learners", 2, "--out", tmp_path / "d", env=env)
     assert (done.returncode, done.stderr) == (0, "")
     assert "6 episodes of 2 learners" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, tmp_path, monkeypatch):
+    """Every 30 seconds; here always."""
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0)
+    arguments = ("--learners", 9, "--episodes-per-shard", 9, "--config", small, "--out", tmp_path / "e")
+    _, _, err = run("generate", *arguments)
+    assert re.match(r"alsim: 9 of 27 episodes after 0 s\nalsim: 18 of 27 episodes after 0 s, [\d,.]+ ", err)
+
+    def slow(*_):
+        time.sleep(0.2)
+        return True, ""
+
+    monkeypatch.setattr("alsim.cli.output.PERIOD", 0.05)
+    checks["two"] = slow
+    assert re.search(r"^alsim: checking the simulator, 0 s so far$", run("validate")[2], re.MULTILINE)
 
 
 def test_progress_on_a_terminal(tmp_path, small):
@@ -403,15 +555,61 @@ def test_progress_on_a_terminal(tmp_path, small):
     assert running.returncode == 0
     assert b"60/60" in shown
     assert b"\x1b[" in shown
-    assert printed.startswith(b"d: ")  # the report is printed on stdout, as always
+    assert b"alsim info d" in printed  # the result is printed on stdout, as always
     assert b"\x1b" not in printed
+
+
+def shell(command, cwd):
+    """Run a command of bash in which `alsim` is the command line; its status is that of the first failing command."""
+    script = f'alsim() {{ "{sys.executable}" -m alsim "$@"; }}; set -o pipefail; {command}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=300, cwd=cwd)
+
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell that a pipe is closed")
+@pytest.mark.parametrize("arguments", [("info", "d"), ("policies",), ("generate", "--help")])
+def test_a_closed_pipe_ends_a_command_silently(dataset, arguments):
+    """The status is that of SIGPIPE, not 1, which means that a check failed."""
+    command = [sys.executable, "-m", "alsim", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=dataset.parent) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
+
+
+@needs_bash
+def test_closed_output_is_no_error(dataset):
+    done = shell("alsim info d >&-", dataset.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = shell("alsim info nowhere 2>&-", dataset.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@needs_bash
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["info d >/dev/full", "policies --json /dev/full", "--version >/dev/full"])
+def test_a_full_disk_is_named_in_one_sentence(dataset, command):
+    done = shell(f"alsim {command}", dataset.parent)
+    assert_refused((done.returncode, "", done.stderr), "No space left on device")
+
+
+@needs_bash
+def test_a_dataset_on_a_full_disk_is_resumed(tmp_path, small):
+    """A limit of the file size stands for a full disk."""
+    command = f"alsim generate --config {small} --learners 500 -o d"
+    done = shell(f"ulimit -f 8; {command}", tmp_path)
+    assert_refused((done.returncode, done.stdout, done.stderr), "File too large")
+    assert shell(command, tmp_path).returncode == 0
+    load_dataset(tmp_path / "d", verify=True)
 
 
 @pytest.mark.compiled
 def test_the_real_validation_passes_in_a_new_process():
     done = process("validate")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"{len(sanity.CHECKS)} passed, 0 failed\n")
+    assert done.stdout.endswith(f"All {len(sanity.CHECKS)} checks passed: the simulator follows its specification.\n")
 
 
 # ── a published bank ─────────────────────────────────────────────────────────────────────────────
@@ -447,11 +645,10 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
     out, report = tmp_path / "data.npz", tmp_path / "report.json"
     status, printed, err = run("export", dataset, "--to", "npz", "--out", out, "--json", report)
     assert (status, err) == (0, "")
-    first, _, lines = printed.partition("\n\n")
+    first, lines, last = printed.split("\n\n")
     rows = len(load_dataset(dataset))
-    assert re.fullmatch(
-        rf"{re.escape(str(out))}: {rows:,} transitions, 0\.\d MB, NumPy arrays with the names of D4RL", first
-    )
+    assert first == "NumPy arrays with the names of D4RL; to load the data:"
+    assert re.fullmatch(rf"Wrote {rows:,} transitions, [\d.]+ kB, to {re.escape(str(out))}\.\n", last)
     namespace = {}
     exec(lines, namespace)
     assert capsys.readouterr().out == f"({rows}, 4)\n" == f"{namespace['data']['observations'].shape}\n"
@@ -461,13 +658,13 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
         "transitions": rows,
         "bytes": out.stat().st_size,
     }
-    assert_refused(run("export", dataset, "--to", "npz", "--out", out), "data.npz already exists; force=True (--force)")
+    assert_refused(run("export", dataset, "--to", "npz", "--out", out), "data.npz already exists; --force")
     assert run("export", dataset, "--to", "npz", "--no-next-observations", "--out", out, "--force")[0] == 0
 
 
 @pytest.mark.parametrize("to", ["obp", "scope-rl"])
 def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
-    lines = run("export", dataset, "--to", to, "--out", tmp_path / "data.npz")[1].partition("\n\n")[2]
+    lines = run("export", dataset, "--to", to, "--out", tmp_path / "data.npz")[1].split("\n\n")[1]
     namespace = {}
     exec(lines, namespace)
     data = namespace.get("feedback") or namespace["logged_dataset"]
@@ -475,7 +672,7 @@ def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
 
 
 def test_export_refuses(run, dataset, tmp_path):
-    known = "must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface; got 'csv'"
+    known = "--to must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface; got 'csv'"
     assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), known)
     assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
     refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")

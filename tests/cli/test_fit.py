@@ -4,19 +4,23 @@ import csv
 import json
 import math
 import os
+import shlex
 import sys
 import types
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 
 import alsim
 from alsim import cli
-from alsim.cli import output
-from alsim.models import Fit, score
+from alsim.cli import fitting_run, output
+from alsim.cli.fit_tables import LAYOUTS
+from alsim.models import Fit, score, score_errors
 
 LOG = "user,kc,ok,when\n" + "".join(
     f"u{s},{'add' if (s + o) % 3 else 'sub[red]'},{(s * o) % 2},{o}\n" for s in range(6) for o in range(5)
@@ -54,7 +58,15 @@ class Stub(Fit):
 
     def table(self):
         names = [*self.log.skills.tolist(), "\x1b[31mred"]
-        return [{"skill": n, "p": 0.123456, "ll": -12345.678, "n": 1234, "fixed": False, "se": math.nan} for n in names]
+        return [row(self.model, name) for name in names]
+
+
+def row(model, name):
+    """Return a row of estimates with the keys of a model."""
+    keys = [column.key for column in LAYOUTS[model] if column.key not in ("responses", "skill", "item", "name", "of")]
+    errors = {f"se_{key}": 0.0345678 for key in keys} if model in ("bkt", "irt", "pfa") else {}
+    names = {"of": "skill", "name": name} if model == "best-lr" else {LAYOUTS[model][0].key: name}
+    return names | dict.fromkeys(keys, 0.123456) | errors | {"responses": 1234}
 
 
 @pytest.fixture
@@ -130,19 +142,155 @@ DKT = {"hidden": 128, "epochs": 40, "device": "cpu", "checkpoint": None, "seed":
 def test_options_are_passed_to_the_model(run, fitted, model, options, arguments):
     status, out, err = run(model, "log.csv", *COLUMNS, *options)
     assert (status, err) == (0, "")
+    assert out.endswith("The fit converged after 7 " + ("epochs" if model == "dkt" else "iterations") + ".\n")
     assert (fitted[0].model, fitted[0].arguments) == (model, arguments)
     assert len(fitted[0].log) == 30
     assert f"{model}: 30 responses of 6 students, 2 items, 2 skills" in out
-    assert "log-likelihood -12.500, converged after 7 iterations" in out
+    assert "log-likelihood -12.500 nats\n" in out
 
 
-def test_the_table_shows_names_as_they_are_and_numbers_whole(run, fitted):
-    _, out, _ = run("bkt", "log.csv", *COLUMNS)
+def test_the_table_has_units_and_the_digits_of_the_standard_errors(run, fitted):
+    _, out, _ = run("pfa", "log.csv", *COLUMNS)
     lines = out.splitlines()
-    assert lines[0].split() == ["skill", "p", "ll", "n", "fixed", "se"]
-    assert lines[1].split() == ["sub[red]", "0.1235", "-12,345.678", "1,234", "no", "-"]
-    assert lines[3].split()[0] == "\\x1b[31mred"
+    assert lines[0].split() == ["skill", "intercept", "per", "win", "per", "failure", "responses"]
+    assert lines[1].split() == ["logits"] * 3
+    assert lines[2].split() == ["sub[red]", "0.123±0.035", "0.123±0.035", "0.123±0.035", "1,234"]
+    assert lines[4].split()[0] == "\\x1b[31mred"
+    assert lines[5] == "±: standard error"
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("model", ["bkt", "irt", "dkt", "pfa", "best-lr", "skill-mean"])
+def test_the_report_fits_80_columns(run, fitted, tmp_path, model):
+    long = "a knowledge component of the sixth grade 理解 unit 3 "
+    (tmp_path / "long.csv").write_text(LOG.replace("add", long * 3))
+    status, out, _ = run(model, "long.csv", *COLUMNS, "--test", "long.csv")
+    assert status == 0
+    assert max(map(cell_len, out.splitlines())) <= 80
+    assert "a knowledge" in out and "…" in out
+
+
+@pytest.mark.parametrize("number", [10, 11, 1200])
+def test_ten_rows_are_printed_and_the_others_counted(run, fitted, monkeypatch, number):
+    monkeypatch.setattr(Stub, "table", lambda self: [row("bkt", f"skill {k}") for k in range(number)])
+    _, out, _ = run("bkt", "log.csv", *COLUMNS)
+    assert out.count("1,234\n") == 10
+    assert out.index("skill 0 ") < out.index("skill 9 ")
+    more = {
+        10: None,
+        11: "… and 1 more; --table FILE writes all\n",
+        1200: "… and 1,190 more; --table FILE writes all\n",
+    }
+    assert more[number] in out if more[number] else "more" not in out
+
+
+def test_values_without_errors_and_missing_values(run, fitted, monkeypatch):
+    rows = [
+        row("irt", "x"),
+        row("irt", "y") | {"b": "", "se_b": ""},
+        row("irt", "z") | {"se_b": math.nan, "b": -0.0001},
+    ]
+    rows = [r | {"c": 0, "se_c": "", "a": 12.5, "se_a": 3.25} for r in rows]
+    monkeypatch.setattr(Stub, "table", lambda self: rows)
+    lines = run("irt", "log.csv", *COLUMNS)[1].splitlines()
+    assert lines[0].split() == ["item", "a", "b", "responses"]  # c is 0 for all items: it is not estimated
+    assert lines[1].split() == ["1/logit", "logits"]
+    assert lines[2].split() == ["x", "12.5±3.2", "0.123±0.035", "1,234"]
+    assert lines[3].split() == ["y", "12.5±3.2", "-", "1,234"]
+    assert lines[4].split() == ["z", "12.5±3.2", "0.000", "1,234"]
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.parquet"])
+def test_table_writes_all_rows(run, fitted, monkeypatch, tmp_path, name):
+    rows = [row("irt", f"item {k}") for k in range(25)]
+    rows[3] |= {"b": "", "se_b": math.nan}
+    monkeypatch.setattr(Stub, "table", lambda self: rows)
+    assert run("irt", "log.csv", *COLUMNS, "--table", f"deep/{name}")[0] == 0
+    file = tmp_path / "deep" / name
+    table = pd.read_csv(file) if name.endswith("csv") else pd.read_parquet(file)
+    assert list(table) == list(rows[0])
+    assert table["item"].tolist() == [f"item {k}" for k in range(25)]
+    assert table["a"].tolist() == [0.123456] * 25
+    assert np.isnan(table["b"][3]) and np.isnan(table["se_b"][3]) and table["b"].notna().sum() == 24
+
+
+def test_a_report_is_written_as_json(run, fitted, tmp_path):
+    status, out, _ = run("bkt", "log.csv", *COLUMNS, "--test", "log.csv", "--json", "deep/report.json")
+    assert status == 0
+    content = json.loads((tmp_path / "deep" / "report.json").read_text())
+    assert content["model"] == "bkt"
+    assert content["log"] == {
+        "path": "log.csv",
+        "rows": 30,
+        "responses": 30,
+        "students": 6,
+        "items": 2,
+        "skills": 2,
+        "skipped": {},
+        "duplicates": 0,
+        "recognised_columns": {},
+    }
+    assert (content["converged"], content["iterations"], content["log_likelihood"]) == (True, 7, -12.5)
+    assert content["estimates"]["rows"] == 3
+    assert content["estimates"]["columns"]["responses"] == {"n": 3, "mean": 1234, "min": 1234, "max": 1234}
+    log = fitted[0].log
+    scores = score(log.correct, fitted[0].predict(log))
+    errors = score_errors(log.correct, fitted[0].predict(log), log.student)
+    auc = content["test"]["auc"]
+    assert (auc["mean"], auc["se"], auc["n"]) == (scores.auc, errors.auc, 6)
+    assert auc["ci"] == pytest.approx([scores.auc - 1.96 * errors.auc, scores.auc + 1.96 * errors.auc], abs=1e-4)
+    assert set(content["test"]) == {"path", "responses", "auc", "rmse", "log_loss", "accuracy"}
+    assert " ".join(out.split()).endswith(content["verdict"])
+
+
+def test_undefined_numbers_of_a_report_are_null(run, fitted, tmp_path):
+    (tmp_path / "test.csv").write_text("user,kc,ok,when\na,add,1,1\n")
+    assert run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--json", "report.json")[0] == 0
+    test = json.loads((tmp_path / "report.json").read_text())["test"]
+    assert test["auc"] == {"mean": None, "se": None, "ci": None, "n": 1}
+    assert test["rmse"]["se"] is None and test["rmse"]["mean"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"iterations": 0}, "The estimates are exact."),
+        ({"converged": False}, "The fit did not converge within 7 iterations."),
+        ({"converged": False, "model": "dkt"}, "within 7 epochs; a larger --epochs lets it continue."),
+    ],
+)
+def test_the_last_line_is_a_verdict(run, fitted, monkeypatch, changes, sentence):
+    original = Stub.__init__
+
+    def changed(self, *arguments):
+        original(self, *arguments)
+        vars(self).update(changes)
+
+    monkeypatch.setattr(Stub, "__init__", changed)
+    _, out, _ = run(changes.get("model", "bkt"), "log.csv", *COLUMNS)
+    assert " ".join(out.split()).endswith(sentence)
+
+
+def test_the_verdict_compares_the_auc_with_chance(run, fitted, monkeypatch):
+    for share, words in (
+        (0.9, "better than chance (0.5)."),
+        (0.1, "worse than chance (0.5)."),
+        (0.5, "as good as chance"),
+    ):
+        random = np.random.default_rng(0)
+        predicted = lambda self, log: np.where(random.random(len(log)) < share, log.correct, 1 - log.correct)  # noqa: B023, E731
+        monkeypatch.setattr(Stub, "predict", predicted)
+        _, out, _ = run("bkt", "log.csv", *COLUMNS, "--test", "log.csv")
+        assert words in " ".join(out.split())
+        assert "note: the model was fitted to the responses of the test" in out
+
+
+def test_skills_that_did_not_converge_or_are_at_a_bound_are_counted(run, fitted, monkeypatch):
+    rows = [row("bkt", n) | {"converged": c, "at bounds": b} for n, c, b in (("x", "no", ""), ("y", "yes", "p_slip"))]
+    monkeypatch.setattr(Stub, "table", lambda self: rows)
+    _, out, _ = run("bkt", "log.csv", *COLUMNS)
+    assert "note: 1 of 2 skills did not converge\n" in out
+    assert "note: 1 of 2 skills have a parameter at a bound, which has no standard error\n" in out
 
 
 def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_path):
@@ -153,7 +301,8 @@ def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_
         "test.csv", columns={"student": "user", "skill": "kc", "correct": "ok", "order": "when"}
     )
     scores = score(test.correct, fitted[0].predict(test))
-    assert f"test: AUC {scores.auc:.4f}, RMSE {scores.rmse:.4f}" in out
+    assert "test: test.csv, 30 responses of 7 students\n" in out
+    assert f"AUC {scores.auc:.2f}" in " ".join(out.split())
     content = json.loads((tmp_path / "deep" / "fit.json").read_text())
     assert content == {
         "format": "alsim-fit",
@@ -168,14 +317,17 @@ def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_
 def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
     (tmp_path / "test.csv").write_text("user,kc,ok,when\na,add,1,1\n")
     _, out, _ = run("bkt", "log.csv", *COLUMNS, "--test", "test.csv", "--out", "fit.json")
-    assert "test: AUC undefined (all responses alike), RMSE 0." in out
+    assert "the AUC of the test is undefined, since all its responses are equal." in " ".join(out.split())
     assert "nan" not in out
+    assert "AUC - -" in " ".join(out.split())
     assert json.loads((tmp_path / "fit.json").read_text())["test"]["auc"] is None
 
 
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
+    assert "irt: 4 responses of 2 patterns of 5 students, 2 items, 2 skills\n" in out
+    assert "test: wide.csv, 10 responses of 5 students\n" in out
     scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
     assert scores == expected._asdict()
@@ -296,7 +448,7 @@ def test_logs_of_any_format(run, fitted, tmp_path, content, options):
 def test_options_of_other_models_are_refused(run, fitted, model, option):
     status, out, err = run(model, "log.csv", *COLUMNS, *option)
     assert (status, out) == (2, "")
-    assert f"Error: No such option: {option[0]}" in err
+    assert err.startswith(f"alsim: unknown option '{option[0]}'")
     assert f"fit {model} --help" in err
     assert not fitted
 
@@ -311,6 +463,12 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--out", "folder.csv"], "is not a regular file; expected a file to write"),
         (["--out", "there.json/fit.json"], "cannot be written"),
         (["--scores", "scores.txt"], "expected a file name that ends in .csv, .parquet, .pq"),
+        (["--table", "table.txt"], "expected a file name that ends in .csv, .parquet, .pq"),
+        (["--table", "there.csv"], "--table there.csv already exists; --force overwrites it"),
+        (["--table", "s.csv", "--scores", "s.csv"], "--table s.csv: is also an input or another output"),
+        (["--json", "log.csv"], "--json log.csv: is also an input or another output of this command"),
+        (["--json", "folder.csv"], "folder.csv is a directory; expected a file to write"),
+        (["--json", "there.json/report.json"], "--json there.json/report.json cannot be written"),
         (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
         (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
@@ -345,11 +503,118 @@ def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):
 
 def test_invalid_arguments_are_refused(run, fitted):
     assert_refused(run("bkt", "log.csv", "--columns", "student"), "--columns must be COLUMN=NAME")
-    assert_refused(run("bkt", "log.csv"), "there is no column 'student'", "'user', 'kc', 'ok', 'when'")
     assert run("hmm", "log.csv")[0] == 2
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2
     assert run("bkt", "log.csv", "--seed", -1)[0] == 2
     assert not fitted
+
+
+@pytest.mark.parametrize("log", ["log.csv", "nowhere.csv", "folder", "folder/nowhere"])
+def test_a_log_in_place_of_the_model_is_explained(run, fitted, tmp_path, log):
+    (tmp_path / "folder").mkdir()
+    models = "bkt, irt, dkt, pfa, best-lr or skill-mean"
+    assert_refused(
+        run(log, "--skip-bad"),
+        f"{log} is not a model; name the model first: alsim fit MODEL {log}, MODEL being {models}\n",
+    )
+
+
+def test_a_misspelled_model_is_corrected(run, fitted):
+    assert_refused(run("bkx", "log.csv"), "unknown model 'bkx'; did you mean 'bkt'?")
+    assert_refused(
+        run("hmm", "log.csv"), "unknown model 'hmm'; expected one of bkt, irt, dkt, pfa, best-lr, skill-mean"
+    )
+    assert_refused(run("bkt", "lgo.csv"), "lgo.csv: there is no such file; did you mean log.csv?")
+
+
+def test_a_long_fit_prints_lines_if_stderr_is_not_a_terminal(run, fitted, monkeypatch):
+    monkeypatch.setattr(fitting_run, "PERIOD", 0)
+    assert run("bkt", "log.csv", *COLUMNS)[2] == "alsim: fitting, 1 of 2 after 0 s: half [bold]way\n"
+
+
+def test_the_report_on_stdout_is_alone(run, fitted):
+    status, out, _ = run("bkt", "log.csv", *COLUMNS, "--json", "-")
+    assert (status, json.loads(out)["model"]) == (0, "bkt")
+
+
+def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student_id,skill_name,is_correct\na,x,1\nb,x,0\n")
+    status, _, err = run("bkt", "log.csv", "--json", "report.json")
+    assert (status, err) == (
+        0,
+        "alsim: log.csv: columns recognised by their names: "
+        "student='student_id', skill='skill_name', correct='is_correct'\n",
+    )
+    names = {"student": "student_id", "skill": "skill_name", "correct": "is_correct"}
+    assert json.loads((tmp_path / "report.json").read_text())["log"]["recognised_columns"] == names
+
+
+@pytest.mark.parametrize(
+    ("content", "cure"),
+    [
+        ("usr,skil,corect\na,x,1\n", "--columns student=usr,correct=corect,skill=skil"),
+        ("student,skill,ok\na,x,1\n", "--columns correct=ok"),
+        ("Anon Student Id,KC (A),KC (B),correct\na,x,y,1\n", "--columns 'student=Anon Student Id,skill=KC (A)'"),
+        ("student,item,topic,kc,is_correct\n", ""),
+        ("student,skill,correct\na,x,1\na,x,maybe\n", "skip invalid rows with --skip-bad"),
+        ("student,skill,correct\na,x,1\na,x\n", "skip such rows with --skip-bad"),
+        ("student,skill,correct,date\na,x,1,9/28/2012\n", ""),
+        ("student,skill,Correct,date\na,x,1,9/28/2012\n", "without order, with --columns correct=Correct,order="),
+        ("q1,q2\n1,0\n1,9\n1,1\n", "or pass --missing=-1,9 if this value means no response"),
+        ("student,skill,correct\né,x,1\n".encode("latin-1"), "pass its encoding, such as --encoding latin-1"),
+        (
+            "student,skill,correct\na,x,yes\n",
+            "write the answers as 0 and 1, or name another column with --columns correct=",
+        ),
+    ],
+)
+def test_errors_end_with_the_options_that_cure_them(run, fitted, tmp_path, content, cure):
+    (tmp_path / "log.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = run("bkt", "log.csv")
+    if cure:
+        assert_refused(result, "alsim: log.csv", cure)
+        assert "columns={" not in result[2] and "True" not in result[2]
+
+
+def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
+    for content in (
+        "usr,skil,corect\na,x,1\n",
+        "Anon Student Id,KC (A),KC (B),correct\na,x,y,1\n",
+        "student,skill,Correct,date\na,x,1,9/28/2012\n",
+    ):
+        (tmp_path / "log.csv").write_text(content)
+        status, _, err = run("bkt", "log.csv")
+        assert status == 2
+        assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :]))[0] == 0
+
+
+def test_a_name_with_a_comma_is_quoted(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text('student,"KC (a, b)",KC (c),ok\na,x,y,1\n')
+    _, _, err = run("bkt", "log.csv", "--columns", "correct=ok")
+    cure = shlex.split(err[err.index("--columns") :])
+    assert cure == ["--columns", 'correct=ok,"skill=KC (a, b)"']
+    assert run("bkt", "log.csv", *cure)[0] == 0
+    assert fitted[-1].log.skills.tolist() == ["x"]
+
+
+def test_a_log_without_estimates_is_refused_with_a_cure_of_the_command_line(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0\n")
+    assert_refused(run("irt", "log.csv"), "log.csv: no item has both correct and wrong responses", "add responses")
+    assert_refused(
+        run("dkt", "log.csv"), "log.csv: has one student, but dkt needs one more", "add the responses of others"
+    )
+    assert not fitted
+
+
+def test_a_column_is_omitted(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,skill,correct,order\na,x,1,2\na,x,0,1\n")
+    for options, correct in (
+        ([], [0, 1]),
+        (["--columns", "order="], [1, 0]),
+        (["--columns", "student=student, order = "], [1, 0]),
+    ):
+        assert run("bkt", "log.csv", *options)[0] == 0
+        assert fitted[-1].log.correct.tolist() == correct
 
 
 def test_names_in_messages_cannot_control_a_terminal(run, fitted, tmp_path):

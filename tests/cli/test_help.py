@@ -1,14 +1,23 @@
-"""Help texts: at 80 columns, no line is wider than that, and no name, value or summary is truncated."""
+"""Help of all commands, and shell completion: one form for every option, and nothing is truncated."""
 
 import inspect
+import io
+import os
+import pty
 import re
+import shlex
+import shutil
+import subprocess
 import sys
+from contextlib import redirect_stdout
+from unittest import mock
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from alsim import cli
+from alsim.cli.command import Command, Group
+from alsim.cli.help import default_text, left
 
 WIDTH = 80
 GROUP = typer.main.get_command(cli.app)
@@ -24,61 +33,125 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
+    *("--dynamics", "--import", "--plot"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
-    *("--json", "--out", "--scores", "--test", "--checkpoint"),
-    *("--action-distribution", "--help"),
-    *("--plot",),
+    *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
+    "--action-distribution",
 }
 """Optional inputs and outputs: without the option, nothing is read or written there."""
 
+PATHS = [pytest.param(path, id=" ".join(path) or "alsim") for path in COMMANDS]
 
-def help_of(path):
-    """Return the help of a command on a terminal of 80 columns."""
-    environment = {"COLUMNS": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
-    result = CliRunner().invoke(cli.app, [*path, "--help"], env=environment, prog_name="alsim")
-    assert result.exit_code == 0
-    return result.output
+
+def help_of(path, option="--help", columns=WIDTH, **variables):
+    """Return the help of a command on a terminal with this number of columns."""
+    environment = {"COLUMNS": str(columns), "TERM": "xterm", **variables}
+    with mock.patch.dict(os.environ, environment), redirect_stdout(io.StringIO()) as printed:
+        assert GROUP.main([*path, option], prog_name="alsim", standalone_mode=False) == 0
+    return printed.getvalue()
 
 
 def unwrapped(text):
     return " ".join(text.split())
 
 
+def options_of(path):
+    return [p for p in COMMANDS[path].params if p.param_type_name == "option"]
+
+
 def test_the_walk_reaches_commands_and_subcommands():
     assert {(), ("generate",), ("fit",), ("fit", "bkt"), ("fit", "skill-mean")} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(path) or "alsim")
-def test_help_fits_80_columns_and_nothing_is_truncated(path):
-    text = help_of(path)
-    assert max(map(len, text.splitlines())) <= WIDTH
+@pytest.mark.parametrize("path", PATHS)
+def test_every_command_is_of_our_classes(path):
+    """They give help, errors and reports their form: make groups with Application, and commands with its decorator."""
+    assert isinstance(COMMANDS[path], Command | Group)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("path", PATHS)
+def test_help_fits_the_terminal_and_nothing_is_truncated(path, columns):
+    text = help_of(path, columns=columns)
+    body, _, example = text.partition("Examples:")
+    assert max(map(len, body.splitlines())) <= min(columns, 80)
+    assert max(map(len, example.splitlines()), default=0) <= 80
     assert "…" not in text
     if commands := getattr(COMMANDS[path], "commands", {}):
-        summaries = text.partition("Commands:")[2]
+        summaries = body.partition("Commands:")[2]
         assert "..." not in summaries
-        for name in commands:
-            assert re.search(rf"^ *{name} +\S.+\.$", summaries, re.MULTILINE), name
+        for name, command in commands.items():
+            assert re.search(rf"^ *{name} +\S", summaries, re.MULTILINE), name
+            assert command.get_short_help_str(10**6) in unwrapped(summaries)
+            assert command.get_short_help_str(10**6).endswith(".")
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(path) or "alsim")
+@pytest.mark.parametrize("path", PATHS)
+def test_help_is_plain_in_every_terminal(path):
+    plain = help_of(path)
+    assert help_of(path, "-h") == help_of(path, FORCE_COLOR="1", TERM="xterm-256color") == plain
+    assert "\x1b" not in plain
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_placeholders_of_values_are_conventional(path):
+    """Types are not shown as <int> or {DIR}, and flags have no placeholder."""
+    text = help_of(path)
+    assert not re.search(r"[<>{}]", text)
+    for parameter in options_of(path):
+        if parameter.is_flag:
+            assert not re.search(rf"{parameter.opts[0]} [A-Z]", unwrapped(left(parameter, COMMANDS[path])))
+        else:
+            placeholder = left(parameter, COMMANDS[path]).rpartition(" ")[2]
+            assert re.fullmatch(r"[A-Z][A-Za-z=,.-]*|[a-z0-9-]+(\|[a-z0-9-]+)+", placeholder), placeholder
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_out_and_help_have_short_forms(path):
+    assert re.search(r"^  -h, --help +Show this message and exit\.$", help_of(path), re.MULTILINE)
+    for parameter in options_of(path):
+        if "--out" in parameter.opts:
+            assert "-o" in parameter.opts
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_help_names_every_option_and_default(path):
     text = unwrapped(help_of(path))
     for parameter in COMMANDS[path].params:
         assert parameter.help, parameter.name
         for option in (*parameter.opts, *parameter.secondary_opts):
             assert parameter.param_type_name == "argument" or option in text
-        if getattr(parameter, "is_bool_flag", False):
-            assert f"{parameter.opts[0]} <bool>" not in text
-        elif parameter.default not in (None, ""):
-            assert f"default: {parameter.default}" in text
-        elif not parameter.required and parameter.opts[0] not in WITHOUT_DEFAULT:
-            assert "[default: " in parameter.help, f"{parameter.opts[0]} has a computed default, which help must state"
+        default = default_text(parameter)
+        if default:
+            assert f"[default: {default}]" in text
+        elif not parameter.required and not getattr(parameter, "is_flag", False):
+            computed = "[default: " in parameter.help  # written out, in the same form
+            assert computed or parameter.opts[0] in WITHOUT_DEFAULT, f"{parameter.opts[0]}: help must state its default"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_examples_in_help_are_valid_commands(path):
+    for line in help_of(path).partition("Examples:\n")[2].splitlines():
+        words = shlex.split(line.partition("|")[0])
+        assert words.pop(0) == "alsim"
+        command, context = GROUP, None
+        while hasattr(command, "commands"):
+            context = typer.Context(command, info_name="alsim", parent=context)
+            command = command.commands[words.pop(0)]
+        command.make_context("alsim", words, parent=context)
 
 
 def test_help_says_what_alsim_is():
     assert "Simulate adaptive learning: teaching policies, simulated learners and student models." in unwrapped(
         help_of(())
     )
+
+
+def test_the_formats_of_export_are_those_that_exist():
+    from alsim.cli.export import FORMATS
+    from alsim.datasets.export import EXPORTERS
+
+    assert tuple(EXPORTERS) == FORMATS
 
 
 @pytest.mark.parametrize("field", ["steps", "num_envs"])
@@ -109,3 +182,65 @@ def test_the_defaults_of_a_subcommand_are_those_of_the_model(model, monkeypatch)
         assert expected["device"] is None  # the processor
         expected["device"] = "cpu"
     assert request.model.arguments == expected
+
+
+# ── shell completion ─────────────────────────────────────────────────────────────────────────────
+
+
+def complete(*words, env=None):
+    """Return what bash would offer for the last of these words, and the modules that were loaded."""
+    code = (
+        "import atexit, sys; sys.argv[0] = 'alsim'\n"
+        "heavy = ('numba', 'pyarrow', 'torch', 'pandas', 'numpy', 'gymnasium')\n"
+        "atexit.register(lambda: print(*(m for m in heavy if m in sys.modules), file=sys.stderr))\n"
+        "from alsim.cli import main; main()"
+    )
+    line = {"_ALSIM_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **line}, timeout=60
+    )
+    return done.stdout.split(), done.stderr.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("alsim", "ge"), ["generate"]),
+        (("alsim", "fit", "sk"), ["skill-mean"]),
+        (("alsim", "generate", "--lea"), ["--learners"]),
+        (("alsim", "generate", "--format", ""), ["parquet", "arrow"]),
+        (("alsim", "generate", "--observation", "r"), ["responses"]),
+        (("alsim", "export", "--to", "mi"), ["minari"]),
+        (("alsim", "train", "p"), ["ppo"]),
+    ],
+)
+def test_completion_offers_names_and_loads_nothing_heavy(words, offered):
+    found, heavy = complete(*words)
+    assert found == offered
+    assert "numba" not in heavy
+    assert "pyarrow" not in heavy
+    assert "torch" not in heavy
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_works_in_bash(tmp_path):
+    """The script of --show-completion, loaded by an interactive bash, completes a command with the tab key."""
+    (tmp_path / "alsim").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m alsim "$@"\n')
+    (tmp_path / "alsim").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PS1": "> ", "TERM": "dumb"}
+    ours, theirs = pty.openpty()
+    shell = subprocess.Popen(
+        ["bash", "--norc", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=tmp_path
+    )
+    os.close(theirs)
+    typed = "alsim --show-completion > script; . ./script\nalsim init-con\ttab.toml; alsim --vers\t > version\nexit\n"
+    os.write(ours, typed.encode())
+    try:
+        while os.read(ours, 4096):
+            pass
+    except OSError:  # Linux raises it at the end of a terminal
+        pass
+    shell.wait(timeout=60)
+    os.close(ours)
+    assert (tmp_path / "tab.toml").exists()
+    assert (tmp_path / "version").read_text().startswith("alsim ")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from first_examples import parametrize as pytest_generate_tests  # noqa: F401  # a hook of pytest
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,41 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import wrappers
 from replay import SHORT, Episode, Learners, same
 
+import alsim  # noqa: F401  # registers the environment
+
 EXAMPLES = Path(ppo.__file__).parent
+
+
+def make_env(env_id, index, capture_video, run_name):
+    """The environment of CleanRL's scripts (https://docs.cleanrl.dev/rl-algorithms/ppo/): statistics, and videos."""
+
+    def create():
+        env = gym.make(env_id, render_mode="rgb_array" if capture_video and index == 0 else None, config=SHORT)
+        if env.render_mode:
+            env = wrappers.RecordVideo(env, f"videos/{run_name}")
+        return wrappers.RecordEpisodeStatistics(env)
+
+    return create
+
+
+def test_first_example(first_example, tmp_path, monkeypatch):
+    """Runs the loop of CleanRL's scripts: statistics of episodes are in the infos, and the first lane has videos."""
+    monkeypatch.chdir(tmp_path)
+    first_example.check_version()
+    envs = first_example.run(globals())["envs"]
+    envs.action_space.seed(0)
+    envs.reset(seed=1)
+    returns = []
+    for _ in range(10):
+        *_, infos = envs.step(envs.action_space.sample())
+        if "episode" in infos:
+            returns += infos["episode"]["r"][infos["_episode"]].tolist()
+    envs.close()
+    assert len(returns) >= 4
+    assert (tmp_path / "videos" / "run" / "rl-video-episode-0.mp4").stat().st_size > 1000
 
 
 @pytest.fixture

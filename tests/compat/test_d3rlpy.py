@@ -1,4 +1,4 @@
-"""d3rlpy and SCOPE-RL with exports of alsim. Their pins exclude alsim, which is not installed here.
+"""d3rlpy and SCOPE-RL with exports of alsim, and d3rlpy's online training, on Gymnasium 1.0, which d3rlpy pins.
 
 ALSIM_EXPORTS names the folder: dataset/, data.hdf5 and scope.npz of the same dataset of the uniform policy. The
 expected values are read from its Parquet files with pyarrow.
@@ -9,16 +9,46 @@ import os
 from pathlib import Path
 
 import d3rlpy
+import gymnasium as gym
 import h5py
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
+from d3rlpy.algos import DQNConfig  # noqa: F401  # in a row of the table
 from scope_rl.ope.discrete import PerDecisionImportanceSampling, TrajectoryWiseImportanceSampling
 from scope_rl.ope.estimators_base import BaseOffPolicyEstimator
 from scope_rl.utils import check_logged_dataset
 
+import alsim
+from alsim.envs.registration import GymnasiumVersionError
+
 HERE = Path(os.environ["ALSIM_EXPORTS"])
 COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts")
+
+
+def test_first_example(first_example, tmp_path, monkeypatch):
+    """The single environment works on the Gymnasium that d3rlpy pins, and one warning names the required version."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    first_example.check_version()
+    with pytest.warns(UserWarning, match=r"^alsim needs gymnasium>=1\.1,<2, and .*; 1\.0\.0 is installed: "):
+        names = first_example.run(globals())
+    observation, _ = names["env"].reset(seed=0)
+    assert 0 <= names["dqn"].predict(observation[None])[0] < 270
+
+
+def test_vector_environments_name_the_required_gymnasium():
+    assert gym.__version__ == "1.0.0"
+    sentence = r"^vector environments of alsim need gymnasium>=1\.1,<2; 1\.0\.0 is installed: run pip install "
+    for make in (
+        lambda: gym.make_vec("alsim/AdaptiveLearning-v0", num_envs=2),
+        lambda: alsim.AdaptiveLearningVectorEnv(2),
+        lambda: __import__("alsim.envs.tianshou"),
+        lambda: alsim.warmup(),
+    ):
+        with pytest.raises(GymnasiumVersionError, match=sentence):
+            make()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,13 @@
 
 import json
 
+import gymnasium as gym
 import h5py
 import minari
 import numpy as np
 import pytest
 from exported import CONFIG, same, taught
+from minari import DataCollector
 
 import alsim
 from alsim.bank.items import sample_bank
@@ -26,6 +28,50 @@ def dataset(tmp_path_factory):
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
     return tmp_path / "root"
+
+
+NOTES = pytest.mark.filterwarnings("ignore:`(description|eval_env|code_permalink|author.*|algorithm_name)` is")
+"""Minari asks for more metadata."""
+
+
+@NOTES
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning")  # Minari's collector
+def test_first_example(first_example, root):
+    """Infos are recorded at resets and steps, stored, loaded, and the environment is recovered."""
+    first_example.check_version()
+    env = first_example.run(globals())["env"]
+    env.action_space.seed(0)
+    env.reset(seed=5)
+    lengths, steps = [], 0
+    while len(lengths) < 2:
+        *_, terminated, truncated, _ = env.step(env.action_space.sample())
+        steps += 1
+        if terminated or truncated:
+            lengths, steps = [*lengths, steps], 0
+            env.reset()
+    env.create_dataset(dataset_id="alsim/collected-v0", algorithm_name="random")
+    loaded = minari.load_dataset("alsim/collected-v0")
+    assert [len(episode.rewards) for episode in loaded.iterate_episodes()][:2] == lengths
+    for episode, length in zip(loaded.iterate_episodes(), lengths, strict=False):
+        assert episode.infos["step"].tolist() == list(range(length + 1))
+        assert {len(column) for column in episode.infos.values()} == {length + 1}
+    recovered = loaded.recover_environment()
+    assert recovered.spec.kwargs == {"info": "flat"}
+    observation, _ = recovered.reset(seed=5)
+    assert same(observation, loaded[0].observations[0])
+
+
+@NOTES
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning")  # Minari's collector
+def test_collected_datasets_without_infos(root):
+    """Minari's first example: by default, infos are not recorded."""
+    env = DataCollector(gym.make("alsim/AdaptiveLearning-v0", config=alsim.Config.read({"max_episode_steps": 4})))
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step(7)
+    env.create_dataset(dataset_id="alsim/plain-v0")
+    recovered = minari.load_dataset("alsim/plain-v0").recover_environment()
+    assert recovered.unwrapped.config.max_episode_steps == 4
 
 
 def test_minari_loads_every_episode_bit_for_bit(dataset, root):

@@ -6,12 +6,20 @@ import gymnasium
 import numpy as np
 import pytest
 import ray
+from ray.rllib.algorithms.ppo import PPOConfig  # noqa: F401  # in a row of the table
 from replay import SHORT, Episode, Learners, same
 
 
 @pytest.fixture(scope="module")
 def example():
     return import_module("rllib_ppo")
+
+
+def test_first_example(first_example, ray_cluster):
+    first_example.check_version()
+    names = first_example.run(globals())
+    assert np.isfinite(names["result"]["env_runners"]["episode_return_mean"])
+    names["algorithm"].stop()
 
 
 def sample(config, num_episodes):

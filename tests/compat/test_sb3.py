@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecMonitor, VecNormalize
 
 import alsim
@@ -89,7 +89,8 @@ def test_give_ups_are_terminations():
 
 
 def test_episode_statistics_equal_those_of_vec_monitor(env):
-    monitored = VecMonitor(env, info_keywords=("final_mastery", "termination_reason"))
+    with pytest.warns(UserWarning, match="already wrapped with a `Monitor`"):
+        monitored = VecMonitor(env, info_keywords=("final_mastery", "termination_reason"))
     monitored.reset()
     counted = 0
     for actions in actions_of(60):
@@ -182,20 +183,7 @@ def test_trainings_never_use_held_out_learners():
     assert held_out.envs.lanes["learner"].tolist() == [2**31, 2**31 + 1]
 
 
-def test_attributes_and_methods_are_of_all_lanes(env):
-    assert env.get_attr("config") == [env.envs.config] * N
-    assert env.get_attr("render_mode", indices=[0, 2]) == [None] * 2
-    assert env.has_attr("bank") and not env.has_attr("nonsense")
-    env.set_attr("note", 5)
-    assert env.get_attr("note", 3) == [5]
-    assert env.env_is_wrapped(Monitor) == [False] * N
-    assert env.env_is_wrapped(Monitor, [1]) == [False]
-    (observations, _), *others = env.env_method("reset", seed=SEED)
-    assert observations.shape == (N, 5) and len(others) == N - 1
-    with pytest.raises(ValueError, match="None or all 7 lanes, which share"):
-        env.set_attr("note", 6, indices=[0])
-    with pytest.raises(ValueError, match="None or all 7 lanes, which share"):
-        env.env_method("close", indices=0)
+def test_resets_have_no_options(env):
     with pytest.raises(ValueError, match="reset options must be empty"):
         env.set_options({"learner": 5})
     env.set_options({})
@@ -229,7 +217,7 @@ def test_the_single_environment_passes_their_checker():
 
 
 def test_ppo_learns_through_their_wrappers():
-    env = VecNormalize(VecMonitor(VecCheckNan(sb3.make(64, seed=0), raise_exception=True)))
+    env = VecNormalize(VecCheckNan(sb3.make(64, seed=0), raise_exception=True))
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=512, seed=0, device="cpu")
     model.learn(64 * 32 * 3)
     assert model.num_timesteps == 64 * 32 * 3
@@ -253,8 +241,7 @@ def test_the_replay_buffer_of_dqn_has_last_observations():
 def test_evaluate_policy_runs_on_held_out_learners():
     model = PPO("MlpPolicy", sb3.make(8, config=SMALL, seed=0), n_steps=4, batch_size=8, device="cpu")
     held_out = sb3.make(8, config=SMALL, seed=0, held_out=True)
-    with pytest.warns(UserWarning, match="Evaluation environment is not wrapped with a"):
-        earned, lengths = evaluate_policy(model, held_out, n_eval_episodes=16, return_episode_rewards=True)
+    earned, lengths = evaluate_policy(model, held_out, n_eval_episodes=16, return_episode_rewards=True)
     assert len(earned) == 16 and max(lengths) <= 12
 
 
@@ -406,6 +393,36 @@ def test_files_of_a_training(algorithm, tmp_path):
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "rounded", "rollouts"), [("ppo", 384, "3 rollouts of 128"), ("dqn", 304, "38 rollouts of 8")]
+)
+def test_interactions_are_rounded_up_to_rollouts(tmp_path, caplog, algorithm, rounded, rollouts):
+    moments = []
+    with caplog.at_level("INFO", "alsim.training"):
+        training = quick(algorithm, tmp_path / "run", steps=300, progress=moments.append)
+    assert caplog.messages == [f"300 interactions are rounded up to {rounded}: {rollouts}"]
+    assert (moments[-1].steps, moments[-1].total) == (rounded, rounded)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["training"]
+    assert (found["steps"], found["requested_steps"]) == (rounded, 300)
+    assert training.evaluation["training"] == found
+
+
+def test_the_command_prints_rounding_evaluations_and_a_verdict(tmp_path):
+    done = subprocess.run([*command(tmp_path / "run"), "--steps", "300"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, *evaluations = done.stderr.splitlines()
+    assert first == "alsim: 300 interactions are rounded up to 304: 38 rollouts of 8"
+    assert [line.split(",")[0].strip() for line in evaluations] == ["0 of 304", "256 of 304", "304 of 304"]
+    head, table, verdict = done.stdout.split("\n\n")
+    assert head.splitlines()[0] == f"{tmp_path / 'run'}: policy dqn, with the best evaluation"
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["policy", "dqn", "uniform", "rules"]
+    words = r"(higher than with|lower than with|similar to that with) (uniform|rules)( and rules)?"
+    comparison = rf"{words}( and {words})?"
+    assert re.fullmatch(
+        rf"With dqn, return is {comparison}; final mastery is {comparison}\.", " ".join(verdict.split())
+    )
+
+
 def test_the_same_command_gives_the_same_policy(tmp_path):
     digests = [quick("ppo", tmp_path / str(seed) / str(k), seed=seed).policy.digest for seed in (0, 1) for k in (0, 1)]
     assert digests[0] == digests[1] != digests[2] == digests[3]
@@ -479,7 +496,9 @@ def test_a_killed_training_is_resumed(tmp_path):
     (out / "settings.json").write_text(json.dumps(settings))
     done = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    evaluated = [int(line.split()[0].replace(",", "")) for line in done.stderr.splitlines()]
+    first, *lines = done.stderr.splitlines()
+    assert first == f"alsim: resumed at {reached:,} of {total:,} interactions"
+    evaluated = [int(line.split()[0].replace(",", "")) for line in lines]
     assert evaluated == [reached + 256, reached + 512]
     assert {entry.name for entry in out.iterdir()} == FILES
     found = json.loads((out / "evaluation.json").read_text())["training"]
@@ -490,7 +509,7 @@ def test_a_killed_training_is_resumed(tmp_path):
 
     again = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert again.returncode == 2
-    assert "already holds a finished training; force=True (--force) overwrites it" in again.stderr
+    assert "already holds a finished training; --force overwrites it" in again.stderr
 
 
 def test_resuming_restores_the_model_exactly(tmp_path, monkeypatch):
@@ -626,7 +645,7 @@ def test_the_command_prints_the_evaluation(tmp_path):
     assert json.loads(report.read_text()) == json.loads((out / "evaluation.json").read_text())
     found = json.loads(report.read_text())["policies"]
     for name in ("dqn", "uniform", "rules"):
-        row = next(line for line in done.stdout.splitlines() if line.split()[0] == name)
+        row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [name])
         returns = found[name]["cumulative_reward"]
         assert f"{returns['mean']:.2f} ± {returns['se']:.2f}" in row
     generate = [sys.executable, "-m", "alsim", "generate", "--learners", "2", "--episodes", "1", "--policy", out]

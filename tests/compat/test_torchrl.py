@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from replay import SHORT, Episode, Learners, same
+from torchrl.envs import GymEnv, GymWrapper  # noqa: F401  # in rows of the table
+from torchrl.envs.utils import check_env_specs
 
 import alsim
 
@@ -17,6 +19,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:Creating .+ which inherits from 
 @pytest.fixture(scope="module")
 def example():
     return import_module("torchrl_ppo")
+
+
+def test_first_example(first_example):
+    from torchrl.collectors import Collector, RandomPolicy
+
+    first_example.check_version()
+    names = first_example.run({**globals(), "Collector": Collector, "RandomPolicy": RandomPolicy})
+    if "from_pixels" in first_example.code:
+        assert names["data"]["pixels"].shape[1:] == (540, 960, 3)
+    if "flat" in first_example.code:
+        assert names["data"]["next", "step"].flatten().tolist()[:3] == [1, 2, 3]
+    if "env" in names:
+        names["env"].close(raise_if_closed=False)
 
 
 def episodes_of(lane):
@@ -35,8 +50,6 @@ def episodes_of(lane):
 
 
 def test_specs_equal_those_of_the_environment(example):
-    from torchrl.envs.utils import check_env_specs
-
     env = example.make_env(5)
     check_env_specs(env)
     assert env.batch_size == (5,)
@@ -64,15 +77,11 @@ def test_collected_episodes_equal_those_of_single_environments(example):
 
 
 def test_torchrl_rejects_next_step():
-    from torchrl.envs import GymWrapper
-
     with pytest.raises(RuntimeError, match="must be one of SAME_STEP or DISABLED"):
         GymWrapper(alsim.AdaptiveLearningVectorEnv(2))
 
 
 def test_registered_infos_are_in_the_batch():
-    from torchrl.envs import GymWrapper
-
     envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info="full")
     env = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
     batch = env.rollout(6)["next"]

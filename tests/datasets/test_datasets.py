@@ -22,10 +22,11 @@ from alsim.config import Config, ConfigError
 from alsim.datasets import generate, store
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
-from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset, summary
+from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset
 from alsim.datasets.tables import tables_of
 from alsim.envs.single import AdaptiveLearningEnv
 from alsim.errors import AlsimError
+from alsim.evaluation.dataset_summary import summary
 from alsim.policies import Uniform
 from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout
@@ -313,16 +314,18 @@ def test_s9_6_the_summary_counts_undefined_values(written):
     assert numbers["metrics"]["time_to_mastery"]["n"] == len(times)
     assert numbers["metrics"]["time_to_mastery"]["undefined"] == 12 - len(times)
     steps = written.episodes.column("total_steps").to_numpy()
+    se = steps.std(ddof=1) / np.sqrt(12)
     assert numbers["metrics"]["total_steps"] == {
         "mean": steps.mean(),
-        "se": pytest.approx(steps.std(ddof=1) / np.sqrt(12)),
+        "se": pytest.approx(se),
+        "ci": pytest.approx([steps.mean() - 1.959964 * se, steps.mean() + 1.959964 * se]),
         "n": 12,
         "undefined": 0,
     }
     assert sum(numbers["termination"].values()) == numbers["episodes"] == 12
     one = summary(generate_dataset(1, 1, config=SMALL))
     assert one["metrics"]["total_steps"]["se"] is None
-    assert one["metrics"]["time_to_mastery"] == {"mean": None, "se": None, "n": 0, "undefined": 1}
+    assert one["metrics"]["time_to_mastery"] == {"mean": None, "se": None, "ci": None, "n": 0, "undefined": 1}
     json.dumps(numbers, allow_nan=False)
 
 

@@ -1,10 +1,13 @@
 """Statements of the pages about the code: keys, defaults, names, columns, clauses."""
 
+import ast
 import inspect
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import alsim
 from alsim import models
@@ -76,6 +79,31 @@ def test_the_datasets_page_has_every_column() -> None:
         assert cells == [[f"`{c.name}`", kind(c), c.unit, c.meaning] for c in columns], table
 
 
+def types_of_frames() -> dict[str, list[str]]:
+    """Return the types of the columns of all frames, in pandas and in Polars."""
+    rollout = alsim.rollout(num_learners=2, config={"num_los": 2, "max_episode_steps": 30})
+    found = {}
+    for table in ("transitions", "events", "episodes"):
+        ours, theirs = rollout.to_pandas(table), rollout.to_polars(table)
+        for name in ours.columns:
+            ordered = "ordered " * bool(getattr(ours[name].dtype, "ordered", False))
+            found[name] = [f"{ordered}{ours[name].dtype}", str(theirs[name].dtype.base_type())]
+    return found
+
+
+def test_the_datasets_page_has_every_decoded_column_of_a_frame_with_its_types() -> None:
+    from alsim.datasets.schema import COLUMNS
+
+    section = text("datasets.md").split("## Data frames")[1].split("## Files")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (\w+) \| ", section, re.MULTILINE)
+    types = types_of_frames()
+    assert {name: [ours, theirs] for name, ours, theirs in rows} == {name: types[name] for name, _, _ in rows}
+    stored = {column.name: kind(column) for columns in COLUMNS.values() for column in columns}
+    assert {name for name, _, _ in rows} == {
+        name for name, (ours, _) in types.items() if stored.get(name) not in (ours, ours.replace("object", "string"))
+    }
+
+
 def test_the_api_page_has_every_public_name() -> None:
     index, _, full = text("api.md").partition("## Reference")
     named = set(re.findall(r"\[`([\w.]+)`\]\(#alsim\.\1\)", index))
@@ -109,10 +137,12 @@ def test_the_api_page_has_every_command() -> None:
 
 
 def test_the_policies_page_has_every_policy() -> None:
-    from alsim.policies import POLICIES
+    from alsim.policies.names import POLICIES, signature
 
-    ours = {name for name, make in POLICIES.items() if make.__module__.startswith("alsim.")}
-    assert set(re.findall(r"^\| `(\w+)` \|", text("policies.md"), re.MULTILINE)) == ours
+    ours = [name for name, make in POLICIES.items() if make.__module__.startswith("alsim.")]
+    table = text("policies.md").split("| name | description |")[1].split("\n\n")[0]
+    stated = re.findall(r"^\| `([\w:-]+)` \|", table, re.MULTILINE)
+    assert stated == [signature(name, POLICIES[name]) for name in ours]
 
 
 def test_the_exports_page_has_every_format() -> None:
@@ -135,6 +165,49 @@ def test_the_architecture_page_has_every_module() -> None:
 def test_the_installation_page_has_every_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(re.findall(r"^\| `(\w+)` \|", text("install.md"), re.MULTILINE)) == set(extras)
+
+
+ARITHMETIC = re.compile(
+    r"\b(90|3 ?\*? ?(\w+\.)?(num_los|L)) ?\+"  # the first content, as in 90 + 6 * lo
+    r"|\b[369] ?\*(?!\*) ?(lo\b|los\b|outcomes?\b|weakest\b|\w+\.argm|(\w+\.)?num_los\b|L\b)"
+    r"|\b(lo|los|outcomes?|weakest|num_los) ?\*(?!\*) ?[369]\b"
+    r"|\b(actions?|env\.step\() ?(<|>=|-|//|%) ?(90|3|6)\b"
+)
+
+
+def shown_to_users() -> dict[str, str]:
+    """Return the texts that show users how to write code, by name: pages, examples, and docstrings of the package."""
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md"), *DOCS.glob("examples/*.py")]
+    texts = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in pages}
+    del texts["docs/spec.md"]  # the definition, S3.1
+    for path in ROOT.glob("alsim/**/*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        docstrings = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, kinds)]
+        texts[str(path.relative_to(ROOT))] = "\n".join(docstrings)
+    return texts
+
+
+def test_no_text_computes_actions_from_constants() -> None:
+    """With another number of learning outcomes, 90 + 6 * lo would be a question; `encode_action` has no such trap."""
+    found = {name: match[0] for name, text in shown_to_users().items() if (match := ARITHMETIC.search(text))}
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "np.where(view.frustration > 0.5, 90 + 6 * lo, 3 * lo)",
+        "video = 3 * view.num_los + 6 * lo + VIDEO",
+        "question = 3 * lo",
+        "env.step(3 * num_los + 6 * weakest)",
+        "`lo * 3 + difficulty`",
+        "is_question = action < 90",
+        "3 L + lo * 6 + modality",
+    ],
+)
+def test_the_search_for_such_computations_finds_them(code: str) -> None:
+    assert ARITHMETIC.search(code)
 
 
 def test_the_glossary_has_no_word_twice() -> None:

@@ -19,6 +19,7 @@ from vector_envs import (
 )
 
 from alsim import AdaptiveLearningVectorEnv
+from alsim.envs.infos import INFO_LEVELS
 
 pytestmark = pytest.mark.gymnasium
 
@@ -39,6 +40,20 @@ def test_info_keys(mode: AutoresetMode, info: str, keys: tuple[str, ...]) -> Non
         assert set(call[4]) == expected | (final if mode == SAME_STEP and ended else set())
         if mode == SAME_STEP and ended:
             assert set(call[4]["final_info"]) == expected
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("info", INFO_LEVELS)
+def test_a_key_has_the_same_dtype_and_shape_in_every_call(mode: AutoresetMode, info: str) -> None:
+    env = make(3, autoreset_mode=mode, info=info)
+    seen: dict[str, Any] = {}
+    for call in play(env, batches(env.num_envs, 150)):
+        infos = call[-1]
+        for prefix, level in (("", infos), ("final_info: ", infos.get("final_info", {}))):
+            for key, value in level.items():
+                if key != "final_info":
+                    layout = (value.dtype, value.shape)
+                    assert seen.setdefault(prefix + key, layout) == layout
 
 
 def transitions(env: AdaptiveLearningVectorEnv, steps: int) -> Any:

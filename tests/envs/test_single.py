@@ -312,7 +312,7 @@ def test_steps_outside_an_episode() -> None:
     ("arguments", "words"),
     [
         ({"observation": "all"}, "observation must be one of 'mastery', 'responses'; got 'all'"),
-        ({"render_mode": "human"}, "render_mode must be None: there is nothing to render; got 'human'"),
+        ({"render_mode": "human"}, "render_mode must be None or one of 'ansi', 'rgb_array'; got 'human'"),
         ({"dynamics": "magic"}, "got 'magic'"),
         ({"config": {"num_loss": 4}}, "num_loss = 4: unknown key"),
         ({"bank": 5}, "a bank must be a Bank, a mapping of rows or a directory of tables; got 5"),

@@ -29,6 +29,14 @@ def test_attributes_that_a_collector_uses() -> None:
     env.close()
 
 
+def test_frames_are_a_list_over_lanes() -> None:
+    env = AdaptiveLearningTianshouEnv(2, config=SHORT, render_mode="ansi", max_episode_steps=9)
+    env.reset(seed=0)
+    frames = env.render()
+    assert isinstance(frames, list) and len(frames) == 2 and all("step 0 of 9" in frame for frame in frames)
+    env.close()
+
+
 def test_some_lanes_in_any_order() -> None:
     env, plain = pair()
     observations, infos = env.reset(seed=3)

@@ -58,7 +58,7 @@ def test_metadata_belongs_to_the_instance() -> None:
     one, two = make(3), make(3, autoreset_mode=DISABLED)
     one.metadata["mark"] = 1
     assert "mark" not in two.metadata
-    assert set(AdaptiveLearningVectorEnv.metadata) == {"render_modes"}
+    assert set(AdaptiveLearningVectorEnv.metadata) == {"render_modes", "render_fps"}
 
 
 @pytest.mark.parametrize("source", ["mapping", "file"])
@@ -100,9 +100,9 @@ def test_spec_through_json(source: str, tmp_path: Path) -> None:
             ValueError,
             "autoreset_mode must be .* 'NextStep', 'SameStep', 'Disabled'; got 'Never'",
         ),
-        ({"info": "much"}, ValueError, "info must be one of 'none', 'minimal', 'full'; got 'much'"),
+        ({"info": "much"}, ValueError, "info must be one of 'none', 'minimal', 'full', 'flat'; got 'much'"),
         ({"observation": "all"}, ValueError, "observation must be one of 'mastery', 'responses'; got 'all'"),
-        ({"render_mode": "human"}, ValueError, "render_mode must be None: there is nothing to render; got 'human'"),
+        ({"render_mode": "human"}, ValueError, "render_mode must be None or one of 'ansi', 'rgb_array'; got 'human'"),
         ({"dynamics": "magic"}, ValueError, "dynamics must be one of standard, .*; got 'magic'"),
         ({"config": {"num_loss": 4}}, alsim.ConfigError, "num_loss = 4: unknown key"),
         ({"config": 5}, alsim.ConfigError, "a configuration must be .*; got 5"),
@@ -157,7 +157,7 @@ def test_equals_async_vector_env() -> None:
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-@pytest.mark.parametrize("info", ["none", "full"])
+@pytest.mark.parametrize("info", ["none", "full", "flat"])
 def test_record_episode_statistics(mode: AutoresetMode, info: str) -> None:
     if mode == SAME_STEP and GYMNASIUM < (1, 4):
         pytest.skip("Gymnasium counts SAME_STEP episodes right from 1.4 on")

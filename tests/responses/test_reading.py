@@ -61,7 +61,7 @@ def test_names_of_any_script(write):
     log = read_responses(write(text))
     assert log.students.tolist() == ["Åsa", "李"]
     with pytest.raises(
-        ResponsesError, match="not in UTF-8; pass its encoding, such as latin-1|not in the expected encoding"
+        ResponsesError, match="not in UTF-8; pass its encoding, such as encoding='latin-1'|not in the expected encoding"
     ):
         read_responses(write("student,skill,correct\nÅsa,b,1\n".encode("latin-1")))
     assert (
@@ -110,7 +110,8 @@ def test_bad_rows_of_a_text_are_named_by_line(write):
     file = write(BAD)
     with pytest.raises(ResponsesError) as caught:
         read_responses(file)
-    assert str(caught.value) == f"{file}, {messages[0]}"
+    assert caught.value.problem == f"{file}, {messages[0]}"
+    assert str(caught.value) == f"{file}, {messages[0]}; correct the cell, or skip invalid rows with skip_bad=True"
     log = read_responses(file, skip_bad=True)
     assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in messages]
     assert sum(log.report.skipped.values()) == 4
@@ -120,7 +121,7 @@ def test_bad_rows_of_a_text_are_named_by_line(write):
 
 def test_ragged_rows_are_named_by_line(write):
     file = write("student,skill,correct\na,x,1\n\na,x\nb,x,1,7\nb,x,0\nb,x,9\n")
-    with pytest.raises(ResponsesError, match=r"log.csv, line 4: 2 cells; expected 3, as in the first line$"):
+    with pytest.raises(ResponsesError, match=r"log.csv, line 4: 2 cells; expected 3, as in the first line; "):
         read_responses(file)
     log = read_responses(file, skip_bad=True)
     assert as_rows(log) == [(0, "a", "x", ("x",), 1), (3, "b", "x", ("x",), 0)]
@@ -144,7 +145,7 @@ def test_duplicates_of_a_text_are_named_by_line(write):
         ("student,skill,correct\n", "there is no response"),
         (
             "who,skill,correct\na,x,1\n",
-            "there is no column 'student', and none is mapped to it; the columns are 'who', 'skill'",
+            "there is no column for student; the columns are 'who', 'skill'",
         ),
         ("student,student,skill,correct\na,a,x,1\n", "more than one column is named 'student'"),
         ('student,skill,correct\na,"x,1\n', "log.csv"),
@@ -179,7 +180,7 @@ def test_invalid_options_are_refused(write, tmp_path):
 def test_a_byte_of_another_encoding_far_into_a_file(write):
     text = "student,skill,correct\n" + "ann,x,1\n" * 5_000
     file = write(text.encode() + "Åsa,x,1\n".encode("latin-1"))
-    with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; pass its encoding, such as latin-1"):
+    with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; pass its encoding, such as encoding='latin-1'"):
         read_responses(file)
     assert len(read_responses(file, encoding="latin-1")) == 5_001
 
@@ -246,7 +247,7 @@ def test_a_wide_binary(tmp_path):
         ("x,y\n1,0\n1\n", None, "line 3: 1 cells; expected 2"),
         ("x,freq\n1,-2\n", None, "line 2: its weight -2 is invalid; expected a number >= 0"),
         ("x,freq\n1,\n", None, "line 2: its weight nan is invalid; expected a number >= 0"),
-        ("student,x\nann,1\nann,0\n", None, "students of a matrix must have distinct names; got 'ann' more than once"),
+        ("student,x\nann,1\nann,0\n", None, "log.csv: the students must have distinct names; got 'ann' more than once"),
         ("student,freq\nann,1\n", None, "there is no response"),
         ("x,y\n", None, "there is no response"),
         ("x,y\n1,0\n", {"skill": "x"}, "can map only student and freq, since all others are items; got 'skill'"),

@@ -11,7 +11,7 @@ from alsim.datasets.export.scope_rl import to_scope_rl
 from alsim.datasets.export.torchrl import to_torchrl
 from alsim.datasets.export.writing import new_export
 from alsim.datasets.store import Dataset, check_files, load_dataset
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 
 EXPORTERS: dict[str, Exporter] = {
     module.EXPORTER.name: module.EXPORTER for module in (minari, d4rl, npz, obp, scope_rl, rllib, torchrl, huggingface)
@@ -65,7 +65,7 @@ def find_exporter(to: str) -> Exporter:
     """Return the exporter of a format, by name or alias. Raises AlsimError for an unknown one."""
     name = ALIASES.get(to, to)
     if name not in EXPORTERS:
-        raise AlsimError(f"the format `to` must be one of {', '.join(EXPORTERS)}; got {to!r}")
+        raise AlsimError(f"to must be one of {', '.join(EXPORTERS)}; got {to!r}{did_you_mean(to, EXPORTERS)}")
     return EXPORTERS[name]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from alsim.datasets.export.exporter import Columns, Exporter, Options, fill_arrays, provenance, reserve_disk_space
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
+from alsim.utils.files import temporary_directory
 
 JSON = "json"
 """Member with everything that is not an array, as JSON text."""
@@ -31,8 +31,7 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mappi
     An npz file stores one column after the other, and a chunk has rows of all columns. Each column is therefore first
     written to a temporary file next to `out`.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as staged:
-        folder = Path(staged)
+    with temporary_directory(out) as folder:
 
         def make(name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
             array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape)

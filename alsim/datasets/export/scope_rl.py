@@ -22,7 +22,7 @@ from alsim.datasets.export.exporter import (
 from alsim.datasets.export.npz import JSON, read_provenance, write_npz
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.mdp.actions import decode_action
+from alsim.mdp.actions import action_meanings
 
 
 def to_scope_rl(dataset: Dataset) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _attributes(dataset: Dataset) -> dict[str, Any]:
         "n_actions": number_of_actions(dataset),
         "action_dim": None,
         "action_keys": None,
-        "action_meaning": [decode_action(action, num_los) for action in range(number_of_actions(dataset))],
+        "action_meaning": action_meanings(num_los),
         "state_dim": len(names),
         "state_keys": names,
         "info": {},

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from alsim.datasets.export.exporter import Exporter, ExportError
 from alsim.datasets.store import write_json
-from alsim.utils.files import UNFINISHED, replace_directory
+from alsim.utils.files import replace_directory, temporary_directory, temporary_sibling
 from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
 MARKER = "alsim-export.json"
@@ -53,13 +51,6 @@ def _parents(out: Path) -> Iterator[None]:
         raise
 
 
-def _default_mode(mode: int) -> int:
-    """Return `mode` without the permissions in the umask. Files of `tempfile` are readable only by their owner."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return mode & ~umask
-
-
 @contextmanager
 def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
     """Yield a temporary directory, which is moved to `out`, or deleted on an error.
@@ -67,45 +58,27 @@ def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
     check  raises ExportError if `out` must not be written; called before the block and again after it
     """
     check()
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=UNFINISHED, dir=out.parent))
-    try:
-        yield temporary
-        temporary.chmod(_default_mode(0o777))
+    with temporary_directory(out) as folder:
+        replacement = folder / out.name
+        replacement.mkdir()
+        yield replacement
         check()
         if out.exists() and any(out.iterdir()):
-            _replace(out, temporary)
+            aside = temporary_sibling(out).with_suffix(".replaced")
+            replace_directory(out, replacement, aside)
+            shutil.rmtree(aside)
         else:
-            temporary.rename(out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _replace(out: Path, replacement: Path) -> None:
-    """Replace one directory by another. On an error, the old one is restored."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".replaced", dir=out.parent))
-    try:
-        replace_directory(out, replacement, aside / out.name)
-    except BaseException:
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside)
+            replacement.rename(out)
 
 
 @contextmanager
 def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
     """Yield a temporary file, which is moved to `out`, or deleted on an error."""
     _check_file(exporter, out, force=force)
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}-", suffix=exporter.suffix, dir=out.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, _default_mode(0o666))
+    with temporary_directory(out) as folder:
+        yield folder / out.name
         _check_file(exporter, out, force=force)
-        os.replace(name, out)
-    except BaseException:
-        os.unlink(name)
-        raise
+        (folder / out.name).replace(out)
 
 
 def _check_file(exporter: Exporter, out: Path, *, force: bool) -> None:

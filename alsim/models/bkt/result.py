@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
@@ -14,12 +15,13 @@ from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.likelihood import MAX_LOGIT
 from alsim.models.bkt.skill import BKT, PARAMETERS, is_probability, make_table
 from alsim.responses.log import Responses
-from alsim.types import Doubles
+from alsim.types import Doubles, short_repr
 
 BY_ITEM = ("p_learn", "p_guess", "p_slip")
 """Parameters that may differ by item."""
 
 
+@short_repr
 class SkillFit(NamedTuple):
     """The fit of one skill.
 
@@ -44,6 +46,7 @@ class SkillFit(NamedTuple):
     items: dict[str, dict[str, float | None]]
 
 
+@short_repr
 @dataclass(frozen=True)
 class BKTFit(Fit):
     """Fitted Bayesian knowledge tracing.
@@ -147,11 +150,15 @@ class BKTFit(Fit):
         )
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds."""
+        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds.
+
+        The standard errors, such as se_p_init, are NaN for parameters that have none (see SkillFit).
+        """
         return [
             {
                 "skill": name,
                 **{parameter: getattr(skill_fit.parameters, parameter) for parameter in PARAMETERS},
+                **{f"se_{name}": math.nan if (se := skill_fit.se[name]) is None else se for name in PARAMETERS},
                 "log_likelihood": skill_fit.log_likelihood,
                 "responses": skill_fit.responses,
                 "iterations": skill_fit.iterations,

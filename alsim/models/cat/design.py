@@ -25,7 +25,7 @@ from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
 from alsim.models.irt.curves import ItemParameters, as_finite, curves, informations
 from alsim.models.irt.items import HasItemParameters, items_of
-from alsim.types import Codes, Doubles, Ints, Longs
+from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
 CRITERIA: dict[str, int] = {
@@ -71,6 +71,7 @@ class ItemsField:
         cat.__dict__["items"] = items_of(items)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CAT:
     """A computerized adaptive test.

@@ -61,6 +61,9 @@ class Session:
         self._key, self._num_examinees = u64(seed), int(num_examinees)
         self._state = _initial_state(self._num_examinees, int(first), start, pool, plan, estimator)
 
+    def __repr__(self) -> str:
+        return f"<Session: tests of {self._num_examinees:,} examinees, {self._state.finished.sum():,} finished>"
+
     @property
     def examinees(self) -> Longs:
         """Numbers (N,) of the examinees."""

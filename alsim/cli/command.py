@@ -1,0 +1,167 @@
+"""Classes of all commands: plain help, errors of usage in one sentence, and reports on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from alsim.cli.help import choices, help_text, left, placeholder, value_type
+from alsim.cli.output import check_report, report_on_stdout
+from alsim.errors import AlsimError, did_you_mean
+from alsim.utils.run_directory import FORCE
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Base of the errors that typer raises for an invalid command line. It has no public name."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+NOUNS = {int: "an integer", float: "a number"}
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the command."""
+        formatter.write(help_text(self, ctx, formatter.width))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises AlsimError, in one sentence."""
+        with sentences(ctx, args):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. With `--json -`, stdout has the report only."""
+        report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
+        check_report(report)
+        try:
+            with report_on_stdout(report):
+                return super().invoke(ctx)
+        except AlsimError as error:
+            raise _with_options(error, self) from error
+
+
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the group."""
+        formatter.write(help_text(self, ctx, formatter.width))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments up to the name of a command. Raises AlsimError, in one sentence.
+
+        Without arguments, print the help and end.
+        """
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        with sentences(ctx, args):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments name. Raises AlsimError for an unknown name."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            raise AlsimError(_with_help(_unknown(self, ctx, name), ctx))
+        return super().resolve_command(ctx, args)
+
+
+class Application(typer.Typer):
+    """An application, or a group of commands in it, whose commands are of the classes above."""
+
+    def __init__(self, **settings: Any) -> None:
+        plain: dict[str, Any] = {"cls": Group, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+        super().__init__(**{**plain, **settings})
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
+        """Return a decorator that registers a function as a command."""
+        return super().command(name, **{"cls": Command, **settings})
+
+
+def _with_options(error: AlsimError, command: Any) -> AlsimError:
+    """Return an error that names an option, as in "--threads must be", where `error` names the argument of Python."""
+    argument, space, rest = str(error).partition(" ")
+    options = {p.name: _label(p, command) for p in command.params if p.param_type_name == "option"}
+    text = f"{options.get(argument, argument)}{space}{rest}".replace(FORCE, "--force")
+    renamed = AlsimError(text)
+    for note in getattr(error, "__notes__", ()):
+        renamed.add_note(note)
+    return renamed
+
+
+def _unknown(group: Group, ctx: Any, name: str) -> str:
+    """Return a message about an unknown command, with the most probable intention."""
+    known = group.list_commands(ctx)
+    suggestion = did_you_mean(name, known)
+    noun = (group.subcommand_metavar or "COMMAND").split()[0].strip("[]").lower()
+    if Path(name).exists() and not suggestion:
+        path = ctx.command_path
+        if Path(name).is_dir():
+            return f"{name} is a directory, not a {noun}; describe a dataset with: alsim info {name}"
+        log = f"alsim fit {known[0]} {name}" if path.endswith(" fit") else f"alsim fit MODEL {name}"
+        return f"{name} is a file, not a {noun}; fit a student model to a response log with: {log}"
+    return f"unknown {noun} {name!r}" + (suggestion or f"; expected one of {', '.join(known)}")
+
+
+@contextmanager
+def sentences(ctx: Any, args: Sequence[str]) -> Iterator[None]:
+    """Turn errors of typer about the command line into AlsimError.
+
+    ctx   context of the command
+    args  its arguments
+    """
+    given = list(args)  # a copy: typer consumes the list
+    try:
+        yield
+    except UsageError as error:
+        raise AlsimError(_with_help(_sentence(error, ctx, given), ctx)) from None
+
+
+def _with_help(message: str, ctx: Any) -> str:
+    """Return a message that ends with the command that explains the usage."""
+    return f"{message}{' See' if message.endswith('?') else '; see'} {ctx.command_path} --help"
+
+
+def _sentence(error: Any, ctx: Any, args: list[str]) -> str:
+    """Return a message for an error of typer."""
+    command, parameter = ctx.command, getattr(error, "param", None)
+    if parameter is not None:
+        if type(error).__name__ == "MissingParameter":
+            meaning = parameter.help[:1].lower() + parameter.help[1:].rstrip(".")
+            return f"{_label(parameter, command, value=True)} is missing: {meaning}"
+        return _invalid(error, parameter, ctx, args)
+    option = getattr(error, "option_name", None)
+    if option is None:  # too many arguments
+        return f"unexpected argument{str(error.message).partition('argument(s)')[2]}"
+    for parameter in command.get_params(ctx):
+        if option in (*parameter.opts, *parameter.secondary_opts):
+            needs = "takes no value" if parameter.is_flag else f"needs a value, {placeholder(parameter, command)}"
+            return f"{option} {needs}"
+    known = [name for p in command.get_params(ctx) for name in (*p.opts, *p.secondary_opts) if name[:2] == "--"]
+    return f"unknown option {option!r}{did_you_mean(option, known)}"
+
+
+def _invalid(error: Any, parameter: Any, ctx: Any, args: list[str]) -> str:
+    """Return a message for an invalid value."""
+    kind, label = value_type(parameter, ctx.command), _label(parameter, ctx.command)
+    values, _, _ = ctx.command.make_parser(ctx).parse_args(list(args))
+    value = values.get(parameter.name)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        known = choices(kind)
+        expected = " or ".join([", ".join(known[:-1]), known[-1]])
+        return f"{label} must be {expected}; got {value!r}{did_you_mean(str(value), known)}"
+    low = getattr(parameter, "min", getattr(getattr(parameter, "type", None), "min", None))
+    if kind in NOUNS:
+        return f"{label} must be {NOUNS[kind]}{'' if low is None else f' of at least {low}'}; got {value!r}"
+    return f"{label}: {error.message}".rstrip(".")
+
+
+def _label(parameter: Any, command: Any, *, value: bool = False) -> str:
+    """Return the name of a parameter as users know it, with the placeholder of an option's value if `value`."""
+    text = left(parameter, command).split(", ")[-1]
+    return text if value or parameter.param_type_name == "argument" else text.split()[0]

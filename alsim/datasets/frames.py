@@ -1,0 +1,59 @@
+"""Columns of a dataset's data frames, read part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from alsim.arguments import read_observation
+from alsim.datasets.manifest import DatasetError
+from alsim.datasets.schema import COLUMNS, Column
+from alsim.errors import AlsimError
+from alsim.metrics import EVENTS
+from alsim.rollouts import columns
+from alsim.rollouts.frames import check_table, frame_columns
+
+if TYPE_CHECKING:
+    from alsim.datasets.store import Dataset
+
+
+def frame_parts(dataset: Dataset, table: str, observations: bool) -> Iterator[dict[str, columns.Column]]:
+    """Yield the columns of a data frame for each part of a dataset, which is read and released in turn.
+
+    table         name of the table
+    observations  whether to add the observations as columns
+
+    Raises AlsimError for an unknown table, and DatasetError for invalid contents of the dataset.
+    """
+    check_table(table, observations)
+    kind = read_observation(dataset.manifest["observation"])
+    for part in [dataset] if table in vars(dataset) else dataset.parts():
+        stored = {column.name: column for column in COLUMNS[table]}
+        content: pa.Table = getattr(part, table)
+        arrays = {
+            name: _array(stored[name], content.column(name))
+            for name in content.column_names
+            if name not in ("obs", "final_obs")
+        }
+        rows = None
+        if observations:
+            rows = part.obs if table == "transitions" else part.final_obs
+        try:
+            yield frame_columns(table, arrays, dataset.bank, rows, kind)
+        except AlsimError as error:
+            raise DatasetError(f"{dataset!r}: {error}") from None
+
+
+def _array(column: Column, values: pa.ChunkedArray) -> columns.Column:
+    """Return a column as an array, with a mask if it is nullable and of booleans, or as words of events."""
+    if pa.types.is_dictionary(column.type):
+        codes = pyarrow.compute.index_in(values.cast(pa.string()), value_set=pa.array(EVENTS))
+        return columns.Words(codes.fill_null(-1).to_numpy(), EVENTS)
+    if column.nullable and pa.types.is_boolean(column.type):
+        return np.ma.masked_array(values.fill_null(False).to_numpy(), values.is_null().to_numpy())
+    array: Any = values.to_numpy()
+    return np.asarray(array)

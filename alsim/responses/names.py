@@ -1,0 +1,102 @@
+"""Recognition of columns by the names that public logs and common exports give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+
+def _group(word: str, *forms: str) -> tuple[str, ...]:
+    """Return the names of one word, such as "skill name", "skill" and "skill id", the preferred one first."""
+    return tuple(f"{word}{form}" for form in forms)
+
+
+_BY_ID, _BY_NAME = (" id", "", " name", " idx"), (" name", "", " id", " idx", "s", " names", " ids")
+
+SYNONYMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "student": (
+        *(_group(word, *_BY_ID) for word in ("student", "anon student", "user", "learner", "pupil", "participant")),
+        *(_group(word, *_BY_ID) for word in ("respondent", "examinee", "person")),
+        ("uid",),
+    ),
+    "skill": tuple(_group(word, *_BY_NAME) for word in ("skill", "kc", "knowledge component", "concept", "topic")),
+    "item": tuple(_group(word, *_BY_ID) for word in ("item", "question", "problem", "exercise", "content", "step")),
+    "correct": (
+        (
+            *("correct", "is correct", "answered correctly", "correctness", "correct first attempt"),
+            *("score", "outcome", "result", "right", "response"),
+        ),
+    ),
+    "order": (
+        (
+            *("order", "order id", "timestamp", "first transaction time", "step start time", "start time", "end time"),
+            *("time done", "submit time", "submitted at", "answered at", "date answered", "created at"),
+            *("datetime", "date"),
+        ),
+    ),
+}
+"""Names of columns that are recognised, by alsim's names: groups of names, each in order of preference.
+
+Names of one group mean the same. Two groups differ in meaning, so a source with names of both is ambiguous. "time" is
+missing on purpose: in many logs it is a duration, and responses that are sorted by it are in the wrong order.
+Sources: the headers of ASSISTments, DataShop and KDD Cup 2010, EdNet, Riiid, Eedi, Junyi, and the defaults of pyBKT.
+"""
+
+ROW_LABELS = ("id", "", "unnamed: 0", "row names")
+"""Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
+
+_KC = re.compile(r"kc\(.*\)")
+"""Column of a knowledge component model in DataShop, such as KC (Default), without separators."""
+
+
+def plain(name: Any) -> str:
+    """Return a name in lower case, without spaces, underscores, hyphens and points; "" if it is not a text."""
+    return re.sub(r"[\s_.-]+", "", name.casefold()) if isinstance(name, str) else ""
+
+
+_RANKS = {
+    column: {plain(name): (group, rank) for group, names in enumerate(groups) for rank, name in enumerate(names)}
+    for column, groups in SYNONYMS.items()
+}
+"""Group and preference of each recognised name, by alsim's names."""
+
+
+def candidates(column: str, available: Iterable[Any]) -> list[list[Any]]:
+    """Return the names that may be a column: one list per group of synonyms, the preferred name first."""
+    groups: dict[Any, list[tuple[int, Any]]] = {}
+    for name in available:
+        word = plain(name)
+        if word in _RANKS.get(column, {}):
+            group, rank = _RANKS[column][word]
+            groups.setdefault(group, []).append((rank, name))
+        elif column == "skill" and _KC.fullmatch(word):
+            groups.setdefault(word, []).append((0, name))
+    return [[name for _, name in sorted(found, key=lambda pair: pair[0])] for found in groups.values()]
+
+
+def looks_long(available: Sequence[Any]) -> bool:
+    """Return whether the names are those of a long table: a student, a correctness, and a skill or an item."""
+    return all(candidates(column, available) for column in ("student", "correct")) and any(
+        candidates(column, available) for column in ("skill", "item")
+    )
+
+
+def row_labels(available: Iterable[Any]) -> list[Any]:
+    """Return the names that may be the column of students in a wide table, the preferred one first."""
+    names = list(available)
+    known = [name for group in candidates("student", names) for name in group]
+    labels = [plain(label) for label in ROW_LABELS]
+    return known + sorted(
+        (name for name in names if isinstance(name, str) and plain(name) in labels),
+        key=lambda name: labels.index(plain(name)),
+    )
+
+
+def closest(column: str, available: Iterable[Any]) -> Any | None:
+    """Return the name that is spelled most like a column or one of its synonyms; None if no name is similar."""
+    words = {plain(name): name for name in available if plain(name)}
+    known = [plain(column), *_RANKS.get(column, {})]
+    scored = [(word, match) for word in words for match in get_close_matches(word, known, n=1, cutoff=0.75)]
+    return words[scored[0][0]] if scored else None

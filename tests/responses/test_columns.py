@@ -1,0 +1,344 @@
+"""Columns that are recognised by the names that public logs give them, and the messages about the others."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from alsim.models import Responses, ResponsesError, read_responses
+from alsim.responses.names import SYNONYMS, plain
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file."""
+
+    def written(content, name="log.csv"):
+        file = tmp_path / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return file
+
+    return written
+
+
+# ── public logs ──────────────────────────────────────────────────────────────────────────────────
+
+ASSISTMENTS_2009 = (
+    "order_id,assignment_id,user_id,assistment_id,problem_id,original,correct,attempt_count,skill_id,skill_name"
+)
+ASSISTMENTS_2017 = "studentId,MiddleSchoolId,AveKnow,skill,problemId,startTime,endTime,timeTaken,correct"
+KDD = "Row,Anon Student Id,Problem Hierarchy,Problem Name,Step Start Time,Correct First Attempt,KC(Default)"
+RIIID = "row_id,timestamp,user_id,content_id,content_type_id,task_container_id,user_answer,answered_correctly"
+JUNYI = "user_id,exercise,problem_type,problem_number,time_done,time_taken,correct,count_attempts"
+PUBLIC = {
+    "ASSISTments 2009": (
+        ASSISTMENTS_2009,
+        "1,9,u,8,p,1,1,1,4,add",
+        {"student": "user_id", "skill": "skill_name", "item": "problem_id", "order": "order_id"},
+    ),
+    "ASSISTments 2017": (
+        ASSISTMENTS_2017,
+        "u,1,0.3,add,p,5,6,1,1",
+        {"student": "studentId", "item": "problemId", "order": "startTime"},
+    ),
+    "KDD Cup 2010": (
+        KDD,
+        "1,u,h,p,2005-09-09 12:24:35.0,1,add",
+        {
+            "student": "Anon Student Id",
+            "skill": "KC(Default)",
+            "item": "Problem Name",
+            "correct": "Correct First Attempt",
+            "order": "Step Start Time",
+        },
+    ),
+    "Riiid": (
+        RIIID,
+        "0,0,115,5692,0,1,3,1",
+        {"student": "user_id", "item": "content_id", "correct": "answered_correctly"},
+    ),
+    "Eedi": (
+        "QuestionId,UserId,AnswerId,IsCorrect,CorrectAnswer,AnswerValue",
+        "16997,11967,9471208,0,1,4",
+        {"student": "UserId", "item": "QuestionId", "correct": "IsCorrect"},
+    ),
+    "Junyi": (
+        JUNYI,
+        "12884,time_terminology,0,44,1420714810324490,7,1,1",
+        {"student": "user_id", "item": "exercise", "order": "time_done"},
+    ),
+    "pyBKT": (
+        "order_id,skill_name,correct,user_id",
+        "1,add,1,u",
+        {"student": "user_id", "skill": "skill_name", "order": "order_id"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_columns_of_public_logs_are_recognised(write, name):
+    header, row, expected = PUBLIC[name]
+    log = read_responses(write(f"{header}\n{row}\n"))
+    assert log.report.columns == expected
+    assert len(log) == 1
+
+
+@pytest.mark.parametrize("spelling", ["user_id", "user id", "USER_ID", "UserId", " User-ID ", "user.id"])
+def test_case_and_separators_of_names_do_not_matter(write, spelling):
+    log = read_responses(write(f"{spelling},skill,correct\na,x,1\n"))
+    assert log.report.columns == {"student": spelling.strip()}
+
+
+@pytest.mark.parametrize("kind", ["text", "binary", "pandas", "dictionary", "structured"])
+def test_columns_are_recognised_in_every_source(write, tmp_path, kind, caplog):
+    columns = {"learner": ["a", "b"], "kc": ["x", "y"], "is_correct": [1, 0], "score": [0.5, 2.0]}
+    if kind == "text":
+        log = read_responses(write("learner,kc,is_correct,score\na,x,1,0.5\nb,y,0,2.0\n"))
+    elif kind == "binary":
+        pq.write_table(pa.table(columns), tmp_path / "log.parquet")
+        log = read_responses(tmp_path / "log.parquet")
+    elif kind == "structured":
+        rows = np.array([*zip(*columns.values(), strict=True)], "U1,U1,i8,f8")
+        rows.dtype.names = tuple(columns)
+        log = Responses.from_table(rows)
+    else:
+        log = Responses.from_table(pd.DataFrame(columns) if kind == "pandas" else columns)
+    assert log.correct.tolist() == [1, 0]
+    assert log.report.columns == {"student": "learner", "skill": "kc", "correct": "is_correct"}
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("alsim.responses", logging.WARNING)
+    assert record.getMessage().endswith(
+        "columns recognised by their names: student='learner', skill='kc', correct='is_correct'"
+    )
+
+
+PLAIN = "user_id,skill_name,is_correct\n7,add,1\n7,mul,0\n12345678901234567890123,add,1\n"
+
+
+UNTIDY = {
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: text.replace(",", "\t"),
+    "spaces": lambda text: text.replace(",", " , "),
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "byte order mark": lambda text: "\ufeff" + text,
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "quotes": lambda text: text.replace("add", '"add"').replace("user_id", '"User Id"'),
+    "booleans": lambda text: text.replace(",1\n", ",TRUE\n").replace(",0\n", ",FALSE\n"),
+    "floats": lambda text: text.replace(",1\n", ",1.0\n").replace(",0\n", ",0.0\n"),
+}
+
+
+@pytest.mark.parametrize("kind", UNTIDY)
+def test_untidy_files_are_read_alike(write, kind):
+    log = read_responses(write(UNTIDY[kind](PLAIN)))
+    assert log.students.tolist() == ["7", "12345678901234567890123"]
+    assert log.skills[log.skill].tolist() == ["add", "mul", "add"]
+    assert log.correct.tolist() == [1, 0, 1]
+
+
+# ── sources that are read without synonyms ───────────────────────────────────────────────────────
+
+
+def test_names_of_alsim_and_mapped_names_suffice(write, caplog):
+    """Items and order would be recognised, but the log is complete without them, and reading it must not change."""
+    text = "student,skill,correct,problem_id,order_id,user_id\na,x,1,p,2,u\na,x,0,q,1,u\n"
+    log = read_responses(write(text))
+    assert (log.correct.tolist(), log.items.tolist()) == ([1, 0], ["x"])
+    mapped = read_responses(write(text), columns={"student": "user_id", "skill": "problem_id"})
+    assert (mapped.correct.tolist(), mapped.students.tolist()) == ([1, 0], ["u"])
+    assert log.report.columns == mapped.report.columns == {}
+    assert not caplog.records
+
+
+def test_a_name_of_alsim_wins_over_a_synonym(write):
+    log = read_responses(write("user_id,skill,skill_name,correct,is_correct\na,x,X,1,0\n"))
+    assert (log.skills.tolist(), log.correct.tolist()) == (["x"], [1])
+    assert log.report.columns == {"student": "user_id"}
+
+
+def test_a_mapped_or_omitted_column_is_not_recognised(write):
+    text = "user_id,skill_name,is_correct,order_id\na,x,1,2\na,y,0,1\n"
+    log = read_responses(write(text), columns={"skill": "is_correct", "correct": "is_correct"})
+    assert log.report.columns == {"student": "user_id", "order": "order_id"}
+    assert read_responses(write(text), columns={"order": None}).correct.tolist() == [1, 0]
+    assert read_responses(write(text)).correct.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["score", "response", "result", "topic", "user", "id", "time"])
+def test_an_item_of_a_wide_file_may_have_any_name(write, name, caplog):
+    log = read_responses(write(f"q1,{name}\n1,0\n0,1\n1,1\n"))
+    assert log.items.tolist() == ["q1", name]
+    assert log.report.columns == {}
+    assert not caplog.records
+
+
+# ── choices ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "column", "name"),
+    [
+        ("user_id,skill_id,skill_name,is_correct", "a,1,x,1", "skill", "skill_name"),
+        ("user_name,user_id,skill,is_correct", "Ann,a,x,1", "student", "user_id"),
+        ("user_id,question,question_id,is_correct", "a,2+2,q,1", "item", "question_id"),
+        ("user_id,item_id,score,response", "a,q,1,B", "correct", "score"),
+        ("user_id,item_id,score,response", "a,q,0.5,1", "correct", "response"),
+        ("user_id,item_id,Outcome,is_correct", "a,q,CORRECT,1", "correct", "is_correct"),
+        ("user_id,item_id,is_correct,end_time,start_time,time", "a,q,1,6,5,1", "order", "start_time"),
+    ],
+)
+def test_the_preferred_of_two_names_is_read(write, header, row, column, name):
+    assert read_responses(write(f"{header}\n{row}\n")).report.columns[column] == name
+
+
+def test_a_response_is_an_answer_only_if_no_other_column_is(write):
+    log = read_responses(write("person,item,response\na,p,1\na,q,0\n"))
+    assert log.report.columns == {"student": "person", "correct": "response"}
+    assert log.correct.tolist() == [1, 0]
+    log = read_responses(write("person,item,response,is_correct\na,p,1,1\na,p,1,1\n"))
+    assert log.report.duplicates == 1  # `response` is the id of a response, as in alsim's names
+
+
+def test_a_duration_is_not_an_order(write):
+    assert "time" not in SYNONYMS["order"][0]
+    log = read_responses(write("user_id,skill,is_correct,time\na,x,1,9\na,x,0,5\n"))
+    assert log.correct.tolist() == [1, 0]
+
+
+def test_names_of_different_meanings_are_ambiguous(write):
+    file = write("user_id,question_id,problem_id,kc,topic,is_correct\na,1,2,3,4,1\n")
+    with pytest.raises(ResponsesError) as caught:
+        read_responses(file)
+    columns = {
+        "student": "user_id",
+        "correct": "is_correct",
+        "skill": "kc",
+        "item": "question_id",
+    }
+    assert caught.value.problem == (
+        f"{file}: 'kc' and 'topic' can each be the column skill, "
+        "and 'question_id' and 'problem_id' can each be the column item"
+    )
+    assert str(caught.value).endswith(f"; choose with columns={columns!r}")
+    assert read_responses(file, columns=caught.value.options["columns"]).items.tolist() == ["1"]
+    with pytest.raises(ResponsesError, match="'user_id' and 'UserID' can each be the column student"):
+        read_responses(write("user_id,UserID,skill,correct\na,b,x,1\n"))
+    with pytest.raises(ResponsesError, match=r"'KC \(A\)' and 'KC \(B\)' can each be the column skill"):
+        read_responses(write("Anon Student Id,KC (A),KC (B),correct\na,b,x,1\n"))
+
+
+def test_values_that_cannot_be_read_are_named(write):
+    """DataShop's outcomes are words: the message names the first one."""
+    file = write("Anon Student Id,KC (Default),Outcome\na,x,CORRECT\na,x,HINT\n")
+    with pytest.raises(
+        ResponsesError, match="line 2, column Outcome: 'CORRECT'; expected 0 or 1; write the answers as"
+    ):
+        read_responses(file)
+
+
+def test_synonyms_are_distinct():
+    for groups in SYNONYMS.values():
+        words = [plain(name) for group in groups for name in group]
+        assert len(set(words)) == len(words)
+
+
+# ── wide files ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "student_id,x,y\nann,1,0\nbob,0,1\n",
+        "id,x,y\n1,1,0\n2,0,1\n",
+        '"","x","y"\n"1",1,0\n"2",0,1\n',
+        ",x,y\n0,1,0\n1,0,1\n2,1,1\n",
+        "Unnamed: 0,x,y\n1,1,0\n2,0,1\n",
+    ],
+)
+def test_students_of_a_wide_file_are_recognised(write, content, caplog):
+    log = read_responses(write(content))
+    assert log.items.tolist() == ["x", "y"]
+    assert [*log.report.columns] == ["student"]
+    assert len(caplog.records) == 1
+
+
+def test_a_delimiter_at_the_end_of_each_line_is_no_item(write):
+    assert read_responses(write("x,y,\n1,0,\n0,1,\n")).items.tolist() == ["x", "y"]
+
+
+def test_columns_of_a_wide_file_without_answers_are_named(write):
+    items = "q1,q2,q3,q4,q5"
+    with pytest.raises(ResponsesError, match="one column per item, but 'sex' without an answer .* remove the columns"):
+        read_responses(write(f"id,sex,{items}\n1,F,1,0,1,1,0\n"))
+    with pytest.raises(ResponsesError, match=r"but 'code' without .* students, .* with columns={'student': 'code'}"):
+        read_responses(write(f"code,{items}\nx7,1,0,1,1,0\n"))
+    with pytest.raises(ResponsesError, match="column q1: '4'; .*; score the item as 0 and 1, or remove the column"):
+        read_responses(write("q1,q2\n1,0\n4,1\n3,1\n"))
+    with pytest.raises(ResponsesError, match=r"column q2: '9'; .*, or pass missing=\['-1', '9'\] if this value means"):
+        read_responses(write("q1,q2\n1,0\n1,9\n1,1\n"))
+
+
+def test_a_long_file_whose_first_row_is_of_zeros_and_ones_is_long(write):
+    log = read_responses(write("user_id,skill_id,is_correct\n1,1,1\n2,1,0\n"))
+    assert log.students.tolist() == ["1", "2"]
+
+
+# ── messages ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_most_similar_columns_are_proposed(write):
+    with pytest.raises(ResponsesError) as caught:
+        read_responses(write("usr,skil,corect\na,x,1\n"))
+    columns = {"student": "usr", "correct": "corect", "skill": "skil"}
+    assert caught.value.options == {"columns": columns}
+    assert str(caught.value).endswith(f"'corect'; name the columns with columns={columns!r}")
+    assert len(read_responses(write("usr,skil,corect\na,x,1\n"), **caught.value.options)) == 1
+
+
+def test_a_column_of_answers_is_proposed_for_correct(write):
+    with pytest.raises(ResponsesError, match="no column for correct; .*columns={'correct': 'ok'}"):
+        read_responses(write("student,skill,step,ok\na,x,3,1\n"))
+
+
+def test_many_columns_are_not_all_listed(write):
+    with pytest.raises(ResponsesError, match="'c19' and 80 more; name the columns"):
+        read_responses(write(",".join(f"c{k}" for k in range(100)) + "\n" + ",".join(["x"] * 100) + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04\x14\x00", "is an Excel workbook or a zip archive; expected a text file; save it as CSV"),
+        (b"\xd0\xcf\x11\xe0", "is an Excel workbook"),
+        (b"\x1f\x8b\x08", "is compressed by gzip; expected a text file; decompress it"),
+        (b"PAR1\x15\x04", "is a Parquet file; expected a text file; rename it to .parquet"),
+        (b'[{"user_id": 1}]', "is JSON"),
+        (b'{"user_id": 1}\n', "is JSON"),
+        ("student,skill,correct\n".encode("utf-16-le"), "zero bytes, .*; pass its encoding with encoding='utf-16-le'"),
+    ],
+)
+def test_files_of_another_kind_are_named(write, content, message):
+    with pytest.raises(ResponsesError, match=message):
+        read_responses(write(content))
+
+
+def test_a_similar_file_is_proposed(write, tmp_path):
+    write("x", "answers.csv")
+    with pytest.raises(ResponsesError, match=r"anwsers.csv: there is no such file; did you mean .*answers.csv\?"):
+        read_responses(tmp_path / "anwsers.csv")
+    with pytest.raises(ResponsesError, match="there is no such file; check the path, relative to "):
+        read_responses(tmp_path / "q" / "z")
+
+
+@pytest.mark.parametrize("order", ["9/28/2012", "soon"])
+def test_an_order_that_cannot_be_read_is_refused(write, order):
+    file = write(f"user_id,skill,is_correct,date\na,x,1,{order}\na,x,0,{order}\n")
+    with pytest.raises(
+        ResponsesError, match="column date: .*; convert the column, or read the log without order"
+    ) as caught:
+        read_responses(file)
+    assert len(read_responses(file, **caught.value.options)) == 2
