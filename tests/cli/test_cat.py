@@ -196,6 +196,14 @@ def read_until(descriptor, text):
 
 
 @pytest.mark.versionless
+def test_a_report_on_stdout_stands_alone_and_the_dialog_is_on_stderr(tmp_path):
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    out, err = started(tmp_path, "--max-items", "1", "--json", "-", **pipe).communicate(b"1\n", timeout=60)
+    assert json.loads(out)["reason"] == "max_items"
+    assert "item 1: q7\n  correct? [1/0, q quit, u undo] 1\n" in err.decode()
+
+
+@pytest.mark.versionless
 def test_answers_may_come_through_a_pipe(tmp_path):
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     out, err = started(tmp_path, "--max-items", "2", **pipe).communicate(b"1\n\xff\n0\n", timeout=60)
@@ -246,11 +254,12 @@ def test_many_simulated_tests_are_summarized(cat, tmp_path):
     items = irt.read_items(tmp_path / "bank.csv").item_parameters
     able = np.random.default_rng(0).normal(0, 2, 40)
     tests = CAT(items, stop_se=0.3, prior_sd=2.0).run(able, seed=0)
-    rows = {parts[0]: parts[1:] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
-    assert rows["bias of ability"] == [f"{tests.bias:.3f}", "logits"]
-    assert rows["RMSE of ability"] == [f"{tests.rmse:.3f}", "logits"]
-    assert rows["mean test length"] == [f"{tests.mean_length:.1f}", "items"]
-    assert rows["highest exposure"][0] == f"{tests.exposure_rates.max():.3f}"
+    rows = {parts[0]: parts[-1] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
+    assert rows["bias of ability, logits"] == f"{tests.bias:.3f}"
+    assert rows["RMSE of ability, logits"] == f"{tests.rmse:.3f}"
+    assert rows["mean test length, items"] == f"{tests.mean_length:.1f}"
+    most = items.names[tests.exposure_rates.argmax()]
+    assert rows[f"highest exposure, share of tests (item {most})"] == f"{tests.exposure_rates.max():.3f}"
     assert out.endswith(f"items on average: the typical error of ability is {tests.rmse:.2f} logits\n")
     report = report_of(tmp_path)
     assert report["true_abilities"] == able.tolist()
@@ -300,14 +309,14 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--examinees", 2, "--simulate", 0, "--plot", "x.png"), "--plot draws one test, and --examinees is 2; remove"),
         (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
         (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
-        (("--max-items", 0), "max_items is 0; expected an integer from 1"),
-        (("--min-items", 30), "min_items is 30; expected an integer from 1 to 20"),
-        (("--randomesque", 50), "randomesque is 50; expected an integer from 1 to 13"),
-        (("--stop-se", -1), "stop_se is -1.0; expected a positive finite number"),
-        (("--stop-se", "nan"), "stop_se is nan"),
-        (("--start", 9), "start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
-        (("--prior-sd", 0), "prior_sd"),
-        (("--seed", -1), "seed is -1"),
+        (("--max-items", 0), "--max-items is 0; expected an integer from 1"),
+        (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20"),
+        (("--randomesque", 50), "--randomesque is 50; expected an integer from 1 to 13"),
+        (("--stop-se", -1), "--stop-se is -1.0; expected a positive finite number"),
+        (("--stop-se", "nan"), "--stop-se is nan"),
+        (("--start", 9), "--start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
+        (("--prior-sd", 0), "--prior-sd is 0.0"),
+        (("--seed", -1), "--seed is -1"),
         (("--columns", "a=disc"), "there is no column disc; the columns are item, a, b, c"),
         (("--columns", "disc"), "--columns must be COLUMN=NAME"),
         (("--json", "."), "is a directory; expected a file to write"),
