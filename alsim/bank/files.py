@@ -228,12 +228,12 @@ def complete_bank(
     """
     path = Path(questions_file)
     table, notes = read_questions(path, columns or {})
-    for note in notes:
-        log.info("%s: %s", path.name, note)
     if "irt_d" in table.columns:
         table.numbers("irt_d")
     outcomes, (learning_outcome,) = _outcomes(table)
     questions = _completed(table, learning_outcome, config)
+    for note in notes:
+        log.info("%s: %s", path.name, note)
     if fill_empty:
         questions = _filled(questions, len(outcomes), sum(level_limits(config)) / 2)
         repeated, count = Counter(questions.id).most_common(1)[0]

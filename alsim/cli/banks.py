@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alsim.cli.app import app
+from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, JsonOption, read_mapping
-from alsim.cli.output import check_report, log_to_stderr, printable, right_aligned, write_report
+from alsim.cli.output import log_to_stderr, print_sentence, print_table, write_report
 from alsim.errors import AlsimError
 
 MAX_ROWS, MAX_NAME = 10, 16  # outcomes and characters of their names that the table shows
@@ -20,7 +19,11 @@ PARAMETERS = {"irt_a": "a, 1/logit", "irt_b": "b, logits", "irt_c": "c"}
 """Columns of parameters, and their headings with units."""
 
 
-@app.command("bank", short_help="Write an item bank as two CSV files.")
+@app.command(
+    "bank",
+    short_help="Write an item bank as two CSV files.",
+    epilog=examples("alsim bank -o my-bank", "alsim bank --questions items.csv --fill-empty -o real-bank"),
+)
 def bank_command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     questions: Annotated[
@@ -54,7 +57,6 @@ def bank_command(
     from alsim.bank.items import sample_bank
     from alsim.config import Config
 
-    check_report(report)
     settings = Config.read(config)
     if questions is None and (columns or fill_empty):
         raise AlsimError("--columns and --fill-empty apply to a table only; add --questions FILE")
@@ -70,8 +72,8 @@ def bank_command(
     _print_rows(rows)
     num_copies = sum(f"@{level}" in id for id in bank.questions.id for level in rows[0]["questions"])
     copies = f", {num_copies} of them copies in empty cells" if fill_empty and num_copies else ""
-    print(f"Every outcome has questions of each difficulty{copies}.")
-    print(f"The option --bank {out} of other commands uses this bank.")
+    print_sentence(f"Every outcome has questions of each difficulty{copies}.")
+    print_sentence(f"The option --bank {out} of other commands uses this bank.")
     write_report(report, {"questions": bank.num_questions, "contents": bank.num_contents, "outcomes": rows})
 
 
@@ -79,13 +81,14 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the first outcomes and the total as a table."""
     *outcomes, total = rows
     shown = outcomes[:MAX_ROWS] if len(outcomes) > 1 else []
-    headings = [*total["questions"], *PARAMETERS.values()]
-    table = Table("outcome", *map(right_aligned, headings), box=None, pad_edge=False)
+    lines = []
     for row in (*shown, total):
-        name = printable(row["outcome"])
-        name = name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "..."
+        name = row["outcome"]
+        if row is total and len(outcomes) > len(shown) > 0:
+            lines.append(
+                [f"and {len(outcomes) - len(shown):,} more", *[""] * (len(total["questions"]) + len(PARAMETERS))]
+            )
         counts = [f"{count:,}" for count in row["questions"].values()]
-        table.add_row(name, *counts, *("{:.2f} to {:.2f}".format(*row[column]) for column in PARAMETERS))
-        if row is not total and row is shown[-1] and len(outcomes) > len(shown):
-            table.add_row(f"and {len(outcomes) - len(shown):,} more")
-    Console(highlight=False, markup=False, width=100).print(table)
+        ranges = ["{:.2f} to {:.2f}".format(*row[column]) for column in PARAMETERS]
+        lines.append([name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "...", *counts, *ranges])
+    print_table(["outcome", *total["questions"], *PARAMETERS.values()], lines)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
+from contextlib import nullcontext, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from alsim.cli.app import app
 from alsim.cli.cat_dialog import Dialog, Ended, estimate, rounded
 from alsim.cli.command import DialogCommand
+from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, JsonOption, SeedOption, read_mapping
-from alsim.cli.output import check_report, print_warning, printable, right_aligned, write_report
+from alsim.cli.output import STDOUT, print_sentence, print_table, print_warning, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
@@ -54,7 +55,16 @@ class Request(NamedTuple):
     plot: Path | None
 
 
-@app.command("cat", cls=DialogCommand, short_help="Run an adaptive test in the terminal, or simulate tests.")
+@app.command(
+    "cat",
+    cls=DialogCommand,
+    short_help="Run an adaptive test in the terminal, or simulate tests.",
+    epilog=examples(
+        "alsim cat --items items.csv --stop-se 0.4",
+        "alsim cat --items fit.json --simulate 0.5 --plot test.png",
+        "alsim cat --items fit.json --simulate normal --examinees 500",
+    ),
+)
 def cat_command(
     items: Annotated[
         Path,
@@ -115,7 +125,6 @@ def cat_command(
     from alsim.models.cat import CAT
     from alsim.models.irt import read_items
 
-    check_report(report)
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
     if plot is not None:
@@ -173,8 +182,8 @@ def _print_heading(request: Request) -> None:
     """Print the size of the bank and the stopping rules."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
-    print(f"{request.file}: {len(cat.items):,} items")
-    print(f"At most {cat.longest:,} items per test{precision}.")
+    print(f"{request.file}: {_count(len(cat.items))}")
+    print(f"At most {_count(cat.longest)} per test{precision}.")
 
 
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
@@ -182,8 +191,10 @@ def _print_heading(request: Request) -> None:
 
 def _administer(request: Request) -> None:
     """Run a test in the terminal. After Ctrl-C, the results so far are written, and the exit status is 130."""
-    ended = Dialog(request.cat, request.items, request.seed).run()
-    _finish(request, ended)
+    # With --json -, stdout has the report only, so the dialog is shown on stderr.
+    with redirect_stdout(sys.stderr) if request.report == STDOUT else nullcontext():
+        ended = Dialog(request.cat, request.items, request.seed).run()
+        _finish(request, ended)
     if ended.reason == "interrupted":
         raise typer.Exit(130)
 
@@ -194,11 +205,18 @@ def _simulate(request: Request, abilities: Any) -> None:
     if len(abilities) > 1:
         _print_summary(request, tests)
         return
-    table = Table("item", "answer", right_aligned("ability, logits"), right_aligned("SE"), box=None, pad_edge=False)
-    for row in _answers(tests, []):
-        answer = "correct" if row["correct"] else "wrong"
-        table.add_row(_short(row["item"]), answer, rounded(row["ability"]), rounded(row["se"]))
-    Console(highlight=False, markup=False, width=80).print(table)
+    print_table(
+        ["item", "answer", "ability, logits", "SE"],
+        [
+            [
+                _short(row["item"]),
+                "correct" if row["correct"] else "wrong",
+                rounded(row["ability"]),
+                rounded(row["se"]),
+            ]
+            for row in _answers(tests, [])
+        ],
+    )
     _finish(request, Ended(tests, str(request.cat.stop_reasons(tests)[0]), []))
 
 
@@ -235,8 +253,13 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
     if count == 0:
         return f"no ability was estimated, since no item was answered: {reasons[reason]}"
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
-    items = f"{count:,} item{'s' if count > 1 else ''}"
-    return f"ability {estimate(tests.theta[0], tests.se[0])}{truth} after {items}:\nstopped because {reasons[reason]}"
+    ability = estimate(tests.theta[0], tests.se[0])
+    return f"ability {ability}{truth} after {_count(count)}:\nstopped because {reasons[reason]}"
+
+
+def _count(items: int) -> str:
+    """Return a number of items as text."""
+    return f"{items:,} item{'' if items == 1 else 's'}"
 
 
 def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
@@ -261,21 +284,19 @@ def _print_summary(request: Request, tests: CATRun) -> None:
     summary, rates = tests.summary(), tests.exposure_rates
     most = str(tests.names[rates.argmax()])
     reasons = Counter(map(str, request.cat.stop_reasons(tests)))
-    table = Table("statistic", right_aligned("value"), "unit", box=None, pad_edge=False)
-    for name, value, unit in (
-        ("examinees", f"{len(tests.lengths):,}", ""),
-        ("bias of ability", f"{tests.bias:.3f}", "logits"),
-        ("RMSE of ability", f"{tests.rmse:.3f}", "logits"),
-        ("median standard error", rounded(median(tests.se), 3), "logits"),
-        ("mean test length", f"{tests.mean_length:.1f}", "items"),
-        ("highest exposure", f"{rates.max():.3f}", f"share of tests, item {_short(most)}"),
-        ("unused items", f"{summary['unused']:.3f}", "share of the bank"),
-        ("overlap", f"{tests.overlap:.3f}", "share of a test, between two examinees"),
-        *((f"ended by {_rule(reason)}", f"{count:,}", "tests") for reason, count in reasons.most_common()),
-    ):
-        table.add_row(name, value, unit)
-    Console(highlight=False, markup=False, width=80).print(table)
-    print(
+    rows = [
+        ("examinees", f"{len(tests.lengths):,}"),
+        ("bias of ability, logits", f"{tests.bias:.3f}"),
+        ("RMSE of ability, logits", f"{tests.rmse:.3f}"),
+        ("median standard error, logits", rounded(median(tests.se), 3)),
+        ("mean test length, items", f"{tests.mean_length:.1f}"),
+        (f"highest exposure, share of tests (item {_short(most)})", f"{rates.max():.3f}"),
+        ("unused items, share of the bank", f"{summary['unused']:.3f}"),
+        ("overlap, share of a test, between two examinees", f"{tests.overlap:.3f}"),
+        *((f"tests ended by {_rule(reason)}", f"{count:,}") for reason, count in reasons.most_common()),
+    ]
+    print_table(["statistic", "value"], rows)
+    print_sentence(
         f"{len(tests.lengths):,} tests of {tests.mean_length:.1f} items on average: "
         f"the typical error of ability is {tests.rmse:.2f} logits"
     )
@@ -298,8 +319,7 @@ def _rule(reason: str) -> str:
 
 def _short(name: str) -> str:
     """Return the name of an item as text of at most 30 characters."""
-    text = printable(name)
-    return text if len(text) <= 30 else text[:27] + "..."
+    return name if len(name) <= 30 else name[:27] + "..."
 
 
 def _settings(request: Request) -> dict[str, Any]:

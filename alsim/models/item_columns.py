@@ -35,10 +35,12 @@ class ItemCells(NamedTuple):
 
 
 def with_header(cells: Cells) -> tuple[Cells, list[str]]:
-    """Return the cells of a file with a header, and notes: of a file whose first line is an item, a, b, c and d.
+    """Return the cells of a file with a header and without empty rows, and notes.
 
-    Names of the items may precede the parameters.
+    If the first line is an item, the columns are a, b, c and d, after names of the items, if any.
     """
+    filled = [k for k, row in enumerate(cells.rows) if any(row)]  # spreadsheets write rows of empty cells
+    cells = cells._replace(rows=[cells.rows[k] for k in filled], places=[cells.places[k] for k in filled])
     titles = _titles_without_header(cells.header)
     if not titles or (cells.places and cells.places[0].startswith("row")):  # a Parquet file has names of columns
         return cells, []
@@ -76,11 +78,7 @@ def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:
     titles = dict(mapping)
     if missing := [title for title in titles.values() if title not in cells.header]:
         raise AlsimError(_no_column(cells, missing[0]))
-    if multidimensional := [title for title in cells.header if re.fullmatch("a[2-9]", normalized(title))]:
-        raise AlsimError(
-            f"{cells.path}: column {multidimensional[0]} is a second dimension; expected items of one dimension: fit a "
-            "one-dimensional model"
-        )
+    _check_dimensions(cells)
     available = {normalized(title): title for title in reversed(cells.header) if title not in titles.values()}
     if cells.header.count("") and cells.header[0] != "":
         available.pop("", None)  # only the first column may be names of rows
@@ -94,6 +92,21 @@ def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:
     if "d" not in titles:
         _take(titles, "d", available)
     return titles
+
+
+def _check_dimensions(cells: Cells) -> None:
+    """Raise AlsimError for items of several dimensions or with more than two scores."""
+    for title in cells.header:
+        if re.fullmatch("a[2-9]", normalized(title)):
+            raise AlsimError(
+                f"{cells.path}: column {title} is a second dimension; expected items of one dimension: fit a "
+                "one-dimensional model"
+            )
+        if re.fullmatch("b[2-9]|d[1-9]", normalized(title)):
+            raise AlsimError(
+                f"{cells.path}: column {title} is a threshold of items with several scores; expected items that are "
+                "answered right or wrong: fit a model of one to four parameters"
+            )
 
 
 def _take(titles: dict[str, str], role: str, available: dict[str, str]) -> None:
@@ -120,6 +133,11 @@ def _find_intercept(cells: Cells, titles: dict[str, str], available: dict[str, s
 
 def _no_column(cells: Cells, title: str) -> str:
     """Return the message about a missing column."""
+    if cells.header and not any(math.isnan(number(cell)) for cell in cells.header):
+        return (
+            f"{cells.path}: there is no header, and {len(cells.header)} columns of numbers; expected 2 to 4, the "
+            "parameters a, b, c and d: remove the other columns, or add a header"
+        )
     header = ", ".join(name or "(no name)" for name in cells.header[:12]) + (", ..." if len(cells.header) > 12 else "")
     return (
         f"{cells.path}: there is no column {title}; the columns are {header}; expected one row per item with the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -62,7 +63,8 @@ def read_cells(path: Path, known: Collection[str]) -> Cells:
         cells = _read_parquet(path) if parquet else _read_text(path, {normalized(name) for name in known})
     except OSError as error:
         raise AlsimError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if repeated := {name for name in cells.header if name and cells.header.count(name) > 1}:
+    names = [name for name in cells.header if name and math.isnan(number(name))]  # a first line of numbers has no names
+    if repeated := {name for name in names if names.count(name) > 1}:
         raise AlsimError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")
     return cells
 

@@ -88,8 +88,7 @@ def test_the_table_shows_ten_outcomes_and_fits_80_columns(bank):
 def test_a_file_that_is_no_table_of_items_is_refused_with_one_sentence(bank, tmp_path, text, messages):
     status, out, err = bank(text)
     assert (status, out) == (2, "")
-    assert err.startswith("alsim: items.csv")
-    assert err.removeprefix(NOTICE + "--columns learning_outcome=NAME names a column\n").count("\n") == 1
+    assert err.startswith("alsim: items.csv") and err.count("\n") == 1
     for message in messages:
         assert message in err
     assert not (tmp_path / "bank").exists()

@@ -203,6 +203,14 @@ def read_until(descriptor, text):
 
 
 @pytest.mark.versionless
+def test_a_report_on_stdout_stands_alone_and_the_dialog_is_on_stderr(tmp_path):
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    out, err = started(tmp_path, "--max-items", "1", "--json", "-", **pipe).communicate(b"1\n", timeout=60)
+    assert json.loads(out)["reason"] == "max_items"
+    assert "item 1: q7\n  correct? [1/0, q quit, u undo] 1\n" in err.decode()
+
+
+@pytest.mark.versionless
 def test_answers_may_come_through_a_pipe(tmp_path):
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     out, err = started(tmp_path, "--max-items", "2", **pipe).communicate(b"1\n\xff\n0\n", timeout=60)
@@ -253,11 +261,12 @@ def test_many_simulated_tests_are_summarized(cat, tmp_path):
     items = irt.read_items(tmp_path / "bank.csv").item_parameters
     able = np.random.default_rng(0).normal(0, 2, 40)
     tests = CAT(items, stop_se=0.3, prior_sd=2.0).run(able, seed=0)
-    rows = {parts[0]: parts[1:] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
-    assert rows["bias of ability"] == [f"{tests.bias:.3f}", "logits"]
-    assert rows["RMSE of ability"] == [f"{tests.rmse:.3f}", "logits"]
-    assert rows["mean test length"] == [f"{tests.mean_length:.1f}", "items"]
-    assert rows["highest exposure"][0] == f"{tests.exposure_rates.max():.3f}"
+    rows = {parts[0]: parts[-1] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
+    assert rows["bias of ability, logits"] == f"{tests.bias:.3f}"
+    assert rows["RMSE of ability, logits"] == f"{tests.rmse:.3f}"
+    assert rows["mean test length, items"] == f"{tests.mean_length:.1f}"
+    most = items.names[tests.exposure_rates.argmax()]
+    assert rows[f"highest exposure, share of tests (item {most})"] == f"{tests.exposure_rates.max():.3f}"
     assert out.endswith(f"items on average: the typical error of ability is {tests.rmse:.2f} logits\n")
     report = report_of(tmp_path)
     assert report["true_abilities"] == able.tolist()
@@ -350,4 +359,5 @@ def test_one_item_is_a_test(cat, tmp_path):
     (tmp_path / "one.csv").write_text("b\n0\n")
     status, out, _ = cat(file="one.csv", replies="1")
     assert (status, shown(out)) == (0, ["0"])
+    assert out.startswith("one.csv: 1 item\nAt most 1 item per test,")
     assert out.endswith("after 1 item:\nstopped because no item is left\n")

@@ -67,12 +67,19 @@ def test_a_matrix_without_header_has_the_columns_a_b_c_d(tmp_path):
     assert_parameters(matrix, ["0", "1"])
     assert matrix.notes == ("there is no header: the columns are a, b, c, d",)
     assert_parameters(read(tmp_path, "x,1.5,0.25,0\ny,0.5,-2,0.25").item_parameters)
+    rasch = read(tmp_path, "1,0,0,1\n1,0.5,0,1\n").item_parameters  # equal numbers are not names of columns
+    assert_parameters(rasch, ["0", "1"], [1, 1], [0, 0.5], [0, 0])
 
 
 def test_row_names_of_r_are_the_names_of_the_items(tmp_path):
     """R's write.table writes one name less than cells."""
     assert_parameters(read(tmp_path, '"a" "b" "c"\n"x" 1.5 0.25 0\n"y" 0.5 -2 0.25\n').item_parameters)
     assert_parameters(read(tmp_path, "a,b,c\n1.5,0.25,0,\n0.5,-2,0.25,\n").item_parameters, ["0", "1"])
+
+
+def test_rows_of_empty_cells_are_skipped(tmp_path):
+    """Spreadsheets write them below a table."""
+    assert_parameters(read(tmp_path, "item,a,b,c\nx,1.5,0.25,0\n,,,\ny,0.5,-2,0.25\n,,,\n,,,\n").item_parameters)
 
 
 def test_decimal_commas_are_read(tmp_path):
@@ -154,7 +161,7 @@ def test_numbers_keep_every_bit():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("item,a,b\nx,1,0\ny,0,1\n", "items.csv, line 3, column a: '0'; expected a finite number > 0; a negative or"),
+        ("item,a,b\nx,1,0\ny,0,1\n", "items.csv, line 3, column a: '0'; expected a finite number > 0; such an item"),
         ("item,a,b\nx,1,0\ny,,1\n", "line 3, column a: an empty cell; expected a finite number > 0"),
         ("item,a,b\nx,1,NA\ny,1,1\n", "line 2, column b: 'NA'; expected a finite number, logits"),
         ("item,a,b\nx,1,inf\n", "line 2, column b: 'inf'"),
@@ -165,6 +172,8 @@ def test_numbers_keep_every_bit():
         ("item,a,b\nx,1,0\nx,1,1\n", "line 3, column item: 'x' is also the name in line 2; expected unique names"),
         ("item,a,b\n,1,0\n", "line 2, column item: an empty cell; expected the name of an item"),
         ("item,a1,a2,d\nx,1,1,0\n", "column a2 is a second dimension; expected items of one dimension"),
+        ("item,a,b1,b2\nx,1,0,1\n", "column b2 is a threshold of items with several scores; expected items that are"),
+        ("1,0,0,1,0.5\n1,1,0,1,0.5\n", "there is no header, and 5 columns of numbers; expected 2 to 4"),
         ("student,item,correct\n1,x,1\n", "there is no column b; the columns are student, item, correct; expected one"),
         ("item,a,b\n", "there is no row below the header"),
         ("", "the file is empty; expected a header and one row per item"),

@@ -8,13 +8,12 @@ with d = 1, in float32, with an exponential that returns the same bits on every 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, did_you_mean
 from alsim.jit.compile import rule
 from alsim.types import Doubles, Longs
 
@@ -154,10 +153,9 @@ class ItemParameters:
         wanted = np.asarray(names, np.str_)
         index = {str(name): i for i, name in enumerate(self.names)}
         if unknown := [str(name) for name in wanted.ravel() if str(name) not in index]:
-            close = get_close_matches(unknown[0], index, n=1)
             few = ", ".join([*index][:5]) + (", ..." if len(index) > 5 else "")
-            cure = f"did you mean {close[0]!r}?" if close else f"the {len(index):,} items are {few}"
-            raise AlsimError(f"there is no item {unknown[0]!r}; {cure}")
+            cure = did_you_mean(unknown[0], index) or f"; the {len(index):,} items are {few}"
+            raise AlsimError(f"there is no item {unknown[0]!r}{cure}")
         return np.array([index[str(name)] for name in wanted.ravel()], np.int64).reshape(wanted.shape)
 
 

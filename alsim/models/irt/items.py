@@ -27,7 +27,7 @@ SYNONYMS = {"id": "name", **{f"irt_{role}": role for role in PARAMETERS}}
 """Roles under the names of a bank's columns."""
 
 EXPECTED = {
-    "a": "a finite number > 0; a negative or zero discrimination often is a wrong answer key: leave the item out",
+    "a": "a finite number > 0",
     "b": "a finite number, logits",
     "c": "a number in [0, 1)",
     "d": "a number above c and at most 1",
@@ -253,7 +253,9 @@ def _fault(table: ItemCells, role: str, row: int) -> AlsimError:
     title = table.titles.get(role) or table.titles["intercept"]
     cell = table.cells.column(title)[row]
     where = f"{table.cells.path}, {table.cells.places[row]}, column {title}"
-    return AlsimError(f"{where}: {repr(cell) if cell else 'an empty cell'}; expected {EXPECTED[role]}")
+    is_low = role == "a" and number(table.parameters["a"][row]) <= 0
+    cure = "; such an item often has a wrong answer key: correct the key, or leave the item out" if is_low else ""
+    return AlsimError(f"{where}: {repr(cell) if cell else 'an empty cell'}; expected {EXPECTED[role]}{cure}")
 
 
 def _names(table: ItemCells) -> list[str] | None:
