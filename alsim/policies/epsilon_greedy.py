@@ -41,6 +41,10 @@ class EpsilonGreedy:
         if digest is not None:
             self.digest = digest
 
+    def __repr__(self) -> str:
+        """Return the base policy and epsilon."""
+        return f"<EpsilonGreedy: {self.base!r}, epsilon={self.epsilon!r}>"
+
     def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
         """Return the action of each lane and its probability."""
         # The draws of this class come first, since the number of the base's draws may depend on the batch.

@@ -219,8 +219,9 @@ def test_the_environment_page_has_every_argument_and_default() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \| .+? \| `?(.+?)`? \| ", text("environment.md").split("## Arguments")[1], re.MULTILINE
     )
-    stated = dict(rows)
-    for environment in (alsim.AdaptiveLearningEnv, alsim.AdaptiveLearningVectorEnv):
+    for environment, part in ((alsim.AdaptiveLearningEnv, 0), (alsim.AdaptiveLearningVectorEnv, -1)):
+        # A cell may state two defaults: that of the single environment, and that of the vector environment.
+        stated = {name: cell.split("`; vector environment: `")[part] for name, cell in rows}
         for name, parameter in inspect.signature(environment).parameters.items():
             default = getattr(parameter.default, "value", parameter.default)
             assert stated[name] == (f'"{default}"' if isinstance(default, str) else repr(default)), name
@@ -230,7 +231,7 @@ def test_the_environment_page_has_every_info_key() -> None:
     envs = alsim.AdaptiveLearningVectorEnv(2, info="full")
     envs.reset(seed=0)
     infos = envs.step([0, 100])[4]
-    page = text("environment.md").split('with `"full"` also the keys below.')[1].split("\n\n")[1]
+    page = text("environment.md").split("### Infos of the vector environment")[1].split("\n\n")[2]
     stated = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
     assert stated == {k: str(v.dtype) for k, v in infos.items() if k[0] != "_" and k != "termination_reason"}
 
