@@ -30,7 +30,7 @@ def group(*names: str) -> tuple[str, ...]:
 
 
 def run_quickstart(session: nox.Session, folder: str = "") -> None:
-    """Generate a dataset with the command `alsim` (of another `folder`, if given) and print its summary."""
+    """Generate a dataset with the command `alsim` (of another `folder`, if given), and describe it."""
     alsim = str(Path(folder, "alsim"))
     generate = ("generate", "--learners", "200", "--episodes", "3", "--policy", "uniform", "--seed", "0", "--force")
     session.run(alsim, *generate, "--out", "quickstart-dataset", external=bool(folder))
@@ -39,7 +39,7 @@ def run_quickstart(session: nox.Session, folder: str = "") -> None:
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """Install alsim as a user would, generate a dataset and print its summary."""
+    """Install alsim as a user would, generate a dataset and describe it."""
     session.install("-q", ".")
     run_quickstart(session)
 

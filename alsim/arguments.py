@@ -12,7 +12,7 @@ import numpy as np
 
 from alsim.bank.items import Bank, BankError, sample_bank
 from alsim.config import MOST_STEPS, Config
-from alsim.dynamics import DYNAMICS
+from alsim.dynamics import REGISTER_DYNAMICS, find_dynamics, known_dynamics
 from alsim.errors import AlsimError, InputTypeError
 from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
 
@@ -37,10 +37,10 @@ def read_rules(
     Raises ConfigError, BankError, or ValueError for an unknown dynamics or an invalid step limit.
     """
     settings = Config.read(config)
-    if isinstance(dynamics, str) and dynamics not in DYNAMICS:
+    if isinstance(dynamics, str) and find_dynamics(dynamics) is None:
         raise AlsimError(
-            f"dynamics must be one of {', '.join(DYNAMICS)}, or parameters of one; got {dynamics!r}; "
-            "alsim.register_dynamics adds a name"
+            f"dynamics must be one of {', '.join(known_dynamics())}, or parameters of one; got {dynamics!r}; "
+            f"{REGISTER_DYNAMICS}"
         )
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})

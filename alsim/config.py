@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from numbers import Real
@@ -30,11 +30,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from alsim.dynamics import DYNAMICS, of_parameters
+from alsim.dynamics import DYNAMICS, REGISTER_DYNAMICS, find_dynamics, known_dynamics, of_parameters
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
-from alsim.types import MODALITIES
+from alsim.types import LONGEST_REPR, MODALITIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
@@ -104,6 +104,17 @@ class Section(BaseModel):
 
     text_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys whose value may be a string."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the fields that differ from their defaults, for `repr`."""
+        for name, field in type(self).model_fields.items():
+            if (value := getattr(self, name)) != field.get_default(call_default_factory=True):
+                yield name, value
+
+    def __repr__(self) -> str:
+        """Return the fields that differ from their defaults; a long text ends with "…"."""
+        text = super().__repr__()
+        return text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…)"
 
     @field_validator("*", mode="before")
     @classmethod
@@ -295,9 +306,10 @@ class Config(Section):
         else:
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
             table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
-        if not isinstance(name, str) or name not in DYNAMICS:
-            raise PydanticCustomError("dynamics", f"a registered dynamics: {', '.join(DYNAMICS)}")
-        parameters: Any = DYNAMICS[name].parameters
+        if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
+            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {REGISTER_DYNAMICS}"
+            raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
+        parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)
         try:
             return parameters(**model.model_validate(table).model_dump(exclude_unset=True))

@@ -16,7 +16,7 @@ from alsim.config import Config
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, rule
 from alsim.mdp.actions import KINDS, LEVELS
-from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64
+from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64, short_repr
 
 SECONDS_PER_MINUTE = f64(60)
 EVENTS = ("question_shown", "answered", "content_shown")
@@ -69,6 +69,7 @@ METRICS: dict[str, Metric] = {
 """The metrics of an episode by name: one definition for `EpisodeMetrics`, JSON and printed tables."""
 
 
+@short_repr
 class Interactions(NamedTuple):
     """Columns of M interactions in E episodes."""
 
@@ -106,6 +107,7 @@ class Interactions(NamedTuple):
         return np.arange(len(self.action)) - np.repeat(first, self.length) + 1
 
 
+@short_repr
 class EpisodeMetrics(NamedTuple):
     """Metrics of E episodes, arrays (E,); undefined values are NaN (clause S9.6). METRICS describes the fields."""
 
@@ -126,6 +128,7 @@ class EpisodeMetrics(NamedTuple):
     time_on_task: Doubles
 
 
+@short_repr
 class Events(NamedTuple):
     """Events of interactions in chronological order, arrays (V,) (clause S10.1)."""
 

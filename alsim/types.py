@@ -8,8 +8,10 @@ singular name (`Learner`, `Item`) holds the scalars of one learner or item; a cl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from enum import IntEnum
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,64 @@ Longs = NDArray[np.int64]
 Codes = NDArray[np.int8]
 Words = NDArray[np.uint32]
 Keys = NDArray[np.uint64]
+
+
+Class = TypeVar("Class", bound=type[Any])
+LONGEST_VALUE, LONGEST_REPR = 60, 320
+"""Largest length of one value in a `repr`, and of all values, in characters."""
+
+
+def describe(value: Any) -> str:
+    """Return a short text for a value: shape and type of an array, length of a long collection."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, np.generic):
+        value = value.item()
+    is_collection = isinstance(value, tuple | list | dict | set | frozenset) and not hasattr(value, "_fields")
+    if is_collection and len(value) > 4:
+        return f"<{type(value).__name__} of {len(value)}>"
+    text = f"[{', '.join(map(describe, value))}]" if type(value) is list else repr(value)
+    if len(text) <= LONGEST_VALUE and " at 0x" not in text and "\n" not in text:
+        return text
+    if isinstance(value, str):
+        return f"{value[: LONGEST_VALUE - 20]!r}…"
+    return f"<{type(value).__name__} of {len(value)}>" if is_collection else f"{type(value).__name__}(…)"
+
+
+def safe_repr(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return a `__repr__` that returns `text(self)`, or only the name of the class if that raises an exception."""
+
+    def representation(self: Any) -> str:
+        """Return a short text that describes the object."""
+        try:
+            return text(self)
+        except Exception:
+            return f"{type(self).__name__}(…)"
+
+    return representation
+
+
+@safe_repr
+def _fields_repr(self: Any) -> str:
+    """Return the class and its fields: arrays by shape and type, other values by a short text."""
+    names = self._fields if isinstance(self, tuple) else [field.name for field in fields(self)]  # type: ignore[attr-defined]
+    texts: list[str] = []
+    for name in names:
+        value = getattr(self, name)
+        texts.append(f"{name}{' ' if isinstance(value, np.ndarray) else '='}{describe(value)}")
+    kept = len(texts)
+    while sum(map(len, texts[:kept])) > LONGEST_REPR:
+        kept -= 1
+    more = [f"… {len(texts) - kept} more"] if kept < len(texts) else []
+    return f"{type(self).__name__}({', '.join(texts[:kept] + more)})"
+
+
+def short_repr(cls: Class) -> Class:
+    """Return a NamedTuple or a dataclass, with a `repr` of at most a few lines that never raises an exception."""
+    cls.__repr__ = _fields_repr  # type: ignore[assignment]  # a function becomes a method
+    return cls
 
 
 class Purpose(IntEnum):
@@ -157,6 +217,7 @@ class Scale(NamedTuple):
     max_time: f32  # response time that is observed as 1, seconds
 
 
+@short_repr
 class ItemTable(NamedTuple):
     """Item bank as arrays for the batch loop.
 
@@ -193,6 +254,7 @@ class PerLane(NamedTuple):
 ONE_EACH, RESET = PerLane(more=1), PerLane(more=1, reset=True)
 
 
+@short_repr
 class Population(NamedTuple):
     """The learners of all lanes. Two-dimensional fields are stored flat, row after row.
 
@@ -241,6 +303,7 @@ class Output(NamedTuple):
     final: Floats  # (N * R,) last observation of the lanes that ended, under SAME_STEP; else (0,)
 
 
+@short_repr
 class Buffers(NamedTuple):
     """Output arrays of the caller; a step of M lanes writes to them instead of to the environment's arrays.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import re
 import reprlib
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
-from alsim.bank.tables import Table, read_table
+from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
 from alsim.utils.files import temporary_directory
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".parquet")
 INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers convert a column of integers to floats
 
-MEDIUM_FROM, HARD_FROM = -0.5, 0.5  # b, logits: limits between the ranges of clause S2.2
-MEDIUM_MIDDLE = (MEDIUM_FROM + HARD_FROM) / 2
+log = logging.getLogger(__name__)
 
 
 def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
@@ -177,7 +177,10 @@ def _outcomes(*tables: Table) -> tuple[tuple[str, ...], list[Ints]]:
         names.sort(key=int)
         if gaps := set(map(str, range(len(names)))).difference(names):
             row, gap = labels[0].index(names[-1]), min(gaps, key=int)
-            expected = f"0-based indices without a gap, or names that are not integers; no row has {gap}"
+            expected = (
+                f"0-based indices without a gap, or names that are not integers; no row has {gap}: number the outcomes "
+                "from 0, or name them, such as LO1"
+            )
             raise tables[0].fault("learning_outcome", row, expected)
     index = {name: lo for lo, name in enumerate(names)}
     return tuple(names), [np.array([index[label] for label in column], i32) for column in labels]
@@ -191,42 +194,45 @@ def complete_bank(
 ) -> Bank:
     """Return a bank made from a table of questions only, such as the results of an IRT calibration.
 
-    questions_file  text file with any usual delimiter, or Parquet
+    questions_file  text file with any usual delimiter, or Parquet; or a fitted item response model in JSON
     config          configuration from which contents are sampled and missing response times are taken
-    columns         {alsim's name: name in the file} of columns with another name, such as {"irt_a": "a"}
+    columns         {alsim's name: name in the file} of columns with another name, such as {"irt_a": "disc"}. The names
+                    are those of `Questions`, irt_d and intercept
     fill_empty      if True, empty (LO, difficulty) cells are filled with copies of questions; otherwise they raise
                     BankError
 
-    The columns learning_outcome, irt_a and irt_b are required. Unknown columns of the file are ignored. Columns that
-    are neither in the file nor in `columns` have defaults:
+    Only a difficulty is required. The parameters may have the names that alsim, catR, catsim, ltm and mirt use, see
+    `alsim.models.irt.read_items`. Unknown columns of the file are ignored. Columns that are neither in the file nor in
+    `columns` have defaults:
 
         id                  q0, q1, ... in the order of the rows
-        difficulty          Easy for b < -0.5, Hard for b >= 0.5, else Medium
+        learning_outcome    one outcome for all questions
+        difficulty          from b: Easy, Medium and Hard below, between and from the limits of `level_limits`, by
+                            default -0.5 and 0.5
+        irt_a               1, the Rasch model
         irt_c               0, the two-parameter model
         response_time_*     from `config.irt`
-        irt_d               1; a column named irt_d or d must hold 1 in every row
+        irt_d               1; an upper asymptote must be 1 in every row
+
+    A column `difficulty` of numbers is b, one of words is the level. Assumptions and conversions are logged by the
+    logger "alsim.bank", with level INFO.
 
     With `fill_empty`, an empty cell gets copies of the questions of the nearest difficulty of the same outcome. If Easy
-    and Hard are equally near, the one whose mean b is nearer to 0 is copied. A copy has the parameters of the original,
-    and its id names the cell: q12@Hard is the copy of q12 in a Hard cell.
+    and Hard are equally near, the one whose mean b is nearer to the middle of Medium is copied. A copy has the
+    parameters of the original, and its id names the cell: q12@Hard is the copy of q12 in a Hard cell.
 
     Raises BankError, which names file, row, column, value and the expected value.
     """
-    path, mapping = Path(questions_file), dict(columns or {})
-    known = (*Questions._fields, "irt_d")
-    if unknown := [name for name in mapping if name not in known]:
-        raise BankError(f"columns: keys must be among {', '.join(known)}; got {unknown[0]!r}")
-    unmapped = [name for name in (*known, "d") if name not in mapping.values()]
-    table = read_table(path, {name: name for name in unmapped} | mapping)
-    required = dict.fromkeys(["learning_outcome", "irt_a", "irt_b", *mapping])
-    table.require(required, "; columns maps alsim's names to those of the file")
-    for name in ("irt_d", "d"):
-        if name in table.columns:
-            table.numbers(name, bound="irt_d")
+    path = Path(questions_file)
+    table, notes = read_questions(path, columns or {})
+    for note in notes:
+        log.info("%s: %s", path.name, note)
+    if "irt_d" in table.columns:
+        table.numbers("irt_d")
     outcomes, (learning_outcome,) = _outcomes(table)
     questions = _completed(table, learning_outcome, config)
     if fill_empty:
-        questions = _filled(questions, len(outcomes))
+        questions = _filled(questions, len(outcomes), sum(level_limits(config)) / 2)
         repeated, count = Counter(questions.id).most_common(1)[0]
         if count > 1:
             raise BankError(
@@ -241,6 +247,16 @@ def complete_bank(
         ) from None
 
 
+def level_limits(config: Config) -> tuple[float, float]:
+    """Return the difficulties b, logits, from which questions without a level are Medium and Hard.
+
+    They are midway between the ranges of b of neighbouring levels in `config.irt.difficulty_ranges` (clause S2.2).
+    """
+    ranges = config.irt.difficulty_ranges
+    low, high = sorted([(ranges.easy[1] + ranges.medium[0]) / 2, (ranges.medium[1] + ranges.hard[0]) / 2])
+    return low, high
+
+
 def _completed(table: Table, learning_outcome: Ints, config: Config) -> Questions:
     """Return the questions of a table, with defaults for missing columns."""
     n = len(table.places)
@@ -252,7 +268,7 @@ def _completed(table: Table, learning_outcome: Ints, config: Config) -> Question
     def difficulty() -> Codes:
         if "difficulty" in table.columns:
             return table.codes("difficulty", DIFFICULTIES)
-        return np.digitize(irt_b, [MEDIUM_FROM, HARD_FROM]).astype(i8)
+        return np.digitize(irt_b, level_limits(config)).astype(i8)
 
     return Questions(
         id=table.ids() if "id" in table.columns else tuple(f"q{k}" for k in range(n)),
@@ -266,8 +282,11 @@ def _completed(table: Table, learning_outcome: Ints, config: Config) -> Question
     )
 
 
-def _filled(questions: Questions, num_los: int) -> Questions:
-    """Return the questions and, for each empty cell, copies of the questions of the nearest difficulty."""
+def _filled(questions: Questions, num_los: int, middle: float) -> Questions:
+    """Return the questions and, for each empty cell, copies of the questions of the nearest difficulty.
+
+    middle  middle of the range of b of Medium questions, logits
+    """
     rows, levels = [np.arange(len(questions.id))], [questions.difficulty]
     for lo in range(num_los):
         cells = [
@@ -277,7 +296,7 @@ def _filled(questions: Questions, num_los: int) -> Questions:
         for level in (level for level, cell in enumerate(cells) if not len(cell)):
             nearest = min(
                 (near for near, cell in enumerate(cells) if len(cell)),
-                key=lambda near: (abs(near - level), abs(questions.irt_b[cells[near]].mean() - MEDIUM_MIDDLE)),
+                key=lambda near: (abs(near - level), abs(questions.irt_b[cells[near]].mean() - middle)),
             )
             rows.append(cells[nearest])
             levels.append(np.full(len(cells[nearest]), level, i8))

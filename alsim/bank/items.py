@@ -26,17 +26,21 @@ from alsim.types import (
     f32,
     i8,
     i32,
+    safe_repr,
+    short_repr,
     u32,
     u64,
 )
 
 if TYPE_CHECKING:
     from alsim.config import Config
+    from alsim.models.irt.curves import ItemParameters
 
 
 QUESTION_TABLE, CONTENT_TABLE = 0, 1  # values of one word of the random counter (clause S11.1)
 
 
+@short_repr
 class Questions(NamedTuple):
     """Columns of Q questions, arrays (Q,)."""
 
@@ -50,6 +54,7 @@ class Questions(NamedTuple):
     response_time_std: Floats  # seconds
 
 
+@short_repr
 class Contents(NamedTuple):
     """Columns of C contents, arrays (C,)."""
 
@@ -120,6 +125,11 @@ class Bank:
 
     __hash__ = None  # type: ignore[assignment]  # the fields are arrays
 
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the numbers of outcomes and items."""
+        return f"Bank({self.num_los:,} outcomes, {self.num_questions:,} questions, {self.num_contents:,} contents)"
+
     @property
     def num_los(self) -> int:
         """Number of learning outcomes L."""
@@ -134,6 +144,34 @@ class Bank:
     def num_contents(self) -> int:
         """Number of contents C; item indices Q … Q + C - 1."""
         return len(self.contents.id)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return the numbers of questions and the ranges of their parameters: one row per outcome, and one in total.
+
+        The keys of a row are outcome, its name or "all"; questions, the number of each difficulty; and irt_a, irt_b and
+        irt_c, the smallest and the largest value, in the units of `Questions`.
+        """
+        q = self.questions
+        rows = []
+        for name, chosen in (
+            *((name, q.learning_outcome == lo) for lo, name in enumerate(self.outcomes)),
+            ("all", np.ones(self.num_questions, np.bool_)),
+        ):
+            counts = np.bincount(q.difficulty[chosen], minlength=LEVELS).tolist()
+            columns = {column: getattr(q, column)[chosen] for column in ("irt_a", "irt_b", "irt_c")}
+            # The string of a float32 is the shortest text that reads back to the same bits.
+            ranges = {column: [float(str(x)) for x in (v.min(), v.max())] for column, v in columns.items()}
+            rows.append({"outcome": name, "questions": dict(zip(DIFFICULTIES, counts, strict=True)), **ranges})
+        return rows
+
+    @property
+    def item_parameters(self) -> ItemParameters:
+        """Parameters and ids of the questions, for `alsim.models.cat.CAT`; copies in empty cells are left out."""
+        from alsim.models.irt.curves import ItemParameters
+        from alsim.models.irt.items import without_copies
+
+        q = self.questions
+        return without_copies(ItemParameters(q.irt_a, q.irt_b, q.irt_c, names=q.id))
 
     def empty_cells(self) -> list[str]:
         """Return the names of the (LO, difficulty) and (LO, modality) cells without an item."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 import reprlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from alsim.bank.items import BOUNDS, BankError
+from alsim.bank.items import BOUNDS, BankError, Questions
+from alsim.errors import AlsimError
+from alsim.models.item_columns import KNOWN, ItemCells, is_numeric, read_parameters, with_header
+from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import Codes, Floats, f32, f64, i8
 
-WHITESPACE = " "
-DELIMITERS = ("\t", ",", ";", "|", WHITESPACE)
-PARQUET_SUFFIXES = (".parquet", ".pq")
+ROLES = {"id": "name", "irt_a": "a", "irt_b": "b", "irt_c": "c", "irt_d": "d", "intercept": "intercept"}
+"""Roles of a bank's columns in a table of calibrated items."""
+
+FIT_SUFFIX = ".json"
+
+OUTCOME_NAMES = ("learning_outcome", "lo", "outcome", "skill", "topic", "domain", "objective")
+"""Names of the column of learning outcomes, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Table:
         bound   name of the column whose bounds apply; by default the column itself
         """
         expected, is_within = BOUNDS[bound or column]
-        values = np.array([_number(cell) for cell in self.columns[column]], f64)
+        values = np.array([number(cell) for cell in self.columns[column]], f64)
         with np.errstate(over="ignore"):  # values too large for float32 become infinite, and are rejected
             single = values.astype(f32)
         invalid = ~(np.isfinite(single) & is_within(single))
@@ -87,108 +90,112 @@ class Table:
         return single
 
 
-def _number(cell: str) -> float:
-    """Return the number in a cell, NaN for other text."""
-    try:
-        return float("nan" if "_" in cell else cell)
-    except ValueError:
-        return float("nan")
-
-
 def read_table(path: Path, titles: Mapping[str, str]) -> Table:
-    """Read a text file, or a Parquet file if the suffix is .parquet or .pq.
+    """Read a table with a header, as `alsim.models.tables.read_cells` does.
 
     path    file to read
     titles  name in the file by alsim's name; columns that the file lacks are left out
 
-    A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
-    comma, semicolon, pipe or white space: the one that finds most of the `titles` in the header.
-
-    Raises BankError for a file that cannot be read or that is not a table.
+    Raises BankError for a file that cannot be read, that is not a table, or that has no row.
     """
-    parquet = path.suffix.lower() in PARQUET_SUFFIXES
+    return as_table(read_bank_cells(path, titles.values()), titles)
+
+
+def read_bank_cells(path: Path, known: Collection[str]) -> Cells:
+    """Return the cells of a file, see `read_cells`. Raises BankError for a file that is not a table."""
     try:
-        header, rows, places = _read_parquet(path) if parquet else _read_text(path, set(titles.values()))
-    except OSError as error:
-        raise BankError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if repeated := {name for name in header if name and header.count(name) > 1}:
-        raise BankError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")
-    if not rows:
-        raise BankError(f"{path}: there is no row below the header; expected one row per item")
-    cells = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+        return read_cells(path, known)
+    except AlsimError as error:
+        raise BankError(str(error)) from None
+
+
+def as_table(cells: Cells, titles: Mapping[str, str]) -> Table:
+    """Return the table of the columns in `titles`, {alsim's name: name in the file}. Raises BankError without rows."""
+    if not cells.rows:
+        raise BankError(f"{cells.path}: there is no row below the header; expected one row per item")
     return Table(
-        path=path,
-        places=places,
-        columns={ours: cells[title] for ours, title in titles.items() if title in cells},
+        path=cells.path,
+        places=cells.places,
+        columns={ours: cells.column(title) for ours, title in titles.items() if title in cells.header},
         titles=titles,
-        header=header,
+        header=cells.header,
     )
 
 
-def _read_text(path: Path, known: set[str]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return the header, the rows, and the place of each row."""
+def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[str]]:
+    """Read a table of questions, or a fitted item response model in JSON, as `complete_bank` describes.
+
+    Returns the table, with at least the columns learning_outcome, irt_a and irt_b, and notes about what was assumed.
+    Raises BankError.
+    """
+    mapping = {next((name for name, role in ROLES.items() if key == role), key): col for key, col in columns.items()}
+    known = (*Questions._fields, "irt_d", "intercept")
+    if unknown := [name for name in mapping if name not in known]:
+        raise BankError(f"columns: keys must be among {', '.join(known)}; got {unknown[0]!r}")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BankError(f"{path}: byte {error.start} is not UTF-8; expected a text file in UTF-8") from None
-    if not text.strip():
-        raise BankError(f"{path}: the file is empty; expected a header and one row per item")
-    header, rows, places = None, [], []
-    for line, cells in _records(path, text, _delimiter(path, text, known), strict=True):
-        if header is None:
-            header = cells
-            continue
-        if len(cells) != len(header):
-            raise BankError(f"{path}, line {line}: {len(cells)} cells; expected {len(header)}, as in the header")
-        rows.append(cells)
-        places.append(f"line {line}")
-    return header or [], rows, places
+        cells, notes = _calibrated_cells(path, {*KNOWN, *OUTCOME_NAMES, *known, *mapping.values()})
+        items = read_parameters(cells, {ROLES.get(name, name): title for name, title in mapping.items()})
+    except BankError:
+        raise
+    except AlsimError as error:
+        raise BankError(str(error)) from None
+    notes += items.notes
+    return _question_table(items, notes), notes
 
 
-def _delimiter(path: Path, text: str, known: set[str]) -> str:
-    """Return the delimiter that finds most of the `known` names in the header; in a tie, one that splits it."""
+def _calibrated_cells(path: Path, known: Collection[str]) -> tuple[Cells, list[str]]:
+    """Return the cells of a file and notes about them; of a fitted model, the cells of its parameters."""
+    if path.suffix.lower() != FIT_SUFFIX:
+        return with_header(read_cells(path, known))
+    from alsim.models.irt.items import load_item_parameters
 
-    def num_known(delimiter: str) -> tuple[int, bool]:
-        _, header = next(_records(path, text, delimiter, strict=False), (1, []))
-        return len(known.intersection(header)), len(header) > 1
-
-    return max(DELIMITERS, key=num_known)
-
-
-def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of each record; if `strict`, invalid quoting raises BankError."""
-    lines: Iterator[str] = iter(io.StringIO(text, newline=""))
-    if delimiter == WHITESPACE:
-        # Runs of white space outside quotes become one space, because csv's skipinitialspace does not skip tabs.
-        runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
-        lines = (runs.sub(lambda run: run[1] or " ", line.strip()) for line in lines)
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != WHITESPACE, strict=strict)
-    first_line = 1
-    try:
-        for record in reader:
-            cells = [cell.strip() for cell in record]
-            if any(cells) or len(cells) > 1:
-                yield first_line, cells
-            first_line = reader.line_num + 1
-    except csv.Error as error:
-        raise BankError(f"{path}, line {first_line}: the row is invalid: {error}") from None
+    items = load_item_parameters(path)
+    rows = [list(map(as_text, row)) for row in zip(items.names, *(x.tolist() for x in items.columns), strict=True)]
+    places = [f"item {name}" for name in items.names]
+    return Cells(path, ["id", "irt_a", "irt_b", "irt_c", "irt_d"], rows, places), list(items.notes)
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return the header, the rows, and the place of each row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _question_table(items: ItemCells, notes: list[str]) -> Table:
+    """Return the table of questions in a table of calibrated items; add notes about missing columns to `notes`."""
+    cells, titles = items.cells, dict(items.titles)
+    available = {normalized(title): title for title in cells.header if title and title not in titles.values()}
+    for name in ("response_time_mean", "response_time_std"):
+        if name not in titles and name in available:
+            titles[name] = available.pop(name)
+    if "difficulty" not in titles and "difficulty" in available:
+        if is_numeric(cells.column(available["difficulty"])):
+            notes.append(f"column {available.pop('difficulty')} has numbers, and is not used: the levels follow from b")
+        else:
+            titles["difficulty"] = available.pop("difficulty")
+    if "learning_outcome" not in titles and cells.path.suffix.lower() == FIT_SUFFIX:
+        notes.append("a fit has no learning outcomes, so all questions have one outcome, 0")
+    elif "learning_outcome" not in titles:
+        _find_outcome(titles, available, notes)
+    columns = {name: cells.column(title) for name, title in titles.items()}
+    columns |= items.parameters
+    columns.setdefault("learning_outcome", ["0"] * len(cells.rows))
+    titles.setdefault("b", titles.get("intercept", ""))
+    names = {role: name for name, role in ROLES.items()}
+    return Table(
+        path=cells.path,
+        places=cells.places,
+        columns={names.get(role, role): column for role, column in columns.items()},
+        titles={names.get(role, role): titles.get(role, role) for role in columns},
+        header=cells.header,
+    )
 
-    try:
-        with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            table = parquet.read()
-        columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise BankError(f"{path}: expected a complete Parquet file; {error}") from None
-    rows = list(map(list, zip(*columns, strict=True)))
-    return table.column_names, rows, [f"row {k}" for k in range(1, len(rows) + 1)]
 
-
-def _text(value: Any) -> str:
-    """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null."""
-    return "" if value is None else str(value).strip()
+def _find_outcome(titles: dict[str, str], available: dict[str, str], notes: list[str]) -> None:
+    """Find the column of learning outcomes and add a note, unless the column has alsim's name."""
+    name = next((name for name in OUTCOME_NAMES if name in available), None)
+    if name is not None:
+        titles["learning_outcome"] = available.pop(name)
+        if name != "learning_outcome":
+            notes.append(f"column {titles['learning_outcome']} has the learning outcomes")
+        return
+    unused = list(available.values())
+    others = f" (unused columns: {', '.join(unused[:6])}{', ...' if len(unused) > 6 else ''})" if unused else ""
+    notes.append(
+        "there is no column of learning outcomes, so all questions have one outcome, 0; "
+        f"--columns learning_outcome=NAME names a column{others}"
+    )

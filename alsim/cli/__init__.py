@@ -3,7 +3,17 @@
 The exit status is 0 on success, 1 if a check failed, and 2 for invalid input, which one sentence on stderr explains.
 """
 
-from alsim.cli import banks, checks, datasets, export, fitting, settings, training  # noqa: F401  # registers the commands
+from alsim.cli import (  # noqa: F401  # registers the commands
+    banks,
+    cat,
+    checks,
+    datasets,
+    export,
+    fitting,
+    settings,
+    show,
+    training,
+)
 from alsim.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -13,7 +13,7 @@ import typer
 from alsim._version import __version__
 from alsim.cli.command import Application
 from alsim.cli.help import examples
-from alsim.cli.output import printable
+from alsim.cli.output import print_plugin_warnings, printable
 from alsim.errors import AlsimError
 
 CHECK_FAILED, INVALID_INPUT, INTERRUPTED = 1, 2, 130
@@ -56,6 +56,7 @@ def main() -> None:
     stdout = _duplicate_stdout()  # rich replaces stdout if the pipe is closed
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    print_plugin_warnings()
     try:
         try:
             typer.main.get_command(app).main(prog_name="alsim")  # the same name for python -m alsim
@@ -100,7 +101,7 @@ def _duplicate_stdout() -> int | None:
 
 
 def _is_closed_pipe(descriptor: int | None) -> bool:
-    """Return whether a descriptor is a pipe that nobody reads any more; False on Windows, which cannot tell."""
+    """Return whether a descriptor is a pipe without a reader; False on Windows, which cannot tell."""
     if descriptor is None or sys.platform == "win32":
         return False
     poll = select.poll()

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from alsim.cli.app import app
-from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, JsonOption, read_mapping
+from alsim.cli.output import check_report, log_to_stderr, printable, right_aligned, write_report
 from alsim.errors import AlsimError
+
+MAX_ROWS, MAX_NAME = 10, 16  # outcomes and characters of their names that the table shows
+
+PARAMETERS = {"irt_a": "a, 1/logit", "irt_b": "b, logits", "irt_c": "c"}
+"""Columns of parameters, and their headings with units."""
 
 
 @app.command("bank", short_help="Write an item bank as two CSV files.")
 def bank_command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", metavar="FILE", help="3PL table of questions, as text or Parquet.")
+        Path | None,
+        typer.Option(
+            "--questions", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."
+        ),
     ] = None,
     columns: Annotated[
         str,
-        typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as irt_a=a,irt_b=b."),
+        typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as irt_a=disc."),
     ] = "",
     fill_empty: Annotated[
         bool,
@@ -29,23 +40,52 @@ def bank_command(
         ),
     ] = False,
     config: ConfigOption = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
+    report: JsonOption = None,
 ) -> None:
     """Write an item bank as questions.csv and contents.csv.
 
     Questions and contents are drawn from the distributions of the configuration. With --questions, the questions are
-    read from a table instead.
+    read from a text or Parquet file with one row per item instead. The column names of catR, catsim, ltm and mirt are
+    recognized. Without learning outcomes, all questions have the same one.
     """
     from alsim.bank.files import complete_bank, save_bank
     from alsim.bank.items import sample_bank
     from alsim.config import Config
 
+    check_report(report)
     settings = Config.read(config)
     if questions is None and (columns or fill_empty):
         raise AlsimError("--columns and --fill-empty apply to a table only; add --questions FILE")
     if questions is None:
         bank = sample_bank(settings)
     else:
-        bank = complete_bank(questions, settings, columns=read_mapping(columns), fill_empty=fill_empty)
+        with log_to_stderr("alsim.bank"):
+            bank = complete_bank(questions, settings, columns=read_mapping(columns), fill_empty=fill_empty)
     save_bank(bank, out, force=force)
-    print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {bank.num_los} learning outcomes")
+    rows = bank.summary()
+    outcomes = f"{bank.num_los} learning outcome{'s' if bank.num_los > 1 else ''}"
+    print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {outcomes}")
+    _print_rows(rows)
+    num_copies = sum(f"@{level}" in id for id in bank.questions.id for level in rows[0]["questions"])
+    copies = f", {num_copies} of them copies in empty cells" if fill_empty and num_copies else ""
+    print(f"Every outcome has questions of each difficulty{copies}.")
+    print(f"The option --bank {out} of other commands uses this bank.")
+    write_report(report, {"questions": bank.num_questions, "contents": bank.num_contents, "outcomes": rows})
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print the first outcomes and the total as a table."""
+    *outcomes, total = rows
+    shown = outcomes[:MAX_ROWS] if len(outcomes) > 1 else []
+    headings = [*total["questions"], *PARAMETERS.values()]
+    table = Table("outcome", *map(right_aligned, headings), box=None, pad_edge=False)
+    for row in (*shown, total):
+        name = printable(row["outcome"])
+        name = name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "..."
+        counts = [f"{count:,}" for count in row["questions"].values()]
+        table.add_row(name, *counts, *("{:.2f} to {:.2f}".format(*row[column]) for column in PARAMETERS))
+        if row is not total and row is shown[-1] and len(outcomes) > len(shown):
+            table.add_row(f"and {len(outcomes) - len(shown):,} more")
+    Console(highlight=False, markup=False, width=100).print(table)

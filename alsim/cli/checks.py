@@ -9,7 +9,7 @@ import typer
 
 from alsim.cli.app import app
 from alsim.cli.help import examples
-from alsim.cli.options import BankOption, ConfigOption, JsonOption, SeedOption
+from alsim.cli.options import BankOption, ConfigOption, DynamicsOption, ImportOption, JsonOption, SeedOption
 from alsim.cli.output import WIDTH, elapsed_progress, print_sentence, printable, write_report
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ INDENT = " " * 6
 
 @app.command(epilog=examples("alsim validate", "alsim validate --config alsim.toml --bank my-bank"))
 def validate(
-    config: ConfigOption = None, bank: BankOption = None, seed: SeedOption = 0, report: JsonOption = None
+    config: ConfigOption = None,
+    bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
+    seed: SeedOption = 0,
+    report: JsonOption = None,
 ) -> None:
     """Compare the simulator with its specification.
 
@@ -29,7 +34,7 @@ def validate(
     from alsim.arguments import read_rules, read_seed
     from alsim.sanity import validate as checks
 
-    settings, items = read_rules(config, bank, None)
+    settings, items = read_rules(config, bank, dynamics)
     seed = read_seed(seed)
     results: list[Finding] = []
     remaining = iter(checks(settings, items, seed))

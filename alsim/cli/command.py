@@ -36,7 +36,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. With `--json -`, stdout has the report only."""
-        report = ctx.params.get("report")
+        report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
         try:
             with report_on_stdout(report):
@@ -155,7 +155,7 @@ def _invalid(error: Any, parameter: Any, ctx: Any, args: list[str]) -> str:
         known = choices(kind)
         expected = " or ".join([", ".join(known[:-1]), known[-1]])
         return f"{label} must be {expected}; got {value!r}{did_you_mean(str(value), known)}"
-    low = getattr(parameter, "min", None)
+    low = getattr(parameter, "min", getattr(getattr(parameter, "type", None), "min", None))
     if kind in NOUNS:
         return f"{label} must be {NOUNS[kind]}{'' if low is None else f' of at least {low}'}; got {value!r}"
     return f"{label}: {error.message}".rstrip(".")

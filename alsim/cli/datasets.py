@@ -14,14 +14,18 @@ from alsim.cli.help import examples
 from alsim.cli.options import (
     BankOption,
     ConfigOption,
+    DynamicsOption,
     ForceOption,
+    ImportOption,
     JsonOption,
     Observation,
     ObservationOption,
+    PolicyOption,
     SeedOption,
 )
 from alsim.cli.output import (
     counted_progress,
+    elapsed_progress,
     log_to_stderr,
     megabytes,
     print_facts,
@@ -79,12 +83,12 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write.")],
     num_learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 200,
     episodes_per_learner: Annotated[int, typer.Option("--episodes", metavar="N", help="Episodes per learner.")] = 3,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Name of a policy (see alsim policies), or directory of a trained one.")
-    ] = "uniform",
+    policy: PolicyOption = "uniform",
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
     store_observations: StoreObservationsOption = True,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
@@ -132,6 +136,7 @@ def generate(
             out=out,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation.value,
             store_observations=store_observations,
             file_format=file_format.value,
@@ -151,12 +156,15 @@ def generate(
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
+    imports: ImportOption = None,
     report: JsonOption = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""
     from alsim.datasets.store import load_dataset
 
-    _print_dataset(load_dataset(directory, verify=verify), verify, report)
+    with elapsed_progress(f"reading {directory}"):
+        dataset = load_dataset(directory, verify=verify)
+    _print_dataset(dataset, verify, report)
 
 
 class _Speedometer:
@@ -184,11 +192,12 @@ class _Speedometer:
 
 def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> None:
     """Print the size of a new dataset, and how long it took."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
 
     print(f"{_counts(dataset)}{duration}")
-    print(f"The dataset {printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
-    write_report(report, summary(dataset))
+    print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
+    if report is not None:  # a summary reads the whole table of episodes
+        write_report(report, summary(dataset))
 
 
 def _quoted(path: Path | None) -> str:
@@ -206,7 +215,7 @@ def _counts(dataset: Dataset) -> str:
 
 def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> None:
     """Print the contents of a dataset, and write them as JSON if `report` is given."""
-    from alsim.datasets.store import summary
+    from alsim.evaluation.dataset_summary import summary
     from alsim.metrics import METRICS
 
     numbers = summary(dataset)
@@ -214,10 +223,14 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     print_facts(_facts(dataset, numbers, verified))
     print()
     rows = [
-        (METRICS[name].heading, *rounded(value["mean"], value["se"]), f"{value['n']:,}")
+        (
+            METRICS[name].heading,
+            *rounded(value["mean"], value["se"]),
+            f"{value['undefined']:,}" if value["undefined"] else "",
+        )
         for name, value in numbers["metrics"].items()
     ]
-    print_table(("per episode", "mean", "standard error", "episodes"), rows)
+    print_table(("per episode", "mean", "standard error", "undefined"), rows)
     print()
     print_sentence(_verdict(numbers))
     write_report(report, numbers)

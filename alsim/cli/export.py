@@ -9,7 +9,7 @@ import typer
 
 from alsim.cli.app import app
 from alsim.cli.help import examples
-from alsim.cli.options import ForceOption, JsonOption
+from alsim.cli.options import ForceOption, ImportOption, JsonOption
 from alsim.cli.output import elapsed_progress, megabytes, printable, write_report
 
 FORMATS = ("minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl", "huggingface")
@@ -62,6 +62,7 @@ def export_command(
             "--action-distribution", help="Only obp: add the action distribution pi_b of the policy uniform or rules."
         ),
     ] = None,
+    imports: ImportOption = None,
     force: ForceOption = False,
     report: JsonOption = None,
 ) -> None:

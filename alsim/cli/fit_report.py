@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from alsim.cli.fit_tables import WIDTH, Row, decimals, print_aligned, summary
-from alsim.cli.output import printable
+from alsim.cli.fit_tables import Row, summary
+from alsim.cli.output import print_sentence, print_table, rounded
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from alsim.models.scores import ScoreErrors, Scores
     from alsim.responses.log import Responses
 
+Z = NormalDist().inv_cdf(0.975)
+"""Half-width of a normal interval of 95 %, in standard errors."""
 SCORES = {"auc": ("AUC", ""), "rmse": ("RMSE", ""), "log_loss": ("log loss", "nats"), "accuracy": ("accuracy", "")}
 """Label and unit of each score."""
 LIMITS = {"dkt": "; a larger --epochs lets it continue"}
@@ -52,8 +54,11 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
 
 def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     """Print the size of the log, the log-likelihood, and the notes of a fit with these rows of estimates."""
-    print(
-        f"{fitted.model}: {len(responses):,} responses of {responses.num_students:,} students, "
+    students = f"{responses.num_students:,} students"
+    if not (responses.weight == 1).all():
+        students = f"{responses.num_students:,} patterns of {responses.weight.sum():,.0f} students"
+    print_sentence(
+        f"{fitted.model}: {len(responses):,} responses of {students}, "
         f"{responses.num_items:,} items, {responses.num_skills:,} skills"
     )
     print(f"log-likelihood {fitted.log_likelihood:,.3f} nats")
@@ -78,16 +83,11 @@ def print_scores(tested: Tested) -> None:
     """Print the scores of the held-out responses with their standard errors."""
     scores, errors = tested.scores, tested.errors
     print_sentence(f"test: {tested.path}, {scores.responses:,} responses of {errors.students:,} students")
-    lines = [("score", "", "±")]
+    rows = []
     for name, (label, unit) in SCORES.items():
-        value, error = _rounded(getattr(scores, name), getattr(errors, name))
-        lines.append((f"{label}, {unit}" if unit else label, value, error))
-    print_aligned(lines)
-
-
-def print_sentence(text: str) -> None:
-    """Print a sentence, wrapped at the width of tables."""
-    print(textwrap.fill(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False))
+        value, error = rounded(_finite(getattr(scores, name)), _finite(getattr(errors, name)))
+        rows.append((f"{label}, {unit}" if unit else label, value, error))
+    print_table(("score", "", "±"), rows)
 
 
 def verdict(fitted: Fit, tested: Tested | None) -> str:
@@ -109,23 +109,15 @@ def _test_verdict(tested: Tested | None) -> str:
     auc, error = tested.scores.auc, tested.errors.auc
     if math.isnan(auc):
         return "; the AUC of the test is undefined, since all its responses are equal"
-    shown, se = _rounded(auc, error)
+    shown, se = rounded(auc, _finite(error))
     against = ""
     if not math.isnan(error):
-        from alsim.evaluation.statistics import Z
-
         low, high = auc - Z * error, auc + Z * error
         against = (
             ", better than chance" if low > 0.5 else ", worse than chance" if high < 0.5 else ", as good as chance"
         )
         shown = f"{shown}±{se}"
     return f"; the AUC of the test is {shown}{against} (0.5)" if against else f"; the AUC of the test is {shown}"
-
-
-def _rounded(value: float, error: float) -> tuple[str, str]:
-    """Return a score and its standard error, rounded to the second significant digit of the error."""
-    places = min(4, decimals(None if math.isnan(error) else error, 2))
-    return tuple("-" if math.isnan(number) else f"{number:.{places}f}" for number in (value, error))  # type: ignore[return-value]
 
 
 def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, tested: Tested | None) -> dict[str, Any]:
@@ -157,8 +149,6 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
 
 def statistics(tested: Tested) -> dict[str, Any]:
     """Return each score as a mean, standard error and 95 % interval over n students; None where undefined."""
-    from alsim.evaluation.statistics import Z
-
     found = {}
     for name in SCORES:
         value, error = getattr(tested.scores, name), getattr(tested.errors, name)

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from alsim.cli.output import printable
+from alsim.cli.output import WIDTH, print_table, printable
 
-WIDTH = 80  # independent of the terminal, since a pipe has no width
 MIN_NAME_WIDTH = 12
 SHOWN_ROWS = 10
 MAX_DECIMALS = 3
@@ -79,20 +78,11 @@ def print_estimates(model: str, rows: Sequence[Row]) -> None:
             break
     width = max(width, MIN_NAME_WIDTH)
     lines = [*zip([name.label, "", *(_cut(text, width) for text in texts)], *columns, strict=True)]
-    print_aligned([line for line in lines if any(line)])
+    print_table(lines[0], filter(any, lines[1:]))
     if any("±" in cell for line in lines for cell in line):
         print("±: standard error")
     if len(rows) > len(shown):
         print(f"… and {len(rows) - len(shown):,} more; --table FILE writes all")
-
-
-def print_aligned(lines: Sequence[Sequence[str]]) -> None:
-    """Print lines of cells in columns: the first one aligned on the left, the others on the right."""
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    for first, *others in lines:
-        cells = [first + " " * (widths[0] - cell_len(first))]
-        cells += [" " * (width - cell_len(cell)) + cell for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join(cells).rstrip())
 
 
 def _with_name(row: Row) -> Row:

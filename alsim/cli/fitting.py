@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.command import Application
+from alsim.cli.command import Application, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
+from alsim.errors import AlsimError, did_you_mean
 
 
 class ItemModel(StrEnum):
@@ -54,7 +55,24 @@ FILE_OPTIONS = {
 }
 """Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
 
+
+class Models(Group):
+    """The group of the models."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command of the model that the arguments name. Raises AlsimError for a log in place of a model."""
+        name, known = args[0], self.list_commands(ctx)
+        is_log = Path(name).exists() or Path(name).suffix or Path(name).parent != Path()
+        if name not in known and is_log and not did_you_mean(name, known):
+            models = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise AlsimError(
+                f"{name} is not a model; name the model first: alsim fit MODEL {name}, MODEL being {models}"
+            )
+        return super().resolve_command(ctx, args)
+
+
 fit_app = Application(
+    cls=Models,
     help="""Fit a student model to a response log.
 
     LOG is a file (text, Parquet or Arrow) or the directory of a dataset. The options depend on the model: see alsim
@@ -124,6 +142,7 @@ def shared_options(
         Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+    imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
     passed = [
@@ -154,11 +173,16 @@ def shared_options(
 
 
 def _read_columns(columns: str) -> dict[str, str | None]:
-    """Return the mapping of `--columns`; COLUMN= omits a column."""
-    parts = columns.split(",")
-    omitted = [part for part in parts if re.fullmatch(r"\s*\w+\s*=\s*", part)]
-    named = read_mapping(",".join(part for part in parts if part not in omitted))
-    return {**named, **{part.strip(" ="): None for part in omitted}}
+    """Return the mapping of `--columns`; COLUMN= omits a column, and "COLUMN=NAME" may contain commas."""
+    mapping = {}
+    for part in next(csv.reader([columns], skipinitialspace=True), []):
+        column, equals, name = map(str.strip, part.partition("="))
+        if not (column and equals):
+            raise AlsimError(
+                f"--columns must be COLUMN=NAME, separated by commas; got {part!r}: write, say, student=user"
+            )
+        mapping[column] = name or None
+    return mapping
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -11,11 +13,21 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import starmap
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alsim.cli.fit_report import Tested, print_log, print_scores, print_sentence, report, score_predictions, verdict
+from alsim.cli.fit_report import Tested, print_log, print_scores, report, score_predictions, verdict
 from alsim.cli.fit_tables import print_estimates, write_estimates
-from alsim.cli.output import check_report, log_to_stderr, print_warning, printable, progress_bar, write_report
+from alsim.cli.output import (
+    PERIOD,
+    elapsed_progress,
+    log_to_stderr,
+    print_sentence,
+    print_warning,
+    printable,
+    progress_bar,
+    write_report,
+)
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
 
@@ -56,9 +68,9 @@ def run_fit(request: FitRequest) -> None:
     """Fit a model, score its predictions of the held-out responses, and write and print the results."""
     name, model, inputs = request
     _check_outputs(_outputs(request), (inputs.log, inputs.test), inputs.force)
-    check_report(inputs.report)
     _check_file_options(inputs)
     responses = _read(inputs.log, inputs.reading)
+    _check_log(name, inputs.log, responses)
     held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
@@ -146,7 +158,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
         responses = Responses.from_dataset(load_dataset(path))
     else:
         try:
-            with log_to_stderr("alsim.responses"):
+            with log_to_stderr("alsim.responses"), elapsed_progress(f"reading {path}"):
                 responses = read_responses(path, **reading)
         except ResponsesError as error:
             raise AlsimError(error.message(*starmap(_as_flag, error.options.items()))) from None
@@ -162,13 +174,29 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     return responses
 
 
+def _check_log(model: str, path: Path, responses: Responses) -> None:
+    """Raise AlsimError for a log that a model cannot be fitted to without arguments that only Python has."""
+    if model == "dkt" and responses.num_students < 2:
+        raise AlsimError(f"{path}: has one student, but dkt needs one more for validation; add the responses of others")
+    if model == "irt":
+        correct = set(responses.item[responses.correct == 1].tolist())
+        if correct.isdisjoint(responses.item[responses.correct == 0].tolist()):
+            raise AlsimError(
+                f"{path}: no item has both correct and wrong responses, so none has a finite estimate; "
+                "add responses, or fit skill-mean"
+            )
+
+
 def _as_flag(name: str, value: Any) -> str:
     """Return an argument of `read_responses` as an option of the command line."""
     flag = f"--{name.replace('_', '-')}"
     if value is True:
         return flag
     if isinstance(value, Mapping):
-        value = ",".join(f"{column}={title or ''}" for column, title in value.items())
+        parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(parts)
+        value = text.getvalue()
     elif isinstance(value, list):
         value = ",".join(value)
     separator = "=" if value.startswith("-") else " "
@@ -177,13 +205,21 @@ def _as_flag(name: str, value: Any) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Yield a callback that updates a progress bar; it does nothing if stderr is not a terminal."""
+    """Yield a callback that updates a progress bar, or prints lines PERIOD apart if stderr is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     message_column = TextColumn("{task.fields[message]}", markup=False)
     with progress_bar(TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), message_column) as bar:
         if bar is None:
-            yield lambda done, total, message: None
+            start = previous = monotonic()
+
+            def show(done: int, total: int, message: str) -> None:
+                nonlocal previous
+                if monotonic() - previous >= PERIOD:
+                    previous = monotonic()
+                    print_warning(f"fitting, {done:,} of {total:,} after {previous - start:,.0f} s: {message}")
+
+            yield show
             return
         task = bar.add_task("fitting", total=None, message="")
         yield lambda done, total, message: bar.update(task, completed=done, total=total, message=printable(message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,56 @@ JsonOption = Annotated[
 ObservationOption = Annotated[Observation, typer.Option("--observation", help="Kind of observation.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed, from 0 to 2**64 - 1.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
+
+
+def _import_modules(context: typer.Context, modules: list[str] | None) -> list[str] | None:
+    """Import the modules of `--import`. Raises AlsimError."""
+    if modules and not context.resilient_parsing:  # set during shell completion
+        from alsim.utils.plugins import import_modules
+
+        _search_working_directory()
+        import_modules(modules)
+    return modules
+
+
+def _allow_classes(policy: str | None) -> str | None:
+    """Let a policy `module:Class` be found in the working directory."""
+    if policy is not None and ":" in policy:
+        _search_working_directory()
+    return policy
+
+
+def _search_working_directory() -> None:
+    """Let modules in the working directory be imported, as `python -m` does; a console script does not."""
+    directory = str(Path.cwd())
+    if not sys.flags.safe_path and directory not in sys.path and "" not in sys.path:
+        sys.path.insert(0, directory)
+
+
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        callback=_allow_classes,
+        help="Name (see alsim policies), directory of a trained policy, or module:Class.",
+    ),
+]
+DynamicsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dynamics", metavar="NAME", help="Dynamics of the learners, which replaces that of the configuration."
+    ),
+]
+ImportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        callback=_import_modules,
+        help="Module that registers policies or dynamics, imported first; may be repeated.",
+    ),
+]
 
 COLUMNS_METAVAR = "COLUMN=NAME,..."
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
+from alsim.utils.plugins import PluginWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -46,6 +48,19 @@ def printable(text: str) -> str:
 def print_warning(message: str) -> None:
     """Print a warning on stderr, as one line."""
     print(f"alsim: {printable(message)}", file=sys.stderr)
+
+
+def print_plugin_warnings() -> None:
+    """Print warnings about plugins as one line on stderr from now on. Other warnings are not changed."""
+    show = warnings.showwarning
+
+    def print_or_show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, PluginWarning):
+            print_warning(str(message))
+        else:
+            show(message, category, *place, **options)
+
+    warnings.showwarning = print_or_show
 
 
 def check_report(file: Path | None) -> None:

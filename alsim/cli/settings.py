@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from alsim.cli.app import app
 from alsim.cli.help import examples
-from alsim.cli.options import ForceOption, JsonOption
+from alsim.cli.options import ForceOption, ImportOption, JsonOption
 from alsim.cli.output import printable, write_report, write_text
 from alsim.errors import AlsimError
 
 
 @app.command()
-def policies(report: JsonOption = None) -> None:
-    """List the teaching policies."""
-    from alsim.policies import POLICIES
+def policies(imports: ImportOption = None, report: JsonOption = None) -> None:
+    """List the teaching policies, also those of installed plugins."""
+    from alsim.policies.names import POLICIES, load_plugins, signature
+    from alsim.utils.plugins import package_of
 
-    table = Table("policy", "description", box=None)
-    descriptions = {name: (make.__doc__ or "").strip().partition("\n")[0] for name, make in POLICIES.items()}
-    for name, description in descriptions.items():
-        table.add_row(escape(name), escape(description))
+    load_plugins()
+    listed = {
+        name: {"signature": signature(name, make), "description": _summary(make), "package": package_of(make)}
+        for name, make in POLICIES.items()
+    }
+    others = any(entry["package"] != "alsim" for entry in listed.values())
+    headings = ["policy", "description", *(["package"] if others else [])]
+    table = Table(Column(headings[0], no_wrap=True), *headings[1:], box=None, pad_edge=False)
+    for entry in listed.values():
+        table.add_row(*(escape(entry[key]) for key in ("signature", "description", "package")[: len(headings)]))
     Console(highlight=False).print(table)
-    write_report(report, descriptions)
+    write_report(report, listed)
+
+
+def _summary(make: Any) -> str:
+    """Return the first line of the docstring of a class, a function, or a partial function."""
+    return (getattr(make, "func", make).__doc__ or "").strip().partition("\n")[0]
 
 
 @app.command("init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml"))

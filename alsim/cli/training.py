@@ -17,7 +17,9 @@ from alsim.cli.help import examples
 from alsim.cli.options import (
     BankOption,
     ConfigOption,
+    DynamicsOption,
     ForceOption,
+    ImportOption,
     JsonOption,
     Observation,
     ObservationOption,
@@ -85,6 +87,8 @@ def train(
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
+    dynamics: DynamicsOption = None,
+    imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
     reward: Annotated[
         Reward | None, typer.Option("--reward", help="Preset that replaces the reward of the configuration.")
@@ -123,6 +127,7 @@ def train(
             seed=seed,
             config=config,
             bank=bank,
+            dynamics=dynamics,
             observation=observation.value,
             reward=None if reward is None else reward.value,
             hyperparameters=settings,

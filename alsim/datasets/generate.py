@@ -28,7 +28,7 @@ from alsim.dynamics import rules_fingerprint
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
-from alsim.policies import Policy, is_rule
+from alsim.policies import EpsilonGreedy, Policy, is_rule
 from alsim.policies.compiled import policy_fingerprint
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
@@ -262,9 +262,14 @@ def _code(plan: RolloutPlan) -> dict[str, Any]:
     They are compared when a dataset is resumed. They are not part of the manifest, because the bytes of code differ
     between Python versions.
     """
-    policy = type(plan.policy)
-    code: dict[str, Any] = {"policy": f"{policy.__module__}.{policy.__qualname__}"}
-    if is_rule(plan.policy):
-        parameters = plan.policy.parameters
-        code |= {"parameters": [repr(value) for value in parameters], "rule": policy_fingerprint(plan.policy)}
-    return {**code, "dynamics": rules_fingerprint(type(plan.config.dynamics))}
+    return {**_policy_code(plan.policy), "dynamics": rules_fingerprint(type(plan.config.dynamics))}
+
+
+def _policy_code(policy: Policy) -> dict[str, Any]:
+    """Return the class of a policy, the parameters and the digest of a rule, and the same of a base policy."""
+    code: dict[str, Any] = {"policy": f"{type(policy).__module__}.{type(policy).__qualname__}"}
+    if is_rule(policy):
+        code |= {"parameters": [repr(value) for value in policy.parameters], "rule": policy_fingerprint(policy)}
+    if isinstance(policy, EpsilonGreedy):
+        code["base"] = _policy_code(policy.base)
+    return code

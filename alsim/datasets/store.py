@@ -21,10 +21,9 @@ from alsim.datasets.manifest import DatasetError as DatasetError
 from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
-from alsim.evaluation.statistics import statistic
 from alsim.mdp.actions import num_actions
 from alsim.rollouts.frames import to_pandas, to_polars
-from alsim.types import Floats, Longs, Reason
+from alsim.types import Floats, Longs, safe_repr
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 
 if TYPE_CHECKING:
@@ -216,6 +215,7 @@ class Dataset:
         """Return the number of transitions M."""
         return int(self.manifest["tables"]["transitions"]["rows"])
 
+    @safe_repr
     def __repr__(self) -> str:
         """Return number of transitions, policy and path."""
         where = f" in {self.path}" if self.path else ""
@@ -393,27 +393,3 @@ def write_json(file: Path, value: Any) -> None:
     """Write JSON atomically, with sorted keys, so that equal values give equal bytes. Raises DatasetError."""
     with dataset_file(file) as stream:
         stream.write(to_json(value, sort_keys=True))
-
-
-def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, and for each metric its mean over episodes, standard error `se`, 95 % interval `ci` and `n`.
-
-    Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
-    out: `n` is the number of defined ones, and `undefined` of the others (S9.6). Without enough values, `mean`, `se`
-    and `ci` are None.
-    """
-    episodes = dataset.episodes
-    metrics = {}
-    for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
-        values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
-        n = len(values)
-        mean = {"mean": float(values.mean()) if n else None, "se": None, "ci": None, "n": n}
-        metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n}
-    reason = numpy_column(episodes, "termination_reason")
-    return {
-        "transitions": len(dataset),
-        "events": int(dataset.manifest["tables"]["events"]["rows"]),
-        "episodes": episodes.num_rows,
-        "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
-        "metrics": metrics,
-    }

@@ -6,6 +6,7 @@ A dynamics is defined in one file by its parameters and the rules `answer` and `
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from typing import Any, NamedTuple
 
 from alsim.dynamics import standard
@@ -13,6 +14,13 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, rule
 from alsim.types import Draws, Item, Learner, Outcome
+from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
+
+GROUP = "alsim.dynamics"
+"""Group of the entry points of dynamics. An entry point leads to a module that calls `register_dynamics`."""
+
+REGISTER_DYNAMICS = "alsim.register_dynamics adds a name, and --import MODULE imports a module that calls it"
+"""Cure for an unknown dynamics, in error messages."""
 
 Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
 
@@ -49,6 +57,25 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
                 "another name and class"
             )
     DYNAMICS[name] = Dynamics(name, parameters, answer, study)
+
+
+def find_dynamics(name: str) -> Dynamics | None:
+    """Return the dynamics with a name, None for an unknown one. The module of an entry point is loaded."""
+    if name not in DYNAMICS and (point := _plugins().get(name)) is not None:
+        found = load_plugin(point)
+        if name not in DYNAMICS and found is not None:
+            warn_of_plugin(point, "does not register a dynamics of this name")
+    return DYNAMICS.get(name)
+
+
+def known_dynamics() -> list[str]:
+    """Return the names of the registered dynamics, with those of plugins, which are not loaded."""
+    return [*DYNAMICS, *_plugins()]
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    """Return the entry points of dynamics by name."""
+    return plugins(GROUP, {name: dynamics.parameters for name, dynamics in DYNAMICS.items()})
 
 
 def of_parameters(parameters: type[Any]) -> Dynamics:

@@ -199,6 +199,10 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         frames = render(self._renderer, was_reset=self._was_reset, maker="make")
         return None if frames is None else frames[0]
 
+    def __repr__(self) -> str:
+        """Return the number of learning outcomes and the step of the episode."""
+        return f"AdaptiveLearningEnv(num_los={self.num_los}, step_count={self.step_count})"
+
     def decode_action(self, action: int) -> dict[str, Any]:
         """Return the meaning of an action: `type`, `lo`, and the index of its `difficulty` or `modality`.
 

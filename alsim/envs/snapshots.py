@@ -14,9 +14,10 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
-from alsim.types import Observation, Population
+from alsim.types import Observation, Population, short_repr
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """The learners of N lanes at one moment, with the rules of their environment.

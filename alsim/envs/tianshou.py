@@ -60,6 +60,10 @@ class AdaptiveLearningTianshouEnv:
         """Return the number of lanes."""
         return self.env_num
 
+    def __repr__(self) -> str:
+        """Return the class and the number of lanes."""
+        return f"{type(self).__name__}(num_envs={self.env_num})"
+
     def seed(self, seed: int | list[int] | None = None) -> list[Any]:
         """Set the seed of the next reset of all lanes, and return a list with the seed of each lane.
 

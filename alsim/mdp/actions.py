@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.types import DIFFICULTIES, MODALITIES, Bools, Longs
+from alsim.types import DIFFICULTIES, MODALITIES, Bools, Longs, short_repr
 
 LEVELS, KINDS = len(DIFFICULTIES), len(MODALITIES)
 MOST_LOS = 2**15 // (LEVELS + KINDS)
@@ -22,6 +22,7 @@ Entries: TypeAlias = Sequence[Any] | NDArray[Any]
 """Several values: a list, an array, or a column of a data frame."""
 
 
+@short_repr
 class DecodedAction(NamedTuple):
     """Meaning of an action, or of an array of actions (the result of `decode_action`)."""
 

@@ -13,7 +13,7 @@ from alsim.models.logistic import Features, Settings, check, log_likelihood, log
 from alsim.models.serialization import column_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Doubles, Ints, Longs
+from alsim.types import Doubles, Ints, Longs, short_repr
 
 MODEL_NAME = "Best-LR"
 OF_SKILL = ("intercept", "wins", "attempts")
@@ -23,6 +23,7 @@ OF_ALL = ("intercept", "item_wins", "item_attempts", "total_wins", "total_attemp
 """Coefficients that all responses share: the entries of `BestLRFit.shared`."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class BestLRFit(Fit):
     """A fitted Best-LR.

@@ -14,7 +14,7 @@ from alsim.models.logistic import MOST_DENSE, Features, Settings, check, log_lik
 from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Doubles, Ints, Longs
+from alsim.types import Doubles, Ints, Longs, short_repr
 from alsim.utils.optional import require
 
 MODEL_NAME = "performance factors analysis"
@@ -22,6 +22,7 @@ PARAMETERS = ("intercept", "win", "failure")
 """Coefficients of a skill: the columns of `PFAFit.coefficients`."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class PFAFit(Fit):
     """A fitted performance factors analysis.

@@ -12,9 +12,10 @@ from alsim.models.base import Fit, ModelError, Progress
 from alsim.models.serialization import column_of, counts_of, names_of, number, rows_of
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Doubles, Longs
+from alsim.types import Doubles, Longs, short_repr
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class SkillMeanFit(Fit):
     """Fitted shares of correct responses.

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
 from alsim.mdp.actions import Entries, Index, encode_action, num_actions
-from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words
+from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words, short_repr
 
 
+@short_repr
 @dataclass(frozen=True)
 class View:
     """View of N learners: their observations and the history of the policy's actions, without latent ability.
@@ -102,6 +103,10 @@ class PolicyDraws:
         self._block: NDArray[np.uint32] | None = None
         self._used = 0
 
+    def __repr__(self) -> str:
+        """Return the number of random words used so far."""
+        return f"<PolicyDraws: {self._used} words per lane used>"
+
     def words(self) -> Words:
         """Return the next random word of each lane, (N,) uint32."""
         block, column = divmod(self._used, 4)
@@ -129,3 +134,23 @@ class Policy(Protocol):
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1]."""
         ...
+
+
+@runtime_checkable
+class PolicyWithProbabilities(Policy, Protocol):
+    """A policy that can compute the probability of every action, as `epsilon-greedy` requires of its base policy."""
+
+    def probabilities(self, view: View) -> NDArray[Any]:
+        """Return the probability of each action in each lane, (N, A) in [0, 1]; each row sums to 1.
+
+        The entry of an action that `act` chooses is the probability that `act` returns for it. Rows of lanes whose
+        episode has ended are undefined.
+        """
+        ...
+
+
+def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:
+    """Return probabilities (N, A) that are 1 for the action of each lane, (N,), and 0 for the others."""
+    odds = np.zeros((len(actions), num_actions))
+    odds[np.arange(len(actions)), actions] = 1
+    return odds

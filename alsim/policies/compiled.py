@@ -12,7 +12,7 @@ from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, entry, kernel, rule
 from alsim.mdp import actions as encoding
 from alsim.policies.base import Policy, PolicyDraws, View
-from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, u32, u64
+from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, safe_repr, u32, u64
 
 
 class PolicyInput(NamedTuple):
@@ -69,6 +69,11 @@ class RulePolicy:
                 f"{cls.__name__}: the class of the parameters selects the rule, and {type(parameters).__name__} "
                 "already selects another rule; define a class of parameters for each rule"
             )
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the class and the name of the policy."""
+        return f"<{type(self).__name__}: policy {self.name!r}>"
 
     def check(self, kind: Observation) -> None:
         """Raise ValueError unless the rule reads this kind of observation."""

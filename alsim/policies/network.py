@@ -20,8 +20,8 @@ from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
-from alsim.policies.base import PolicyDraws, View
-from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, f32, f64, u64
+from alsim.policies.base import PolicyDraws, View, one_hot
+from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
 
@@ -72,6 +72,11 @@ class Network:
             before = weights.shape[1]
         self.inputs, self.outputs = self.layers[0][0].shape[0], self.layers[-1][0].shape[1]
         self._compiled = _padded(self.layers, ACTIVATIONS[activation])
+
+    def __repr__(self) -> str:
+        """Return the sizes of the layers."""
+        sizes = [self.inputs, *(len(biases) for _, biases in self.layers)]
+        return f"<Network: {'-'.join(map(str, sizes))}>"
 
     def forward(self, rows: NDArray[Any]) -> Floats:
         """Return the outputs (N, A) float32 for observations (N, R).
@@ -134,6 +139,10 @@ class NetworkPolicy:
         self.epsilon = float(epsilon) if acting == "epsilon" else 0.0
         self.observation: Observation = observation
 
+    def __repr__(self) -> str:
+        """Return the name, the setting and the network."""
+        return f"<NetworkPolicy: {describe(self.name)}, acting={self.acting!r}, {self.network!r}>"
+
     @property
     def digest(self) -> str:
         """SHA-256 of the settings and weights, in hexadecimal."""
@@ -155,6 +164,18 @@ class NetworkPolicy:
         actions = np.where(explores, explored, greedy)
         exploration = self.epsilon / view.num_actions
         return actions, np.where(actions == greedy, 1 - self.epsilon + exploration, exploration)
+
+    def probabilities(self, view: View) -> Doubles:
+        """Return the probability of each action in each lane, (N, A). Raises AlsimError as `act` does."""
+        self._check(view)
+        outputs = self.network.forward(view.observation)
+        if self.acting == "sample":
+            odds = np.empty(outputs.shape)
+            softmax_rows(outputs.ravel(), len(outputs), odds.ravel(), _scratch(outputs))
+            return odds
+        greedy = one_hot(outputs.argmax(axis=1), view.num_actions)
+        exploration = self.epsilon / view.num_actions
+        return np.where(greedy == 1, 1 - self.epsilon + exploration, exploration)
 
     def _check(self, view: View) -> None:
         """Raise AlsimError unless the network fits the observations and actions."""
@@ -288,11 +309,14 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:
     """Return an action drawn from the softmax of each row of outputs (N, A), and its probability."""
-    lanes, num_outputs = outputs.shape
-    actions, propensities = np.empty(lanes, np.int64), np.empty(lanes)
-    scratch = np.empty(-(-num_outputs // STRIPES) * STRIPES, f32)
-    sample_rows(outputs.ravel(), uniform, actions, propensities, scratch)
+    actions, propensities = np.empty(len(outputs), np.int64), np.empty(len(outputs))
+    sample_rows(outputs.ravel(), uniform, actions, propensities, _scratch(outputs))
     return actions, propensities
+
+
+def _scratch(outputs: Floats) -> Floats:
+    """Return a scratch array for the weights of one row of outputs (N, A)."""
+    return np.empty(-(-outputs.shape[1] // STRIPES) * STRIPES, f32)
 
 
 @phase
@@ -338,6 +362,20 @@ def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities:
             action += STRIPES
         actions[n] = action
         propensities[n] = f64(weights[action]) / total
+
+
+@kernel
+def softmax_rows(outputs: Floats, lanes: int, odds: Doubles, weights: Floats) -> None:
+    """Write the softmax of each row of outputs (N * A,) to `odds`, with the bits of `sample_rows`."""
+    num_outputs = len(outputs) // lanes if lanes > 0 else 0
+    sums = np.zeros(STRIPES, f64)
+    for n in range(lanes):
+        _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
+        total = f64(0)
+        for k in range(STRIPES):
+            total += sums[k]
+        for j in range(num_outputs):
+            odds[n * num_outputs + j] = f64(weights[j]) / total
 
 
 __all__ = ["Acting", "Network", "NetworkPolicy", "PolicyError", "is_saved"]

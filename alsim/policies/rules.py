@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from alsim.jit.compile import rule
 from alsim.numerics.variates import below
+from alsim.policies.base import PolicyDraws, View
 from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy, content_action, question_action, weakest
-from alsim.types import MODALITIES, Floats, f32, f64, i64, u32, u64
+from alsim.types import MODALITIES, Doubles, Floats, f32, f64, i64, u32, u64
 
 HANDOUT, TEXT, PPT, VIDEO = (i64(MODALITIES.index(word)) for word in ("handout", "text", "PPT", "video"))
 NUM_SIDES, HEADS = u32(2), u32(1)
@@ -55,3 +58,17 @@ class Rules(RulePolicy):
     parameters = Thresholds()
     choose = teach
     reads = "mastery"
+
+    def probabilities(self, view: View) -> Doubles:
+        """Return the probability of each action in each lane, (N, A). Raises ValueError for another observation."""
+        lanes, odds = np.arange(view.num_lanes), np.zeros((view.num_lanes, view.num_actions))
+        for side in range(NUM_SIDES):
+            actions, propensities = self.act(view, _tossed(side, view.num_lanes))
+            odds[lanes, actions] = propensities
+        return odds
+
+
+def _tossed(side: int, lanes: int) -> PolicyDraws:
+    """Return draws with which the coin of `teach` shows the same side in all lanes."""
+    words = np.full((lanes, len(PolicyWords._fields)), side * (2**32 // int(NUM_SIDES)), np.uint32)
+    return PolicyDraws(lambda block: words)

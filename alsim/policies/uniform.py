@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from alsim.jit.compile import rule
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.numerics.variates import below
+from alsim.policies.base import View
 from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy
-from alsim.types import Floats, f64, i64, u32
+from alsim.types import Doubles, Floats, f64, i64, u32
 
 
 class NoParameters(NamedTuple):
@@ -28,3 +31,7 @@ class Uniform(RulePolicy):
     name = "uniform"
     parameters = NoParameters()
     choose = any_action
+
+    def probabilities(self, view: View) -> Doubles:
+        """Return the probability of each action in each lane, (N, A): 1 / A."""
+        return np.full((view.num_lanes, view.num_actions), 1 / view.num_actions)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from alsim.errors import AlsimError
+from alsim.types import short_repr
 
 Duplicates = Literal["keep", "merge", "drop"]
 
@@ -28,6 +29,7 @@ class ResponsesError(AlsimError):
         return f"{self.problem}; {self.cure.format(*options)}" if self.cure else self.problem
 
 
+@short_repr
 @dataclass(frozen=True)
 class Report:
     """Numbers of rows that were read into a log, skipped, and found to be duplicates.

@@ -21,7 +21,7 @@ from alsim.rollouts.columns import TABLE_COLUMNS, Column
 from alsim.rollouts.driver import run_in_python
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan, block_edges, read_plan
-from alsim.types import Bools, Codes, Doubles, Floats, Longs, Observation, Reason
+from alsim.types import Bools, Codes, Doubles, Floats, Longs, Observation, Reason, describe, safe_repr
 
 if TYPE_CHECKING:
     import pandas
@@ -54,6 +54,18 @@ class Rollout:
     """(E,) ability at the start, logits; latent, for comparing estimates with the true value."""
     ability_final: Floats
     """(E,) ability at the end, logits; latent."""
+    policy: str = ""
+    """Name of the policy."""
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the policy, and the numbers of learners, episodes and interactions."""
+        learners, episodes = len(np.unique(self.learner_id)), len(self.learner_id)
+        observations = "no observations" if self.obs is None else f"obs {describe(self.obs)}"
+        return (
+            f"Rollout(policy={describe(self.policy)}, {learners:,} learners, {episodes:,} episodes, "
+            f"{len(self.propensity):,} interactions, {observations})"
+        )
 
     @cached_property
     def metrics(self) -> EpisodeMetrics:
@@ -207,6 +219,7 @@ def _assemble(
         reason=summaries.reason,
         ability_start=summaries.ability_start,
         ability_final=summaries.ability_final,
+        policy=plan.policy.name,
     )
 
 

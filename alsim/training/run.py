@@ -32,7 +32,7 @@ from alsim.policies.network import NetworkPolicy
 from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, write_curve
 from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
-from alsim.types import FIRST_HELD_OUT, Observation, Reason
+from alsim.types import FIRST_HELD_OUT, Observation, Reason, short_repr
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 from alsim.utils.run_directory import FORCE
@@ -60,6 +60,7 @@ Progress = Callable[[Moment], None]
 """Callback that is called with a Moment."""
 
 
+@short_repr
 class TrainingPlan(NamedTuple):
     """The validated arguments of `train`."""
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alsim.bank.files import complete_bank, load_bank, save_bank
+from alsim.bank.files import complete_bank, level_limits, load_bank, save_bank
 from alsim.bank.items import Bank, BankError, sample_bank
 from alsim.config import Config
+from alsim.models import irt
 
 LEVELS = ["Easy", "Medium", "Hard"]
 KINDS = ["video", "PPT", "text", "blog", "article", "handout"]  # S2.3's order
@@ -533,7 +534,8 @@ def test_s2_5_columns_with_alsims_names_need_no_mapping_and_replace_defaults(tmp
 
 
 def test_s2_5_a_two_parameter_table_has_no_guessing(tmp_path):
-    bank = completed(tmp_path, columns={name: title for name, title in MAPPED.items() if name != "irt_c"})
+    columns = {name: title for name, title in MAPPED.items() if name != "irt_c"}
+    bank = completed(tmp_path, CALIBRATED.replace("c;", "unknown;", 1), columns)
     assert bank.questions.irt_c.tolist() == [0] * 6
 
 
@@ -571,9 +573,10 @@ def test_s2_5_a_calibrated_table_may_be_parquet(tmp_path):
             "line 3, column irt_d: an empty cell; expected 1",
         ),
         (
-            CALIBRATED,
+            CALIBRATED.replace("b;", "hardness;", 1).replace("d;", "", 1).replace(";1;x", ";x").replace("1.000;", ""),
             {},
-            "there is no column learning_outcome, irt_a, irt_b; the columns are a, b, c, d, Group, note; ",
+            "there is no column b; the columns are a, hardness, c, Group, note; expected one row per item with the "
+            r"parameters a, b and c; --columns b=NAME",
         ),
         (
             CALIBRATED,
@@ -593,6 +596,109 @@ def test_s2_5_a_calibrated_table_may_be_parquet(tmp_path):
 def test_s2_5_invalid_calibrated_tables_are_refused(tmp_path, text, columns, message):
     with pytest.raises(BankError, match=message):
         completed(tmp_path, text, columns)
+
+
+def bank_of(tmp_path, text, name="items.csv", **options):
+    path = tmp_path / name
+    path.write_text(text)
+    return complete_bank(path, Config(), options.pop("columns", None), **options)
+
+
+PLAIN = "a,b,c\n1.5,-1.5,0.25\n0.5,0,0\n1,2,0.125\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        "A;B;C\n1,5;-1,5;0,25\n0,5;0;0\n1;2;0,125\n",
+        PLAIN.replace("a,b,c", "irt_a,irt_b,irt_c"),
+        PLAIN.replace("a,b,c", "Discrimination,Difficulty,Guessing"),
+        PLAIN.replace("a,b,c", "Dscrmn,Dffclt,Gussng"),
+        PLAIN.partition("\n")[2],
+        "a1 d g u\n1.5 2.25 0.25 1\n0.5 0 0 1\n1 -2 0.125 1\n",
+    ],
+    ids=["a b c", "decimal commas", "alsim", "difficulty", "ltm", "no header", "mirt"],
+)
+def test_s2_5_a_table_of_parameters_is_a_bank_with_one_outcome(tmp_path, text):
+    bank = bank_of(tmp_path, text)
+    assert bank.outcomes == ("0",)
+    assert bank.questions.id == ("q0", "q1", "q2")
+    assert [LEVELS[k] for k in bank.questions.difficulty] == LEVELS
+    for name, expected in (("irt_a", [1.5, 0.5, 1]), ("irt_b", [-1.5, 0, 2]), ("irt_c", [0.25, 0, 0.125])):
+        assert getattr(bank.questions, name).tolist() == expected
+    save_bank(bank, tmp_path / "out")
+    assert_same_bits(load_bank(tmp_path / "out"), bank)
+
+
+def test_s2_5_the_columns_of_a_bank_have_any_case_and_outcomes_other_names(tmp_path, caplog):
+    text = "Item,Skill,Difficulty,IRT_A,IRT_B\nx,sums,easy,1,3\ny,sums,MEDIUM,1,0\nz,sums,Hard,1,0\n"
+    with caplog.at_level("INFO", "alsim.bank"):
+        bank = bank_of(tmp_path, text)
+    assert (bank.outcomes, bank.questions.id) == (("sums",), ("x", "y", "z"))
+    assert [LEVELS[k] for k in bank.questions.difficulty] == LEVELS
+    assert caplog.messages == ["items.csv: column Skill has the learning outcomes"]
+
+
+def test_s2_5_assumptions_are_logged(tmp_path, caplog):
+    with caplog.at_level("INFO", "alsim.bank"):
+        bank = bank_of(tmp_path, "difficulty,b,Group\n0.3,-1,x\n0.4,0,x\n0.5,1,y\n")
+    assert bank.questions.irt_a.tolist() == [1, 1, 1]
+    assert caplog.messages == [
+        "items.csv: there is no discrimination: a = 1, the Rasch model",
+        "items.csv: column difficulty has numbers, and is not used: the levels follow from b",
+        "items.csv: there is no column of learning outcomes, so all questions have one outcome, 0; "
+        "--columns learning_outcome=NAME names a column (unused columns: Group)",
+    ]
+
+
+def test_s2_5_levels_follow_from_the_ranges_of_the_configuration(tmp_path):
+    """The limits are midway between the ranges of neighbouring levels."""
+    assert level_limits(Config()) == (-0.5, 0.5)
+    ranges = {"easy": [-3, -1.5], "medium": [-0.5, 1], "hard": [1, 3]}
+    config = Config.read({"irt": {"difficulty_ranges": ranges}})
+    assert level_limits(config) == (-1, 1)
+    (tmp_path / "items.csv").write_text("b\n-1.01\n-1\n0.99\n1\n")
+    bank = complete_bank(tmp_path / "items.csv", config)
+    assert [LEVELS[k] for k in bank.questions.difficulty] == ["Easy", "Medium", "Medium", "Hard"]
+
+
+def test_a_fitted_model_is_a_bank(tmp_path):
+    a, unknown, ones = np.array([1.0, np.nan, -1.0, 0.5, 2.0]), np.full(5, np.nan), np.ones(5)
+    fit = irt.IRTFit(
+        **{"variant": "2pl", "items": np.array(list("vwxyz")), "a": a, "d": -a * [-1, 0, 0, 0, 1], "c": 0 * ones},
+        **{f"se_{name}": unknown for name in "abcd"},
+        **{"responses": 10 * ones, "correct": 5 * ones, "num_students": 10.0, "priors": irt.Priors(), "nodes": 61},
+        **{"between": True, "log_likelihood": -1.0, "iterations": 1, "converged": True, "num_responses": 50},
+    )
+    bank = complete_bank(fit.save(tmp_path / "fit.json"), Config())
+    assert bank.questions.id == ("v", "y", "z")
+    assert (bank.questions.irt_a.tolist(), bank.questions.irt_b.tolist()) == ([1, 0.5, 2], [-1, 0, 1])
+    assert bank.item_parameters.names.tolist() == ["v", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("a,b,c\n0,1,0\n", "items.csv", "items.csv, line 2, column a: '0'; expected a finite number > 0"),
+        ("a,b,c\n1,1,1\n", "items.csv", r"line 2, column c: '1'; expected a number in \[0, 1\)"),
+        ("a,b\n1,nan\n", "items.csv", "line 2, column b: 'nan'; expected a finite number"),
+        ("a1,d,g\n1,NA,0\n", "items.csv", "line 2, column d: 'nan'; expected a finite number"),
+        ("item,a,b\nx,1,0\nx,1,1\n", "items.csv", "line 3, column item: 'x'; expected a unique id; line 2 has the"),
+        ("a,b\n1,0\n", "items.csv", r"there is none for \(0, Easy\), \(0, Hard\); fill_empty=True \(--fill-empty\)"),
+        ("student,item,correct\n1,x,1\n", "log.csv", "there is no column b; the columns are student, item, correct;"),
+        ("PK\x03\x04", "items.xlsx", "is a spreadsheet or another zip archive; save the sheet as CSV"),
+        ("{}", "fit.json", "is not a fit: "),
+        (
+            "skill,a,b\n1,1,0\n",
+            "items.csv",
+            "'1'; expected 0-based indices .*; no row has 0: number the outcomes from 0",
+        ),
+    ],
+)
+def test_s2_5_files_that_are_no_table_of_items_are_refused(tmp_path, text, name, message):
+    with pytest.raises(BankError, match=message):
+        bank_of(tmp_path, text, name)
 
 
 def test_s2_5_a_missing_table_is_refused(tmp_path):

@@ -18,7 +18,7 @@ from rich.cells import cell_len
 
 import alsim
 from alsim import cli
-from alsim.cli import output
+from alsim.cli import fitting_run, output
 from alsim.cli.fit_tables import LAYOUTS
 from alsim.models import Fit, score, score_errors
 
@@ -326,6 +326,8 @@ def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
+    assert "irt: 4 responses of 2 patterns of 5 students, 2 items, 2 skills\n" in out
+    assert "test: wide.csv, 10 responses of 5 students\n" in out
     scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
     assert scores == expected._asdict()
@@ -466,7 +468,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--table", "s.csv", "--scores", "s.csv"], "--table s.csv: is also an input or another output"),
         (["--json", "log.csv"], "--json log.csv: is also an input or another output of this command"),
         (["--json", "folder.csv"], "folder.csv is a directory; expected a file to write"),
-        (["--json", "there.json/report.json"], "--json there.json/report.json: cannot be written"),
+        (["--json", "there.json/report.json"], "--json there.json/report.json cannot be written"),
         (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
         (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
@@ -505,6 +507,34 @@ def test_invalid_arguments_are_refused(run, fitted):
     assert run("irt", "log.csv", "--model", "4pl")[0] == 2
     assert run("bkt", "log.csv", "--seed", -1)[0] == 2
     assert not fitted
+
+
+@pytest.mark.parametrize("log", ["log.csv", "nowhere.csv", "folder", "folder/nowhere"])
+def test_a_log_in_place_of_the_model_is_explained(run, fitted, tmp_path, log):
+    (tmp_path / "folder").mkdir()
+    models = "bkt, irt, dkt, pfa, best-lr or skill-mean"
+    assert_refused(
+        run(log, "--skip-bad"),
+        f"{log} is not a model; name the model first: alsim fit MODEL {log}, MODEL being {models}\n",
+    )
+
+
+def test_a_misspelled_model_is_corrected(run, fitted):
+    assert_refused(run("bkx", "log.csv"), "unknown model 'bkx'; did you mean 'bkt'?")
+    assert_refused(
+        run("hmm", "log.csv"), "unknown model 'hmm'; expected one of bkt, irt, dkt, pfa, best-lr, skill-mean"
+    )
+    assert_refused(run("bkt", "lgo.csv"), "lgo.csv: there is no such file; did you mean log.csv?")
+
+
+def test_a_long_fit_prints_lines_if_stderr_is_not_a_terminal(run, fitted, monkeypatch):
+    monkeypatch.setattr(fitting_run, "PERIOD", 0)
+    assert run("bkt", "log.csv", *COLUMNS)[2] == "alsim: fitting, 1 of 2 after 0 s: half [bold]way\n"
+
+
+def test_the_report_on_stdout_is_alone(run, fitted):
+    status, out, _ = run("bkt", "log.csv", *COLUMNS, "--json", "-")
+    assert (status, json.loads(out)["model"]) == (0, "bkt")
 
 
 def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
@@ -556,6 +586,24 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         status, _, err = run("bkt", "log.csv")
         assert status == 2
         assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :]))[0] == 0
+
+
+def test_a_name_with_a_comma_is_quoted(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text('student,"KC (a, b)",KC (c),ok\na,x,y,1\n')
+    _, _, err = run("bkt", "log.csv", "--columns", "correct=ok")
+    cure = shlex.split(err[err.index("--columns") :])
+    assert cure == ["--columns", 'correct=ok,"skill=KC (a, b)"']
+    assert run("bkt", "log.csv", *cure)[0] == 0
+    assert fitted[-1].log.skills.tolist() == ["x"]
+
+
+def test_a_log_without_estimates_is_refused_with_a_cure_of_the_command_line(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0\n")
+    assert_refused(run("irt", "log.csv"), "log.csv: no item has both correct and wrong responses", "add responses")
+    assert_refused(
+        run("dkt", "log.csv"), "log.csv: has one student, but dkt needs one more", "add the responses of others"
+    )
+    assert not fitted
 
 
 def test_a_column_is_omitted(run, fitted, tmp_path):

@@ -33,8 +33,9 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
+    *("--dynamics", "--import", "--plot"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
-    *("--json", "--out", "--table", "--scores", "--test", "--checkpoint"),
+    *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
     "--action-distribution",
 }
 """Optional inputs and outputs: without the option, nothing is read or written there."""

@@ -11,7 +11,7 @@ import gymnasium as gym
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from gymnasium.wrappers import HumanRendering, RecordEpisodeStatistics, RecordVideo
+from gymnasium.wrappers import RecordEpisodeStatistics, RecordVideo
 from gymnasium.wrappers.vector import RecordVideo as RecordVectorVideo
 
 ID = "alsim:alsim/AdaptiveLearning-v0"
@@ -124,11 +124,6 @@ def test_record_video_of_the_first_lane(tmp_path: Path) -> None:
     assert alike(read(file)[0], first[0])
 
 
-def test_record_video_refuses_text() -> None:
-    with pytest.raises(ValueError, match="Render mode is ansi, which is incompatible with RecordVideo"):
-        RecordVideo(gym.make(ID, render_mode="ansi"), "videos")
-
-
 def press_and_quit(*_: Any) -> None:
     """Close the window of `play` after its first step."""
     import pygame
@@ -166,7 +161,3 @@ def test_human_rendering_shows_the_picture() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=300, env={**os.environ, "SDL_VIDEODRIVER": "dummy"}
     )
-
-
-def test_human_rendering_wraps_the_environment() -> None:
-    assert HumanRendering(gym.make(ID, render_mode="rgb_array")).render_mode == "human"

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -392,6 +393,36 @@ def test_files_of_a_training(algorithm, tmp_path):
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "rounded", "rollouts"), [("ppo", 384, "3 rollouts of 128"), ("dqn", 304, "38 rollouts of 8")]
+)
+def test_interactions_are_rounded_up_to_rollouts(tmp_path, caplog, algorithm, rounded, rollouts):
+    moments = []
+    with caplog.at_level("INFO", "alsim.training"):
+        training = quick(algorithm, tmp_path / "run", steps=300, progress=moments.append)
+    assert caplog.messages == [f"300 interactions are rounded up to {rounded}: {rollouts}"]
+    assert (moments[-1].steps, moments[-1].total) == (rounded, rounded)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["training"]
+    assert (found["steps"], found["requested_steps"]) == (rounded, 300)
+    assert training.evaluation["training"] == found
+
+
+def test_the_command_prints_rounding_evaluations_and_a_verdict(tmp_path):
+    done = subprocess.run([*command(tmp_path / "run"), "--steps", "300"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, *evaluations = done.stderr.splitlines()
+    assert first == "alsim: 300 interactions are rounded up to 304: 38 rollouts of 8"
+    assert [line.split(",")[0].strip() for line in evaluations] == ["0 of 304", "256 of 304", "304 of 304"]
+    head, table, verdict = done.stdout.split("\n\n")
+    assert head.splitlines()[0] == f"{tmp_path / 'run'}: policy dqn, with the best evaluation"
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["policy", "dqn", "uniform", "rules"]
+    words = r"(higher than with|lower than with|similar to that with) (uniform|rules)( and rules)?"
+    comparison = rf"{words}( and {words})?"
+    assert re.fullmatch(
+        rf"With dqn, return is {comparison}; final mastery is {comparison}\.", " ".join(verdict.split())
+    )
+
+
 def test_the_same_command_gives_the_same_policy(tmp_path):
     digests = [quick("ppo", tmp_path / str(seed) / str(k), seed=seed).policy.digest for seed in (0, 1) for k in (0, 1)]
     assert digests[0] == digests[1] != digests[2] == digests[3]
@@ -465,7 +496,9 @@ def test_a_killed_training_is_resumed(tmp_path):
     (out / "settings.json").write_text(json.dumps(settings))
     done = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    evaluated = [int(line.split()[0].replace(",", "")) for line in done.stderr.splitlines()]
+    first, *lines = done.stderr.splitlines()
+    assert first == f"alsim: resumed at {reached:,} of {total:,} interactions"
+    evaluated = [int(line.split()[0].replace(",", "")) for line in lines]
     assert evaluated == [reached + 256, reached + 512]
     assert {entry.name for entry in out.iterdir()} == FILES
     found = json.loads((out / "evaluation.json").read_text())["training"]
@@ -476,7 +509,7 @@ def test_a_killed_training_is_resumed(tmp_path):
 
     again = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert again.returncode == 2
-    assert "already holds a finished training; force=True (--force) overwrites it" in again.stderr
+    assert "already holds a finished training; --force overwrites it" in again.stderr
 
 
 def test_resuming_restores_the_model_exactly(tmp_path, monkeypatch):
@@ -612,7 +645,7 @@ def test_the_command_prints_the_evaluation(tmp_path):
     assert json.loads(report.read_text()) == json.loads((out / "evaluation.json").read_text())
     found = json.loads(report.read_text())["policies"]
     for name in ("dqn", "uniform", "rules"):
-        row = next(line for line in done.stdout.splitlines() if line.split()[0] == name)
+        row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [name])
         returns = found[name]["cumulative_reward"]
         assert f"{returns['mean']:.2f} ± {returns['se']:.2f}" in row
     generate = [sys.executable, "-m", "alsim", "generate", "--learners", "2", "--episodes", "1", "--policy", out]

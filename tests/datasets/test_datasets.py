@@ -22,10 +22,11 @@ from alsim.config import Config, ConfigError
 from alsim.datasets import generate, store
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
-from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset, summary
+from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset
 from alsim.datasets.tables import tables_of
 from alsim.envs.single import AdaptiveLearningEnv
 from alsim.errors import AlsimError
+from alsim.evaluation.dataset_summary import summary
 from alsim.policies import Uniform
 from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
 from alsim import AlsimError
-from alsim.models import irt
+from alsim.bank.items import sample_bank
+from alsim.config import Config
+from alsim.models import irt, load_fit
 from alsim.models.cat import CAT
 from alsim.models.cat.candidates import CELLS, closeness_bounds, information_bounds, peaks
 from alsim.models.cat.selection import ADMINISTERED, AVAILABLE, Ranking, criterion_value, select_item
@@ -438,6 +442,138 @@ def test_summary_statistics_follow_their_definitions():
     assert len(empty.lengths) == 0 and np.isnan([empty.bias, empty.rmse]).all()
 
 
+# Fitted models, banks and names
+
+
+NAMED = irt.ItemParameters([1.0, 1.5, 0.8], [0.0, 0.5, -1.0], 0.1, names=["x", "y", "z"])
+
+
+def fitted_with(numbers):
+    """Return a 2PL fit with invented estimates: one item per pair (a, b), NaN for an item without estimates."""
+    a, b = np.array(numbers, float).T
+    unknown, ones = np.full(len(a), np.nan), np.ones(len(a))
+    return irt.IRTFit(
+        **{"variant": "2pl", "items": np.array([f"q{i}" for i in range(len(a))]), "a": a, "d": -a * b, "c": 0 * ones},
+        **{f"se_{name}": unknown for name in "abcd"},
+        **{"responses": 10 * ones, "correct": 5 * ones, "num_students": 10.0, "priors": irt.Priors(), "nodes": 61},
+        **{"between": True, "log_likelihood": -1.0, "iterations": 1, "converged": True, "num_responses": 10},
+    )
+
+
+def test_a_fit_goes_into_a_test_as_it_is(tmp_path):
+    fit = fitted_with([(1.0, 0.2), (1.4, -0.3), (0.7, 1.0)])
+    for source in (fit, load_fit(fit.save(tmp_path / "fit.json"))):
+        cat = CAT(source)
+        assert cat.items.names.tolist() == ["q0", "q1", "q2"]
+        assert np.array_equal(cat.items.a, fit.a) and np.allclose(cat.items.b, fit.b)
+        assert (cat.items.notes, cat.longest, cat.max_items) == ((), 3, 20)
+        assert cat.session().next_names() == ["q1"]
+
+
+def test_items_of_a_fit_without_estimates_or_with_negative_a_are_left_out():
+    """An item whose responses are all correct has none. A negative a often is a wrong answer key."""
+    fit = fitted_with([(1.0, 0.2), (np.nan, np.nan), (-0.4, 1.0), (1.2, 0.0)])
+    cat = CAT(fit)
+    assert cat.items.names.tolist() == ["q0", "q3"]
+    assert [note[: note.index(" ha")] for note in cat.items.notes] == ["items left out: q1", "items left out: q2"]
+    assert CAT(fit.item_parameters).items.names.tolist() == ["q0", "q2", "q3"]  # the parameters keep a negative a
+    assert replace(cat, max_items=1).items.notes == cat.items.notes
+    unfinished = replace(fitted_with([(1.0, 0.0)]), converged=False)
+    assert CAT(unfinished).items.notes == ("the fit has not converged, so the parameters may be inaccurate",)
+    with pytest.raises(AlsimError, match="no item has a > 0: the answer keys may be wrong"):
+        CAT(fitted_with([(-1.0, 0.0)]))
+
+
+def test_a_bank_goes_into_a_test():
+    bank = sample_bank(Config(num_los=2))
+    cat = CAT(bank)
+    assert cat.items.names.tolist() == list(bank.questions.id)
+    assert np.array_equal(cat.items.c, bank.questions.irt_c.astype(float))
+
+
+def test_names_and_indices_are_the_same_test():
+    items = random_bank(60, 20)
+    names = [f"item {i}" for i in range(20)]
+    named = CAT(irt.ItemParameters(*items.columns, names=names), max_items=5).run(abilities(61, 8), seed=1)
+    plain = CAT(items, max_items=5, stop_se=0.6).run(abilities(61, 8), seed=1)
+    for tests in (named, plain):
+        expected = np.where(tests.items < 0, "", tests.names[tests.items])
+        assert np.array_equal(tests.item_names, expected)
+    assert named.item_names[0, 0] == f"item {named.items[0, 0]}"
+    assert plain.names.tolist() == [str(i) for i in range(20)]
+
+
+def test_an_answer_is_recorded_for_the_item_that_it_names_or_not_at_all():
+    session = CAT(NAMED).session(2)
+    first = session.next_names()
+    assert first == ["y", "y"] and session.next_items().tolist() == [1, 1]
+    with pytest.raises(AlsimError, match="the pending item of examinee 1 is y, and not x; pass the answer to the pend"):
+        session.answer([1, 0], items=["y", "x"])
+    with pytest.raises(AlsimError, match="the pending item of examinee 0 is 1, and not 2"):
+        session.answer([1, 0], items=[2, 1])
+    with pytest.raises(AlsimError, match=r"items must have shape \(2,\)"):
+        session.answer([1, 0], items="y")
+    assert session.lengths.tolist() == [0, 0]
+    session.answer([1, -1], items=["y", "anything"])
+    assert session.lengths.tolist() == [1, 0]
+    with pytest.raises(AlsimError, match="no pending item"):
+        session.answer([1, -1], items=["y", ""])  # the same answer again
+    one = CAT(NAMED).session()
+    while not one.all_finished:
+        one.answer(1, one.next_names()[0])
+    assert one.next_names() == [None]
+    assert sorted(one.result().item_names[0]) == ["x", "y", "z"]
+
+
+def test_mappings_by_name_equal_arrays():
+    by_name = CAT(NAMED, exposure={"y": 0.25}, groups={"z": 1, "x": 0, "y": 1}, blueprint={0: 0.5, 1: 0.5})
+    by_index = CAT(NAMED, exposure=[1, 0.25, 1], groups=[0, 1, 1], blueprint={0: 0.5, 1: 0.5})
+    for one, other in zip(by_name.pool, by_index.pool, strict=True):
+        assert np.array_equal(one, other)
+    assert replace(by_name, exposure=None).pool.exposure.tolist() == [1, 1, 1]
+
+
+def test_a_test_is_pickled_and_copied_with_its_names():
+    cat = pickle.loads(pickle.dumps(CAT(NAMED, stop_se=0.5)))
+    assert cat.items.names.tolist() == ["x", "y", "z"] and cat.stop_se == 0.5
+    assert NAMED.take([2, 0]).names.tolist() == ["z", "x"]
+    assert NAMED.find(["z", "x"]).tolist() == [2, 0] and NAMED.find("y") == 1
+    with pytest.raises(AlsimError, match="there is no item 'item 10'; did you mean 'item 1'?"):
+        irt.ItemParameters(1, [0, 1], names=["item 1", "item 2"]).find("item 10")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["x"], r"names must have one name for each of 2 items; got shape \(1,\)"),
+        (["x", "x"], "must be unique and not empty; got 'x' more than once: give each item a name"),
+        (["x", ""], "got an empty name"),
+    ],
+)
+def test_invalid_names_are_refused(names, message):
+    with pytest.raises(AlsimError, match=message):
+        irt.ItemParameters([1, 1], [0, 1], names=names)
+    with pytest.raises(AlsimError, match="a of item 'p' is nan"):
+        irt.ItemParameters([1, np.nan], 0, names=["o", "p"])
+
+
+def test_the_reason_for_the_end_is_the_rule_that_ended_the_test():
+    bank = random_bank(62, 30)
+
+    def reasons(number=6, **settings):
+        cat = CAT(bank, **settings)
+        return cat.stop_reasons(cat.run(abilities(63, number)))
+
+    assert set(reasons(max_items=4)) == {"max_items"}
+    assert set(reasons(stop_se=0.7, max_items=30)) == {"stop_se"}
+    assert set(reasons(stop_information=1.0, max_items=30)) == {"stop_information"}
+    assert set(reasons(least_item_information=0.5, max_items=30)) == {"least_item_information"}
+    assert set(reasons(max_items=31)) == {"no item left"}
+    assert reasons(0).tolist() == []
+    session = CAT(bank).session()
+    assert CAT(bank).stop_reasons(session.result()).tolist() == [""]
+
+
 # Invalid arguments
 
 TWELVE = random_bank(53, 12)
@@ -446,10 +582,14 @@ TWELVE = random_bank(53, 12)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"items": [1, 2]}, "items must be ItemParameters; got list"),
+        (
+            {"items": [1, 2]},
+            "items must be ItemParameters, a fitted .* or a bank; got list; irt.read_items reads",
+        ),
         ({"select": "best"}, "select must be one of max-info, b-opt, kullback-leibler, a-stratified; got 'best'"),
         ({"estimate": "mle"}, "method must be one of eap"),
-        ({"max_items": 13}, "max_items is 13; expected an integer from 1 to 12"),
+        ({"max_items": 0}, "max_items is 0; expected an integer from 1 to 2147483647"),
+        ({"min_items": 7}, "min_items is 7; expected an integer from 1 to 6"),
         ({"max_items": 2.0}, "max_items is 2.0"),
         ({"max_items": True}, "max_items is True"),
         ({"min_items": 0}, "min_items is 0"),
@@ -466,6 +606,8 @@ TWELVE = random_bank(53, 12)
         ({"bounds": (1, 0)}, "bounds must be two abilities"),
         ({"exposure": [0.5]}, "exposure must have one probability"),
         ({"exposure": np.zeros(12)}, "exposure must have one probability"),
+        ({"exposure": {"x": 0.5}}, "exposure: there is no item 'x'; the 12 items are 0, 1, 2, 3, 4, ..."),
+        ({"groups": {"0": "a"}, "blueprint": {"a": 1.0}}, "groups has no value for the item '1'; pass a mapping with"),
         ({"groups": ["a"] * 12}, "groups and blueprint are both required"),
         ({"blueprint": {"a": 1.0}}, "groups and blueprint are both required"),
         ({"groups": ["a"], "blueprint": {"a": 1.0}}, "groups must have one group for each of 12 items"),

@@ -274,11 +274,26 @@ def test_a_name_has_precedence_over_a_directory(tmp_path, monkeypatch):
 
 
 def test_the_error_for_an_unknown_policy_names_names_and_directories(tmp_path):
-    for wanted in ("other", str(tmp_path)):
+    for wanted in ("other", tmp_path / "other"):
         with pytest.raises(
-            ValueError, match="unknown policy .*; known are uniform, rules, and directories with a saved policy"
+            ValueError, match="unknown policy .*; known are uniform, rules, .*, directories with a saved policy, and"
         ):
             make_policy(wanted)
+    with pytest.raises(ValueError, match="the directory .* holds no policy: there is no policy.json; pass a directory"):
+        make_policy(str(tmp_path))
+
+
+@pytest.mark.parametrize(("acting", "epsilon"), [("sample", 0.0), ("greedy", 0.0), ("epsilon", 0.3)])
+def test_probabilities_are_those_that_act_returns_bit_for_bit(acting, epsilon):
+    policy, view = policy_of(acting, epsilon=epsilon, scale=0.5), view_of(rows_of(50))
+    odds = policy.probabilities(view)
+    assert odds.shape == (50, A)
+    np.testing.assert_allclose(odds.sum(axis=1), 1, rtol=0, atol=1e-12)
+    for seed in range(20):
+        actions, propensities = policy.act(view, draws_of(50, seed))
+        np.testing.assert_array_equal(odds[np.arange(50), actions], propensities)
+    with pytest.raises(ValueError, match="needs observation='mastery'; got 'responses'"):
+        policy.probabilities(view_of(rows_of(2), kind="responses"))
 
 
 def edited(folder, **changes):

@@ -115,6 +115,31 @@ def test_columns_are_recognised_in_every_source(write, tmp_path, kind, caplog):
     )
 
 
+PLAIN = "user_id,skill_name,is_correct\n7,add,1\n7,mul,0\n12345678901234567890123,add,1\n"
+
+
+UNTIDY = {
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: text.replace(",", "\t"),
+    "spaces": lambda text: text.replace(",", " , "),
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "byte order mark": lambda text: "\ufeff" + text,
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "quotes": lambda text: text.replace("add", '"add"').replace("user_id", '"User Id"'),
+    "booleans": lambda text: text.replace(",1\n", ",TRUE\n").replace(",0\n", ",FALSE\n"),
+    "floats": lambda text: text.replace(",1\n", ",1.0\n").replace(",0\n", ",0.0\n"),
+}
+
+
+@pytest.mark.parametrize("kind", UNTIDY)
+def test_untidy_files_are_read_alike(write, kind):
+    log = read_responses(write(UNTIDY[kind](PLAIN)))
+    assert log.students.tolist() == ["7", "12345678901234567890123"]
+    assert log.skills[log.skill].tolist() == ["add", "mul", "add"]
+    assert log.correct.tolist() == [1, 0, 1]
+
+
 # ── sources that are read without synonyms ───────────────────────────────────────────────────────
 
 

@@ -859,6 +859,8 @@ def test_spec_of_another_environment() -> None:
     with pytest.raises(CheckError, match="spec: the environment from spec must give the same"):
         check_vector_env(env, steps=40)
     env = gymnasium.make_vec("alsim/AdaptiveLearning-v0", 2, config=alsim.Config(max_episode_steps=9))
+    assert "spec" in check_vector_env(env, steps=40)
+    env.spec.kwargs["config"] = object()
     with pytest.raises(CheckError, match="spec: the spec must be convertible to JSON and back"):
         check_vector_env(env, steps=40)
 

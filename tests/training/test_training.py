@@ -84,6 +84,19 @@ def test_an_invalid_file_is_an_error(tmp_path):
 # ── plans ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "steps", "total"),
+    [
+        *[("ppo", 400_000, 425_984), ("ppo", 32_768, 32_768), ("ppo", 1, 32_768)],
+        *[("dqn", 400_000, 400_000), ("dqn", 400_001, 400_064)],
+    ],
+)
+def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm, steps, total):
+    read = read_hyperparameters(algorithm, None, steps=steps)
+    assert (read.steps, read.total_steps) == (steps, total)
+    assert total % read.rollout_steps == 0
+
+
 OPTIONAL = ("hyperparameters", "steps", "num_envs", "config", "bank", "dynamics", "reward", "eval_every")
 
 

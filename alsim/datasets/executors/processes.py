@@ -12,7 +12,7 @@ import os
 import pickle
 import signal
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -22,6 +22,7 @@ from typing import Any
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.errors import AlsimError, InputTypeError
+from alsim.utils.plugins import import_modules, imported_modules
 
 MOST_TRIES = 3
 """Number of deaths of workers at the same shard that ends the run."""
@@ -37,7 +38,7 @@ def run_in_processes(job: Job, numbers: Sequence[int], workers: int) -> Generato
     The shard of a killed worker is made by another worker. Raises DatasetError if MOST_TRIES workers died while
     making the same shard. An exception in a worker is raised again here.
     """
-    waiting, tries, pickled = deque(numbers), Counter[int | None](), pickle.dumps(job)
+    waiting, tries, pickled = deque(numbers), Counter[int | None](), dump(job)
     active: list[_Worker] = []
     exiting: list[_Worker] = []
     try:
@@ -169,10 +170,20 @@ def _work(pipe: Connection, job: bytes) -> None:
         pipe.send(_Raised(error))
 
 
-def load(job: bytes) -> Job:
-    """Return a job from its pickle. Raises InputTypeError if its classes cannot be imported."""
+def dump(job: Job, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Return the pickle of a job, with the modules that register its policy and dynamics, for `load`."""
+    return pickle.dumps((imported_modules(), dumps(job)))
+
+
+def load(pickled: bytes) -> Job:
+    """Return a job from the bytes of `dump`. Raises AlsimError if its modules or classes cannot be imported."""
     try:
+        modules, job = pickle.loads(pickled)
+        import_modules(modules)
         return pickle.loads(job)  # type: ignore[no-any-return]  # a Job, pickled by this package
+    except AlsimError as error:
+        error.add_note("this happened in a worker")
+        raise
     except Exception as error:
         raise InputTypeError(
             f"a worker cannot load its policy or dynamics: {error}; define them in a module that it can import"

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from alsim.datasets.executors.processes import load
+from alsim.datasets.executors.processes import dump, load
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.utils.optional import require
@@ -44,7 +44,7 @@ def run_on_ray(job: Job, numbers: Sequence[int], workers: int | None, address: s
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(make)
         # Pickled by value, so that the class of a policy may be defined in a script; and only once, not for each task.
-        pickled = ray.put(ray.cloudpickle.dumps(job))
+        pickled = ray.put(dump(job, ray.cloudpickle.dumps))
         waiting, running = iter(numbers), dict[Any, int]()
         while True:
             while len(running) < most and (number := next(waiting, None)) is not None:

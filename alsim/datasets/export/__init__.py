@@ -65,9 +65,7 @@ def find_exporter(to: str) -> Exporter:
     """Return the exporter of a format, by name or alias. Raises AlsimError for an unknown one."""
     name = ALIASES.get(to, to)
     if name not in EXPORTERS:
-        raise AlsimError(
-            f"to must be one of {', '.join(EXPORTERS)}; got {to!r}{did_you_mean(to, EXPORTERS)}"
-        )
+        raise AlsimError(f"to must be one of {', '.join(EXPORTERS)}; got {to!r}{did_you_mean(to, EXPORTERS)}")
     return EXPORTERS[name]
 
 

@@ -15,12 +15,13 @@ from alsim.models.bkt.kernels import forecast
 from alsim.models.bkt.likelihood import MAX_LOGIT
 from alsim.models.bkt.skill import BKT, PARAMETERS, is_probability, make_table
 from alsim.responses.log import Responses
-from alsim.types import Doubles
+from alsim.types import Doubles, short_repr
 
 BY_ITEM = ("p_learn", "p_guess", "p_slip")
 """Parameters that may differ by item."""
 
 
+@short_repr
 class SkillFit(NamedTuple):
     """The fit of one skill.
 
@@ -45,6 +46,7 @@ class SkillFit(NamedTuple):
     items: dict[str, dict[str, float | None]]
 
 
+@short_repr
 @dataclass(frozen=True)
 class BKTFit(Fit):
     """Fitted Bayesian knowledge tracing.

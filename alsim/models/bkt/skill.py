@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
 from alsim.models.bkt.kernels import ChainArrays, Expectations, Scratch, decode, expect
-from alsim.types import Bools, Doubles, Ints
+from alsim.types import Bools, Doubles, Ints, short_repr
 
 
+@short_repr
 class Smoothed(NamedTuple):
     """Result of the forward-backward algorithm for T responses of one student to one skill.
 

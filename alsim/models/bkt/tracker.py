@@ -65,6 +65,9 @@ class Tracker:
             init, 1 - init, out=np.full(len(init), MOST_ODDS), where=init < 1
         ).clip(max=MOST_ODDS)
 
+    def __repr__(self) -> str:
+        return f"<Tracker: {self.num_students:,} students, {self.num_skills:,} skills>"
+
     @property
     def skills(self) -> tuple[str, ...]:
         """Names of the skills, in the order of their numbers."""

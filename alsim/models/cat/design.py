@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +23,9 @@ from alsim.models.cat.selection import (
 )
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
-from alsim.models.irt.curves import ItemParameters, as_finite
-from alsim.types import Codes, Doubles, Ints, Longs
+from alsim.models.irt.curves import ItemParameters, as_finite, curves, informations
+from alsim.models.irt.items import HasItemParameters, items_of
+from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
 CRITERIA: dict[str, int] = {
@@ -49,11 +50,35 @@ Responder = Callable[[Longs, Longs], ArrayLike]
 """Function of examinee numbers (M,) and their items (M,) that returns their answers (M,), 0 or 1."""
 
 
+ROUNDING = 1e-9
+"""Largest relative difference between two sums of the same information."""
+
+STOP_REASONS = ("", "max_items", "stop_se", "stop_information", "least_item_information", "no item left")
+"""Reasons for the end of a test: the setting that ended it, or no item left; an empty string before the end."""
+
+
+class ItemsField:
+    """Field `CAT.items`, which is set to any object with item parameters, and read as ItemParameters."""
+
+    def __get__(self, cat: CAT | None, owner: type | None = None) -> ItemParameters:
+        """Return the item parameters."""
+        if cat is None:
+            raise AttributeError("items")  # the field has no default
+        return cast(ItemParameters, cat.__dict__["items"])
+
+    def __set__(self, cat: CAT, items: ItemParameters | HasItemParameters) -> None:
+        """Convert the object and set the item parameters."""
+        cat.__dict__["items"] = items_of(items)
+
+
+@short_repr
 @dataclass(frozen=True, eq=False)
 class CAT:
     """A computerized adaptive test.
 
-    items       item bank of I items; a test administers each item at most once
+    items       item bank of I items: ItemParameters, a fitted item response model (IRTFit), a Bank, or the result of
+                `read_items`. A test administers each item at most once. Items of a fit without estimates, or with
+                a <= 0, are left out; `items.notes` lists them, and `items.names` has the names of the others
     select      criterion of item selection at the current estimate of ability:
                 "max-info", the largest information; "b-opt", the closest difficulty; "kullback-leibler", the largest
                 integral of Kullback-Leibler information from theta - 3 / sqrt(n) to theta + 3 / sqrt(n), after n
@@ -62,14 +87,16 @@ class CAT:
     estimate    ability estimator after each answer: "eap", "map", "ml" or "wle", see `estimate_ability`
     prior_mean, prior_sd, bounds  settings of the estimator, logits, see `estimate_ability`
     start       ability at which the first item is selected, logits
-    max_items   largest number of items of a test
+    max_items   largest number of items of a test; a bank with fewer items ends it earlier
     min_items   smallest number of items, unless no item is left
     stop_se     the test ends if the standard error is at most this, logits
     stop_information        the test ends if the test information at the estimate is at least this, 1/logit^2
     least_item_information  the test ends if the information of the next item at the estimate is below this, 1/logit^2
     randomesque  number of best items from which the next item is drawn at random
-    exposure     (I,) probabilities, in (0, 1], that a selected item is administered, see `control_exposure`
-    groups       (I,) content group of each item, a name or a number
+    exposure     (I,) probabilities, in (0, 1], that a selected item is administered, see `control_exposure`; or a
+                 mapping from names of items to probabilities, 1 for other items
+    groups       (I,) content group of each item, a name or a number; or a mapping from the name of each item to its
+                 group
     blueprint    target share of each group in a test. The next item is selected from the group furthest below its
                  share. Items of groups that the blueprint does not name are not used
     strata       number of strata of "a-stratified"
@@ -81,7 +108,7 @@ class CAT:
     Sympson & Hetter (1985) for exposure control.
     """
 
-    items: ItemParameters
+    items: ItemsField = ItemsField()
     select: Select = "max-info"
     estimate: Method = "eap"
     prior_mean: float = 0.0
@@ -94,18 +121,16 @@ class CAT:
     stop_information: float | None = None
     least_item_information: float | None = None
     randomesque: int = 1
-    exposure: ArrayLike | None = None
-    groups: ArrayLike | None = None
+    exposure: ArrayLike | Mapping[str, float] | None = None
+    groups: ArrayLike | Mapping[str, str] | Mapping[str, int] | None = None
     blueprint: Mapping[str, float] | Mapping[int, float] | None = None
     strata: int = 4
 
     def __post_init__(self) -> None:
-        if not isinstance(self.items, ItemParameters):
-            raise AlsimError(f"items must be ItemParameters; got {type(self.items).__name__}")
         if self.select not in get_args(Select):
             raise AlsimError(f"select must be one of {', '.join(get_args(Select))}; got {self.select!r}")
         for name, largest in (
-            ("max_items", len(self.items)),
+            ("max_items", 2**31 - 1),
             ("min_items", self.max_items),
             ("randomesque", len(self.items)),
             ("strata", len(self.items) if self.select == "a-stratified" else 2**31),
@@ -119,6 +144,11 @@ class CAT:
         if not isinstance(self.start, int | float | np.number) or not nodes[0] <= self.start <= nodes[-1]:
             raise AlsimError(f"start is {self.start}; expected an ability within the bounds {self.bounds}")
         _ = self.pool, self.plan  # check the other settings
+
+    @property
+    def longest(self) -> int:
+        """Largest possible number of items of a test: `max_items`, or the size of a smaller bank."""
+        return min(int(self.max_items), len(self.items))
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -165,7 +195,7 @@ class CAT:
             points=points,
             weights=weights,
             half_width=HALF_WIDTH,
-            max_items=int(self.max_items),
+            max_items=self.longest,
             min_items=int(self.min_items),
             stop_se=float(self.stop_se or 0.0),
             stop_information=float(self.stop_information or np.inf),
@@ -184,7 +214,7 @@ class CAT:
             )
         if not isinstance(self.blueprint, Mapping):
             raise AlsimError(f"blueprint must be a mapping from group to share; got {type(self.blueprint).__name__}")
-        groups = np.asarray(self.groups)
+        groups = np.asarray(_by_item(self.groups, self.items, "groups", None))
         if groups.shape != (num_items,):
             raise AlsimError(f"groups must have one group for each of {num_items} items; got shape {groups.shape}")
         shares = as_finite(list(self.blueprint.values()), "blueprint")
@@ -203,7 +233,7 @@ class CAT:
         num_items = len(self.items)
         if self.exposure is None:
             return np.ones(num_items)
-        exposure = as_finite(self.exposure, "exposure")
+        exposure = as_finite(_by_item(self.exposure, self.items, "exposure", 1.0), "exposure")
         if exposure.shape != (num_items,) or not ((exposure > 0) & (exposure <= 1)).all():
             raise AlsimError(
                 f"exposure must have one probability in (0, 1] for each of {num_items} items; got {self.exposure!r}"
@@ -220,7 +250,12 @@ class CAT:
 
         Returns the session. Raises AlsimError for values that are not integers in range.
         """
-        return Session(self.pool, self.plan, self.estimator, self.start, num_examinees, seed=seed, first=first)
+        return Session(
+            *(self.pool, self.plan, self.estimator, self.start, num_examinees),
+            names=self.items.names,
+            seed=seed,
+            first=first,
+        )
 
     def run(
         self,
@@ -260,6 +295,27 @@ class CAT:
             batches.append(session.result())
         return concatenate(batches, truth)
 
+    def stop_reasons(self, tests: CATRun) -> NDArray[np.str_]:
+        """Return the reason (N,) why each test ended, one of STOP_REASONS; an empty string before the end.
+
+        tests  results of this test
+
+        If several rules apply, the precision comes first: stop_se, stop_information, max_items.
+        """
+        parameters = (column[tests.items] for column in self.items.columns)
+        of_items = informations(*curves(tests.theta[:, None], *parameters)[:3])
+        information = np.where(tests.items >= 0, of_items, 0.0).sum(axis=1) * (1 + ROUNDING)
+        exhausted = tests.lengths >= int((self.pool.group >= 0).sum())
+        enough = tests.lengths >= min(self.min_items, self.longest)
+        rules = {
+            "": ~tests.finished,
+            "stop_se": enough & (tests.se <= (self.stop_se or -1.0)),
+            "stop_information": enough & (information >= (self.stop_information or math.inf)),
+            "max_items": tests.lengths >= self.max_items,
+            "no item left": exhausted | (self.least_item_information is None),
+        }
+        return np.select(list(rules.values()), list(rules), "least_item_information")
+
     def control_exposure(self, rate: float, abilities: ArrayLike, *, seed: int = 0) -> CAT:
         """Return this test with exposure probabilities that keep the highest exposure rate near `rate`.
 
@@ -276,9 +332,9 @@ class CAT:
         """
         if np.size(as_finite(abilities, "abilities")) == 0:
             raise AlsimError("abilities is empty; expected a sample of abilities to simulate tests with")
-        if not self.max_items / len(self.items) <= as_finite(rate, "rate") <= 1:
+        if not self.longest / len(self.items) <= as_finite(rate, "rate") <= 1:
             raise AlsimError(
-                f"rate is {rate}; tests of {self.max_items} of {len(self.items)} items require one from "
+                f"rate is {rate}; tests of {self.longest} of {len(self.items)} items require one from "
                 f"{self.max_items / len(self.items):.3g} to 1"
             )
         controlled = replace(self, exposure=None)
@@ -286,6 +342,23 @@ class CAT:
             tests = controlled.run(abilities, seed=seed + k)
             controlled = replace(self, exposure=np.minimum(1.0, rate / np.maximum(tests.selection_rates, rate)))
         return controlled
+
+
+def _by_item(values: Any, items: ItemParameters, name: str, default: float | None) -> Any:
+    """Return the values of a mapping from names of items as a list (I,); return any other value unchanged.
+
+    Raises AlsimError for an unknown name, and for an item without a value if there is no default.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    try:
+        items.find(list(map(str, values)))
+    except AlsimError as error:
+        raise AlsimError(f"{name}: {error}") from None
+    missing = [str(item) for item in items.names if item not in values]
+    if missing and default is None:
+        raise AlsimError(f"{name} has no value for the item {missing[0]!r}; pass a mapping with all {len(items)} items")
+    return [values.get(str(item), default) for item in items.names]
 
 
 def _check_count(name: str, value: int, largest: int) -> None:

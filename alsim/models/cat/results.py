@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
 from alsim.types import Bools, Codes, Doubles, Ints, Longs
@@ -26,6 +27,7 @@ class CATRun:
     finished        (N,) True if the test has ended
     times_selected  (I,) number of tests in which the item was selected: administered, or withheld by exposure control
     abilities       (N,) true abilities of simulated examinees, logits; None for other examinees
+    names           (I,) names of the items of the bank
     """
 
     items: Ints
@@ -38,9 +40,15 @@ class CATRun:
     finished: Bools
     times_selected: Longs
     abilities: Doubles | None
+    names: NDArray[np.str_]
 
     def __repr__(self) -> str:
         return f"<CATRun: tests of {len(self.lengths):,} examinees, {self.lengths.sum():,} answers>"
+
+    @property
+    def item_names(self) -> NDArray[np.str_]:
+        """Names (N, T) of the items in the order of administration; an empty string after the last."""
+        return np.where(self.items >= 0, self.names[self.items], "")
 
     @property
     def bias(self) -> float:
@@ -119,6 +127,7 @@ def concatenate(parts: Sequence[CATRun], abilities: Doubles | None) -> CATRun:
     columns: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(CATRun)
-        if f.name not in ("times_selected", "abilities")
+        if f.name not in ("times_selected", "abilities", "names")
     }
-    return CATRun(**columns, times_selected=np.sum([p.times_selected for p in parts], axis=0), abilities=abilities)
+    times_selected = np.sum([part.times_selected for part in parts], axis=0)
+    return CATRun(**columns, times_selected=times_selected, abilities=abilities, names=parts[0].names)

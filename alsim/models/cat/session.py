@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError
 from alsim.models.cat.results import CATRun
@@ -26,6 +28,8 @@ class Session:
         session = cat.session(num_examinees=2)
         session.next_items()        # (N,) item of each examinee, -1 if the test has ended
         session.answer([1, 0])      # (N,) 1 correct, 0 wrong, -1 not answered yet
+        session.next_names()        # the same items as `next_items`, by name
+        session.answer([0, 1], items=["q17", "q4"])  # checks that these are the pending items
 
     An examinee who has answered gets a new item. An examinee who has not answered keeps the pending item.
     """
@@ -38,6 +42,7 @@ class Session:
         start: float,
         num_examinees: int,
         *,
+        names: NDArray[np.str_],
         seed: int,
         first: int,
     ) -> None:
@@ -52,9 +57,12 @@ class Session:
             raise AlsimError(
                 f"first + num_examinees must be at most {2**32}; got first={first} and num_examinees={num_examinees}"
             )
-        self._pool, self._plan, self._estimator = pool, plan, estimator
+        self._pool, self._plan, self._estimator, self._names = pool, plan, estimator, names
         self._key, self._num_examinees = u64(seed), int(num_examinees)
         self._state = _initial_state(self._num_examinees, int(first), start, pool, plan, estimator)
+
+    def __repr__(self) -> str:
+        return f"<Session: tests of {self._num_examinees:,} examinees, {self._state.finished.sum():,} finished>"
 
     @property
     def examinees(self) -> Longs:
@@ -91,12 +99,19 @@ class Session:
         select_items(self._key, self._state, self._pool, self._plan)
         return self._state.pending.astype(np.int64)
 
-    def answer(self, correct: ArrayLike) -> None:
+    def next_names(self) -> list[str | None]:
+        """Return the names (N,) of the items of `next_items`, None if the test has ended."""
+        return [str(self._names[item]) if item >= 0 else None for item in self.next_items()]
+
+    def answer(self, correct: ArrayLike, items: ArrayLike | None = None) -> None:
         """Record answers to the pending items.
 
         correct  (N,) 0 or 1; -1 for examinees who have not answered, or whose test has ended
+        items    (N,) names or indices of the items that were answered, for a check: an answer that arrives twice or
+                 late is then refused, not recorded for another item. Ignored where `correct` is -1
 
-        Raises AlsimError for other values, and for an answer without a pending item. On error, no answer is recorded.
+        Raises AlsimError for other values, for an answer without a pending item, and for an answer to another item. On
+        error, no answer is recorded.
         """
         answers = np.atleast_1d(np.asarray(correct))
         if answers.shape != (self._num_examinees,):
@@ -110,7 +125,23 @@ class Session:
         if without_item.any():
             examinee = self.examinees[without_item][0]
             raise AlsimError(f"examinee {examinee} has no pending item: call next_items() before answer()")
+        if items is not None:
+            self._check_items(np.atleast_1d(np.asarray(items)), answers >= 0)
         record_answers(answers.astype(np.int8), self._state, self._pool, self._plan, self._estimator)
+
+    def _check_items(self, items: NDArray[Any], answered: Bools) -> None:
+        """Raise AlsimError unless `items` are the pending items, as names or indices, where `answered`."""
+        if items.shape != answered.shape:
+            raise AlsimError(f"items must have shape {answered.shape}, one per examinee; got {items.shape}")
+        by_index = np.issubdtype(items.dtype, np.integer)
+        for n in np.flatnonzero(answered):
+            pending = self._state.pending[n]
+            expected = pending if by_index else self._names[pending]
+            if items[n] != expected:
+                raise AlsimError(
+                    f"the pending item of examinee {self.examinees[n]} is {expected}, and not {items[n]}; pass the "
+                    "answer to the pending item, or -1"
+                )
 
     def simulated(self, abilities: Doubles) -> Codes:
         """Return simulated answers (N,) to the pending items, 0 or 1; -1 without a pending item.
@@ -136,6 +167,7 @@ class Session:
             finished=self.finished,
             times_selected=(status > 0).sum(axis=0),
             abilities=None,
+            names=self._names,
         )
 
 

@@ -61,6 +61,9 @@ class DKTFit(Fit):
         self.best_epoch = schedule(self.epochs, settings.learning_rate).best + 1
         self.converged = self.iterations - self.best_epoch >= settings.patience
 
+    def __repr__(self) -> str:
+        return f"<DKTFit: {len(self.skills):,} skills, log-likelihood {self.log_likelihood:.3f}>"
+
     @cached_property
     def network(self) -> Network:
         """The network whose units are the K skills and an unknown skill."""

@@ -39,6 +39,9 @@ class DKTTracker:
     def __len__(self) -> int:
         return len(self._states)
 
+    def __repr__(self) -> str:
+        return f"<DKTTracker: {len(self):,} students, {len(self._codes):,} skills>"
+
     def update(self, student: Hashable, skill: Any, correct: Any) -> Doubles:
         """Update a student's state with one response, and return the new `forecast` (K,).
 

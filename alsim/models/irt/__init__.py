@@ -14,12 +14,15 @@ from alsim.models.irt.curves import (
 )
 from alsim.models.irt.dif import LikelihoodRatio, MantelHaenszel, likelihood_ratio, mantel_haenszel
 from alsim.models.irt.fitted import IRTFit
+from alsim.models.irt.items import CalibratedItems, HasItemParameters, read_items
 from alsim.models.irt.maximisation import Priors
 from alsim.models.irt.statistics import ItemFit, PatternFit, PersonFit, item_fit, pattern_fit, person_fit
 
 __all__ = [
     "Abilities",
     "Answers",
+    "CalibratedItems",
+    "HasItemParameters",
     "IRTFit",
     "ItemFit",
     "ItemParameters",
@@ -38,6 +41,7 @@ __all__ = [
     "pattern_fit",
     "person_fit",
     "probability",
+    "read_items",
     "slope",
     "standard_error",
     "test_information",

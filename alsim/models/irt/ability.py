@@ -21,7 +21,7 @@ from alsim.models.irt.curves import (
 )
 from alsim.responses.cells import places, starts
 from alsim.responses.log import Responses
-from alsim.types import Bools, Codes, Doubles, Ints, Longs, u64
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
 
 Method = Literal["eap", "map", "ml", "wle"]
 
@@ -48,6 +48,7 @@ MAX_MODE_STEPS = 200
 """Limit of steps in the search for a mode; bisection alone would take 45."""
 
 
+@short_repr
 class Answers(NamedTuple):
     """Answers of S people to calibrated items, as a list; person s has the rows start[s]:start[s + 1].
 
@@ -61,6 +62,7 @@ class Answers(NamedTuple):
     correct: Codes
 
 
+@short_repr
 class Abilities(NamedTuple):
     """Ability estimates of S people.
 

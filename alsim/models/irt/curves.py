@@ -7,11 +7,12 @@ with d = 1, in float32, with an exponential that returns the same bits on every 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from alsim.errors import AlsimError
 from alsim.jit.compile import rule
@@ -75,12 +76,25 @@ class ItemParameters:
     b  (I,) difficulty, logits; finite
     c  (I,) lower asymptote, in [0, 1): the limit of P at low ability
     d  (I,) upper asymptote, in (c, 1]: the limit of P at high ability
+    names  (I,) unique names of the items; by default their indices, "0", "1", ...
+    notes  sentences about items that were left out or converted
 
-    A scalar applies to all items. Raises AlsimError for different lengths, for no items, and for values out of range.
+    A scalar applies to all items. Raises AlsimError for different lengths, for no items, for values out of range, and
+    for names that are empty or not unique. `from_table` converts arrays and tables with other column names.
     """
 
-    def __init__(self, a: ArrayLike, b: ArrayLike, c: ArrayLike = 0.0, d: ArrayLike = 1.0) -> None:
+    def __init__(
+        self,
+        a: ArrayLike,
+        b: ArrayLike,
+        c: ArrayLike = 0.0,
+        d: ArrayLike = 1.0,
+        *,
+        names: ArrayLike | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         self.a, self.b, self.c, self.d = _columns(a, b, c, d)
+        self.names, self.notes = _names(names, len(self.a)), tuple(notes)
         for name, valid, expected in (
             ("a", np.isfinite(self.a), "finite"),
             ("b", np.isfinite(self.b), "finite"),
@@ -89,7 +103,21 @@ class ItemParameters:
         ):
             if not valid.all():
                 first = int(np.argmin(valid))
-                raise AlsimError(f"{name} of item {first} is {getattr(self, name)[first]}; expected {expected}")
+                item = first if names is None else repr(str(self.names[first]))
+                raise AlsimError(f"{name} of item {item} is {getattr(self, name)[first]}; expected {expected}")
+
+    @classmethod
+    def from_table(cls, table: Any, columns: Mapping[str, str] | None = None) -> ItemParameters:
+        """Return the parameters in an array or a table, such as a DataFrame or a dictionary of columns.
+
+        table    array (I, 2), (I, 3) or (I, 4) of a, b, c and d; or a table with columns that `read_items` accepts
+        columns  {role: name in the table} of columns with another name, see `read_items`
+
+        Raises AlsimError, which names row, column, value and the expected value.
+        """
+        from alsim.models.irt.items import items_from_table
+
+        return items_from_table(table, columns).item_parameters
 
     def __len__(self) -> int:
         return len(self.a)
@@ -116,7 +144,43 @@ class ItemParameters:
             raise AlsimError(
                 f"a mask of items must have shape ({len(self)},), one value per item; got shape {chosen.shape}"
             )
-        return ItemParameters(*(column[chosen] for column in self.columns))
+        return ItemParameters(*(column[chosen] for column in self.columns), names=self.names[chosen], notes=self.notes)
+
+    def find(self, names: ArrayLike) -> Longs:
+        """Return the indices of items, in the shape of `names`.
+
+        Raises AlsimError for an unknown name.
+        """
+        wanted = np.asarray(names, np.str_)
+        index = {str(name): i for i, name in enumerate(self.names)}
+        if unknown := [str(name) for name in wanted.ravel() if str(name) not in index]:
+            close = get_close_matches(unknown[0], index, n=1)
+            few = ", ".join([*index][:5]) + (", ..." if len(index) > 5 else "")
+            cure = f"did you mean {close[0]!r}?" if close else f"the {len(index):,} items are {few}"
+            raise AlsimError(f"there is no item {unknown[0]!r}; {cure}")
+        return np.array([index[str(name)] for name in wanted.ravel()], np.int64).reshape(wanted.shape)
+
+
+def _names(names: ArrayLike | None, num_items: int) -> NDArray[np.str_]:
+    """Return the names (I,) of the items, by default their indices. Raises AlsimError unless they are unique."""
+    if names is None:
+        return np.arange(num_items).astype(np.str_)
+    array = np.array(names, np.str_)
+    if array.shape != (num_items,):
+        raise AlsimError(f"names must have one name for each of {num_items} items; got shape {array.shape}")
+    unique, counts = np.unique(array, return_counts=True)
+    if "" in unique or (counts > 1).any():
+        fault = "an empty name" if "" in unique else f"{str(unique[counts > 1][0])!r} more than once"
+        raise AlsimError(f"names must be unique and not empty; got {fault}: give each item a name of its own")
+    return array
+
+
+def left_out(names: NDArray[np.str_], reason: str) -> tuple[str, ...]:
+    """Return a note about items that are left out, of which five are named; no note without items."""
+    few = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    return (f"items left out: {few} {reason if len(names) > 1 else reason.replace('have', 'has', 1)}",) * (
+        len(names) > 0
+    )
 
 
 def _columns(*columns: ArrayLike) -> list[Doubles]:

@@ -15,7 +15,7 @@ from alsim.models.irt.expectation import collapse
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
 from alsim.models.irt.statistics import chi_squared_tail
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Bools, Doubles, Longs
+from alsim.types import Bools, Doubles, Longs, short_repr
 
 DELTA = -2.35
 """Factor that converts a log odds ratio to the ETS delta scale (Holland & Thayer 1985)."""
@@ -33,6 +33,7 @@ SAME, OWN_B, OWN_A_AND_B = 0, 1, 2
 """Constraints on an item: equal parameters in both groups, or a separate b, or separate a and b, in the focal group."""
 
 
+@short_repr
 class MantelHaenszel(NamedTuple):
     """Mantel-Haenszel statistics of I items, each (I,); NaN if no stratum has both groups and both answers.
 
@@ -55,6 +56,7 @@ class MantelHaenszel(NamedTuple):
     classes: NDArray[np.str_]
 
 
+@short_repr
 class LikelihoodRatio(NamedTuple):
     """Likelihood-ratio tests of T items, each (T,).
 

@@ -14,7 +14,7 @@ from alsim.models.irt.estimation import node_weights, quadrature
 from alsim.models.irt.fitted import PREDICTION_MARGIN, IRTFit, estimated_item_index
 from alsim.models.irt.maximisation import PARAMETERS_PER_ITEM
 from alsim.responses.log import Responses
-from alsim.types import Codes, Doubles, Ints, Longs
+from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 MIN_EXPECTED = 1.0
 """Adjacent scores are merged until each cell of S-X2 expects at least this many students (Orlando & Thissen 2000)."""
@@ -26,6 +26,7 @@ MAX_PATTERN_ITEMS = 15
 """Largest number of items for G2, which compares 2**I patterns."""
 
 
+@short_repr
 class ItemFit(NamedTuple):
     """Fit statistics of I items, each (I,).
 
@@ -45,6 +46,7 @@ class ItemFit(NamedTuple):
     outfit: Doubles
 
 
+@short_repr
 class PersonFit(NamedTuple):
     """Fit statistics of S students, each (S,); NaN for students without responses.
 
@@ -59,6 +61,7 @@ class PersonFit(NamedTuple):
     lz_star: Doubles
 
 
+@short_repr
 class PatternFit(NamedTuple):
     """Comparison of the observed counts of response patterns with the expected counts.
 

@@ -1,0 +1,323 @@
+"""Command `alsim cat`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from alsim.cli.app import app
+from alsim.cli.cat_dialog import Dialog, Ended, estimate, rounded
+from alsim.cli.options import COLUMNS_METAVAR, JsonOption, SeedOption, read_mapping
+from alsim.cli.output import check_report, print_warning, printable, right_aligned, write_report
+from alsim.errors import AlsimError
+
+if TYPE_CHECKING:
+    from alsim.models.cat import CAT, CATRun
+    from alsim.models.irt import CalibratedItems
+
+
+class Selection(StrEnum):
+    """Criteria of item selection."""
+
+    information = "max-info"
+    difficulty = "b-opt"
+    divergence = "kullback-leibler"
+    stratified = "a-stratified"
+
+
+class Estimate(StrEnum):
+    """Ability estimators."""
+
+    eap = "eap"
+    map = "map"
+    ml = "ml"
+    wle = "wle"
+
+
+class Request(NamedTuple):
+    """A test to run, and where its results go."""
+
+    cat: CAT
+    items: CalibratedItems
+    file: Path
+    seed: int
+    report: Path | None
+    plot: Path | None
+
+
+@app.command("cat", short_help="Run an adaptive test in the terminal, or simulate tests.")
+def cat_command(
+    items: Annotated[
+        Path,
+        typer.Option("--items", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."),
+    ],
+    columns: Annotated[
+        str,
+        typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as a=disc,b=diff."),
+    ] = "",
+    max_items: Annotated[int, typer.Option("--max-items", help="Largest number of items of a test.")] = 20,
+    min_items: Annotated[int, typer.Option("--min-items", help="Smallest number of items of a test.")] = 1,
+    stop_se: Annotated[
+        float, typer.Option("--stop-se", help="End at this standard error of ability, logits; 0 for no such rule.")
+    ] = 0.3,
+    select: Annotated[Selection, typer.Option("--select", help="Criterion of selection.")] = Selection.information,
+    estimator: Annotated[Estimate, typer.Option("--estimate", help="Ability estimator.")] = Estimate.eap,
+    randomesque: Annotated[
+        int, typer.Option("--randomesque", help="Draw each item from this number of best items.")
+    ] = 1,
+    start: Annotated[float, typer.Option("--start", help="Ability at which the first item is selected, logits.")] = 0.0,
+    prior_mean: Annotated[
+        float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
+    ] = 0.0,
+    prior_sd: Annotated[
+        float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")
+    ] = 1.0,
+    simulate: Annotated[
+        str | None,
+        typer.Option(
+            "--simulate",
+            metavar="ABILITY",
+            help="Simulate the answers at this true ability, logits; normal draws it from the prior.  "
+            "[default: you answer]",
+        ),
+    ] = None,
+    examinees: Annotated[
+        int, typer.Option("--examinees", help="Number of simulated examinees; of several, a summary is printed.")
+    ] = 1,
+    seed: SeedOption = 0,
+    report: JsonOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw ability and standard error over the items: .png, .svg, .pdf."
+        ),
+    ] = None,
+) -> None:
+    """Run an adaptive test in the terminal, or simulate tests.
+
+    The items are read from a text or Parquet file with one row per item, or from a fit of alsim fit irt. The columns
+    are item, a, b, c and d; b is required. The column names of catR, catsim, ltm and mirt are recognized.
+
+    Each item is shown by its name, and by its text if the table has a column text. The answer is 1 (correct) or 0
+    (wrong). With a column answer, the examinee's answer is compared with it, and a column options lists choices,
+    separated by | or ;. The reply q ends the test, and u removes the last answer. Answers can also be piped to the
+    command, one per line.
+    """
+    from alsim.models.cat import CAT
+    from alsim.models.irt import read_items
+
+    check_report(report)
+    if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
+        raise AlsimError(_examinees_fault(examinees, plot))
+    if plot is not None:
+        from alsim.models.cat.drawing import check_drawing
+
+        check_drawing(plot)
+    table = read_items(items, read_mapping(columns))
+    cat = CAT(
+        table.item_parameters,
+        select.value,
+        estimator.value,
+        max_items=max_items,
+        min_items=min_items,
+        stop_se=stop_se or None,
+        randomesque=randomesque,
+        start=start,
+        prior_mean=prior_mean,
+        prior_sd=prior_sd,
+    )
+    for note in table.item_parameters.notes:
+        print_warning(f"{items}: {note}")
+    request = Request(cat, table, items, seed, report, plot)
+    _print_heading(request)
+    if simulate is None:
+        _administer(request)
+    else:
+        _simulate(request, _abilities(simulate, cat, examinees, seed))
+
+
+def _examinees_fault(examinees: int, plot: Path | None) -> str:
+    """Return the message for an invalid number of examinees."""
+    if examinees < 1:
+        return f"--examinees is {examinees}; expected an integer of at least 1"
+    if plot is not None:
+        return f"--plot draws one test, and --examinees is {examinees}; remove one of them"
+    return f"--examinees {examinees} needs simulated answers; add --simulate normal, or --simulate ABILITY"
+
+
+def _abilities(simulate: str, cat: CAT, examinees: int, seed: int) -> Any:
+    """Return the true abilities (N,) of simulated examinees, logits."""
+    import numpy as np
+
+    if simulate == "normal":
+        return np.random.default_rng(seed).normal(cat.prior_mean, cat.prior_sd, examinees)
+    try:
+        ability = float(simulate)
+    except ValueError:
+        ability = math.nan
+    if not math.isfinite(ability):
+        raise AlsimError(f"--simulate is {simulate!r}; expected an ability in logits, such as 0.5, or normal")
+    return np.full(examinees, ability)
+
+
+def _print_heading(request: Request) -> None:
+    """Print the size of the bank and the stopping rules."""
+    cat = request.cat
+    precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
+    print(f"{request.file}: {len(cat.items):,} items")
+    print(f"At most {cat.longest:,} items per test{precision}.")
+
+
+# ── one test ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _administer(request: Request) -> None:
+    """Run a test in the terminal. After Ctrl-C, the results so far are written, and the exit status is 130."""
+    ended = Dialog(request.cat, request.items, request.seed).run()
+    _finish(request, ended)
+    if ended.reason == "interrupted":
+        raise typer.Exit(130)
+
+
+def _simulate(request: Request, abilities: Any) -> None:
+    """Simulate tests, and print their answers, or a summary of several."""
+    tests = request.cat.run(abilities, seed=request.seed)
+    if len(abilities) > 1:
+        _print_summary(request, tests)
+        return
+    table = Table("item", "answer", right_aligned("ability, logits"), right_aligned("SE"), box=None, pad_edge=False)
+    for row in _answers(tests, []):
+        answer = "correct" if row["correct"] else "wrong"
+        table.add_row(_short(row["item"]), answer, rounded(row["ability"]), rounded(row["se"]))
+    Console(highlight=False, markup=False, width=80).print(table)
+    _finish(request, Ended(tests, str(request.cat.stop_reasons(tests)[0]), []))
+
+
+def _finish(request: Request, ended: Ended) -> None:
+    """Print the verdict of one test, and write its report and its plot."""
+    tests, cat = ended.tests, request.cat
+    print(_verdict(cat, tests, ended.reason))
+    answers = _answers(tests, ended.replies)
+    content = {
+        "ability": _finite(tests.theta[0]) if answers else None,
+        "se": _finite(tests.se[0]),
+        "true_ability": None if tests.abilities is None else float(tests.abilities[0]),
+        "reason": ended.reason,
+        "answers": answers,
+    }
+    write_report(request.report, {**_settings(request), **content})
+    if request.plot is not None and answers:
+        from alsim.models.cat.drawing import draw_test
+
+        draw_test(tests, request.plot)
+
+
+def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
+    """Return the result of one test as a sentence of at most two lines."""
+    reasons = {
+        "stop_se": f"the standard error reached {cat.stop_se or 0:.2f} logits",
+        "max_items": f"the largest number of items, {cat.max_items:,}, was reached",
+        "no item left": "no item is left",
+        "quit": "you quit",
+        "end of input": "the input ended",
+        "interrupted": "it was interrupted",
+    }
+    count = int(tests.lengths[0])
+    if count == 0:
+        return f"no ability was estimated, since no item was answered: {reasons[reason]}"
+    truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
+    items = f"{count:,} item{'s' if count > 1 else ''}"
+    return f"ability {estimate(tests.theta[0], tests.se[0])}{truth} after {items}:\nstopped because {reasons[reason]}"
+
+
+def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
+    """Return one row per answer of the first examinee: item, correctness, and the estimate after it."""
+    return [
+        {
+            "item": str(tests.item_names[0, k]),
+            **({"reply": replies[k]} if replies else {}),
+            "correct": int(tests.correct[0, k]),
+            "ability": _finite(tests.theta_after[0, k]),
+            "se": _finite(tests.se_after[0, k]),
+        }
+        for k in range(int(tests.lengths[0]))
+    ]
+
+
+# ── several tests ────────────────────────────────────────────────────────────────────────────────
+
+
+def _print_summary(request: Request, tests: CATRun) -> None:
+    """Print the accuracy, the length and the exposure of simulated tests, and write the report."""
+    summary, rates = tests.summary(), tests.exposure_rates
+    most = str(tests.names[rates.argmax()])
+    reasons = Counter(map(str, request.cat.stop_reasons(tests)))
+    table = Table("statistic", right_aligned("value"), "unit", box=None, pad_edge=False)
+    for name, value, unit in (
+        ("examinees", f"{len(tests.lengths):,}", ""),
+        ("bias of ability", f"{tests.bias:.3f}", "logits"),
+        ("RMSE of ability", f"{tests.rmse:.3f}", "logits"),
+        ("median standard error", rounded(median(tests.se), 3), "logits"),
+        ("mean test length", f"{tests.mean_length:.1f}", "items"),
+        ("highest exposure", f"{rates.max():.3f}", f"share of tests, item {_short(most)}"),
+        ("unused items", f"{summary['unused']:.3f}", "share of the bank"),
+        ("overlap", f"{tests.overlap:.3f}", "share of a test, between two examinees"),
+        *((f"ended by {_rule(reason)}", f"{count:,}", "tests") for reason, count in reasons.most_common()),
+    ):
+        table.add_row(name, value, unit)
+    Console(highlight=False, markup=False, width=80).print(table)
+    print(
+        f"{len(tests.lengths):,} tests of {tests.mean_length:.1f} items on average: "
+        f"the typical error of ability is {tests.rmse:.2f} logits"
+    )
+    content = {
+        "summary": {name: _finite(value) if value is not None else None for name, value in summary.items()},
+        "reasons": dict(reasons),
+        "exposure": dict(zip(map(str, tests.names), rates.tolist(), strict=True)),
+        "true_abilities": [] if tests.abilities is None else tests.abilities.tolist(),
+        "abilities": [_finite(value) for value in tests.theta],
+        "se": [_finite(value) for value in tests.se],
+        "lengths": tests.lengths.tolist(),
+    }
+    write_report(request.report, {**_settings(request), **content})
+
+
+def _rule(reason: str) -> str:
+    """Return the option that ended a test."""
+    return {"stop_se": "--stop-se", "max_items": "--max-items"}.get(reason, reason)
+
+
+def _short(name: str) -> str:
+    """Return the name of an item as text of at most 30 characters."""
+    text = printable(name)
+    return text if len(text) <= 30 else text[:27] + "..."
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    """Return the settings of a test, for its report."""
+    names = (
+        "select",
+        "estimate",
+        "max_items",
+        "min_items",
+        "stop_se",
+        "randomesque",
+        "start",
+        "prior_mean",
+        "prior_sd",
+    )
+    settings = {name: getattr(request.cat, name) for name in names}
+    return {"items": str(request.file), "bank_size": len(request.cat.items), "seed": request.seed, "settings": settings}
+
+
+def _finite(value: float) -> float | None:
+    """Return a number for JSON; None if it is not finite."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,273 @@
+"""Calibrated items from files, arrays and tables: parameters, names, and the texts and keys that a test shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from alsim.errors import AlsimError
+from alsim.models.irt.curves import ItemParameters, left_out
+from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
+from alsim.models.tables import Cells, as_text, normalized, number, read_cells
+from alsim.types import DIFFICULTIES
+
+SHOWN = {
+    "text": ("text", "stem", "item_text", "question_text", "prompt"),
+    "answer": ("answer", "key", "answer_key", "correct_answer", "solution"),
+    "options": ("options", "choices"),
+}
+"""Names of the columns that a test in the terminal shows or scores, in order of preference."""
+
+ROLES = ("name", *PARAMETERS, "intercept", *SHOWN)
+SYNONYMS = {"id": "name", **{f"irt_{role}": role for role in PARAMETERS}}
+"""Roles under the names of a bank's columns."""
+
+EXPECTED = {
+    "a": "a finite number > 0; a negative or zero discrimination often is a wrong answer key: leave the item out",
+    "b": "a finite number, logits",
+    "c": "a number in [0, 1)",
+    "d": "a number above c and at most 1",
+}
+
+
+class HasItemParameters(Protocol):
+    """An object with calibrated items: a fitted item response model, a bank, or items from a file."""
+
+    @property
+    def item_parameters(self) -> ItemParameters:
+        """Parameters and names of the items."""
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedItems:
+    """Items of a file: parameters and names, and what a test in the terminal shows.
+
+    item_parameters  parameters and names of I items; its `notes` say which columns were used or converted
+    text             (I,) texts, empty strings without a column of texts
+    answer           (I,) correct answers, empty strings without a column of keys
+    options          (I,) options of each item, from which examinees choose; empty without a column of options
+    """
+
+    item_parameters: ItemParameters
+    text: tuple[str, ...]
+    answer: tuple[str, ...]
+    options: tuple[tuple[str, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"<CalibratedItems: {len(self.item_parameters):,} items>"
+
+
+def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> CalibratedItems:
+    """Read calibrated items from a text or Parquet file, or from a fitted item response model in JSON.
+
+    file     table with one row per item; the directory of a bank; or the file that `IRTFit.save` or `alsim fit irt
+             --out` wrote. Items of a fit without estimates, or with a <= 0, are left out, with a note. So are copies
+             in a bank, such as q12@Hard
+    columns  {role: name in the file} of columns with another name. The roles are name, a, b, c, d, intercept, text,
+             answer and options
+
+    The names of alsim, catR, catsim, ltm and mirt are recognized without `columns`, in upper or lower case. Of mirt, d
+    is an intercept, and b = -d / a. A table without a header has the columns a, b, c, d in this order, after names, if
+    any. Missing c and d are 0 and 1, and a missing a is 1. Options are separated by | or ;.
+
+    Raises AlsimError, which names file, row, column, value and the expected value.
+    """
+    path = _table_of(Path(file))
+    if path.suffix.lower() == ".json":
+        if columns:
+            raise AlsimError(f"{path} is a fitted model, whose columns have fixed names; omit columns (--columns)")
+        return _without_texts(load_item_parameters(path))
+    known = {*KNOWN, *(alias for aliases in SHOWN.values() for alias in aliases), *(columns or {}).values()}
+    cells, notes = with_header(read_cells(path, known))
+    return _items(cells, columns, notes)
+
+
+def _table_of(path: Path) -> Path:
+    """Return the table of questions in the directory of a bank; another path unchanged."""
+    if not path.is_dir():
+        return path
+    tables = [path / name for name in ("questions.csv", "questions.parquet") if (path / name).is_file()]
+    if not tables:
+        raise AlsimError(
+            f"{path} is a directory without questions.csv; expected a table with one row per item, a fitted model in "
+            "JSON, or the directory of a bank"
+        )
+    return tables[0]
+
+
+def load_item_parameters(path: Path) -> ItemParameters:
+    """Return the items of a fitted item response model in JSON, as `items_of` does."""
+    from alsim.models.base import load_fit
+
+    fitted: Any = load_fit(path)
+    if fitted.model != "irt":
+        raise AlsimError(f"{path} is a fit of {fitted.model!r}; expected an item response model: use alsim fit irt")
+    return items_of(fitted)
+
+
+def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
+    """Return the items of a test; of a fit or a bank, items with a <= 0 are left out, with a note.
+
+    Raises AlsimError for an object without items, and if no item is left.
+    """
+    if isinstance(source, ItemParameters):
+        return source
+    items = getattr(source, "item_parameters", None)
+    if not isinstance(items, ItemParameters):
+        raise AlsimError(
+            "items must be ItemParameters, a fitted item response model or a bank; "
+            f"got {type(source).__name__}; irt.read_items reads a file, ItemParameters.from_table an array or a table"
+        )
+    positive = items.a > 0
+    if positive.all():
+        return items
+    notes = (*items.notes, *left_out(items.names[~positive], "have a <= 0; check the answer key"))
+    if not positive.any():
+        raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
+    columns = (column[positive] for column in items.columns)
+    return ItemParameters(*columns, names=items.names[positive], notes=notes)
+
+
+def without_copies(items: ItemParameters) -> ItemParameters:
+    """Return the items without copies that fill the cells of a bank: q12@Hard is a copy of q12, one and the same item.
+
+    A note lists the copies.
+    """
+    row = {str(name): i for i, name in enumerate(items.names)}
+    is_copy = np.zeros(len(items), np.bool_)
+    for name, i in row.items():
+        original, at, level = name.rpartition("@")
+        if at and level in DIFFICULTIES and original in row:
+            is_copy[i] = all(column[i] == column[row[original]] for column in items.columns)
+    if not is_copy.any():
+        return items
+    notes = (*items.notes, *left_out(items.names[is_copy], "have an original with the same parameters"))
+    columns = (column[~is_copy] for column in items.columns)
+    return ItemParameters(*columns, names=items.names[~is_copy], notes=notes)
+
+
+def items_from_table(table: Any, columns: Mapping[str, str] | None = None) -> CalibratedItems:
+    """Return the items in an array or a table in memory; see `ItemParameters.from_table`."""
+    return _items(_cells_of(table), columns)
+
+
+def _cells_of(table: Any) -> Cells:
+    """Return the cells of an array or a table in memory."""
+    path = Path("the table")
+    names, values = _columns_of(table)
+    if len({len(column) for column in values}) > 1:
+        sizes = ", ".join(f"{name} {len(column)}" for name, column in zip(names, values, strict=True))
+        raise AlsimError(f"{path}: the columns must have equal lengths, one cell per item; got {sizes}")
+    rows = [list(map(as_text, row)) for row in zip(*values, strict=True)]
+    return Cells(path, names, rows, [f"row {k}" for k in range(len(rows))])
+
+
+def _columns_of(table: Any) -> tuple[list[str], list[list[Any]]]:
+    """Return the names and the cells of the columns of an array or a table in memory."""
+    if isinstance(table, Mapping):
+        return list(map(str, table)), [_as_list(column) for column in table.values()]
+    if isinstance(table, np.ndarray) and table.dtype.names:
+        return list(table.dtype.names), [table[name].tolist() for name in table.dtype.names]
+    names = getattr(table, "column_names", None) or list(getattr(table, "columns", ()))
+    if names and all(isinstance(name, str) for name in names):  # of Arrow, or of pandas and polars
+        values = [_as_list(table[name]) for name in names]
+        index = list(getattr(table, "index", ()))
+        has_names = bool(index) and all(isinstance(label, str) for label in index)
+        return (["", *names], [index, *values]) if has_names else (list(names), values)
+    array = np.asarray(table)
+    if array.ndim != 2 or not 2 <= array.shape[1] <= len(PARAMETERS) or array.dtype.kind not in "fiu":
+        raise AlsimError(
+            "expected an array of numbers of shape (I, 2), (I, 3) or (I, 4), with the columns a, b, c and d, or a "
+            f"table with these columns; got {type(table).__name__} of shape {array.shape}; ItemParameters(a=1, b=...) "
+            "needs difficulties only, and items[:, :4] selects the parameters of a wider array"
+        )
+    return list(PARAMETERS[: array.shape[1]]), array.T.tolist()
+
+
+def _as_list(column: Any) -> list[Any]:
+    """Return a column of any kind as a list of Python values."""
+    for method in ("to_pylist", "tolist", "to_list"):  # of Arrow, NumPy and pandas, polars
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    if isinstance(column, str) or not isinstance(column, Sequence):
+        raise AlsimError(f"a column must be a sequence with one cell per item; got {type(column).__name__}")
+    return list(column)
+
+
+def _items(cells: Cells, columns: Mapping[str, str] | None, notes: Sequence[str] = ()) -> CalibratedItems:
+    """Return the items in the cells of a table, after notes about the cells."""
+    mapping = {SYNONYMS.get(role, role): title for role, title in (columns or {}).items()}
+    if unknown := [role for role in mapping if role not in ROLES]:
+        raise AlsimError(f"columns (--columns) must map the roles {', '.join(ROLES)}; got {unknown[0]!r}")
+    table = read_parameters(cells, mapping)
+    shown = {role: _shown(cells, role, aliases, mapping) for role, aliases in SHOWN.items()}
+    return CalibratedItems(
+        _parameters(table, notes),
+        tuple(shown["text"]),
+        tuple(shown["answer"]),
+        tuple(_split(cell) for cell in shown["options"]),
+    )
+
+
+def _without_texts(items: ItemParameters) -> CalibratedItems:
+    """Return items of which only the parameters are known."""
+    return CalibratedItems(items, ("",) * len(items), ("",) * len(items), ((),) * len(items))
+
+
+def _shown(cells: Cells, role: str, aliases: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Return the column of a text, key or options; empty strings without such a column."""
+    available = {normalized(title): title for title in cells.header if title not in mapping.values()}
+    title = mapping.get(role) or next((available[alias] for alias in aliases if alias in available), None)
+    return [""] * len(cells.rows) if title is None else cells.column(title)
+
+
+def _split(cell: str) -> tuple[str, ...]:
+    """Return the options in a cell."""
+    separator = "|" if "|" in cell else ";"
+    return tuple(part.strip() for part in cell.split(separator) if part.strip())
+
+
+def _parameters(table: ItemCells, notes: Sequence[str]) -> ItemParameters:
+    """Return the parameters and the names. Raises AlsimError for an invalid cell and for a repeated name."""
+    numbers = {role: np.array([number(cell) for cell in cells]) for role, cells in table.parameters.items()}
+    c, d = numbers.get("c", np.zeros(1)), numbers.get("d", np.ones(1))
+    valid = {
+        "a": np.isfinite(numbers["a"]) & (numbers["a"] > 0),
+        "b": np.isfinite(numbers["b"]),
+        "c": (c >= 0) & (c < 1),
+        "d": (d > c) & (d <= 1),
+    }
+    for role, is_valid in valid.items():
+        if role in numbers and not is_valid.all():
+            raise _fault(table, role, int(np.argmin(is_valid)))
+    notes = (*notes, *table.notes)
+    return without_copies(ItemParameters(numbers["a"], numbers["b"], c, d, names=_names(table), notes=notes))
+
+
+def _fault(table: ItemCells, role: str, row: int) -> AlsimError:
+    """Return the error for an invalid parameter."""
+    title = table.titles.get(role) or table.titles["intercept"]
+    cell = table.cells.column(title)[row]
+    where = f"{table.cells.path}, {table.cells.places[row]}, column {title}"
+    return AlsimError(f"{where}: {repr(cell) if cell else 'an empty cell'}; expected {EXPECTED[role]}")
+
+
+def _names(table: ItemCells) -> list[str] | None:
+    """Return the names of the items; None without a column of names. Raises AlsimError unless they are unique."""
+    if "name" not in table.titles:
+        return None
+    title = table.titles["name"]
+    names = table.cells.column(title)
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        where = f"{table.cells.path}, {table.cells.places[row]}, column {title or 'of row names'}"
+        if not name:
+            raise AlsimError(f"{where}: an empty cell; expected the name of an item")
+        if first.setdefault(name, row) != row:
+            same = table.cells.places[first[name]]
+            raise AlsimError(f"{where}: {name!r} is also the name in {same}; expected unique names: rename one item")
+    return names

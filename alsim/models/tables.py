@@ -1,0 +1,143 @@
+"""Reader of small tables in text or Parquet files: every cell as text, with its place for messages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alsim.errors import AlsimError
+
+WHITESPACE = " "
+DELIMITERS = ("\t", ",", ";", "|", WHITESPACE)
+PARQUET_SUFFIXES = (".parquet", ".pq")
+SPREADSHEETS = {b"PK\x03\x04": "a spreadsheet or another zip archive", b"\xd0\xcf\x11\xe0": "an old Excel file"}
+"""First bytes of files that are often passed instead of CSV: .xlsx and .ods, and .xls."""
+
+
+class Cells(NamedTuple):
+    """The cells of a table as text."""
+
+    path: Path
+    header: list[str]  # names of the columns
+    rows: list[list[str]]
+    places: list[str]  # place of each row, for messages: "line 2" of a text file, "row 1" of a Parquet file
+
+    def column(self, title: str) -> list[str]:
+        """Return the cells of a column."""
+        k = self.header.index(title)
+        return [row[k] for row in self.rows]
+
+
+def normalized(title: str) -> str:
+    """Return a column name in lower case, with _ for every run of other characters than letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def number(cell: str) -> float:
+    """Return the number in a cell, NaN for other text."""
+    try:
+        return float("nan" if "_" in cell else cell)
+    except ValueError:
+        return float("nan")
+
+
+def read_cells(path: Path, known: Collection[str]) -> Cells:
+    """Read a text file, or a Parquet file if the suffix is .parquet or .pq.
+
+    path   file to read
+    known  names of columns that the header may contain, from which the delimiter is detected; see `normalized`
+
+    A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
+    comma, semicolon, pipe or white space: the one that finds most of the `known` names in the header. If every row has
+    one cell more than the header, the first column holds row names, as R writes them, and its name is empty.
+
+    Raises AlsimError for a file that cannot be read or that is not a table.
+    """
+    parquet = path.suffix.lower() in PARQUET_SUFFIXES
+    try:
+        cells = _read_parquet(path) if parquet else _read_text(path, {normalized(name) for name in known})
+    except OSError as error:
+        raise AlsimError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if repeated := {name for name in cells.header if name and cells.header.count(name) > 1}:
+        raise AlsimError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")
+    return cells
+
+
+def _read_text(path: Path, known: set[str]) -> Cells:
+    """Return the cells of a text file."""
+    content = path.read_bytes()
+    if content[:4] in SPREADSHEETS:
+        raise AlsimError(f"{path} is {SPREADSHEETS[content[:4]]}; save the sheet as CSV (UTF-8) and pass that file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AlsimError(
+            f"{path}: byte {error.start} is not UTF-8; expected a text file in UTF-8: save it in that encoding"
+        ) from None
+    if not text.strip():
+        raise AlsimError(f"{path}: the file is empty; expected a header and one row per item")
+    lines = list(_records(path, text, _delimiter(path, text, known), strict=True))
+    header, rows = lines[0][1] if lines else [], [cells for _, cells in lines[1:]]
+    places = [f"line {line}" for line, _ in lines[1:]]
+    if rows and {len(cells) for cells in rows} == {len(header) + 1}:
+        if any(cells[-1] for cells in rows):
+            header = ["", *header]
+        else:  # every row ends with a delimiter
+            rows = [cells[:-1] for cells in rows]
+    for place, cells in zip(places, rows, strict=True):
+        if len(cells) != len(header):
+            raise AlsimError(f"{path}, {place}: {len(cells)} cells; expected {len(header)}, as in the header")
+    return Cells(path, header, rows, places)
+
+
+def _delimiter(path: Path, text: str, known: set[str]) -> str:
+    """Return the delimiter that finds most of the `known` names in the header; in a tie, one that splits it."""
+
+    def num_known(delimiter: str) -> tuple[int, bool]:
+        _, header = next(_records(path, text, delimiter, strict=False), (1, []))
+        return len(known.intersection(map(normalized, header))), len(header) > 1
+
+    return max(DELIMITERS, key=num_known)
+
+
+def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line and the cells of each record; if `strict`, invalid quoting raises AlsimError."""
+    lines: Iterator[str] = iter(io.StringIO(text, newline=""))
+    if delimiter == WHITESPACE:
+        # Runs of white space outside quotes become one space, because csv's skipinitialspace does not skip tabs.
+        runs = re.compile(r'("(?:[^"]|"")*")|[ \t]+')
+        lines = (runs.sub(lambda run: run[1] or " ", line.strip()) for line in lines)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != WHITESPACE, strict=strict)
+    first_line = 1
+    try:
+        for record in reader:
+            cells = [cell.strip() for cell in record]
+            if any(cells) or len(cells) > 1:
+                yield first_line, cells
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise AlsimError(f"{path}, line {first_line}: the row is invalid: {error}") from None
+
+
+def _read_parquet(path: Path) -> Cells:
+    """Return the cells of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            table = parquet.read()
+        columns = [[as_text(value) for value in column.to_pylist()] for column in table.columns]
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise AlsimError(f"{path}: expected a complete Parquet file; {error}") from None
+    rows = list(map(list, zip(*columns, strict=True)))
+    return Cells(path, table.column_names, rows, [f"row {k}" for k in range(1, len(rows) + 1)])
+
+
+def as_text(value: Any) -> str:
+    """Return a value as text in a CSV file: the shortest text that reads back to the value, empty for null."""
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,92 @@
+"""Exploration: another policy's action, or with a small probability any action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.errors import AlsimError, InputTypeError
+from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View
+from alsim.types import Doubles, Longs
+
+TOLERANCE = 1e-5
+"""Relative difference that is allowed between a base policy's propensities and its probabilities: float32 rounds."""
+
+
+class EpsilonGreedy:
+    """Policy that takes the action of another policy, or with probability epsilon any action.
+
+    The probability of an action is epsilon / A + (1 - epsilon) * p, where p is its probability under the base policy.
+
+    base     policy with a method `probabilities`, such as uniform, rules, a trained network, or an EpsilonGreedy
+    epsilon  probability of exploration, in [0, 1]
+
+    Raises AlsimError for another epsilon, and for a base policy without `probabilities`.
+    Source: Sutton & Barto (2018), Reinforcement Learning, section 2.2.
+    """
+
+    def __init__(self, base: Policy, epsilon: float) -> None:
+        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
+            raise AlsimError(f"the epsilon of epsilon-greedy must be a number in [0, 1]; got {epsilon!r}")
+        if isinstance(base, type) or not isinstance(base, PolicyWithProbabilities):
+            raise InputTypeError(
+                "the base of epsilon-greedy must be a policy with a method probabilities(view), as the probability of "
+                f"an explored action depends on it; got {getattr(base, 'name', base)!r}; add the method to its class"
+            )
+        self.base, self.epsilon = base, float(epsilon)
+        self.name = f"epsilon-greedy:{enclosed(base.name)}:{self.epsilon!r}"
+        digest = getattr(base, "digest", None)
+        if digest is not None:
+            self.digest = digest
+
+    def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
+        """Return the action of each lane and its probability."""
+        # The draws of this class come first, since the number of the base's draws may depend on the batch.
+        explores, explored = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
+        chosen, propensities = map(np.asarray, self.base.act(view, draws))
+        odds = self._base_odds(view)
+        self._check(view, odds, chosen, propensities)
+        actions = np.where(explores, explored, chosen)
+        return actions, self._mixed(_entries(odds, actions), view.num_actions)
+
+    def probabilities(self, view: View) -> Doubles:
+        """Return the probability of each action in each lane, (N, A)."""
+        return self._mixed(self._base_odds(view), view.num_actions)
+
+    def _mixed(self, odds: Doubles, num_actions: int) -> Doubles:
+        """Return the probabilities of actions with probabilities `odds` under the base policy."""
+        return np.asarray(self.epsilon / num_actions + (1 - self.epsilon) * odds)
+
+    def _base_odds(self, view: View) -> Doubles:
+        """Return the probabilities of the base policy, (N, A). Raises AlsimError for another shape."""
+        odds = np.asarray(self.base.probabilities(view), np.float64)
+        if odds.shape != (view.num_lanes, view.num_actions):
+            raise AlsimError(
+                f"the probabilities of the policy {self.base.name!r} must have the shape "
+                f"({view.num_lanes}, {view.num_actions}); got {odds.shape}"
+            )
+        return odds
+
+    def _check(self, view: View, odds: Doubles, chosen: NDArray[Any], propensities: NDArray[Any]) -> None:
+        """Raise AlsimError if the base policy's propensities and probabilities differ: the log would be wrong."""
+        expected = _entries(odds, chosen)
+        differs = view.active & ~np.isclose(propensities, expected, rtol=TOLERANCE, atol=0)
+        valid = (chosen >= 0) & (chosen < view.num_actions)  # the rollout reports an invalid action
+        if (differs & valid).any():
+            lane = int(np.argmax(differs & valid))
+            raise AlsimError(
+                f"the policy {self.base.name!r} chose action {chosen[lane]} with probability {propensities[lane]}, but "
+                f"its method probabilities returned {expected[lane]}; correct one of the two methods"
+            )
+
+
+def _entries(odds: Doubles, actions: NDArray[Any]) -> Doubles:
+    """Return the probability of the action of each lane, (N,), from those of all actions, (N, A)."""
+    return np.asarray(odds[np.arange(len(odds)), np.clip(actions, 0, odds.shape[1] - 1)])
+
+
+def enclosed(name: str) -> str:
+    """Return a policy's name as an argument of another one: in parentheses if it contains a colon."""
+    return f"({name})" if ":" in name else name

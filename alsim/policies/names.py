@@ -1,0 +1,339 @@
+"""Names of policies: the registry, and the grammar of the names that commands and functions accept.
+
+A name is one of these, in this order of precedence:
+
+    NAME             registered, by `register_policy` or by an entry point of the group `alsim.policies`
+    NAME:ARGUMENTS   NAME is registered; the arguments are separated by colons, as in epsilon-greedy:rules:0.2, and an
+                     argument with a colon is in parentheses, as in epsilon-greedy:(epsilon-greedy:rules:0.1):0.2
+    DIRECTORY        a directory with a saved policy
+    MODULE:CLASS     a class, a function without arguments, or an instance in a module that can be imported
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
+
+from alsim.errors import AlsimError, InputTypeError
+from alsim.policies.base import Policy
+from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
+from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
+from alsim.policies.rules import Rules
+from alsim.policies.uniform import Uniform
+from alsim.utils.plugins import describe, import_object, load_plugin, plugins, warn_of_plugin
+
+GROUP = "alsim.policies"
+"""Group of the entry points of policies."""
+
+Make = Callable[..., Policy]
+
+POLICIES: dict[str, Make] = {"uniform": Uniform, "rules": Rules, "epsilon-greedy": EpsilonGreedy}
+"""Registered policies by name: classes, or functions, that return a policy when they are called."""
+
+RESERVED = ":()"
+"""Characters with a meaning in the grammar, which a registered name must not contain."""
+
+
+def register_policy(name: str, make: Make) -> None:
+    """Register a policy under a name, which `make_policy`, rollouts and the command line then accept.
+
+    name  unique name, not empty, without colons and parentheses
+    make  class of the policy, or function that returns a policy
+
+    The positional parameters of `make` are the arguments that may follow the name, as in `name:0.2`. They are converted
+    to the type of the parameter: str, int, float, bool or Policy (a nested name). The type is the annotation, or else
+    that of the default. The name of the policy in the manifest of a dataset then includes the arguments.
+
+    Raises ValueError if the name is in use, and TypeError for arguments of another type.
+    """
+    if not isinstance(name, str) or not name or not callable(make):
+        raise InputTypeError(
+            f"register_policy needs a name, not empty, and a class or function; got {name!r} and {make!r}"
+        )
+    if any(character in RESERVED for character in name) or name != name.strip():
+        raise AlsimError(f"the name of a policy must have no colon, parenthesis or outer space; got {name!r}")
+    if name in POLICIES:
+        raise AlsimError(
+            f"the policy {name!r} is already registered; registered are {', '.join(POLICIES)}; use another name"
+        )
+    POLICIES[name] = make
+
+
+def make_policy(policy: str | Path | Policy) -> Policy:
+    """Return the policy with a name, the policy saved in a directory, or the policy itself.
+
+    A name is registered (`rules`), registered with arguments (`epsilon-greedy:rules:0.2`), a directory, or
+    `module:Class`. See docs/policies.md.
+
+    Raises ValueError for an unknown name or an invalid saved policy, and TypeError for other objects.
+    """
+    if isinstance(policy, str):
+        return _from_name(policy)
+    if isinstance(policy, Path):
+        return _from_directory(policy) or _unknown(str(policy))
+    return _checked(policy)
+
+
+def known_policies() -> list[str]:
+    """Return the names of the registered policies, with those of plugins, which are not loaded."""
+    return [*POLICIES, *plugins(GROUP, POLICIES)]
+
+
+def load_plugins() -> None:
+    """Load and register the policies of all entry points. A plugin that cannot be loaded gives a warning."""
+    for name, point in plugins(GROUP, POLICIES).items():
+        _load(name, point)
+
+
+def signature(name: str, make: Make) -> str:
+    """Return a registered name with its parameters, as in "epsilon-greedy:POLICY:EPSILON"; optional ones in brackets.
+
+    A parameter that takes a policy is named POLICY.
+    """
+    text = name
+    for parameter in _parameters(make):
+        word = "POLICY" if parameter.kind is Policy else parameter.name.upper().replace("_", "-")
+        text += f":{word}" if parameter.required else f"[:{word}]"
+    return text
+
+
+# ── registered names, with arguments ─────────────────────────────────────────────────────────────
+
+
+class Parameter(NamedTuple):
+    """A parameter of a registered class or function; `kind` is the type that an argument is converted to."""
+
+    name: str
+    kind: Any
+    required: bool
+
+
+def _from_name(name: str) -> Policy:
+    """Return the policy with a name of the grammar. Raises AlsimError."""
+    head, colon, rest = name.partition(":")
+    if not head:
+        _unknown(name)
+    make = _find(head)
+    if make is not None:
+        return _make(head, make, _split(name, rest) if colon else [])
+    return _from_directory(Path(name)) or _from_module(name) or _unknown(name)
+
+
+def _find(name: str) -> Make | None:
+    """Return the class or function with a registered name; an entry point is loaded and registered."""
+    if name not in POLICIES and (point := plugins(GROUP, POLICIES).get(name)) is not None:
+        _load(name, point)
+    return POLICIES.get(name)
+
+
+def _load(name: str, point: EntryPoint) -> None:
+    """Load an entry point and register its class, function or policy; a plugin that is unusable gives a warning."""
+    made = load_plugin(point)
+    if name in POLICIES or made is None:  # its module may have registered the name
+        return
+    if callable(made):
+        POLICIES[name] = made
+    elif isinstance(made, Policy):
+        POLICIES[name] = _always(made)
+    else:
+        warn_of_plugin(point, f"must be a class, a function or a policy; got {made!r}")
+
+
+def _always(policy: Policy) -> Make:
+    """Return a function without arguments that returns a policy, described as the class of the policy."""
+
+    def make() -> Policy:
+        return policy
+
+    make.__doc__, make.__module__ = type(policy).__doc__, type(policy).__module__
+    return make
+
+
+def _make(name: str, make: Make, arguments: list[str]) -> Policy:
+    """Return the policy that a registered class or function returns for the arguments of a name. Raises AlsimError."""
+    parameters, form = _parameters(make), signature(name, make)
+    required = sum(parameter.required for parameter in parameters)
+    if not required <= len(arguments) <= len(parameters):
+        counts = str(required) if required == len(parameters) else f"{required} to {len(parameters)}"
+        got = ", ".join(map(repr, arguments)) or "none"
+        cure = f"write {form}" if parameters else f"write {name}"
+        nested = ", with a nested name in parentheses" if any(p.kind is Policy for p in parameters) else ""
+        raise AlsimError(f"the policy {name!r} takes {counts} arguments; got {got}; {cure}{nested}")
+    values = [_convert(form, p, text) for p, text in zip(parameters, arguments, strict=False)]
+    policy = _call(name, make, values)
+    if arguments:
+        _rename(policy, ":".join([name, *map(_normal, values)]))
+    return policy
+
+
+def _parameters(make: Make) -> list[Parameter]:
+    """Return the positional parameters of a class or function."""
+    try:
+        parameters = inspect.signature(make, eval_str=True).parameters.values()
+    except NameError:  # an annotation that only type checkers can resolve
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # compiled code without a signature
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [
+        Parameter(p.name, _kind(p), required=p.default is inspect.Parameter.empty)
+        for p in parameters
+        if p.kind in positional
+    ]
+
+
+def _kind(parameter: inspect.Parameter) -> Any:
+    """Return the type of a parameter: from its annotation, without None, or from its default; otherwise str."""
+    annotation, default = parameter.annotation, parameter.default
+    if annotation is inspect.Parameter.empty:
+        return type(default) if isinstance(default, bool | int | float) else str
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kinds = [kind for kind in members if kind is not NoneType]
+    for kind in kinds:
+        if isinstance(kind, type) and callable(getattr(kind, "act", None)):  # Policy, or a class of policies
+            return Policy
+    by_name = {"str": str, "int": int, "float": float, "bool": bool, "Policy": Policy}
+    return by_name.get(kinds[0], kinds[0]) if isinstance(kinds[0], str) else kinds[0]
+
+
+def _split(name: str, text: str) -> list[str]:
+    """Return the arguments in a text, split at the colons outside of parentheses. Raises AlsimError."""
+    arguments, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            break
+        if character == ":" and depth == 0:
+            arguments.append("")
+        else:
+            arguments[-1] += character
+    if depth != 0:
+        raise AlsimError(f"the parentheses in the name {name!r} are not balanced; write one ) for each (")
+    return [_without_parentheses(argument.strip()) for argument in arguments]
+
+
+def _without_parentheses(text: str) -> str:
+    """Return a text without its outer parentheses, if one pair encloses all of it."""
+    depth = 0
+    for k, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and k < len(text) - 1:
+            return text
+    return _without_parentheses(text[1:-1].strip()) if text.startswith("(") and text.endswith(")") else text
+
+
+BOOLEANS = {"true": True, "false": False}
+
+
+def _convert(form: str, parameter: Parameter, text: str) -> Any:
+    """Return the value of an argument. Raises AlsimError for a text of another type."""
+    if parameter.kind is Policy:
+        return _from_name(text)
+    readers: dict[Any, tuple[str, Callable[[str], Any]]] = {
+        str: ("text", str),
+        int: ("an integer", int),
+        float: ("a number", float),
+        bool: ("true or false", lambda word: BOOLEANS[word.lower()]),
+    }
+    if parameter.kind not in readers:
+        raise AlsimError(
+            f"the parameter {parameter.name!r} of {form} has the type {parameter.kind!r}; arguments in a name can be "
+            "str, int, float, bool or Policy; pass a policy object instead"
+        )
+    expected, read = readers[parameter.kind]
+    try:
+        return read(text)
+    except (KeyError, ValueError):
+        raise AlsimError(f"the argument {parameter.name!r} of {form} must be {expected}; got {text!r}") from None
+
+
+def _normal(value: Any) -> str:
+    """Return an argument as it is written in the name of a policy."""
+    return enclosed(value.name if isinstance(value, Policy) else value if isinstance(value, str) else repr(value))
+
+
+def _rename(policy: Policy, name: str) -> None:
+    """Give a policy its name with arguments, unless its class does not allow it."""
+    if policy.name != name:
+        try:
+            policy.name = name
+        except AttributeError:  # a property, or a frozen dataclass
+            return
+
+
+# ── directories and modules ──────────────────────────────────────────────────────────────────────
+
+
+def _from_directory(path: Path) -> Policy | None:
+    """Return the policy in a directory; None if there is no directory. Raises AlsimError if it holds no policy."""
+    try:
+        saved, exists = is_saved(path), path.is_dir()
+    except OSError:  # the name is too long, or a folder may not be searched
+        return None
+    if saved:
+        return NetworkPolicy.load(path)
+    if not exists:
+        return None
+    if (path / "manifest.json").is_file():
+        raise AlsimError(
+            f"{path} is a dataset, but a policy is needed; pass the name of a policy, such as rules, or the directory "
+            "of a trained one"
+        )
+    raise AlsimError(
+        f"the directory {path} holds no policy: there is no {DESCRIPTION}; pass a directory that alsim train or "
+        "NetworkPolicy.save wrote"
+    )
+
+
+def _from_module(name: str) -> Policy | None:
+    """Return the policy with a name `module:Class`, None for a name without a colon. Raises AlsimError."""
+    is_path = any(separator in name for separator in "/\\") and not name.partition(":")[0].endswith(".py")
+    if ":" not in name or is_path:
+        return None
+    found = import_object(name)
+    is_factory = isinstance(found, type) or (callable(found) and not isinstance(found, Policy))
+    if is_factory and (required := [p.name for p in _parameters(found) if p.required]):
+        raise AlsimError(
+            f"{name} must be callable without arguments; it requires {', '.join(required)}; give them defaults, or "
+            "register the class with alsim.register_policy and use its name with arguments"
+        )
+    return _call(name, found, []) if is_factory else _checked(found, name)
+
+
+def _call(name: str, make: Make, values: Sequence[Any]) -> Policy:
+    """Return the policy that a class or function returns. Raises AlsimError for an exception of the user's code."""
+    try:
+        policy = make(*values)
+    except AlsimError:
+        raise
+    except Exception as error:  # the code of a user may raise any exception
+        raise AlsimError(f"the policy {name!r} cannot be created: {describe(error)}; correct {make!r}") from error
+    return _checked(policy, name)
+
+
+def _unknown(name: str) -> NoReturn:
+    """Raise AlsimError for an unknown name."""
+    known = [signature(known, POLICIES[known]) if known in POLICIES else known for known in known_policies()]
+    raise AlsimError(
+        f"unknown policy {name!r}; known are {', '.join(known)}, directories with a saved policy, and module:Class; "
+        "alsim.register_policy adds a name, and --import MODULE imports a module that calls it"
+    )
+
+
+def _checked(policy: Any, name: str = "") -> Policy:
+    """Return a policy whose attributes are checked. Raises InputTypeError, with the name that led to the object."""
+    subject = f"{name!r} does not name a policy: " if name else ""
+    if isinstance(policy, type) or not isinstance(policy, Policy):
+        raise InputTypeError(
+            f"{subject}a policy must be an instance with a name and a method act(view, draws); got {policy!r}"
+        )
+    if not isinstance(policy.name, str) or not policy.name:
+        raise InputTypeError(f"{subject}the name of a policy must be a string, not empty; got {policy.name!r}")
+    return policy
+
+
+__all__ = ["POLICIES", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]

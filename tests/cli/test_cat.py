@@ -1,0 +1,346 @@
+"""The command `alsim cat`: adaptive tests in the terminal and simulated tests."""
+
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from alsim import cli
+from alsim.models import irt
+from alsim.models.cat import CAT
+
+BANK = "item,a,b,c\n" + "".join(f"q{i},{1 + i % 4 / 4},{(i - 6) / 3:.2f},0.1\n" for i in range(13))
+KEYED = """\
+item,b,text,answer,options
+sum,0,What is 2 + 2?,4,3|4|5
+capital,0.1,What is the capital of France?,paris,
+letter,0.2,Which letter is a vowel?,B,q|u|z
+"""
+
+
+@pytest.fixture
+def cat(monkeypatch, capsys, tmp_path):
+    """Run `alsim cat` in its directory with some replies: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bank.csv").write_text(BANK)
+    (tmp_path / "keyed.csv").write_text(KEYED)
+
+    def command(*arguments, replies="", file="bank.csv"):
+        monkeypatch.setattr(sys, "argv", ["alsim", "cat", "--items", file, *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{reply}\n" for reply in replies)))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return command
+
+
+def report_of(tmp_path):
+    return json.loads((tmp_path / "report.json").read_text())
+
+
+def shown(out):
+    """Return the names of the items that were shown."""
+    return re.findall(r"^item \d+: (.+)$", out, re.MULTILINE)
+
+
+# ── a test in the terminal ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_test_is_administered_item_after_item(cat, tmp_path):
+    status, out, err = cat("--max-items", 3, "--json", "report.json", replies="101")
+    assert (status, err) == (0, "")
+    items = irt.read_items(tmp_path / "bank.csv").item_parameters
+    session, expected = CAT(items, max_items=3, stop_se=0.3).session(), []
+    for correct in (1, 0, 1):
+        expected += session.next_names()
+        session.answer(correct)
+    assert shown(out) == expected
+    head, verdict = out.splitlines()[:2], out.splitlines()[-2:]
+    assert head == ["bank.csv: 13 items", "At most 3 items per test, or until the standard error is 0.30 logits."]
+    estimate = f"ability {session.theta[0]:.2f} ± {session.se[0]:.2f} logits"
+    assert verdict == [f"{estimate} after 3 items:", "stopped because the largest number of items, 3, was reached"]
+    assert f"  correct? [1/0, q quit, u undo] 1\n  {estimate}\n" in out
+    report = report_of(tmp_path)
+    assert (report["ability"], report["se"]) == (session.theta[0], session.se[0])
+    assert (report["reason"], report["true_ability"], report["seed"]) == ("max_items", None, 0)
+    assert [(row["item"], row["correct"], row["reply"]) for row in report["answers"]] == list(
+        zip(expected, (1, 0, 1), "101", strict=True)
+    )
+    assert report["settings"]["stop_se"] == 0.3
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "reason"),
+    [
+        (("--stop-se", 0.8), "the standard error reached 0.80 logits", "stop_se"),
+        (("--stop-se", 0, "--max-items", 99), "no item is left", "no item left"),
+        (("--stop-se", 0, "--max-items", 2), "the largest number of items, 2, was reached", "max_items"),
+    ],
+)
+def test_the_verdict_names_the_rule_that_ended_the_test(cat, tmp_path, arguments, sentence, reason):
+    status, out, _ = cat(*arguments, "--json", "report.json", replies="10" * 7)
+    assert status == 0
+    assert out.endswith(f" items:\nstopped because {sentence}\n")
+    assert report_of(tmp_path)["reason"] == reason
+
+
+def test_invalid_answers_are_asked_again(cat):
+    _, out, _ = cat("--max-items", 1, replies=["", "2", "wrong", " Y "])
+    assert shown(out) == ["q7"]
+    assert out.count("correct? [1/0, q quit, u undo]") == 4
+    assert "  '2' is not an answer; type 1 or 0, u to undo, or q to quit\n" in out
+
+
+def test_an_answer_can_be_undone(cat, tmp_path):
+    _, out, _ = cat("--max-items", 3, "--randomesque", 4, "--json", "report.json", replies="u10uu111")
+    assert "  there is no answer to undo\n" in out and out.count("  the last answer was removed\n") == 2
+    report = report_of(tmp_path)
+    assert [row["correct"] for row in report["answers"]] == [1, 1, 1]
+    straight = cat("--max-items", 3, "--randomesque", 4, "--json", "straight.json", replies="111")
+    assert straight[0] == 0
+    assert json.loads((tmp_path / "straight.json").read_text()) == report
+
+
+@pytest.mark.parametrize(("replies", "reason"), [("10q", "quit"), ("10", "end of input")])
+def test_a_test_that_is_left_keeps_its_results(cat, tmp_path, replies, reason):
+    status, out, err = cat("--json", "report.json", replies=replies)
+    assert (status, err) == (0, "")
+    sentence = {"quit": "you quit", "end of input": "the input ended"}[reason]
+    assert re.search(rf"^ability .* logits after 2 items:\nstopped because {sentence}\n\Z", out, re.MULTILINE)
+    report = report_of(tmp_path)
+    assert (report["reason"], len(report["answers"])) == (reason, 2)
+
+
+def test_a_test_without_answers_has_no_estimate(cat, tmp_path):
+    status, out, _ = cat("--json", "report.json", "--plot", "test.png")
+    assert status == 0
+    assert out.endswith("no ability was estimated, since no item was answered: the input ended\n")
+    assert report_of(tmp_path)["ability"] is None
+    assert not (tmp_path / "test.png").exists()
+
+
+def test_answers_are_scored_by_the_key(cat, tmp_path):
+    replies = ["B", "99", "c", "PARIS", "u", "London", "a", "q"]
+    _, out, _ = cat("--stop-se", 0, "--json", "report.json", file="keyed.csv", replies=replies)
+    assert "item 1: sum\n  What is 2 + 2?\n  A) 3\n  B) 4\n  C) 5\n  answer [q quit, u undo]: B\n" in out
+    rows = {row["item"]: (row["reply"], row["correct"]) for row in report_of(tmp_path)["answers"]}
+    # The replies u and q are options of the item "letter", so they are answers there: u is the key, B.
+    assert rows["sum"] == ("B", 1)
+    assert set(rows) == {"sum", "capital", "letter"}
+    assert "is not an answer; type an option or its letter, u to undo, or q to quit" in out
+
+
+@pytest.mark.parametrize(
+    ("reply", "key", "options", "score"),
+    [
+        ("4", "4", ("3", "4"), 1),
+        ("b", "4", ("3", "4"), 1),
+        ("a", "4", ("3", "4"), 0),
+        ("Four", "B", ("three", "four"), 1),
+        ("c", "4", ("3", "4"), None),
+        ("straße", "STRASSE", (), 1),
+        ("", "x", (), None),
+        ("y", "x", (), 0),
+    ],
+)
+def test_a_reply_is_the_text_or_the_letter_of_an_option(reply, key, options, score):
+    from alsim.cli.cat_dialog import _score
+
+    assert _score(reply, key, options) == score
+
+
+def test_names_and_texts_cannot_control_the_terminal(cat, tmp_path):
+    (tmp_path / "odd.csv").write_text('item,b,text\n"[red]\x1b[31m",0,"first line\nsecond \x07line"\n')
+    _, out, _ = cat(file="odd.csv", replies="1")
+    assert "item 1: [red]\\x1b[31m\n  first line\n  second \\x07line\n" in out
+
+
+def test_notes_about_the_columns_are_on_stderr(cat, tmp_path):
+    (tmp_path / "mirt.csv").write_text('"","a1","d","g","u"\n"x",1,0.5,0,1\n"y",1,0,0,1\n')
+    status, out, err = cat(file="mirt.csv", replies="10")
+    assert status == 0
+    assert err.splitlines() == [
+        "alsim: mirt.csv: columns used: a = a1, c = g, d = u",
+        "alsim: mirt.csv: column d is an intercept, as mirt writes it: b = -d / a",
+    ]
+    assert sorted(shown(out)) == ["x", "y"]
+
+
+# ── in a process of its own ──────────────────────────────────────────────────────────────────────
+
+
+def started(tmp_path, *arguments, **streams):
+    (tmp_path / "bank.csv").write_text(BANK)
+    command = [sys.executable, "-m", "alsim", "cat", "--items", "bank.csv", "--json", "report.json", *arguments]
+    return subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, **streams)
+
+
+def read_until(descriptor, text):
+    """Return the output of a process up to `text`."""
+    output, deadline = "", time.monotonic() + 60
+    while text not in output:
+        assert time.monotonic() < deadline, output
+        output += os.read(descriptor, 4096).decode()
+    return output
+
+
+@pytest.mark.versionless
+def test_answers_may_come_through_a_pipe(tmp_path):
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    out, err = started(tmp_path, "--max-items", "2", **pipe).communicate(b"1\n\xff\n0\n", timeout=60)
+    assert err == b""
+    assert out.decode().endswith("stopped because the largest number of items, 2, was reached\n")
+    assert [row["correct"] for row in report_of(tmp_path)["answers"]] == [1, 0]
+
+
+@pytest.mark.versionless
+def test_ctrl_c_ends_the_test_with_its_results(tmp_path):
+    ours, theirs = pty.openpty()
+    process = started(tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    try:
+        read_until(ours, "correct?")
+        os.write(ours, b"1\n")
+        read_until(ours, "item 2")
+        process.send_signal(signal.SIGINT)
+        out = read_until(ours, "it was interrupted")
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        os.close(ours)
+    assert "Traceback" not in out and "after 1 item:" in out
+    assert report_of(tmp_path)["reason"] == "interrupted"
+
+
+# ── simulated tests ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_simulated_test_shows_the_true_ability(cat, tmp_path):
+    status, out, _ = cat("--simulate", 0.5, "--max-items", 5, "--seed", 3, "--json", "report.json")
+    assert status == 0
+    items = irt.read_items(tmp_path / "bank.csv").item_parameters
+    tests = CAT(items, max_items=5, stop_se=0.3).run([0.5], seed=3)
+    _, _, header, *rows, verdict, reason = out.splitlines()
+    assert header.split() == ["item", "answer", "ability,", "logits", "SE"]
+    assert [row.split()[0] for row in rows] == tests.item_names[0].tolist()
+    assert [row.split()[1] for row in rows] == ["correct" if x else "wrong" for x in tests.correct[0]]
+    expected = f"ability {tests.theta[0]:.2f} ± {tests.se[0]:.2f} logits (true ability 0.50) after 5 items:"
+    assert verdict == expected and reason == "stopped because the largest number of items, 5, was reached"
+    assert report_of(tmp_path)["true_ability"] == 0.5
+
+
+def test_many_simulated_tests_are_summarized(cat, tmp_path):
+    status, out, _ = cat("--simulate", "normal", "--examinees", 40, "--prior-sd", 2, "--json", "report.json")
+    assert status == 0
+    items = irt.read_items(tmp_path / "bank.csv").item_parameters
+    able = np.random.default_rng(0).normal(0, 2, 40)
+    tests = CAT(items, stop_se=0.3, prior_sd=2.0).run(able, seed=0)
+    rows = {parts[0]: parts[1:] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
+    assert rows["bias of ability"] == [f"{tests.bias:.3f}", "logits"]
+    assert rows["RMSE of ability"] == [f"{tests.rmse:.3f}", "logits"]
+    assert rows["mean test length"] == [f"{tests.mean_length:.1f}", "items"]
+    assert rows["highest exposure"][0] == f"{tests.exposure_rates.max():.3f}"
+    assert out.endswith(f"items on average: the typical error of ability is {tests.rmse:.2f} logits\n")
+    report = report_of(tmp_path)
+    assert report["true_abilities"] == able.tolist()
+    assert report["exposure"] == dict(zip(items.names, tests.exposure_rates, strict=True))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_plot_is_a_picture(cat, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "money.csv").write_text("item,b\n$5 $_{ a very long name of an item,0\nx,1\n")
+    assert cat("--simulate", "-1", "--plot", f"new/test.{suffix}", file="money.csv")[0] == 0
+    first = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert (tmp_path / "new" / f"test.{suffix}").read_bytes().startswith(first)
+
+
+def test_without_matplotlib_the_plot_names_its_installation(cat, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, err = cat("--simulate", 0, "--plot", "test.png")
+    assert (status, out) == (2, "")
+    assert "drawing a test needs matplotlib, which is not installed; install it with `pip install '.[plot]'`" in err
+
+
+def test_a_fitted_model_is_administered(cat, tmp_path):
+    a, unknown, ones = np.array([1.0, np.nan, 1.5]), np.full(3, np.nan), np.ones(3)
+    fit = irt.IRTFit(
+        **{"variant": "2pl", "items": np.array(["x", "y", "z"]), "a": a, "d": -a * [-1, 0, 0], "c": 0 * ones},
+        **{f"se_{name}": unknown for name in "abcd"},
+        **{"responses": 10 * ones, "correct": 5 * ones, "num_students": 10.0, "priors": irt.Priors(), "nodes": 61},
+        **{"between": True, "log_likelihood": -1.0, "iterations": 1, "converged": True, "num_responses": 30},
+    )
+    fit.save(tmp_path / "fit.json")
+    status, out, err = cat(file="fit.json", replies="10")
+    assert (status, shown(out)) == (0, ["z", "x"])
+    assert err.startswith("alsim: fit.json: items left out: y has no finite estimates")
+
+
+# ── invalid input ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--examinees", 5), "--examinees 5 needs simulated answers; add --simulate normal, or --simulate ABILITY"),
+        (("--examinees", 0), "--examinees is 0; expected an integer of at least 1"),
+        (("--examinees", 2, "--simulate", 0, "--plot", "x.png"), "--plot draws one test, and --examinees is 2; remove"),
+        (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
+        (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
+        (("--max-items", 0), "max_items is 0; expected an integer from 1"),
+        (("--min-items", 30), "min_items is 30; expected an integer from 1 to 20"),
+        (("--randomesque", 50), "randomesque is 50; expected an integer from 1 to 13"),
+        (("--stop-se", -1), "stop_se is -1.0; expected a positive finite number"),
+        (("--stop-se", "nan"), "stop_se is nan"),
+        (("--start", 9), "start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
+        (("--prior-sd", 0), "prior_sd"),
+        (("--seed", -1), "seed is -1"),
+        (("--columns", "a=disc"), "there is no column disc; the columns are item, a, b, c"),
+        (("--columns", "disc"), "--columns must be COLUMN=NAME"),
+        (("--json", "."), "is a directory; expected a file to write"),
+        (("--plot", "test.gif"), "test.gif: expected a file name that ends in .png, .svg, .pdf"),
+    ],
+)
+def test_invalid_settings_are_refused_with_one_sentence(cat, arguments, message):
+    status, _, err = cat(*arguments, replies="1")
+    assert status == 2
+    assert err.startswith("alsim: ") and err.count("\n") == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("item,a,b\n", "there is no row below the header"),
+        ("item,a,b\nx,-1,0\n", "line 2, column a: '-1'; expected a finite number > 0"),
+        ("item,a,b,c\nx,1,0,1\n", "line 2, column c: '1'"),
+        ("item,a,b\nx,1,0\nx,1,0\n", "'x' is also the name in line 2"),
+        ("PK\x03\x04", "is a spreadsheet or another zip archive; save the sheet as CSV"),
+        ("student,item,correct\n1,x,1\n", "there is no column b"),
+    ],
+)
+def test_invalid_items_are_refused_with_one_sentence(cat, tmp_path, text, message):
+    (tmp_path / "other.csv").write_text(text)
+    status, out, err = cat(file="other.csv", replies="1")
+    assert (status, out) == (2, "")
+    assert err.startswith("alsim: other.csv") and err.count("\n") == 1 and message in err
+
+
+def test_one_item_is_a_test(cat, tmp_path):
+    (tmp_path / "one.csv").write_text("b\n0\n")
+    status, out, _ = cat(file="one.csv", replies="1")
+    assert (status, shown(out)) == (0, ["0"])
+    assert out.endswith("after 1 item:\nstopped because no item is left\n")

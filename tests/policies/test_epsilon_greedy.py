@@ -1,0 +1,155 @@
+"""Exploration: the propensities of the log, importance weights, and base policies that cannot be used."""
+
+import numpy as np
+import pytest
+
+import alsim
+from alsim.config import Config
+from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, Uniform, View, make_policy
+from alsim.rollouts.rollout import rollout
+
+SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
+ACTIONS = 27
+
+
+class Fixed:
+    """Always takes one action, and reports a probability for it."""
+
+    name = "fixed"
+
+    def __init__(self, action=4, reported=1.0, shape=None):
+        self.action, self.reported, self.shape = action, reported, shape
+
+    def act(self, view, draws):
+        return np.full(view.num_lanes, self.action), np.full(view.num_lanes, self.reported)
+
+    def probabilities(self, view):
+        odds = np.zeros(self.shape or (view.num_lanes, view.num_actions))
+        odds[:, 4] = 1
+        return odds
+
+
+def test_the_share_of_explored_actions_is_epsilon():
+    """n > 50,000 interactions; false alarm 1e-6."""
+    run = rollout(EpsilonGreedy(Fixed(), 0.3), num_learners=3000, config=SMALL, keep_observations=False)
+    n, other = len(run.propensity), run.interactions.action != 4
+    expected = 0.3 * (ACTIONS - 1) / ACTIONS
+    assert n > 50_000
+    assert abs(other.mean() - expected) < 4.9 * (expected * (1 - expected) / n) ** 0.5
+    np.testing.assert_array_equal(run.propensity[other], 0.3 / ACTIONS)
+    np.testing.assert_array_equal(run.propensity[~other], 0.3 / ACTIONS + 0.7)
+
+
+def test_an_explored_action_has_the_probability_of_all_ways_to_choose_it():
+    """`rules` tosses a coin between two contents; an explored action may be either of them."""
+    run = rollout("epsilon-greedy:rules:0.2", num_learners=500, config=SMALL)
+    possible = {0.2 / ACTIONS, 0.2 / ACTIONS + 0.8 * 0.5, 0.2 / ACTIONS + 0.8}
+    assert set(run.propensity) == possible
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "target"), [("epsilon-greedy:rules:0.2", "rules"), ("epsilon-greedy:rules:0.5", "uniform")]
+)
+def test_importance_weights_from_the_log_give_the_value_of_another_policy(behaviour, target):
+    """The mean reward of the first interaction, weighted, equals that under the target policy; false alarm 1e-6."""
+    one = Config.read({"num_los": 3, "max_episode_steps": 1})
+    n = 20_000
+    log = rollout(behaviour, num_learners=n, config=one, seed=1)
+    direct = rollout(target, num_learners=n, config=one, seed=2).interactions.reward.astype(float)
+    policy = make_policy(target)
+    view = View(log.obs, "mastery", 3, np.ones(n, bool), np.zeros(n, np.float32))
+    weights = policy.probabilities(view)[np.arange(n), log.interactions.action] / log.propensity
+    terms = weights * log.interactions.reward
+    assert abs(weights.mean() - 1) < 4.9 * weights.std() / n**0.5
+    assert abs(terms.mean() - direct.mean()) < 4.9 * ((terms.var() + direct.var()) / n) ** 0.5
+
+
+def test_an_episode_does_not_depend_on_the_batch():
+    arguments = {"config": SMALL, "seed": 3, "episodes_per_learner": 2}
+    together = rollout("epsilon-greedy:(epsilon-greedy:rules:0.3):0.2", num_learners=9, **arguments)
+    for learner in (0, 5, 8):
+        alone = rollout(
+            "epsilon-greedy:(epsilon-greedy:rules:0.3):0.2", num_learners=1, first_learner=learner, **arguments
+        )
+        rows = np.isin(together.interactions.episode, np.flatnonzero(together.learner_id == learner))
+        np.testing.assert_array_equal(alone.interactions.action, together.interactions.action[rows])
+        np.testing.assert_array_equal(alone.propensity, together.propensity[rows])
+
+
+class Careless(Uniform):
+    """Consumes random numbers only if some learner is frustrated, which depends on the batch."""
+
+    name = "careless"
+
+    def act(self, view, draws):
+        if (view.frustration > 0.1).any():
+            draws.uniform()
+        return super().act(view, draws)
+
+
+def test_exploration_does_not_depend_on_the_number_of_draws_of_the_base():
+    """Explored lanes are the same for both bases: the lanes whose action differs from the fixed one."""
+    config = Config.read({"num_los": 3, "max_episode_steps": 5})
+    explored = []
+    for base in (Fixed(), Careless()):
+        run = rollout(EpsilonGreedy(base, 0.5), num_learners=50, config=config)
+        explored.append(run.interactions.action)
+    fixed, careless = explored
+    assert (fixed == careless)[fixed != 4].mean() > 0.9  # an explored action is the same under both
+
+
+def test_epsilon_0_is_the_base_policy():
+    base, mixed = (rollout(p, num_learners=50, config=SMALL) for p in (Fixed(), EpsilonGreedy(Fixed(), 0)))
+    np.testing.assert_array_equal(base.interactions.action, mixed.interactions.action)
+    np.testing.assert_array_equal(base.propensity, mixed.propensity)
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan"), True, "0.2", None])
+def test_epsilon_is_a_probability(epsilon):
+    with pytest.raises(ValueError, match=r"the epsilon of epsilon-greedy must be a number in \[0, 1\]; got"):
+        EpsilonGreedy(Uniform(), epsilon)
+
+
+class Bare:
+    name = "bare"
+
+    def act(self, view, draws):
+        return np.zeros(view.num_lanes, int), np.ones(view.num_lanes)
+
+
+@pytest.mark.parametrize("base", [Bare(), "rules", Uniform])
+def test_the_base_must_have_probabilities(base):
+    shown = getattr(base, "name", base)
+    with pytest.raises(
+        TypeError, match=f"must be a policy with a method probabilities.*; got '{shown}'; add the method"
+    ):
+        EpsilonGreedy(base, 0.1)
+
+
+def test_a_base_whose_two_methods_differ_is_refused():
+    with pytest.raises(ValueError, match="the policy 'fixed' chose action 4 with probability 0.5, but .* returned 1.0"):
+        rollout(EpsilonGreedy(Fixed(reported=0.5), 0.1), num_learners=2, config=SMALL)
+    with pytest.raises(ValueError, match="probability 1.0, but its method probabilities returned 0.0; correct one"):
+        rollout(EpsilonGreedy(Fixed(action=5), 0.1), num_learners=2, config=SMALL)
+    with pytest.raises(ValueError, match=r"must have the shape \(2, 27\); got \(2, 9\)"):
+        rollout(EpsilonGreedy(Fixed(shape=(2, 9)), 0.1), num_learners=2, config=SMALL)
+    with pytest.raises(ValueError, match="the policy 'epsilon-greedy:fixed:0.0' chose action 99 in lane 0"):
+        rollout(EpsilonGreedy(Fixed(action=99), 0), num_learners=2, config=SMALL)
+
+
+def test_a_trained_network_explores_and_keeps_its_digest(tmp_path):
+    random = np.random.default_rng(0)
+    network = Network([(random.normal(size=(5, ACTIONS)), np.zeros(ACTIONS))])
+    NetworkPolicy(network, name="ppo", acting="greedy").save(tmp_path / "run")
+    dataset = alsim.generate_dataset(20, 1, f"epsilon-greedy:({tmp_path / 'run'}):0.25", config=SMALL)
+    entry = dataset.manifest["policy"]
+    assert entry == {"name": "epsilon-greedy:ppo:0.25", "digest": make_policy(tmp_path / "run").digest}
+    assert set(dataset.propensity) == {0.25 / ACTIONS, 0.25 / ACTIONS + 0.75}
+
+
+def test_the_name_is_normalised():
+    for name in ("epsilon-greedy:rules:0.2", "epsilon-greedy:(rules):.20", "epsilon-greedy: rules : 2e-1"):
+        assert make_policy(name).name == "epsilon-greedy:rules:0.2"
+    nested = make_policy("epsilon-greedy:((epsilon-greedy:rules:0.1)):1")
+    assert nested.name == "epsilon-greedy:(epsilon-greedy:rules:0.1):1.0"
+    assert make_policy(nested.name).name == nested.name

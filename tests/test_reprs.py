@@ -1,0 +1,202 @@
+"""The `repr` of every public object: short, with the name of the class, without addresses, and without exceptions."""
+
+import pickle
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import alsim
+from alsim import models
+from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
+from alsim.metrics import Interactions
+from alsim.models import bkt, cat, irt
+from alsim.policies import Network, NetworkPolicy, View
+from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
+
+LONGEST = 500
+API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+ELSEWHERE = {
+    *("alsim.training.Training", "alsim.training.PPO", "alsim.training.DQN"),  # need Stable-Baselines3
+    *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
+    *("alsim.Policy", "alsim.models.Fit"),  # a protocol and a base class
+}
+
+
+class Watcher:
+    """A policy that keeps its view and its draws."""
+
+    name = "watcher"
+
+    def act(self, view, draws):
+        self.view, self.draws = view, draws
+        return view.question(np.zeros(view.num_lanes, int), "Easy"), np.ones(view.num_lanes)
+
+
+def environments():
+    single, envs, tianshou = (
+        make()
+        for make in (
+            alsim.AdaptiveLearningEnv,
+            lambda: alsim.AdaptiveLearningVectorEnv(50),
+            lambda: AdaptiveLearningTianshouEnv(2),
+        )
+    )
+    envs.reset(seed=0)
+    return [single, envs, tianshou, envs.snapshot(), envs.new_buffers(), alsim.decode_action(np.arange(90), 30)]
+
+
+def rollouts():
+    rollout = alsim.rollout(num_learners=30, seed=0)
+    watcher = Watcher()
+    alsim.rollout(watcher, num_learners=30)
+    network = Network([(np.zeros((32, 270)), np.zeros(270))])
+    return [
+        *(rollout, rollout.interactions, rollout.metrics, rollout.events, watcher.view, watcher.draws),
+        *(rollout.bank, rollout.bank.questions, rollout.bank.contents, rollout.bank.table),
+        *(alsim.make_policy("uniform"), alsim.make_policy("rules"), network, NetworkPolicy(network)),
+        alsim.Config(),
+        alsim.Config.read({"num_los": 3, "termination": {"max_frustration": 0.3}}),
+        alsim.generate_dataset(num_learners=30, episodes_per_learner=1, seed=0),
+    ]
+
+
+def student_models():
+    generator = np.random.default_rng(0)
+    ability, difficulty = generator.normal(size=(200, 1)), np.linspace(-1, 1, 8)
+    matrix = (generator.random((200, 8)) < 1 / (1 + np.exp(difficulty - ability))).astype(int)
+    log = models.Responses.from_matrix(matrix)
+    fit, knowledge = irt.fit(log, "2pl"), bkt.fit(log, starts=1)
+    items = irt.ItemParameters(np.ones(50), np.linspace(-2, 2, 50))
+    test = cat.CAT(items)
+    skill = next(iter(knowledge.skills.values()))
+    group = np.arange(200) % 2
+    return [
+        *(log, log.report, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
+        *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
+        *(bkt.Tracker(knowledge, 100), fit, irt.Priors(), irt.item_fit(fit, log), irt.person_fit(fit, log)),
+        *(irt.pattern_fit(fit, log), irt.mantel_haenszel(log, group, 1), irt.likelihood_ratio(log, group, 1, "2pl")),
+        *(items, irt.estimate_ability(fit.item_parameters, matrix)),
+        irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
+        *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
+        *(models.pfa.fit(log), models.best_lr.fit(log)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def objects() -> list[Any]:
+    return [*environments(), *rollouts(), *student_models()]
+
+
+def test_every_public_object_has_a_short_repr(objects):
+    for value in objects:
+        text = repr(value)
+        assert len(text) <= LONGEST, type(value)
+        assert type(value).__name__ in text and "\n" not in text
+        assert " at 0x" not in text
+
+
+def test_every_public_class_is_among_these_objects(objects):
+    public = set(re.findall(r"^\.\. autoclass:: ([\w.]+)", API, re.MULTILINE)) - ELSEWHERE
+    missing = []
+    for name in public:
+        module, _, attribute = name.rpartition(".")
+        kind = getattr(import_module(module), attribute)
+        if not any(isinstance(value, kind) for value in objects):
+            missing.append(name)
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"])
+def test_classes_that_are_not_built_here_have_a_repr_of_their_own(name):
+    module, _, attribute = name.rpartition(".")
+    assert "__repr__" in vars(getattr(import_module(module), attribute))
+
+
+def test_a_rollout_is_described_by_policy_and_counts():
+    config = {"num_los": 3, "max_episode_steps": 12}
+    kept = alsim.rollout("uniform", num_learners=4, episodes_per_learner=2, config=config)
+    assert repr(kept) == (
+        f"Rollout(policy='uniform', 4 learners, 8 episodes, {len(kept.propensity)} interactions, "
+        f"obs ({len(kept.propensity)}, 5) float32)"
+    )
+    assert kept.policy == "uniform"
+    assert repr(kept.interactions).startswith(f"Interactions(action ({len(kept.propensity)},) int32, reward (")
+    without = alsim.rollout("rules", num_learners=1, config=config, keep_observations=False)
+    assert repr(without).endswith(", no observations)")
+
+
+def test_a_configuration_shows_what_differs_from_the_default():
+    assert repr(alsim.Config()) == "Config()"
+    changed = alsim.Config.read({"num_los": 3, "termination": {"max_frustration": 0.3}})
+    assert repr(changed) == "Config(num_los=3, termination=TerminationConfig(max_frustration=0.3))"
+
+
+def test_the_structs_of_rules_show_their_numbers():
+    values = [
+        Learner(f32(0.5), f32(0), f32(0), f32(30), i32(2)),
+        Item(True, False, *map(f32, (1, 0, 0.25, 30, 10, 0, 0))),
+        *(Draws(f32(0.5), f32(0)), Outcome(True, f32(0.1))),
+    ]
+    for value in values:
+        assert type(value).__name__ in repr(value) and len(repr(value)) <= LONGEST
+
+
+def test_a_tuple_with_a_short_repr_is_still_a_tuple():
+    x = Interactions.from_rows([(0, 1.0, 0, True, 0.1, 30.0, 0.0, 0.5)])
+    again = pickle.loads(pickle.dumps(x))
+    assert isinstance(again, tuple) and type(again) is Interactions and repr(again) == repr(x)
+    assert x._replace(action=None).action is None and len(x) == len(Interactions._fields)
+
+
+class Faulty:
+    def __repr__(self):
+        raise RuntimeError
+
+
+@short_repr
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
+
+
+@pytest.mark.parametrize(
+    ("first", "text"),
+    [
+        (np.float32(0.1), "first=0.1"),
+        (np.array(3), "first () int64"),
+        (np.ma.masked_array([1.0], [True]), "first (1,) float64"),
+        (np.array(["a", None], object), "first (2,) object"),
+        (np.zeros(2, "i4,f8"), "first (2,) [('f0', '<i4'), ('f1', '<f8')]"),
+        ("x" * 10_000, f"first='{'x' * 40}'…"),
+        (range(10**9), "first=range(0, 1000000000)"),
+        (dict.fromkeys(range(1000)), "first=<dict of 1000>"),
+        ([np.zeros(3)] * 2, "first=[(3,) float64, (3,) float64]"),
+        ((np.zeros(99), 1), "first=<tuple of 2>"),
+        (object(), "first=object(…)"),
+        (None, "first=None"),
+        (float("nan"), "first=nan"),
+        (np.float64, "first=<class 'numpy.float64'>"),
+    ],
+)
+def test_fields_of_any_type_are_described(first, text):
+    assert repr(Pair(first, 1)) == f"Pair({text}, second=1)"
+
+
+@pytest.mark.parametrize("first", [Faulty(), [Faulty()], CIRCULAR])
+def test_a_repr_never_raises(first):
+    assert repr(Pair(first, 1)) == "Pair(…)"
+
+
+def test_a_repr_never_raises_for_incomplete_objects():
+    empty = dict.fromkeys(alsim.Rollout.__dataclass_fields__)
+    assert repr(alsim.Rollout(**empty)) == "Rollout(…)"
+    assert repr(alsim.Dataset({}, {})) == "Dataset(…)"
+    assert repr(View(None, "mastery", 3, None, None)).startswith("View(observation=None, kind='mastery', ")
