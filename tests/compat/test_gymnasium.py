@@ -98,6 +98,9 @@ CASES = [(name, mode) for name in VECTOR_WRAPPERS for mode in ("NextStep", "Same
 CASES = [(name, mode) for name, mode in CASES if mode == "NextStep" or "Observation" not in name]
 """Gymnasium's observation wrappers reject SameStep with an error."""
 
+OLD = tuple(map(int, gym.__version__.split(".")[:2])) < (1, 4)
+"""Under SameStep, the statistics of these versions omit the first step of every later episode."""
+
 
 @pytest.mark.parametrize(("name", "mode"), CASES)
 @pytest.mark.parametrize("info", ["none", "minimal", "full", "flat"])
@@ -114,7 +117,7 @@ def test_vector_wrappers(name, info, mode):
         if name == "RecordEpisodeStatistics" and (terminated | truncated).any():
             statistics = infos["final_info"] if mode == "SameStep" and "final_info" in infos else infos
             lengths = (statistics if "episode" in statistics else infos)["episode"]["l"]
-            assert set(lengths[terminated | truncated]) == {8}
+            assert set(lengths[terminated | truncated]) <= ({7, 8} if mode == "SameStep" and OLD else {8})
     assert ended >= 6
     envs.close()
 

@@ -6,8 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 import ray
-from ray.rllib.algorithms.ppo import PPOConfig  # noqa: F401  # in a row of the table
+from ray.rllib.algorithms.ppo import PPOConfig
 from replay import SHORT, Episode, Learners, same
+
+from alsim import AdaptiveLearningEnv
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,13 @@ def test_first_example(first_example, ray_cluster):
     names = first_example.run(globals())
     assert np.isfinite(names["result"]["env_runners"]["episode_return_mean"])
     names["algorithm"].stop()
+
+
+def test_the_config_of_a_class():
+    """RLlib passes env_config as the first argument of a class."""
+    config = PPOConfig().environment(AdaptiveLearningEnv, env_config={"num_los": 3})
+    (episode,) = sample(config.env_runners(num_env_runners=0), 1)
+    assert episode.observations.shape[1] == 5
 
 
 def sample(config, num_episodes):

@@ -411,7 +411,7 @@ def test_interactions_are_rounded_up_to_rollouts(tmp_path, caplog, algorithm, ro
 def test_the_command_prints_rounding_evaluations_and_a_verdict(tmp_path):
     done = subprocess.run([*command(tmp_path / "run"), "--steps", "300"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    first, *evaluations = (line for line in done.stderr.splitlines() if "compiling" not in line)
+    first, *evaluations = reported(done.stderr.splitlines())
     assert first == "alsim: 300 interactions are rounded up to 304: 38 rollouts of 8"
     assert [line.split(",")[0].strip() for line in evaluations] == ["0 of 304", "256 of 304", "304 of 304"]
     head, table, verdict = done.stdout.split("\n\n")
@@ -453,6 +453,11 @@ def test_responses_can_be_trained_on(tmp_path):
     training = quick("ppo", tmp_path / "run", observation="responses")
     assert training.policy.observation == "responses"
     assert training.evaluation["policies"]["rules"]["cumulative_reward"]["n"] == 1000
+
+
+def reported(lines):
+    """Yield lines of standard error, without the notice that code is compiled, which only the first process prints."""
+    return (line for line in lines if not line.startswith("alsim: compiling"))
 
 
 def command(out, *more):
@@ -497,7 +502,7 @@ def test_a_killed_training_is_resumed(tmp_path):
     (out / "settings.json").write_text(json.dumps(settings))
     done = subprocess.run(command(out, "--steps", str(total)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    first, *lines = (line for line in done.stderr.splitlines() if "compiling" not in line)
+    first, *lines = reported(done.stderr.splitlines())
     assert first == f"alsim: resumed at {reached:,} of {total:,} interactions"
     evaluated = [int(line.split()[0].replace(",", "")) for line in lines]
     assert evaluated == [reached + 256, reached + 512]
@@ -618,7 +623,7 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
     out = tmp_path / "run"
     process = subprocess.Popen(command(out, "--steps", "200000"), stderr=subprocess.PIPE, text=True)
     try:
-        process.stderr.readline()
+        next(reported(process.stderr))
         other = subprocess.run(command(out, "--steps", "200000", "--force"), capture_output=True, text=True)
     finally:
         process.kill()

@@ -81,8 +81,9 @@ def test_torchrl_rejects_next_step():
         GymWrapper(alsim.AdaptiveLearningVectorEnv(2))
 
 
-def test_registered_infos_are_in_the_batch():
-    envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info="full")
+@pytest.mark.parametrize("info", ["full", "flat"])
+def test_registered_infos_are_in_the_batch(info):
+    envs = alsim.AdaptiveLearningVectorEnv(3, autoreset_mode="Disabled", info=info)
     env = GymWrapper(envs, categorical_action_encoding=True).auto_register_info_dict()
     batch = env.rollout(6)["next"]
     assert batch["step"].tolist() == [[1, 2, 3, 4, 5, 6]] * 3
