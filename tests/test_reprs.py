@@ -79,6 +79,7 @@ def student_models():
         *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
         *(bkt.Tracker(knowledge, 100), fit, irt.Priors(), irt.item_fit(fit, log), irt.person_fit(fit, log)),
         *(irt.pattern_fit(fit, log), irt.mantel_haenszel(log, group, 1), irt.likelihood_ratio(log, group, 1, "2pl")),
+        irt.CalibratedItems(items, ("",) * 50, ("",) * 50, ((),) * 50),
         *(items, irt.estimate_ability(fit.item_parameters, matrix)),
         irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
