@@ -343,8 +343,9 @@ class Config(Section):
         try:
             table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ConfigError(
-                f"{path}: cannot be read as a TOML file: {error}; `alsim init-config` writes a valid configuration"
+                f"{path}: cannot be read as a TOML file: {reason}; `alsim init-config` writes a valid configuration"
             ) from None
         try:
             return cls.read(table)

@@ -22,7 +22,7 @@ API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8"
 ELSEWHERE = {
     *("alsim.training.Training", "alsim.training.PPO", "alsim.training.DQN"),  # need Stable-Baselines3
     *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
-    *("alsim.Policy", "alsim.models.Fit"),  # a protocol and a base class
+    *("alsim.Policy", "alsim.models.Fit", "alsim.models.irt.HasItemParameters"),  # protocols and a base class
 }
 
 

@@ -128,7 +128,10 @@ def _find(source: Path, stem: str) -> Path:
     """Return the file of a table. Raises BankError unless exactly one exists."""
     existing = [source / name for name in _names(stem) if (source / name).exists()]
     if not existing:
-        raise BankError(f"{source}: a bank must be a directory with {' or '.join(_names(stem))}; found neither")
+        cure = f"alsim bank --questions {source} -o DIR" if source.is_file() else "alsim bank -o DIR"
+        raise BankError(
+            f"{source}: a bank must be a directory with {' or '.join(_names(stem))}; found neither; `{cure}` writes one"
+        )
     if len(existing) > 1:
         both = " and ".join(file.name for file in existing)
         raise BankError(f"{source}: a bank must have one table of {stem}; found {both}; delete one of them")

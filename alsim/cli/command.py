@@ -25,6 +25,9 @@ NOUNS = {int: "an integer", float: "a number"}
 class Command(TyperCommand):
     """A command."""
 
+    dialog = False
+    """True if the command asks questions, which are then printed also with `--json -`."""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
         formatter.write(help_text(self, ctx, formatter.width))
@@ -39,10 +42,16 @@ class Command(TyperCommand):
         report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
         try:
-            with report_on_stdout(report):
+            with report_on_stdout(report, dialog=self.dialog):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
+
+
+class DialogCommand(Command):
+    """A command that asks questions."""
+
+    dialog = True
 
 
 class Group(TyperGroup):
@@ -60,8 +69,15 @@ class Group(TyperGroup):
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help())
             ctx.exit()
-        with sentences(ctx, args):
-            return super().parse_args(ctx, args)
+        try:
+            with sentences(ctx, args):
+                return super().parse_args(ctx, args)
+        except typer.Exit as ended:
+            if ended.exit_code:  # of --install-completion and --show-completion
+                raise AlsimError(
+                    "the shell is not supported; run the command in bash, zsh, fish or PowerShell"
+                ) from None
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the arguments name. Raises AlsimError for an unknown name."""

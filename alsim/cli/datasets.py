@@ -152,18 +152,35 @@ def generate(
     _print_generated(dataset, "" if resumed else duration, report)
 
 
-@app.command(epilog=examples("alsim info by-rules", "alsim info by-rules --json - | jq .metrics.final_mastery"))
+@app.command(
+    epilog=examples(
+        "alsim info by-rules",
+        "alsim info by-rules --plot by-rules.png",
+        "alsim info by-rules --json - | jq .metrics.final_mastery",
+    )
+)
 def info(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
     imports: ImportOption = None,
     report: JsonOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw mastery over the episodes, and at their end: .png, .svg, .pdf."
+        ),
+    ] = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""
+    from alsim.cli.dataset_plot import draw_dataset
+    from alsim.cli.episode_plot import check_plot
     from alsim.datasets.store import load_dataset
 
+    check_plot(plot)
     with elapsed_progress(f"reading {directory}"):
         dataset = load_dataset(directory, verify=verify)
+        if plot is not None:
+            draw_dataset(plot, dataset)
     _print_dataset(dataset, verify, report)
 
 

@@ -75,14 +75,17 @@ def check_report(file: Path | None) -> None:
 
 
 @contextmanager
-def report_on_stdout(report: Path | None) -> Iterator[None]:
-    """Reserve stdout for the report within the context, and discard other output, if `report` is "-"."""
+def report_on_stdout(report: Path | None, *, dialog: bool = False) -> Iterator[None]:
+    """Reserve stdout for the report within the context if `report` is "-".
+
+    dialog  print other output on stderr; otherwise it is discarded
+    """
     if report != STDOUT:
         yield
         return
     token = _report_stream.set(sys.stdout)
     try:
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(sys.stderr if dialog else io.StringIO()):
             yield
     finally:
         _report_stream.reset(token)
@@ -141,7 +144,7 @@ def counted_progress(unit: str, total: int) -> Iterator[Callable[[int, str], Non
 
         def show(done: int, remark: str) -> None:
             nonlocal previous
-            if monotonic() - previous >= PERIOD:
+            if monotonic() - previous >= PERIOD and done < total:
                 previous = monotonic()
                 print_warning(f"{done:,} of {total:,} {unit} after {previous - start:,.0f} s, {remark}".rstrip(", "))
 

@@ -80,14 +80,23 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def of_parameters(parameters: type[Any]) -> Dynamics:
     """Return the dynamics with this class of parameters. Raises TypeError for an unregistered class."""
-    for dynamics in DYNAMICS.values():
-        if dynamics.parameters is parameters:
-            return dynamics
+    found = _registered(parameters)
+    if found is None:  # for example in a worker, which imported only the module of the class
+        for name in _plugins():
+            find_dynamics(name)
+        found = _registered(parameters)
+    if found is not None:
+        return found
     known = ", ".join(f"{dynamics.parameters.__name__} ({dynamics.name})" for dynamics in DYNAMICS.values())
     raise InputTypeError(
         f"parameters of a dynamics must be of a registered class, {known}; got {parameters.__name__}; register it with "
         "alsim.register_dynamics"
     )
+
+
+def _registered(parameters: type[Any]) -> Dynamics | None:
+    """Return the registered dynamics with this class of parameters, or None."""
+    return next((dynamics for dynamics in DYNAMICS.values() if dynamics.parameters is parameters), None)
 
 
 def rules_fingerprint(parameters: type[Any]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.policies.base import Policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
@@ -159,10 +159,11 @@ def _make(name: str, make: Make, arguments: list[str]) -> Policy:
     required = sum(parameter.required for parameter in parameters)
     if not required <= len(arguments) <= len(parameters):
         counts = str(required) if required == len(parameters) else f"{required} to {len(parameters)}"
+        noun = "argument" if counts == "1" else "arguments"
         got = ", ".join(map(repr, arguments)) or "none"
         cure = f"write {form}" if parameters else f"write {name}"
         nested = ", with a nested name in parentheses" if any(p.kind is Policy for p in parameters) else ""
-        raise AlsimError(f"the policy {name!r} takes {counts} arguments; got {got}; {cure}{nested}")
+        raise AlsimError(f"the policy {name!r} takes {counts} {noun}; got {got}; {cure}{nested}")
     values = [_convert(form, p, text) for p, text in zip(parameters, arguments, strict=False)]
     policy = _call(name, make, values)
     if arguments:
@@ -321,6 +322,7 @@ def _unknown(name: str) -> NoReturn:
     raise AlsimError(
         f"unknown policy {name!r}; known are {', '.join(known)}, directories with a saved policy, and module:Class; "
         "alsim.register_policy adds a name, and --import MODULE imports a module that calls it"
+        f"{did_you_mean(name, known_policies())}"
     )
 
 

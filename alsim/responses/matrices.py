@@ -79,7 +79,7 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            raise _invalid_cell(message, wide.codes[:, column], value(row, column))
+            raise _invalid_cell(message, wide.codes[:, column], value(row, column), str(items[column]), source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
@@ -101,12 +101,13 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     )
 
 
-def _invalid_cell(message: str, column: Codes, value: Any) -> ResponsesError:
-    """Return the error about an invalid cell, with the cure for its column."""
-    if (column < 0).all():
-        return ResponsesError(message, "remove the column if it is not an item; otherwise write its answers as 0 and 1")
+def _invalid_cell(message: str, column: Codes, value: Any, title: str, source: Source) -> ResponsesError:
+    """Return the error about an invalid cell of a column with this title, with the cure for the column."""
     if (column >= 0).sum() < (column == INVALID).sum():
-        return ResponsesError(message, "score the item as 0 and 1, or remove the column if it is not an item")
+        score = "score the item as 0 and 1, or, if the column is not an item, "
+        if source.column_names:
+            return ResponsesError(message, f"{score}omit it with {{}}", columns={title: None})
+        return ResponsesError(message, f"{score}remove it")
     cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
     return ResponsesError(message, cure, skip_bad=True, missing=["-1", str(value)])
 
@@ -125,7 +126,7 @@ def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
         cures = {"students": "merge the rows of a student into one, or fill the name"}
-        cure = cures.get(axis, "rename all but one, or name or remove the column without a name")
+        cure = cures.get(axis, "rename all but one, or name or omit the column without a name")
         raise ResponsesError(f"{source.name}: the {axis} must have distinct names; got {problem}", cure)
     return column.names
 

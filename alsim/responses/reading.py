@@ -57,8 +57,8 @@ def read_responses(
                 the number of responses, the skills, and the answers, separated by commas. Default: detected from the
                 first lines
     columns     mapping from alsim's names (student, skill, item, correct, order or timestamp, response) to the file's
-                names; for a wide file, only student and freq. Columns that are not mapped are recognised as
-                `Responses.from_table` does; in a wide file, the column of students is
+                names. Columns that are not mapped are recognised as `Responses.from_table` does. For a wide file: a
+                mapping of student and freq, and None for each column that is not an item, by its name in the file
     delimiter   delimiter of a text file. Default: tab, comma, semicolon or bar, detected from the header
     encoding    encoding of a text file. Default: the encoding of the byte order mark, or else UTF-8
     separator   separator between the skills of one response in a text; None for no separator
@@ -155,10 +155,11 @@ def _long_or_wide(
     A column of students is recognised by its name only if no other name is one of a long table.
     """
     mapping = columns or {}
+    mapped, omitted = {*filter(None, mapping.values())}, {name for name, title in mapping.items() if title is None}
     if mapping.get("correct", "correct") in names or ("freq" not in mapping and looks_long(names)):
         return "long"
-    known = {*WIDE_COLUMNS, *filter(None, mapping.values())}
-    is_table = any(candidates(column, names) for column in ("correct", "skill", "item"))
+    known = {*WIDE_COLUMNS, *mapped, *omitted}
+    is_table = any(candidates(column, [*names, *mapping]) for column in ("correct", "skill", "item"))
     if not is_table:
         known |= {*row_labels(names)[:1]}
     cells_of_items = [(name, cell) for name, cell in zip(names, row, strict=False) if name not in known]
@@ -166,17 +167,14 @@ def _long_or_wide(
     if answers and all(answers):
         return "wide"
     others = [str(name) for (name, _), is_answer in zip(cells_of_items, answers, strict=True) if not is_answer]
-    if len(answers) > 2 * len(others) and {*mapping} <= {*WIDE_COLUMNS} and not is_table:
+    if len(answers) > 2 * len(others) and not is_table:
         problem = (
             f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without an answer in the "
             "first row"
         )
-        if mapping or row_labels(names):
-            raise ResponsesError(problem, "remove the columns that are not items")
+        omit = {**mapping, **dict.fromkeys(others)}
         raise ResponsesError(
-            problem,
-            "remove the columns that are not items; name the column of the students, if there is one, with {}",
-            columns={"student": others[0]},
+            problem, "omit them with {}, or map student to the one that names the students", columns=omit
         )
     return "long"
 
@@ -240,26 +238,25 @@ def _read_wide_text(file: TextFile, columns: Columns, missing: Iterable[Any], op
 
 def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
     """Build a log from the columns of a wide file."""
-    mapping, source = columns or {}, table.source
+    table = _without_omitted(table, columns)
+    mapping = {column: title for column, title in (columns or {}).items() if title is not None}
+    source = replace(table.source, column_names={title: title for title in table.columns})
     if unknown := [column for column in mapping if column not in WIDE_COLUMNS]:
         raise ResponsesError(
             f"columns of a wide file can map only student and freq, since all others are items; got {unknown[0]!r}",
             "map student or freq, or read one row per response with {}",
             format="long",
         )
+    for column, title in mapping.items():
+        if title not in table.columns:
+            raise _no_column(table, f"{title!r} for {column}")
     names: dict[str, str | None] = {column: mapping.get(column, column) for column in WIDE_COLUMNS}
-    for column in mapping:
-        if names[column] not in table.columns:
-            raise ResponsesError(
-                f"{source.name}: there is no column {names[column]!r} for {column}; {list_columns([*table.columns])}",
-                "name an existing column",
-            )
-    if "student" not in mapping and "student" not in table.columns:
+    if names["student"] not in table.columns:
         names["student"] = _row_labels(table, missing)
         if names["student"] is not None:
             source = replace(source, recognised={"student": names["student"]})
     items = [title for title in table.columns if title not in names.values()]
-    length = len(next(iter(table.columns.values())))
+    length = len(next(iter(table.columns.values()), ()))
     if not items or not length:
         raise ResponsesError(
             f"{source.name}: there is no response; expected one row per student and one column per item",
@@ -271,6 +268,21 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight)
     return build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
+
+
+def _without_omitted(table: Table, columns: Columns) -> Table:
+    """Return a wide table without the columns that are mapped to None, by their names in the file."""
+    omitted = [name for name, title in (columns or {}).items() if title is None]
+    for name in omitted:
+        if name not in table.columns:
+            raise _no_column(table, f"{name!r} to omit")
+    return table._replace(columns={name: column for name, column in table.columns.items() if name not in omitted})
+
+
+def _no_column(table: Table, column: str) -> ResponsesError:
+    """Return the error about a column that a wide file does not have."""
+    problem = f"{table.source.name}: there is no column {column}; {list_columns([*table.columns])}"
+    return ResponsesError(problem, "name an existing column")
 
 
 def _row_labels(table: Table, missing: Iterable[Any]) -> str | None:

@@ -179,4 +179,7 @@ def _table(model: type[Hyperparameters], source: Any) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{source}: expected a TOML file of hyperparameters: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(
+            f"{source}: expected a TOML file of hyperparameters, with lines such as gamma = 0.9: {reason}"
+        ) from None

@@ -80,6 +80,13 @@ def test_a_test_is_administered_item_after_item(cat, tmp_path):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_with_json_on_stdout_the_dialog_is_on_stderr(cat, tmp_path):
+    status, out, err = cat("--max-items", 3, "--json", "-", replies="101")
+    assert status == 0
+    assert cat("--max-items", 3, "--json", "report.json", replies="101")[1:] == (err, "")
+    assert json.loads(out) == report_of(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence", "reason"),
     [
@@ -193,14 +200,6 @@ def read_until(descriptor, text):
         assert time.monotonic() < deadline, output
         output += os.read(descriptor, 4096).decode()
     return output
-
-
-@pytest.mark.versionless
-def test_a_report_on_stdout_stands_alone_and_the_dialog_is_on_stderr(tmp_path):
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    out, err = started(tmp_path, "--max-items", "1", "--json", "-", **pipe).communicate(b"1\n", timeout=60)
-    assert json.loads(out)["reason"] == "max_items"
-    assert "item 1: q7\n  correct? [1/0, q quit, u undo] 1\n" in err.decode()
 
 
 @pytest.mark.versionless

@@ -146,13 +146,46 @@ def test_a_single_episode_has_no_interval(run, small, tmp_path):
     assert re.search(r"of 1 episodes ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
 
 
-@pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate"])
+def test_info_draws_a_dataset(run, small, tmp_path):
+    """Means of each interaction equal those of all rows; shards are read one by one."""
+    pytest.importorskip("matplotlib")
+    from alsim.cli.dataset_plot import course_of
+
+    arguments = ("--learners", 9, "--episodes-per-shard", 9, "--config", small, "-o", tmp_path / "d")
+    assert run("generate", *arguments)[0] == 0
+    for name in ("d.png", "deeper/d.svg", "d.PDF"):
+        plain, drawn = run("info", tmp_path / "d"), run("info", tmp_path / "d", "--plot", tmp_path / name)
+        assert drawn == plain
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert "share of episodes still running" in (tmp_path / "deeper" / "d.svg").read_text()
+    dataset = load_dataset(tmp_path / "d")
+    step = dataset.transitions.column("step").to_numpy()
+    course = course_of(dataset)
+    assert len(course.episodes) == step.max()
+    for number in (1, 3, step.max()):
+        rows = dataset.transitions.filter(step == number)
+        assert course.episodes[number - 1] == len(rows)
+        assert course.mastery[number - 1] == pytest.approx(rows.column("mean_mastery").to_numpy().mean())
+        assert course.frustration[number - 1] == pytest.approx(rows.column("frustration").to_numpy().mean())
+
+
+def test_an_invalid_figure_is_refused_before_the_work(run, dataset, tmp_path):
+    assert_refused(
+        run("info", dataset, "--plot", "d.gif"), "--plot must be a file with the ending .png, .svg, .pdf; got d.gif"
+    )
+    (tmp_path / "d.png").mkdir()
+    assert_refused(run("info", dataset, "--plot", tmp_path / "d.png"), "d.png is a directory; expected a file to write")
+
+
+@pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate", "bank", "fit"])
 def test_json_on_stdout_is_alone(run, small, dataset, checks, tmp_path, command):
     """With `--json -`, stdout has the report only, which equals that in a file."""
     arguments = {
         "info": ("info", dataset),
         "validate": ("validate", "--config", small),
         "policies": ("policies",),
+        "bank": ("bank", "--config", small, "-o", tmp_path / "b", "--force"),
+        "fit": ("fit", "skill-mean", dataset),
         "export": ("export", dataset, "--to", "npz", "-o", tmp_path / "x.npz", "--force"),
         "generate": ("generate", "--config", small, "--learners", 2, "-o", tmp_path / "e", "--force"),
     }[command]
@@ -309,6 +342,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     ("arguments", "message"),
     [
         (("--policy", "other"), "unknown policy 'other'; known are uniform, rules"),
+        (("--policy", "unifrom"), "; did you mean 'uniform'?"),
         (("--learners", "0"), "--learners must be an integer of at least 1; got 0"),
         (("--learners", "-5"), "--learners must be an integer of at least 1; got -5"),
         (("--learners", "2147483649"), "--learners must be at most 2**31"),
@@ -318,7 +352,11 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
         (("--seed", "18446744073709551616"), "--seed must be an integer in [0, 2**64)"),
         (("--observation", "all"), "--observation must be mastery or responses; got 'all'; see alsim generate --help"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
-        (("--bank", "nowhere"), "nowhere"),
+        (
+            ("--bank", "nowhere"),
+            "nowhere: a bank must be a directory with questions.csv or questions.parquet; found neither",
+        ),
+        (("--bank", __file__), f"; `alsim bank --questions {__file__} -o DIR` writes one"),
     ],
 )
 def test_generate_refuses_in_one_sentence(run, tmp_path, arguments, message):

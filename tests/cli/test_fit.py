@@ -581,11 +581,28 @@ def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
         "usr,skil,corect\na,x,1\n",
         "Anon Student Id,KC (A),KC (B),correct\na,x,y,1\n",
         "student,skill,Correct,date\na,x,1,9/28/2012\n",
+        "id,sex,class,q1,q2,q3,q4,q5\n1,F,8 b,1,0,1,1,0\n2,M,8 c,1,1,0,1,0\n",
     ):
         (tmp_path / "log.csv").write_text(content)
         status, _, err = run("bkt", "log.csv")
         assert status == 2
-        assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :]))[0] == 0
+        assert run("bkt", "log.csv", *shlex.split(err[err.index("--columns") :].partition(", or map")[0]))[0] == 0
+
+
+def test_the_messages_shown_in_the_docs_are_printed(run, fitted, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "models" / "fit-command.md").read_text(encoding="utf-8")
+    (tmp_path / "means.json").write_text("{}")
+    messages = [run("log.csv")[2]]
+    for content, options in (
+        (b"student,skill,ok\na,x,1\n", []),
+        (b"student,skill,correct\na,x,1\na,x,maybe\n", []),
+        (b"student,skill,correct\n\xe9,x,1\n", []),
+        (b"", ["--out", "means.json"]),
+    ):
+        (tmp_path / "log.csv").write_bytes(content)
+        messages.append(run("bkt", "log.csv", *options)[2])
+    block = page.partition("## Errors")[2].partition("```text\n")[2].partition("```")[0]
+    assert sorted(block.splitlines(keepends=True)) == sorted(messages)
 
 
 def test_a_name_with_a_comma_is_quoted(run, fitted, tmp_path):

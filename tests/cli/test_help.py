@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from unittest import mock
 
 import pytest
+import shellingham
 import typer
 
 from alsim import cli
@@ -220,6 +221,19 @@ def test_completion_offers_names_and_loads_nothing_heavy(words, offered):
     assert "numba" not in heavy
     assert "pyarrow" not in heavy
     assert "torch" not in heavy
+
+
+@pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
+def test_completion_needs_a_known_shell(option, monkeypatch, capsys):
+    def detect_shell():
+        raise shellingham.ShellDetectionFailure
+
+    monkeypatch.setattr(shellingham, "detect_shell", detect_shell)
+    monkeypatch.setattr(sys, "argv", ["alsim", option])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    expected = "alsim: the shell is not supported; run the command in bash, zsh, fish or PowerShell\n"
+    assert capsys.readouterr().err.endswith(expected)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -15,6 +15,7 @@ import alsim
 from alsim import cli, sanity
 from alsim.datasets.store import load_dataset
 from alsim.datasets.writer import DatasetWriter
+from alsim.dynamics import of_parameters
 from alsim.policies import POLICIES, known_policies, make_policy
 from alsim.policies.names import load_plugins
 from alsim.utils.plugins import PluginWarning
@@ -254,6 +255,17 @@ def test_completion_imports_nothing(folder):
     assert _import_modules(Completing(), ["broken"]) == ["broken"]
 
 
+def test_train_passes_the_dynamics(run, folder, monkeypatch):
+    pytest.importorskip("alsim.training.run")
+
+    def train(algorithm, *, dynamics, **arguments):
+        raise alsim.AlsimError(f"{algorithm} with {dynamics}: {alsim.Config.read({'dynamics': dynamics}).dynamics}")
+
+    monkeypatch.setattr("alsim.training.run.train", train)
+    arguments = ("train", "ppo", "--out", "t", "--import", "instant", "--dynamics", "instant")
+    assert "ppo with instant: Instant(gain=1.0)" in refused(run(*arguments))
+
+
 # ── entry points ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -322,6 +334,19 @@ def test_a_new_process_finds_them(kit):
     command = [sys.executable, "-m", "alsim", *map(str, GENERATE), "--policy", "kit", "--dynamics", "instant"]
     done = subprocess.run([*command, "--out", "d"], env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_worker_that_knows_only_the_parameters_loads_the_plugin(folder, monkeypatch):
+    """Unpickling a configuration imports the module of the parameters, which does not register them."""
+    pytest.importorskip("pip")
+    install(folder / "site", "alsim-kit", "[alsim.dynamics]\ninstant = alsim_kit\n", {"alsim_kit.py": RULES})
+    monkeypatch.syspath_prepend(folder / "site")
+    monkeypatch.syspath_prepend(folder)
+    from instant_parameters import Instant
+
+    assert of_parameters(Instant).name == "instant"
+    with pytest.raises(TypeError, match="must be of a registered class, Standard .*; got tuple; register it with"):
+        of_parameters(tuple)
 
 
 BROKEN = """[alsim.policies]

@@ -13,9 +13,17 @@ import pytest
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import DatasetError, load_dataset
 
-SCALE = importlib.util.spec_from_file_location("scale", Path(__file__).parents[1] / "datasets" / "test_executors.py")
-scale = importlib.util.module_from_spec(SCALE)
-SCALE.loader.exec_module(scale)
+
+def module_of(path):
+    """Return a module of tests, by its path below tests/."""
+    file = Path(__file__).parents[1] / path
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+scale, plugins = module_of("datasets/test_executors.py"), module_of("cli/test_plugins.py")
 
 RUN, SHARDS, files_of, plain, until = scale.RUN, scale.SHARDS, scale.files_of, scale.plain, scale.until
 
@@ -91,6 +99,18 @@ def test_the_command_line_starts_a_cluster(tmp_path):
     done = subprocess.run([*line, "--engine", "ray"], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert files_of(out) == files_of(generate_dataset(40, episodes_per_shard=40, out=tmp_path / "plain").path)
+
+
+def test_the_workers_import_the_modules_of_the_command_line(tmp_path):
+    """The class of the dynamics' parameters is in another module than its registration."""
+    for name, text in plugins.MODULES.items():
+        (tmp_path / name).write_text(text)
+    line = [sys.executable, "-m", "alsim", "generate", "--learners", "40", "--episodes-per-shard", "40"]
+    line += ["--import", "teaching", "--import", "instant", "--policy", "teacher:5", "--config", "instant.toml"]
+    for arguments in (("--out", "d", "--engine", "ray"), ("--out", "plain")):
+        done = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert files_of(tmp_path / "d") == files_of(tmp_path / "plain")
 
 
 # The following tests share one connection, because starting a cluster takes seconds.

@@ -123,6 +123,7 @@ def test_partial_functions_and_unresolved_annotations():
         ("epsilon-greedy:)rules(:0.2", "are not balanced"),
         ("epsilon-greedy:other:0.2", "unknown policy 'other'; known are uniform, rules, epsilon-greedy:POLICY:EPSILON"),
         ("epsilon-greedy:(epsilon-greedy:rules:x):0.2", "must be a number; got 'x'"),
+        ("broken", "the policy 'broken' takes 1 argument; got none; write broken:NUMBER"),
         ("uniform:3", "the policy 'uniform' takes 0 arguments; got '3'; write uniform"),
         ("taught:rules", "the policy 'taught' takes 2 to 5 arguments; got 'rules'; write taught:POLICY:LO[:RATE]"),
         (

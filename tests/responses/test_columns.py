@@ -270,16 +270,33 @@ def test_a_delimiter_at_the_end_of_each_line_is_no_item(write):
     assert read_responses(write("x,y,\n1,0,\n0,1,\n")).items.tolist() == ["x", "y"]
 
 
-def test_columns_of_a_wide_file_without_answers_are_named(write):
-    items = "q1,q2,q3,q4,q5"
-    with pytest.raises(ResponsesError, match="one column per item, but 'sex' without an answer .* remove the columns"):
-        read_responses(write(f"id,sex,{items}\n1,F,1,0,1,1,0\n"))
-    with pytest.raises(ResponsesError, match=r"but 'code' without .* students, .* with columns={'student': 'code'}"):
-        read_responses(write(f"code,{items}\nx7,1,0,1,1,0\n"))
-    with pytest.raises(ResponsesError, match="column q1: '4'; .*; score the item as 0 and 1, or remove the column"):
+ITEMS = "q1,q2,q3,q4,q5"
+
+
+def test_columns_of_a_wide_file_without_answers_are_named_and_can_be_omitted(write):
+    file = write(f"id,sex,age,{ITEMS}\n1,F,20,1,0,1,1,0\n2,M,1,1,0,1,1,0\n")
+    with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' without an answer") as caught:
+        read_responses(file)
+    cure = "omit them with columns={'sex': None, 'age': None}, or map student to the one that names the students"
+    assert str(caught.value).endswith(cure)
+    log = read_responses(file, **caught.value.options)
+    assert (log.items.tolist(), log.students.tolist()) == (ITEMS.split(","), ["1", "2"])
+    with pytest.raises(ResponsesError, match="column age: '20'; .*, omit it with columns={'age': None}"):
+        read_responses(write("q1,age\n1,1\n0,20\n1,21\n"))
+    with pytest.raises(ResponsesError, match="there is no column 'sx' to omit; the columns are 'q1', 'age'; name an"):
+        read_responses(file, columns={"sx": None}, format="wide")
+    coded = write(f"code,{ITEMS}\nx7,1,0,1,1,0\n")
+    assert read_responses(coded, columns={"student": "code"}).students.tolist() == ["x7"]
+    assert read_responses(coded, columns={"code": None}).students.tolist() == ["0"]
+
+
+def test_invalid_cells_of_a_wide_file_have_a_cure(write):
+    with pytest.raises(ResponsesError, match="column q1: '4'; .*; score the item as 0 and 1, or, if the column is not"):
         read_responses(write("q1,q2\n1,0\n4,1\n3,1\n"))
     with pytest.raises(ResponsesError, match=r"column q2: '9'; .*, or pass missing=\['-1', '9'\] if this value means"):
         read_responses(write("q1,q2\n1,0\n1,9\n1,1\n"))
+    with pytest.raises(ResponsesError, match="or, if the column is not an item, remove it"):
+        Responses.from_matrix([[1, 2], [1, 3]])
 
 
 def test_a_long_file_whose_first_row_is_of_zeros_and_ones_is_long(write):
