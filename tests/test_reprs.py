@@ -22,7 +22,7 @@ API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8"
 ELSEWHERE = {
     *("alsim.training.Training", "alsim.training.PPO", "alsim.training.DQN"),  # need Stable-Baselines3
     *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
-    "alsim.models.Fit",  # a base class
+    *("alsim.models.Fit", "alsim.models.irt.HasItemParameters"),  # a base class and a protocol
 }
 
 
@@ -80,6 +80,7 @@ def student_models():
         *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
         *(bkt.Tracker(knowledge, 100), fit, irt.Priors(), irt.item_fit(fit, log), irt.person_fit(fit, log)),
         *(irt.pattern_fit(fit, log), irt.mantel_haenszel(log, group, 1), irt.likelihood_ratio(log, group, 1, "2pl")),
+        irt.CalibratedItems(items, ("",) * 50, ("",) * 50, ((),) * 50),
         *(items, irt.estimate_ability(fit.item_parameters, matrix)),
         irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),

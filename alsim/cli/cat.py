@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
-from contextlib import nullcontext, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
@@ -18,7 +16,7 @@ from alsim.cli.cat_dialog import Dialog, Ended, estimate, rounded
 from alsim.cli.command import DialogCommand
 from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, JsonOption, SeedOption, read_mapping
-from alsim.cli.output import STDOUT, print_sentence, print_table, print_warning, write_report
+from alsim.cli.output import print_sentence, print_table, print_warning, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
@@ -191,10 +189,8 @@ def _print_heading(request: Request) -> None:
 
 def _administer(request: Request) -> None:
     """Run a test in the terminal. After Ctrl-C, the results so far are written, and the exit status is 130."""
-    # With --json -, stdout has the report only, so the dialog is shown on stderr.
-    with redirect_stdout(sys.stderr) if request.report == STDOUT else nullcontext():
-        ended = Dialog(request.cat, request.items, request.seed).run()
-        _finish(request, ended)
+    ended = Dialog(request.cat, request.items, request.seed).run()
+    _finish(request, ended)
     if ended.reason == "interrupted":
         raise typer.Exit(130)
 

@@ -203,14 +203,6 @@ def read_until(descriptor, text):
 
 
 @pytest.mark.versionless
-def test_a_report_on_stdout_stands_alone_and_the_dialog_is_on_stderr(tmp_path):
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    out, err = started(tmp_path, "--max-items", "1", "--json", "-", **pipe).communicate(b"1\n", timeout=60)
-    assert json.loads(out)["reason"] == "max_items"
-    assert "item 1: q7\n  correct? [1/0, q quit, u undo] 1\n" in err.decode()
-
-
-@pytest.mark.versionless
 def test_answers_may_come_through_a_pipe(tmp_path):
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     out, err = started(tmp_path, "--max-items", "2", **pipe).communicate(b"1\n\xff\n0\n", timeout=60)

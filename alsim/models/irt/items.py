@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +34,7 @@ EXPECTED = {
 }
 
 
+@runtime_checkable
 class HasItemParameters(Protocol):
     """An object with calibrated items: a fitted item response model, a bank, or items from a file."""
 
