@@ -2,12 +2,10 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 
-from alsim import cli
 from alsim.bank.files import complete_bank, load_bank
 from alsim.config import Config
 
@@ -15,18 +13,14 @@ NOTICE = "alsim: items.csv: there is no column of learning outcomes, so all ques
 
 
 @pytest.fixture
-def bank(monkeypatch, capsys, tmp_path):
+def bank(run, monkeypatch, tmp_path):
     """Write a table, run `alsim bank --questions` in its directory: (exit status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "40")  # the table does not depend on the terminal
 
     def command(text, *arguments, name="items.csv"):
         (tmp_path / name).write_text(text)
-        monkeypatch.setattr(sys, "argv", ["alsim", "bank", "--questions", name, "-o", "bank", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
+        return run("bank", "--questions", name, "-o", "bank", *arguments)
 
     return command
 

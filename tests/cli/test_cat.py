@@ -13,7 +13,6 @@ import time
 import numpy as np
 import pytest
 
-from alsim import cli
 from alsim.models import irt
 from alsim.models.cat import CAT
 
@@ -27,19 +26,15 @@ letter,0.2,Which letter is a vowel?,B,q|u|z
 
 
 @pytest.fixture
-def cat(monkeypatch, capsys, tmp_path):
+def cat(run, monkeypatch, tmp_path):
     """Run `alsim cat` in its directory with some replies: (exit status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bank.csv").write_text(BANK)
     (tmp_path / "keyed.csv").write_text(KEYED)
 
     def command(*arguments, replies="", file="bank.csv"):
-        monkeypatch.setattr(sys, "argv", ["alsim", "cat", "--items", file, *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{reply}\n" for reply in replies)))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
+        return run("cat", "--items", file, *arguments)
 
     return command
 

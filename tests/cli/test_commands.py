@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from alsim import cli, sanity
+from alsim import sanity
 from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
@@ -31,20 +31,6 @@ def small(tmp_path):
     file = tmp_path / "small.toml"
     file.write_text(SMALL)
     return file
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: (exit status, stdout, stderr)."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["alsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return command
 
 
 @pytest.fixture

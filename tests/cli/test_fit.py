@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import types
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ import pytest
 from rich.cells import cell_len
 
 import alsim
-from alsim import cli
 from alsim.cli import fitting_run, output
 from alsim.cli.fit_tables import LAYOUTS
 from alsim.models import Fit, score, score_errors
@@ -90,19 +90,12 @@ def fitted(monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process, in a directory with a log: (exit status, stdout, stderr)."""
+def run(run, monkeypatch, tmp_path):
+    """Run `alsim fit` in this process, in a directory with a log: (exit status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "log.csv").write_text(LOG)
 
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["alsim", "fit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return command
+    return partial(run, "fit")
 
 
 def assert_refused(result, *messages):

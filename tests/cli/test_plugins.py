@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import alsim
-from alsim import cli, sanity
+from alsim import sanity
 from alsim.datasets.store import load_dataset
 from alsim.datasets.writer import DatasetWriter
 from alsim.dynamics import of_parameters
@@ -99,20 +99,6 @@ def folder(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if name.partition(".")[0] in {*(Path(file).stem for file in MODULES), "alsim_kit"}:
             del sys.modules[name]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: (exit status, stdout, stderr)."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["alsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return command
 
 
 def accepted(result):

@@ -8,26 +8,11 @@ import pytest
 from rich.cells import cell_len
 
 import alsim
-from alsim import cli
 from alsim.cli.episode_plot import EVENTS
 from alsim.cli.show import COLUMNS, WIDTH, table_lines
 from alsim.types import DIFFICULTIES, MODALITIES
 
 SMALL = "num_los = 3\nmax_episode_steps = 12\n"
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: (exit status, stdout, stderr)."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["alsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return command
 
 
 @pytest.fixture

@@ -11,19 +11,6 @@ import pytest
 from alsim.models import Responses, ResponsesError, read_responses
 from alsim.responses.names import SYNONYMS, plain
 
-
-@pytest.fixture
-def write(tmp_path):
-    """Write a file."""
-
-    def written(content, name="log.csv"):
-        file = tmp_path / name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return file
-
-    return written
-
-
 # ── public logs ──────────────────────────────────────────────────────────────────────────────────
 
 ASSISTMENTS_2009 = (

@@ -15,18 +15,6 @@ LONG = "user,kc,right,when,note\n" + "".join(
 EXPECTED = as_rows(Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS, order=[5, 4, 3, 2, 1]))
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Write a file."""
-
-    def written(content, name="log.csv"):
-        file = tmp_path / name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return file
-
-    return written
-
-
 # ── long ─────────────────────────────────────────────────────────────────────────────────────────
 
 
