@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,37 @@ def _flat_final_columns(simulator: Simulator, reason: Codes, num_los: int) -> di
     return {key: _where(ended, column, _undefined(column)) for key, column in columns.items()}
 
 
+class FlatInfo(NamedTuple):
+    """Entries of flat infos, in their order: arrays (M,), scalars or dtypes."""
+
+    termination_reason: Any
+    item: Any
+    correct: Any  # 0 or 1; UNDEFINED for content
+    mastery_gain: Any
+    frustration: Any
+    response_time: Any  # s
+    fail_streak: Any
+    engagement: Any
+    ability: Any  # logits
+    mean_mastery: Any
+    step: Any
+
+
+FLAT_DTYPES = FlatInfo(
+    termination_reason=np.int8,
+    item=np.int32,
+    correct=np.int8,
+    mastery_gain=np.float32,
+    frustration=np.float32,
+    response_time=np.float32,
+    fail_streak=np.int32,
+    engagement=np.float32,
+    ability=np.float32,
+    mean_mastery=np.float64,
+    step=np.int32,
+)
+
+
 def flat_columns(simulator: Simulator, reason: Codes, live: Bools, num_los: int) -> dict[str, NDArray[Any]]:
     """Return the flat columns of the first M lanes as new arrays, (M,) each.
 
@@ -152,24 +183,52 @@ def flat_columns(simulator: Simulator, reason: Codes, live: Bools, num_los: int)
     """
     lanes = len(reason)
     last, p = _first_lanes(simulator.interaction, lanes), simulator.population
-    return {
-        "termination_reason": reason,
-        "item": _where(live, last.item, UNDEFINED),
-        "correct": _where(live, _flat_correct(last.correct, last.seconds), UNDEFINED),
-        "mastery_gain": _where(live, last.gain, np.nan),
-        "frustration": p.frustration[:lanes].copy(),
-        "response_time": _where(live, last.seconds, np.nan),
-        "fail_streak": p.fail_streak[:lanes].copy(),
-        "engagement": np.float32(1) - p.frustration[:lanes],
-        "ability": p.ability[:lanes].copy(),
-        "mean_mastery": p.mastery_sum[:lanes] / num_los,
-        "step": p.step[:lanes].astype(np.int32),
-    }
+    columns = FlatInfo(
+        termination_reason=reason,
+        item=_where(live, last.item, UNDEFINED),
+        correct=_where(live, _flat_correct(last.correct, last.seconds), UNDEFINED),
+        mastery_gain=_where(live, last.gain, np.nan),
+        frustration=p.frustration[:lanes].copy(),
+        response_time=_where(live, last.seconds, np.nan),
+        fail_streak=p.fail_streak[:lanes].copy(),
+        engagement=np.float32(1) - p.frustration[:lanes],
+        ability=p.ability[:lanes].copy(),
+        mean_mastery=p.mastery_sum[:lanes] / num_los,
+        step=p.step[:lanes].astype(FLAT_DTYPES.step),
+    )
+    return columns._asdict()
+
+
+def flat_scalars(simulator: Simulator, reason: int, live: bool, num_los: int) -> dict[str, Any]:
+    """Return the flat info of lane 0 as NumPy scalars: row 0 of `flat_columns`.
+
+    For one lane, `flat_columns` takes about 12 microseconds or more, and the rest of a step takes 3.
+
+    reason  code of the termination reason
+    live    True after an interaction, False at a reset
+    """
+    last, p = simulator.interaction, simulator.population
+    frustration, seconds = p.frustration[0], last.seconds[0]
+    answered = live and seconds == seconds  # content has no response time: NaN differs from itself
+    values = FlatInfo(
+        termination_reason=reason,
+        item=last.item[0] if live else UNDEFINED,
+        correct=last.correct[0] if answered else UNDEFINED,
+        mastery_gain=last.gain[0] if live else np.nan,
+        frustration=frustration,
+        response_time=seconds if live else np.nan,
+        fail_streak=p.fail_streak[0],
+        engagement=np.float32(1) - frustration,
+        ability=p.ability[0],
+        mean_mastery=p.mastery_sum[0] / num_los,
+        step=p.step[0],
+    )
+    return {key: dtype(value) for key, dtype, value in zip(FlatInfo._fields, FLAT_DTYPES, values, strict=True)}
 
 
 def _flat_correct(correct: Bools, seconds: Floats) -> Codes:
     """Return 0 or 1 for a question and UNDEFINED for a content, which has no response time, (M,)."""
-    return np.where(np.isnan(seconds), UNDEFINED, correct).astype(np.int8)
+    return np.where(np.isnan(seconds), UNDEFINED, correct).astype(FLAT_DTYPES.correct)
 
 
 def _undefined(column: NDArray[Any]) -> float:

@@ -24,7 +24,7 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.envs.infos import REASON_WORDS, flat_columns, read_info_level
+from alsim.envs.infos import REASON_WORDS, flat_scalars, read_info_level
 from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.specs import SpecOwner
@@ -33,7 +33,7 @@ from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Bools, Codes, Reason
+from alsim.types import Reason
 
 
 class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -121,11 +121,10 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self._was_reset, self._finished = True, False
         if self._renderer is not None:
             self._renderer.begin(self._lane_zero)
-        info = self._flat_info(self._no_reason, self._not_live) if self.info == "flat" else {}
+        info = flat_scalars(self._simulator, Reason.NONE, False, self.num_los) if self.info == "flat" else {}
         return self._simulator.observation[0].copy(), info
 
     _lane_zero = np.zeros(1, np.int64)
-    _no_reason, _not_live = np.zeros(1, np.int8), np.zeros(1, np.bool_)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Perform one interaction.
@@ -172,19 +171,10 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
             self._renderer.record(self._simulator, out.reward, out.reason)
         self._rows.append((number, reward, item, correct, gain, seconds, frustration, mean_mastery))
         if self.info == "flat":
-            info = self._flat_info(out.reason, out.live)
+            info = flat_scalars(self._simulator, reason, True, self.num_los)
         elif self.info != "full":
             info = {"termination_reason": info["termination_reason"]} if self.info == "minimal" else {}
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
-
-    def _flat_info(self, reason: Codes, live: Bools) -> dict[str, Any]:
-        """Return the flat info as NumPy scalars, see `flat_columns`.
-
-        reason  code of the termination reason (1,)
-        live    False at a reset, (1,)
-        """
-        columns = flat_columns(self._simulator, reason, live, self.num_los)
-        return {key: column[0] for key, column in columns.items()}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
