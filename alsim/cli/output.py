@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
 from alsim.utils.plugins import PluginWarning
+from alsim.utils.text import printable as printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -38,11 +39,6 @@ def right_aligned(name: str) -> Any:
     from rich.table import Column
 
     return Column(name, justify="right")
-
-
-def printable(text: str) -> str:
-    """Return text with control characters and line breaks escaped: untrusted names must not control the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_warning(message: str) -> None:

@@ -202,6 +202,56 @@ def test_unusual_names_are_shown() -> None:
     assert all(len(line) <= 80 for line in panel(frames(env)[0]).splitlines())
 
 
+@pytest.mark.parametrize("item", ["q\x1b[31m日0", "line\nbreak", "é\u202e\ud800", "i" * 5000])
+def test_item_ids_cannot_control_the_terminal(item: str) -> None:
+    (frame,) = frames(single(actions=[HARD]))
+    shown = panel(frame._replace(last=frame.last._replace(item=item)))
+    assert shown.isascii()
+    assert "".join(shown.split("\n")).isprintable()
+    lines = shown.splitlines()
+    assert len(lines) == len(panel(frame).splitlines())
+    assert max(map(len, lines)) <= 80
+    escaped = item.encode("unicode_escape").decode()
+    assert f"({escaped})" in shown or lines[2].endswith("...")
+
+
+HUGE: dict[str, Any] = {"lane": 100, "seed": 2**64 - 1, "learner": 2**31 + 100, "episode": 6}
+
+
+@pytest.mark.parametrize("names", [HUGE, {**HUGE, "lane": 10**9, "learner": 2**32 - 1, "episode": 2**32 - 1}])
+def test_long_names_and_the_step_are_separated(names: dict[str, Any]) -> None:
+    (frame,) = frames(single())
+    first = panel(frame._replace(**names, step=17, max_steps=300)).splitlines()[0]
+    assert len(first) == 80
+    assert first.startswith(f"lane {names['lane']}: seed 18446744073709551615, learner ")
+    assert re.search(r" step 17 of 300$", first)
+
+
+def test_texts_of_pictures_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With long names of outcomes and items, and huge seeds and limits."""
+    drawn: list[tuple[float, float, float]] = []
+    write = canvas.Canvas.text
+
+    def record(self: canvas.Canvas, x: float, y: float, text: str, size: int, colour: Any, align: str = "left") -> None:
+        assert text.isprintable()
+        width = self.width_of(text, size)
+        left = x - canvas.ALIGNMENT[align] * width
+        drawn.append((y, left, left + width))
+        write(self, x, y, text, size, colour, align)
+
+    (frame,) = frames(single("rgb_array", actions=[HARD]))
+    plain = frame._replace(**{**HUGE, "lane": 10**9, "learner": 2**32 - 1, "episode": 2**32 - 1}, max_steps=10**6)
+    monkeypatch.setattr(canvas.Canvas, "text", record)
+    for name in ("fractions " * 1000, "日本語", "a\x1b[31m\nb"):
+        last = frame.last._replace(item=name)
+        draw(plain._replace(outcomes=(name,) * 4, last=last, reason="unknown (restored)"))
+    for y, left, right in drawn:
+        assert left >= dashboard.MARGIN - 1
+        assert right <= dashboard.WIDTH
+        others = [other for other in drawn if other[0] == y and other[1] > left]
+        assert all(right <= other[1] for other in others), (y, left, right)
+
+
 def make_named_bank(names: list[str]) -> Any:
     """Return a bank with these names of learning outcomes, as a mapping."""
     import alsim
@@ -316,6 +366,25 @@ def test_frames_after_a_restore() -> None:
     assert "return        unknown" in env.render()[1]
     env.reset()
     assert "return        0.00" in env.render()[1]
+
+
+@pytest.mark.parametrize("autoreset", [NEXT_STEP, DISABLED])
+def test_a_restored_episode_that_is_over_says_so(autoreset: Any) -> None:
+    env = make(2, autoreset_mode=autoreset, render_mode="ansi")
+    env.reset(seed=0)
+    done = np.zeros(2, np.bool_)
+    while not done.any():
+        _, _, terminated, truncated, _ = env.step([HARD, VIDEO])
+        done = terminated | truncated
+    env.restore(env.snapshot())
+    words = "end of the episode: unknown (restored)"
+    assert [words in rendered for rendered in env.render()] == done.tolist()
+    assert draw(frames(env)[int(np.argmax(done))]).shape == (540, 960, 3)
+    if autoreset == DISABLED:
+        env.reset(options={"reset_mask": done})
+    else:
+        env.step([HARD, VIDEO])
+    assert words not in env.render()[int(np.argmax(done))]
 
 
 def test_snapshot_at_the_start_of_episodes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alsim.envs.rendering.frame import Frame, LastInteraction
+from alsim.utils.text import ascii_text
 
 WIDTH = 80
 BAR, CELL_BAR = 40, 7
@@ -33,8 +34,14 @@ def panel(frame: Frame) -> str:
 
 
 def _ends(left: str, right: str) -> str:
-    """Return a line with text at both ends."""
-    return f"{left}{right:>{WIDTH - len(left)}}"
+    """Return a line with text at both ends, and a space between them; a long left text is shortened."""
+    room = WIDTH - len(right) - 1
+    return f"{shortened(left, room):<{room}} {right}"
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most `width` characters: the text, or its beginning and an ellipsis."""
+    return text if len(text) <= width else f"{text[: max(0, width - 3)]}..."[:width]
 
 
 def _observed(frame: Frame) -> str:
@@ -51,15 +58,16 @@ def _last_lines(frame: Frame) -> list[str]:
     numbers = f"mastery {last.gain:+.3f}, reward {last.reward:+.3f}"
     if frame.fail_streak > 1:
         numbers += f", {frame.fail_streak} wrong answers in a row"
-    return [f"last          {describe(last)}"[:WIDTH], f"              {numbers}"]
+    return [shortened(f"last          {describe(last)}", WIDTH), f"              {numbers}"]
 
 
 def describe(last: LastInteraction) -> str:
-    """Return a phrase that describes an interaction."""
+    """Return a phrase that describes an interaction, in ASCII: the id of the item is escaped if necessary."""
+    item = ascii_text(last.item)
     if last.is_question:
         answer = "correct" if last.correct else "wrong"
-        return f"{last.level} question, LO {last.lo}: {answer} after {last.seconds:.1f} s ({last.item})"
-    return f"{last.level}, LO {last.lo}: {last.seconds / 60:.0f} min ({last.item})"
+        return f"{last.level} question, LO {last.lo}: {answer} after {last.seconds:.1f} s ({item})"
+    return f"{last.level}, LO {last.lo}: {last.seconds / 60:.0f} min ({item})"
 
 
 def _number(value: float) -> str:

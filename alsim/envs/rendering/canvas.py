@@ -103,8 +103,9 @@ class Canvas:
 
     def shortened(self, text: str, size: int, width: float) -> str:
         """Return a text that fits a width in pixels: the text, or its beginning and an ellipsis."""
-        if self.width_of(text, size) <= width:
+        if len(text) <= width and self.width_of(text, size) <= width:
             return text
+        text = text[: max(0, int(width))]  # every character is wider than a pixel
         while text and self.width_of(f"{text}...", size) > width:
             text = text[:-1]
         return f"{text.rstrip()}..."

@@ -107,8 +107,11 @@ def _draw_header(canvas: Canvas, frame: Frame) -> None:
     canvas.text(MARGIN, 42, title, TITLE, INK)
     x = MARGIN + canvas.width_of(title, TITLE) + 14
     lane = "" if frame.lane is None else f"lane {frame.lane} · "
-    canvas.text(x, 42, f"{lane}seed {frame.seed} · episode {frame.episode}", BODY, MUTED)
-    canvas.text(SIDE_RIGHT, 42, f"step {frame.step} of {frame.max_steps}", LARGE, INK, "right")
+    progress = f"step {frame.step} of {frame.max_steps}"
+    room = SIDE_RIGHT - canvas.width_of(progress, LARGE) - 14 - x
+    names = f"{lane}seed {frame.seed} · episode {frame.episode}"
+    canvas.text(x, 42, canvas.shortened(names, BODY, room), BODY, MUTED)
+    canvas.text(SIDE_RIGHT, 42, progress, LARGE, INK, "right")
     canvas.fill((MARGIN, RULE, SIDE_RIGHT, RULE + 4), TRACK)
     share = min(1.0, frame.step / frame.max_steps)
     canvas.fill((MARGIN, RULE, MARGIN + share * (SIDE_RIGHT - MARGIN), RULE + 4), INK)
@@ -211,9 +214,9 @@ def _draw_last(canvas: Canvas, frame: Frame) -> None:
 
 
 def _place(canvas: Canvas, frame: Frame, last: LastInteraction) -> str:
-    """Return the LO and the item of an interaction; the font has ASCII only, so other names are left out."""
+    """Return the LO and the item of an interaction; the font has printable ASCII only: other names are omitted."""
     name = frame.outcomes[last.lo]
-    others = [text for text in (name, last.item) if text.isascii() and text != str(last.lo)]
+    others = [text for text in (name, last.item) if text.isascii() and text.isprintable() and text != str(last.lo)]
     words = [f"LO {last.lo}", *others]
     return canvas.shortened(" · ".join(words), SMALL, SIDE_RIGHT - SIDE_LEFT)
 

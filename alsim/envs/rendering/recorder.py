@@ -11,6 +11,9 @@ from alsim.envs.rendering.frame import Frame, LastInteraction, interaction_of, l
 from alsim.simulator.simulator import Simulator
 from alsim.types import Longs, Reason
 
+UNKNOWN_REASON = -1
+"""Code of the termination reason of an episode that was over in a restored snapshot."""
+
 NO_ITEM = -1
 """Item of a lane whose last interaction is unknown, or that has had none in this episode."""
 
@@ -77,6 +80,7 @@ class EpisodeRecorder:
         continued = everyone[self._simulator.population.step > 0]
         self._start[continued] = np.nan
         self._return[continued] = np.nan
+        self._reason[self._simulator.population.finished] = UNKNOWN_REASON
 
     def frame(self, lane: int, *, single: bool) -> Frame:
         """Return the frame of a lane; `single` omits its number."""
@@ -99,7 +103,7 @@ class EpisodeRecorder:
             fail_streak=int(population.fail_streak[lane]),
             episode_return=float(self._return[lane]),
             last=self._last(lane),
-            reason=Reason(int(self._reason[lane])).word,
+            reason=_reason_word(int(self._reason[lane])),
             **limits_of(simulator.config),  # type: ignore[arg-type]
         )
 
@@ -125,3 +129,8 @@ class EpisodeRecorder:
             self._course = np.concatenate([self._course, np.full_like(self._course, np.nan)], axis=2)
         self._course[0, lanes, step] = population.mastery_sum[lanes] / self._simulator.bank.num_los
         self._course[1, lanes, step] = population.frustration[lanes]
+
+
+def _reason_word(code: int) -> str | None:
+    """Return the reason for the end of an episode; None while it continues."""
+    return "unknown (restored)" if code == UNKNOWN_REASON else Reason(code).word
