@@ -109,6 +109,16 @@ def read_integer(value: Any) -> int | None:
         return None
 
 
+def read_action(action: Any, num_actions: int) -> int:
+    """Return a valid action as a Python integer. Raises TypeError or ValueError."""
+    number = read_integer(action)
+    if number is None:
+        raise InputTypeError(f"an action must be an integer in [0, {num_actions}); got {action!r}")
+    if not 0 <= number < num_actions:
+        raise AlsimError(f"an action must be an integer in [0, {num_actions}); got {number}")
+    return number
+
+
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
     """Return the reset options as a dict. Raises TypeError if they are not a mapping, ValueError for an unknown key."""
     if options is not None and not isinstance(options, Mapping):

@@ -22,6 +22,7 @@ from alsim.envs.learner_state import learner_state
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.envs.sb3_lane import Lane
 from alsim.errors import AlsimError
+from alsim.mdp.actions import action_meanings
 from alsim.simulator.simulator import Simulator
 from alsim.types import FIRST_HELD_OUT, Bools, Codes, Doubles, Floats, Longs, Reason
 from alsim.utils.optional import require
@@ -107,6 +108,7 @@ class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
 
     def __init__(self, num_envs: int, **arguments: Any) -> None:
         super().__init__(num_envs, **arguments)
+        self.action_meanings = action_meanings(self.bank.num_los)
         self._infos = RawInfoBuilder(self._mode, "full", self.bank.num_los, self._simulator.width)
 
     def final_mastery(self, lanes: Longs) -> Doubles:
@@ -122,9 +124,23 @@ class SharedEmptyInfo(dict[str, Any]):
     """The empty info that all lanes without an ended episode share. It is read-only."""
 
     def _raise(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("lanes whose episode continues share one empty info, which is read-only: write to a copy")
+        raise TypeError(
+            "lanes whose episode continues share one empty info, which is read-only: write to a copy, "
+            "infos[i] = dict(infos[i])"
+        )
 
     __setitem__ = __ior__ = setdefault = update = _raise
+
+    def __copy__(self) -> dict[str, Any]:
+        """Return an empty dictionary that can be written to."""
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        """Return an empty dictionary that can be written to; within a list of infos, this info.
+
+        All lanes of a copied list still share one object, so it must stay read-only. Pickle is the same.
+        """
+        return self if memo else {}
 
 
 class AdaptiveLearningVecEnv(VecEnv):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from alsim.arguments import read_action
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.types import Bools
 
 if TYPE_CHECKING:
     from alsim.envs.sb3 import RawInfoVectorEnv
+
+NOT_KEPT = ("get_episode_metrics", "episode_log", "interactions")
+"""Attributes of a single environment that need the interactions of the episode so far."""
 
 
 class Lane:
@@ -20,6 +24,9 @@ class Lane:
     envs   the vector environment
     index  number of the lane
     """
+
+    # Named in the class, so that `set_attr` of the VecEnv recognises them. User values go to `__dict__`.
+    __slots__ = ("__dict__", "_envs", "index")
 
     def __init__(self, envs: RawInfoVectorEnv, index: int) -> None:
         self.index = index
@@ -61,6 +68,36 @@ class Lane:
         return self._envs.bank
 
     @property
+    def num_los(self) -> int:
+        """Number of learning outcomes L."""
+        return self.bank.num_los
+
+    @property
+    def num_questions(self) -> int:
+        """Number of questions."""
+        return self.bank.num_questions
+
+    @property
+    def num_contents(self) -> int:
+        """Number of contents."""
+        return self.bank.num_contents
+
+    @property
+    def questions(self) -> list[dict[str, Any]]:
+        """The questions, with the specification's keys."""
+        return [self.bank.question(k) for k in range(self.num_questions)]
+
+    @property
+    def contents(self) -> list[dict[str, Any]]:
+        """The contents, with the specification's keys."""
+        return [self.bank.content(k) for k in range(self.num_contents)]
+
+    @property
+    def max_steps(self) -> int:
+        """Step limit of an episode."""
+        return self.config.max_episode_steps
+
+    @property
     def step_count(self) -> int:
         """Number of interactions in the current episode."""
         return int(self._envs.lanes["step"][self.index])
@@ -80,6 +117,14 @@ class Lane:
         masks: Bools = self._envs.action_masks()[self.index]
         return masks
 
+    def decode_action(self, action: Any) -> dict[str, Any]:
+        """Return the meaning of an action, see `AdaptiveLearningEnv.decode_action`.
+
+        Raises TypeError or ValueError for an invalid action.
+        """
+        meanings = self._envs.action_meanings
+        return dict(meanings[read_action(action, len(meanings))])
+
     def render(self) -> Any:
         """Return the current frame, see `AdaptiveLearningEnv.render`. It draws the frames of all lanes."""
         frames = self._envs.render()
@@ -90,6 +135,14 @@ class Lane:
         return getattr(self, name)
 
     def __getattr__(self, name: str) -> NoReturn:
+        if name in NOT_KEPT:
+            raise AttributeError(
+                f"a lane has no attribute or method {name!r}, because the VecEnv keeps no interactions: read "
+                "`episode`, `final_mastery` and `termination_reason` of the info of an episode's last step, or get "
+                "all metrics from alsim.rollout(alsim.training.policy_of(model))",
+                name=name,
+                obj=self,
+            )
         known = ", ".join(sorted(key for key in dir(type(self)) if not key.startswith("_")))
         raise AttributeError(
             f"a lane has no attribute or method {name!r}; it has {known}: the attribute `envs` of the VecEnv is the "

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from alsim.arguments import (
     fresh_seed,
+    read_action,
     read_episode,
-    read_integer,
     read_learner,
     read_observation,
     read_options,
@@ -28,7 +28,7 @@ from alsim.envs.infos import REASON_WORDS, flat_scalars, read_info_level
 from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
 from alsim.envs.specs import SpecOwner
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError
 from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
@@ -138,7 +138,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         """
         if not self._was_reset or self._finished:
             raise ResetNeeded("the episode is over; call reset()" if self._finished else "call reset() before step()")
-        number = self._read_action(action)
+        number = read_action(action, self._simulator.num_actions)
         self._action[0] = number
         out = self._simulator.step(self._action, step_kernels.DISABLED)
         last = self._simulator.interaction
@@ -198,7 +198,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
 
         Raises TypeError or ValueError for an invalid action.
         """
-        return dict(self._decoded[self._read_action(action)])
+        return dict(self._decoded[read_action(action, self._simulator.num_actions)])
 
     def get_episode_metrics(self) -> dict[str, Any]:
         """Return the metrics of the episode so far (clauses S9.1 to S9.6); {} before the first step.
@@ -228,12 +228,3 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
     def contents(self) -> list[dict[str, Any]]:
         """The contents, with the specification's keys."""
         return [self.bank.content(k) for k in range(self.num_contents)]
-
-    def _read_action(self, action: Any) -> int:
-        """Return a valid action as a Python integer. Raises TypeError or ValueError."""
-        number = read_integer(action)
-        if number is None:
-            raise InputTypeError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {action!r}")
-        if not 0 <= number < self._simulator.num_actions:
-            raise AlsimError(f"an action must be an integer in [0, {self._simulator.num_actions}); got {number}")
-        return number

@@ -1,6 +1,8 @@
 """First examples of Stable-Baselines3 and sb3-contrib, and what they read from the VecEnv."""
 
+import pickle
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import gymnasium as gym
@@ -133,6 +135,33 @@ def test_attributes_are_set_for_each_lane(venv):
     assert venv.get_attr("note") == ["all", "all", "one", "all", "all"]
     with pytest.raises(ValueError, match="the attribute 'config' of a lane is read-only: pass config"):
         venv.set_attr("config", SMALL)
+
+
+@pytest.mark.parametrize("name", ["index", "_envs", "num_los", "action_masks", "__dict__"])
+def test_attributes_of_a_lane_are_read_only(venv, name):
+    with pytest.raises(ValueError, match=f"the attribute '{name}' of a lane is read-only"):
+        venv.set_attr(name, [0])
+    assert len(venv.env_method("action_masks")) == N
+    venv.set_attr("note", 1)
+    assert pickle.loads(pickle.dumps(venv)).get_attr("note") == deepcopy(venv).get_attr("note") == [1] * N
+
+
+def test_callbacks_of_a_single_environment_read_lanes(venv):
+    single = gym.make(ID, config=SMALL).unwrapped
+    for name in ("num_los", "num_questions", "num_contents", "max_steps", "config", "bank", "questions", "contents"):
+        assert venv.get_attr(name) == [getattr(single, name)] * N, name
+    for action in (0, np.int64(13), 26):
+        assert venv.env_method("decode_action", action) == [single.decode_action(action)] * N
+    for wrong, error in ((27, ValueError), (-1, ValueError), (0.5, TypeError)):
+        with pytest.raises(error, match=r"an action must be an integer in \[0, 27\); got"):
+            venv.env_method("decode_action", wrong)
+
+
+@pytest.mark.parametrize("name", ["get_episode_metrics", "episode_log", "interactions"])
+def test_lanes_keep_no_interactions(venv, name):
+    assert not venv.has_attr(name)
+    with pytest.raises(AttributeError, match=f"no attribute or method '{name}', because .*: read `episode`, `final_"):
+        venv.get_attr(name)
 
 
 def test_only_monitor_counts_as_a_wrapper(venv):

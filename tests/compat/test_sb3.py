@@ -133,8 +133,11 @@ def test_empty_infos_are_shared_and_read_only(env):
     ):
         with pytest.raises(TypeError, match="write to a copy"):
             write()
-    own = infos[0].copy()
-    own["x"] = 1
+    for own in (infos[0].copy(), dict(infos[0]), copy.copy(infos[0]), copy.deepcopy(infos[0])):
+        own["x"] = 1
+    for shared in (copy.deepcopy(infos), pickle.loads(pickle.dumps(infos))):
+        with pytest.raises(TypeError, match=r"infos\[i\] = dict\(infos\[i\]\)"):  # not written to every lane
+            shared[0]["x"] = 1
     infos[0] = own
     *_, infos = env.step(actions_of(1)[0])
     assert infos[0] == {}
