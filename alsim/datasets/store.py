@@ -186,7 +186,8 @@ class Dataset:
                       final ones
 
         Kinds, outcomes, difficulties, modalities, reasons, events and items are categories. The page on datasets lists
-        the columns. Files are read one after another, so only the frame has to fit into the memory.
+        the columns. Files are read one after another. While the frame is built, the memory has to hold about 2.5 times
+        its size. For a dataset that is too large for this, build a frame of each of the `parts()`.
 
         Raises ValueError for another table, and MissingExtra if pandas is not installed.
         """
@@ -194,6 +195,8 @@ class Dataset:
 
     def to_polars(self, table: str = "transitions", *, observations: bool = False) -> polars.DataFrame:
         """Return the same as `to_pandas` as a DataFrame of Polars, in which words have the type Enum.
+
+        While it is built, the memory has to hold about 1.6 times its size.
 
         Raises ValueError for another table, and MissingExtra if Polars is not installed.
         """

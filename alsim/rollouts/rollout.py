@@ -100,6 +100,8 @@ class Rollout:
         table         "transitions", "events" or "episodes"
         observations  whether to add the observations as columns
 
+        While the frame is built, the memory has to hold about 1.8 times its size, in addition to the rollout.
+
         Raises ValueError for another table, or if observations were not kept, and MissingExtra if pandas is not
         installed.
         """
@@ -107,6 +109,8 @@ class Rollout:
 
     def to_polars(self, table: str = "transitions", *, observations: bool = False) -> polars.DataFrame:
         """Return the same as `to_pandas` as a DataFrame of Polars, in which words have the type Enum.
+
+        While it is built, the memory has to hold about 1.1 times its size, in addition to the rollout.
 
         Raises ValueError for another table, or if observations were not kept, and MissingExtra if Polars is not
         installed.
