@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -19,16 +20,29 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     name   name that is not among the known ones
     known  valid names; the most similar one is suggested, or one that begins with `name`
     """
+    closest = closest_name(name, known)
+    return "" if closest is None else f"; did you mean {closest!r}?"
+
+
+def closest_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most similar to `name`, or else one that begins with it; None without a match.
+
+    Case and the separators space, _ and - do not matter.
+
+    name    name that is not among the known ones
+    known   valid names
+    cutoff  least similarity of a match, in [0, 1], as difflib measures it
+    """
     from difflib import get_close_matches
 
     names = {_folded(other): other for other in reversed(list(known))}
     word = _folded(name)
-    matches = get_close_matches(word, names, n=1)
+    matches = get_close_matches(word, names, n=1, cutoff=cutoff)
     if not matches and len(word) > 1:
         matches = [other for other in names if other.startswith(word)][-1:]
-    return f"; did you mean {names[matches[0]]!r}?" if matches else ""
+    return names[matches[0]] if matches else None
 
 
 def _folded(name: str) -> str:
-    """Return a name without the differences that are most often confused: of case, and between _ and -."""
-    return name.casefold().replace("_", "-").strip("-")
+    """Return a name without the differences that are most often confused: of case, and between spaces, _ and -."""
+    return re.sub(r"[\s_]", "-", name.casefold()).strip("-")

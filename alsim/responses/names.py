@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
+
+from alsim.errors import closest_name
 
 
 def _group(word: str, *forms: str) -> tuple[str, ...]:
@@ -22,7 +23,10 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("uid",),
     ),
     "skill": tuple(_group(word, *_BY_NAME) for word in ("skill", "kc", "knowledge component", "concept", "topic")),
-    "item": tuple(_group(word, *_BY_ID) for word in ("item", "question", "problem", "exercise", "content", "step")),
+    "item": (
+        *(_group(word, *_BY_ID) for word in ("item", "question", "problem", "exercise", "content")),
+        _group("step", " name", " id"),
+    ),
     "correct": (
         (
             *("correct", "is correct", "answered correctly", "correctness", "correct first attempt"),
@@ -40,12 +44,32 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], ...]] = {
 """Names of columns that are recognised, by alsim's names: groups of names, each in order of preference.
 
 Names of one group mean the same. Two groups differ in meaning, so a source with names of both is ambiguous. "time" is
-missing on purpose: in many logs it is a duration, and responses that are sorted by it are in the wrong order.
+missing on purpose: in many logs it is a duration, and responses that are sorted by it are in the wrong order. So is
+"step": it is often a time step.
 Sources: the headers of ASSISTments, DataShop and KDD Cup 2010, EdNet, Riiid, Eedi, Junyi, and the defaults of pyBKT.
 """
 
+CERTAIN = ("correct", "is correct", "answered correctly", "correctness", "correct first attempt")
+"""Names that mean only correctness. The other synonyms of correct are also names of points and of raw answers."""
+
+KEYS = (
+    *("key", "answer key", "solution", "solution id", "correct answer", "correct answer id", "correct response"),
+    *("correct option", "correct choice", "right answer", "expected answer", "expected response", "true answer"),
+)
+"""Names of the right answer to an item."""
+
+ANSWERS = (
+    *("response", "answer", "user answer", "student answer", "given answer", "user response", "student response"),
+    *("answer given", "answer value", "answer id", "selected answer", "selected option", "selected choice", "choice"),
+    *("chosen answer", "chosen option"),
+)
+"""Names of the answer that a student gave. If there is an answer key, such a column is not correctness."""
+
 ROW_LABELS = ("id", "", "unnamed: 0", "row names")
 """Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
+
+_OTHER = re.compile(r"attempt|hint|count|time|duration|opportunit|weight|freq")
+"""Part of the names of counts and durations, which often hold only 0 and 1 in the first rows."""
 
 _KC = re.compile(r"kc\(.*\)")
 """Column of a knowledge component model in DataShop, such as KC (Default), without separators."""
@@ -76,11 +100,23 @@ def candidates(column: str, available: Iterable[Any]) -> list[list[Any]]:
     return [[name for _, name in sorted(found, key=lambda pair: pair[0])] for found in groups.values()]
 
 
+def among(names: Iterable[str], available: Iterable[Any]) -> list[Any]:
+    """Return the available names that are one of `names` in any spelling, in the order of `names`."""
+    ranks = {plain(name): rank for rank, name in enumerate(names)}
+    return sorted((name for name in available if plain(name) in ranks), key=lambda name: ranks[plain(name)])
+
+
+def may_be_correct(name: Any) -> bool:
+    """Return whether a column of 0 and 1 may be correctness: its name is no key, no count and no other column."""
+    others = (column for column in SYNONYMS if column != "correct")
+    return not among(KEYS, [name]) and not _OTHER.search(plain(name)) and not any(candidates(c, [name]) for c in others)
+
+
 def looks_long(available: Sequence[Any]) -> bool:
-    """Return whether the names are those of a long table: a student, a correctness, and a skill or an item."""
-    return all(candidates(column, available) for column in ("student", "correct")) and any(
-        candidates(column, available) for column in ("skill", "item")
-    )
+    """Return whether the names are those of a long table: a student, a skill or an item, and an answer of any kind."""
+    is_answered = candidates("correct", available) or among((*KEYS, *ANSWERS), available)
+    is_labelled = candidates("skill", available) or candidates("item", available)
+    return bool(candidates("student", available) and is_answered and is_labelled)
 
 
 def row_labels(available: Iterable[Any]) -> list[Any]:
@@ -95,8 +131,6 @@ def row_labels(available: Iterable[Any]) -> list[Any]:
 
 
 def closest(column: str, available: Iterable[Any]) -> Any | None:
-    """Return the name that is spelled most like a column or one of its synonyms; None if no name is similar."""
-    words = {plain(name): name for name in available if plain(name)}
+    """Return the first name that is spelled like a column or one of its synonyms; None if no name is similar."""
     known = [plain(column), *_RANKS.get(column, {})]
-    scored = [(word, match) for word in words for match in get_close_matches(word, known, n=1, cutoff=0.75)]
-    return words[scored[0][0]] if scored else None
+    return next((name for name in available if plain(name) and closest_name(plain(name), known, cutoff=0.75)), None)

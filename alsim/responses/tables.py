@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, NamedTuple
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from alsim.errors import closest_name
 from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
-from alsim.responses.names import SYNONYMS, candidates, closest, plain
+from alsim.responses.names import ANSWERS, CERTAIN, KEYS, SYNONYMS, among, candidates, closest, may_be_correct, plain
 from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _DEFAULT_NAMES = {column: (column,) for column in COLUMNS} | {"order": ("order", "timestamp")}
 SAMPLE = 100
@@ -41,10 +45,13 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
     """Build a log from a table, as `Responses.from_table` does."""
     source = "the table"
 
-    def holds_answers(name: str) -> bool:
-        return cells.holds_answers(cells.as_arrow(table[name][:SAMPLE]))
+    def sample(name: str) -> pa.ChunkedArray:
+        return cells.as_arrow(table[name][:SAMPLE])
 
-    found = map_columns(columns, _column_names(table), source, holds_answers)
+    def holds_answers(name: str) -> bool:
+        return cells.holds_answers(sample(name))
+
+    found = map_columns(columns, _column_names(table), source, holds_answers, sample)
     selected = {column: table[name] for column, name in found.names.items()}
     fields = build(selected, Source(source, found.names, recognised=found.recognised), options)
     log_recognised(source, fields.report)
@@ -56,6 +63,7 @@ def map_columns(
     available: Sequence[Any],
     source: str,
     holds_answers: Callable[[str], bool],
+    sample: Callable[[str], pa.ChunkedArray] | None = None,
 ) -> ColumnNames:
     """Return the names of the columns that a source has.
 
@@ -66,6 +74,7 @@ def map_columns(
     available      names of the source's columns
     source         name of the source, for messages
     holds_answers  returns whether the first cells of a column are answers
+    sample         returns the first cells of a column; without it, two columns of answers are taken to differ
 
     Raises ResponsesError for unknown, ambiguous and missing columns.
     """
@@ -73,7 +82,9 @@ def map_columns(
     names = _named(mapping, available, source)
     recognised: dict[str, str] = {}
     if _missing(names):
-        recognised = _recognise(mapping, names, available, source, holds_answers)
+        free = [name for name in available if name not in mapping.values()]
+        correctness = Correctness(source, free, holds_answers, sample)
+        recognised = _recognise(mapping, names, available, source, correctness)
         if recognised.get("correct") == names.get("response"):
             names.pop("response", None)
         names |= recognised
@@ -81,8 +92,8 @@ def map_columns(
         unused = [name for name in available if name not in names.values()]
         proposed: dict[str, Any] = {column: closest(column, unused) for column in missing}
         if "correct" in proposed:
-            proposed["correct"] = proposed["correct"] or next(filter(holds_answers, unused), None)
-        raise _missing_columns(mapping, proposed, available, source)
+            proposed["correct"] = _propose_correct(unused, holds_answers)
+        raise _missing_columns({**mapping, **recognised}, proposed, available, source)
     return ColumnNames({column: names[column] for column in COLUMNS if column in names}, recognised)
 
 
@@ -110,11 +121,11 @@ def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: 
         if name is None:
             continue
         if name not in available:
-            similar = get_close_matches(str(name), [one for one in available if isinstance(one, str)])
+            similar = closest_name(str(name), [one for one in available if isinstance(one, str)])
             raise ResponsesError(
                 f"{source}: there is no column {name!r} for {column}; {list_columns(available)}",
                 "name an existing column with {}",
-                columns={**mapping, column: similar[0] if similar else "NAME"},
+                columns={**mapping, column: similar or "NAME"},
             )
         if list(available).count(name) > 1:
             raise ResponsesError(f"{source}: more than one column is named {name!r}", "rename all but one")
@@ -133,7 +144,7 @@ def _recognise(
     names: Mapping[str, str],
     available: Sequence[Any],
     source: str,
-    holds_answers: Callable[[str], bool],
+    correctness: Correctness,
 ) -> dict[str, str]:
     """Return the columns that have a synonym of alsim's names. Raises ResponsesError if several could be one column."""
     used = set(names.values()) | set(filter(None, mapping.values()))
@@ -144,7 +155,7 @@ def _recognise(
         own_response = column == "correct" and "response" not in mapping and names.get("response")
         groups = candidates(column, [name for name in available if name not in used or name == own_response])
         if column == "correct":
-            groups = [sorted(group, key=lambda name: not holds_answers(name)) for group in groups]
+            groups = correctness.choose(groups)
         if len(groups) > 1 or (groups and len({plain(name) for name in groups[0]}) < len(groups[0])):
             ambiguous[column] = groups
         elif groups:
@@ -163,7 +174,73 @@ def _recognise(
         raise ResponsesError(
             f"{source}: {', and '.join(sentences)}", "choose with {}", columns={**mapping, **recognised, **first}
         )
+    if "correct" in recognised:
+        correctness.check(recognised["correct"], {**mapping, **recognised})
     return recognised
+
+
+class Correctness(NamedTuple):
+    """Choice of the column of correctness among the columns with one of its names, by the first cells of each.
+
+    free  names of the source's columns that are not mapped
+
+    The other fields are arguments of `map_columns`.
+    """
+
+    source: str
+    free: Sequence[Any]
+    holds_answers: Callable[[str], bool]
+    sample: Callable[[str], pa.ChunkedArray] | None
+
+    def choose(self, groups: list[list[Any]]) -> list[list[Any]]:
+        """Return the groups of names that may be correctness: one group per meaning, the preferred name first.
+
+        Columns of answers that differ are groups of their own. If there is an answer key, an answer is not correctness.
+        """
+        names = [name for group in groups for name in group]
+        if among(KEYS, self.free):
+            names = [name for name in names if not among(ANSWERS, [name])]
+        if len({plain(name) for name in names}) < len(names):
+            return [names]
+        holders = [name for name in names if self.holds_answers(name)]
+        if any(self._differ(a, b) for a, b in combinations(holders, 2)):
+            return [[name] for name in holders]
+        names.sort(key=lambda name: (not among(CERTAIN, [name]), name not in holders))
+        return [names] if names else []
+
+    def check(self, name: str, columns: Mapping[str, str | None]) -> None:
+        """Raise ResponsesError if a column, such as a score from 0 to 100, may hold something else than correctness."""
+        if among(CERTAIN, [name]) or self.holds_answers(name):
+            return
+        value = self._other_value(name)
+        example = "" if value is None else f", such as {value!r}"
+        raise ResponsesError(
+            f"{self.source}: the column {name!r} is named like correct, but its first rows are not all 0 or 1{example}",
+            "write the answers as 0 and 1, or name another column with {}",
+            columns={**columns, "correct": "NAME"},
+        )
+
+    def _differ(self, a: str, b: str) -> bool:
+        """Return whether the first answers of two columns differ; a missing answer differs from 0 and 1."""
+        if self.sample is None:
+            return True
+        return not np.array_equal(cells.parse_answers(self.sample(a)), cells.parse_answers(self.sample(b)))
+
+    def _other_value(self, name: str) -> Any | None:
+        """Return the first value of a column that is neither an answer nor missing; None if it is unknown."""
+        if self.sample is None:
+            return None
+        column = self.sample(name)
+        others = (cells.parse_answers(column) < 0) & ~cells.is_missing(column, ())
+        return column[int(others.argmax())].as_py() if others.any() else None
+
+
+def _propose_correct(names: Sequence[Any], holds_answers: Callable[[str], bool]) -> Any | None:
+    """Return the name of a column of answers that is probably correctness; None if there is none, or several."""
+    answered = [name for name in names if may_be_correct(name) and holds_answers(name)]
+    if among(KEYS, names):
+        answered = [name for name in answered if not among(ANSWERS, [name])]
+    return closest("correct", answered) or (answered[0] if len(answered) == 1 else None)
 
 
 def _missing_columns(
@@ -175,9 +252,16 @@ def _missing_columns(
     """
     listed = ", ".join("skill or item" if column == "skill" else column for column in proposed)
     names = {column: name or "NAME" for column, name in proposed.items()}
+    cure = "name the columns with {}"
+    free = [name for name in available if name not in mapping.values()]
+    keys, answers = among(KEYS, free), among(ANSWERS, free)
+    if names.get("correct") == "NAME" and keys:
+        answer = f"the answers {answers[0]!r}" if answers else "the answers"
+        added = "add a column that is 1 where they agree and 0 elsewhere"
+        cure = f"compare {answer} with the key {keys[0]!r}, {added}, and {cure}"
     return ResponsesError(
         f"{source}: there is no column for {listed}; {list_columns(available)}",
-        "name the columns with {}",
+        cure,
         columns={**mapping, **names},
     )
 

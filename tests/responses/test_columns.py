@@ -1,12 +1,16 @@
 """Columns that are recognised by the names that public logs give them, and the messages about the others."""
 
 import logging
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alsim.models import Responses, ResponsesError, read_responses
 from alsim.responses.names import SYNONYMS, plain
@@ -186,7 +190,7 @@ def test_a_response_is_an_answer_only_if_no_other_column_is(write):
     log = read_responses(write("person,item,response\na,p,1\na,q,0\n"))
     assert log.report.columns == {"student": "person", "correct": "response"}
     assert log.correct.tolist() == [1, 0]
-    log = read_responses(write("person,item,response,is_correct\na,p,1,1\na,p,1,1\n"))
+    log = read_responses(write("person,item,response,is_correct\na,p,r7,1\na,p,r7,1\n"))
     assert log.report.duplicates == 1  # `response` is the id of a response, as in alsim's names
 
 
@@ -221,10 +225,187 @@ def test_names_of_different_meanings_are_ambiguous(write):
 def test_values_that_cannot_be_read_are_named(write):
     """DataShop's outcomes are words: the message names the first one."""
     file = write("Anon Student Id,KC (Default),Outcome\na,x,CORRECT\na,x,HINT\n")
+    cure = "; write the answers as 0 and 1, or name another column with columns="
     with pytest.raises(
-        ResponsesError, match="line 2, column Outcome: 'CORRECT'; expected 0 or 1; write the answers as"
+        ResponsesError, match=f"'Outcome' is named like correct, but its first rows are not all 0 or 1{cure}"
     ):
         read_responses(file)
+    with pytest.raises(ResponsesError, match=f"line 2, column Outcome: 'CORRECT'; expected 0 or 1{cure}"):
+        read_responses(file, columns={"correct": "Outcome"})
+    with pytest.raises(ResponsesError, match=f"first rows are not all 0 or 1, such as 'CORRECT'{cure}"):
+        Responses.from_table(pd.read_csv(file))
+    with pytest.raises(ResponsesError, match=f"line 2, column correct: 'yes'; expected 0 or 1{cure}"):
+        read_responses(write("student,skill,correct\na,x,yes\na,x,no\n"))
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("name", "values"), [("score", [1, 57, 0]), ("result", ["1", "pass", "0"]), ("right", [1, 2, 0])]
+)
+def test_points_and_words_are_not_answers(write, name, values, skip_bad):
+    """With skip_bad, only the rows with 0 and 1 points would be left, as if they were answers."""
+    columns = {"user_id": ["a"] * 3, "skill": ["x"] * 3, name: values}
+    with pytest.raises(
+        ResponsesError, match=f"'{name}' is named like correct.* such as {values[1]!r}; write the answers"
+    ):
+        Responses.from_table(columns, skip_bad=skip_bad)
+    rows = "".join(f"a,x,{value}\n" for value in values)
+    with pytest.raises(ResponsesError, match=f"'{name}' is named like correct"):
+        read_responses(write(f"user_id,skill,{name}\n{rows}"), skip_bad=skip_bad)
+
+
+# ── keys, answers and counts ─────────────────────────────────────────────────────────────────────
+
+KEYED = [
+    ("user_id,item_id,correct_answer,response", "a,q,1,1|a,r,0,1"),
+    ("user_id,item_id,Answer Key,response", "a,q,1,1|a,r,0,1"),
+    ("user_id,item_id,key,answer", "a,q,1,1|a,r,0,1"),
+    ("user_id,item_id,solution,user_response", "1,1,1,1|1,0,0,1"),
+    ("user_id,question_id,user_answer,correct_answer", "1,1,1,1|1,0,0,1"),
+    ("user_id,question_id,user_answer,correct_answer", "u,q,b,c|u,r,a,a"),
+]
+
+
+@pytest.mark.parametrize(("header", "rows"), KEYED)
+def test_an_answer_beside_its_key_is_not_correctness(write, header, rows):
+    file = write(f"{header}\n{rows}\n".replace("|", "\n"))
+    for read in (read_responses, lambda file: Responses.from_table(pd.read_csv(file))):
+        with pytest.raises(
+            ResponsesError, match="no column for correct; .* with the key .*'correct': 'NAME'}"
+        ) as caught:
+            read(file)
+        assert caught.value.options["columns"]["correct"] == "NAME"
+    columns = caught.value.options["columns"] | {"correct": "agrees"}
+    first, second = rows.split("|")
+    log = read_responses(write(f"{header},agrees\n{first},1\n{second},0\n"), columns=columns)
+    assert log.correct.tolist() == [1, 0]
+
+
+def test_a_mapped_column_is_no_key(write):
+    log = read_responses(write("user_id,key,response\na,q,1\na,r,0\n"), columns={"item": "key"})
+    assert log.report.columns == {"student": "user_id", "correct": "response"}
+
+
+def test_correctness_beside_a_key_is_read(write):
+    log = read_responses(write("user_id,item_id,correct_answer,user_answer,score\na,q,1,0,0\na,r,0,0,1\n"))
+    assert (log.report.columns["correct"], log.correct.tolist()) == ("score", [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (("score", "right"), ([1, 1], [1, 0])),
+        (("is_correct", "outcome"), ([1, 0], [0, 1])),
+        (("is_correct", "response"), ([1, 0], [1, 1])),
+        (("score", "right"), ([1, 1], [1, None])),
+    ],
+)
+def test_columns_of_different_answers_are_ambiguous(write, names, values):
+    columns = {"user_id": ["a", "a"], "item_id": ["p", "q"], **dict(zip(names, values, strict=True))}
+    file = write(pd.DataFrame(columns).to_csv(index=False))
+    message = f"{names[0]!r} and {names[1]!r} can each be the column correct; choose with columns="
+    for read, source in ((read_responses, file), (Responses.from_table, columns)):
+        with pytest.raises(ResponsesError, match=message) as caught:
+            read(source)
+        assert read(source, **caught.value.options).correct.tolist() == values[0]
+
+
+def test_columns_of_the_same_answers_are_one():
+    log = Responses.from_table(
+        {"user_id": ["a", "b"], "item_id": ["p", "q"], "right": [True, False], "score": [1.0, 0.0]}
+    )
+    assert log.report.columns == {"student": "user_id", "item": "item_id", "correct": "score"}
+
+
+def test_a_certain_name_is_read_before_a_score_even_if_an_answer_is_invalid(write):
+    with pytest.raises(ResponsesError, match="line 3, column is_correct: 'maybe'; expected 0 or 1"):
+        read_responses(write("user_id,skill,is_correct,score\na,x,1,1\na,x,maybe,0\n"))
+
+
+def test_a_step_is_an_item_only_as_a_name_or_an_id(write):
+    with pytest.raises(ResponsesError, match="there is no column for skill or item"):
+        read_responses(write("user_id,step,correct\na,1,1\na,2,0\n"))
+    for name in ("Step Name", "step_id"):
+        assert read_responses(write(f"user_id,{name},correct\na,s,1\n")).report.columns["item"] == name
+
+
+@pytest.mark.parametrize(
+    "names", ["attempt,hint_count", "time,original", "correct_answer,key", "skill_id,order_id", "a,b"]
+)
+def test_only_a_column_that_may_be_correctness_is_proposed(write, names):
+    """None of two columns is proposed if nothing but their place distinguishes them."""
+    with pytest.raises(ResponsesError, match="no column for correct") as caught:
+        read_responses(write(f"student,skill,{names}\na,x,1,0\na,x,1,1\n"))
+    proposed = caught.value.options["columns"]["correct"]
+    assert proposed == ("original" if "original" in names else "NAME")
+
+
+def test_a_similar_name_without_answers_is_not_proposed(write):
+    with pytest.raises(ResponsesError, match="columns={'correct': 'NAME'}"):
+        read_responses(write("student,skill,corect\na,x,B\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("Id", "id"), ("user id", "User_ID"), ("USER-ID", "user_id"), ("user", "UserId")]
+)
+def test_case_and_spacing_of_a_mapped_name_are_mended(write, name, title):
+    file = write(f"{title},skill,correct\na,x,1\n")
+    with pytest.raises(ResponsesError, match=f"there is no column {name!r} for student") as caught:
+        read_responses(file, columns={"student": name})
+    assert caught.value.options == {"columns": {"student": title}}
+    assert len(read_responses(file, **caught.value.options)) == 1
+
+
+def test_two_columns_of_students_are_ambiguous(write):
+    with pytest.raises(ResponsesError, match="'user_id' and 'student_id' can each be the column student"):
+        read_responses(write("user_id,student_id,skill,correct\n1,2,x,1\n1,3,x,0\n"))
+
+
+def test_a_skill_is_named_rather_than_numbered(write):
+    named = read_responses(write("user_id,skill_id,skill_name,correct\na,7,add,1\n"))
+    assert named.skills.tolist() == ["add"]
+    own = read_responses(write("user_id,skill_id,skill_name,skill,correct\na,7,add,s,1\n"))
+    assert own.skills.tolist() == ["s"]
+
+
+UNRELATED = (
+    "attempt",
+    "hint_count",
+    "time",
+    "step",
+    "answer",
+    "correct_answer",
+    "age",
+    "original",
+    "grade",
+    "id",
+    "ms",
+)
+LOGS = {
+    "user_id,skill_name,is_correct,order_id": "a,x,1,2|a,y,0,1|b,x,1,3",
+    "Anon Student Id,Problem Name,Correct First Attempt": "a,p,0|b,q,1|b,p,1",
+    "learner,kc,score": "1,1,1|1,1,0|0,1,1",
+    "student,item,skill,correct": "1,1,1,1|1,0,1,0|0,1,0,1",
+}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(sorted(LOGS)), st.lists(st.sampled_from(UNRELATED), unique=True), st.data())
+def test_the_sequence_of_columns_and_unrelated_columns_do_not_matter(header, unrelated, data):
+    rows = [row.split(",") for row in LOGS[header].split("|")]
+    columns = dict(zip(header.split(","), map(list, zip(*rows, strict=True)), strict=True))
+    cells = st.lists(st.sampled_from(["0", "1", "7", "B", "", "2.5"]), min_size=len(rows), max_size=len(rows))
+    more = columns | {name: data.draw(cells) for name in unrelated}
+    shuffled = {name: more[name] for name in data.draw(st.permutations(sorted(more)))}
+    expected = Responses.from_table(columns)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "log.csv"
+        file.write_text("".join(",".join(row) + "\n" for row in [shuffled, *zip(*shuffled.values(), strict=True)]))
+        for log in (Responses.from_table(shuffled), read_responses(file)):
+            assert log.report.columns == expected.report.columns
+            assert log.report.duplicates == expected.report.duplicates
+            for name in ("student", "item", "skill", "correct", "row", "students", "items", "skills"):
+                assert getattr(log, name).tolist() == getattr(expected, name).tolist()
 
 
 def test_synonyms_are_distinct():
