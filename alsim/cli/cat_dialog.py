@@ -52,7 +52,7 @@ class Dialog:
                     continue
                 session.answer(reply, name)
                 self._correct.append(reply)
-                print(f"  ability {estimate(session.theta[0], session.se[0])}")
+                print(f"  ability {estimate(session.theta[0], session.se[0], self._cat.bounds)}")
         except EOFError:
             print()
             reason = "end of input"
@@ -145,9 +145,14 @@ def _option(text: str, options: list[str]) -> int | None:
     return letters.index(text) if len(text) == 1 and text in letters else None
 
 
-def estimate(theta: float, se: float) -> str:
-    """Return an estimate of ability and its standard error as text with the unit."""
-    return f"{rounded(theta)} ± {rounded(se)} logits"
+def estimate(theta: float, se: float, bounds: tuple[float, float]) -> str:
+    """Return an estimate of ability and its standard error as text with the unit, and whether it is at a bound."""
+    return f"{rounded(theta)} ± {rounded(se)} logits{at_bound(theta, bounds)}"
+
+
+def at_bound(theta: float, bounds: tuple[float, float]) -> str:
+    """Return the bound of ability that an estimate has reached, as text; "" between the bounds."""
+    return ", at the lower bound" if theta <= bounds[0] else ", at the upper bound" if theta >= bounds[1] else ""
 
 
 def rounded(value: float | None, decimals: int = 2) -> str:

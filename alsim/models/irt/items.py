@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.models.irt.curves import ItemParameters, left_out
+from alsim.models.irt.curves import ItemParameters, items_of, left_out
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import DIFFICULTIES
@@ -32,15 +32,6 @@ EXPECTED = {
     "c": "a number in [0, 1)",
     "d": "a number above c and at most 1",
 }
-
-
-@runtime_checkable
-class HasItemParameters(Protocol):
-    """An object with calibrated items: a fitted item response model, a bank, or items from a file."""
-
-    @property
-    def item_parameters(self) -> ItemParameters:
-        """Parameters and names of the items."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,29 +99,6 @@ def load_item_parameters(path: Path) -> ItemParameters:
     if fitted.model != "irt":
         raise AlsimError(f"{path} is a fit of {fitted.model!r}; expected an item response model: use alsim fit irt")
     return items_of(fitted)
-
-
-def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
-    """Return the items of a test; of a fit or a bank, items with a <= 0 are left out, with a note.
-
-    Raises AlsimError for an object without items, and if no item is left.
-    """
-    if isinstance(source, ItemParameters):
-        return source
-    items = getattr(source, "item_parameters", None)
-    if not isinstance(items, ItemParameters):
-        raise AlsimError(
-            "items must be ItemParameters, a fitted item response model or a bank; "
-            f"got {type(source).__name__}; irt.read_items reads a file, ItemParameters.from_table an array or a table"
-        )
-    positive = items.a > 0
-    if positive.all():
-        return items
-    notes = (*items.notes, *left_out(items.names[~positive], "have a <= 0; check the answer key"))
-    if not positive.any():
-        raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
-    columns = (column[positive] for column in items.columns)
-    return ItemParameters(*columns, names=items.names[positive], notes=notes)
 
 
 def without_copies(items: ItemParameters) -> ItemParameters:
