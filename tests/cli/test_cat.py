@@ -154,6 +154,9 @@ def test_answers_are_scored_by_the_key(cat, tmp_path):
         ("c", "4", ("3", "4"), None),
         ("straße", "STRASSE", (), 1),
         ("", "x", (), None),
+        (".5", "0.5", (), 1),
+        ("0.50", ".5", ("0.25", "0.5"), 1),
+        ("nan", "x", (), 0),
         ("y", "x", (), 0),
     ],
 )

@@ -540,9 +540,7 @@ def test_names_that_are_numbers_may_be_integers_in_mappings_only():
     assert cat.pool.exposure.tolist() == [1, 0.01, 1] and cat.pool.group.tolist() == [0, 1, 1]
     session = CAT(items).session()
     assert session.next_names() == ["102"]
-    with pytest.raises(
-        AlsimError, match="the integer 102, which is an index, not a name; .* index 1: pass its"
-    ):
+    with pytest.raises(AlsimError, match="the integer 102, which is an index, not a name; .* index 1: pass its"):
         session.answer(1, 102)
     session.answer(1, "102")
 

@@ -20,6 +20,10 @@ from alsim.types import Doubles, Longs
 ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
 """The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
 
+NO_ESTIMATES = "have no finite estimates, as all responses are equal or missing"
+LOW_A = "have a <= 0; check the answer key"
+"""Reasons why items are left out, see `left_out`."""
+
 MAX_EXPONENT = 700.0
 """Limit of |a (theta - b)|: there, the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
 
@@ -206,7 +210,7 @@ def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
     positive = items.a > 0
     if positive.all():
         return items
-    notes = (*items.notes, *left_out(items.names[~positive], "have a <= 0; check the answer key"))
+    notes = (*items.notes, *left_out(items.names[~positive], LOW_A))
     if not positive.any():
         raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
     columns = (column[positive] for column in items.columns)
