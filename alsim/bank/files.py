@@ -208,7 +208,7 @@ def complete_bank(
     `alsim.models.irt.read_items`. Unknown columns of the file are ignored. Columns that are neither in the file nor in
     `columns` have defaults:
 
-        id                  q0, q1, ... in the order of the rows
+        id                  0, 1, ... in the order of the rows, as in `alsim cat`
         learning_outcome    one outcome for all questions
         difficulty          from b: Easy, Medium and Hard below, between and from the limits of `level_limits`, by
                             default -0.5 and 0.5
@@ -274,7 +274,7 @@ def _completed(table: Table, learning_outcome: Ints, config: Config) -> Question
         return np.digitize(irt_b, level_limits(config)).astype(i8)
 
     return Questions(
-        id=table.ids() if "id" in table.columns else tuple(f"q{k}" for k in range(n)),
+        id=table.ids() if "id" in table.columns else tuple(map(str, range(n))),
         learning_outcome=learning_outcome,
         difficulty=difficulty(),
         irt_a=table.numbers("irt_a"),

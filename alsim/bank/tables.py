@@ -146,7 +146,11 @@ def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[
 def _calibrated_cells(path: Path, known: Collection[str]) -> tuple[Cells, list[str]]:
     """Return the cells of a file and notes about them; of a fitted model, the cells of its parameters."""
     if path.suffix.lower() != FIT_SUFFIX:
-        return with_header(read_cells(path, known))
+        from alsim.models.irt.items import usable_rows
+
+        cells, notes = with_header(read_cells(path, known))
+        cells, left = usable_rows(cells)
+        return cells, [*notes, *left]
     from alsim.models.irt.items import load_item_parameters
 
     items = load_item_parameters(path)

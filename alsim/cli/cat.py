@@ -6,22 +6,25 @@ import math
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.cat_dialog import Dialog, Ended, estimate, rounded
+from alsim.cli.cat_dialog import Dialog, Ended, at_bound, estimate, rounded
 from alsim.cli.command import DialogCommand
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, JsonOption, SeedOption, read_mapping
-from alsim.cli.output import print_sentence, print_table, print_warning, write_report
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, SeedOption, read_mapping
+from alsim.cli.output import STDOUT, print_sentence, print_table, print_warning, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.models.cat import CAT, CATRun
     from alsim.models.irt import CalibratedItems
+
+
+MAX_PRIOR_OUTSIDE = 0.01
+"""Share of the prior outside the bounds of ability above which a warning is printed."""
 
 
 class Selection(StrEnum):
@@ -89,6 +92,10 @@ def cat_command(
     prior_sd: Annotated[
         float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")
     ] = 1.0,
+    bounds: Annotated[
+        str,
+        typer.Option("--bounds", metavar="LOW,HIGH", help="Lowest and highest ability, logits, such as --bounds=-6,6."),
+    ] = "-4,4",
     simulate: Annotated[
         str | None,
         typer.Option(
@@ -102,6 +109,7 @@ def cat_command(
         int, typer.Option("--examinees", help="Number of simulated examinees; of several, a summary is printed.")
     ] = 1,
     seed: SeedOption = 0,
+    force: ForceOption = False,
     report: JsonOption = None,
     plot: Annotated[
         Path | None,
@@ -125,11 +133,14 @@ def cat_command(
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
+    if simulate is None and report not in (None, STDOUT) and report.is_file() and not force:
+        raise AlsimError(f"--json {report} already exists; --force overwrites this record of a test")
     if plot is not None:
         from alsim.models.cat.drawing import check_drawing
 
         check_drawing(plot)
     table = read_items(items, read_mapping(columns))
+    _check_min_items(min_items, max_items, len(table.item_parameters))
     cat = CAT(
         table.item_parameters,
         select.value,
@@ -141,15 +152,24 @@ def cat_command(
         start=start,
         prior_mean=prior_mean,
         prior_sd=prior_sd,
+        bounds=_read_bounds(bounds),
     )
+    cat.session(0, seed=seed)  # checks the seed
+    abilities = None if simulate is None else _abilities(simulate, cat, examinees, seed)
+    outside = prior_mass_outside(prior_mean, prior_sd, cat.bounds)
+    if outside > MAX_PRIOR_OUTSIDE and estimator in (Estimate.eap, Estimate.map):
+        print_warning(
+            f"{outside:.0%} of the prior of ability is outside the bounds {bounds}, within which estimates remain; "
+            "--bounds=LOW,HIGH sets wider ones"
+        )
     for note in table.item_parameters.notes:
         print_warning(f"{items}: {note}")
     request = Request(cat, table, items, seed, report, plot)
-    _print_heading(request)
-    if simulate is None:
+    _print_heading(request, examinees)
+    if abilities is None:
         _administer(request)
     else:
-        _simulate(request, _abilities(simulate, cat, examinees, seed))
+        _simulate(request, abilities)
 
 
 def _examinees_fault(examinees: int, plot: Path | None) -> str:
@@ -159,6 +179,33 @@ def _examinees_fault(examinees: int, plot: Path | None) -> str:
     if plot is not None:
         return f"--plot draws one test, and --examinees is {examinees}; remove one of them"
     return f"--examinees {examinees} needs simulated answers; add --simulate normal, or --simulate ABILITY"
+
+
+def _check_min_items(min_items: int, max_items: int, bank_size: int) -> None:
+    """Raise AlsimError if a test cannot have `min_items` items."""
+    if 1 <= max_items < min_items:
+        raise AlsimError(f"--min-items is {min_items}; expected an integer from 1 to {max_items}, as --max-items is")
+    if bank_size < min_items:
+        raise AlsimError(
+            f"--min-items is {min_items}; expected an integer from 1 to {bank_size}, the number of items of the bank"
+        )
+
+
+def _read_bounds(text: str) -> tuple[float, float]:
+    """Return the bounds of ability, logits. Raises AlsimError."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise AlsimError(f"--bounds is {text!r}; expected two abilities in logits, the lower first: --bounds=-4,4")
+    return low, high
+
+
+def prior_mass_outside(mean: float, sd: float, bounds: tuple[float, float]) -> float:
+    """Return the probability that an ability from the prior N(mean, sd) is outside the bounds, all in logits."""
+    low, high = ((bound - mean) / (sd * math.sqrt(2)) for bound in bounds)
+    return (math.erfc(-low) + math.erfc(high)) / 2
 
 
 def _abilities(simulate: str, cat: CAT, examinees: int, seed: int) -> Any:
@@ -176,12 +223,14 @@ def _abilities(simulate: str, cat: CAT, examinees: int, seed: int) -> Any:
     return np.full(examinees, ability)
 
 
-def _print_heading(request: Request) -> None:
-    """Print the size of the bank and the stopping rules."""
+def _print_heading(request: Request, examinees: int) -> None:
+    """Print the size of the bank, the stopping rules and, for one examinee, the meaning of the estimates."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
     print(f"{request.file}: {_count(len(cat.items))}")
     print(f"At most {_count(cat.longest)} per test{precision}.")
+    if examinees == 1:
+        print("Each ability is an estimate ± its standard error.")
 
 
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +298,7 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
     if count == 0:
         return f"no ability was estimated, since no item was answered: {reasons[reason]}"
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
-    ability = estimate(tests.theta[0], tests.se[0])
+    ability = estimate(tests.theta[0], tests.se[0], cat.bounds)
     return f"ability {ability}{truth} after {_count(count)}:\nstopped because {reasons[reason]}"
 
 
@@ -278,13 +327,15 @@ def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
 def _print_summary(request: Request, tests: CATRun) -> None:
     """Print the accuracy, the length and the exposure of simulated tests, and write the report."""
     summary, rates = tests.summary(), tests.exposure_rates
+    at_bounds = sum(at_bound(theta, request.cat.bounds) != "" for theta in tests.theta)
     most = str(tests.names[rates.argmax()])
     reasons = Counter(map(str, request.cat.stop_reasons(tests)))
     rows = [
         ("examinees", f"{len(tests.lengths):,}"),
         ("bias of ability, logits", f"{tests.bias:.3f}"),
         ("RMSE of ability, logits", f"{tests.rmse:.3f}"),
-        ("median standard error, logits", rounded(median(tests.se), 3)),
+        ("median standard error, logits", rounded(summary["median_se"], 3)),
+        ("examinees with an ability at a bound", f"{at_bounds:,}"),
         ("mean test length, items", f"{tests.mean_length:.1f}"),
         (f"highest exposure, share of tests (item {_short(most)})", f"{rates.max():.3f}"),
         ("unused items, share of the bank", f"{summary['unused']:.3f}"),
@@ -297,7 +348,7 @@ def _print_summary(request: Request, tests: CATRun) -> None:
         f"the typical error of ability is {tests.rmse:.2f} logits"
     )
     content = {
-        "summary": {name: _finite(value) if value is not None else None for name, value in summary.items()},
+        "summary": {**{name: _finite(value) for name, value in summary.items()}, "at_bounds": at_bounds},
         "reasons": dict(reasons),
         "exposure": dict(zip(map(str, tests.names), rates.tolist(), strict=True)),
         "true_abilities": [] if tests.abilities is None else tests.abilities.tolist(),
@@ -330,11 +381,14 @@ def _settings(request: Request) -> dict[str, Any]:
         "start",
         "prior_mean",
         "prior_sd",
+        "bounds",
     )
     settings = {name: getattr(request.cat, name) for name in names}
     return {"items": str(request.file), "bank_size": len(request.cat.items), "seed": request.seed, "settings": settings}
 
 
-def _finite(value: float) -> float | None:
-    """Return a number for JSON; None if it is not finite."""
+def _finite(value: float | None) -> float | None:
+    """Return a number for JSON; None if it is None or not finite."""
+    if value is None or isinstance(value, int):
+        return value
     return float(value) if math.isfinite(value) else None

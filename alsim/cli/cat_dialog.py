@@ -52,7 +52,7 @@ class Dialog:
                     continue
                 session.answer(reply, name)
                 self._correct.append(reply)
-                print(f"  ability {estimate(session.theta[0], session.se[0])}")
+                print(f"  ability {estimate(session.theta[0], session.se[0], self._cat.bounds)}")
         except EOFError:
             print()
             reason = "end of input"
@@ -128,26 +128,25 @@ def _correctness(word: str) -> int | None:
 def _score(reply: str, key: str, options: tuple[str, ...]) -> int | None:
     """Return 1 if the reply is the key, else 0; None for an empty reply, and for one that is not among the options.
 
-    The case is ignored. The letter of an option stands for the option, in replies and in keys.
+    Case is ignored, and numbers are compared as numbers. The letter of an option stands for the option, in replies and
+    in keys.
     """
+    from alsim.models.irt.items import option_index, same_answer
+
     if not options:
-        return None if not reply else int(reply.casefold() == key.casefold())
-    folded = [option.casefold() for option in options]
-    chosen, right = (_option(text.casefold(), folded) for text in (reply, key))
+        return None if not reply else int(same_answer(reply, key))
+    chosen, right = option_index(reply, options), option_index(key, options)
     return None if chosen is None else int(chosen == right)
 
 
-def _option(text: str, options: list[str]) -> int | None:
-    """Return the index of an option from its text or its letter; None for other text."""
-    if text in options:
-        return options.index(text)
-    letters = string.ascii_lowercase[: len(options)]
-    return letters.index(text) if len(text) == 1 and text in letters else None
+def estimate(theta: float, se: float, bounds: tuple[float, float]) -> str:
+    """Return an estimate of ability and its standard error as text with the unit, and whether it is at a bound."""
+    return f"{rounded(theta)} ± {rounded(se)} logits{at_bound(theta, bounds)}"
 
 
-def estimate(theta: float, se: float) -> str:
-    """Return an estimate of ability and its standard error as text with the unit."""
-    return f"{rounded(theta)} ± {rounded(se)} logits"
+def at_bound(theta: float, bounds: tuple[float, float]) -> str:
+    """Return the bound of ability that an estimate has reached, as text; "" between the bounds."""
+    return ", at the lower bound" if theta <= bounds[0] else ", at the upper bound" if theta >= bounds[1] else ""
 
 
 def rounded(value: float | None, decimals: int = 2) -> str:

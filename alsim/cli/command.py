@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
-from alsim.cli.output import check_report, report_on_stdout
+from alsim.cli.output import STDOUT, check_report, is_same_file, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
 from alsim.utils.run_directory import FORCE
 
@@ -20,6 +20,8 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for an invalid command line. It has no public name."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 NOUNS = {int: "an integer", float: "a number"}
+OUTPUTS = ("out", "scores", "table", "plot", "report")
+"""Parameters of all commands that name what the command writes; other paths are inputs."""
 
 
 class Command(TyperCommand):
@@ -41,6 +43,7 @@ class Command(TyperCommand):
         """Run the command. With `--json -`, stdout has the report only."""
         report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
+        _check_paths(self, ctx)
         try:
             with report_on_stdout(report, dialog=self.dialog):
                 return super().invoke(ctx)
@@ -99,6 +102,21 @@ class Application(typer.Typer):
         return super().command(name, **{"cls": Command, **settings})
 
 
+def _check_paths(command: Any, ctx: Any) -> None:
+    """Raise AlsimError if an output of the command is also one of its inputs, or another output."""
+    paths = {p: ctx.params.get(p.name) for p in command.params if value_type(p, command) is Path}
+    given = [(p, Path(path)) for p, path in paths.items() if path not in (None, STDOUT, str(STDOUT))]
+    used = [path for p, path in given if p.name not in OUTPUTS]
+    for p, path in given:
+        if p.name not in OUTPUTS:
+            continue
+        if any(is_same_file(path, other) for other in used):
+            raise AlsimError(
+                f"{_label(p, command)} {path}: is also an input or another output of this command; choose another file"
+            )
+        used.append(path)
+
+
 def _with_options(error: AlsimError, command: Any) -> AlsimError:
     """Return an error that names an option, as in "--threads must be", where `error` names the argument of Python."""
     argument, space, rest = str(error).partition(" ")
@@ -149,17 +167,28 @@ def _sentence(error: Any, ctx: Any, args: list[str]) -> str:
     if parameter is not None:
         if type(error).__name__ == "MissingParameter":
             meaning = parameter.help[:1].lower() + parameter.help[1:].rstrip(".")
-            return f"{_label(parameter, command, value=True)} is missing: {meaning}"
+            values, extra, _ = command.make_parser(ctx).parse_args(list(args))
+            cure = _option_of_file(command, values, extra)
+            return f"{_label(parameter, command, value=True)} is missing: {meaning}{cure}"
         return _invalid(error, parameter, ctx, args)
     option = getattr(error, "option_name", None)
     if option is None:  # too many arguments
-        return f"unexpected argument{str(error.message).partition('argument(s)')[2]}"
+        message = f"unexpected argument{str(error.message).partition('argument(s)')[2]}"
+        values, extra, _ = command.make_parser(ctx).parse_args(list(args))
+        return message + _option_of_file(command, values, extra)
     for parameter in command.get_params(ctx):
         if option in (*parameter.opts, *parameter.secondary_opts):
             needs = "takes no value" if parameter.is_flag else f"needs a value, {placeholder(parameter, command)}"
             return f"{option} {needs}"
     known = [name for p in command.get_params(ctx) for name in (*p.opts, *p.secondary_opts) if name[:2] == "--"]
     return f"unknown option {option!r}{did_you_mean(option, known)}"
+
+
+def _option_of_file(command: Any, values: dict[str, Any], extra: list[str]) -> str:
+    """Return the hint that a file, passed as an argument, is the value of the first required option without one."""
+    missing = [p for p in command.params if p.param_type_name == "option" and p.required and not values.get(p.name)]
+    missing = [p for p in missing if value_type(p, command) is Path and p.name not in OUTPUTS]
+    return f"; write {_label(missing[0], command)} {extra[0]}" if missing and len(extra) == 1 else ""
 
 
 def _invalid(error: Any, parameter: Any, ctx: Any, args: list[str]) -> str:

@@ -70,6 +70,13 @@ def check_report(file: Path | None) -> None:
         raise AlsimError(f"--json {file} cannot be written, because {parent} is not a directory; choose another file")
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths name one regular file or directory, which may not exist yet."""
+    if one.resolve() == other.resolve():
+        return not one.exists() or one.is_file() or one.is_dir()
+    return (one.is_file() or one.is_dir()) and other.exists() and one.samefile(other)
+
+
 @contextmanager
 def report_on_stdout(report: Path | None, *, dialog: bool = False) -> Iterator[None]:
     """Reserve stdout for the report within the context if `report` is "-".

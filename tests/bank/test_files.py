@@ -507,7 +507,7 @@ def test_s2_5_missing_columns_of_a_calibrated_table_have_defaults(tmp_path):
     config = Config.read({"irt": {"response_time_mean": 44, "response_time_std": 3}, "bank": {"seed": 9}})
     bank = completed(tmp_path, config=config)
     assert bank.outcomes == ("x",)
-    assert bank.questions.id == ("q0", "q1", "q2", "q3", "q4", "q5")
+    assert bank.questions.id == ("0", "1", "2", "3", "4", "5")
     assert [LEVELS[k] for k in bank.questions.difficulty] == ["Easy", "Easy", "Medium", "Medium", "Hard", "Hard"]
     assert bank.questions.response_time_mean.tolist() == [44] * 6
     assert bank.questions.response_time_std.tolist() == [3] * 6
@@ -623,7 +623,7 @@ PLAIN = "a,b,c\n1.5,-1.5,0.25\n0.5,0,0\n1,2,0.125\n"
 def test_s2_5_a_table_of_parameters_is_a_bank_with_one_outcome(tmp_path, text):
     bank = bank_of(tmp_path, text)
     assert bank.outcomes == ("0",)
-    assert bank.questions.id == ("q0", "q1", "q2")
+    assert bank.questions.id == ("0", "1", "2")
     assert [LEVELS[k] for k in bank.questions.difficulty] == LEVELS
     for name, expected in (("irt_a", [1.5, 0.5, 1]), ("irt_b", [-1.5, 0, 2]), ("irt_c", [0.25, 0, 0.125])):
         assert getattr(bank.questions, name).tolist() == expected

@@ -47,6 +47,14 @@ def test_a_table_of_a_b_c_is_a_bank_of_one_outcome(bank, tmp_path):
     }
 
 
+def test_the_table_is_not_overwritten_by_the_report(bank, tmp_path):
+    text = "a,b,c\n1,0,0\n"
+    status, out, err = bank(text, "--fill-empty", "--json", "items.csv")
+    assert (status, out) == (2, "")
+    assert err == ("alsim: --json items.csv: is also an input or another output of this command; choose another file\n")
+    assert (tmp_path / "items.csv").read_text() == text
+
+
 def test_an_empty_cell_is_refused_with_its_cure_and_filled(bank):
     text = "skill,a,b\nsums,1,0\nsums,1,1\n"
     status, out, err = bank(text)

@@ -60,8 +60,9 @@ def test_a_test_is_administered_item_after_item(cat, tmp_path):
         expected += session.next_names()
         session.answer(correct)
     assert shown(out) == expected
-    head, verdict = out.splitlines()[:2], out.splitlines()[-2:]
-    assert head == ["bank.csv: 13 items", "At most 3 items per test, or until the standard error is 0.30 logits."]
+    head, verdict = out.splitlines()[:3], out.splitlines()[-2:]
+    rule = "At most 3 items per test, or until the standard error is 0.30 logits."
+    assert head == ["bank.csv: 13 items", rule, "Each ability is an estimate ± its standard error."]
     estimate = f"ability {session.theta[0]:.2f} ± {session.se[0]:.2f} logits"
     assert verdict == [f"{estimate} after 3 items:", "stopped because the largest number of items, 3, was reached"]
     assert f"  correct? [1/0, q quit, u undo] 1\n  {estimate}\n" in out
@@ -153,6 +154,9 @@ def test_answers_are_scored_by_the_key(cat, tmp_path):
         ("c", "4", ("3", "4"), None),
         ("straße", "STRASSE", (), 1),
         ("", "x", (), None),
+        (".5", "0.5", (), 1),
+        ("0.50", ".5", ("0.25", "0.5"), 1),
+        ("nan", "x", (), 0),
         ("y", "x", (), 0),
     ],
 )
@@ -177,6 +181,57 @@ def test_notes_about_the_columns_are_on_stderr(cat, tmp_path):
         "alsim: mirt.csv: column d is an intercept, as mirt writes it: b = -d / a",
     ]
     assert sorted(shown(out)) == ["x", "y"]
+
+
+def test_the_record_of_an_examinee_is_not_replaced_without_force(cat, tmp_path):
+    assert cat("--max-items", 1, "--json", "report.json", replies="1")[0] == 0
+    first = report_of(tmp_path)
+    status, out, err = cat("--max-items", 1, "--json", "report.json", replies="0")
+    assert (status, out) == (2, "")
+    assert err == "alsim: --json report.json already exists; --force overwrites this record of a test\n"
+    assert report_of(tmp_path) == first
+    assert cat("--max-items", 1, "--json", "report.json", "--force", replies="0")[0] == 0
+    assert report_of(tmp_path)["answers"][0]["correct"] == 0
+    for _ in range(2):  # simulated answers can be made again
+        assert cat("--simulate", 0, "--json", "report.json")[0] == 0
+
+
+def test_an_input_is_not_overwritten_under_another_name(cat, tmp_path):
+    (tmp_path / "bank.csv").write_text(BANK)
+    (tmp_path / "link.csv").symlink_to("bank.csv")
+    os.link(tmp_path / "bank.csv", tmp_path / "hard.csv")
+    for name in ("link.csv", "hard.csv"):
+        status, _, err = cat("--simulate", 0, "--json", name)
+        assert status == 2 and f"--json {name}: is also an input" in err
+    assert (tmp_path / "bank.csv").read_text() == BANK
+
+
+def test_a_file_without_an_option_is_the_items(run):
+    status, out, err = run("cat", "bank.csv")
+    assert (status, out) == (2, "")
+    assert err.startswith("alsim: --items FILE is missing: table of item") and "; write --items bank.csv; see" in err
+
+
+def test_a_prior_outside_the_bounds_is_refused_or_warned_of(cat):
+    status, _, err = cat("--prior-mean", 5, "--simulate", 0)
+    assert status == 2 and "--prior-mean is 5.0; expected an ability within the bounds (-4.0, 4.0)" in err
+    status, _, err = cat("--prior-sd", 2, "--simulate", 0)
+    assert status == 0
+    assert err.startswith("alsim: 5% of the prior of ability is outside the bounds -4,4, within which estimates remain")
+    for arguments in (("--prior-sd", 2, "--bounds=-8,8"), ("--prior-sd", 2, "--estimate", "ml"), ()):
+        assert cat(*arguments, "--simulate", 0)[2] == ""
+
+
+def test_an_estimate_at_a_bound_is_marked(cat, tmp_path):
+    _, out, _ = cat("--estimate", "ml", "--max-items", 2, "--bounds=-3,3", replies="11")
+    assert re.search(r"^  ability 3\.00 ± \S+ logits, at the upper bound$", out, re.MULTILINE)
+    assert re.search(r"^ability 3\.00 ± \S+ logits, at the upper bound after 2 items:$", out, re.MULTILINE)
+    arguments = ("--simulate", -3, "--examinees", 9, "--max-items", 2, "--estimate", "ml", "--json", "report.json")
+    _, out, _ = cat(*arguments)
+    report = report_of(tmp_path)
+    at_bounds = sum(abs(theta) == 4 for theta in report["abilities"])
+    assert at_bounds > 0 and report["summary"]["at_bounds"] == at_bounds
+    assert re.search(rf"^examinees with an ability at a bound +{at_bounds}$", out, re.MULTILINE)
 
 
 # ── in a process of its own ──────────────────────────────────────────────────────────────────────
@@ -233,7 +288,7 @@ def test_a_simulated_test_shows_the_true_ability(cat, tmp_path):
     assert status == 0
     items = irt.read_items(tmp_path / "bank.csv").item_parameters
     tests = CAT(items, max_items=5, stop_se=0.3).run([0.5], seed=3)
-    _, _, header, *rows, verdict, reason = out.splitlines()
+    _, _, _, header, *rows, verdict, reason = out.splitlines()
     assert header.split() == ["item", "answer", "ability,", "logits", "SE"]
     assert [row.split()[0] for row in rows] == tests.item_names[0].tolist()
     assert [row.split()[1] for row in rows] == ["correct" if x else "wrong" for x in tests.correct[0]]
@@ -257,6 +312,8 @@ def test_many_simulated_tests_are_summarized(cat, tmp_path):
     assert out.endswith(f"items on average: the typical error of ability is {tests.rmse:.2f} logits\n")
     report = report_of(tmp_path)
     assert report["true_abilities"] == able.tolist()
+    assert report["summary"]["median_se"] == np.median(tests.se) and report["summary"]["at_bounds"] == 0
+    assert type(report["summary"]["examinees"]) is int
     assert report["exposure"] == dict(zip(items.names, tests.exposure_rates, strict=True))
     assert max(map(len, out.splitlines())) <= 80
 
@@ -304,7 +361,14 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
         (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
         (("--max-items", 0), "--max-items is 0; expected an integer from 1"),
-        (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20"),
+        (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20, as --max-items is"),
+        (("--min-items", 14), "--min-items is 14; expected an integer from 1 to 13, the number of items of the bank"),
+        (("--bounds", "4"), "--bounds is '4'; expected two abilities in logits, the lower first: --bounds=-4,4"),
+        (("--bounds=1,-1",), "--bounds is '1,-1'"),
+        (("--json", "bank.csv"), "--json bank.csv: is also an input or another output of this command; choose another"),
+        (("--plot", "bank.csv"), "--plot bank.csv: is also an input or another output of this command"),
+        (("--plot", "x.png", "--json", "./x.png"), "x.png: is also an input or another output of this command"),
+        (("bank.csv",), "unexpected argument (bank.csv); see alsim cat --help"),
         (("--randomesque", 50), "--randomesque is 50; expected an integer from 1 to 13"),
         (("--stop-se", -1), "--stop-se is -1.0; expected a positive finite number"),
         (("--stop-se", "nan"), "--stop-se is nan"),
@@ -318,8 +382,8 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
     ],
 )
 def test_invalid_settings_are_refused_with_one_sentence(cat, arguments, message):
-    status, _, err = cat(*arguments, replies="1")
-    assert status == 2
+    status, out, err = cat(*arguments, replies="1")
+    assert (status, out) == (2, "")
     assert err.startswith("alsim: ") and err.count("\n") == 1 and message in err
 
 

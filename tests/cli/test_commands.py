@@ -385,7 +385,9 @@ def test_a_broken_bank_is_named(run, tmp_path, command):
 def test_existing_output_is_refused(run, small, dataset, tmp_path):
     arguments = ("generate", "--learners", 1, "--config", small, "--out")
     assert_refused(run(*arguments, dataset), f"{dataset} already holds a finished dataset; --force overwrites it")
-    assert_refused(run(*arguments, small), f"{small} is not a directory")
+    assert_refused(run(*arguments, small), f"--out {small}: is also an input or another output of this command")
+    (tmp_path / "file").touch()
+    assert_refused(run(*arguments, tmp_path / "file"), f"{tmp_path / 'file'} is not a directory")
     assert_refused(
         run(*arguments, tmp_path, "--force"), f"{tmp_path} contains other files (d); choose a new or empty directory"
     )

@@ -203,6 +203,26 @@ def test_a_table_and_a_list_of_the_same_answers_agree(method):
     np.testing.assert_array_equal(np.ravel(alone), np.array(table)[:, 5])
 
 
+def test_a_response_log_is_matched_by_name():
+    items = irt.ItemParameters([2.0, 1.0, 0.7], [0.5, -0.5, 1.0], names=["q1", "q2", "q3"])
+    log = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q3", "q1", "q1"])
+    expected = irt.estimate_ability(items, [[0, -1, 1], [0, -1, -1]])
+    for source in (items, irt.CalibratedItems(items, ("",) * 3, ("",) * 3, ((),) * 3)):
+        estimates = irt.estimate_ability(source, log)
+        assert np.allclose(estimates.theta, expected.theta, rtol=0, atol=1e-15)
+    numbered = Responses.from_arrays(["u", "v"], [1, 0], item=["1", "0"])
+    pair = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])
+    assert np.array_equal(irt.estimate_ability(pair, numbered).theta, irt.estimate_ability(pair, [[-1, 1], [0, -1]])[0])
+    other = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q3", "x", "q1"])
+    message = "1 of the 3 items of the responses have no parameters, such as 'x'; .* leave these items out with resp"
+    with pytest.raises(AlsimError, match=message):
+        irt.estimate_ability(items, other)
+    left = other.take(np.isin(other.items, items.names)[other.item])  # as the message says
+    assert irt.estimate_ability(items, left).responses.sum() == 2
+    with pytest.raises(AlsimError, match="Answers have indices of items, so items must be ItemParameters"):
+        irt.estimate_ability(source, irt.Answers(np.array([0, 1]), np.array([0]), np.array([1])))
+
+
 def test_a_response_log_uses_its_order_of_items():
     log = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q2", "q1", "q1"])
     items = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])  # q2, q1: in order of first appearance
@@ -295,6 +315,7 @@ def test_invalid_answers_are_refused(responses, message):
     [
         ({"method": "mle"}, "method must be one of eap, map, ml, wle; got 'mle'"),
         ({"prior_sd": 0.0}, "prior_sd is 0.0; expected a positive number"),
+        ({"prior_mean": 5}, r"prior_mean is 5; expected an ability within the bounds \(-4.0, 4.0\): widen bounds"),
         ({"prior_sd": 1e-200}, "expected a positive number, from 1e-100"),
         ({"prior_sd": [1.0, 2.0]}, r"prior_sd is \[1.0, 2.0\]"),
         ({"prior_mean": [1.0, 2.0]}, "prior_mean is .*; expected a number"),
@@ -310,5 +331,5 @@ def test_invalid_answers_are_refused(responses, message):
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(AlsimError, match=message):
         irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
-    with pytest.raises(AlsimError, match="items must be ItemParameters; got list"):
+    with pytest.raises(AlsimError, match="items must be ItemParameters, a fitted .*; got list"):
         irt.estimate_ability([1.0, 2.0], [0, 1])

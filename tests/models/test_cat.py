@@ -425,6 +425,7 @@ def test_summary_statistics_follow_their_definitions():
     errors = tests.theta - abilities(51, 12)
     assert tests.bias == pytest.approx(errors.mean()) and tests.rmse == pytest.approx(np.sqrt((errors**2).mean()))
     assert tests.summary() == {
+        "median_se": np.median(tests.se),
         "examinees": 12,
         "bias": tests.bias,
         "rmse": tests.rmse,
@@ -531,6 +532,17 @@ def test_mappings_by_name_equal_arrays():
     for one, other in zip(by_name.pool, by_index.pool, strict=True):
         assert np.array_equal(one, other)
     assert replace(by_name, exposure=None).pool.exposure.tolist() == [1, 1, 1]
+
+
+def test_names_that_are_numbers_may_be_integers_in_mappings_only():
+    items = irt.ItemParameters([1.0, 1.2, 0.8], [0.0, 0.5, -0.5], names=["101", "102", "103"])
+    cat = CAT(items, exposure={102: 0.01}, groups={101: "p", 102: "q", 103: "q"}, blueprint={"p": 0.5, "q": 0.5})
+    assert cat.pool.exposure.tolist() == [1, 0.01, 1] and cat.pool.group.tolist() == [0, 1, 1]
+    session = CAT(items).session()
+    assert session.next_names() == ["102"]
+    with pytest.raises(AlsimError, match="the integer 102, which is an index, not a name; .* index 1: pass its"):
+        session.answer(1, 102)
+    session.answer(1, "102")
 
 
 def test_a_test_is_pickled_and_copied_with_its_names():

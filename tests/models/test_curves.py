@@ -54,6 +54,15 @@ def test_extreme_abilities_neither_overflow_nor_give_nan():
     assert irt.standard_error(0.0, irt.ItemParameters([0.0], [0.0])) == np.inf
 
 
+def test_objects_with_item_parameters_are_accepted():
+    items = irt.ItemParameters([1.0, -0.5, 2.0], [0.0, 1.0, -1.0], names=["x", "y", "z"])
+    source = irt.CalibratedItems(items, ("",) * 3, ("",) * 3, ((),) * 3)
+    for function in (irt.probability, irt.slope, irt.information, irt.test_information, irt.standard_error):
+        assert np.array_equal(function(0.5, source), function(0.5, items.take([0, 2])))  # a > 0
+        with pytest.raises(AlsimError, match="items must be ItemParameters, a fitted .*; got list"):
+            function(0.5, [1.0])
+
+
 def test_test_information_is_the_sum_of_item_information():
     theta = np.array([[-1.0, 0.0, 1.0], [0.5, 2.0, 3.0]])
     total = irt.test_information(theta, BANK)

@@ -79,6 +79,15 @@ def test_g2_and_s_x2_equal_enumeration_of_all_patterns(small):
     assert np.isfinite(statistics.s_x2).sum() >= 3
 
 
+def test_g2_of_sparse_patterns_has_no_p_value(small):
+    log, fit = small
+    assert np.isfinite(irt.pattern_fit(fit, log).p)  # 400 students, 64 patterns
+    few = log.subset(np.arange(319))
+    sparse = irt.pattern_fit(fit, few)
+    assert np.isfinite(sparse.g2) and np.isnan(sparse.p)  # below 5 * 64
+    assert np.isfinite(irt.pattern_fit(fit, log.subset(np.arange(320))).p)
+
+
 def test_lz_is_the_standardized_log_likelihood(small):
     log, fit = small[0].subset(range(100)), small[1]
     result = irt.person_fit(fit, log)

@@ -155,6 +155,35 @@ def test_numbers_keep_every_bit():
     assert np.array_equal(np.column_stack([items.a, items.b]), array)
 
 
+ESTIMATES = """\
+item,a,b,c,se_a,se_b,se_c,responses
+x,1.5,0.25,0,0.1,0.1,,50
+empty,,,,,,,50
+low,-0.5,1,0,0.1,0.1,,50
+y,0.5,-2,0,0.1,0.1,,50
+"""
+
+
+def test_a_table_of_estimates_is_read_as_its_fit(tmp_path):
+    items = read(tmp_path, ESTIMATES).item_parameters
+    assert items.names.tolist() == ["x", "y"] and items.b.tolist() == [0.25, -2]
+    assert items.notes == (
+        "items left out: empty has no finite estimates, as all responses are equal or missing",
+        "items left out: low has a <= 0; check the answer key",
+    )
+    bank = complete_bank(tmp_path / "items.csv", Config(), fill_empty=True)
+    assert bank.questions.id[:2] == ("x", "y")
+    with pytest.raises(AlsimError, match="no item has estimates with a > 0; items left out: empty has no finite"):
+        read(tmp_path, "".join(ESTIMATES.splitlines(keepends=True)[k] for k in (0, 2, 3)))
+
+
+def test_keys_are_options_their_numbers_or_their_letters(tmp_path):
+    head = "item,b,answer,options\nw,0,b,2|4\nx,0,.50,0.25|0.5\n"
+    assert read(tmp_path, head).answer == ("b", ".50")
+    with pytest.raises(AlsimError, match="items.csv, line 4: the answer '5' is not among the options 3, 4; expected"):
+        read(tmp_path, head + "y,0,5,3|4\n")
+
+
 # ── invalid tables ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -23,8 +23,7 @@ from alsim.models.cat.selection import (
 )
 from alsim.models.cat.session import Session
 from alsim.models.irt.ability import Estimator, Method, make_estimator
-from alsim.models.irt.curves import ItemParameters, as_finite, curves, informations
-from alsim.models.irt.items import HasItemParameters, items_of
+from alsim.models.irt.curves import HasItemParameters, ItemParameters, as_finite, curves, informations, items_of
 from alsim.types import Codes, Doubles, Ints, Longs, short_repr
 
 Select = Literal["max-info", "b-opt", "kullback-leibler", "a-stratified"]
@@ -121,7 +120,7 @@ class CAT:
     stop_information: float | None = None
     least_item_information: float | None = None
     randomesque: int = 1
-    exposure: ArrayLike | Mapping[str, float] | None = None
+    exposure: ArrayLike | Mapping[str, float] | Mapping[int, float] | None = None
     groups: ArrayLike | Mapping[str, str] | Mapping[str, int] | None = None
     blueprint: Mapping[str, float] | Mapping[int, float] | None = None
     strata: int = 4
@@ -355,6 +354,7 @@ def _by_item(values: Any, items: ItemParameters, name: str, default: float | Non
         items.find(list(map(str, values)))
     except AlsimError as error:
         raise AlsimError(f"{name}: {error}") from None
+    values = {str(item): value for item, value in values.items()}  # names may be integers, such as 102
     missing = [str(item) for item in items.names if item not in values]
     if missing and default is None:
         raise AlsimError(f"{name} has no value for the item {missing[0]!r}; pass a mapping with all {len(items)} items")

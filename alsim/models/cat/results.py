@@ -104,7 +104,7 @@ class CATRun:
         return float(np.sum(times * (times - 1)) / pairs) if pairs else float("nan")
 
     def summary(self) -> dict[str, float | int | None]:
-        """Return the statistics as a dictionary, with the highest exposure rate and the share of unused items.
+        """Return the statistics as a dictionary, with exposure and the median standard error, logits.
 
         bias and rmse are None if the abilities are unknown.
         """
@@ -113,6 +113,7 @@ class CATRun:
             "examinees": len(self.lengths),
             "bias": None if self.abilities is None else self.bias,
             "rmse": None if self.abilities is None else self.rmse,
+            "median_se": float(np.median(self.se)) if len(self.se) else float("nan"),
             "mean_length": self.mean_length,
             "max_exposure": float(rates.max()),
             "unused": float(np.mean(rates == 0)),

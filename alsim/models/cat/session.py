@@ -137,6 +137,11 @@ class Session:
         for n in np.flatnonzero(answered):
             pending = self._state.pending[n]
             expected = pending if by_index else self._names[pending]
+            if by_index and str(items[n]) == self._names[pending] and items[n] != pending:
+                raise AlsimError(
+                    f"items has the integer {items[n]}, which is an index, not a name; the pending item of examinee "
+                    f"{self.examinees[n]} has the index {pending}: pass its name as text, {str(items[n])!r}"
+                )
             if items[n] != expected:
                 raise AlsimError(
                     f"the pending item of examinee {self.examinees[n]} is {expected}, and not {items[n]}; pass the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.calibration import fit
 from alsim.models.irt.curves import (
+    HasItemParameters,
     ItemParameters,
     information,
     probability,
@@ -14,7 +15,7 @@ from alsim.models.irt.curves import (
 )
 from alsim.models.irt.dif import LikelihoodRatio, MantelHaenszel, likelihood_ratio, mantel_haenszel
 from alsim.models.irt.fitted import IRTFit
-from alsim.models.irt.items import CalibratedItems, HasItemParameters, read_items
+from alsim.models.irt.items import CalibratedItems, read_items
 from alsim.models.irt.maximisation import Priors
 from alsim.models.irt.statistics import ItemFit, PatternFit, PersonFit, item_fit, pattern_fit, person_fit
 

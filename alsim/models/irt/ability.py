@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, rule
 from alsim.models.irt.curves import (
+    HasItemParameters,
     ItemColumns,
     ItemParameters,
     as_finite,
@@ -18,9 +19,10 @@ from alsim.models.irt.curves import (
     curves,
     informations,
     item_information,
+    items_of,
 )
 from alsim.responses.cells import places, starts
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
 
 Method = Literal["eap", "map", "ml", "wle"]
@@ -119,6 +121,11 @@ def make_estimator(
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise AlsimError(f"bounds must be two abilities, the lower first; got {bounds}")
     low, high = limits
+    if method in ("eap", "map") and not limits[0] <= prior_mean <= limits[1]:
+        raise AlsimError(
+            f"prior_mean is {prior_mean}; expected an ability within the bounds {tuple(limits.tolist())}: "
+            "widen bounds (--bounds)"
+        )
     is_eap = method == "eap"
     num_nodes = nodes if nodes is not None else _num_eap_nodes(min_se, high - low) if is_eap else MODE_NODES
     if not isinstance(num_nodes, int | np.integer) or num_nodes < 3:
@@ -146,7 +153,7 @@ def _table(items: ItemParameters, nodes: Doubles, num_curves: int) -> Doubles:
 
 
 def estimate_ability(
-    items: ItemParameters,
+    items: ItemParameters | HasItemParameters,
     responses: ArrayLike | Responses | Answers,
     method: Method = "eap",
     *,
@@ -164,10 +171,11 @@ def estimate_ability(
         WLE   root of dlog L / dtheta + J / (2 I) = 0, where J is the sum of P' P'' / (P Q); of several roots, the mode
               of the weighted likelihood;                         SE = 1 / sqrt(I(theta))
 
-    items       I items
+    items       I items, as `CAT` accepts them: of a fit, those with a > 0
     responses   one of: an array (S, I), or (I,) for one person, of 0, 1 and -1, where -1 is an item without an answer;
-                `Responses` whose items are `items`, in the same order; `Answers`
-    prior_mean  mean of the normal prior of EAP and MAP, logits
+                `Responses`, whose items are matched by name; `Answers`. If either the parameters or the
+                `Responses` have no names, but numbers from 0, the items must be equal in number and order
+    prior_mean  mean of the normal prior of EAP and MAP, logits, within the bounds
     prior_sd    its standard deviation, logits
     bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them: the ML estimate for
                 all correct answers is the upper bound. EAP integrates between them
@@ -176,12 +184,15 @@ def estimate_ability(
                 distance between the nodes by 4 or 16
 
     I(theta) is the test information of the answered items. Returns the Abilities of the S people. Raises AlsimError for
-    invalid answers, items and settings.
+    invalid answers, items and settings, and for responses to items without parameters.
     Source: Bock & Mislevy (1982) for EAP; Samejima (1969) for MAP; Warm (1989), eq. 9 and 13, for WLE, whose weight is
     sqrt(I) for one and two parameters only; Magis & Raiche (2012), catR.
     """
-    if not isinstance(items, ItemParameters):
-        raise AlsimError(f"items must be ItemParameters; got {type(items).__name__}")
+    if isinstance(responses, Answers) and not isinstance(items, ItemParameters):
+        raise AlsimError("Answers have indices of items, so items must be ItemParameters: pass items.item_parameters")
+    items = items_of(items)
+    if isinstance(responses, Responses):
+        responses = _by_name(responses, items)
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
     theta, se = np.empty((2, len(answers.start) - 1))
@@ -198,6 +209,34 @@ def estimate_ability(
     else:
         find_modes(answers, estimator, items.columns, theta, se)
     return Abilities(theta, se, np.diff(answers.start))
+
+
+def _by_name(log: Responses, items: ItemParameters) -> Responses | Answers:
+    """Return the answers in a log to `items`, matched by name; the log itself if items or log have no names.
+
+    Raises AlsimError for items of the log that are not among `items`.
+    """
+    codes = codes_of(log.items, items.names)
+    if np.array_equal(codes, np.arange(len(items))):
+        return log
+    known = codes >= 0
+    has_names = not (_is_numbered(log.items) or _is_numbered(items.names))
+    if not has_names and not (known.all() and len(codes) == len(items)):
+        return log  # by position
+    known[np.setdiff1d(np.arange(len(known)), log.item)] = True  # `Responses.take` keeps names without responses
+    if not known.all():
+        count = int((~known).sum())
+        raise AlsimError(
+            f"{count:,} of the {len(codes):,} items of the responses have no parameters, such as "
+            f"{str(log.items[~known][0])!r}; the parameters are those of {', '.join(map(str, items.names[:3]))}, ...: "
+            "leave these items out with responses.take(np.isin(responses.items, items.names)[responses.item])"
+        )
+    return Answers(log.start, codes[log.item].astype(np.int32), log.correct)
+
+
+def _is_numbered(names: NDArray[np.str_]) -> bool:
+    """Return whether the names are the default, "0" to "I - 1" in this order."""
+    return np.array_equal(names, np.arange(len(names)).astype(np.str_))
 
 
 def _num_eap_nodes(min_se: float, width: float) -> int:

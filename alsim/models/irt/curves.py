@@ -8,7 +8,7 @@ with d = 1, in float32, with an exponential that returns the same bits on every 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,10 @@ from alsim.types import Doubles, Longs
 
 ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
 """The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
+
+NO_ESTIMATES = "have no finite estimates, as all responses are equal or missing"
+LOW_A = "have a <= 0; check the answer key"
+"""Reasons why items are left out, see `left_out`."""
 
 MAX_EXPONENT = 700.0
 """Limit of |a (theta - b)|: there, the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
@@ -181,6 +185,38 @@ def left_out(names: NDArray[np.str_], reason: str) -> tuple[str, ...]:
     )
 
 
+@runtime_checkable
+class HasItemParameters(Protocol):
+    """An object with calibrated items: a fitted item response model, a bank, or items from a file."""
+
+    @property
+    def item_parameters(self) -> ItemParameters:
+        """Parameters and names of the items."""
+
+
+def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
+    """Return the items of a test; of a fit or a bank, items with a <= 0 are left out, with a note.
+
+    Raises AlsimError for an object without items, and if no item is left.
+    """
+    if isinstance(source, ItemParameters):
+        return source
+    items = getattr(source, "item_parameters", None)
+    if not isinstance(items, ItemParameters):
+        raise AlsimError(
+            "items must be ItemParameters, a fitted item response model or a bank; "
+            f"got {type(source).__name__}; irt.read_items reads a file, ItemParameters.from_table an array or a table"
+        )
+    positive = items.a > 0
+    if positive.all():
+        return items
+    notes = (*items.notes, *left_out(items.names[~positive], LOW_A))
+    if not positive.any():
+        raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
+    columns = (column[positive] for column in items.columns)
+    return ItemParameters(*columns, names=items.names[positive], notes=notes)
+
+
 def _columns(*columns: ArrayLike) -> list[Doubles]:
     """Return a, b, c and d as float64 arrays of equal length."""
     try:
@@ -217,18 +253,18 @@ def as_finite(values: ArrayLike, name: str) -> Doubles:
     return numbers
 
 
-def _at(theta: ArrayLike, items: ItemParameters) -> tuple[Any, ...]:
+def _at(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> tuple[Any, ...]:
     """Return theta (…, 1) and a, b, c, d (I,), which broadcast to (…, I)."""
-    return as_finite(theta, "theta")[..., None], *items.columns
+    return as_finite(theta, "theta")[..., None], *items_of(items).columns
 
 
-def probability(theta: ArrayLike, items: ItemParameters) -> Doubles:
+def probability(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> Doubles:
     """Compute the probability of a correct answer of each person to each item.
 
         P = c + (d - c) / (1 + exp(-a (theta - b)))
 
     theta  (…,) abilities, logits
-    items  I items
+    items  I items, as `CAT` accepts them: of a fit, those with a > 0
 
     Returns P (…, I), in [c, d]. Raises AlsimError for abilities that are not finite.
     Source: Barton & Lord (1981); with d = 1 Birnbaum (1968), with c = 0 and a = 1 Rasch (1960).
@@ -236,26 +272,26 @@ def probability(theta: ArrayLike, items: ItemParameters) -> Doubles:
     return curves(*_at(theta, items))[0]
 
 
-def slope(theta: ArrayLike, items: ItemParameters) -> Doubles:
+def slope(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> Doubles:
     """Compute the slope of each item response function, dP / dtheta.
 
         P' = a (d - c) s (1 - s),    s = 1 / (1 + exp(-a (theta - b)))
 
     theta  (…,) abilities, logits
-    items  I items
+    items  I items, as `CAT` accepts them: of a fit, those with a > 0
 
     Returns P' (…, I), 1/logit. Raises AlsimError for abilities that are not finite.
     """
     return curves(*_at(theta, items))[2]
 
 
-def information(theta: ArrayLike, items: ItemParameters) -> Doubles:
+def information(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> Doubles:
     """Compute the item information: the Fisher information about ability in an answer to each item.
 
         I = P'^2 / (P (1 - P))
 
     theta  (…,) abilities, logits
-    items  I items
+    items  I items, as `CAT` accepts them: of a fit, those with a > 0
 
     Returns I (…, I), 1/logit^2; it equals a^2 P (1 - P) where c = 0 and d = 1.
     Raises AlsimError for abilities that are not finite.
@@ -264,11 +300,11 @@ def information(theta: ArrayLike, items: ItemParameters) -> Doubles:
     return informations(*curves(*_at(theta, items))[:3])
 
 
-def test_information(theta: ArrayLike, items: ItemParameters) -> Doubles:
+def test_information(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> Doubles:
     """Compute the test information: the sum of `information` over the items.
 
     theta  (…,) abilities, logits
-    items  I items
+    items  I items, as `CAT` accepts them: of a fit, those with a > 0
 
     Returns the information (…,), 1/logit^2. Raises AlsimError for abilities that are not finite.
     Source: Birnbaum (1968) in Lord & Novick, ch. 20.
@@ -279,13 +315,13 @@ def test_information(theta: ArrayLike, items: ItemParameters) -> Doubles:
 test_information.__test__ = False  # type: ignore[attr-defined]  # keeps pytest from collecting it as a test
 
 
-def standard_error(theta: ArrayLike, items: ItemParameters) -> Doubles:
+def standard_error(theta: ArrayLike, items: ItemParameters | HasItemParameters) -> Doubles:
     """Compute the standard error of measurement: the asymptotic SE of the maximum-likelihood estimate of ability.
 
         SE = 1 / sqrt(test information)
 
     theta  (…,) abilities, logits
-    items  I items
+    items  I items, as `CAT` accepts them: of a fit, those with a > 0
 
     Returns the SE (…,), logits; infinite where the test information is 0.
     Raises AlsimError for abilities that are not finite.

@@ -281,10 +281,11 @@ def _check_both_answers(responses: Responses, is_focal: Bools) -> None:
     constant = (correct == 0) | (correct == answered)
     if constant.any():
         first = int(np.argmax(constant))
+        name = str(responses.items[first // 2])
         group = "focal" if first % 2 else "reference"
         raise ModelError(
-            f"item {str(responses.items[first // 2])!r} does not have both correct and wrong responses in the {group} "
-            "group: leave the item out"
+            f"item {name!r} does not have both correct and wrong responses in the {group} "
+            f"group: leave the item out with responses.take(responses.items[responses.item] != {name!r})"
         )
 
 

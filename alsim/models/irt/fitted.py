@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from alsim.jit.compile import kernel
 from alsim.models.base import Fit
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
-from alsim.models.irt.curves import ItemParameters, left_out, probability
+from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
 from alsim.responses.log import Responses, codes_of
@@ -89,7 +89,7 @@ class IRTFit(Fit):
     def item_parameters(self) -> ItemParameters:
         """Parameters and names of the items that have estimates, in the order of `items`; `notes` list the others."""
         estimated = self.estimated
-        notes = left_out(self.items[~estimated], "have no finite estimates, as all responses are equal or missing")
+        notes = left_out(self.items[~estimated], NO_ESTIMATES)
         notes += () if self.converged else ("the fit has not converged, so the parameters may be inaccurate",)
         return ItemParameters(
             self.a[estimated], self.b[estimated], self.c[estimated], names=self.items[estimated], notes=notes

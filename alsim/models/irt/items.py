@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.models.irt.curves import ItemParameters, left_out
+from alsim.models.irt.curves import LOW_A, NO_ESTIMATES, ItemParameters, items_of, left_out
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import DIFFICULTIES
@@ -26,21 +26,15 @@ ROLES = ("name", *PARAMETERS, "intercept", *SHOWN)
 SYNONYMS = {"id": "name", **{f"irt_{role}": role for role in PARAMETERS}}
 """Roles under the names of a bank's columns."""
 
+TABLE_OF_FIT = {"item", "a", "b", "c", "se_a", "se_b", "se_c", "responses"}
+"""Columns of `IRTFit.table`."""
+
 EXPECTED = {
     "a": "a finite number > 0",
     "b": "a finite number, logits",
     "c": "a number in [0, 1)",
     "d": "a number above c and at most 1",
 }
-
-
-@runtime_checkable
-class HasItemParameters(Protocol):
-    """An object with calibrated items: a fitted item response model, a bank, or items from a file."""
-
-    @property
-    def item_parameters(self) -> ItemParameters:
-        """Parameters and names of the items."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +78,27 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
         return _without_texts(load_item_parameters(path))
     known = {*KNOWN, *(alias for aliases in SHOWN.values() for alias in aliases), *(columns or {}).values()}
     cells, notes = with_header(read_cells(path, known))
-    return _items(cells, columns, notes)
+    cells, left = usable_rows(cells)
+    return _items(cells, columns, [*notes, *left])
+
+
+def usable_rows(cells: Cells) -> tuple[Cells, list[str]]:
+    """Return the items of a table of estimates that have a > 0, and notes about the others; another table unchanged.
+
+    A table of estimates has the columns of `IRTFit.table`, which `alsim fit irt --table` writes. Raises AlsimError if
+    no item is left.
+    """
+    if not TABLE_OF_FIT.issubset(cells.header):
+        return cells, []
+    a, b, names = (cells.column(title) for title in ("a", "b", "item"))
+    is_empty = np.array([not (x and y) for x, y in zip(a, b, strict=True)], np.bool_)
+    is_low = np.array([number(x) <= 0 for x in a], np.bool_) & ~is_empty
+    array = np.array(names, np.str_)
+    notes = [*left_out(array[is_empty], NO_ESTIMATES), *left_out(array[is_low], LOW_A)]
+    rows = np.flatnonzero(~(is_empty | is_low))
+    if len(rows) == 0 and notes:
+        raise AlsimError(f"{cells.path}: no item has estimates with a > 0; {'; '.join(notes)}")
+    return cells._replace(rows=[cells.rows[k] for k in rows], places=[cells.places[k] for k in rows]), notes
 
 
 def _table_of(path: Path) -> Path:
@@ -108,29 +122,6 @@ def load_item_parameters(path: Path) -> ItemParameters:
     if fitted.model != "irt":
         raise AlsimError(f"{path} is a fit of {fitted.model!r}; expected an item response model: use alsim fit irt")
     return items_of(fitted)
-
-
-def items_of(source: ItemParameters | HasItemParameters) -> ItemParameters:
-    """Return the items of a test; of a fit or a bank, items with a <= 0 are left out, with a note.
-
-    Raises AlsimError for an object without items, and if no item is left.
-    """
-    if isinstance(source, ItemParameters):
-        return source
-    items = getattr(source, "item_parameters", None)
-    if not isinstance(items, ItemParameters):
-        raise AlsimError(
-            "items must be ItemParameters, a fitted item response model or a bank; "
-            f"got {type(source).__name__}; irt.read_items reads a file, ItemParameters.from_table an array or a table"
-        )
-    positive = items.a > 0
-    if positive.all():
-        return items
-    notes = (*items.notes, *left_out(items.names[~positive], "have a <= 0; check the answer key"))
-    if not positive.any():
-        raise AlsimError(f"no item has a > 0: the answer keys may be wrong; {'; '.join(notes)}")
-    columns = (column[positive] for column in items.columns)
-    return ItemParameters(*columns, names=items.names[positive], notes=notes)
 
 
 def without_copies(items: ItemParameters) -> ItemParameters:
@@ -206,6 +197,7 @@ def _items(cells: Cells, columns: Mapping[str, str] | None, notes: Sequence[str]
         raise AlsimError(f"columns (--columns) must map the roles {', '.join(ROLES)}; got {unknown[0]!r}")
     table = read_parameters(cells, mapping)
     shown = {role: _shown(cells, role, aliases, mapping) for role, aliases in SHOWN.items()}
+    _check_keys(cells, shown)
     return CalibratedItems(
         _parameters(table, notes),
         tuple(shown["text"]),
@@ -224,6 +216,33 @@ def _shown(cells: Cells, role: str, aliases: Sequence[str], mapping: Mapping[str
     available = {normalized(title): title for title in cells.header if title not in mapping.values()}
     title = mapping.get(role) or next((available[alias] for alias in aliases if alias in available), None)
     return [""] * len(cells.rows) if title is None else cells.column(title)
+
+
+def _check_keys(cells: Cells, shown: Mapping[str, list[str]]) -> None:
+    """Raise AlsimError for a key that is not among the options of its item."""
+    for row, (key, options) in enumerate(zip(shown["answer"], map(_split, shown["options"]), strict=True)):
+        if key and options and option_index(key, options) is None:
+            raise AlsimError(
+                f"{cells.path}, {cells.places[row]}: the answer {key!r} is not among the options "
+                f"{', '.join(options)}; expected one of them or its letter: correct the answer or the options"
+            )
+
+
+def option_index(text: str, options: Sequence[str]) -> int | None:
+    """Return the index of the option that a text is equal to or the letter of; None for another text."""
+    for index, option in enumerate(options):
+        if text.casefold() == option.casefold():
+            return index
+    for index, option in enumerate(options):
+        if same_answer(text, option):
+            return index
+    letter = ord(text.lower()) - ord("a") if len(text) == 1 else -1
+    return letter if 0 <= letter < min(len(options), 26) else None
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Return whether two answers are equal: as numbers, such as .5 and 0.5, or as texts in upper or lower case."""
+    return one.casefold() == other.casefold() or number(one) == number(other)
 
 
 def _split(cell: str) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ MIN_EXPECTED = 1.0
 ROUNDING = 1e-20
 """Relative size below which a sum of squared differences counts as 0, compared with the sum of the squared terms."""
 
+MIN_PATTERN_COUNT = 5
+"""Smallest mean expected count of a pattern for a p-value of G2. Source: Agresti (2002), Categorical Data Analysis."""
+
 MAX_PATTERN_ITEMS = 15
 """Largest number of items for G2, which compares 2**I patterns."""
 
@@ -67,7 +70,7 @@ class PatternFit(NamedTuple):
 
     g2  likelihood-ratio statistic
     df  2**I - 1 - number of estimated parameters
-    p   p-value; reliable only if most patterns have an expected count of about five
+    p   p-value; NaN if the mean expected count of a pattern is below 5, where G2 is not distributed as chi-squared
     """
 
     g2: float
@@ -278,8 +281,8 @@ def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
     fit        calibrated model of I items with estimates, at most 15
     responses  only students who answered each of the I items exactly once are used
 
-    Returns G2, its degrees of freedom and its p-value. Raises ModelError for more than 15 items, and if no student has
-    answered all items.
+    Returns G2, its degrees of freedom and its p-value, which is NaN for fewer than 5 * 2**I students. Raises ModelError
+    for more than 15 items, and if no student has answered all items.
     Source: Bock & Lieberman (1970), Psychometrika 35, 179-197.
     """
     matrix, weight = complete_matrix(fit, responses)
@@ -297,4 +300,5 @@ def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
     )
     g2 = 2 * float(np.sum(counts * np.log(counts / (counts.sum() * likelihood))))
     df = 2**num_items - 1 - fit.num_parameters
-    return PatternFit(g2, df, chi_squared_tail(g2, df))
+    is_sparse = counts.sum() < MIN_PATTERN_COUNT * 2**num_items
+    return PatternFit(g2, df, math.nan if is_sparse else chi_squared_tail(g2, df))
