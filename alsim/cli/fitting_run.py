@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alsim.cli.fit_notes import unknown_names
 from alsim.cli.fit_report import Tested, print_log, print_scores, report, score_predictions, verdict
 from alsim.cli.fit_tables import print_estimates, write_estimates
 from alsim.cli.output import (
@@ -72,12 +73,15 @@ def run_fit(request: FitRequest) -> None:
     responses = _read(inputs.log, inputs.reading)
     _check_log(name, inputs.log, responses)
     held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
+    test_notes: list[str] = []
+    if held_out is not None and inputs.test is not None:
+        test_notes = unknown_names(name, responses, held_out, inputs.test)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
         fitted: Fit = module.fit(responses, **model.arguments, progress=progress)
     tested = None
     if held_out is not None and inputs.test is not None:
-        tested = score_predictions(fitted, held_out, inputs.test)
+        tested = score_predictions(fitted, held_out, inputs.test, test_notes)
     rows = fitted.table()
     if inputs.out is not None:
         _write_fit(fitted, tested, inputs.out)
@@ -92,7 +96,7 @@ def run_fit(request: FitRequest) -> None:
         print_scores(tested)
         if inputs.test is not None and inputs.test.resolve() == inputs.log.resolve():
             print_sentence("note: the model was fitted to the responses of the test, so it predicts others less well")
-    print_sentence(verdict(fitted, tested))
+    print_sentence(verdict(fitted, tested, rows))
 
 
 # ── checks before the work ───────────────────────────────────────────────────────────────────────
