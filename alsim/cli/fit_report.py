@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from alsim.models.base import Fit
     from alsim.models.scores import ScoreErrors, Scores
     from alsim.responses.log import Responses
-    from alsim.types import Doubles
 
 Z = NormalDist().inv_cdf(0.975)
 """Half-width of a normal interval of 95 %, in standard errors."""
@@ -74,17 +73,12 @@ def _size(responses: Responses) -> dict[str, int]:
     """Return the size of a log. A pattern counts as many students, and its responses as many, as it stands for."""
     weight = responses.weight
     size = {
-        "responses": _rounded_sum(weight[responses.student]),
-        "students": _rounded_sum(weight),
+        "responses": round(float(weight[responses.student].sum())),
+        "students": round(float(weight.sum())),
         "items": responses.num_items,
         "skills": responses.num_skills,
     }
     return size if (weight == 1).all() else size | {"patterns": responses.num_students}
-
-
-def _rounded_sum(weight: Doubles) -> int:
-    """Return the sum of weights, which may have decimals, as an integer."""
-    return round(float(weight.sum()))
 
 
 def _counted(number: int, noun: str) -> str:

@@ -204,7 +204,7 @@ def _read_text(
     file = with_delimiter(file, _known_names(columns))
     if format == "wide":
         return _read_wide_text(file, columns, missing, options)
-    header = [name.strip() for name in next(file.records())[1]]
+    header = _first_cells(file)
 
     def holds_answers(name: str) -> bool:
         k = header.index(name)
@@ -218,6 +218,14 @@ def _read_text(
     return build(_rename(table.columns, names), source, options)
 
 
+def _first_cells(file: TextFile) -> list[str]:
+    """Return the cells of the first record. Raises ResponsesError if a quote in it is not closed."""
+    first = [cell.strip() for cell in next(file.records())[1]]
+    if any("\n" in cell for cell in first):
+        file.check_quotes()
+    return first
+
+
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a table by alsim's names."""
     return {column: table[name] for column, name in names.items()}
@@ -225,7 +233,7 @@ def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_wide_text(file: TextFile, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
     """Read a log from a wide text file."""
-    first = [cell.strip() for cell in next(file.records())[1]]
+    first = _first_cells(file)
     header = None if all(_is_answer(cell, missing) for cell in first) and not columns else first
     names = header or [str(k) for k in range(len(first))]
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:

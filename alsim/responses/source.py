@@ -67,6 +67,12 @@ class Source:
         """Return the index of a row in the source."""
         return row if self.rows is None else int(self.rows[row])
 
+    @staticmethod
+    def expected(column: str, value: Any) -> str:
+        """Return the expected values of a column, for the message about an invalid value."""
+        broken = isinstance(value, str) and "\n" in value
+        return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]
+
     def no_valid_row(self) -> ResponsesError:
         """Return the error for a source whose rows are all invalid."""
         return ResponsesError(
