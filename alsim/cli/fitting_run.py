@@ -169,6 +169,12 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     report = responses.report
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
+    if report.covariates:
+        options = ",".join(f"{name}=" for name in report.covariates)
+        print_warning(
+            f"{path}: items with the name of a covariate: {', '.join(report.covariates)}; "
+            f"if they are not items, omit them with --columns {shlex.quote(options)}"
+        )
     if report.duplicates and reading["duplicates"] == "keep":
         print_warning(
             f"{path}: {report.duplicates:,} of {report.rows:,} rows repeat a response, which reveals to a model "

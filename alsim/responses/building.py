@@ -183,9 +183,10 @@ def _check_rows(
             counted |= new
     for k, column in sorted(first_rows):
         title, value = source.column_names.get(column, column), table[column][k].as_py()
-        message = source.error_message(title, int(rows[k]), value, source.expected(column, value))
-        if not options.skip_bad:
-            raise _invalid_row(message, column, skipped[REASONS[column]] * 2 > len(rows), source)
+        most = skipped[REASONS[column]] * 2 > len(rows)
+        message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
+        if not options.skip_bad or (most and column == "order" and counted.all()):
+            raise _invalid_row(message, column, most, source)
         examples[REASONS[column]] = message
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 

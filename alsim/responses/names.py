@@ -47,6 +47,9 @@ Sources: the headers of ASSISTments, DataShop and KDD Cup 2010, EdNet, Riiid, Ee
 ROW_LABELS = ("id", "", "unnamed: 0", "row names")
 """Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
 
+COVARIATES = ("gender", "sex", "female", "male", "group", "treat", "treatment", "treated", "condition", "control")
+"""Names of columns of 0 and 1 in wide files that are probably not items."""
+
 _KC = re.compile(r"kc\(.*\)")
 """Column of a knowledge component model in DataShop, such as KC (Default), without separators."""
 
@@ -92,6 +95,11 @@ def row_labels(available: Iterable[Any]) -> list[Any]:
         (name for name in names if isinstance(name, str) and plain(name) in labels),
         key=lambda name: labels.index(plain(name)),
     )
+
+
+def covariates(items: Iterable[Any]) -> tuple[str, ...]:
+    """Return the names that are probably covariates, such as the gender of the students, and not items."""
+    return tuple(name for name in items if plain(name) in COVARIATES)
 
 
 def closest(column: str, available: Iterable[Any]) -> Any | None:

@@ -622,6 +622,16 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("student,skill,correct,date\na,x,1,9/28/2012\n", ""),
         ("student,skill,Correct,date\na,x,1,9/28/2012\n", "without order, with --columns correct=Correct,order="),
         ("q1,q2\n1,0\n1,9\n1,1\n", "or pass --missing=-1,9 if this value means no response"),
+        ("q1,q2,q3\n9,1,0\n1,0,1\n0,1,1\n", "or pass --missing=-1,9 if this value means no response"),
+        ("id,q1,q2,q3\na,.,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,. if this value means no response"),
+        ("q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n", "(scores above 1 are not supported); score the item as 0 and 1, skip"),
+        ("q1;q2;q3\n1,0;0,0;1,0\n1,0;0,0;1,0\n", "write numbers with a decimal point, or as 0 and 1"),
+        ("q1 q2 q3\n1 0 1\n0 1 1\n", "its lines have 3 words; expected another delimiter; pass --delimiter ' '"),
+        ("q1  q2 q3\n1   0  1\n0   1  1\n", "replace the spaces between cells by one comma each"),
+        (
+            "student,item,correct,order\na,x,1,1.1.2024 9:00\na,y,0,1.1.2024 9:01\n",
+            "2024-05-02 10:01:30; convert the column, or read the log without order, with --columns order=",
+        ),
         ("student,skill,correct\né,x,1\n".encode("latin-1"), "pass its encoding, such as --encoding latin-1"),
         (
             "student,skill,correct\na,x,yes\n",
@@ -635,6 +645,32 @@ def test_errors_end_with_the_options_that_cure_them(run, fitted, tmp_path, conte
     if cure:
         assert_refused(result, "alsim: log.csv", cure)
         assert "columns={" not in result[2] and "True" not in result[2]
+
+
+def test_times_in_another_form_are_not_skipped_as_bad_rows(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct,order\na,x,1,1.1.2024 9:00\na,y,0,1.1.2024 9:01\n")
+    assert_refused(run("bkt", "log.csv", "--skip-bad"), "read the log without order, with --columns order=")
+    assert run("bkt", "log.csv", "--columns", "order=")[0] == 0
+
+
+def test_values_that_mean_no_response_are_proposed_with_those_passed_before(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("id,q1,q2,q3\na,9,.,0\nb,1,0,1\nc,0,1,1\n")
+    missing = []
+    for expected in ("--missing=-1,9", "--missing=-1,9,."):
+        _, _, err = run("bkt", "log.csv", *missing)
+        assert expected in err
+        missing = [expected]
+    assert run("bkt", "log.csv", *missing)[0] == 0
+    assert len(fitted[-1].log) == 7
+
+
+def test_items_with_the_name_of_a_covariate_are_named(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("id,Gender,q1,treat\na,1,1,0\nb,0,0,1\n")
+    status, _, err = run("bkt", "log.csv")
+    assert status == 0
+    assert "items with the name of a covariate: Gender, treat; if they are not items, omit them with" in err
+    assert run("bkt", "log.csv", "--columns", "Gender=,treat=")[2].count("covariate") == 0
+    assert fitted[-1].log.items.tolist() == ["q1"]
 
 
 def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):
