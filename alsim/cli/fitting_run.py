@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from alsim.responses.log import Responses
 
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".xlsx")
+"""Suffixes of tables, which a fit must not have."""
+
+
 class ModelRequest(NamedTuple):
     """Options of one model."""
 
@@ -91,6 +95,8 @@ def run_fit(request: FitRequest) -> None:
         write_estimates(rows, inputs.table)
     write_report(inputs.report, None if inputs.report is None else report(fitted, rows, responses, inputs.log, tested))
     print_estimates(name, rows)
+    if model.scores is not None:
+        print(f"abilities: {model.scores}, EAP (posterior means) with their standard errors, logits")
     print_log(responses, fitted, rows)
     if tested is not None:
         print_scores(tested)
@@ -136,6 +142,11 @@ def _check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path | None], f
             )
         if option in ("--scores", "--table"):
             check_table(path)
+        elif option == "--out" and path.suffix.lower() in TABLE_SUFFIXES:
+            raise AlsimError(
+                f"--out {path}: is named like a table, but a fit is written as JSON; name it .json, or write the table "
+                f"of estimates with --table {path}"
+            )
 
 
 def _check_file_options(inputs: Inputs) -> None:
@@ -219,7 +230,7 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     message_column = TextColumn("{task.fields[message]}", markup=False)
-    with progress_bar(TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), message_column) as bar:
+    with progress_bar(TextColumn("fitting"), BarColumn(bar_width=16), MofNCompleteColumn(), message_column) as bar:
         if bar is None:
             start = previous = monotonic()
 

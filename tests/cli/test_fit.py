@@ -531,7 +531,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--json", "folder.csv"], "folder.csv is a directory; expected a file to write"),
         (["--json", "there.json/report.json"], "--json there.json/report.json cannot be written"),
         (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
-        (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
+        (["--json", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
     ):
         assert_refused(run("irt", "log.csv", *COLUMNS, *options), message)
@@ -539,6 +539,35 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     assert (tmp_path / "there.json").read_text() == "{}"
     assert run("irt", "log.csv", *COLUMNS, "--out", "there.json", "--scores", "there.csv", "--force")[0] == 0
     assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
+
+
+def test_the_name_of_a_fit_is_not_that_of_a_table(run, fitted):
+    for name in ("out.csv", "out.parquet"):
+        message = (
+            f"--out {name}: is named like a table, but a fit is written as JSON; name it .json, or write the table"
+        )
+        assert_refused(run("irt", "log.csv", *COLUMNS, "--out", name), message, f"--table {name}")
+
+
+def test_a_variant_of_irt_and_an_option_of_another_model_are_explained(run, fitted):
+    for name in ("rasch", "1pl", "2pl", "3pl"):
+        assert_refused(run(name, "log.csv"), f"fit it with: alsim fit irt log.csv --model {name}\n")
+    assert_refused(run("irt", "log.csv", "--forgets"), "'--forgets' of the model irt; it belongs to bkt: omit it")
+    assert_refused(run("irt", "log.csv", "--seed=3"), "'--seed' of the model irt; it belongs to bkt and dkt: omit it")
+    assert "--force" not in run("irt", "log.csv", "--forse")[2]
+
+
+def test_abilities_are_said_to_be_eap(run, fitted):
+    assert "abilities: s.csv, EAP (posterior means)" in run("irt", "log.csv", *COLUMNS, "--scores", "s.csv")[1]
+    assert "EAP" in run("irt", "--help")[1]
+
+
+def test_an_interrupted_fit_says_so_in_one_line(run, fitted, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["alsim.models.irt"], "fit", interrupted)
+    assert run("irt", "log.csv", *COLUMNS) == (130, "", "alsim: interrupted\n")
 
 
 def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
