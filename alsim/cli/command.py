@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
-from alsim.cli.output import STDOUT, check_report, is_same_file, report_on_stdout
+from alsim.cli.output import STDOUT, check_report, is_same_file, print_warning, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
 from alsim.utils.run_directory import FORCE
 
@@ -49,6 +49,10 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
+        except KeyboardInterrupt as interrupt:
+            if not getattr(interrupt, "reported", False):
+                print_warning("interrupted")
+            raise
 
 
 class DialogCommand(Command):
@@ -181,6 +185,7 @@ def _sentence(error: Any, ctx: Any, args: list[str]) -> str:
             needs = "takes no value" if parameter.is_flag else f"needs a value, {placeholder(parameter, command)}"
             return f"{option} {needs}"
     known = [name for p in command.get_params(ctx) for name in (*p.opts, *p.secondary_opts) if name[:2] == "--"]
+    known = [name for name in known if name != "--force"]  # a typing error must not overwrite files
     return f"unknown option {option!r}{did_you_mean(option, known)}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from alsim.cli.fit_notes import notes, uncertain_items
 from alsim.cli.fit_tables import Row, summary
 from alsim.cli.output import print_sentence, print_table, rounded
 from alsim.errors import AlsimError
@@ -33,9 +34,10 @@ class Tested(NamedTuple):
     path: Path
     scores: Scores
     errors: ScoreErrors
+    notes: Sequence[str] = ()
 
 
-def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
+def score_predictions(fitted: Fit, responses: Responses, path: Path, notes: Sequence[str] = ()) -> Tested:
     """Score predictions of responses; the responses of a row that stands for n students count n times."""
     from alsim.models.scores import score, score_errors
 
@@ -49,34 +51,52 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
     correct, predicted = np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts)
     copies = np.arange(len(correct)) - np.repeat(np.cumsum(counts) - counts, counts)
     student = np.repeat(responses.student, counts) + copies * len(responses.students)  # each copy is a student
-    return Tested(path, score(correct, predicted), score_errors(correct, predicted, student))
+    return Tested(path, score(correct, predicted), score_errors(correct, predicted, student), notes)
 
 
 def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     """Print the size of the log, the log-likelihood, and the notes of a fit with these rows of estimates."""
-    students = f"{responses.num_students:,} students"
-    if not (responses.weight == 1).all():
-        students = f"{responses.num_students:,} patterns of {responses.weight.sum():,.0f} students"
+    size = _size(responses)
+    sizes = [_counted(size["students"], "student")]
+    sizes += [_counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
+    patterns = f", in {_counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
     print_sentence(
-        f"{fitted.model}: {len(responses):,} responses of {students}, "
-        f"{responses.num_items:,} items, {responses.num_skills:,} skills"
+        f"{fitted.model}: {_counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
     )
-    print(f"log-likelihood {fitted.log_likelihood:,.3f} nats")
-    for note in notes(fitted, rows):
+    criteria = "".join(f", {name.upper()} {value:,.3f}" for name, value in _criteria(fitted).items())
+    print(f"log-likelihood {fitted.log_likelihood:,.3f} nats{criteria}")
+    for note in notes(fitted, rows, responses):
         print_sentence(f"note: {note}")
 
 
-def notes(fitted: Fit, rows: Sequence[Row]) -> list[str]:
-    """Return the notes of a fit: its own, and the numbers of skills that have unusual estimates."""
-    found = [*getattr(fitted, "notes", ())]
-    for key, value, text in (
-        ("converged", "no", "did not converge"),
-        ("at bounds", None, "have a parameter at a bound, which has no standard error"),
-    ):
-        number = sum(bool(row[key]) if value is None else row[key] == value for row in rows if key in row)
-        if number:
-            found.append(f"{number:,} of {len(rows):,} skills {text}")
-    return found
+def _size(responses: Responses) -> dict[str, int]:
+    """Return the size of a log. A pattern counts as many students, and its responses as many, as it stands for."""
+    weight = responses.weight
+    size = {
+        "responses": round(float(weight[responses.student].sum())),
+        "students": round(float(weight.sum())),
+        "items": responses.num_items,
+        "skills": responses.num_skills,
+    }
+    return size if (weight == 1).all() else size | {"patterns": responses.num_students}
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _kinds(model: str, responses: Responses) -> list[str]:
+    """Return which names of a log a model uses: items, skills or, if both differ, both."""
+    if model == "irt":
+        return ["item"]
+    same = np.array_equal(responses.items, responses.skills)  # as in a log with only one of them
+    return ["skill"] if same else ["item", "skill"]
+
+
+def _criteria(fitted: Fit) -> dict[str, float]:
+    """Return the information criteria of a fit, by name; none for a model without them."""
+    return {name: float(getattr(fitted, name)) for name in ("aic", "bic") if hasattr(fitted, name)}
 
 
 def print_scores(tested: Tested) -> None:
@@ -88,9 +108,11 @@ def print_scores(tested: Tested) -> None:
         value, error = rounded(_finite(getattr(scores, name)), _finite(getattr(errors, name)))
         rows.append((f"{label}, {unit}" if unit else label, value, error))
     print_table(("score", "", "±"), rows)
+    for note in tested.notes:
+        print_sentence(f"note: {note}")
 
 
-def verdict(fitted: Fit, tested: Tested | None) -> str:
+def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
     """Return the sentence that says whether the fit converged, and how well it predicts the held-out responses."""
     steps = f"{fitted.iterations:,} {'epochs' if fitted.model == 'dkt' else 'iterations'}"
     if not fitted.iterations:
@@ -99,6 +121,8 @@ def verdict(fitted: Fit, tested: Tested | None) -> str:
         convergence = f"The fit converged after {steps}"
     else:
         convergence = f"The fit did not converge within {steps}{LIMITS.get(fitted.model, '')}"
+    if fitted.model == "irt" and (uncertain := uncertain_items(rows)):
+        convergence += f", but {len(uncertain):,} of {len(rows):,} items have large standard errors"
     return f"{convergence}{_test_verdict(tested)}."
 
 
@@ -128,23 +152,21 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
         "log": {
             "path": str(log),
             "rows": read.rows,
-            "responses": len(responses),
-            "students": responses.num_students,
-            "items": responses.num_items,
-            "skills": responses.num_skills,
+            **_size(responses),
             "skipped": dict(read.skipped),
             "duplicates": read.duplicates,
             "recognised_columns": dict(read.columns),
         },
         "log_likelihood": fitted.log_likelihood,
+        **_criteria(fitted),
         "iterations": fitted.iterations,
         "converged": fitted.converged,
-        "notes": notes(fitted, rows),
+        "notes": [*notes(fitted, rows, responses), *(tested.notes if tested is not None else ())],
         "estimates": summary(rows),
     }
     if tested is not None:
         content["test"] = {"path": str(tested.path), "responses": tested.scores.responses} | statistics(tested)
-    return content | {"verdict": verdict(fitted, tested)}
+    return content | {"verdict": verdict(fitted, tested, rows)}
 
 
 def statistics(tested: Tested) -> dict[str, Any]:

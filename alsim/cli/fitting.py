@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.command import Application, Group
+from alsim.cli.command import Application, Command, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
 from alsim.errors import AlsimError, did_you_mean
@@ -62,6 +62,9 @@ class Models(Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command of the model that the arguments name. Raises AlsimError for a log in place of a model."""
         name, known = args[0], self.list_commands(ctx)
+        if name in list(ItemModel):
+            log = args[1] if len(args) > 1 and not args[1].startswith("-") else "LOG"
+            raise AlsimError(f"{name} is a variant of the model irt; fit it with: alsim fit irt {log} --model {name}")
         is_log = Path(name).exists() or Path(name).suffix or Path(name).parent != Path()
         if name not in known and is_log and not did_you_mean(name, known):
             models = f"{', '.join(known[:-1])} or {known[-1]}"
@@ -69,6 +72,32 @@ class Models(Group):
                 f"{name} is not a model; name the model first: alsim fit MODEL {name}, MODEL being {models}"
             )
         return super().resolve_command(ctx, args)
+
+
+class FitCommand(Command):
+    """The command of a model."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises AlsimError, in one sentence, which names the model of a foreign option."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except AlsimError as error:
+            own = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+            for option in (word.partition("=")[0] for word in given):
+                models = [] if option in own else _models_with(option, ctx.parent)
+                if models and f"unknown option {option!r}" in str(error):
+                    message = (
+                        f"unknown option {option!r} of the model {self.name}; it belongs to {' and '.join(models)}"
+                    )
+                    raise AlsimError(f"{message}: omit it; see {ctx.command_path} --help") from None
+            raise
+
+
+def _models_with(option: str, group: Any) -> list[str]:
+    """Return the models that have an option."""
+    commands = {name: group.command.get_command(group, name) for name in group.command.list_commands(group)}
+    return [name for name, command in commands.items() if any(option in p.opts for p in command.params)]
 
 
 fit_app = Application(
@@ -199,7 +228,7 @@ def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
-        fit_app.command(name, help=inspect.getdoc(model_options))(command)
+        fit_app.command(name, cls=FitCommand, help=inspect.getdoc(model_options))(command)
         return model_options
 
     return register
@@ -224,7 +253,7 @@ def irt(
     item_model: Annotated[ItemModel, typer.Option("--model", help="Item response model.")] = ItemModel.two,
     scores: Annotated[
         Path | None,
-        typer.Option("--scores", metavar="FILE", help="Write the ability of each student as .csv or .parquet."),
+        typer.Option("--scores", metavar="FILE", help="Write the EAP ability of each student as .csv or .parquet."),
     ] = None,
 ) -> ModelRequest:
     """Fit an item response model: rasch, 1pl, 2pl or 3pl."""

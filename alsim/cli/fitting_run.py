@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alsim.cli.fit_notes import unknown_names
 from alsim.cli.fit_report import Tested, print_log, print_scores, report, score_predictions, verdict
 from alsim.cli.fit_tables import print_estimates, write_estimates
 from alsim.cli.output import (
@@ -34,6 +35,10 @@ from alsim.utils.files import write_atomic
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
     from alsim.responses.log import Responses
+
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".xlsx")
+"""Suffixes of tables, which a fit must not have."""
 
 
 class ModelRequest(NamedTuple):
@@ -72,12 +77,15 @@ def run_fit(request: FitRequest) -> None:
     responses = _read(inputs.log, inputs.reading)
     _check_log(name, inputs.log, responses)
     held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
+    test_notes: list[str] = []
+    if held_out is not None and inputs.test is not None:
+        test_notes = unknown_names(name, responses, held_out, inputs.test)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
         fitted: Fit = module.fit(responses, **model.arguments, progress=progress)
     tested = None
     if held_out is not None and inputs.test is not None:
-        tested = score_predictions(fitted, held_out, inputs.test)
+        tested = score_predictions(fitted, held_out, inputs.test, test_notes)
     rows = fitted.table()
     if inputs.out is not None:
         _write_fit(fitted, tested, inputs.out)
@@ -87,12 +95,14 @@ def run_fit(request: FitRequest) -> None:
         write_estimates(rows, inputs.table)
     write_report(inputs.report, None if inputs.report is None else report(fitted, rows, responses, inputs.log, tested))
     print_estimates(name, rows)
+    if model.scores is not None:
+        print(f"abilities: {model.scores}, EAP (posterior means) with their standard errors, logits")
     print_log(responses, fitted, rows)
     if tested is not None:
         print_scores(tested)
         if inputs.test is not None and inputs.test.resolve() == inputs.log.resolve():
             print_sentence("note: the model was fitted to the responses of the test, so it predicts others less well")
-    print_sentence(verdict(fitted, tested))
+    print_sentence(verdict(fitted, tested, rows))
 
 
 # ── checks before the work ───────────────────────────────────────────────────────────────────────
@@ -132,6 +142,11 @@ def _check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path | None], f
             )
         if option in ("--scores", "--table"):
             check_table(path)
+        elif option == "--out" and path.suffix.lower() in TABLE_SUFFIXES:
+            raise AlsimError(
+                f"--out {path}: is named like a table, but a fit is written as JSON; name it .json, or write the table "
+                f"of estimates with --table {path}"
+            )
 
 
 def _check_file_options(inputs: Inputs) -> None:
@@ -165,6 +180,12 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     report = responses.report
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
+    if report.covariates:
+        options = ",".join(f"{name}=" for name in report.covariates)
+        print_warning(
+            f"{path}: items with the name of a covariate: {', '.join(report.covariates)}; "
+            f"if they are not items, omit them with --columns {shlex.quote(options)}"
+        )
     if report.duplicates and reading["duplicates"] == "keep":
         print_warning(
             f"{path}: {report.duplicates:,} of {report.rows:,} rows repeat a response, which reveals to a model "
@@ -209,7 +230,7 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
     message_column = TextColumn("{task.fields[message]}", markup=False)
-    with progress_bar(TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), message_column) as bar:
+    with progress_bar(TextColumn("fitting"), BarColumn(bar_width=16), MofNCompleteColumn(), message_column) as bar:
         if bar is None:
             start = previous = monotonic()
 

@@ -186,8 +186,9 @@ def resumable() -> Iterator[None]:
     """Print how to resume the command if it is interrupted within the context."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print_warning("interrupted; the same command resumes where it stopped")
+        interrupt.reported = True  # type: ignore[attr-defined]  # to the command, which else prints a line
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,11 +14,14 @@ from alsim.responses import cells
 from alsim.responses.cells import Coded, CodedLists, Names, places, starts
 from alsim.responses.fields import LogFields
 from alsim.responses.report import Report, ResponsesError
-from alsim.responses.source import COLUMNS, EXPECTED, REASONS, Options, Source
+from alsim.responses.source import COLUMNS, REASONS, Options, Source
 from alsim.types import Bools, Codes, Ints, Longs, i32
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_log = logging.getLogger("alsim.responses")
 
 
 class Labels(NamedTuple):
@@ -121,9 +125,9 @@ def _encode(
     response = cells.encode(table["response"]).codes if "response" in table else None
     correct = cells.parse_answers(table["correct"])
     invalid = {
-        "student": students.codes < 0,
-        "skill": np.diff(skills.start) == 0,
-        "item": items.codes < 0,
+        "student": (students.codes < 0) | _broken(students.codes, students.names),
+        "skill": (np.diff(skills.start) == 0) | _any_broken(skills),
+        "item": (items.codes < 0) | _broken(items.codes, items.names),
         "correct": correct < 0,
         "order": unsortable,
         "response": None if response is None else response < 0,
@@ -140,6 +144,18 @@ def _encode(
     )
     labels = Labels(students.names, items.names, skills.names)
     return rows, labels, {name: flags for name, flags in invalid.items() if name in table and flags is not None}
+
+
+def _broken(codes: Ints, names: Names) -> Bools:
+    """Return (R,) whether the name of a row has a line break, as after a quote that is closed in a later line."""
+    broken = np.char.find(names, "\n") >= 0 if len(names) else np.zeros(0, np.bool_)
+    return np.append(broken, False)[codes]
+
+
+def _any_broken(skills: CodedLists) -> Bools:
+    """Return (R,) whether the name of any skill of a row has a line break."""
+    owner = np.repeat(np.arange(len(skills.start) - 1), np.diff(skills.start))
+    return np.bincount(owner[_broken(skills.codes, skills.names)], minlength=len(skills.start) - 1) > 0
 
 
 def _identity_keys(response: Ints | None, item: Ints, sort_key: NDArray[Any] | None) -> tuple[NDArray[Any], ...]:
@@ -166,10 +182,11 @@ def _check_rows(
             skipped[REASONS[column]] = int(new.sum())
             counted |= new
     for k, column in sorted(first_rows):
-        title = source.column_names.get(column, column)
-        message = source.error_message(title, int(rows[k]), table[column][k].as_py(), EXPECTED[column])
-        if not options.skip_bad:
-            raise _invalid_row(message, column, skipped[REASONS[column]] * 2 > len(rows), source)
+        title, value = source.column_names.get(column, column), table[column][k].as_py()
+        most = skipped[REASONS[column]] * 2 > len(rows)
+        message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
+        if not options.skip_bad or (most and column == "order" and counted.all()):
+            raise _invalid_row(message, column, most, source)
         examples[REASONS[column]] = message
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 
@@ -211,6 +228,12 @@ def _sort(rows: Rows) -> Rows:
 
 def _handle_duplicates(rows: Rows, report: Report, source: Source, options: Options) -> tuple[Rows, Report]:
     """Report the rows that repeat a response; keep, merge or drop them."""
+    if options.duplicates != "keep" and not rows.identity_keys:
+        _log.warning(
+            "%s: duplicates are not detected, as there is no column for the order or for ids of the responses; "
+            "map order or response to one",
+            source.name,
+        )
     first = _first_of_response(rows)
     repeated = first != np.arange(len(first))
     if not repeated.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,12 @@ BLANK, INVALID = -1, -2
 """Codes in a matrix for a missing response, and for a cell that is neither missing nor an answer."""
 
 
+DECIMAL_COMMA = re.compile("[01],0*")
+"""Answers with a decimal comma, which are invalid."""
+MAX_SCORE = 6
+"""Largest integer that is probably a score; larger ones, such as 9 and 99, usually mean no response."""
+
+
 class Wide(NamedTuple):
     """A matrix of codes and its labels, as in `Responses.from_matrix`."""
 
@@ -30,6 +37,7 @@ class Wide(NamedTuple):
     skills: Sequence[Any] | None = None
     students: Any = None
     weight: Any = None
+    missing: Sequence[str] = ("-1",)  # values that mean no response
 
 
 def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
@@ -79,7 +87,8 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            raise _invalid_cell(message, wide.codes[:, column], value(row, column), str(items[column]), source)
+            cell = value(row, column)
+            raise _invalid_cell(message, wide.codes[:, column], cell, str(items[column]), source, wide.missing)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
@@ -101,15 +110,22 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     )
 
 
-def _invalid_cell(message: str, column: Codes, value: Any, title: str, source: Source) -> ResponsesError:
+def _invalid_cell(
+    message: str, column: Codes, value: Any, title: str, source: Source, missing: Sequence[str]
+) -> ResponsesError:
     """Return the error about an invalid cell of a column with this title, with the cure for the column."""
+    if DECIMAL_COMMA.fullmatch(str(value)):
+        return ResponsesError(message, "write numbers with a decimal point, or as 0 and 1")
     if (column >= 0).sum() < (column == INVALID).sum():
         score = "score the item as 0 and 1, or, if the column is not an item, "
         if source.column_names:
             return ResponsesError(message, f"{score}omit it with {{}}", columns={title: None})
         return ResponsesError(message, f"{score}remove it")
     cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
-    return ResponsesError(message, cure, skip_bad=True, missing=["-1", str(value)])
+    if str(value) in map(str, range(2, MAX_SCORE + 1)):
+        message += " (scores above 1 are not supported)"
+        cure = "score the item as 0 and 1, skip invalid cells with {}, or pass {} if this value means no response"
+    return ResponsesError(message, cure, skip_bad=True, missing=[*missing, str(value)])
 
 
 def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:

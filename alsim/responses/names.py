@@ -68,6 +68,9 @@ ANSWERS = (
 ROW_LABELS = ("id", "", "unnamed: 0", "row names")
 """Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
 
+COVARIATES = ("gender", "sex", "female", "male", "group", "treat", "treatment", "treated", "condition", "control")
+"""Names of columns of 0 and 1 in wide files that are probably not items."""
+
 _OTHER = re.compile(r"attempt|hint|count|time|duration|opportunit|weight|freq")
 """Part of the names of counts and durations, which often hold only 0 and 1 in the first rows."""
 
@@ -128,6 +131,11 @@ def row_labels(available: Iterable[Any]) -> list[Any]:
         (name for name in names if isinstance(name, str) and plain(name) in labels),
         key=lambda name: labels.index(plain(name)),
     )
+
+
+def covariates(items: Iterable[Any]) -> tuple[str, ...]:
+    """Return the names that are probably covariates, such as the gender of the students, and not items."""
+    return tuple(name for name in items if plain(name) in COVARIATES)
 
 
 def closest(column: str, available: Iterable[Any]) -> Any | None:

@@ -18,8 +18,8 @@ from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.log import Responses
-from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes
-from alsim.responses.names import candidates, looks_long, row_labels
+from alsim.responses.matrices import DECIMAL_COMMA, INVALID, Wide, build_from_wide, matrix_codes
+from alsim.responses.names import candidates, covariates, looks_long, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
 from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns
@@ -136,22 +136,23 @@ def _known_names(columns: Columns) -> set[str]:
 
 def _detect_format(file: TextFile, columns: Columns, missing: Iterable[Any]) -> Format:
     """Return the format of a text file, given its first lines."""
-    first = file.first_lines(3)
-    parts = [line.strip().rstrip(",").split(",") for line in first]
+    first = file.first_lines(1 + SAMPLE)
+    parts = [line.strip().rstrip(",").split(",") for line in first[:3]]
     is_number = len(parts) == 3 and re.fullmatch("[1-9][0-9]*", first[0].strip().rstrip(","))
     if is_number and len(parts[1]) == len(parts[2]) == int(parts[0][0]):
         return "three-line"
     delimiter = with_delimiter(file, _known_names(columns)).delimiter or ","
     names = split_cells(first[0], delimiter)
-    row = split_cells(first[min(1, len(first) - 1)], delimiter)
-    return _long_or_wide(names, row, columns, missing, str(file.path))
+    rows = [split_cells(line, delimiter) for line in first[1:] or first]
+    return _long_or_wide(names, rows, columns, missing, str(file.path))
 
 
 def _long_or_wide(
-    names: Sequence[str], row: Sequence[Any], columns: Columns, missing: Iterable[Any], source: str
+    names: Sequence[str], rows: Sequence[Sequence[Any]], columns: Columns, missing: Iterable[Any], source: str
 ) -> Format:
     """Return "wide" for a table without a column of correctness and with answers in all unknown columns, else "long".
 
+    `rows` are the first rows. A column of answers may also have other values.
     A column of students is recognised by its name only if no other name is one of a long table.
     """
     mapping = columns or {}
@@ -162,21 +163,27 @@ def _long_or_wide(
     is_table = any(candidates(column, [*names, *mapping]) for column in ("correct", "skill", "item"))
     if not is_table:
         known |= {*row_labels(names)[:1]}
-    cells_of_items = [(name, cell) for name, cell in zip(names, row, strict=False) if name not in known]
-    answers = [_is_answer(cell, missing) for _, cell in cells_of_items]
+    items = [k for k, name in enumerate(names) if name not in known]
+    answers = [_are_answers([row[k] for row in rows if k < len(row)], missing) for k in items]
     if answers and all(answers):
         return "wide"
-    others = [str(name) for (name, _), is_answer in zip(cells_of_items, answers, strict=True) if not is_answer]
+    others = [str(names[k]) for k, is_item in zip(items, answers, strict=True) if not is_item]
     if len(answers) > 2 * len(others) and not is_table:
         problem = (
-            f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without an answer in the "
-            "first row"
+            f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without answers in the "
+            "first rows"
         )
         omit = {**mapping, **dict.fromkeys(others)}
         raise ResponsesError(
             problem, "omit them with {}, or map student to the one that names the students", columns=omit
         )
     return "long"
+
+
+def _are_answers(column: Sequence[Any], missing: Iterable[Any]) -> bool:
+    """Return whether a column is one of an item: its first cell is an answer or missing, or most of its cells are."""
+    answers = [_is_answer(cell, missing) or DECIMAL_COMMA.fullmatch(str(cell)) is not None for cell in column]
+    return bool(answers) and (answers[0] or 2 * sum(answers) > len(answers))
 
 
 def _is_answer(cell: Any, missing: Iterable[Any]) -> bool:
@@ -202,9 +209,10 @@ def _read_text(
             )
         return read_three_lines(file, options)
     file = with_delimiter(file, _known_names(columns))
+    _check_spaces(file)
     if format == "wide":
         return _read_wide_text(file, columns, missing, options)
-    header = [name.strip() for name in next(file.records())[1]]
+    header = _first_cells(file)
 
     def holds_answers(name: str) -> bool:
         k = header.index(name)
@@ -218,6 +226,27 @@ def _read_text(
     return build(_rename(table.columns, names), source, options)
 
 
+def _check_spaces(file: TextFile) -> None:
+    """Raise ResponsesError for a file of one column that seems to be delimited by spaces."""
+    lines = [line.strip("\r\n") for line in file.first_lines(3)]
+    if file.delimiter == " " or any(len(split_cells(line, file.delimiter or ",")) > 1 for line in lines):
+        return
+    numbers = {len(line.split()) for line in lines}
+    if len(lines) > 1 and len(numbers) == 1 and max(numbers) > 1:
+        problem = f"{file.path}: has one column, but its lines have {max(numbers)} words; expected another delimiter"
+        if all(len(line.split(" ")) == max(numbers) for line in lines):
+            raise ResponsesError(problem, "pass {}", delimiter=" ")
+        raise ResponsesError(problem, "replace the spaces between cells by one comma each")
+
+
+def _first_cells(file: TextFile) -> list[str]:
+    """Return the cells of the first record. Raises ResponsesError if a quote in it is not closed."""
+    first = [cell.strip() for cell in next(file.records())[1]]
+    if any("\n" in cell for cell in first):
+        file.check_quotes()
+    return first
+
+
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a table by alsim's names."""
     return {column: table[name] for column, name in names.items()}
@@ -225,7 +254,7 @@ def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_wide_text(file: TextFile, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
     """Read a log from a wide text file."""
-    first = [cell.strip() for cell in next(file.records())[1]]
+    first = _first_cells(file)
     header = None if all(_is_answer(cell, missing) for cell in first) and not columns else first
     names = header or [str(k) for k in range(len(first))]
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:
@@ -266,8 +295,9 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
     for k, title in enumerate(items):
         codes[:, k] = matrix_codes(table.columns[title], missing)
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
-    wide = Wide(codes, items, None, students, weight)
-    return build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
+    wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)))
+    fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
+    return fields._replace(report=replace(fields.report, covariates=covariates(items)))
 
 
 def _without_omitted(table: Table, columns: Columns) -> Table:
@@ -304,8 +334,8 @@ def _read_binary(
     file = arrow_dataset.dataset(path, format=kind)
     available, source = file.schema.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
-        first = file.head(1).to_pylist()
-        format = _long_or_wide(available, list(first[0].values()) if first else [], columns, missing, str(path))
+        first = [list(row.values()) for row in file.head(SAMPLE).to_pylist()]
+        format = _long_or_wide(available, first, columns, missing, str(path))
     if format == "three-line":
         raise ResponsesError(
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"

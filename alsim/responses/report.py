@@ -42,6 +42,7 @@ class Report:
     duplicate   message about the first of these rows; empty if there is none
     columns     names in the source of the columns that were recognised by a synonym, by alsim's names; empty if all
                 columns have alsim's names or were mapped
+    covariates  items of a wide file with the names of covariates, such as gender, which may be no items
     """
 
     rows: int = 0
@@ -50,3 +51,4 @@ class Report:
     duplicates: int = 0
     duplicate: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    covariates: tuple[str, ...] = ()

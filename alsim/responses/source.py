@@ -18,7 +18,7 @@ EXPECTED = {
     "skill": "a name",
     "item": "a name",
     "correct": "0 or 1",
-    "order": "a number, or a time such as 2024-05-02 10:01:30, as in most rows",
+    "order": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
 }
 """Expected values, by column."""
@@ -66,6 +66,14 @@ class Source:
     def index(self, row: int) -> int:
         """Return the index of a row in the source."""
         return row if self.rows is None else int(self.rows[row])
+
+    @staticmethod
+    def expected(column: str, value: Any, most: bool) -> str:
+        """Return the expected values of a column, for the message about an invalid value; `most` values are invalid."""
+        if column == "order" and not most:
+            return f"{EXPECTED[column]}, as in most rows"
+        broken = isinstance(value, str) and "\n" in value
+        return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]
 
     def no_valid_row(self) -> ResponsesError:
         """Return the error for a source whose rows are all invalid."""

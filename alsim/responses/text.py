@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -68,10 +68,51 @@ class TextFile(NamedTuple):
         """Yield the first line, counted from 1, and the cells of each record; blank lines are skipped."""
         with self.open() as lines:
             reader, first_line = csv.reader(lines, delimiter=self.delimiter or ","), 1
-            for record in reader:
-                if len(record) > 1 or "".join(record).strip():
-                    yield first_line, record
-                first_line = reader.line_num + 1
+            try:
+                for record in reader:
+                    if len(record) > 1 or "".join(record).strip():
+                        yield first_line, record
+                    first_line = reader.line_num + 1
+            except csv.Error as error:  # a cell larger than the limit, which is rarely meant
+                self.check_quotes()
+                raise ResponsesError(
+                    f"{self.path}, line {first_line}: {error}",
+                    "shorten the cell, or close the quote at its start in the same line",
+                ) from None
+
+    def check_quotes(self) -> None:
+        """Raise ResponsesError if the file ends within quotes: the rest of the file would be one cell."""
+        end = ["end of the file"]
+        record: list[str] = []
+        first_line = next_line = 1
+        limit = csv.field_size_limit(2**31 - 1)
+        try:
+            with self.open() as lines:
+                reader = csv.reader(chain(lines, end), delimiter=self.delimiter or ",")
+                for record in reader:  # noqa: B007  # the last one is used below
+                    first_line, next_line = next_line, reader.line_num + 1
+        finally:
+            csv.field_size_limit(limit)
+        if record == end:
+            return
+        first_line += sum(cell.count("\n") for cell in record[:-1])
+        raise ResponsesError(
+            f"{self.path}, line {first_line}: the quote that opens here is not closed before the end of the file",
+            "close it or remove it",
+        )
+
+    def may_end_within_quotes(self, num_records: int) -> bool:
+        """Return whether `check_quotes` is worth its time, given the number of records found.
+
+        An unclosed quote makes the number of quotes odd, or hides the ends of lines.
+        """
+        quotes = ends = 0
+        last = b""
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                quotes, ends, last = quotes + block.count(b'"'), ends + block.count(b"\n"), block
+        ends += not last.rstrip(b"\0").endswith(b"\n")
+        return quotes > 0 and (quotes % 2 == 1 or ends != num_records)
 
     def describe_record(self, record: int) -> str:
         """Return the description of a record by its first line. The file is read again, for error messages only."""
@@ -136,22 +177,33 @@ def read_columns(
     import pyarrow.csv as arrow_csv
 
     ragged: list[str] = []
+    blank = 0
 
     def skip_ragged(row: Any) -> str:
+        nonlocal blank
         if row.text.strip():
             ragged.append(row.text)
+        else:
+            blank += 1
         return "skip"
 
     num_headers, names = int(header is not None), [str(k) for k in range(num_columns)]
     included = [names[k] for k in wanted]
-    table = arrow_csv.read_csv(
-        file.path,
-        arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
-        arrow_csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged),
-        arrow_csv.ConvertOptions(
-            include_columns=included, column_types=dict.fromkeys(included, pa.string()), strings_can_be_null=False
-        ),
-    )
+    try:
+        table = arrow_csv.read_csv(
+            file.path,
+            arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
+            arrow_csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged),
+            arrow_csv.ConvertOptions(
+                include_columns=included, column_types=dict.fromkeys(included, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):  # an open quote exceeds the size of a block
+            file.check_quotes()
+        raise
+    if file.may_end_within_quotes(table.num_rows + num_headers + len(ragged) + blank):
+        file.check_quotes()
     source = Source(str(file.path), describe_row=lambda row: file.describe_record(row + num_headers))
     if ragged:
         source = _drop_ragged(file, source, num_headers, num_columns, ragged, skip_bad)

@@ -138,7 +138,7 @@ def test_options_are_passed_to_the_model(run, fitted, model, options, arguments)
     assert out.endswith("The fit converged after 7 " + ("epochs" if model == "dkt" else "iterations") + ".\n")
     assert (fitted[0].model, fitted[0].arguments) == (model, arguments)
     assert len(fitted[0].log) == 30
-    assert f"{model}: 30 responses of 6 students, 2 items, 2 skills" in out
+    assert f"{model}: 30 responses of 6 students, 2 {'items' if model == 'irt' else 'skills'}\n" in out
     assert "log-likelihood -12.500 nats\n" in out
 
 
@@ -319,7 +319,7 @@ def test_an_undefined_auc_is_named_and_null_in_json(run, fitted, tmp_path):
 def test_a_pattern_counts_as_often_as_it_occurs(run, fitted, tmp_path):
     (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,1,2\n")
     _, out, _ = run("irt", "wide.csv", "--test", "wide.csv", "--out", "fit.json")
-    assert "irt: 4 responses of 2 patterns of 5 students, 2 items, 2 skills\n" in out
+    assert "irt: 10 responses of 5 students, in 2 patterns, 2 items\n" in out
     assert "test: wide.csv, 10 responses of 5 students\n" in out
     scores = json.loads((tmp_path / "fit.json").read_text())["test"]
     expected = score([1, 0] * 3 + [0, 1] * 2, [0.75, 0.25] * 5)
@@ -421,6 +421,74 @@ def test_logs_of_any_format(run, fitted, tmp_path, content, options):
     assert fitted[0].log.skills.tolist() == ["4", "5"]
 
 
+def test_names_that_the_fit_does_not_know_are_counted_or_refused(run, fitted, tmp_path):
+    """A test with none of the names of the fit would be scored as if it fitted."""
+    head = "student,skill,item,correct\n"
+    (tmp_path / "train.csv").write_text(head + "a,add,q1,1\na,mul,q2,0\nb,add,q1,0\nb,mul,q2,1\n")
+    (tmp_path / "other.csv").write_text(head + "a,x,y1,1\nb,x,y2,0\n")
+    (tmp_path / "some.csv").write_text(head + "a,add,q1,1\n" + "".join(f"b,x{k},y{k},0\n" for k in range(7)))
+    for model, kind, unknown in (
+        *((model, "skill", "x") for model in ("bkt", "dkt", "pfa", "skill-mean")),
+        ("irt", "item", "y"),
+        ("best-lr", "skill", "x"),
+    ):
+        fitted.clear()
+        assert_refused(
+            run(model, "train.csv", "--test", "other.csv"),
+            f"other.csv: no {'skill or item' if model == 'best-lr' else kind} of the held-out responses is known to",
+            "use the same names in both logs",
+        )
+        assert not fitted
+        status, out, _ = run(model, "train.csv", "--test", "some.csv", "--json", "report.json")
+        note = (
+            f"7 of 8 {kind}s of some.csv are unknown to the fit, which predicts them without estimates of their own: "
+            f"{', '.join(unknown + str(k) for k in range(5))} and 2 more"
+        )
+        assert status == 0 and f"note: {note}" in " ".join(out.split())
+        assert note in json.loads((tmp_path / "report.json").read_text())["notes"]
+        assert "unknown" not in run(model, "train.csv", "--test", "train.csv")[1]
+
+
+def test_responses_of_a_student_to_one_item_are_counted_in_a_note(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,x,1\na,y,0\nb,x,0\nb,y,1\nb,y,0\n")
+    note = "note: 2 student-item pairs have several responses, which count as independent\n"
+    assert note in run("irt", "log.csv")[1]
+    assert note not in run("bkt", "log.csv")[1]  # which models repeated responses
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0\nb,x,0\nb,y,1\n")
+    assert "several responses" not in run("irt", "log.csv")[1]
+
+
+def test_large_standard_errors_are_in_a_note_and_in_the_verdict(run, fitted, monkeypatch):
+    rows = [row("irt", name) | {"a": 6.0, "se_a": 1.0} for name in ("fine", "wide b", "wide a", "none")]
+    rows[1] |= {"se_b": 1.01}
+    rows[2] |= {"se_a": 32.0}
+    rows[3] |= {"se_a": "", "se_b": math.nan}
+    monkeypatch.setattr(Stub, "table", lambda self: rows)
+    out = " ".join(run("irt", "log.csv", *COLUMNS)[1].split())
+    assert "of 2 of 4 items, whose estimates are unreliable: wide b, wide a;" in out
+    assert out.endswith("The fit converged after 7 iterations, but 2 of 4 items have large standard errors.")
+
+
+@pytest.mark.parametrize("item_model", ["2pl", "3pl"])
+def test_priors_and_information_criteria_are_reported(run, tmp_path, item_model):
+    answers = np.random.default_rng(0).integers(0, 2, (40, 3))
+    (tmp_path / "log.csv").write_text("x,y,z\n" + "".join(f"{a},{b},{c}\n" for a, b, c in answers.tolist()))
+    status, out, _ = run("irt", "log.csv", "--model", item_model, "--json", "report.json")
+    report, text = json.loads((tmp_path / "report.json").read_text()), " ".join(out.split())
+    assert status == 0
+    assert f"AIC {report['aic']:,.3f}, BIC {report['bic']:,.3f}" in text
+    assert report["aic"] == pytest.approx((12 if item_model == "2pl" else 18) - 2 * report["log_likelihood"])
+    note = "note: priors: log a ~ N(0, SD 0.5), c ~ Beta(5, 17); the log-likelihood, AIC and BIC exclude them"
+    assert (note in text) == (item_model == "3pl")
+
+
+def test_a_report_counts_the_students_that_patterns_stand_for(run, fitted, tmp_path):
+    (tmp_path / "wide.csv").write_text("x,y,freq\n1,0,3\n0,,2\n")
+    assert run("irt", "wide.csv", "--json", "report.json")[0] == 0
+    log = json.loads((tmp_path / "report.json").read_text())["log"]
+    assert (log["students"], log["patterns"], log["responses"]) == (5, 2, 8)
+
+
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -463,7 +531,7 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
         (["--json", "folder.csv"], "folder.csv is a directory; expected a file to write"),
         (["--json", "there.json/report.json"], "--json there.json/report.json cannot be written"),
         (["--out", "log.csv", "--force"], "is also an input or another output of this command"),
-        (["--out", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
+        (["--json", "s.csv", "--scores", "s.csv"], "is also an input or another output of this command"),
         (["--out", "/dev/full"], "is not a regular file; expected a file to write"),
     ):
         assert_refused(run("irt", "log.csv", *COLUMNS, *options), message)
@@ -471,6 +539,35 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     assert (tmp_path / "there.json").read_text() == "{}"
     assert run("irt", "log.csv", *COLUMNS, "--out", "there.json", "--scores", "there.csv", "--force")[0] == 0
     assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
+
+
+def test_the_name_of_a_fit_is_not_that_of_a_table(run, fitted):
+    for name in ("out.csv", "out.parquet"):
+        message = (
+            f"--out {name}: is named like a table, but a fit is written as JSON; name it .json, or write the table"
+        )
+        assert_refused(run("irt", "log.csv", *COLUMNS, "--out", name), message, f"--table {name}")
+
+
+def test_a_variant_of_irt_and_an_option_of_another_model_are_explained(run, fitted):
+    for name in ("rasch", "1pl", "2pl", "3pl"):
+        assert_refused(run(name, "log.csv"), f"fit it with: alsim fit irt log.csv --model {name}\n")
+    assert_refused(run("irt", "log.csv", "--forgets"), "'--forgets' of the model irt; it belongs to bkt: omit it")
+    assert_refused(run("irt", "log.csv", "--seed=3"), "'--seed' of the model irt; it belongs to bkt and dkt: omit it")
+    assert "--force" not in run("irt", "log.csv", "--forse")[2]
+
+
+def test_abilities_are_said_to_be_eap(run, fitted):
+    assert "abilities: s.csv, EAP (posterior means)" in run("irt", "log.csv", *COLUMNS, "--scores", "s.csv")[1]
+    assert "EAP" in run("irt", "--help")[1]
+
+
+def test_an_interrupted_fit_says_so_in_one_line(run, fitted, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["alsim.models.irt"], "fit", interrupted)
+    assert run("irt", "log.csv", *COLUMNS) == (130, "", "alsim: interrupted\n")
 
 
 def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
@@ -554,6 +651,16 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("student,skill,correct,date\na,x,1,9/28/2012\n", ""),
         ("student,skill,Correct,date\na,x,1,9/28/2012\n", "without order, with --columns correct=Correct,order="),
         ("q1,q2\n1,0\n1,9\n1,1\n", "or pass --missing=-1,9 if this value means no response"),
+        ("q1,q2,q3\n9,1,0\n1,0,1\n0,1,1\n", "or pass --missing=-1,9 if this value means no response"),
+        ("id,q1,q2,q3\na,.,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,. if this value means no response"),
+        ("q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n", "(scores above 1 are not supported); score the item as 0 and 1, skip"),
+        ("q1;q2;q3\n1,0;0,0;1,0\n1,0;0,0;1,0\n", "write numbers with a decimal point, or as 0 and 1"),
+        ("q1 q2 q3\n1 0 1\n0 1 1\n", "its lines have 3 words; expected another delimiter; pass --delimiter ' '"),
+        ("q1  q2 q3\n1   0  1\n0   1  1\n", "replace the spaces between cells by one comma each"),
+        (
+            "student,item,correct,order\na,x,1,1.1.2024 9:00\na,y,0,1.1.2024 9:01\n",
+            "2024-05-02 10:01:30; convert the column, or read the log without order, with --columns order=",
+        ),
         ("student,skill,correct\né,x,1\n".encode("latin-1"), "pass its encoding, such as --encoding latin-1"),
         (
             "student,skill,correct\na,x,yes\n",
@@ -567,6 +674,32 @@ def test_errors_end_with_the_options_that_cure_them(run, fitted, tmp_path, conte
     if cure:
         assert_refused(result, "alsim: log.csv", cure)
         assert "columns={" not in result[2] and "True" not in result[2]
+
+
+def test_times_in_another_form_are_not_skipped_as_bad_rows(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct,order\na,x,1,1.1.2024 9:00\na,y,0,1.1.2024 9:01\n")
+    assert_refused(run("bkt", "log.csv", "--skip-bad"), "read the log without order, with --columns order=")
+    assert run("bkt", "log.csv", "--columns", "order=")[0] == 0
+
+
+def test_values_that_mean_no_response_are_proposed_with_those_passed_before(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("id,q1,q2,q3\na,9,.,0\nb,1,0,1\nc,0,1,1\n")
+    missing = []
+    for expected in ("--missing=-1,9", "--missing=-1,9,."):
+        _, _, err = run("bkt", "log.csv", *missing)
+        assert expected in err
+        missing = [expected]
+    assert run("bkt", "log.csv", *missing)[0] == 0
+    assert len(fitted[-1].log) == 7
+
+
+def test_items_with_the_name_of_a_covariate_are_named(run, fitted, tmp_path):
+    (tmp_path / "log.csv").write_text("id,Gender,q1,treat\na,1,1,0\nb,0,0,1\n")
+    status, _, err = run("bkt", "log.csv")
+    assert status == 0
+    assert "items with the name of a covariate: Gender, treat; if they are not items, omit them with" in err
+    assert run("bkt", "log.csv", "--columns", "Gender=,treat=")[2].count("covariate") == 0
+    assert fitted[-1].log.items.tolist() == ["q1"]
 
 
 def test_the_proposed_options_cure_the_error(run, fitted, tmp_path):

@@ -443,7 +443,7 @@ ITEMS = "q1,q2,q3,q4,q5"
 
 def test_columns_of_a_wide_file_without_answers_are_named_and_can_be_omitted(write):
     file = write(f"id,sex,age,{ITEMS}\n1,F,20,1,0,1,1,0\n2,M,1,1,0,1,1,0\n")
-    with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' without an answer") as caught:
+    with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' without answers") as caught:
         read_responses(file)
     cure = "omit them with columns={'sex': None, 'age': None}, or map student to the one that names the students"
     assert str(caught.value).endswith(cure)

@@ -102,9 +102,8 @@ def test_bad_rows_of_a_text_are_named_by_line(write):
     assert str(caught.value) == f"{file}, {messages[0]}; correct the cell, or skip invalid rows with skip_bad=True"
     log = read_responses(file, skip_bad=True)
     assert sorted(log.report.examples.values()) == [f"{file}, {line}" for line in messages]
-    assert sum(log.report.skipped.values()) == 4
-    assert as_rows(log)[:2] == [(0, "a", "x", ("x",), 1), (6, "a", "x", ("x",), 0)]
-    assert len(log) == 3
+    assert sum(log.report.skipped.values()) == 5  # and a skill with a line break, in line 6
+    assert as_rows(log) == [(0, "a", "x", ("x",), 1), (6, "a", "x", ("x",), 0)]
 
 
 def test_ragged_rows_are_named_by_line(write):
@@ -322,3 +321,83 @@ def test_bad_responses_of_three_lines_are_skipped(write):
 def test_three_lines_have_no_columns(write):
     with pytest.raises(ResponsesError, match="has no columns; omit `columns`"):
         read_responses(write("1\n4\n1\n"), columns={"student": "x"})
+
+
+ROWS = "".join(f"u{k % 50},s{k % 7},{k % 2},note\n" for k in range(2000))
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ('u1,"add,1,note\n', 1002),  # the rest has too few cells
+        ('u1,add,1,"note\n', 1002),  # the rest is a cell that is not read
+        ('u1,add,"1,note\n', 1002),
+        ('u1,"add\nsub,1,"note\n', 1003),  # an even number of quotes
+        ('u1,"a""dd,1,note\n', 1002),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_an_error_with_its_line(write, skip_bad, broken, line):
+    """Otherwise the rest of the file would be skipped as one row, or read as a cell of another column."""
+    lines = ROWS.splitlines(keepends=True)
+    if line == 1003:
+        broken = broken.replace('"add\nsub', '"add\nsub"')
+    for rest in (lines[1000:], lines[:100] * 400, []):  # also more than csv's limit of a cell, and none
+        file = write("".join(["student,skill,correct,remark\n", *lines[:1000], broken, *rest]))
+        with pytest.raises(ResponsesError, match=f"line {line}: the quote that opens here is not closed") as caught:
+            read_responses(file, skip_bad=skip_bad)
+        assert caught.value.cure == "close it or remove it"
+
+
+def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
+    for content, line in (
+        ('student,"skill,correct\n' + "a,b,1\n" * 30_000, 1),
+        ('student,"skill,correct\na,b,1\n', 1),
+        ('q1,q2,q3\n1,0,1\n1,"0,1\n1,1,1\n0,0,0\n', 3),
+        ("student,skill,correct\ra,b,1\r", None),
+    ):
+        if line:
+            with pytest.raises(ResponsesError, match=f"log.csv, line {line}: .*quote"):
+                read_responses(write(content), skip_bad=True)
+
+
+def test_quotes_that_are_closed_are_read(write):
+    content = 'student,skill,correct,remark\na,"x, y",1,"two\nlines"\n\nb,x 5" z,0,""\n"b","say ""x""",1,odd"\n'
+    log = read_responses(write(content))
+    assert log.skills.tolist() == ["x, y", 'x 5" z', 'say "x"']
+    long = "two\n" * 50_000  # more than csv's limit of a cell
+    assert len(read_responses(write(f'student,skill,correct,remark\na,x,1,""\na,x,0,"{long}"\n'))) == 2
+    with pytest.raises(ResponsesError, match="line 2: field larger than field limit .*; shorten the cell"):
+        read_responses(write(f'user,skill,right\na,x,"{long}"\n'))
+
+
+def test_columns_of_answers_are_not_searched_in_an_unclosed_quote(write):
+    with pytest.raises(ResponsesError, match="line 2: the quote that opens here is not closed"):
+        read_responses(write('user,skill,right\na,"x,1\n' + "b,x,0\n" * 30_000), skip_bad=True)
+
+
+def test_line_breaks_in_names_are_invalid(write):
+    file = write('student,skill,correct\na,x,1\na,"y,0\nb,x",1\nb,x,0\n')
+    with pytest.raises(
+        ResponsesError, match="line 3, column skill: .* expected a name without a line break; is a quote"
+    ):
+        read_responses(file)
+    log = read_responses(file, skip_bad=True)
+    assert len(log) == 2 and sum(log.report.skipped.values()) == 1
+    for column in ("student", "item", "skill"):
+        columns = {"student": ["a", "b"], "item": ["i", "j"], "skill": [["s", "t"], ["u"]], "correct": [0, 1]}
+        columns[column] = [["s", "t\nt"], ["u"]] if column == "skill" else ["a", "b\nc"]
+        with pytest.raises(ResponsesError, match=f"column {column}"):
+            Responses.from_arrays(**columns)
+
+
+def test_duplicates_cannot_be_dropped_without_an_order(write, caplog):
+    """Equal rows may be several attempts, so they are kept, with a warning."""
+    file = write("student,item,correct\na,x,1\na,x,1\n")
+    for duplicates in ("merge", "drop"):
+        caplog.clear()
+        assert len(read_responses(file, duplicates=duplicates)) == 2
+        assert "log.csv: duplicates are not detected" in caplog.text
+    caplog.clear()
+    read_responses(file)
+    assert not caplog.text

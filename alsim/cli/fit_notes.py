@@ -1,0 +1,130 @@
+"""Notes of `alsim fit`: unusual estimates, priors, repeated responses, and unknown names of the held-out responses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from alsim.cli.fit_tables import Row
+from alsim.errors import AlsimError
+
+if TYPE_CHECKING:
+    from alsim.models.base import Fit
+    from alsim.responses.log import Responses
+
+SHOWN_NAMES = 5
+"""Number of names that a note lists at most."""
+LARGE_SE_OF_B = 1.0
+"""Standard error of a difficulty above which a note names the item, logits: the standard deviation of ability."""
+MATCHED = {"irt": ("item",), "best-lr": ("skill", "item")}
+"""Names by which a model recognises held-out responses; of the other models, those of the skills."""
+
+
+def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
+    """Return the notes of a fit to these responses: its own, and those about its priors and estimates."""
+    found = [*getattr(fitted, "notes", ())]
+    for key, value, text in (
+        ("converged", "no", "did not converge"),
+        ("at bounds", None, "have a parameter at a bound, which has no standard error"),
+    ):
+        number = sum(bool(row[key]) if value is None else row[key] == value for row in rows if key in row)
+        if number:
+            found.append(f"{number:,} of {len(rows):,} skills {text}")
+    if fitted.model == "irt":
+        found += [*_repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(names[:SHOWN_NAMES]) + more
+
+
+def uncertain_items(rows: Sequence[Row]) -> list[str]:
+    """Return the items of an item response model whose standard errors are large."""
+    return [
+        str(row["item"])
+        for row in rows
+        if "se_b" in row
+        and "item" in row
+        and (_number(row["se_b"]) > LARGE_SE_OF_B or _number(row["se_a"]) > abs(_number(row["a"])))
+    ]
+
+
+def _large_errors(rows: Sequence[Row]) -> list[str]:
+    """Return the note about items with large standard errors."""
+    if not (names := uncertain_items(rows)):
+        return []
+    return [
+        f"large standard errors (SE of b above 1 logit, or SE of a above a) of {len(names):,} of {len(rows):,} items, "
+        f"whose estimates are unreliable: {listed(names)}; add responses, or fit a model with fewer parameters"
+    ]
+
+
+def _priors(fitted: Any) -> list[str]:
+    """Return the note about the priors of an item response model."""
+    priors = getattr(fitted, "priors", None)
+    if priors is None:
+        return []
+    texts = [
+        f"{label} ~ N({prior[0]:g}, SD {prior[1]:g})"
+        for label, prior in (("log a", priors.a), ("d", priors.d))
+        if prior is not None
+    ]
+    if priors.c is not None:
+        texts.append(f"c ~ Beta({priors.c[0]:g}, {priors.c[1]:g})")
+    return [f"priors: {', '.join(texts)}; the log-likelihood, AIC and BIC exclude them"] if texts else []
+
+
+def _repeated_pairs(responses: Responses) -> list[str]:
+    """Return the note about students who responded to an item several times."""
+    pairs = responses.student.astype(np.int64) * responses.num_items + responses.item
+    number = int((np.unique(pairs, return_counts=True)[1] > 1).sum())
+    if not number:
+        return []
+    subject = "1 student-item pair has" if number == 1 else f"{number:,} student-item pairs have"
+    return [f"{subject} several responses, which count as independent"]
+
+
+def unknown_names(model: str, responses: Responses, held_out: Responses, path: Path) -> list[str]:
+    """Return notes about names of the held-out responses that are absent from the fitted responses.
+
+    Raises AlsimError if the model knows none of the names.
+    """
+    found, num_known = [], 0
+    for kind in MATCHED.get(model, ("skill",)):
+        known = {*_used(responses, kind)}
+        names = _used(held_out, kind)
+        unknown = [name for name in names if name not in known]
+        num_known += len(names) - len(unknown)
+        if unknown:
+            found.append(
+                f"{len(unknown):,} of {len(names):,} {kind}s of {path} {'is' if len(unknown) == 1 else 'are'} unknown "
+                f"to the fit, which predicts them without estimates of their own: {listed(unknown)}"
+            )
+    if not num_known:
+        kinds = " or ".join(MATCHED.get(model, ("skill",)))
+        names = _used(held_out, kinds.split()[0])
+        raise AlsimError(
+            f"{path}: no {kinds} of the held-out responses is known to the fit, such as {names[0]!r}; "
+            f"the fit has, for example, {_used(responses, kinds.split()[0])[0]!r}: "
+            "use the same names in both logs, or name the columns with --columns"
+        )
+    return found
+
+
+def _used(responses: Responses, kind: str) -> list[str]:
+    """Return the names of the skills or items that have responses."""
+    names, codes = (responses.items, responses.item) if kind == "item" else (responses.skills, responses.skill)
+    used: list[str] = names[np.bincount(codes, minlength=len(names)) > 0].tolist()
+    return used
+
+
+def _number(value: Any) -> float:
+    """Return an estimate; NaN for a missing one."""
+    return float(value) if isinstance(value, int | float) else math.nan
