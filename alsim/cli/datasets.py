@@ -124,7 +124,7 @@ def generate(
     resumed = not force and out.is_dir() and any(out.iterdir())
     speed = _Speedometer()
     with (
-        resumable(),
+        resumable(lambda: _resume_hint(force)),
         counted_progress("episodes", num_learners * episodes_per_learner) as show,
         log_to_stderr("alsim.datasets"),
     ):
@@ -182,6 +182,12 @@ def info(
         if plot is not None:
             draw_dataset(plot, dataset)
     _print_dataset(dataset, verify, report)
+
+
+def _resume_hint(force: bool) -> str:
+    """Return how to resume an interrupted run."""
+    command = "the same command without --force" if force else "the same command"
+    return f"{command} keeps the files that are complete and simulates the others"
 
 
 class _Speedometer:

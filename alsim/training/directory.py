@@ -97,6 +97,12 @@ def latest_checkpoint(out: Path) -> Path | None:
     return names[-1] if names else None
 
 
+def checkpoint_steps(out: Path) -> int | None:
+    """Return the number of interactions at the last checkpoint, or None if there is none."""
+    checkpoint = latest_checkpoint(out)
+    return None if checkpoint is None else int(checkpoint.name)
+
+
 def delete_checkpoints(out: Path) -> None:
     """Delete all checkpoints of a finished training."""
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)

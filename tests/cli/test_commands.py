@@ -21,6 +21,7 @@ from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import summary
 from alsim.metrics import METRICS
 from alsim.policies import POLICIES
+from alsim.training.directory import write_checkpoint
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
 
@@ -518,11 +519,35 @@ def test_ctrl_c_ends_in_130(run, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)  # first: it imports load_dataset
     monkeypatch.setattr("alsim.datasets.store.load_dataset", interrupt)
-    assert run("info", "d") == (130, "", "")
-    monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)
-    hint = "alsim: interrupted; the same command resumes where it stopped\n"
-    assert run("generate", "-o", tmp_path / "d") == (130, "", hint)
+    assert run("info", "d") == (130, "", "alsim: interrupted\n")
+    hint = "keeps the files that are complete and simulates the others\n"
+    start = "alsim: interrupted; the same command"
+    assert run("generate", "-o", tmp_path / "d") == (130, "", f"{start} {hint}")
+    assert run("generate", "-o", tmp_path / "d", "--force") == (130, "", f"{start} without --force {hint}")
+
+
+def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_path):
+    """Before the first checkpoint it starts again."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alsim.training.run.train", interrupt)
+    out = tmp_path / "run"
+    assert run("train", "ppo", "-o", out) == (
+        *(130, ""),
+        "alsim: interrupted; there is no checkpoint yet, so the same command starts from the beginning\n",
+    )
+    out.mkdir()
+    write_checkpoint(out, 65_536, {})
+    resumes = "resumes from the last checkpoint, at 65,536 interactions\n"
+    assert run("train", "ppo", "-o", out)[2] == f"alsim: interrupted; the same command {resumes}"
+    assert (
+        run("train", "ppo", "-o", out, "--force")[2]
+        == f"alsim: interrupted; the same command without --force {resumes}"
+    )
 
 
 # ── separate processes ───────────────────────────────────────────────────────────────────────────
@@ -609,6 +634,32 @@ def test_closed_output_is_no_error(dataset):
     assert (done.returncode, done.stderr) == (0, "")
     done = shell("alsim info nowhere 2>&-", dataset.parent)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+@needs_bash
+def test_closed_input_is_an_empty_input(tmp_path):
+    (tmp_path / "bank.csv").write_text("item,a,b,c\nq1,1,0,0\nq2,1,1,0\n")
+    closed, empty = (
+        shell(f"alsim cat --items bank.csv {redirection}", tmp_path) for redirection in ("<&-", "</dev/null")
+    )
+    assert (closed.returncode, closed.stdout, closed.stderr) == (empty.returncode, empty.stdout, empty.stderr)
+    assert "Traceback" not in closed.stderr
+
+
+@needs_bash
+def test_characters_outside_the_encoding_are_escaped(tmp_path):
+    done = shell("mkdir é; PYTHONIOENCODING=ascii alsim init-config é/ä.toml", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Wrote \\xe9/\\xe4.toml")
+
+
+@needs_bash
+@pytest.mark.parametrize("target", ["--json /dev/stdout >/dev/null", "--json /dev/stdout | cat", "--json >(cat)"])
+def test_a_report_goes_to_the_streams_of_a_shell(dataset, target):
+    done = shell(f"set -o pipefail; alsim info d {target}", dataset.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    if "cat" in target:
+        assert '"transitions": ' in done.stdout and done.stdout.startswith(("d\n", "{"))
 
 
 @needs_bash
