@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
 
 
+LISTED_DIFFERENCES = 4
+"""Number of differences from the default configuration that `alsim info` lists; the JSON has all."""
+
+
 class Format(StrEnum):
     """File formats of a dataset."""
 
@@ -269,10 +273,23 @@ def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tu
         ("size", f"{_counts(dataset)}, {numbers['events']:,} events"),
         ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
         ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
+        ("rules", _rules(numbers["provenance"])),
         ("files", f"{manifest['format']}, {megabytes(size)}, alsim {manifest['alsim_version']}"),
         *([("checksums", "all files are unchanged")] if verified else []),
         ("ended by", ends),
     ]
+
+
+def _rules(provenance: dict[str, Any]) -> str:
+    """Return the dynamics and the values of the configuration that differ from the defaults."""
+    differences = [f"{key} {value}" for key, value in provenance["config_differences"].items()]
+    listed, more = ", ".join(differences[:LISTED_DIFFERENCES]), len(differences) - LISTED_DIFFERENCES
+    if not differences:
+        listed = "default configuration"
+    else:
+        listed += f" and {more} more" if more > 0 else ""
+        listed += " (differs from the default)" if len(differences) == 1 else " (differ from the defaults)"
+    return f"dynamics {provenance['dynamics']}; {listed}"
 
 
 def _verdict(numbers: dict[str, Any]) -> str:
