@@ -124,7 +124,7 @@ def test_info_prints_origin_metrics_and_a_verdict(run, small, dataset):
 
 def test_info_says_by_which_rules_a_dataset_was_generated(run, dataset, tmp_path):
     printed = run("info", dataset, "--json", tmp_path / "r.json")[1]
-    assert "\n  rules     dynamics standard; num_los 2, max_episode_steps 6 (differ from the defaults)\n" in printed
+    assert "\n  rules     dynamics standard; max_episode_steps 6, num_los 2 (differ from the defaults)\n" in printed
     manifest, origin = load_dataset(dataset).manifest, json.loads((tmp_path / "r.json").read_text())["provenance"]
     assert (origin["policy"], origin["seed"], origin["learners"]) == ({"name": "uniform"}, 0, 3)
     assert origin["config_differences"] == {"num_los": 2, "max_episode_steps": 6}
