@@ -43,6 +43,10 @@ NotNegative = Annotated[float, Field(ge=0)]
 Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
 Count = Annotated[int, Field(ge=1)]
 
+BANK_KEYS = (
+    *("num_los", "num_questions_per_lo", "num_contents_per_lo", "questions_per_difficulty", "irt", "content", "bank"),
+)
+"""Keys that determine a sampled bank (clauses S2.1 to S2.4)."""
 MOST_STEPS = 2**31 - 2
 """Largest step limit: the number of the next step must fit in int32."""
 
@@ -94,7 +98,9 @@ def _kind(annotation: Any) -> str:
     """Return the kind of value that a field expects, for error messages."""
     if _model_of(annotation) is not None:
         return "a table"
-    return "a list of numbers" if get_origin(annotation) is tuple else "a number"
+    if get_origin(annotation) is tuple:
+        return "a list of numbers"
+    return "an integer" if int in (annotation, *get_args(annotation)) else "a number"
 
 
 class Section(BaseModel):
@@ -419,7 +425,7 @@ def _expected(error: ErrorDetails) -> str:
     if kind.startswith("float"):
         return "a number"
     if kind.startswith("int"):
-        return "a whole number"
+        return "an integer"
     return error["msg"]
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from alsim._version import __version__
 from alsim.cli.command import Application
 from alsim.cli.help import examples
-from alsim.cli.output import print_plugin_warnings, printable
+from alsim.cli.output import print_plugin_warnings, print_warning, printable
 from alsim.errors import AlsimError
 
 CHECK_FAILED, INVALID_INPUT, INTERRUPTED = 1, 2, 130
@@ -49,10 +50,11 @@ def options(
 def main() -> None:
     """Run the command line.
 
-    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with status 130, SIGTERM with status 143, and a
-    closed pipe on stdout with status 141.
+    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with one line and status 130, SIGTERM with
+    status 143, and a closed pipe on stdout with status 141.
     """
     _open_missing_streams()
+    _escape_unencodable_characters()
     stdout = _duplicate_stdout()  # rich replaces stdout if the pipe is closed
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -66,14 +68,29 @@ def main() -> None:
         _discard_output()
         sys.exit(CLOSED_OUTPUT)
     except SystemExit as ended:
+        if (interrupt := _interrupt_of(ended)) is not None:
+            _end_interrupted(interrupt)
         # typer and rich end with this status if the pipe is closed. For alsim, it means that a check failed.
         sys.exit(CLOSED_OUTPUT if ended.code == CHECK_FAILED and _is_closed_pipe(stdout) else ended.code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
     except (AlsimError, OSError, MemoryError) as error:
         _discard_output()
         print("alsim:", printable("; ".join([_message(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
         sys.exit(INVALID_INPUT)
+
+
+def _interrupt_of(ended: SystemExit) -> KeyboardInterrupt | None:
+    """Return the KeyboardInterrupt that typer has turned into an exit; None if there is none."""
+    cause = getattr(ended.__context__, "__cause__", None)
+    return cause if isinstance(cause, KeyboardInterrupt) else None
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    """Print that the command was interrupted, and end. The text of the interrupt says how to resume the command."""
+    _discard_output()
+    print_warning("; ".join(["interrupted", *map(str, interrupt.args)]))
+    sys.exit(INTERRUPTED)
 
 
 def _message(error: Exception) -> str:
@@ -86,10 +103,19 @@ def _message(error: Exception) -> str:
 
 
 def _open_missing_streams() -> None:
-    """Replace closed standard streams, as after `alsim ... >&-`, by ones that discard what is written."""
+    """Replace closed standard streams, as after `alsim ... >&-`, by an empty input and outputs that discard text."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open until the end
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open until the end
+
+
+def _escape_unencodable_characters() -> None:
+    """Print characters that the encoding of stdout or stderr lacks, such as ± in ASCII, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _duplicate_stdout() -> int | None:

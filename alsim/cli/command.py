@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
-from alsim.cli.output import STDOUT, check_report, is_same_file, print_warning, report_on_stdout
+from alsim.cli.output import STDOUT, check_report, is_same_file, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
 from alsim.utils.run_directory import FORCE
 
@@ -49,10 +49,6 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
-        except KeyboardInterrupt as interrupt:
-            if not getattr(interrupt, "reported", False):
-                print_warning("interrupted")
-            raise
 
 
 class DialogCommand(Command):

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
 
 
+LISTED_DIFFERENCES = 4
+"""Number of differences from the default configuration that `alsim info` lists; the JSON has all."""
+
+
 class Format(StrEnum):
     """File formats of a dataset."""
 
@@ -124,7 +128,7 @@ def generate(
     resumed = not force and out.is_dir() and any(out.iterdir())
     speed = _Speedometer()
     with (
-        resumable(),
+        resumable(lambda: _resume_hint(force)),
         counted_progress("episodes", num_learners * episodes_per_learner) as show,
         log_to_stderr("alsim.datasets"),
     ):
@@ -182,6 +186,12 @@ def info(
         if plot is not None:
             draw_dataset(plot, dataset)
     _print_dataset(dataset, verify, report)
+
+
+def _resume_hint(force: bool) -> str:
+    """Return how to resume an interrupted run."""
+    command = "the same command without --force" if force else "the same command"
+    return f"{command} keeps the files that are complete and simulates the others"
 
 
 class _Speedometer:
@@ -263,10 +273,23 @@ def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tu
         ("size", f"{_counts(dataset)}, {numbers['events']:,} events"),
         ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
         ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
+        ("rules", _rules(numbers["provenance"])),
         ("files", f"{manifest['format']}, {megabytes(size)}, alsim {manifest['alsim_version']}"),
         *([("checksums", "all files are unchanged")] if verified else []),
         ("ended by", ends),
     ]
+
+
+def _rules(provenance: dict[str, Any]) -> str:
+    """Return the dynamics and the values of the configuration that differ from the defaults."""
+    differences = [f"{key} {value}" for key, value in provenance["config_differences"].items()]
+    listed, more = ", ".join(differences[:LISTED_DIFFERENCES]), len(differences) - LISTED_DIFFERENCES
+    if not differences:
+        listed = "default configuration"
+    else:
+        listed += f" and {more} more" if more > 0 else ""
+        listed += " (differs from the default)" if len(differences) == 1 else " (differ from the defaults)"
+    return f"dynamics {provenance['dynamics']}; {listed}"
 
 
 def _verdict(numbers: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def export_command(
             "--to",
             metavar="FORMAT",
             autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
-            help=f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
+            help=f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; d3rlpy is d4rl.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="File or directory to write.")],

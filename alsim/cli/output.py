@@ -107,11 +107,12 @@ def write_report(file: Path | None, value: Any) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file atomically. Symbolic links are followed; pipes and devices are written to directly."""
-    file = file.resolve()
-    if file.exists() and not file.is_file():
+    if file.exists() and not file.is_file():  # before resolving: /dev/stdout resolves to a name that does not exist
+        sys.stdout.flush()  # the file may be stdout
         with file.open("w", encoding="utf-8") as stream:
             stream.write(text)
         return
+    file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, text.encode())
 
@@ -182,14 +183,12 @@ def elapsed_progress(work: str) -> Iterator[None]:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Print how to resume the command if it is interrupted within the context."""
+def resumable(hint: Callable[[], str]) -> Iterator[None]:
+    """Add a hint to KeyboardInterrupt within the context: how to resume the command. It is printed at the end."""
     try:
         yield
-    except KeyboardInterrupt as interrupt:
-        print_warning("interrupted; the same command resumes where it stopped")
-        interrupt.reported = True  # type: ignore[attr-defined]  # to the command, which else prints a line
-        raise
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(hint()) from None
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

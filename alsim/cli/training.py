@@ -118,7 +118,7 @@ def train(
     """
     from alsim.training.run import train as run
 
-    with resumable(), _progress() as progress, log_to_stderr("alsim.training"):
+    with resumable(lambda: _resume_hint(out, force)), _progress() as progress, log_to_stderr("alsim.training"):
         training = run(
             algorithm.value,
             out=out,
@@ -137,6 +137,17 @@ def train(
             progress=progress,
         )
     _print_training(training, report)
+
+
+def _resume_hint(out: Path, force: bool) -> str:
+    """Return how to resume an interrupted training."""
+    from alsim.training.directory import checkpoint_steps
+
+    steps = checkpoint_steps(out)
+    if steps is None:
+        return "there is no checkpoint yet, so the same command starts from the beginning"
+    command = "the same command without --force" if force else "the same command"
+    return f"{command} resumes from the last checkpoint, at {steps:,} interactions"
 
 
 def _summary(row: Row) -> str:

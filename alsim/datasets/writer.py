@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from alsim.config import BANK_KEYS
 from alsim.datasets.manifest import BANK, MANIFEST, PLAN, DatasetError, read_manifest
 from alsim.datasets.schema import TABLES
 from alsim.datasets.shards import SIDECARS
@@ -26,6 +27,14 @@ LAYOUT = Layout(
     lock=LOCK,
     contents=FOLDERS,
     plan_marks_owner=True,
+    derived={
+        **dict.fromkeys(
+            ("code.policy", "code.parameters", "code.rule", "code.base", "policy.digest"), ("policy.name",)
+        ),
+        "code.dynamics": ("config.dynamics",),
+        "bank": tuple(f"config.{key}" for key in BANK_KEYS),
+        "episodes_per_shard": ("config.max_episode_steps",),  # its default depends on the step limit
+    },
 )
 REPLACED = ".replaced"
 """Suffix of the hidden directory of an old dataset, until the new one has replaced it."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from alsim.config import Config, ConfigError
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.evaluation.statistics import statistic
 from alsim.types import Reason
 
+VERSIONS = ("alsim_version", "pyarrow_version", "schema_version")
+
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, and for each metric its mean over episodes, standard error `se`, 95 % interval `ci` and `n`.
+    """Return counts, the origin, and for each metric the mean over episodes, `se`, 95 % interval `ci`, and `n`.
 
     Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
     out: `n` is the number of defined ones, and `undefined` of the others (S9.6). Without enough values, `mean`, `se`
-    and `ci` are None.
+    and `ci` are None. The origin is that of `provenance`.
     """
     episodes = dataset.episodes
     metrics = {}
@@ -33,4 +38,57 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "episodes": episodes.num_rows,
         "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
         "metrics": metrics,
+        "provenance": provenance(dataset),
     }
+
+
+def provenance(dataset: Dataset) -> dict[str, Any]:
+    """Return how a dataset was generated, JSON-ready.
+
+    The keys are `policy`, `seed`, `learners`, `episodes_per_learner`, `environment`, `observation`, `dynamics`,
+    `config_differences` (as of `config_differences`), `bank` (its number of learning outcomes, and the SHA-256 of its
+    files) and `versions`.
+    """
+    manifest = dataset.manifest
+    return {
+        "policy": manifest["policy"],
+        "seed": manifest["seed"],
+        "learners": manifest["num_learners"],
+        "episodes_per_learner": manifest["episodes_per_learner"],
+        "environment": manifest["environment"],
+        "observation": manifest["observation"],
+        "dynamics": _dynamics_of(manifest["config"]),
+        "config_differences": config_differences(manifest["config"]),
+        "bank": {
+            "num_los": manifest["bank"]["num_los"],
+            "sha256": {file["path"]: file["sha256"] for file in manifest["bank"].get("files", ())},
+        },
+        "versions": {name.removesuffix("_version"): manifest[name] for name in VERSIONS if name in manifest},
+    }
+
+
+def config_differences(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a configuration that differ from the defaults, by dotted key, such as `termination.x`.
+
+    Parameters of the dynamics are compared with the defaults of that dynamics. All are returned if the dynamics is not
+    registered here.
+    """
+    default = Config().to_dict()
+    with suppress(ConfigError):  # a dynamics of a package that is not installed
+        default = Config.read({"dynamics": {"name": _dynamics_of(config)}}).to_dict()
+    return dict(_changed(config, default))
+
+
+def _dynamics_of(config: Mapping[str, Any]) -> str:
+    """Return the name of the dynamics of a configuration."""
+    return str(config.get("dynamics", {}).get("name", "standard"))
+
+
+def _changed(value: Mapping[str, Any], default: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each entry that differs from the default; not the name of the dynamics."""
+    for name, entry in value.items():
+        key, usual = f"{prefix}{name}", default.get(name)
+        if isinstance(entry, Mapping):
+            yield from _changed(entry, usual if isinstance(usual, Mapping) else {}, f"{key}.")
+        elif entry != usual and key != "dynamics.name":
+            yield key, entry

@@ -79,7 +79,8 @@ class RulePolicy:
         """Raise ValueError unless the rule reads this kind of observation."""
         if self.reads not in (None, kind):
             raise AlsimError(
-                f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}; pass that observation"
+                f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}; pass "
+                f"observation={self.reads!r} (--observation {self.reads})"
             )
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:

@@ -284,6 +284,10 @@ def _from_directory(path: Path) -> Policy | None:
             f"{path} is a dataset, but a policy is needed; pass the name of a policy, such as rules, or the directory "
             "of a trained one"
         )
+    if (path / "settings.json").is_file() and not (path / "evaluation.json").is_file():
+        raise AlsimError(
+            f"{path} holds an unfinished training, which has no policy yet; the same alsim train command resumes it"
+        )
     raise AlsimError(
         f"the directory {path} holds no policy: there is no {DESCRIPTION}; pass a directory that alsim train or "
         "NetworkPolicy.save wrote"

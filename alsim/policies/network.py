@@ -181,7 +181,8 @@ class NetworkPolicy:
         """Raise AlsimError unless the network fits the observations and actions."""
         if view.kind != self.observation:
             raise AlsimError(
-                f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}; pass that one"
+                f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}; pass "
+                f"observation={self.observation!r} (--observation {self.observation})"
             )
         inputs, outputs = view.observation.shape[1], num_actions(view.num_los)
         if (inputs, outputs) != (self.network.inputs, self.network.outputs):

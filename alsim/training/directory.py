@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alsim.config import BANK_KEYS
 from alsim.training.settings import TrainingError
 from alsim.utils.files import to_json, write_atomic
 from alsim.utils.run_directory import (
@@ -30,6 +31,7 @@ LAYOUT = Layout(
     lock=LOCK,
     contents=(CURVE, PICTURE, MODEL, CHECKPOINTS, "policy.json", "policy.npz"),
     plan_marks_owner=False,
+    derived={"eval_every": ("hyperparameters.steps",), "bank": tuple(f"config.{key}" for key in BANK_KEYS)},
 )
 DIGITS = 20
 """Digits of a checkpoint's name, the number of interactions, so that names sort in order."""
@@ -95,6 +97,12 @@ def latest_checkpoint(out: Path) -> Path | None:
     folder = out / CHECKPOINTS
     names = sorted(entry for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
     return names[-1] if names else None
+
+
+def checkpoint_steps(out: Path) -> int | None:
+    """Return the number of interactions at the last checkpoint, or None if there is none."""
+    checkpoint = latest_checkpoint(out)
+    return None if checkpoint is None else int(checkpoint.name)
 
 
 def delete_checkpoints(out: Path) -> None:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
@@ -36,6 +37,8 @@ class Layout(NamedTuple):
     lock              lock file
     contents          all other files and folders
     plan_marks_owner  if True, a directory with neither plan nor result is foreign unless it is empty
+    derived           keys of the plan that depend on others: for each, the keys whose differences explain its own. An
+                      explained difference is not listed in errors
     """
 
     kind: str
@@ -45,6 +48,7 @@ class Layout(NamedTuple):
     lock: str
     contents: tuple[str, ...]
     plan_marks_owner: bool
+    derived: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -129,7 +133,10 @@ class RunDirectory:
             lock.release()
 
     def differences(self, plan: Mapping[str, Any]) -> list[str]:
-        """Return one phrase per difference between the stored plan and another. Raises the layout's error."""
+        """Return one phrase per difference between the stored plan and another. Raises the layout's error.
+
+        Differences that follow from other differences are left out, see `Layout.derived`.
+        """
         file = self.path / self.layout.plan
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
@@ -137,7 +144,14 @@ class RunDirectory:
                 raise ValueError("expected a JSON object")
         except (OSError, ValueError, RecursionError) as error:
             raise self.layout.error(f"{file} cannot be read: {error}; delete {self.path} to start again") from None
-        return list(_differences(stored, json.loads(json.dumps(plan))))
+        phrases = dict(_differences(stored, json.loads(json.dumps(plan))))
+        explained = {
+            key
+            for key in phrases
+            for derived, causes in self.layout.derived.items()
+            if _is_within(key, derived) and any(_is_within(other, cause) for other in phrases for cause in causes)
+        }
+        return [phrase for key, phrase in phrases.items() if key not in explained]
 
     def conflict(self, differences: list[str]) -> AlsimError:
         """Return the error for an unfinished run that has another plan."""
@@ -186,8 +200,13 @@ def check_foreign_files(path: Path, names: set[str], kind: str, error: type[Alsi
         raise error(f"{path} contains other files ({min(names)}); choose a new or empty directory for the {kind}")
 
 
-def _differences(stored: Any, current: Any, key: str = "") -> Iterator[str]:
-    """Yield one phrase per difference between two JSON values."""
+def _is_within(key: str, table: str) -> bool:
+    """Return whether a dotted key is a table or within it."""
+    return key == table or key.startswith(f"{table}.")
+
+
+def _differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the key and a phrase for each difference between two JSON values."""
     if isinstance(stored, dict) and isinstance(current, dict):
         for name in dict.fromkeys([*current, *stored]):
             yield from _differences(stored.get(name), current.get(name), f"{key}.{name}" if key else name)
@@ -195,7 +214,7 @@ def _differences(stored: Any, current: Any, key: str = "") -> Iterator[str]:
         for index, (old, new) in enumerate(zip(stored, current, strict=True)):
             yield from _differences(old, new, f"{key}[{index}]")
     elif stored != current:
-        yield f"{key} was {_short(stored)} and is now {_short(current)}"
+        yield key, f"{key} was {_short(stored)} and is now {_short(current)}"
 
 
 def _short(value: Any) -> str:

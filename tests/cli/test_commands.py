@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alsim import sanity
@@ -18,9 +19,10 @@ from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
-from alsim.evaluation.dataset_summary import summary
+from alsim.evaluation.dataset_summary import config_differences, summary
 from alsim.metrics import METRICS
-from alsim.policies import POLICIES
+from alsim.policies import POLICIES, Network, NetworkPolicy
+from alsim.training.directory import open_directory, write_checkpoint
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
 
@@ -118,6 +120,24 @@ def test_info_prints_origin_metrics_and_a_verdict(run, small, dataset):
             assert float(mean.replace(",", "")) == pytest.approx(value["mean"], abs=value["se"] / 20 + 1e-12)
             assert len(se.replace(".", "").lstrip("0")) == 2 or value["se"] >= 99
     assert "time on task, min" in cells
+
+
+def test_info_says_by_which_rules_a_dataset_was_generated(run, dataset, tmp_path):
+    printed = run("info", dataset, "--json", tmp_path / "r.json")[1]
+    assert "\n  rules     dynamics standard; max_episode_steps 6, num_los 2 (differ from the defaults)\n" in printed
+    manifest, origin = load_dataset(dataset).manifest, json.loads((tmp_path / "r.json").read_text())["provenance"]
+    assert (origin["policy"], origin["seed"], origin["learners"]) == ({"name": "uniform"}, 0, 3)
+    assert origin["config_differences"] == {"num_los": 2, "max_episode_steps": 6}
+    assert origin["bank"]["sha256"] == {file["path"]: file["sha256"] for file in manifest["bank"]["files"]}
+    assert origin["versions"]["alsim"] == __version__ and "pyarrow" in origin["versions"]
+
+
+def test_differences_of_a_configuration_are_those_from_the_defaults_of_its_dynamics():
+    config = Config.read({"reward_weights": {"engagement": 0.1}, "dynamics": {"learning_rate": 0.2}}).to_dict()
+    assert config_differences(config) == {"reward_weights.engagement": 0.1, "dynamics.learning_rate": 0.2}
+    assert config_differences(Config().to_dict()) == {}
+    config["dynamics"] = {"name": "of a missing package", "zeal": 1}
+    assert config_differences(config)["dynamics.zeal"] == 1
 
 
 def test_info_says_that_checksums_were_compared(run, dataset):
@@ -520,11 +540,66 @@ def test_ctrl_c_ends_in_130(run, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)  # first: it imports load_dataset
     monkeypatch.setattr("alsim.datasets.store.load_dataset", interrupt)
-    assert run("info", "d") == (130, "", "")
-    monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)
-    hint = "alsim: interrupted; the same command resumes where it stopped\n"
-    assert run("generate", "-o", tmp_path / "d") == (130, "", hint)
+    assert run("info", "d") == (130, "", "alsim: interrupted\n")
+    hint = "keeps the files that are complete and simulates the others\n"
+    start = "alsim: interrupted; the same command"
+    assert run("generate", "-o", tmp_path / "d") == (130, "", f"{start} {hint}")
+    assert run("generate", "-o", tmp_path / "d", "--force") == (130, "", f"{start} without --force {hint}")
+
+
+def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_path):
+    """Before the first checkpoint it starts again."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alsim.training.run.train", interrupt)
+    out = tmp_path / "run"
+    assert run("train", "ppo", "-o", out) == (
+        *(130, ""),
+        "alsim: interrupted; there is no checkpoint yet, so the same command starts from the beginning\n",
+    )
+    out.mkdir()
+    write_checkpoint(out, 65_536, {})
+    resumes = "resumes from the last checkpoint, at 65,536 interactions\n"
+    assert run("train", "ppo", "-o", out)[2] == f"alsim: interrupted; the same command {resumes}"
+    assert (
+        run("train", "ppo", "-o", out, "--force")[2]
+        == f"alsim: interrupted; the same command without --force {resumes}"
+    )
+
+
+def test_resuming_with_another_policy_names_only_the_policy(run, small, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    arguments = ("generate", "--config", small, "-o", tmp_path / "d")
+    with monkeypatch.context() as patched:
+        patched.setattr("alsim.datasets.generate._warn_of_damage", interrupt)
+        assert run(*arguments)[0] == 130
+    assert_refused(
+        run(*arguments, "--policy", "rules"), 'other settings: policy.name was "uniform" and is now "rules"; the same'
+    )
+
+
+def test_an_unfinished_training_is_not_a_policy(run, small, tmp_path):
+    out = tmp_path / "run"
+    with open_directory(out, {}, force=False):
+        pass
+    refused = run("show", "--policy", out, "--config", small)
+    assert_refused(
+        refused, f"{out} holds an unfinished training, which has no policy yet; the same alsim train command"
+    )
+
+
+def test_a_policy_for_other_observations_names_the_option(run, small, tmp_path):
+    network = Network([(np.zeros((7, 18)), np.zeros(18))])
+    NetworkPolicy(network, name="mine", observation="responses").save(tmp_path / "mine")
+    for command in (("show",), ("generate", "-o", tmp_path / "d")):
+        refused = run(*command, "--policy", tmp_path / "mine", "--config", small)
+        assert_refused(refused, "needs observation='responses'", "(--observation responses)")
 
 
 # ── separate processes ───────────────────────────────────────────────────────────────────────────
@@ -614,6 +689,32 @@ def test_closed_output_is_no_error(dataset):
 
 
 @needs_bash
+def test_closed_input_is_an_empty_input(tmp_path):
+    (tmp_path / "bank.csv").write_text("item,a,b,c\nq1,1,0,0\nq2,1,1,0\n")
+    closed, empty = (
+        shell(f"alsim cat --items bank.csv {redirection}", tmp_path) for redirection in ("<&-", "</dev/null")
+    )
+    assert (closed.returncode, closed.stdout, closed.stderr) == (empty.returncode, empty.stdout, empty.stderr)
+    assert "Traceback" not in closed.stderr
+
+
+@needs_bash
+def test_characters_outside_the_encoding_are_escaped(tmp_path):
+    done = shell("mkdir é; PYTHONIOENCODING=ascii alsim init-config é/ä.toml", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Wrote \\xe9/\\xe4.toml")
+
+
+@needs_bash
+@pytest.mark.parametrize("target", ["--json /dev/stdout >/dev/null", "--json /dev/stdout | cat", "--json >(cat)"])
+def test_a_report_goes_to_the_streams_of_a_shell(dataset, target):
+    done = shell(f"set -o pipefail; alsim info d {target}", dataset.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    if "cat" in target:
+        assert '"transitions": ' in done.stdout and done.stdout.startswith(("d\n", "{"))
+
+
+@needs_bash
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["info d >/dev/full", "policies --json /dev/full", "--version >/dev/full"])
 def test_a_full_disk_is_named_in_one_sentence(dataset, command):
@@ -698,7 +799,7 @@ def test_printed_code_loads_a_dictionary(run, dataset, tmp_path, to):
 
 
 def test_export_refuses(run, dataset, tmp_path):
-    known = "--to must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface; got 'csv'"
+    known = "--to must be one of minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface, or an alias (d3rlpy, "
     assert_refused(run("export", dataset, "--to", "csv", "--out", tmp_path / "x"), known)
     assert_refused(run("export", tmp_path / "none", "--to", "npz", "--out", tmp_path / "x.npz"), "no finished dataset")
     refused = run("export", dataset, "--to", "rllib", "--license", "mit", "--out", tmp_path / "x")

@@ -384,7 +384,7 @@ def test_the_name_of_a_policy_is_escaped_in_the_card(tmp_path):
 
 
 def test_an_unknown_format_is_an_error(dataset, tmp_path):
-    known = "minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface"
+    known = r"minari, d4rl, npz, obp, scope-rl, rllib, torchrl, huggingface, or an alias \(.*d3rlpy.*\)"
     with pytest.raises(AlsimError, match=f"to must be one of {known}; got 'csv'"):
         export_dataset(dataset, "csv", tmp_path / "x")
 

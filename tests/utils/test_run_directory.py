@@ -86,6 +86,20 @@ def test_differences_between_plans(directory):
     )
 
 
+def test_differences_that_follow_from_others_are_left_out(tmp_path):
+    layout = LAYOUT._replace(derived={"every": ("run.steps",), "code": ("name",)})
+    directory = RunDirectory(tmp_path, layout)
+    (tmp_path / "plan.json").write_text(
+        json.dumps({"run": {"steps": 40}, "every": 2, "code": {"rule": "a"}, "name": "x"})
+    )
+    assert directory.differences({"run": {"steps": 80}, "every": 4, "code": {"rule": "b"}, "name": "y"}) == [
+        *("run.steps was 40 and is now 80", 'name was "x" and is now "y"')
+    ]
+    assert directory.differences({"run": {"steps": 40}, "every": 4, "code": {"rule": "b"}, "name": "x"}) == [
+        *("every was 2 and is now 4", 'code.rule was "a" and is now "b"')
+    ]
+
+
 def test_clear_deletes_the_result_first_and_the_plan_last(directory, monkeypatch):
     for name in ("result.json", "log.txt", "lock", f".log.txt-0{UNFINISHED}"):
         (directory.path / name).touch()

@@ -65,7 +65,10 @@ def find_exporter(to: str) -> Exporter:
     """Return the exporter of a format, by name or alias. Raises AlsimError for an unknown one."""
     name = ALIASES.get(to, to)
     if name not in EXPORTERS:
-        raise AlsimError(f"to must be one of {', '.join(EXPORTERS)}; got {to!r}{did_you_mean(to, EXPORTERS)}")
+        guess = did_you_mean(to, [*EXPORTERS, *ALIASES])
+        raise AlsimError(
+            f"to must be one of {', '.join(EXPORTERS)}, or an alias ({', '.join(ALIASES)}); got {to!r}{guess}"
+        )
     return EXPORTERS[name]
 
 
