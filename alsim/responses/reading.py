@@ -22,7 +22,7 @@ from alsim.responses.matrices import DECIMAL_COMMA, INVALID, Wide, build_from_wi
 from alsim.responses.names import candidates, covariates, looks_long, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import COLUMNS, Options, Source
-from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns
+from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
 from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, split_cells, with_delimiter
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
@@ -312,7 +312,9 @@ def _without_omitted(table: Table, columns: Columns) -> Table:
 def _no_column(table: Table, column: str) -> ResponsesError:
     """Return the error about a column that a wide file does not have."""
     problem = f"{table.source.name}: there is no column {column}; {list_columns([*table.columns])}"
-    return ResponsesError(problem, "name an existing column")
+    name = column.split("'")[1] if "'" in column else column
+    similar = similar_names(name, [*table.columns])
+    return ResponsesError(problem, f"did you mean {similar[0]!r}?" if similar else "name an existing column")
 
 
 def _row_labels(table: Table, missing: Iterable[Any]) -> str | None:

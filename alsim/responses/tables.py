@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from alsim.errors import closest_name
 from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _DEFAULT_NAMES = {column: (column,) for column in COLUMNS} | {"order": ("order", "timestamp")}
 SAMPLE = 100
 """Number of first rows in which a recognised column of answers is tested."""
+
+TABLE = "the table"
+"""Name of a table in memory, in messages."""
 
 _SHOWN = 20
 """Number of column names that a message lists at most."""
@@ -43,7 +46,7 @@ class ColumnNames(NamedTuple):
 
 def build_from_table(table: Any, columns: Mapping[str, str | None] | None, options: Options) -> LogFields:
     """Build a log from a table, as `Responses.from_table` does."""
-    source = "the table"
+    source = TABLE
 
     def sample(name: str) -> pa.ChunkedArray:
         return cells.as_arrow(table[name][:SAMPLE])
@@ -93,6 +96,11 @@ def map_columns(
         proposed: dict[str, Any] = {column: closest(column, unused) for column in missing}
         if "correct" in proposed:
             proposed["correct"] = _propose_correct(unused, holds_answers)
+            if source == TABLE and len(missing) > 1 and 2 * sum(map(holds_answers, unused)) > len(available) > 2:
+                raise ResponsesError(
+                    f"{source}: seems to have one column per item; expected one row per response",
+                    "pass the columns of the items to Responses.from_matrix",
+                )
         raise _missing_columns({**mapping, **recognised}, proposed, available, source)
     return ColumnNames({column: names[column] for column in COLUMNS if column in names}, recognised)
 
@@ -121,7 +129,7 @@ def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: 
         if name is None:
             continue
         if name not in available:
-            similar = closest_name(str(name), [one for one in available if isinstance(one, str)])
+            similar = next(iter(similar_names(name, available)), None)
             raise ResponsesError(
                 f"{source}: there is no column {name!r} for {column}; {list_columns(available)}",
                 "name an existing column with {}",
@@ -131,6 +139,13 @@ def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: 
             raise ResponsesError(f"{source}: more than one column is named {name!r}", "rename all but one")
         names[column] = name
     return names
+
+
+def similar_names(name: Any, available: Sequence[Any]) -> list[str]:
+    """Return the names that are spelled most like a name, those that differ in case first."""
+    texts = [one for one in available if isinstance(one, str)]
+    same = [one for one in texts if one.casefold() == str(name).casefold()]
+    return [*same, *get_close_matches(str(name), texts)]
 
 
 def _missing(names: Mapping[str, str]) -> list[str]:

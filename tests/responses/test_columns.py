@@ -527,3 +527,17 @@ def test_an_order_that_cannot_be_read_is_refused(write, order):
     ) as caught:
         read_responses(file)
     assert len(read_responses(file, **caught.value.options)) == 2
+
+
+def test_names_in_another_case_are_proposed(write):
+    with pytest.raises(ResponsesError, match="there is no column 'Id' for student; .*did you mean 'id'"):
+        read_responses(write("id,q1,q2\na,1,0\nb,0,1\n"), columns={"student": "Id"})
+    with pytest.raises(ResponsesError) as caught:
+        read_responses(write("id,skill,correct\na,x,0\n"), columns={"student": "ID"})
+    assert caught.value.options == {"columns": {"student": "id"}}
+
+
+def test_a_wide_table_in_memory_is_for_from_matrix():
+    table = {"id": ["a", "b"], "q1": [1, 0], "q2": [0, 1], "q3": [1, 1]}
+    with pytest.raises(ResponsesError, match="seems to have one column per item; .* to Responses.from_matrix"):
+        Responses.from_table(table)
