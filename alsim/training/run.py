@@ -41,6 +41,8 @@ ROWS = 200
 """Number of rows of a learning curve, in addition to those of evaluations."""
 EVALUATIONS = 20
 """Default number of evaluations."""
+FEW_ROLLOUTS = 10
+"""Number of rollouts below which a training with PPO logs a note."""
 BASELINES = ("uniform", "rules")
 BEST, PROGRESS = "best.pt", "progress.json"
 
@@ -292,6 +294,11 @@ class Run:
             count = h.total_steps // h.rollout_steps
             rollouts = f"{count:,} rollout{'s' if count > 1 else ''} of {h.rollout_steps:,}"
             log.info(f"{h.steps:,} interactions are rounded up to {h.total_steps:,}: {rollouts}")
+        if isinstance(h, PPO) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
+            log.info(
+                f"{h.total_steps // h.rollout_steps} rollouts are too few to learn much: PPO updates its networks once "
+                "per rollout; use more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
+            )
         if self.breaks:
             log.info(f"resumed at {self.steps:,} of {h.total_steps:,} interactions")
 

@@ -8,9 +8,13 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("sb3_ppo.py needs stable_baselines3, which is not installed: pip install '.[sb3]'") from None
 
+import torch
+
 import alsim
 from alsim.envs.sb3 import make
 from alsim.training import policy_of
+
+torch.set_num_threads(1)  # more threads are much slower for such small networks
 
 # Lane i is learner i of seed 0. This run is short; `alsim train` trains longer and reports its progress.
 env = make(256, seed=0)

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from alsim.evaluation.statistics import share, statistic
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
-from alsim.training.run import bank_digest, read_plan, train
+from alsim.training.run import Run, bank_digest, read_plan, train
 from alsim.training.settings import ALGORITHMS, DQN, PPO, read_hyperparameters
 from alsim.types import FIRST_HELD_OUT
 
@@ -96,6 +97,14 @@ def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm
     read = read_hyperparameters(algorithm, None, steps=steps)
     assert (read.steps, read.total_steps) == (steps, total)
     assert total % read.rollout_steps == 0
+
+
+@pytest.mark.parametrize(("steps", "noted"), [(20_000, True), (10 * 32_768, False)])
+def test_a_training_with_few_rollouts_logs_the_cure(steps, noted, caplog):
+    started = SimpleNamespace(plan=plan(steps=steps), breaks=0)
+    with caplog.at_level("INFO", "alsim.training"):
+        Run._log_start(started)
+    assert ("too few to learn much" in caplog.text and "--num-envs" in caplog.text) is noted
 
 
 OPTIONAL = ("hyperparameters", "steps", "num_envs", "config", "bank", "dynamics", "reward", "eval_every")
