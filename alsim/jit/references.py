@@ -24,6 +24,11 @@ class ReferenceType(_numba_types.StructRef):
 
     struct: type[Any]
 
+    @property
+    def key(self) -> Any:
+        """What tells types apart. The name, numba's default, is the same for two definitions of a class."""
+        return type(self), self._fields
+
     def preprocess_fields(self, fields: Any) -> tuple[tuple[str, Any], ...]:
         """Return the fields' names, and their types without literal values."""
         unliteral: Any = numba_types.unliteral
