@@ -12,7 +12,7 @@ import numpy as np
 
 from alsim.bank.items import Bank, BankError, sample_bank
 from alsim.config import MOST_STEPS, Config
-from alsim.dynamics import REGISTER_DYNAMICS, find_dynamics, known_dynamics
+from alsim.dynamics import find_dynamics, known_dynamics, unknown_dynamics
 from alsim.errors import AlsimError, InputTypeError
 from alsim.types import MAX_LEARNERS, OBSERVATIONS, Observation
 
@@ -40,7 +40,7 @@ def read_rules(
     if isinstance(dynamics, str) and find_dynamics(dynamics) is None:
         raise AlsimError(
             f"dynamics must be one of {', '.join(known_dynamics())}, or parameters of one; got {dynamics!r}; "
-            f"{REGISTER_DYNAMICS}"
+            f"{unknown_dynamics(dynamics)}"
         )
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})

@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from alsim.dynamics import DYNAMICS, REGISTER_DYNAMICS, find_dynamics, known_dynamics, of_parameters
+from alsim.dynamics import DYNAMICS, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
@@ -313,7 +313,7 @@ class Config(Section):
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
             table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
         if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
-            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {REGISTER_DYNAMICS}"
+            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {unknown_dynamics(str(name))}"
             raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
         parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)

@@ -6,20 +6,25 @@ A dynamics is defined in one file by its parameters and the rules `answer` and `
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from typing import Any, NamedTuple
 
 from alsim.dynamics import standard
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, rule
+from alsim.jit.notice import name_rules
 from alsim.types import Draws, Item, Learner, Outcome
 from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
 
 GROUP = "alsim.dynamics"
 """Group of the entry points of dynamics. An entry point leads to a module that calls `register_dynamics`."""
 
-REGISTER_DYNAMICS = "alsim.register_dynamics adds a name, and --import MODULE imports a module that calls it"
+REGISTER_DYNAMICS = (
+    "on the command line, --import MODULE registers the dynamics of a module; in Python, import the module that calls "
+    "alsim.register_dynamics"
+)
 """Cure for an unknown dynamics, in error messages."""
 
 Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
@@ -47,16 +52,65 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
                 the learner and the outcome
     study       rule of a content, with the same signature
 
-    Raises ValueError if a registered dynamics has the same name or class.
+    The rules first run on a few hundred examples in the interpreter, with the default parameters. A class that is
+    defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
+
+    Raises ValueError if another dynamics has the same name or class, or if a result of a rule is invalid: outside its
+    bounds, not finite, of another type, or different for the same input. Raises TypeError for arguments of invalid
+    types. Warns of a rule that computes in float64 or int64, and of one that never returns correct=True.
     """
+    if not _is_own(parameters):
+        from alsim.dynamics.checks import check_definition, check_rules
+
+        check_definition(name, parameters, answer, study)
+        with suppress(NameError):  # the rest of the module may define it; the first use checks again
+            check_rules(name, parameters(), answer, study)
     for known in DYNAMICS.values():
         if known.name == name or known.parameters is parameters:
-            raise AlsimError(
-                f"the name and the class of parameters of a dynamics must be unique; got {name!r} and "
-                f"{parameters.__name__}, but {known.name!r} with {known.parameters.__name__} is registered; use "
-                "another name and class"
-            )
+            _check_replacement(known, Dynamics(name, parameters, answer, study))
     DYNAMICS[name] = Dynamics(name, parameters, answer, study)
+
+
+def _check_replacement(known: Dynamics, new: Dynamics) -> None:
+    """Raise AlsimError unless a dynamics is a later definition of a registered one.
+
+    Compiled kernels select the rules by the class. Other rules thus need another class, or the class defined again.
+    """
+    title, other = new.parameters.__name__, known.parameters
+    if known.name != new.name:
+        raise AlsimError(
+            f"the class {title} already selects the rules of {known.name!r}; got {new.name!r}: use another class"
+        )
+    if other is new.parameters:
+        if fingerprint(other, known.answer, known.study) != fingerprint(other, new.answer, new.study):
+            raise AlsimError(
+                f"the class {title} already selects other rules of {known.name!r}; define the class again before its "
+                "rules (in a notebook, run its cell again), and register it then"
+            )
+    elif (other.__module__, other.__qualname__) != (new.parameters.__module__, new.parameters.__qualname__):
+        raise AlsimError(
+            f"the name of a dynamics must be unique; got {new.name!r} with {title}, but {known.name!r} with "
+            f"{other.__module__}.{other.__qualname__} is registered; use another name"
+        )
+
+
+def _is_own(parameters: Any) -> bool:
+    """Return whether a class of parameters belongs to a dynamics of this package."""
+    return str(getattr(parameters, "__module__", "")).startswith(f"{__name__}.")
+
+
+def check_parameters(parameters: Any) -> None:
+    """Run the rules of a user's dynamics on examples with these parameters, the first time. Raises AlsimError."""
+    if not _is_own(type(parameters)):
+        from alsim.dynamics.checks import check_rules_once
+
+        dynamics = of_parameters(type(parameters))
+        try:
+            check_rules_once(dynamics.name, parameters, dynamics.answer, dynamics.study)
+        except NameError as error:
+            raise AlsimError(
+                f"a rule of the dynamics {dynamics.name!r} uses an unknown name: {error}; import or define it"
+            ) from None
 
 
 def find_dynamics(name: str) -> Dynamics | None:
@@ -73,6 +127,11 @@ def known_dynamics() -> list[str]:
     return [*DYNAMICS, *_plugins()]
 
 
+def unknown_dynamics(name: str) -> str:
+    """Return the cure for an unknown name of a dynamics, with the most similar known name, for error messages."""
+    return f"{REGISTER_DYNAMICS}{did_you_mean(name, known_dynamics())}"
+
+
 def _plugins() -> dict[str, EntryPoint]:
     """Return the entry points of dynamics by name."""
     return plugins(GROUP, {name: dynamics.parameters for name, dynamics in DYNAMICS.items()})
@@ -87,6 +146,11 @@ def of_parameters(parameters: type[Any]) -> Dynamics:
         found = _registered(parameters)
     if found is not None:
         return found
+    if any(d.parameters.__qualname__ == parameters.__qualname__ for d in DYNAMICS.values()):
+        raise InputTypeError(
+            f"these parameters are of an earlier definition of {parameters.__name__}, which was registered again; make "
+            "the parameters and the configuration again"
+        )
     known = ", ".join(f"{dynamics.parameters.__name__} ({dynamics.name})" for dynamics in DYNAMICS.values())
     raise InputTypeError(
         f"parameters of a dynamics must be of a registered class, {known}; got {parameters.__name__}; register it with "
@@ -102,9 +166,11 @@ def _registered(parameters: type[Any]) -> Dynamics | None:
 def rules_fingerprint(parameters: type[Any]) -> str:
     """Return a digest of the rules of a user's dynamics; "" for the dynamics of this package."""
     dynamics = of_parameters(parameters)
-    if parameters.__module__.startswith(f"{__name__}."):
+    if _is_own(parameters):
         return ""
-    return fingerprint(parameters, dynamics.answer, dynamics.study)
+    digest = fingerprint(parameters, dynamics.answer, dynamics.study)
+    name_rules(digest, f"the rules of {dynamics.name!r}")
+    return digest
 
 
 @dispatch(lambda parameters: of_parameters(parameters).answer)

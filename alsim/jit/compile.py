@@ -94,10 +94,11 @@ alsim takes a fifth less time (decision 8).
 """
 
 
-def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
+def kernel(function: F, cache: Path | None = CACHE_DIRECTORY, own_cache: str = "") -> F:
     """Compile a function that Python calls: serial, without the GIL, and cached on disk.
 
-    cache  cache directory; None for no cache on disk
+    cache      cache directory; None for no cache on disk
+    own_cache  name of a separate cache directory, see `entry`
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if cache is None:
@@ -106,7 +107,7 @@ def kernel(function: F, cache: Path | None = CACHE_DIRECTORY) -> F:
         with _cache_at(cache):
             compiled = njit(cache=True, **options)(function)
     if COMPILED:
-        announce(compiled)
+        announce(compiled, own_cache)
     return cast(F, compiled)
 
 
@@ -181,7 +182,7 @@ def in_own_cache(function: Any, name: str) -> Any:
 
 @lru_cache
 def _compiled_apart(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None)
+    return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None, name)
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from numba.core import event as _events
 
@@ -21,31 +21,63 @@ NOT_STORED = (
     "set ALSIM_CACHE_DIR to a directory that is writable"
 )
 
-_kernels: WeakSet[Any] = WeakSet()
-"""Kernels of alsim: numba also reports the compilation of rules, and of functions of other packages."""
+_kernels: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""Kernels of alsim, with the names of their own caches: numba also reports rules, and functions of other packages."""
+
+_titles: dict[str, str] = {}
+"""Description of users' rules, such as "the rules of 'knowing'", by fingerprint."""
 
 
-class _FirstCompilation(Listener):  # type: ignore[misc]  # numba's class is untyped
-    """Listener that logs one warning when the first kernel of this process is compiled."""
+class _Compilations(Listener):  # type: ignore[misc]  # numba's class is untyped
+    """Listener that logs one warning when a family of kernels is compiled: the package's, and each of users' rules."""
 
     def __init__(self) -> None:
-        self._is_logged = False
+        self._logged: set[Any] = set()
 
     def on_start(self, event: Any) -> None:
         """Log the warning. Kernels that are loaded from the cache start no event."""
-        if not self._is_logged and event.data["dispatcher"] in _kernels:
-            self._is_logged = True
-            logger.warning(STORED if CACHE_DIRECTORY else NOT_STORED)
+        kernel = event.data["dispatcher"]
+        if kernel not in _kernels:
+            return
+        own_cache = _kernels[kernel]
+        family = _family(kernel, event.data.get("args") or ()) if own_cache else ()
+        if family is not None and (own_cache, family) not in self._logged:
+            self._logged.add((own_cache, family))
+            message = STORED if CACHE_DIRECTORY else NOT_STORED
+            logger.warning(message.replace("compiling", f"compiling {_what(own_cache)}") if own_cache else message)
 
     def on_end(self, event: Any) -> None:
         """Do nothing."""
 
 
-def announce(kernel: Any) -> None:
-    """Log a warning when this kernel is compiled, unless another kernel of this process was compiled before.
+def _family(kernel: Any, arguments: Any) -> tuple[str, ...] | None:
+    """Return what distinguishes kernels of users' rules that are compiled at other times; None for small kernels.
+
+    These are the package of the kernel, for steps or rollouts, and the classes of its arguments, such as the
+    parameters of a policy.
+    """
+    package = kernel.py_func.__module__.rpartition(".")[0]
+    classes = (getattr(kind, "instance_class", None) for kind in arguments)
+    return None if package == __name__.rpartition(".")[0] else (package, *(c.__name__ for c in classes if c))
+
+
+def _what(own_cache: str) -> str:
+    """Return a description of the rules whose fingerprints are joined by "-"."""
+    return " and ".join(_titles.get(part, "the rules of a policy") for part in own_cache.split("-"))
+
+
+def name_rules(fingerprint: str, title: str) -> None:
+    """Set the description of users' rules in notices, such as "the rules of 'knowing'"."""
+    _titles[fingerprint] = title
+
+
+def announce(kernel: Any, own_cache: str = "") -> None:
+    """Log a warning when this kernel is compiled, unless a kernel of its family was compiled before in this process.
+
+    own_cache  name of the cache directory of users' rules, "" for the package's kernels, which are one family
 
     Without other configuration of `logging`, Python prints warnings on stderr.
     """
     if not _kernels:
-        events.register("numba:compile", _FirstCompilation())
-    _kernels.add(kernel)
+        events.register("numba:compile", _Compilations())
+    _kernels[kernel] = own_cache

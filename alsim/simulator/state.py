@@ -6,6 +6,7 @@ import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.dynamics import check_parameters
 from alsim.numerics.beta import beta_table
 from alsim.simulator.fields import INTERACTION_FIELDS, POPULATION_FIELDS
 from alsim.simulator.step import scratch_sizes
@@ -72,6 +73,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     responses  whether to include the counts of observation S8.2
     record     whether to include arrays that record each interaction
     """
+    check_parameters(config.dynamics)
     parameters = type(config.dynamics)(*map(f32, config.dynamics))
     weights = config.reward_weights
     learner = config.learner

@@ -173,9 +173,7 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
 
 
 def test_every_command_reads_configurations_with_imported_dynamics(run, folder, monkeypatch):
-    needed = (
-        "expected a registered dynamics: standard; alsim.register_dynamics adds a name, and --import MODULE imports"
-    )
+    needed = "expected a registered dynamics: standard; on the command line, --import MODULE registers"
     arguments = ("--learners", 4, "--episodes", 1, "--config", "instant.toml", "--no-store-observations")
     assert needed in refused(run("generate", *arguments, "--out", "d"))
     accepted(run("generate", *arguments, "--out", "d", "--import", "instant"))
@@ -193,7 +191,10 @@ def test_dynamics_replace_those_of_the_configuration(run, folder):
     accepted(run(*GENERATE, "--import", "instant", "--dynamics", "instant", "--out", "d"))
     assert load_dataset("d").manifest["config"]["dynamics"]["name"] == "instant"
     message = refused(run(*GENERATE, "--dynamics", "other", "--out", "e"))
-    assert "dynamics must be one of standard, instant, or parameters of one; got 'other'; alsim.register" in message
+    assert (
+        "dynamics must be one of standard, instant, or parameters of one; got 'other'; on the command line, --import"
+        in message
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,198 @@
+"""A user's dynamics: mistakes give one sentence before anything is compiled, and a definition can be repeated."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import alsim
+from alsim.dynamics import DYNAMICS
+from alsim.dynamics.checks import check_definition, interpreted
+from alsim.dynamics.standard import Standard
+from alsim.dynamics.standard import answer as standard_answer
+from alsim.dynamics.standard import study as standard_study
+from alsim.errors import AlsimError
+from alsim.jit.compile import COMPILED
+
+PAGE = Path(__file__).parent.parent / "docs/how-to/add-a-dynamics.md"
+EXAMPLE = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+"""The dynamics of the how-to page, registered as 'knowing'."""
+
+
+def define(*changes: tuple[str, str], folder: Path, name: str = "knowing_module") -> ModuleType:
+    """Run the example as a module, with pieces of its text replaced; warnings are errors."""
+    text = EXAMPLE
+    for before, after in changes:
+        assert before in text, before
+        text = text.replace(before, after)
+    file = folder / f"{name}.py"
+    file.write_text(text, encoding="utf-8")
+    module = ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(text, str(file), "exec"), vars(module))
+    return module
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Turn warnings into errors, and forget the module afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    sys.modules.pop("knowing_module", None)
+
+
+LIMITED = "    mastery = min(ONE, learner.mastery + max(ZERO, effect))\n"
+RETURN = "    return after, Outcome(correct=correct, gain=mastery - learner.mastery)\n"
+
+REFUSED = [
+    (
+        [(LIMITED, "    mastery = learner.mastery + ONE + ONE\n")],
+        "study .* returns mastery = .*, which must be in \\[0, 1\\], for Knowing.*Learner.*Item.*Draws",
+    ),
+    (
+        [("min(ONE, max(ZERO, learner.frustration + change))", "learner.frustration + change")],
+        "answer .* frustration = .* in \\[0, 1\\]",
+    ),
+    (
+        [("max(ZERO, item.response_time_mean + item.response_time_std * draws.noise)", "-ONE")],
+        "response_time = -1, which must be at least 0",
+    ),
+    ([("ability=learner.ability", "ability=np.float32(np.nan)")], "ability = nan, which must be finite"),
+    (
+        [("correct = draws.answer <", "correct = np.random.rand() <")],
+        "two results for the same input, which breaks reproducibility.*draws",
+    ),
+    ([("correct = draws.answer <", "import random\n    correct = random.random() <")], "breaks reproducibility"),
+    ([("Knowing, answer, study)", "Knowing, study, answer)")], "rules of the dynamics 'knowing' are swapped"),
+    (
+        [("item.effectiveness", "item.effectivness")],
+        "knowing_module.py, line \\d+\\) raises AttributeError.*did you mean 'effectiveness'",
+    ),
+    ([("        fail_streak=i32(0),\n", "")], "study .*line \\d+\\) raises TypeError.*fail_streak.*names every field"),
+    ([(RETURN, "    return after\n")], "answer .* must return \\(Learner, Outcome\\); got Learner"),
+    ([("Outcome(correct=correct,", "Outcome(correct=draws.answer,")], "correct = .*must be True or False"),
+    (
+        [("class Knowing(NamedTuple)", "class Knowing")],
+        "must be a NamedTuple class; got Knowing: write `class Knowing\\(NamedTuple\\)`",
+    ),
+    (
+        [("slip: Annotated[float, Interval(ge=0, le=1)] = 0.1", "slip: Annotated[float, Interval(ge=0, le=1)]")],
+        "Knowing.slip .* must have a number as its default; it has none",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:30] for _, message in REFUSED])
+def test_a_mistake_is_one_sentence_at_registration(changes: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AlsimError, match=message) as caught:
+        define(*changes, folder=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "knowing" not in DYNAMICS
+
+
+@pytest.mark.skipif(not COMPILED, reason="without compilation, a rule is its Python function")
+def test_a_missing_decorator_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="answer .*line .* write @alsim.rule above its definition"):
+        define(("@alsim.rule\ndef answer", "def answer"), folder=tmp_path)
+
+
+WIDE = [
+    (("p.learning_rate * (ONE", "0.05 * (1.0"), "answer .* mastery \\(float64\\), gain \\(float64\\)"),
+    (("i32(learner.fail_streak + i32(1))", "learner.fail_streak + 1"), "fail_streak \\(int64\\)"),
+    (("correct = draws.answer <", "correct = ONE <"), "answer .* never returns correct=True"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WIDE)
+def test_questionable_rules_are_accepted_with_a_warning(change: Any, message: str, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=message):
+        define(change, folder=tmp_path)
+    assert "knowing" in DYNAMICS
+
+
+def test_bounds_are_checked_again_with_the_parameters_in_use(tmp_path: Path) -> None:
+    """The rule stays in [0, 1] with the default, not with every value in the bounds of its class."""
+    define((LIMITED, "    mastery = learner.mastery + p.gain_noise * (ONE - learner.mastery)\n"), folder=tmp_path)
+    config = alsim.Config.read({"dynamics": {"name": "knowing", "gain_noise": 2}})
+    with pytest.raises(ValueError, match="study .* returns mastery = .*gain_noise=2"):
+        alsim.AdaptiveLearningEnv(config=config)
+
+
+def test_a_function_may_be_defined_after_the_registration(tmp_path: Path) -> None:
+    define(("correct = draws.answer <", "correct = draws.answer + later() <"), folder=tmp_path)
+    with pytest.raises(ValueError, match="name 'later' is not defined; import or define it"):
+        alsim.AdaptiveLearningEnv(dynamics="knowing")
+
+
+def test_the_checks_run_interpreted_copies_and_leave_generators_alone(tmp_path: Path) -> None:
+    """Nothing is compiled: neither the rules, nor rules that they call, also through a module."""
+    before = random.getstate()
+    call = "learner.mastery * elementary.exp(ZERO)"
+    start = ("import alsim\n", "import alsim\nfrom alsim.numerics import elementary\n")
+    module = define(start, ("item.c) * learner.mastery", f"item.c) * {call}"), folder=tmp_path)
+    assert random.getstate() == before
+    if COMPILED:
+        assert not module.answer.signatures and not module.study.signatures
+        assert interpreted(module.answer).__globals__["elementary"].exp.__class__.__name__ == "function"
+
+
+def test_the_rules_of_the_package_pass_the_same_checks() -> None:
+    from alsim.dynamics.checks import check_rules
+
+    check_definition("standard", Standard, standard_answer, standard_study)
+    check_rules("standard", Standard(), standard_answer, standard_study)
+    code = "import sys, alsim.dynamics; print('alsim.dynamics.checks' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# ── Repeated registration ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_definition_can_be_repeated(tmp_path: Path) -> None:
+    """As in a notebook or by importlib.reload: a new class of the same name replaces the earlier one."""
+    first = define(folder=tmp_path)
+    second = define(("learning_rate * (ONE", "learning_rate * ONE * (ONE"), folder=tmp_path)
+    assert DYNAMICS["knowing"].parameters is second.Knowing is not first.Knowing
+    alsim.register_dynamics("knowing", second.Knowing, second.answer, second.study)
+    with pytest.raises(TypeError, match="earlier definition of Knowing.*make the parameters"):
+        alsim.dynamics.of_parameters(first.Knowing)
+
+
+def test_other_registrations_of_the_same_name_or_class_name_the_cure(tmp_path: Path) -> None:
+    module = define(folder=tmp_path)
+    with pytest.raises(ValueError, match="already selects other rules of 'knowing'; define the class again"):
+        alsim.register_dynamics("knowing", module.Knowing, standard_like(module), module.study)
+    with pytest.raises(ValueError, match="Knowing already selects the rules of 'knowing'; got 'other': use another"):
+        alsim.register_dynamics("other", module.Knowing, module.answer, module.study)
+    with pytest.raises(ValueError, match="'knowing' with knowing_module.Knowing is registered; use another name"):
+        define(folder=tmp_path, name="another_module")
+
+
+def standard_like(module: ModuleType) -> Any:
+    """Return a rule that differs from the one of the module."""
+
+    @alsim.rule
+    def answer(p: Any, learner: Any, item: Any, draws: Any) -> Any:
+        after, outcome = module_answer(p, learner, item, draws)
+        return after, outcome
+
+    module_answer = module.answer
+    return answer
+
+
+def test_unknown_names_have_the_option_and_a_suggestion(tmp_path: Path) -> None:
+    define(folder=tmp_path)
+    message = "got 'knowin'; on the command line, --import MODULE registers .*; did you mean 'knowing'"
+    with pytest.raises(ValueError, match=message):
+        alsim.AdaptiveLearningEnv(dynamics="knowin")
+    with pytest.raises(ValueError, match="--import MODULE registers .*; did you mean 'knowing'"):
+        alsim.Config.read({"dynamics": "knowin"})
