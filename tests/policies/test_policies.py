@@ -291,7 +291,13 @@ def test_a_view_encodes_actions_for_its_number_of_learning_outcomes():
     lo = view.mastery.argmin(axis=1)
     assert view.content(lo, "video").tolist() == [120, 120, 120]
     assert view.question([0, 1, 39], ["Easy", "Medium", "Hard"]).tolist() == [0, 4, 119]
-    assert (view.question(39, 2), view.content(39, "handout")) == (119, 359)
+    assert view.question(39, 2).tolist() == view.question([39], ["Hard"]).tolist() == [119] * 3
+    assert view.content(39, "handout").tolist() == [359] * 3
+    actions = view.question(3, "Easy")
+    actions[0] = 1  # a new array, which the policy may change
+    assert actions.tolist() == [1, 9, 9] and actions.dtype == np.int64
+    with pytest.raises(ValueError, match=r"arrays of shape \(3,\); got the shape \(2,\); select with np.where instead"):
+        view.question(lo[:2], "Easy")
     with pytest.raises(ValueError, match=r"^lo must be an integer in \[0, 40\); got 40$"):
         view.question(40, "Easy")
     with pytest.raises(ValueError, match="the level of a content must be one of 'video', .*; got 'Easy'"):
@@ -315,6 +321,7 @@ def test_the_view_has_these_attributes_and_no_ability():
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
         *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
+        *("asked", "shown"),
     }
     assert set(vars(watcher.view)) <= public
 
@@ -391,6 +398,20 @@ def test_the_history_equals_the_interactions(observation):
             assert np.array_equal(view.seconds[t][lane], x.response_time[row], equal_nan=True)
             last = x.response_time[row] if asked else last
         assert not any(later[lane] for later in active[x.length[lane] :])
+
+
+def test_the_view_counts_questions_and_contents_by_outcome():
+    counts = []
+    config = Config.read({"num_los": 3, "max_episode_steps": 30, "termination": {"max_frustration": 0.5}})
+    run = rollout(Watcher(lambda view, draws: counts.append((view.asked, view.shown))), num_learners=5, config=config)
+    x = run.interactions
+    assert len(set(x.length.tolist())) > 1
+    for lane in range(5):
+        decoded = alsim.decode_action(x.action[x.episode == lane], 3)
+        for t in range(x.length[lane]):
+            for which, kind in enumerate(("question", "content")):
+                past = decoded.lo[:t][decoded.kind[:t] == kind]
+                assert counts[t][which][lane].tolist() == [(past == lo).sum() for lo in range(3)]
 
 
 # ── the randomness of a policy ────────────────────────────────────────────────────────────────────────
