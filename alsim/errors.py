@@ -19,6 +19,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     name   name that is not among the known ones
     known  valid names; the most similar one is suggested, or one that begins with `name`
     """
+    match = closest(name, known)
+    return f"; did you mean {match!r}?" if match else ""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the name among the known ones that is most similar to `name`, or begins with it; "" without a match."""
     from difflib import get_close_matches
 
     names = {_folded(other): other for other in reversed(list(known))}
@@ -26,7 +32,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     matches = get_close_matches(word, names, n=1)
     if not matches and len(word) > 1:
         matches = [other for other in names if other.startswith(word)][-1:]
-    return f"; did you mean {names[matches[0]]!r}?" if matches else ""
+    return names[matches[0]] if matches else ""
 
 
 def _folded(name: str) -> str:

@@ -181,4 +181,4 @@ def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:
 
     A deterministic policy returns them from its method `probabilities`. A row is 0 if its action is not in [0, A).
     """
-    return (np.asarray(actions)[:, np.newaxis] == np.arange(num_actions)).astype(np.float64)
+    return np.asarray(np.asarray(actions)[:, np.newaxis] == np.arange(num_actions), np.float64)
