@@ -104,7 +104,7 @@ def decode_action(action: Index | Entries, num_los: int) -> DecodedAction:
     Raises ValueError for any other value.
     """
     num_los = _read_num_los(num_los)
-    asks, lo, code = _split(_indices(action, num_actions(num_los), f"an action for {num_los} LOs"), num_los)
+    asks, lo, code = split_actions(_indices(action, num_actions(num_los), f"an action for {num_los} LOs"), num_los)
     kind = np.where(asks, *ACTION_KINDS)
     level = np.array(DIFFICULTIES + MODALITIES)[np.where(asks, code, LEVELS + code)]
     if lo.ndim:
@@ -118,7 +118,7 @@ def action_meanings(num_los: int) -> list[dict[str, Any]]:
     The keys are "type" ("question" or "content"), "lo", and "difficulty" of a question or "modality" of a content. All
     values but the type are indices.
     """
-    columns = _split(np.arange(num_actions(num_los)), num_los)
+    columns = split_actions(np.arange(num_actions(num_los)), num_los)
     return list(map(_meaning, *map(np.ndarray.tolist, columns)))
 
 
@@ -129,8 +129,11 @@ def _meaning(asks: bool, lo: int, level: int) -> dict[str, Any]:
     return {"type": "content", "lo": lo, "modality": level}
 
 
-def _split(actions: Longs, num_los: int) -> tuple[Bools, Longs, Longs]:
-    """Return whether each action is a question, its learning outcome, and the index of its difficulty or modality."""
+def split_actions(actions: Longs, num_los: int) -> tuple[Bools, Longs, Longs]:
+    """Return whether each action is a question, its learning outcome, and the index of its difficulty or modality.
+
+    The actions are not checked.
+    """
     contents = actions - LEVELS * num_los
     asks = contents < 0
     lo = np.where(asks, actions // LEVELS, contents // KINDS)

@@ -1,6 +1,6 @@
 """Teaching policies, one per file. A policy acts on a batch: `act(view, draws) -> actions, propensities`."""
 
-from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View
+from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View, one_hot
 from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.names import POLICIES, known_policies, make_policy, register_policy
@@ -22,5 +22,6 @@ __all__ = [
     "is_rule",
     "known_policies",
     "make_policy",
+    "one_hot",
     "register_policy",
 ]

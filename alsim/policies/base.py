@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
-from alsim.mdp.actions import Entries, Index, encode_action, num_actions
+from alsim.mdp.actions import Entries, Index, encode_action, num_actions, split_actions
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words, short_repr
 
 
@@ -71,25 +71,52 @@ class View:
         """Frustration, (N,)."""
         return self.observation[:, -2]
 
-    def question(self, lo: Index | Entries, difficulty: str | Index | Entries) -> Any:
-        """Return the action that asks a question, for each lane or for all of them.
+    @property
+    def asked(self) -> Longs:
+        """Number of questions so far about each LO, (N, L). Rows of lanes whose episode has ended are undefined."""
+        return self._counts(questions=True)
+
+    @property
+    def shown(self) -> Longs:
+        """Number of contents so far about each LO, (N, L). Rows of lanes whose episode has ended are undefined."""
+        return self._counts(questions=False)
+
+    def _counts(self, *, questions: bool) -> Longs:
+        """Return the number of questions, or else of contents, about each LO, (N, L)."""
+        counts, lanes = np.zeros((self.num_lanes, self.num_los), np.int64), np.arange(self.num_lanes)
+        for actions in self.actions:
+            asks, lo, _ = split_actions(actions, self.num_los)
+            counts[lanes, lo] += asks == questions
+        return counts
+
+    def question(self, lo: Index | Entries, difficulty: str | Index | Entries) -> Longs:
+        """Return the action of each lane that asks a question, int64 (N,).
 
         lo          index of the learning outcome: (N,), or a number for all lanes
         difficulty  "Easy", "Medium" or "Hard", or its index: (N,), or one value for all lanes
 
-        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        Raises ValueError for any other value.
         """
-        return encode_action("question", lo, difficulty, self.num_los)
+        return self._for_each_lane(encode_action("question", lo, difficulty, self.num_los))
 
-    def content(self, lo: Index | Entries, modality: str | Index | Entries) -> Any:
-        """Return the action that shows a content, for each lane or for all of them.
+    def content(self, lo: Index | Entries, modality: str | Index | Entries) -> Longs:
+        """Return the action of each lane that shows a content, int64 (N,).
 
         lo        index of the learning outcome: (N,), or a number for all lanes
         modality  "video", "PPT", "text", "blog", "article" or "handout", or its index: (N,), or one value for all lanes
 
-        Returns int64 (N,), or an int for two scalars. Raises ValueError for any other value.
+        Raises ValueError for any other value.
         """
-        return encode_action("content", lo, modality, self.num_los)
+        return self._for_each_lane(encode_action("content", lo, modality, self.num_los))
+
+    def _for_each_lane(self, actions: int | Longs) -> Longs:
+        """Return a new array (N,) of actions. Raises AlsimError for an array of another shape."""
+        if np.shape(actions) not in ((), (1,), (self.num_lanes,)):
+            raise AlsimError(
+                f"an action needs one outcome and one level for all lanes, or arrays of shape ({self.num_lanes},); got "
+                f"the shape {np.shape(actions)}; select with np.where instead of a mask"
+            )
+        return np.broadcast_to(np.asarray(actions, np.int64), (self.num_lanes,)).copy()
 
 
 class PolicyDraws:
@@ -150,7 +177,8 @@ class PolicyWithProbabilities(Policy, Protocol):
 
 
 def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:
-    """Return probabilities (N, A) that are 1 for the action of each lane, (N,), and 0 for the others."""
-    odds = np.zeros((len(actions), num_actions))
-    odds[np.arange(len(actions)), actions] = 1
-    return odds
+    """Return probabilities (N, A) that are 1 for the action of each lane, (N,), and 0 for the others.
+
+    A deterministic policy returns them from its method `probabilities`. A row is 0 if its action is not in [0, A).
+    """
+    return np.asarray(np.asarray(actions)[:, np.newaxis] == np.arange(num_actions), np.float64)

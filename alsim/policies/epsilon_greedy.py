@@ -33,7 +33,9 @@ class EpsilonGreedy:
         if isinstance(base, type) or not isinstance(base, PolicyWithProbabilities):
             raise InputTypeError(
                 "the base of epsilon-greedy must be a policy with a method probabilities(view), as the probability of "
-                f"an explored action depends on it; got {getattr(base, 'name', base)!r}; add the method to its class"
+                f"an explored action depends on it; got {getattr(base, 'name', base)!r}; add the method to its class; "
+                "of a deterministic policy it is: def probabilities(self, view): return alsim.policies.one_hot("
+                "self.act(view, None)[0], view.num_actions)"
             )
         self.base, self.epsilon = base, float(epsilon)
         self.name = f"epsilon-greedy:{enclosed(base.name)}:{self.epsilon!r}"

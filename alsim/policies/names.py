@@ -18,13 +18,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
-from alsim.errors import AlsimError, InputTypeError, did_you_mean
+from alsim.errors import AlsimError, InputTypeError, closest_name
 from alsim.policies.base import Policy
+from alsim.policies.checks import add_place, checked_policy, place_of
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
-from alsim.utils.plugins import describe, import_object, load_plugin, plugins, warn_of_plugin
+from alsim.utils.plugins import can_be_found, describe, import_object, load_plugin, package_of, plugins, warn_of_plugin
 
 GROUP = "alsim.policies"
 """Group of the entry points of policies."""
@@ -48,7 +49,9 @@ def register_policy(name: str, make: Make) -> None:
     to the type of the parameter: str, int, float, bool or Policy (a nested name). The type is the annotation, or else
     that of the default. The name of the policy in the manifest of a dataset then includes the arguments.
 
-    Raises ValueError if the name is in use, and TypeError for arguments of another type.
+    A class or function may be registered again, as when a cell of a notebook is run again: the last one replaces one
+    that has the same module and qualified name. Raises ValueError if the name is otherwise in use, and TypeError for
+    arguments of another type.
     """
     if not isinstance(name, str) or not name or not callable(make):
         raise InputTypeError(
@@ -56,11 +59,19 @@ def register_policy(name: str, make: Make) -> None:
         )
     if any(character in RESERVED for character in name) or name != name.strip():
         raise AlsimError(f"the name of a policy must have no colon, parenthesis or outer space; got {name!r}")
-    if name in POLICIES:
+    if name in POLICIES and not _is_new_version(make, POLICIES[name]):
+        own = package_of(POLICIES[name]) != "alsim"
+        cure = f", or first remove the other one: alsim.policies.POLICIES.pop({name!r})" if own else ""
         raise AlsimError(
-            f"the policy {name!r} is already registered; registered are {', '.join(POLICIES)}; use another name"
+            f"the policy {name!r} is already registered; registered are {', '.join(POLICIES)}; use another name{cure}"
         )
     POLICIES[name] = make
+
+
+def _is_new_version(make: Make, registered: Make) -> bool:
+    """Return whether two classes or functions have the same module and qualified name."""
+    places = [(getattr(m, "__module__", None), getattr(m, "__qualname__", None)) for m in (make, registered)]
+    return make is registered or (places[0] == places[1] and None not in places[0])
 
 
 def make_policy(policy: str | Path | Policy) -> Policy:
@@ -75,7 +86,7 @@ def make_policy(policy: str | Path | Policy) -> Policy:
         return _from_name(policy)
     if isinstance(policy, Path):
         return _from_directory(policy) or _unknown(str(policy))
-    return _checked(policy)
+    return checked_policy(policy)
 
 
 def known_policies() -> list[str]:
@@ -123,6 +134,18 @@ def _from_name(name: str) -> Policy:
     return _from_directory(Path(name)) or _from_module(name) or _unknown(name)
 
 
+def _similar(name: str) -> str:
+    """Return a valid name that a user may have meant, "" if there is none: a typo, or a point instead of a colon."""
+    head, colon, rest = name.partition(":")
+    module, point, attribute = head.rpartition(".")
+    if point and not colon and attribute.isidentifier() and can_be_found(module):
+        return f"{module}:{attribute}"
+    if colon and can_be_found(head):
+        return ""
+    match = closest_name(head, known_policies())
+    return f"{match}{colon}{rest}" if match else ""
+
+
 def _find(name: str) -> Make | None:
     """Return the class or function with a registered name; an entry point is loaded and registered."""
     if name not in POLICIES and (point := plugins(GROUP, POLICIES).get(name)) is not None:
@@ -164,11 +187,34 @@ def _make(name: str, make: Make, arguments: list[str]) -> Policy:
         cure = f"write {form}" if parameters else f"write {name}"
         nested = ", with a nested name in parentheses" if any(p.kind is Policy for p in parameters) else ""
         raise AlsimError(f"the policy {name!r} takes {counts} {noun}; got {got}; {cure}{nested}")
-    values = [_convert(form, p, text) for p, text in zip(parameters, arguments, strict=False)]
+    values = _values(name, form, parameters, arguments)
     policy = _call(name, make, values)
     if arguments:
         _rename(policy, ":".join([name, *map(_normal, values)]))
     return policy
+
+
+def _values(name: str, form: str, parameters: list[Parameter], arguments: list[str]) -> list[Any]:
+    """Return the converted arguments of a name. Raises AlsimError, which shows the right order if another is valid."""
+    try:
+        return [_convert(form, p, text) for p, text in zip(parameters, arguments, strict=False)]
+    except AlsimError:
+        kinds = [p.kind for p in parameters]
+        if kinds == [Policy, float] and _is_number(arguments[0]) and not _is_number(arguments[1]):
+            correct = ":".join([name, enclosed(arguments[1]), arguments[0]])
+            raise AlsimError(
+                f"the arguments of {name} are in the wrong order; did you mean {correct!r}? The form is {form}"
+            ) from None
+        raise
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text can be converted to a float."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parameters(make: Make) -> list[Parameter]:
@@ -297,7 +343,7 @@ def _from_directory(path: Path) -> Policy | None:
 def _from_module(name: str) -> Policy | None:
     """Return the policy with a name `module:Class`, None for a name without a colon. Raises AlsimError."""
     is_path = any(separator in name for separator in "/\\") and not name.partition(":")[0].endswith(".py")
-    if ":" not in name or is_path:
+    if ":" not in name or is_path or _similar(name):
         return None
     found = import_object(name)
     is_factory = isinstance(found, type) or (callable(found) and not isinstance(found, Policy))
@@ -306,40 +352,36 @@ def _from_module(name: str) -> Policy | None:
             f"{name} must be callable without arguments; it requires {', '.join(required)}; give them defaults, or "
             "register the class with alsim.register_policy and use its name with arguments"
         )
-    return _call(name, found, []) if is_factory else _checked(found, name)
+    return _call(name, found, []) if is_factory else checked_policy(found, name)
 
 
 def _call(name: str, make: Make, values: Sequence[Any]) -> Policy:
     """Return the policy that a class or function returns. Raises AlsimError for an exception of the user's code."""
     try:
         policy = make(*values)
-    except AlsimError:
+    except AlsimError as error:
+        add_place(error, name)
         raise
     except Exception as error:  # the code of a user may raise any exception
-        raise AlsimError(f"the policy {name!r} cannot be created: {describe(error)}; correct {make!r}") from error
-    return _checked(policy, name)
+        reason = f"{describe(error)}{place_of(error)}"
+        raise AlsimError(f"the policy {name!r} cannot be created: {reason}; correct {make!r}") from error
+    return checked_policy(policy, name)
 
 
 def _unknown(name: str) -> NoReturn:
     """Raise AlsimError for an unknown name."""
-    known = [signature(known, POLICIES[known]) if known in POLICIES else known for known in known_policies()]
-    raise AlsimError(
-        f"unknown policy {name!r}; known are {', '.join(known)}, directories with a saved policy, and module:Class; "
-        "alsim.register_policy adds a name, and --import MODULE imports a module that calls it"
-        f"{did_you_mean(name, known_policies())}"
-    )
-
-
-def _checked(policy: Any, name: str = "") -> Policy:
-    """Return a policy whose attributes are checked. Raises InputTypeError, with the name that led to the object."""
-    subject = f"{name!r} does not name a policy: " if name else ""
-    if isinstance(policy, type) or not isinstance(policy, Policy):
-        raise InputTypeError(
-            f"{subject}a policy must be an instance with a name and a method act(view, draws); got {policy!r}"
+    if name.endswith(".zip"):
+        raise AlsimError(
+            f"unknown policy {name!r}; a model that Stable-Baselines3 saved must be converted: "
+            f"alsim.training.policy_of(PPO.load({name!r})).save('DIRECTORY'); then pass the directory"
         )
-    if not isinstance(policy.name, str) or not policy.name:
-        raise InputTypeError(f"{subject}the name of a policy must be a string, not empty; got {policy.name!r}")
-    return policy
+    known = [signature(known, POLICIES[known]) if known in POLICIES else known for known in known_policies()]
+    similar = _similar(name)
+    begin = f"did you mean {similar!r}? Known" if similar else "known"
+    raise AlsimError(
+        f"unknown policy {name!r}; {begin} are {', '.join(known)}, directories with a saved policy, and "
+        "module:Class; alsim.register_policy adds a name, and --import MODULE imports a module that calls it"
+    )
 
 
 __all__ = ["POLICIES", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]

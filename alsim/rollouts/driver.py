@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies import Policy, PolicyDraws, View
+from alsim.policies.checks import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator
@@ -33,7 +34,9 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-            recorder.step(*_checked(plan.policy, recorder.view, simulator, plan.policy.act(recorder.view, draws)))
+            with naming(plan.policy):
+                decision = plan.policy.act(recorder.view, draws)
+            recorder.step(*_checked(plan.policy, recorder.view, simulator, decision))
     finally:
         simulator.close()
     return recorder.trajectories(), recorder.summaries()

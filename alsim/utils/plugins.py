@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
@@ -56,6 +57,15 @@ def import_by_name(name: str) -> ModuleType:
         ) from None
     except (Exception, SystemExit) as error:  # the code of a user may raise any exception, and a script may exit
         raise _import_error(name, error) from error
+
+
+def can_be_found(name: str) -> bool:
+    """Return whether the top-level package of a dotted name can be found, without importing it."""
+    package = name.partition(".")[0]
+    try:
+        return package.isidentifier() and (package in sys.modules or find_spec(package) is not None)
+    except (ImportError, ValueError):  # a module without a specification
+        return False
 
 
 def _import_error(name: str, error: BaseException) -> AlsimError:

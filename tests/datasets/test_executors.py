@@ -246,6 +246,19 @@ def test_a_script_without_main_guard_is_an_error(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.versionless
+def test_a_program_from_standard_input_is_an_error(tmp_path):
+    program = (
+        "import alsim\nif __name__ == '__main__':\n"
+        "    alsim.generate_dataset(9, episodes_per_shard=3, num_workers=2, out='d')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "put the policy into a module, and the program into a file" in done.stderr.splitlines()[-1]
+
+
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -126,6 +126,30 @@ def test_the_base_must_have_probabilities(base):
         EpsilonGreedy(base, 0.1)
 
 
+class Easiest(Bare):
+    """A deterministic policy with the method that the error suggests."""
+
+    def act(self, view, draws):
+        return np.where(view.active, view.question(view.asked.argmin(axis=1), "Easy"), -99), np.ones(view.num_lanes)
+
+    def probabilities(self, view):
+        return alsim.policies.one_hot(self.act(view, None)[0], view.num_actions)
+
+
+def test_a_deterministic_policy_explores_with_the_suggested_method():
+    with pytest.raises(TypeError) as caught:
+        EpsilonGreedy(Bare(), 0.1)
+    assert str(caught.value).endswith(
+        "def probabilities(self, view): return alsim.policies.one_hot(self.act(view, None)[0], view.num_actions)"
+    )
+    run = rollout(EpsilonGreedy(Easiest(), 0.3), num_learners=20, config=SMALL)
+    assert set(run.propensity) == {0.3 / ACTIONS, 0.3 / ACTIONS + 0.7}
+
+
+def test_one_hot_has_one_row_per_action():
+    assert alsim.policies.one_hot(np.array([1, 0, -99]), 2).tolist() == [[0, 1], [1, 0], [0, 0]]
+
+
 def test_a_base_whose_two_methods_differ_is_refused():
     with pytest.raises(ValueError, match="the policy 'fixed' chose action 4 with probability 0.5, but .* returned 1.0"):
         rollout(EpsilonGreedy(Fixed(reported=0.5), 0.1), num_learners=2, config=SMALL)

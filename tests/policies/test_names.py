@@ -138,7 +138,7 @@ def test_partial_functions_and_unresolved_annotations():
             "chosen:a",
             "the parameter 'way' of chosen:WAY has the type typing.Literal['a', 'b']; arguments in a name can be",
         ),
-        ("broken:1", "the policy 'broken' cannot be created: ZeroDivisionError: division by zero; correct <function"),
+        ("broken:1", "the policy 'broken' cannot be created: ZeroDivisionError: division by zero, in "),
         ("empty", "'empty' does not name a policy: a policy must be an instance with a name and a method act"),
         ("", "unknown policy ''; known are uniform"),
         (":", "unknown policy ':'; known are uniform"),
@@ -211,6 +211,46 @@ def test_any_text_names_a_policy_or_is_refused(name):
 
 def test_a_name_may_be_longer_than_the_file_system_allows():
     assert "unknown policy 'aaa" in refusal("a" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rule", "unknown policy 'rule'; did you mean 'rules'? Known are uniform, rules, "),
+        (
+            "epsilon_greedy:rules:0.2",
+            "unknown policy 'epsilon_greedy:rules:0.2'; did you mean 'epsilon-greedy:rules:0.2'?",
+        ),
+        ("epsilon-greedy:rule:0.2", "unknown policy 'rule'; did you mean 'rules'?"),
+        (
+            "epsilon-greedy:0.2:rules",
+            "the arguments of epsilon-greedy are in the wrong order; did you mean 'epsilon-greedy:rules:0.2'?",
+        ),
+        (
+            "epsilon-greedy:0.2:(theirs:Own)",
+            "did you mean 'epsilon-greedy:(theirs:Own):0.2'? The form is epsilon-greedy:POLICY:EPSILON",
+        ),
+        ("theirs.Own", "unknown policy 'theirs.Own'; did you mean 'theirs:Own'?"),
+        (
+            "ppo.zip",
+            "a model that Stable-Baselines3 saved must be converted: alsim.training.policy_of(PPO.load('ppo.zip'))",
+        ),
+    ],
+)
+def test_the_error_for_a_misspelled_name_begins_with_the_right_one(name, message, module):
+    module("")
+    assert message in refusal(name)
+
+
+def test_a_module_with_a_name_like_a_registered_one_is_imported(module, monkeypatch):
+    module("from alsim.policies import Uniform\n", "rule")
+    assert make_policy("rule:Uniform").name == "uniform"
+    monkeypatch.delitem(sys.modules, "rule")
+
+
+def test_the_error_of_a_class_that_cannot_be_called_has_its_place(module):
+    file = module("class Own:\n    def __init__(self):\n        1 / 0\n")
+    assert f"ZeroDivisionError: division by zero, in {file}, line 3; correct" in refusal("theirs:Own")
 
 
 # ── directories ──────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +326,10 @@ def test_a_module_may_be_in_a_package(module):
         ("theirs:Box.Other", "the module 'theirs' has no 'Box.Other'; it defines Own"),
         ("theirs:number", "'theirs:number' does not name a policy: a policy must be an instance .*; got 3"),
         ("theirs:Picky", "theirs:Picky must be callable without arguments; it requires rate; give them defaults, or"),
-        ("theirs:failing", "the policy 'theirs:failing' cannot be created: KeyError: 'key'; correct <function"),
+        (
+            "theirs:failing",
+            "the policy 'theirs:failing' cannot be created: KeyError: 'key', in .*theirs.py, line 14; correct <",
+        ),
         ("theirs:Box", "'theirs:Box' does not name a policy"),
         ("theirs:Own:0.2", "a class must be named as module:Class; got 'theirs:Own:0.2'; to pass arguments, register"),
         ("theirs:", "a class must be named as module:Class; got 'theirs:'"),

@@ -291,7 +291,13 @@ def test_a_view_encodes_actions_for_its_number_of_learning_outcomes():
     lo = view.mastery.argmin(axis=1)
     assert view.content(lo, "video").tolist() == [120, 120, 120]
     assert view.question([0, 1, 39], ["Easy", "Medium", "Hard"]).tolist() == [0, 4, 119]
-    assert (view.question(39, 2), view.content(39, "handout")) == (119, 359)
+    assert view.question(39, 2).tolist() == view.question([39], ["Hard"]).tolist() == [119] * 3
+    assert view.content(39, "handout").tolist() == [359] * 3
+    actions = view.question(3, "Easy")
+    actions[0] = 1  # a new array, which the policy may change
+    assert actions.tolist() == [1, 9, 9] and actions.dtype == np.int64
+    with pytest.raises(ValueError, match=r"arrays of shape \(3,\); got the shape \(2,\); select with np.where instead"):
+        view.question(lo[:2], "Easy")
     with pytest.raises(ValueError, match=r"^lo must be an integer in \[0, 40\); got 40$"):
         view.question(40, "Easy")
     with pytest.raises(ValueError, match="the level of a content must be one of 'video', .*; got 'Easy'"):
@@ -315,6 +321,7 @@ def test_the_view_has_these_attributes_and_no_ability():
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
         *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
+        *("asked", "shown"),
     }
     assert set(vars(watcher.view)) <= public
 
@@ -391,6 +398,20 @@ def test_the_history_equals_the_interactions(observation):
             assert np.array_equal(view.seconds[t][lane], x.response_time[row], equal_nan=True)
             last = x.response_time[row] if asked else last
         assert not any(later[lane] for later in active[x.length[lane] :])
+
+
+def test_the_view_counts_questions_and_contents_by_outcome():
+    counts = []
+    config = Config.read({"num_los": 3, "max_episode_steps": 30, "termination": {"max_frustration": 0.5}})
+    run = rollout(Watcher(lambda view, draws: counts.append((view.asked, view.shown))), num_learners=5, config=config)
+    x = run.interactions
+    assert len(set(x.length.tolist())) > 1
+    for lane in range(5):
+        decoded = alsim.decode_action(x.action[x.episode == lane], 3)
+        for t in range(x.length[lane]):
+            for which, kind in enumerate(("question", "content")):
+                past = decoded.lo[:t][decoded.kind[:t] == kind]
+                assert counts[t][which][lane].tolist() == [(past == lo).sum() for lo in range(3)]
 
 
 # ── the randomness of a policy ────────────────────────────────────────────────────────────────────────
@@ -567,13 +588,26 @@ def test_narrow_types_are_accepted():
 def test_policies_are_registered_once():
     register_policy("watcher", Watcher)
     assert isinstance(make_policy("watcher"), Watcher)
-    for name in ("watcher", "uniform"):
+    for name, cure in (("watcher", r", or first remove .*: alsim.policies.POLICIES.pop\('watcher'\)"), ("uniform", "")):
         with pytest.raises(
             ValueError,
-            match=f"the policy '{name}' is already registered; registered are uniform, rules, .*watcher; use",
+            match=f"the policy '{name}' is already registered; registered are .*watcher; use another name{cure}$",
         ):
-            register_policy(name, Watcher)
+            register_policy(name, Returns)
     assert rollout("watcher", num_learners=1, config=SMALL).propensity[0] == 1 / 27
+
+
+def test_a_class_or_function_may_be_registered_again():
+    """As when a cell of a notebook is run again, or a module is reloaded."""
+    cell = "class Mine:\n    name = 'mine'\n    act = lambda self, view, draws: {}\n\ndef make():\n    return Mine()\n"
+    for what in ("Mine", "make"):
+        for version in (1, 2):
+            namespace = {"__name__": "notebook"}
+            exec(cell.format(version), namespace)
+            register_policy(f"mine-{what}", namespace[what])
+            assert make_policy(f"mine-{what}").act(None, None) == version
+    with pytest.raises(ValueError, match="'mine-make' is already registered"):
+        register_policy("mine-make", namespace["Mine"])
 
 
 def test_the_error_for_an_unknown_policy_names_the_known_ones():
@@ -585,6 +619,70 @@ def test_the_error_for_an_unknown_policy_names_the_known_ones():
 def test_objects_without_name_and_act_are_refused(policy):
     with pytest.raises(TypeError, match=r"a policy must be an instance with a name and .* act\(view, draws\); got"):
         make_policy(policy)
+
+
+def made(**members):
+    """Return an instance of a class `Spaced`, and of a module `theirs`, with these members."""
+    return type("Spaced", (), {"__module__": "theirs", **members})()
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (Watcher, "which is a class; pass Watcher()"),
+        (made(act=lambda self, view, draws: None), 'the class Spaced has no name; add name = "spaced" to the class'),
+        (made(name="spaced"), "the class Spaced has no method act; add def act(self, view, draws)"),
+        (made(name="spaced", act=3), "the class Spaced has no method act; add def act(self, view, draws)"),
+        (made(name="", act=lambda self, view, draws: None), "name of a policy must be a string, not empty; got ''"),
+        (
+            made(name="spaced", act=lambda self, view: None),
+            "the method act of the policy 'spaced' must take a view and draws; got act(self, view); "
+            "write def act(self, view, draws)",
+        ),
+        (made(name="spaced", act=lambda view, draws: None), "got act(view, draws); write def act(self, view, draws)"),
+        (
+            made(__module__="stable_baselines3.ppo.ppo", policy=None),
+            "got a Spaced of stable_baselines3; pass alsim.training.policy_of(model)",
+        ),
+    ],
+)
+def test_the_error_for_an_incomplete_policy_shows_the_cure(policy, message):
+    with pytest.raises(TypeError) as caught:
+        rollout(policy, num_learners=1, config=SMALL)
+    assert str(caught.value).endswith(message)
+
+
+def test_act_may_have_further_parameters_with_defaults():
+    policy = made(name="spaced", act=lambda self, view, draws=None, *rest, more=1: None)
+    assert make_policy(policy) is policy
+
+
+def test_an_exception_of_a_policy_has_a_note_with_its_place():
+    class Failing(Returns):
+        def act(self, view, draws):
+            return view.question(0, "Eazy"), np.ones(view.num_lanes)
+
+    line = Failing.act.__code__.co_firstlineno + 1
+    with pytest.raises(ValueError, match="the level of a question must be one of") as caught:
+        rollout(Failing([0]), num_learners=3, config=SMALL)
+    assert caught.value.__notes__ == [f"raised by the policy 'stubborn', in {__file__}, line {line}"]
+
+
+def test_the_place_of_an_exception_of_numpy_is_the_line_that_calls_it():
+    class Failing(Returns):
+        def act(self, view, draws):
+            return np.stack([]), None
+
+    line = Failing.act.__code__.co_firstlineno + 1
+    with pytest.raises(ValueError, match="need at least one array") as caught:
+        rollout(Failing([0]), num_learners=3, config=SMALL)
+    assert caught.value.__notes__ == [f"raised by the policy 'stubborn', in {__file__}, line {line}"]
+
+
+def test_an_exception_of_a_built_in_policy_has_no_place():
+    with pytest.raises(ValueError, match="the policy 'rules' needs observation") as caught:
+        rollout("rules", num_learners=1, config=SMALL, observation="responses")
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_the_modalities_are_the_specifications():

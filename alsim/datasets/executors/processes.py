@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import signal
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing import get_context, parent_process
@@ -136,16 +137,24 @@ def _report_death(worker: _Worker, tries: int, job: Job) -> None:
     end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
     phase = "before its first shard" if worker.number is None else f"while it made shard {worker.number}"
     if worker.number is None and code >= 0:
-        raise DatasetError(
-            f"a worker {end} {phase}; see its output for the reason; "
-            'a script that uses workers needs `if __name__ == "__main__":`'
-        )
+        raise DatasetError(f"a worker {end} {phase}; see its output for the reason; {_cure_of_main()}")
     if tries == MOST_TRIES:
         raise DatasetError(
             f"{job.directory}: a worker {end} {phase}, for the {tries}rd time; "
             "if memory is short, use fewer workers or a smaller episodes_per_shard"
         )
     log.warning("a worker %s %s; another one replaces it", end, phase)
+
+
+def _cure_of_main() -> str:
+    """Return the most probable cure of workers that cannot start: they import the main module from its file."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None or not os.path.isfile(file):
+        return (
+            "workers import the main program from its file, and this one has none (standard input or a notebook): put "
+            "the policy into a module, and the program into a file, or use num_workers=0"
+        )
+    return 'a script that uses workers needs `if __name__ == "__main__":`'
 
 
 # ── in the worker ────────────────────────────────────────────────────────────────────────────────
@@ -186,7 +195,8 @@ def load(pickled: bytes) -> Job:
         raise
     except Exception as error:
         raise InputTypeError(
-            f"a worker cannot load its policy or dynamics: {error}; define them in a module that it can import"
+            f"a worker cannot load its policy or dynamics: {error}; define them in a module that it can import, "
+            "not in a notebook"
         ) from None
 
 
