@@ -19,10 +19,31 @@ numba_types: Any = _numba_types
 intrinsic: Any = numba.extending.intrinsic
 
 
+class PayloadType(_numba_types.StructRefPayload):
+    """numba's type of the fields of a reference."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Return what distinguishes types: as in ReferenceType."""
+        return self._typename, self._fields
+
+
 class ReferenceType(_numba_types.StructRef):
-    """numba's type of a NamedTuple that is passed by reference."""
+    """numba's type of a NamedTuple that is passed by reference.
+
+    numba distinguishes such types by their text, in which two classes of parameters with the same name are equal.
+    """
 
     struct: type[Any]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Return what distinguishes types: the types of the fields, and with them the classes of tuples."""
+        return self._typename, self._fields
+
+    def get_data_type(self) -> PayloadType:
+        """Return the type of the fields."""
+        return PayloadType(typename=self._typename, fields=self._fields)  # type: ignore[no-untyped-call]  # numba's
 
     def preprocess_fields(self, fields: Any) -> tuple[tuple[str, Any], ...]:
         """Return the fields' names, and their types without literal values."""
@@ -51,6 +72,7 @@ class OutputReference(_structref.StructRefProxy):
 
 
 if COMPILED:
+    numba.extending.register_model(PayloadType)(numba.extending.models.StructPayloadModel)
     for _type, _reference, _fields in (
         (WorldType, WorldReference, World._fields),
         (OutputType, OutputReference, Output._fields),

@@ -207,7 +207,7 @@ def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
     done = subprocess.run(["bash", "-c", f"ulimit -n 48 && {limited}"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
     message = (
-        r"alsim: num_workers = 1000 exceeds a limit of the operating system, with \d+ workers running: "
+        r"alsim: --workers = 1000 exceeds a limit of the operating system, with \d+ workers running: "
         r"Too many open files; use fewer workers, or raise "
     )
     assert re.match(message, done.stderr) and done.stderr.count("\n") == 1

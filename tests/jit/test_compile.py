@@ -11,10 +11,12 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any, cast
 
+import numba
 import numpy as np
 import pytest
 
 import alsim
+from alsim.jit import references
 from alsim.jit.cache import CACHE_DIRECTORY, fingerprint
 from alsim.jit.compile import COMPILED
 from alsim.simulator import step as step_kernels
@@ -224,3 +226,16 @@ def test_an_unpickled_environment_compiles_nothing() -> None:
     copy.step([0, 1, 2])
     copy.reset()
     assert [len(kernel.signatures) for kernel in kernels] == before
+
+
+@pytest.mark.parametrize("kind", [references.WorldType, lambda fields: references.WorldType(fields).get_data_type()])
+def test_two_classes_of_parameters_with_the_same_name_are_different_types(kind):
+    """Otherwise the kernels of a second dynamics of a process are not compiled, unless they are in the cache."""
+
+    def type_of(parameters):
+        return kind([("parameters", numba.types.NamedTuple([numba.float32], parameters))])
+
+    one, two = (namedtuple("Instant", ["gain"]) for _ in range(2))
+    assert type_of(one) == type_of(one)
+    assert hash(type_of(one)) == hash(type_of(one))
+    assert type_of(one) != type_of(two)
