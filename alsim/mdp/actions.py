@@ -78,7 +78,7 @@ def encode_action(kind: str | Entries, lo: Index | Entries, level: str | Index |
     num_los = _read_num_los(num_los)
     asks = _codes(kind, ACTION_KINDS, "kind", indices=False) == 0
     los, levels = _indices(lo, num_los, "lo"), _array(level, "level")
-    shapes = ", ".join(str(array.shape) for array in (asks, los, levels))
+    shapes = ", ".join(map(str, map(np.shape, (asks, los, levels))))
     try:
         asks, los, levels = np.broadcast_arrays(asks, los, levels)
     except ValueError:
