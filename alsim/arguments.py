@@ -39,8 +39,8 @@ def read_rules(
     settings = Config.read(config)
     if isinstance(dynamics, str) and find_dynamics(dynamics) is None:
         raise AlsimError(
-            f"dynamics must be one of {', '.join(known_dynamics())}, or parameters of one; got {dynamics!r}; "
-            f"{unknown_dynamics(dynamics)}"
+            f"dynamics must be one of {', '.join(known_dynamics(without=dynamics))}, or parameters of one; "
+            f"got {dynamics!r}; {unknown_dynamics(dynamics)}"
         )
     if dynamics is not None:
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})

@@ -313,7 +313,8 @@ class Config(Section):
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
             table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
         if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
-            expected = f"a registered dynamics: {', '.join(known_dynamics())}; {unknown_dynamics(str(name))}"
+            known = ", ".join(known_dynamics(without=name))
+            expected = f"a registered dynamics: {known}; {unknown_dynamics(str(name))}"
             raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
         parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)

@@ -28,8 +28,9 @@ from alsim.dynamics import rules_fingerprint
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
-from alsim.policies import EpsilonGreedy, Policy, is_rule
+from alsim.policies import Policy, is_rule
 from alsim.policies.compiled import policy_fingerprint
+from alsim.policies.nested import with_nested
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
 from alsim.types import FIRST_HELD_OUT
@@ -237,7 +238,7 @@ def _description(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
         "observations": "full" if job.plan.keep_observations else "none",
-        "policy": _policy_entry(plan.policy),
+        "policy": with_nested(plan.policy, _policy_entry),
         "seed": plan.seed,
         "num_learners": plan.num_learners,
         "episodes_per_learner": plan.episodes_per_learner,
@@ -262,14 +263,12 @@ def _code(plan: RolloutPlan) -> dict[str, Any]:
     They are compared when a dataset is resumed. They are not part of the manifest, because the bytes of code differ
     between Python versions.
     """
-    return {**_policy_code(plan.policy), "dynamics": rules_fingerprint(type(plan.config.dynamics))}
+    return {**with_nested(plan.policy, _policy_code), "dynamics": rules_fingerprint(type(plan.config.dynamics))}
 
 
 def _policy_code(policy: Policy) -> dict[str, Any]:
-    """Return the class of a policy, the parameters and the digest of a rule, and the same of a base policy."""
+    """Return the class of a policy, and the parameters and the digest of a rule."""
     code: dict[str, Any] = {"policy": f"{type(policy).__module__}.{type(policy).__qualname__}"}
     if is_rule(policy):
         code |= {"parameters": [repr(value) for value in policy.parameters], "rule": policy_fingerprint(policy)}
-    if isinstance(policy, EpsilonGreedy):
-        code["base"] = _policy_code(policy.base)
     return code

@@ -122,9 +122,12 @@ def find_dynamics(name: str) -> Dynamics | None:
     return DYNAMICS.get(name)
 
 
-def known_dynamics() -> list[str]:
-    """Return the names of the registered dynamics, with those of plugins, which are not loaded."""
-    return [*DYNAMICS, *_plugins()]
+def known_dynamics(*, without: object = None) -> list[str]:
+    """Return the names of the registered dynamics, with those of plugins, which are not loaded.
+
+    without  name that is left out, of a plugin that is unusable
+    """
+    return [name for name in (*DYNAMICS, *_plugins()) if name != without]
 
 
 def unknown_dynamics(name: str) -> str:

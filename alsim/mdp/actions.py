@@ -77,11 +77,11 @@ def encode_action(kind: str | Entries, lo: Index | Entries, level: str | Index |
     """
     num_los = _read_num_los(num_los)
     asks = _codes(kind, ACTION_KINDS, "kind", indices=False) == 0
-    los = _indices(lo, num_los, "lo")
+    los, levels = _indices(lo, num_los, "lo"), _array(level, "level")
+    shapes = ", ".join(map(str, map(np.shape, (asks, los, levels))))
     try:
-        asks, los, levels = np.broadcast_arrays(asks, los, np.asarray(level))
+        asks, los, levels = np.broadcast_arrays(asks, los, levels)
     except ValueError:
-        shapes = ", ".join(map(str, map(np.shape, (kind, lo, level))))
         raise AlsimError(
             f"kind, lo and level must be scalars or arrays of shapes that broadcast; got the shapes {shapes}"
         ) from None
@@ -149,11 +149,21 @@ def _read_num_los(value: Any) -> int:
     return int(value)
 
 
+def _array(values: Any, name: str) -> NDArray[Any]:
+    """Return values as an array. Raises ValueError for nested lists of different lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise AlsimError(
+            f"{name} must be a scalar or an array; got lists of different lengths, {values!r}; make the lengths equal"
+        ) from None
+
+
 def _indices(values: Any, size: int, name: str) -> Longs:
     """Return integers in [0, size) as an array. Raises ValueError for any other value."""
-    array = np.asarray(values)
+    array = _array(values, name)
     if array.dtype == object:  # a list of integers too large for int64, or of other objects
-        array = np.array(array.tolist())
+        array = _array(array.tolist(), name)
     valid = (array >= 0) & (array < size) if array.dtype.kind in "iu" else np.zeros(array.shape, np.bool_)
     if not np.all(valid):
         raise AlsimError(f"{name} must be an integer in [0, {size}); got {array[~valid].tolist()[0]!r}")
@@ -165,7 +175,7 @@ def _codes(values: Any, words: tuple[str, ...], name: str, *, indices: bool = Tr
 
     Raises ValueError for any other value.
     """
-    array = np.asarray(values)
+    array = _array(values, name)
     if array.dtype.kind in "OT":  # columns of data frames
         array = array.astype(str)
     codes, valid = np.zeros(array.shape, np.int64), np.zeros(array.shape, np.bool_)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View
+from alsim.policies.decisions import TOLERANCE, checked_decision, checked_probabilities, is_fraction
 from alsim.types import Doubles, Longs
-
-TOLERANCE = 1e-5
-"""Relative difference that is allowed between a base policy's propensities and its probabilities: float32 rounds."""
 
 
 class EpsilonGreedy:
@@ -28,7 +23,7 @@ class EpsilonGreedy:
     """
 
     def __init__(self, base: Policy, epsilon: float) -> None:
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
+        if not is_fraction(epsilon):
             raise AlsimError(f"the epsilon of epsilon-greedy must be a number in [0, 1]; got {epsilon!r}")
         if isinstance(base, type) or not isinstance(base, PolicyWithProbabilities):
             raise InputTypeError(
@@ -39,9 +34,6 @@ class EpsilonGreedy:
             )
         self.base, self.epsilon = base, float(epsilon)
         self.name = f"epsilon-greedy:{enclosed(base.name)}:{self.epsilon!r}"
-        digest = getattr(base, "digest", None)
-        if digest is not None:
-            self.digest = digest
 
     def __repr__(self) -> str:
         """Return the base policy and epsilon."""
@@ -51,7 +43,7 @@ class EpsilonGreedy:
         """Return the action of each lane and its probability."""
         # The draws of this class come first, since the number of the base's draws may depend on the batch.
         explores, explored = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
-        chosen, propensities = map(np.asarray, self.base.act(view, draws))
+        chosen, propensities = checked_decision(self.base, view, self.base.act(view, draws))
         odds = self._base_odds(view)
         self._check(view, odds, chosen, propensities)
         actions = np.where(explores, explored, chosen)
@@ -66,31 +58,24 @@ class EpsilonGreedy:
         return np.asarray(self.epsilon / num_actions + (1 - self.epsilon) * odds)
 
     def _base_odds(self, view: View) -> Doubles:
-        """Return the probabilities of the base policy, (N, A). Raises AlsimError for another shape."""
-        odds = np.asarray(self.base.probabilities(view), np.float64)
-        if odds.shape != (view.num_lanes, view.num_actions):
-            raise AlsimError(
-                f"the probabilities of the policy {self.base.name!r} must have the shape "
-                f"({view.num_lanes}, {view.num_actions}); got {odds.shape}"
-            )
-        return odds
+        """Return the probabilities of the base policy, (N, A). Raises AlsimError for invalid ones."""
+        return checked_probabilities(self.base, view, self.base.probabilities(view))
 
-    def _check(self, view: View, odds: Doubles, chosen: NDArray[Any], propensities: NDArray[Any]) -> None:
+    def _check(self, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:
         """Raise AlsimError if the base policy's propensities and probabilities differ: the log would be wrong."""
         expected = _entries(odds, chosen)
         differs = view.active & ~np.isclose(propensities, expected, rtol=TOLERANCE, atol=0)
-        valid = (chosen >= 0) & (chosen < view.num_actions)  # the rollout reports an invalid action
-        if (differs & valid).any():
-            lane = int(np.argmax(differs & valid))
+        if differs.any():
+            lane = int(np.argmax(differs))
             raise AlsimError(
                 f"the policy {self.base.name!r} chose action {chosen[lane]} with probability {propensities[lane]}, but "
                 f"its method probabilities returned {expected[lane]}; correct one of the two methods"
             )
 
 
-def _entries(odds: Doubles, actions: NDArray[Any]) -> Doubles:
+def _entries(odds: Doubles, actions: Longs) -> Doubles:
     """Return the probability of the action of each lane, (N,), from those of all actions, (N, A)."""
-    return np.asarray(odds[np.arange(len(odds)), np.clip(actions, 0, odds.shape[1] - 1)])
+    return np.asarray(odds[np.arange(len(odds)), actions])
 
 
 def enclosed(name: str) -> str:

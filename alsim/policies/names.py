@@ -11,8 +11,10 @@ A name is one of these, in this order of precedence:
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import NoneType, UnionType
@@ -22,6 +24,7 @@ from alsim.errors import AlsimError, InputTypeError, closest_name
 from alsim.policies.base import Policy
 from alsim.policies.checks import add_place, checked_policy, place_of
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
+from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
@@ -57,7 +60,7 @@ def register_policy(name: str, make: Make) -> None:
         raise InputTypeError(
             f"register_policy needs a name, not empty, and a class or function; got {name!r} and {make!r}"
         )
-    if any(character in RESERVED for character in name) or name != name.strip():
+    if not _is_allowed(name):
         raise AlsimError(f"the name of a policy must have no colon, parenthesis or outer space; got {name!r}")
     if name in POLICIES and not _is_new_version(make, POLICIES[name]):
         own = package_of(POLICIES[name]) != "alsim"
@@ -85,18 +88,18 @@ def make_policy(policy: str | Path | Policy) -> Policy:
     if isinstance(policy, str):
         return _from_name(policy)
     if isinstance(policy, Path):
-        return _from_directory(policy) or _unknown(str(policy))
+        return _from_directory(policy) or _no_directory(policy)
     return checked_policy(policy)
 
 
 def known_policies() -> list[str]:
     """Return the names of the registered policies, with those of plugins, which are not loaded."""
-    return [*POLICIES, *plugins(GROUP, POLICIES)]
+    return [*POLICIES, *_plugins()]
 
 
 def load_plugins() -> None:
     """Load and register the policies of all entry points. A plugin that cannot be loaded gives a warning."""
-    for name, point in plugins(GROUP, POLICIES).items():
+    for name, point in _plugins().items():
         _load(name, point)
 
 
@@ -142,15 +145,28 @@ def _similar(name: str) -> str:
         return f"{module}:{attribute}"
     if colon and can_be_found(head):
         return ""
-    match = closest_name(head, known_policies())
+    match = closest_name(head, [known for known in known_policies() if known != name])
     return f"{match}{colon}{rest}" if match else ""
 
 
 def _find(name: str) -> Make | None:
     """Return the class or function with a registered name; an entry point is loaded and registered."""
-    if name not in POLICIES and (point := plugins(GROUP, POLICIES).get(name)) is not None:
+    if name not in POLICIES and (point := _plugins().get(name)) is not None:
         _load(name, point)
     return POLICIES.get(name)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    """Return the entry points of policies by name; a name that the grammar does not allow gives a warning."""
+    found = plugins(GROUP, POLICIES)
+    for name in [name for name in found if not _is_allowed(name)]:
+        warn_of_plugin(found.pop(name), "is ignored: its name has a colon, a parenthesis or outer space")
+    return found
+
+
+def _is_allowed(name: str) -> bool:
+    """Return whether the grammar allows the name of a registered policy."""
+    return not any(character in RESERVED for character in name) and name == name.strip()
 
 
 def _load(name: str, point: EntryPoint) -> None:
@@ -191,6 +207,7 @@ def _make(name: str, make: Make, arguments: list[str]) -> Policy:
     policy = _call(name, make, values)
     if arguments:
         _rename(policy, ":".join([name, *map(_normal, values)]))
+        keep_arguments(policy, [value for value in values if isinstance(value, Policy)])
     return policy
 
 
@@ -304,12 +321,17 @@ def _normal(value: Any) -> str:
 
 
 def _rename(policy: Policy, name: str) -> None:
-    """Give a policy its name with arguments, unless its class does not allow it."""
+    """Give a policy its name with arguments. Raises InputTypeError if its class does not allow it."""
+    if policy.name == name:
+        return
+    frozen = dataclasses.is_dataclass(policy) and type(policy).__dataclass_params__.frozen
+    with suppress(AttributeError):  # a property, or __slots__
+        (object.__setattr__ if frozen else setattr)(policy, "name", name)
     if policy.name != name:
-        try:
-            policy.name = name
-        except AttributeError:  # a property, or a frozen dataclass
-            return
+        raise InputTypeError(
+            f"the name of the policy must become {name!r}, which identifies its arguments, but stays {policy.name!r}; "
+            f"let {type(policy).__name__} have an attribute `name` that can be assigned"
+        )
 
 
 # ── directories and modules ──────────────────────────────────────────────────────────────────────
@@ -368,14 +390,25 @@ def _call(name: str, make: Make, values: Sequence[Any]) -> Policy:
     return checked_policy(policy, name)
 
 
+def _no_directory(path: Path) -> NoReturn:
+    """Raise AlsimError for a path without a directory."""
+    is_name = str(path).partition(":")[0] in known_policies()
+    raise AlsimError(
+        f"a Path must lead to the directory of a saved policy, and a name must be a str; got {path!r}, which does not "
+        f"exist; {f'pass {str(path)!r}' if is_name else 'correct the path'}"
+    )
+
+
 def _unknown(name: str) -> NoReturn:
-    """Raise AlsimError for an unknown name."""
+    """Raise AlsimError for an unknown name, or for the name of a plugin that is unusable."""
     if name.endswith(".zip"):
         raise AlsimError(
             f"unknown policy {name!r}; a model that Stable-Baselines3 saved must be converted: "
             f"alsim.training.policy_of(PPO.load({name!r})).save('DIRECTORY'); then pass the directory"
         )
-    known = [signature(known, POLICIES[known]) if known in POLICIES else known for known in known_policies()]
+    known = [
+        signature(known, POLICIES[known]) if known in POLICIES else known for known in known_policies() if known != name
+    ]
     similar = _similar(name)
     begin = f"did you mean {similar!r}? Known" if similar else "known"
     raise AlsimError(

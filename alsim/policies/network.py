@@ -21,6 +21,7 @@ from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
+from alsim.policies.decisions import is_fraction
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
@@ -132,7 +133,7 @@ class NetworkPolicy:
             raise PolicyError(f"acting must be one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
         if observation not in OBSERVATIONS:
             raise PolicyError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
+        if not is_fraction(epsilon):
             raise PolicyError(f"epsilon must be a number in [0, 1]; got {epsilon!r}")
         self.network, self.name = network, name
         self.acting: Acting = acting

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.errors import AlsimError, InputTypeError
-from alsim.policies import Policy, PolicyDraws, View
+from alsim.policies import PolicyDraws, View
 from alsim.policies.checks import naming
+from alsim.policies.decisions import checked_decision
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator
@@ -36,7 +36,7 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
             with naming(plan.policy):
                 decision = plan.policy.act(recorder.view, draws)
-            recorder.step(*_checked(plan.policy, recorder.view, simulator, decision))
+            recorder.step(*checked_decision(plan.policy, recorder.view, decision))
     finally:
         simulator.close()
     return recorder.trajectories(), recorder.summaries()
@@ -117,34 +117,3 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _checked(policy: Policy, view: View, simulator: Simulator, decision: Any) -> tuple[Longs, Doubles]:
-    """Return the validated actions and probabilities of a policy; lanes whose episode has ended get action 0."""
-    subject = f"the policy {policy.name!r}"
-    if not isinstance(decision, tuple) or len(decision) != 2:
-        raise InputTypeError(f"{subject} must return a pair (actions, probabilities); got {type(decision).__name__}")
-    chosen, probability = np.asarray(decision[0]), np.asarray(decision[1])
-    if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
-        raise AlsimError(
-            f"{subject} must return {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}"
-        )
-    if probability.shape != (view.num_lanes,) or probability.dtype.kind != "f":
-        raise AlsimError(
-            f"{subject} must return {view.num_lanes} float probabilities; got {probability.dtype} of shape "
-            f"{probability.shape}"
-        )
-    actions = np.where(view.active, chosen, 0).astype(np.int64)
-    lane = simulator.first_invalid(actions, ignore_finished=True)
-    if lane >= 0:
-        raise AlsimError(
-            f"{subject} chose action {chosen[lane]} in lane {lane}; actions must be in [0, {view.num_actions})"
-        )
-    invalid = view.active & ~((probability > 0) & (probability <= 1))
-    if invalid.any():
-        lane = int(np.argmax(invalid))
-        raise AlsimError(
-            f"{subject} returned probability {probability[lane]} for its action in lane {lane}; "
-            "probabilities must be in (0, 1]"
-        )
-    return actions, probability.astype(np.float64)

@@ -401,3 +401,19 @@ def test_the_command_line_prints_warnings_as_one_line(run, broken):
     status, _, err = run(*GENERATE, "--policy", "wrong", "--out", "d")
     assert status == 2
     assert "unknown policy 'wrong'; known are uniform" in err
+    assert "wrong" not in err.partition("unknown policy 'wrong'")[2]
+
+
+def test_the_name_of_an_unusable_plugin_is_not_suggested(broken):
+    for settings in ({"dynamics": "silent"}, {"config": {"dynamics": "silent"}}):
+        with pytest.warns(PluginWarning), pytest.raises(alsim.AlsimError) as caught:
+            alsim.rollout("uniform", num_learners=1, **settings)
+        assert "standard, instant, lost" in str(caught.value)
+
+
+def test_a_plugin_whose_name_is_not_in_the_grammar_gives_a_warning(folder, monkeypatch):
+    pytest.importorskip("pip")
+    install(folder / "site", "alsim-colon", "[alsim.policies]\na:b = alsim_colon:T\n", {"alsim_colon.py": POLICY})
+    monkeypatch.syspath_prepend(folder / "site")
+    with pytest.warns(PluginWarning, match="'a:b' .* is ignored: its name has a colon, a parenthesis or outer space; "):
+        assert known_policies() == list(POLICIES)

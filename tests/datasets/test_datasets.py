@@ -554,7 +554,7 @@ def test_an_interrupted_replacement_keeps_the_old_dataset(copied, tiny_shards):
     working.shards = 5
     generate_dataset(**RUN, policy=working, out=copied, force=True)
     assert leftovers(copied.parent) == []
-    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "failing"}
+    assert load_dataset(copied, verify=True).manifest["policy"] == {"name": "failing", "nested": [{"name": "uniform"}]}
 
 
 def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):

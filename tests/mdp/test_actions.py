@@ -116,3 +116,21 @@ def test_invalid_arguments_of_encode_raise_one_sentence(arguments, message):
 def test_invalid_actions_raise_one_sentence(action):
     with pytest.raises(alsim.AlsimError, match=r"^an action for 3 LOs must be an integer in \[0, 27\); got "):
         decode_action(action, 3)
+
+
+RAGGED = [[1, 2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: decode_action(RAGGED, 3), "an action for 3 LOs"),
+        (lambda: encode_action("question", RAGGED, "Easy", 3), "lo"),
+        (lambda: encode_action("question", 0, RAGGED, 3), "level"),
+        (lambda: encode_action([["question"], []], 0, 0, 3), "kind"),
+        (lambda: decode_action(np.array(RAGGED, object), 4), "an action for 4 LOs"),
+    ],
+)
+def test_lists_of_different_lengths_raise_one_sentence(call, name):
+    with pytest.raises(alsim.AlsimError, match=f"^{name} must be a scalar or an array; got lists of different lengths"):
+        call()

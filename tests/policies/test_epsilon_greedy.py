@@ -104,7 +104,7 @@ def test_epsilon_0_is_the_base_policy():
     np.testing.assert_array_equal(base.propensity, mixed.propensity)
 
 
-@pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan"), True, "0.2", None])
+@pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan"), True, "0.2", None, np.float32(1.5), np.True_])
 def test_epsilon_is_a_probability(epsilon):
     with pytest.raises(ValueError, match=r"the epsilon of epsilon-greedy must be a number in \[0, 1\]; got"):
         EpsilonGreedy(Uniform(), epsilon)
@@ -157,8 +157,129 @@ def test_a_base_whose_two_methods_differ_is_refused():
         rollout(EpsilonGreedy(Fixed(action=5), 0.1), num_learners=2, config=SMALL)
     with pytest.raises(ValueError, match=r"must have the shape \(2, 27\); got \(2, 9\)"):
         rollout(EpsilonGreedy(Fixed(shape=(2, 9)), 0.1), num_learners=2, config=SMALL)
-    with pytest.raises(ValueError, match="the policy 'epsilon-greedy:fixed:0.0' chose action 99 in lane 0"):
+    with pytest.raises(ValueError, match="the policy 'fixed' chose action 99 in lane 0"):
         rollout(EpsilonGreedy(Fixed(action=99), 0), num_learners=2, config=SMALL)
+
+
+class Answers(Fixed):
+    """Returns the arrays it is given, which are called with the view."""
+
+    def __init__(self, decision=None, odds=None):
+        super().__init__()
+        self.decision, self.odds = decision, odds
+
+    def act(self, view, draws):
+        return super().act(view, draws) if self.decision is None else self.decision(view.num_lanes)
+
+    def probabilities(self, view):
+        odds = super().probabilities(view)
+        return odds if self.odds is None else self.odds(odds)
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (lambda n: None, "must return a pair .*; got NoneType"),
+        (lambda n: [np.full(n, 4), np.ones(n)], "must return a pair .*; got list"),
+        (lambda n: (4, 1.0), r"must return 2 integer actions; got int64 of shape \(\)"),
+        (lambda n: (np.full(n, 4.0), np.ones(n)), "must return 2 integer actions; got float64"),
+        (lambda n: (np.full((n, 1), 4), np.ones(n)), r"must return 2 integer actions; got int64 of shape \(2, 1\)"),
+        (lambda n: (np.full(n + 1, 4), np.ones(n + 1)), r"must return 2 integer actions; got int64 of shape \(3,\)"),
+        (
+            lambda n: (np.full(n, 4), np.ones((n, 1))),
+            r"must return 2 float probabilities; got float64 of shape \(2, 1\)",
+        ),
+        (lambda n: (np.full(n, 4), 1.0), r"must return 2 float probabilities; got float64 of shape \(\)"),
+        (lambda n: (np.full(n, 4), np.zeros(n)), "returned probability 0.0 for its action in lane 0"),
+        (lambda n: (np.full(n, -1), np.ones(n)), "chose action -1 in lane 0"),
+        (lambda n: (np.full(n, 2**64 - 1, np.uint64), np.ones(n)), f"chose action {2**64 - 1} in lane 0"),
+    ],
+)
+def test_the_decision_of_the_base_is_checked_as_that_of_any_policy(decision, message):
+    for policy in (Answers(decision), EpsilonGreedy(Answers(decision), 0.1)):
+        with pytest.raises((ValueError, TypeError), match=f"^the policy 'fixed' {message}"):
+            rollout(policy, num_learners=2, config=SMALL)
+
+
+def raised(odds, lane, action, value):
+    odds[lane, action] = value
+    return odds
+
+
+@pytest.mark.parametrize(
+    ("odds", "message"),
+    [
+        (lambda odds: raised(odds, 1, 5, 0.5), "got the sum 1.5 and the minimum 0.0 in lane 1; correct its method"),
+        (lambda odds: raised(odds, 0, 5, 1e-4), "got the sum 1.0001 and"),
+        (lambda odds: raised(raised(odds, 0, 5, -0.5), 0, 6, 0.5), "got the sum 1.0 and the minimum -0.5 in lane 0"),
+        (lambda odds: raised(odds, 0, 5, np.nan), "got the sum nan"),
+    ],
+)
+def test_the_probabilities_of_the_base_are_a_distribution(odds, message):
+    with pytest.raises(
+        ValueError, match=f"^the probabilities of the policy 'fixed' must be at least 0 and sum to 1; {message}"
+    ):
+        rollout(EpsilonGreedy(Answers(odds=odds), 0.1), num_learners=2, config=SMALL)
+    with pytest.raises(TypeError, match=r"must be numbers of the shape \(2, 27\); got 'words'"):
+        rollout(EpsilonGreedy(Answers(odds=lambda odds: "words"), 0.1), num_learners=2, config=SMALL)
+
+
+class Silent(Fixed):
+    """Returns NaN for lanes whose episode has ended; the protocol leaves them undefined."""
+
+    def act(self, view, draws):
+        actions, propensities = super().act(view, draws)
+        return actions, np.where(view.active, propensities, np.nan)
+
+    def probabilities(self, view):
+        self.ended = getattr(self, "ended", False) or not view.active.all()
+        return np.where(view.active[:, np.newaxis], super().probabilities(view), np.nan)
+
+
+class Undecided(Silent):
+    """Returns matching numbers, and NaN only as propensities of lanes whose episode has ended."""
+
+    def probabilities(self, view):
+        super().probabilities(view)
+        return Fixed.probabilities(self, view)
+
+
+@pytest.mark.parametrize("base", [Silent, Undecided])
+def test_lanes_whose_episode_has_ended_are_not_checked(base):
+    run = rollout(EpsilonGreedy(base := base(), 0.3), num_learners=40, config=SMALL)
+    assert base.ended
+    np.testing.assert_array_equal(
+        run.propensity, rollout(EpsilonGreedy(Fixed(), 0.3), num_learners=40, config=SMALL).propensity
+    )
+
+
+class Rounded(Uniform):
+    """Uniform, with propensities in float32."""
+
+    def act(self, view, draws):
+        actions, propensities = super().act(view, draws)
+        return actions, propensities.astype(np.float32)
+
+
+class RoundedOdds(Uniform):
+    """Uniform, with probabilities in float32, whose sum differs from 1."""
+
+    def probabilities(self, view):
+        return super().probabilities(view).astype(np.float32)
+
+
+@pytest.mark.parametrize("base", [Rounded, RoundedOdds])
+def test_a_base_may_compute_in_float32(base):
+    run = rollout(EpsilonGreedy(base(), 0.3), num_learners=5, config=SMALL)
+    np.testing.assert_allclose(run.propensity, 1 / ACTIONS, rtol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [np.float32(0.25), np.float64(0.25), np.float16(0.25)])
+def test_numbers_of_numpy_are_an_epsilon(epsilon):
+    assert EpsilonGreedy(Uniform(), epsilon).name == "epsilon-greedy:uniform:0.25"
+    network = Network([(np.zeros((5, ACTIONS)), np.zeros(ACTIONS))])
+    assert type(NetworkPolicy(network, acting="epsilon", epsilon=epsilon).epsilon) is float
+    assert EpsilonGreedy(Uniform(), np.int8(1)).epsilon == 1
 
 
 def test_a_trained_network_explores_and_keeps_its_digest(tmp_path):
@@ -167,7 +288,8 @@ def test_a_trained_network_explores_and_keeps_its_digest(tmp_path):
     NetworkPolicy(network, name="ppo", acting="greedy").save(tmp_path / "run")
     dataset = alsim.generate_dataset(20, 1, f"epsilon-greedy:({tmp_path / 'run'}):0.25", config=SMALL)
     entry = dataset.manifest["policy"]
-    assert entry == {"name": "epsilon-greedy:ppo:0.25", "digest": make_policy(tmp_path / "run").digest}
+    nested = {"name": "ppo", "digest": make_policy(tmp_path / "run").digest}
+    assert entry == {"name": "epsilon-greedy:ppo:0.25", "nested": [nested]}
     assert set(dataset.propensity) == {0.25 / ACTIONS, 0.25 / ACTIONS + 0.75}
 
 

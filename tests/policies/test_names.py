@@ -3,16 +3,29 @@
 import functools
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional, Union
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import alsim
-from alsim.policies import Policy, Uniform, known_policies, make_policy, register_policy
+from alsim.datasets.writer import DatasetWriter
+from alsim.policies import (
+    EpsilonGreedy,
+    Network,
+    NetworkPolicy,
+    Policy,
+    Uniform,
+    known_policies,
+    make_policy,
+    register_policy,
+)
 from alsim.policies.names import POLICIES, signature
+from alsim.policies.nested import nested_policies, with_nested
 
 
 @pytest.fixture
@@ -164,14 +177,17 @@ def test_registered_names_have_no_character_of_the_grammar(name):
         register_policy(name, Uniform)
 
 
-def test_a_class_may_fix_its_name():
+def test_a_class_that_fixes_its_name_is_refused():
     class Fixed(Uniform):
         def __init__(self, rate: float) -> None: ...
 
         name = property(lambda self: "fixed")
 
     register_policy("fixed", Fixed)
-    assert make_policy("fixed:0.5").name == "fixed"
+    assert refusal("fixed:0.5") == (
+        "the name of the policy must become 'fixed:0.5', which identifies its arguments, but stays 'fixed'; let Fixed "
+        "have an attribute `name` that can be assigned"
+    )
 
 
 def test_known_policies_are_listed():
@@ -357,3 +373,101 @@ def test_the_error_of_a_module_that_cannot_be_imported_is_one_sentence(module, t
     module(text)
     assert re.search(f"the module 'theirs' cannot be imported: {message}", refusal("theirs:Own"))
     assert "\n" not in refusal("theirs:Own")
+
+
+# ── identity ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Two(Uniform):
+    """Consults two policies."""
+
+    def __init__(self, a: Policy, b: Policy):
+        self.pair = [a, {"b": b}]
+
+
+class Forgetful(Uniform):
+    """Does not keep its arguments."""
+
+    def __init__(self, a: Policy, b: Policy): ...
+
+
+def network(tmp_path, value):
+    """Return the name of a saved network whose weights are a value."""
+    layers = [(np.full((4, 18), value), np.zeros(18))]
+    NetworkPolicy(Network(layers), name="n").save(tmp_path / f"n{value}")
+    return f"({tmp_path / f'n{value}'})"
+
+
+def explorer(a: Policy, b: Policy):
+    return EpsilonGreedy(b, 0.5)
+
+
+@pytest.mark.parametrize("make", [Two, Forgetful, explorer])
+def test_nested_policies_are_compared_when_a_dataset_is_resumed(tmp_path, monkeypatch, make):
+    """Both networks are named "n", so that only their digests differ."""
+    register_policy("two", make)
+    one, two = (network(tmp_path, value) for value in (1.0, 2.0))
+    first, other = f"two:{one}:{one}", f"two:{one}:{two}"
+    settings = {"config": {"num_los": 2, "max_episode_steps": 3}, "out": tmp_path / "d"}
+
+    def fail(writer, manifest):
+        raise alsim.DatasetError("interrupted")
+
+    with monkeypatch.context() as patch, pytest.raises(alsim.DatasetError, match="interrupted"):
+        patch.setattr(DatasetWriter, "commit", fail)
+        alsim.generate_dataset(2, 1, first, **settings)
+    assert make_policy(first).name == make_policy(other).name
+    with pytest.raises(alsim.DatasetError, match="unfinished dataset with other settings: policy.nested"):
+        alsim.generate_dataset(2, 1, other, **settings)
+    entry = alsim.generate_dataset(2, 1, first, **settings).manifest["policy"]
+    digest = make_policy(tmp_path / "n1.0").digest
+    assert entry["nested"][-1] == {"name": "n", "digest": digest}
+
+
+def test_a_policy_that_refers_to_itself_is_described():
+    policy = Uniform()
+    policy.me, policy.base = [policy], Uniform()
+    assert with_nested(policy, lambda p: {"name": p.name}) == {"name": "uniform", "nested": [{"name": "uniform"}]}
+
+
+def test_policies_in_slots_are_found():
+    class Slotted:
+        __slots__ = ("__base", "name")
+
+        def __init__(self, base: Policy):
+            self.__base, self.name = base, "slotted"
+
+        def act(self, view, draws): ...
+
+    class Full(Slotted):
+        __slots__ = ()
+
+        def __init__(self, base: Policy):
+            super().__init__(None)
+
+    register_policy("slotted", Slotted)
+    register_policy("full", Full)
+    assert [policy.name for policy in nested_policies(make_policy("slotted:rules"))] == ["rules"]
+    assert "must keep its policy arguments, which identify it; add an attribute for them to Full" in refusal(
+        "full:rules"
+    )
+
+
+@dataclass(frozen=True)
+class Frozen:
+    rate: float = 0.5
+    name: str = "frozen"
+
+    def act(self, view, draws): ...
+
+
+def test_the_name_of_a_frozen_dataclass_has_its_arguments():
+    register_policy("frozen", Frozen)
+    assert [make_policy(name).name for name in ("frozen", "frozen:0.25")] == ["frozen", "frozen:0.25"]
+
+
+def test_a_path_is_no_name():
+    assert refusal(Path("rules")).endswith(
+        "a name must be a str; got PosixPath('rules'), which does not exist; pass 'rules'"
+    ) or (sys.platform == "win32")
+    assert refusal(Path("no/where")).endswith("correct the path")
