@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from alsim.errors import closest_name
 from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
@@ -145,7 +145,8 @@ def similar_names(name: Any, available: Sequence[Any]) -> list[str]:
     """Return the names that are spelled most like a name, those that differ in case first."""
     texts = [one for one in available if isinstance(one, str)]
     same = [one for one in texts if one.casefold() == str(name).casefold()]
-    return [*same, *get_close_matches(str(name), texts)]
+    match = closest_name(str(name), texts)
+    return same if match is None else [*same, match]
 
 
 def _missing(names: Mapping[str, str]) -> list[str]:

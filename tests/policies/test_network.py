@@ -274,11 +274,12 @@ def test_a_name_has_precedence_over_a_directory(tmp_path, monkeypatch):
 
 
 def test_the_error_for_an_unknown_policy_names_names_and_directories(tmp_path):
-    for wanted in ("other", tmp_path / "other"):
-        with pytest.raises(
-            ValueError, match="unknown policy .*; known are uniform, rules, .*, directories with a saved policy, and"
-        ):
-            make_policy(wanted)
+    with pytest.raises(
+        ValueError, match="unknown policy 'other'; known are uniform, rules, .*, directories with a saved policy, and"
+    ):
+        make_policy("other")
+    with pytest.raises(ValueError, match="a Path must lead to the directory of a saved policy, .*; correct the path"):
+        make_policy(tmp_path / "other")
     with pytest.raises(ValueError, match="the directory .* holds no policy: there is no policy.json; pass a directory"):
         make_policy(str(tmp_path))
 
