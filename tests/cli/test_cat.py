@@ -3,15 +3,13 @@
 import io
 import json
 import os
-import pty
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from terminal import Terminal
 
 from alsim.models import irt
 from alsim.models.cat import CAT
@@ -237,25 +235,19 @@ def test_an_estimate_at_a_bound_is_marked(cat, tmp_path):
 # ── in a process of its own ──────────────────────────────────────────────────────────────────────
 
 
-def started(tmp_path, *arguments, **streams):
+def process_of(tmp_path, *arguments):
+    """Return the arguments of subprocess.Popen for a test in a process of its own."""
     (tmp_path / "bank.csv").write_text(BANK)
     command = [sys.executable, "-m", "alsim", "cat", "--items", "bank.csv", "--json", "report.json", *arguments]
-    return subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, **streams)
-
-
-def read_until(descriptor, text):
-    """Return the output of a process up to `text`."""
-    output, deadline = "", time.monotonic() + 60
-    while text not in output:
-        assert time.monotonic() < deadline, output
-        output += os.read(descriptor, 4096).decode()
-    return output
+    return {"args": command, "cwd": tmp_path, "env": os.environ | {"NUMBA_DISABLE_JIT": "1"}}
 
 
 @pytest.mark.versionless
 def test_answers_may_come_through_a_pipe(tmp_path):
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    out, err = started(tmp_path, "--max-items", "2", **pipe).communicate(b"1\n\xff\n0\n", timeout=60)
+    out, err = subprocess.Popen(**process_of(tmp_path, "--max-items", "2"), **pipe).communicate(
+        b"1\n\xff\n0\n", timeout=60
+    )
     assert err == b""
     assert out.decode().endswith("stopped because the largest number of items, 2, was reached\n")
     assert [row["correct"] for row in report_of(tmp_path)["answers"]] == [1, 0]
@@ -263,19 +255,12 @@ def test_answers_may_come_through_a_pipe(tmp_path):
 
 @pytest.mark.versionless
 def test_ctrl_c_ends_the_test_with_its_results(tmp_path):
-    ours, theirs = pty.openpty()
-    process = started(tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
-    os.close(theirs)
-    try:
-        read_until(ours, "correct?")
-        os.write(ours, b"1\n")
-        read_until(ours, "item 2")
-        process.send_signal(signal.SIGINT)
-        out = read_until(ours, "it was interrupted")
-        assert process.wait(timeout=60) == 130
-    finally:
-        process.kill()
-        os.close(ours)
+    with Terminal(**process_of(tmp_path)) as terminal:
+        terminal.read_until("correct?")
+        terminal.type("1\n")
+        terminal.read_until("correct?")
+        out = terminal.interrupt_until("it was interrupted")
+        assert terminal.process.wait(timeout=60) == 130
     assert "Traceback" not in out and "after 1 item:" in out
     assert report_of(tmp_path)["reason"] == "interrupted"
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from notices import without_notice
+from terminal import Terminal
 
 from alsim import sanity
 from alsim._version import __version__
@@ -43,10 +43,16 @@ def dataset(run, small, tmp_path):
     return tmp_path / "d"
 
 
+def finished(command, **kwargs):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+    done.stderr = without_notice(done.stderr)
+    return done
+
+
 def process(*arguments, **kwargs):
-    """Run the command line in a new process."""
+    """Run the command line in a new process; the notice of a compilation is removed from stderr."""
     command = [sys.executable, "-m", "alsim", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+    return finished(command, **kwargs)
 
 
 def assert_refused(result, *messages):
@@ -642,30 +648,22 @@ def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, 
 
 
 def test_progress_on_a_terminal(tmp_path, small):
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "alsim", "generate", "--config", str(small), "--learners", "20", "--out", "d"]
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path, env=env) as running:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(ours, 4096)
-            except OSError:  # Linux raises it at the end of a terminal
-                break
-        printed = running.stdout.read()
-    os.close(ours)
-    assert running.returncode == 0
-    assert b"60/60" in shown
-    assert b"\x1b[" in shown
-    assert b"alsim info d" in printed  # the result is printed on stdout, as always
-    assert b"\x1b" not in printed
+    with Terminal(command, stdout=subprocess.PIPE, cwd=tmp_path, env=env, text=True) as terminal:
+        shown = terminal.read_all()
+        printed, _ = terminal.process.communicate(timeout=60)
+    assert terminal.process.returncode == 0
+    assert "60/60" in shown
+    assert "\x1b[" in shown
+    assert "alsim info d" in printed  # the result is printed on stdout, as always
+    assert "\x1b" not in printed
 
 
 def shell(command, cwd):
     """Run a command of bash in which `alsim` is the command line; its status is that of the first failing command."""
     script = f'alsim() {{ "{sys.executable}" -m alsim "$@"; }}; set -o pipefail; {command}'
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=300, cwd=cwd)
+    return finished(["bash", "-c", script], cwd=cwd)
 
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
@@ -737,7 +735,7 @@ def test_a_dataset_on_a_full_disk_is_resumed(tmp_path, small):
 @pytest.mark.compiled
 def test_the_real_validation_passes_in_a_new_process():
     done = process("validate")
-    assert (done.returncode, without_notice(done.stderr)) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"All {len(sanity.CHECKS)} checks passed: the simulator follows its specification.\n")
 
 

@@ -3,7 +3,6 @@
 import inspect
 import io
 import os
-import pty
 import re
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from unittest import mock
 import pytest
 import shellingham
 import typer
+from terminal import Terminal
 
 from alsim import cli
 from alsim.cli.command import Command, Group
@@ -242,19 +242,10 @@ def test_completion_works_in_bash(tmp_path):
     (tmp_path / "alsim").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m alsim "$@"\n')
     (tmp_path / "alsim").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PS1": "> ", "TERM": "dumb"}
-    ours, theirs = pty.openpty()
-    shell = subprocess.Popen(
-        ["bash", "--norc", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=tmp_path
-    )
-    os.close(theirs)
-    typed = "alsim --show-completion > script; . ./script\nalsim init-con\ttab.toml; alsim --vers\t > version\nexit\n"
-    os.write(ours, typed.encode())
-    try:
-        while os.read(ours, 4096):
-            pass
-    except OSError:  # Linux raises it at the end of a terminal
-        pass
-    shell.wait(timeout=60)
-    os.close(ours)
+    with Terminal(["bash", "--norc", "-i"], env=env, cwd=tmp_path) as terminal:
+        terminal.type("alsim --show-completion > script; . ./script\n")
+        terminal.type("alsim init-con\ttab.toml; alsim --vers\t > version\nexit\n")
+        terminal.read_all()
+        terminal.process.wait(timeout=60)
     assert (tmp_path / "tab.toml").exists()
     assert (tmp_path / "version").read_text().startswith("alsim ")

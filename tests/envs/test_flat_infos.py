@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import gymnasium
@@ -297,24 +296,6 @@ def test_other_levels_of_the_single_environment(info: str, keys: set[str]) -> No
     assert alike(env.episode_log, full.episode_log)
     assert AdaptiveLearningEnv().info == "full"
     assert AdaptiveLearningVectorEnv().info == "minimal"
-
-
-def test_flat_infos_of_one_learner_are_fast() -> None:
-    """A step takes about 2.5 times as long as with full infos; array functions on one lane would take 5 times."""
-
-    def fastest_episode(info: str) -> float:
-        """Return the seconds of a step, in the fastest of many episodes."""
-        env, seconds = AdaptiveLearningEnv(info=info), []
-        for seed in range(30):
-            env.reset(seed=seed)
-            start, finished, steps = perf_counter(), False, 0
-            while not finished:
-                _, _, terminated, truncated, _ = env.step(steps)
-                finished, steps = terminated or truncated, steps + 1
-            seconds.append((perf_counter() - start) / steps)
-        return min(seconds)
-
-    assert fastest_episode("flat") < 4 * fastest_episode("full")
 
 
 def test_an_unknown_level() -> None:
