@@ -9,7 +9,8 @@ import re
 import reprlib
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,15 @@ import numpy as np
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
 from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
+from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import temporary_directory
 
 if TYPE_CHECKING:
     from alsim.config import Config
 
 SUFFIXES = (".csv", ".parquet")
+MAIN = "questions.csv"
+"""Table that `save_bank` writes first: it identifies the group of files."""
 INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers convert a column of integers to floats
 
 log = logging.getLogger(__name__)
@@ -36,7 +40,8 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     directory  directory of the two files; it is created if it does not exist
     force      if True, an existing bank is overwritten
 
-    Each file is replaced atomically, after both were read back to an identical bank. Raises BankError if the directory
+    The tables were read back to an identical bank before they replace others, at one moment: a kill leaves either bank.
+    Other files of the directory are kept. Raises BankError if the directory
     already holds a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a value is
     out of bounds, or the outcomes are not in the order of their first question.
     """
@@ -49,14 +54,12 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with temporary_directory(directory / "bank") as staged:
-            _write(staged / "questions.csv", bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
+            _write(staged / MAIN, bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
             _write(staged / "contents.csv", bank.outcomes, bank.contents, "modality", MODALITIES)
             _check_round_trip(bank, staged)
-            for name in existing:
-                if name.endswith(".parquet"):  # otherwise the directory would hold two banks
-                    (directory / name).unlink()
-            for name in ("contents.csv", "questions.csv"):
-                (staged / name).replace(directory / name)
+            tables = {name: (staged / name).read_bytes() for name in (MAIN, "contents.csv")}
+        # Tables of the other kind are deleted: otherwise the directory would hold two banks.
+        replace_group(directory, tables, obsolete=[name for name in existing if name not in tables])
     except OSError as error:
         raise BankError(
             f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
@@ -100,8 +103,16 @@ def load_bank(source: str | Path) -> Bank:
     Raises BankError, which names file, row, column, value and the expected value.
     """
     source = Path(source)
+    try:
+        return read_group(source, MAIN, partial(_load, source))
+    except OSError as error:
+        raise BankError(f"{source} cannot be read: {error}") from None
+
+
+def _load(source: Path, path_of: Callable[[str], Path]) -> Bank:
+    """Read the bank in a directory; `path_of` returns the path from which a file is read."""
     tables = [
-        read_table(_find(source, stem), {name: name for name in fields})
+        read_table(_find(source, stem, path_of), {name: name for name in fields})
         for stem, fields in (("questions", Questions._fields), ("contents", Contents._fields))
     ]
     for table in tables:
@@ -124,9 +135,9 @@ def _names(stem: str) -> list[str]:
     return [stem + suffix for suffix in SUFFIXES]
 
 
-def _find(source: Path, stem: str) -> Path:
+def _find(source: Path, stem: str, path_of: Callable[[str], Path]) -> Path:
     """Return the file of a table. Raises BankError unless exactly one exists."""
-    existing = [source / name for name in _names(stem) if (source / name).exists()]
+    existing = [path_of(name) for name in _names(stem) if path_of(name).exists()]
     if not existing:
         cure = f"alsim bank --questions {source} -o DIR" if source.is_file() else "alsim bank -o DIR"
         raise BankError(

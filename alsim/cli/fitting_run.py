@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import shlex
@@ -30,7 +29,6 @@ from alsim.cli.output import (
     write_report,
 )
 from alsim.errors import AlsimError
-from alsim.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
@@ -251,12 +249,9 @@ def _progress() -> Iterator[Progress]:
 
 def _write_fit(fitted: Fit, tested: Tested | None, out: Path) -> None:
     """Write a fit as JSON, with the scores of the test."""
-    fitted.save(out)
-    if tested is not None:
-        scores = tested.scores._asdict()
-        content = json.loads(out.read_text(encoding="utf-8"))
-        content["test"] = {name: None if math.isnan(value) else value for name, value in scores.items()}
-        write_atomic(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    scores = {} if tested is None else tested.scores._asdict()
+    finite = {name: None if math.isnan(value) else value for name, value in scores.items()}
+    fitted.save(out, test=finite if scores else None)
 
 
 def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:

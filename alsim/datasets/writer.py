@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from alsim.datasets.manifest import BANK, MANIFEST, PLAN, DatasetError, read_man
 from alsim.datasets.schema import TABLES
 from alsim.datasets.shards import SIDECARS
 from alsim.datasets.store import dataset_file, write_json
-from alsim.utils.files import UNFINISHED, replace_directory
+from alsim.utils.files import REPLACED, UNFINISHED, finish_replacement, hidden_sibling, move, replace_directory
 from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
 
 LOCK = "lock"
@@ -36,9 +36,6 @@ LAYOUT = Layout(
         "episodes_per_shard": ("config.max_episode_steps",),  # its default depends on the step limit
     },
 )
-REPLACED = ".replaced"
-"""Suffix of the hidden directory of an old dataset, until the new one has replaced it."""
-
 log = logging.getLogger(__name__)
 
 Plan = Mapping[str, Any]
@@ -67,7 +64,7 @@ class DatasetWriter:
     def publish(self) -> None:
         """Move the finished dataset to `out`, and delete the files that only the writer needs."""
         if self.directory != self.out:
-            _replace(self.out, self.directory)
+            replace_directory(self.out, self.directory)
         shutil.rmtree(self.out / SIDECARS, ignore_errors=True)
         for name in (LOCK, PLAN):  # the plan last: as long as it exists, the next run repeats this clean-up
             (self.out / name).unlink(missing_ok=True)
@@ -88,9 +85,9 @@ def open_writer(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[D
     Also raises it if another process writes to `out`, or if `out` contains other files.
     """
     RunDirectory(out, LAYOUT).check_location()
-    _restore(out)
+    _finish_replacement(out)
     _check_contents(out, force=force)
-    path = sibling(out, UNFINISHED) if force and (out / MANIFEST).exists() else out
+    path = hidden_sibling(out, UNFINISHED) if force and (out / MANIFEST).exists() else out
     directory = RunDirectory(path, LAYOUT, out)
     is_new = not path.exists()
     directory.create()
@@ -112,12 +109,6 @@ def open_writer(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[D
         if is_new:
             with suppress(OSError):  # it is not empty
                 path.rmdir()
-
-
-def sibling(out: Path, suffix: str) -> Path:
-    """Return the path of a hidden directory next to a dataset: its name, with this suffix."""
-    resolved = out.resolve()
-    return resolved.parent / f".{resolved.name}{suffix}"
 
 
 def _check_contents(out: Path, *, force: bool) -> None:
@@ -177,24 +168,19 @@ def _keep_complete_shards(directory: RunDirectory, error: BaseException) -> None
         log.info(sentence)
 
 
-def _replace(out: Path, directory: Path) -> None:
-    """Replace one dataset by another. On an error, the old one is restored."""
-    aside = sibling(out, REPLACED)
-    shutil.rmtree(aside, ignore_errors=True)
-    replace_directory(out, directory, aside)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _restore(out: Path) -> None:
-    """Restore a dataset whose replacement was interrupted between the two renames."""
-    aside, replacement = sibling(out, REPLACED), sibling(out, UNFINISHED)
-    if not (aside / MANIFEST).exists():
+def _finish_replacement(out: Path) -> None:
+    """Undo or finish the replacement of a dataset that was interrupted. Raises DatasetError if it goes on."""
+    staged, aside = hidden_sibling(out, UNFINISHED), hidden_sibling(out, REPLACED)
+    if not aside.exists() and not _are_exchanged(out, staged):
         return
-    if out.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-    elif not replacement.exists():
-        aside.rename(out)
-    else:
-        with RunDirectory(replacement, LAYOUT, out).locked():
-            if not out.exists():
-                aside.rename(out)
+    with ExitStack() as locks:
+        for directory in filter(Path.exists, (staged, out)):
+            locks.enter_context(RunDirectory(directory, LAYOUT, out).locked())
+        if _are_exchanged(out, staged):
+            move(staged, aside)
+        finish_replacement(out)
+
+
+def _are_exchanged(out: Path, staged: Path) -> bool:
+    """Return whether `out` is a new dataset, and `staged` the old one: a finished dataset has no plan."""
+    return (staged / MANIFEST).exists() and not (staged / PLAN).exists() and (out / PLAN).exists()

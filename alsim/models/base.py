@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,7 +15,8 @@ from alsim.errors import AlsimError
 from alsim.models.serialization import count, number, truth
 from alsim.responses.log import Responses
 from alsim.types import Doubles
-from alsim.utils.files import write_atomic
+from alsim.utils.file_groups import read_group, replace_group
+from alsim.utils.files import to_json
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -73,11 +75,12 @@ class Fit(ABC):
         """
 
     @classmethod
-    def read(cls, content: dict[str, Any], path: Path) -> Self:
+    def read(cls, content: dict[str, Any], path: Path, path_of: Callable[[str], Path]) -> Self:
         """Return the fit that the JSON file at `path` describes.
 
         content  the parsed file, without the keys "format", "version" and "model"
         path     the file, for models that store arrays in a second file
+        path_of  returns the path from which a file in the same directory is read, see `read_group`
 
         Raises the same errors as `from_dict`.
         """
@@ -87,11 +90,14 @@ class Fit(ABC):
     def table(self) -> list[dict[str, str | int | float]]:
         """Return one row per skill, item or parameter, for printing; all rows have the same columns."""
 
-    def save(self, file: str | Path) -> Path:
-        """Write the fit as JSON, and return the path. The write is atomic and replaces an existing file."""
+    def save(self, file: str | Path, *, test: Mapping[str, float | None] | None = None) -> Path:
+        """Write the fit as JSON, and return the path. An existing fit is replaced: a kill leaves either of them.
+
+        test  scores of a test with other responses, which are written under the key "test"
+        """
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(path, self.to_dict())
+        replace_group(path.parent, self._contents(path, {} if test is None else {"test": dict(test)}))
         return path
 
     @classmethod
@@ -104,10 +110,13 @@ class Fit(ABC):
             )
         return fit
 
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
-        """Write `content` as the JSON of a fit, after the keys that identify format and model."""
-        payload = {"format": FORMAT, "version": VERSION, "model": self.model, **content}
-        write_atomic(path, (json.dumps(payload, indent=2, allow_nan=False) + "\n").encode())
+    def _contents(self, path: Path, more: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the content of each file of the fit by name, the JSON first; `more` is added to the JSON."""
+        return {path.name: self._json({**self.to_dict(), **more})}
+
+    def _json(self, content: Mapping[str, Any]) -> bytes:
+        """Return the JSON of a fit: `content` after the keys that identify format and model."""
+        return to_json({"format": FORMAT, "version": VERSION, "model": self.model, **content})
 
     def _summary(self) -> dict[str, Any]:
         """Return the attributes that all fits share, under their names in JSON."""
@@ -132,7 +141,15 @@ class Fit(ABC):
 def load_fit(file: str | Path) -> Fit:
     """Return the fit of any model that `Fit.save` wrote to `file`. Raises ModelError for any other file."""
     path = Path(file)
-    content = _parse(path)
+    try:
+        return read_group(path.parent, path.name, partial(_load, path))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from None
+
+
+def _load(path: Path, path_of: Callable[[str], Path]) -> Fit:
+    """Return the fit at `path`; `path_of` returns the path from which a file is read."""
+    content = _parse(path, path_of(path.name))
     version, model = content.pop("version", None), content.pop("model", None)
     if version is True or version != VERSION:
         raise ModelError(
@@ -143,17 +160,20 @@ def load_fit(file: str | Path) -> Fit:
     module, _, name = HOMES[model].partition(":")
     fit_class: type[Fit] = getattr(import_module(module), name)
     try:
-        return fit_class.read(content, path)
+        return fit_class.read(content, path, path_of)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{path} is not a valid fit of {model!r}: {problem}; fit the model again") from None
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a fit, without its key "format"; raises ModelError for any other file."""
+def _parse(path: Path, source: Path) -> dict[str, Any]:
+    """Return the JSON object of the fit at `path`, without its key "format"; raises ModelError for any other file.
+
+    source  path from which the file is read
+    """
     cure = "expected a file that Fit.save wrote"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        content = json.loads(source.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

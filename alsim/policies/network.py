@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,8 @@ from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
 from alsim.policies.decisions import is_fraction
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
-from alsim.utils.files import write_atomic
+from alsim.utils.file_groups import read_group, replace_group
+from alsim.utils.files import to_json
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
 
 Acting = Literal["sample", "greedy", "epsilon"]
@@ -196,7 +197,8 @@ class NetworkPolicy:
     def save(self, directory: str | Path) -> None:
         """Write policy.json and policy.npz into a directory.
 
-        The directory is created if it does not exist. Existing files are replaced atomically. Raises OSError.
+        The directory is created if it does not exist. Existing files are replaced at one moment: a kill leaves either
+        policy. Raises OSError.
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,8 +207,7 @@ class NetworkPolicy:
             arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
         content = to_npz(arrays)
         description = {**self._description(), "weights": sha256(content)}
-        write_atomic(folder / WEIGHTS, content)
-        write_atomic(folder / DESCRIPTION, (json.dumps(description, indent=2, sort_keys=True) + "\n").encode())
+        replace_group(folder, {DESCRIPTION: to_json(description, sort_keys=True), WEIGHTS: content})
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -233,8 +234,15 @@ class NetworkPolicy:
         Raises PolicyError, which names the file.
         """
         file = Path(directory) / DESCRIPTION
-        description = _read_description(file)
-        network = _read_network(Path(directory) / WEIGHTS, description)
+
+        def load(path_of: Callable[[str], Path]) -> tuple[dict[str, Any], Network]:
+            description = _read_description(path_of(DESCRIPTION))
+            return description, _read_network(path_of(WEIGHTS), description)
+
+        try:
+            description, network = read_group(Path(directory), DESCRIPTION, load)
+        except OSError as error:
+            raise PolicyError(f"{directory} cannot be read: {error}") from None
         try:
             return cls(
                 network,
@@ -249,7 +257,10 @@ class NetworkPolicy:
 
 def is_saved(directory: str | Path) -> bool:
     """Return whether a directory holds a saved policy."""
-    return (Path(directory) / DESCRIPTION).is_file()
+    try:
+        return read_group(Path(directory), DESCRIPTION, lambda path_of: path_of(DESCRIPTION).is_file())
+    except OSError:  # a damaged journal
+        return True
 
 
 def _read_description(file: Path) -> dict[str, Any]:

@@ -1,18 +1,80 @@
-"""Atomic file writes and checksums."""
+"""Atomic writing of files and of groups of files, replacement of directories, and checksums.
+
+After a kill at any moment, a reader finds the old content or the new content. The data are not flushed to the disk:
+after a power failure, checksums detect a damaged file.
+
+Temporary files and directories have hidden names next to their targets. Their process holds a lock on them, which the
+operating system releases when the process ends: those without a lock are deleted by the next write to the same target.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
+import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+if sys.platform != "win32":
+    import fcntl
+
 UNFINISHED = ".unfinished"
 """Suffix of temporary files and directories, which get their final name when they are complete."""
+
+REPLACED = ".alsim-replaced"
+"""Suffix of the hidden directory of old contents, until new contents have replaced them."""
+
+EXCHANGE = 2
+"""Flag of `renameat2` on Linux, RENAME_EXCHANGE, and of `renamex_np` on macOS, RENAME_SWAP."""
+AT_FDCWD = -100
+"""Directory argument of `renameat2` on Linux for paths relative to the working directory."""
+
+
+# ── renames ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or a directory; an existing file is replaced. All renames of alsim are calls of this function."""
+    os.replace(source, target)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one atomic step. Returns False where the system or the file system cannot. Raises OSError.
+
+    Sources: renameat2(2) on Linux, renamex_np(2) on macOS.
+    """
+    call = _exchange_call()
+    if call is None:
+        return False
+    if call(os.fsencode(first), os.fsencode(second)) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
+
+
+def _exchange_call() -> Callable[[bytes, bytes], int] | None:
+    """Return the function of the system that exchanges two paths; None if there is none."""
+    if sys.platform == "win32":
+        return None
+    library = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin" and hasattr(library, "renamex_np"):
+        return lambda first, second: library.renamex_np(first, second, EXCHANGE)
+    if hasattr(library, "renameat2"):
+        return lambda first, second: library.renameat2(AT_FDCWD, first, AT_FDCWD, second, EXCHANGE)
+    return None
+
+
+# ── temporary files and directories ──────────────────────────────────────────────────────────────
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -20,21 +82,80 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}-{secrets.token_hex(8)}{UNFINISHED}")
 
 
+def is_temporary(name: str, target: str | None = None) -> bool:
+    """Return whether a name is that of a temporary sibling, of any target or of one with the name `target`."""
+    return bool(re.fullmatch(rf"\.{'.+' if target is None else re.escape(target)}-[0-9a-f]{{16}}{UNFINISHED}", name))
+
+
+def delete_abandoned(path: Path) -> None:
+    """Delete the temporary siblings of a path whose process has ended. Errors are ignored: they are only clutter."""
+    with suppress(OSError):
+        for entry in list(os.scandir(path.parent)):
+            if is_temporary(entry.name, path.name):
+                _delete_unlocked(path.parent / entry.name)
+
+
+def _delete_unlocked(path: Path) -> None:
+    """Delete a temporary file or directory unless a process holds its lock."""
+    with suppress(OSError):
+        if sys.platform == "win32":
+            path.unlink()  # fails for a file that a process has open, and for a directory
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _lock(path: Path, descriptor: int) -> bool:
+    """Lock a new temporary file or directory. Returns False if another process takes it for abandoned.
+
+    Without locks, as on some network file systems, abandoned files are not deleted.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
+
+
 @contextmanager
 def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `file` when the block ends without an error.
+    """Open a temporary file that replaces `file` when the block ends without an error."""
+    delete_abandoned(file)
+    with temporary_file(file, buffering=buffering) as (temporary, stream):
+        yield stream
+        stream.flush()
+        if sys.platform == "win32":
+            stream.close()  # an open file cannot be renamed there
+        move(temporary, file)
 
-    The replacement is atomic for other processes. The data are not flushed to the disk: after a power failure,
-    checksums detect a damaged file.
-    """
-    temporary = temporary_sibling(file)
-    try:
+
+@contextmanager
+def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Create a hidden file next to `file`; yield its path and its stream. If the block raises an error, delete it."""
+    while True:
+        temporary = temporary_sibling(file)
         with temporary.open("xb", buffering=buffering) as stream:
-            yield stream
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            if not _lock(temporary, stream.fileno()):
+                continue
+            try:
+                yield temporary, stream
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            return
 
 
 @contextmanager
@@ -44,18 +165,69 @@ def temporary_directory(path: Path) -> Iterator[Path]:
     `tempfile` is not used: in a directory without write permission on Windows, it takes the refusal for a name in use,
     and tries up to 2**31 other names.
     """
-    directory = temporary_sibling(path)
-    directory.mkdir()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    delete_abandoned(path)
+    while True:
+        directory = temporary_sibling(path)
+        directory.mkdir()
+        descriptor = None if sys.platform == "win32" else os.open(directory, os.O_RDONLY)
+        try:
+            if descriptor is not None and not _lock(directory, descriptor):
+                continue
+            yield directory
+            return
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def write_atomic(file: Path, content: bytes) -> None:
     """Write a file atomically. An existing file is replaced."""
     with atomic_file(file) as stream:
         stream.write(content)
+
+
+# ── directories ──────────────────────────────────────────────────────────────────────────────────
+
+
+def replace_directory(out: Path, replacement: Path) -> None:
+    """Replace the directory `out` by another on the same file system, and delete the old one. Raises OSError.
+
+    Where the system can exchange two paths, `out` is at every moment the old directory or the new one. Elsewhere, it
+    is absent for a moment. `finish_replacement` undoes or finishes a replacement that was interrupted.
+    """
+    finish_replacement(out)
+    aside = hidden_sibling(out, REPLACED)
+    if exchange(replacement, out):
+        move(replacement, aside)
+    else:
+        move(out, aside)
+        try:
+            move(replacement, out)
+        except BaseException:
+            move(aside, out)
+            raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def finish_replacement(out: Path) -> None:
+    """Restore a directory that an interrupted replacement removed, or delete what it replaced. Raises OSError."""
+    aside = hidden_sibling(out, REPLACED)
+    if not aside.exists():
+        return
+    if not out.exists():
+        move(aside, out)
+    else:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def hidden_sibling(path: Path, suffix: str) -> Path:
+    """Return the hidden path next to another, also if that is relative or ends in "..": its name, with this suffix."""
+    resolved = path.resolve()
+    return resolved.parent / f".{resolved.name}{suffix}"
+
+
+# ── values and checksums ─────────────────────────────────────────────────────────────────────────
 
 
 def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
@@ -72,14 +244,3 @@ def sha256_of_file(file: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def replace_directory(out: Path, replacement: Path, aside: Path) -> None:
-    """Move `out` to `aside` and `replacement` to `out`. On an error, `out` is restored."""
-    try:
-        out.rename(aside)
-        replacement.rename(out)
-    except BaseException:
-        if aside.exists() and not out.exists():
-            aside.rename(out)
-        raise

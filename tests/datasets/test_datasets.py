@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -558,15 +559,10 @@ def test_an_interrupted_replacement_keeps_the_old_dataset(copied, tiny_shards):
 
 
 def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):
-    before, rename = files_of(copied), Path.rename
-
-    def fail(self, target):
-        if self.name.endswith(".unfinished") and self.is_dir():
-            raise OSError("disk full")
-        return rename(self, target)
-
+    before = files_of(copied)
+    failing = mock.Mock(side_effect=OSError("disk full"))
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", fail)
+        patched.setattr("alsim.utils.files.exchange", failing)
         with pytest.raises(OSError, match="disk full"):
             generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
     assert files_of(copied) == before
@@ -577,29 +573,6 @@ def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):
     assert load_dataset(copied, verify=True).manifest["seed"] == 6
     assert leftovers(copied.parent) == []
     assert set(files_of(copied)) == set(before)
-
-
-def test_a_replacement_killed_between_its_renames_is_undone(copied, monkeypatch):
-    """After the kill, the old dataset is renamed, and the new one is not yet in its place."""
-    before, rename = files_of(copied), Path.rename
-
-    def die(self, target):
-        if self.name.endswith((".unfinished", ".replaced")) and self.is_dir():
-            raise OSError("killed")
-        return rename(self, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", die)
-        with pytest.raises(OSError, match="killed"):
-            generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
-    assert not copied.exists()
-    assert sorted(leftovers(copied.parent)) == [".copy.replaced", ".copy.unfinished"]
-    with pytest.raises(DatasetError, match="already holds a finished dataset"):
-        generate_dataset(**{**RUN, "seed": 6}, out=copied)
-    assert files_of(copied) == before
-    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
-    assert load_dataset(copied, verify=True).manifest["seed"] == 6
-    assert leftovers(copied.parent) == []
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────

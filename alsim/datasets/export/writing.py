@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from alsim.datasets.export.exporter import Exporter, ExportError
 from alsim.datasets.store import write_json
-from alsim.utils.files import replace_directory, temporary_directory, temporary_sibling
+from alsim.utils.files import finish_replacement, move, replace_directory, temporary_directory
 from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
 MARKER = "alsim-export.json"
@@ -57,6 +56,7 @@ def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
 
     check  raises ExportError if `out` must not be written; called before the block and again after it
     """
+    finish_replacement(out)
     check()
     with temporary_directory(out) as folder:
         replacement = folder / out.name
@@ -64,11 +64,9 @@ def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
         yield replacement
         check()
         if out.exists() and any(out.iterdir()):
-            aside = temporary_sibling(out).with_suffix(".replaced")
-            replace_directory(out, replacement, aside)
-            shutil.rmtree(aside)
+            replace_directory(out, replacement)
         else:
-            replacement.rename(out)
+            move(replacement, out)
 
 
 @contextmanager
@@ -78,7 +76,7 @@ def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
     with temporary_directory(out) as folder:
         yield folder / out.name
         _check_file(exporter, out, force=force)
-        (folder / out.name).replace(out)
+        move(folder / out.name, out)
 
 
 def _check_file(exporter: Exporter, out: Path, *, force: bool) -> None:

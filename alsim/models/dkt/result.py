@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,7 +19,6 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
-from alsim.utils.files import write_atomic
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
 
 WEIGHTS = ".npz"
@@ -134,32 +133,26 @@ class DKTFit(Fit):
             raise ValueError(f"log_likelihood must be a finite number; got {likelihood!r}")
         return cls(np.array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
 
-    def save(self, file: str | Path) -> Path:
-        """Write the fit to a JSON file and its weights to an npz file of the same name; return the JSON's path.
+    def _contents(self, path: Path, more: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the content of the JSON file, and of an npz file of the same name with the weights.
 
-        Each file is written atomically, the npz file first. If `save` is interrupted between the two, the files may
-        belong to different fits. The JSON file contains the checksum of the npz file, so that such files are not
-        loaded. Raises ModelError for a file named .npz.
+        Raises ModelError for a file named .npz.
         """
-        path = Path(file)
-        npz = weights_file(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = to_npz(self.weights._asdict())
-        write_atomic(npz, content)
-        self._write(path, {**self._description(), "weights": sha256(content)})
-        return path
+        npz, weights = weights_file(path), to_npz(self.weights._asdict())
+        return {path.name: self._json({**self._description(), "weights": sha256(weights), **more}), npz.name: weights}
 
     @classmethod
-    def read(cls, content: dict[str, Any], path: Path) -> Self:
+    def read(cls, content: dict[str, Any], path: Path, path_of: Callable[[str], Path]) -> Self:
         """Return the fit in the JSON file at `path` and its npz file. Raises the errors of `from_dict`.
 
         content  content of the JSON file
+        path_of  returns the path from which a file in the same directory is read
         """
         if not isinstance(content.get("weights"), str):
             return cls.from_dict(content)
         file, (_, _, shapes) = path.with_suffix(WEIGHTS), _read_shapes(content)
         try:
-            packed_weights = read_at_most(file, shapes)
+            packed_weights = read_at_most(path_of(file.name), shapes)
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error}") from None
         if sha256(packed_weights) != content["weights"]:

@@ -1,0 +1,250 @@
+"""Kills at every rename of what alsim writes: readers then find the old content or the new one, never a mixture.
+
+A rename is the only step that makes new content visible under its name. The process that writes counts its renames, and
+kills itself with SIGKILL before one of them.
+"""
+
+import io
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from alsim.bank.files import load_bank, save_bank
+from alsim.bank.items import BankError, sample_bank
+from alsim.cli import main
+from alsim.config import Config
+from alsim.datasets.export import export_dataset
+from alsim.datasets.generate import generate_dataset
+from alsim.datasets.store import DatasetError, load_dataset
+from alsim.models.base import ModelError, load_fit
+from alsim.models.dkt.result import DKTFit
+from alsim.models.dkt.network import Weights, shapes_of
+from alsim.models.dkt.settings import Epoch, Settings
+from alsim.policies.network import Network, NetworkPolicy, PolicyError
+from alsim.utils import files
+
+pytestmark = [
+    pytest.mark.versionless,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
+
+SMALL = {"num_los": 2, "max_episode_steps": 4}
+SOURCES: list[Path] = []
+"""Directories of two datasets."""
+LOGS = ("student,skill,correct\na,x,1\nb,x,0\nb,y,1\n", "student,skill,correct\na,x,1\nb,x,1\nb,y,0\n")
+
+
+class Case(NamedTuple):
+    """Content that is written in a folder.
+
+    write  writes version 0 or 1 into a folder; an existing version is overwritten
+    read   returns the content; None if there is none
+    """
+
+    write: Callable[[Any, int], object]
+    read: Callable[[Any], Any]
+
+
+def command(*arguments):
+    """Run a command."""
+    sys.argv = ["alsim", *map(str, arguments)]
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(SystemExit):
+        main()
+
+
+def content_of(*names):
+    """Return a function that returns the contents of these files in a folder."""
+
+    def read(folder):
+        return [file.read_bytes() if (file := folder / name).exists() else None for name in names]
+
+    return read
+
+
+def policy(folder, version):
+    network = Network([(np.full((2, 3), version), np.full(3, 10 + version))])
+    NetworkPolicy(network, name=f"version {version}").save(folder / "policy")
+
+
+def read_policy(folder):
+    try:
+        policy = NetworkPolicy.load(folder / "policy")
+    except PolicyError as error:
+        assert "holds no policy" in str(error)
+        return None
+    return policy.name, policy.network.layers[0][0].tolist()
+
+
+def dkt(folder, version):
+    weights = {name: np.full(shape, version, np.float32) for name, shape in shapes_of(2, 3, 4).items()}
+    names, counts, settings = np.array(["x", "y"]), np.array([1, 1]), Settings(hidden=4, embedding=3)
+    DKTFit(names, counts, Weights(**weights), settings, [Epoch(0.5, None)], -1.0 - version, 2).save(folder / "f.json")
+
+
+def read_fit(folder):
+    try:
+        return json.dumps(load_fit(folder / "f.json").to_dict())
+    except ModelError as error:
+        assert "No such file" in str(error)
+        return None
+
+
+def fit(folder, version):
+    os.chdir(folder)  # the report contains the path of the log
+    Path("log.csv").write_text(LOGS[version])
+    outputs = ("--out", "f.json", "--table", "table.csv", "--json", "report.json")
+    command("fit", "skill-mean", "log.csv", *outputs, "--test", "log.csv", "--force")
+
+
+def bank(folder, version):
+    save_bank(sample_bank(Config.read({"bank": {"seed": version}, **SMALL})), folder / "bank", force=True)
+
+
+def read_bank(folder):
+    try:
+        bank = load_bank(folder / "bank")
+    except BankError as error:
+        assert "found neither" in str(error)
+        return None
+    return bank.questions.irt_b.tolist(), bank.contents.effectiveness.tolist()
+
+
+def dataset(folder, version):
+    generate_dataset(2, seed=version, config=SMALL, out=folder / "d", force=version == 1, episodes_per_shard=1)
+
+
+def read_dataset(folder):
+    try:
+        dataset = load_dataset(folder / "d", verify=True)
+    except DatasetError as error:
+        assert "holds no finished dataset" in str(error)
+        return None
+    return dataset.manifest["seed"], dataset.action.tolist()
+
+
+def export(to, name):
+    def write(folder, version):
+        export_dataset(SOURCES[version], to, folder / name, force=version == 1)
+
+    return write
+
+
+def read_export(folder):
+    files = sorted(file for file in (folder / "export").rglob("*") if file.is_file())
+    return tuple((str(file.relative_to(folder)), file.read_bytes()) for file in files) or None
+
+
+CASES = {
+    "policy": Case(policy, read_policy),
+    "dkt": Case(dkt, read_fit),
+    "fit": Case(fit, content_of("f.json", "table.csv", "report.json")),
+    "bank": Case(bank, read_bank),
+    "dataset": Case(dataset, read_dataset),
+    "export-file": Case(export("obp", "export.npz"), content_of("export.npz")),
+    "export-directory": Case(export("huggingface", "export"), read_export),
+}
+
+
+def killed(write, folder, version, kill_at, exchanging):
+    """Write in a child process that kills itself before rename number `kill_at`; return whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            count = itertools.count()
+
+            def counted(call):
+                def rename(*arguments):
+                    if next(count) == kill_at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return call(*arguments)
+
+                return rename
+
+            os.replace = counted(os.replace)
+            files.exchange = counted(files.exchange) if exchanging else lambda first, second: False
+            write(folder, version)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    deadline = time.monotonic() + 100
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        assert time.monotonic() < deadline or os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    status = os.waitstatus_to_exitcode(ended[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def hidden(folder):
+    """Return the names of hidden entries anywhere in a folder."""
+    return [entry.name for entry in folder.rglob(".*")]
+
+
+def of_parts(content):
+    """Return the parts of a content that are replaced one after the other."""
+    return content if isinstance(content, list) else [content]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Write the datasets that are exported."""
+    folder = tmp_path_factory.mktemp("sources")
+    SOURCES[:] = [generate_dataset(2, seed=k, config=SMALL, out=folder / str(k)).path for k in (0, 1)]
+
+
+@pytest.mark.usefixtures("sources")
+@pytest.mark.parametrize(
+    ("name", "first", "exchanging"),
+    [
+        *((name, first, True) for name in CASES for first in (0, 1)),
+        *((name, 1, False) for name in ("dataset", "export-directory")),  # where paths cannot be exchanged
+    ],
+)
+def test_a_kill_leaves_the_old_content_or_the_new(tmp_path, name, first, exchanging):
+    """`first` is the version that a killed process writes: 0 is new, and 1 replaces 0.
+
+    Where paths cannot be exchanged, a directory that is replaced is absent for a moment; the next start restores it.
+    """
+    write, read = CASES[name]
+    before = after = None
+    for version in range(first + 1):
+        (tmp_path / "after").mkdir(exist_ok=True)
+        shutil.copytree(tmp_path / "after", tmp_path / "before", dirs_exist_ok=True)
+        before = after
+        assert not killed(write, tmp_path / "after", version, None, True)
+        after = read(tmp_path / "after")
+    assert after != before
+    for kill_at in itertools.count():
+        folder = tmp_path / str(kill_at)
+        shutil.copytree(tmp_path / "before", folder)
+        was_killed = killed(write, folder, first, kill_at, exchanging)
+        for part, (old, new) in zip(of_parts(read(folder)), pairs(before, after), strict=True):
+            assert part == new or (was_killed and (part == old or (part is None and not exchanging)))
+        if was_killed:  # the next start finishes or repeats the work, and deletes what the killed process left
+            assert not killed(write, folder, first, None, exchanging)
+            assert read(folder) == after
+        assert hidden(folder) == []
+        shutil.rmtree(folder)
+        if not was_killed:
+            break
+    assert kill_at >= 1  # at least one rename
+
+
+def pairs(before, after):
+    """Return the old and the new content of each part."""
+    new = of_parts(after)
+    return zip([None] * len(new) if before is None else of_parts(before), new, strict=True)
