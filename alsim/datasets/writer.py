@@ -17,7 +17,7 @@ from alsim.datasets.store import dataset_file, write_json
 from alsim.utils.files import REPLACED, UNFINISHED, finish_replacement, hidden_sibling, move, replace_directory
 from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
 
-LOCK = "lock"
+LOCK = ".alsim-lock"
 FOLDERS = (*TABLES, SIDECARS, BANK)
 LAYOUT = Layout(
     kind="dataset",
@@ -26,7 +26,7 @@ LAYOUT = Layout(
     result=MANIFEST,
     lock=LOCK,
     contents=FOLDERS,
-    plan_marks_owner=True,
+    mark="alsim_version",
     derived={
         **dict.fromkeys(
             ("code.policy", "code.parameters", "code.rule", "code.base", "policy.digest"), ("policy.name",)

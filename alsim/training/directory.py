@@ -22,7 +22,10 @@ from alsim.utils.run_directory import (
 
 SETTINGS, EVALUATION = "settings.json", "evaluation.json"
 CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
-CHECKPOINTS, LOCK = "checkpoints", ".lock"
+CHECKPOINTS, LOCK = "checkpoints", ".alsim-lock"
+MARK = "alsim_training"
+"""Key of the version of the format in the settings."""
+VERSION = 1
 LAYOUT = Layout(
     kind="training",
     error=TrainingError,
@@ -30,7 +33,7 @@ LAYOUT = Layout(
     result=EVALUATION,
     lock=LOCK,
     contents=(CURVE, PICTURE, MODEL, CHECKPOINTS, "policy.json", "policy.npz"),
-    plan_marks_owner=False,
+    mark=MARK,
     derived={"eval_every": ("hyperparameters.steps",), "bank": tuple(f"config.{key}" for key in BANK_KEYS)},
 )
 DIGITS = 20
@@ -49,6 +52,7 @@ def open_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> It
     raises it if another process uses `out`, or if `out` contains other files.
     """
     check_directory(out, force=force)
+    plan = {MARK: VERSION, **settings}
     directory = RunDirectory(out, LAYOUT)
     directory.create()
     with directory.locked():
@@ -57,8 +61,8 @@ def open_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> It
         if force:
             directory.clear()
         if not directory.has_plan:
-            write_json(out / SETTINGS, settings)
-        elif differences := directory.differences(settings):
+            write_json(out / SETTINGS, plan)
+        elif differences := directory.differences(plan):
             raise directory.conflict(differences)
         yield out
 

@@ -76,7 +76,7 @@ def read_group(folder: Path, main: str, load: Callable[[Callable[[str], Path]], 
         def path_of(name: str, journal: Journal = journal) -> Path:
             if (temporary := journal.moves.get(name)) and (folder / temporary).exists():
                 return folder / temporary
-            return folder / (f".{name}{REPLACING}" if name in journal.obsolete else name)  # the former does not exist
+            return folder / (journal_name(name) if name in journal.obsolete else name)  # the former does not exist
 
         try:
             result = load(path_of)
@@ -100,9 +100,14 @@ def _complete(folder: Path, main: str) -> None:
     _journal(folder, main).unlink(missing_ok=True)
 
 
+def journal_name(main: str) -> str:
+    """Return the name of the journal of a group, given the name of its first file."""
+    return f".{main}{REPLACING}"
+
+
 def _journal(folder: Path, main: str) -> Path:
     """Return the path of a group's journal."""
-    return folder / f".{main}{REPLACING}"
+    return folder / journal_name(main)
 
 
 def _state(folder: Path, main: str) -> tuple[bytes, tuple[int, int, int]]:

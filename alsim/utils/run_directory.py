@@ -16,7 +16,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.utils.files import UNFINISHED, sha256, sha256_of_file, temporary_sibling, to_json, write_atomic
+from alsim.utils.file_groups import journal_name
+from alsim.utils.files import (
+    UNFINISHED,
+    is_temporary,
+    move,
+    sha256,
+    sha256_of_file,
+    temporary_sibling,
+    to_json,
+    write_atomic,
+)
 
 CHECKSUMS = "sums.json"
 """File with the SHA-256 of the other files of a folder."""
@@ -36,7 +46,8 @@ class Layout(NamedTuple):
     result            file that is written last
     lock              lock file
     contents          all other files and folders
-    plan_marks_owner  if True, a directory with neither plan nor result is foreign unless it is empty
+    mark      key of the JSON objects in plan and result. A directory in which one of them has this key is of this kind;
+              any other directory is foreign unless it is empty
     derived           keys of the plan that depend on others: for each, the keys whose differences explain its own. An
                       explained difference is not listed in errors
     """
@@ -47,7 +58,7 @@ class Layout(NamedTuple):
     result: str
     lock: str
     contents: tuple[str, ...]
-    plan_marks_owner: bool
+    mark: str
     derived: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
@@ -89,10 +100,24 @@ class RunDirectory:
         """
         if not self.path.exists():
             return
-        owned = self.is_finished or self.has_plan or not self.layout.plan_marks_owner
+        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
         allowed = self.layout.entries if owned else (self.layout.lock,)
-        names = {entry.name for entry in self.path.iterdir() if not entry.name.endswith(UNFINISHED)}
+        names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
+        names -= {journal_name(name) for name in self.layout.contents}
+        if not owned and self.layout.plan in names:
+            raise self.layout.error(
+                f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; choose a new or empty "
+                f"directory, or delete {self.path} to start again"
+            )
         check_foreign_files(self.path, names - {*allowed}, self.layout.kind, self.layout.error)
+
+    def _is_marked(self, name: str) -> bool:
+        """Return whether a file holds a JSON object with the mark of the layout."""
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(content, dict) and self.layout.mark in content
 
     def finished_error(self) -> AlsimError:
         """Return the error for a finished directory that must not be overwritten."""
@@ -178,8 +203,9 @@ class RunDirectory:
         """Delete the temporary files of a process that was killed."""
         for folder in (self.path, *(self.path / name for name in self.layout.contents)):
             for file in folder.glob(f".*{UNFINISHED}"):
-                with suppress(OSError):
-                    file.unlink()
+                if is_temporary(file.name):
+                    with suppress(OSError):
+                        file.unlink()
 
 
 def check_location(path: Path, kind: str, error: type[AlsimError]) -> None:
@@ -244,7 +270,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         (temporary / name).write_bytes(content)
     write_atomic(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
-    os.replace(temporary, folder)
+    move(temporary, folder)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -262,4 +288,5 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 def delete_unfinished_folders(folder: Path) -> None:
     """Delete the temporary folders of a process that was killed."""
     for entry in folder.glob(f".*{UNFINISHED}"):
-        shutil.rmtree(entry)
+        if is_temporary(entry.name):
+            shutil.rmtree(entry)

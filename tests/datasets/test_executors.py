@@ -519,7 +519,9 @@ def test_force_replaces_an_unfinished_dataset_with_another_plan(tmp_path):
 def test_an_unreadable_plan_is_an_error(tmp_path, content):
     out = stopped(tmp_path / "d")
     (out / "plan.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"plan\.json cannot be read: .*; delete .*d to start again"):
+    with pytest.raises(
+        DatasetError, match=r"plan\.json is damaged, or not that of a dataset; .* delete .*d to start again"
+    ):
         generate_dataset(**RUN, out=out)
 
 
@@ -563,7 +565,7 @@ def test_files_left_by_a_crash_after_the_manifest_are_deleted(tmp_path, monkeypa
 def test_temporary_files_of_a_killed_process_are_deleted(tmp_path):
     out = stopped(tmp_path / "d")
     for folder in (out, out / "transitions", out / "shards"):
-        (folder / f".part-00007.parquet-0123{UNFINISHED}").write_text("half")
+        (folder / f".part-00007.parquet-0123456789abcdef{UNFINISHED}").write_text("half")
     generate_dataset(**RUN, out=out)
     assert files_of(out) == plain(tmp_path)
 

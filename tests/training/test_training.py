@@ -183,7 +183,7 @@ def finish(out, settings=SETTINGS):
 def test_settings_are_written_first_and_an_unfinished_training_is_resumed(tmp_path):
     out = tmp_path / "deep" / "run"
     with pytest.raises(KeyboardInterrupt), directory.open_directory(out, SETTINGS, force=False):
-        assert json.loads((out / "settings.json").read_text()) == SETTINGS
+        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": 1, **SETTINGS}
         assert directory.latest_checkpoint(out) is None
         directory.write_checkpoint(out, 5, {"a": b"1"})
         directory.write_checkpoint(out, 70, {"a": b"2"})
@@ -210,7 +210,7 @@ def test_other_settings_are_refused_with_the_differences(tmp_path):
     )
     with directory.open_directory(out, other, force=True):
         assert directory.latest_checkpoint(out) is None
-        assert json.loads((out / "settings.json").read_text()) == other
+        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": 1, **other}
 
 
 def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
@@ -223,7 +223,7 @@ def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
     assert str(raised.value) == message
     assert entries(out) == before
     with directory.open_directory(out, SETTINGS, force=True):
-        assert entries(out) == {"settings.json", ".lock"}
+        assert entries(out) == {"settings.json", ".alsim-lock"}
 
 
 def test_invalid_directories_are_refused(tmp_path, monkeypatch):
@@ -244,13 +244,28 @@ def test_invalid_directories_are_refused(tmp_path, monkeypatch):
     assert (tmp_path / "notes" / "diary.txt").exists()
 
 
+def test_files_of_other_programs_are_not_replaced(tmp_path):
+    """They have the names of a training's files."""
+    for name in ("policy.json", "policy.npz", "model.zip", "curve.csv", "lock"):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_text("dear")
+        for force in (False, True):
+            with (
+                pytest.raises(TrainingError, match=rf"contains other files \({name}\)"),
+                directory.open_directory(folder, SETTINGS, force=force),
+            ):
+                pass
+        assert (folder / name).read_text() == "dear"
+
+
 def test_temporary_files_of_a_killed_process_are_ignored(tmp_path):
     out = tmp_path / "run"
     with directory.open_directory(out, SETTINGS, force=False):
         directory.write_checkpoint(out, 5, {"a": b"1"})
-        (out / "checkpoints" / ".x.unfinished").mkdir()
-        (out / ".evaluation.json-x.unfinished").write_text("{")
-        (out / ".lock").touch()
+        (out / "checkpoints" / ".x-0123456789abcdef.unfinished").mkdir()
+        (out / ".evaluation.json-0123456789abcdef.unfinished").write_text("{")
+        (out / ".alsim-lock").touch()
     with directory.open_directory(out, SETTINGS, force=False):
         assert int(directory.latest_checkpoint(out).name) == 5
         directory.write_checkpoint(out, 6, {"a": b"1"})
@@ -294,10 +309,13 @@ def test_unfinished_checkpoints_are_deleted_before_the_next_is_written(tmp_path,
 
 def test_unreadable_settings_are_an_error(tmp_path):
     (tmp_path / "run").mkdir()
-    for text in ("{", "[]"):
+    for text in ("{", "[]", '{"theme": "dark"}'):
         (tmp_path / "run" / "settings.json").write_text(text)
         with (
-            pytest.raises(TrainingError, match="settings.json cannot be read: .*; delete .*run to start again"),
+            pytest.raises(
+                TrainingError,
+                match="settings.json is damaged, or not that of a training; .*delete .*run to start again",
+            ),
             directory.open_directory(tmp_path / "run", SETTINGS, force=False),
         ):
             pass

@@ -29,8 +29,8 @@ from alsim.datasets.export import export_dataset
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import DatasetError, load_dataset
 from alsim.models.base import ModelError, load_fit
-from alsim.models.dkt.result import DKTFit
 from alsim.models.dkt.network import Weights, shapes_of
+from alsim.models.dkt.result import DKTFit
 from alsim.models.dkt.settings import Epoch, Settings
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.utils import files

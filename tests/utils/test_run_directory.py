@@ -23,7 +23,7 @@ class RunError(AlsimError):
     """The error of a layout."""
 
 
-LAYOUT = Layout("run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), plan_marks_owner=True)
+LAYOUT = Layout("run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), mark="seed")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def names(folder):
 
 
 def test_entries_of_the_layout_and_temporary_files_are_owned(directory):
-    for name in ("result.json", "log.txt", "lock", f".log.txt-0{UNFINISHED}"):
+    for name in ("result.json", "log.txt", "lock", f".log.txt-0123456789abcdef{UNFINISHED}"):
         (directory.path / name).touch()
     directory.check_ownership()
 
@@ -53,11 +53,21 @@ def test_foreign_files_are_refused(directory, name):
         directory.check_ownership()
 
 
-def test_files_without_plan_and_result_are_foreign_if_the_layout_says_so(directory):
+def test_files_without_plan_and_result_are_foreign(directory):
     (directory.path / "plan.json").unlink()
     with pytest.raises(RunError, match=r"contains other files \(data\)"):
         directory.check_ownership()
-    RunDirectory(directory.path, LAYOUT._replace(plan_marks_owner=False)).check_ownership()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "{", "", '{"others": 1}'])
+@pytest.mark.parametrize("name", ["plan.json", "result.json"])
+def test_a_file_of_another_program_does_not_mark_a_directory(directory, name, text):
+    (directory.path / "plan.json").unlink()
+    (directory.path / name).write_text(text)
+    with pytest.raises(RunError, match=r"contains other files \(data\)|plan.json is damaged, or not that of a run; "):
+        directory.check_ownership()
+    (directory.path / name).write_text('{"seed": 1}')
+    directory.check_ownership()
 
 
 def test_the_lock_excludes_others_and_is_deleted(directory):
@@ -101,7 +111,7 @@ def test_differences_that_follow_from_others_are_left_out(tmp_path):
 
 
 def test_clear_deletes_the_result_first_and_the_plan_last(directory, monkeypatch):
-    for name in ("result.json", "log.txt", "lock", f".log.txt-0{UNFINISHED}"):
+    for name in ("result.json", "log.txt", "lock", f".log.txt-0123456789abcdef{UNFINISHED}"):
         (directory.path / name).touch()
     deleted, unlink = [], type(directory.path).unlink
 
@@ -123,11 +133,30 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
 
 
-def test_a_replacement_that_fails_restores_the_directory(tmp_path):
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_a_replacement_that_fails_restores_the_directory(tmp_path, monkeypatch, exchanging):
+    if not exchanging:
+        monkeypatch.setattr(files, "exchange", lambda first, second: False)
     (tmp_path / "out").mkdir()
     with pytest.raises(FileNotFoundError):
-        replace_directory(tmp_path / "out", tmp_path / "missing", tmp_path / "aside")
+        replace_directory(tmp_path / "out", tmp_path / "missing")
     assert names(tmp_path) == {"out"}
+
+
+def test_abandoned_temporary_files_are_deleted_and_others_kept(tmp_path):
+    """Another process holds the lock of the file that it writes."""
+    token = "0123456789abcdef"
+    kept = {f".a-{token}.unfinished.txt", f".b-{token}{UNFINISHED}", f".a-xyz{UNFINISHED}", f"a-{token}{UNFINISHED}"}
+    for name in (*kept, f".a-{token}{UNFINISHED}"):
+        (tmp_path / name).touch()
+    (tmp_path / f".a-{token[::-1]}{UNFINISHED}").mkdir()
+    (tmp_path / f".a-{token[::-1]}{UNFINISHED}" / "file").touch()
+    with files.temporary_file(tmp_path / "a") as (writing, _), files.temporary_directory(tmp_path / "a") as directory:
+        write_atomic(tmp_path / "a", b"new")
+        assert names(tmp_path) == {*kept, "a", writing.name, directory.name}
+    assert names(tmp_path) == {*kept, "a", writing.name}  # the block of a temporary file renames it
+    write_atomic(tmp_path / "a", b"new")
+    assert names(tmp_path) == {*kept, "a"}
 
 
 def test_entries_match_their_files(tmp_path):
@@ -147,6 +176,6 @@ def test_folders_have_checksums(tmp_path):
     (tmp_path / "folder" / "c").touch()
     with pytest.raises(ValueError, match="its files differ from the checksums in"):
         read_folder(tmp_path / "folder")
-    (tmp_path / f".other-0{UNFINISHED}").mkdir()
+    (tmp_path / f".other-0123456789abcdef{UNFINISHED}").mkdir()
     delete_unfinished_folders(tmp_path)
     assert names(tmp_path) == {"folder"}
