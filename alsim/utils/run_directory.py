@@ -106,8 +106,8 @@ class RunDirectory:
         names -= {journal_name(name) for name in self.layout.contents}
         if not owned and self.layout.plan in names:
             raise self.layout.error(
-                f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; choose a new or empty "
-                f"directory, or delete {self.path} to start again"
+                f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; "
+                f"choose a new or empty directory, or delete {self.path} to start again"
             )
         check_foreign_files(self.path, names - {*allowed}, self.layout.kind, self.layout.error)
 

@@ -314,7 +314,7 @@ def test_unreadable_settings_are_an_error(tmp_path):
         with (
             pytest.raises(
                 TrainingError,
-                match="settings.json is damaged, or not that of a training; .*delete .*run to start again",
+                match="settings.json is damaged, or not that of a training; .*delete .* to",
             ),
             directory.open_directory(tmp_path / "run", SETTINGS, force=False),
         ):
