@@ -23,6 +23,7 @@ from numba.extending import overload
 
 from alsim.jit.cache import CACHE_DIRECTORY, COMPILED, config
 from alsim.jit.notice import announce
+from alsim.jit.storage import KernelCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,11 +102,10 @@ def kernel(function: F, cache: Path | None = CACHE_DIRECTORY, own_cache: str = "
     own_cache  name of a separate cache directory, see `entry`
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    if cache is None:
-        compiled = njit(**options)(function)
-    else:
+    compiled = njit(**options)(function)
+    if COMPILED and cache is not None:
         with _cache_at(cache):
-            compiled = njit(cache=True, **options)(function)
+            compiled._cache = KernelCache(function)
     if COMPILED:
         announce(compiled, own_cache)
     return cast(F, compiled)
