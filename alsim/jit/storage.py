@@ -50,8 +50,8 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba's class is unty
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        files = self._cache_file
-        self._cache_file = CheckedFiles(self._cache_path, self._impl.filename_base, files._source_stamp)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file: Any = CheckedFiles(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the kernel for a signature, or None if it must be compiled."""
