@@ -198,10 +198,12 @@ class NetworkPolicy:
         """Write policy.json and policy.npz into a directory.
 
         The directory is created if it does not exist. Existing files are replaced at one moment: a kill leaves either
-        policy. Raises OSError.
+        policy. Raises OSError, and PolicyError if the directory has a policy.json of another program.
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
+        if is_saved(folder):
+            _check_replaceable(folder)
         arrays: dict[str, Floats] = {}
         for k, (weights, biases) in enumerate(self.network.layers):
             arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
@@ -261,6 +263,17 @@ def is_saved(directory: str | Path) -> bool:
         return read_group(Path(directory), DESCRIPTION, lambda path_of: path_of(DESCRIPTION).is_file())
     except OSError:  # a damaged journal
         return True
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise PolicyError unless policy.json is one of alsim, of any version."""
+    file = folder / DESCRIPTION
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        description = None
+    if not isinstance(description, Mapping) or description.get("format") != FORMAT:
+        raise PolicyError(f"{file} is not a policy of alsim, so it is not overwritten; choose another directory")
 
 
 def _read_description(file: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ MOST_BYTES = 2**16
 
 
 class Journal(NamedTuple):
-    """What remains to be done of a replacement: new files by name, and the names of files to delete."""
+    """The rest of a replacement: new files by name, and the names of files to delete."""
 
     moves: dict[str, str]
     obsolete: list[str]

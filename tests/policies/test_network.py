@@ -226,6 +226,42 @@ def test_invalid_arguments_are_refused(arguments, message):
 # ── saved and loaded ──
 
 
+def test_a_policy_replaces_an_earlier_one_and_no_file_of_another_program(tmp_path):
+    policy_of(seed=1).save(tmp_path)
+    policy_of(seed=2).save(tmp_path)
+    assert NetworkPolicy.load(tmp_path).digest == policy_of(seed=2).digest
+    for text in ('{"format": "iam-policy"}', "[]", "dear", '"' * 9):
+        (tmp_path / "policy.json").write_text(text)
+        with pytest.raises(PolicyError, match="policy.json is not a policy of alsim, so it is not overwritten; choose"):
+            policy_of(seed=3).save(tmp_path)
+        assert (tmp_path / "policy.json").read_text() == text
+
+
+def test_a_pending_replacement_is_read_and_then_finished(tmp_path, monkeypatch):
+    """The process is killed after the journal is written, before the files are renamed."""
+    policy_of(seed=1).save(tmp_path)
+    monkeypatch.setattr("alsim.utils.file_groups._complete", lambda folder, main: None)
+    policy_of(seed=2).save(tmp_path)
+    monkeypatch.undo()
+    journal = tmp_path / ".policy.json.replacing"
+    assert journal.exists()
+    assert NetworkPolicy.load(tmp_path).digest == policy_of(seed=2).digest
+    for text in (
+        "[]",
+        '{"moves": {"../x": "y"}, "obsolete": []}',
+        '{"moves": {"policy.json": "policy.npz"}}',
+        "[" * 9999,
+    ):
+        before = journal.read_text()
+        journal.write_text(text)
+        with pytest.raises(PolicyError, match="policy.json.replacing is not a journal of alsim: .*; delete it"):
+            NetworkPolicy.load(tmp_path)
+        journal.write_text(before)
+    policy_of(seed=3).save(tmp_path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["policy.json", "policy.npz"]
+    assert NetworkPolicy.load(tmp_path).digest == policy_of(seed=3).digest
+
+
 def test_a_loaded_policy_equals_the_saved_one(tmp_path):
     policy = NetworkPolicy(
         Network(layers_of(R, 6, A), "relu"), name="q", acting="epsilon", epsilon=0.05, observation="mastery"
