@@ -7,14 +7,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from enum import EnumType
+from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
-import numpy as np
 
 # numba leaves its settings untyped.
 config: Any = numba.config
@@ -125,55 +122,3 @@ def _prune(base: Path, keep: Path) -> None:
 
 CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
 """Directory where this process stores compiled kernels; None if kernels are compiled again in every process."""
-
-
-def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
-    """Return a digest, 16 hexadecimal digits, of functions outside this package.
-
-    parameters  class of the functions' parameters
-    functions   the functions, compiled or not
-
-    The digest covers the class, the code of the functions, and all functions and constants outside this package
-    that the code refers to.
-    """
-    fields = getattr(parameters, "_fields", ())
-    digest, visited = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
-
-    def visit(reference: Any) -> None:
-        function = getattr(reference, "py_func", reference)
-        if isinstance(function, CodeType):
-            visit_code(function, {})
-        elif isinstance(function, FunctionType):
-            if function in visited or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
-                digest.update(f"{function.__module__}.{function.__qualname__}".encode())
-                return
-            visited.add(function)
-            for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
-                visit(getattr(value, "cell_contents", value))
-            visit_code(function.__code__, function.__globals__)
-        elif isinstance(reference, np.ndarray | np.generic):
-            # repr abbreviates long arrays.
-            digest.update(f"{reference.dtype}{reference.shape}".encode() + reference.tobytes())
-        elif isinstance(reference, tuple | list):
-            for value in reference:
-                visit(value)
-        elif isinstance(reference, EnumType):
-            digest.update(repr(list(reference)).encode())
-        else:
-            digest.update(repr(getattr(reference, "__name__", reference)).encode())
-
-    def visit_code(code: CodeType, names: dict[str, Any]) -> None:
-        digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-        for constant in code.co_consts:
-            visit(constant)
-        for name in code.co_names:
-            value = names.get(name)
-            if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:
-                for other in code.co_names:
-                    visit(getattr(value, other, None))
-            else:
-                visit(value)
-
-    for function in functions:
-        visit(function)
-    return digest.hexdigest()[:16]

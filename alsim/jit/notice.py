@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from numba.core import event as _events
 
 from alsim.jit.cache import CACHE_DIRECTORY
+from alsim.jit.fingerprints import title_of
 
 logger = logging.getLogger("alsim.jit")
 # numba leaves these untyped.
@@ -23,9 +24,6 @@ NOT_STORED = (
 
 _kernels: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """Kernels of alsim, with the names of their own caches: numba also reports rules, and functions of other packages."""
-
-_titles: dict[str, str] = {}
-"""Description of users' rules, such as "the rules of 'knowing'", by fingerprint."""
 
 
 class _Compilations(Listener):  # type: ignore[misc]  # numba's class is untyped
@@ -44,7 +42,7 @@ class _Compilations(Listener):  # type: ignore[misc]  # numba's class is untyped
         if family is not None and (own_cache, family) not in self._logged:
             self._logged.add((own_cache, family))
             message = STORED if CACHE_DIRECTORY else NOT_STORED
-            logger.warning(message.replace("compiling", f"compiling {_what(own_cache)}") if own_cache else message)
+            logger.warning(message.replace("compiling", f"compiling {title_of(own_cache)}") if own_cache else message)
 
     def on_end(self, event: Any) -> None:
         """Do nothing."""
@@ -59,16 +57,6 @@ def _family(kernel: Any, arguments: Any) -> tuple[str, ...] | None:
     package = kernel.py_func.__module__.rpartition(".")[0]
     classes = (getattr(kind, "instance_class", None) for kind in arguments)
     return None if package == __name__.rpartition(".")[0] else (package, *(c.__name__ for c in classes if c))
-
-
-def _what(own_cache: str) -> str:
-    """Return a description of the rules whose fingerprints are joined by "-"."""
-    return " and ".join(_titles.get(part, "the rules of a policy") for part in own_cache.split("-"))
-
-
-def name_rules(fingerprint: str, title: str) -> None:
-    """Set the description of users' rules in notices, such as "the rules of 'knowing'"."""
-    _titles[fingerprint] = title
 
 
 def announce(kernel: Any, own_cache: str = "") -> None:

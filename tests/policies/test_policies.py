@@ -16,6 +16,7 @@ from scipy import stats
 import alsim
 from alsim import generate_dataset, rule
 from alsim.config import Config
+from alsim.jit.compile import COMPILED
 from alsim.policies import (
     POLICIES,
     Policy,
@@ -27,7 +28,7 @@ from alsim.policies import (
     make_policy,
     register_policy,
 )
-from alsim.policies.compiled import PolicyInput, content_action, question_action
+from alsim.policies.compiled import PolicyInput, content_action, policy_fingerprint, question_action
 from alsim.policies.rules import Rules, Thresholds
 from alsim.rollouts import collector
 from alsim.rollouts.rollout import rollout
@@ -793,6 +794,40 @@ def test_each_rule_needs_a_separate_class_of_parameters():
 
     wrapped = rollout(driven(Rules()), num_learners=3, config=SMALL).interactions.action
     assert wrapped.tolist() == rollout("rules", num_learners=3, config=SMALL).interactions.action.tolist()
+
+
+CELLS = (
+    "class Level(NamedTuple):\n    x: float = 1.0\n",
+    """
+@rule
+def choose(p, observation, inputs, words):
+    return question_action(inputs, i64(0), LEVEL), f64(1)
+
+class Asks(RulePolicy):
+    name, parameters, choose = "asks", Level(), choose
+
+register_policy("asks", Asks)
+""",
+)
+"""Two cells of a notebook: the class of the parameters; the rule and the policy."""
+
+
+def test_a_cell_with_a_rule_can_be_run_again():
+    """With the class of the parameters only if the rule has changed: compiled code selects the rule by this class."""
+    notebook = {**globals(), "__name__": "notebook", "LEVEL": i64(0)}
+    for cell in (*CELLS, CELLS[1]):
+        exec(cell, notebook)
+    with pytest.raises(ValueError, match="Level already selects another rule; .* define the class again, too"):
+        exec(CELLS[1].replace("f64(1)", "f64(0.5)"), notebook)
+    first = policy_fingerprint(make_policy("asks"))
+    notebook["LEVEL"] = i64(2)
+    if COMPILED:
+        with pytest.raises(ValueError, match="rule of the policy .* Level was changed after its first use"):
+            policy_fingerprint(make_policy("asks"))
+    for cell in CELLS:
+        exec(cell, notebook)
+    assert policy_fingerprint(make_policy("asks")) != first
+    POLICIES.pop("asks")
 
 
 def test_episodes_without_a_limit_allocate_only_used_memory():
