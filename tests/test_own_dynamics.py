@@ -144,6 +144,55 @@ def test_the_checks_run_interpreted_copies_and_leave_generators_alone(tmp_path: 
         assert interpreted(module.answer).__globals__["elementary"].exp.__class__.__name__ == "function"
 
 
+def test_modules_within_modules_are_copied_too(tmp_path: Path) -> None:
+    """Also modules that import each other: alsim.errors.again is alsim."""
+    start = ("import alsim\n", "import alsim\nimport alsim.numerics.elementary\n")
+    call = ("item.c) * learner.mastery", "item.c) * learner.mastery * alsim.numerics.elementary.exp(ZERO)")
+    module = define(start, call, folder=tmp_path)
+    copied = interpreted(module.answer).__globals__["alsim"].numerics.elementary.exp
+    assert not hasattr(copied, "py_func")
+    module.first, module.second = ModuleType("first"), ModuleType("second")
+    module.first.second, module.second.first = module.second, module.first  # type: ignore[attr-defined]
+    namespace: dict[str, Any] = {**vars(module)}
+    exec("def rule(p): return first.second", namespace)
+    assert interpreted(namespace["rule"])(None) is module.second
+
+
+UNCOMPILED = [
+    (
+        ("@alsim.rule\ndef answer", "def plain(x):\n    return x\n\n@alsim.rule\ndef answer"),
+        ("item.c) * learner.mastery", "item.c) * plain(learner.mastery)"),
+        "rules of 'knowing' cannot be compiled: plain is not compiled .*, line \\d+.; write @alsim.rule above",
+    ),
+    (
+        ("import numpy as np\n", "import numpy as np\nWORDS = {1, 2}\n"),
+        ("item.c) * learner.mastery", "item.c) * learner.mastery * len(WORDS)"),
+        "rules of 'knowing' cannot be compiled: .*WORDS.*knowing_module.py, line",
+    ),
+    (
+        ("    correct = draws", "    text = f'{learner.mastery:.3f}'\n    correct = draws"),
+        ("import alsim", "import alsim"),
+        "rules of 'knowing' cannot be compiled: format spec in f-strings.*knowing_module.py",
+    ),
+]
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not COMPILED, reason="the interpreter runs all of Python")
+@pytest.mark.parametrize(("first", "second", "message"), UNCOMPILED)
+def test_rules_that_cannot_be_compiled_are_one_sentence(first: Any, second: Any, message: str, tmp_path: Path) -> None:
+    define(first, second, folder=tmp_path)
+    with pytest.raises(AlsimError, match=message) as caught:
+        alsim.AdaptiveLearningEnv(dynamics="knowing").reset(seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_default_out_of_its_bounds_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    define(("le=1)] = 0.1", "le=1)] = 2"), folder=tmp_path)
+    with pytest.raises(ValueError, match="dynamics.slip = 2: expected a number <= 1.0"):
+        alsim.Config.read({"dynamics": "knowing"})
+
+
 def test_the_rules_of_the_package_pass_the_same_checks() -> None:
     from alsim.jit.rule_checks import check_rules
 

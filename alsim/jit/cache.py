@@ -21,7 +21,8 @@ COMPILED: bool = not config.DISABLE_JIT
 
 PREFIX = "alsim-kernels-"
 _KEPT_CACHES = 8  # enough for several versions of the sources and settings of numba; each takes a few MB
-_PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent.parent
+"""Directory of the package."""
 
 _COMPILED_CODE = re.compile(r"^@(rule|phase|sequence|kernel|dispatch)\b", re.MULTILINE)
 _IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
@@ -33,7 +34,7 @@ def kernel_sources() -> list[Path]:
     These are the files that define compiled functions, and all files of the package that they import at module
     level, directly or indirectly. This includes the module-level imports of a package's `__init__`.
     """
-    files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
+    files = sorted(path for path in PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
     sources = {path: path.read_text(encoding="utf-8") for path in files}
     reached = {path for path in files if path.parent == Path(__file__).parent}
     waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
@@ -48,9 +49,9 @@ def kernel_sources() -> list[Path]:
 def _imports(text: str) -> Iterator[Path]:
     """Yield the files that a module-level import may load; some of them may not exist."""
     for module, names in _IMPORT.findall(text):
-        base = _PACKAGE.joinpath(*module.split(".")[1:])
+        base = PACKAGE.joinpath(*module.split(".")[1:])
         yield base.with_suffix(".py")
-        if base == _PACKAGE:
+        if base == PACKAGE:
             continue  # `from alsim import name` loads a public name when it is used
         yield base / "__init__.py"
         for name in re.findall(r"\w+", names):
@@ -65,7 +66,7 @@ def _source_hash() -> str:
     """
     digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK} opt={config.OPT}".encode())
     for path in kernel_sources():
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -75,7 +76,7 @@ def _candidates() -> Iterator[Path]:
         yield Path(chosen)
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen) / "alsim"
-    yield _PACKAGE / "__pycache__" / "kernels"
+    yield PACKAGE / "__pycache__" / "kernels"
     if local := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):  # the latter on Windows
         yield Path(local) / "alsim"
     elif home := os.environ.get("HOME"):

@@ -35,7 +35,7 @@ def simulate_windows(monkeypatch: pytest.MonkeyPatch, local: Path, locked: Path)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(local))
     monkeypatch.setattr(Path, "touch", refusing)
-    monkeypatch.setattr(cache, "_PACKAGE", locked)
+    monkeypatch.setattr(cache, "PACKAGE", locked)
     monkeypatch.setattr(cache, "_source_hash", lambda: "0" * 16)
     return refused
 

@@ -292,13 +292,17 @@ def test_a_view_encodes_actions_for_its_number_of_learning_outcomes():
     lo = view.mastery.argmin(axis=1)
     assert view.content(lo, "video").tolist() == [120, 120, 120]
     assert view.question([0, 1, 39], ["Easy", "Medium", "Hard"]).tolist() == [0, 4, 119]
-    assert view.question(39, 2).tolist() == view.question([39], ["Hard"]).tolist() == [119] * 3
+    assert view.question(39, 2).tolist() == view.question(39, "Hard").tolist() == [119] * 3
     assert view.content(39, "handout").tolist() == [359] * 3
     actions = view.question(3, "Easy")
     actions[0] = 1  # a new array, which the policy may change
     assert actions.tolist() == [1, 9, 9] and actions.dtype == np.int64
     with pytest.raises(ValueError, match=r"arrays of shape \(3,\); got the shape \(2,\); select with np.where instead"):
         view.question(lo[:2], "Easy")
+    one = np.array([False, True, False])  # the result of a mask must not become the action of all lanes
+    for arguments in ((lo[one], "Easy"), (lo, [1]), (lo[:, np.newaxis], 0), (lo[:, np.newaxis], [0, 1, 2])):
+        with pytest.raises(ValueError, match=r"of shape \(3,\); got the shape \([13],1?\); select|the shape \(3, 1\)"):
+            view.question(*arguments)
     with pytest.raises(ValueError, match=r"^lo must be an integer in \[0, 40\); got 40$"):
         view.question(40, "Easy")
     with pytest.raises(ValueError, match="the level of a content must be one of 'video', .*; got 'Easy'"):
@@ -535,13 +539,14 @@ class Returns:
         ),
         ([0, 1, 2], [1, 1, 1], "must return 3 float probabilities; got int64 of shape (3,)"),
         ([0, 1, 2], 0.5, "must return 3 float probabilities; got float64 of shape ()"),
+        ([[0], 1, 2], None, "cannot be converted to a NumPy array: setting an array element with a sequence"),
         ([0, 1, 2], [0.5, 0.5], "must return 3 float probabilities; got float64 of shape (2,)"),
     ],
 )
 def test_invalid_return_values_are_refused_by_lane(actions, odds, message):
     with pytest.raises(ValueError) as caught:
         rollout(Returns(actions, odds), num_learners=3, config=SMALL)
-    assert str(caught.value).startswith("the policy 'stubborn' ")
+    assert str(caught.value).startswith(("the policy 'stubborn' ", "the actions of the policy 'stubborn' cannot"))
     assert message in str(caught.value)
 
 
