@@ -19,12 +19,15 @@ from alsim.jit.cache import COMPILED
 _titles: dict[str, str] = {}
 """Descriptions of users' rules, such as "the rules of 'knowing'", by fingerprint."""
 
+_of_main: set[str] = set()
+"""Fingerprints of rules that the main program or a notebook defines."""
+
 _used: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 """Fingerprint of the rules at their first use, by class of their parameters."""
 
 
 def own_cache_of(title: str, parameters: type[Any], *functions: Callable[..., Any]) -> str:
-    """Return the fingerprint of users' rules, which names their cache, and keep their title for `title_of`.
+    """Return the fingerprint of users' rules, which names their cache, and keep what notices say about them.
 
     title       description of the rules, such as "the rules of 'knowing'"
     parameters  class of the parameters, which selects the rules
@@ -40,12 +43,23 @@ def own_cache_of(title: str, parameters: type[Any], *functions: Callable[..., An
             f"one; define {parameters.__name__} and its rules again (in a notebook, run their cells again)"
         )
     _titles[digest] = title
+    if parameters.__module__ == "__main__":
+        _of_main.add(digest)
     return digest
 
 
 def title_of(own_cache: str) -> str:
     """Return the description of rules whose fingerprints are joined by "-"."""
     return " and ".join(_titles.get(part, "a user's rules") for part in own_cache.split("-"))
+
+
+def is_of_main(own_cache: str) -> bool:
+    """Return whether the main program or a notebook defines some of the rules whose fingerprints are joined by "-".
+
+    Other processes do not find their kernels on disk: numba saves a class of `__main__` by value, which never equals
+    the class of another process.
+    """
+    return not _of_main.isdisjoint(own_cache.split("-"))
 
 
 @lru_cache
@@ -107,4 +121,4 @@ def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["fingerprint", "own_cache_of", "title_of"]
+__all__ = ["fingerprint", "is_of_main", "own_cache_of", "title_of"]
