@@ -17,8 +17,9 @@ import pytest
 
 import alsim
 from alsim.jit import references
-from alsim.jit.cache import CACHE_DIRECTORY, fingerprint
+from alsim.jit.cache import CACHE_DIRECTORY
 from alsim.jit.compile import COMPILED
+from alsim.jit.fingerprints import fingerprint
 from alsim.simulator import step as step_kernels
 
 pytestmark = pytest.mark.compiled
