@@ -99,9 +99,13 @@ def load_bank(source: str | Path) -> Bank:
 
     Raises BankError, which names file, row, column, value and the expected value.
     """
-    source = Path(source)
+    return read_bank(Path(source), inside=Path(source))
+
+
+def read_bank(source: Path, *, inside: Path) -> Bank:
+    """Read the bank in a directory, as `load_bank` does, whose files may not lead out of the directory `inside`."""
     tables = [
-        read_table(_find(source, stem), {name: name for name in fields})
+        read_table(_find(source, stem), {name: name for name in fields}, inside=inside)
         for stem, fields in (("questions", Questions._fields), ("contents", Contents._fields))
     ]
     for table in tables:

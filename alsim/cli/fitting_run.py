@@ -31,6 +31,7 @@ from alsim.cli.output import (
 )
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
+from alsim.utils.reading import read_json
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
@@ -170,7 +171,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     if path.is_dir():
         from alsim.datasets.store import load_dataset
 
-        responses = Responses.from_dataset(load_dataset(path))
+        responses = Responses.from_dataset(load_dataset(path, verify=True))
     else:
         try:
             with log_to_stderr("alsim.responses"), elapsed_progress(f"reading {path}"):
@@ -254,7 +255,7 @@ def _write_fit(fitted: Fit, tested: Tested | None, out: Path) -> None:
     fitted.save(out)
     if tested is not None:
         scores = tested.scores._asdict()
-        content = json.loads(out.read_text(encoding="utf-8"))
+        content = read_json(out)
         content["test"] = {name: None if math.isnan(value) else value for name, value in scores.items()}
         write_atomic(out, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 

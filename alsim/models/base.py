@@ -15,6 +15,7 @@ from alsim.models.serialization import count, number, truth
 from alsim.responses.log import Responses
 from alsim.types import Doubles
 from alsim.utils.files import write_atomic
+from alsim.utils.reading import read_json, reason
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -153,10 +154,10 @@ def _parse(path: Path) -> dict[str, Any]:
     """Return the JSON object of a fit, without its key "format"; raises ModelError for any other file."""
     cure = "expected a file that Fit.save wrote"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        content = read_json(path, parse_float=_finite, parse_constant=_finite)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read: {reason(error)}; {cure}") from None
+    except ValueError as error:
         raise ModelError(f"{path} is not a fit: {error}; {cure}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ModelError(f'{path} is not a fit: it has no "format": "{FORMAT}"; {cure}')

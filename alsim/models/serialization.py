@@ -11,6 +11,7 @@ import numpy as np
 
 from alsim.responses.cells import Names
 from alsim.types import Doubles, Longs
+from alsim.utils.names import name_array
 
 
 def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> dict[str, dict[str, Any]]:
@@ -23,7 +24,7 @@ def names_of(rows: Any, key: str) -> Names:
     """Return the names (I,) in the result of `rows_of`, the value of `key`; raises TypeError for any other value."""
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise TypeError(f'"{key}" must be an object of objects')
-    return np.array(list(rows), np.str_)
+    return name_array(list(rows))
 
 
 def column_of(rows: dict[str, dict[str, Any]], column: str, *, missing: bool = False) -> Doubles:

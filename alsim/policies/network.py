@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +24,7 @@ from alsim.policies.decisions import is_fraction
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
+from alsim.utils.reading import MIB, read_json, reason
 
 Acting = Literal["sample", "greedy", "epsilon"]
 Activation = Literal["tanh", "relu"]
@@ -255,12 +255,11 @@ def is_saved(directory: str | Path) -> bool:
 def _read_description(file: Path) -> dict[str, Any]:
     """Return the checked content of policy.json. Raises PolicyError."""
     try:
-        _check_regular(file)
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_json(file, MIB, inside=file.parent)
     except FileNotFoundError:
         raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}; save a policy there") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{file} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"{file} cannot be read: {reason(error)}; save the policy again") from None
     if not isinstance(description, Mapping) or description.get("format") != FORMAT:
         raise PolicyError(f"{file} is not a policy of alsim; NetworkPolicy.save writes one")
     version = description.get("version")
@@ -279,12 +278,6 @@ def _read_description(file: Path) -> dict[str, Any]:
     return dict(description)
 
 
-def _check_regular(file: Path) -> None:
-    """Raise OSError unless a file is a regular one; opening a named pipe would block until another process writes."""
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError("it is not a regular file")
-
-
 def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
     """Return the network with the weights in `file` and the shapes in `description`. Raises PolicyError."""
     sizes = description["sizes"]
@@ -292,10 +285,9 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
     for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
         shapes |= {f"weights_{k}": (inputs, outputs), f"biases_{k}": (outputs,)}
     try:
-        _check_regular(file)
-        content = read_at_most(file, shapes)
+        content = read_at_most(file, shapes, inside=file.parent)
     except OSError as error:
-        raise PolicyError(f"{file} cannot be read: {error}") from None
+        raise PolicyError(f"{file} cannot be read: {reason(error)}; save the policy again") from None
     if sha256(content) != description["weights"]:
         raise PolicyError(
             f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}; "

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.types import Bools, Codes, Doubles, Ints, Keys, Longs, f64, i8, i32, i64, u64
+from alsim.utils.names import name_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -180,7 +181,7 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
 
 
 def _names(values: pa.Array) -> Names:
-    return np.array(values.to_pylist(), np.str_) if len(values) else np.empty(0, np.str_)
+    return name_array(values.to_pylist()) if len(values) else np.empty(0, np.str_)
 
 
 def compact(codes: Ints, names: Names) -> tuple[Ints, Names]:
@@ -206,7 +207,7 @@ def encode_lists(column: pa.ChunkedArray, separator: str | None) -> CodedLists:
         sizes.append(len(names))
     row_sizes = np.array([*sizes, 0], i64)[texts.codes]
     chosen = places(np.append(starts(sizes)[:-1], 0)[texts.codes], row_sizes)
-    return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), np.array(list(index), np.str_))
+    return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), name_array(list(index)))
 
 
 def _encode_lists(column: pa.ChunkedArray) -> CodedLists:

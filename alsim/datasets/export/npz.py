@@ -15,6 +15,8 @@ from alsim.datasets.export.exporter import Columns, Exporter, Options, fill_arra
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
 from alsim.utils.files import temporary_directory
+from alsim.utils.npz import UNREADABLE, read_array
+from alsim.utils.reading import MAX_JSON, open_file, parse_json
 
 JSON = "json"
 """Member with everything that is not an array, as JSON text."""
@@ -54,9 +56,11 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mappi
 def read_provenance(file: Path) -> Any:
     """Return the provenance in an npz file, or None if it has none."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return json.loads(str(arrays[JSON]))["alsim"]
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, RecursionError):
+        with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
+            if archive.getinfo(f"{JSON}.npy").file_size > 4 * MAX_JSON:
+                return None
+            return parse_json(str(read_array(archive, JSON)).encode())["alsim"]
+    except UNREADABLE:
         return None
 
 

@@ -20,7 +20,9 @@ from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
 from alsim.utils.files import write_atomic
+from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
+from alsim.utils.reading import reason
 
 WEIGHTS = ".npz"
 """Suffix of the file of weights; the rest of its name is that of the JSON file."""
@@ -132,7 +134,7 @@ class DKTFit(Fit):
         likelihood, responses = content["log_likelihood"], _count(content["num_responses"])
         if type(likelihood) is not float or not np.isfinite(likelihood):
             raise ValueError(f"log_likelihood must be a finite number; got {likelihood!r}")
-        return cls(np.array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
+        return cls(name_array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
 
     def save(self, file: str | Path) -> Path:
         """Write the fit to a JSON file and its weights to an npz file of the same name; return the JSON's path.
@@ -159,9 +161,9 @@ class DKTFit(Fit):
             return cls.from_dict(content)
         file, (_, _, shapes) = path.with_suffix(WEIGHTS), _read_shapes(content)
         try:
-            packed_weights = read_at_most(file, shapes)
+            packed_weights = read_at_most(file, shapes, inside=path.parent)
         except OSError as error:
-            raise ValueError(f"{file} cannot be read: {error}") from None
+            raise ValueError(f"{file} cannot be read: {reason(error)}") from None
         if sha256(packed_weights) != content["weights"]:
             raise ValueError(f"{file} was not saved with this fit: its SHA-256 differs; save the fit again")
         try:
