@@ -29,6 +29,7 @@ from alsim.types import Floats, Longs, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 from alsim.utils.reading import OutsideDirectory, path_inside, reason
+from alsim.utils.text import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -170,7 +171,7 @@ class Dataset:
         try:
             return recompute_observations(self.manifest, self.bank, self.transitions, self.episodes)
         except (AlsimError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise DatasetError(f"the observations of {self!r} cannot be recomputed: {error}") from None
+            raise DatasetError(f"the observations of {self!r} cannot be recomputed: {reason(error)}") from None
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -327,9 +328,8 @@ def _check_schema(file: Path, schema: pa.Schema, table: str, observations: bool)
     """Raise DatasetError unless a file has the columns of the schema, in its order and with its types."""
     names = [column.name for column in columns_of(table, observations)]
     if schema.names != names:
-        raise DatasetError(
-            f"{file} has columns {', '.join(schema.names)}; expected those of {table}: {', '.join(names)}; {RESTORE}"
-        )
+        found = printable(", ".join(schema.names))
+        raise DatasetError(f"{file} has columns {found:.500}; expected those of {table}: {', '.join(names)}; {RESTORE}")
     for column in columns_of(table, observations):
         kind = schema.field(column.name).type
         if column.type is OBSERVATION:

@@ -137,17 +137,17 @@ def load_fit(file: str | Path) -> Fit:
     version, model = content.pop("version", None), content.pop("model", None)
     if version is True or version != VERSION:
         raise ModelError(
-            f"{path} has version {version!r}; this alsim reads {VERSION}: use the alsim that wrote it, or fit it again"
+            f"{path} has version {version!r:.100}; this alsim reads {VERSION}: "
+            "use the alsim that wrote it, or fit it again"
         )
     if not isinstance(model, str) or model not in HOMES:
-        raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
+        raise ModelError(f"{path} is a fit of {model!r:.100}; the models are {', '.join(HOMES)}")
     module, _, name = HOMES[model].partition(":")
     fit_class: type[Fit] = getattr(import_module(module), name)
     try:
         return fit_class.read(content, path)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{path} is not a valid fit of {model!r}: {problem}; fit the model again") from None
+        raise ModelError(f"{path} is not a valid fit of {model!r}: {reason(error)}; fit the model again") from None
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {reason(error)}; {cure}") from None
     except ValueError as error:
-        raise ModelError(f"{path} is not a fit: {error}; {cure}") from None
+        raise ModelError(f"{path} is not a fit: {reason(error)}; {cure}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ModelError(f'{path} is not a fit: it has no "format": "{FORMAT}"; {cure}')
     return content

@@ -45,7 +45,7 @@ def counts_of(rows: dict[str, dict[str, Any]], column: str) -> Longs:
 def number(value: Any) -> float:
     """Return a finite number as a float; raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{value!r:.50} is not a number")
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{value!r:.50} is not a finite float64 number")
     return float(value)
@@ -54,7 +54,7 @@ def number(value: Any) -> float:
 def count(value: Any) -> int:
     """Return an integer in [0, 2**63); raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a count")
+        raise TypeError(f"{value!r:.50} is not a count")
     if not 0 <= value < 2**63:
         raise ValueError(f"{value!r:.50} is not a count in [0, 2**63)")
     return value
@@ -63,7 +63,7 @@ def count(value: Any) -> int:
 def truth(value: Any) -> bool:
     """Return a bool; raises TypeError for any other value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
+        raise TypeError(f"{value!r:.50} is neither true nor false")
     return value
 
 

@@ -264,7 +264,7 @@ def _read_description(file: Path) -> dict[str, Any]:
         raise PolicyError(f"{file} is not a policy of alsim; NetworkPolicy.save writes one")
     version = description.get("version")
     if type(version) is not int or version != VERSION:  # True is equal to 1
-        raise PolicyError(f"{file} has version {version!r}; this version of alsim reads {VERSION}; save it again")
+        raise PolicyError(f"{file} has version {version!r:.100}; this version of alsim reads {VERSION}; save it again")
     missing = {"name", "acting", "epsilon", "observation", "activation", "sizes", "weights"} - description.keys()
     if missing:
         raise PolicyError(f"{file} lacks {', '.join(sorted(missing))}; save the policy again")
@@ -273,7 +273,7 @@ def _read_description(file: Path) -> dict[str, Any]:
     if not are_counts or sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) > MAX_WEIGHTS:
         raise PolicyError(
             f"{file}: sizes must be two or more integers of at least 1, with at most {MAX_WEIGHTS:,} weights; "
-            f"got {sizes!r}"
+            f"got {sizes!r:.100}"
         )
     return dict(description)
 
@@ -298,7 +298,7 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
         layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
         return Network(layers, description["activation"])
     except (TypeError, ValueError) as error:
-        raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {error}") from None
+        raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {reason(error)}") from None
 
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:

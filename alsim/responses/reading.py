@@ -112,6 +112,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise ResponsesError(
             f"{path}: is not in {encoding}", "pass its encoding, such as {}", encoding="latin-1"
         ) from None
+    except cells.LongName as error:
+        raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
     except LookupError as error:  # an unknown encoding

@@ -95,8 +95,7 @@ def read_checkpoint(checkpoint: Path) -> dict[str, bytes]:
 
 def damaged(checkpoint: Path, error: BaseException) -> TrainingError:
     """Return the error for a checkpoint that cannot be read."""
-    text = " ".join(reason(error).split())
-    return TrainingError(f"{checkpoint} is damaged: {text:.300}; {FORCE} starts the training again")
+    return TrainingError(f"{checkpoint} is damaged: {reason(error)}; {FORCE} starts the training again")
 
 
 def latest_checkpoint(out: Path) -> Path | None:

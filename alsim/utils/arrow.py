@@ -18,7 +18,7 @@ import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from alsim.utils.reading import MIB, open_file
+from alsim.utils.reading import MIB, open_file, reason
 
 MAX_RATIO, FREE_BYTES = 1000, 256 * MIB
 """A file may declare contents of MAX_RATIO times its own size; less than FREE_BYTES are always allowed."""
@@ -44,12 +44,11 @@ def reading_table() -> Iterator[None]:
     except InvalidTable:
         raise
     except (pa.ArrowException, ValueError, LookupError, TypeError, MemoryError, OverflowError, struct.error) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidTable(text if len(text) <= 300 else f"{text[:300]}...") from None
+        raise InvalidTable(reason(error)) from None
     except OSError as error:
         if error.errno is not None or type(error) is not OSError:
             raise
-        raise InvalidTable(" ".join(str(error).split())) from None  # Arrow's own, about damaged content
+        raise InvalidTable(reason(error)) from None  # Arrow's own, about damaged content
 
 
 class TableFile:
@@ -181,6 +180,8 @@ def _read_arrow(stream: IO[bytes], num_bytes: int) -> pa.Table:
         return pyarrow.feather.read_table(pa.BufferReader(content))
     if not content.startswith(MAGIC):
         raise InvalidTable("it is not an Arrow file: it does not begin with ARROW1")
+    if not content.endswith(MAGIC.rstrip(b"\0")):
+        raise InvalidTable("it is incomplete: it does not end with ARROW1")
     # The messages from the start, not those that the footer names: those that are checked are those that are read.
     stored = pa.py_buffer(content).slice(len(MAGIC))
     _check_messages(stored, num_bytes)

@@ -18,6 +18,8 @@ MAX_TABLE = 256 * MIB
 """Largest text table of items or of a learning curve, bytes."""
 MAX_TOML = MIB
 """Largest file of settings, bytes."""
+MAX_REASON = 500
+"""Characters of a reason in an error; files can have values of any length."""
 PART = 4 * MIB
 """Bytes that are read at once."""
 MAX_DEPTH = 100
@@ -98,23 +100,18 @@ def path_inside(directory: Path, name: str) -> Path:
 
 def read_bytes(path: str | Path, limit: int, *, inside: str | Path | None = None) -> bytes:
     """Return the content of a regular file of at most `limit` bytes. Raises OSError, see `open_file`."""
-    content = read_start(path, limit + 1, inside=inside)
-    if len(content) > limit:
+    with open_file(path, inside=inside) as stream:
+        is_larger = os.fstat(stream.fileno()).st_size > limit
+        content = b"" if is_larger else _read(stream, limit + 1)  # a file of /proc has a size of 0, and content
+    if is_larger or len(content) > limit:
         raise RefusedFile(f"it has more than {limit:,} bytes, the limit for such a file")
     return content
 
 
 def read_start(path: str | Path, most: int, *, inside: str | Path | None = None) -> bytes:
-    """Return the first `most` bytes of a regular file, or all if it has fewer. Raises OSError, see `open_file`.
-
-    The memory for a part of the file is reserved when the part before it was read.
-    """
-    parts: list[bytes] = []
+    """Return the first `most` bytes of a regular file, or all if it has fewer. Raises OSError, see `open_file`."""
     with open_file(path, inside=inside) as stream:
-        while most > 0 and (part := stream.read(min(most, PART))):
-            parts.append(part)
-            most -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        return _read(stream, most)
 
 
 def read_text(
@@ -174,11 +171,24 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the reason of an error about a file, without the path, which the caller's message names."""
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    """Return the reason of an error about a file in one line, without the path, which the caller's message names."""
+    if isinstance(error, KeyError):
+        text = f"{error} is missing"
+    else:
+        text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
 
 
 _TOO_DEEP = f"it has more than {MAX_DEPTH} values within each other"
+
+
+def _read(stream: io.BufferedReader, most: int) -> bytes:
+    """Return up to `most` bytes. The memory for a part is reserved when the part before it was read."""
+    parts: list[bytes] = []
+    while most > 0 and (part := stream.read(min(most, PART))):
+        parts.append(part)
+        most -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _check_depth(value: Any) -> None:

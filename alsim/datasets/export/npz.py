@@ -49,7 +49,7 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mappi
         with zipfile.ZipFile(out, "w") as file:
             for name in [*names, JSON]:
                 member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
-                with (folder / f"{name}.npy").open("rb") as source, file.open(member, "w", force_zip64=True) as sink:
+                with open_file(folder / f"{name}.npy") as source, file.open(member, "w", force_zip64=True) as sink:
                     shutil.copyfileobj(source, sink, 2**20)
 
 

@@ -22,7 +22,7 @@ from alsim.models.serialization import count
 from alsim.types import Floats
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import UNREADABLE, array_header, check_unpacked_size, read_array
-from alsim.utils.reading import open_file, parse_json
+from alsim.utils.reading import open_file, parse_json, reason
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
 
@@ -162,7 +162,9 @@ class Tracker:
             with open_file(path) as stream:
                 return cls._read(stream)
         except (*UNREADABLE, AttributeError, ModelError) as error:
-            raise ModelError(f"{path} is not a saved tracker: {error}; expected a file of Tracker.save") from None
+            raise ModelError(
+                f"{path} is not a saved tracker: {reason(error)}; expected a file of Tracker.save"
+            ) from None
 
     @classmethod
     def _read(cls, stream: IO[bytes]) -> Tracker:
