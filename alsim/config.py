@@ -7,7 +7,6 @@ have additional keys. The parameters of a dynamics are defined by that dynamics.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -35,6 +34,7 @@ from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError, did_you_mean
 from alsim.mdp.actions import MOST_LOS
 from alsim.types import LONGEST_REPR, MODALITIES
+from alsim.utils.reading import read_toml, reason
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
@@ -348,11 +348,11 @@ class Config(Section):
         Raises ConfigError, which names the file, the key, its value and the expected value.
         """
         try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
+            table = read_toml(path)
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{path}: cannot be read as a TOML file: {reason}; `alsim init-config` writes a valid configuration"
+                f"{path}: cannot be read as a TOML file: {reason(error)}; "
+                "`alsim init-config` writes a valid configuration"
             ) from None
         try:
             return cls.read(table)

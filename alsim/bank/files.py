@@ -21,6 +21,7 @@ from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import temporary_directory
+from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
 if TYPE_CHECKING:
     from alsim.config import Config
@@ -57,7 +58,7 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
             _write(staged / MAIN, bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
             _write(staged / "contents.csv", bank.outcomes, bank.contents, "modality", MODALITIES)
             _check_round_trip(bank, staged)
-            tables = {name: (staged / name).read_bytes() for name in (MAIN, "contents.csv")}
+            tables = {name: read_bytes(staged / name, MAX_TABLE) for name in (MAIN, "contents.csv")}
         # Tables of the other kind are deleted: otherwise the directory would hold two banks.
         replace_group(directory, tables, obsolete=[name for name in existing if name not in tables])
     except OSError as error:
@@ -102,17 +103,21 @@ def load_bank(source: str | Path) -> Bank:
 
     Raises BankError, which names file, row, column, value and the expected value.
     """
-    source = Path(source)
+    return read_bank(Path(source), inside=Path(source))
+
+
+def read_bank(source: Path, *, inside: Path) -> Bank:
+    """Read the bank in a directory, as `load_bank` does, whose files may not lead out of the directory `inside`."""
     try:
-        return read_group(source, MAIN, partial(_load, source))
+        return read_group(source, MAIN, partial(_load, source, inside))
     except OSError as error:
-        raise BankError(f"{source} cannot be read: {error}") from None
+        raise BankError(f"{source} cannot be read: {reason(error)}") from None
 
 
-def _load(source: Path, path_of: Callable[[str], Path]) -> Bank:
+def _load(source: Path, inside: Path, path_of: Callable[[str], Path]) -> Bank:
     """Read the bank in a directory; `path_of` returns the path from which a file is read."""
     tables = [
-        read_table(_find(source, stem, path_of), {name: name for name in fields})
+        read_table(_find(source, stem, path_of), {name: name for name in fields}, inside=inside)
         for stem, fields in (("questions", Questions._fields), ("contents", Contents._fields))
     ]
     for table in tables:

@@ -117,10 +117,12 @@ class Bank:
         """Return whether both banks have the same items, bit for bit and in the same order."""
         if not isinstance(other, Bank):
             return NotImplemented
-        own_columns = (self.outcomes, *self.questions, *self.contents)
-        other_columns = (other.outcomes, *other.questions, *other.contents)
+        own_columns: tuple[Any, ...] = (self.outcomes, *self.questions, *self.contents)
+        other_columns: tuple[Any, ...] = (other.outcomes, *other.questions, *other.contents)
+        # Names are compared as tuples: an array gives all of them the width of the longest.
         return all(
-            np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(own_columns, other_columns, strict=True)
+            a == b if isinstance(a, tuple) else np.array_equal(a, b)
+            for a, b in zip(own_columns, other_columns, strict=True)
         )
 
     __hash__ = None  # type: ignore[assignment]  # the fields are arrays

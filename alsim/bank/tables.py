@@ -14,6 +14,7 @@ from alsim.errors import AlsimError
 from alsim.models.item_columns import KNOWN, ItemCells, is_numeric, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import Codes, Floats, f32, f64, i8
+from alsim.utils.names import MAX_NAME
 
 ROLES = {"id": "name", "irt_a": "a", "irt_b": "b", "irt_c": "c", "irt_d": "d", "intercept": "intercept"}
 """Roles of a bank's columns in a table of calibrated items."""
@@ -56,6 +57,9 @@ class Table:
         cells = self.columns[column]
         if "" in cells:
             raise self.fault(column, cells.index(""), "a name")
+        longest = max(range(len(cells)), key=lambda row: len(cells[row]))
+        if len(cells[longest]) > MAX_NAME:
+            raise self.fault(column, longest, f"a name of at most {MAX_NAME:,} characters")
         return cells
 
     def ids(self, column: str = "id") -> tuple[str, ...]:
@@ -90,21 +94,22 @@ class Table:
         return single
 
 
-def read_table(path: Path, titles: Mapping[str, str]) -> Table:
+def read_table(path: Path, titles: Mapping[str, str], *, inside: Path | None = None) -> Table:
     """Read a table with a header, as `alsim.models.tables.read_cells` does.
 
     path    file to read
     titles  name in the file by alsim's name; columns that the file lacks are left out
+    inside  see `alsim.utils.reading.open_file`
 
     Raises BankError for a file that cannot be read, that is not a table, or that has no row.
     """
-    return as_table(read_bank_cells(path, titles.values()), titles)
+    return as_table(read_bank_cells(path, titles.values(), inside), titles)
 
 
-def read_bank_cells(path: Path, known: Collection[str]) -> Cells:
+def read_bank_cells(path: Path, known: Collection[str], inside: Path | None = None) -> Cells:
     """Return the cells of a file, see `read_cells`. Raises BankError for a file that is not a table."""
     try:
-        return read_cells(path, known)
+        return read_cells(path, known, inside=inside)
     except AlsimError as error:
         raise BankError(str(error)) from None
 

@@ -24,6 +24,8 @@ Z = NormalDist().inv_cdf(0.975)
 """Half-width of a normal interval of 95 %, in standard errors."""
 SCORES = {"auc": ("AUC", ""), "rmse": ("RMSE", ""), "log_loss": ("log loss", "nats"), "accuracy": ("accuracy", "")}
 """Label and unit of each score."""
+MOST_SCORED = 10**8
+"""Largest number of held-out responses."""
 LIMITS = {"dkt": "; a larger --epochs lets it continue"}
 """Cure for a fit that has not converged, by model."""
 
@@ -47,6 +49,11 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path, notes: Sequ
         invalid = weight[counts != weight][0]
         raise AlsimError(
             f"the column freq of the held-out responses must contain integers; got {invalid:g}: round it in {path}"
+        )
+    if counts.sum() > MOST_SCORED:  # each is scored by itself
+        raise AlsimError(
+            f"the held-out responses of {path} must be at most {MOST_SCORED:,}, counted by the column freq; "
+            f"got {counts.sum():,}: divide freq by a number"
         )
     correct, predicted = np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts)
     copies = np.arange(len(correct)) - np.repeat(np.cumsum(counts) - counts, counts)

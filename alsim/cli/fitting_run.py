@@ -168,7 +168,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     if path.is_dir():
         from alsim.datasets.store import load_dataset
 
-        responses = Responses.from_dataset(load_dataset(path))
+        responses = Responses.from_dataset(load_dataset(path, verify=True))
     else:
         try:
             with log_to_stderr("alsim.responses"), elapsed_progress(f"reading {path}"):

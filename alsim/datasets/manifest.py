@@ -14,6 +14,7 @@ from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
 from alsim.types import Observation
+from alsim.utils.reading import read_json, reason
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
@@ -140,12 +141,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of a dataset. Raises DatasetError, which names the file, the key and the value."""
     file = directory / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file, inside=directory)
         json.dumps(manifest, allow_nan=False)  # exports write it again, and not every reader accepts NaN
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{directory} holds no finished dataset: {_content(directory)}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} cannot be read: {error}; generate the dataset again") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file} cannot be read: {reason(error)}; generate the dataset again") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
         raise DatasetError(

@@ -16,6 +16,7 @@ from alsim.rollouts.collector import Collector
 from alsim.rollouts.plan import RolloutPlan, block_edges
 from alsim.rollouts.rollout import new_collector, run_block, view_block
 from alsim.utils.files import sha256
+from alsim.utils.reading import read_json
 from alsim.utils.run_directory import matches_entry
 
 SIDECARS = "shards"
@@ -103,7 +104,7 @@ class ShardMaker:
 def complete_files(directory: Path, sidecar: Path, number: int, file_format: str) -> Files | None:
     """Return the entries in a sidecar if the files of its shard match them, otherwise None."""
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = read_json(sidecar, inside=directory)
         files: Files = content["files"]
         if content["sha256"] != digest(files):
             return None
@@ -111,7 +112,7 @@ def complete_files(directory: Path, sidecar: Path, number: int, file_format: str
             relative, entry = shard_path(name, number, file_format), files[name]
             if entry["path"] != relative or not matches_entry(directory / relative, entry):
                 return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return files
 

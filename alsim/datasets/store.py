@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from alsim.bank.files import load_bank
-from alsim.bank.items import Bank
+from alsim.bank.files import read_bank
+from alsim.bank.items import Bank, BankError
 from alsim.datasets.frames import frame_parts
 from alsim.datasets.manifest import BANK, MANIFEST, read_manifest
 from alsim.datasets.manifest import DatasetError as DatasetError
@@ -22,9 +23,13 @@ from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
+from alsim.metrics import EVENTS
 from alsim.rollouts.frames import to_pandas, to_polars
 from alsim.types import Floats, Longs, safe_repr
+from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
+from alsim.utils.reading import OutsideDirectory, path_inside, reason
+from alsim.utils.text import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +82,11 @@ class Dataset:
     def bank(self) -> Bank:
         """Questions and contents of the environment."""
         if isinstance(self._source, Path):
-            bank, num_los = load_bank(self._source / BANK), self.manifest["bank"]["num_los"]
+            try:
+                bank = read_bank(self._source / BANK, inside=self._source)
+            except BankError as error:
+                raise DatasetError(f"{error}; {RESTORE}") from None
+            num_los = self.manifest["bank"]["num_los"]
             if bank.num_los != num_los:
                 raise DatasetError(
                     f"{self._source / BANK} has {bank.num_los} learning outcomes; the manifest says {num_los}; "
@@ -113,7 +122,22 @@ class Dataset:
                 f"{self._source}: the shards of {name} must have observations of one length; they differ: "
                 "generate the dataset again"
             )
-        return pa.concat_tables(parts)
+        content = pa.concat_tables(parts)
+        if "item" in content.column_names:
+            self._check_items(name, content)
+        return content
+
+    def _check_items(self, name: str, content: pa.Table) -> None:
+        """Raise DatasetError for items that are invalid as indices of the bank's items."""
+        q, c = self.bank.num_questions, self.bank.num_contents
+        answered = content.column("item").filter(pc.is_valid(content.column("correct")))
+        for items, number, kind in ((content.column("item"), q + c, "items"), (answered, q, "questions")):
+            least, largest = pc.min_max(items).as_py().values()
+            if least is not None and (least < 0 or largest >= number):
+                raise DatasetError(
+                    f"{self._source}: the {kind} of its {name} are in [{least}, {largest}]; expected "
+                    f"[0, {number - 1}]; generate the dataset again"
+                )
 
     def parts(self) -> Iterator[Dataset]:
         """Yield one dataset per shard, in order, for processing a dataset that is larger than the memory.
@@ -128,7 +152,9 @@ class Dataset:
             part = {
                 name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
             }
-            yield Dataset({**self.manifest, "tables": part}, self._source)
+            dataset = Dataset({**self.manifest, "tables": part}, self._source)
+            vars(dataset)["bank"] = self.bank  # read once for all parts
+            yield dataset
 
     @property
     def final_obs(self) -> Floats:
@@ -144,8 +170,8 @@ class Dataset:
 
         try:
             return recompute_observations(self.manifest, self.bank, self.transitions, self.episodes)
-        except AlsimError as error:
-            raise DatasetError(f"the observations of {self!r} cannot be recomputed: {error}") from None
+        except (AlsimError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise DatasetError(f"the observations of {self!r} cannot be recomputed: {reason(error)}") from None
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -247,78 +273,85 @@ def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -
 
 
 def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return the path of a file in the manifest.
-
-    Raises DatasetError if the path leads outside of the dataset, by the rules of any operating system or by a link.
-    """
+    """Return the path of a file in the manifest. Raises DatasetError if it leads outside of the dataset."""
     name: str = shard["path"]
-    parts = PurePosixPath(name), PureWindowsPath(name)
-    outside = any(path.anchor or ".." in path.parts for path in parts) or "\\" in name or not name.isprintable()
+    where = f"{directory / MANIFEST} names {name!r}"
     try:
-        if not outside and (directory / name).resolve().is_relative_to(directory.resolve()):
-            return directory / name
-    except (OSError, RuntimeError) as error:  # circular links
-        raise DatasetError(f"{directory / MANIFEST} names {name!r}, which cannot be read: {error}; {RESTORE}") from None
-    raise DatasetError(f"{directory / MANIFEST} names {name!r}, which is outside of the dataset; {RESTORE}")
+        return path_inside(directory, name)
+    except OutsideDirectory:
+        raise DatasetError(f"{where}, which is outside of the dataset; {RESTORE}") from None
+    except OSError as error:
+        raise DatasetError(f"{where}, which cannot be read: {reason(error)}; {RESTORE}") from None
 
 
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
     file = _shard_file(directory, shard)
     try:
-        exists = file.is_file()
-    except OSError as error:  # a name that is too long
-        raise DatasetError(
-            f"{directory / MANIFEST} names {shard['path']!r}, which cannot be read: {error}; {RESTORE}"
-        ) from None
-    if not exists:
-        raise DatasetError(f"{file} is missing; the manifest lists it; {RESTORE}")
-    if file.stat().st_size != shard["bytes"]:
-        raise DatasetError(f"{file} has {file.stat().st_size} bytes; the manifest says {shard['bytes']}; {RESTORE}")
-    if verify and sha256_of_file(file) != shard["sha256"]:
+        size = file.stat().st_size
+        checksum = sha256_of_file(file, inside=directory) if verify and size == shard["bytes"] else shard["sha256"]
+    except FileNotFoundError:
+        raise DatasetError(f"{file} is missing; the manifest lists it; {RESTORE}") from None
+    except OSError as error:  # a name that is too long, or no regular file
+        raise DatasetError(f"{file} cannot be read: {reason(error)}; {RESTORE}") from None
+    if size != shard["bytes"]:
+        raise DatasetError(f"{file} has {size} bytes; the manifest says {shard['bytes']}; {RESTORE}")
+    if checksum != shard["sha256"]:
         raise DatasetError(f"{file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}")
 
 
 def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observations: bool = True) -> pa.Table:
-    """Return the table in the file of a shard. Raises DatasetError, which names the file.
+    """Return the table in the file of a shard, after a validation of all values. Raises DatasetError with the file.
 
     directory     directory of the dataset
     shard         entry of the shard in the manifest
     table         name of the table
     observations  True if the shard has observations
-    """
-    import pyarrow.feather
-    import pyarrow.parquet
 
+    The number of rows, the columns and their types are checked before the values are read.
+    """
     file = _shard_file(directory, shard)
-    read = pyarrow.parquet.read_table if file.suffix == ".parquet" else pyarrow.feather.read_table
+    kind = "parquet" if file.suffix == ".parquet" else "arrow"
     try:
-        content = read(file)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{file} cannot be read: {error}; {RESTORE}") from None
-    if content.num_rows != shard["rows"]:
-        raise DatasetError(f"{file} has {content.num_rows} rows; the manifest says {shard['rows']}; {RESTORE}")
-    names = [column.name for column in columns_of(table, observations)]
-    if content.column_names != names:
-        raise DatasetError(
-            f"{file} has columns {', '.join(content.column_names)}; expected those of {table}: {', '.join(names)}; "
-            f"{RESTORE}"
-        )
+        with TableFile(file, inside=directory, kind=kind) as stored:
+            if stored.num_rows != shard["rows"]:
+                raise DatasetError(f"{file} has {stored.num_rows} rows; the manifest says {shard['rows']}; {RESTORE}")
+            _check_schema(file, stored.schema, table, observations)
+            content = stored.read()
+    except (OSError, InvalidTable) as error:
+        raise DatasetError(f"{file} cannot be read: {reason(error)}; {RESTORE}") from None
     for column in columns_of(table, observations):
         _check_column(file, column, content.column(column.name))
     return content
 
 
+def _check_schema(file: Path, schema: pa.Schema, table: str, observations: bool) -> None:
+    """Raise DatasetError unless a file has the columns of the schema, in its order and with its types."""
+    names = [column.name for column in columns_of(table, observations)]
+    if schema.names != names:
+        found = printable(", ".join(schema.names))
+        raise DatasetError(f"{file} has columns {found:.500}; expected those of {table}: {', '.join(names)}; {RESTORE}")
+    for column in columns_of(table, observations):
+        kind = schema.field(column.name).type
+        if column.type is OBSERVATION:
+            fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
+        else:
+            fits = kind == column.type
+        if not fits:
+            raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}; {RESTORE}")
+
+
 def _check_column(file: Path, column: Column, content: pa.ChunkedArray) -> None:
-    """Raise DatasetError unless a column has the type of the schema, and no nulls that the schema does not allow."""
-    kind = content.type
-    if column.type is OBSERVATION:
-        fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
-    else:
-        fits = kind == column.type
-    if not fits:
-        raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}; {RESTORE}")
+    """Raise DatasetError for nulls that the schema does not allow, and for unknown events."""
     if content.null_count and not column.nullable:
         raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none; {RESTORE}")
+    if column.type is OBSERVATION and any(chunk.flatten().null_count for chunk in content.chunks):
+        raise DatasetError(f"{file} has nulls in the lists of {column.name}; expected none; {RESTORE}")
+    if pa.types.is_dictionary(column.type):
+        words = {word for chunk in content.chunks for word in chunk.dictionary.to_pylist()}
+        if unknown := words - {*EVENTS}:
+            raise DatasetError(
+                f"{file} has {min(map(repr, unknown)):.50} in {column.name}; expected {', '.join(EVENTS)}; {RESTORE}"
+            )
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from alsim.datasets.schema import TABLES
 from alsim.datasets.shards import SIDECARS
 from alsim.datasets.store import dataset_file, write_json
 from alsim.utils.files import REPLACED, UNFINISHED, finish_replacement, hidden_sibling, move, replace_directory
+from alsim.utils.reading import MAX_TABLE, read_bytes
 from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
 
 LOCK = ".alsim-lock"
@@ -150,7 +151,7 @@ def _prepare(directory: RunDirectory, plan: Plan, bank: Path) -> None:
         target = directory.path / entry["path"]
         if not (target.exists() and matches_entry(target, entry)):
             with dataset_file(target) as stream:
-                stream.write((bank / target.name).read_bytes())
+                stream.write(read_bytes(bank / target.name, MAX_TABLE))
 
 
 def _keep_complete_shards(directory: RunDirectory, error: BaseException) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from alsim.responses.log import Responses
 from alsim.types import Doubles
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
+from alsim.utils.reading import read_json, reason
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -153,17 +153,17 @@ def _load(path: Path, path_of: Callable[[str], Path]) -> Fit:
     version, model = content.pop("version", None), content.pop("model", None)
     if version is True or version != VERSION:
         raise ModelError(
-            f"{path} has version {version!r}; this alsim reads {VERSION}: use the alsim that wrote it, or fit it again"
+            f"{path} has version {version!r:.100}; this alsim reads {VERSION}: "
+            "use the alsim that wrote it, or fit it again"
         )
     if not isinstance(model, str) or model not in HOMES:
-        raise ModelError(f"{path} is a fit of {model!r}; the models are {', '.join(HOMES)}")
+        raise ModelError(f"{path} is a fit of {model!r:.100}; the models are {', '.join(HOMES)}")
     module, _, name = HOMES[model].partition(":")
     fit_class: type[Fit] = getattr(import_module(module), name)
     try:
         return fit_class.read(content, path, path_of)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{path} is not a valid fit of {model!r}: {problem}; fit the model again") from None
+        raise ModelError(f"{path} is not a valid fit of {model!r}: {reason(error)}; fit the model again") from None
 
 
 def _parse(path: Path, source: Path) -> dict[str, Any]:
@@ -173,11 +173,11 @@ def _parse(path: Path, source: Path) -> dict[str, Any]:
     """
     cure = "expected a file that Fit.save wrote"
     try:
-        content = json.loads(source.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        content = read_json(source, parse_float=_finite, parse_constant=_finite)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a fit: {error}; {cure}") from None
+        raise ModelError(f"{path}: cannot be read: {reason(error)}; {cure}") from None
+    except ValueError as error:
+        raise ModelError(f"{path} is not a fit: {reason(error)}; {cure}") from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ModelError(f'{path} is not a fit: it has no "format": "{FORMAT}"; {cure}')
     return content

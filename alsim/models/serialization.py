@@ -11,6 +11,7 @@ import numpy as np
 
 from alsim.responses.cells import Names
 from alsim.types import Doubles, Longs
+from alsim.utils.names import name_array
 
 
 def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> dict[str, dict[str, Any]]:
@@ -23,7 +24,7 @@ def names_of(rows: Any, key: str) -> Names:
     """Return the names (I,) in the result of `rows_of`, the value of `key`; raises TypeError for any other value."""
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise TypeError(f'"{key}" must be an object of objects')
-    return np.array(list(rows), np.str_)
+    return name_array(list(rows))
 
 
 def column_of(rows: dict[str, dict[str, Any]], column: str, *, missing: bool = False) -> Doubles:
@@ -44,7 +45,7 @@ def counts_of(rows: dict[str, dict[str, Any]], column: str) -> Longs:
 def number(value: Any) -> float:
     """Return a finite number as a float; raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{value!r:.50} is not a number")
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{value!r:.50} is not a finite float64 number")
     return float(value)
@@ -53,7 +54,7 @@ def number(value: Any) -> float:
 def count(value: Any) -> int:
     """Return an integer in [0, 2**63); raises TypeError or ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a count")
+        raise TypeError(f"{value!r:.50} is not a count")
     if not 0 <= value < 2**63:
         raise ValueError(f"{value!r:.50} is not a count in [0, 2**63)")
     return value
@@ -62,7 +63,7 @@ def count(value: Any) -> int:
 def truth(value: Any) -> bool:
     """Return a bool; raises TypeError for any other value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
+        raise TypeError(f"{value!r:.50} is neither true nor false")
     return value
 
 

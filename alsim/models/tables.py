@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
+from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
 WHITESPACE = " "
 DELIMITERS = ("\t", ",", ";", "|", WHITESPACE)
 PARQUET_SUFFIXES = (".parquet", ".pq")
+MAX_CELLS = 10**7
+"""Largest number of cells of a Parquet file."""
 SPREADSHEETS = {b"PK\x03\x04": "a spreadsheet or another zip archive", b"\xd0\xcf\x11\xe0": "an old Excel file"}
 """First bytes of files that are often passed instead of CSV: .xlsx and .ods, and .xls."""
 
@@ -46,11 +49,12 @@ def number(cell: str) -> float:
         return float("nan")
 
 
-def read_cells(path: Path, known: Collection[str]) -> Cells:
+def read_cells(path: Path, known: Collection[str], *, inside: Path | None = None) -> Cells:
     """Read a text file, or a Parquet file if the suffix is .parquet or .pq.
 
-    path   file to read
-    known  names of columns that the header may contain, from which the delimiter is detected; see `normalized`
+    path    file to read
+    known   names of columns that the header may contain, from which the delimiter is detected; see `normalized`
+    inside  see `alsim.utils.reading.open_file`
 
     A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
     comma, semicolon, pipe or white space: the one that finds most of the `known` names in the header. If every row has
@@ -60,18 +64,18 @@ def read_cells(path: Path, known: Collection[str]) -> Cells:
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     try:
-        cells = _read_parquet(path) if parquet else _read_text(path, {normalized(name) for name in known})
+        cells = _read_parquet(path, inside) if parquet else _read_text(path, {*map(normalized, known)}, inside)
     except OSError as error:
-        raise AlsimError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise AlsimError(f"{path}: cannot be read: {reason(error)}") from None
     names = [name for name in cells.header if name and math.isnan(number(name))]  # a first line of numbers has no names
     if repeated := {name for name in names if names.count(name) > 1}:
         raise AlsimError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")
     return cells
 
 
-def _read_text(path: Path, known: set[str]) -> Cells:
+def _read_text(path: Path, known: set[str], inside: Path | None) -> Cells:
     """Return the cells of a text file."""
-    content = path.read_bytes()
+    content = read_bytes(path, MAX_TABLE, inside=inside)
     if content[:4] in SPREADSHEETS:
         raise AlsimError(f"{path} is {SPREADSHEETS[content[:4]]}; save the sheet as CSV (UTF-8) and pass that file")
     try:
@@ -125,17 +129,18 @@ def _records(path: Path, text: str, delimiter: str, strict: bool) -> Iterator[tu
         raise AlsimError(f"{path}, line {first_line}: the row is invalid: {error}") from None
 
 
-def _read_parquet(path: Path) -> Cells:
+def _read_parquet(path: Path, inside: Path | None) -> Cells:
     """Return the cells of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from alsim.utils.arrow import InvalidTable, TableFile, decoded
 
     try:
-        with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            table = parquet.read()
-        columns = [[as_text(value) for value in column.to_pylist()] for column in table.columns]
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        with TableFile(path, inside=inside, kind="parquet") as file:
+            if file.num_rows * len(file.names) > MAX_CELLS:
+                raise InvalidTable(f"it has {file.num_rows:,} rows; expected at most {MAX_CELLS:,} cells")
+            table = file.read()
+    except InvalidTable as error:
         raise AlsimError(f"{path}: expected a complete Parquet file; {error}") from None
+    columns = [[as_text(value) for value in decoded(column).to_pylist()] for column in table.columns]
     rows = list(map(list, zip(*columns, strict=True)))
     return Cells(path, table.column_names, rows, [f"row {k}" for k in range(1, len(rows) + 1)])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +25,7 @@ from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation,
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
+from alsim.utils.reading import MIB, read_json, reason
 
 Acting = Literal["sample", "greedy", "epsilon"]
 Activation = Literal["tanh", "relu"]
@@ -269,8 +269,8 @@ def _check_replaceable(folder: Path) -> None:
     """Raise PolicyError unless policy.json is one of alsim, of any version."""
     file = folder / DESCRIPTION
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        description = read_json(file)
+    except (OSError, ValueError):
         description = None
     if not isinstance(description, Mapping) or description.get("format") != FORMAT:
         raise PolicyError(f"{file} is not a policy of alsim, so it is not overwritten; choose another directory")
@@ -279,17 +279,16 @@ def _check_replaceable(folder: Path) -> None:
 def _read_description(file: Path) -> dict[str, Any]:
     """Return the checked content of policy.json. Raises PolicyError."""
     try:
-        _check_regular(file)
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_json(file, MIB, inside=file.parent)
     except FileNotFoundError:
         raise PolicyError(f"{file.parent} holds no policy: there is no {DESCRIPTION}; save a policy there") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{file} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"{file} cannot be read: {reason(error)}; save the policy again") from None
     if not isinstance(description, Mapping) or description.get("format") != FORMAT:
         raise PolicyError(f"{file} is not a policy of alsim; NetworkPolicy.save writes one")
     version = description.get("version")
     if type(version) is not int or version != VERSION:  # True is equal to 1
-        raise PolicyError(f"{file} has version {version!r}; this version of alsim reads {VERSION}; save it again")
+        raise PolicyError(f"{file} has version {version!r:.100}; this version of alsim reads {VERSION}; save it again")
     missing = {"name", "acting", "epsilon", "observation", "activation", "sizes", "weights"} - description.keys()
     if missing:
         raise PolicyError(f"{file} lacks {', '.join(sorted(missing))}; save the policy again")
@@ -298,15 +297,9 @@ def _read_description(file: Path) -> dict[str, Any]:
     if not are_counts or sum(a * b for a, b in zip(sizes, sizes[1:], strict=False)) > MAX_WEIGHTS:
         raise PolicyError(
             f"{file}: sizes must be two or more integers of at least 1, with at most {MAX_WEIGHTS:,} weights; "
-            f"got {sizes!r}"
+            f"got {sizes!r:.100}"
         )
     return dict(description)
-
-
-def _check_regular(file: Path) -> None:
-    """Raise OSError unless a file is a regular one; opening a named pipe would block until another process writes."""
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError("it is not a regular file")
 
 
 def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
@@ -316,10 +309,9 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
     for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
         shapes |= {f"weights_{k}": (inputs, outputs), f"biases_{k}": (outputs,)}
     try:
-        _check_regular(file)
-        content = read_at_most(file, shapes)
+        content = read_at_most(file, shapes, inside=file.parent)
     except OSError as error:
-        raise PolicyError(f"{file} cannot be read: {error}") from None
+        raise PolicyError(f"{file} cannot be read: {reason(error)}; save the policy again") from None
     if sha256(content) != description["weights"]:
         raise PolicyError(
             f"{file} was changed after it was saved: its SHA-256 differs from that in {DESCRIPTION}; "
@@ -330,7 +322,7 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
         layers = [(arrays[f"weights_{k}"], arrays[f"biases_{k}"]) for k in range(len(sizes) - 1)]
         return Network(layers, description["activation"])
     except (TypeError, ValueError) as error:
-        raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {error}") from None
+        raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {reason(error)}") from None
 
 
 def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:

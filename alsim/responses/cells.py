@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.errors import AlsimError
+from alsim.responses.report import ResponsesError
 from alsim.types import Bools, Codes, Doubles, Ints, Keys, Longs, f64, i8, i32, i64, u64
+from alsim.utils.names import name_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +26,10 @@ MISSING_TEXTS = ("", "NA", "NaN", "nan", "null", "NULL")
 ANSWER = re.compile(r"(?:(0(?:\.0*)?|false)|1(?:\.0*)?|true)", re.IGNORECASE)
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"
+
+
+class LongName(ResponsesError):
+    """Exception for a name of a student, skill or item that is too long."""
 
 
 class Coded(NamedTuple):
@@ -180,7 +187,15 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
 
 
 def _names(values: pa.Array) -> Names:
-    return np.array(values.to_pylist(), np.str_) if len(values) else np.empty(0, np.str_)
+    return _name_array(values.to_pylist())
+
+
+def _name_array(names: list[str]) -> Names:
+    """Return names as an array. Raises LongName for a name that is too long."""
+    try:
+        return name_array(names)
+    except AlsimError as error:
+        raise LongName(str(error)) from None
 
 
 def compact(codes: Ints, names: Names) -> tuple[Ints, Names]:
@@ -206,7 +221,7 @@ def encode_lists(column: pa.ChunkedArray, separator: str | None) -> CodedLists:
         sizes.append(len(names))
     row_sizes = np.array([*sizes, 0], i64)[texts.codes]
     chosen = places(np.append(starts(sizes)[:-1], 0)[texts.codes], row_sizes)
-    return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), np.array(list(index), np.str_))
+    return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), _name_array(list(index)))
 
 
 def _encode_lists(column: pa.ChunkedArray) -> CodedLists:

@@ -26,9 +26,12 @@ from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_col
 from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, split_cells, with_delimiter
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
+from alsim.utils.reading import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from alsim.utils.arrow import TableFile
 
 Columns = Mapping[str, str | None] | None
 Format = Literal["long", "wide", "three-line"]
@@ -96,6 +99,8 @@ def _reading(path: Path) -> Iterator[None]:
     """Convert the exceptions of reading a file to ResponsesError."""
     import pyarrow as pa
 
+    from alsim.utils.arrow import InvalidTable
+
     try:
         yield
     except FileNotFoundError:
@@ -103,12 +108,16 @@ def _reading(path: Path) -> Iterator[None]:
         cure = f"did you mean {path.with_name(similar[0])}?" if similar else f"check the path, relative to {Path.cwd()}"
         raise ResponsesError(f"{path}: there is no such file", cure) from None
     except OSError as error:
-        raise ResponsesError(f"{path}: cannot be read: {error.strerror or error}", "choose a readable file") from None
+        raise ResponsesError(f"{path}: cannot be read: {reason(error)}", "choose a readable file") from None
     except UnicodeError as error:
         encoding = getattr(error, "encoding", "the expected encoding").replace("utf-8", "UTF-8")
         raise ResponsesError(
             f"{path}: is not in {encoding}", "pass its encoding, such as {}", encoding="latin-1"
         ) from None
+    except cells.LongName as error:
+        raise ResponsesError(f"{path}: {error}") from None
+    except InvalidTable as error:
+        raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
     except LookupError as error:  # an unknown encoding
         raise ResponsesError(f"{path}: {error}", "pass a known one, such as {}", encoding="latin-1") from None
     except csv.Error as error:
@@ -333,11 +342,17 @@ def _read_binary(
     path: Path, format: Format | None, columns: Columns, missing: Iterable[Any], options: Options
 ) -> LogFields:
     """Read a log from a Parquet or Arrow file."""
-    import pyarrow.dataset as arrow_dataset
+    from alsim.utils.arrow import TableFile
 
-    kind = "parquet" if path.suffix.lower() in PARQUET else "ipc"
-    file = arrow_dataset.dataset(path, format=kind)
-    available, source = file.schema.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
+    with TableFile(path) as file:
+        return _read_table_file(file, path, format, columns, missing, options)
+
+
+def _read_table_file(
+    file: TableFile, path: Path, format: Format | None, columns: Columns, missing: Iterable[Any], options: Options
+) -> LogFields:
+    """Read a log from an open Parquet or Arrow file."""
+    available, source = file.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
         first = [list(row.values()) for row in file.head(SAMPLE).to_pylist()]
         format = _long_or_wide(available, first, columns, missing, str(path))
@@ -346,13 +361,13 @@ def _read_binary(
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"
         )
     if format == "wide":
-        table = file.to_table()
+        table = file.read()
         arrays = {name: cells.as_arrow(table[name]) for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
 
     def sample(name: str) -> pa.ChunkedArray:
-        return cells.as_arrow(file.head(SAMPLE, columns=[name])[name])
+        return cells.as_arrow(file.head(SAMPLE, [name])[name])
 
     names, recognised = map_columns(columns, available, str(path), sample)
-    table = file.to_table(columns=sorted(set(names.values())))
+    table = file.read(sorted(set(names.values())))
     return build(_rename(table, names), replace(source, column_names=names, recognised=recognised), options)

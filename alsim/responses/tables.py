@@ -114,7 +114,7 @@ def log_recognised(source: str, report: Report) -> None:
 def list_columns(available: Sequence[Any]) -> str:
     """Return the sentence part that lists the columns of a source."""
     more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
-    return f"the columns are {', '.join(map(repr, available[:_SHOWN]))}{more}"
+    return f"the columns are {', '.join(f'{name!r:.100}' for name in available[:_SHOWN])}{more}"
 
 
 def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
+from alsim.utils.reading import open_file, open_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,7 @@ class TextFile(NamedTuple):
     def open(self) -> Iterator[IO[str]]:
         """Open the file after its byte order mark."""
         encoding = "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
-        with self.path.open(encoding=encoding, newline="") as lines:
+        with open_text(self.path, encoding=encoding) as lines:
             yield lines
 
     def first_lines(self, number: int) -> list[str]:
@@ -108,7 +109,7 @@ class TextFile(NamedTuple):
         """
         quotes = ends = 0
         last = b""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             while block := file.read(1 << 20):
                 quotes, ends, last = quotes + block.count(b'"'), ends + block.count(b"\n"), block
         ends += not last.rstrip(b"\0").endswith(b"\n")
@@ -121,7 +122,7 @@ class TextFile(NamedTuple):
 
 def check_text(path: Path, encoding: str | None) -> None:
     """Raise ResponsesError for a file of another kind: a workbook, an archive, JSON, or UTF-16 without its mark."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(8)
     for mark, (kind, cure) in OTHER_FILES.items():
         if start.startswith(mark):
@@ -134,7 +135,7 @@ def check_text(path: Path, encoding: str | None) -> None:
 
 def detect_encoding(path: Path) -> str:
     """Return the encoding that the byte order mark names, or else UTF-8."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(4)
     return next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
 
@@ -190,14 +191,19 @@ def read_columns(
     num_headers, names = int(header is not None), [str(k) for k in range(num_columns)]
     included = [names[k] for k in wanted]
     try:
-        table = arrow_csv.read_csv(
-            file.path,
-            arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
-            arrow_csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged),
-            arrow_csv.ConvertOptions(
-                include_columns=included, column_types=dict.fromkeys(included, pa.string()), strings_can_be_null=False
-            ),
-        )
+        with open_file(file.path) as stream:
+            table = arrow_csv.read_csv(
+                stream,
+                arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
+                arrow_csv.ParseOptions(
+                    delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged
+                ),
+                arrow_csv.ConvertOptions(
+                    include_columns=included,
+                    column_types=dict.fromkeys(included, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
     except pa.ArrowInvalid as error:
         if "UTF8" not in str(error):  # an open quote exceeds the size of a block
             file.check_quotes()

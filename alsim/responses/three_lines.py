@@ -80,14 +80,14 @@ def _read_students(file: TextFile) -> Iterator[StudentLines]:
         lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip(TRAILING))
         for student, (number, line) in enumerate(lines):
             text = line.strip(TRAILING)
-            if not re.fullmatch(r"[0-9]+(\.0*)?", text):
+            if not re.fullmatch(r"[0-9]{1,18}(\.0*)?", text):
                 raise ResponsesError(
                     f"{file.path}, line {number}: {text!r:.100}; expected the number of responses of a student, "
                     f"followed by a line of skills and a line of answers",
                     "correct the line, or read a table with {}",
                     format="long",
                 )
-            count = int(float(text))
+            count = int(text.partition(".")[0])
             if count == 0:
                 continue  # the other two lines of the student are blank
             rest = [line.rstrip(TRAILING) for _, line in islice(lines, 2)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from alsim.training.settings import TrainingError
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
+from alsim.utils.reading import read_text, reason
 
 MILLION = 10**6
 TEXT_COLOR, EVALUATION_COLOR, TRAINING_COLOR = "#333333", "#0b6e99", "#9a9a9a"
@@ -55,13 +56,14 @@ def _cell(value: float | None) -> str:
 def read_curve(file: str | Path) -> list[Row]:
     """Return the rows of a learning curve, curve.csv. Raises TrainingError, which names the file."""
     try:
-        with Path(file).open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            if next(reader, None) != list(Row._fields):
-                raise ValueError(f"expected the columns {', '.join(Row._fields)}")
-            return [_row(cells) for cells in reader]
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"{file} is not a learning curve: {error}; pass the curve.csv of a training") from None
+        reader = csv.reader(io.StringIO(read_text(file), newline=""))
+        if next(reader, None) != list(Row._fields):
+            raise ValueError(f"expected the columns {', '.join(Row._fields)}")
+        return [_row(cells) for cells in reader]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise TrainingError(
+            f"{file} is not a learning curve: {reason(error)}; pass the curve.csv of a training"
+        ) from None
 
 
 def _row(cells: Sequence[str]) -> Row:

@@ -11,6 +11,7 @@ from typing import Any
 from alsim.config import BANK_KEYS
 from alsim.training.settings import TrainingError
 from alsim.utils.files import to_json, write_atomic
+from alsim.utils.reading import reason
 from alsim.utils.run_directory import (
     FORCE,
     Layout,
@@ -93,7 +94,12 @@ def read_checkpoint(checkpoint: Path) -> dict[str, bytes]:
     try:
         return read_folder(checkpoint)
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{checkpoint} is damaged: {error}; {FORCE} starts the training again") from None
+        raise damaged(checkpoint, error) from None
+
+
+def damaged(checkpoint: Path, error: BaseException) -> TrainingError:
+    """Return the error for a checkpoint that cannot be read."""
+    return TrainingError(f"{checkpoint} is damaged: {reason(error)}; {FORCE} starts the training again")
 
 
 def latest_checkpoint(out: Path) -> Path | None:

@@ -35,6 +35,7 @@ from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameter
 from alsim.types import FIRST_HELD_OUT, Observation, Reason, short_repr
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
+from alsim.utils.reading import parse_json
 from alsim.utils.run_directory import FORCE
 
 ROWS = 200
@@ -235,9 +236,7 @@ class Run:
         plan, files = self.plan, {}
         if checkpoint is not None:
             files = directory.read_checkpoint(checkpoint)
-            progress = json.loads(files[PROGRESS])
-            self.best, self.best_return, self.best_steps = files[BEST], progress["best_return"], progress["best_steps"]
-            self.seconds, self.breaks = progress["seconds"], progress["breaks"] + 1
+            self._restore_progress(checkpoint, files)
         lanes = plan.hyperparameters.num_envs
         env = make(
             lanes,
@@ -251,7 +250,10 @@ class Run:
         )
         self.model = sb3.new_model(plan.hyperparameters, env, plan.seed, plan.seed + self.breaks)
         if checkpoint is not None:
-            sb3.set_state(self.model, files)
+            try:
+                sb3.set_state(self.model, files)
+            except sb3.UNREADABLE as error:
+                raise directory.damaged(checkpoint, error) from None
             rows = read_curve(self.out / directory.CURVE)
             self.rows = [row for row in rows if row.steps <= self.steps]
             if not self.rows or self.rows[-1].steps != self.steps:
@@ -259,6 +261,15 @@ class Run:
                     f"{self.out / directory.CURVE} lacks the row of {checkpoint}, at {self.steps:,} interactions; "
                     f"{FORCE} starts the training again"
                 )
+
+    def _restore_progress(self, checkpoint: Path, files: Mapping[str, bytes]) -> None:
+        """Restore the progress in the files of a checkpoint. Raises TrainingError for invalid ones."""
+        try:
+            progress = parse_json(files[PROGRESS])
+            self.best, self.best_return, self.best_steps = files[BEST], progress["best_return"], progress["best_steps"]
+            self.seconds, self.breaks = progress["seconds"], progress["breaks"] + 1
+        except (KeyError, TypeError, ValueError) as error:
+            raise directory.damaged(checkpoint, error) from None
 
     @property
     def steps(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,10 @@ import numpy as np
 
 from alsim.envs.sb3 import AdaptiveLearningVecEnv
 from alsim.training.settings import DQN, PPO, Hyperparameters
+from alsim.utils import npz
+from alsim.utils.npz import check_unpacked_size, read_array
 from alsim.utils.optional import require
+from alsim.utils.reading import parse_json
 
 torch = require("torch", "sb3", "alsim.training")
 sb3 = require("stable_baselines3", "sb3", "alsim.training")
@@ -25,6 +30,9 @@ PARAMETERS, COUNTERS, REPLAY = "parameters.pt", "counters.json", "replay.npz"
 COUNTED = ("num_timesteps", "_n_updates", "_episode_num")
 """Counters of a model that are restored on resuming; DQN has one more."""
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+UNREADABLE = (*npz.UNREADABLE, pickle.UnpicklingError, AttributeError)
+"""Exceptions that an invalid checkpoint may raise."""
 
 MAX_WEIGHT = 10**6
 """Largest plausible weight; above it, a network has diverged. Inputs are in [0, 1], and outputs in the hundreds."""
@@ -93,10 +101,11 @@ def state_of(model: Any) -> Bytes:
 
 
 def set_state(model: Any, files: Mapping[str, bytes]) -> None:
-    """Restore the state of a model from the files of `state_of`."""
+    """Restore the state of a model from the files of `state_of`. Invalid files raise one of UNREADABLE."""
     model.set_parameters(_deserialize(files[PARAMETERS]))
-    for name, value in json.loads(files[COUNTERS]).items():
-        setattr(model, name, value)
+    counters = parse_json(files[COUNTERS])
+    for name in _counters(model):  # these attributes and no others; the file cannot set others
+        setattr(model, name, int(counters[name]))
     if isinstance(model, sb3.DQN):
         _set_replay(model.replay_buffer, files[REPLAY])
 
@@ -114,7 +123,9 @@ def _serialize(value: Any) -> bytes:
 
 
 def _deserialize(content: bytes) -> Any:
-    """Return tensors from bytes, without executing code."""
+    """Return tensors from bytes, without executing code. Raises one of UNREADABLE."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        check_unpacked_size(archive, len(content))  # PyTorch does not compress
     return torch.load(io.BytesIO(content), weights_only=True)
 
 
@@ -128,10 +139,12 @@ def _replay(buffer: Any) -> bytes:
 
 def _set_replay(buffer: Any, content: bytes) -> None:
     """Restore the content of a replay buffer."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        check_unpacked_size(archive, len(content))  # `_replay` does not compress
         for name in REPLAYED:
-            getattr(buffer, name)[: len(arrays[name])] = arrays[name]
-        buffer.pos, buffer.full = int(arrays["pos"]), bool(arrays["full"])
+            rows = read_array(archive, name)
+            getattr(buffer, name)[: len(rows)] = rows
+        buffer.pos, buffer.full = int(read_array(archive, "pos")), bool(read_array(archive, "full"))
 
 
 class TrainingCallback(BaseCallback):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from alsim.config import Count, NotNegative, Positive, Section, Share, error_message
 from alsim.errors import AlsimError
+from alsim.utils.reading import read_toml, reason
 
 Algorithm = Literal["ppo", "dqn"]
 Activation = Literal["tanh", "relu"]
@@ -177,9 +177,8 @@ def _table(model: type[Hyperparameters], source: Any) -> dict[str, Any]:
     if not isinstance(source, str | Path):
         raise TrainingError(f"hyperparameters must be {model.__name__}, a mapping or a TOML file; got {source!r}")
     try:
-        return tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        return read_toml(source)
+    except (OSError, ValueError) as error:
         raise TrainingError(
-            f"{source}: expected a TOML file of hyperparameters, with lines such as gamma = 0.9: {reason}"
+            f"{source}: expected a TOML file of hyperparameters, with lines such as gamma = 0.9: {reason(error)}"
         ) from None

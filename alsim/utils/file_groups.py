@@ -8,7 +8,6 @@ touched.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from alsim.utils.files import delete_abandoned, is_temporary, move, temporary_file, to_json, write_atomic
+from alsim.utils.reading import parse_json, read_bytes
 
 if sys.platform != "win32":
     import fcntl
@@ -27,7 +27,7 @@ REPLACING = ".replacing"
 """Suffix of the hidden journal of a group, which is named after the first file of the group."""
 ATTEMPTS = 20
 """Number of times that a group is read if other processes replace it meanwhile."""
-MOST_BYTES = 2**16
+MAX_JOURNAL = 2**16
 """Limit of the size of a journal, bytes."""
 
 
@@ -113,8 +113,8 @@ def _journal(folder: Path, main: str) -> Path:
 def _state(folder: Path, main: str) -> tuple[bytes, tuple[int, int, int]]:
     """Return the content of the journal, and what changes with each replacement of the first file."""
     journal, identity = b"", (0, 0, 0)
-    with suppress(OSError), _journal(folder, main).open("rb") as stream:
-        journal = stream.read(MOST_BYTES)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        journal = read_bytes(_journal(folder, main), MAX_JOURNAL)
     with suppress(OSError):
         found = (folder / main).stat()
         identity = (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -126,7 +126,7 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     if not content:
         return Journal({}, [])
     try:
-        parsed = json.loads(content)
+        parsed = parse_json(content)
         journal = Journal(dict(parsed["moves"]), list(parsed["obsolete"]))
         names = [*journal.moves, *journal.obsolete]
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
@@ -134,7 +134,7 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
         for name, temporary in journal.moves.items():
             if not is_temporary(temporary, name):
                 raise ValueError(f"{temporary!r} is not a temporary file of {name}")
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise OSError(f"{_journal(folder, main)} is not a journal of alsim: {error}; delete it") from None
     return journal
 

@@ -23,6 +23,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from alsim.utils.reading import open_file
+
 if sys.platform != "win32":
     import fcntl
 
@@ -240,7 +242,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256_of_file(file: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
-    with file.open("rb") as stream:
+def sha256_of_file(file: Path, *, inside: Path | None = None) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError, see `alsim.utils.reading.open_file`."""
+    with open_file(file, inside=inside) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -27,9 +27,12 @@ from alsim.utils.files import (
     to_json,
     write_atomic,
 )
+from alsim.utils.reading import parse_json, read_bytes, read_json, reason
 
 CHECKSUMS = "sums.json"
 """File with the SHA-256 of the other files of a folder."""
+MAX_CHECKPOINT = 2**35
+"""Largest file of a checkpoint, bytes; a replay buffer is the largest."""
 FORCE = "force=True (--force)"
 MAX_DIFFERENCES = 3
 """Number of differences between two plans that an error lists."""
@@ -114,8 +117,8 @@ class RunDirectory:
     def _is_marked(self, name: str) -> bool:
         """Return whether a file holds a JSON object with the mark of the layout."""
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            content = read_json(self.path / name, inside=self.path)
+        except (OSError, ValueError):
             return False
         return isinstance(content, dict) and self.layout.mark in content
 
@@ -164,11 +167,13 @@ class RunDirectory:
         """
         file = self.path / self.layout.plan
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = read_json(file, inside=self.path)
             if not isinstance(stored, dict):
                 raise ValueError("expected a JSON object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise self.layout.error(f"{file} cannot be read: {error}; delete {self.path} to start again") from None
+        except (OSError, ValueError) as error:
+            raise self.layout.error(
+                f"{file} cannot be read: {reason(error)}; delete {self.path} to start again"
+            ) from None
         phrases = dict(_differences(stored, json.loads(json.dumps(plan))))
         explained = {
             key
@@ -275,11 +280,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder that `write_folder` wrote. Raises OSError, or ValueError if any file differs."""
-    files = {entry.name: entry.read_bytes() for entry in folder.iterdir()}
-    try:
-        checksums = json.loads(files.pop(CHECKSUMS))
-    except (KeyError, RecursionError):
-        raise ValueError(f"it has no readable {CHECKSUMS}") from None
+    files = {entry.name: read_bytes(entry, MAX_CHECKPOINT, inside=folder) for entry in folder.iterdir()}
+    if CHECKSUMS not in files:
+        raise ValueError(f"it has no readable {CHECKSUMS}")
+    checksums = parse_json(files.pop(CHECKSUMS))
     if checksums != {name: sha256(content) for name, content in files.items()}:
         raise ValueError(f"its files differ from the checksums in {CHECKSUMS}")
     return files

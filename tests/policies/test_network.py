@@ -451,7 +451,7 @@ def test_a_named_pipe_is_refused_without_blocking(tmp_path, name):
     policy_of(sizes=(R, A)).save(tmp_path)
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
-    with pytest.raises(PolicyError, match=rf"{name} cannot be read: it is not a regular file"):
+    with pytest.raises(PolicyError, match=rf"{name} cannot be read: it is a named pipe, not a regular file"):
         NetworkPolicy.load(tmp_path)
 
 

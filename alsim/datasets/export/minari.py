@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.utils.optional import require
+from alsim.utils.reading import open_text, read_json
 
 NAMESPACE = "alsim/adaptive-learning"
 MOST_STEPS = 1_000_000
@@ -130,7 +130,7 @@ def bank_rows(bank: Bank) -> dict[str, list[dict[str, str]]]:
         save_bank(bank, folder)
         rows = {}
         for name in BANK_FILES:
-            with Path(folder, name).open(encoding="utf-8", newline="") as stream:
+            with open_text(Path(folder, name), encoding="utf-8") as stream:
                 rows[Path(name).stem] = list(csv.DictReader(stream))
     return rows
 
@@ -156,7 +156,7 @@ dataset = minari.load_dataset({identity!r})"""
 
 def dataset_id_of(out: Path) -> str:
     """Return the id of an export from its metadata."""
-    return str(json.loads((out / "data" / "metadata.json").read_text(encoding="utf-8"))["dataset_id"])
+    return str(read_json(out / "data" / "metadata.json", inside=out)["dataset_id"])
 
 
 EXPORTER = Exporter(

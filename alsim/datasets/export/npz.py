@@ -15,6 +15,8 @@ from alsim.datasets.export.exporter import Columns, Exporter, Options, fill_arra
 from alsim.datasets.export.flat import flat_columns
 from alsim.datasets.store import Dataset
 from alsim.utils.files import temporary_directory
+from alsim.utils.npz import UNREADABLE, read_array
+from alsim.utils.reading import MAX_JSON, open_file, parse_json
 
 JSON = "json"
 """Member with everything that is not an array, as JSON text."""
@@ -47,16 +49,18 @@ def write_npz(out: Path, chunks: Iterable[Columns], rows: int, attributes: Mappi
         with zipfile.ZipFile(out, "w") as file:
             for name in [*names, JSON]:
                 member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
-                with (folder / f"{name}.npy").open("rb") as source, file.open(member, "w", force_zip64=True) as sink:
+                with open_file(folder / f"{name}.npy") as source, file.open(member, "w", force_zip64=True) as sink:
                     shutil.copyfileobj(source, sink, 2**20)
 
 
 def read_provenance(file: Path) -> Any:
     """Return the provenance in an npz file, or None if it has none."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return json.loads(str(arrays[JSON]))["alsim"]
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, RecursionError):
+        with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
+            if archive.getinfo(f"{JSON}.npy").file_size > 4 * MAX_JSON:
+                return None
+            return parse_json(str(read_array(archive, JSON)).encode())["alsim"]
+    except UNREADABLE:
         return None
 
 

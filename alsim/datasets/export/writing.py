@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from alsim.datasets.export.exporter import Exporter, ExportError
 from alsim.datasets.store import write_json
 from alsim.utils.files import finish_replacement, move, replace_directory, temporary_directory
+from alsim.utils.reading import read_json, reason
 from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
 MARKER = "alsim-export.json"
@@ -123,11 +123,11 @@ def _check_directory(exporter: Exporter, out: Path, *, force: bool) -> None:
 def _read_marker(file: Path) -> Any:
     """Return the content of a marker. Raises ExportError if it is not valid JSON with the names of files."""
     try:
-        marker = json.loads(file.read_text(encoding="utf-8"))
+        marker = read_json(file, inside=file.parent)
         if not all(isinstance(name, str) for name in marker["files"]):
             raise TypeError("the names of its files are not strings")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ExportError(f"{file} cannot be read: {error}; choose another directory for the export") from None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ExportError(f"{file} cannot be read: {reason(error)}; choose another directory for the export") from None
     return marker
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,9 +18,11 @@ from alsim.models.base import ModelError
 from alsim.models.bkt.kernels import MOST_ODDS, track
 from alsim.models.bkt.result import BKTFit
 from alsim.models.bkt.skill import BKT, table_of
+from alsim.models.serialization import count
 from alsim.types import Floats
 from alsim.utils.files import write_atomic
-from alsim.utils.npz import UNREADABLE
+from alsim.utils.npz import UNREADABLE, array_header, check_unpacked_size, read_array
+from alsim.utils.reading import open_file, parse_json, reason
 
 FORMAT, VERSION = "alsim-bkt-tracker", 1
 
@@ -156,50 +159,33 @@ class Tracker:
         """
         path = Path(file)
         try:
-            with path.open("rb") as stream:
+            with open_file(path) as stream:
                 return cls._read(stream)
         except (*UNREADABLE, AttributeError, ModelError) as error:
-            raise ModelError(f"{path} is not a saved tracker: {error}; expected a file of Tracker.save") from None
+            raise ModelError(
+                f"{path} is not a saved tracker: {reason(error)}; expected a file of Tracker.save"
+            ) from None
 
     @classmethod
     def _read(cls, stream: IO[bytes]) -> Tracker:
         """Return the tracker in an npz file. For other content, raises one of the errors that `load` catches."""
-        _check_uncompressed(stream)
-        with np.load(stream, allow_pickle=False) as arrays:
-            about: dict[str, Any] = json.loads(arrays["about"].tobytes())
+        size = os.fstat(stream.fileno()).st_size
+        with zipfile.ZipFile(stream) as archive:
+            check_unpacked_size(archive, size)  # `save` does not compress
+            about: dict[str, Any] = parse_json(read_array(archive, "about").tobytes())
             if about["format"] != FORMAT or about["version"] != VERSION:
-                raise ValueError(f"it is {about['format']!r}, version {about['version']!r}")
+                raise ValueError(f"it is {about['format']!r:.100}, version {about['version']!r:.100}")
             skills = {name: BKT(**parameters) for name, parameters in about["skills"].items()}
-            _check_odds(stream, about["num_students"] * len(skills))
-            odds = arrays["odds"]
+            num_students = count(about["num_students"])
+            shape, (found, dtype) = (num_students * len(skills),), array_header(archive, "odds")
+            if found != shape or dtype != np.float32:
+                raise ValueError(f"its odds are {dtype} of shape {found}, not float32 of shape {shape}")
+            odds = read_array(archive, "odds")
         if not ((odds >= 0) & (odds <= np.float32(MOST_ODDS))).all():
             raise ValueError(f"its odds are not numbers in [0, {MOST_ODDS:g}]")
-        tracker = cls(skills, about["num_students"])
+        tracker = cls(skills, num_students)
         tracker._odds[:] = odds
         return tracker
-
-
-def _check_uncompressed(stream: IO[bytes]) -> None:
-    """Raise ValueError if a zip file unpacks to more bytes than its size; files of `save` are not compressed."""
-    size = stream.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(stream) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > size:
-        raise ValueError(f"it has {size:,} bytes and unpacks to {unpacked:,}")
-    stream.seek(0)
-
-
-def _check_odds(stream: IO[bytes], size: int) -> None:
-    """Raise ValueError unless the header of the array `odds` in an npz file describes `size` entries of float32."""
-    with zipfile.ZipFile(stream) as archive, archive.open("odds.npy") as odds:
-        if np.lib.format.read_magic(odds) != (1, 0):
-            raise ValueError("its odds are not in version 1.0 of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(odds)
-        if shape != (size,) or dtype != np.float32:
-            raise ValueError(f"its odds are {dtype} of shape {shape}, not float32 of shape {(size,)}")
-        num_bytes = archive.getinfo("odds.npy").file_size - odds.tell()
-        if num_bytes < 4 * size:
-            raise ValueError(f"its odds have {num_bytes:,} bytes, not {4 * size:,}")
 
 
 def _indices(name: str, values: ArrayLike, size: int) -> NDArray[Any]:

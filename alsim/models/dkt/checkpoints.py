@@ -12,6 +12,7 @@ from alsim.models.dkt.settings import Epoch, Settings
 from alsim.types import Floats
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
+from alsim.utils.reading import read_json, reason
 
 FORMAT, VERSION = "alsim-dkt-checkpoint", 1
 DESCRIPTION, ARRAYS = "checkpoint.json", "epoch-{}.npz"
@@ -63,13 +64,13 @@ def read_checkpoint(
     """
     file = folder / DESCRIPTION
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_json(file, inside=folder)
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise ModelError(f"checkpoint must be a directory; {folder} is a file: pass another path") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(file, error) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(file, reason(error)) from None
     is_object = isinstance(description, dict)
     if not is_object or description.get("format") != FORMAT or description.get("version") != VERSION:
         raise _damaged(file, f"it is not an {FORMAT} of version {VERSION}")
@@ -79,12 +80,12 @@ def read_checkpoint(
             Epoch(float(loss), None if validation is None else float(validation))
             for loss, validation in description["epochs"]
         ]
-        content = read_at_most(folder / ARRAYS.format(len(epochs)), shapes)
+        content = read_at_most(folder / ARRAYS.format(len(epochs)), shapes, inside=folder)
         if sha256(content) != description["arrays"]:
             raise ValueError(f"the SHA-256 of {ARRAYS.format(len(epochs))} differs")
         return epochs, from_npz(content, shapes)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(file, error) from None
+    except (OSError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise _damaged(file, reason(error)) from None
 
 
 def _check_same_fit(file: Path, description: Mapping[str, Any], settings: Settings, digest: str) -> None:

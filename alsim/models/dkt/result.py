@@ -19,7 +19,9 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
+from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
+from alsim.utils.reading import reason
 
 WEIGHTS = ".npz"
 """Suffix of the file of weights; the rest of its name is that of the JSON file."""
@@ -131,7 +133,7 @@ class DKTFit(Fit):
         likelihood, responses = content["log_likelihood"], _count(content["num_responses"])
         if type(likelihood) is not float or not np.isfinite(likelihood):
             raise ValueError(f"log_likelihood must be a finite number; got {likelihood!r}")
-        return cls(np.array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
+        return cls(name_array(skills), counts, Weights(**weights), settings, epochs, likelihood, responses)
 
     def _contents(self, path: Path, more: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the content of the JSON file, and of an npz file of the same name with the weights.
@@ -152,9 +154,9 @@ class DKTFit(Fit):
             return cls.from_dict(content)
         file, (_, _, shapes) = path.with_suffix(WEIGHTS), _read_shapes(content)
         try:
-            packed_weights = read_at_most(path_of(file.name), shapes)
+            packed_weights = read_at_most(path_of(file.name), shapes, inside=path.parent)
         except OSError as error:
-            raise ValueError(f"{file} cannot be read: {error}") from None
+            raise ValueError(f"{file} cannot be read: {reason(error)}") from None
         if sha256(packed_weights) != content["weights"]:
             raise ValueError(f"{file} was not saved with this fit: its SHA-256 differs; save the fit again")
         try:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from alsim.errors import AlsimError, did_you_mean
 from alsim.jit.compile import rule
 from alsim.types import Doubles, Longs
+from alsim.utils.names import name_array
 
 ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
 """The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
@@ -167,7 +168,7 @@ def _names(names: ArrayLike | None, num_items: int) -> NDArray[np.str_]:
     """Return the names (I,) of the items, by default their indices. Raises AlsimError unless they are unique."""
     if names is None:
         return np.arange(num_items).astype(np.str_)
-    array = np.array(names, np.str_)
+    array = name_array(names)
     if array.shape != (num_items,):
         raise AlsimError(f"names must have one name for each of {num_items} items; got shape {array.shape}")
     unique, counts = np.unique(array, return_counts=True)

@@ -18,6 +18,7 @@ from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
+from alsim.utils.names import name_array
 
 PREDICTION_MARGIN = 1e-12
 """Predictions are clipped to [margin, 1 - margin], so that no response makes the posterior zero everywhere."""
@@ -202,7 +203,7 @@ class IRTFit(Fit):
             raise ValueError(f"nodes must be an integer from {MIN_NODES} to {MAX_NODES}; got {nodes!r}")
         fit = cls(
             variant=content["variant"],
-            items=np.array(list(rows), np.str_),
+            items=name_array(list(rows)),
             **columns,
             num_students=float(content["students"]),
             priors=Priors(

@@ -14,6 +14,7 @@ from alsim.models.irt.curves import LOW_A, NO_ESTIMATES, ItemParameters, items_o
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import DIFFICULTIES
+from alsim.utils.names import name_array
 
 SHOWN = {
     "text": ("text", "stem", "item_text", "question_text", "prompt"),
@@ -72,12 +73,13 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
     Raises AlsimError, which names file, row, column, value and the expected value.
     """
     path = _table_of(Path(file))
+    inside = path.parent if Path(file) != path else None
     if path.suffix.lower() == ".json":
         if columns:
             raise AlsimError(f"{path} is a fitted model, whose columns have fixed names; omit columns (--columns)")
         return _without_texts(load_item_parameters(path))
     known = {*KNOWN, *(alias for aliases in SHOWN.values() for alias in aliases), *(columns or {}).values()}
-    cells, notes = with_header(read_cells(path, known))
+    cells, notes = with_header(read_cells(path, known, inside=inside))
     cells, left = usable_rows(cells)
     return _items(cells, columns, [*notes, *left])
 
@@ -93,7 +95,7 @@ def usable_rows(cells: Cells) -> tuple[Cells, list[str]]:
     a, b, names = (cells.column(title) for title in ("a", "b", "item"))
     is_empty = np.array([not (x and y) for x, y in zip(a, b, strict=True)], np.bool_)
     is_low = np.array([number(x) <= 0 for x in a], np.bool_) & ~is_empty
-    array = np.array(names, np.str_)
+    array = name_array(names)
     notes = [*left_out(array[is_empty], NO_ESTIMATES), *left_out(array[is_low], LOW_A)]
     rows = np.flatnonzero(~(is_empty | is_low))
     if len(rows) == 0 and notes:
