@@ -252,7 +252,7 @@ ALLOWED = {
     "alsim/utils/arrow.py: pa.ipc.open_stream(pa.BufferReader(stored))": "bytes",
     "alsim/utils/arrow.py: pa.ipc.MessageReader.open_stream(pa.BufferReader(stored))": "bytes",
     "alsim/utils/file_groups.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
-    "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "an own temporary file, to lock",
+    "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "own temporary file",
     "alsim/utils/files.py: os.open(directory, os.O_RDONLY)": "an own temporary directory, to lock it",
     "alsim/utils/npz.py: zipfile.ZipFile(io.BytesIO(content))": "bytes",
     "alsim/utils/npz.py: archive.open(f'{name}.npy')": "a member of an open file",
