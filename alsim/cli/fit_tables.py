@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from alsim.cli.output import WIDTH, print_table, printable
+from alsim.cli.output import WIDTH, decimals, fixed_point, print_table, printable
 
 MIN_NAME_WIDTH = 12
 SHOWN_ROWS = 10
@@ -108,11 +108,6 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {"rows": len(rows), "columns": columns}
 
 
-def decimals(error: float | None, digits: int) -> int:
-    """Return the number of decimals that show this many significant digits of a standard error."""
-    return max(0, digits - 1 - math.floor(math.log10(error))) if error else MAX_DECIMALS
-
-
 def _is_fixed(column: Shown, rows: Sequence[Row]) -> bool:
     """Return whether a column holds only the value that the model does not estimate."""
     values = {_value(row[column.key]) for row in rows}
@@ -125,15 +120,10 @@ def _cells(column: Shown, rows: Sequence[Row], digits: int) -> list[str]:
     errors = [_value(row.get(f"se_{column.key}")) for row in rows]
     known = [error for error in errors if error]
     places = min(MAX_DECIMALS, max(1, decimals(min(known), digits))) if known else column.decimals
-    numbers = ["-" if (number := _value(row[column.key])) is None else _fixed_point(number, places) for row in rows]
+    numbers = [fixed_point(_value(row[column.key]), places) for row in rows]
     bounds = ["" if error is None else f"±{error:,.{places}f}" for error in errors]
     width = max(map(len, bounds), default=0)
     return [number + bound.ljust(width) for number, bound in zip(numbers, bounds, strict=True)]
-
-
-def _fixed_point(number: float, places: int) -> str:
-    """Return a number with this many decimals; zero has no sign."""
-    return f"{round(number, places) + 0.0:,.{places}f}"
 
 
 def _value(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import sys
 import textwrap
 import warnings
@@ -14,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from alsim.errors import AlsimError
 from alsim.utils.files import write_atomic
@@ -77,6 +78,21 @@ def is_same_file(one: Path, other: Path) -> bool:
     return (one.is_file() or one.is_dir()) and other.exists() and one.samefile(other)
 
 
+def check_distinct(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path]) -> None:
+    """Raise AlsimError if an output of a command is also one of its inputs, or another output.
+
+    outputs  option and path of each output
+    inputs   paths of the inputs
+    """
+    used = list(inputs)
+    for option, path in outputs:
+        if any(is_same_file(path, other) for other in used):
+            raise AlsimError(
+                f"{option} {path}: is also an input or another output of this command; choose another file"
+            )
+        used.append(path)
+
+
 @contextmanager
 def report_on_stdout(report: Path | None, *, dialog: bool = False) -> Iterator[None]:
     """Reserve stdout for the report within the context if `report` is "-".
@@ -130,25 +146,39 @@ def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None
         yield bar
 
 
+class Show(Protocol):
+    """A function that shows the progress of a command."""
+
+    def __call__(self, done: int, remark: str, total: int | None = None) -> None:
+        """Show a number of finished units and a remark; `total` replaces the total number of units."""
+
+
 @contextmanager
-def counted_progress(unit: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def counted_progress(unit: str, total: int | None = None) -> Iterator[Show]:
     """Yield a function that shows the progress of a command on stderr, given a number of units and a remark.
 
     On a terminal, it shows a bar. Otherwise it prints a line, at most every PERIOD seconds.
+
+    unit   name of the units, in the plural
+    total  total number of units; None if each call passes it
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-    remark = TextColumn("{task.fields[remark]}", markup=False)
-    with progress_bar(TextColumn(unit), BarColumn(), MofNCompleteColumn(), remark) as bar:
+    column = TextColumn("{task.fields[remark]}", markup=False)
+    with progress_bar(TextColumn(unit), BarColumn(bar_width=16), MofNCompleteColumn(), column) as bar:
         if bar is not None:
             task = bar.add_task(unit, total=total, remark="")
-            yield lambda done, remark: bar.update(task, completed=done, remark=remark)
+
+            def update(done: int, remark: str, total: int | None = total) -> None:
+                bar.update(task, completed=done, total=total, remark=printable(remark))
+
+            yield update
             return
         start = previous = monotonic()
 
-        def show(done: int, remark: str) -> None:
+        def show(done: int, remark: str, total: int | None = total) -> None:
             nonlocal previous
-            if monotonic() - previous >= PERIOD and done < total:
+            if monotonic() - previous >= PERIOD and done < (total or 0):
                 previous = monotonic()
                 print_warning(f"{done:,} of {total:,} {unit} after {previous - start:,.0f} s, {remark}".rstrip(", "))
 
@@ -218,8 +248,23 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 def rounded(mean: float | None, se: float | None) -> tuple[str, str]:
     """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
-    decimals = max(0, 1 - int(f"{se:.1e}".partition("e")[2])) if se else 3
-    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"
+    places = decimals(se) if se else 3
+    return "-" if mean is None else f"{mean:,.{places}f}", "-" if se is None else f"{se:,.{places}f}"
+
+
+def decimals(error: float, digits: int = 2) -> int:
+    """Return the number of decimals that show this many significant digits of a standard error > 0."""
+    return max(0, digits - 1 - int(f"{error:.{digits - 1}e}".partition("e")[2]))
+
+
+def fixed_point(value: float | None, places: int, missing: str = "-") -> str:
+    """Return a number with this many decimals, and without a sign for zero; `missing` for none or for NaN."""
+    return missing if finite(value) is None else f"{round(float(value or 0), places) + 0.0:,.{places}f}"
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number as a JSON value; None if it is None or not finite."""
+    return None if value is None or not math.isfinite(value) else value if isinstance(value, int) else float(value)
 
 
 def megabytes(num_bytes: int) -> str:
