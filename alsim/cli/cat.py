@@ -15,14 +15,15 @@ from alsim.cli.cat_dialog import Dialog, Ended, at_bound, estimate, rounded
 from alsim.cli.command import DialogCommand
 from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, SeedOption, read_mapping
-from alsim.cli.output import STDOUT, print_sentence, print_table, print_warning, write_report
+from alsim.cli.output import STDOUT, counted, print_sentence, print_table, print_warning, shortened, write_report
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.models.cat import CAT, CATRun
     from alsim.models.irt import CalibratedItems
 
-
+MAX_NAME = 30
+"""Columns to which the names of items are shortened."""
 MAX_PRIOR_OUTSIDE = 0.01
 """Share of the prior outside the bounds of ability above which a warning is printed."""
 
@@ -130,15 +131,14 @@ def cat_command(
     """
     from alsim.models.cat import CAT
     from alsim.models.irt import read_items
+    from alsim.utils.figures import check_figure
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
     if simulate is None and report not in (None, STDOUT) and report.is_file() and not force:
         raise AlsimError(f"--json {report} already exists; --force overwrites this record of a test")
     if plot is not None:
-        from alsim.models.cat.drawing import check_drawing
-
-        check_drawing(plot)
+        check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns))
     _check_min_items(min_items, max_items, len(table.item_parameters))
     cat = CAT(
@@ -227,8 +227,8 @@ def _print_heading(request: Request, examinees: int) -> None:
     """Print the size of the bank, the stopping rules and, for one examinee, the meaning of the estimates."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
-    print(f"{request.file}: {_count(len(cat.items))}")
-    print(f"At most {_count(cat.longest)} per test{precision}.")
+    print(f"{request.file}: {counted(len(cat.items), 'item')}")
+    print(f"At most {counted(cat.longest, 'item')} per test{precision}.")
     if examinees == 1:
         print("Each ability is an estimate ± its standard error.")
 
@@ -250,18 +250,16 @@ def _simulate(request: Request, abilities: Any) -> None:
     if len(abilities) > 1:
         _print_summary(request, tests)
         return
-    print_table(
-        ["item", "answer", "ability, logits", "SE"],
+    rows = [
         [
-            [
-                _short(row["item"]),
-                "correct" if row["correct"] else "wrong",
-                rounded(row["ability"]),
-                rounded(row["se"]),
-            ]
-            for row in _answers(tests, [])
-        ],
-    )
+            shortened(row["item"], MAX_NAME),
+            "correct" if row["correct"] else "wrong",
+            rounded(row["ability"]),
+            rounded(row["se"]),
+        ]
+        for row in _answers(tests, [])
+    ]
+    print_table(["item", "answer", "ability, logits", "SE"], rows, texts=["item", "answer"])
     _finish(request, Ended(tests, str(request.cat.stop_reasons(tests)[0]), []))
 
 
@@ -299,12 +297,7 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
         return f"no ability was estimated, since no item was answered: {reasons[reason]}"
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
     ability = estimate(tests.theta[0], tests.se[0], cat.bounds)
-    return f"ability {ability}{truth} after {_count(count)}:\nstopped because {reasons[reason]}"
-
-
-def _count(items: int) -> str:
-    """Return a number of items as text."""
-    return f"{items:,} item{'' if items == 1 else 's'}"
+    return f"ability {ability}{truth} after {counted(count, 'item')}:\nstopped because {reasons[reason]}"
 
 
 def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
@@ -337,7 +330,7 @@ def _print_summary(request: Request, tests: CATRun) -> None:
         ("median standard error, logits", rounded(summary["median_se"], 3)),
         ("examinees with an ability at a bound", f"{at_bounds:,}"),
         ("mean test length, items", f"{tests.mean_length:.1f}"),
-        (f"highest exposure, share of tests (item {_short(most)})", f"{rates.max():.3f}"),
+        (f"highest exposure, share of tests (item {shortened(most, MAX_NAME)})", f"{rates.max():.3f}"),
         ("unused items, share of the bank", f"{summary['unused']:.3f}"),
         ("overlap, share of a test, between two examinees", f"{tests.overlap:.3f}"),
         *((f"tests ended by {_rule(reason)}", f"{count:,}") for reason, count in reasons.most_common()),
@@ -362,11 +355,6 @@ def _print_summary(request: Request, tests: CATRun) -> None:
 def _rule(reason: str) -> str:
     """Return the option that ended a test."""
     return {"stop_se": "--stop-se", "max_items": "--max-items"}.get(reason, reason)
-
-
-def _short(name: str) -> str:
-    """Return the name of an item as text of at most 30 characters."""
-    return name if len(name) <= 30 else name[:27] + "..."
 
 
 def _settings(request: Request) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, ImportOption, JsonOption
-from alsim.cli.output import elapsed_progress, megabytes, printable, write_report
+from alsim.cli.output import counted, elapsed_progress, megabytes, printable, write_report
 
 FORMATS = ("minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl", "huggingface")
 """Names of formats, repeated here because help and completion do not load the exporters."""
@@ -89,5 +89,5 @@ def export_command(
     print()
     print(exporter.loading_code(path))
     print()
-    print(f"Wrote {len(dataset):,} transitions, {megabytes(size)}, to {printable(str(path))}.")
+    print(f"Wrote {counted(len(dataset), 'transition')}, {megabytes(size)}, to {printable(str(path))}.")
     write_report(report, {"format": exporter.name, "path": str(path), "transitions": len(dataset), "bytes": size})

@@ -72,9 +72,9 @@ def test_the_table_shows_ten_outcomes_and_fits_80_columns(bank):
     assert status == 0
     lines = out.splitlines()
     assert max(map(len, lines[1:])) <= 80
-    assert len([line for line in lines if line.startswith("outcome ") and "..." in line]) == 10
+    assert len([line for line in lines if line.startswith("outcome ") and "…" in line]) == 10
     assert re.search(r"^and 2 more *$", out, re.MULTILINE)
-    assert "[red]" not in out.splitlines()[1] and "outcome 0 [re..." in out
+    assert "[red]" not in out.splitlines()[1] and "outcome 0 [red]… " in out
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_without_matplotlib_the_plot_names_its_installation(cat, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, err = cat("--simulate", 0, "--plot", "test.png")
     assert (status, out) == (2, "")
-    assert "drawing a test needs matplotlib, which is not installed; install it with `pip install '.[plot]'`" in err
+    assert "--plot needs matplotlib, which is not installed; install it with `pip install '.[plot]'`" in err
 
 
 def test_a_fitted_model_is_administered(cat, tmp_path):
@@ -363,7 +363,7 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--columns", "a=disc"), "there is no column disc; the columns are item, a, b, c"),
         (("--columns", "disc"), "--columns must be COLUMN=NAME"),
         (("--json", "."), "is a directory; expected a file to write"),
-        (("--plot", "test.gif"), "test.gif: expected a file name that ends in .png, .svg, .pdf"),
+        (("--plot", "test.gif"), "--plot must be a file with the ending .png, .svg, .pdf; got test.gif"),
     ],
 )
 def test_invalid_settings_are_refused_with_one_sentence(cat, arguments, message):
