@@ -13,6 +13,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.cat_dialog import Dialog, Ended, at_bound, estimate, rounded
 from alsim.cli.command import DialogCommand
+from alsim.cli.completion import one_of
 from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, SeedOption, read_mapping
 from alsim.cli.output import STDOUT, counted, print_sentence, print_table, print_warning, shortened, write_report
@@ -102,6 +103,7 @@ def cat_command(
         typer.Option(
             "--simulate",
             metavar="ABILITY",
+            autocompletion=one_of("normal"),
             help="Simulate the answers at this true ability, logits; normal draws it from the prior.  "
             "[default: you answer]",
         ),

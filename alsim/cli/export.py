@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
+from alsim.cli.completion import one_of
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, ImportOption, JsonOption
 from alsim.cli.output import counted, elapsed_progress, megabytes, printable, write_report
@@ -30,7 +31,7 @@ def export_command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
+            autocompletion=one_of(*FORMATS),
             help=f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; d3rlpy is d4rl.",
         ),
     ],
