@@ -6,12 +6,22 @@ import math
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alsim.cli.app import app
 from alsim.cli.cat_dialog import Dialog, Ended, at_bound, estimate, rounded
+from alsim.cli.cat_record import (
+    RESUMED_REASONS,
+    Request,
+    answers_of,
+    finite,
+    is_record,
+    read_replies,
+    settings_of,
+    write_test,
+)
 from alsim.cli.command import DialogCommand
 from alsim.cli.completion import one_of
 from alsim.cli.help import examples
@@ -21,7 +31,6 @@ from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.models.cat import CAT, CATRun
-    from alsim.models.irt import CalibratedItems
 
 MAX_NAME = 30
 """Columns to which the names of items are shortened."""
@@ -47,23 +56,13 @@ class Estimate(StrEnum):
     wle = "wle"
 
 
-class Request(NamedTuple):
-    """A test to run, and where its results go."""
-
-    cat: CAT
-    items: CalibratedItems
-    file: Path
-    seed: int
-    report: Path | None
-    plot: Path | None
-
-
 @app.command(
     "cat",
     cls=DialogCommand,
     short_help="Run an adaptive test in the terminal, or simulate tests.",
     epilog=examples(
-        "alsim cat --items items.csv --stop-se 0.4",
+        "alsim cat --items items.csv --stop-se 0.4 --json anna.json",
+        "alsim cat --items items.csv --stop-se 0.4 --json anna.json --resume",
         "alsim cat --items fit.json --simulate 0.5 --plot test.png",
         "alsim cat --items fit.json --simulate normal --examinees 500",
     ),
@@ -112,6 +111,7 @@ def cat_command(
         int, typer.Option("--examinees", help="Number of simulated examinees; of several, a summary is printed.")
     ] = 1,
     seed: SeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the unfinished test in the file of --json.")] = False,
     force: ForceOption = False,
     report: JsonOption = None,
     plot: Annotated[
@@ -130,6 +130,9 @@ def cat_command(
     (wrong). With a column answer, the examinee's answer is compared with it, and a column options lists choices,
     separated by | or ;. The reply q ends the test, and u removes the last answer. Answers can also be piped to the
     command, one per line.
+
+    With --json FILE, the test is written to FILE after each answer. If it is interrupted, the same command with
+    --resume continues it after the last answer.
     """
     from alsim.models.cat import CAT
     from alsim.models.irt import read_items
@@ -137,8 +140,10 @@ def cat_command(
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
-    if simulate is None and report not in (None, STDOUT) and report.is_file() and not force:
-        raise AlsimError(f"--json {report} already exists; --force overwrites this record of a test")
+    if simulate is None:
+        _check_record(report, resume, force)
+    elif resume:
+        raise AlsimError("--resume continues a test of a person, and --simulate simulates one; remove one of them")
     if plot is not None:
         check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns))
@@ -167,9 +172,8 @@ def cat_command(
     for note in table.item_parameters.notes:
         print_warning(f"{items}: {note}")
     request = Request(cat, table, items, seed, report, plot)
-    _print_heading(request, examinees)
     if abilities is None:
-        _administer(request)
+        _administer(request, resume)
     else:
         _simulate(request, abilities)
 
@@ -225,7 +229,7 @@ def _abilities(simulate: str, cat: CAT, examinees: int, seed: int) -> Any:
     return np.full(examinees, ability)
 
 
-def _print_heading(request: Request, examinees: int) -> None:
+def _print_heading(request: Request, examinees: int = 1) -> None:
     """Print the size of the bank, the stopping rules and, for one examinee, the meaning of the estimates."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
@@ -238,16 +242,32 @@ def _print_heading(request: Request, examinees: int) -> None:
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _administer(request: Request) -> None:
+def _check_record(report: Path | None, resume: bool, force: bool) -> None:
+    """Raise AlsimError if the record of a test in the terminal would replace another one, or cannot be resumed."""
+    if resume and force:
+        raise AlsimError("--resume continues a test, and --force replaces it; remove one of them")
+    if report not in (None, STDOUT) and report.is_file() and not (resume or force):
+        raise AlsimError(
+            f"--json {report} already exists; --resume continues an unfinished test, and --force overwrites this "
+            "record of a test"
+        )
+
+
+def _administer(request: Request, resume: bool) -> None:
     """Run a test in the terminal. After Ctrl-C, the results so far are written, and the exit status is 130."""
-    ended = Dialog(request.cat, request.items, request.seed).run()
+    replies = read_replies(request) if resume else []
+    _print_heading(request)
+    ended = Dialog(request, replies).run()
     _finish(request, ended)
+    if is_record(request.report) and ended.reason in RESUMED_REASONS:
+        print("The same command with --resume continues this test.")
     if ended.reason == "interrupted":
         raise typer.Exit(130)
 
 
 def _simulate(request: Request, abilities: Any) -> None:
     """Simulate tests, and print their answers, or a summary of several."""
+    _print_heading(request, len(abilities))
     tests = request.cat.run(abilities, seed=request.seed)
     if len(abilities) > 1:
         _print_summary(request, tests)
@@ -259,7 +279,7 @@ def _simulate(request: Request, abilities: Any) -> None:
             rounded(row["ability"]),
             rounded(row["se"]),
         ]
-        for row in _answers(tests, [])
+        for row in answers_of(tests)
     ]
     print_table(["item", "answer", "ability, logits", "SE"], rows, texts=["item", "answer"])
     _finish(request, Ended(tests, str(request.cat.stop_reasons(tests)[0]), []))
@@ -267,18 +287,10 @@ def _simulate(request: Request, abilities: Any) -> None:
 
 def _finish(request: Request, ended: Ended) -> None:
     """Print the verdict of one test, and write its report and its plot."""
-    tests, cat = ended.tests, request.cat
-    print(_verdict(cat, tests, ended.reason))
-    answers = _answers(tests, ended.replies)
-    content = {
-        "ability": _finite(tests.theta[0]) if answers else None,
-        "se": _finite(tests.se[0]),
-        "true_ability": None if tests.abilities is None else float(tests.abilities[0]),
-        "reason": ended.reason,
-        "answers": answers,
-    }
-    write_report(request.report, {**_settings(request), **content})
-    if request.plot is not None and answers:
+    tests = ended.tests
+    print(_verdict(request.cat, tests, ended.reason))
+    write_test(request, tests, ended.reason, ended.replies)
+    if request.plot is not None and tests.lengths[0]:
         from alsim.models.cat.drawing import draw_test
 
         draw_test(tests, request.plot)
@@ -300,20 +312,6 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
     ability = estimate(tests.theta[0], tests.se[0], cat.bounds)
     return f"ability {ability}{truth} after {counted(count, 'item')}:\nstopped because {reasons[reason]}"
-
-
-def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
-    """Return one row per answer of the first examinee: item, correctness, and the estimate after it."""
-    return [
-        {
-            "item": str(tests.item_names[0, k]),
-            **({"reply": replies[k]} if replies else {}),
-            "correct": int(tests.correct[0, k]),
-            "ability": _finite(tests.theta_after[0, k]),
-            "se": _finite(tests.se_after[0, k]),
-        }
-        for k in range(int(tests.lengths[0]))
-    ]
 
 
 # ── several tests ────────────────────────────────────────────────────────────────────────────────
@@ -343,42 +341,17 @@ def _print_summary(request: Request, tests: CATRun) -> None:
         f"the typical error of ability is {tests.rmse:.2f} logits"
     )
     content = {
-        "summary": {**{name: _finite(value) for name, value in summary.items()}, "at_bounds": at_bounds},
+        "summary": {**{name: finite(value) for name, value in summary.items()}, "at_bounds": at_bounds},
         "reasons": dict(reasons),
         "exposure": dict(zip(map(str, tests.names), rates.tolist(), strict=True)),
         "true_abilities": [] if tests.abilities is None else tests.abilities.tolist(),
-        "abilities": [_finite(value) for value in tests.theta],
-        "se": [_finite(value) for value in tests.se],
+        "abilities": [finite(value) for value in tests.theta],
+        "se": [finite(value) for value in tests.se],
         "lengths": tests.lengths.tolist(),
     }
-    write_report(request.report, {**_settings(request), **content})
+    write_report(request.report, {**settings_of(request), **content})
 
 
 def _rule(reason: str) -> str:
     """Return the option that ended a test."""
     return {"stop_se": "--stop-se", "max_items": "--max-items"}.get(reason, reason)
-
-
-def _settings(request: Request) -> dict[str, Any]:
-    """Return the settings of a test, for its report."""
-    names = (
-        "select",
-        "estimate",
-        "max_items",
-        "min_items",
-        "stop_se",
-        "randomesque",
-        "start",
-        "prior_mean",
-        "prior_sd",
-        "bounds",
-    )
-    settings = {name: getattr(request.cat, name) for name in names}
-    return {"items": str(request.file), "bank_size": len(request.cat.items), "seed": request.seed, "settings": settings}
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number for JSON; None if it is None or not finite."""
-    if value is None or isinstance(value, int):
-        return value
-    return float(value) if math.isfinite(value) else None

@@ -16,7 +16,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from alsim.utils.files import check_writable, write_atomic
+from alsim.utils.files import check_writable, write_durable
 from alsim.utils.plugins import PluginWarning
 from alsim.utils.text import counted as counted
 from alsim.utils.text import printable as printable
@@ -96,7 +96,7 @@ def write_report(file: Path | None, value: Any) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file atomically. Symbolic links are followed; pipes and devices are written to directly."""
+    """Write a file atomically and to the disk. Symbolic links are followed; pipes and devices are written directly."""
     if file.exists() and not file.is_file():  # before resolving: /dev/stdout resolves to a name that does not exist
         sys.stdout.flush()  # the file may be stdout
         with file.open("w", encoding="utf-8") as stream:
@@ -104,7 +104,7 @@ def write_text(file: Path, text: str) -> None:
         return
     file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, text.encode())
+    write_durable(file, text.encode())
 
 
 @contextmanager

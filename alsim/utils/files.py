@@ -61,6 +61,14 @@ def write_atomic(file: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def write_durable(file: Path, content: bytes) -> None:
+    """Write a file atomically, and to the disk: after a power failure, it has its old or its new content."""
+    with atomic_file(file) as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def check_writable(file: Path, source: str) -> None:
     """Raise AlsimError if a file cannot be written atomically; its directory may not exist yet.
 
