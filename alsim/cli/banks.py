@@ -71,7 +71,7 @@ def bank_command(
     print(f"{printable(str(out))}: {size} on {counted(bank.num_los, 'learning outcome')}")
     _print_rows(rows)
     num_copies = sum(f"@{level}" in id for id in bank.questions.id for level in rows[0]["questions"])
-    copies = f", {num_copies} of them copies in empty cells" if fill_empty and num_copies else ""
+    copies = f", {num_copies} of them copied to fill empty cells" if fill_empty and num_copies else ""
     print_sentence(f"Every outcome has questions of each difficulty{copies}.")
     print_sentence(f"The option --bank {out} of other commands uses this bank.")
     write_report(report, {"questions": bank.num_questions, "contents": bank.num_contents, "outcomes": rows})

@@ -147,7 +147,8 @@ def cat_command(
     if plot is not None:
         check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns))
-    _check_min_items(min_items, max_items, len(table.item_parameters))
+    _check_stop_se(stop_se)
+    _check_num_items(min_items, max_items, len(table.item_parameters))
     cat = CAT(
         table.item_parameters,
         select.value,
@@ -187,14 +188,22 @@ def _examinees_fault(examinees: int, plot: Path | None) -> str:
     return f"--examinees {examinees} needs simulated answers; add --simulate normal, or --simulate ABILITY"
 
 
-def _check_min_items(min_items: int, max_items: int, bank_size: int) -> None:
-    """Raise AlsimError if a test cannot have `min_items` items."""
-    if 1 <= max_items < min_items:
+def _check_num_items(min_items: int, max_items: int, bank_size: int) -> None:
+    """Raise AlsimError if a test cannot have `min_items` to `max_items` items."""
+    if max_items < 1:
+        raise AlsimError(f"--max-items is {max_items}; expected an integer of at least 1")
+    if min_items < 1 or max_items < min_items:
         raise AlsimError(f"--min-items is {min_items}; expected an integer from 1 to {max_items}, as --max-items is")
     if bank_size < min_items:
         raise AlsimError(
             f"--min-items is {min_items}; expected an integer from 1 to {bank_size}, the number of items of the bank"
         )
+
+
+def _check_stop_se(stop_se: float) -> None:
+    """Raise AlsimError unless a test can end at this standard error; 0 stands for no such rule."""
+    if not 0 <= stop_se < math.inf:
+        raise AlsimError(f"--stop-se is {stop_se}; expected a positive number of logits, or 0 for no such rule")
 
 
 def _read_bounds(text: str) -> tuple[float, float]:

@@ -470,7 +470,10 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--examinees", 2, "--simulate", 0, "--plot", "x.png"), "--plot draws one test, and --examinees is 2; remove"),
         (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
         (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
-        (("--max-items", 0), "--max-items is 0; expected an integer from 1"),
+        (("--max-items", 0), "--max-items is 0; expected an integer of at least 1"),
+        (("--max-items", 2**40), "--max-items is 1099511627776; expected an integer from 1 to 2147483647"),
+        (("--min-items", 0), "--min-items is 0; expected an integer from 1 to 20, as --max-items is"),
+        (("--min-items", 3, "--max-items", 2), "--min-items is 3; expected an integer from 1 to 2, as --max-items is"),
         (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20, as --max-items is"),
         (("--min-items", 14), "--min-items is 14; expected an integer from 1 to 13, the number of items of the bank"),
         (("--bounds", "4"), "--bounds is '4'; expected two abilities in logits, the lower first: --bounds=-4,4"),
@@ -480,8 +483,10 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--plot", "x.png", "--json", "./x.png"), "x.png: is also an input or another output of this command"),
         (("bank.csv",), "unexpected argument (bank.csv); see alsim cat --help"),
         (("--randomesque", 50), "--randomesque is 50; expected an integer from 1 to 13"),
-        (("--stop-se", -1), "--stop-se is -1.0; expected a positive finite number"),
-        (("--stop-se", "nan"), "--stop-se is nan"),
+        *(
+            (("--stop-se", value), f"--stop-se is {value}; expected a positive number of logits, or 0 for no such rule")
+            for value in ("-1.0", "nan", "inf")
+        ),
         (("--start", 9), "--start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
         (("--prior-sd", 0), "--prior-sd is 0.0"),
         (("--seed", -1), "--seed is -1"),
@@ -521,4 +526,6 @@ def test_one_item_is_a_test(cat, tmp_path):
     status, out, _ = cat(file="one.csv", replies="1")
     assert (status, shown(out)) == (0, ["0"])
     assert out.startswith("one.csv: 1 item\nAt most 1 item per test,")
+    for stop_se in ("0", "-0.0"):
+        assert cat("--stop-se", stop_se, file="one.csv")[1].startswith("one.csv: 1 item\nAt most 1 item per test.\n")
     assert out.endswith("after 1 item:\nstopped because no item is left\n")

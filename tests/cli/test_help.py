@@ -80,21 +80,41 @@ def test_every_command_is_of_our_classes(path):
     assert isinstance(COMMANDS[path], Command | Group)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
 @pytest.mark.parametrize("path", PATHS)
 def test_help_fits_the_terminal_and_nothing_is_truncated(path, columns):
     text = help_of(path, columns=columns)
     body, _, example = text.partition("Examples:")
     assert max(map(len, body.splitlines())) <= min(columns, 80)
-    assert max(map(len, example.splitlines()), default=0) <= 80
+    assert max(map(len, example.splitlines()), default=0) <= min(columns, 80)
     assert "…" not in text
     if commands := getattr(COMMANDS[path], "commands", {}):
         summaries = body.partition("Commands:")[2]
         assert "..." not in summaries
         for name, command in commands.items():
-            assert re.search(rf"^ *{name} +\S", summaries, re.MULTILINE), name
+            assert re.search(rf"^ *{name}\s+\S", summaries, re.MULTILINE), name
             assert command.get_short_help_str(10**6) in unwrapped(summaries)
             assert command.get_short_help_str(10**6).endswith(".")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_on_a_narrow_terminal_says_the_same(path):
+    """Also of examples: a long one is continued after a backslash, as in a shell."""
+    narrow = help_of(path, columns=40).replace("\\\n", " ").replace("|\n", "|")
+    wide = help_of(path).replace("\\\n", " ")
+    assert re.sub(r"(?<=\|)\s+", "", unwrapped(narrow)) == re.sub(r"(?<=\|)\s+", "", unwrapped(wide))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_on_a_tiny_terminal_is_as_on_a_narrow_one(path):
+    assert help_of(path, columns=1) == help_of(path, columns=30)
+
+
+def test_entries_on_a_narrow_terminal():
+    text = help_of(("cat",), columns=40)
+    entry = "  --select max-info|b-opt|\n  kullback-leibler|a-stratified\n      Criterion of selection.\n"
+    assert entry in text
+    assert "  alsim cat --items fit.json \\\n    --simulate 0.5 --plot test.png\n" in text
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -142,7 +162,8 @@ def test_help_names_every_option_and_default(path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_examples_in_help_are_valid_commands(path):
-    for line in help_of(path).partition("Examples:\n")[2].splitlines():
+    examples = help_of(path).partition("Examples:\n")[2].replace("\\\n", " ")
+    for line in examples.splitlines():
         words = shlex.split(line.partition("|")[0])
         assert words.pop(0) == "alsim"
         command, context = GROUP, None
