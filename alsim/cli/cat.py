@@ -17,6 +17,7 @@ from alsim.cli.cat_record import (
     Request,
     answers_of,
     finite,
+    holds_test,
     is_record,
     read_replies,
     settings_of,
@@ -140,10 +141,7 @@ def cat_command(
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
-    if simulate is None:
-        _check_record(report, resume, force)
-    elif resume:
-        raise AlsimError("--resume continues a test of a person, and --simulate simulates one; remove one of them")
+    _check_record(report, resume, force, simulated=simulate is not None)
     if plot is not None:
         check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns))
@@ -251,11 +249,17 @@ def _print_heading(request: Request, examinees: int = 1) -> None:
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_record(report: Path | None, resume: bool, force: bool) -> None:
-    """Raise AlsimError if the record of a test in the terminal would replace another one, or cannot be resumed."""
+def _check_record(report: Path | None, resume: bool, force: bool, *, simulated: bool) -> None:
+    """Raise AlsimError if a report would replace the record of a test in the terminal, or cannot be resumed."""
+    if resume and simulated:
+        raise AlsimError("--resume continues a test of a person, and --simulate simulates one; remove one of them")
     if resume and force:
         raise AlsimError("--resume continues a test, and --force replaces it; remove one of them")
-    if report not in (None, STDOUT) and report.is_file() and not (resume or force):
+    if report in (None, STDOUT) or not report.is_file() or resume or force:
+        return
+    if simulated and holds_test(report):
+        raise AlsimError(f"--json {report} is the record of a test of a person; choose another file, or add --force")
+    if not simulated:
         raise AlsimError(
             f"--json {report} already exists; --resume continues an unfinished test, and --force overwrites this "
             "record of a test"

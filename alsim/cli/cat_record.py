@@ -48,8 +48,8 @@ class Reply(NamedTuple):
 
 
 def is_record(report: Path | None) -> bool:
-    """Return whether the report of a test is a file, which can be resumed."""
-    return report is not None and report != STDOUT
+    """Return whether the report of a test is a file, which can be resumed, and not stdout, a pipe or a device."""
+    return report is not None and report != STDOUT and (report.is_file() or not report.exists())
 
 
 def write_test(request: Request, tests: CATRun, reason: str, replies: Sequence[Reply] = ()) -> None:
@@ -120,6 +120,11 @@ def read_replies(request: Request) -> list[Reply]:
     if not file.is_file():
         raise AlsimError(f"--json {file} does not exist, so that no test can be resumed; remove --resume to begin one")
     record = _read(file)
+    if record is None:
+        raise AlsimError(
+            f"--json {file} is not the record of a test in the terminal, as alsim cat --json writes it; choose the "
+            "file of the unfinished test"
+        )
     if record["reason"] not in RESUMED_REASONS:
         raise AlsimError(
             f"the test of {file} has ended ({record['reason']}); choose another file, or replace it with --force"
@@ -130,23 +135,23 @@ def read_replies(request: Request) -> list[Reply]:
     return replies
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return the content of a record. Raises AlsimError for another file."""
+def holds_test(file: Path) -> bool:
+    """Return whether a file is the record of a test in the terminal, whose answers cannot be made again."""
+    return _read(file) is not None
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Return the content of a record; None for another file."""
+    kinds = {"items_sha256": str, "seed": int, "settings": dict, "reason": str, "answers": list}
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        kinds = {"items_sha256": str, "seed": int, "settings": dict, "reason": str, "answers": list}
         valid = all(isinstance(record[name], kind) for name, kind in kinds.items()) and all(
             isinstance(row["item"], str) and isinstance(row["reply"], str) and row["correct"] in (0, 1)
             for row in record["answers"]
         )
-    except (ValueError, KeyError, TypeError):
-        valid = False
-    if not valid:
-        raise AlsimError(
-            f"--json {file} is not the record of a test in the terminal, as alsim cat --json writes it; choose the "
-            "file of the unfinished test"
-        )
-    return dict(record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(record) if valid and record.get("true_ability") is None else None
 
 
 def _check_settings(record: dict[str, Any], request: Request) -> None:
@@ -155,7 +160,7 @@ def _check_settings(record: dict[str, Any], request: Request) -> None:
     if record["items_sha256"] != current["items_sha256"]:
         raise AlsimError(
             f"the items of {request.file} differ from those of the unfinished test in {request.report}; restore the "
-            "file of items, or begin again with --force instead of --resume"
+            "file and --columns, or begin again with --force instead of --resume"
         )
     before, now = ({**content["settings"], "seed": content["seed"]} for content in (record, current))
     for name, value in now.items():

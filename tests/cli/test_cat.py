@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +196,12 @@ def test_the_record_of_an_examinee_is_not_replaced_without_force(cat, tmp_path):
     assert report_of(tmp_path) == first
     assert cat("--max-items", 1, "--json", "report.json", "--force", replies="0")[0] == 0
     assert report_of(tmp_path)["answers"][0]["correct"] == 0
+    status, out, err = cat("--simulate", 0, "--json", "report.json")
+    assert (status, out) == (2, "")
+    assert err == (
+        "alsim: --json report.json is the record of a test of a person; choose another file, or add --force\n"
+    )
+    assert cat("--simulate", 0, "--json", "report.json", "--force")[0] == 0
     for _ in range(2):  # simulated answers can be made again
         assert cat("--simulate", 0, "--json", "report.json")[0] == 0
 
@@ -355,6 +362,16 @@ def test_answers_may_come_through_a_pipe(tmp_path):
     assert err == b""
     assert out.decode().endswith("stopped because the largest number of items, 2, was reached\n")
     assert [row["correct"] for row in report_of(tmp_path)["answers"]] == [1, 0]
+
+
+@pytest.mark.versionless
+@pytest.mark.skipif(not Path("/dev/stderr").exists(), reason="needs /dev/stderr")
+def test_a_pipe_gets_one_report_at_the_end(tmp_path):
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(**process_of(tmp_path, "--json", "/dev/stderr"), **pipe)
+    out, err = running.communicate(b"1\n0\n", timeout=60)
+    assert [row["correct"] for row in json.loads(err)["answers"]] == [1, 0]
+    assert b"--resume" not in out
 
 
 @pytest.mark.versionless
