@@ -32,7 +32,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
-        formatter.write(help_text(self, ctx, formatter.width))
+        formatter.write(help_text(self, ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments. Raises AlsimError, in one sentence."""
@@ -62,7 +62,7 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the group."""
-        formatter.write(help_text(self, ctx, formatter.width))
+        formatter.write(help_text(self, ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments up to the name of a command. Raises AlsimError, in one sentence.

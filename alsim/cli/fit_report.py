@@ -11,7 +11,7 @@ import numpy as np
 
 from alsim.cli.fit_notes import notes, uncertain_items
 from alsim.cli.fit_tables import Row, summary
-from alsim.cli.output import finite, print_sentence, print_table, rounded
+from alsim.cli.output import counted, finite, print_sentence, print_table, rounded
 from alsim.errors import AlsimError
 from alsim.evaluation.statistics import half_width
 
@@ -63,11 +63,11 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
 def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     """Print the size of the log, the log-likelihood, and the notes of a fit with these rows of estimates."""
     size = _size(responses)
-    sizes = [_counted(size["students"], "student")]
-    sizes += [_counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
-    patterns = f", in {_counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
+    sizes = [counted(size["students"], "student")]
+    sizes += [counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
+    patterns = f", in {counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
     print_sentence(
-        f"{fitted.model}: {_counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
+        f"{fitted.model}: {counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
     )
     criteria = "".join(f", {name.upper()} {value:,.3f}" for name, value in _criteria(fitted).items())
     print(f"log-likelihood {fitted.log_likelihood:,.3f} nats{criteria}")
@@ -87,11 +87,6 @@ def _size(responses: Responses) -> dict[str, int]:
     return size if (weight == 1).all() else size | {"patterns": responses.num_students}
 
 
-def _counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _kinds(model: str, responses: Responses) -> list[str]:
     """Return which names of a log a model uses: items, skills or, if both differ, both."""
     if model == "irt":
@@ -108,7 +103,9 @@ def _criteria(fitted: Fit) -> dict[str, float]:
 def print_scores(tested: Tested) -> None:
     """Print the scores of the held-out responses with their standard errors."""
     scores, errors = tested.scores, tested.errors
-    print_sentence(f"test: {tested.path}, {scores.responses:,} responses of {errors.students:,} students")
+    print_sentence(
+        f"test: {tested.path}, {counted(scores.responses, 'response')} of {counted(errors.students, 'student')}"
+    )
     rows = []
     for name, label in SCORES.items():
         rows.append((label, *rounded(finite(getattr(scores, name)), finite(getattr(errors, name)))))

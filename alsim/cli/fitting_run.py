@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from alsim.cli.output import (
     write_report,
 )
 from alsim.errors import AlsimError
-from alsim.utils.files import write_atomic
+from alsim.utils.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
@@ -126,11 +125,7 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
                 raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
             if path.exists() and not force:
                 raise AlsimError(f"{option} {path} already exists; --force overwrites it")
-        parent = next(parent for parent in path.resolve().parents if parent.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise AlsimError(
-                f"{option} {path}: cannot be written, as {parent} is not a writable directory; choose another directory"
-            )
+        check_writable(path, option)
         if option in ("--scores", "--table"):
             check_table(path)
         elif option == "--out" and path.suffix.lower() in TABLE_SUFFIXES:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from alsim.cli.completion import complete_dynamics, complete_policy
 from alsim.errors import AlsimError
 
 
@@ -64,13 +65,17 @@ PolicyOption = Annotated[
         "--policy",
         metavar="NAME",
         callback=_allow_classes,
+        autocompletion=complete_policy,
         help="Name (see alsim policies), directory of a trained policy, or module:Class.",
     ),
 ]
 DynamicsOption = Annotated[
     str | None,
     typer.Option(
-        "--dynamics", metavar="NAME", help="Dynamics of the learners, which replaces that of the configuration."
+        "--dynamics",
+        metavar="NAME",
+        autocompletion=complete_dynamics,
+        help="Dynamics of the learners, which replaces that of the configuration.",
     ),
 ]
 ImportOption = Annotated[

@@ -571,7 +571,7 @@ def test_existing_weights_are_refused_before_the_fit(run, tmp_path):
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_to(run, fitted, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "locked/fit.json"), "is not a writable directory")
+    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "locked/fit.json"), "locked is read-only")
 
 
 def test_a_test_that_cannot_be_read_is_refused_before_the_fit(run, fitted):

@@ -99,12 +99,14 @@ def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm
     assert total % read.rollout_steps == 0
 
 
-@pytest.mark.parametrize(("steps", "noted"), [(20_000, True), (10 * 32_768, False)])
+@pytest.mark.parametrize(("steps", "noted"), [(1, True), (20_000, True), (10 * 32_768, False)])
 def test_a_training_with_few_rollouts_logs_the_cure(steps, noted, caplog):
     started = SimpleNamespace(plan=plan(steps=steps), breaks=0)
     with caplog.at_level("INFO", "alsim.training"):
         Run._log_start(started)
     assert ("too few to learn much" in caplog.text and "--num-envs" in caplog.text) is noted
+    assert ("1 interaction is rounded up to 32,768: 1 rollout of 32,768" in caplog.text) is (steps == 1)
+    assert " 1 rollouts" not in caplog.text
 
 
 OPTIONAL = ("hyperparameters", "steps", "num_envs", "config", "bank", "dynamics", "reward", "eval_every")
