@@ -99,8 +99,8 @@ def read_head(file: TextFile, columns: Columns, missing: Iterable[Any]) -> Head:
 def _is_header(first: list[str], rows: list[list[str]], columns: Columns, missing: Iterable[Any]) -> bool:
     """Return whether the first row of a table is a header.
 
-    It is none if all its cells in the columns of answers are numbers or missing, and one of them is there twice. It is
-    none either if most of them are 0 or 1, and they do not increase as the names of items do, or all others are numbers.
+    It is none if all its cells in the columns of answers are numbers or missing, and one of them is there twice. Nor is
+    it one if most of them are 0 or 1, and they do not increase as the names of items do, or all others are numbers.
     A row with all the names that are mapped or omitted is a header.
     """
     titles = {name if title is None else title for name, title in columns.items()}
