@@ -614,6 +614,10 @@ def test_a_class_or_function_may_be_registered_again():
             assert make_policy(f"mine-{what}").act(None, None) == version
     with pytest.raises(ValueError, match="'mine-make' is already registered"):
         register_policy("mine-make", namespace["Mine"])
+    other = {"__name__": "another_module"}
+    exec(cell.format(3), other)
+    with pytest.raises(ValueError, match="'mine-Mine' is already registered"):
+        register_policy("mine-Mine", other["Mine"])
 
 
 def test_the_error_for_an_unknown_policy_names_the_known_ones():
