@@ -662,6 +662,13 @@ def test_the_error_for_an_incomplete_policy_shows_the_cure(policy, message):
     assert str(caught.value).endswith(message)
 
 
+def test_errors_about_long_objects_are_short():
+    for policy in ([1] * 100_000, np.zeros(100_000), {k: k for k in range(1000)}):
+        with pytest.raises(TypeError) as caught:
+            make_policy(policy)
+        assert len(str(caught.value)) < 200
+
+
 def test_act_may_have_further_parameters_with_defaults():
     policy = made(name="spaced", act=lambda self, view, draws=None, *rest, more=1: None)
     assert make_policy(policy) is policy
