@@ -138,7 +138,7 @@ def test_examples_run_and_print_the_output_shown(
 
 
 def prints(region: Region) -> bool:
-    """Return whether a block prints: Python that calls print, or a command that is run; every command of alsim prints."""
+    """Return whether a block prints: Python that calls print, or a command of alsim that is run."""
     source = region.lexemes["source"]
     if region.lexemes["language"] == "python":
         return re.search(r"\bprint\(", source) is not None

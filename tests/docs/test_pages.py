@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -244,3 +245,15 @@ def test_the_environment_page_has_every_result_key() -> None:
         cells = [[c.strip() for c in row.split("|")[1:-1]] for row in page.splitlines() if row.startswith("| `")]
         stated = {row[0].strip("`") for row in cells if row[column]}
         assert stated == set(env.step(action)[4]["result"])
+
+
+def test_the_training_page_has_the_recipe_and_the_results_of_the_quick_training() -> None:
+    from benchmarks import quick_training
+
+    section = text("training.md").split("### Quick training")[1].split("### Resuming")[0]
+    recipe = tomllib.loads(section.split("```toml\n")[1].split("```")[0])
+    assert recipe == quick_training.HYPERPARAMETERS
+    assert f"--steps {quick_training.STEPS} --num-envs {quick_training.NUM_ENVS} --settings quick.toml" in section
+    measured = json.loads(quick_training.MEASURED.read_text(encoding="utf-8"))
+    for key, header in (("returns", quick_training.RETURNS), ("speeds", quick_training.SPEEDS)):
+        assert quick_training.markdown(header, measured[key]) in section, key
