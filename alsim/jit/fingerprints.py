@@ -83,9 +83,7 @@ def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
 
     def visit(reference: Any) -> None:
         function = getattr(reference, "py_func", reference)
-        if isinstance(function, CodeType):
-            visit_code(function, {})
-        elif isinstance(function, FunctionType):
+        if isinstance(function, FunctionType):
             if function in visited or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
                 digest.update(f"{function.__module__}.{function.__qualname__}".encode())
                 return
@@ -107,7 +105,10 @@ def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
     def visit_code(code: CodeType, names: dict[str, Any]) -> None:
         digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
         for constant in code.co_consts:
-            visit(constant)
+            if isinstance(constant, CodeType):  # of a lambda or a comprehension
+                visit_code(constant, names)
+            else:
+                visit(constant)
         for name in _global_names(code):
             value = names.get(name)
             if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, View
-from alsim.types import Doubles, Longs
+from alsim.types import Doubles, Longs, describe
 from alsim.utils.plugins import package_of
 
 EXPECTED = "a policy must be an instance with a name and a method act(view, draws)"
@@ -38,7 +38,7 @@ def _fault(policy: Any) -> str:
         return f"{EXPECTED}; got a {kind} of {package_of(type(policy))}; pass alsim.training.policy_of(model)"
     has_act, has_name = callable(getattr(policy, "act", None)), hasattr(policy, "name")
     if not has_act and not has_name:
-        return f"{EXPECTED}; got {policy!r}; see docs/how-to/add-a-policy.md"
+        return f"{EXPECTED}; got {describe(policy)}; see docs/how-to/add-a-policy.md"
     if not has_act:
         return f"{EXPECTED}; the class {kind} has no method act; add def act(self, view, draws)"
     if not has_name:
@@ -119,7 +119,7 @@ def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Dou
     try:
         odds = _array(probabilities, subject).astype(np.float64)
     except (TypeError, ValueError):
-        raise InputTypeError(f"{subject} must be numbers of the shape {shape}; got {probabilities!r}") from None
+        raise InputTypeError(f"{subject} must be numbers of the shape {shape}; got {describe(probabilities)}") from None
     if odds.shape != shape:
         raise AlsimError(f"{subject} must have the shape {shape}; got {odds.shape}")
     sums = odds.sum(axis=1)

@@ -43,6 +43,7 @@ class Report:
     columns     names in the source of the columns that were recognised by a synonym, by alsim's names; empty if all
                 columns have alsim's names or were mapped
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
+    has_header  False for a wide file without a header, whose columns have their numbers, from 0, as names
     """
 
     rows: int = 0
@@ -52,3 +53,4 @@ class Report:
     duplicate: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
+    has_header: bool = True

@@ -614,6 +614,10 @@ def test_a_class_or_function_may_be_registered_again():
             assert make_policy(f"mine-{what}").act(None, None) == version
     with pytest.raises(ValueError, match="'mine-make' is already registered"):
         register_policy("mine-make", namespace["Mine"])
+    other = {"__name__": "another_module"}
+    exec(cell.format(3), other)
+    with pytest.raises(ValueError, match="'mine-Mine' is already registered"):
+        register_policy("mine-Mine", other["Mine"])
 
 
 def test_the_error_for_an_unknown_policy_names_the_known_ones():
@@ -656,6 +660,13 @@ def test_the_error_for_an_incomplete_policy_shows_the_cure(policy, message):
     with pytest.raises(TypeError) as caught:
         rollout(policy, num_learners=1, config=SMALL)
     assert str(caught.value).endswith(message)
+
+
+def test_errors_about_long_objects_are_short():
+    for policy in ([1] * 100_000, np.zeros(100_000), {k: k for k in range(1000)}):
+        with pytest.raises(TypeError) as caught:
+            make_policy(policy)
+        assert len(str(caught.value)) < 200
 
 
 def test_act_may_have_further_parameters_with_defaults():
