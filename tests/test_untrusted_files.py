@@ -21,6 +21,7 @@ import pytest
 
 from alsim.bank.files import complete_bank, load_bank, save_bank
 from alsim.bank.items import BankError, sample_bank
+from alsim.cli import main
 from alsim.config import Config, ConfigError
 from alsim.datasets.export import export_dataset
 from alsim.datasets.export.exporter import ExportError
@@ -734,3 +735,52 @@ def test_held_out_patterns_are_not_expanded_without_limit(tmp_path):
     wide = read_responses(tmp_path / "wide.csv", columns={"freq": "freq"})
     with pytest.raises(AlsimError, match="must be at most 100,000,000, counted by the column freq; got 6,000,000,002"):
         score_predictions(fit_means(responses()), wide, tmp_path / "wide.csv")
+
+
+# ── the command line ─────────────────────────────────────────────────────────────────────────────
+
+COMMANDS = {
+    "a configuration that is a device": ("generate --config /dev/zero -o x", "it is a device, not a regular file"),
+    "a log that is a named pipe": ("fit skill-mean pipe", "it is a named pipe, not a regular file: save the data to"),
+    "items that are a named pipe": ("cat --items pipe --simulate 1", "it is a named pipe, not a regular file"),
+    "deep JSON": ("bank --questions deep.json -o x", "it has more than 100 values within each other"),
+    "deep TOML": ("generate --config deep.toml -o x", "it has more than 100 values within each other"),
+    "a log of null bytes": ("fit skill-mean zeros.csv", "has zero bytes"),
+    "a log whose name is not UTF-8": ("fit skill-mean \udcff.csv", r"\udcff.csv: there is no such file"),
+    "a dataset whose name is not UTF-8": ("info \udcff", r"\udcff holds no finished dataset: it does not exist"),
+}
+"""Commands with files that are refused, and a part of the message."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories, and names in UTF-16")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_end_with_one_sentence_and_status_2(name, tmp_path, monkeypatch, capsys):
+    command, message = COMMANDS[name]
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("deep.json").write_bytes(WHOLE["deep JSON"])
+    Path("deep.toml").write_bytes(WHOLE["deep TOML"])
+    Path("zeros.csv").write_bytes(bytes(100))
+    monkeypatch.setattr(sys, "argv", ["alsim", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert message in printed.err and printed.err.startswith("alsim: ") and printed.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of files are UTF-16 on Windows")
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_that_are_not_utf8_are_read_and_printed(tmp_path, encoding):
+    write_csv(tmp_path)
+    name = os.fsdecode(b"log-\xff.csv")
+    try:
+        (tmp_path / "log.csv").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("the file system has names in UTF-8 only")
+    command = [sys.executable, "-m", "alsim", "fit", "skill-mean", name, "--test", name, "-o", "fit.json"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    assert load_fit(tmp_path / "fit.json").num_responses == 72

@@ -252,6 +252,7 @@ class Run:
         self.model = sb3.new_model(plan.hyperparameters, env, plan.seed, plan.seed + self.breaks)
         if checkpoint is not None:
             try:
+                sb3.set_parameters(self.model, self.best)  # shows that they can be read; the state replaces them
                 sb3.set_state(self.model, files)
             except sb3.UNREADABLE as error:
                 raise directory.damaged(checkpoint, error) from None

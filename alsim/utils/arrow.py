@@ -9,15 +9,18 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from alsim.utils.parquet_pages import unpacked_bytes
 from alsim.utils.reading import MIB, open_file, reason
 
 MAX_RATIO, FREE_BYTES = 1000, 256 * MIB
@@ -26,7 +29,9 @@ WIDEST = 8
 """Bytes of the widest number."""
 PARQUET = (".parquet", ".pq")
 """Suffixes of Parquet files; all others are read as Arrow files."""
-MAGIC = b"ARROW1\0\0"
+MAGIC = b"ARROW1"
+CONTINUATION = -1
+"""Number before the length of a message, since version 0.15 of the format."""
 FEATHER_V1 = b"FEA1"
 DICTIONARY, RECORDS = 2, 3
 """Types of messages in an Arrow file."""
@@ -36,6 +41,10 @@ class InvalidTable(ValueError):
     """Error for a file that is not a complete Arrow or Parquet file, or declares too large contents."""
 
 
+INVALID = (pa.ArrowException, ValueError, LookupError, TypeError, MemoryError, OverflowError, EOFError, struct.error)
+"""Exceptions that an invalid file may cause."""
+
+
 @contextmanager
 def reading_table() -> Iterator[None]:
     """Convert all exceptions that an invalid Arrow or Parquet file causes to InvalidTable. OSError is not converted."""
@@ -43,7 +52,7 @@ def reading_table() -> Iterator[None]:
         yield
     except InvalidTable:
         raise
-    except (pa.ArrowException, ValueError, LookupError, TypeError, MemoryError, OverflowError, struct.error) as error:
+    except INVALID as error:
         raise InvalidTable(reason(error)) from None
     except OSError as error:
         if error.errno is not None or type(error) is not OSError:
@@ -96,27 +105,33 @@ class TableFile:
         with reading_table():
             if self._parquet is None:
                 return self._checked(self._table.select(columns or self.names).slice(0, rows))
-            batches = self._parquet.iter_batches(batch_size=rows, columns=columns)
-            first = next(batches, None)
             schema = pa.schema([self.schema.field(name) for name in columns or self.names])
-            return self._checked(schema.empty_table() if first is None else pa.Table.from_batches([first]))
+            parts = [schema.empty_table()]
+            for group in range(self._parquet.num_row_groups):
+                missing = rows - sum(map(len, parts))
+                batches = self._parquet.iter_batches(max(1, missing), [group], columns)
+                parts += [pa.Table.from_batches([batch]) for batch in islice(batches, missing > 0)]
+            return self._checked(pa.concat_tables(parts).slice(0, rows))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows of some columns, by default all, after a validation of every value. Raises InvalidTable."""
         with reading_table():
-            table = self._parquet.read(columns) if self._parquet else self._table.select(columns or self.names)
+            table = self._read_parquet(columns) if self._parquet else self._table.select(columns or self.names)
             if table.num_rows != self.num_rows:
                 raise InvalidTable(f"it has {table.num_rows:,} rows and declares {self.num_rows:,}")
             return self._checked(table)
 
+    def _read_parquet(self, columns: Sequence[str] | None) -> pa.Table:
+        """Return all rows. Arrow cannot read lists of dictionaries of several groups of rows at once."""
+        groups = range(self._parquet.num_row_groups)
+        if len(groups) < 2 or not any(pa.types.is_nested(kind) for kind in self.schema.types):
+            return self._parquet.read(columns)
+        return pa.concat_tables([self._parquet.read_row_group(group, columns) for group in groups])
+
     def _checked(self, table: pa.Table) -> pa.Table:
         """Return a table without invalid values. Raises InvalidTable if its texts, repeated, are too large."""
         table.validate(full=True)
-        repeated = 0
-        for column in table.columns:
-            if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
-                repeated += sum(_decoded_bytes(chunk) for chunk in column.chunks)
-        check_size(repeated, self.num_bytes)
+        check_size(sum(_decoded_bytes(chunk) for column in table.columns for chunk in column.chunks), self.num_bytes)
         return table
 
 
@@ -140,27 +155,35 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def _decoded_bytes(chunk: pa.DictionaryArray) -> int:
-    """Return the bytes of all texts of an array, each as often as it occurs."""
-    lengths = pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices.drop_null())
-    return int(pc.sum(lengths).as_py() or 0)
+def _decoded_bytes(array: pa.Array) -> int:
+    """Return the bytes of texts, each as often as it occurs, of an array that stores equal texts once; otherwise 0."""
+    kind = array.type
+    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        lengths = pc.binary_length(array.dictionary).cast(pa.int64()).take(array.indices.drop_null())
+        return int(pc.sum(lengths).as_py() or 0)
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)  # 16 bytes, of which 4 are the length
+        return int(views[array.offset : array.offset + len(array), 0].sum(dtype=np.int64))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _decoded_bytes(array.flatten()) if not pa.types.is_dictionary(kind.value_type) else 0
+    return 0
 
 
 # ── Parquet ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _open_parquet(stream: IO[bytes], num_bytes: int) -> pq.ParquetFile:
-    """Return a Parquet file, after a check of the sizes that its columns declare."""
+    """Return a Parquet file, after a check of the sizes that its columns and pages declare."""
     metadata = pq.read_metadata(stream)
     rows, unpacked = metadata.num_rows, 0
     groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
     if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != rows:
         raise InvalidTable(f"its groups of rows do not sum to {rows:,} rows")
-    for group in groups:
-        sizes = [group.column(k).total_uncompressed_size for k in range(group.num_columns)]
-        unpacked += sum(size if size >= 0 else num_bytes * MAX_RATIO + FREE_BYTES for size in sizes)
-    check_size(unpacked, num_bytes)
     check_size(rows * WIDEST * metadata.num_columns, num_bytes)
+    for group in groups:
+        for column in map(group.column, range(group.num_columns)):
+            unpacked += max(column.total_uncompressed_size, unpacked_bytes(stream, column))
+            check_size(unpacked, num_bytes)
     texts = [
         metadata.schema.column(k).path
         for k in range(metadata.num_columns)
@@ -180,32 +203,53 @@ def _read_arrow(stream: IO[bytes], num_bytes: int) -> pa.Table:
         return pyarrow.feather.read_table(pa.BufferReader(content))
     if not content.startswith(MAGIC):
         raise InvalidTable("it is not an Arrow file: it does not begin with ARROW1")
-    if not content.endswith(MAGIC.rstrip(b"\0")):
+    if not content.endswith(MAGIC):
         raise InvalidTable("it is incomplete: it does not end with ARROW1")
-    # The messages from the start, not those that the footer names: those that are checked are those that are read.
-    stored = pa.py_buffer(content).slice(len(MAGIC))
-    _check_messages(stored, num_bytes)
-    with pa.ipc.open_stream(pa.BufferReader(stored)) as reader:
+    buffer, unpacked = pa.py_buffer(content), 0
+    for block in _blocks(content):
+        unpacked += _unpacked_bytes(_message(buffer, block))
+        check_size(unpacked, num_bytes)
+    with pa.ipc.open_file(pa.BufferReader(buffer)) as reader:
         return reader.read_all()
 
 
-def _check_messages(stored: pa.Buffer, num_bytes: int) -> None:
-    """Raise InvalidTable if the messages of an Arrow file declare contents that are too large."""
-    unpacked = 0
-    reader = pa.ipc.MessageReader.open_stream(pa.BufferReader(stored))
-    while True:
-        try:
-            message = reader.read_next_message()
-        except StopIteration:
-            return
-        unpacked += _unpacked_bytes(message)
-        check_size(unpacked, num_bytes)
+class _Block(NamedTuple):
+    """The place of a message in an Arrow file: its offset, and the lengths of its metadata and its body, bytes."""
+
+    offset: int
+    metadata: int
+    body: int
+
+
+def _blocks(content: bytes) -> Iterator[_Block]:
+    """Yield the places of all dictionaries and groups of rows, which the footer lists."""
+    end = len(content) - len(MAGIC) - 4
+    length = struct.unpack_from("<i", content, end)[0]
+    if not 0 < length <= end:
+        raise InvalidTable(f"its footer declares {length:,} bytes")
+    footer = _FlatTable.root(content[end - length : end])
+    for field in (2, 3):
+        for block in footer.structs(field, "<qiiq"):
+            yield _Block(block[0], block[1], block[3])
+
+
+def _message(buffer: pa.Buffer, block: _Block) -> pa.ipc.Message:
+    """Return the message at a place of a file. Raises InvalidTable if the message and its place differ."""
+    offset, metadata, body = block
+    if min(block) < 0 or offset + metadata + body > buffer.size:
+        raise InvalidTable(f"it is incomplete: a group of rows ends after byte {buffer.size:,}")
+    message = pa.ipc.read_message(pa.BufferReader(buffer.slice(offset, metadata + body)))
+    start, length = struct.unpack("<ii", buffer.slice(offset, 8).to_pybytes())
+    found = 8 + length if start == CONTINUATION else 4 + start
+    if found != metadata or (0 if message.body is None else message.body.size) != body:
+        raise InvalidTable("its footer and a group of rows declare different lengths")
+    return message
 
 
 def _unpacked_bytes(message: pa.ipc.Message) -> int:
     """Return the bytes that the arrays of a message need. Raises InvalidTable for lengths outside of the message.
 
-    The layout is that of the tables Message, RecordBatch and DictionaryBatch of the Arrow format, as FlatBuffers.
+    The layout is that of Message, RecordBatch and DictionaryBatch of the Arrow format, which are FlatBuffers.
     """
     root = _FlatTable.root(message.metadata.to_pybytes())
     kind, batch = root.number(1, "<B"), root.table(2)
@@ -217,10 +261,10 @@ def _unpacked_bytes(message: pa.ipc.Message) -> int:
         return 0
     if batch is None:
         raise InvalidTable("a message of the file has no contents")
-    nodes = [length for length, _ in batch.pairs(1)]
+    nodes = [length for length, _ in batch.structs(1, "<qq")]
     needed = WIDEST * max([batch.number(0, "<q"), *nodes])
     body, is_compressed = message.body, batch.table(3) is not None
-    for offset, length in batch.pairs(2):
+    for offset, length in batch.structs(2, "<qq"):
         if offset < 0 or length < 0 or offset + length > body.size:
             raise InvalidTable(f"a column ends at byte {offset + length:,} of {body.size:,}")
         if is_compressed and length >= 8:
@@ -262,14 +306,11 @@ class _FlatTable:
         position = self._find(field)
         return None if position is None else _FlatTable(self._content, position + self._read("<I", position))
 
-    def pairs(self, field: int) -> list[tuple[int, int]]:
-        """Return a vector of pairs of 64-bit integers, by default empty."""
+    def structs(self, field: int, kind: str) -> Iterator[tuple[int, ...]]:
+        """Yield the structs of a vector, each as a tuple of the numbers that `kind` describes."""
         position = self._find(field)
         if position is None:
-            return []
-        start = position + self._read("<I", position)
-        number = self._read("<I", start)
-        if number > len(self._content) // 16:
-            raise InvalidTable(f"its metadata declare {number:,} columns")
-        numbers = struct.unpack_from(f"<{2 * number}q", self._content, start + 4)
-        return list(zip(numbers[::2], numbers[1::2], strict=True))
+            return
+        start, size = position + self._read("<I", position), struct.calcsize(kind)
+        for k in range(self._read("<I", start)):
+            yield struct.unpack_from(kind, self._content, start + 4 + size * k)

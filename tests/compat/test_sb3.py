@@ -23,7 +23,7 @@ import alsim
 from alsim.envs import sb3
 from alsim.policies import NetworkPolicy
 from alsim.rollouts.rollout import rollout
-from alsim.training import TrainingError, policy_of, read_curve, train
+from alsim.training import TrainingError, directory, policy_of, read_curve, train
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 torch.set_num_threads(1)  # more threads are slower for such small networks
@@ -560,6 +560,33 @@ def test_resuming_restores_the_model_exactly(tmp_path, monkeypatch):
         assert envs.lanes["learner"].tolist() == list(range(lanes, 2 * lanes))
 
 
+class Hostile:
+    """Object that executes code when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('executed')",)
+
+
+def hostile_files(files):
+    """Yield a name and a hostile content for the files of a checkpoint."""
+    tensors, bomb = io.BytesIO(), io.BytesIO()
+    torch.save({"policy": Hostile()}, tensors)
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("observations.npy", bytes(10**8))
+    for name in ("parameters.pt", "best.pt"):
+        yield from ((name, content) for content in (pickle.dumps(Hostile()), tensors.getvalue(), bomb.getvalue(), b""))
+    yield "replay.npz", bomb.getvalue()
+    for name in ("counters.json", "progress.json"):
+        for content in (
+            b"[" * 10**5,
+            b"[]",
+            b"{}",
+            json.dumps(json.loads(files[name]) | {"breaks": "x"}).encode()[:-1],
+        ):
+            yield name, content
+    yield "counters.json", json.dumps(dict.fromkeys(json.loads(files["counters.json"]), "x")).encode()
+
+
 def test_a_damaged_checkpoint_or_curve_is_refused(tmp_path):
     class Killed(BaseException):
         pass
@@ -578,6 +605,12 @@ def test_a_damaged_checkpoint_or_curve_is_refused(tmp_path):
         with pytest.raises(TrainingError, match=f"{checkpoint} is damaged: "):
             quick("dqn", out)
         (checkpoint / name).write_bytes(content)
+    files = directory.read_checkpoint(checkpoint)
+    for k, (name, content) in enumerate(hostile_files(files), 1):
+        directory.write_checkpoint(out, int(checkpoint.name) + k, files | {name: content})  # with valid checksums
+        with pytest.raises(TrainingError, match="is damaged: .*; force=True"):
+            quick("dqn", out)
+    directory.write_checkpoint(out, int(checkpoint.name), files)
     curve = (out / "curve.csv").read_text()
     (out / "curve.csv").write_text(curve.splitlines(keepends=True)[0])
     with pytest.raises(TrainingError, match=r"curve\.csv lacks the row of .*; force=True \(--force\) starts"):

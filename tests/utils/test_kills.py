@@ -36,6 +36,7 @@ from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.utils import files
 
 pytestmark = [
+    pytest.mark.ci,
     pytest.mark.versionless,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),

@@ -221,7 +221,7 @@ PACKAGE = Path(alsim.__file__).parent
 OPENERS = {
     *("open", "fdopen", "read_text", "read_bytes", "fromfile", "memmap", "open_memmap", "loadtxt", "genfromtxt"),
     *("ZipFile", "File", "read_csv", "read_table", "ParquetFile", "read_metadata", "memory_map", "OSFile", "dataset"),
-    *("open_stream", "input_stream", "read_feather"),
+    *("open_file", "open_stream", "input_stream", "read_feather"),
 }
 """Last part of the names of functions that open a file."""
 LOADERS = {"np", "numpy", "json", "tomllib", "pickle", "torch"}
@@ -249,8 +249,7 @@ ALLOWED = {
     "alsim/utils/arrow.py: pq.read_metadata(stream)": "an open file",
     "alsim/utils/arrow.py: pq.ParquetFile(stream, read_dictionary=texts, page_checksum_verification=True)": "open",
     "alsim/utils/arrow.py: pyarrow.feather.read_table(pa.BufferReader(content))": "bytes",
-    "alsim/utils/arrow.py: pa.ipc.open_stream(pa.BufferReader(stored))": "bytes",
-    "alsim/utils/arrow.py: pa.ipc.MessageReader.open_stream(pa.BufferReader(stored))": "bytes",
+    "alsim/utils/arrow.py: pa.ipc.open_file(pa.BufferReader(buffer))": "bytes",
     "alsim/utils/file_groups.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
     "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "own temporary file",
     "alsim/utils/files.py: os.open(directory, os.O_RDONLY)": "an own temporary directory, to lock it",
