@@ -135,6 +135,13 @@ def _is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
+def integer_names(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of texts with integers in place of texts such as 4.0, as which some programs write them."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^([0-9]+)\.0+$", r"\1")
+
+
 def is_text(column: pa.ChunkedArray) -> bool:
     """Return whether a column holds strings."""
     import pyarrow as pa

@@ -29,14 +29,14 @@ class Parsed(NamedTuple):
 def parse_optional(table: Mapping[str, pa.ChunkedArray], units: Mapping[str, float]) -> Parsed:
     """Return the optional columns that a table has.
 
-    units  seconds per unit of the columns `time` and `seconds`; 1 for a column that is absent
+    units  units per second of the columns `time` and `seconds`; 1 for a column that is absent
     """
     values: dict[str, NDArray[Any]] = {}
     if "time" in table:
-        times = cells.parse_times(table["time"]) * units.get("time", 1.0)
+        times = cells.parse_times(table["time"]) / units.get("time", 1.0)
         values["time"] = np.where(np.isfinite(times), times, np.nan)
     if "seconds" in table:
-        seconds = cells.parse_durations(table["seconds"]) * units.get("seconds", 1.0)
+        seconds = cells.parse_durations(table["seconds"]) / units.get("seconds", 1.0)
         values["seconds"] = np.where(np.isfinite(seconds) & (seconds >= 0), seconds, np.nan)
     for name in ("attempts", "hints"):
         if name in table:

@@ -58,7 +58,7 @@ class Source:
     dropped       number of rows that were dropped before, by reason
     examples      message about the first of them, by reason
     recognised    those of `column_names` that were found by a synonym
-    units         seconds per unit of the columns `time` and `seconds`, by alsim's names; 1 for a name that is absent
+    units         units per second of the columns `time` and `seconds`, by alsim's names; 1 for a name that is absent
     published     name of the published format, which determines the columns; "" if they can be mapped
     """
 

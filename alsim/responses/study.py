@@ -78,7 +78,7 @@ class StudyEvents:
 
 
 class Keys(NamedTuple):
-    """The keys (R,) by which rows are sorted: the student, the sort key if the log has one, and the index in the source."""
+    """Keys (R,) that sort rows: the student, the sort key if the log has one, and the index in the source."""
 
     student: Ints
     sort_key: NDArray[Any] | None
