@@ -41,10 +41,10 @@ def parse_optional(table: Mapping[str, pa.ChunkedArray], units: Mapping[str, flo
     for name in ("attempts", "hints"):
         if name in table:
             values[name] = cells.parse_counts(table[name])
-    invalid = {name: ~is_known(column) & ~cells.is_missing(table[name], ()) for name, column in values.items()}
-    return Parsed(values, invalid)
+    return Parsed(values, {name: _invalid(column, table[name]) for name, column in values.items()})
 
 
-def is_known(column: NDArray[Any]) -> Bools:
-    """Return (R,) which values of an optional column are known: not NaN, or not -1 in a column of counts."""
-    return column >= 0 if column.dtype.kind == "i" else ~np.isnan(column)
+def _invalid(values: NDArray[Any], column: pa.ChunkedArray) -> Bools:
+    """Return (R,) which cells of a column are neither valid nor missing, given their values."""
+    unknown: Bools = values < 0 if values.dtype.kind == "i" else np.isnan(values)
+    return unknown & ~cells.is_missing(column, ()) if unknown.any() else unknown
