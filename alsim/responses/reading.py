@@ -96,6 +96,9 @@ def read_responses(
         raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
     with _reading(path):
         if format is not None and format not in FORMATS:
+            if path.suffix.lower() in (*PARQUET, *ARROW):
+                problem = f"{path}: the published format {format} is for text files"
+                raise ResponsesError(problem, "read it as a table with {}", format="long")
             key = None if key is None else Path(key)
             request = Request(path, columns or {}, delimiter, encoding, separator, key, duplicates, skip_bad)
             fields = read_published(format, request)

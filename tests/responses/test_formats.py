@@ -489,3 +489,44 @@ def test_merged_rows_are_noticed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "alsim.responses"):
         read("assistments-2009", tmp_path)
     assert "1 of 8 rows repeat a response with another skill" in caplog.text
+
+
+def test_a_binary_table_has_no_published_format(tmp_path):
+    with pytest.raises(ResponsesError, match="the published format junyi is for text files; read it as a table"):
+        read_responses(tmp_path / "junyi.parquet", format="junyi")
+
+
+# ── damaged files ────────────────────────────────────────────────────────────────────────────────
+
+NUM_DAMAGES = 150
+"""Number of damaged files per format."""
+
+
+def damaged(content, rng):
+    """Return a file with some bytes replaced, removed or repeated."""
+    for _ in range(rng.integers(1, 4)):
+        start = int(rng.integers(0, len(content)))
+        end = start + int(rng.integers(0, 30))
+        piece = [b"", b'"', b"\n", b"\x00", b"\xff\xfe", b",,", b"\t", b"-1", b"1e999", b"#", content[start:end] * 2]
+        content = content[:start] + piece[rng.integers(0, len(piece))] + content[end:]
+    return content
+
+
+@pytest.mark.parametrize("name", PUBLISHED_NAMES)
+def test_damaged_files_are_read_or_refused(name, tmp_path):
+    """Whatever the damage, the only exception is ResponsesError, and a log that is read is sound."""
+    path = write_log(name, tmp_path)
+    file = path / "u9.csv" if path.is_dir() else path
+    content = file.read_bytes()
+    rng = np.random.default_rng(PUBLISHED_NAMES.index(name))
+    outcomes = {True: 0, False: 0}
+    for k in range(NUM_DAMAGES):
+        file.write_bytes(damaged(content, rng))
+        try:
+            log = read_responses(path, format=name, skip_bad=bool(k % 2))
+        except ResponsesError:
+            outcomes[False] += 1
+        else:
+            assert_sound(log)
+            outcomes[True] += 1
+    assert min(outcomes.values()) > NUM_DAMAGES / 20, outcomes

@@ -101,7 +101,7 @@ def read(request: Request) -> LogFields:
 
 def _students(directory: Path, key: Path, skip_bad: bool) -> Iterator[StudentRows]:
     """Yield the files of the students, sorted by number. Raises ResponsesError for a file in another format."""
-    files = sorted(directory.glob("*.csv"), key=lambda file: (len(file.stem), file.stem))
+    files = sorted(filter(Path.is_file, directory.glob("*.csv")), key=lambda file: (len(file.stem), file.stem))
     for file in files:
         if file.name == KEYS[0] or file.resolve() == key.resolve():
             continue

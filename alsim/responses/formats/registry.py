@@ -81,7 +81,7 @@ def recognise_file(path: Path, encoding: str | None = None) -> PublishedFormat |
 
 def recognise_directory(path: Path) -> PublishedFormat | None:
     """Return the format whose logs are directories and that a file in this one has; None if there is none."""
-    files = (file for place in (path, path / "KT1") for file in place.glob("*.csv"))
+    files = (file for place in (path, path / "KT1") for file in place.glob("*.csv") if file.is_file())
     found = (recognise_file(file) for file in islice(files, SAMPLED_FILES))
     return next((published for published in found if published is not None and published.directory), None)
 
