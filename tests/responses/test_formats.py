@@ -514,7 +514,7 @@ def damaged(content, rng):
 
 @pytest.mark.parametrize("name", PUBLISHED_NAMES)
 def test_damaged_files_are_read_or_refused(name, tmp_path):
-    """Whatever the damage, the only exception is ResponsesError, and a log that is read is sound."""
+    """The only exception is ResponsesError, and a log that is read is sound."""
     path = write_log(name, tmp_path)
     file = path / "u9.csv" if path.is_dir() else path
     content = file.read_bytes()
