@@ -46,8 +46,8 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
     """Return how a dataset was generated, JSON-ready.
 
     The keys are `policy`, `seed`, `learners`, `episodes_per_learner`, `environment`, `observation`, `dynamics`,
-    `config_differences` (as of `config_differences`), `bank` (its number of learning outcomes, and the SHA-256 of its
-    files) and `versions`.
+    `config_differences` (the result of the function of this name), `bank` (its number of learning outcomes, and the
+    SHA-256 of its files) and `versions`.
     """
     manifest = dataset.manifest
     return {

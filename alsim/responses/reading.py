@@ -10,7 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_col
 from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, split_cells, with_delimiter
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Columns = Mapping[str, str | None] | None
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
@@ -252,12 +255,12 @@ def _read_text(
         return _read_wide_text(file, columns, missing, options)
     header = file.first_cells()
 
-    def holds_answers(name: str) -> bool:
+    def sample(name: str) -> pa.ChunkedArray:
         k = header.index(name)
-        sample = [record[k] for _, record in islice(file.records(), 1, 1 + SAMPLE) if len(record) == len(header)]
-        return cells.holds_answers(cells.as_arrow(sample))
+        rows = islice(file.records(), 1, 1 + SAMPLE)
+        return cells.as_arrow([record[k] for _, record in rows if len(record) == len(header)])
 
-    names, recognised = map_columns(columns, header, str(file.path), holds_answers)
+    names, recognised = map_columns(columns, header, str(file.path), sample)
     wanted = sorted({header.index(name) for name in names.values()})
     table = read_columns(file, header, wanted, len(header), options.skip_bad)
     source = replace(table.source, column_names=names, recognised=recognised)
@@ -377,9 +380,9 @@ def _read_binary(
         arrays = {name: cells.as_arrow(table[name]) for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
 
-    def holds_answers(name: str) -> bool:
-        return cells.holds_answers(cells.as_arrow(file.head(SAMPLE, columns=[name])[name]))
+    def sample(name: str) -> pa.ChunkedArray:
+        return cells.as_arrow(file.head(SAMPLE, columns=[name])[name])
 
-    names, recognised = map_columns(columns, available, str(path), holds_answers)
+    names, recognised = map_columns(columns, available, str(path), sample)
     table = file.to_table(columns=sorted(set(names.values())))
     return build(_rename(table, names), replace(source, column_names=names, recognised=recognised), options)

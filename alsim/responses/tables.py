@@ -25,6 +25,9 @@ _DEFAULT_NAMES |= {"order": ("order", "timestamp"), **dict.fromkeys(OPTIONAL, ()
 SAMPLE = 100
 """Number of first rows in which a recognised column of answers is tested."""
 
+MOST_ANSWERS = 0.9
+"""Fraction of 0 and 1 among the first answers from which a column named like correctness is correctness."""
+
 TABLE = "the table"
 """Name of a table in memory, in messages."""
 
@@ -52,10 +55,7 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
     def sample(name: str) -> pa.ChunkedArray:
         return cells.as_arrow(table[name][:SAMPLE])
 
-    def holds_answers(name: str) -> bool:
-        return cells.holds_answers(sample(name))
-
-    found = map_columns(columns, _column_names(table), source, holds_answers, sample)
+    found = map_columns(columns, _column_names(table), source, sample)
     selected = {column: table[name] for column, name in found.names.items()}
     fields = build(selected, Source(source, found.names, recognised=found.recognised), options)
     log_recognised(source, fields.report)
@@ -66,19 +66,17 @@ def map_columns(
     columns: Mapping[str, str | None] | None,
     available: Sequence[Any],
     source: str,
-    holds_answers: Callable[[str], bool],
-    sample: Callable[[str], pa.ChunkedArray] | None = None,
+    sample: Callable[[str], pa.ChunkedArray],
 ) -> ColumnNames:
     """Return the names of the columns that a source has.
 
     Synonyms are considered only if student, correct, or both skill and item are neither mapped nor named as in alsim:
     so they never change how a source is read that can be read without them.
 
-    columns        mapping of `Responses.from_table`
-    available      names of the source's columns
-    source         name of the source, for messages
-    holds_answers  returns whether the first cells of a column are answers
-    sample         returns the first cells of a column; without it, two columns of answers are taken to differ
+    columns    mapping of `Responses.from_table`
+    available  names of the source's columns
+    source     name of the source, for messages
+    sample     returns the first cells of a column
 
     Raises ResponsesError for unknown, ambiguous and missing columns.
     """
@@ -87,7 +85,7 @@ def map_columns(
     recognised: dict[str, str] = {}
     if _missing(names):
         free = [name for name in available if name not in mapping.values()]
-        correctness = Correctness(source, free, holds_answers, sample)
+        correctness = Correctness(source, free, sample)
         recognised = _recognise(mapping, names, available, source, correctness)
         if recognised.get("correct") == names.get("response"):
             names.pop("response", None)
@@ -96,8 +94,9 @@ def map_columns(
         unused = [name for name in available if name not in names.values()]
         proposed: dict[str, Any] = {column: closest(column, unused) for column in missing}
         if "correct" in proposed:
-            proposed["correct"] = _propose_correct(unused, holds_answers)
-            if source == TABLE and len(missing) > 1 and 2 * sum(map(holds_answers, unused)) > len(available) > 2:
+            answered = [name for name in unused if cells.holds_answers(sample(name))]
+            proposed["correct"] = _propose_correct(unused, answered)
+            if source == TABLE and len(missing) > 1 and 2 * len(answered) > len(available) > 2:
                 raise ResponsesError(
                     f"{source}: seems to have one column per item; expected one row per response",
                     "pass the columns of the items to Responses.from_matrix",
@@ -206,8 +205,7 @@ class Correctness(NamedTuple):
 
     source: str
     free: Sequence[Any]
-    holds_answers: Callable[[str], bool]
-    sample: Callable[[str], pa.ChunkedArray] | None
+    sample: Callable[[str], pa.ChunkedArray]
 
     def choose(self, groups: list[list[Any]]) -> list[list[Any]]:
         """Return the groups of names that may be correctness: one group per meaning, the preferred name first.
@@ -219,15 +217,18 @@ class Correctness(NamedTuple):
             names = [name for name in names if not among(ANSWERS, [name])]
         if len({plain(name) for name in names}) < len(names):
             return [names]
-        holders = [name for name in names if self.holds_answers(name)]
+        holders = [name for name in names if self._holds_answers(name)]
         if any(self._differ(a, b) for a, b in combinations(holders, 2)):
             return [[name] for name in holders]
         names.sort(key=lambda name: (not among(CERTAIN, [name]), name not in holders))
         return [names] if names else []
 
     def check(self, name: str, columns: Mapping[str, str | None]) -> None:
-        """Raise ResponsesError if a column, such as a score from 0 to 100, may hold something else than correctness."""
-        if among(CERTAIN, [name]) or self.holds_answers(name):
+        """Raise ResponsesError if a column, such as a score from 0 to 100, may hold something else than correctness.
+
+        A few other values are errors of their rows, which are reported later.
+        """
+        if among(CERTAIN, [name]) or self._holds_answers(name) or self._share_of_answers(name) >= MOST_ANSWERS:
             return
         value = self._other_value(name)
         example = "" if value is None else f", such as {value!r}"
@@ -237,24 +238,33 @@ class Correctness(NamedTuple):
             columns={**columns, "correct": "NAME"},
         )
 
+    def _holds_answers(self, name: str) -> bool:
+        """Return whether the first cells of a column are answers."""
+        return cells.holds_answers(self.sample(name))
+
     def _differ(self, a: str, b: str) -> bool:
         """Return whether the first answers of two columns differ; a missing answer differs from 0 and 1."""
-        if self.sample is None:
-            return True
         return not np.array_equal(cells.parse_answers(self.sample(a)), cells.parse_answers(self.sample(b)))
 
+    def _share_of_answers(self, name: str) -> float:
+        """Return the fraction of the first cells, without the missing ones, that are 0 or 1."""
+        column = self.sample(name)
+        present = ~cells.is_missing(column, ())
+        return float((cells.parse_answers(column) >= 0)[present].mean()) if present.any() else 0
+
     def _other_value(self, name: str) -> Any | None:
-        """Return the first value of a column that is neither an answer nor missing; None if it is unknown."""
-        if self.sample is None:
-            return None
+        """Return the first value of a column that is neither an answer nor missing; None if there is none."""
         column = self.sample(name)
         others = (cells.parse_answers(column) < 0) & ~cells.is_missing(column, ())
         return column[int(others.argmax())].as_py() if others.any() else None
 
 
-def _propose_correct(names: Sequence[Any], holds_answers: Callable[[str], bool]) -> Any | None:
-    """Return the name of a column of answers that is probably correctness; None if there is none, or several."""
-    answered = [name for name in names if may_be_correct(name) and holds_answers(name)]
+def _propose_correct(names: Sequence[Any], answered: Sequence[Any]) -> Any | None:
+    """Return the name of a column of answers that is probably correctness; None if there is none, or several.
+
+    answered  those of the names whose columns hold answers
+    """
+    answered = [name for name in answered if may_be_correct(name)]
     if among(KEYS, names):
         answered = [name for name in answered if not among(ANSWERS, [name])]
     return closest("correct", answered) or (answered[0] if len(answered) == 1 else None)

@@ -506,7 +506,7 @@ def test_policies_are_compared_by_digest(tmp_path, teachers):
     with pytest.raises(DatasetError, match='policy.digest was "one" and is now "two"'):
         generate_dataset(**RUN, policy=teachers.Slow(str(tmp_path / "seen"), digest="two"), out=out)
     done = generate_dataset(**RUN, policy=teachers.Slow(str(tmp_path / "seen"), digest="one"), out=out)
-    assert done.manifest["policy"] == {"name": "slow", "digest": "one"}
+    assert done.manifest["policy"] == {"name": "slow", "digest": "one", "nested": [{"name": "uniform"}]}
 
 
 def test_force_replaces_an_unfinished_dataset_with_another_plan(tmp_path):

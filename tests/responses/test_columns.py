@@ -222,6 +222,25 @@ def test_names_of_different_meanings_are_ambiguous(write):
         read_responses(write("Anon Student Id,KC (A),KC (B),correct\na,b,x,1\n"))
 
 
+def test_a_few_other_values_are_errors_of_their_rows(write):
+    """Among the first rows of a column named like correctness, at most one in ten may have another value."""
+    rows = "".join(f"s{k},x,{k % 2}\n" for k in range(18))
+    one, two = f"student,skill,score\n{rows}a,x,maybe\n", f"student,skill,score\n{rows}a,x,0.5\nb,x,7\nc,x,9\n"
+    with pytest.raises(ResponsesError, match="line 20, column score: 'maybe'; expected 0 or 1"):
+        read_responses(write(one))
+    assert len(read_responses(write(one), skip_bad=True)) == 18
+    for source in (lambda: read_responses(write(two)), lambda: Responses.from_table(pd.read_csv(write(two)))):
+        with pytest.raises(ResponsesError, match="'score' is named like correct, but its first rows .*, such as "):
+            source()
+
+
+def test_columns_with_equal_answers_are_one_choice_in_files_as_in_tables(write):
+    file = write("student,skill,score,result\na,x,1,1\na,x,0,0\n")
+    assert read_responses(file).correct.tolist() == Responses.from_table(pd.read_csv(file)).correct.tolist() == [1, 0]
+    with pytest.raises(ResponsesError, match="'score' and 'result' can each be the column correct"):
+        read_responses(write("student,skill,score,result\na,x,1,1\na,x,0,1\n"))
+
+
 def test_values_that_cannot_be_read_are_named(write):
     """DataShop's outcomes are words: the message names the first one."""
     file = write("Anon Student Id,KC (Default),Outcome\na,x,CORRECT\na,x,HINT\n")
