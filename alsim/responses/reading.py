@@ -64,7 +64,6 @@ def read_responses(
     """Read a response log from a text file, or from Parquet (.parquet, .pq) or Arrow (.arrow, .feather, .ipc).
 
     path        file; for "ednet-kt1", the directory with one file per student
-
     format      "long": one row per response, with the columns of `Responses.from_table`. "wide": one row per student
                 and one column per item, with or without a header; a column `freq` is the number of students that a
                 row stands for, a column `student` is their name. "three-line": three lines per student, as DKVMN uses:
@@ -121,9 +120,12 @@ def _check_format(format: str | None, key: str | Path | None) -> None:
     if format is not None and format not in known:
         problem = f"the format of a response log must be one of {', '.join(known)}; got {format!r}"
         raise ResponsesError(problem, did_you_mean(str(format), known).removeprefix("; ") or "pass one of them")
-    if key is not None and (format is None or format not in PUBLISHED or not PUBLISHED[format].key):
-        users = " and ".join(name for name, published in PUBLISHED.items() if published.key)
-        raise ResponsesError(f"key is for the formats {users} only; got the format {format}", "remove it")
+    if key is not None and (format is None or format not in PUBLISHED or not PUBLISHED[format].has_key):
+        users = " and ".join(name for name, published in PUBLISHED.items() if published.has_key)
+        got = "no format" if format is None else f"the format {format}"
+        raise ResponsesError(
+            f"key is for the formats {users} only; got {got}", "remove it, or name one of these formats"
+        )
 
 
 @contextmanager

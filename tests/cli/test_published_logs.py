@@ -44,7 +44,7 @@ def test_the_held_out_log_of_a_directory(run, tmp_path):
         ),
         ("junyi", ("--format", "junyi", "--key", "k.csv"), "key is for the formats duolingo-slam and ednet-kt1 only"),
         ("junyi", ("--format", "junyi", "--columns", "student=x"), "read the log with --format long"),
-        ("junyi", ("--key", "k.csv"), "got the format None; remove it"),
+        ("junyi", ("--key", "k.csv"), "got no format; remove it"),
         ("ednet-kt1", ("--format", "ednet-kt1", "--key", "nowhere.csv"), "nowhere.csv: there is no such file"),
         ("ednet-kt1", (), "name its format with --format ednet-kt1"),
     ],

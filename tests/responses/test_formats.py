@@ -215,7 +215,7 @@ def test_a_datashop_export(write):
     assert log.report.skipped == {"no skill": 2}
 
 
-def test_ednet_kt1(tmp_path):
+def test_ednet_kt1(tmp_path, monkeypatch):
     log = read("ednet-kt1", tmp_path)
     assert responses_of(log) == [
         ("u9", "q1", "1+2", 1),
@@ -234,6 +234,8 @@ def test_ednet_kt1(tmp_path):
     assert "u9.csv, line 5" in log.report.examples["no answer"]
     whole = read_responses(tmp_path, format="ednet-kt1")
     assert responses_of(whole) == responses_of(log)
+    monkeypatch.setattr("alsim.responses.formats.ednet_kt1.BLOCK", 1)  # each student is parsed alone
+    assert responses_of(read_responses(tmp_path, format="ednet-kt1")) == responses_of(log)
 
 
 def test_the_key_of_ednet_is_found_or_named(tmp_path):

@@ -61,7 +61,7 @@ class PublishedFormat:
     read        reads a log
     is_header   returns whether the cells of a first line are those of the format. Default: one of `headers`, in any
                 order
-    key         purpose of the argument `key`; "" if the format has none
+    has_key     True if the argument `key` may name a file
     directory   True if a log is a directory of files
     duplicates  default of the argument `duplicates`
     """
@@ -71,7 +71,7 @@ class PublishedFormat:
     headers: tuple[tuple[str, ...], ...]
     read: Callable[[Request], LogFields]
     is_header: Callable[[Sequence[str]], bool] | None = None
-    key: str = ""
+    has_key: bool = False
     directory: bool = False
     duplicates: Duplicates = "keep"
 

@@ -134,5 +134,5 @@ FORMAT = PublishedFormat(
     (),
     read,
     is_header=is_header,
-    key="the labels of a file .dev or .test, by default in the file with the further suffix .key",
+    has_key=True,
 )

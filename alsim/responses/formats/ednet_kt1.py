@@ -12,7 +12,7 @@ https://github.com/pykt-team/pykt-toolkit, pykt/preprocess/ednet_preprocess.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -90,11 +90,7 @@ def read(request: Request) -> LogFields:
             key="contents/questions.csv",
         )
     questions = _read_key(key)
-    students = list(_students(directory, key, request.skip_bad))
-    if not any(len(student.lines) for student in students):
-        problem = f"{directory}: there is no response; expected files such as u1.csv"
-        raise ResponsesError(problem, "name the directory KT1")
-    table = _join_key(_parse(students, directory), questions)
+    table = _join_key(_parse(_students(directory, key, request.skip_bad), directory), questions)
     layout = map_layout(LAYOUT, request, [*table.columns], NAME)
     return build_layout(table, layout, request, NAME)
 
@@ -132,27 +128,36 @@ def _ragged_message(student: StudentRows) -> str:
     return f"{student.path}, line {student.first_ragged}: expected {len(HEADER)} cells, as in the first line"
 
 
-def _parse(students: Sequence[StudentRows], directory: Path) -> Table:
-    """Return the rows of all students as a table of texts, with a column of the student."""
+def _parse_block(block: Sequence[bytes]) -> pa.Table:
+    """Return the rows of some students as a table of texts."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    tables, block, size = [], [], 0
-    for number, student in enumerate(students, 1):
+    return arrow_csv.read_csv(
+        pa.BufferReader(b"".join(block)),
+        arrow_csv.ReadOptions(column_names=list(HEADER)),
+        arrow_csv.ParseOptions(quote_char=False),
+        arrow_csv.ConvertOptions(column_types=dict.fromkeys(HEADER, pa.string()), strings_can_be_null=False),
+    )
+
+
+def _parse(files: Iterable[StudentRows], directory: Path) -> Table:
+    """Return the rows of all students as a table of texts, with a column of the student."""
+    import pyarrow as pa
+
+    tables, block, students, size = [], [], [], 0
+    for student in files:
         block.append(student.content)
+        students.append(student._replace(content=b""))
         size += len(student.content)
-        if size and (size >= BLOCK or number == len(students)):
-            tables.append(
-                arrow_csv.read_csv(
-                    pa.BufferReader(b"".join(block)),
-                    arrow_csv.ReadOptions(column_names=list(HEADER)),
-                    arrow_csv.ParseOptions(quote_char=False),
-                    arrow_csv.ConvertOptions(
-                        column_types=dict.fromkeys(HEADER, pa.string()), strings_can_be_null=False
-                    ),
-                )
-            )
+        if size >= BLOCK:
+            tables.append(_parse_block(block))
             block, size = [], 0
+    if size:
+        tables.append(_parse_block(block))
+    if not tables:
+        problem = f"{directory}: there is no response; expected files such as u1.csv"
+        raise ResponsesError(problem, "name the directory KT1")
     table = pa.concat_tables(tables)
     counts = np.array([len(student.lines) for student in students])
     names = pa.array([student.path.stem for student in students])
@@ -201,6 +206,6 @@ FORMAT = PublishedFormat(
     "EdNet KT1",
     (HEADER,),
     read,
-    key="the answer key questions.csv, by default in the directory, or in contents/ next to it",
+    has_key=True,
     directory=True,
 )
