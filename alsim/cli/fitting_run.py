@@ -186,7 +186,7 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
     for column, number in report.unknown.items():
-        print_warning(f"{path}: {number:,} invalid values of {column} are read as unknown")
+        print_warning(f"{path}: invalid values of {column} are read as unknown: {number:,}")
     if report.covariates:
         options = ",".join(f"{name}=" for name in report.covariates)
         print_warning(

@@ -166,7 +166,7 @@ def _recognise(
     used = set(names.values()) | set(filter(None, mapping.values()))
     recognised, ambiguous = {}, {}
     for column in SYNONYMS:
-        if column in names or column in mapping:
+        if column in names or column in mapping or (column == "order" and "time" in names):  # a time sorts, too
             continue
         own_response = column == "correct" and "response" not in mapping and names.get("response")
         groups = candidates(column, [name for name in available if name not in used or name == own_response])

@@ -490,7 +490,7 @@ def test_archives_and_binary_files_are_refused(write, tmp_path):
 def test_merged_rows_are_noticed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "alsim.responses"):
         read("assistments-2009", tmp_path)
-    assert "1 of 8 rows repeat a response with another skill" in caplog.text
+    assert "rows that repeat a response with another skill are merged into it: 1 of 8" in caplog.text
 
 
 def test_a_binary_table_has_no_published_format(tmp_path):

@@ -144,6 +144,13 @@ def test_optional_columns_are_read_only_if_they_are_mapped(write):
     assert mapped.report.unknown == {"hints": 2}
 
 
+def test_a_mapped_time_sorts_and_no_other_column_is_recognised_as_the_order(write):
+    content = "user_id,skill_name,is_correct,start_time,end_time\na,x,1,9,\na,y,0,5,7\n"
+    log = read_responses(write(content), columns={"time": "start_time"})
+    assert log.time.tolist() == [5, 9]
+    assert log.report.columns == {"student": "user_id", "skill": "skill_name", "correct": "is_correct"}
+
+
 def test_merged_duplicates_keep_the_values_of_the_first_row():
     log = Responses.from_arrays(
         ["a"] * 3, [1, 1, 0], skill=["x", "y", "x"], response=[7, 7, 8], seconds=[4, 4, 9], duplicates="merge"

@@ -58,7 +58,7 @@ def read_published(name: str, request: Request) -> LogFields:
     report = fields.report
     if report.duplicates and request.duplicates == published.duplicates == "merge":
         _log.warning(
-            "%s: %s of %s rows repeat a response with another skill, and are merged into it; the first one: %s",
+            "%s: rows that repeat a response with another skill are merged into it: %s of %s; the first one: %s",
             request.path,
             f"{report.duplicates:,}",
             f"{report.rows:,}",
