@@ -215,7 +215,7 @@ def modules_after(statements):
 def test_import_alsim_is_light():
     assert modules_after("import alsim") == set()
     assert modules_after("import alsim, gymnasium; gymnasium.spec('alsim/AdaptiveLearning-v0'); dir(alsim)") == set()
-    assert modules_after("import alsim.cli") == {"typer", "rich"}
+    assert modules_after("import alsim.cli") == {"typer"}
 
 
 def test_an_environment_needs_no_tables():

@@ -10,10 +10,10 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, JsonOption, read_mapping
-from alsim.cli.output import log_to_stderr, print_sentence, print_table, write_report
+from alsim.cli.output import counted, log_to_stderr, print_sentence, print_table, printable, shortened, write_report
 from alsim.errors import AlsimError
 
-MAX_ROWS, MAX_NAME = 10, 16  # outcomes and characters of their names that the table shows
+MAX_ROWS, MAX_NAME = 10, 16  # outcomes that the table shows, and columns for their names
 
 PARAMETERS = {"irt_a": "a, 1/logit", "irt_b": "b, logits", "irt_c": "c"}
 """Columns of parameters, and their headings with units."""
@@ -67,11 +67,11 @@ def bank_command(
             bank = complete_bank(questions, settings, columns=read_mapping(columns), fill_empty=fill_empty)
     save_bank(bank, out, force=force)
     rows = bank.summary()
-    outcomes = f"{bank.num_los} learning outcome{'s' if bank.num_los > 1 else ''}"
-    print(f"{out}: {bank.num_questions} questions and {bank.num_contents} contents on {outcomes}")
+    size = f"{counted(bank.num_questions, 'question')} and {counted(bank.num_contents, 'content')}"
+    print(f"{printable(str(out))}: {size} on {counted(bank.num_los, 'learning outcome')}")
     _print_rows(rows)
     num_copies = sum(f"@{level}" in id for id in bank.questions.id for level in rows[0]["questions"])
-    copies = f", {num_copies} of them copies in empty cells" if fill_empty and num_copies else ""
+    copies = f", {num_copies} of them copied to fill empty cells" if fill_empty and num_copies else ""
     print_sentence(f"Every outcome has questions of each difficulty{copies}.")
     print_sentence(f"The option --bank {out} of other commands uses this bank.")
     write_report(report, {"questions": bank.num_questions, "contents": bank.num_contents, "outcomes": rows})
@@ -90,5 +90,5 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
             )
         counts = [f"{count:,}" for count in row["questions"].values()]
         ranges = ["{:.2f} to {:.2f}".format(*row[column]) for column in PARAMETERS]
-        lines.append([name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + "...", *counts, *ranges])
+        lines.append([shortened(name, MAX_NAME), *counts, *ranges])
     print_table(["outcome", *total["questions"], *PARAMETERS.values()], lines)

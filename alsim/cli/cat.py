@@ -6,23 +6,44 @@ import math
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alsim.cli.app import app
-from alsim.cli.cat_dialog import Dialog, Ended, at_bound, estimate, rounded
+from alsim.cli.cat_dialog import UNKNOWN, Dialog, Ended, at_bound, estimate
+from alsim.cli.cat_record import (
+    RESUMED_REASONS,
+    Request,
+    answers_of,
+    holds_test,
+    is_record,
+    read_replies,
+    settings_of,
+    write_test,
+)
 from alsim.cli.command import DialogCommand
+from alsim.cli.completion import one_of
 from alsim.cli.help import examples
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, SeedOption, read_mapping
-from alsim.cli.output import STDOUT, print_sentence, print_table, print_warning, write_report
+from alsim.cli.output import (
+    STDOUT,
+    counted,
+    finite,
+    fixed_point,
+    print_sentence,
+    print_table,
+    print_warning,
+    shortened,
+    write_report,
+)
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.models.cat import CAT, CATRun
-    from alsim.models.irt import CalibratedItems
 
-
+MAX_NAME = 30
+"""Columns to which the names of items are shortened."""
 MAX_PRIOR_OUTSIDE = 0.01
 """Share of the prior outside the bounds of ability above which a warning is printed."""
 
@@ -45,23 +66,13 @@ class Estimate(StrEnum):
     wle = "wle"
 
 
-class Request(NamedTuple):
-    """A test to run, and where its results go."""
-
-    cat: CAT
-    items: CalibratedItems
-    file: Path
-    seed: int
-    report: Path | None
-    plot: Path | None
-
-
 @app.command(
     "cat",
     cls=DialogCommand,
     short_help="Run an adaptive test in the terminal, or simulate tests.",
     epilog=examples(
-        "alsim cat --items items.csv --stop-se 0.4",
+        "alsim cat --items items.csv --stop-se 0.4 --json anna.json",
+        "alsim cat --items items.csv --stop-se 0.4 --json anna.json --resume",
         "alsim cat --items fit.json --simulate 0.5 --plot test.png",
         "alsim cat --items fit.json --simulate normal --examinees 500",
     ),
@@ -101,6 +112,7 @@ def cat_command(
         typer.Option(
             "--simulate",
             metavar="ABILITY",
+            autocompletion=one_of("normal"),
             help="Simulate the answers at this true ability, logits; normal draws it from the prior.  "
             "[default: you answer]",
         ),
@@ -109,6 +121,7 @@ def cat_command(
         int, typer.Option("--examinees", help="Number of simulated examinees; of several, a summary is printed.")
     ] = 1,
     seed: SeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the unfinished test in the file of --json.")] = False,
     force: ForceOption = False,
     report: JsonOption = None,
     plot: Annotated[
@@ -127,20 +140,22 @@ def cat_command(
     (wrong). With a column answer, the examinee's answer is compared with it, and a column options lists choices,
     separated by | or ;. The reply q ends the test, and u removes the last answer. Answers can also be piped to the
     command, one per line.
+
+    With --json FILE, the test is written to FILE after each answer. If it is interrupted, the same command with
+    --resume continues it after the last answer.
     """
     from alsim.models.cat import CAT
     from alsim.models.irt import read_items
+    from alsim.utils.figures import check_figure
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
-    if simulate is None and report not in (None, STDOUT) and report.is_file() and not force:
-        raise AlsimError(f"--json {report} already exists; --force overwrites this record of a test")
+    _check_record(report, resume, force, simulated=simulate is not None)
     if plot is not None:
-        from alsim.models.cat.drawing import check_drawing
-
-        check_drawing(plot)
+        check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns))
-    _check_min_items(min_items, max_items, len(table.item_parameters))
+    _check_stop_se(stop_se)
+    _check_num_items(min_items, max_items, len(table.item_parameters))
     cat = CAT(
         table.item_parameters,
         select.value,
@@ -165,9 +180,8 @@ def cat_command(
     for note in table.item_parameters.notes:
         print_warning(f"{items}: {note}")
     request = Request(cat, table, items, seed, report, plot)
-    _print_heading(request, examinees)
     if abilities is None:
-        _administer(request)
+        _administer(request, resume)
     else:
         _simulate(request, abilities)
 
@@ -181,14 +195,22 @@ def _examinees_fault(examinees: int, plot: Path | None) -> str:
     return f"--examinees {examinees} needs simulated answers; add --simulate normal, or --simulate ABILITY"
 
 
-def _check_min_items(min_items: int, max_items: int, bank_size: int) -> None:
-    """Raise AlsimError if a test cannot have `min_items` items."""
-    if 1 <= max_items < min_items:
+def _check_num_items(min_items: int, max_items: int, bank_size: int) -> None:
+    """Raise AlsimError if a test cannot have `min_items` to `max_items` items."""
+    if max_items < 1:
+        raise AlsimError(f"--max-items is {max_items}; expected an integer of at least 1")
+    if min_items < 1 or max_items < min_items:
         raise AlsimError(f"--min-items is {min_items}; expected an integer from 1 to {max_items}, as --max-items is")
     if bank_size < min_items:
         raise AlsimError(
             f"--min-items is {min_items}; expected an integer from 1 to {bank_size}, the number of items of the bank"
         )
+
+
+def _check_stop_se(stop_se: float) -> None:
+    """Raise AlsimError unless a test can end at this standard error; 0 stands for no such rule."""
+    if not 0 <= stop_se < math.inf:
+        raise AlsimError(f"--stop-se is {stop_se}; expected a positive number of logits, or 0 for no such rule")
 
 
 def _read_bounds(text: str) -> tuple[float, float]:
@@ -223,12 +245,12 @@ def _abilities(simulate: str, cat: CAT, examinees: int, seed: int) -> Any:
     return np.full(examinees, ability)
 
 
-def _print_heading(request: Request, examinees: int) -> None:
+def _print_heading(request: Request, examinees: int = 1) -> None:
     """Print the size of the bank, the stopping rules and, for one examinee, the meaning of the estimates."""
     cat = request.cat
     precision = f", or until the standard error is {cat.stop_se:.2f} logits" if cat.stop_se else ""
-    print(f"{request.file}: {_count(len(cat.items))}")
-    print(f"At most {_count(cat.longest)} per test{precision}.")
+    print(f"{request.file}: {counted(len(cat.items), 'item')}")
+    print(f"At most {counted(cat.longest, 'item')} per test{precision}.")
     if examinees == 1:
         print("Each ability is an estimate ± its standard error.")
 
@@ -236,49 +258,61 @@ def _print_heading(request: Request, examinees: int) -> None:
 # ── one test ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _administer(request: Request) -> None:
+def _check_record(report: Path | None, resume: bool, force: bool, *, simulated: bool) -> None:
+    """Raise AlsimError if a report would replace the record of a test in the terminal, or cannot be resumed."""
+    if resume and simulated:
+        raise AlsimError("--resume continues a test of a person, and --simulate simulates one; remove one of them")
+    if resume and force:
+        raise AlsimError("--resume continues a test, and --force replaces it; remove one of them")
+    if report in (None, STDOUT) or not report.is_file() or resume or force:
+        return
+    if simulated and holds_test(report):
+        raise AlsimError(f"--json {report} is the record of a test of a person; choose another file, or add --force")
+    if not simulated:
+        raise AlsimError(
+            f"--json {report} already exists; --resume continues an unfinished test, and --force overwrites this "
+            "record of a test"
+        )
+
+
+def _administer(request: Request, resume: bool) -> None:
     """Run a test in the terminal. After Ctrl-C, the results so far are written, and the exit status is 130."""
-    ended = Dialog(request.cat, request.items, request.seed).run()
+    replies = read_replies(request) if resume else []
+    _print_heading(request)
+    ended = Dialog(request, replies).run()
     _finish(request, ended)
+    if is_record(request.report) and ended.reason in RESUMED_REASONS:
+        print("The same command with --resume continues this test.")
     if ended.reason == "interrupted":
         raise typer.Exit(130)
 
 
 def _simulate(request: Request, abilities: Any) -> None:
     """Simulate tests, and print their answers, or a summary of several."""
+    _print_heading(request, len(abilities))
     tests = request.cat.run(abilities, seed=request.seed)
     if len(abilities) > 1:
         _print_summary(request, tests)
         return
-    print_table(
-        ["item", "answer", "ability, logits", "SE"],
+    rows = [
         [
-            [
-                _short(row["item"]),
-                "correct" if row["correct"] else "wrong",
-                rounded(row["ability"]),
-                rounded(row["se"]),
-            ]
-            for row in _answers(tests, [])
-        ],
-    )
+            shortened(row["item"], MAX_NAME),
+            "correct" if row["correct"] else "wrong",
+            fixed_point(row["ability"], 2, UNKNOWN),
+            fixed_point(row["se"], 2, UNKNOWN),
+        ]
+        for row in answers_of(tests)
+    ]
+    print_table(["item", "answer", "ability, logits", "SE"], rows, texts=["item", "answer"])
     _finish(request, Ended(tests, str(request.cat.stop_reasons(tests)[0]), []))
 
 
 def _finish(request: Request, ended: Ended) -> None:
     """Print the verdict of one test, and write its report and its plot."""
-    tests, cat = ended.tests, request.cat
-    print(_verdict(cat, tests, ended.reason))
-    answers = _answers(tests, ended.replies)
-    content = {
-        "ability": _finite(tests.theta[0]) if answers else None,
-        "se": _finite(tests.se[0]),
-        "true_ability": None if tests.abilities is None else float(tests.abilities[0]),
-        "reason": ended.reason,
-        "answers": answers,
-    }
-    write_report(request.report, {**_settings(request), **content})
-    if request.plot is not None and answers:
+    tests = ended.tests
+    print(_verdict(request.cat, tests, ended.reason))
+    write_test(request, tests, ended.reason, ended.replies)
+    if request.plot is not None and tests.lengths[0]:
         from alsim.models.cat.drawing import draw_test
 
         draw_test(tests, request.plot)
@@ -299,26 +333,7 @@ def _verdict(cat: CAT, tests: CATRun, reason: str) -> str:
         return f"no ability was estimated, since no item was answered: {reasons[reason]}"
     truth = "" if tests.abilities is None else f" (true ability {tests.abilities[0]:.2f})"
     ability = estimate(tests.theta[0], tests.se[0], cat.bounds)
-    return f"ability {ability}{truth} after {_count(count)}:\nstopped because {reasons[reason]}"
-
-
-def _count(items: int) -> str:
-    """Return a number of items as text."""
-    return f"{items:,} item{'' if items == 1 else 's'}"
-
-
-def _answers(tests: CATRun, replies: list[str]) -> list[dict[str, Any]]:
-    """Return one row per answer of the first examinee: item, correctness, and the estimate after it."""
-    return [
-        {
-            "item": str(tests.item_names[0, k]),
-            **({"reply": replies[k]} if replies else {}),
-            "correct": int(tests.correct[0, k]),
-            "ability": _finite(tests.theta_after[0, k]),
-            "se": _finite(tests.se_after[0, k]),
-        }
-        for k in range(int(tests.lengths[0]))
-    ]
+    return f"ability {ability}{truth} after {counted(count, 'item')}:\nstopped because {reasons[reason]}"
 
 
 # ── several tests ────────────────────────────────────────────────────────────────────────────────
@@ -334,10 +349,10 @@ def _print_summary(request: Request, tests: CATRun) -> None:
         ("examinees", f"{len(tests.lengths):,}"),
         ("bias of ability, logits", f"{tests.bias:.3f}"),
         ("RMSE of ability, logits", f"{tests.rmse:.3f}"),
-        ("median standard error, logits", rounded(summary["median_se"], 3)),
+        ("median standard error, logits", fixed_point(summary["median_se"], 3, UNKNOWN)),
         ("examinees with an ability at a bound", f"{at_bounds:,}"),
         ("mean test length, items", f"{tests.mean_length:.1f}"),
-        (f"highest exposure, share of tests (item {_short(most)})", f"{rates.max():.3f}"),
+        (f"highest exposure, share of tests (item {shortened(most, MAX_NAME)})", f"{rates.max():.3f}"),
         ("unused items, share of the bank", f"{summary['unused']:.3f}"),
         ("overlap, share of a test, between two examinees", f"{tests.overlap:.3f}"),
         *((f"tests ended by {_rule(reason)}", f"{count:,}") for reason, count in reasons.most_common()),
@@ -348,47 +363,17 @@ def _print_summary(request: Request, tests: CATRun) -> None:
         f"the typical error of ability is {tests.rmse:.2f} logits"
     )
     content = {
-        "summary": {**{name: _finite(value) for name, value in summary.items()}, "at_bounds": at_bounds},
+        "summary": {**{name: finite(value) for name, value in summary.items()}, "at_bounds": at_bounds},
         "reasons": dict(reasons),
         "exposure": dict(zip(map(str, tests.names), rates.tolist(), strict=True)),
         "true_abilities": [] if tests.abilities is None else tests.abilities.tolist(),
-        "abilities": [_finite(value) for value in tests.theta],
-        "se": [_finite(value) for value in tests.se],
+        "abilities": [finite(value) for value in tests.theta],
+        "se": [finite(value) for value in tests.se],
         "lengths": tests.lengths.tolist(),
     }
-    write_report(request.report, {**_settings(request), **content})
+    write_report(request.report, {**settings_of(request), **content})
 
 
 def _rule(reason: str) -> str:
     """Return the option that ended a test."""
     return {"stop_se": "--stop-se", "max_items": "--max-items"}.get(reason, reason)
-
-
-def _short(name: str) -> str:
-    """Return the name of an item as text of at most 30 characters."""
-    return name if len(name) <= 30 else name[:27] + "..."
-
-
-def _settings(request: Request) -> dict[str, Any]:
-    """Return the settings of a test, for its report."""
-    names = (
-        "select",
-        "estimate",
-        "max_items",
-        "min_items",
-        "stop_se",
-        "randomesque",
-        "start",
-        "prior_mean",
-        "prior_sd",
-        "bounds",
-    )
-    settings = {name: getattr(request.cat, name) for name in names}
-    return {"items": str(request.file), "bank_size": len(request.cat.items), "seed": request.seed, "settings": settings}
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number for JSON; None if it is None or not finite."""
-    if value is None or isinstance(value, int):
-        return value
-    return float(value) if math.isfinite(value) else None

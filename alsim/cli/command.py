@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
-from alsim.cli.output import STDOUT, check_report, is_same_file, report_on_stdout
+from alsim.cli.output import STDOUT, check_distinct, check_report, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
 from alsim.utils.run_directory import FORCE
 
@@ -32,7 +32,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
-        formatter.write(help_text(self, ctx, formatter.width))
+        formatter.write(help_text(self, ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments. Raises AlsimError, in one sentence."""
@@ -62,7 +62,7 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the group."""
-        formatter.write(help_text(self, ctx, formatter.width))
+        formatter.write(help_text(self, ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments up to the name of a command. Raises AlsimError, in one sentence.
@@ -106,15 +106,8 @@ def _check_paths(command: Any, ctx: Any) -> None:
     """Raise AlsimError if an output of the command is also one of its inputs, or another output."""
     paths = {p: ctx.params.get(p.name) for p in command.params if value_type(p, command) is Path}
     given = [(p, Path(path)) for p, path in paths.items() if path not in (None, STDOUT, str(STDOUT))]
-    used = [path for p, path in given if p.name not in OUTPUTS]
-    for p, path in given:
-        if p.name not in OUTPUTS:
-            continue
-        if any(is_same_file(path, other) for other in used):
-            raise AlsimError(
-                f"{_label(p, command)} {path}: is also an input or another output of this command; choose another file"
-            )
-        used.append(path)
+    outputs = [(_label(p, command), path) for p, path in given if p.name in OUTPUTS]
+    check_distinct(outputs, [path for p, path in given if p.name not in OUTPUTS])
 
 
 def _with_options(error: AlsimError, command: Any) -> AlsimError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from alsim.utils.files import write_atomic
-from alsim.utils.optional import require
+from alsim.utils.figures import new_figure, write_figure
+from alsim.utils.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,12 +43,11 @@ def course_of(dataset: Dataset) -> Course:
 
 def draw_dataset(file: Path, dataset: Dataset) -> None:
     """Draw the course of the episodes and the distribution of final mastery, and write the file atomically."""
-    # Not pyplot, which keeps figures in memory and may need a display.
-    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(9.6, 3.8), dpi=160, layout="constrained")
+    figure = new_figure(9.6, 3.8)
     left, right = figure.subplots(1, 2)
     manifest, count = dataset.manifest, dataset.episodes.num_rows
     figure.suptitle(
-        f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {count:,} episodes",
+        f"policy {manifest['policy']['name']}, seed {manifest['seed']}, {counted(count, 'episode')}",
         fontsize=10,
         color=TEXT_COLOR,
         parse_math=False,  # a name may contain dollar signs
@@ -59,10 +57,7 @@ def draw_dataset(file: Path, dataset: Dataset) -> None:
     right.hist(mastery, BINS, color=COLORS["mastery"])
     right.axvline(mastery.mean(), color=TEXT_COLOR, linewidth=1, linestyle=":", label=f"mean {mastery.mean():.3f}")
     _finish(right, "Mastery at the end of an episode", "mean mastery over learning outcomes", "episodes")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=file.suffix[1:].lower())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, stream.getvalue())
+    write_figure(figure, file)
 
 
 def _draw_course(axes: Any, course: Course) -> None:

@@ -24,6 +24,7 @@ from alsim.cli.options import (
     SeedOption,
 )
 from alsim.cli.output import (
+    counted,
     counted_progress,
     elapsed_progress,
     log_to_stderr,
@@ -64,6 +65,10 @@ StoreObservationsOption = Annotated[
     typer.Option(
         "--store-observations/--no-store-observations", help="Store observations, or recompute them on first use."
     ),
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw mastery over the episodes, and at their end: .png, .svg, .pdf."),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -118,6 +123,7 @@ def generate(
     ] = None,
     force: ForceOption = False,
     report: JsonOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Let a policy teach simulated learners, and write the episodes as a dataset.
 
@@ -125,6 +131,7 @@ def generate(
     """
     from alsim.datasets.generate import generate_dataset
 
+    _check_plot(plot)
     resumed = not force and out.is_dir() and any(out.iterdir())
     speed = _Speedometer()
     with (
@@ -154,6 +161,7 @@ def generate(
         )
     duration = f" in {speed.seconds:,.1f} s" + (f" ({speed.text})" if speed.text else "")
     _print_generated(dataset, "" if resumed else duration, report)
+    _draw(dataset, plot)
 
 
 @app.command(
@@ -168,24 +176,33 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
     imports: ImportOption = None,
     report: JsonOption = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot", metavar="FILE", help="Draw mastery over the episodes, and at their end: .png, .svg, .pdf."
-        ),
-    ] = None,
+    plot: PlotOption = None,
 ) -> None:
     """Describe a dataset: its size, its origin, and the metrics of its episodes."""
-    from alsim.cli.dataset_plot import draw_dataset
-    from alsim.cli.episode_plot import check_plot
     from alsim.datasets.store import load_dataset
 
-    check_plot(plot)
+    _check_plot(plot)
     with elapsed_progress(f"reading {directory}"):
         dataset = load_dataset(directory, verify=verify)
-        if plot is not None:
-            draw_dataset(plot, dataset)
+    _draw(dataset, plot)
     _print_dataset(dataset, verify, report)
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Raise AlsimError if the figure of a dataset cannot be written; commands do this before their work."""
+    from alsim.utils.figures import check_figure
+
+    if plot is not None:
+        check_figure(plot, "--plot")
+
+
+def _draw(dataset: Dataset, plot: Path | None) -> None:
+    """Draw the figure of a dataset, if it is requested."""
+    if plot is not None:
+        from alsim.cli.dataset_plot import draw_dataset
+
+        with elapsed_progress(f"drawing {plot}"):
+            draw_dataset(plot, dataset)
 
 
 def _resume_hint(force: bool) -> str:
@@ -236,8 +253,8 @@ def _quoted(path: Path | None) -> str:
 
 def _counts(dataset: Dataset) -> str:
     """Return the numbers of transitions, episodes and learners as text."""
-    learners = dataset.manifest["num_learners"]
-    return f"{len(dataset):,} transitions, {dataset.episodes.num_rows:,} episodes of {learners:,} learners"
+    episodes, learners = dataset.episodes.num_rows, dataset.manifest["num_learners"]
+    return f"{counted(len(dataset), 'transition')}, {counted(episodes, 'episode')} of {counted(learners, 'learner')}"
 
 
 def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> None:
@@ -270,7 +287,7 @@ def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tu
     size = sum(file.stat().st_size for file in dataset.path.rglob("*") if file.is_file()) if dataset.path else 0
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     return [
-        ("size", f"{_counts(dataset)}, {numbers['events']:,} events"),
+        ("size", f"{_counts(dataset)}, {counted(numbers['events'], 'event')}"),
         ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
         ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
         ("rules", _rules(numbers["provenance"])),
@@ -295,7 +312,7 @@ def _rules(provenance: dict[str, Any]) -> str:
 def _verdict(numbers: dict[str, Any]) -> str:
     """Return a sentence about the result of the episodes."""
     mastery, mastered = numbers["metrics"]["final_mastery"], numbers["termination"]["mastery_achieved"]
-    text = f"{mastered:,} of {numbers['episodes']:,} episodes ended in mastery; mean mastery at the end: "
+    text = f"{mastered:,} of {counted(numbers['episodes'], 'episode')} ended in mastery; mean mastery at the end: "
     if mastery["ci"] is None:
         return f"{text}{mastery['mean']:.3f}."
     low, high = mastery["ci"]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
-from alsim.errors import AlsimError
-from alsim.utils.files import write_atomic
-from alsim.utils.optional import require
+from alsim.utils.figures import new_figure, write_figure
 
-FORMATS = ("png", "svg", "pdf")
 TEXT_COLOR, LINE_COLOR = "#333333", "#0b6e99"
 EVENTS: dict[str, tuple[str, str]] = {
     "correct": ("#2a7f3f", "o"),
@@ -20,21 +16,9 @@ EVENTS: dict[str, tuple[str, str]] = {
 """Colour and marker of each kind of event."""
 
 
-def check_plot(file: Path | None) -> None:
-    """Raise AlsimError if a diagram cannot be written to the file, or MissingExtra without matplotlib."""
-    if file is None:
-        return
-    if file.suffix.lower().removeprefix(".") not in FORMATS:
-        raise AlsimError(f"--plot must be a file with the ending .{', .'.join(FORMATS)}; got {file}")
-    if file.is_dir():
-        raise AlsimError(f"--plot {file} is a directory; expected a file to write")
-    require("matplotlib.figure", "plot", "--plot")
-
-
 def draw_episode(file: Path, result: dict[str, Any]) -> None:
     """Draw an episode that `describe_episode` returned, and write the file atomically."""
-    # Not pyplot, which keeps figures in memory and may need a display.
-    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(8, 6.4), dpi=130, layout="constrained")
+    figure = new_figure(8, 6.4, dpi=130)
     mastery, frustration, events = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.2))
     figure.suptitle(
         f"policy {result['policy']}, learner {result['learner']}, episode {result['episode']}, seed {result['seed']}",
@@ -57,10 +41,7 @@ def draw_episode(file: Path, result: dict[str, Any]) -> None:
     events.set_yticks([-level for level in range(len(EVENTS))], list(EVENTS))
     events.set_ylim(-len(EVENTS) + 0.5, 0.5)
     events.set_xlabel("interactions")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=file.suffix.lower().removeprefix("."))
-    file.absolute().parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, stream.getvalue())
+    write_figure(figure, file)
 
 
 def _finish(axes: Any, title: str, limit: float | None) -> None:

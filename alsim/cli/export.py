@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from alsim.cli.app import app
+from alsim.cli.completion import one_of
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, ImportOption, JsonOption
-from alsim.cli.output import elapsed_progress, megabytes, printable, write_report
+from alsim.cli.output import counted, elapsed_progress, megabytes, printable, write_report
 
 FORMATS = ("minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl", "huggingface")
 """Names of formats, repeated here because help and completion do not load the exporters."""
@@ -30,7 +31,7 @@ def export_command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
+            autocompletion=one_of(*FORMATS),
             help=f"Format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; d3rlpy is d4rl.",
         ),
     ],
@@ -89,5 +90,5 @@ def export_command(
     print()
     print(exporter.loading_code(path))
     print()
-    print(f"Wrote {len(dataset):,} transitions, {megabytes(size)}, to {printable(str(path))}.")
+    print(f"Wrote {counted(len(dataset), 'transition')}, {megabytes(size)}, to {printable(str(path))}.")
     write_report(report, {"format": exporter.name, "path": str(path), "transitions": len(dataset), "bytes": size})

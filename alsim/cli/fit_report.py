@@ -5,39 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from alsim.cli.fit_notes import notes, uncertain_items
 from alsim.cli.fit_tables import Row, summary
-from alsim.cli.output import print_sentence, print_table, rounded
+from alsim.cli.output import counted, finite, print_sentence, print_table, rounded
 from alsim.errors import AlsimError
+from alsim.evaluation.statistics import half_width
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit
     from alsim.models.scores import ScoreErrors, Scores
     from alsim.responses.log import Responses
 
-Z = NormalDist().inv_cdf(0.975)
-"""Half-width of a normal interval of 95 %, in standard errors."""
-SCORES = {"auc": ("AUC", ""), "rmse": ("RMSE", ""), "log_loss": ("log loss", "nats"), "accuracy": ("accuracy", "")}
-"""Label and unit of each score."""
+SCORES = {"auc": "AUC", "rmse": "RMSE", "log_loss": "log loss, nats", "accuracy": "accuracy"}
+"""Label of each score, with its unit."""
+UNBOUNDED = ("log_loss",)
+"""Scores that may exceed 1; all scores are at least 0."""
+CHANCE = 0.5
+"""AUC of guessing."""
 LIMITS = {"dkt": "; a larger --epochs lets it continue"}
 """Cure for a fit that has not converged, by model."""
 
 
 class Tested(NamedTuple):
-    """Scores of the held-out responses, their standard errors, and the log that holds them."""
+    """Scores of the held-out responses, their standard errors, and the log that holds them.
+
+    in_sample  True if the model was fitted to these responses
+    """
 
     path: Path
     scores: Scores
     errors: ScoreErrors
     notes: Sequence[str] = ()
+    in_sample: bool = False
 
 
-def score_predictions(fitted: Fit, responses: Responses, path: Path, notes: Sequence[str] = ()) -> Tested:
+def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
     """Score predictions of responses; the responses of a row that stands for n students count n times."""
     from alsim.models.scores import score, score_errors
 
@@ -51,17 +57,17 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path, notes: Sequ
     correct, predicted = np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts)
     copies = np.arange(len(correct)) - np.repeat(np.cumsum(counts) - counts, counts)
     student = np.repeat(responses.student, counts) + copies * len(responses.students)  # each copy is a student
-    return Tested(path, score(correct, predicted), score_errors(correct, predicted, student), notes)
+    return Tested(path, score(correct, predicted), score_errors(correct, predicted, student))
 
 
 def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     """Print the size of the log, the log-likelihood, and the notes of a fit with these rows of estimates."""
     size = _size(responses)
-    sizes = [_counted(size["students"], "student")]
-    sizes += [_counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
-    patterns = f", in {_counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
+    sizes = [counted(size["students"], "student")]
+    sizes += [counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
+    patterns = f", in {counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
     print_sentence(
-        f"{fitted.model}: {_counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
+        f"{fitted.model}: {counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
     )
     criteria = "".join(f", {name.upper()} {value:,.3f}" for name, value in _criteria(fitted).items())
     print(f"log-likelihood {fitted.log_likelihood:,.3f} nats{criteria}")
@@ -81,11 +87,6 @@ def _size(responses: Responses) -> dict[str, int]:
     return size if (weight == 1).all() else size | {"patterns": responses.num_students}
 
 
-def _counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _kinds(model: str, responses: Responses) -> list[str]:
     """Return which names of a log a model uses: items, skills or, if both differ, both."""
     if model == "irt":
@@ -102,11 +103,12 @@ def _criteria(fitted: Fit) -> dict[str, float]:
 def print_scores(tested: Tested) -> None:
     """Print the scores of the held-out responses with their standard errors."""
     scores, errors = tested.scores, tested.errors
-    print_sentence(f"test: {tested.path}, {scores.responses:,} responses of {errors.students:,} students")
+    print_sentence(
+        f"test: {tested.path}, {counted(scores.responses, 'response')} of {counted(errors.students, 'student')}"
+    )
     rows = []
-    for name, (label, unit) in SCORES.items():
-        value, error = rounded(_finite(getattr(scores, name)), _finite(getattr(errors, name)))
-        rows.append((f"{label}, {unit}" if unit else label, value, error))
+    for name, label in SCORES.items():
+        rows.append((label, *rounded(finite(getattr(scores, name)), finite(getattr(errors, name)))))
     print_table(("score", "", "±"), rows)
     for note in tested.notes:
         print_sentence(f"note: {note}")
@@ -122,7 +124,8 @@ def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
     else:
         convergence = f"The fit did not converge within {steps}{LIMITS.get(fitted.model, '')}"
     if fitted.model == "irt" and (uncertain := uncertain_items(rows)):
-        convergence += f", but {len(uncertain):,} of {len(rows):,} items have large standard errors"
+        have = "has" if len(uncertain) == 1 else "have"
+        convergence += f", but {len(uncertain):,} of {len(rows):,} items {have} large standard errors"
     return f"{convergence}{_test_verdict(tested)}."
 
 
@@ -133,15 +136,27 @@ def _test_verdict(tested: Tested | None) -> str:
     auc, error = tested.scores.auc, tested.errors.auc
     if math.isnan(auc):
         return "; the AUC of the test is undefined, since all its responses are equal"
-    shown, se = rounded(auc, _finite(error))
-    against = ""
-    if not math.isnan(error):
-        low, high = auc - Z * error, auc + Z * error
-        against = (
-            ", better than chance" if low > 0.5 else ", worse than chance" if high < 0.5 else ", as good as chance"
+    shown, se = rounded(auc, finite(error))
+    shown = shown if math.isnan(error) else f"{shown}±{se}"
+    if tested.in_sample:
+        return (
+            f"; the AUC is {shown} on the responses that the model was fitted to (in-sample), which does not show how "
+            "well it predicts new students"
         )
-        shown = f"{shown}±{se}"
-    return f"; the AUC of the test is {shown}{against} (0.5)" if against else f"; the AUC of the test is {shown}"
+    return f"; the AUC of the test is {shown}{_against_chance(tested)}"
+
+
+def _against_chance(tested: Tested) -> str:
+    """Return the comparison of the AUC with chance; "" without a standard error, or with one of 0.
+
+    The linearised error is 0 if all students have the same ranks, as in a perfect prediction, and is no estimate then.
+    """
+    ci = interval("auc", tested)
+    if ci is None or (tested.errors.auc == 0 and tested.scores.auc != CHANCE):
+        return ""
+    if ci[0] <= CHANCE <= ci[1]:
+        return f", not distinguishable from chance ({CHANCE})"
+    return f", {'better' if ci[0] > CHANCE else 'worse'} than chance ({CHANCE})"
 
 
 def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, tested: Tested | None) -> dict[str, Any]:
@@ -165,25 +180,35 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
         "estimates": summary(rows),
     }
     if tested is not None:
-        content["test"] = {"path": str(tested.path), "responses": tested.scores.responses} | statistics(tested)
+        content["test"] = {
+            "path": str(tested.path),
+            "responses": tested.scores.responses,
+            "in_sample": tested.in_sample,
+            **statistics(tested),
+        }
     return content | {"verdict": verdict(fitted, tested, rows)}
+
+
+def interval(name: str, tested: Tested) -> list[float] | None:
+    """Return the 95 % interval [low, high] of a score, within its range; None without a standard error.
+
+    The half-width is that of Student's t, since the errors of few students are uncertain themselves.
+    """
+    value, error = getattr(tested.scores, name), getattr(tested.errors, name)
+    if math.isnan(error):
+        return None
+    half = half_width(tested.errors.students) * error
+    return [max(0.0, value - half), value + half if name in UNBOUNDED else min(1.0, value + half)]
 
 
 def statistics(tested: Tested) -> dict[str, Any]:
     """Return each score as a mean, standard error and 95 % interval over n students; None where undefined."""
-    found = {}
-    for name in SCORES:
-        value, error = getattr(tested.scores, name), getattr(tested.errors, name)
-        limits = [value - Z * error, value + Z * error]
-        found[name] = {
-            "mean": _finite(value),
-            "se": _finite(error),
-            "ci": None if math.isnan(error) else limits,
+    return {
+        name: {
+            "mean": finite(getattr(tested.scores, name)),
+            "se": finite(getattr(tested.errors, name)),
+            "ci": interval(name, tested),
             "n": tested.errors.students,
         }
-    return found
-
-
-def _finite(value: float) -> float | None:
-    """Return a number for JSON; None if it is not finite."""
-    return value if math.isfinite(value) else None
+        for name in SCORES
+    }

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
-
-from alsim.cli.output import WIDTH, print_table, printable
+from alsim.cli.output import WIDTH, decimals, fixed_point, print_table, shortened
 
 MIN_NAME_WIDTH = 12
 SHOWN_ROWS = 10
@@ -70,14 +68,14 @@ def print_estimates(model: str, rows: Sequence[Row]) -> None:
     """Print the first rows of the estimates, and the number of the other rows."""
     shown = [_with_name(row) for row in rows[:SHOWN_ROWS]]
     name, *numbers = (column for column in LAYOUTS[model] if not _is_fixed(column, rows))
-    texts = [printable(str(row[name.key])) for row in shown]
+    texts = [str(row[name.key]) for row in shown]
     for digits in (2, 1):
         columns = [[column.label, column.unit, *_cells(column, shown, digits)] for column in numbers]
         width = WIDTH - sum(2 + max(map(len, column)) for column in columns)
         if width >= MIN_NAME_WIDTH:
             break
     width = max(width, MIN_NAME_WIDTH)
-    lines = [*zip([name.label, "", *(_cut(text, width) for text in texts)], *columns, strict=True)]
+    lines = [*zip([name.label, "", *(shortened(text, width) for text in texts)], *columns, strict=True)]
     print_table(lines[0], filter(any, lines[1:]))
     if any("±" in cell for line in lines for cell in line):
         print("±: standard error")
@@ -108,11 +106,6 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {"rows": len(rows), "columns": columns}
 
 
-def decimals(error: float | None, digits: int) -> int:
-    """Return the number of decimals that show this many significant digits of a standard error."""
-    return max(0, digits - 1 - math.floor(math.log10(error))) if error else MAX_DECIMALS
-
-
 def _is_fixed(column: Shown, rows: Sequence[Row]) -> bool:
     """Return whether a column holds only the value that the model does not estimate."""
     values = {_value(row[column.key]) for row in rows}
@@ -125,26 +118,16 @@ def _cells(column: Shown, rows: Sequence[Row], digits: int) -> list[str]:
     errors = [_value(row.get(f"se_{column.key}")) for row in rows]
     known = [error for error in errors if error]
     places = min(MAX_DECIMALS, max(1, decimals(min(known), digits))) if known else column.decimals
-    numbers = ["-" if (number := _value(row[column.key])) is None else _fixed_point(number, places) for row in rows]
+    numbers = [fixed_point(_value(row[column.key]), places) for row in rows]
     bounds = ["" if error is None else f"±{error:,.{places}f}" for error in errors]
     width = max(map(len, bounds), default=0)
     return [number + bound.ljust(width) for number, bound in zip(numbers, bounds, strict=True)]
-
-
-def _fixed_point(number: float, places: int) -> str:
-    """Return a number with this many decimals; zero has no sign."""
-    return f"{round(number, places) + 0.0:,.{places}f}"
 
 
 def _value(value: Any) -> Any:
     """Return a value; None for a missing number, which fits hold as NaN or as an empty text."""
     missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     return None if missing else value
-
-
-def _cut(text: str, width: int) -> str:
-    """Return a text of at most this width, shortened by an ellipsis."""
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def write_estimates(rows: Sequence[Row], file: Path) -> None:

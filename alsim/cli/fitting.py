@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
@@ -14,7 +13,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.command import Application, Command, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption
+from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption, read_columns
 from alsim.errors import AlsimError, did_you_mean
 from alsim.responses.formats.base import FORMATS, PUBLISHED_NAMES
 
@@ -211,7 +210,7 @@ def shared_options(
     ]
     reading = {
         "format": name,
-        "columns": _read_columns(columns) or None,
+        "columns": read_columns(columns) or None,
         "key": key,
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
@@ -230,19 +229,6 @@ def shared_options(
         reading=reading,
         file_options=tuple(passed),
     )
-
-
-def _read_columns(columns: str) -> dict[str, str | None]:
-    """Return the mapping of `--columns`; COLUMN= omits a column, and "COLUMN=NAME" may contain commas."""
-    mapping = {}
-    for part in next(csv.reader([columns], skipinitialspace=True), []):
-        column, equals, name = map(str.strip, part.partition("="))
-        if not (column and equals):
-            raise AlsimError(
-                f"--columns must be COLUMN=NAME, separated by commas; got {part!r}: write, say, student=user"
-            )
-        mapping[column] = name or None
-    return mapping
 
 
 def model_command(name: str) -> Callable[[Callable[..., ModelRequest]], Callable[..., ModelRequest]]:

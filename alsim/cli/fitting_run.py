@@ -6,31 +6,30 @@ import csv
 import io
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import starmap
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alsim.cli.fit_notes import unknown_names
+from alsim.cli.fit_overlap import is_in_sample, shared_students
 from alsim.cli.fit_report import Tested, print_log, print_scores, report, score_predictions, verdict
 from alsim.cli.fit_tables import print_estimates, write_estimates
 from alsim.cli.output import (
-    PERIOD,
+    check_distinct,
+    counted_progress,
     elapsed_progress,
+    is_same_file,
     log_to_stderr,
     print_sentence,
     print_warning,
-    printable,
-    progress_bar,
     write_report,
 )
 from alsim.errors import AlsimError
-from alsim.utils.files import write_atomic
+from alsim.utils.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit, Progress
@@ -72,20 +71,15 @@ class FitRequest(NamedTuple):
 def run_fit(request: FitRequest) -> None:
     """Fit a model, score its predictions of the held-out responses, and write and print the results."""
     name, model, inputs = request
-    _check_outputs(_outputs(request), (inputs.log, inputs.test), inputs.force)
+    _check_outputs(_outputs(request), inputs.force)
     _check_file_options(inputs)
     responses = _read(inputs.log, inputs.reading)
     _check_log(name, inputs.log, responses)
-    held_out = None if inputs.test is None else _read(inputs.test, inputs.reading)
-    test_notes: list[str] = []
-    if held_out is not None and inputs.test is not None:
-        test_notes = unknown_names(name, responses, held_out, inputs.test)
+    held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
     with _progress() as progress:
         fitted: Fit = module.fit(responses, **model.arguments, progress=progress)
-    tested = None
-    if held_out is not None and inputs.test is not None:
-        tested = score_predictions(fitted, held_out, inputs.test, test_notes)
+    tested = None if held_out is None else _score(fitted, held_out)
     rows = fitted.table()
     if inputs.out is not None:
         _write_fit(fitted, tested, inputs.out)
@@ -100,8 +94,6 @@ def run_fit(request: FitRequest) -> None:
     print_log(responses, fitted, rows)
     if tested is not None:
         print_scores(tested)
-        if inputs.test is not None and inputs.test.resolve() == inputs.log.resolve():
-            print_sentence("note: the model was fitted to the responses of the test, so it predicts others less well")
     print_sentence(verdict(fitted, tested, rows))
 
 
@@ -119,27 +111,21 @@ def _outputs(request: FitRequest) -> dict[str, Path]:
     return {option: path for option, path in outputs.items() if path is not None}
 
 
-def _check_outputs(outputs: Mapping[str, Path], inputs: Sequence[Path | None], force: bool) -> None:
-    """Raise AlsimError for outputs that cannot be written, or that would replace an input or an existing file."""
+def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
+    """Raise AlsimError for outputs that cannot be written, or that would replace an existing file.
+
+    All commands check that no output is an input or another output, except for outputs that no option names.
+    """
     from alsim.models.io import check_table
 
-    used = [path.resolve() for path in inputs if path is not None]
+    check_distinct(outputs.items(), ())
     for option, path in outputs.items():
-        if path.resolve() in used:
-            raise AlsimError(
-                f"{option} {path}: is also an input or another output of this command; choose another file"
-            )
-        used.append(path.resolve())
         if option != "--json":  # a report replaces an existing one, as in all commands, and may go to a pipe
             if path.exists() and not path.is_file():
                 raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
             if path.exists() and not force:
                 raise AlsimError(f"{option} {path} already exists; --force overwrites it")
-        parent = next(parent for parent in path.resolve().parents if parent.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise AlsimError(
-                f"{option} {path}: cannot be written, as {parent} is not a writable directory; choose another directory"
-            )
+        check_writable(path, option)
         if option in ("--scores", "--table"):
             check_table(path)
         elif option == "--out" and path.suffix.lower() in TABLE_SUFFIXES:
@@ -202,6 +188,37 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     return responses
 
 
+class HeldOut(NamedTuple):
+    """Held-out responses, the notes about them, and whether they are those that the model is fitted to."""
+
+    path: Path
+    responses: Responses
+    notes: Sequence[str]
+    in_sample: bool
+
+
+def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut | None:
+    """Read the held-out responses, and compare them with the responses that the model is fitted to; None without."""
+    path = inputs.test
+    if path is None:
+        return None
+    if is_same_file(path, inputs.log):
+        return HeldOut(path, responses, (), in_sample=True)
+    held_out = _read(path, inputs.reading)
+    found = unknown_names(model, responses, held_out, path)
+    in_sample = is_in_sample(responses, held_out)
+    # Learners of two datasets have the same names also if the seeds, and so the learners, differ.
+    if not (in_sample or path.is_dir() or inputs.log.is_dir()):
+        found += shared_students(responses, held_out)
+    return HeldOut(path, held_out, found, in_sample)
+
+
+def _score(fitted: Fit, held_out: HeldOut) -> Tested:
+    """Score the predictions of the held-out responses."""
+    tested = score_predictions(fitted, held_out.responses, held_out.path)
+    return tested._replace(notes=held_out.notes, in_sample=held_out.in_sample)
+
+
 def _check_log(model: str, path: Path, responses: Responses) -> None:
     """Raise AlsimError for a log that a model cannot be fitted to without arguments that only Python has."""
     if model == "dkt" and responses.num_students < 2:
@@ -233,24 +250,9 @@ def _as_flag(name: str, value: Any) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Yield a callback that updates a progress bar, or prints lines PERIOD apart if stderr is not a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-
-    message_column = TextColumn("{task.fields[message]}", markup=False)
-    with progress_bar(TextColumn("fitting"), BarColumn(bar_width=16), MofNCompleteColumn(), message_column) as bar:
-        if bar is None:
-            start = previous = monotonic()
-
-            def show(done: int, total: int, message: str) -> None:
-                nonlocal previous
-                if monotonic() - previous >= PERIOD:
-                    previous = monotonic()
-                    print_warning(f"fitting, {done:,} of {total:,} after {previous - start:,.0f} s: {message}")
-
-            yield show
-            return
-        task = bar.add_task("fitting", total=None, message="")
-        yield lambda done, total, message: bar.update(task, completed=done, total=total, message=printable(message))
+    """Yield a callback that shows the progress of a fit."""
+    with counted_progress("steps of the fit") as show:
+        yield lambda done, total, message: show(done, message, total)
 
 
 # ── results ──────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -21,17 +22,21 @@ METAVARS: dict[Any, str] = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 """Placeholder of a value by its type, for options that name none."""
 COLUMN = 24
 """Largest width of the left column; longer entries have a line of their own."""
+NARROW, INDENT = 28, 6
+"""Smallest width of the right column; on a narrower terminal, it is below the left one, at this indent."""
+WIDEST, NARROWEST = 78, 28
+"""Largest and smallest width of a help text, in columns."""
 GLUED = 40
 """Length up to which a note in brackets, such as [default: 3], stays on one line that is long enough."""
 
 
-def help_text(command: Any, ctx: Any, width: int) -> str:
-    """Return the help of a command or of a group of commands.
+def help_text(command: Any, ctx: Any) -> str:
+    """Return the help of a command or of a group of commands, at the width of the terminal.
 
     command  command or group of typer
     ctx      its context
-    width    number of columns
     """
+    width = max(min(shutil.get_terminal_size().columns - 2, WIDEST), NARROWEST)
     parameters = [p for p in command.get_params(ctx) if not getattr(p, "hidden", False)]
     sections = [usage(command, ctx, width), _paragraphs(inspect.cleandoc(command.help or ""), width)]
     for title, kind in (("Arguments", "argument"), ("Options", "option")):
@@ -41,7 +46,7 @@ def help_text(command: Any, ctx: Any, width: int) -> str:
     rows = [(name, child.get_short_help_str(10**6)) for name, child in children if not child.hidden]
     sections.append(_section("Commands", rows, width))
     if command.epilog:
-        sections.append(textwrap.dedent(command.epilog).strip())
+        sections.append(_continued(textwrap.dedent(command.epilog).strip(), width))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -131,17 +136,36 @@ def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> str:
     if not rows:
         return ""
     indent = 2 + min(COLUMN, max(len(first) for first, _ in rows)) + 2
+    indent = indent if width - indent >= NARROW else INDENT
     return "\n".join([f"{title}:", *(line for row in rows for line in _entry(*row, indent, width))])
 
 
 def _entry(first: str, second: str, indent: int, width: int) -> Iterable[str]:
-    """Yield the lines of a row: the right column begins in the same line if the left column leaves room."""
-    lines = _wrap(second, max(width - indent, 20))
-    if len(first) + 4 > indent:
-        yield f"  {first}"
+    """Yield the lines of a row: the right column begins in the same line if the left column leaves room.
+
+    A left column that is wider than the terminal is divided between words, and after "|".
+    """
+    lines = _wrap(second, width - indent)
+    parts = _wrap(first.replace("|", "| "), width - 2) if len(first) + 2 > width else [first]
+    *others, last = (part.replace("| ", "|") for part in parts)
+    yield from (f"  {other}" for other in others)
+    if len(last) + 4 > indent:
+        yield f"  {last}"
     else:
-        yield f"  {first:<{indent - 2}}{lines.pop(0) if lines else ''}".rstrip()
+        yield f"  {last:<{indent - 2}}{lines.pop(0) if lines else ''}".rstrip()
     yield from (" " * indent + line for line in lines)
+
+
+def _continued(text: str, width: int) -> str:
+    """Return commands in which lines longer than `width` are continued as in a shell, after a backslash."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        parts = textwrap.wrap(
+            line.strip(), width - 2, initial_indent=indent, subsequent_indent=f"{indent}  ", **WHOLE_WORDS
+        )
+        lines.append(" \\\n".join(parts))
+    return "\n".join(lines)
 
 
 def _paragraphs(text: str, width: int) -> str:

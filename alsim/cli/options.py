@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from alsim.cli.completion import complete_dynamics, complete_policy
 from alsim.errors import AlsimError
 
 
@@ -63,13 +65,17 @@ PolicyOption = Annotated[
         "--policy",
         metavar="NAME",
         callback=_allow_classes,
+        autocompletion=complete_policy,
         help="Name (see alsim policies), directory of a trained policy, or module:Class.",
     ),
 ]
 DynamicsOption = Annotated[
     str | None,
     typer.Option(
-        "--dynamics", metavar="NAME", help="Dynamics of the learners, which replaces that of the configuration."
+        "--dynamics",
+        metavar="NAME",
+        autocompletion=complete_dynamics,
+        help="Dynamics of the learners, which replaces that of the configuration.",
     ),
 ]
 ImportOption = Annotated[
@@ -85,12 +91,36 @@ ImportOption = Annotated[
 COLUMNS_METAVAR = "COLUMN=NAME,..."
 
 
-def read_mapping(columns: str) -> dict[str, str]:
-    """Return the mapping of `--columns` from alsim's column names to those of the file. Raises AlsimError."""
-    mapping = {}
-    for part in columns.split(",") if columns else ():
-        column, equals, name = part.partition("=")
-        if not (column.strip() and equals and name.strip()):
-            raise AlsimError(f"--columns must be COLUMN=NAME, separated by commas; got {part!r}")
-        mapping[column.strip()] = name.strip()
+def read_columns(columns: str) -> dict[str, str | None]:
+    """Return the mapping of `--columns` from alsim's column names to those of a file.
+
+    COLUMN= maps to None, which omits the column. In quotes, as in "COLUMN=NAME", the name may contain commas.
+
+    Raises AlsimError for another form, and for a column that is mapped twice.
+    """
+    mapping: dict[str, str | None] = {}
+    for part in next(csv.reader([columns], skipinitialspace=True), []):
+        column, equals, name = map(str.strip, part.partition("="))
+        if not (column and equals):
+            raise _invalid_mapping(part)
+        if column in mapping:
+            raise AlsimError(f"--columns maps {column} more than once; map it to one name")
+        mapping[column] = name or None
     return mapping
+
+
+def read_mapping(columns: str) -> dict[str, str]:
+    """Return the mapping of `--columns` as `read_columns` does. Raises AlsimError also for COLUMN= without a name."""
+    mapping = {}
+    for column, name in read_columns(columns).items():
+        if name is None:
+            raise _invalid_mapping(f"{column}=")
+        mapping[column] = name
+    return mapping
+
+
+def _invalid_mapping(part: str) -> AlsimError:
+    """Return the error about a part of `--columns`."""
+    return AlsimError(
+        f"--columns must be COLUMN=NAME, separated by commas; got {part!r}: write alsim's name, =, and the file's name"
+    )

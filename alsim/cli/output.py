@@ -5,20 +5,22 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from alsim.errors import AlsimError
-from alsim.utils.files import write_atomic
+from alsim.utils.files import check_writable, write_durable
 from alsim.utils.plugins import PluginWarning
+from alsim.utils.text import counted as counted
 from alsim.utils.text import printable as printable
 
 if TYPE_CHECKING:
@@ -28,17 +30,12 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 """Name that stands for stdout, as in `--json -`."""
 WIDTH = 80
-"""Width of printed sentences, columns."""
+"""Width of printed sentences and tables, columns."""
+LEAST_WIDTH = 20
+"""Smallest width to which a column of a table is wrapped, columns."""
 PERIOD = 30.0
 """Seconds between lines about the progress of a command, if stderr is not a terminal."""
 _report_stream: ContextVar[TextIO | None] = ContextVar("report_stream", default=None)
-
-
-def right_aligned(name: str) -> Any:
-    """Return a right-aligned column of a table."""
-    from rich.table import Column
-
-    return Column(name, justify="right")
 
 
 def print_warning(message: str) -> None:
@@ -61,13 +58,8 @@ def print_plugin_warnings() -> None:
 
 def check_report(file: Path | None) -> None:
     """Raise AlsimError if the file of a report cannot be written; every command does this before its work."""
-    if file is None or file == STDOUT:
-        return
-    if file.is_dir():
-        raise AlsimError(f"--json {file} is a directory; expected a file to write, or - for stdout")
-    parent = next(parent for parent in file.absolute().parents if parent.exists())
-    if not parent.is_dir():
-        raise AlsimError(f"--json {file} cannot be written, because {parent} is not a directory; choose another file")
+    if file is not None and file != STDOUT:
+        check_writable(file, "--json")
 
 
 def is_same_file(one: Path, other: Path) -> bool:
@@ -75,6 +67,21 @@ def is_same_file(one: Path, other: Path) -> bool:
     if one.resolve() == other.resolve():
         return not one.exists() or one.is_file() or one.is_dir()
     return (one.is_file() or one.is_dir()) and other.exists() and one.samefile(other)
+
+
+def check_distinct(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path]) -> None:
+    """Raise AlsimError if an output of a command is also one of its inputs, or another output.
+
+    outputs  option and path of each output
+    inputs   paths of the inputs
+    """
+    used = list(inputs)
+    for option, path in outputs:
+        if any(is_same_file(path, other) for other in used):
+            raise AlsimError(
+                f"{option} {path}: is also an input or another output of this command; choose another file"
+            )
+        used.append(path)
 
 
 @contextmanager
@@ -106,7 +113,7 @@ def write_report(file: Path | None, value: Any) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file atomically. Symbolic links are followed; pipes and devices are written to directly."""
+    """Write a file atomically and to the disk. Symbolic links are followed; pipes and devices are written directly."""
     if file.exists() and not file.is_file():  # before resolving: /dev/stdout resolves to a name that does not exist
         sys.stdout.flush()  # the file may be stdout
         with file.open("w", encoding="utf-8") as stream:
@@ -114,7 +121,7 @@ def write_text(file: Path, text: str) -> None:
         return
     file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, text.encode())
+    write_durable(file, text.encode())
 
 
 @contextmanager
@@ -130,25 +137,39 @@ def progress_bar(*columns: str | ProgressColumn) -> Iterator[RichProgress | None
         yield bar
 
 
+class Show(Protocol):
+    """A function that shows the progress of a command."""
+
+    def __call__(self, done: int, remark: str, total: int | None = None) -> None:
+        """Show a number of finished units and a remark; `total` replaces the total number of units."""
+
+
 @contextmanager
-def counted_progress(unit: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def counted_progress(unit: str, total: int | None = None) -> Iterator[Show]:
     """Yield a function that shows the progress of a command on stderr, given a number of units and a remark.
 
     On a terminal, it shows a bar. Otherwise it prints a line, at most every PERIOD seconds.
+
+    unit   name of the units, in the plural
+    total  total number of units; None if each call passes it
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-    remark = TextColumn("{task.fields[remark]}", markup=False)
-    with progress_bar(TextColumn(unit), BarColumn(), MofNCompleteColumn(), remark) as bar:
+    column = TextColumn("{task.fields[remark]}", markup=False)
+    with progress_bar(TextColumn(unit), BarColumn(bar_width=16), MofNCompleteColumn(), column) as bar:
         if bar is not None:
             task = bar.add_task(unit, total=total, remark="")
-            yield lambda done, remark: bar.update(task, completed=done, remark=remark)
+
+            def update(done: int, remark: str, total: int | None = total) -> None:
+                bar.update(task, completed=done, total=total, remark=printable(remark))
+
+            yield update
             return
         start = previous = monotonic()
 
-        def show(done: int, remark: str) -> None:
+        def show(done: int, remark: str, total: int | None = total) -> None:
             nonlocal previous
-            if monotonic() - previous >= PERIOD and done < total:
+            if monotonic() - previous >= PERIOD and done < (total or 0):
                 previous = monotonic()
                 print_warning(f"{done:,} of {total:,} {unit} after {previous - start:,.0f} s, {remark}".rstrip(", "))
 
@@ -191,16 +212,68 @@ def resumable(hint: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(hint()) from None
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table whose first column is text, and whose other columns are numbers, aligned on the right."""
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    texts: Collection[str] | None = None,
+    wrapped: str | None = None,
+) -> None:
+    """Print a table, see `table_lines`. The columns are two spaces apart."""
+    for line in table_lines(headings, rows, texts=texts, wrapped=wrapped):
+        print(line)
+
+
+def table_lines(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    texts: Collection[str] | None = None,
+    wrapped: str | None = None,
+    gap: str = "  ",
+) -> list[str]:
+    """Return the lines of a table. Columns of text are aligned on the left, and columns of numbers on the right.
+
+    headings  headings of the columns
+    rows      cells of each row, which are escaped where they are not printable
+    texts     headings of the columns of text; by default, the first
+    wrapped   heading of the column whose cells are wrapped so that the table is at most WIDTH columns wide
+    gap       space between two columns
+    """
     from rich.cells import cell_len
 
-    lines = [[printable(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    for first, *others in lines:
-        cells = [first + " " * (widths[0] - cell_len(first))]
-        cells += [" " * (width - cell_len(cell)) + cell for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join(cells).rstrip())
+    table = [[printable(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    if wrapped is not None:
+        k = headings.index(wrapped)
+        others = sum(widths) - widths[k] + len(gap) * (len(widths) - 1)
+        widths[k] = max(min(widths[k], WIDTH - others), LEAST_WIDTH)
+        table = [part for row in table for part in _wrapped_rows(row, k, widths[k])]
+    is_text = [heading in (headings[:1] if texts is None else texts) for heading in headings]
+    return [
+        gap.join(
+            cell + " " * (width - cell_len(cell)) if text else " " * (width - cell_len(cell)) + cell
+            for cell, width, text in zip(row, widths, is_text, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _wrapped_rows(row: list[str], k: int, width: int) -> list[list[str]]:
+    """Return a row with cell `k` wrapped at this width, as several rows; the first of them has the other cells."""
+    from rich.console import Console
+    from rich.text import Text
+
+    first, *others = (line.plain.rstrip() for line in Text(row[k]).wrap(Console(), width)) if row[k] else ("",)
+    return [[*row[:k], first, *row[k + 1 :]], *([""] * k + [line] + [""] * (len(row) - k - 1) for line in others)]
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a printable text of at most this many columns, which ends in an ellipsis if it was longer."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = printable(text)
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def print_sentence(text: str) -> None:
@@ -218,8 +291,26 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 def rounded(mean: float | None, se: float | None) -> tuple[str, str]:
     """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
-    decimals = max(0, 1 - int(f"{se:.1e}".partition("e")[2])) if se else 3
-    return "-" if mean is None else f"{mean:,.{decimals}f}", "-" if se is None else f"{se:,.{decimals}f}"
+    places = decimals(se) if se else 3
+    return "-" if mean is None else f"{mean:,.{places}f}", "-" if se is None else f"{se:,.{places}f}"
+
+
+def decimals(error: float, digits: int = 2) -> int:
+    """Return the number of decimals that show this many significant digits of a standard error > 0."""
+    return max(0, digits - 1 - int(f"{error:.{digits - 1}e}".partition("e")[2]))
+
+
+def fixed_point(value: float | None, places: int, missing: str = "-") -> str:
+    """Return a number with this many decimals, and without a sign for zero; `missing` for none or for NaN."""
+    number = finite(value)
+    return missing if number is None else f"{round(number, places) + 0.0:,.{places}f}"
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number as a JSON value; None if it is None or not finite."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(value) if math.isfinite(value) else None
 
 
 def megabytes(num_bytes: int) -> str:

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, ImportOption, JsonOption
-from alsim.cli.output import printable, write_report, write_text
+from alsim.cli.output import print_table, printable, write_report, write_text
 from alsim.errors import AlsimError
 
 
@@ -29,11 +26,9 @@ def policies(imports: ImportOption = None, report: JsonOption = None) -> None:
         for name, make in POLICIES.items()
     }
     others = any(entry["package"] != "alsim" for entry in listed.values())
-    headings = ["policy", "description", *(["package"] if others else [])]
-    table = Table(Column(headings[0], no_wrap=True), *headings[1:], box=None, pad_edge=False)
-    for entry in listed.values():
-        table.add_row(*(escape(entry[key]) for key in ("signature", "description", "package")[: len(headings)]))
-    Console(highlight=False).print(table)
+    columns = {"policy": "signature", "description": "description", **({"package": "package"} if others else {})}
+    rows = [[entry[key] for key in columns.values()] for entry in listed.values()]
+    print_table(list(columns), rows, texts=columns, wrapped="description")
     write_report(report, listed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,10 +20,17 @@ from alsim.cli.options import (
     PolicyOption,
     SeedOption,
 )
-from alsim.cli.output import check_report, printable, write_report
+from alsim.cli.output import (
+    WIDTH,
+    check_report,
+    counted,
+    print_sentence,
+    printable,
+    shortened,
+    table_lines,
+    write_report,
+)
 
-WIDTH = 80
-"""Columns of the printed table."""
 COLUMNS: dict[str, tuple[str, str]] = {
     "step": ("step", "{}"),
     "kind": ("kind", "{}"),
@@ -76,11 +82,13 @@ def show(
     The numbers are those of alsim generate for the same seed, learner, episode and policy. Learners from 2**31 on are
     held out for evaluation.
     """
-    from alsim.cli.episode_plot import check_plot, draw_episode
+    from alsim.cli.episode_plot import draw_episode
     from alsim.rollouts.episode import describe_episode
+    from alsim.utils.figures import check_figure
 
     check_report(report)
-    check_plot(plot)
+    if plot is not None:
+        check_figure(plot, "--plot")
     result = describe_episode(
         policy,
         learner=learner,
@@ -105,31 +113,26 @@ def _print_episode(result: dict[str, Any]) -> None:
     """Print the settings of an episode, one line per interaction, and its end."""
     bank = result["bank"]
     place = f"learner {result['learner']}, episode {result['episode']}, seed {result['seed']}"
-    size = f"{bank['questions']:,} questions and {bank['contents']:,} contents on {bank['outcomes']:,} outcomes"
-    _print_text(f"{place}, policy {result['policy']}")
-    _print_text(f"bank of {size}, dynamics {result['dynamics']}")
-    _print_text(
-        f"return {result['return']:.2f} over {result['steps']:,} steps, ended by {result['termination_reason']}"
-    )
+    sizes = [counted(bank[f"{noun}s"], noun) for noun in ("question", "content", "outcome")]
+    size = f"{sizes[0]} and {sizes[1]} on {sizes[2]}"
+    print_sentence(f"{place}, policy {result['policy']}")
+    print_sentence(f"bank of {size}, dynamics {result['dynamics']}")
+    steps, reason = counted(result["steps"], "step"), result["termination_reason"]
+    print_sentence(f"return {result['return']:.2f} over {steps}, ended by {reason}")
     print()
-    lines, shortened = table_lines(result["interactions"])
+    lines, is_shortened = episode_lines(result["interactions"])
     for line in lines:
         print(line)
     print()
-    _print_text(LEGEND)
-    if shortened:
-        _print_text("Names that end in … are shortened; --json FILE writes them in full.")
-    _print_text(result["verdict"])
+    print_sentence(LEGEND)
+    if is_shortened:
+        print_sentence("Names that end in … are shortened; --json FILE writes them in full.")
+    print_sentence(result["verdict"])
 
 
-def _print_text(text: str) -> None:
-    """Print a text, wrapped at WIDTH columns."""
-    print(textwrap.fill(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False))
-
-
-def table_lines(interactions: Sequence[dict[str, Any]]) -> tuple[list[str], bool]:
+def episode_lines(interactions: Sequence[dict[str, Any]]) -> tuple[list[str], bool]:
     """Return the lines of the table, at most WIDTH columns wide, and whether names were shortened."""
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len
 
     cells = {name: [heading] for name, (heading, _) in COLUMNS.items()}
     for interaction in interactions:
@@ -140,23 +143,14 @@ def table_lines(interactions: Sequence[dict[str, Any]]) -> tuple[list[str], bool
     excess = sum(widths.values()) + len(widths) - 1 - WIDTH
     if excess > 0:
         _shorten(cells, widths, excess)
-    lines = []
-    for row in zip(*cells.values(), strict=True):
-        padded = (
-            set_cell_size(cell, widths[name]) if name in TEXTS else cell.rjust(widths[name])
-            for name, cell in zip(cells, row, strict=True)
-        )
-        lines.append(" ".join(padded).rstrip())
-    return lines, excess > 0
+    headings, *rows = zip(*cells.values(), strict=True)
+    texts = [COLUMNS[name][0] for name in TEXTS]
+    return table_lines(headings, rows, texts=texts, gap=" "), excess > 0
 
 
 def _shorten(cells: dict[str, list[str]], widths: dict[str, int], excess: int) -> None:
-    """Shorten the names of outcomes and items, and their widths, by `excess` columns together."""
-    from rich.cells import cell_len, set_cell_size
-
+    """Shorten the names of outcomes and items by `excess` columns together."""
     room = max(widths["outcome"] + widths["item"] - excess, 2 * LEAST)
-    widths["item"] = min(widths["item"], max(room // 2, room - widths["outcome"]))
-    widths["outcome"] = min(widths["outcome"], room - widths["item"])
-    for name in ("outcome", "item"):
-        width = widths[name]
-        cells[name] = [c if cell_len(c) <= width else set_cell_size(c, width - 1) + "…" for c in cells[name]]
+    item = min(widths["item"], max(room // 2, room - widths["outcome"]))
+    for name, width in (("outcome", min(widths["outcome"], room - item)), ("item", item)):
+        cells[name] = [shortened(cell, width) for cell in cells[name]]

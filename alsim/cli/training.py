@@ -26,6 +26,7 @@ from alsim.cli.options import (
     SeedOption,
 )
 from alsim.cli.output import (
+    counted,
     log_to_stderr,
     print_sentence,
     print_table,
@@ -147,7 +148,7 @@ def _resume_hint(out: Path, force: bool) -> str:
     if steps is None:
         return "there is no checkpoint yet, so the same command starts from the beginning"
     command = "the same command without --force" if force else "the same command"
-    return f"{command} resumes from the last checkpoint, at {steps:,} interactions"
+    return f"{command} resumes from the last checkpoint, at {counted(steps, 'interaction')}"
 
 
 def _summary(row: Row) -> str:
@@ -196,9 +197,10 @@ def _print_training(training: Training, report: Path | None) -> None:
     evaluation, name = training.evaluation, training.policy.name
     run, count = evaluation["training"], evaluation["learners"]["num_learners"]
     print(printable(f"{training.path}: policy {name}, with the best evaluation"))
-    print(f"{run['steps']:,} interactions in {run['seconds']:,.0f} s; the best evaluation was at {run['best_steps']:,}")
+    duration = f"{counted(run['steps'], 'interaction')} in {run['seconds']:,.0f} s"
+    print(f"{duration}; the best evaluation was at {run['best_steps']:,}")
     for title, policies in (
-        (f"Mean ± standard error over {count:,} held-out learners:", evaluation["policies"]),
+        (f"Mean ± standard error over {counted(count, 'held-out learner')}:", evaluation["policies"]),
         ("Under the specified reward:", evaluation.get("under_specified_reward")),
     ):
         if policies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from alsim.responses import cells
 from alsim.responses.cells import Coded, Names
 from alsim.responses.fields import LogFields
+from alsim.responses.names import covariates
 from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import REASONS, Source
 from alsim.types import Codes, Doubles, i32
@@ -38,6 +39,8 @@ class Wide(NamedTuple):
     students: Any = None
     weight: Any = None
     missing: Sequence[str] = ("-1",)  # values that mean no response
+    student_column: str | None = None  # name of the column of `students` in a file
+    columns: Mapping[str, str | None] = {}  # mapping of the columns of a file, see `read_responses`
 
 
 def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
@@ -76,7 +79,7 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     """Build a log from a matrix of codes; `value` returns the original value of a cell, for messages."""
     num_students, num_items = wide.codes.shape
     items = _labels(wide.items, num_items, "items", source)
-    students = _labels(wide.students, num_students, "students", source)
+    students = _students(wide, source)
     weight = _weights(wide.weight, num_students, source)
     skills = _item_skills(wide.skills, items)
     skipped, examples = dict(source.dropped), dict(source.examples)
@@ -87,8 +90,7 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            cell = value(row, column)
-            raise _invalid_cell(message, wide.codes[:, column], cell, str(items[column]), source, wide.missing)
+            raise _invalid_cell(message, wide, (row, column), value(row, column), str(items[column]), source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
@@ -111,21 +113,40 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
 
 
 def _invalid_cell(
-    message: str, column: Codes, value: Any, title: str, source: Source, missing: Sequence[str]
+    message: str, wide: Wide, place: tuple[int, int], value: Any, title: str, source: Source
 ) -> ResponsesError:
-    """Return the error about an invalid cell of a column with this title, with the cure for the column."""
+    """Return the error about an invalid cell of an item with this title, with the cure for its column or its row."""
+    row, column = wide.codes[place[0]], wide.codes[:, place[1]]
     if DECIMAL_COMMA.fullmatch(str(value)):
         return ResponsesError(message, "write numbers with a decimal point, or as 0 and 1")
-    if (column >= 0).sum() < (column == INVALID).sum():
+    if (column >= 0).sum() < (column == INVALID).sum() or covariates([title]):
         score = "score the item as 0 and 1, or, if the column is not an item, "
         if source.column_names:
-            return ResponsesError(message, f"{score}omit it with {{}}", columns={title: None})
+            return ResponsesError(message, f"{score}omit it with {{}}", columns={**wide.columns, title: None})
         return ResponsesError(message, f"{score}remove it")
+    if (row == INVALID).sum() > 1 and not (row >= 0).any():
+        cure = "remove the row if it is not a student, such as a row of sums, or skip its invalid cells with {}"
+        return ResponsesError(message, cure, skip_bad=True)
     cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
     if str(value) in map(str, range(2, MAX_SCORE + 1)):
         message += " (scores above 1 are not supported)"
         cure = "score the item as 0 and 1, skip invalid cells with {}, or pass {} if this value means no response"
-    return ResponsesError(message, cure, skip_bad=True, missing=[*missing, str(value)])
+    return ResponsesError(message, cure, skip_bad=True, missing=[*wide.missing, str(value)])
+
+
+def _students(wide: Wide, source: Source) -> Names:
+    """Return the names of the students. The error about repeated names also proposes to omit them."""
+    try:
+        return _labels(wide.students, len(wide.codes), "students", source)
+    except ResponsesError as error:
+        if wide.student_column is None:
+            raise
+        columns = {name: title for name, title in wide.columns.items() if name != "student"}
+        raise ResponsesError(
+            error.problem,
+            f"{error.cure}, or read each row as a student without a name, with {{}}",
+            columns={**columns, wide.student_column: None},
+        ) from None
 
 
 def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
@@ -141,7 +162,7 @@ def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
     if len(column.names) < number:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
-        cures = {"students": "merge the rows of a student into one, or fill the name"}
+        cures = {"students": "merge the rows of a student into one" if counts[0] == 0 else "fill the name"}
         cure = cures.get(axis, "rename all but one, or name or omit the column without a name")
         raise ResponsesError(f"{source.name}: the {axis} must have distinct names; got {problem}", cure)
     return column.names

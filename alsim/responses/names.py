@@ -68,6 +68,9 @@ ANSWERS = (
 ROW_LABELS = ("id", "", "unnamed: 0", "row names")
 """Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
 
+FREQUENCIES = ("frequency", "frequencies", "count", "counts", "n", "weight", "weights")
+"""Names of the column of frequencies in wide files of patterns, besides freq. They are proposed, not recognised."""
+
 COVARIATES = ("gender", "sex", "female", "male", "group", "treat", "treatment", "treated", "condition", "control")
 """Names of columns of 0 and 1 in wide files that are probably not items."""
 

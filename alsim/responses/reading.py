@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -27,13 +26,24 @@ from alsim.responses.formats.registry import (
     reads_directory,
     recognise_directory,
 )
+from alsim.responses.layout import (
+    WIDE_COLUMNS,
+    Head,
+    check_cells,
+    check_header,
+    is_three_line,
+    known_names,
+    long_or_wide,
+    numbered,
+    read_head,
+)
 from alsim.responses.log import Responses
-from alsim.responses.matrices import DECIMAL_COMMA, INVALID, Wide, build_from_wide, matrix_codes
-from alsim.responses.names import candidates, covariates, looks_long, row_labels
+from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes
+from alsim.responses.names import covariates, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
-from alsim.responses.source import COLUMNS, Options, Source
+from alsim.responses.source import Options, Source
 from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
-from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, split_cells, with_delimiter
+from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, with_delimiter
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
 
@@ -44,8 +54,6 @@ Columns = Mapping[str, str | None] | None
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
 MISSING = ("-1",)
 """Values of a wide file that mean no response, in addition to empty cells, NA, NaN and null."""
-WIDE_COLUMNS = ("student", "freq")
-"""Columns of a wide file that are not items, by alsim's names."""
 
 
 def read_responses(
@@ -87,6 +95,7 @@ def read_responses(
     `Responses.from_arrays`), for a row with more or fewer cells than columns, and for a file that is empty, unreadable
     or in another format.
     """
+    columns = columns or {}
     path, missing = Path(path), tuple(missing)
     _check_format(format, key)
     duplicates = duplicates or default_duplicates(format)
@@ -167,82 +176,21 @@ def _names_in(directory: Path) -> list[str]:
         return []
 
 
-# ── detection of the format ──────────────────────────────────────────────────────────────────────
-
-
-def _known_names(columns: Columns) -> set[str]:
-    """Return the names of columns that a header may contain."""
-    return {*COLUMNS, "timestamp", *WIDE_COLUMNS, *filter(None, (columns or {}).values())}
-
-
-def _detect_format(file: TextFile, columns: Columns, missing: Iterable[Any]) -> Format:
-    """Return the format of a text file, given its first lines."""
-    first = file.first_lines(1 + SAMPLE)
-    parts = [line.strip().rstrip(",").split(",") for line in first[:3]]
-    is_number = len(parts) == 3 and re.fullmatch("[1-9][0-9]*", first[0].strip().rstrip(","))
-    if is_number and len(parts[1]) == len(parts[2]) == int(parts[0][0]):
-        return "three-line"
-    delimiter = with_delimiter(file, _known_names(columns)).delimiter or ","
-    names = split_cells(first[0], delimiter)
-    rows = [split_cells(line, delimiter) for line in first[1:] or first]
-    return _long_or_wide(names, rows, columns, missing, str(file.path))
-
-
-def _long_or_wide(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], columns: Columns, missing: Iterable[Any], source: str
-) -> Format:
-    """Return "wide" for a table without a column of correctness and with answers in all unknown columns, else "long".
-
-    `rows` are the first rows. A column of answers may also have other values.
-    A column of students is recognised by its name only if no other name is one of a long table.
-    """
-    mapping = columns or {}
-    mapped, omitted = {*filter(None, mapping.values())}, {name for name, title in mapping.items() if title is None}
-    if mapping.get("correct", "correct") in names or ("freq" not in mapping and looks_long(names)):
-        return "long"
-    known = {*WIDE_COLUMNS, *mapped, *omitted}
-    is_table = any(candidates(column, [*names, *mapping]) for column in ("correct", "skill", "item"))
-    if not is_table:
-        known |= {*row_labels(names)[:1]}
-    items = [k for k, name in enumerate(names) if name not in known]
-    answers = [_are_answers([row[k] for row in rows if k < len(row)], missing) for k in items]
-    if answers and all(answers):
-        return "wide"
-    others = [str(names[k]) for k, is_item in zip(items, answers, strict=True) if not is_item]
-    if len(answers) > 2 * len(others) and not is_table:
-        problem = (
-            f"{source}: seems to have one column per item, but {', '.join(map(repr, others))} without answers in the "
-            "first rows"
-        )
-        omit = {**mapping, **dict.fromkeys(others)}
-        raise ResponsesError(
-            problem, "omit them with {}, or map student to the one that names the students", columns=omit
-        )
-    return "long"
-
-
-def _are_answers(column: Sequence[Any], missing: Iterable[Any]) -> bool:
-    """Return whether a column is one of an item: its first cell is an answer or missing, or most of its cells are."""
-    answers = [_is_answer(cell, missing) or DECIMAL_COMMA.fullmatch(str(cell)) is not None for cell in column]
-    return bool(answers) and (answers[0] or 2 * sum(answers) > len(answers))
-
-
-def _is_answer(cell: Any, missing: Iterable[Any]) -> bool:
-    """Return whether a cell is an answer or missing."""
-    text = "" if cell is None else str(cell)
-    return cells.ANSWER.fullmatch(text) is not None or text in {*cells.MISSING_TEXTS, *map(str, missing)}
-
-
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read_text(
-    file: TextFile, format: Format | None, columns: Columns, missing: Iterable[Any], options: Options
+    file: TextFile,
+    format: Format | None,
+    columns: Mapping[str, str | None],
+    missing: Iterable[Any],
+    options: Options,
 ) -> LogFields:
     """Read a log from a text file."""
     if format is None:
         note_published(file.path, file.encoding)
-    format = format or _detect_format(file, columns, missing)
+        if is_three_line(file):
+            format = "three-line"
     if format == "three-line":
         if columns:
             raise ResponsesError(
@@ -251,11 +199,13 @@ def _read_text(
                 format="long",
             )
         return read_three_lines(file, options)
-    file = with_delimiter(file, _known_names(columns))
-    _check_spaces(file)
-    if format == "wide":
-        return _read_wide_text(file, columns, missing, options)
+    file = with_delimiter(file, known_names(columns))
+    check_cells(file)
+    head = read_head(file, columns, missing)
+    if (format or long_or_wide(head, columns, missing, str(file.path))) == "wide":
+        return _read_wide_text(file, head.has_header, columns, missing, options)
     header = file.first_cells()
+    check_header(head, columns, missing, str(file.path))
 
     def sample(name: str) -> pa.ChunkedArray:
         k = header.index(name)
@@ -269,41 +219,40 @@ def _read_text(
     return build(_rename(table.columns, names), source, options)
 
 
-def _check_spaces(file: TextFile) -> None:
-    """Raise ResponsesError for a file of one column that seems to be delimited by spaces."""
-    lines = [line.strip("\r\n") for line in file.first_lines(3)]
-    if file.delimiter == " " or any(len(split_cells(line, file.delimiter or ",")) > 1 for line in lines):
-        return
-    numbers = {len(line.split()) for line in lines}
-    if len(lines) > 1 and len(numbers) == 1 and max(numbers) > 1:
-        problem = f"{file.path}: has one column, but its lines have {max(numbers)} words; expected another delimiter"
-        if all(len(line.split(" ")) == max(numbers) for line in lines):
-            raise ResponsesError(problem, "pass {}", delimiter=" ")
-        raise ResponsesError(problem, "replace the spaces between cells by one comma each")
-
-
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a table by alsim's names."""
     return {column: table[name] for column, name in names.items()}
 
 
-def _read_wide_text(file: TextFile, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
+def _read_wide_text(
+    file: TextFile, has_header: bool, columns: Mapping[str, str | None], missing: Iterable[Any], options: Options
+) -> LogFields:
     """Read a log from a wide text file."""
     first = file.first_cells()
-    header = None if all(_is_answer(cell, missing) for cell in first) and not columns else first
-    names = header or [str(k) for k in range(len(first))]
+    names = first if has_header else numbered(first)
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:
+        if not repeated[0]:
+            raise ResponsesError(
+                f"{file.path}: more than one column has no name", "name them, or remove the lines above the header"
+            )
         raise ResponsesError(f"{file.path}: more than one column is named {repeated[0]!r}", "rename all but one")
-    table = read_columns(file, header, range(len(first)), len(first), options.skip_bad)
-    if header and not header[-1] and cells.is_missing(table.columns[""], missing).all():
-        del table.columns[""]  # each line ends with a delimiter
-    return _build_wide(table, columns, missing, options)
+    table = read_columns(file, first if has_header else None, range(len(first)), len(first), options.skip_bad)
+    if not first[-1] and cells.is_missing(table.columns[names[-1]], missing).all():
+        del table.columns[names[-1]]  # each line ends with a delimiter
+    return _build_wide(table, columns, missing, options, has_header=has_header)
 
 
-def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options: Options) -> LogFields:
-    """Build a log from the columns of a wide file."""
-    table = _without_omitted(table, columns)
-    mapping = {column: title for column, title in (columns or {}).items() if title is not None}
+def _build_wide(
+    table: Table,
+    columns: Mapping[str, str | None],
+    missing: Iterable[Any],
+    options: Options,
+    *,
+    has_header: bool = True,
+) -> LogFields:
+    """Build a log from the columns of a wide file. Without a header, the names of the columns are their numbers."""
+    table = _without_omitted(table, columns, has_header)
+    mapping = {column: title for column, title in columns.items() if title is not None}
     source = replace(table.source, column_names={title: title for title in table.columns})
     if unknown := [column for column in mapping if column not in WIDE_COLUMNS]:
         raise ResponsesError(
@@ -313,10 +262,10 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
         )
     for column, title in mapping.items():
         if title not in table.columns:
-            raise _no_column(table, f"{title!r} for {column}")
+            raise _no_column(table, title, f"for {column}", has_header)
     names: dict[str, str | None] = {column: mapping.get(column, column) for column in WIDE_COLUMNS}
     if names["student"] not in table.columns:
-        names["student"] = _row_labels(table, missing)
+        names["student"] = _row_labels(table, missing) if has_header else _first_labels(table, missing)
         if names["student"] is not None:
             source = replace(source, recognised={"student": names["student"]})
     items = [title for title in table.columns if title not in names.values()]
@@ -330,25 +279,26 @@ def _build_wide(table: Table, columns: Columns, missing: Iterable[Any], options:
     for k, title in enumerate(items):
         codes[:, k] = matrix_codes(table.columns[title], missing)
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
-    wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)))
+    wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
-    return fields._replace(report=replace(fields.report, covariates=covariates(items)))
+    return fields._replace(report=replace(fields.report, covariates=covariates(items), has_header=has_header))
 
 
-def _without_omitted(table: Table, columns: Columns) -> Table:
+def _without_omitted(table: Table, columns: Mapping[str, str | None], has_header: bool) -> Table:
     """Return a wide table without the columns that are mapped to None, by their names in the file."""
-    omitted = [name for name, title in (columns or {}).items() if title is None]
+    omitted = [name for name, title in columns.items() if title is None]
     for name in omitted:
         if name not in table.columns:
-            raise _no_column(table, f"{name!r} to omit")
+            raise _no_column(table, name, "to omit", has_header)
     return table._replace(columns={name: column for name, column in table.columns.items() if name not in omitted})
 
 
-def _no_column(table: Table, column: str) -> ResponsesError:
+def _no_column(table: Table, name: str, purpose: str, has_header: bool) -> ResponsesError:
     """Return the error about a column that a wide file does not have."""
-    problem = f"{table.source.name}: there is no column {column}; {list_columns([*table.columns])}"
-    name = column.split("'")[1] if "'" in column else column
-    similar = similar_names(name, [*table.columns])
+    names = [*table.columns]
+    header = "" if has_header else "the file has no header, so its columns are numbered from 0: "
+    problem = f"{table.source.name}: there is no column {name!r} {purpose}; {header}{list_columns(names)}"
+    similar = similar_names(name, names) if has_header else []
     return ResponsesError(problem, f"did you mean {similar[0]!r}?" if similar else "name an existing column")
 
 
@@ -358,11 +308,23 @@ def _row_labels(table: Table, missing: Iterable[Any]) -> str | None:
     return next((name for name in labels if (matrix_codes(table.columns[name], missing) == INVALID).any()), None)
 
 
+def _first_labels(table: Table, missing: Iterable[Any]) -> str | None:
+    """Return the name of the first column of a table without a header if it has distinct values that are no answers."""
+    name, column = "0", table.columns.get("0")
+    if column is None or not (matrix_codes(column, missing) == INVALID).any():
+        return None
+    return name if len(column.unique()) == len(column) and not cells.is_missing(column, ()).any() else None
+
+
 # ── Parquet and Arrow ────────────────────────────────────────────────────────────────────────────
 
 
 def _read_binary(
-    path: Path, format: Format | None, columns: Columns, missing: Iterable[Any], options: Options
+    path: Path,
+    format: Format | None,
+    columns: Mapping[str, str | None],
+    missing: Iterable[Any],
+    options: Options,
 ) -> LogFields:
     """Read a log from a Parquet or Arrow file."""
     import pyarrow.dataset as arrow_dataset
@@ -372,7 +334,7 @@ def _read_binary(
     available, source = file.schema.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
         first = [list(row.values()) for row in file.head(SAMPLE).to_pylist()]
-        format = _long_or_wide(available, first, columns, missing, str(path))
+        format = long_or_wide(Head(available, first), columns, missing, str(path))
     if format == "three-line":
         raise ResponsesError(
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"

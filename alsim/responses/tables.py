@@ -106,8 +106,13 @@ def map_columns(
 
 
 def log_recognised(source: str, report: Report) -> None:
-    """Log a warning that lists the columns that were recognised by a synonym, if there are any."""
-    if report.columns:
+    """Log a warning that lists the columns that were recognised by a synonym, if there are any.
+
+    Without a header, it says that the first column has the names of the students, if it was recognised.
+    """
+    if report.columns and not report.has_header:
+        _log.warning("%s: has no header; its first column is read as the names of the students", source)
+    elif report.columns:
         pairs = ", ".join(f"{column}={name!r}" for column, name in report.columns.items())
         _log.warning("%s: columns recognised by their names: %s", source, pairs)
 
@@ -130,11 +135,10 @@ def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: 
             continue
         if name not in available:
             similar = next(iter(similar_names(name, available)), None)
-            raise ResponsesError(
-                f"{source}: there is no column {name!r} for {column}; {list_columns(available)}",
-                "name an existing column with {}",
-                columns={**mapping, column: similar or "NAME"},
-            )
+            problem = f"{source}: there is no column {name!r} for {column}; {list_columns(available)}"
+            if similar is None:
+                raise ResponsesError(problem, f"replace {name!r} by one of them")
+            raise ResponsesError(problem, "name an existing column with {}", columns={**mapping, column: similar})
         if list(available).count(name) > 1:
             raise ResponsesError(f"{source}: more than one column is named {name!r}", "rename all but one")
         names[column] = name

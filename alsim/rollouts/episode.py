@@ -15,6 +15,7 @@ from alsim.policies import Policy
 from alsim.rollouts.plan import RolloutPlan, read_plan
 from alsim.rollouts.rollout import Rollout, run_block
 from alsim.types import DIFFICULTIES, MODALITIES, Reason
+from alsim.utils.text import counted
 
 
 def describe_episode(
@@ -118,7 +119,7 @@ def _verdict(run: Rollout, reason: Reason, start: float) -> str:
     """Return a sentence about the end of an episode."""
     limits, x = run.config.termination, run.interactions
     count, mastery = len(x.action), float(x.mean_mastery[-1])
-    steps = f"{count:,} {'step' if count == 1 else 'steps'}"
+    steps = counted(count, "step")
     change = f"mean mastery went from {start:.3f} to {mastery:.3f}"
     if reason == Reason.MASTERY_ACHIEVED:
         return f"The learner reached the mastery threshold {limits.mastery_threshold:g} after {steps}: {change}."

@@ -36,6 +36,7 @@ from alsim.types import FIRST_HELD_OUT, Observation, Reason, short_repr
 from alsim.utils.files import write_atomic
 from alsim.utils.optional import require
 from alsim.utils.run_directory import FORCE
+from alsim.utils.text import counted
 
 ROWS = 200
 """Number of rows of a learning curve, in addition to those of evaluations."""
@@ -290,14 +291,15 @@ class Run:
     def _log_start(self) -> None:
         """Log how the number of interactions is rounded, and where a resumed training continues."""
         h = self.plan.hyperparameters
+        rollouts = counted(h.total_steps // h.rollout_steps, "rollout")
         if h.total_steps != h.steps:
-            count = h.total_steps // h.rollout_steps
-            rollouts = f"{count:,} rollout{'s' if count > 1 else ''} of {h.rollout_steps:,}"
-            log.info(f"{h.steps:,} interactions are rounded up to {h.total_steps:,}: {rollouts}")
+            verb = "is" if h.steps == 1 else "are"
+            steps = f"{counted(h.steps, 'interaction')} {verb} rounded up to {h.total_steps:,}"
+            log.info(f"{steps}: {rollouts} of {h.rollout_steps:,}")
         if isinstance(h, PPO) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
             log.info(
-                f"{h.total_steps // h.rollout_steps} rollouts are too few to learn much: PPO updates its networks once "
-                "per rollout; use more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
+                f"the training has {rollouts}, too few to learn much: PPO updates its networks once per rollout; use "
+                "more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
             )
         if self.breaks:
             log.info(f"resumed at {self.steps:,} of {h.total_steps:,} interactions")

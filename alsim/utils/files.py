@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from alsim.errors import AlsimError
 
 UNFINISHED = ".unfinished"
 """Suffix of temporary files and directories, which get their final name when they are complete."""
@@ -56,6 +59,28 @@ def write_atomic(file: Path, content: bytes) -> None:
     """Write a file atomically. An existing file is replaced."""
     with atomic_file(file) as stream:
         stream.write(content)
+
+
+def write_durable(file: Path, content: bytes) -> None:
+    """Write a file atomically, and to the disk: after a power failure, it has its old or its new content."""
+    with atomic_file(file) as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def check_writable(file: Path, source: str) -> None:
+    """Raise AlsimError if a file cannot be written atomically; its directory may not exist yet.
+
+    source  option or argument that names the file, for messages
+    """
+    if file.is_dir():
+        raise AlsimError(f"{source} {file} is a directory; expected a file to write")
+    parent = next(parent for parent in file.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise AlsimError(f"{source} {file} cannot be written, because {parent} is not a directory; choose another file")
+    if not os.access(parent, os.W_OK) and (file.is_file() or not file.exists()):  # pipes and devices are not replaced
+        raise AlsimError(f"{source} {file} cannot be written, because {parent} is read-only; choose another directory")
 
 
 def to_json(value: Any, *, sort_keys: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""Text that is safe to print: names in banks are untrusted, and must not control the terminal."""
+"""Text to print: counts with their nouns, and untrusted names, such as those of banks, without control characters."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def printable(text: str) -> str:
 def ascii_text(text: str) -> str:
     """Return text in ASCII, with all other characters, control characters and line breaks escaped."""
     return printable(text).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural, such as "1 item" or "2,000 items"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -4,15 +4,18 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from terminal import Terminal
 
+from alsim.cli import cat_dialog
 from alsim.models import irt
-from alsim.models.cat import CAT
+from alsim.models.cat import CAT, Session
 
 BANK = "item,a,b,c\n" + "".join(f"q{i},{1 + i % 4 / 4},{(i - 6) / 3:.2f},0.1\n" for i in range(13))
 KEYED = """\
@@ -118,7 +121,9 @@ def test_a_test_that_is_left_keeps_its_results(cat, tmp_path, replies, reason):
     status, out, err = cat("--json", "report.json", replies=replies)
     assert (status, err) == (0, "")
     sentence = {"quit": "you quit", "end of input": "the input ended"}[reason]
-    assert re.search(rf"^ability .* logits after 2 items:\nstopped because {sentence}\n\Z", out, re.MULTILINE)
+    hint = "The same command with --resume continues this test."
+    assert re.search(rf"^ability .* logits after 2 items:\nstopped because {sentence}\n{hint}\n\Z", out, re.MULTILINE)
+    assert hint not in cat("--json", "-", replies=replies)[2]
     report = report_of(tmp_path)
     assert (report["reason"], len(report["answers"])) == (reason, 2)
 
@@ -126,7 +131,7 @@ def test_a_test_that_is_left_keeps_its_results(cat, tmp_path, replies, reason):
 def test_a_test_without_answers_has_no_estimate(cat, tmp_path):
     status, out, _ = cat("--json", "report.json", "--plot", "test.png")
     assert status == 0
-    assert out.endswith("no ability was estimated, since no item was answered: the input ended\n")
+    assert "no ability was estimated, since no item was answered: the input ended\n" in out
     assert report_of(tmp_path)["ability"] is None
     assert not (tmp_path / "test.png").exists()
 
@@ -186,10 +191,17 @@ def test_the_record_of_an_examinee_is_not_replaced_without_force(cat, tmp_path):
     first = report_of(tmp_path)
     status, out, err = cat("--max-items", 1, "--json", "report.json", replies="0")
     assert (status, out) == (2, "")
-    assert err == "alsim: --json report.json already exists; --force overwrites this record of a test\n"
+    cure = "--resume continues an unfinished test, and --force overwrites this record of a test"
+    assert err == f"alsim: --json report.json already exists; {cure}\n"
     assert report_of(tmp_path) == first
     assert cat("--max-items", 1, "--json", "report.json", "--force", replies="0")[0] == 0
     assert report_of(tmp_path)["answers"][0]["correct"] == 0
+    status, out, err = cat("--simulate", 0, "--json", "report.json")
+    assert (status, out) == (2, "")
+    assert err == (
+        "alsim: --json report.json is the record of a test of a person; choose another file, or add --force\n"
+    )
+    assert cat("--simulate", 0, "--json", "report.json", "--force")[0] == 0
     for _ in range(2):  # simulated answers can be made again
         assert cat("--simulate", 0, "--json", "report.json")[0] == 0
 
@@ -232,6 +244,105 @@ def test_an_estimate_at_a_bound_is_marked(cat, tmp_path):
     assert re.search(rf"^examinees with an ability at a bound +{at_bounds}$", out, re.MULTILINE)
 
 
+# ── resuming ─────────────────────────────────────────────────────────────────────────────────────
+
+OPTIONS = ("--max-items", 6, "--randomesque", 3, "--seed", 5, "--json", "report.json")
+
+
+@pytest.mark.parametrize("kept", range(6))
+def test_a_resumed_test_equals_one_without_a_break(cat, tmp_path, kept):
+    replies = "100110"
+    assert cat(*OPTIONS, replies=replies)[0] == 0
+    expected = report_of(tmp_path)
+    (tmp_path / "report.json").unlink()
+    assert cat(*OPTIONS, replies=[*replies[:kept], "q"])[0] == 0
+    status, out, err = cat(*OPTIONS, "--resume", replies=replies[kept:])
+    assert (status, err) == (0, "")
+    assert report_of(tmp_path) == expected
+    assert (f"Resumed after {kept} answer" in out) is (kept > 0)
+    assert shown(out) == [row["item"] for row in expected["answers"][kept:]]
+    assert out.count(f"item {kept + 1}: ") == 1
+
+
+def test_an_answer_before_the_break_can_be_undone(cat, tmp_path):
+    cat(*OPTIONS, replies="100110")
+    expected = report_of(tmp_path)
+    cat(*OPTIONS, "--force", replies="111q")
+    assert "the last answer was removed" in cat(*OPTIONS, "--resume", replies="uu00110")[1]
+    assert report_of(tmp_path) == expected
+
+
+def test_the_record_has_every_answer_before_the_next_item_is_shown(cat, tmp_path, monkeypatch):
+    records, read = [], cat_dialog._read
+
+    def read_and_look(prompt):
+        records.append(report_of(tmp_path) if (tmp_path / "report.json").exists() else None)
+        return read(prompt)
+
+    monkeypatch.setattr(cat_dialog, "_read", read_and_look)
+    cat(*OPTIONS, replies="10u1q")
+    assert records[0] is None
+    assert [[row["correct"] for row in record["answers"]] for record in records[1:]] == [[1], [1, 0], [1], [1, 1]]
+    assert {record["reason"] for record in records[1:]} == {"unfinished"}
+    assert report_of(tmp_path) == records[-1] | {"reason": "quit"}
+
+
+def test_ctrl_c_at_any_line_loses_no_recorded_answer(cat, tmp_path, monkeypatch):
+    """The session and the list of answers change one after the other; the result is that of the list."""
+    answer = Session.answer
+
+    def answer_and_interrupt(session, correct, items=None):
+        answer(session, correct, items)
+        if items is not None and session.lengths[0] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "answer", answer_and_interrupt)
+    assert cat(*OPTIONS, replies="101")[0] == 130
+    assert [row["reply"] for row in report_of(tmp_path)["answers"]] == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--max-items", 7),
+            "--max-items is 7, but the unfinished test in report.json began with 6; write --max-items=6",
+        ),
+        (("--seed", 6), "--seed is 6, but the unfinished test in report.json began with 5; write --seed=5"),
+        (
+            ("--stop-se", 0),
+            "--stop-se is 0, but the unfinished test in report.json began with 0.3; write --stop-se=0.3",
+        ),
+        (("--bounds=-5,4",), "--bounds is -5.0,4.0, but the unfinished test in report.json began with -4.0,4.0"),
+        (("--estimate", "map"), "--estimate is map, but"),
+        (("--items", "other.csv"), "the items of other.csv differ from those of the unfinished test in report.json"),
+        (("--force",), "--resume continues a test, and --force replaces it; remove one of them"),
+        (("--simulate", 0), "--resume continues a test of a person, and --simulate simulates one; remove one of them"),
+        (("--json", "-"), "--resume needs the file of the unfinished test; add --json FILE"),
+        (("--json", "new.json"), "--json new.json does not exist, so that no test can be resumed; remove --resume to"),
+        (("--json", "keyed.csv"), "--json keyed.csv is not the record of a test in the terminal"),
+        (("--json", "list.json"), "--json list.json is not the record of a test in the terminal"),
+        (("--json", "simulated.json"), "--json simulated.json is not the record of a test in the terminal"),
+        (("--json", "ended.json"), "the test of ended.json has ended (max_items); choose another file, or replace it"),
+        (("--json", "edited.json"), "answer 2 in edited.json is to q0, but this version of the test selects "),
+    ],
+)
+def test_a_test_that_differs_is_not_resumed(cat, tmp_path, arguments, message):
+    (tmp_path / "other.csv").write_text(BANK.replace("q3,", "p3,"))
+    cat(*OPTIONS, replies="10q")
+    cat(*OPTIONS[:-1], "simulated.json", "--simulate", 0)
+    cat(*OPTIONS[:-1], "ended.json", replies="101010")
+    (tmp_path / "list.json").write_text("[1]")
+    edited = report_of(tmp_path)
+    edited["answers"][1]["item"] = "q0"
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    files = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    status, out, err = cat(*OPTIONS, *arguments, "--resume", replies="1")
+    assert (status, out) == (2, "")
+    assert err.startswith("alsim: ") and err.count("\n") == 1 and message in err
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == files
+
+
 # ── in a process of its own ──────────────────────────────────────────────────────────────────────
 
 
@@ -254,6 +365,16 @@ def test_answers_may_come_through_a_pipe(tmp_path):
 
 
 @pytest.mark.versionless
+@pytest.mark.skipif(not Path("/dev/stderr").exists(), reason="needs /dev/stderr")
+def test_a_pipe_gets_one_report_at_the_end(tmp_path):
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(**process_of(tmp_path, "--json", "/dev/stderr"), **pipe)
+    out, err = running.communicate(b"1\n0\n", timeout=60)
+    assert [row["correct"] for row in json.loads(err)["answers"]] == [1, 0]
+    assert b"--resume" not in out
+
+
+@pytest.mark.versionless
 def test_ctrl_c_ends_the_test_with_its_results(tmp_path):
     with Terminal(**process_of(tmp_path)) as terminal:
         terminal.read_until("correct?")
@@ -263,6 +384,27 @@ def test_ctrl_c_ends_the_test_with_its_results(tmp_path):
         assert terminal.process.wait(timeout=60) == 130
     assert "Traceback" not in out and "after 1 item:" in out
     assert report_of(tmp_path)["reason"] == "interrupted"
+
+
+@pytest.mark.versionless
+def test_a_killed_test_keeps_its_answers_and_is_resumed(cat, tmp_path):
+    """SIGKILL ends the process without any cleanup, as if the machine of the examinee failed."""
+    options = ("--max-items", "4", "--seed", "3")
+    assert cat(*options, "--json", "whole.json", replies="1011")[0] == 0
+    with Terminal(**process_of(tmp_path, *options)) as terminal:
+        for reply in "10":
+            terminal.read_until("correct?")
+            terminal.type(f"{reply}\n")
+        terminal.read_until("item 3: ")
+        terminal.process.send_signal(signal.SIGKILL)
+        assert terminal.process.wait(timeout=60) == -signal.SIGKILL
+    assert report_of(tmp_path)["reason"] == "unfinished"
+    assert [row["correct"] for row in report_of(tmp_path)["answers"]] == [1, 0]
+    with Terminal(**process_of(tmp_path, *options, "--resume")) as terminal:
+        assert "Resumed after 2 answers:" in terminal.read_until("correct?")
+        terminal.type("1\n1\n")
+        assert terminal.process.wait(timeout=60) == 0
+    assert report_of(tmp_path) == json.loads((tmp_path / "whole.json").read_text())
 
 
 # ── simulated tests ──────────────────────────────────────────────────────────────────────────────
@@ -317,7 +459,7 @@ def test_without_matplotlib_the_plot_names_its_installation(cat, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, err = cat("--simulate", 0, "--plot", "test.png")
     assert (status, out) == (2, "")
-    assert "drawing a test needs matplotlib, which is not installed; install it with `pip install '.[plot]'`" in err
+    assert "--plot needs matplotlib, which is not installed; install it with `pip install '.[plot]'`" in err
 
 
 def test_a_fitted_model_is_administered(cat, tmp_path):
@@ -345,7 +487,10 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--examinees", 2, "--simulate", 0, "--plot", "x.png"), "--plot draws one test, and --examinees is 2; remove"),
         (("--simulate", "high"), "--simulate is 'high'; expected an ability in logits, such as 0.5, or normal"),
         (("--simulate", "nan"), "--simulate is 'nan'; expected an ability"),
-        (("--max-items", 0), "--max-items is 0; expected an integer from 1"),
+        (("--max-items", 0), "--max-items is 0; expected an integer of at least 1"),
+        (("--max-items", 2**40), "--max-items is 1099511627776; expected an integer from 1 to 2147483647"),
+        (("--min-items", 0), "--min-items is 0; expected an integer from 1 to 20, as --max-items is"),
+        (("--min-items", 3, "--max-items", 2), "--min-items is 3; expected an integer from 1 to 2, as --max-items is"),
         (("--min-items", 30), "--min-items is 30; expected an integer from 1 to 20, as --max-items is"),
         (("--min-items", 14), "--min-items is 14; expected an integer from 1 to 13, the number of items of the bank"),
         (("--bounds", "4"), "--bounds is '4'; expected two abilities in logits, the lower first: --bounds=-4,4"),
@@ -355,15 +500,17 @@ def test_a_fitted_model_is_administered(cat, tmp_path):
         (("--plot", "x.png", "--json", "./x.png"), "x.png: is also an input or another output of this command"),
         (("bank.csv",), "unexpected argument (bank.csv); see alsim cat --help"),
         (("--randomesque", 50), "--randomesque is 50; expected an integer from 1 to 13"),
-        (("--stop-se", -1), "--stop-se is -1.0; expected a positive finite number"),
-        (("--stop-se", "nan"), "--stop-se is nan"),
+        *(
+            (("--stop-se", value), f"--stop-se is {value}; expected a positive number of logits, or 0 for no such rule")
+            for value in ("-1.0", "nan", "inf")
+        ),
         (("--start", 9), "--start is 9.0; expected an ability within the bounds (-4.0, 4.0)"),
         (("--prior-sd", 0), "--prior-sd is 0.0"),
         (("--seed", -1), "--seed is -1"),
         (("--columns", "a=disc"), "there is no column disc; the columns are item, a, b, c"),
         (("--columns", "disc"), "--columns must be COLUMN=NAME"),
         (("--json", "."), "is a directory; expected a file to write"),
-        (("--plot", "test.gif"), "test.gif: expected a file name that ends in .png, .svg, .pdf"),
+        (("--plot", "test.gif"), "--plot must be a file with the ending .png, .svg, .pdf; got test.gif"),
     ],
 )
 def test_invalid_settings_are_refused_with_one_sentence(cat, arguments, message):
@@ -396,4 +543,6 @@ def test_one_item_is_a_test(cat, tmp_path):
     status, out, _ = cat(file="one.csv", replies="1")
     assert (status, shown(out)) == (0, ["0"])
     assert out.startswith("one.csv: 1 item\nAt most 1 item per test,")
+    for stop_se in ("0", "-0.0"):
+        assert cat("--stop-se", stop_se, file="one.csv")[1].startswith("one.csv: 1 item\nAt most 1 item per test.\n")
     assert out.endswith("after 1 item:\nstopped because no item is left\n")

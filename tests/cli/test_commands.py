@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from notices import without_notice
+from rich.cells import cell_len
 from terminal import Terminal
 
 from alsim import sanity
 from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
+from alsim.cli.output import table_lines
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
@@ -157,7 +159,8 @@ def test_a_single_episode_has_no_interval(run, small, tmp_path):
     assert run("generate", "--learners", 1, "--episodes", 1, "--config", small, "-o", tmp_path / "d")[0] == 0
     status, printed, _ = run("info", tmp_path / "d")
     assert status == 0
-    assert re.search(r"of 1 episodes ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
+    assert re.search(r"^  size +6 transitions, 1 episode of 1 learner, \d+ events?$", printed, re.MULTILINE)
+    assert re.search(r"of 1 episode ended in mastery; mean mastery at the end: 0\.\d{3}\.\n$", printed)
 
 
 def test_info_draws_a_dataset(run, small, tmp_path):
@@ -183,12 +186,42 @@ def test_info_draws_a_dataset(run, small, tmp_path):
         assert course.frustration[number - 1] == pytest.approx(rows.column("frustration").to_numpy().mean())
 
 
-def test_an_invalid_figure_is_refused_before_the_work(run, dataset, tmp_path):
-    assert_refused(
-        run("info", dataset, "--plot", "d.gif"), "--plot must be a file with the ending .png, .svg, .pdf; got d.gif"
-    )
+def test_generate_draws_the_figure_of_info(run, small, dataset, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ("generate", "--learners", 3, "--episodes", 2, "--config", small, "-o", tmp_path / "e")
+    status, printed, err = run(*arguments, "--plot", tmp_path / "deeper" / "e.png", "--json", "-")
+    assert (status, err) == (0, "")
+    assert json.loads(printed) == summary(load_dataset(tmp_path / "e"))
+    assert run("info", dataset, "--plot", tmp_path / "d.png")[0] == 0
+    assert (tmp_path / "deeper" / "e.png").read_bytes() == (tmp_path / "d.png").read_bytes()
+    assert_refused(run(*arguments, "--plot", tmp_path / "again.png"), "already")
+    assert not (tmp_path / "again.png").exists()
+
+
+@pytest.mark.parametrize("command", ["info", "generate", "show", "cat"])
+def test_an_invalid_figure_is_refused_before_the_work(run, dataset, small, tmp_path, command, monkeypatch):
+    (tmp_path / "items.csv").write_text("b\n0\n")
+    out = tmp_path / "new"
+    arguments = {
+        "info": ("info", dataset),
+        "generate": ("generate", "--config", small, "-o", out),
+        "show": ("show", "--config", small),
+        "cat": ("cat", "--items", tmp_path / "items.csv", "--simulate", 0),
+    }[command]
     (tmp_path / "d.png").mkdir()
-    assert_refused(run("info", dataset, "--plot", tmp_path / "d.png"), "d.png is a directory; expected a file to write")
+    (tmp_path / "closed").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and access(path, mode))
+    for file, message in (
+        ("d.gif", f"--plot must be a file with the ending .png, .svg, .pdf; got {tmp_path / 'd.gif'}"),
+        ("d.png", "d.png is a directory; expected a file to write"),
+        ("small.toml/d.png", "small.toml is not a directory; choose another file"),
+        ("closed/d.png", "closed is read-only; choose another directory"),
+        ("closed/new/d.png", "closed is read-only; choose another directory"),
+    ):
+        assert_refused(run(*arguments, "--plot", tmp_path / file), message)
+    assert not out.exists()
+    assert_refused(run(*arguments, "--json", tmp_path / "closed" / "r.json"), "closed is read-only")
 
 
 @pytest.mark.parametrize("command", ["info", "validate", "policies", "export", "generate", "bank", "fit"])
@@ -289,9 +322,30 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert listed["uniform"]["description"] == "Policy that chooses every action with the same probability."
     assert listed["epsilon-greedy"]["signature"] == "epsilon-greedy:POLICY:EPSILON"
     assert listed["nameless"]["description"] == ""
+    assert printed.splitlines()[:3] == [
+        "policy                         description                               package",
+        "uniform                        Policy that chooses every action with     alsim",
+        "                               the same probability.",
+    ]
     for name in listed:
-        assert re.search(rf"^ *{name}\b", printed, re.MULTILINE)
+        assert re.search(rf"^{name}\b", printed, re.MULTILINE)
     assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_a_table_escapes_and_wraps_wide_characters():
+    lines = table_lines(
+        ["policy", "description", "n"],
+        [["a\n", "方策は行動を選ぶ " * 9, "1"], ["[red]b", "", "20"]],
+        texts=["policy", "description"],
+        wrapped="description",
+    )
+    assert {cell_len(line) for line in (lines[0], lines[1], lines[-1])} == {80}
+    assert max(map(cell_len, lines)) <= 80
+    assert (
+        lines[1].startswith("a\\n     方策は")
+        and lines[2].startswith("        方策は")
+        and lines[-1].startswith("[red]b  ")
+    )
 
 
 def test_init_config_writes_the_defaults(run, tmp_path, monkeypatch):

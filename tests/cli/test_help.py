@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from enum import Enum
 from unittest import mock
 
 import pytest
@@ -17,8 +18,11 @@ import typer
 from terminal import Terminal
 
 from alsim import cli
+from alsim.cli import completion
 from alsim.cli.command import Command, Group
-from alsim.cli.help import default_text, left
+from alsim.cli.completion import POLICY_FILE
+from alsim.cli.help import choices, default_text, left, value_type
+from alsim.utils.plugins import package_of
 
 WIDTH = 80
 GROUP = typer.main.get_command(cli.app)
@@ -60,6 +64,12 @@ def options_of(path):
     return [p for p in COMMANDS[path].params if p.param_type_name == "option"]
 
 
+def choices_of(parameter, command):
+    """Return the words that an option takes; none for an option that takes any text."""
+    kind = value_type(parameter, command)
+    return choices(kind) if isinstance(kind, type) and issubclass(kind, Enum) else []
+
+
 def test_the_walk_reaches_commands_and_subcommands():
     assert {(), ("generate",), ("fit",), ("fit", "bkt"), ("fit", "skill-mean")} <= set(COMMANDS)
 
@@ -70,21 +80,41 @@ def test_every_command_is_of_our_classes(path):
     assert isinstance(COMMANDS[path], Command | Group)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
 @pytest.mark.parametrize("path", PATHS)
 def test_help_fits_the_terminal_and_nothing_is_truncated(path, columns):
     text = help_of(path, columns=columns)
     body, _, example = text.partition("Examples:")
     assert max(map(len, body.splitlines())) <= min(columns, 80)
-    assert max(map(len, example.splitlines()), default=0) <= 80
+    assert max(map(len, example.splitlines()), default=0) <= min(columns, 80)
     assert "…" not in text
     if commands := getattr(COMMANDS[path], "commands", {}):
         summaries = body.partition("Commands:")[2]
         assert "..." not in summaries
         for name, command in commands.items():
-            assert re.search(rf"^ *{name} +\S", summaries, re.MULTILINE), name
+            assert re.search(rf"^ *{name}\s+\S", summaries, re.MULTILINE), name
             assert command.get_short_help_str(10**6) in unwrapped(summaries)
             assert command.get_short_help_str(10**6).endswith(".")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_on_a_narrow_terminal_says_the_same(path):
+    """Also of examples: a long one is continued after a backslash, as in a shell."""
+    narrow = help_of(path, columns=40).replace("\\\n", " ").replace("|\n", "|")
+    wide = help_of(path).replace("\\\n", " ")
+    assert re.sub(r"(?<=\|)\s+", "", unwrapped(narrow)) == re.sub(r"(?<=\|)\s+", "", unwrapped(wide))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_on_a_tiny_terminal_is_as_on_a_narrow_one(path):
+    assert help_of(path, columns=1) == help_of(path, columns=30)
+
+
+def test_entries_on_a_narrow_terminal():
+    text = help_of(("cat",), columns=40)
+    entry = "  --select max-info|b-opt|\n  kullback-leibler|a-stratified\n      Criterion of selection.\n"
+    assert entry in text
+    assert "  alsim cat --items fit.json \\\n    --simulate 0.5 --plot test.png\n" in text
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -132,7 +162,8 @@ def test_help_names_every_option_and_default(path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_examples_in_help_are_valid_commands(path):
-    for line in help_of(path).partition("Examples:\n")[2].splitlines():
+    examples = help_of(path).partition("Examples:\n")[2].replace("\\\n", " ")
+    for line in examples.splitlines():
         words = shlex.split(line.partition("|")[0])
         assert words.pop(0) == "alsim"
         command, context = GROUP, None
@@ -188,7 +219,7 @@ def test_the_defaults_of_a_subcommand_are_those_of_the_model(model, monkeypatch)
 # ── shell completion ─────────────────────────────────────────────────────────────────────────────
 
 
-def complete(*words, env=None):
+def complete(*words, **options):
     """Return what bash would offer for the last of these words, and the modules that were loaded."""
     code = (
         "import atexit, sys; sys.argv[0] = 'alsim'\n"
@@ -198,7 +229,7 @@ def complete(*words, env=None):
     )
     line = {"_ALSIM_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **line}, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **line}, timeout=60, **options
     )
     return done.stdout.split(), done.stderr.split()
 
@@ -213,14 +244,67 @@ def complete(*words, env=None):
         (("alsim", "generate", "--observation", "r"), ["responses"]),
         (("alsim", "export", "--to", "mi"), ["minari"]),
         (("alsim", "train", "p"), ["ppo"]),
+        (("alsim", "generate", "--policy", "ru"), ["rules"]),
+        (("alsim", "show", "--policy", "saved/"), ["saved/ppo-run"]),
+        (("alsim", "show", "--policy", "none/"), []),
+        (("alsim", "train", "ppo", "--dynamics", ""), ["standard", "forgetting"]),
+        (("alsim", "generate", "--policy", "pr"), ["printed", "pretested"]),
+        (("alsim", "cat", "--simulate", "n"), ["normal"]),
     ],
 )
-def test_completion_offers_names_and_loads_nothing_heavy(words, offered):
-    found, heavy = complete(*words)
-    assert found == offered
+def test_completion_offers_names_and_loads_nothing_heavy(words, offered, tmp_path, monkeypatch):
+    for name in ("saved/ppo-run", "saved/ppo run", "printed", "other"):
+        (tmp_path / name).mkdir(parents=True)
+        if name != "other":
+            (tmp_path / name / POLICY_FILE).touch()
+    plugin = tmp_path / "kit-1.0.dist-info"
+    plugin.mkdir()
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: kit\nVersion: 1.0\n")
+    (plugin / "entry_points.txt").write_text("[alsim.policies]\npretested = kit\n[alsim.dynamics]\nforgetting = kit\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    found, heavy = complete(*words, cwd=tmp_path)
+    assert sorted(found) == sorted(offered)
     assert "numba" not in heavy
     assert "pyarrow" not in heavy
     assert "torch" not in heavy
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "offered"),
+    [
+        pytest.param(path, p.opts[0], words, id=" ".join((*path, p.opts[0])))
+        for path, command in COMMANDS.items()
+        for p in command.params
+        if p.param_type_name == "option" and (words := choices_of(p, command))
+    ],
+)
+def test_every_option_of_one_of_several_words_completes_them(run, monkeypatch, path, option, offered):
+    words = ["alsim", *path, option, ""]
+    monkeypatch.setenv("_ALSIM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    status, out, err = run()
+    assert (status, out.split(), err) == (0, offered, "")
+
+
+def test_completion_in_fish_and_zsh(run, monkeypatch):
+    """Names with a colon are one word there, unlike in bash."""
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "alsim generate --policy epsilon-greedy")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    for shell, out in (("fish", "epsilon-greedy\n"), ("zsh", "_arguments '*: :((\"epsilon-greedy\"))'\n")):
+        monkeypatch.setenv("_ALSIM_COMPLETE", f"complete_{shell}")
+        assert run() == (0, out, "")
+
+
+def test_completed_names_are_those_that_exist():
+    from alsim.dynamics import DYNAMICS, GROUP
+    from alsim.policies import names, network
+
+    own = {name for name, dynamics in DYNAMICS.items() if package_of(dynamics.parameters) == "alsim"}
+    assert set(completion.DYNAMICS) == own
+    assert set(completion.POLICIES) == {name for name, make in names.POLICIES.items() if package_of(make) == "alsim"}
+    assert (completion.DYNAMICS_GROUP, completion.POLICY_GROUP) == (GROUP, names.GROUP)
+    assert network.DESCRIPTION == POLICY_FILE
 
 
 @pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
@@ -238,14 +322,26 @@ def test_completion_needs_a_known_shell(option, monkeypatch, capsys):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_works_in_bash(tmp_path):
-    """The script of --show-completion, loaded by an interactive bash, completes a command with the tab key."""
+    """The script of --show-completion, loaded by an interactive bash, completes commands, names and files.
+
+    Ctrl-A goes to the start of the line, where echo is inserted. The names of files, among them the directories on the
+    way to a saved policy, are completed by bash.
+    """
+    (tmp_path / "runs" / "ppo").mkdir(parents=True)
+    (tmp_path / "runs" / "ppo" / POLICY_FILE).touch()
+    (tmp_path / "small.toml").touch()
     (tmp_path / "alsim").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m alsim "$@"\n')
     (tmp_path / "alsim").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PS1": "> ", "TERM": "dumb"}
     with Terminal(["bash", "--norc", "-i"], env=env, cwd=tmp_path) as terminal:
         terminal.type("alsim --show-completion > script; . ./script\n")
-        terminal.type("alsim init-con\ttab.toml; alsim --vers\t > version\nexit\n")
+        terminal.type("alsim init-con\ttab.toml; alsim --vers\t > version\n")
+        terminal.type(
+            "alsim show --policy ru\t --policy run\tp\t --dynamics st\t --config sm\t > words\x01echo \nexit\n"
+        )
         terminal.read_all()
         terminal.process.wait(timeout=60)
     assert (tmp_path / "tab.toml").exists()
     assert (tmp_path / "version").read_text().startswith("alsim ")
+    words = "alsim show --policy rules --policy runs/ppo --dynamics standard --config small.toml\n"
+    assert (tmp_path / "words").read_text() == words

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 import alsim
 from alsim.cli.episode_plot import EVENTS
-from alsim.cli.show import COLUMNS, WIDTH, table_lines
+from alsim.cli.show import COLUMNS, WIDTH, episode_lines
 from alsim.types import DIFFICULTIES, MODALITIES
 
 SMALL = "num_los = 3\nmax_episode_steps = 12\n"
@@ -118,7 +118,7 @@ def interaction(**changes):
     ],
 )
 def test_long_names_are_shortened_to_80_columns(names):
-    lines, shortened = table_lines([interaction(), interaction(**names)])
+    lines, shortened = episode_lines([interaction(), interaction(**names)])
     assert shortened
     assert max(map(cell_len, lines)) <= WIDTH
     assert "…" in lines[2]
@@ -128,7 +128,7 @@ def test_long_names_are_shortened_to_80_columns(names):
 
 def test_long_numbers_leave_four_columns_for_each_name():
     rows = [interaction(step=1_000_000, cumulative_reward=-123456.789, outcome="x" * 9, item="y" * 9)]
-    lines, shortened = table_lines(rows)
+    lines, shortened = episode_lines(rows)
     assert shortened
     assert " xxx… yyy… " in lines[1]
 

@@ -320,7 +320,7 @@ def test_s9_6_the_summary_counts_undefined_values(written):
     assert numbers["metrics"]["total_steps"] == {
         "mean": steps.mean(),
         "se": pytest.approx(se),
-        "ci": pytest.approx([steps.mean() - 1.959964 * se, steps.mean() + 1.959964 * se]),
+        "ci": pytest.approx([steps.mean() - 2.200985 * se, steps.mean() + 2.200985 * se]),  # t with 11 df
         "n": 12,
         "undefined": 0,
     }

@@ -88,6 +88,23 @@ def test_g2_of_sparse_patterns_has_no_p_value(small):
     assert np.isfinite(irt.pattern_fit(fit, log.subset(np.arange(320))).p)
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize(("mean_count", "low", "high"), [(5, 0.02, 0.11), (1, 0, 0.02)])
+def test_g2_is_about_chi_squared_from_a_mean_count_of_5(mean_count, low, high):
+    """300 logs of 5 items under the Rasch model, seed 0.
+
+    The probability of a false alarm is below 1e-3 if the true rates are 6 % and 0.5 %.
+    """
+    random, size = np.random.default_rng(0), mean_count * 2**5
+    rejected = 0
+    for _ in range(300):
+        chance = 1 / (1 + np.exp(np.linspace(-1.5, 1.5, 5) - random.normal(size=(size, 1))))
+        log = Responses.from_matrix((random.random((size, 5)) < chance).astype(int))
+        g2 = irt.pattern_fit(irt.fit(log, "rasch"), log)
+        rejected += chi_squared_tail(g2.g2, g2.df) < 0.05
+    assert low <= rejected / 300 <= high
+
+
 def test_lz_is_the_standardized_log_likelihood(small):
     log, fit = small[0].subset(range(100)), small[1]
     result = irt.person_fit(fit, log)

@@ -462,9 +462,9 @@ ITEMS = "q1,q2,q3,q4,q5"
 
 def test_columns_of_a_wide_file_without_answers_are_named_and_can_be_omitted(write):
     file = write(f"id,sex,age,{ITEMS}\n1,F,20,1,0,1,1,0\n2,M,1,1,0,1,1,0\n")
-    with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' without answers") as caught:
+    with pytest.raises(ResponsesError, match="one column per item, but 'sex', 'age' have no answers") as caught:
         read_responses(file)
-    cure = "omit them with columns={'sex': None, 'age': None}, or map student to the one that names the students"
+    cure = "if they are no items, omit them with columns={'sex': None, 'age': None}"
     assert str(caught.value).endswith(cure)
     log = read_responses(file, **caught.value.options)
     assert (log.items.tolist(), log.students.tolist()) == (ITEMS.split(","), ["1", "2"])

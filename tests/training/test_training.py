@@ -14,7 +14,7 @@ from scipy import stats
 import alsim
 from alsim.config import REWARD_PRESETS, Config
 from alsim.evaluation.held_out import FINAL, SELECTION, HeldOut, evaluate, is_specified, under_specified_reward
-from alsim.evaluation.statistics import share, statistic
+from alsim.evaluation.statistics import half_width, share, statistic, t_quantile
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
@@ -99,12 +99,14 @@ def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm
     assert total % read.rollout_steps == 0
 
 
-@pytest.mark.parametrize(("steps", "noted"), [(20_000, True), (10 * 32_768, False)])
+@pytest.mark.parametrize(("steps", "noted"), [(1, True), (20_000, True), (10 * 32_768, False)])
 def test_a_training_with_few_rollouts_logs_the_cure(steps, noted, caplog):
     started = SimpleNamespace(plan=plan(steps=steps), breaks=0)
     with caplog.at_level("INFO", "alsim.training"):
         Run._log_start(started)
     assert ("too few to learn much" in caplog.text and "--num-envs" in caplog.text) is noted
+    assert ("1 interaction is rounded up to 32,768: 1 rollout of 32,768" in caplog.text) is (steps == 1)
+    assert " 1 rollouts" not in caplog.text
 
 
 OPTIONAL = ("hyperparameters", "steps", "num_envs", "config", "bank", "dynamics", "reward", "eval_every")
@@ -339,12 +341,19 @@ def test_other_files_are_not_curves(tmp_path, text):
 
 
 def test_statistics_equal_those_of_scipy():
-    values = np.random.default_rng(0).normal(size=50)
+    values = np.random.default_rng(0).normal(size=12)
     found = statistic(values)
     assert found["mean"] == pytest.approx(values.mean())
     assert found["se"] == pytest.approx(stats.sem(values))
-    assert found["ci"] == pytest.approx(stats.norm.interval(0.95, values.mean(), stats.sem(values)))
-    assert found["n"] == 50
+    assert found["ci"] == pytest.approx(stats.t.interval(0.95, 11, values.mean(), stats.sem(values)))
+    assert found["n"] == 12
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 49, 1000, 10**7])
+def test_quantiles_of_students_t_equal_those_of_scipy(df):
+    for probability in (0.5, 0.6, 0.9, 0.975, 0.995, 0.9999):
+        assert t_quantile(probability, df) == pytest.approx(stats.t.ppf(probability, df), rel=1e-6, abs=1e-12)
+    assert half_width(df + 1) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-6)
 
 
 @pytest.mark.parametrize("successes", [0, 1, 20, 40])

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.models.cat.results import CATRun
-from alsim.utils.files import write_atomic
-from alsim.utils.optional import require
+from alsim.utils.figures import check_figure, new_figure, write_figure
 
-FORMATS = (".png", ".svg", ".pdf")
 STYLES = {1: ("correct", "o", "#1b7837"), 0: ("wrong", "X", "#b2182b")}
 """Labels, markers and colors of correct and wrong answers."""
 
 MAX_NAME = 20  # characters of an item's name
-
-
-def check_drawing(file: Path) -> None:
-    """Raise AlsimError unless a drawing can be written to `file`; MissingExtra without Matplotlib."""
-    if file.suffix.lower() not in FORMATS:
-        raise AlsimError(f"{file}: expected a file name that ends in {', '.join(FORMATS)}")
-    if file.is_dir():
-        raise AlsimError(f"{file} is a directory; expected a file to write")
-    require("matplotlib.figure", "plot", "drawing a test")
 
 
 def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
@@ -39,13 +27,11 @@ def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
     examinee. Raises AlsimError for another suffix, and for a test without answers.
     """
     path = Path(file)
-    check_drawing(path)
+    check_figure(path, "file")
     length = int(tests.lengths[examinee])
     if length == 0:
         raise AlsimError("the test has no answers to draw; answer an item first")
-    figure = require("matplotlib.figure", "plot", "drawing a test").Figure(
-        figsize=(max(6.4, 2 + 0.32 * length), 4), dpi=160, layout="constrained"
-    )
+    figure = new_figure(max(6.4, 2 + 0.32 * length), 4)
     axes = figure.subplots()
     position = np.arange(1, length + 1)
     theta, se = tests.theta_after[examinee, :length], tests.se_after[examinee, :length]
@@ -69,10 +55,7 @@ def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9)
-    stream = io.BytesIO()
-    figure.savefig(stream, format=path.suffix[1:].lower())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, stream.getvalue())
+    write_figure(figure, path)
 
 
 def _label(name: str) -> str:

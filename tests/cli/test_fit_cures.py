@@ -1,0 +1,196 @@
+"""alsim fit: a proposed command cures the error, or leads to another one; messy files are read or refused."""
+
+import re
+import shlex
+from functools import partial
+
+import numpy as np
+import pytest
+
+ANSWERS = (np.random.default_rng(0).random((12, 5)) < 0.5).astype(int).tolist()
+IDS = [f"s{k:02d}" for k in range(12)]
+NUMBERS = [str(101 + k) for k in range(12)]
+HEADER = "i0,i1,i2,i3,i4"
+
+
+@pytest.fixture
+def run(run, monkeypatch, tmp_path):
+    """Run `alsim fit` in this process, in an empty directory: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run, "fit", "skill-mean", "log.csv")
+
+
+def wide(header, *columns, answers=ANSWERS, separator=","):
+    """Return a wide file with a header, if any, and with these columns before the answers."""
+    rows = [[*map(str, cells), *map(str, row)] for *cells, row in zip(*columns, answers, strict=False)]
+    lines = [] if header is None else [header.replace(",", separator)]
+    return "\n".join([*lines, *map(separator.join, rows), ""])
+
+
+def totals():
+    return [sum(row) for row in ANSWERS]
+
+
+def answers(text):
+    """Return the answers as other texts, such as "FT" for F and T."""
+    return [[text[answer] for answer in row] for row in ANSWERS]
+
+
+def proposed(message):
+    """Return the options that a message proposes, by flag; skipping is not proposed if there is an alternative."""
+    options = {}
+    for match in re.finditer(r"--(columns|format|missing|delimiter|encoding)\b", message):
+        words = shlex.split(message[match.start() :])
+        options[match.group(0)] = words[:1] if "=" in words[0] else words[:2]
+    return options or ({"--skip-bad": ["--skip-bad"]} if "--skip-bad" in message else {})
+
+
+def follow(run, content, tmp_path):
+    """Pass all options that the errors propose; return the last error ("" if the command succeeds), and the output."""
+    (tmp_path / "log.csv").write_text(content)
+    passed, seen = {}, []
+    for _ in range(6):
+        status, out, err = run(*(word for words in passed.values() for word in words))
+        error = err.splitlines()[-1] if status else ""
+        assert error not in seen, f"again, with {passed}: {error}"
+        options = proposed(error)
+        if not options:
+            return error, out
+        seen.append(error)
+        passed |= options
+    raise AssertionError(f"no end: {seen}")
+
+
+CURED = {
+    "ids, no header": (wide(None, IDS), 12, 5),
+    "numbers, no header": (wide(None, NUMBERS), 12, 5),
+    "numbers from 1, no header": (wide(None, range(1, 13)), 12, 5),
+    "numbers from 0, no header": (wide(None, range(12)), 12, 5),
+    "tabs, no header": (wide(None, NUMBERS, separator="\t"), 12, 5),
+    "spaces, no header": (wide(None, NUMBERS, separator=" "), 12, 5),
+    "quotes and commas, no header": (wide(None, [f'"Doe, {name}"' for name in IDS]), 12, 5),
+    "a comma at the end of each line, no header": (wide(None, NUMBERS).replace("\n", ",\n"), 12, 5),
+    "sums, no header": (wide(None, IDS, totals()), 12, 5),
+    "numbers and sums, no header": (wide(None, NUMBERS, totals()), 12, 5),
+    "other columns, no header": (wide(None, IDS, ["M"] * 12, [12] * 12, ["A"] * 12), 12, 5),
+    "a repeated id, no header": (wide(None, [*IDS[:11], "s00"]), 12, 5),
+    "score": (wide(f"student_id,score,{HEADER}", IDS, totals()), 12, 5),
+    "score and numbers": (wide(f"student_id,score,{HEADER}", NUMBERS, totals()), 12, 5),
+    "result": (wide(f"Student,Result,{HEADER}", IDS, [f"{20 * total} %" for total in totals()]), 12, 5),
+    "correct": (wide(f"student,correct,{HEADER}", IDS, totals()), 12, 5),
+    "total": (wide(f"id,total,{HEADER}", IDS, totals()), 12, 5),
+    "another name of the students": (wide(f"who,{HEADER}", IDS), 12, 5),
+    "a name and other columns": (wide(f"who,age,{HEADER}", IDS, [12] * 12), 12, 5),
+    "more columns than items": (wide(f"id,sex,age,school,country,town,{HEADER}", IDS, *[["x"] * 12] * 5), 12, 5),
+    "two columns of students": (wide(f"student_name,student_id,{HEADER}", ["Ann"] * 12, NUMBERS), 12, 5),
+    "a repeated student": (wide(f"id,{HEADER}", [*IDS[:11], "s00"]), 12, 5),
+    "a student without a name": (wide(f"id,{HEADER}", [*IDS[:11], ""]), 12, 5),
+    "a repeated student with another name": (wide(f"who,{HEADER}", [*IDS * 9], answers=ANSWERS * 9), 108, 5),
+    "coded gender": (wide(f"id,gender,{HEADER}", IDS, [1 + k % 2 for k in range(12)]), 12, 5),
+    "a row of sums": (wide(f"id,{HEADER}", IDS) + "all,5,7,8,6,9\n", 13, 5),
+    "another value without a response, no header": ("a,1,0,-9\nb,0,1,1\nc,1,1,0\nd,0,0,1\n", 4, 3),
+    "several values that mean no response": ("id,a,b,c\n1,1,99,0\n2,.,1,1\n3,0,1,0\n4,1,1,1\n", 4, 3),
+    "names of long tables": ("usr,skil,corect\na,x,1\na,y,0\n", 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", CURED)
+def test_the_proposed_options_lead_to_a_fit(run, tmp_path, name):
+    content, students, items = CURED[name]
+    error, out = follow(run, content, tmp_path)
+    assert error == ""
+    assert f"of {students:,} student{'s' * (students > 1)}, {items} skills" in out
+
+
+def test_frequencies_with_another_name_are_proposed(run, tmp_path):
+    for name in ("count", "n", "Frequency"):
+        error, out = follow(run, f"a,b,c,{name}\n0,0,1,15\n1,0,1,13\n1,1,1,27\n", tmp_path)
+        assert error == "" and "165 responses of 55 students, in 3 patterns" in out
+
+
+REFUSED = {
+    "letters": (
+        wide(f"id,{HEADER}", IDS, answers=answers("AB")),
+        "such as 'A'; expected 0, 1 or a missing value; write 1",
+    ),
+    "T and F": (wide(f"id,{HEADER}", IDS, answers=answers("FT")), "write 1 for a correct answer and 0 for a wrong one"),
+    "an answer key": (f"id,{HEADER}\nKEY,A,B,A,A,B\n" + wide(None, IDS, answers=answers("AB")), "such as 'A'"),
+    "scores above 1": (wide(f"id,{HEADER}", IDS, answers=answers([2, 3])), "such as '2'; expected 0, 1 or a missing"),
+    "answers in one cell": (
+        "101 01110\n102 11010\n103 00110\n",
+        "several answers per cell, such as '00110'; write one",
+    ),
+    "answers in one cell, no ids": (
+        "01110\n11010\n00110\n",
+        "the column '01110' seems to hold several answers per cell",
+    ),
+    "a title": (
+        "Results of 2024\n\n" + wide(f"id,{HEADER}", IDS),
+        "the first line has one cell, but later ones have 6",
+    ),
+    "a title with commas": (
+        "Results,,,,,\n" + wide(f"id,{HEADER}", IDS),
+        "first line has one cell, but later ones have 6",
+    ),
+    "a long table, no header": (
+        "ann,add,1\nann,mul,0\nbob,add,1\n",
+        "add a first line with the names, such as student",
+    ),
+    "numbers, no header, long": (
+        "1,10,1\n1,11,0\n2,10,1\n2,11,1\n",
+        "add a first line with the names, such as student",
+    ),
+    "no rows": ("id,i0,i1,i2\n", "there is no response; expected at least one row; add one row per response"),
+    "two items of one name": (wide("id,i0,i0,i2,i3,i4", IDS), "more than one column is named 'i0'; rename all but one"),
+    "unknown names": (
+        "pers,thing,ok\nann,add,1\nann,mul,0\n",
+        "there is no column 'NAME' for skill; the columns are 'pers'",
+    ),
+    "percentages": ("student,item,score\nann,add,100\nbob,add,50\n", "no column 'NAME' for correct; the columns are"),
+    "an answer key in a long table": (
+        "student,item,response,key\na,x,A,A\n",
+        "no column 'NAME' for correct; the columns",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_proposed_options_lead_to_an_error_that_no_option_cures(run, tmp_path, name):
+    content, part = REFUSED[name]
+    error, _ = follow(run, content, tmp_path)
+    assert part in error
+
+
+def test_the_first_column_of_a_file_without_a_header_has_the_students(run, tmp_path):
+    (tmp_path / "log.csv").write_text(wide(None, IDS))
+    notice = "alsim: log.csv: has no header; its first column is read as the names of the students\n"
+    status, out, err = run()
+    assert (status, err) == (0, notice)
+    assert [line.split()[0] for line in out.splitlines()[1:6]] == ["1", "2", "3", "4", "5"]
+    for options in (["--columns", "student=0"], ["--columns", "0="]):
+        assert run(*options)[0::2] == (0, "")
+    status, _, err = run("--columns", "student=s00")
+    assert "no column 's00' for student; the file has no header, so its columns are numbered from 0: the columns" in err
+
+
+def test_items_are_not_read_as_a_header(run, tmp_path):
+    """A header with distinct numbers stays a header, and so do names of items that are 0 and 1."""
+    for content, items in (
+        (wide("1,2,3,4,5"), "12345"),
+        (wide("id,1,2,3,4,5", IDS), "12345"),
+        ("id,0,1\na,1,0\nb,0,0\n", "01"),
+        ("id,1,10,2,3\na,1,0,1,1\nb,0,0,0,1\n", ["1", "10", "2", "3"]),
+        ("1,10,2\n1,0,1\n0,0,1\n", ["1", "10", "2"]),
+        (wide(None), "01234"),
+    ):
+        (tmp_path / "log.csv").write_text(content)
+        status, out, _ = run()
+        assert status == 0
+        assert [line.split()[0] for line in out.splitlines()[1:] if line[0].isdigit()] == [*items]
+        assert "12 students" in out or "2 students" in out
+
+
+def test_the_same_option_is_not_mapped_twice(run, tmp_path):
+    (tmp_path / "log.csv").write_text("student,skill,correct\na,x,1\n")
+    status, _, err = run("--columns", "order=,order=x")
+    assert (status, err) == (2, "alsim: --columns maps order more than once; map it to one name\n")
