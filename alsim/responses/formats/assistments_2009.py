@@ -14,8 +14,8 @@ https://github.com/tswsxk/EduData, docs/ASSISTments2009-2010.ipynb.
 from __future__ import annotations
 
 from alsim.responses.formats.base import header
+from alsim.responses.formats.conversion import PARTIAL_CREDIT, Drop, Layout, equals, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import PARTIAL_CREDIT, Drop, Layout, equals, no_skill
 
 HEADER = header(
     "order_id,assignment_id,user_id,assistment_id,problem_id,original,correct,attempt_count,"

@@ -10,8 +10,8 @@ https://github.com/pykt-team/pykt-toolkit, pykt/preprocess/assist2012_preprocess
 from __future__ import annotations
 
 from alsim.responses.formats.base import header
+from alsim.responses.formats.conversion import PARTIAL_CREDIT, Layout, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import PARTIAL_CREDIT, Layout, no_skill
 
 HEADER = header(
     "problem_log_id,skill,problem_id,user_id,assignment_id,assistment_id,start_time,end_time,"

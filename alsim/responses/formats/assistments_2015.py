@@ -9,8 +9,8 @@ https://github.com/tswsxk/EduData, docs/ASSISTments/ASSISTments2015.ipynb.
 from __future__ import annotations
 
 from alsim.responses.formats.base import header
+from alsim.responses.formats.conversion import PARTIAL_CREDIT, Layout, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import PARTIAL_CREDIT, Layout, no_skill
 
 FORMAT = delimited_format(
     "assistments-2015",

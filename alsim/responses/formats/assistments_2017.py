@@ -11,8 +11,8 @@ https://github.com/pykt-team/pykt-toolkit, pykt/preprocess/assist2017_preprocess
 from __future__ import annotations
 
 from alsim.responses.formats.base import header
+from alsim.responses.formats.conversion import PARTIAL_CREDIT, Layout, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import PARTIAL_CREDIT, Layout, no_skill
 
 HEADER = header(
     "studentId,MiddleSchoolId,InferredGender,SY ASSISTments Usage,AveKnow,AveCarelessness,AveCorrect,"

@@ -7,7 +7,7 @@ from functools import partial
 
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, PublishedName, Request
-from alsim.responses.formats.layout import Layout, build_layout, map_layout
+from alsim.responses.formats.conversion import Layout, build_layout, map_layout
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.tables import list_columns
 from alsim.responses.text import TextFile, check_text, detect_encoding, read_columns

@@ -19,8 +19,8 @@ from typing import Final
 from alsim.responses import cells
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, Request
+from alsim.responses.formats.conversion import Drop, Layout, build_layout, map_layout
 from alsim.responses.formats.delimited import open_text
-from alsim.responses.formats.layout import Drop, Layout, build_layout, map_layout
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
 from alsim.responses.text import RAGGED, Table, TextFile

@@ -21,7 +21,7 @@ import numpy as np
 from alsim.responses import cells
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, Request
-from alsim.responses.formats.layout import Drop, Layout, build_layout, map_layout, no_skill
+from alsim.responses.formats.conversion import Drop, Layout, build_layout, map_layout, no_skill
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
 from alsim.responses.text import RAGGED, Table, TextFile, check_text, read_columns

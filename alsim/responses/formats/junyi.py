@@ -11,8 +11,8 @@ https://github.com/tswsxk/EduData, docs/junyi.md.
 from __future__ import annotations
 
 from alsim.responses.formats.base import header
+from alsim.responses.formats.conversion import Layout, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import Layout, no_skill
 
 HEADER = header(
     "user_id,exercise,problem_type,problem_number,topic_mode,suggested,review_mode,time_done,time_taken,"

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from alsim.responses import cells
+from alsim.responses.formats.conversion import Derived, Layout, no_skill
 from alsim.responses.formats.delimited import delimited_format
-from alsim.responses.formats.layout import Derived, Layout, no_skill
 
 if TYPE_CHECKING:
     import pyarrow as pa
