@@ -399,7 +399,7 @@ class ConfigError(AlsimError):
 def _parameter_model(parameters: Any) -> type[Section]:
     """Return a subclass of Section with the fields of a dynamics' parameters, their bounds and their defaults."""
     fields = {
-        name: (hint, parameters._field_defaults.get(name, ...))
+        name: (hint, Field(parameters._field_defaults.get(name, ...), validate_default=True))
         for name, hint in get_type_hints(parameters, include_extras=True).items()
     }
     return create_model(parameters.__name__, __base__=Section, **fields)  # type: ignore[call-overload, no-any-return]

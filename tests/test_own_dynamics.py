@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 import alsim
-from alsim.dynamics import DYNAMICS
-from alsim.dynamics.checks import check_definition, interpreted
+from alsim.dynamics import DYNAMICS, rules_fingerprint
 from alsim.dynamics.standard import Standard
 from alsim.dynamics.standard import answer as standard_answer
 from alsim.dynamics.standard import study as standard_study
 from alsim.errors import AlsimError
 from alsim.jit.compile import COMPILED
+from alsim.jit.rule_checks import check_definition, interpreted
 
 PAGE = Path(__file__).parent.parent / "docs/how-to/add-a-dynamics.md"
 EXAMPLE = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
@@ -144,12 +144,61 @@ def test_the_checks_run_interpreted_copies_and_leave_generators_alone(tmp_path: 
         assert interpreted(module.answer).__globals__["elementary"].exp.__class__.__name__ == "function"
 
 
+def test_modules_within_modules_are_copied_too(tmp_path: Path) -> None:
+    """Also modules that import each other: alsim.errors.again is alsim."""
+    start = ("import alsim\n", "import alsim\nimport alsim.numerics.elementary\n")
+    call = ("item.c) * learner.mastery", "item.c) * learner.mastery * alsim.numerics.elementary.exp(ZERO)")
+    module = define(start, call, folder=tmp_path)
+    copied = interpreted(module.answer).__globals__["alsim"].numerics.elementary.exp
+    assert not hasattr(copied, "py_func")
+    module.first, module.second = ModuleType("first"), ModuleType("second")
+    module.first.second, module.second.first = module.second, module.first  # type: ignore[attr-defined]
+    namespace: dict[str, Any] = {**vars(module)}
+    exec("def rule(p): return first.second", namespace)
+    assert interpreted(namespace["rule"])(None) is module.second
+
+
+UNCOMPILED = [
+    (
+        ("@alsim.rule\ndef answer", "def plain(x):\n    return x\n\n@alsim.rule\ndef answer"),
+        ("item.c) * learner.mastery", "item.c) * plain(learner.mastery)"),
+        "rules of 'knowing' cannot be compiled: plain is not compiled .*, line \\d+.; write @alsim.rule above",
+    ),
+    (
+        ("import numpy as np\n", "import numpy as np\nWORDS = {1, 2}\n"),
+        ("item.c) * learner.mastery", "item.c) * learner.mastery * len(WORDS)"),
+        "rules of 'knowing' cannot be compiled: .*WORDS.*knowing_module.py, line",
+    ),
+    (
+        ("    correct = draws", "    text = f'{learner.mastery:.3f}'\n    correct = draws"),
+        ("import alsim", "import alsim"),
+        "rules of 'knowing' cannot be compiled: format spec in f-strings.*knowing_module.py",
+    ),
+]
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not COMPILED, reason="the interpreter runs all of Python")
+@pytest.mark.parametrize(("first", "second", "message"), UNCOMPILED)
+def test_rules_that_cannot_be_compiled_are_one_sentence(first: Any, second: Any, message: str, tmp_path: Path) -> None:
+    define(first, second, folder=tmp_path)
+    with pytest.raises(AlsimError, match=message) as caught:
+        alsim.AdaptiveLearningEnv(dynamics="knowing").reset(seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_default_out_of_its_bounds_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    define(("le=1)] = 0.1", "le=1)] = 2"), folder=tmp_path)
+    with pytest.raises(ValueError, match="dynamics.slip = 2: expected a number <= 1.0"):
+        alsim.Config.read({"dynamics": "knowing"})
+
+
 def test_the_rules_of_the_package_pass_the_same_checks() -> None:
-    from alsim.dynamics.checks import check_rules
+    from alsim.jit.rule_checks import check_rules
 
     check_definition("standard", Standard, standard_answer, standard_study)
     check_rules("standard", Standard(), standard_answer, standard_study)
-    code = "import sys, alsim.dynamics; print('alsim.dynamics.checks' in sys.modules)"
+    code = "import sys, alsim.dynamics; print('alsim.jit.rule_checks' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -196,3 +245,33 @@ def test_unknown_names_have_the_option_and_a_suggestion(tmp_path: Path) -> None:
         alsim.AdaptiveLearningEnv(dynamics="knowin")
     with pytest.raises(ValueError, match="--import MODULE registers .*; did you mean 'knowing'"):
         alsim.Config.read({"dynamics": "knowin"})
+
+
+# ── Changes without a new class ──────────────────────────────────────────────────────────────────
+
+HELPER = ("@alsim.rule\ndef answer", "@alsim.rule\ndef known(x):\n    return x\n\n@alsim.rule\ndef answer")
+CALL = ("item.c) * learner.mastery", "item.c) * known(learner.mastery)")
+
+
+@pytest.mark.skipif(not COMPILED, reason="the interpreter always runs the latest functions")
+def test_a_function_that_was_changed_after_its_first_use_is_an_error(tmp_path: Path) -> None:
+    """A cell of a notebook defines it again: compiled rules keep the earlier one, and would be stored as the new."""
+    module = define(HELPER, CALL, folder=tmp_path)
+    before = rules_fingerprint(module.Knowing)
+    env = alsim.AdaptiveLearningEnv(dynamics="knowing")
+    exec("@alsim.rule\ndef known(x):\n    return x * x", vars(module))
+    message = "in the rules of 'knowing' was changed after its first use.*define Knowing and its rules again"
+    with pytest.raises(ValueError, match=message):
+        alsim.AdaptiveLearningEnv(dynamics="knowing").reset(seed=0)
+    with pytest.raises(ValueError, match=message):  # it was made earlier, but its kernels are not compiled
+        env.reset(seed=0)
+    module = define((HELPER[0], HELPER[1].replace("return x\n", "return x * x\n")), CALL, folder=tmp_path)
+    assert rules_fingerprint(module.Knowing) != before
+
+
+def test_a_variable_with_the_name_of_a_field_does_not_change_the_rules(tmp_path: Path) -> None:
+    """As `mastery = rollout.final_mastery` in a notebook: the rules read learner.mastery, not the variable."""
+    module = define(folder=tmp_path)
+    before = rules_fingerprint(module.Knowing)
+    module.mastery = module.learner = 3
+    assert rules_fingerprint(module.Knowing) == before

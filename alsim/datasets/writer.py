@@ -19,6 +19,8 @@ from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
 
 LOCK = "lock"
 FOLDERS = (*TABLES, SIDECARS, BANK)
+POLICY_KEYS = ("policy", "parameters", "rule", "nested")
+"""Keys of a plan's code that describe the policy."""
 LAYOUT = Layout(
     kind="dataset",
     error=DatasetError,
@@ -28,9 +30,7 @@ LAYOUT = Layout(
     contents=FOLDERS,
     plan_marks_owner=True,
     derived={
-        **dict.fromkeys(
-            ("code.policy", "code.parameters", "code.rule", "code.base", "policy.digest"), ("policy.name",)
-        ),
+        **dict.fromkeys((*(f"code.{key}" for key in POLICY_KEYS), "policy.digest", "policy.nested"), ("policy.name",)),
         "code.dynamics": ("config.dynamics",),
         "bank": tuple(f"config.{key}" for key in BANK_KEYS),
         "episodes_per_shard": ("config.max_episode_steps",),  # its default depends on the step limit

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 from alsim.dynamics import standard
 from alsim.errors import AlsimError, InputTypeError, did_you_mean
-from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, rule
-from alsim.jit.notice import name_rules
+from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.types import Draws, Item, Learner, Outcome
 from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
 
@@ -60,7 +59,7 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
     types. Warns of a rule that computes in float64 or int64, and of one that never returns correct=True.
     """
     if not _is_own(parameters):
-        from alsim.dynamics.checks import check_definition, check_rules
+        from alsim.jit.rule_checks import check_definition, check_rules
 
         check_definition(name, parameters, answer, study)
         with suppress(NameError):  # the rest of the module may define it; the first use checks again
@@ -102,7 +101,7 @@ def _is_own(parameters: Any) -> bool:
 def check_parameters(parameters: Any) -> None:
     """Run the rules of a user's dynamics on examples with these parameters, the first time. Raises AlsimError."""
     if not _is_own(type(parameters)):
-        from alsim.dynamics.checks import check_rules_once
+        from alsim.jit.rule_checks import check_rules_once
 
         dynamics = of_parameters(type(parameters))
         try:
@@ -167,22 +166,32 @@ def _registered(parameters: type[Any]) -> Dynamics | None:
 
 
 def rules_fingerprint(parameters: type[Any]) -> str:
-    """Return a digest of the rules of a user's dynamics; "" for the dynamics of this package."""
+    """Return a digest of the rules of a user's dynamics; "" for the dynamics of this package.
+
+    Raises ValueError if the rules have changed since their first use, see `own_cache_of`.
+    """
     dynamics = of_parameters(parameters)
     if _is_own(parameters):
         return ""
-    digest = fingerprint(parameters, dynamics.answer, dynamics.study)
-    name_rules(digest, f"the rules of {dynamics.name!r}")
-    return digest
+    return own_cache_of(f"the rules of {dynamics.name!r}", parameters, dynamics.answer, dynamics.study)
 
 
-@dispatch(lambda parameters: of_parameters(parameters).answer)
+def _to_compile(parameters: type[Any]) -> Dynamics:
+    """Return the dynamics with this class of parameters. Raises ValueError if its rules have changed since first use.
+
+    An environment may compile them later than it is made, and stores the result under the fingerprint at that time.
+    """
+    rules_fingerprint(parameters)
+    return of_parameters(parameters)
+
+
+@dispatch(lambda parameters: _to_compile(parameters).answer)
 def answer(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a question and the outcome, under the dynamics with parameters `p`."""
     return of_parameters(type(p)).answer(p, learner, item, draws)
 
 
-@dispatch(lambda parameters: of_parameters(parameters).study)
+@dispatch(lambda parameters: _to_compile(parameters).study)
 def study(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a content and the outcome, under the dynamics with parameters `p`."""
     return of_parameters(type(p)).study(p, learner, item, draws)

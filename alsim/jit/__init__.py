@@ -1,1 +1,1 @@
-"""Compilation with numba: decorators, compile cache, references and atomics."""
+"""Compilation with numba: decorators, compile cache, checks of users' rules, references and atomics."""

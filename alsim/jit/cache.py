@@ -7,14 +7,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from enum import EnumType
+from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
-import numpy as np
 
 # numba leaves its settings untyped.
 config: Any = numba.config
@@ -24,7 +21,8 @@ COMPILED: bool = not config.DISABLE_JIT
 
 PREFIX = "alsim-kernels-"
 _KEPT_CACHES = 8  # enough for several versions of the sources and settings of numba; each takes a few MB
-_PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent.parent
+"""Directory of the package."""
 
 _COMPILED_CODE = re.compile(r"^@(rule|phase|sequence|kernel|dispatch)\b", re.MULTILINE)
 _IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
@@ -36,7 +34,7 @@ def kernel_sources() -> list[Path]:
     These are the files that define compiled functions, and all files of the package that they import at module
     level, directly or indirectly. This includes the module-level imports of a package's `__init__`.
     """
-    files = sorted(path for path in _PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
+    files = sorted(path for path in PACKAGE.rglob("*.py") if not path.name.startswith("."))  # no files of editors
     sources = {path: path.read_text(encoding="utf-8") for path in files}
     reached = {path for path in files if path.parent == Path(__file__).parent}
     waiting = [path for path, text in sources.items() if _COMPILED_CODE.search(text)]
@@ -51,9 +49,9 @@ def kernel_sources() -> list[Path]:
 def _imports(text: str) -> Iterator[Path]:
     """Yield the files that a module-level import may load; some of them may not exist."""
     for module, names in _IMPORT.findall(text):
-        base = _PACKAGE.joinpath(*module.split(".")[1:])
+        base = PACKAGE.joinpath(*module.split(".")[1:])
         yield base.with_suffix(".py")
-        if base == _PACKAGE:
+        if base == PACKAGE:
             continue  # `from alsim import name` loads a public name when it is used
         yield base / "__init__.py"
         for name in re.findall(r"\w+", names):
@@ -68,7 +66,7 @@ def _source_hash() -> str:
     """
     digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK} opt={config.OPT}".encode())
     for path in kernel_sources():
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -78,7 +76,7 @@ def _candidates() -> Iterator[Path]:
         yield Path(chosen)
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen) / "alsim"
-    yield _PACKAGE / "__pycache__" / "kernels"
+    yield PACKAGE / "__pycache__" / "kernels"
     if local := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):  # the latter on Windows
         yield Path(local) / "alsim"
     elif home := os.environ.get("HOME"):
@@ -125,55 +123,3 @@ def _prune(base: Path, keep: Path) -> None:
 
 CACHE_DIRECTORY: Path | None = _cache_directory() if COMPILED else None
 """Directory where this process stores compiled kernels; None if kernels are compiled again in every process."""
-
-
-def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
-    """Return a digest, 16 hexadecimal digits, of functions outside this package.
-
-    parameters  class of the functions' parameters
-    functions   the functions, compiled or not
-
-    The digest covers the class, the code of the functions, and all functions and constants outside this package
-    that the code refers to.
-    """
-    fields = getattr(parameters, "_fields", ())
-    digest, visited = hashlib.sha256(f"{parameters.__module__}.{parameters.__qualname__}{fields}".encode()), set()
-
-    def visit(reference: Any) -> None:
-        function = getattr(reference, "py_func", reference)
-        if isinstance(function, CodeType):
-            visit_code(function, {})
-        elif isinstance(function, FunctionType):
-            if function in visited or function.__module__.partition(".")[0] == __name__.partition(".")[0]:
-                digest.update(f"{function.__module__}.{function.__qualname__}".encode())
-                return
-            visited.add(function)
-            for value in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
-                visit(getattr(value, "cell_contents", value))
-            visit_code(function.__code__, function.__globals__)
-        elif isinstance(reference, np.ndarray | np.generic):
-            # repr abbreviates long arrays.
-            digest.update(f"{reference.dtype}{reference.shape}".encode() + reference.tobytes())
-        elif isinstance(reference, tuple | list):
-            for value in reference:
-                visit(value)
-        elif isinstance(reference, EnumType):
-            digest.update(repr(list(reference)).encode())
-        else:
-            digest.update(repr(getattr(reference, "__name__", reference)).encode())
-
-    def visit_code(code: CodeType, names: dict[str, Any]) -> None:
-        digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-        for constant in code.co_consts:
-            visit(constant)
-        for name in code.co_names:
-            value = names.get(name)
-            if isinstance(value, ModuleType) and value.__name__ not in {"numpy", "math"}:
-                for other in code.co_names:
-                    visit(getattr(value, other, None))
-            else:
-                visit(value)
-
-    for function in functions:
-        visit(function)
-    return digest.hexdigest()[:16]

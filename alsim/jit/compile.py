@@ -21,7 +21,10 @@ from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
 from numba.extending import overload
 
+from alsim.errors import AlsimError
 from alsim.jit.cache import CACHE_DIRECTORY, COMPILED, config
+from alsim.jit.failures import COMPILE_ERRORS, reason_of
+from alsim.jit.fingerprints import title_of
 from alsim.jit.notice import announce
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,11 +171,17 @@ def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") ->
                package's cache would not be invalidated when such rules change. Its index would also name their
                classes, and a process that cannot import one of these classes could not read the index
 
-    The caller must pass arguments of exactly these types; they are not checked.
+    The caller must pass arguments of exactly these types; they are not checked. Raises ValueError if rules from
+    outside the package cannot be compiled.
     """
     if not COMPILED:
         return function
-    return cast(Callable[..., Any], in_own_cache(function, own_cache).compile(tuple(typeof(a) for a in arguments)))
+    try:
+        return cast(Callable[..., Any], in_own_cache(function, own_cache).compile(tuple(typeof(a) for a in arguments)))
+    except COMPILE_ERRORS as error:
+        if not own_cache:
+            raise
+        raise AlsimError(f"{title_of(own_cache)} cannot be compiled: {reason_of(str(error))}") from error
 
 
 def in_own_cache(function: Any, name: str) -> Any:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from numba.core import event as _events
 
 from alsim.jit.cache import CACHE_DIRECTORY
+from alsim.jit.fingerprints import is_of_main, title_of
 
 logger = logging.getLogger("alsim.jit")
 # numba leaves these untyped.
@@ -20,12 +21,13 @@ NOT_STORED = (
     "alsim: compiling, up to 30 s, in every process, since there is no cache: "
     "set ALSIM_CACHE_DIR to a directory that is writable"
 )
+OF_MAIN = (
+    "alsim: compiling, up to 30 s, in every process, since the main program or a notebook defines these rules: "
+    "define them in a module, and later processes load the result from disk"
+)
 
 _kernels: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """Kernels of alsim, with the names of their own caches: numba also reports rules, and functions of other packages."""
-
-_titles: dict[str, str] = {}
-"""Description of users' rules, such as "the rules of 'knowing'", by fingerprint."""
 
 
 class _Compilations(Listener):  # type: ignore[misc]  # numba's class is untyped
@@ -43,11 +45,20 @@ class _Compilations(Listener):  # type: ignore[misc]  # numba's class is untyped
         family = _family(kernel, event.data.get("args") or ()) if own_cache else ()
         if family is not None and (own_cache, family) not in self._logged:
             self._logged.add((own_cache, family))
-            message = STORED if CACHE_DIRECTORY else NOT_STORED
-            logger.warning(message.replace("compiling", f"compiling {_what(own_cache)}") if own_cache else message)
+            logger.warning(_message(own_cache))
 
     def on_end(self, event: Any) -> None:
         """Do nothing."""
+
+
+def _message(own_cache: str) -> str:
+    """Return the notice for kernels of the package (""), or of users' rules."""
+    message = STORED if CACHE_DIRECTORY else NOT_STORED
+    if not own_cache:
+        return message
+    if CACHE_DIRECTORY and is_of_main(own_cache):
+        message = OF_MAIN
+    return message.replace("compiling", f"compiling {title_of(own_cache)}")
 
 
 def _family(kernel: Any, arguments: Any) -> tuple[str, ...] | None:
@@ -59,16 +70,6 @@ def _family(kernel: Any, arguments: Any) -> tuple[str, ...] | None:
     package = kernel.py_func.__module__.rpartition(".")[0]
     classes = (getattr(kind, "instance_class", None) for kind in arguments)
     return None if package == __name__.rpartition(".")[0] else (package, *(c.__name__ for c in classes if c))
-
-
-def _what(own_cache: str) -> str:
-    """Return a description of the rules whose fingerprints are joined by "-"."""
-    return " and ".join(_titles.get(part, "the rules of a policy") for part in own_cache.split("-"))
-
-
-def name_rules(fingerprint: str, title: str) -> None:
-    """Set the description of users' rules in notices, such as "the rules of 'knowing'"."""
-    _titles[fingerprint] = title
 
 
 def announce(kernel: Any, own_cache: str = "") -> None:

@@ -164,10 +164,18 @@ def _indices(values: Any, size: int, name: str) -> Longs:
     array = _array(values, name)
     if array.dtype == object:  # a list of integers too large for int64, or of other objects
         array = _array(array.tolist(), name)
-    valid = (array >= 0) & (array < size) if array.dtype.kind in "iu" else np.zeros(array.shape, np.bool_)
+    if array.dtype.kind in "iu":
+        valid = (array >= 0) & (array < size)
+    else:
+        valid = np.vectorize(_is_index, otypes=[np.bool_])(array, size)
     if not np.all(valid):
         raise AlsimError(f"{name} must be an integer in [0, {size}); got {array[~valid].tolist()[0]!r}")
     return array.astype(np.int64)
+
+
+def _is_index(value: Any, size: int) -> bool:
+    """Return whether a value is a Python integer in [0, size)."""
+    return type(value) is int and 0 <= value < size
 
 
 def _codes(values: Any, words: tuple[str, ...], name: str, *, indices: bool = True) -> Longs:

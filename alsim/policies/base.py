@@ -97,7 +97,7 @@ class View:
 
         Raises ValueError for any other value.
         """
-        return self._for_each_lane(encode_action("question", lo, difficulty, self.num_los))
+        return self._for_each_lane("question", lo, difficulty)
 
     def content(self, lo: Index | Entries, modality: str | Index | Entries) -> Longs:
         """Return the action of each lane that shows a content, int64 (N,).
@@ -107,15 +107,17 @@ class View:
 
         Raises ValueError for any other value.
         """
-        return self._for_each_lane(encode_action("content", lo, modality, self.num_los))
+        return self._for_each_lane("content", lo, modality)
 
-    def _for_each_lane(self, actions: int | Longs) -> Longs:
-        """Return a new array (N,) of actions. Raises AlsimError for an array of another shape."""
-        if np.shape(actions) not in ((), (1,), (self.num_lanes,)):
-            raise AlsimError(
-                f"an action needs one outcome and one level for all lanes, or arrays of shape ({self.num_lanes},); got "
-                f"the shape {np.shape(actions)}; select with np.where instead of a mask"
-            )
+    def _for_each_lane(self, kind: str, lo: Index | Entries, level: str | Index | Entries) -> Longs:
+        """Return a new array (N,) of actions. Raises AlsimError for invalid values, and for arrays of other shapes."""
+        actions = encode_action(kind, lo, level, self.num_los)
+        for shape in (np.shape(lo), np.shape(level)):
+            if shape not in ((), (self.num_lanes,)):
+                raise AlsimError(
+                    "an action needs one outcome and one level for all lanes, or arrays of shape "
+                    f"({self.num_lanes},); got the shape {shape}; select with np.where instead of a mask"
+                )
         return np.broadcast_to(np.asarray(actions, np.int64), (self.num_lanes,)).copy()
 
 

@@ -1,19 +1,23 @@
-"""Checks of the policies of users, and the places of the exceptions that they raise."""
+"""Checks of the policies of users, and of the arrays that they return."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import Policy
+from alsim.policies.base import Policy, View
+from alsim.types import Doubles, Longs, describe
 from alsim.utils.plugins import package_of
 
 EXPECTED = "a policy must be an instance with a name and a method act(view, draws)"
 LEARNING_LIBRARIES = ("stable_baselines3", "sb3_contrib")
 """Libraries whose models `alsim.training.policy_of` converts."""
+TOLERANCE = 1e-5
+"""Relative difference that is allowed between equal probabilities: float32 rounds."""
 
 
 def checked_policy(policy: Any, name: str = "") -> Policy:
@@ -34,7 +38,7 @@ def _fault(policy: Any) -> str:
         return f"{EXPECTED}; got a {kind} of {package_of(type(policy))}; pass alsim.training.policy_of(model)"
     has_act, has_name = callable(getattr(policy, "act", None)), hasattr(policy, "name")
     if not has_act and not has_name:
-        return f"{EXPECTED}; got {policy!r}; see docs/how-to/add-a-policy.md"
+        return f"{EXPECTED}; got {describe(policy)}; see docs/how-to/add-a-policy.md"
     if not has_act:
         return f"{EXPECTED}; the class {kind} has no method act; add def act(self, view, draws)"
     if not has_name:
@@ -61,36 +65,80 @@ def _fault_of_signature(policy: Any) -> str:
     return ""
 
 
-@contextmanager
-def naming(policy: Policy) -> Iterator[None]:
-    """Add a note to an exception of a policy: the policy's name, and the file and line of the user's code."""
-    try:
-        yield
-    except Exception as error:
-        place = place_of(error)
-        if place or repr(policy.name) not in str(error):
-            error.add_note(f"raised by the policy {policy.name!r}{place}")
-        raise
+def is_fraction(value: Any) -> bool:
+    """Return whether a value is a number in [0, 1], of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(0 <= value <= 1)
 
 
-def place_of(error: BaseException) -> str:
-    """Return ", in FILE, line N" for the deepest line of the user's code in a traceback, "" if there is none.
+def checked_decision(policy: Policy, view: View, decision: Any) -> tuple[Longs, Doubles]:
+    """Return the actions and probabilities that `act` of a policy returned, (N,) each.
 
-    The user's code is the package of the first frame outside of alsim, as it may call other libraries.
+    Lanes whose episode has ended get action 0. Raises AlsimError, which names the policy, for anything but a pair of
+    integers in [0, A) and floats in (0, 1].
     """
-    package, place = "", ""
-    trace = error.__traceback__
-    while trace is not None:
-        own = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if not package and own not in ("alsim", "contextlib"):
-            package = own
-        if package and own == package:
-            place = f", in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+    subject = f"the policy {policy.name!r}"
+    if not isinstance(decision, tuple) or len(decision) != 2:
+        raise InputTypeError(f"{subject} must return a pair (actions, probabilities); got {type(decision).__name__}")
+    chosen = _array(decision[0], f"the actions of {subject}")
+    probability = _array(decision[1], f"the probabilities of {subject}")
+    if chosen.shape != (view.num_lanes,) or chosen.dtype.kind not in "iu":
+        raise AlsimError(
+            f"{subject} must return {view.num_lanes} integer actions; got {chosen.dtype} of shape {chosen.shape}; "
+            "return such as those of view.question and view.content"
+        )
+    if probability.shape != (view.num_lanes,) or probability.dtype.kind != "f":
+        raise AlsimError(
+            f"{subject} must return {view.num_lanes} float probabilities; got {probability.dtype} of shape "
+            f"{probability.shape}; those of a deterministic policy are np.ones(view.num_lanes)"
+        )
+    invalid = view.active & ~((chosen >= 0) & (chosen < view.num_actions))
+    if invalid.any():
+        lane = int(np.argmax(invalid))
+        raise AlsimError(
+            f"{subject} chose action {chosen[lane]} in lane {lane}; actions must be in [0, {view.num_actions})"
+        )
+    invalid = view.active & ~((probability > 0) & (probability <= 1))
+    if invalid.any():
+        lane = int(np.argmax(invalid))
+        raise AlsimError(
+            f"{subject} returned probability {probability[lane]} for its action in lane {lane}; "
+            "probabilities must be in (0, 1]"
+        )
+    return np.where(view.active, chosen, 0).astype(np.int64), probability.astype(np.float64)
 
 
-def add_place(error: AlsimError, name: str) -> None:
-    """Add a note to an exception raised while a policy is created, if the user's code raised it."""
-    if place := place_of(error):
-        error.add_note(f"raised while the policy {name!r} was created{place}")
+def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Doubles:
+    """Return the probabilities that `probabilities` of a policy returned, (N, A).
+
+    Raises AlsimError, which names the policy, for another shape, and for rows that are not a distribution. Rows of
+    lanes whose episode has ended are not checked.
+    """
+    subject, shape = f"the probabilities of the policy {policy.name!r}", (view.num_lanes, view.num_actions)
+    try:
+        odds = _array(probabilities, subject).astype(np.float64)
+    except (TypeError, ValueError):
+        raise InputTypeError(f"{subject} must be numbers of the shape {shape}; got {describe(probabilities)}") from None
+    if odds.shape != shape:
+        raise AlsimError(f"{subject} must have the shape {shape}; got {odds.shape}")
+    sums = odds.sum(axis=1)
+    invalid = view.active & ~((odds >= 0).all(axis=1) & np.isclose(sums, 1, rtol=TOLERANCE, atol=0))
+    if invalid.any():
+        lane = int(np.argmax(invalid))
+        raise AlsimError(
+            f"{subject} must be at least 0 and sum to 1; got the sum {sums[lane]} and the minimum {odds[lane].min()} "
+            f"in lane {lane}; correct its method probabilities"
+        )
+    return odds
+
+
+def _array(values: Any, subject: str) -> NDArray[Any]:
+    """Return values of a policy as an array. Raises InputTypeError, with the subject, if they cannot be converted."""
+    try:
+        return np.asarray(values)
+    except Exception as error:  # of NumPy, or of the class of the values, such as a tensor with a gradient
+        raise InputTypeError(f"{subject} cannot be converted to a NumPy array: {error}; return an array") from None
+
+
+__all__ = ["EXPECTED", "TOLERANCE", "checked_decision", "checked_policy", "checked_probabilities", "is_fraction"]

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 import numpy as np
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.jit.cache import fingerprint
 from alsim.jit.compile import dispatch, entry, kernel, rule
+from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.mdp import actions as encoding
 from alsim.policies.base import Policy, PolicyDraws, View
 from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, safe_repr, u32, u64
@@ -63,11 +63,13 @@ class RulePolicy:
                 f"{cls.__name__}: a RulePolicy must define `parameters`, a NamedTuple, and `choose`, a rule; "
                 f"got {parameters!r} and {choose_rule!r}"
             )
-        registered = _CHOICES.setdefault(type(parameters), choose_rule)
-        if registered is not choose_rule:
+        kind = type(parameters)
+        registered = _CHOICES.setdefault(kind, choose_rule)
+        if registered is not choose_rule and fingerprint(kind, registered) != fingerprint(kind, choose_rule):
             raise AlsimError(
-                f"{cls.__name__}: the class of the parameters selects the rule, and {type(parameters).__name__} "
-                "already selects another rule; define a class of parameters for each rule"
+                f"{cls.__name__}: the class of the parameters selects the rule, and {kind.__name__} already selects "
+                "another rule; define a class of parameters for each rule, and after a change of the rule define the "
+                "class again, too (in a notebook, run its cell again)"
             )
 
     @safe_repr
@@ -101,11 +103,26 @@ def is_rule(policy: Policy) -> TypeGuard[RulePolicy]:
 
 
 def policy_fingerprint(policy: RulePolicy) -> str:
-    """Return a digest of the rule of a policy outside this package, "" for the policies of this package."""
-    parameters = type(policy.parameters)
+    """Return a digest of the rule of a policy outside this package, "" for the policies of this package.
+
+    Raises ValueError if the rule has changed since its first use, see `own_cache_of`.
+    """
+    return _rule_fingerprint(type(policy.parameters))
+
+
+def _rule_fingerprint(parameters: type[Any]) -> str:
+    """Return the digest of the rule that a class of parameters selects, see `policy_fingerprint`."""
     if parameters.__module__.startswith(f"{__package__}."):
         return ""
-    return fingerprint(parameters, _CHOICES[parameters])
+    return own_cache_of(
+        f"the rule of the policy with the parameters {parameters.__name__}", parameters, _CHOICES[parameters]
+    )
+
+
+def _to_compile(parameters: type[Any]) -> Choose:
+    """Return the rule that a class of parameters selects. Raises ValueError if it has changed since its first use."""
+    _rule_fingerprint(parameters)
+    return _CHOICES[parameters]
 
 
 def typed(parameters: Any) -> Any:
@@ -113,7 +130,7 @@ def typed(parameters: Any) -> Any:
     return type(parameters)(*map(f32, parameters))
 
 
-@dispatch(lambda parameters: _CHOICES[parameters])
+@dispatch(_to_compile)
 def choose(p: Any, observation: Floats, inputs: PolicyInput, words: PolicyWords) -> tuple[i64, f64]:
     """Return the action for one learner and its probability, by the rule of the policy with parameters `p`."""
     return _CHOICES[type(p)](p, observation, inputs, words)

@@ -6,7 +6,7 @@ import numpy as np
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View
-from alsim.policies.decisions import TOLERANCE, checked_decision, checked_probabilities, is_fraction
+from alsim.policies.checks import TOLERANCE, checked_decision, checked_probabilities, is_fraction
 from alsim.types import Doubles, Longs
 
 

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from alsim.errors import AlsimError, InputTypeError, closest_name
 from alsim.policies.base import Policy
-from alsim.policies.checks import add_place, checked_policy, place_of
+from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
+from alsim.policies.exceptions import add_place, place_of
 from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.rules import Rules

@@ -21,7 +21,7 @@ from alsim.mdp.actions import num_actions
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
-from alsim.policies.decisions import is_fraction
+from alsim.policies.checks import is_fraction
 from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.files import write_atomic
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
@@ -322,8 +322,11 @@ def _scratch(outputs: Floats) -> Floats:
 
 
 @phase
-def _weigh(outputs: Floats, begin: int, num_outputs: int, weights: Floats, sums: Doubles) -> None:
-    """Write exp(output - largest) of one row of outputs to `weights`, then zeros, and add them to partial sums."""
+def _weigh(outputs: Floats, begin: int, num_outputs: int, weights: Floats, sums: Doubles) -> f64:
+    """Write exp(output - largest) of one row of outputs to `weights`, then zeros; return their sum.
+
+    sums  (STRIPES,) array for the partial sums
+    """
     wide_vectors()
     largest = outputs[u64(begin)]
     for j in range(num_outputs):
@@ -337,6 +340,10 @@ def _weigh(outputs: Floats, begin: int, num_outputs: int, weights: Floats, sums:
     for j in range(0, len(weights), STRIPES):
         for k in range(STRIPES):
             sums[u64(k)] += f64(weights[u64(j + k)])
+    total = f64(0)
+    for k in range(STRIPES):
+        total += sums[u64(k)]
+    return total
 
 
 @kernel
@@ -349,10 +356,7 @@ def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities:
     num_outputs = len(outputs) // lanes if lanes > 0 else 0
     sums = np.zeros(STRIPES, f64)
     for n in range(lanes):
-        _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
-        total = f64(0)
-        for k in range(STRIPES):
-            total += sums[k]
+        total = _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
         rest = uniform[n] * total
         stripe = 0
         while stripe < min(STRIPES, num_outputs) - 1 and rest >= sums[stripe]:
@@ -372,10 +376,7 @@ def softmax_rows(outputs: Floats, lanes: int, odds: Doubles, weights: Floats) ->
     num_outputs = len(outputs) // lanes if lanes > 0 else 0
     sums = np.zeros(STRIPES, f64)
     for n in range(lanes):
-        _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
-        total = f64(0)
-        for k in range(STRIPES):
-            total += sums[k]
+        total = _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
         for j in range(num_outputs):
             odds[n * num_outputs + j] = f64(weights[j]) / total
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.policies import PolicyDraws, View
-from alsim.policies.checks import naming
-from alsim.policies.decisions import checked_decision
+from alsim.policies.checks import checked_decision
+from alsim.policies.exceptions import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator

@@ -201,8 +201,8 @@ def check_foreign_files(path: Path, names: set[str], kind: str, error: type[Alsi
 
 
 def _is_within(key: str, table: str) -> bool:
-    """Return whether a dotted key is a table or within it."""
-    return key == table or key.startswith(f"{table}.")
+    """Return whether a key is a table or a list, or within it, as "a.b" and "a[0].b" are within "a"."""
+    return key == table or key.startswith((f"{table}.", f"{table}["))
 
 
 def _differences(stored: Any, current: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -501,6 +501,15 @@ def test_other_versions_and_an_edited_rule_are_other_plans(unfinished, monkeypat
         generate_dataset(**RUN, out=unfinished)
 
 
+def test_the_differences_of_nested_policies_follow_from_the_name(tmp_path):
+    out = stopped(tmp_path / "d", policy="epsilon-greedy:rules:0.5")
+    with pytest.raises(DatasetError) as caught:
+        generate_dataset(**{**RUN, "policy": "epsilon-greedy:uniform:0.5"}, out=out)
+    name = 'policy.name was "epsilon-greedy:rules:0.5" and is now "epsilon-greedy:uniform:0.5"'
+    assert f"other settings: {name}; " in str(caught.value)
+    assert ".nested" not in str(caught.value)
+
+
 def test_policies_are_compared_by_digest(tmp_path, teachers):
     out = stopped(tmp_path / "d", policy=teachers.Slow(str(tmp_path / "seen"), digest="one"))
     with pytest.raises(DatasetError, match='policy.digest was "one" and is now "two"'):

@@ -137,14 +137,21 @@ def test_examples_run_and_print_the_output_shown(
             printed = capsys.readouterr().out
 
 
+def prints(region: Region) -> bool:
+    """Return whether a block prints: Python that calls print, or a command of alsim that is run."""
+    source = region.lexemes["source"]
+    if region.lexemes["language"] == "python":
+        return re.search(r"\bprint\(", source) is not None
+    return region.lexemes["language"] in RUN and not all(NOT_RUN.fullmatch(line) for line in commands(source))
+
+
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name)
 def test_examples_that_print_show_their_output(path: Path) -> None:
     document = Document(path.read_text(encoding="utf-8"), str(path))
     starts = [output.start for output in outputs(document)]
     missing = []
     for region, after in pairwise([*fences(document), None]):
-        prints = region.lexemes["language"] == "python" and re.search(r"\bprint\(", region.lexemes["source"])
-        if prints and not (after and after.start in starts):
+        if prints(region) and not (after and after.start in starts):
             missing.append(document.line_column(region.start))
     assert not missing, f"{name(path)}: put the output in a ```text block directly after the blocks at {missing}"
 

@@ -26,6 +26,14 @@ def test_a_test_runs_every_row() -> None:
     assert {row.test for row in rows} == files_with_first_examples()
 
 
+def test_rows_that_start_processes_say_so() -> None:
+    """A script with such a row needs a guard, which the page shows."""
+    processes = re.compile(r"SubprocVecEnv|AsyncVectorEnv|GymEnv\(.*num_envs=")
+    found = {row.code: bool(processes.search(row.code)) for row in first_examples()}
+    assert sum(found.values()) >= 2
+    assert found == {row.code: "several processes" in row.status for row in first_examples()}
+
+
 def test_every_session_of_the_table_runs_its_tests() -> None:
     """The noxfile runs the files of libraries by name."""
     sessions = (Path(__file__).parents[2] / "noxfile.py").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -137,6 +138,42 @@ def test_the_api_page_has_every_command() -> None:
     assert set(re.findall(r"^\| `alsim ([\w-]+)` \|", text("api.md"), re.MULTILINE)) == commands
 
 
+def options() -> dict[str, set[str]]:
+    """Return the long options of each command, by the command's words."""
+    from typer.main import get_command
+
+    from alsim.cli import app
+
+    def visit(command: Any, words: str) -> dict[str, set[str]]:
+        own = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+        found = {words: own}
+        for name, inner in getattr(command, "commands", {}).items():
+            found |= visit(inner, f"{words} {name}")
+        return found
+
+    return visit(get_command(app), "alsim")
+
+
+def test_a_page_explains_every_option() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+    stated = set(re.findall(r"--[a-z][a-z-]*", pages))
+    found = options()
+    assert len(found) > 12
+    assert {words: names - stated for words, names in found.items() if names - stated} == {}
+
+
+def test_the_page_on_adaptive_tests_has_the_arguments_behind_options() -> None:
+    section = text("models/cat.md").split("| option | argument |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`--.+?) \| (.+?) \|", section, re.MULTILINE)
+    stated = [(re.findall(r"--([\w-]+)", names), re.findall(r"`(\w+)`", arguments)) for names, arguments in rows]
+    parameters = inspect.signature(models.cat.CAT).parameters
+    assert stated
+    for names, arguments in stated:
+        assert [name.replace("-", "_") for name in names] == arguments
+        assert {*arguments} <= {*parameters}
+        assert {f"--{name}" for name in names} <= options()["alsim cat"]
+
+
 def test_the_policies_page_has_every_policy() -> None:
     from alsim.policies.names import POLICIES, signature
 
@@ -253,3 +290,15 @@ def test_the_page_of_published_logs_has_every_format() -> None:
     titles = {"format": "log"} | {name: published.title for name, published in PUBLISHED.items()}
     assert dict(row.findall(formats)) == titles
     assert [name for name, _ in row.findall(values)] == list(titles)
+
+
+def test_the_training_page_has_the_recipe_and_the_results_of_the_quick_training() -> None:
+    from benchmarks import quick_training
+
+    section = text("training.md").split("### Quick training")[1].split("### Resuming")[0]
+    recipe = tomllib.loads(section.split("```toml\n")[1].split("```")[0])
+    assert recipe == quick_training.HYPERPARAMETERS
+    assert f"--steps {quick_training.STEPS} --num-envs {quick_training.NUM_ENVS} --settings quick.toml" in section
+    measured = json.loads(quick_training.MEASURED.read_text(encoding="utf-8"))
+    for key, header in (("returns", quick_training.RETURNS), ("speeds", quick_training.SPEEDS)):
+        assert quick_training.markdown(header, measured[key]) in section, key

@@ -15,6 +15,7 @@ import pytest
 import alsim
 from alsim.jit import cache
 from alsim.jit.compile import COMPILED
+from alsim.jit.notice import STORED
 
 SAMPLE_BANK = "import alsim; alsim.sample_bank(alsim.Config())"
 """Runs one small kernel, which compiles in about a second."""
@@ -35,7 +36,7 @@ def simulate_windows(monkeypatch: pytest.MonkeyPatch, local: Path, locked: Path)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(local))
     monkeypatch.setattr(Path, "touch", refusing)
-    monkeypatch.setattr(cache, "_PACKAGE", locked)
+    monkeypatch.setattr(cache, "PACKAGE", locked)
     monkeypatch.setattr(cache, "_source_hash", lambda: "0" * 16)
     return refused
 
@@ -101,3 +102,39 @@ def test_the_notice_can_be_silenced_and_other_functions_are_not_announced(tmp_pa
     foreign = "import alsim.jit.compile, numba; numba.njit(lambda x: x + 1)(1)"
     for code in (silenced, foreign):
         assert stderr_of(code, ALSIM_CACHE_DIR=str(tmp_path)) == ""
+
+
+POLICY = """
+from typing import NamedTuple
+import numpy as np
+import alsim
+from alsim.policies import PolicyDraws, RulePolicy, View
+from alsim.policies.compiled import question_action
+
+class Level(NamedTuple):
+    level: float = 1.0
+
+@alsim.rule
+def choose(p, observation, inputs, words):
+    return question_action(inputs, np.int64(0), np.int64(0)), np.float64(1)
+
+class Asks(RulePolicy):
+    name, parameters, choose = "asks", Level(), choose
+
+view = View(np.zeros((1, 10), np.float32), "mastery", 3, np.ones(1, bool), np.zeros(1, np.float32))
+Asks().act(view, PolicyDraws(lambda block: np.zeros((1, 4), np.uint32)))
+"""
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
+def test_rules_of_the_main_program_are_announced_as_compiled_in_every_process(tmp_path: Path) -> None:
+    """numba saves a class of `__main__` by value, and another process does not find its kernels."""
+    of_main = [stderr_of(POLICY, ALSIM_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert of_main[0] == of_main[1] and "alsim: compiling the rule of the policy" in of_main[0]
+    assert "in every process, since the main program or a notebook defines these rules" in of_main[0]
+    (tmp_path / "asks.py").write_text(POLICY, encoding="utf-8")
+    imported = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import asks"
+    first, second = (stderr_of(imported, ALSIM_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first.endswith("parameters Level, once" + STORED.partition("once")[2] + "\n")
+    assert second == ""

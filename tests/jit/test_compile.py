@@ -17,8 +17,9 @@ import pytest
 
 import alsim
 from alsim.jit import references
-from alsim.jit.cache import CACHE_DIRECTORY, fingerprint
+from alsim.jit.cache import CACHE_DIRECTORY
 from alsim.jit.compile import COMPILED
+from alsim.jit.fingerprints import fingerprint
 from alsim.simulator import step as step_kernels
 
 pytestmark = pytest.mark.compiled
@@ -170,6 +171,19 @@ def test_fingerprint_sees_code_and_constants() -> None:
     assert fingerprint(int, one) == fingerprint(int, same)
     assert fingerprint(int, one) != fingerprint(int, other)
     assert fingerprint(int, one) != fingerprint(float, one)
+
+
+def test_fingerprint_sees_globals_of_nested_code_and_no_attributes() -> None:
+    """A comprehension or a lambda is a code object of its own; `p.rate` does not refer to the variable `rate`."""
+    text = "def rule(p): return p.rate + sum([RATE * x for x in (1, 2)]) + (lambda y: y * OTHER)(p.rate)"
+
+    def rule(**names: float) -> Any:
+        namespace = {"__name__": "rules", "RATE": 1.0, "OTHER": 1.0, **names}
+        exec(text, namespace)
+        return namespace["rule"]
+
+    assert fingerprint(int, rule()) == fingerprint(int, rule(rate=3.0))
+    assert len({fingerprint(int, made) for made in (rule(), rule(RATE=2.0), rule(OTHER=2.0))}) == 3
 
 
 def test_fingerprint_sees_the_order_of_parameters() -> None:

@@ -57,7 +57,7 @@ def test_only_edits_of_the_sources_of_kernels_change_the_key(tmp_path, monkeypat
     }.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
-    monkeypatch.setattr(cache, "_PACKAGE", package)
+    monkeypatch.setattr(cache, "PACKAGE", package)
     monkeypatch.setattr(cache, "__file__", str(package / "jit" / "cache.py"))
     keys = [cache._source_hash()]
     for name in ("cli.py", "jit/cache.py", "constants.py", "loop.py"):
@@ -71,7 +71,7 @@ def test_only_edits_of_the_sources_of_kernels_change_the_key(tmp_path, monkeypat
 def test_hidden_files_in_the_package_are_ignored(tmp_path, monkeypatch):
     """Editors and file systems put files such as `.#step.py` (a dangling link) or `._step.py` next to sources."""
     (tmp_path / "step.py").write_text("@kernel\ndef step(): ...\n")
-    monkeypatch.setattr(cache, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path)
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "jit" / "cache.py"))
     before = cache._source_hash()
     (tmp_path / "jit").mkdir()

@@ -98,6 +98,8 @@ def test_columns_of_data_frames_are_accepted(library):
         (("content", 0, 6, 30), "[0, 6); got 6"),
         (("question", 0, [0, 1.5], 30), "[0, 3); got 0.0"),
         (("question", 0, None, 30), "[0, 3); got 'None'"),
+        (("question", [0, None], 0, 30), "lo must be an integer in [0, 30); got None"),
+        (("question", [0, 2**70], 0, 30), f"lo must be an integer in [0, 30); got {2**70}"),
         ((["question", "content"], 0, "Easy", 30), "the level of a content must be one of"),
         (
             ("question", [0, 1], ["Easy"] * 3, 30),

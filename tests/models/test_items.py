@@ -11,6 +11,7 @@ from alsim.bank.files import complete_bank, save_bank
 from alsim.config import Config
 from alsim.models import irt
 from alsim.models.cat import CAT
+from alsim.models.irt.items import option_index
 
 A, B, C = [1.5, 0.5], [0.25, -2.0], [0.0, 0.25]
 
@@ -240,3 +241,10 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         irt.ItemParameters.from_table({"b": "many"})
     with pytest.raises(AlsimError, match="the columns must have equal lengths, one cell per item; got a 1, b 2"):
         irt.ItemParameters.from_table({"a": [1], "b": [1, 2]})
+
+
+def test_a_reply_is_an_option_or_its_letter():
+    """Some letters have two characters in lower case, such as the Turkish İ."""
+    options = ["two", "0.5", "B"]
+    replies = {"TWO": 0, ".5": 1, "a": 0, "b": 2, "C": 2, "d": None, "İ": None, "é": None, "": None}
+    assert {reply: option_index(reply, options) for reply in replies} == replies

@@ -16,6 +16,7 @@ from scipy import stats
 import alsim
 from alsim import generate_dataset, rule
 from alsim.config import Config
+from alsim.jit.compile import COMPILED
 from alsim.policies import (
     POLICIES,
     Policy,
@@ -27,7 +28,7 @@ from alsim.policies import (
     make_policy,
     register_policy,
 )
-from alsim.policies.compiled import PolicyInput, content_action, question_action
+from alsim.policies.compiled import PolicyInput, content_action, policy_fingerprint, question_action
 from alsim.policies.rules import Rules, Thresholds
 from alsim.rollouts import collector
 from alsim.rollouts.rollout import rollout
@@ -291,13 +292,17 @@ def test_a_view_encodes_actions_for_its_number_of_learning_outcomes():
     lo = view.mastery.argmin(axis=1)
     assert view.content(lo, "video").tolist() == [120, 120, 120]
     assert view.question([0, 1, 39], ["Easy", "Medium", "Hard"]).tolist() == [0, 4, 119]
-    assert view.question(39, 2).tolist() == view.question([39], ["Hard"]).tolist() == [119] * 3
+    assert view.question(39, 2).tolist() == view.question(39, "Hard").tolist() == [119] * 3
     assert view.content(39, "handout").tolist() == [359] * 3
     actions = view.question(3, "Easy")
     actions[0] = 1  # a new array, which the policy may change
     assert actions.tolist() == [1, 9, 9] and actions.dtype == np.int64
     with pytest.raises(ValueError, match=r"arrays of shape \(3,\); got the shape \(2,\); select with np.where instead"):
         view.question(lo[:2], "Easy")
+    one = np.array([False, True, False])  # the result of a mask must not become the action of all lanes
+    for arguments in ((lo[one], "Easy"), (lo, [1]), (lo[:, np.newaxis], 0), (lo[:, np.newaxis], [0, 1, 2])):
+        with pytest.raises(ValueError, match=r"of shape \(3,\); got the shape \([13],1?\); select|the shape \(3, 1\)"):
+            view.question(*arguments)
     with pytest.raises(ValueError, match=r"^lo must be an integer in \[0, 40\); got 40$"):
         view.question(40, "Easy")
     with pytest.raises(ValueError, match="the level of a content must be one of 'video', .*; got 'Easy'"):
@@ -534,13 +539,14 @@ class Returns:
         ),
         ([0, 1, 2], [1, 1, 1], "must return 3 float probabilities; got int64 of shape (3,)"),
         ([0, 1, 2], 0.5, "must return 3 float probabilities; got float64 of shape ()"),
+        ([[0], 1, 2], None, "cannot be converted to a NumPy array: setting an array element with a sequence"),
         ([0, 1, 2], [0.5, 0.5], "must return 3 float probabilities; got float64 of shape (2,)"),
     ],
 )
 def test_invalid_return_values_are_refused_by_lane(actions, odds, message):
     with pytest.raises(ValueError) as caught:
         rollout(Returns(actions, odds), num_learners=3, config=SMALL)
-    assert str(caught.value).startswith("the policy 'stubborn' ")
+    assert str(caught.value).startswith(("the policy 'stubborn' ", "the actions of the policy 'stubborn' cannot"))
     assert message in str(caught.value)
 
 
@@ -608,6 +614,10 @@ def test_a_class_or_function_may_be_registered_again():
             assert make_policy(f"mine-{what}").act(None, None) == version
     with pytest.raises(ValueError, match="'mine-make' is already registered"):
         register_policy("mine-make", namespace["Mine"])
+    other = {"__name__": "another_module"}
+    exec(cell.format(3), other)
+    with pytest.raises(ValueError, match="'mine-Mine' is already registered"):
+        register_policy("mine-Mine", other["Mine"])
 
 
 def test_the_error_for_an_unknown_policy_names_the_known_ones():
@@ -650,6 +660,13 @@ def test_the_error_for_an_incomplete_policy_shows_the_cure(policy, message):
     with pytest.raises(TypeError) as caught:
         rollout(policy, num_learners=1, config=SMALL)
     assert str(caught.value).endswith(message)
+
+
+def test_errors_about_long_objects_are_short():
+    for policy in ([1] * 100_000, np.zeros(100_000), {k: k for k in range(1000)}):
+        with pytest.raises(TypeError) as caught:
+            make_policy(policy)
+        assert len(str(caught.value)) < 200
 
 
 def test_act_may_have_further_parameters_with_defaults():
@@ -793,6 +810,40 @@ def test_each_rule_needs_a_separate_class_of_parameters():
 
     wrapped = rollout(driven(Rules()), num_learners=3, config=SMALL).interactions.action
     assert wrapped.tolist() == rollout("rules", num_learners=3, config=SMALL).interactions.action.tolist()
+
+
+CELLS = (
+    "class Level(NamedTuple):\n    x: float = 1.0\n",
+    """
+@rule
+def choose(p, observation, inputs, words):
+    return question_action(inputs, i64(0), LEVEL), f64(1)
+
+class Asks(RulePolicy):
+    name, parameters, choose = "asks", Level(), choose
+
+register_policy("asks", Asks)
+""",
+)
+"""Two cells of a notebook: the class of the parameters; the rule and the policy."""
+
+
+def test_a_cell_with_a_rule_can_be_run_again():
+    """With the class of the parameters only if the rule has changed: compiled code selects the rule by this class."""
+    notebook = {**globals(), "__name__": "notebook", "LEVEL": i64(0)}
+    for cell in (*CELLS, CELLS[1]):
+        exec(cell, notebook)
+    with pytest.raises(ValueError, match="Level already selects another rule; .* define the class again, too"):
+        exec(CELLS[1].replace("f64(1)", "f64(0.5)"), notebook)
+    first = policy_fingerprint(make_policy("asks"))
+    notebook["LEVEL"] = i64(2)
+    if COMPILED:
+        with pytest.raises(ValueError, match="rule of the policy .* Level was changed after its first use"):
+            policy_fingerprint(make_policy("asks"))
+    for cell in CELLS:
+        exec(cell, notebook)
+    assert policy_fingerprint(make_policy("asks")) != first
+    POLICIES.pop("asks")
 
 
 def test_episodes_without_a_limit_allocate_only_used_memory():

@@ -27,7 +27,7 @@ def draw_test(tests: CATRun, file: str | Path, examinee: int = 0) -> None:
     examinee. Raises AlsimError for another suffix, and for a test without answers.
     """
     path = Path(file)
-    check_figure(path, "file")
+    check_figure(path, "the figure")
     length = int(tests.lengths[examinee])
     if length == 0:
         raise AlsimError("the test has no answers to draw; answer an item first")

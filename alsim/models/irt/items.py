@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -236,8 +237,8 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
     for index, option in enumerate(options):
         if same_answer(text, option):
             return index
-    letter = ord(text.lower()) - ord("a") if len(text) == 1 else -1
-    return letter if 0 <= letter < min(len(options), 26) else None
+    letter = ascii_lowercase.find(text.lower()) if len(text) == 1 else -1
+    return letter if 0 <= letter < len(options) else None
 
 
 def same_answer(one: str, other: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from numbers import Real
 from types import CellType, CodeType, FunctionType, ModuleType, SimpleNamespace
@@ -230,13 +230,19 @@ def interpreted(function: Any, *, wide: bool = False) -> Function:
         result.__kwdefaults__ = original.__kwdefaults__
         copies[original] = result
         for name in code.co_names:
-            if isinstance(value := names.get(name), ModuleType):
-                members = {key: plain(getattr(value, key)) for key in code.co_names if hasattr(value, key)}
-                if any(hasattr(getattr(value, key), "py_func") for key in members):
-                    names[name] = SimpleNamespace(**{**vars(value), **members})
-            elif name in names:
-                names[name] = plain(value)
+            if name in names:
+                names[name] = of_module(names[name], code.co_names, ())
         return result
+
+    def of_module(value: Any, attributes: Sequence[str], outer: tuple[ModuleType, ...]) -> Any:
+        if not isinstance(value, ModuleType):
+            return plain(value)
+        if value in outer:  # modules that import each other
+            return value
+        used = {key: getattr(value, key) for key in attributes if hasattr(value, key)}
+        copied = {key: of_module(entry, attributes, (*outer, value)) for key, entry in used.items()}
+        changed = any(copied[key] is not used[key] for key in used)
+        return SimpleNamespace(**{**vars(value), **copied}) if changed else value
 
     def _cells(original: FunctionType) -> tuple[CellType, ...] | None:
         if original.__closure__ is None:
