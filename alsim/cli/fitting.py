@@ -15,6 +15,7 @@ from alsim.cli.command import Application, Command, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
 from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption, read_columns
 from alsim.errors import AlsimError, did_you_mean
+from alsim.responses.formats.base import FORMATS, PUBLISHED_NAMES
 
 
 class ItemModel(StrEnum):
@@ -26,12 +27,8 @@ class ItemModel(StrEnum):
     three = "3pl"
 
 
-class LogFormat(StrEnum):
-    """Formats of a response log."""
-
-    long = "long"
-    wide = "wide"
-    three_line = "three-line"
+LogFormat: Any = StrEnum("LogFormat", {name: name for name in (*FORMATS, *PUBLISHED_NAMES)})  # type: ignore[misc]  # its members are not literals
+"""Formats of a response log."""
 
 
 class Duplicates(StrEnum):
@@ -45,6 +42,7 @@ class Duplicates(StrEnum):
 FILE_OPTIONS = {
     "log_format": "--format",
     "columns": "--columns",
+    "key": "--key",
     "delimiter": "--delimiter",
     "encoding": "--encoding",
     "separator": "--separator",
@@ -116,7 +114,12 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 def shared_options(
     context: typer.Context,
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Response log: a file, or the directory of a dataset.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG", help="Response log: a file, the directory of a dataset, or that of a published log."
+        ),
+    ],
     test: Annotated[
         Path | None, typer.Option("--test", metavar="LOG", help="Held-out responses to predict, in the format of LOG.")
     ] = None,
@@ -130,7 +133,13 @@ def shared_options(
     report: JsonOption = None,
     force: ForceOption = False,
     log_format: Annotated[
-        LogFormat | None, typer.Option("--format", help="Format of the log.  [default: detected]")
+        LogFormat | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"Format of the log: {', '.join(FORMATS)}, or a published log: {', '.join(PUBLISHED_NAMES)}.  "
+            "[default: detected among the first three]",
+        ),
     ] = None,
     columns: Annotated[
         str,
@@ -141,6 +150,14 @@ def shared_options(
             "[default: alsim's names, else common ones such as user_id]",
         ),
     ] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Answer key of ednet-kt1, or labels of duolingo-slam.  [default: the usual place, next to the log]",
+        ),
+    ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(
@@ -156,7 +173,13 @@ def shared_options(
         ),
     ] = None,
     separator: Annotated[
-        str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")
+        str,
+        typer.Option(
+            "--separator",
+            metavar="TEXT",
+            show_default="~~, or that of a published log",
+            help="Separator between the skills of one response.",
+        ),
     ] = "~~",
     missing: Annotated[
         str,
@@ -167,25 +190,33 @@ def shared_options(
         ),
     ] = "-1",
     duplicates: Annotated[
-        Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
-    ] = Duplicates.keep,
+        Duplicates | None,
+        typer.Option(
+            "--duplicates",
+            help="Treatment of rows that repeat a response.  [default: keep; merge for assistments-2009]",
+        ),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
     imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
+    from alsim.responses.formats.registry import default_duplicates
+
+    name = None if log_format is None else log_format.value
     passed = [
         flag
         for name, flag in FILE_OPTIONS.items()
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
     ]
     reading = {
-        "format": None if log_format is None else log_format.value,
+        "format": name,
         "columns": read_columns(columns) or None,
+        "key": key,
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
         "separator": separator or None,
         "missing": [value.strip() for value in missing.split(",") if value.strip()],
-        "duplicates": duplicates.value,
+        "duplicates": default_duplicates(name) if duplicates is None else duplicates.value,
         "skip_bad": skip_bad,
     }
     return Inputs(

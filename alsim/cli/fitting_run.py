@@ -136,6 +136,10 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
 
 def _check_file_options(inputs: Inputs) -> None:
     """Raise AlsimError if options that apply to files only are combined with a dataset."""
+    from alsim.responses.formats.registry import reads_directory
+
+    if reads_directory(inputs.reading["format"]):
+        return
     for path in (inputs.log, inputs.test):
         if path is not None and path.is_dir() and inputs.file_options:
             options = ", ".join(inputs.file_options)
@@ -148,11 +152,12 @@ def _check_file_options(inputs: Inputs) -> None:
 
 def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates."""
+    from alsim.responses.formats.registry import reads_directory, recognise_directory
     from alsim.responses.log import Responses
     from alsim.responses.reading import read_responses
     from alsim.responses.report import ResponsesError
 
-    if path.is_dir():
+    if path.is_dir() and not reads_directory(reading["format"]) and recognise_directory(path) is None:
         from alsim.datasets.store import load_dataset
 
         responses = Responses.from_dataset(load_dataset(path, verify=True))
@@ -165,6 +170,8 @@ def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
     report = responses.report
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
+    for column, number in report.unknown.items():
+        print_warning(f"{path}: invalid values of {column} are read as unknown: {number:,}")
     if report.covariates:
         options = ",".join(f"{name}=" for name in report.covariates)
         print_warning(

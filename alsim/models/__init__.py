@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alsim.responses.log import Responses, codes_of
     from alsim.responses.reading import read_responses
     from alsim.responses.report import Report, ResponsesError
+    from alsim.responses.study import StudyEvents
 
 _HOMES = {
     "Fit": "alsim.models.base",
@@ -25,6 +26,7 @@ _HOMES = {
     "ResponsesError": "alsim.responses.report",
     "ScoreErrors": "alsim.models.scores",
     "Scores": "alsim.models.scores",
+    "StudyEvents": "alsim.responses.study",
     "codes_of": "alsim.responses.log",
     "load_fit": "alsim.models.base",
     "read_responses": "alsim.responses.reading",
@@ -43,6 +45,7 @@ __all__ = [
     "ResponsesError",
     "ScoreErrors",
     "Scores",
+    "StudyEvents",
     "codes_of",
     "load_fit",
     "read_responses",

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from alsim.responses import cells
 from alsim.responses.cells import Coded, CodedLists, Names, places, starts
 from alsim.responses.fields import LogFields
+from alsim.responses.optional import parse_optional
 from alsim.responses.report import Report, ResponsesError
-from alsim.responses.source import COLUMNS, REASONS, Options, Source
+from alsim.responses.source import COLUMNS, OPTIONAL, REASONS, Options, Source
+from alsim.responses.study import NO_RESPONSES, EventRows, Keys, place_events
 from alsim.types import Bools, Codes, Ints, Longs, i32
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("alsim.responses")
 
+NOT_OF_EVENTS = ("skill", "item", "correct", "response")
+"""Columns that a study event needs not have."""
+
 
 class Labels(NamedTuple):
     """The names of students, items and skills."""
@@ -30,6 +35,7 @@ class Labels(NamedTuple):
     students: Names
     items: Names  # empty for a log without items
     skills: Names
+    kinds: Names  # of study events; empty for a log without them
 
 
 class Rows(NamedTuple):
@@ -38,6 +44,8 @@ class Rows(NamedTuple):
     sort_key       (R,) numbers that sort the responses of a student; None if the rows are in order
     identity_keys  arrays (R,): rows of a student with equal values are one response; empty if no column identifies
                    responses
+    event          (R,) kind of a study event, -1 for a response; None for a log without study events
+    optional       columns (R,) of time, seconds, attempts and hints, by alsim's names
     """
 
     student: Ints
@@ -48,6 +56,8 @@ class Rows(NamedTuple):
     row: Longs
     sort_key: NDArray[Any] | None
     identity_keys: tuple[NDArray[Any], ...]
+    event: Ints | None
+    optional: Mapping[str, NDArray[Any]]
 
     def take(self, chosen: NDArray[Any]) -> Rows:
         """Return some rows, given by booleans or indices."""
@@ -62,7 +72,22 @@ class Rows(NamedTuple):
             row=self.row[chosen],
             sort_key=None if self.sort_key is None else self.sort_key[chosen],
             identity_keys=tuple(key[chosen] for key in self.identity_keys),
+            event=None if self.event is None else self.event[chosen],
+            optional={name: column[chosen] for name, column in self.optional.items()},
         )
+
+
+class Encoded(NamedTuple):
+    """The columns of a log as codes.
+
+    invalid  (R,) which rows are invalid, by column
+    unknown  (R,) which rows have an invalid value in an optional column, by column
+    """
+
+    rows: Rows
+    labels: Labels
+    invalid: dict[str, Bools]
+    unknown: dict[str, Bools]
 
 
 def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFields:
@@ -71,13 +96,15 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     columns  NumPy arrays, sequences, Arrow arrays or pandas series of equal length
     """
     table = _arrow_table(columns, source, options)
-    rows, labels, invalid = _encode(table, source, options)
+    rows, labels, invalid, unknown = _encode(table, source, options)
     report = _check_rows(table, invalid, rows.row, source, options)
     valid = ~np.logical_or.reduce(list(invalid.values()))
-    if not valid.all():
-        rows, labels = _drop_unused_labels(rows.take(valid), labels, source)
-    rows, report = _handle_duplicates(_sort(rows), report, source, options)
-    return _log_fields(rows, labels, report, items_from_skills="item" not in table)
+    report = replace(report, unknown={name: n for name, flags in unknown.items() if (n := int(flags[valid].sum()))})
+    kept = valid if rows.event is None else valid & (rows.event < 0)
+    responses, used = (rows, labels) if kept.all() else _drop_unused_labels(rows.take(kept), labels, source)
+    responses, report = _handle_duplicates(_sort(responses), report, source, options)
+    fields = _log_fields(responses, used, report, items_from_skills="item" not in table)
+    return fields if rows.event is None else _add_events(fields, rows.take(valid & ~kept), labels, responses, source)
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────
@@ -94,7 +121,7 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
             f"{source.name}: a response log must have skills or items, or both; got neither", "pass one of them"
         )
     try:
-        table = {name: cells.as_arrow(columns[name]) for name in COLUMNS if name in columns}
+        table = {name: cells.as_arrow(columns[name]) for name in (*COLUMNS, *OPTIONAL) if name in columns}
     except UnicodeEncodeError as error:  # half a surrogate pair
         raise ResponsesError(
             f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}", "rename it"
@@ -110,10 +137,8 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
     return table
 
 
-def _encode(
-    table: Mapping[str, pa.ChunkedArray], source: Source, options: Options
-) -> tuple[Rows, Labels, dict[str, Bools]]:
-    """Return the rows as codes, their names, and which rows are invalid (R,), by column."""
+def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Options) -> Encoded:
+    """Return the rows as codes, their names, and which rows are invalid."""
     length = len(table["correct"])
     students = cells.encode(table["student"])
     items = cells.encode(table["item"]) if "item" in table else Coded(np.zeros(length, i32), np.empty(0, np.str_))
@@ -121,17 +146,23 @@ def _encode(
         skills = cells.encode_lists(table["skill"], options.separator)
     else:
         skills = CodedLists(items.codes, np.arange(length + 1), items.names)
-    sort_key, unsortable = cells.parse_order(table["order"]) if "order" in table else (None, None)
+    order = next((name for name in ("order", "time") if name in table), "order")
+    sort_key, unsortable = cells.parse_order(table[order]) if order in table else (None, None)
     response = cells.encode(table["response"]).codes if "response" in table else None
+    event = cells.encode(table["event"]) if "event" in table else None
+    optional = parse_optional(table, source.units)
     correct = cells.parse_answers(table["correct"])
     invalid = {
         "student": (students.codes < 0) | _broken(students.codes, students.names),
         "skill": (np.diff(skills.start) == 0) | _any_broken(skills),
         "item": (items.codes < 0) | _broken(items.codes, items.names),
         "correct": correct < 0,
-        "order": unsortable,
+        order: unsortable,
         "response": None if response is None else response < 0,
     }
+    present = {name: flags for name, flags in invalid.items() if name in table and flags is not None}
+    if event is not None:
+        present |= {name: present[name] & (event.codes < 0) for name in NOT_OF_EVENTS if name in present}
     rows = Rows(
         student=students.codes,
         item=items.codes,
@@ -141,9 +172,11 @@ def _encode(
         row=np.arange(length) if source.rows is None else source.rows,
         sort_key=sort_key,
         identity_keys=_identity_keys(response, items.codes, sort_key),
+        event=None if event is None else event.codes,
+        optional=optional.values,
     )
-    labels = Labels(students.names, items.names, skills.names)
-    return rows, labels, {name: flags for name, flags in invalid.items() if name in table and flags is not None}
+    labels = Labels(students.names, items.names, skills.names, np.empty(0, np.str_) if event is None else event.names)
+    return Encoded(rows, labels, present, optional.invalid)
 
 
 def _broken(codes: Ints, names: Names) -> Bools:
@@ -174,20 +207,21 @@ def _check_rows(
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
     skipped, examples = dict(source.dropped), dict(source.examples)
     counted = np.zeros(len(rows), np.bool_)
-    first_rows = []
+    first_rows, number = [], {}
     for column, is_invalid in invalid.items():
         new = is_invalid & ~counted
         if new.any():
             first_rows.append((int(new.argmax()), column))
-            skipped[REASONS[column]] = int(new.sum())
+            number[column] = int(new.sum())
+            skipped[REASONS[column]] = skipped.get(REASONS[column], 0) + number[column]
             counted |= new
     for k, column in sorted(first_rows):
         title, value = source.column_names.get(column, column), table[column][k].as_py()
-        most = skipped[REASONS[column]] * 2 > len(rows)
+        most = number[column] * 2 > len(rows)
         message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
-        if not options.skip_bad or (most and column == "order" and counted.all()):
+        if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
             raise _invalid_row(message, column, most, source)
-        examples[REASONS[column]] = message
+        examples.setdefault(REASONS[column], message)
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 
 
@@ -195,10 +229,10 @@ def _invalid_row(message: str, column: str, most: bool, source: Source) -> Respo
     """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all."""
     if not most:
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
-    if not source.column_names:
+    if source.published or not source.column_names:
         return ResponsesError(message, "correct these values")
     mapping = {name: title for name, title in source.column_names.items() if name != title}
-    if column in ("order", "response"):
+    if column in ("order", "time", "response"):
         cure = f"convert the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
     first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
@@ -212,7 +246,7 @@ def _drop_unused_labels(rows: Rows, labels: Labels, source: Source) -> tuple[Row
     student, students = cells.compact(rows.student, labels.students)
     item, items = cells.compact(rows.item, labels.items) if len(labels.items) else (rows.item, labels.items)
     skill, skills = cells.compact(rows.skill, labels.skills)
-    return rows._replace(student=student, item=item, skill=skill), Labels(students, items, skills)
+    return rows._replace(student=student, item=item, skill=skill), Labels(students, items, skills, labels.kinds)
 
 
 # ── order and duplicates ─────────────────────────────────────────────────────────────────────────
@@ -303,7 +337,38 @@ def _log_fields(rows: Rows, labels: Labels, report: Report, items_from_skills: b
         row=rows.row,
         weight=np.ones(len(labels.students)),
         report=report,
+        time=rows.optional.get("time"),
+        seconds=rows.optional.get("seconds"),
+        attempts=rows.optional.get("attempts"),
+        hints=rows.optional.get("hints"),
     )
+
+
+def _add_events(fields: LogFields, events: Rows, labels: Labels, responses: Rows, source: Source) -> LogFields:
+    """Return a log with its study events.
+
+    events     rows of study events, with codes into `labels`
+    responses  the rows of the log
+    """
+    student = cells.match(labels.students, fields.students)[events.student]
+    report = fields.report
+    if (lost := student < 0).any():
+        row = source.describe_row(int(events.row[lost][0]))
+        message = f"{source.name}, {row}: student {str(labels.students[events.student[lost][0]])!r} has no response"
+        skipped = {**report.skipped, NO_RESPONSES: int(lost.sum())}
+        report = replace(report, skipped=skipped, examples={**report.examples, NO_RESPONSES: message})
+        events, student = events.take(~lost), student[~lost]
+    rows = EventRows(
+        keys=Keys(student, events.sort_key, events.row),
+        kinds=labels.kinds,
+        kind=events.event if events.event is not None else np.empty(0, i32),
+        skills=labels.skills,
+        skill=events.skill,
+        skill_start=events.skill_start,
+        optional={name: column for name, column in events.optional.items() if name in ("time", "seconds")},
+    )
+    study = place_events(rows, Keys(responses.student, responses.sort_key, responses.row), fields.skills)
+    return fields._replace(study=study, report=report)
 
 
 def _items_from_skills(rows: Rows, skills: Names) -> Coded:

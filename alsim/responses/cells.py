@@ -142,6 +142,13 @@ def _is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
+def integer_names(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of texts with integers in place of texts such as 4.0, as which some programs write them."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^([0-9]+)\.0+$", r"\1")
+
+
 def is_text(column: pa.ChunkedArray) -> bool:
     """Return whether a column holds strings."""
     import pyarrow as pa
@@ -320,6 +327,47 @@ def parse_order(column: pa.ChunkedArray) -> tuple[NDArray[Any], Bools]:
         return np.zeros(len(column), i64), np.ones(len(column), np.bool_)
     invalid = pc.is_null(column, nan_is_null=True).to_numpy()
     return pc.fill_null(column, 0).to_numpy(), invalid
+
+
+def parse_times(column: pa.ChunkedArray) -> Doubles:
+    """Return (R,) the times of a column in seconds; NaN for other cells.
+
+    A date or time becomes the seconds since 1970-01-01 00:00 UTC, in which zone it is if it names no other. A number
+    stays as it is.
+    """
+    import pyarrow as pa
+
+    if is_text(column):
+        column = _parse_texts(column)
+    if not pa.types.is_temporal(column.type):
+        return parse_numbers(column)
+    try:
+        times = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+    except pa.ArrowException:  # a time of day
+        return np.full(len(column), np.nan)
+    return parse_numbers(times.cast(pa.int64())) / 1e6
+
+
+def parse_durations(column: pa.ChunkedArray) -> Doubles:
+    """Return (R,) the durations of a column in seconds; NaN for other cells. A number stays as it is."""
+    import pyarrow as pa
+
+    if pa.types.is_duration(column.type):
+        return parse_numbers(column.cast(pa.duration("us"), safe=False).cast(pa.int64())) / 1e6
+    return parse_numbers(column)
+
+
+def parse_counts(column: pa.ChunkedArray) -> Ints:
+    """Return (R,) the counts of a column; -1 for a cell that is not an integer from 0 to 2^31 - 1."""
+    numbers = parse_numbers(column)
+    valid = (numbers >= 0) & (numbers < 2.0**31) & (numbers == np.floor(numbers))
+    return np.where(valid, numbers, -1).astype(i32)
+
+
+def match(names: Names, known: Names) -> Ints:
+    """Return the index (M,) of each of the names (M,) in `known`; -1 for an unknown name."""
+    index = {name: code for code, name in enumerate(known.tolist())}
+    return np.array([index.get(name, -1) for name in names.tolist()], i32)
 
 
 def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from alsim.responses.cells import Names
 from alsim.responses.report import Report
+from alsim.responses.study import StudyEvents
 from alsim.types import Codes, Doubles, Ints, Longs
 
 
@@ -23,3 +24,8 @@ class LogFields(NamedTuple):
     row: Longs
     weight: Doubles
     report: Report
+    time: Doubles | None = None
+    seconds: Doubles | None = None
+    attempts: Ints | None = None
+    hints: Ints | None = None
+    study: StudyEvents | None = None

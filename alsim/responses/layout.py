@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from alsim.responses import cells
+from alsim.responses.formats.base import Format
 from alsim.responses.matrices import DECIMAL_COMMA
 from alsim.responses.names import FREQUENCIES, SYNONYMS, among, candidates, closest, looks_long, row_labels
 from alsim.responses.report import ResponsesError
@@ -17,8 +18,6 @@ from alsim.responses.tables import SAMPLE
 from alsim.responses.text import DELIMITERS, TextFile, split_cells, with_delimiter
 
 Columns = Mapping[str, str | None]
-Format = Literal["long", "wide", "three-line"]
-FORMATS: tuple[Format, ...] = ("long", "wide", "three-line")
 WIDE_COLUMNS = ("student", "freq")
 """Columns of a wide file that are not items, by alsim's names."""
 MIN_ITEMS = 3

@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alsim.responses.building import build
-from alsim.responses.cells import Names, places, starts
+from alsim.responses.cells import Names, match, places, starts
 from alsim.responses.matrices import build_from_matrix
 from alsim.responses.report import Duplicates, Report, ResponsesError
 from alsim.responses.simulated import Simulated, build_from_dataset
 from alsim.responses.source import Options, Source
+from alsim.responses.study import StudyEvents
 from alsim.responses.tables import build_from_table
 from alsim.types import Codes, Doubles, Ints, Longs, i8, i32, i64
+
+PER_RESPONSE = ("time", "seconds", "attempts", "hints")
+"""Optional fields of a log that have one value per response."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,12 @@ class Responses:
     row          (R,)   int64, index of the response in its source, from 0
     weight       (S,)   float64, number of students that each student stands for; 1 unless the log counts patterns
     report       numbers of rows read, skipped and duplicated
+    time         (R,)   float64, time in seconds: since 1970-01-01 00:00 UTC, or since another origin of the log; NaN if
+                        unknown, None if the log has no times
+    seconds      (R,)   float64, response time in seconds; NaN if unknown, None if the log has none
+    attempts     (R,)   int32, number of attempts at the item; -1 if unknown, None if the log has none
+    hints        (R,)   int32, number of hints; -1 if unknown, None if the log has none
+    study        study events between the responses; None if the log has none
     start        (S+1,) int64; the responses of student s are those from start[s] to start[s + 1] - 1
     """
 
@@ -48,6 +58,11 @@ class Responses:
     row: Longs
     weight: Doubles
     report: Report = field(default_factory=Report)
+    time: Doubles | None = None
+    seconds: Doubles | None = None
+    attempts: Ints | None = None
+    hints: Ints | None = None
+    study: StudyEvents | None = None
     start: Longs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,8 +75,15 @@ class Responses:
     def __repr__(self) -> str:
         return (
             f"<Responses: {len(self):,} of {len(self.students):,} students to {len(self.items):,} items "
-            f"of {len(self.skills):,} skills>"
+            f"of {len(self.skills):,} skills{self._additions()}>"
         )
+
+    def _additions(self) -> str:
+        """Return the end of `repr`: the optional columns and study events that the log has."""
+        names = [name for name in PER_RESPONSE if getattr(self, name) is not None]
+        if self.study is not None:
+            names.append(f"{len(self.study):,} study event{'' if len(self.study) == 1 else 's'}")
+        return f"; with {', '.join(names)}" if names else ""
 
     @property
     def num_students(self) -> int:
@@ -93,6 +115,11 @@ class Responses:
         item: ArrayLike | None = None,
         order: ArrayLike | None = None,
         response: ArrayLike | None = None,
+        time: ArrayLike | None = None,
+        seconds: ArrayLike | None = None,
+        attempts: ArrayLike | None = None,
+        hints: ArrayLike | None = None,
+        event: ArrayLike | None = None,
         separator: str | None = "~~",
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
@@ -103,8 +130,14 @@ class Responses:
         correct     0 or 1, or false or true, as numbers, booleans or texts
         skill       names or numbers; sequences of them if some responses have several skills
         item        names or numbers. Default: the skills
-        order       numbers or times that sort the responses of a student. Default: the order of the rows
+        order       numbers or times that sort the responses of a student. Default: `time`, or the order of the rows
         response    ids of the responses, which identify duplicates
+        time        times of the responses: seconds, or dates and times
+        seconds     response times in seconds, or durations; missing, negative and invalid ones become NaN
+        attempts    numbers of attempts; missing and invalid ones become -1
+        hints       numbers of hints; missing and invalid ones become -1
+        event       kinds of study events, such as "read"; missing for a response. A row of a study event needs a
+                    student and an order or time, but no answer, skill or item
         separator   separator between the skills of one response in a text; None for no separator
         duplicates  "keep" rows that repeat a response (see `Report`), "drop" all but the first, or "merge" them into
                     one response with all their skills
@@ -114,7 +147,8 @@ class Responses:
         an answer, a missing student, skill or item, or an order that is neither a number nor a time.
         """
         columns = {"student": student, "correct": correct, "skill": skill, "item": item, "order": order}
-        columns["response"] = response
+        columns |= {"response": response, "time": time, "seconds": seconds, "attempts": attempts, "hints": hints}
+        columns["event"] = event
         passed = {name: column for name, column in columns.items() if column is not None}
         fields = build(passed, Source("responses"), Options(separator, duplicates, skip_bad))
         return cls(**fields._asdict())
@@ -133,6 +167,7 @@ class Responses:
 
         columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
                  names. A column that is not mapped is read under alsim's name if the table has it; None omits a column.
+                 The optional columns time, seconds, attempts, hints and event are read only if they are mapped.
                  If student, correct, or both skill and item are then missing, columns are recognised by common names,
                  such as user_id and is_correct: `report.columns` lists them, and a warning is logged
 
@@ -218,20 +253,23 @@ class Responses:
         sizes = self.start[chosen + 1] - self.start[chosen]
         rows = places(self.start[chosen], sizes)
         return replace(
-            self.take(rows),
+            replace(self, study=None).take(rows),
             students=self.students[chosen],
             student=np.repeat(np.arange(len(chosen), dtype=i32), sizes),
             weight=self.weight[chosen],
+            study=None if self.study is None else self.study.subset(chosen, self.start),
         )
 
     def take(self, rows: ArrayLike) -> Responses:
         """Return the log of some responses, given by (R,) booleans or by increasing indices.
 
-        Students, items and skills keep their names and codes, also those without responses. The report is unchanged.
+        Students, items and skills keep their names and codes, also those without responses. Study events are kept.
+        The report is unchanged.
         """
         chosen = np.asarray(rows)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
         sizes = np.diff(self.skill_start)[chosen]
+        optional = {name: column[chosen] for name in PER_RESPONSE if (column := getattr(self, name)) is not None}
         return replace(
             self,
             student=self.student[chosen],
@@ -240,6 +278,8 @@ class Responses:
             skill=self.skill[places(self.skill_start[chosen], sizes)],
             skill_start=starts(sizes),
             row=self.row[chosen],
+            study=None if self.study is None else self.study.among(chosen),
+            **optional,
         )
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Responses, Responses]:
@@ -289,5 +329,4 @@ def codes_of(names: Names, known: Names) -> Ints:
     The function translates the codes of one log to those of another log or of a fit:
     codes_of(test.skills, fit.skills)[test.skill].
     """
-    index = {name: code for code, name in enumerate(known.tolist())}
-    return np.array([index.get(name, -1) for name in names.tolist()], i32)
+    return match(names, known)

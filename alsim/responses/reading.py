@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alsim.errors import did_you_mean
 from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
+from alsim.responses.formats.base import FORMATS, Format, PublishedName, Request
+from alsim.responses.formats.registry import (
+    PUBLISHED,
+    default_duplicates,
+    note_published,
+    read_published,
+    reads_directory,
+    recognise_directory,
+)
 from alsim.responses.layout import (
-    FORMATS,
     WIDE_COLUMNS,
-    Format,
     Head,
     check_cells,
     check_header,
@@ -54,30 +62,36 @@ MISSING = ("-1",)
 def read_responses(
     path: str | Path,
     *,
-    format: Format | None = None,
+    format: Format | PublishedName | None = None,
     columns: Columns = None,
+    key: str | Path | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
     separator: str | None = "~~",
     missing: Iterable[Any] = MISSING,
-    duplicates: Duplicates = "keep",
+    duplicates: Duplicates | None = None,
     skip_bad: bool = False,
 ) -> Responses:
     """Read a response log from a text file, or from Parquet (.parquet, .pq) or Arrow (.arrow, .feather, .ipc).
 
+    path        file; for "ednet-kt1", the directory with one file per student
     format      "long": one row per response, with the columns of `Responses.from_table`. "wide": one row per student
                 and one column per item, with or without a header; a column `freq` is the number of students that a
                 row stands for, a column `student` is their name. "three-line": three lines per student, as DKVMN uses:
-                the number of responses, the skills, and the answers, separated by commas. Default: detected from the
-                first lines
+                the number of responses, the skills, and the answers, separated by commas. Or the name of a published
+                log, such as "assistments-2009", which is read by its conventions. Default: detected from the first
+                lines, as one of the first three
     columns     mapping from alsim's names (student, skill, item, correct, order or timestamp, response) to the file's
                 names. Columns that are not mapped are recognised as `Responses.from_table` does. For a wide file: a
-                mapping of student and freq, and None for each column that is not an item, by its name in the file
+                mapping of student and freq, and None for each column that is not an item, by its name in the file.
+                For a published log: a mapping of skill and item
+    key         file that some published logs need: the answer key of "ednet-kt1", the labels of "duolingo-slam"
     delimiter   delimiter of a text file. Default: tab, comma, semicolon or bar, detected from the header
     encoding    encoding of a text file. Default: the encoding of the byte order mark, or else UTF-8
-    separator   separator between the skills of one response in a text; None for no separator
+    separator   separator between the skills of one response in a text; None for no separator. A published log has its
+                own, unless this argument is another one
     missing     values of a wide file that mean no response, in addition to empty cells, NA, NaN and null
-    duplicates  see `Responses.from_arrays`
+    duplicates  see `Responses.from_arrays`. Default: "keep"; "merge" for "assistments-2009"
     skip_bad    skip invalid rows, or cells of a wide file, and count them in `report`
 
     Raises ResponsesError, which names the file, line, column and value, for invalid values (see
@@ -85,15 +99,24 @@ def read_responses(
     or in another format.
     """
     columns = columns or {}
-    path, options, missing = Path(path), Options(separator, duplicates, skip_bad), tuple(missing)
-    if format is not None and format not in FORMATS:
-        raise ResponsesError(
-            f"the format of a response log must be one of {', '.join(FORMATS)}; got {format!r}", "pass one of them"
-        )
-    if path.is_dir():
+    path, missing = Path(path), tuple(missing)
+    _check_format(format, key)
+    duplicates = duplicates or default_duplicates(format)
+    options = Options(separator, duplicates, skip_bad)
+    if path.is_dir() and not reads_directory(format):
+        if (published := recognise_directory(path)) is not None:
+            problem = f"{path}: is a directory with the files of {published.title}"
+            raise ResponsesError(problem, "name its format with {}", format=published.name)
         raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
     with _reading(path):
-        if path.suffix.lower() in (*PARQUET, *ARROW):
+        if format is not None and format not in FORMATS:
+            if path.suffix.lower() in (*PARQUET, *ARROW):
+                problem = f"{path}: the published format {format} is for text files"
+                raise ResponsesError(problem, "read it as a table with {}", format="long")
+            key = None if key is None else Path(key)
+            request = Request(path, columns or {}, delimiter, encoding, separator, key, duplicates, skip_bad)
+            fields = read_published(format, request)
+        elif path.suffix.lower() in (*PARQUET, *ARROW):
             fields = _read_binary(path, format, columns, missing, options)
         else:
             check_text(path, encoding)
@@ -101,6 +124,20 @@ def read_responses(
             fields = _read_text(file, format, columns, missing, options)
     log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
+
+
+def _check_format(format: str | None, key: str | Path | None) -> None:
+    """Raise ResponsesError for an unknown format, and for a key of a format that has none."""
+    known = (*FORMATS, *PUBLISHED)
+    if format is not None and format not in known:
+        problem = f"the format of a response log must be one of {', '.join(known)}; got {format!r}"
+        raise ResponsesError(problem, did_you_mean(str(format), known).removeprefix("; ") or "pass one of them")
+    if key is not None and (format is None or format not in PUBLISHED or not PUBLISHED[format].has_key):
+        users = " and ".join(name for name, published in PUBLISHED.items() if published.has_key)
+        got = "no format" if format is None else f"the format {format}"
+        raise ResponsesError(
+            f"key is for the formats {users} only; got {got}", "remove it, or name one of these formats"
+        )
 
 
 @contextmanager
@@ -112,7 +149,8 @@ def _reading(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        path = Path(error.filename or path)  # the log or its key
         similar = get_close_matches(path.name, _names_in(path.parent))
         cure = f"did you mean {path.with_name(similar[0])}?" if similar else f"check the path, relative to {Path.cwd()}"
         raise ResponsesError(f"{path}: there is no such file", cure) from None
@@ -158,8 +196,10 @@ def _read_text(
     options: Options,
 ) -> LogFields:
     """Read a log from a text file."""
-    if format is None and is_three_line(file):
-        format = "three-line"
+    if format is None:
+        note_published(file.path, file.encoding)
+        if is_three_line(file):
+            format = "three-line"
     if format == "three-line":
         if columns:
             raise ResponsesError(
@@ -173,7 +213,7 @@ def _read_text(
     head = read_head(file, columns, missing)
     if (format or long_or_wide(head, columns, missing, str(file.path))) == "wide":
         return _read_wide_text(file, head.has_header, columns, missing, options)
-    header = _first_cells(file)
+    header = file.first_cells()
     check_header(head, columns, missing, str(file.path))
 
     def sample(name: str) -> pa.ChunkedArray:
@@ -188,14 +228,6 @@ def _read_text(
     return build(_rename(table.columns, names), source, options)
 
 
-def _first_cells(file: TextFile) -> list[str]:
-    """Return the cells of the first record. Raises ResponsesError if a quote in it is not closed."""
-    first = [cell.strip() for cell in next(file.records())[1]]
-    if any("\n" in cell for cell in first):
-        file.check_quotes()
-    return first
-
-
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a table by alsim's names."""
     return {column: table[name] for column, name in names.items()}
@@ -205,7 +237,7 @@ def _read_wide_text(
     file: TextFile, has_header: bool, columns: Mapping[str, str | None], missing: Iterable[Any], options: Options
 ) -> LogFields:
     """Read a log from a wide text file."""
-    first = _first_cells(file)
+    first = file.first_cells()
     names = first if has_header else numbered(first)
     if repeated := [name for k, name in enumerate(names) if name in names[:k]]:
         if not repeated[0]:

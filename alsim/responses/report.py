@@ -43,6 +43,8 @@ class Report:
     columns     names in the source of the columns that were recognised by a synonym, by alsim's names; empty if all
                 columns have alsim's names or were mapped
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
+    unknown     number of invalid values, such as a negative duration, that were read as unknown, by optional column:
+                time, seconds, attempts or hints
     has_header  False for a wide file without a header, whose columns have their numbers, from 0, as names
     """
 
@@ -53,4 +55,5 @@ class Report:
     duplicate: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
+    unknown: Mapping[str, int] = field(default_factory=dict)
     has_header: bool = True

@@ -13,12 +13,16 @@ from alsim.types import Longs
 COLUMNS = ("student", "skill", "item", "correct", "order", "response")
 """Columns of a response log, by alsim's names."""
 
+OPTIONAL = ("time", "seconds", "attempts", "hints", "event")
+"""Columns that are read only if they are mapped, since other logs use these names in other meanings."""
+
 EXPECTED = {
     "student": "a name",
     "skill": "a name",
     "item": "a name",
     "correct": "0 or 1",
     "order": "a number, or a time such as 2024-05-02 10:01:30",
+    "time": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
 }
 """Expected values, by column."""
@@ -29,6 +33,7 @@ REASONS = {
     "item": "no item",
     "correct": "correct is neither 0 nor 1",
     "order": "order is not a number or time like the others",
+    "time": "time is not a number or time like the others",
     "response": "no response id",
 }
 """Reasons to skip a row, by the invalid column."""
@@ -53,6 +58,8 @@ class Source:
     dropped       number of rows that were dropped before, by reason
     examples      message about the first of them, by reason
     recognised    those of `column_names` that were found by a synonym
+    units         units per second of the columns `time` and `seconds`, by alsim's names; 1 for a name that is absent
+    published     name of the published format, which determines the columns; "" if they can be mapped
     """
 
     name: str
@@ -62,6 +69,8 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
     recognised: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict)
+    published: str = ""
 
     def index(self, row: int) -> int:
         """Return the index of a row in the source."""
@@ -70,7 +79,7 @@ class Source:
     @staticmethod
     def expected(column: str, value: Any, most: bool) -> str:
         """Return the expected values of a column, for the message about an invalid value; `most` values are invalid."""
-        if column == "order" and not most:
+        if column in ("order", "time") and not most:
             return f"{EXPECTED[column]}, as in most rows"
         broken = isinstance(value, str) and "\n" in value
         return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]

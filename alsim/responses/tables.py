@@ -15,12 +15,13 @@ from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.names import ANSWERS, CERTAIN, KEYS, SYNONYMS, among, candidates, closest, may_be_correct, plain
 from alsim.responses.report import Report, ResponsesError
-from alsim.responses.source import COLUMNS, Options, Source
+from alsim.responses.source import COLUMNS, OPTIONAL, Options, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DEFAULT_NAMES = {column: (column,) for column in COLUMNS} | {"order": ("order", "timestamp")}
+_DEFAULT_NAMES: dict[str, tuple[str, ...]] = {column: (column,) for column in COLUMNS}
+_DEFAULT_NAMES |= {"order": ("order", "timestamp"), **dict.fromkeys(OPTIONAL, ())}
 SAMPLE = 100
 """Number of first rows in which a recognised column of answers is tested."""
 
@@ -101,7 +102,7 @@ def map_columns(
                     "pass the columns of the items to Responses.from_matrix",
                 )
         raise _missing_columns({**mapping, **recognised}, proposed, available, source)
-    return ColumnNames({column: names[column] for column in COLUMNS if column in names}, recognised)
+    return ColumnNames({column: names[column] for column in _DEFAULT_NAMES if column in names}, recognised)
 
 
 def log_recognised(source: str, report: Report) -> None:
@@ -125,7 +126,7 @@ def list_columns(available: Sequence[Any]) -> str:
 def _named(mapping: Mapping[str, str | None], available: Sequence[Any], source: str) -> dict[str, str]:
     """Return the columns that are mapped or have alsim's names. Raises ResponsesError for invalid names."""
     names = {}
-    for column in COLUMNS:
+    for column in _DEFAULT_NAMES:
         if column in mapping:
             name = mapping[column]
         else:
@@ -169,7 +170,7 @@ def _recognise(
     used = set(names.values()) | set(filter(None, mapping.values()))
     recognised, ambiguous = {}, {}
     for column in SYNONYMS:
-        if column in names or column in mapping:
+        if column in names or column in mapping or (column == "order" and "time" in names):  # a time sorts, too
             continue
         own_response = column == "correct" and "response" not in mapping and names.get("response")
         groups = candidates(column, [name for name in available if name not in used or name == own_response])
@@ -299,10 +300,10 @@ def _missing_columns(
 def _without_timestamp(columns: Mapping[str, str | None] | None) -> dict[str, str | None]:
     """Return the mapping with timestamp replaced by its synonym order."""
     mapping = dict(columns or {})
-    if unknown := [column for column in mapping if column not in (*COLUMNS, "timestamp")]:
+    if unknown := [column for column in mapping if column not in (*_DEFAULT_NAMES, "timestamp")]:
         similar = closest(str(unknown[0]), COLUMNS)
         raise ResponsesError(
-            f"a response log has no column {unknown[0]!r}; its columns are {', '.join(COLUMNS)}",
+            f"a response log has no column {unknown[0]!r}; its columns are {', '.join(_DEFAULT_NAMES)}",
             "map one of these with {}",
             columns={similar or COLUMNS[0]: mapping[unknown[0]]},
         )

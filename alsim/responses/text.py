@@ -65,6 +65,14 @@ class TextFile(NamedTuple):
             raise ResponsesError(f"{self.path}: the file is empty; expected a response log", "choose another file")
         return first
 
+    def first_cells(self) -> list[str]:
+        """Return the cells of the first record. Raises ResponsesError if a quote in it is not closed."""
+        self.first_lines(1)
+        first = [cell.strip() for cell in next(self.records())[1]]
+        if any("\n" in cell for cell in first):
+            self.check_quotes()
+        return first
+
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line, counted from 1, and the cells of each record; blank lines are skipped."""
         with self.open() as lines:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.report import ResponsesError
@@ -65,10 +66,7 @@ def read_three_lines(file: TextFile, options: Options) -> LogFields:
     mask = pa.array(valid)
     table = {
         "student": np.repeat([students[k].student for k in kept], count[valid]),
-        # Some files write the integer 4 as 4.0.
-        "skill": pc.replace_substring_regex(
-            pc.utf8_trim_whitespace(pc.list_flatten(skills.filter(mask))), r"^([0-9]+)\.0+$", r"\1"
-        ),
+        "skill": cells.integer_names(pc.list_flatten(skills.filter(mask))),
         "correct": pc.list_flatten(answers.filter(mask)),
     }
     return build(table, replace(source, describe_row=describe_row), options)

@@ -14,6 +14,7 @@ import alsim
 from alsim import models
 from alsim.config import Split
 from alsim.models.base import HOMES
+from alsim.responses.formats.registry import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -281,6 +282,14 @@ def test_the_environment_page_has_every_result_key() -> None:
         cells = [[c.strip() for c in row.split("|")[1:-1]] for row in page.splitlines() if row.startswith("| `")]
         stated = {row[0].strip("`") for row in cells if row[column]}
         assert stated == set(env.step(action)[4]["result"])
+
+
+def test_the_page_of_published_logs_has_every_format() -> None:
+    formats, values = text("models/published-logs.md").split("## Details")[0].split("Each format fills")
+    row = re.compile(r"^\| `(\w+-?\w*)` \| ([^|]+) \|", re.MULTILINE)
+    titles = {"format": "log"} | {name: published.title for name, published in PUBLISHED.items()}
+    assert dict(row.findall(formats)) == titles
+    assert [name for name, _ in row.findall(values)] == list(titles)
 
 
 def test_the_training_page_has_the_recipe_and_the_results_of_the_quick_training() -> None:

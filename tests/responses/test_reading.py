@@ -149,7 +149,7 @@ def test_texts_that_are_not_logs(write, content, message):
 def test_invalid_options_are_refused(write, tmp_path):
     file = write(LONG)
     for options, message in (
-        ({"format": "json"}, "one of long, wide, three-line; got 'json'"),
+        ({"format": "json"}, "one of long, wide, three-line, .*, junyi, kdd-cup; got 'json'; pass one of them"),
         ({"delimiter": "::"}, "delimiter must be one character, and neither a quote nor a line break; got '::'"),
         ({"encoding": "klingon"}, "unknown encoding"),
         ({"columns": {"student": "pupil"}}, "there is no column 'pupil' for student"),

@@ -1,0 +1,1 @@
+"""Published response logs: one module per format, and the registry of all of them."""

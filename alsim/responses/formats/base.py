@@ -1,0 +1,82 @@
+"""The names of all formats, the description of a published one, and the request to read a log in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from alsim.responses.report import Duplicates
+
+if TYPE_CHECKING:
+    from alsim.responses.fields import LogFields
+
+Format = Literal["long", "wide", "three-line"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""Formats that are detected."""
+PublishedName = Literal[
+    "assistments-2009",
+    "assistments-2012",
+    "assistments-2015",
+    "assistments-2017",
+    "duolingo-slam",
+    "ednet-kt1",
+    "junyi",
+    "kdd-cup",
+]
+"""Names of the published formats; `alsim.responses.formats.registry` holds the formats themselves."""
+PUBLISHED_NAMES: tuple[PublishedName, ...] = get_args(PublishedName)
+
+
+def header(text: str) -> tuple[str, ...]:
+    """Return the names of the columns in a header that is delimited by commas."""
+    return tuple(text.split(","))
+
+
+SEPARATOR = "~~"
+"""Default of the argument `separator`, in place of which a format has its own separator."""
+
+
+class Request(NamedTuple):
+    """Arguments of `alsim.responses.reading.read_responses` for a published format."""
+
+    path: Path
+    columns: Mapping[str, str | None]
+    delimiter: str | None
+    encoding: str | None
+    separator: str | None
+    key: Path | None
+    duplicates: Duplicates
+    skip_bad: bool
+
+
+@dataclass(frozen=True)
+class PublishedFormat:
+    """A published format.
+
+    name        name of the format, as in the argument `format`
+    title       name of the data set
+    headers     headers of the published files, each as the names of its columns
+    read        reads a log
+    is_header   returns whether the cells of a first line are those of the format. Default: one of `headers`, in any
+                order
+    has_key     True if the argument `key` may name a file
+    directory   True if a log is a directory of files
+    duplicates  default of the argument `duplicates`
+    """
+
+    name: PublishedName
+    title: str
+    headers: tuple[tuple[str, ...], ...]
+    read: Callable[[Request], LogFields]
+    is_header: Callable[[Sequence[str]], bool] | None = None
+    has_key: bool = False
+    directory: bool = False
+    duplicates: Duplicates = "keep"
+
+    def has_header(self, cells: Sequence[str]) -> bool:
+        """Return whether the cells of the first line of a file are those of the format."""
+        if self.is_header is not None:
+            return self.is_header(cells)
+        return any(sorted(cells) == sorted(header) for header in self.headers)
