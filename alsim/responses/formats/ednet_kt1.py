@@ -26,6 +26,7 @@ from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
 from alsim.responses.text import RAGGED, Table, TextFile, check_text, read_columns
 from alsim.types import Bools, Ints, i32
+from alsim.utils.reading import read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,8 @@ QUESTIONS = ("question_id", "correct_answer", "tags")
 """Columns of the key that are read."""
 KEYS = ("questions.csv", "contents/questions.csv", "../questions.csv", "../contents/questions.csv")
 """Places of the key, relative to the directory of a log."""
+MAX_STUDENT = 1 << 28
+"""Largest file of a student, bytes."""
 BLOCK = 1 << 26
 """Bytes of student files that are parsed together."""
 
@@ -101,7 +104,7 @@ def _students(directory: Path, key: Path, skip_bad: bool) -> Iterator[StudentRow
     for file in files:
         if file.name == KEYS[0] or file.resolve() == key.resolve():
             continue
-        head, _, body = file.read_bytes().removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+        head, _, body = read_bytes(file, MAX_STUDENT, inside=directory).removeprefix(b"\xef\xbb\xbf").partition(b"\n")
         if tuple(head.decode("latin-1").strip().split(",")) != HEADER:
             raise ResponsesError(
                 f"{file}, line 1: {head.decode('latin-1').strip()!r:.200}; expected {','.join(HEADER)!r}",
