@@ -26,6 +26,8 @@ UNBOUNDED = ("log_loss",)
 """Scores that may exceed 1; all scores are at least 0."""
 CHANCE = 0.5
 """AUC of guessing."""
+MAX_RESPONSES = 20_000_000
+"""Largest number of held-out responses that a column freq may stand for: each of them is scored, in about 40 bytes."""
 LIMITS = {"dkt": "; a larger --epochs lets it continue"}
 """Cure for a fit that has not converged, by model."""
 
@@ -48,6 +50,11 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
     from alsim.models.scores import score, score_errors
 
     weight = responses.weight[responses.student]
+    if weight.sum() > MAX_RESPONSES and (weight > 1).any():
+        raise AlsimError(
+            f"{path}: the column freq stands for {weight.sum():,.0f} responses; expected at most {MAX_RESPONSES:,} "
+            "held-out responses: divide the frequencies by a common factor"
+        )
     counts = weight.astype(np.int64)
     if not (counts == weight).all():
         invalid = weight[counts != weight][0]

@@ -9,7 +9,16 @@ from typing import Any, Literal, NamedTuple
 
 from alsim.responses import cells
 from alsim.responses.matrices import DECIMAL_COMMA
-from alsim.responses.names import FREQUENCIES, SYNONYMS, among, candidates, closest, looks_long, row_labels
+from alsim.responses.names import (
+    FREQUENCIES,
+    SYNONYMS,
+    among,
+    candidates,
+    closest,
+    frequencies,
+    looks_long,
+    row_labels,
+)
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import COLUMNS
 from alsim.responses.tables import SAMPLE
@@ -131,6 +140,8 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
         return "long"
     is_table = head.has_header and _is_table(names, holders, columns)
     known = {*WIDE_COLUMNS, *filter(None, columns.values()), *omitted}
+    if "freq" not in columns:
+        known |= {*frequencies(names)}
     if not is_table:
         known |= {*_students(head, names, columns)}
     others = [name for name, item in zip(head.names, is_item, strict=True) if not item and name not in known]

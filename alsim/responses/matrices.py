@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from alsim.responses import cells
 from alsim.responses.cells import Coded, Names
 from alsim.responses.fields import LogFields
-from alsim.responses.names import covariates
+from alsim.responses.names import covariates, probable_frequencies
 from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import REASONS, Source
 from alsim.types import Codes, Doubles, i32
@@ -20,6 +21,8 @@ from alsim.types import Codes, Doubles, i32
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MATRIX = "the matrix"
+"""Name of a matrix, in messages."""
 BLANK, INVALID = -1, -2
 """Codes in a matrix for a missing response, and for a cell that is neither missing nor an answer."""
 
@@ -28,6 +31,9 @@ DECIMAL_COMMA = re.compile("[01],0*")
 """Answers with a decimal comma, which are invalid."""
 MAX_SCORE = 6
 """Largest integer that is probably a score; larger ones, such as 9 and 99, usually mean no response."""
+
+
+_log = logging.getLogger("alsim.responses")
 
 
 class Wide(NamedTuple):
@@ -51,6 +57,25 @@ def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
     return codes
 
 
+def warn_of_frequencies(name: str, items: Sequence[Any], codes: Codes) -> None:
+    """Log a warning about items that are named like frequencies, unless they have invalid cells, which is an error.
+
+    name   name of the source
+    items  (I,) names
+    codes  (S, I) codes
+    """
+    for title in probable_frequencies(items):
+        if not (codes[:, list(items).index(title)] == INVALID).any():
+            mapping = f"columns={{'freq': {title!r}}} (--columns freq={title})"
+            cure = "weight=" if name == MATRIX else mapping
+            _log.warning(
+                "%s: column %r is read as an item; if it holds the number of students of each row, pass it as %s",
+                name,
+                title,
+                cure,
+            )
+
+
 def build_from_matrix(
     matrix: ArrayLike,
     *,
@@ -72,7 +97,9 @@ def build_from_matrix(
         )
     codes = matrix_codes(cells.as_arrow(values.ravel()), missing).reshape(values.shape)
     wide = Wide(codes, items, skills, students, weight)
-    return build_from_wide(wide, Source("the matrix"), lambda row, column: values[row, column], skip_bad)
+    if weight is None and items is not None:
+        warn_of_frequencies(MATRIX, items, codes)
+    return build_from_wide(wide, Source(MATRIX), lambda row, column: values[row, column], skip_bad)
 
 
 def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
@@ -119,6 +146,11 @@ def _invalid_cell(
     row, column = wide.codes[place[0]], wide.codes[:, place[1]]
     if DECIMAL_COMMA.fullmatch(str(value)):
         return ResponsesError(message, "write numbers with a decimal point, or as 0 and 1")
+    if probable_frequencies([title]) and "freq" not in wide.columns and wide.weight is None:
+        if source.column_names:
+            cure = "if the column holds the number of students of each row, name the frequencies with {}"
+            return ResponsesError(message, cure, columns={**wide.columns, "freq": title})
+        return ResponsesError(message, "if the column holds the number of students of each row, pass it as weight=")
     if (column >= 0).sum() < (column == INVALID).sum() or covariates([title]):
         score = "score the item as 0 and 1, or, if the column is not an item, "
         if source.column_names:

@@ -107,6 +107,40 @@ def test_frequencies_with_another_name_are_proposed(run, tmp_path):
         assert error == "" and "165 responses of 55 students, in 3 patterns" in out
 
 
+FREQUENCIES = "0,0,1,1\n1,0,1,13\n1,1,1,27\n0,1,0,1\n"
+"""Rows of three items and their frequencies; the first frequencies are 1, so that the column looks like an item."""
+
+
+def test_the_column_freq_is_recognised_in_any_case(run, tmp_path):
+    for name in ("freq", "Freq", "FREQ"):
+        (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n{FREQUENCIES}")
+        status, out, err = run()
+        assert status == 0 and "126 responses of 42 students, in 4 patterns, 3 skills" in out
+        assert ("recognised by their names: freq='" in err) == (name != "freq")
+    (tmp_path / "log.csv").write_text("a,b,c,Freq\n0,0,1,1\n1,0,1,0\n1,1,1,1\n")  # only 0 and 1
+    status, out, err = run()
+    assert status == 0 and "6 responses of 2 students, in 3 patterns, 3 skills" in out
+
+
+@pytest.mark.parametrize("name", ["n", "N", "count", "Weight", "Frequency"])
+def test_frequencies_with_another_name_are_proposed_before_they_are_omitted(run, tmp_path, name):
+    error, out = follow(run, f"a,b,c,{name}\n{FREQUENCIES}", tmp_path)
+    assert error == "" and "126 responses of 42 students, in 4 patterns" in out
+    (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n{FREQUENCIES}")
+    status, _, err = run()
+    assert status == 2 and "--skip-bad" not in err and "--missing" not in err
+    (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n0,0,1,1\n1,0,1,0\n1,1,1,1\n")
+    status, _, err = run()
+    assert status == 0 and f"column {name!r} is read as an item" in err and f"--columns freq={name}" in err
+
+
+def test_frequencies_are_bounded_before_they_are_expanded(run, tmp_path):
+    (tmp_path / "log.csv").write_text("a,b,c\n0,0,1\n1,0,1\n1,1,1\n")
+    (tmp_path / "test.csv").write_text("a,b,c,freq\n0,0,1,3e9\n1,0,1,2\n")
+    status, _, err = run("--test", "test.csv")
+    assert status == 2 and "stands for 9,000,000,006 responses; expected at most 20,000,000" in err
+
+
 REFUSED = {
     "letters": (
         wide(f"id,{HEADER}", IDS, answers=answers("AB")),
