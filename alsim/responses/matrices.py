@@ -15,22 +15,25 @@ from alsim.responses.cells import Coded, Names
 from alsim.responses.fields import LogFields
 from alsim.responses.names import covariates, probable_frequencies
 from alsim.responses.report import Report, ResponsesError
+from alsim.responses.scoring import ONLY_ANSWERS, SCORE_CELL, check_scored, is_score
 from alsim.responses.source import REASONS, Source
-from alsim.types import Codes, Doubles, i32
+from alsim.types import Codes, Doubles, Longs, i32
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MATRIX = "the matrix"
 """Name of a matrix, in messages."""
+MAX_SAMPLE = 1000
+"""Number of first rows of a matrix whose invalid cells are examined."""
+MAX_FOOTERS = 3
+"""Largest number of rows below those of the students that are recognised as sums, means and so on."""
 BLANK, INVALID = -1, -2
 """Codes in a matrix for a missing response, and for a cell that is neither missing nor an answer."""
 
 
 DECIMAL_COMMA = re.compile("[01],0*")
 """Answers with a decimal comma, which are invalid."""
-MAX_SCORE = 6
-"""Largest integer that is probably a score; larger ones, such as 9 and 99, usually mean no response."""
 
 
 _log = logging.getLogger("alsim.responses")
@@ -112,12 +115,13 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     skipped, examples = dict(source.dropped), dict(source.examples)
     invalid = np.argwhere(wide.codes == INVALID)
     if len(invalid):
+        _check_scored(wide, invalid, value, source)
         row, column = map(int, invalid[0])
         message = source.error_message(
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            raise _invalid_cell(message, wide, (row, column), value(row, column), str(items[column]), source)
+            raise _invalid_cell(message, wide, (row, column), value, str(items[column]), source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
@@ -140,10 +144,10 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
 
 
 def _invalid_cell(
-    message: str, wide: Wide, place: tuple[int, int], value: Any, title: str, source: Source
+    message: str, wide: Wide, place: tuple[int, int], value_at: Callable[[int, int], Any], title: str, source: Source
 ) -> ResponsesError:
     """Return the error about an invalid cell of an item with this title, with the cure for its column or its row."""
-    row, column = wide.codes[place[0]], wide.codes[:, place[1]]
+    row, column, value = wide.codes[place[0]], wide.codes[:, place[1]], value_at(*place)
     if DECIMAL_COMMA.fullmatch(str(value)):
         return ResponsesError(message, "write numbers with a decimal point, or as 0 and 1")
     if probable_frequencies([title]) and "freq" not in wide.columns and wide.weight is None:
@@ -156,14 +160,37 @@ def _invalid_cell(
         if source.column_names:
             return ResponsesError(message, f"{score}omit it with {{}}", columns={**wide.columns, title: None})
         return ResponsesError(message, f"{score}remove it")
-    if (row == INVALID).sum() > 1 and not (row >= 0).any():
-        cure = "remove the row if it is not a student, such as a row of sums, or skip its invalid cells with {}"
+    if _is_footer(wide.codes):
+        cells_of_row = [value_at(place[0], int(k)) for k in np.flatnonzero(row == INVALID)]
+        cure = "remove the row if it is not a student, such as a row of sums or means, or skip its cells with {}"
+        if (row >= 0).any() or all(map(is_score, cells_of_row)):  # 0 and 1 would stay, or scores would be lost
+            return ResponsesError(message, "remove the row if it is not a student, such as a row of sums or means")
         return ResponsesError(message, cure, skip_bad=True)
+    others = {str(value_at(int(k), place[1])) for k in np.flatnonzero(column[:MAX_SAMPLE] == INVALID)}
+    if is_score(value, others):
+        return ResponsesError(message + ONLY_ANSWERS, SCORE_CELL)
     cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
-    if str(value) in map(str, range(2, MAX_SCORE + 1)):
-        message += " (scores above 1 are not supported)"
-        cure = "score the item as 0 and 1, skip invalid cells with {}, or pass {} if this value means no response"
     return ResponsesError(message, cure, skip_bad=True, missing=[*wide.missing, str(value)])
+
+
+def _check_scored(wide: Wide, invalid: Longs, value: Callable[[int, int], Any], source: Source) -> None:
+    """Raise ResponsesError for a matrix whose cells are scores, ratings or other codes, judged by its first rows."""
+    texts = np.array(["", "0", "1"], object)[wide.codes[:MAX_SAMPLE] - BLANK]
+    texts[wide.codes[:MAX_SAMPLE] == INVALID] = ""
+    for row, column in invalid[invalid[:, 0] < MAX_SAMPLE][: MAX_SAMPLE * 10].tolist():
+        texts[row, column] = str(value(row, column))
+    check_scored(texts.T.tolist(), source.name, have_names=True)
+
+
+def _is_footer(codes: Codes) -> bool:
+    """Return whether the invalid cells are those of at most three rows at the end, such as sums, means and SDs."""
+    rows = np.flatnonzero((codes == INVALID).any(axis=1))
+    start = len(codes) - len(rows)
+    return (
+        len(rows) <= MAX_FOOTERS < len(codes)
+        and np.array_equal(rows, np.arange(start, len(codes)))
+        and ((codes[rows] == INVALID).sum(axis=1) > 1).all()
+    )
 
 
 def _students(wide: Wide, source: Source) -> Names:

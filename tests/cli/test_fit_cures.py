@@ -225,3 +225,48 @@ def test_the_same_option_is_not_mapped_twice(run, tmp_path):
     (tmp_path / "log.csv").write_text("student,skill,correct\na,x,1\n")
     status, _, err = run("--columns", "order=,order=x")
     assert (status, err) == (2, "alsim: --columns maps order more than once; map it to one name\n")
+
+
+def table(codes, columns=4, rows=20, names=True):
+    """Return a wide file with these codes, each of which occurs in each column."""
+    cells = [[codes[(s * 7 + i * 3) % len(codes)] for i in range(columns)] for s in range(rows)]
+    return wide(",".join(["id"] * names + [f"i{k}" for k in range(columns)]), *[range(rows)] * names, answers=cells)
+
+
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize(
+    ("codes", "kind", "cure"),
+    [
+        ("012", "scores from 0 to 2 (partial credit), such as '2'", "1 for its highest score and 0 for lower ones"),
+        ([0, 0.5, 1], "scores between 0 and 1, such as '0.5'", "no model of alsim uses scores between"),
+        (range(11), "scores from 0 to 10 (partial credit)", "no model of alsim uses scores between"),
+        ("12", "the codes 1 and 2, such as '2'", "write 1 for the code of a correct answer"),
+        ("12345", "the codes 1 to 5, as of ratings or chosen options", "divide ratings into high and low ones"),
+        (["yes", "no"], "the words 'yes' and 'no'", "write 1 for 'yes' and 0 for 'no'"),
+        (["Right", "Wrong", ""], "the words 'right' and 'wrong'", "write 1 for 'right' and 0 for 'wrong'"),
+        ("ABCD", "letters, as of chosen options, such as 'A'", "by comparison with the answer key"),
+    ],
+)
+def test_answers_that_are_not_scored_are_described_and_never_dropped(run, tmp_path, codes, kind, cure, names):
+    """Dropping the scores above 1 would drop the best scorers."""
+    for columns in (2, 4):
+        (tmp_path / "log.csv").write_text(table(codes, columns, names=names))
+        for options in ([], ["--format", "wide"], ["--skip-bad"]):
+            status, _, err = run(*options)
+            assert status == 2 and err.startswith("alsim: log.csv: seems to have one column per item, but with ")
+            assert kind in err and cure in err and "--skip-bad" not in err and "--missing" not in err
+
+
+def test_codes_that_mean_no_response_are_still_proposed(run, tmp_path):
+    error, out = follow(run, table([0, 1, 9, 1, 0, 99]), tmp_path)
+    assert error == "" and "of 20 students, 4 skills" in out
+
+
+def test_one_item_with_partial_credit_is_scored_and_not_dropped(run, tmp_path):
+    (tmp_path / "log.csv").write_text(wide(f"id,{HEADER}", IDS).replace("s03,1", "s03,2").replace("s03,0", "s03,2"))
+    status, _, err = run()
+    assert status == 2 and "no model of alsim uses scores other than 0 and 1); correct the cell, or score the" in err
+    assert "--skip-bad" not in err and "--missing" not in err
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0.5\nb,x,0\nb,y,1\n")
+    status, _, err = run()
+    assert status == 2 and "or score the answers as 0 and 1" in err and "--skip-bad" not in err
