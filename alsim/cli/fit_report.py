@@ -87,11 +87,11 @@ def _size(responses: Responses) -> dict[str, int]:
     weight = responses.weight
     size = {
         "responses": round(float(weight[responses.student].sum())),
-        "students": round(float(weight.sum())),
+        "students": round(responses.num_respondents),
         "items": responses.num_items,
         "skills": responses.num_skills,
     }
-    return size if (weight == 1).all() else size | {"patterns": responses.num_students}
+    return size if (weight == 1).all() else size | {"patterns": int((np.diff(responses.start) > 0).sum())}
 
 
 def _kinds(model: str, responses: Responses) -> list[str]:

@@ -69,6 +69,11 @@ class Responses:
         return len(self.students)
 
     @property
+    def num_respondents(self) -> float:
+        """The number of students with responses, each counted as often as its weight says; at most `weight.sum()`."""
+        return float(self.weight[np.diff(self.start) > 0].sum())
+
+    @property
     def num_items(self) -> int:
         """The number of items, I."""
         return len(self.items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -107,10 +108,10 @@ def build_from_matrix(
 
 def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
     """Build a log from a matrix of codes; `value` returns the original value of a cell, for messages."""
-    num_students, num_items = wide.codes.shape
+    num_rows, num_items = wide.codes.shape
     items = _labels(wide.items, num_items, "items", source)
     students = _students(wide, source)
-    weight = _weights(wide.weight, num_students, source)
+    weight = _weights(wide.weight, num_rows, source)
     skills = _item_skills(wide.skills, items)
     skipped, examples = dict(source.dropped), dict(source.examples)
     invalid = np.argwhere(wide.codes == INVALID)
@@ -123,6 +124,8 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
         if not skip_bad:
             raise _invalid_cell(message, wide, (row, column), value, str(items[column]), source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
+        if source.column_names:
+            wide, source, students, weight = _without_empty_rows(wide, source, students, weight)
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
         raise ResponsesError(
@@ -139,8 +142,17 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
         skill_start=np.arange(len(student) + 1),
         row=student if source.rows is None else source.rows[student],
         weight=weight,
-        report=Report(num_students + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
+        report=Report(num_rows + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
     )
+
+
+def _without_empty_rows(
+    wide: Wide, source: Source, students: Names, weight: Doubles
+) -> tuple[Wide, Source, Names, Doubles]:
+    """Return the rows of a file without those that have invalid cells and no response, such as means: no students."""
+    kept = (wide.codes >= 0).any(axis=1) | ~(wide.codes == INVALID).any(axis=1)
+    rows = np.flatnonzero(kept) if source.rows is None else source.rows[kept]
+    return wide._replace(codes=wide.codes[kept]), replace(source, rows=rows), students[kept], weight[kept]
 
 
 def _invalid_cell(
