@@ -102,7 +102,7 @@ class Responses:
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from columns of R rows: NumPy arrays, sequences, Arrow arrays or pandas series.
+        """Build a log from columns of R rows: NumPy arrays, sequences, Arrow arrays, or series of pandas or polars.
 
         student     names or numbers
         correct     0 or 1, or false or true, as numbers, booleans or texts
@@ -134,7 +134,7 @@ class Responses:
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a table of Arrow or pandas, a dictionary of columns, or a structured array.
+        """Build a log from a table of Arrow, pandas or polars, a dictionary of columns, or a structured array.
 
         columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
                  names. A column that is not mapped is read under alsim's name if the table has it; None omits a column.
@@ -159,11 +159,12 @@ class Responses:
         missing: Iterable[Any] = (-1,),
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a matrix (S, I) of 0 and 1, one row per student; NaN and None are missing.
+        """Build a log from a matrix (S, I) of 0 and 1, or booleans; NaN, None and masked cells are missing.
 
-        items     (I,) names. Default: 0 to I - 1
+        matrix    array, or data frame of pandas or polars, one row per student
+        items     (I,) names. Default: 0 to I - 1, or the columns of a data frame
         skills    (I,) the skill of each item. Default: each item is its own skill
-        students  (S,) names. Default: 0 to S - 1
+        students  (S,) names. Default: 0 to S - 1, or the index of a data frame if it is not the default one
         weight    (S,) number of students that each row stands for. Default: 1
         missing   other values that mean a missing response
         skip_bad  skip invalid cells and count them in `report`, instead of raising an error

@@ -91,19 +91,31 @@ def build_from_matrix(
     skip_bad: bool,
 ) -> LogFields:
     """Build a log from a matrix, as `Responses.from_matrix` does."""
-    if items is None and hasattr(matrix, "columns"):
-        items = list(matrix.columns)  # of pandas
-    values = np.asarray(matrix)
+    matrix = cells.collected(matrix)
+    if hasattr(matrix, "columns"):  # of pandas and polars
+        items = list(matrix.columns) if items is None else items
+        students = _index(matrix) if students is None else students
+    values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
     if values.ndim != 2 or values.size == 0:
         raise ResponsesError(
             f"expected a matrix of shape (students, items), not empty; got shape {values.shape}",
             "pass one row per student and one column per item",
         )
     codes = matrix_codes(cells.as_arrow(values.ravel()), missing).reshape(values.shape)
+    if isinstance(matrix, np.ma.MaskedArray):
+        codes[np.ma.getmaskarray(matrix)] = BLANK
     wide = Wide(codes, items, skills, students, weight)
     if weight is None and items is not None:
         warn_of_frequencies(MATRIX, items, codes)
     return build_from_wide(wide, Source(MATRIX), lambda row, column: values[row, column], skip_bad)
+
+
+def _index(frame: Any) -> list[str] | None:
+    """Return the names of the rows of a pandas data frame; None for the default index, which numbers them."""
+    index = getattr(frame, "index", None)
+    if index is None or callable(index) or type(index).__name__ == "RangeIndex":
+        return None
+    return ["/".join(map(str, label)) if isinstance(label, tuple) else label for label in index]
 
 
 def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
@@ -234,6 +246,8 @@ def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
         cures = {"students": "merge the rows of a student into one" if counts[0] == 0 else "fill the name"}
+        if source.name == MATRIX:
+            cures["students"] += ", or pass other names as students="
         cure = cures.get(axis, "rename all but one, or name or omit the column without a name")
         raise ResponsesError(f"{source.name}: the {axis} must have distinct names; got {problem}", cure)
     return column.names
