@@ -26,8 +26,8 @@ UNBOUNDED = ("log_loss",)
 """Scores that may exceed 1; all scores are at least 0."""
 CHANCE = 0.5
 """AUC of guessing."""
-MOST_SCORED = 10**8
-"""Largest number of held-out responses."""
+MAX_RESPONSES = 20_000_000
+"""Largest number of held-out responses that a column freq may stand for: each of them is scored, in about 40 bytes."""
 LIMITS = {"dkt": "; a larger --epochs lets it continue"}
 """Cure for a fit that has not converged, by model."""
 
@@ -50,16 +50,16 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
     from alsim.models.scores import score, score_errors
 
     weight = responses.weight[responses.student]
+    if weight.sum() > MAX_RESPONSES and (weight > 1).any():
+        raise AlsimError(
+            f"{path}: the column freq stands for {weight.sum():,.0f} responses; expected at most {MAX_RESPONSES:,} "
+            "held-out responses: divide the frequencies by a common factor"
+        )
     counts = weight.astype(np.int64)
     if not (counts == weight).all():
         invalid = weight[counts != weight][0]
         raise AlsimError(
             f"the column freq of the held-out responses must contain integers; got {invalid:g}: round it in {path}"
-        )
-    if counts.sum() > MOST_SCORED:  # each is scored by itself
-        raise AlsimError(
-            f"the held-out responses of {path} must be at most {MOST_SCORED:,}, counted by the column freq; "
-            f"got {counts.sum():,}: divide freq by a number"
         )
     correct, predicted = np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts)
     copies = np.arange(len(correct)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -87,11 +87,11 @@ def _size(responses: Responses) -> dict[str, int]:
     weight = responses.weight
     size = {
         "responses": round(float(weight[responses.student].sum())),
-        "students": round(float(weight.sum())),
+        "students": round(responses.num_respondents),
         "items": responses.num_items,
         "skills": responses.num_skills,
     }
-    return size if (weight == 1).all() else size | {"patterns": responses.num_students}
+    return size if (weight == 1).all() else size | {"patterns": int((np.diff(responses.start) > 0).sum())}
 
 
 def _kinds(model: str, responses: Responses) -> list[str]:

@@ -15,6 +15,7 @@ from alsim.responses.cells import Coded, CodedLists, Names, places, starts
 from alsim.responses.fields import LogFields
 from alsim.responses.optional import parse_optional
 from alsim.responses.report import Report, ResponsesError
+from alsim.responses.scoring import ONLY_ANSWERS, SCORE_ROW, is_score
 from alsim.responses.source import COLUMNS, OPTIONAL, REASONS, Options, Source
 from alsim.responses.study import NO_RESPONSES, EventRows, Keys, place_events
 from alsim.types import Bools, Codes, Ints, Longs, i32
@@ -219,6 +220,8 @@ def _check_rows(
         title, value = source.column_names.get(column, column), table[column][k].as_py()
         most = number[column] * 2 > len(rows)
         message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
+        if column == "correct" and not options.skip_bad and is_score(value):
+            raise ResponsesError(message + ONLY_ANSWERS, SCORE_ROW)
         if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
             raise _invalid_row(message, column, most, source)
         examples.setdefault(REASONS[column], message)

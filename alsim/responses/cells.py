@@ -93,6 +93,11 @@ def _sortable(key: NDArray[Any]) -> Keys:
     return key.astype(u64) - np.array(low).astype(u64)  # modulo 2**64, as a difference may exceed int64
 
 
+def collected(table: Any) -> Any:
+    """Return a table; a lazy one of polars is computed."""
+    return table.collect() if type(table).__name__ == "LazyFrame" else table
+
+
 def as_arrow(values: Any) -> pa.ChunkedArray:
     """Return a column as an Arrow array. None, NaN and NaT become null; values of mixed types become texts."""
     import pyarrow as pa
@@ -109,14 +114,19 @@ def as_arrow(values: Any) -> pa.ChunkedArray:
 
 
 def _convert(values: Any) -> pa.Array:
-    """Convert a NumPy array, a sequence or a pandas series."""
+    """Convert a NumPy array, a sequence, or a series of pandas or polars; masked cells become null."""
     import pyarrow as pa
+    import pyarrow.compute
 
     try:
         if isinstance(values, np.ndarray) and not values.flags.aligned:
             values = values.copy()  # a field of a packed structured array
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "U":
-            return _convert_texts(values)
+            texts = _convert_texts(np.ma.getdata(values))
+            masked = np.ma.getmask(values)
+            return texts if masked is np.ma.nomask else pa.compute.if_else(pa.array(masked), None, texts)
+        if hasattr(values, "to_arrow"):
+            return values.to_arrow()  # of polars, whose lists and categories are no Python objects
         array = pa.array(values, from_pandas=True)
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
@@ -257,7 +267,7 @@ def parse_answers(column: pa.ChunkedArray) -> Codes:
         answers = [-1 if match is None else int(match[1] is None) for match in matches]
         return np.array([*answers, -1], i8)[codes]
     if pa.types.is_boolean(column.type):
-        return np.asarray(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), i8)
+        return np.array(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), i8)
     if not _is_number(column):
         return np.full(len(column), -1, i8)
     values = parse_numbers(column)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -11,8 +10,18 @@ from typing import Any, NamedTuple
 from alsim.responses import cells
 from alsim.responses.formats.base import Format
 from alsim.responses.matrices import DECIMAL_COMMA
-from alsim.responses.names import FREQUENCIES, SYNONYMS, among, candidates, closest, looks_long, row_labels
+from alsim.responses.names import (
+    FREQUENCIES,
+    SYNONYMS,
+    among,
+    candidates,
+    closest,
+    frequencies,
+    looks_long,
+    row_labels,
+)
 from alsim.responses.report import ResponsesError
+from alsim.responses.scoring import MIN_ITEMS, check_scored
 from alsim.responses.source import COLUMNS
 from alsim.responses.tables import SAMPLE
 from alsim.responses.text import DELIMITERS, TextFile, split_cells, with_delimiter
@@ -20,10 +29,6 @@ from alsim.responses.text import DELIMITERS, TextFile, split_cells, with_delimit
 Columns = Mapping[str, str | None]
 WIDE_COLUMNS = ("student", "freq")
 """Columns of a wide file that are not items, by alsim's names."""
-MIN_ITEMS = 3
-"""Number of columns of answers from which a table without names of a long table seems to be wide."""
-SCORE_THEM = "write 1 for a correct answer and 0 for a wrong one"
-
 _TITLE_LINES = 5
 """Number of first lines among which a title above the header is noticed."""
 _ANSWERS = re.compile("[01]{3,}")
@@ -144,8 +149,12 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
         return "long"
     is_table = head.has_header and _is_table(names, holders, columns)
     known = {*WIDE_COLUMNS, *filter(None, columns.values()), *omitted}
+    if "freq" not in columns:
+        known |= {*frequencies(names)}
     if not is_table:
         known |= {*_students(head, names, columns)}
+    if not is_table:
+        _check_scored(head, known, missing, source)
     others = [name for name, item in zip(head.names, is_item, strict=True) if not item and name not in known]
     num_items = sum(name not in known for name in holders)
     if num_items and not others:
@@ -154,7 +163,7 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
         named_like = any(closest(column, others) for column in ("skill", "item"))
         if num_items + len(others) > 2 * len(others) or (num_items >= MIN_ITEMS and not named_like):
             raise _no_answers(head, others, columns, source)
-        _check_scored(head, known, source)
+        _check_cells(head, known, source)
     return "long"
 
 
@@ -232,8 +241,17 @@ def _check_numbers(head: Head, source: str) -> None:
         raise _no_header(source)
 
 
-def _check_scored(head: Head, known: set[Any], source: str) -> None:
-    """Raise ResponsesError for a table that seems to have one column per item, but whose answers are not scored."""
+def _check_scored(head: Head, known: set[Any], missing: Iterable[Any], source: str) -> None:
+    """Raise ResponsesError for a wide table whose answers are not scored; columns that are `known` are no items."""
+    absent = {*cells.MISSING_TEXTS, *map(str, missing)}
+    if len(head.rows) > 1:
+        found = [head.column(k) for k, name in enumerate(head.names) if name not in known]
+        texts = [["" if cell is None or str(cell) in absent else str(cell) for cell in column] for column in found]
+        check_scored(texts, source, have_names=len(found) < len(head.names))
+
+
+def _check_cells(head: Head, known: set[Any], source: str) -> None:
+    """Raise ResponsesError for a table with several answers per cell."""
     columns = {name: {*map(str, head.column(k))} for k, name in enumerate(head.names) if name not in known}
     for name, values in columns.items():
         if values and all(_ANSWERS.fullmatch(value) for value in values) and len({*map(len, values)}) == 1:
@@ -241,16 +259,6 @@ def _check_scored(head: Head, known: set[Any], source: str) -> None:
                 f"{source}: the column {name!r} seems to hold several answers per cell, such as {min(values)!r}",
                 "write one column per item, with a comma between two answers",
             )
-    found = [values.difference(cells.MISSING_TEXTS) for values in columns.values()]
-    columns_with = Counter(value for values in found for value in values)
-    shared = [values for values in found if 2 * sum(columns_with[value] > 1 for value in values) > len(values)]
-    if len(head.rows) > 1 and len(shared) >= MIN_ITEMS and 2 * len(shared) > len(columns):
-        value = min({*set().union(*shared)} - {"0", "1"}, default="")
-        raise ResponsesError(
-            f"{source}: seems to have one column per item, but with cells such as {value!r}; expected 0, 1 or a "
-            "missing value",
-            SCORE_THEM,
-        )
 
 
 def check_header(head: Head, columns: Columns, missing: Iterable[Any], source: str) -> None:

@@ -91,6 +91,11 @@ class Responses:
         return len(self.students)
 
     @property
+    def num_respondents(self) -> float:
+        """The number of students with responses, each counted as often as its weight says; at most `weight.sum()`."""
+        return float(self.weight[np.diff(self.start) > 0].sum())
+
+    @property
     def num_items(self) -> int:
         """The number of items, I."""
         return len(self.items)
@@ -124,7 +129,7 @@ class Responses:
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from columns of R rows: NumPy arrays, sequences, Arrow arrays or pandas series.
+        """Build a log from columns of R rows: NumPy arrays, sequences, Arrow arrays, or series of pandas or polars.
 
         student     names or numbers
         correct     0 or 1, or false or true, as numbers, booleans or texts
@@ -163,7 +168,7 @@ class Responses:
         duplicates: Duplicates = "keep",
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a table of Arrow or pandas, a dictionary of columns, or a structured array.
+        """Build a log from a table of Arrow, pandas or polars, a dictionary of columns, or a structured array.
 
         columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
                  names. A column that is not mapped is read under alsim's name if the table has it; None omits a column.
@@ -189,11 +194,12 @@ class Responses:
         missing: Iterable[Any] = (-1,),
         skip_bad: bool = False,
     ) -> Responses:
-        """Build a log from a matrix (S, I) of 0 and 1, one row per student; NaN and None are missing.
+        """Build a log from a matrix (S, I) of 0 and 1, or booleans; NaN, None and masked cells are missing.
 
-        items     (I,) names. Default: 0 to I - 1
+        matrix    array, or data frame of pandas or polars, one row per student
+        items     (I,) names. Default: 0 to I - 1, or the columns of a data frame
         skills    (I,) the skill of each item. Default: each item is its own skill
-        students  (S,) names. Default: 0 to S - 1
+        students  (S,) names. Default: 0 to S - 1, or the index of a data frame if it is not the default one
         weight    (S,) number of students that each row stands for. Default: 1
         missing   other values that mean a missing response
         skip_bad  skip invalid cells and count them in `report`, instead of raising an error

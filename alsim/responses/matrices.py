@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,22 +14,30 @@ from numpy.typing import ArrayLike
 from alsim.responses import cells
 from alsim.responses.cells import Coded, Names
 from alsim.responses.fields import LogFields
-from alsim.responses.names import covariates
+from alsim.responses.names import covariates, probable_frequencies
 from alsim.responses.report import Report, ResponsesError
+from alsim.responses.scoring import ONLY_ANSWERS, SCORE_CELL, check_scored, is_score
 from alsim.responses.source import REASONS, Source
-from alsim.types import Codes, Doubles, i32
+from alsim.types import Codes, Doubles, Longs, i32
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MATRIX = "the matrix"
+"""Name of a matrix, in messages."""
+MAX_SAMPLE = 1000
+"""Number of first rows of a matrix whose invalid cells are examined."""
+MAX_FOOTERS = 3
+"""Largest number of rows below those of the students that are recognised as sums, means and so on."""
 BLANK, INVALID = -1, -2
 """Codes in a matrix for a missing response, and for a cell that is neither missing nor an answer."""
 
 
 DECIMAL_COMMA = re.compile("[01],0*")
 """Answers with a decimal comma, which are invalid."""
-MAX_SCORE = 6
-"""Largest integer that is probably a score; larger ones, such as 9 and 99, usually mean no response."""
+
+
+_log = logging.getLogger("alsim.responses")
 
 
 class Wide(NamedTuple):
@@ -51,6 +61,25 @@ def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
     return codes
 
 
+def warn_of_frequencies(name: str, items: Sequence[Any], codes: Codes) -> None:
+    """Log a warning about items that are named like frequencies, unless they have invalid cells, which is an error.
+
+    name   name of the source
+    items  (I,) names
+    codes  (S, I) codes
+    """
+    for title in probable_frequencies(items):
+        if not (codes[:, list(items).index(title)] == INVALID).any():
+            mapping = f"columns={{'freq': {title!r}}} (--columns freq={title})"
+            cure = "weight=" if name == MATRIX else mapping
+            _log.warning(
+                "%s: column %r is read as an item; if it holds the number of students of each row, pass it as %s",
+                name,
+                title,
+                cure,
+            )
+
+
 def build_from_matrix(
     matrix: ArrayLike,
     *,
@@ -62,36 +91,53 @@ def build_from_matrix(
     skip_bad: bool,
 ) -> LogFields:
     """Build a log from a matrix, as `Responses.from_matrix` does."""
-    if items is None and hasattr(matrix, "columns"):
-        items = list(matrix.columns)  # of pandas
-    values = np.asarray(matrix)
+    matrix = cells.collected(matrix)
+    if hasattr(matrix, "columns"):  # of pandas and polars
+        items = list(matrix.columns) if items is None else items
+        students = _index(matrix) if students is None else students
+    values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
     if values.ndim != 2 or values.size == 0:
         raise ResponsesError(
             f"expected a matrix of shape (students, items), not empty; got shape {values.shape}",
             "pass one row per student and one column per item",
         )
     codes = matrix_codes(cells.as_arrow(values.ravel()), missing).reshape(values.shape)
+    if isinstance(matrix, np.ma.MaskedArray):
+        codes[np.ma.getmaskarray(matrix)] = BLANK
     wide = Wide(codes, items, skills, students, weight)
-    return build_from_wide(wide, Source("the matrix"), lambda row, column: values[row, column], skip_bad)
+    if weight is None and items is not None:
+        warn_of_frequencies(MATRIX, items, codes)
+    return build_from_wide(wide, Source(MATRIX), lambda row, column: values[row, column], skip_bad)
+
+
+def _index(frame: Any) -> list[str] | None:
+    """Return the names of the rows of a pandas data frame; None for the default index, which numbers them."""
+    index = getattr(frame, "index", None)
+    if index is None or callable(index) or type(index).__name__ == "RangeIndex":
+        return None
+    return ["/".join(map(str, label)) if isinstance(label, tuple) else label for label in index]
 
 
 def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any], skip_bad: bool) -> LogFields:
     """Build a log from a matrix of codes; `value` returns the original value of a cell, for messages."""
-    num_students, num_items = wide.codes.shape
+    num_rows, num_items = wide.codes.shape
     items = _labels(wide.items, num_items, "items", source)
     students = _students(wide, source)
-    weight = _weights(wide.weight, num_students, source)
+    weight = _weights(wide.weight, num_rows, source)
     skills = _item_skills(wide.skills, items)
     skipped, examples = dict(source.dropped), dict(source.examples)
     invalid = np.argwhere(wide.codes == INVALID)
     if len(invalid):
+        _check_scored(wide, invalid, value, source)
         row, column = map(int, invalid[0])
         message = source.error_message(
             str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
         )
         if not skip_bad:
-            raise _invalid_cell(message, wide, (row, column), value(row, column), str(items[column]), source)
+            raise _invalid_cell(message, wide, (row, column), value, str(items[column]), source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
+        if source.column_names:
+            wide, source, students, weight = _without_empty_rows(wide, source, students, weight)
     student, item = np.nonzero(wide.codes >= 0)
     if len(student) == 0:
         raise ResponsesError(
@@ -108,30 +154,67 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
         skill_start=np.arange(len(student) + 1),
         row=student if source.rows is None else source.rows[student],
         weight=weight,
-        report=Report(num_students + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
+        report=Report(num_rows + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
     )
 
 
+def _without_empty_rows(
+    wide: Wide, source: Source, students: Names, weight: Doubles
+) -> tuple[Wide, Source, Names, Doubles]:
+    """Return the rows of a file without those that have invalid cells and no response, such as means: no students."""
+    kept = (wide.codes >= 0).any(axis=1) | ~(wide.codes == INVALID).any(axis=1)
+    rows = np.flatnonzero(kept) if source.rows is None else source.rows[kept]
+    return wide._replace(codes=wide.codes[kept]), replace(source, rows=rows), students[kept], weight[kept]
+
+
 def _invalid_cell(
-    message: str, wide: Wide, place: tuple[int, int], value: Any, title: str, source: Source
+    message: str, wide: Wide, place: tuple[int, int], value_at: Callable[[int, int], Any], title: str, source: Source
 ) -> ResponsesError:
     """Return the error about an invalid cell of an item with this title, with the cure for its column or its row."""
-    row, column = wide.codes[place[0]], wide.codes[:, place[1]]
+    row, column, value = wide.codes[place[0]], wide.codes[:, place[1]], value_at(*place)
     if DECIMAL_COMMA.fullmatch(str(value)):
         return ResponsesError(message, "write numbers with a decimal point, or as 0 and 1")
+    if probable_frequencies([title]) and "freq" not in wide.columns and wide.weight is None:
+        if source.column_names:
+            cure = "if the column holds the number of students of each row, name the frequencies with {}"
+            return ResponsesError(message, cure, columns={**wide.columns, "freq": title})
+        return ResponsesError(message, "if the column holds the number of students of each row, pass it as weight=")
     if (column >= 0).sum() < (column == INVALID).sum() or covariates([title]):
         score = "score the item as 0 and 1, or, if the column is not an item, "
         if source.column_names:
             return ResponsesError(message, f"{score}omit it with {{}}", columns={**wide.columns, title: None})
         return ResponsesError(message, f"{score}remove it")
-    if (row == INVALID).sum() > 1 and not (row >= 0).any():
-        cure = "remove the row if it is not a student, such as a row of sums, or skip its invalid cells with {}"
+    if _is_footer(wide.codes):
+        cells_of_row = [value_at(place[0], int(k)) for k in np.flatnonzero(row == INVALID)]
+        cure = "remove the row if it is not a student, such as a row of sums or means, or skip its cells with {}"
+        if (row >= 0).any() or all(map(is_score, cells_of_row)):  # 0 and 1 would stay, or scores would be lost
+            return ResponsesError(message, "remove the row if it is not a student, such as a row of sums or means")
         return ResponsesError(message, cure, skip_bad=True)
+    others = {str(value_at(int(k), place[1])) for k in np.flatnonzero(column[:MAX_SAMPLE] == INVALID)}
+    if is_score(value, others):
+        return ResponsesError(message + ONLY_ANSWERS, SCORE_CELL)
     cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
-    if str(value) in map(str, range(2, MAX_SCORE + 1)):
-        message += " (scores above 1 are not supported)"
-        cure = "score the item as 0 and 1, skip invalid cells with {}, or pass {} if this value means no response"
     return ResponsesError(message, cure, skip_bad=True, missing=[*wide.missing, str(value)])
+
+
+def _check_scored(wide: Wide, invalid: Longs, value: Callable[[int, int], Any], source: Source) -> None:
+    """Raise ResponsesError for a matrix whose cells are scores, ratings or other codes, judged by its first rows."""
+    texts = np.array(["", "0", "1"], object)[wide.codes[:MAX_SAMPLE] - BLANK]
+    texts[wide.codes[:MAX_SAMPLE] == INVALID] = ""
+    for row, column in invalid[invalid[:, 0] < MAX_SAMPLE][: MAX_SAMPLE * 10].tolist():
+        texts[row, column] = str(value(row, column))
+    check_scored(texts.T.tolist(), source.name, have_names=True)
+
+
+def _is_footer(codes: Codes) -> bool:
+    """Return whether the invalid cells are those of at most three rows at the end, such as sums, means and SDs."""
+    rows = np.flatnonzero((codes == INVALID).any(axis=1))
+    start = len(codes) - len(rows)
+    return (
+        len(rows) <= MAX_FOOTERS < len(codes)
+        and np.array_equal(rows, np.arange(start, len(codes)))
+        and ((codes[rows] == INVALID).sum(axis=1) > 1).all()
+    )
 
 
 def _students(wide: Wide, source: Source) -> Names:
@@ -163,6 +246,8 @@ def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
         counts = np.bincount(column.codes + 1)
         problem = f"{str(column.names[counts[1:].argmax()])!r} more than once" if counts[0] == 0 else "an empty name"
         cures = {"students": "merge the rows of a student into one" if counts[0] == 0 else "fill the name"}
+        if source.name == MATRIX:
+            cures["students"] += ", or pass other names as students="
         cure = cures.get(axis, "rename all but one, or name or omit the column without a name")
         raise ResponsesError(f"{source.name}: the {axis} must have distinct names; got {problem}", cure)
     return column.names

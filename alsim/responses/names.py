@@ -68,8 +68,11 @@ ANSWERS = (
 ROW_LABELS = ("id", "", "unnamed: 0", "row names")
 """Names of the column of students in wide files, besides those of SYNONYMS: exports of row labels by R and pandas."""
 
+FREQUENCY = "freq"
+"""Name of the column of frequencies in wide files of patterns, recognised in any spelling, such as Freq."""
+
 FREQUENCIES = ("frequency", "frequencies", "count", "counts", "n", "weight", "weights")
-"""Names of the column of frequencies in wide files of patterns, besides freq. They are proposed, not recognised."""
+"""Other names of the column of frequencies. They are proposed, not recognised."""
 
 COVARIATES = ("gender", "sex", "female", "male", "group", "treat", "treatment", "treated", "condition", "control")
 """Names of columns of 0 and 1 in wide files that are probably not items."""
@@ -134,6 +137,17 @@ def row_labels(available: Iterable[Any]) -> list[Any]:
         (name for name in names if isinstance(name, str) and plain(name) in labels),
         key=lambda name: labels.index(plain(name)),
     )
+
+
+def frequencies(available: Iterable[Any]) -> list[Any]:
+    """Return the names that are recognised as the column of frequencies in a wide table: freq in any spelling."""
+    names = list(available)
+    return [FREQUENCY] if FREQUENCY in names else among([FREQUENCY], names)
+
+
+def probable_frequencies(items: Iterable[Any]) -> list[Any]:
+    """Return the names of items that are probably the column of frequencies."""
+    return among((FREQUENCY, *FREQUENCIES), items)
 
 
 def covariates(items: Iterable[Any]) -> tuple[str, ...]:

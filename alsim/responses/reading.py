@@ -38,8 +38,8 @@ from alsim.responses.layout import (
     read_head,
 )
 from alsim.responses.log import Responses
-from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes
-from alsim.responses.names import covariates, row_labels
+from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes, warn_of_frequencies
+from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
 from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
@@ -277,6 +277,9 @@ def _build_wide(
         names["student"] = _row_labels(table, missing) if has_header else _first_labels(table, missing)
         if names["student"] is not None:
             source = replace(source, recognised={"student": names["student"]})
+    if names["freq"] not in table.columns and (found := frequencies(table.columns)):
+        names["freq"] = found[0]
+        source = replace(source, recognised={**source.recognised, "freq": found[0]})
     items = [title for title in table.columns if title not in names.values()]
     length = len(next(iter(table.columns.values()), ()))
     if not items or not length:
@@ -287,6 +290,8 @@ def _build_wide(
     codes = np.empty((length, len(items)), i8)
     for k, title in enumerate(items):
         codes[:, k] = matrix_codes(table.columns[title], missing)
+    if names["freq"] not in table.columns:
+        warn_of_frequencies(source.name, items, codes)
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)

@@ -50,7 +50,7 @@ class ColumnNames(NamedTuple):
 
 def build_from_table(table: Any, columns: Mapping[str, str | None] | None, options: Options) -> LogFields:
     """Build a log from a table, as `Responses.from_table` does."""
-    source = TABLE
+    source, table = TABLE, cells.collected(table)
 
     def sample(name: str) -> pa.ChunkedArray:
         return cells.as_arrow(table[name][:SAMPLE])

@@ -642,7 +642,10 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("q1,q2\n1,0\n1,9\n1,1\n", "or pass --missing=-1,9 if this value means no response"),
         ("q1,q2,q3\n9,1,0\n1,0,1\n0,1,1\n", "or pass --missing=-1,9 if this value means no response"),
         ("id,q1,q2,q3\na,.,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,. if this value means no response"),
-        ("q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n", "(scores above 1 are not supported); score the item as 0 and 1, skip"),
+        (
+            "q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n",
+            "(no model of alsim uses scores other than 0 and 1); correct the cell, or score",
+        ),
         ("q1;q2;q3\n1,0;0,0;1,0\n1,0;0,0;1,0\n", "write numbers with a decimal point, or as 0 and 1"),
         ("q1 q2 q3\n1 0 1\n0 1 1\n", "its lines have 3 words; expected another delimiter; pass --delimiter ' '"),
         ("q1  q2 q3\n1   0  1\n0   1  1\n", "replace the spaces between cells by one comma each"),

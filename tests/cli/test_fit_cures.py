@@ -87,7 +87,7 @@ CURED = {
     "a student without a name": (wide(f"id,{HEADER}", [*IDS[:11], ""]), 12, 5),
     "a repeated student with another name": (wide(f"who,{HEADER}", [*IDS * 9], answers=ANSWERS * 9), 108, 5),
     "coded gender": (wide(f"id,gender,{HEADER}", IDS, [1 + k % 2 for k in range(12)]), 12, 5),
-    "a row of sums": (wide(f"id,{HEADER}", IDS) + "all,5,7,8,6,9\n", 13, 5),
+    "a row of sums": (wide(f"id,{HEADER}", IDS) + "all,5,7,8,6,9\n", 12, 5),
     "another value without a response, no header": ("a,1,0,-9\nb,0,1,1\nc,1,1,0\nd,0,0,1\n", 4, 3),
     "several values that mean no response": ("id,a,b,c\n1,1,99,0\n2,.,1,1\n3,0,1,0\n4,1,1,1\n", 4, 3),
     "names of long tables": ("usr,skil,corect\na,x,1\na,y,0\n", 1, 2),
@@ -106,6 +106,40 @@ def test_frequencies_with_another_name_are_proposed(run, tmp_path):
     for name in ("count", "n", "Frequency"):
         error, out = follow(run, f"a,b,c,{name}\n0,0,1,15\n1,0,1,13\n1,1,1,27\n", tmp_path)
         assert error == "" and "165 responses of 55 students, in 3 patterns" in out
+
+
+FREQUENCIES = "0,0,1,1\n1,0,1,13\n1,1,1,27\n0,1,0,1\n"
+"""Rows of three items and their frequencies; the first frequencies are 1, so that the column looks like an item."""
+
+
+def test_the_column_freq_is_recognised_in_any_case(run, tmp_path):
+    for name in ("freq", "Freq", "FREQ"):
+        (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n{FREQUENCIES}")
+        status, out, err = run()
+        assert status == 0 and "126 responses of 42 students, in 4 patterns, 3 skills" in out
+        assert ("recognised by their names: freq='" in err) == (name != "freq")
+    (tmp_path / "log.csv").write_text("a,b,c,Freq\n0,0,1,1\n1,0,1,0\n1,1,1,1\n")  # only 0 and 1
+    status, out, err = run()
+    assert status == 0 and "6 responses of 2 students, in 3 patterns, 3 skills" in out
+
+
+@pytest.mark.parametrize("name", ["n", "N", "count", "Weight", "Frequency"])
+def test_frequencies_with_another_name_are_proposed_before_they_are_omitted(run, tmp_path, name):
+    error, out = follow(run, f"a,b,c,{name}\n{FREQUENCIES}", tmp_path)
+    assert error == "" and "126 responses of 42 students, in 4 patterns" in out
+    (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n{FREQUENCIES}")
+    status, _, err = run()
+    assert status == 2 and "--skip-bad" not in err and "--missing" not in err
+    (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n0,0,1,1\n1,0,1,0\n1,1,1,1\n")
+    status, _, err = run()
+    assert status == 0 and f"column {name!r} is read as an item" in err and f"--columns freq={name}" in err
+
+
+def test_frequencies_are_bounded_before_they_are_expanded(run, tmp_path):
+    (tmp_path / "log.csv").write_text("a,b,c\n0,0,1\n1,0,1\n1,1,1\n")
+    (tmp_path / "test.csv").write_text("a,b,c,freq\n0,0,1,3e9\n1,0,1,2\n")
+    status, _, err = run("--test", "test.csv")
+    assert status == 2 and "stands for 9,000,000,006 responses; expected at most 20,000,000" in err
 
 
 REFUSED = {
@@ -194,3 +228,48 @@ def test_the_same_option_is_not_mapped_twice(run, tmp_path):
     (tmp_path / "log.csv").write_text("student,skill,correct\na,x,1\n")
     status, _, err = run("--columns", "order=,order=x")
     assert (status, err) == (2, "alsim: --columns maps order more than once; map it to one name\n")
+
+
+def table(codes, columns=4, rows=20, names=True):
+    """Return a wide file with these codes, each of which occurs in each column."""
+    cells = [[codes[(s * 7 + i * 3) % len(codes)] for i in range(columns)] for s in range(rows)]
+    return wide(",".join(["id"] * names + [f"i{k}" for k in range(columns)]), *[range(rows)] * names, answers=cells)
+
+
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize(
+    ("codes", "kind", "cure"),
+    [
+        ("012", "scores from 0 to 2 (partial credit), such as '2'", "1 for its highest score and 0 for lower ones"),
+        ([0, 0.5, 1], "scores between 0 and 1, such as '0.5'", "no model of alsim uses scores between"),
+        (range(11), "scores from 0 to 10 (partial credit)", "no model of alsim uses scores between"),
+        ("12", "the codes 1 and 2, such as '2'", "write 1 for the code of a correct answer"),
+        ("12345", "the codes 1 to 5, as of ratings or chosen options", "divide ratings into high and low ones"),
+        (["yes", "no"], "the words 'yes' and 'no'", "write 1 for 'yes' and 0 for 'no'"),
+        (["Right", "Wrong", ""], "the words 'right' and 'wrong'", "write 1 for 'right' and 0 for 'wrong'"),
+        ("ABCD", "letters, as of chosen options, such as 'A'", "by comparison with the answer key"),
+    ],
+)
+def test_answers_that_are_not_scored_are_described_and_never_dropped(run, tmp_path, codes, kind, cure, names):
+    """Dropping the scores above 1 would drop the best scorers."""
+    for columns in (2, 4):
+        (tmp_path / "log.csv").write_text(table(codes, columns, names=names))
+        for options in ([], ["--format", "wide"], ["--skip-bad"]):
+            status, _, err = run(*options)
+            assert status == 2 and err.startswith("alsim: log.csv: seems to have one column per item, but with ")
+            assert kind in err and cure in err and "--skip-bad" not in err and "--missing" not in err
+
+
+def test_codes_that_mean_no_response_are_still_proposed(run, tmp_path):
+    error, out = follow(run, table([0, 1, 9, 1, 0, 99]), tmp_path)
+    assert error == "" and "students, 4 skills" in out
+
+
+def test_one_item_with_partial_credit_is_scored_and_not_dropped(run, tmp_path):
+    (tmp_path / "log.csv").write_text(wide(f"id,{HEADER}", IDS).replace("s03,1", "s03,2").replace("s03,0", "s03,2"))
+    status, _, err = run()
+    assert status == 2 and "no model of alsim uses scores other than 0 and 1); correct the cell, or score the" in err
+    assert "--skip-bad" not in err and "--missing" not in err
+    (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0.5\nb,x,0\nb,y,1\n")
+    status, _, err = run()
+    assert status == 2 and "or score the answers as 0 and 1" in err and "--skip-bad" not in err

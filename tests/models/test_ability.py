@@ -330,6 +330,14 @@ def test_invalid_answers_are_refused(responses, message):
 )
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(AlsimError, match=message):
-        irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
+        irt.irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
     with pytest.raises(AlsimError, match="items must be ItemParameters, a fitted .*; got list"):
-        irt.estimate_ability([1.0, 2.0], [0, 1])
+        irt.irt.estimate_ability([1.0, 2.0], [0, 1])
+
+
+def test_masked_answers_are_missing():
+    items = irt.ItemParameters(a=1, b=[-1.0, 0.0, 1.0])
+    for dtype in (np.int64, np.bool_):
+        masked = np.ma.MaskedArray(np.array([[1, 0, 1]], dtype), mask=[[False, True, False]])
+        result = irt.estimate_ability(items, masked)
+        assert result.theta == irt.estimate_ability(items, [[1, -1, 1]]).theta and result.responses == 2

@@ -505,3 +505,11 @@ def test_the_prior_weights_sum_to_one_and_have_the_mean_and_sd_of_the_group():
     np.testing.assert_allclose(weight[0] @ theta**2, 1, atol=1e-6)
     far = np.exp(log_prior(Groups(np.array([9.0]), np.array([0.05])), theta))  # each density underflows
     np.testing.assert_allclose(far[0], theta == 6, atol=1e-100)
+
+
+def test_students_without_responses_are_not_counted():
+    matrix = (np.random.default_rng(3).random((60, 4)) < [0.2, 0.4, 0.6, 0.8]).astype(int)
+    fit = irt.fit(Responses.from_matrix(matrix), model="rasch")
+    more = irt.fit(Responses.from_matrix(np.vstack([matrix, np.full((40, 4), -1)])), model="rasch")
+    assert more.num_students == fit.num_students == 60
+    assert more.bic == pytest.approx(fit.bic)

@@ -139,8 +139,8 @@ def test_answers_of_any_type_become_zero_and_one(correct):
 def test_other_values_are_not_answers(bad):
     with pytest.raises(
         ResponsesError,
-        match=r"^responses, row 2 \(counted from 0\), column correct: .+; expected 0 or 1; "
-        r"correct the cell, or skip invalid rows with skip_bad=True$",
+        match=r"^responses, row 2 \(counted from 0\), column correct: .+; expected 0 or 1"
+        r"(; correct the cell, or skip invalid rows with skip_bad=True| \(no model .*, or score the answers.*)$",
     ):
         Responses.from_arrays(["a"] * 4, [1, 0, bad, 1], skill=["x"] * 4)
 
@@ -662,3 +662,58 @@ def test_a_real_log_with_a_duplicate(published):
     first, second = (k for k, line in enumerate(lines, 1) if line.startswith("1978,"))
     assert log.report.duplicate == f"{file}, line {second} repeats the response of line {first}"
     assert len(read_responses(file, columns=columns, duplicates="drop")) == 16_857
+
+
+# ── tables of other libraries, and masks ─────────────────────────────────────────────────────────
+
+
+def test_a_matrix_of_booleans():
+    expected = [[1, 0], [0, 1]]
+    assert Responses.from_matrix(np.array(expected, np.bool_)).matrix().tolist() == expected
+    frame = pd.DataFrame({"a": [True, False], "b": [None, True]})
+    assert Responses.from_matrix(frame).matrix().tolist() == [[1, -1], [0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.bool_, object])
+def test_masked_cells_of_a_matrix_are_missing(dtype):
+    masked = np.ma.MaskedArray(np.array([[1, 0], [1, 1]], dtype), mask=[[False, True], [False, False]])
+    assert Responses.from_matrix(masked).matrix().tolist() == [[1, -1], [1, 1]]
+
+
+@pytest.mark.parametrize("names", [["ann", "bob", "cat"], [1, 2, 3]])
+def test_masked_names_are_missing(names):
+    with pytest.raises(ResponsesError, match=r"row 1 \(counted from 0\), column student: an empty cell"):
+        Responses.from_arrays(np.ma.MaskedArray(names, mask=[False, True, False]), [1, 0, 1], skill=["x"] * 3)
+
+
+def test_the_index_of_a_data_frame_names_the_students():
+    frame = pd.DataFrame({"id": ["ann", "bob"], "a": [1, 0], "b": [0, 1]})
+    assert Responses.from_matrix(frame.set_index("id")).students.tolist() == ["ann", "bob"]
+    assert Responses.from_matrix(frame[["a", "b"]]).students.tolist() == ["0", "1"]
+    assert Responses.from_matrix(frame.set_index("id"), students=["x", "y"]).students.tolist() == ["x", "y"]
+    assert Responses.from_matrix(frame.set_index(["id", "b"])[["a"]]).students.tolist() == ["ann/0", "bob/1"]
+    repeated = frame.assign(id="ann").set_index("id")
+    with pytest.raises(ResponsesError, match="distinct names; got 'ann' more than once.*or pass other names as stud"):
+        Responses.from_matrix(repeated)
+
+
+def test_tables_of_polars():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"student": ["ann", "bob"], "skill": [["x", "y"], ["x"]], "correct": [1, 0]})
+    for table in (frame, frame.lazy()):
+        log = Responses.from_table(table)
+        assert log.skills.tolist() == ["x", "y"] and log.skill_start.tolist() == [0, 2, 3]
+    log = Responses.from_arrays(frame["student"], frame["correct"], skill=frame["skill"])
+    assert log.skills.tolist() == ["x", "y"]
+    wide = polars.DataFrame({"a": [1, 0], "b": [None, 1]})
+    for table in (wide, wide.lazy()):
+        log = Responses.from_matrix(table)
+        assert log.matrix().tolist() == [[1, -1], [0, 1]] and log.items.tolist() == ["a", "b"]
+
+
+def test_a_column_named_like_frequencies_is_named(caplog):
+    frame = pd.DataFrame({"a": [1, 0], "b": [0, 1], "n": [1, 0]})
+    Responses.from_matrix(frame)
+    assert "column 'n' is read as an item" in caplog.text and "weight=" in caplog.text
+    with pytest.raises(ResponsesError, match="holds the number of students of each row, pass it as weight="):
+        Responses.from_matrix(frame.assign(n=[1, 40]))

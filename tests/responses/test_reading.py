@@ -401,3 +401,14 @@ def test_duplicates_cannot_be_dropped_without_an_order(write, caplog):
     caplog.clear()
     read_responses(file)
     assert not caplog.text
+
+
+def test_a_row_that_is_skipped_as_a_whole_is_no_student(write):
+    """A student without responses is counted by BIC; a row of means is no student."""
+    rows = "id,x,y,z\na,1,0,1\nb,0,,1\nc,,,\nMean,0.5,0.25,1.75\nSD,0.4,0.6,0.1\n"
+    with pytest.raises(ResponsesError, match="line 5.*0.5.*remove the row if it is not a student, such as"):
+        read_responses(write(rows))
+    log = read_responses(write(rows), skip_bad=True)
+    assert log.students.tolist() == ["a", "b", "c"] and log.row.tolist() == [0, 0, 0, 1, 1]
+    assert log.report.skipped == {"correct is neither 0 nor 1": 6} and log.report.rows == 5
+    assert (log.num_students, log.num_respondents) == (3, 2)

@@ -266,7 +266,7 @@ def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> An
     if isinstance(responses, Answers):
         return _checked(responses, num_items)
     try:
-        dense = np.atleast_2d(np.asarray(responses))
+        dense = np.atleast_2d(_without_mask(responses))
     except ValueError as error:  # rows of different lengths
         raise AlsimError(f"responses must have shape (S, {num_items}), one column per item: {error}") from None
     if dense.ndim != 2 or dense.shape[1] != num_items:
@@ -276,6 +276,14 @@ def as_answers(responses: ArrayLike | Responses | Answers, num_items: int) -> An
     answers = Answers(start, np.empty(start[-1], np.int32), np.empty(start[-1], np.int8))
     list_answers(codes.ravel(), num_items, answers.item, answers.correct)
     return answers
+
+
+def _without_mask(responses: ArrayLike) -> NDArray[np.generic]:
+    """Return a matrix of answers as an array in which masked answers are -1."""
+    if not isinstance(responses, np.ma.MaskedArray):
+        return np.asarray(responses)
+    values = np.ma.getdata(responses)
+    return np.where(np.ma.getmaskarray(responses), -1, values.astype(np.int8) if values.dtype == bool else values)
 
 
 def _checked(answers: Answers, num_items: int) -> Answers:

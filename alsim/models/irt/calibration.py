@@ -150,7 +150,7 @@ def _as_fit(
         se_d=expanded(np.nan if errors is None else errors.d),
         responses=counts.answered,
         correct=counts.correct,
-        num_students=float(responses.weight.sum()),
+        num_students=responses.num_respondents,
         priors=priors,
         nodes=nodes,
         between=errors is None or errors.joint,

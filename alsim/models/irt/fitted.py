@@ -42,7 +42,7 @@ class IRTFit(Fit):
     se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated
     responses       (I,) sum of the weights of the responses to each item
     correct         (I,) sum of the weights of the correct responses
-    num_students    sum of the students' weights
+    num_students    sum of the weights of the students with responses
     priors          prior densities of the item parameters
     nodes           number of quadrature nodes
     between         True if the standard errors use the information between items
