@@ -15,7 +15,7 @@ from alsim.models.base import Fit
 from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
-from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
+from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 
@@ -24,6 +24,9 @@ PREDICTION_MARGIN = 1e-12
 
 MIN_NODES, MAX_NODES = 11, 10_001
 """Bounds of the number of quadrature nodes."""
+
+NOT_A_MAXIMUM = "no standard errors: the information is not positive definite, so the estimates are not a maximum"
+"""Note of a fit without standard errors."""
 
 COLUMNS = ("a", "b", "c", "se_a", "se_b", "se_c")
 
@@ -38,7 +41,8 @@ class IRTFit(Fit):
     items           (I,) names
     a, d, c         (I,) estimates, a in 1/logit, d in logits; NaN for an item without a finite estimate: it has no
                     responses, or its responses are all correct or all wrong
-    se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated
+    se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated,
+                    for a c at a bound, and for items whose a or d is at a bound
     responses       (I,) sum of the weights of the responses to each item
     correct         (I,) sum of the weights of the correct responses
     num_students    sum of the students' weights
@@ -84,6 +88,18 @@ class IRTFit(Fit):
     def estimated(self) -> Bools:
         """(I,) True for the items that have estimates."""
         return np.isfinite(self.d)
+
+    @property
+    def at_bounds(self) -> Bools:
+        """(I,) True for the items whose a or d is at a bound, |a| = 10 or |d| = 30; they have no standard errors."""
+        return at_bounds(self.a, self.d)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Clauses that qualify the fit: estimates at a bound, and estimates that are not a maximum."""
+        count, total = int(self.at_bounds.sum()), len(self.items)
+        found = [f"{count:,} of {total:,} items {'is' if count == 1 else 'are'} at a bound"] if count else []
+        return (*found, *(["the estimates are not a maximum"] if NOT_A_MAXIMUM in self.notes else []))
 
     @property
     def item_parameters(self) -> ItemParameters:
