@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from alsim.errors import AlsimError
 from alsim.models import ModelError, Responses, irt, load_fit
 from alsim.models.irt.calibration import _patterns, _start
 from alsim.models.irt.estimation import Groups, log_prior, quadrature, run_em
@@ -431,7 +432,13 @@ def test_scores_use_only_items_that_have_estimates():
     log = simulated(80, 4, seed=11)[0]
     fit = irt.fit(log, nodes=61)
     new = Responses.from_arrays([1, 1, 2], [1, 0, 1], item=["new", "3", "new"])
-    scores = fit.scores(new)
+    with pytest.warns(
+        UserWarning, match="1 of the 2 items of the responses have no parameters, such as 'new'"
+    ) as caught:
+        scores = fit.scores(new)
+    assert caught[0].filename == __file__ and scores.students.tolist() == ["1", "2"]
+    with pytest.raises(AlsimError, match="none of the 1 items of the responses has parameters, such as 'new'"):
+        fit.scores(new.subset([1]).take([0]))
     assert scores.responses.tolist() == [1, 0]
     assert (scores.theta[1], scores.se[1]) == pytest.approx((0, 1), abs=1e-6)
     theta = np.linspace(-6, 6, 61)

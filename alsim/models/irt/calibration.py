@@ -60,8 +60,8 @@ def fit(
                      responses of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
                      Ability is N(0, 1) in all models
-    priors           prior densities that replace the defaults. Only the 3PL has defaults: log a ~ N(0, 0.5) and
-                     c ~ Beta(5, 17)
+    priors           prior densities that replace the defaults. Only the 3PL has defaults: log a is normal with mean 0
+                     and standard deviation 0.5, and c ~ Beta(5, 17). See `Priors`
     nodes            K, the number of equally spaced nodes in [-6, 6]. Their distance should be less than the posterior
                      standard deviation of a student's ability
     tolerance        EM has converged when a step changes no a, d or c by more than this

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import kernel
 from alsim.models.base import Fit
-from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
+from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability, ignore_unknown
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
+from alsim.responses.cells import starts
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 
@@ -162,17 +163,12 @@ class IRTFit(Fit):
         responses  responses of S students; items are matched by name
         method     "eap", "map", "ml" or "wle", see `estimate_ability`; EAP uses the nodes of the fit
 
-        Returns theta (S,), its standard error, both in logits, and the number of responses used. Responses to items
-        without estimates are ignored. Raises AlsimError for another method.
+        Returns the Abilities. Responses to unknown items are ignored, with a warning that counts them. Responses to
+        items without estimates, which `notes` list, are ignored too. Raises AlsimError for another method, and if no
+        item is known.
         """
-        item = estimated_item_index(self, responses)
-        known = item >= 0
-        counts = np.bincount(responses.student[known], minlength=responses.num_students)
-        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        answers = Answers(start, item[known], responses.correct[known])
-        if method == "eap":
-            return estimate_ability(self.item_parameters, answers, method, bounds=(-RANGE, RANGE), nodes=self.nodes)
-        return estimate_ability(self.item_parameters, answers, method)
+        ignore_unknown(responses, codes_of(responses.items, self.items) >= 0, self.items, stacklevel=3)
+        return abilities_of(self, responses, method)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as a dictionary of JSON values; None for parameters that are not estimated."""
@@ -242,6 +238,18 @@ class IRTFit(Fit):
                 row[key] = "" if value is None else value
             rows.append({**row, "responses": round(float(self.responses[i]))})
         return rows
+
+
+def abilities_of(fit: IRTFit, responses: Responses, method: Method) -> Abilities:
+    """Return the result of `IRTFit.scores`, without a warning about unknown items."""
+    item = estimated_item_index(fit, responses)
+    known = item >= 0
+    counts = np.bincount(responses.student[known], minlength=responses.num_students)
+    answers = Answers(starts(counts), item[known], responses.correct[known])
+    method = cast(Method, str(method).lower())
+    limits: dict[str, Any] = {"bounds": (-RANGE, RANGE), "nodes": fit.nodes} if method == "eap" else {}
+    estimates = estimate_ability(fit.item_parameters, answers, method, **limits)
+    return Abilities.of(*estimates, responses.students)
 
 
 def estimated_item_index(fit: IRTFit, responses: Responses) -> Ints:

@@ -48,6 +48,10 @@ class Priors(NamedTuple):
     a  (mean, sd) of a normal prior of log a, which implies a > 0
     d  (mean, sd) of a normal prior of d = -a b, logits
     c  (alpha, beta) of a Beta prior of c, each at least 1
+
+    The second number of a and d is a standard deviation, not a variance. The estimates are the mode of the posterior
+    density of a, d and c themselves, not of log a. The prior density of a, which has the factor 1 / a, has its mode at
+    exp(mean - sd^2): 0.78 for (0, 0.5).
     """
 
     a: tuple[float, float] | None = None
