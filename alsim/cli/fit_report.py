@@ -130,9 +130,12 @@ def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
         convergence = f"The fit converged after {steps}"
     else:
         convergence = f"The fit did not converge within {steps}{LIMITS.get(fitted.model, '')}"
+    caveats = [*getattr(fitted, "caveats", ())]
     if fitted.model == "irt" and (uncertain := uncertain_items(rows)):
         have = "has" if len(uncertain) == 1 else "have"
-        convergence += f", but {len(uncertain):,} of {len(rows):,} items {have} large standard errors"
+        caveats.append(f"{len(uncertain):,} of {len(rows):,} items {have} large standard errors")
+    if caveats:
+        convergence += f", but {', '.join(caveats[:-1])}{' and ' if len(caveats) > 1 else ''}{caveats[-1]}"
     return f"{convergence}{_test_verdict(tested)}."
 
 

@@ -69,14 +69,18 @@ def print_estimates(model: str, rows: Sequence[Row]) -> None:
     shown = [_with_name(row) for row in rows[:SHOWN_ROWS]]
     name, *numbers = (column for column in LAYOUTS[model] if not _is_fixed(column, rows))
     texts = [str(row[name.key]) for row in shown]
+    marks = [" *" if row.get("identified") == "no" else "" for row in shown]
     for digits in (2, 1):
         columns = [[column.label, column.unit, *_cells(column, shown, digits)] for column in numbers]
         width = WIDTH - sum(2 + max(map(len, column)) for column in columns)
         if width >= MIN_NAME_WIDTH:
             break
     width = max(width, MIN_NAME_WIDTH)
-    lines = [*zip([name.label, "", *(shortened(text, width) for text in texts)], *columns, strict=True)]
+    names = [shortened(text, width - len(mark)) + mark for text, mark in zip(texts, marks, strict=True)]
+    lines = [*zip([name.label, "", *names], *columns, strict=True)]
     print_table(lines[0], filter(any, lines[1:]))
+    if any(marks):
+        print("*: not identified: the responses do not determine these parameters")
     if any("±" in cell for line in lines for cell in line):
         print("±: standard error")
     if len(rows) > len(shown):

@@ -54,6 +54,11 @@ class Fit(ABC):
     converged: bool
     num_responses: int
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Clauses that qualify the result of the fit, such as "1 of 7 items is at a bound"; empty without any."""
+        return ()
+
     @abstractmethod
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, in the order of `responses`.

@@ -20,6 +20,12 @@ def rows_of(names: Names, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> 
     return {name: {c: plain[c][k] for c in plain} for k, name in enumerate(names.tolist())}
 
 
+def table_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:
+    """Return one row {column: value} per entry of the columns, which have equal lengths; values are Python's."""
+    values = [np.asarray(column).tolist() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
 def names_of(rows: Any, key: str) -> Names:
     """Return the names (I,) in the result of `rows_of`, the value of `key`; raises TypeError for any other value."""
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shlex
 import sys
 import types
@@ -455,6 +456,21 @@ def test_large_standard_errors_are_in_a_note_and_in_the_verdict(run, fitted, mon
     out = " ".join(run("irt", "log.csv", *COLUMNS)[1].split())
     assert "of 2 of 4 items, whose estimates are unreliable: wide b, wide a;" in out
     assert out.endswith("The fit converged after 7 iterations, but 2 of 4 items have large standard errors.")
+
+
+def test_caveats_of_a_fit_are_in_the_verdict(run, tmp_path):
+    answers = np.random.default_rng(0).integers(0, 2, (100, 3))
+    lines = "".join(
+        f"s{k},{i},{x}\n" for k, row in enumerate(answers.tolist()) for i, x in zip("xyz", row, strict=True)
+    )
+    (tmp_path / "log.csv").write_text("student,skill,correct\n" + lines)
+    _, out, _ = run("bkt", "log.csv", "--json", "report.json")
+    text, report = " ".join(out.split()), json.loads((tmp_path / "report.json").read_text())
+    assert "iterations, but 3 of 3 skills are not identified" in report["verdict"] and report["verdict"] in text
+    assert "*: not identified" in text and "note: 3 of 3 skills are not identified: x, y, z;" in text
+    (tmp_path / "log.csv").write_text("x,y,z\n" + "0,0,1\n1,1,0\n0,0,0\n1,1,1\n" * 20)
+    out = " ".join(run("irt", "log.csv")[1].split())
+    assert re.search(r"iterations, but 2 of 3 items are at a bound( and .*)?\.$", out)
 
 
 @pytest.mark.parametrize("item_model", ["2pl", "3pl"])

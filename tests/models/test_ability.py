@@ -210,28 +210,70 @@ def test_a_response_log_is_matched_by_name():
     for source in (items, irt.CalibratedItems(items, ("",) * 3, ("",) * 3, ((),) * 3)):
         estimates = irt.estimate_ability(source, log)
         assert np.allclose(estimates.theta, expected.theta, rtol=0, atol=1e-15)
-    numbered = Responses.from_arrays(["u", "v"], [1, 0], item=["1", "0"])
-    pair = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])
-    assert np.array_equal(irt.estimate_ability(pair, numbered).theta, irt.estimate_ability(pair, [[-1, 1], [0, -1]])[0])
-    other = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q3", "x", "q1"])
-    message = "1 of the 3 items of the responses have no parameters, such as 'x'; .* leave these items out with resp"
-    with pytest.raises(AlsimError, match=message):
-        irt.estimate_ability(items, other)
-    left = other.take(np.isin(other.items, items.names)[other.item])  # as the message says
-    assert irt.estimate_ability(items, left).responses.sum() == 2
     with pytest.raises(AlsimError, match="Answers have indices of items, so items must be ItemParameters"):
         irt.estimate_ability(source, irt.Answers(np.array([0, 1]), np.array([0]), np.array([1])))
 
 
-def test_a_response_log_uses_its_order_of_items():
-    log = Responses.from_arrays(["u", "v", "u"], [1, 0, 0], item=["q2", "q1", "q1"])
-    items = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])  # q2, q1: in order of first appearance
-    assert log.items.tolist() == ["q2", "q1"]
+def test_unknown_items_are_ignored_with_a_warning_that_counts_them():
+    items = irt.ItemParameters([2.0, 1.0, 0.7], [0.5, -0.5, 1.0], names=["q1", "q2", "q3"])
+    other = Responses.from_arrays(["u", "v", "u", "v"], [1, 0, 0, 1], item=["q3", "x", "q1", "x"])
+    message = "1 of the 3 items of the responses have no parameters, such as 'x'; .* their 2 responses are ignored"
+    with pytest.warns(UserWarning, match=message) as caught:
+        estimates = irt.estimate_ability(items, other)
+    assert caught[0].filename == __file__
+    assert estimates.responses.tolist() == [2, 0] and estimates.students.tolist() == ["u", "v"]
+    np.testing.assert_allclose(
+        estimates.theta, irt.estimate_ability(items, [[0, -1, 1], [-1, -1, -1]]).theta, atol=1e-15
+    )
+    left = other.take(np.isin(other.items, items.names)[other.item])
+    assert irt.estimate_ability(items, left).responses.sum() == 2  # the names of items without responses do not count
+    strange = Responses.from_arrays(["u", "v"], [1, 0], item=["x", "y"])
+    with pytest.raises(AlsimError, match="none of the 2 items of the responses has parameters, such as 'x'"):
+        irt.estimate_ability(items, strange)
+
+
+def test_items_without_names_are_matched_by_their_indices():
+    pair = irt.ItemParameters([2.0, 1.0], [0.5, -0.5])
+    numbered = Responses.from_arrays(["u", "v"], [1, 0], item=["1", "0"])
+    assert np.array_equal(irt.estimate_ability(pair, numbered).theta, irt.estimate_ability(pair, [[-1, 1], [0, -1]])[0])
+    bank = irt.ItemParameters(np.ones(6), np.linspace(-1, 1, 6))
+    for names in (["6", "5", "4", "3", "2", "1"], ["x6", "x5", "x4", "x3", "x2", "x1"]):
+        log = Responses.from_arrays(np.zeros(6, int), [1, 1, 1, 0, 0, 0], item=names)
+        with pytest.raises(
+            AlsimError, match=f"no names, and the responses have an item '{names[0]}'.*from 0 to 5: pass"
+        ):
+            irt.estimate_ability(bank, log)
+    few = Responses.from_arrays(["u", "u"], [1, 0], item=["0", "1"])
+    assert irt.estimate_ability(bank, few).theta == irt.estimate_ability(bank, [[1, 0, -1, -1, -1, -1]]).theta
+
+
+def test_the_items_of_a_matrix_are_matched_by_order():
+    log = Responses.from_matrix([[1, 0, 1], [0, 0, 1]])
+    named = irt.ItemParameters(np.ones(3), [-1.0, 0.0, 1.0], names=["q1", "q2", "q3"])
+    np.testing.assert_array_equal(
+        irt.estimate_ability(named, log).theta, irt.estimate_ability(named, [[1, 0, 1], [0, 0, 1]]).theta
+    )
+    with pytest.raises(AlsimError, match="the log has 3 items without names; expected 2, the given items in the same"):
+        irt.estimate_ability(named.take([0, 1]), log)
+    from_one = irt.ItemParameters(np.ones(3), [-1.0, 0.0, 1.0], names=["1", "2", "3"])
+    with pytest.raises(AlsimError, match="numbered from 0, and some of these numbers are names of other items: pass a"):
+        irt.estimate_ability(from_one, log)
+
+
+def test_abilities_are_a_table_with_the_names_of_students():
+    items = irt.ItemParameters([2.0, 1.0], [0.5, -0.5], names=["q1", "q2"])
+    log = Responses.from_arrays(["ann", "bob"], [1, 0], item=["q1", "q2"])
     estimates = irt.estimate_ability(items, log)
-    assert np.allclose(estimates.theta, irt.estimate_ability(items, [[1, 0], [-1, 0]]).theta, rtol=0, atol=1e-15)
-    assert estimates.responses.tolist() == [2, 1]
-    with pytest.raises(AlsimError, match="the log has 2 items; expected 3, the given items in the same order"):
-        irt.estimate_ability(random_bank(1, 3), log)
+    theta, se, responses = estimates
+    assert estimates.table()[1] == {"student": "bob", "theta": theta[1], "se": se[1], "responses": responses[1]}
+    assert [row["student"] for row in irt.estimate_ability(items, [[1, 0], [0, 1]], "ml").table()] == [0, 1]
+
+
+@pytest.mark.parametrize("method", ["EAP", "Map", "ML", "WLE"])
+def test_methods_in_any_case(method):
+    items = random_bank(15, 3)
+    one, other = (irt.estimate_ability(items, [1, 0, 1], name) for name in (method, method.lower()))
+    assert (one.theta, one.se) == (other.theta, other.se)
 
 
 def test_many_answers_do_not_underflow():

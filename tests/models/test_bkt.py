@@ -847,3 +847,37 @@ def test_a_log_without_responses_is_refused() -> None:
         fit(log)
     with pytest.raises(ModelError, match="is fitted to Responses; got list"):
         fit([[0, 1]])  # type: ignore[arg-type]  # the wrong type is tested
+
+
+# ── identification ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("errors", [True, False])
+def test_skills_with_one_response_per_student_are_not_identified(errors):
+    random = np.random.default_rng(0)
+    log = Responses.from_matrix(random.integers(0, 2, (100, 3)))
+    fitted = fit(log, errors=errors)
+    assert not any(skill.identified for skill in fitted.skills.values())
+    assert fitted.notes[0].startswith("3 of 3 skills are not identified: 0, 1, 2; ")
+    assert "3 of 3 skills are not identified" in fitted.caveats
+    assert {row["identified"] for row in fitted.table()} == {"no"}
+    assert BKTFit.from_dict(fitted.to_dict()).notes == fitted.notes
+    one = fit(log, errors=errors, fixed={"p_init": 0.3, "p_learn": 0.1, "p_slip": 0.1})
+    assert one.notes == ()  # the share of correct responses determines p_guess
+
+
+@pytest.mark.compiled
+def test_priors_and_longer_sequences_identify_parameters():
+    random = np.random.default_rng(0)
+    single = Responses.from_matrix(random.integers(0, 2, (100, 1)))
+    priors = dict.fromkeys(("p_init", "p_learn", "p_guess", "p_slip"), (2.0, 2.0))
+    assert fit(single, priors=priors).notes == ()
+    known = random.random(500) < 0.4
+    rows = []
+    for _ in range(6):
+        rows.append(random.random(500) < np.where(known, 0.9, 0.2))
+        known |= random.random(500) < 0.2
+    long = Responses.from_arrays(np.tile(np.arange(500), 6), np.concatenate(rows).astype(int), skill=["x"] * 3000)
+    fitted = fit(long)
+    assert fitted.skills["x"].identified and fitted.notes == () and fitted.caveats == ()

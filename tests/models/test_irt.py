@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from alsim.errors import AlsimError
 from alsim.models import ModelError, Responses, irt, load_fit
 from alsim.models.irt.calibration import _patterns, _start
 from alsim.models.irt.estimation import Groups, log_prior, quadrature, run_em
@@ -388,6 +389,23 @@ def test_estimates_at_a_bound_are_noted():
     assert any(note.startswith("c at a bound") for note in free.notes)
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-4])
+def test_an_item_that_repeats_the_score_is_at_the_bound_without_standard_errors(tolerance):
+    """EM ends just below the bound, by less than a step."""
+    random = np.random.default_rng(0)
+    ability = random.normal(size=(300, 1))
+    answers = random.random((300, 6)) < 1 / (1 + np.exp(np.linspace(-1, 1, 6) - ability))
+    matrix = np.column_stack([answers, answers.sum(axis=1) >= 3]).astype(int)
+    fit = irt.fit(Responses.from_matrix(matrix, items=[*"uvwxyz", "passed"]), tolerance=tolerance)
+    assert fit.a[6] == 10 and fit.at_bounds.tolist() == [False] * 6 + [True]
+    assert np.isnan([fit.se_a[6], fit.se_b[6], fit.se_d[6]]).all() and np.isfinite(fit.se_b[:6]).all()
+    assert "so that the item has no standard errors: passed;" in fit.notes[0]
+    assert fit.caveats == ("1 of 7 items is at a bound",)
+    assert irt.IRTFit.from_dict(fit.to_dict()).caveats == fit.caveats
+    assert fit.log_likelihood == pytest.approx(marginal(Responses.from_matrix(matrix), fit.a, fit.d, fit.c), abs=1e-9)
+
+
 # ── what a fit does ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -414,7 +432,13 @@ def test_scores_use_only_items_that_have_estimates():
     log = simulated(80, 4, seed=11)[0]
     fit = irt.fit(log, nodes=61)
     new = Responses.from_arrays([1, 1, 2], [1, 0, 1], item=["new", "3", "new"])
-    scores = fit.scores(new)
+    with pytest.warns(
+        UserWarning, match="1 of the 2 items of the responses have no parameters, such as 'new'"
+    ) as caught:
+        scores = fit.scores(new)
+    assert caught[0].filename == __file__ and scores.students.tolist() == ["1", "2"]
+    with pytest.raises(AlsimError, match="none of the 1 items of the responses has parameters, such as 'new'"):
+        fit.scores(new.subset([1]).take([0]))
     assert scores.responses.tolist() == [1, 0]
     assert (scores.theta[1], scores.se[1]) == pytest.approx((0, 1), abs=1e-6)
     theta = np.linspace(-6, 6, 61)

@@ -13,7 +13,7 @@ from alsim.models.bkt.likelihood import Likelihood
 from alsim.models.bkt.options import ModelOptions, SearchOptions, check_responses, read_model, read_search
 from alsim.models.bkt.result import BKTFit, SkillFit
 from alsim.models.bkt.skill import BKT, PARAMETERS
-from alsim.models.bkt.standard_errors import at_bounds, standard_errors
+from alsim.models.bkt.standard_errors import at_bounds, identified, standard_errors
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Bools, Doubles, Longs
@@ -90,7 +90,7 @@ def _fit(
     at = _best(likelihood, _first_start(search.start, likelihood, model), search, progress)
     if search.ascent.accelerate:
         move_to_bounds(likelihood, at)
-    se = standard_errors(likelihood, at.theta) if errors else np.full(likelihood.num_probabilities, np.nan)
+    se = standard_errors(likelihood, at.theta) if errors else None
     return _summary(responses, groups, likelihood, at, se, model)
 
 
@@ -177,14 +177,16 @@ def _better(likelihood: Likelihood, best: Maximum, other: Maximum) -> Maximum:
 
 
 def _summary(
-    responses: Responses, groups: Groups, likelihood: Likelihood, at: Maximum, se: Doubles, model: ModelOptions
+    responses: Responses, groups: Groups, likelihood: Likelihood, at: Maximum, se: Doubles | None, model: ModelOptions
 ) -> BKTFit:
-    """Return a maximum and its standard errors (P,) as a fit."""
+    """Return a maximum and its standard errors (P,), None if they were not computed, as a fit."""
     size = likelihood.num_probabilities
     counts = np.bincount(groups.code // 2, minlength=len(groups))
     bound = at_bounds(likelihood, at.theta)
     block_of = np.zeros(responses.num_skills, np.int64) if likelihood.student_sd else np.arange(responses.num_skills)
     start = np.searchsorted(groups.skill, np.arange(responses.num_skills + 1))
+    is_identified = identified(likelihood, at.theta, se, at.converged[block_of])
+    se = np.full(size, np.nan) if se is None else se
     skills = {
         str(name): _skill_fit(
             likelihood,
@@ -193,7 +195,7 @@ def _summary(
             (se, bound, counts, groups.name),
             model.by_item,
             (float(at.log_likelihood[k]), int(at.iterations[block_of[k]]), bool(at.converged[block_of[k]])),
-        )
+        )._replace(identified=bool(is_identified[k]))
         for k, name in enumerate(responses.skills.tolist())
         if start[k] < start[k + 1] and counts[start[k] : start[k + 1]].any()
     }

@@ -20,6 +20,9 @@ from alsim.types import Doubles, short_repr
 BY_ITEM = ("p_learn", "p_guess", "p_slip")
 """Parameters that may differ by item."""
 
+LISTED_SKILLS = 5
+"""Largest number of skills that a note lists by name."""
+
 
 @short_repr
 class SkillFit(NamedTuple):
@@ -34,6 +37,7 @@ class SkillFit(NamedTuple):
     at_bounds       names of the parameters that equal a bound, 0 and 1 included
     items           for each class of items: the parameters that differ by item, their standard errors (`se_p_guess`),
                     and the number of responses; empty if no parameter differs by item
+    identified      False if the responses do not determine the parameters: other parameters have the same likelihood
     """
 
     parameters: BKT
@@ -44,6 +48,7 @@ class SkillFit(NamedTuple):
     se: dict[str, float | None]
     at_bounds: tuple[str, ...]
     items: dict[str, dict[str, float | None]]
+    identified: bool = True
 
 
 @short_repr
@@ -69,6 +74,30 @@ class BKTFit(Fit):
     by_item: tuple[str, ...] = ()
     classes: dict[str, str] | None = None
     students: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about unusual results: the skills that are not identified."""
+        names = [name for name, skill_fit in self.skills.items() if not skill_fit.identified]
+        if not names:
+            return ()
+        others = f" and {len(names) - LISTED_SKILLS:,} others" if len(names) > LISTED_SKILLS else ""
+        return (
+            f"{_share(len(names), len(self.skills))} not identified: {', '.join(names[:LISTED_SKILLS])}{others}; other "
+            "parameters have the same likelihood, as with one response per student; fix parameters or give them priors",
+        )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Clauses that qualify the fit: skills that are not identified, and skills with parameters at a bound."""
+        unidentified = sum(not skill_fit.identified for skill_fit in self.skills.values())
+        bounded = sum(bool(skill_fit.at_bounds) for skill_fit in self.skills.values())
+        found = [f"{_share(unidentified, len(self.skills))} not identified"] if unidentified else []
+        verb = "has" if bounded == 1 else "have"
+        return (
+            *found,
+            *([f"{bounded:,} of {len(self.skills):,} skills {verb} a parameter at a bound"] if bounded else []),
+        )
 
     @property
     def pooled(self) -> BKT:
@@ -150,7 +179,7 @@ class BKTFit(Fit):
         )
 
     def table(self) -> list[dict[str, str | int | float]]:
-        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, parameters at bounds.
+        """Return one row per skill: parameters, log-likelihood (nats), responses, convergence, bounds, identification.
 
         The standard errors, such as se_p_init, are NaN for parameters that have none (see SkillFit).
         """
@@ -164,9 +193,15 @@ class BKTFit(Fit):
                 "iterations": skill_fit.iterations,
                 "converged": "yes" if skill_fit.converged else "no",
                 "at bounds": ", ".join(skill_fit.at_bounds),
+                "identified": "yes" if skill_fit.identified else "no",
             }
             for name, skill_fit in self.skills.items()
         ]
+
+
+def _share(number: int, total: int) -> str:
+    """Return the subject and the verb of a sentence about some of the skills."""
+    return f"{number:,} of {total:,} skills {'is' if number == 1 else 'are'}"
 
 
 def mean_of(parts: list[tuple[BKT, int]]) -> BKT:
@@ -189,6 +224,7 @@ def _skill_to_dict(skill_fit: SkillFit) -> dict[str, Any]:
         "responses": skill_fit.responses,
         "se": skill_fit.se,
         "at_bounds": list(skill_fit.at_bounds),
+        "identified": skill_fit.identified,
     }
     return content | ({"items": skill_fit.items} if skill_fit.items else {})
 
@@ -213,6 +249,7 @@ def _skill_from_dict(skill: str, content: Mapping[str, Any]) -> SkillFit:
         se={name: None if content["se"][name] is None else _number(content["se"], name) for name in PARAMETERS},
         at_bounds=tuple(map(str, content["at_bounds"])),
         items=items,
+        identified=_bool(content, "identified") if "identified" in content else True,
     )
 
 

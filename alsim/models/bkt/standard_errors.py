@@ -67,6 +67,36 @@ def standard_errors(likelihood: Likelihood, theta: Doubles) -> Doubles:
     return errors
 
 
+def identified(likelihood: Likelihood, theta: Doubles, errors: Doubles | None, converged: Bools) -> Bools:
+    """Return whether the responses and the priors determine the parameters of each skill (K,).
+
+    theta      (P,) parameters at the maximum
+    errors     (P,) result of `standard_errors`; None if they were not computed
+    converged  (K,) whether the fit of the skill converged
+
+    A skill is not identified if its information is singular. It is not either if no student has two responses to it,
+    since these depend on p_init (1 - p_slip) + (1 - p_init) p_guess only.
+    """
+    size, skill = likelihood.num_probabilities, likelihood.skill
+    fitted = (likelihood.upper > likelihood.lower)[:size]
+    is_open = fitted & (likelihood.alpha == 1) & (likelihood.beta == 1)
+    transitions = np.zeros(size, np.bool_)
+    transitions[np.concatenate([likelihood.of_group["p_learn"], likelihood.of_group["p_forget"]])] = True
+
+    def count(parameters: Bools) -> Longs:
+        return np.bincount(skill[parameters], minlength=likelihood.num_skills)
+
+    longest = np.zeros(likelihood.num_skills, np.int64)
+    np.maximum.at(longest, likelihood.chain_skill, np.diff(likelihood.chains.begin))
+    single = (longest == 1) & ((count(is_open) > 1) | (count(is_open & transitions) > 0))
+    if errors is None:
+        return np.asarray(~single)
+    inner = fitted & ~at_bounds(likelihood, theta)
+    without_error = count(inner & np.isnan(errors))
+    singular = (without_error > 0) & (count(inner) <= MAX_FREE_PARAMETERS) & converged
+    return np.asarray(~(single | singular))
+
+
 def _slopes(likelihood: Likelihood, theta: Doubles, skills: Longs, places: Longs) -> Doubles:
     """Return the derivative (P,) of the score of each skill with respect to one of its parameters.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast, get_args
+import warnings
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +22,8 @@ from alsim.models.irt.curves import (
     item_information,
     items_of,
 )
-from alsim.responses.cells import places, starts
+from alsim.models.serialization import table_of
+from alsim.responses.cells import Names, places, starts
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
 
@@ -64,18 +66,37 @@ class Answers(NamedTuple):
     correct: Codes
 
 
-@short_repr
-class Abilities(NamedTuple):
-    """Ability estimates of S people.
-
-    theta      (S,) ability, logits; NaN where no estimate exists: ML and WLE without information
-    se         (S,) standard error of theta, logits; infinite where no estimate exists
-    responses  (S,) number of answers that the estimate uses
-    """
+class _Estimates(NamedTuple):
+    """The fields of `Abilities` that are unpacked."""
 
     theta: Doubles
     se: Doubles
     responses: Longs
+
+
+@short_repr
+class Abilities(_Estimates):
+    """Ability estimates of S people, which are unpacked as `theta, se, responses`.
+
+    theta      (S,) ability, logits; NaN where no estimate exists: ML and WLE without information
+    se         (S,) standard error of theta, logits; infinite where no estimate exists
+    responses  (S,) number of answers that the estimate uses
+    students   (S,) names of the people in a response log; None for answers without names
+    """
+
+    students: Names | None = None
+
+    @classmethod
+    def of(cls, theta: Doubles, se: Doubles, responses: Longs, students: Names | None = None) -> Abilities:
+        """Return the estimates with the names of the people."""
+        abilities = cls(theta, se, responses)
+        abilities.students = students
+        return abilities
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per person: student, theta, se and responses. Without names, student is the index."""
+        names = np.arange(len(self.theta)) if self.students is None else self.students
+        return table_of({"student": names, "theta": self.theta, "se": self.se, "responses": self.responses})
 
 
 class Estimator(NamedTuple):
@@ -111,6 +132,7 @@ def make_estimator(
 
     The other arguments are those of `estimate_ability`. Raises AlsimError for invalid settings.
     """
+    method = cast(Method, method.lower() if isinstance(method, str) else method)
     if method not in get_args(Method):
         raise AlsimError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}")
     if np.ndim(as_finite(prior_sd, "prior_sd")) or not 1e-100 < prior_sd < 1e100:
@@ -173,8 +195,9 @@ def estimate_ability(
 
     items       I items, as `CAT` accepts them: of a fit, those with a > 0
     responses   one of: an array (S, I), or (I,) for one person, of 0, 1 and -1, where -1 is an item without an answer;
-                `Responses`, whose items are matched by name; `Answers`. If either the parameters or the
-                `Responses` have no names, but numbers from 0, the items must be equal in number and order
+                `Responses`, whose items are matched by name; `Answers`. Items without names are named by their
+                indices, "0", "1", .... If the items have names and those of the `Responses` are the indices of a
+                matrix, the items must be equal in number and order
     prior_mean  mean of the normal prior of EAP and MAP, logits, within the bounds
     prior_sd    its standard deviation, logits
     bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them: the ML estimate for
@@ -183,16 +206,19 @@ def estimate_ability(
                 neighbouring nodes. For people with a narrow posterior, after hundreds of answers, EAP divides the
                 distance between the nodes by 4 or 16
 
-    I(theta) is the test information of the answered items. Returns the Abilities of the S people. Raises AlsimError for
-    invalid answers, items and settings, and for responses to items without parameters.
+    I(theta) is the test information of the answered items. Returns the Abilities of the S people. Responses to unknown
+    items are ignored, with a warning that counts them. Raises AlsimError for invalid answers, items and settings, for
+    responses to unknown items only, and for named items in `Responses` if the parameters have no names.
     Source: Bock & Mislevy (1982) for EAP; Samejima (1969) for MAP; Warm (1989), eq. 9 and 13, for WLE, whose weight is
     sqrt(I) for one and two parameters only; Magis & Raiche (2012), catR.
     """
     if isinstance(responses, Answers) and not isinstance(items, ItemParameters):
         raise AlsimError("Answers have indices of items, so items must be ItemParameters: pass items.item_parameters")
     items = items_of(items)
+    students = responses.students if isinstance(responses, Responses) else None
     if isinstance(responses, Responses):
         responses = _by_name(responses, items)
+    method = cast(Method, method.lower() if isinstance(method, str) else method)
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
     theta, se = np.empty((2, len(answers.start) - 1))
@@ -208,30 +234,77 @@ def estimate_ability(
             theta[narrow], se[narrow] = again.theta, again.se
     else:
         find_modes(answers, estimator, items.columns, theta, se)
-    return Abilities(theta, se, np.diff(answers.start))
+    return Abilities.of(theta, se, np.diff(answers.start), students)
 
 
 def _by_name(log: Responses, items: ItemParameters) -> Responses | Answers:
-    """Return the answers in a log to `items`, matched by name; the log itself if items or log have no names.
+    """Return the answers in a log to `items`, matched by name; the log itself if its items are those of a matrix.
 
-    Raises AlsimError for items of the log that are not among `items`.
+    Raises AlsimError if no item is known, and for names that items without names do not have.
     """
     codes = codes_of(log.items, items.names)
     if np.array_equal(codes, np.arange(len(items))):
         return log
     known = codes >= 0
-    has_names = not (_is_numbered(log.items) or _is_numbered(items.names))
-    if not has_names and not (known.all() and len(codes) == len(items)):
-        return log  # by position
-    known[np.setdiff1d(np.arange(len(known)), log.item)] = True  # `Responses.take` keeps names without responses
-    if not known.all():
-        count = int((~known).sum())
+    if _is_numbered(items.names):
+        if strange := used_items(log, ~known):
+            raise AlsimError(
+                f"the item parameters have no names, and the responses have an item {strange[0]!r}, which is not an "
+                f"index from 0 to {len(items) - 1}: pass ItemParameters(..., names=...), or a matrix with the items "
+                "in the order of the parameters"
+            )
+    elif _is_numbered(log.items) and not known.all() and (len(codes) == len(items) or not known.any()):
+        _check_order(known, len(items))
+        return log
+    ignore_unknown(log, known, items.names, stacklevel=4)
+    rows = known[log.item]
+    counts = np.bincount(log.student[rows], minlength=log.num_students)
+    return Answers(starts(counts), codes[log.item[rows]].astype(np.int32), log.correct[rows])
+
+
+def _check_order(known: Bools, num_items: int) -> None:
+    """Raise AlsimError unless the items of a matrix (J,) are the items of the parameters, by order.
+
+    known  (J,) whether the index of a column is also the name of an item
+    """
+    if known.any():
         raise AlsimError(
-            f"{count:,} of the {len(codes):,} items of the responses have no parameters, such as "
-            f"{str(log.items[~known][0])!r}; the parameters are those of {', '.join(map(str, items.names[:3]))}, ...: "
-            "leave these items out with responses.take(np.isin(responses.items, items.names)[responses.item])"
+            "the items of the responses are numbered from 0, and some of these numbers are names of other items: pass "
+            "a matrix with the items in the order of the parameters, or Responses with the names of the items"
         )
-    return Answers(log.start, codes[log.item].astype(np.int32), log.correct)
+    if len(known) != num_items:
+        raise AlsimError(
+            f"the log has {len(known)} items without names; expected {num_items}, the given items in the same order: "
+            "select the parameters of the log's items with ItemParameters.take, or name the items of the log"
+        )
+
+
+def used_items(log: Responses, chosen: Bools) -> list[str]:
+    """Return the names of the chosen items (I,) that have responses: `Responses.take` keeps the names of others."""
+    has_responses = np.bincount(log.item, minlength=log.num_items) > 0
+    return [str(name) for name in log.items[chosen & has_responses]]
+
+
+def ignore_unknown(log: Responses, known: Bools, names: Names, stacklevel: int) -> None:
+    """Warn about the unknown items of a log, whose responses are ignored. Raises AlsimError if no item is known.
+
+    known       (I,) whether each item of the log has parameters
+    names       (J,) of the items that have parameters
+    stacklevel  of the warning, as in warnings.warn
+    """
+    if not (unknown := used_items(log, ~known)):
+        return
+    count, total = int((~known[log.item]).sum()), len(used_items(log, np.ones(len(known), np.bool_)))
+    examples = f"such as {unknown[0]!r}; the parameters are those of {', '.join(map(str, names[:3]))}, ..."
+    if count == len(log):
+        raise AlsimError(
+            f"none of the {total:,} items of the responses has parameters, {examples}: use the same names in both"
+        )
+    warnings.warn(
+        f"{len(unknown):,} of the {total:,} items of the responses have no parameters, {examples}: their "
+        f"{count:,} responses are ignored",
+        stacklevel=stacklevel,
+    )
 
 
 def _is_numbered(names: NDArray[np.str_]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from alsim.models.base import ModelError, Progress
 from alsim.models.irt.estimation import STANDARD_NORMAL, EMResult, State, StepCallback, log_prior, quadrature, run_em
 from alsim.models.irt.expectation import Patterns, collapse
-from alsim.models.irt.fitted import MAX_NODES, MIN_NODES, IRTFit
+from alsim.models.irt.fitted import MAX_NODES, MIN_NODES, NOT_A_MAXIMUM, IRTFit
 from alsim.models.irt.maximisation import (
     MAX_GUESSING,
     MAX_INTERCEPT,
@@ -21,6 +21,7 @@ from alsim.models.irt.maximisation import (
     Curves,
     Priors,
     Structure,
+    at_bounds,
     logit,
 )
 from alsim.models.irt.standard_errors import MAX_JOINT_CURVES, Uncertainty, uncertainty
@@ -59,8 +60,8 @@ def fit(
                      responses of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
                      Ability is N(0, 1) in all models
-    priors           prior densities that replace the defaults. Only the 3PL has defaults: log a ~ N(0, 0.5) and
-                     c ~ Beta(5, 17)
+    priors           prior densities that replace the defaults. Only the 3PL has defaults: log a is normal with mean 0
+                     and standard deviation 0.5, and c ~ Beta(5, 17). See `Priors`
     nodes            K, the number of equally spaced nodes in [-6, 6]. Their distance should be less than the posterior
                      standard deviation of a student's ability
     tolerance        EM has converged when a step changes no a, d or c by more than this
@@ -250,18 +251,21 @@ def _notes(
     ):
         if missing.any():
             notes.append(f"no finite estimate, since {reason}: {_listed(responses.items[missing])}")
-    bounds = (np.abs(curves.a) >= MAX_SLOPE) | (np.abs(curves.d) >= MAX_INTERCEPT)
+    bounds = at_bounds(curves.a, curves.d)
     if bounds.any():
-        notes.append(f"estimate at a bound, |a| = {MAX_SLOPE:g} or |d| = {MAX_INTERCEPT:g}: {_listed(names[bounds])}")
-    bounds = (curves.c >= MAX_GUESSING) | ((curves.c > 0) & (curves.c <= MIN_GUESSING * 1.01))
+        notes.append(
+            f"estimate at a bound, |a| = {MAX_SLOPE:g} or |d| = {MAX_INTERCEPT:g}, so that the item has no standard "
+            f"errors: {_listed(names[bounds])}; leave the item out, or set a prior of a"
+        )
+    bounds = (curves.c >= MAX_GUESSING) | ((curves.c > 0) & (curves.c <= MIN_GUESSING))
     if bounds.any():
         notes.append(f"c at a bound, {MIN_GUESSING:g} or {MAX_GUESSING:g}: {_listed(names[bounds])}")
     if (curves.a < 0).any():
         notes.append(f"answered better by students of lower ability, a < 0: {_listed(names[curves.a < 0])}")
     if errors is not None and not errors.joint:
         notes.append(f"more than {MAX_JOINT_CURVES} items: each standard error treats the other items as known")
-    if errors is not None and np.isnan(errors.d).all():
-        notes.append("no standard errors: the information is not positive definite, so the estimates are not a maximum")
+    if errors is not None and np.isnan(errors.d[~at_bounds(curves.a, curves.d)]).all():
+        notes.append(NOT_A_MAXIMUM)
     return tuple(notes)
 
 

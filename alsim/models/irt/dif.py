@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from alsim.models.irt.estimation import Groups, State, quadrature, run_em
 from alsim.models.irt.expectation import collapse
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
 from alsim.models.irt.statistics import chi_squared_tail
+from alsim.models.serialization import table_of
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Doubles, Longs, short_repr
 
@@ -55,6 +56,10 @@ class MantelHaenszel(NamedTuple):
     p: Doubles
     classes: NDArray[np.str_]
 
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per item: the fields, its name under item."""
+        return table_of({"item": self.items, **dict(zip(self._fields[1:], self[1:], strict=True))})
+
 
 @short_repr
 class LikelihoodRatio(NamedTuple):
@@ -80,6 +85,10 @@ class LikelihoodRatio(NamedTuple):
     b_focal: Doubles
     mean: float
     sd: float
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per item: the fields except mean and sd, its name under item."""
+        return table_of({"item": self.items, **dict(zip(self._fields[1:8], self[1:8], strict=True))})
 
 
 def mantel_haenszel(

@@ -19,6 +19,7 @@ from alsim.models.irt.maximisation import (
     log_prior_density,
     logit,
     maximise,
+    moved_to_bounds,
 )
 from alsim.types import Doubles
 
@@ -126,6 +127,7 @@ def run_em(
     After every second EM step, the last two steps are extrapolated. The extrapolation is kept if the density does not
     fall, so that the density never decreases. If the densities are equal up to rounding, the extrapolation is kept only
     if the next EM step is shorter. The last step is always an EM step, which is zero only where the gradient is zero.
+    At the end, estimates that are near a bound are set to the bound.
 
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; SQUAREM, step S3: Varadhan & Roland (2008), Scandinavian
     Journal of Statistics 35, 335-353.
@@ -142,6 +144,10 @@ def run_em(
             state, before, fallback = fallback, None, None
             continue
         if converged or iterations == max_iterations:
+            curves = moved_to_bounds(state.curves, structure, tolerance)
+            if any(map(np.any, map(np.not_equal, curves, state.curves))):
+                state = state._replace(curves=curves)
+                expected = e_step(state, patterns, theta)
             return EMResult(state, expected, iterations, converged, [*path, value])
         after = m_step(state, expected, theta, structure, priors)
         iterations += 1

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import kernel
 from alsim.models.base import Fit
-from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
+from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability, ignore_unknown
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
-from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors
+from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
+from alsim.responses.cells import starts
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 from alsim.utils.names import name_array
@@ -25,6 +26,9 @@ PREDICTION_MARGIN = 1e-12
 
 MIN_NODES, MAX_NODES = 11, 10_001
 """Bounds of the number of quadrature nodes."""
+
+NOT_A_MAXIMUM = "no standard errors: the information is not positive definite, so the estimates are not a maximum"
+"""Note of a fit without standard errors."""
 
 COLUMNS = ("a", "b", "c", "se_a", "se_b", "se_c")
 
@@ -39,7 +43,8 @@ class IRTFit(Fit):
     items           (I,) names
     a, d, c         (I,) estimates, a in 1/logit, d in logits; NaN for an item without a finite estimate: it has no
                     responses, or its responses are all correct or all wrong
-    se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated
+    se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated,
+                    for a c at a bound, and for items whose a or d is at a bound
     responses       (I,) sum of the weights of the responses to each item
     correct         (I,) sum of the weights of the correct responses
     num_students    sum of the weights of the students with responses
@@ -85,6 +90,18 @@ class IRTFit(Fit):
     def estimated(self) -> Bools:
         """(I,) True for the items that have estimates."""
         return np.isfinite(self.d)
+
+    @property
+    def at_bounds(self) -> Bools:
+        """(I,) True for the items whose a or d is at a bound, |a| = 10 or |d| = 30; they have no standard errors."""
+        return at_bounds(self.a, self.d)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Clauses that qualify the fit: estimates at a bound, and estimates that are not a maximum."""
+        count, total = int(self.at_bounds.sum()), len(self.items)
+        found = [f"{count:,} of {total:,} items {'is' if count == 1 else 'are'} at a bound"] if count else []
+        return (*found, *(["the estimates are not a maximum"] if NOT_A_MAXIMUM in self.notes else []))
 
     @property
     def item_parameters(self) -> ItemParameters:
@@ -147,17 +164,12 @@ class IRTFit(Fit):
         responses  responses of S students; items are matched by name
         method     "eap", "map", "ml" or "wle", see `estimate_ability`; EAP uses the nodes of the fit
 
-        Returns theta (S,), its standard error, both in logits, and the number of responses used. Responses to items
-        without estimates are ignored. Raises AlsimError for another method.
+        Returns the Abilities. Responses to unknown items are ignored, with a warning that counts them. Responses to
+        items without estimates, which `notes` list, are ignored too. Raises AlsimError for another method, and if no
+        item is known.
         """
-        item = estimated_item_index(self, responses)
-        known = item >= 0
-        counts = np.bincount(responses.student[known], minlength=responses.num_students)
-        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        answers = Answers(start, item[known], responses.correct[known])
-        if method == "eap":
-            return estimate_ability(self.item_parameters, answers, method, bounds=(-RANGE, RANGE), nodes=self.nodes)
-        return estimate_ability(self.item_parameters, answers, method)
+        ignore_unknown(responses, codes_of(responses.items, self.items) >= 0, self.items, stacklevel=3)
+        return abilities_of(self, responses, method)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as a dictionary of JSON values; None for parameters that are not estimated."""
@@ -227,6 +239,18 @@ class IRTFit(Fit):
                 row[key] = "" if value is None else value
             rows.append({**row, "responses": round(float(self.responses[i]))})
         return rows
+
+
+def abilities_of(fit: IRTFit, responses: Responses, method: Method) -> Abilities:
+    """Return the result of `IRTFit.scores`, without a warning about unknown items."""
+    item = estimated_item_index(fit, responses)
+    known = item >= 0
+    counts = np.bincount(responses.student[known], minlength=responses.num_students)
+    answers = Answers(starts(counts), item[known], responses.correct[known])
+    method = cast(Method, str(method).lower())
+    limits: dict[str, Any] = {"bounds": (-RANGE, RANGE), "nodes": fit.nodes} if method == "eap" else {}
+    estimates = estimate_ability(fit.item_parameters, answers, method, **limits)
+    return Abilities.of(*estimates, responses.students)
 
 
 def estimated_item_index(fit: IRTFit, responses: Responses) -> Ints:

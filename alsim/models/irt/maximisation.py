@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.models.logistic import logistic
-from alsim.types import Doubles, Longs
+from alsim.types import Bools, Doubles, Longs
 
 Model = str
 PARAMETERS_PER_ITEM = {"rasch": 1, "1pl": 1, "2pl": 2, "3pl": 3}
@@ -27,6 +27,10 @@ MAX_SLOPE, MAX_INTERCEPT = 10.0, 30.0
 """Bounds of |a| and |d|; beyond them, a curve is practically a step function."""
 MIN_GUESSING, MAX_GUESSING = 1e-5, 0.6
 """Bounds of c."""
+STEPS_TO_BOUND, MAX_MARGIN = 1000, 0.01
+"""An estimate is at a bound if it is closer than this number of tolerances, but at most MAX_MARGIN.
+
+EM stops when a step is shorter than the tolerance. Where the steps shrink slowly, the rest of the way is many steps."""
 
 SCORING_STEPS, HALVINGS = 3, 12
 """Limits of scoring steps in an M-step, and of halvings of a step. More steps gain little before the next E-step."""
@@ -44,6 +48,10 @@ class Priors(NamedTuple):
     a  (mean, sd) of a normal prior of log a, which implies a > 0
     d  (mean, sd) of a normal prior of d = -a b, logits
     c  (alpha, beta) of a Beta prior of c, each at least 1
+
+    The second number of a and d is a standard deviation, not a variance. The estimates are the mode of the posterior
+    density of a, d and c themselves, not of log a. The prior density of a, which has the factor 1 / a, has its mode at
+    exp(mean - sd^2): 0.78 for (0, 0.5).
     """
 
     a: tuple[float, float] | None = None
@@ -160,6 +168,26 @@ def _moved(curves: Curves, step: Doubles, structure: Structure) -> Curves:
     if not structure.has_guessing:
         return Curves(a, d, curves.c)
     return Curves(a, d, guessing(logit(curves.c) + step[:, 2]))
+
+
+def moved_to_bounds(curves: Curves, structure: Structure, tolerance: float) -> Curves:
+    """Return the curves, with estimates that are near a bound set to the bound; see STEPS_TO_BOUND.
+
+    tolerance  of EM
+    """
+    margin = min(STEPS_TO_BOUND * tolerance, MAX_MARGIN)
+
+    def moved(values: Doubles, low: float, high: float) -> Doubles:
+        return np.where(values - low < margin, low, np.where(high - values < margin, high, values))
+
+    a = moved(curves.a, -MAX_SLOPE, MAX_SLOPE) if structure.has_slope else curves.a
+    c = moved(curves.c, MIN_GUESSING, MAX_GUESSING) if structure.has_guessing else curves.c
+    return Curves(a, moved(curves.d, -MAX_INTERCEPT, MAX_INTERCEPT), c)
+
+
+def at_bounds(a: Doubles, d: Doubles) -> Bools:
+    """Return whether the a or the d of each curve is at a bound; False where they are NaN."""
+    return np.asarray((np.abs(a) >= MAX_SLOPE) | (np.abs(d) >= MAX_INTERCEPT))
 
 
 def logit(p: Doubles) -> Doubles:

@@ -19,12 +19,11 @@ from alsim.jit.compile import kernel, phase
 from alsim.models.irt.expectation import Patterns, add_row, map_chunks, to_posterior
 from alsim.models.irt.maximisation import (
     MAX_GUESSING,
-    MAX_INTERCEPT,
-    MAX_SLOPE,
     MIN_GUESSING,
     Curves,
     Priors,
     Structure,
+    at_bounds,
     log_curves,
 )
 from alsim.models.logistic import logistic
@@ -237,6 +236,9 @@ def uncertainty(
     log_prior  (G, K)  log-weight of each node in each group, treated as known
     theta      (K,)    nodes, logits
 
+    Parameters at a bound, and all parameters of an item whose a or d is at a bound, have none. The other standard
+    errors treat these parameters as known.
+
     Source: Louis (1982), Journal of the Royal Statistical Society B 44, 226-233.
     """
     kinds = 1 + structure.has_slope + structure.has_guessing
@@ -349,11 +351,13 @@ def _slope_prior(a: Doubles, priors: Priors) -> Doubles:
 
 
 def _free(curves: Curves, counts: Doubles, kinds: int) -> Bools:
-    """Return whether each parameter (V, M) has a standard error: it is not at a bound, and its item has responses."""
-    free = np.empty((len(curves.a), 3), bool)
-    free[:, 0] = np.abs(curves.d) < MAX_INTERCEPT
-    free[:, 1] = np.abs(curves.a) < MAX_SLOPE
-    free[:, 2] = (curves.c > MIN_GUESSING * 1.01) & (curves.c < MAX_GUESSING)
+    """Return whether each parameter (V, M) has a standard error.
+
+    It has none if its item has no responses, or if the a or d of the item is at a bound. A c at a bound has none.
+    """
+    free = np.ones((len(curves.a), 3), bool)
+    free[:, 2] = (curves.c > MIN_GUESSING) & (curves.c < MAX_GUESSING)
+    free[at_bounds(curves.a, curves.d)] = False
     free[counts.reshape(len(curves.a), -1).sum(axis=1) == 0] = False
     return free[:, :kinds]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from alsim.models.base import ModelError
 from alsim.models.irt.curves import curves
 from alsim.models.irt.estimation import node_weights, quadrature
-from alsim.models.irt.fitted import PREDICTION_MARGIN, IRTFit, estimated_item_index
+from alsim.models.irt.fitted import IRTFit, abilities_of, estimated_item_index
 from alsim.models.irt.maximisation import PARAMETERS_PER_ITEM
+from alsim.models.irt.mean_squares import mean_squares, predicted, simulated_mean_squares, two_sided_p
+from alsim.models.serialization import table_of
+from alsim.responses.cells import Names
 from alsim.responses.log import Responses
-from alsim.types import Codes, Doubles, Ints, Longs, short_repr
+from alsim.types import Codes, Doubles, Longs, short_repr
 
 MIN_EXPECTED = 1.0
 """Adjacent scores are merged until each cell of S-X2 expects at least this many students (Orlando & Thissen 2000)."""
@@ -32,6 +35,12 @@ With fewer students, G2 is not chi-squared. In 300 simulated logs of 5 items tha
 MAX_PATTERN_ITEMS = 15
 """Largest number of items for G2, which compares 2**I patterns."""
 
+NO_P_VALUES = (
+    "infit and outfit have no p-values, since a of each item adapts to the residuals: judge the items by S-X2, or fit "
+    "the Rasch model"
+)
+"""Note of the replications of a 2PL or 3PL."""
+
 
 @short_repr
 class ItemFit(NamedTuple):
@@ -41,8 +50,16 @@ class ItemFit(NamedTuple):
     s_x2    S-X2, the weighted sum of squared differences over total scores; NaN if too few cells remain
     df      degrees of freedom of S-X2
     p       p-value of S-X2
-    infit   information-weighted mean of squared residuals; about 1 if the model holds
-    outfit  mean of squared standardized residuals; about 1 if the model holds
+    infit   information-weighted mean of squared residuals
+    outfit  mean of squared standardized residuals
+    infit_p, outfit_p                two-sided p-values of infit and outfit; NaN without replications, and in the 2PL
+                                     and 3PL, where a of the item adapts to the residuals
+    expected_infit, expected_outfit  means of infit and outfit over the replications; NaN without replications
+    students  number of students that S-X2 uses, those who answered each item once
+    notes     sentences about students and items that a statistic leaves out
+
+    If the model holds, infit and outfit are below 1, since the abilities are estimated from the same responses: by
+    little in long tests, and by a quarter for outfit of five items. `replications` of `item_fit` shows by how much.
     """
 
     items: NDArray[np.str_]
@@ -51,6 +68,17 @@ class ItemFit(NamedTuple):
     p: Doubles
     infit: Doubles
     outfit: Doubles
+    infit_p: Doubles
+    outfit_p: Doubles
+    expected_infit: Doubles
+    expected_outfit: Doubles
+    students: float
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per item: its name under item, and the statistics."""
+        names = ("s_x2", "df", "p", "infit", "outfit", "infit_p", "outfit_p", "expected_infit", "expected_outfit")
+        return table_of({"item": self.items, **{name: getattr(self, name) for name in names}})
 
 
 @short_repr
@@ -61,11 +89,18 @@ class PersonFit(NamedTuple):
     lz       standardized log-likelihood of the response pattern; low for an unlikely pattern
     lz_star  lz corrected for the estimation of ability: about N(0, 1) if the model holds. NaN if the responses carry
              no information beyond the ability, for example a single response
+    students  names
     """
 
     theta: Doubles
     lz: Doubles
     lz_star: Doubles
+    students: Names
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per student: its name under student, theta, lz and lz_star."""
+        names = ("theta", "lz", "lz_star")
+        return table_of({"student": self.students, **{name: getattr(self, name) for name in names}})
 
 
 @short_repr
@@ -100,42 +135,95 @@ def chi_squared_tail(x: float, df: int) -> float:
     return float(min(1.0, terms.sum() + (math.erfc(math.sqrt(half)) if df % 2 else 0.0)))
 
 
-def item_fit(fit: IRTFit, responses: Responses) -> ItemFit:
+def item_fit(fit: IRTFit, responses: Responses, *, replications: int = 0, seed: int = 0) -> ItemFit:
     """Compute item fit statistics: S-X2, infit and outfit.
 
         S-X2 = sum over total scores s of  N_s (O_s - E_s)^2 / (E_s (1 - E_s))
 
     O_s and E_s are the observed and expected shares of correct responses among the N_s students with score s. The
     expected share follows from the distribution of scores, by the recursion of Lord & Wingersky (1984). S-X2 uses
-    students who answered each item exactly once. Infit and outfit use all responses, at the students' EAP abilities.
+    students who answered each item exactly once; without any, it is NaN. Infit and outfit use all responses, at the
+    students' EAP abilities.
 
-    fit        calibrated model
-    responses  responses of S students to I items with estimates; responses to other items are ignored
+    fit           calibrated model
+    responses     responses of S students to I items with estimates, to which the model was fitted; responses to other
+                  items are ignored
+    replications  number of data sets that are simulated from the fit, and to which the model is fitted again: the
+                  parametric bootstrap, which gives the expected values of infit and outfit and, in the Rasch model
+                  and the 1PL, their p-values. With n replications, no p-value is below 2 / (n + 1). Each takes about
+                  as long as the fit
+    seed          random seed of the replications
 
-    Returns statistics of the I items. Raises ModelError if no student has answered all items, as S-X2 requires.
+    Returns statistics of the I items. Raises ModelError for invalid replications, and for replications of responses
+    with weights.
     Source: Orlando & Thissen (2000), Applied Psychological Measurement 24, 50-64; Wright & Masters (1982), Rating Scale
     Analysis.
     """
+    if isinstance(replications, bool) or not isinstance(replications, int | np.integer) or replications < 0:
+        raise ModelError(f"replications is {replications!r}; expected an integer of at least 0, such as 200")
+    infit, outfit = mean_squares(fit, responses)
+    simulated = simulated_mean_squares(fit, responses, int(replications), seed)
+    expected_infit, expected_outfit = map(_mean_of_finite, simulated)
+    has_p = fit.variant in ("rasch", "1pl")
     matrix, weight = complete_matrix(fit, responses)
+    s_x2, df = _s_x2_of_items(fit, matrix, weight)
+    return ItemFit(
+        items=fit.items[fit.estimated],
+        s_x2=s_x2,
+        df=df,
+        p=np.array([chi_squared_tail(x, int(n)) for x, n in zip(s_x2, df, strict=True)]),
+        infit=infit,
+        outfit=outfit,
+        infit_p=two_sided_p(infit, simulated[0] if has_p else simulated[0] * np.nan),
+        outfit_p=two_sided_p(outfit, simulated[1] if has_p else simulated[1] * np.nan),
+        expected_infit=expected_infit,
+        expected_outfit=expected_outfit,
+        students=float(weight.sum()),
+        notes=(
+            *_item_fit_notes(float(weight.sum()), float(responses.weight.sum()), matrix.shape[1]),
+            *((NO_P_VALUES,) if replications and not has_p else ()),
+        ),
+    )
+
+
+def _mean_of_finite(values: Doubles) -> Doubles:
+    """Return the mean (I,) of the finite values (R, I) of each item; NaN without any."""
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return np.asarray(np.where(finite, values, 0.0).sum(axis=0) / finite.sum(axis=0))
+
+
+def _item_fit_notes(complete: float, students: float, num_items: int) -> tuple[str, ...]:
+    """Return the note about students without a response to each item."""
+    if complete == students:
+        return ()
+    verb = "has no value" if not complete else "leaves out the others"
+    return (
+        f"{complete:,g} of {students:,g} students answered each of the {num_items:,} items once; S-X2 {verb}, and "
+        "infit and outfit use all responses",
+    )
+
+
+def _s_x2_of_items(fit: IRTFit, matrix: Codes, weight: Doubles) -> tuple[Doubles, Longs]:
+    """Return S-X2 (I,) and its degrees of freedom (I,), from complete responses (S, I) and weights (S,)."""
+    num_items = matrix.shape[1]
+    if len(matrix) == 0:
+        return np.full(num_items, np.nan), np.zeros(num_items, np.int64)
     expected = _expected_by_score(_probabilities(fit), node_weights(fit.nodes))
     num_parameters = PARAMETERS_PER_ITEM[fit.variant]
     total = matrix.sum(axis=1)
-    num_items = matrix.shape[1]
     students = np.bincount(total, weight, num_items + 1).astype(np.float64)
     right = np.array([np.bincount(total, weight * matrix[:, i], num_items + 1) for i in range(num_items)], np.float64)
     results = [
         _s_x2(students[1:num_items], right[i, 1:num_items], expected[i], num_parameters) for i in range(num_items)
     ]
-    s_x2, df = np.array([x for x, _ in results]), np.array([n for _, n in results], np.int64)
-    infit, outfit = _mean_squares(fit, responses)
-    p = np.array([chi_squared_tail(x, int(n)) for x, n in results])
-    return ItemFit(fit.items[fit.estimated], s_x2, df, p, infit, outfit)
+    return np.array([x for x, _ in results]), np.array([n for _, n in results], np.int64)
 
 
 def complete_matrix(fit: IRTFit, responses: Responses) -> tuple[Codes, Doubles]:
     """Return the responses (S, I), 0 or 1, and weights (S,) of the students who answered each item exactly once.
 
-    The I items are those with estimates. Raises ModelError if there is no such student.
+    The I items are those with estimates. There may be no such student.
     """
     num_items = int(fit.estimated.sum())
     item = estimated_item_index(fit, responses)
@@ -149,11 +237,6 @@ def complete_matrix(fit: IRTFit, responses: Responses) -> tuple[Codes, Doubles]:
     cell = row[responses.student[used]] * num_items + item[used]
     responses_per_cell = np.bincount(cell, minlength=len(candidates) * num_items).reshape(-1, num_items)
     complete = (responses_per_cell == 1).all(axis=1)
-    if not complete.any():
-        raise ModelError(
-            f"no student has answered each of the {num_items} items once, which this statistic requires: "
-            "fit fewer items, or use person_fit"
-        )
     matrix = np.zeros(len(candidates) * num_items, np.int8)
     matrix[cell] = responses.correct[used]
     return matrix.reshape(-1, num_items)[complete], responses.weight[candidates[complete]]
@@ -207,37 +290,6 @@ def _s_x2(students: Doubles, right: Doubles, expected: Doubles, num_parameters: 
     return (float(statistic), df) if df > 0 else (math.nan, 0)
 
 
-class _Predicted(NamedTuple):
-    """Responses to items with estimates, and their probabilities at the students' abilities, each (R,)."""
-
-    student: Longs
-    item: Ints  # among the items that have estimates
-    correct: Codes
-    p: Doubles  # probability of a correct response
-    slope: Doubles  # dP / dtheta, 1/logit
-
-
-def _predicted(fit: IRTFit, responses: Responses, theta: Doubles) -> _Predicted:
-    """Return the responses to items with estimates, with their probabilities at the abilities theta (S,), logits."""
-    item = estimated_item_index(fit, responses)
-    used = item >= 0
-    student, item = responses.student[used].astype(np.int64), item[used]
-    p, _, slope, _ = curves(theta[student], *(column[item] for column in fit.item_parameters.columns))
-    p = np.clip(p, PREDICTION_MARGIN, 1 - PREDICTION_MARGIN)
-    return _Predicted(student, item, responses.correct[used], p, slope)
-
-
-def _mean_squares(fit: IRTFit, responses: Responses) -> tuple[Doubles, Doubles]:
-    """Return infit and outfit (I,) at EAP abilities; NaN for items without responses."""
-    student, item, correct, p, _ = _predicted(fit, responses, fit.scores(responses).theta)
-    weight, num_items = responses.weight[student], int(fit.estimated.sum())
-    square, variance = (correct - p) ** 2, p * (1 - p)
-    with np.errstate(invalid="ignore"):  # 0 / 0 for items without responses
-        infit = np.bincount(item, weight * square, num_items) / np.bincount(item, weight * variance, num_items)
-        outfit = np.bincount(item, weight * square / variance, num_items) / np.bincount(item, weight, num_items)
-    return infit, outfit
-
-
 def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
     """Compute the person fit statistics lz and lz*, at the students' MAP abilities.
 
@@ -254,8 +306,8 @@ def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
     Source: Drasgow, Levine & Williams (1985), British Journal of Mathematical and Statistical Psychology 38, 67-86;
     Snijders (2001), Psychometrika 66, 331-342, for the MAP ability by Magis, Raiche & Beland (2012).
     """
-    theta = fit.scores(responses, "map").theta
-    student, _, correct, p, slope = _predicted(fit, responses, theta)
+    theta = abilities_of(fit, responses, "map").theta
+    student, _, correct, p, slope = predicted(fit, responses, theta)
     num_students = responses.num_students
     variance = p * (1 - p)
     w, r = np.log(p / (1 - p)), slope / variance
@@ -272,7 +324,8 @@ def person_fit(fit: IRTFit, responses: Responses) -> PersonFit:
         # The variance is 0 up to rounding for a single response, and for responses to equal items.
         has_variance = lz_star_variance > ROUNDING * total(variance * w**2)
     has_responses = np.bincount(student, minlength=num_students) > 0
-    return PersonFit(np.where(has_responses, theta, np.nan), lz, np.where(has_variance, lz_star, np.nan))
+    lz_star = np.where(has_variance, lz_star, np.nan)
+    return PersonFit(np.where(has_responses, theta, np.nan), lz, lz_star, responses.students)
 
 
 def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
@@ -294,6 +347,11 @@ def pattern_fit(fit: IRTFit, responses: Responses) -> PatternFit:
     if num_items > MAX_PATTERN_ITEMS:
         raise ModelError(
             f"G2 compares 2**I patterns of at most {MAX_PATTERN_ITEMS} items; the fit has {num_items}: use item_fit"
+        )
+    if len(matrix) == 0:
+        raise ModelError(
+            f"no student has answered each of the {num_items} items once, which G2 requires: fit fewer items, or use "
+            "item_fit or person_fit"
         )
     rows, pattern = np.unique(matrix, axis=0, return_inverse=True)
     counts = np.bincount(pattern.ravel(), weight, len(rows))
