@@ -9,7 +9,6 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +19,7 @@ import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from alsim.types import Bools, Ints
 from alsim.utils.parquet_pages import unpacked_bytes
 from alsim.utils.reading import MIB, open_file, reason
 
@@ -107,11 +107,16 @@ class TableFile:
                 return self._checked(self._table.select(columns or self.names).slice(0, rows))
             schema = pa.schema([self.schema.field(name) for name in columns or self.names])
             parts = [schema.empty_table()]
-            for group in range(self._parquet.num_row_groups):
-                missing = rows - sum(map(len, parts))
-                batches = self._parquet.iter_batches(max(1, missing), [group], columns)
-                parts += [pa.Table.from_batches([batch]) for batch in islice(batches, missing > 0)]
+            for batch in self._batches(rows, columns):
+                parts.append(pa.Table.from_batches([batch]))
+                if sum(map(len, parts)) >= rows:
+                    break
             return self._checked(pa.concat_tables(parts).slice(0, rows))
+
+    def _batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Yield batches of up to `rows` rows of a Parquet file."""
+        for group in range(self._parquet.num_row_groups):
+            yield from self._parquet.iter_batches(rows, [group], columns)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows of some columns, by default all, after a validation of every value. Raises InvalidTable."""
@@ -162,11 +167,19 @@ def _decoded_bytes(array: pa.Array) -> int:
         lengths = pc.binary_length(array.dictionary).cast(pa.int64()).take(array.indices.drop_null())
         return int(pc.sum(lengths).as_py() or 0)
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)  # 16 bytes, of which 4 are the length
-        return int(views[array.offset : array.offset + len(array), 0].sum(dtype=np.int64))
+        return int(_view_lengths(array).sum(dtype=np.int64))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _decoded_bytes(array.flatten()) if not pa.types.is_dictionary(kind.value_type) else 0
     return 0
+
+
+def _view_lengths(array: pa.Array) -> Ints:
+    """Return the lengths of texts in views of 16 bytes, which begin with the length; 0 for null."""
+    if len(array) == 0:
+        return np.empty(0, np.int32)
+    views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
+    valid: Bools = array.is_valid().to_numpy(zero_copy_only=False)
+    return views[array.offset : array.offset + len(array), 0] * valid
 
 
 # ── Parquet ──────────────────────────────────────────────────────────────────────────────────────

@@ -69,12 +69,14 @@ def test_empty_tables_are_read(tmp_path):
 def test_files_of_polars_are_read(tmp_path):
     """Polars writes texts as views, and the schema in the footer only."""
     polars = pytest.importorskip("polars")
-    frame = polars.DataFrame({"a": [1, 2], "s": ["x", "a text of more than 12 bytes"], "l": [["a"], ["b", "c"]]})
+    texts = ["x", "a text of more than 12 bytes", None]
+    frame = polars.DataFrame({"a": [1, 2, 3], "s": texts, "l": [["a"], ["b", "c"], texts]})
     frame.write_parquet(tmp_path / "t.parquet")
     assert read(tmp_path / "t.parquet").to_pylist() == frame.to_dicts()
     for compression in ("uncompressed", "lz4", "zstd"):
-        frame.write_ipc(tmp_path / "t.arrow", compression=compression)
-        assert read(tmp_path / "t.arrow").to_pylist() == frame.to_dicts()
+        for part in (frame, frame.head(0)):
+            part.write_ipc(tmp_path / "t.arrow", compression=compression)
+            assert read(tmp_path / "t.arrow").to_pylist() == part.to_dicts()
 
 
 OPTIONS = [*itertools.product(["1.0", "2.0"], ["none", "zstd", "snappy"], [True, False], [True, False])]
