@@ -13,6 +13,13 @@ from alsim.errors import AlsimError
 from alsim.mdp.actions import Entries, Index, encode_action, num_actions, split_actions
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Words, short_repr
 
+LARGEST_PROBABILITY = 1 + 1e-9
+"""Largest number that is accepted as a probability of 1.
+
+A sum of A probabilities in float64 has a relative error of at most (A - 1) 2**-53, which is below 1e-9 for up to nine
+million actions. A float32 above 1 is at least 1 + 2**-23, and is refused.
+"""
+
 
 @short_repr
 @dataclass(frozen=True)

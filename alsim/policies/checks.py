@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import Policy, View
+from alsim.policies.base import LARGEST_PROBABILITY, Policy, View
 from alsim.types import Doubles, Longs, describe
 from alsim.utils.plugins import package_of
 
@@ -75,7 +75,7 @@ def is_fraction(value: Any) -> bool:
 def checked_decision(policy: Policy, view: View, decision: Any) -> tuple[Longs, Doubles]:
     """Return the actions and probabilities that `act` of a policy returned, (N,) each.
 
-    Lanes whose episode has ended get action 0. Raises AlsimError, which names the policy, for anything but a pair of
+    Lanes whose episode has ended get action 0. Probabilities up to LARGEST_PROBABILITY count as 1. Raises AlsimError, which names the policy, for anything but a pair of
     integers in [0, A) and floats in (0, 1].
     """
     subject = f"the policy {policy.name!r}"
@@ -99,14 +99,14 @@ def checked_decision(policy: Policy, view: View, decision: Any) -> tuple[Longs, 
         raise AlsimError(
             f"{subject} chose action {chosen[lane]} in lane {lane}; actions must be in [0, {view.num_actions})"
         )
-    invalid = view.active & ~((probability > 0) & (probability <= 1))
+    invalid = view.active & ~((probability > 0) & (probability <= LARGEST_PROBABILITY))
     if invalid.any():
         lane = int(np.argmax(invalid))
         raise AlsimError(
             f"{subject} returned probability {probability[lane]} for its action in lane {lane}; "
             "probabilities must be in (0, 1]"
         )
-    return np.where(view.active, chosen, 0).astype(np.int64), probability.astype(np.float64)
+    return np.where(view.active, chosen, 0).astype(np.int64), np.minimum(probability.astype(np.float64), 1)
 
 
 def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Doubles:

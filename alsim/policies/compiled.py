@@ -11,7 +11,7 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.compile import dispatch, entry, kernel, rule
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.mdp import actions as encoding
-from alsim.policies.base import Policy, PolicyDraws, View
+from alsim.policies.base import Policy, PolicyDraws, View, one_hot
 from alsim.types import WORD_BITS, ZERO, Doubles, Floats, Longs, Observation, Words, f32, f64, i64, safe_repr, u32, u64
 
 
@@ -49,6 +49,8 @@ class RulePolicy:
     parameters  NamedTuple with defaults; the loop selects the rule by this class
     choose      rule compiled by `alsim.rule`
     reads       kind of observation that the rule reads; None for any
+
+    If the rule uses random words, the subclass also overrides `probabilities`, which `epsilon-greedy` requires.
     """
 
     name: str
@@ -85,16 +87,44 @@ class RulePolicy:
                 f"observation={self.reads!r} (--observation {self.reads})"
             )
 
-    def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
-        """Return the action of each lane and its probability."""
+    def act(self, view: View, draws: PolicyDraws | None) -> tuple[Longs, Doubles]:
+        """Return the action of each lane and its probability.
+
+        `draws` may be None for a rule that uses no random words. Raises AlsimError if the rule then chooses an action
+        with a probability below 1.
+        """
         self.check(view.kind)
         actions, propensities = np.empty(view.num_lanes, np.int64), np.empty(view.num_lanes)
-        words = np.stack([draws.words() for _ in PolicyWords._fields])
+        if draws is None:
+            words = np.zeros((len(PolicyWords._fields), view.num_lanes), np.uint32)
+        else:
+            words = np.stack([draws.words() for _ in PolicyWords._fields])
         seconds = np.ascontiguousarray(view.last_seconds, np.float32)
         rows = np.ascontiguousarray(view.observation, np.float32).ravel()
         arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, propensities)
         entry(act_for_all, *arguments, own_cache=policy_fingerprint(self))(*arguments)
+        if draws is None:
+            self._check_certain(view, propensities)
         return actions, propensities
+
+    def probabilities(self, view: View) -> Doubles:
+        """Return the probability of each action in each lane, (N, A): 1 for the action of the rule.
+
+        A policy whose rule uses random words must override this method. Raises AlsimError if the rule chooses an action
+        with a probability below 1.
+        """
+        return one_hot(self.act(view, None)[0], view.num_actions)
+
+    def _check_certain(self, view: View, propensities: Doubles) -> None:
+        """Raise AlsimError unless the rule is certain about its action in each lane."""
+        uncertain = view.active & (propensities != 1)
+        if uncertain.any():
+            lane = int(np.argmax(uncertain))
+            raise AlsimError(
+                f"the rule of the policy {self.name!r} chose an action with probability {propensities[lane]} in lane "
+                f"{lane}, so the probabilities of the other actions are unknown; give {type(self).__name__} a method "
+                "probabilities(view) that returns the probability of every action, (N, A)"
+            )
 
 
 def is_rule(policy: Policy) -> TypeGuard[RulePolicy]:

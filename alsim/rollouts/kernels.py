@@ -14,6 +14,7 @@ from alsim.jit.compile import kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
+from alsim.policies.base import LARGEST_PROBABILITY
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
@@ -151,8 +152,9 @@ def decide(
     if any_invalid:
         for i in range(count):
             propensity = decisions.propensity[i]
-            if u64(decisions.action[i]) >= actions or not (propensity > 0) or propensity > 1:
+            if u64(decisions.action[i]) >= actions or not (propensity > 0) or propensity > LARGEST_PROBABILITY:
                 return i
+            decisions.propensity[i] = min(propensity, f64(1))
     return -1
 
 

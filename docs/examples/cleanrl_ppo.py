@@ -20,6 +20,8 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("cleanrl_ppo.py needs PyTorch, which is not installed: pip install torch") from None
 
+torch.set_num_threads(1)  # more threads are much slower for such small networks
+
 HELD_OUT = 2**31  # training never uses learners from this index on
 
 

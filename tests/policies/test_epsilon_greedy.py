@@ -1,12 +1,18 @@
 """Exploration: the propensities of the log, importance weights, and base policies that cannot be used."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 import alsim
+from alsim import rule
 from alsim.config import Config
-from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, Uniform, View, make_policy
+from alsim.errors import AlsimError
+from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, RulePolicy, Uniform, View, make_policy
+from alsim.policies.compiled import content_action, weakest
 from alsim.rollouts.rollout import rollout
+from alsim.types import f32, f64, i64
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
 ACTIONS = 27
@@ -299,3 +305,107 @@ def test_the_name_is_normalised():
     nested = make_policy("epsilon-greedy:((epsilon-greedy:rules:0.1)):1")
     assert nested.name == "epsilon-greedy:(epsilon-greedy:rules:0.1):1.0"
     assert make_policy(nested.name).name == nested.name
+
+
+# ── compiled policies as a base ──────────────────────────────────────────────────────────────────
+
+
+class VideoParameters(NamedTuple):
+    unused: float = 0.0
+
+
+@rule
+def video_about_the_weakest(p, observation, inputs, words):
+    return content_action(inputs, weakest(observation, inputs), 0), f64(1)
+
+
+class Videos(RulePolicy):
+    """A compiled rule without random words, and without a method `probabilities` of its own."""
+
+    name = "videos"
+    parameters = VideoParameters()
+    choose = video_about_the_weakest
+    reads = "mastery"
+
+
+class SuggestedVideos(Videos):
+    """The same with the method that the error of `epsilon-greedy` suggests."""
+
+    def probabilities(self, view):
+        return alsim.policies.one_hot(self.act(view, None)[0], view.num_actions)
+
+
+class CoinParameters(NamedTuple):
+    unused: float = 0.0
+
+
+@rule
+def one_of_two_actions(p, observation, inputs, words):
+    return i64(words.w0 % 2), f64(0.5)
+
+
+class Coin(RulePolicy):
+    """A compiled rule that uses random words."""
+
+    name = "coin"
+    parameters = CoinParameters()
+    choose = one_of_two_actions
+
+
+@pytest.mark.parametrize("base", [Videos(), SuggestedVideos()])
+def test_a_compiled_policy_without_random_words_explores_without_further_methods(base):
+    run = rollout(EpsilonGreedy(base, 0.3), num_learners=20, config=SMALL)
+    assert set(run.propensity) == {0.3 / ACTIONS, 0.3 / ACTIONS + 0.7}
+    plain = rollout(base, num_learners=20, config=SMALL)
+    same = rollout(EpsilonGreedy(base, 0), num_learners=20, config=SMALL)
+    np.testing.assert_array_equal(plain.interactions.action, same.interactions.action)
+
+
+def test_a_compiled_policy_with_random_words_must_define_its_probabilities():
+    message = "the rule of the policy 'coin' chose an action with probability 0.5 in lane 0.* give Coin a method"
+    with pytest.raises(AlsimError, match=message):
+        rollout(EpsilonGreedy(Coin(), 0.3), num_learners=2, config=SMALL)
+
+
+# ── rounded sums of probabilities ────────────────────────────────────────────────────────────────
+
+
+class SummedParameters(NamedTuple):
+    unused: float = 0.0
+
+
+@rule
+def almost_certain(p, observation, inputs, words):
+    return i64(4), f64(1) + f64(1e-9)
+
+
+class Summed(RulePolicy):
+    name = "summed"
+    parameters = SummedParameters()
+    choose = almost_certain
+
+
+class TooLargeParameters(NamedTuple):
+    unused: float = 0.0
+
+
+@rule
+def more_than_certain(p, observation, inputs, words):
+    return i64(4), f64(1) + f64(2e-9)
+
+
+class TooLarge(RulePolicy):
+    name = "too-large"
+    parameters = TooLargeParameters()
+    choose = more_than_certain
+
+
+@pytest.mark.parametrize("policy", [Fixed(reported=1 + 1e-9), Summed()])
+def test_a_probability_that_rounding_makes_larger_than_1_counts_as_1(policy):
+    assert (rollout(policy, num_learners=3, config=SMALL).propensity == 1).all()
+
+
+@pytest.mark.parametrize("policy", [Fixed(reported=1 + 2e-9), Fixed(reported=np.nextafter(f32(1), f32(2))), TooLarge()])
+def test_a_probability_above_the_tolerance_is_refused(policy):
+    with pytest.raises(AlsimError, match=r"probabilities (must be )?in \(0, 1\]"):
+        rollout(policy, num_learners=3, config=SMALL)
