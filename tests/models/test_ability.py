@@ -330,9 +330,9 @@ def test_invalid_answers_are_refused(responses, message):
 )
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(AlsimError, match=message):
-        irt.irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
+        irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
     with pytest.raises(AlsimError, match="items must be ItemParameters, a fitted .*; got list"):
-        irt.irt.estimate_ability([1.0, 2.0], [0, 1])
+        irt.estimate_ability([1.0, 2.0], [0, 1])
 
 
 def test_masked_answers_are_missing():

@@ -133,6 +133,7 @@ class IRTFit(Fit):
         The posterior is N(0, 1) before a student's first response, and is updated after each response. An item that was
         absent from the fitted log has the mean curve of the items, weighted by their numbers of responses.
         """
+        responses = self._matched(responses)
         codes = codes_of(responses.items, self.items)[responses.item]
         rows = np.where(codes < 0, len(self.items), codes).astype(np.int32)
         predictions = np.empty(len(responses))
@@ -147,8 +148,10 @@ class IRTFit(Fit):
         method     "eap", "map", "ml" or "wle", see `estimate_ability`; EAP uses the nodes of the fit
 
         Returns theta (S,), its standard error, both in logits, and the number of responses used. Responses to items
-        without estimates are ignored. Raises AlsimError for another method.
+        without estimates are ignored, with a warning if the fit does not have them. Raises AlsimError for another
+        method, and if the fit has none of the items.
         """
+        responses = self._matched(responses)
         item = estimated_item_index(self, responses)
         known = item >= 0
         counts = np.bincount(responses.student[known], minlength=responses.num_students)
