@@ -33,7 +33,7 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
         if number:
             found.append(f"{number:,} of {len(rows):,} skills {text}")
     if fitted.model == "irt":
-        found += [*_repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
+        found += [*repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
     return found
 
 
@@ -79,7 +79,7 @@ def _priors(fitted: Any) -> list[str]:
     return [f"priors: {', '.join(texts)}; the log-likelihood, AIC and BIC exclude them"] if texts else []
 
 
-def _repeated_pairs(responses: Responses) -> list[str]:
+def repeated_pairs(responses: Responses) -> list[str]:
     """Return the note about students who responded to an item several times."""
     pairs = responses.student.astype(np.int64) * responses.num_items + responses.item
     number = int((np.unique(pairs, return_counts=True)[1] > 1).sum())

@@ -73,8 +73,8 @@ def run_fit(request: FitRequest) -> None:
     """Fit a model, score its predictions of the held-out responses, and write and print the results."""
     name, model, inputs = request
     _check_outputs(_outputs(request), inputs.force)
-    _check_file_options(inputs)
-    responses = _read(inputs.log, inputs.reading)
+    check_file_options(inputs)
+    responses = read_log(inputs.log, inputs.reading)
     _check_log(name, inputs.log, responses)
     held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
@@ -136,7 +136,7 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
             )
 
 
-def _check_file_options(inputs: Inputs) -> None:
+def check_file_options(inputs: Inputs) -> None:
     """Raise AlsimError if options that apply to files only are combined with a dataset."""
     for path in (inputs.log, inputs.test):
         if path is not None and path.is_dir() and inputs.file_options:
@@ -148,7 +148,7 @@ def _check_file_options(inputs: Inputs) -> None:
 # ── reading and fitting ──────────────────────────────────────────────────────────────────────────
 
 
-def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
+def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates."""
     from alsim.responses.log import Responses
     from alsim.responses.reading import read_responses
@@ -198,7 +198,7 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
         return None
     if is_same_file(path, inputs.log):
         return HeldOut(path, responses, (), in_sample=True)
-    held_out = _read(path, inputs.reading)
+    held_out = read_log(path, inputs.reading)
     found = unknown_names(model, responses, held_out, path)
     in_sample = is_in_sample(responses, held_out)
     # Learners of two datasets have the same names also if the seeds, and so the learners, differ.
