@@ -10,6 +10,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     datasets,
     export,
     fitting,
+    scoring,
     settings,
     show,
     training,

@@ -167,7 +167,7 @@ def cat_command(
         start=start,
         prior_mean=prior_mean,
         prior_sd=prior_sd,
-        bounds=_read_bounds(bounds),
+        bounds=read_bounds(bounds),
     )
     cat.session(0, seed=seed)  # checks the seed
     abilities = None if simulate is None else _abilities(simulate, cat, examinees, seed)
@@ -213,7 +213,7 @@ def _check_stop_se(stop_se: float) -> None:
         raise AlsimError(f"--stop-se is {stop_se}; expected a positive number of logits, or 0 for no such rule")
 
 
-def _read_bounds(text: str) -> tuple[float, float]:
+def read_bounds(text: str) -> tuple[float, float]:
     """Return the bounds of ability, logits. Raises AlsimError."""
     try:
         low, high = map(float, text.split(","))

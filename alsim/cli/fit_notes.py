@@ -20,8 +20,6 @@ SHOWN_NAMES = 5
 """Number of names that a note lists at most."""
 LARGE_SE_OF_B = 1.0
 """Standard error of a difficulty above which a note names the item, logits: the standard deviation of ability."""
-MATCHED = {"irt": ("item",), "best-lr": ("skill", "item")}
-"""Names by which a model recognises held-out responses; of the other models, those of the skills."""
 
 
 def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
@@ -36,7 +34,7 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
             text = text.replace("have", "has", 1) if number == 1 else text
             found.append(f"{number:,} of {len(rows):,} skills {text}")
     if fitted.model == "irt":
-        found += [*_repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
+        found += [*repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
     return found
 
 
@@ -82,7 +80,7 @@ def _priors(fitted: Any) -> list[str]:
     return [f"priors: {', '.join(texts)}; the log-likelihood, AIC and BIC exclude them"] if texts else []
 
 
-def _repeated_pairs(responses: Responses) -> list[str]:
+def repeated_pairs(responses: Responses) -> list[str]:
     """Return the note about students who responded to an item several times."""
     pairs = responses.student.astype(np.int64) * responses.num_items + responses.item
     number = int((np.unique(pairs, return_counts=True)[1] > 1).sum())
@@ -97,11 +95,14 @@ def unknown_names(model: str, responses: Responses, held_out: Responses, path: P
 
     Raises AlsimError if the model knows none of the names.
     """
+    from alsim.models.base import MATCHED
+    from alsim.responses.log import codes_of
+
     found, num_known = [], 0
     for kind in MATCHED.get(model, ("skill",)):
-        known = {*_used(responses, kind)}
         names = _used(held_out, kind)
-        unknown = [name for name in names if name not in known]
+        codes = codes_of(np.array(names, np.str_), np.array(_used(responses, kind), np.str_))
+        unknown = [name for name, code in zip(names, codes, strict=True) if code < 0]
         num_known += len(names) - len(unknown)
         if unknown:
             found.append(

@@ -23,6 +23,7 @@ from alsim.cli.output import (
     elapsed_progress,
     is_same_file,
     log_to_stderr,
+    muted,
     print_sentence,
     print_warning,
     write_report,
@@ -71,8 +72,8 @@ def run_fit(request: FitRequest) -> None:
     """Fit a model, score its predictions of the held-out responses, and write and print the results."""
     name, model, inputs = request
     _check_outputs(_outputs(request), inputs.force)
-    _check_file_options(inputs)
-    responses = _read(inputs.log, inputs.reading)
+    check_file_options(inputs)
+    responses = read_log(inputs.log, inputs.reading)
     _check_log(name, inputs.log, responses)
     held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
@@ -134,7 +135,7 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
             )
 
 
-def _check_file_options(inputs: Inputs) -> None:
+def check_file_options(inputs: Inputs) -> None:
     """Raise AlsimError if options that apply to files only are combined with a dataset."""
     from alsim.responses.formats.registry import reads_directory
 
@@ -150,7 +151,7 @@ def _check_file_options(inputs: Inputs) -> None:
 # ── reading and fitting ──────────────────────────────────────────────────────────────────────────
 
 
-def _read(path: Path, reading: Mapping[str, Any]) -> Responses:
+def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     """Read responses from a file or a dataset; print warnings about its columns, skipped rows and duplicates."""
     from alsim.responses.formats.registry import reads_directory, recognise_directory
     from alsim.responses.log import Responses
@@ -203,7 +204,7 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
         return None
     if is_same_file(path, inputs.log):
         return HeldOut(path, responses, (), in_sample=True)
-    held_out = _read(path, inputs.reading)
+    held_out = read_log(path, inputs.reading)
     found = unknown_names(model, responses, held_out, path)
     in_sample = is_in_sample(responses, held_out)
     # Learners of two datasets have the same names also if the seeds, and so the learners, differ.
@@ -214,7 +215,8 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
 
 def _score(fitted: Fit, held_out: HeldOut) -> Tested:
     """Score the predictions of the held-out responses."""
-    tested = score_predictions(fitted, held_out.responses, held_out.path)
+    with muted("alsim.models.names"):  # the notes count the unknown names
+        tested = score_predictions(fitted, held_out.responses, held_out.path)
     return tested._replace(notes=held_out.notes, in_sample=held_out.in_sample)
 
 

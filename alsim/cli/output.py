@@ -327,6 +327,17 @@ class _StderrHandler(logging.Handler):
 
 
 @contextmanager
+def muted(logger: str) -> Iterator[None]:
+    """Discard the messages of a logger within the context."""
+    log = logging.getLogger(logger)
+    disabled, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = disabled
+
+
+@contextmanager
 def log_to_stderr(name: str) -> Iterator[None]:
     """Print the messages of a logger on stderr within the context."""
     logger, handler = logging.getLogger(name), _StderrHandler()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from alsim.errors import AlsimError
 from alsim.models.serialization import count, number, truth
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
@@ -32,6 +36,12 @@ HOMES = {
     "skill-mean": "alsim.models.skill_mean:SkillMeanFit",
 }
 """Module and class of the fit of each model."""
+
+MATCHED = {"irt": ("item",), "best-lr": ("skill", "item")}
+"""Kinds of names by which a model recognises responses; of the other models, skills."""
+
+_SHOWN_NAMES = 5
+_log = logging.getLogger("alsim.models.names")
 
 
 class ModelError(AlsimError):
@@ -64,8 +74,41 @@ class Fit(ABC):
         """Return the probability (R,) that each response is correct, in the order of `responses`.
 
         Each prediction uses the fitted parameters and the earlier responses of the same student in `responses`.
-        Skills, items and students that were absent from the fitted responses are allowed.
+        Students, and some skills and items, may be absent from the fitted responses. A warning of the logger
+        alsim.models.names counts the unknown skills or items. Raises ModelError if all of them are unknown.
         """
+
+    def _matched(self, responses: Responses) -> Responses:
+        """Return the responses with their skills and items spelled as in the fit: 10.0 may be its 10.
+
+        Logs a warning about unknown names. Raises ModelError if all of them are unknown.
+        """
+        names: dict[str, Any] = {}
+        unknown: list[tuple[str, list[str], int]] = []
+        for kind in MATCHED.get(self.model, ("skill",)):
+            of_log, of_fit = getattr(responses, f"{kind}s"), np.array(list(getattr(self, f"{kind}s")), np.str_)
+            codes = codes_of(of_log, of_fit)
+            if not len(of_fit):
+                continue  # the fit of a log whose items are its skills
+            names[f"{kind}s"] = np.where(codes < 0, of_log, np.append(of_fit, "")[codes])
+            used = np.bincount(getattr(responses, kind), minlength=len(of_log)) > 0
+            unknown.append((kind, of_log[used & (codes < 0)].tolist(), int(used.sum())))
+        if len(responses) and unknown and all(len(found) == total for _, found, total in unknown):
+            kinds = " or ".join(kind for kind, *_ in unknown)
+            first = str(next(iter(getattr(self, f"{unknown[0][0]}s"))))
+            raise ModelError(
+                f"no {kinds} of the responses is known to the fit, such as {unknown[0][1][0]!r}; the fit has, for "
+                f"example, {first!r}: use the same names as in the fitted responses"
+            )
+        for kind, found, total in unknown:
+            if found:
+                more = ", ..." if len(found) > _SHOWN_NAMES else ""
+                _log.warning(
+                    "%s of %s %ss of the responses %s unknown to the %s fit, which has no estimates of their own: %s%s",
+                    *(f"{len(found):,}", f"{total:,}", kind, "is" if len(found) == 1 else "are", self.model),
+                    *(", ".join(found[:_SHOWN_NAMES]), more),
+                )
+        return replace(responses, **names)
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:

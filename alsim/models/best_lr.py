@@ -56,6 +56,7 @@ class BestLRFit(Fit):
 
         An unknown skill or item has coefficients of 0. Earlier responses to it still count in the totals.
         """
+        responses = self._matched(responses)
         skill = codes_of(responses.skills, self.skills)[responses.skill]
         item = codes_of(responses.items, self.items)[responses.item]
         features = _features(responses, skill, item, len(self.skills), len(self.items))

@@ -52,6 +52,7 @@ class PFAFit(Fit):
 
         An unknown skill has the coefficients `pooled`.
         """
+        responses = self._matched(responses)
         known = codes_of(responses.skills, self.skills)
         coefficients = np.vstack([self.coefficients, self.pooled]).ravel()
         place = np.where(known < 0, len(self.skills), known)

@@ -43,6 +43,7 @@ class SkillMeanFit(Fit):
 
         Earlier responses of the student have no effect.
         """
+        responses = self._matched(responses)
         mean = np.append(self.mean, self.overall)[codes_of(responses.skills, self.skills)]
         return _forecast(mean[responses.skill], responses)
 

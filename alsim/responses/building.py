@@ -103,7 +103,8 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     report = replace(report, unknown={name: n for name, flags in unknown.items() if (n := int(flags[valid].sum()))})
     kept = valid if rows.event is None else valid & (rows.event < 0)
     responses, used = (rows, labels) if kept.all() else _drop_unused_labels(rows.take(kept), labels, source)
-    responses, report = _handle_duplicates(_sort(responses), report, source, options)
+    has_items = len(used.items) > 0
+    responses, report = _handle_duplicates(_sort(responses), report, source, options, has_items=has_items)
     fields = _log_fields(responses, used, report, items_from_skills="item" not in table)
     return fields if rows.event is None else _add_events(fields, rows.take(valid & ~kept), labels, responses, source)
 
@@ -263,9 +264,14 @@ def _sort(rows: Rows) -> Rows:
     return rows if np.logical_and.reduce(ascending).all() else rows.take(cells.lexsort(*keys))
 
 
-def _handle_duplicates(rows: Rows, report: Report, source: Source, options: Options) -> tuple[Rows, Report]:
+def _handle_duplicates(
+    rows: Rows, report: Report, source: Source, options: Options, *, has_items: bool
+) -> tuple[Rows, Report]:
     """Report the rows that repeat a response; keep, merge or drop them."""
-    if options.duplicates != "keep" and not rows.identity_keys:
+    by_item = options.duplicates == "drop" and not rows.identity_keys
+    if by_item:
+        rows = _identified_by_item(rows, has_items, source)
+    elif options.duplicates != "keep" and not rows.identity_keys:
         _log.warning(
             "%s: duplicates are not detected, as there is no column for the order or for ids of the responses; "
             "map order or response to one",
@@ -283,9 +289,29 @@ def _handle_duplicates(rows: Rows, report: Report, source: Source, options: Opti
         duplicates=len(duplicates),
         duplicate=f"{source.name}, {duplicate_row} repeats the response of {first_row}",
     )
+    if by_item:
+        _log.warning(
+            "%s: there is no column for the order or for ids of the responses, so rows of one student with the same "
+            "item and answer count as one response: the first of them is kept, and %s dropped",
+            source.name,
+            f"{len(duplicates):,} {'is' if len(duplicates) == 1 else 'are'}",
+        )
     if options.duplicates == "merge":
         rows = _merge_skills(rows, first)
     return (rows if options.duplicates == "keep" else rows.take(~repeated)), report
+
+
+def _identified_by_item(rows: Rows, has_items: bool, source: Source) -> Rows:
+    """Return rows that are one response of a student if they have one item. Raises ResponsesError without items."""
+    if has_items:
+        return rows._replace(identity_keys=(rows.item,))
+    raise ResponsesError(
+        f"{source.name}: duplicates cannot be dropped without items, an order or ids of the responses, since equal "
+        "rows may be several attempts",
+        "name one of these columns with {}, or keep such rows with {}",
+        columns={"order": "NAME"},
+        duplicates="keep",
+    )
 
 
 def _first_of_response(rows: Rows) -> Longs:

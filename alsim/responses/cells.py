@@ -375,9 +375,25 @@ def parse_counts(column: pa.ChunkedArray) -> Ints:
 
 
 def match(names: Names, known: Names) -> Ints:
-    """Return the index (M,) of each of the names (M,) in `known`; -1 for an unknown name."""
+    """Return the index (M,) of each of the names (M,) in `known`; -1 for an unknown name.
+
+    Names of one whole number, such as 10 and 10.0, are the same.
+    """
     index = {name: code for code, name in enumerate(known.tolist())}
-    return np.array([index.get(name, -1) for name in names.tolist()], i32)
+    codes = np.array([index.get(name, -1) for name in names.tolist()], i32)
+    unknown = np.flatnonzero(codes < 0).tolist()
+    if unknown:
+        whole: dict[str, int] = {}
+        for name, code in index.items():
+            whole.setdefault(_whole(name), code)
+        codes[unknown] = [whole.get(_whole(str(names[k])), -1) for k in unknown]
+    return codes
+
+
+def _whole(name: str) -> str:
+    """Return a name; that of a whole number, such as 10.0, without its decimals."""
+    integer, point, decimals = name.partition(".")
+    return integer if point and not decimals.strip("0") and integer.lstrip("-").isdecimal() else name
 
 
 def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

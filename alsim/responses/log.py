@@ -333,6 +333,6 @@ def codes_of(names: Names, known: Names) -> Ints:
     """Return the index (M,) int32 of each of the names (M,) in `known`; -1 for an unknown name.
 
     The function translates the codes of one log to those of another log or of a fit:
-    codes_of(test.skills, fit.skills)[test.skill].
+    codes_of(test.skills, fit.skills)[test.skill]. Names of one whole number, such as 10 and 10.0, are the same.
     """
     return match(names, known)

@@ -38,7 +38,7 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
-    *("--dynamics", "--import", "--plot"),
+    *("--dynamics", "--import", "--item-columns", "--plot"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
     *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
     "--action-distribution",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -214,13 +215,12 @@ def test_a_response_log_is_matched_by_name():
         irt.estimate_ability(source, irt.Answers(np.array([0, 1]), np.array([0]), np.array([1])))
 
 
-def test_unknown_items_are_ignored_with_a_warning_that_counts_them():
+def test_unknown_items_are_ignored_with_a_warning_that_counts_them(caplog):
     items = irt.ItemParameters([2.0, 1.0, 0.7], [0.5, -0.5, 1.0], names=["q1", "q2", "q3"])
     other = Responses.from_arrays(["u", "v", "u", "v"], [1, 0, 0, 1], item=["q3", "x", "q1", "x"])
     message = "1 of the 3 items of the responses have no parameters, such as 'x'; .* their 2 responses are ignored"
-    with pytest.warns(UserWarning, match=message) as caught:
-        estimates = irt.estimate_ability(items, other)
-    assert caught[0].filename == __file__
+    estimates = irt.estimate_ability(items, other)
+    assert re.search(message, caplog.text)
     assert estimates.responses.tolist() == [2, 0] and estimates.students.tolist() == ["u", "v"]
     np.testing.assert_allclose(
         estimates.theta, irt.estimate_ability(items, [[0, -1, 1], [-1, -1, -1]]).theta, atol=1e-15
@@ -372,9 +372,9 @@ def test_invalid_answers_are_refused(responses, message):
 )
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(AlsimError, match=message):
-        irt.irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
+        irt.estimate_ability(random_bank(16, 3), [0, 1, 1], **settings)
     with pytest.raises(AlsimError, match="items must be ItemParameters, a fitted .*; got list"):
-        irt.irt.estimate_ability([1.0, 2.0], [0, 1])
+        irt.estimate_ability([1.0, 2.0], [0, 1])
 
 
 def test_masked_answers_are_missing():

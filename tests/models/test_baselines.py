@@ -118,7 +118,7 @@ def test_a_response_to_several_skills_counts_for_each_and_its_forecast_is_their_
 
 def test_the_forecast_for_an_unknown_skill_is_the_overall_share():
     fit = skill_mean.fit(Responses.from_arrays([0, 0, 1, 1], [1, 0, 1, 1], skill=list("xyxy")))
-    assert fit.predict(Responses.from_arrays([7], [0], skill=["z"])).tolist() == [0.75]
+    assert fit.predict(Responses.from_arrays([7, 8], [0, 0], skill=["z", "x"]))[0] == 0.75
 
 
 @pytest.mark.parametrize("smoothing", [-1, float("nan"), float("inf"), "1", True])
@@ -238,10 +238,11 @@ def test_unconnected_skills_are_inverted_separately(monkeypatch):
 
 def test_pfa_forecasts_an_unknown_skill_from_pooled_coefficients():
     fit = pfa.fit(log(several=False))
-    unknown = Responses.from_arrays([0, 0, 0], [1, 0, 1], skill=["new"] * 3)
+    known = fit.skills[0]  # responses without any known skill are refused
+    unknown = Responses.from_arrays([0, 0, 0, 1], [1, 0, 1, 1], skill=["new"] * 3 + [known])
     intercept, win, failure = fit.pooled
     expected = logistic_of(np.array([intercept, intercept + win, intercept + win + failure]))
-    assert fit.predict(unknown) == pytest.approx(expected, rel=1e-12)
+    assert fit.predict(unknown)[:3] == pytest.approx(expected, rel=1e-12)
     every = log(several=False)
     x = dense_pfa(every).reshape(len(every), -1, 3).sum(axis=1)
     gradient = x.T @ (every.correct - logistic_of(x @ fit.pooled)) - fit.pooled
@@ -250,16 +251,18 @@ def test_pfa_forecasts_an_unknown_skill_from_pooled_coefficients():
 
 def test_best_lr_forecasts_an_unknown_skill_from_total_counts():
     fit = best_lr.fit(log())
-    unknown = Responses.from_arrays([0, 0], [1, 0], skill=["new"] * 2, item=["q", "q"])
+    known = (fit.skills[0], fit.items[0])
+    unknown = Responses.from_arrays([0, 0, 1], [1, 0, 1], skill=["new", "new", known[0]], item=["q", "q", known[1]])
     intercept, item_wins, item_attempts, wins, attempts = fit.shared
     later = intercept + np.log(2) * (item_wins + item_attempts + wins + attempts)
-    assert fit.predict(unknown) == pytest.approx(logistic_of(np.array([intercept, later])), rel=1e-12)
+    assert fit.predict(unknown)[:2] == pytest.approx(logistic_of(np.array([intercept, later])), rel=1e-12)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_skill_without_responses_is_unknown(model):
     """A part of a log keeps all names, but a skill without responses in this part must not be fitted."""
-    other = Responses.from_arrays(["x"] * 2, [1, 0], skill=["rare"] * 2, item=["qr"] * 2)
+    known = log(several=False).skills[0]
+    other = Responses.from_arrays(["x", "x", "y"], [1, 0, 1], skill=["rare", "rare", known], item=["qr"] * 3)
     both = Responses.from_arrays(
         [f"s{s}" for s in log(several=False).student] + ["x"] * 2,
         [*log(several=False).correct, 1, 0],

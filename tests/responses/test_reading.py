@@ -391,16 +391,23 @@ def test_line_breaks_in_names_are_invalid(write):
             Responses.from_arrays(**columns)
 
 
-def test_duplicates_cannot_be_dropped_without_an_order(write, caplog):
-    """Equal rows may be several attempts, so they are kept, with a warning."""
-    file = write("student,item,correct\na,x,1\na,x,1\n")
-    for duplicates in ("merge", "drop"):
-        caplog.clear()
-        assert len(read_responses(file, duplicates=duplicates)) == 2
-        assert "log.csv: duplicates are not detected" in caplog.text
+def test_duplicates_without_an_order_are_dropped_by_item(write, caplog):
+    """The first row of a student with the same item and answer is kept, and the number of the others is logged."""
+    file = write("student,item,correct\na,x,1\na,y,1\na,x,1\na,x,0\nb,x,1\na,x,1\n")
+    log = read_responses(file, duplicates="drop")
+    assert log.row.tolist() == [0, 1, 3, 4] and log.report.duplicates == 2
+    assert "the first of them is kept, and 2 are dropped" in caplog.text
     caplog.clear()
-    read_responses(file)
-    assert not caplog.text
+    assert len(read_responses(file, duplicates="merge")) == 6  # the rows of several attempts have no other skills
+    assert "log.csv: duplicates are not detected" in caplog.text
+    caplog.clear()
+    assert len(read_responses(file)) == 6 and not caplog.text
+
+
+def test_duplicates_cannot_be_dropped_without_items_and_an_order(write):
+    """Equal rows of one skill are usually several attempts."""
+    with pytest.raises(ResponsesError, match="may be several attempts; name one of these columns with columns=.*order"):
+        read_responses(write("student,skill,correct\na,x,1\na,x,1\n"), duplicates="drop")
 
 
 def test_a_row_that_is_skipped_as_a_whole_is_no_student(write):

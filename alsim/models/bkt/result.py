@@ -113,6 +113,7 @@ class BKTFit(Fit):
         A skill that is not in the fit has the parameters `pooled`. An item that is not in the fit has the mean
         parameters of its skill. A student who is not in the fit has an offset of 0.
         """
+        responses = self._matched(responses)
         groups = groups_of(responses, bool(self.by_item), self.classes)
         pooled = self.pooled
         pairs = zip(groups.skill.tolist(), groups.name.tolist(), strict=True)

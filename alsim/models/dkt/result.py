@@ -77,6 +77,7 @@ class DKTFit(Fit):
         skills is forecast by the mean of their logits, and read as the mean of their embeddings. An unknown skill has
         the mean weights of all skills, weighted by their number of training responses.
         """
+        responses = self._matched(responses)
         return forecasts(self.network, sequences_of(responses, self.skills))
 
     def tracker(self) -> DKTTracker:

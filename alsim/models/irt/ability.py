@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -26,6 +26,8 @@ from alsim.models.serialization import table_of
 from alsim.responses.cells import Names, places, starts
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
+
+_log = logging.getLogger("alsim.models.names")
 
 Method = Literal["eap", "map", "ml", "wle"]
 
@@ -256,7 +258,7 @@ def _by_name(log: Responses, items: ItemParameters) -> Responses | Answers:
     elif _is_numbered(log.items) and not known.all() and (len(codes) == len(items) or not known.any()):
         _check_order(known, len(items))
         return log
-    ignore_unknown(log, known, items.names, stacklevel=4)
+    _ignore_unknown(log, known, items.names)
     rows = known[log.item]
     counts = np.bincount(log.student[rows], minlength=log.num_students)
     return Answers(starts(counts), codes[log.item[rows]].astype(np.int32), log.correct[rows])
@@ -285,12 +287,11 @@ def used_items(log: Responses, chosen: Bools) -> list[str]:
     return [str(name) for name in log.items[chosen & has_responses]]
 
 
-def ignore_unknown(log: Responses, known: Bools, names: Names, stacklevel: int) -> None:
-    """Warn about the unknown items of a log, whose responses are ignored. Raises AlsimError if no item is known.
+def _ignore_unknown(log: Responses, known: Bools, names: Names) -> None:
+    """Log a warning about the unknown items of a log, whose responses are ignored. Raises AlsimError if all are unknown.
 
-    known       (I,) whether each item of the log has parameters
-    names       (J,) of the items that have parameters
-    stacklevel  of the warning, as in warnings.warn
+    known  (I,) whether each item of the log has parameters
+    names  (J,) of the items that have parameters
     """
     if not (unknown := used_items(log, ~known)):
         return
@@ -300,10 +301,9 @@ def ignore_unknown(log: Responses, known: Bools, names: Names, stacklevel: int) 
         raise AlsimError(
             f"none of the {total:,} items of the responses has parameters, {examples}: use the same names in both"
         )
-    warnings.warn(
-        f"{len(unknown):,} of the {total:,} items of the responses have no parameters, {examples}: their "
-        f"{count:,} responses are ignored",
-        stacklevel=stacklevel,
+    _log.warning(
+        "%s of the %s items of the responses have no parameters, %s: their %s responses are ignored",
+        *(f"{len(unknown):,}", f"{total:,}", examples, f"{count:,}"),
     )
 
 

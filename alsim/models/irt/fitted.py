@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alsim.jit.compile import kernel
 from alsim.models.base import Fit
-from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability, ignore_unknown
+from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
@@ -151,6 +151,7 @@ class IRTFit(Fit):
         The posterior is N(0, 1) before a student's first response, and is updated after each response. An item that was
         absent from the fitted log has the mean curve of the items, weighted by their numbers of responses.
         """
+        responses = self._matched(responses)
         codes = codes_of(responses.items, self.items)[responses.item]
         rows = np.where(codes < 0, len(self.items), codes).astype(np.int32)
         predictions = np.empty(len(responses))
@@ -168,8 +169,7 @@ class IRTFit(Fit):
         items without estimates, which `notes` list, are ignored too. Raises AlsimError for another method, and if no
         item is known.
         """
-        ignore_unknown(responses, codes_of(responses.items, self.items) >= 0, self.items, stacklevel=3)
-        return abilities_of(self, responses, method)
+        return abilities_of(self, self._matched(responses), method)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as a dictionary of JSON values; None for parameters that are not estimated."""
