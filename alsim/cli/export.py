@@ -10,8 +10,9 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.completion import one_of
 from alsim.cli.help import examples
-from alsim.cli.options import ForceOption, ImportOption, JsonOption
+from alsim.cli.options import ForceOption, ImportOption, JsonOption, allow_classes
 from alsim.cli.output import counted, elapsed_progress, megabytes, printable, write_report
+from alsim.errors import AlsimError
 
 FORMATS = ("minari", "d4rl", "npz", "obp", "scope-rl", "rllib", "torchrl", "huggingface")
 """Names of formats, repeated here because help and completion do not load the exporters."""
@@ -60,7 +61,18 @@ def export_command(
     action_distribution: Annotated[
         bool | None,
         typer.Option(
-            "--action-distribution", help="Only obp: add the action distribution pi_b of the policy uniform or rules."
+            "--action-distribution", help="Only obp: add the probabilities of all actions, pi_b, under the policy."
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            callback=allow_classes,
+            show_default="the name in the dataset",
+            help="Only obp, with --action-distribution: the policy of the dataset, such as the directory of a trained "
+            "one.",
         ),
     ] = None,
     imports: ImportOption = None,
@@ -72,6 +84,10 @@ def export_command(
     from alsim.datasets.store import load_dataset
 
     exporter = find_exporter(to)
+    if policy is not None and not action_distribution:
+        raise AlsimError(
+            f"--policy {policy} has no effect without --action-distribution; add it, or leave --policy out"
+        )
     with elapsed_progress(f"writing {out}"):
         dataset = load_dataset(directory)
         path = export_dataset(
@@ -81,7 +97,7 @@ def export_command(
             name=name,
             license=license,
             next_observations=next_observations,
-            action_distribution=action_distribution,
+            action_distribution=action_distribution if policy is None else policy,
             force=force,
         )
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]

@@ -45,7 +45,7 @@ def _import_modules(context: typer.Context, modules: list[str] | None) -> list[s
     return modules
 
 
-def _allow_classes(policy: str | None) -> str | None:
+def allow_classes(policy: str | None) -> str | None:
     """Let a policy `module:Class` be found in the working directory."""
     if policy is not None and ":" in policy:
         _search_working_directory()
@@ -64,7 +64,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="NAME",
-        callback=_allow_classes,
+        callback=allow_classes,
         autocompletion=complete_policy,
         help="Name (see alsim policies), directory of a trained policy, or module:Class.",
     ),

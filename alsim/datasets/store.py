@@ -25,7 +25,7 @@ from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
 from alsim.metrics import EVENTS
 from alsim.rollouts.frames import to_pandas, to_polars
-from alsim.types import Floats, Longs, safe_repr
+from alsim.types import Doubles, Floats, Longs, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 from alsim.utils.reading import OutsideDirectory, path_inside, reason
@@ -34,6 +34,8 @@ from alsim.utils.text import printable
 if TYPE_CHECKING:
     import pandas
     import polars
+
+    from alsim.policies import Policy, View
 
 FORMATS = ("parquet", "arrow")
 ROW_GROUP = 131_072
@@ -142,12 +144,12 @@ class Dataset:
     def parts(self) -> Iterator[Dataset]:
         """Yield one dataset per shard, in order, for processing a dataset that is larger than the memory.
 
-        A dataset in memory yields only itself.
+        A dataset in memory, or with one shard, yields only itself.
         """
-        if not isinstance(self._source, Path):
+        tables = self.manifest["tables"]
+        if not isinstance(self._source, Path) or len(tables["episodes"]["shards"]) == 1:
             yield self
             return
-        tables = self.manifest["tables"]
         for shards in zip(*(tables[name]["shards"] for name in TABLES), strict=True):
             part = {
                 name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
@@ -203,6 +205,42 @@ class Dataset:
                 f"{where}: its steps must number the interactions of each episode from 1, and do not; "
                 "generate the dataset again"
             )
+
+    def probabilities(self, policy: str | Path | Policy) -> Doubles:
+        """Return the probability of each logged action under a policy, (M,).
+
+        policy  name, directory or object of a policy with a method `probabilities`, which need not be the one that
+                generated the dataset
+
+        Divided by `propensity`, they are importance weights. The policy receives the same views as in a rollout, with
+        the history of each episode. The required memory is that of one shard, and 8 bytes per transition. Raises
+        TypeError for a policy without `probabilities`, and AlsimError for one that does not fit the dataset.
+        """
+        from alsim.datasets.views import probabilities
+        from alsim.policies import make_policy
+
+        return probabilities(self, make_policy(policy))
+
+    def distributions(self, policy: str | Path | Policy) -> Iterator[tuple[Longs, Doubles]]:
+        """Return an iterator over batches of transitions, with the probability of every action under a policy.
+
+        Each batch is a pair: indices of transitions, (N,), and probabilities (N, A). Each transition is in one batch,
+        and a batch has at most 16 MB of probabilities unless A is above two million. Raises errors as `probabilities`.
+        """
+        from alsim.datasets.views import distributions
+        from alsim.policies import make_policy
+
+        return distributions(self, make_policy(policy))
+
+    def views(self) -> Iterator[tuple[Longs, View]]:
+        """Return an iterator over batches of transitions, as the policy saw them before it chose the actions.
+
+        Each batch is a pair: indices of transitions, (N,), and their `View`, with the history of their episodes. All
+        N transitions have the same `step`, and all lanes are active. Each transition is in one batch.
+        """
+        from alsim.datasets.views import logged_views
+
+        return logged_views(self)
 
     def to_pandas(self, table: str = "transitions", *, observations: bool = False) -> pandas.DataFrame:
         """Return a table as a DataFrame of pandas: decoded, and joined to the bank.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import LARGEST_PROBABILITY, Policy, View
+from alsim.policies.base import LARGEST_PROBABILITY, Policy, PolicyWithProbabilities, View
 from alsim.types import Doubles, Longs, describe
 from alsim.utils.plugins import package_of
 
@@ -65,6 +65,21 @@ def _fault_of_signature(policy: Any) -> str:
     return ""
 
 
+def with_probabilities(policy: Any, subject: str, reason: str = "") -> PolicyWithProbabilities:
+    """Return a policy with a method `probabilities`. Raises InputTypeError, with the cure, for any other object.
+
+    subject  noun phrase for the policy in the error
+    reason   clause that explains the requirement
+    """
+    if isinstance(policy, type) or not isinstance(policy, PolicyWithProbabilities):
+        raise InputTypeError(
+            f"{subject} must be a policy with a method probabilities(view){reason}; got "
+            f"{getattr(policy, 'name', policy)!r}; add the method to its class; of a deterministic policy it is: "
+            "def probabilities(self, view): return alsim.policies.one_hot(self.act(view, None)[0], view.num_actions)"
+        )
+    return policy
+
+
 def is_fraction(value: Any) -> bool:
     """Return whether a value is a number in [0, 1], of Python or of NumPy."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
@@ -75,8 +90,8 @@ def is_fraction(value: Any) -> bool:
 def checked_decision(policy: Policy, view: View, decision: Any) -> tuple[Longs, Doubles]:
     """Return the actions and probabilities that `act` of a policy returned, (N,) each.
 
-    Lanes whose episode has ended get action 0. Probabilities up to LARGEST_PROBABILITY count as 1. Raises AlsimError, which names the policy, for anything but a pair of
-    integers in [0, A) and floats in (0, 1].
+    Lanes whose episode has ended get action 0. Probabilities up to LARGEST_PROBABILITY count as 1. Raises AlsimError,
+    which names the policy, for anything but a pair of integers in [0, A) and floats in (0, 1].
     """
     subject = f"the policy {policy.name!r}"
     if not isinstance(decision, tuple) or len(decision) != 2:
@@ -141,4 +156,12 @@ def _array(values: Any, subject: str) -> NDArray[Any]:
         raise InputTypeError(f"{subject} cannot be converted to a NumPy array: {error}; return an array") from None
 
 
-__all__ = ["EXPECTED", "TOLERANCE", "checked_decision", "checked_policy", "checked_probabilities", "is_fraction"]
+__all__ = [
+    "EXPECTED",
+    "TOLERANCE",
+    "checked_decision",
+    "checked_policy",
+    "checked_probabilities",
+    "is_fraction",
+    "with_probabilities",
+]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View
-from alsim.policies.checks import TOLERANCE, checked_decision, checked_probabilities, is_fraction
+from alsim.errors import AlsimError
+from alsim.policies.base import Policy, PolicyDraws, View
+from alsim.policies.checks import (
+    TOLERANCE,
+    checked_decision,
+    checked_probabilities,
+    is_fraction,
+    with_probabilities,
+)
 from alsim.types import Doubles, Longs
 
 
@@ -25,14 +31,8 @@ class EpsilonGreedy:
     def __init__(self, base: Policy, epsilon: float) -> None:
         if not is_fraction(epsilon):
             raise AlsimError(f"the epsilon of epsilon-greedy must be a number in [0, 1]; got {epsilon!r}")
-        if isinstance(base, type) or not isinstance(base, PolicyWithProbabilities):
-            raise InputTypeError(
-                "the base of epsilon-greedy must be a policy with a method probabilities(view), as the probability of "
-                f"an explored action depends on it; got {getattr(base, 'name', base)!r}; add the method to its class; "
-                "of a deterministic policy it is: def probabilities(self, view): return alsim.policies.one_hot("
-                "self.act(view, None)[0], view.num_actions)"
-            )
-        self.base, self.epsilon = base, float(epsilon)
+        reason = ", as the probability of an explored action depends on it"
+        self.base, self.epsilon = with_probabilities(base, "the base of epsilon-greedy", reason), float(epsilon)
         self.name = f"epsilon-greedy:{enclosed(base.name)}:{self.epsilon!r}"
 
     def __repr__(self) -> str:

@@ -93,6 +93,20 @@ def make_policy(policy: str | Path | Policy) -> Policy:
     return checked_policy(policy)
 
 
+def is_registered(name: str) -> bool:
+    """Return whether a name, and every policy in its arguments, is registered. No module and no directory is read.
+
+    Raises ValueError for parentheses that are not balanced.
+    """
+    head, colon, rest = name.partition(":")
+    make = _find(head) if head else None
+    if make is None:
+        return False
+    arguments = _split(name, rest) if colon else []
+    nested = [text for p, text in zip(_parameters(make), arguments, strict=False) if p.kind is Policy]
+    return all(map(is_registered, nested))
+
+
 def known_policies() -> list[str]:
     """Return the names of the registered policies, with those of plugins, which are not loaded."""
     return [*POLICIES, *_plugins()]
@@ -418,4 +432,4 @@ def _unknown(name: str) -> NoReturn:
     )
 
 
-__all__ = ["POLICIES", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]
+__all__ = ["POLICIES", "is_registered", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.mdp.actions import num_actions
+from alsim.mdp.observation import observation_kind
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
@@ -113,7 +114,10 @@ class NetworkPolicy:
     acting       "sample": each action with its softmax probability; "greedy": the first action with the largest
                  output; "epsilon": greedy, but with probability epsilon an action drawn uniformly
     epsilon      probability of exploration in [0, 1], used if acting is "epsilon"
-    observation  kind of observation that the network was trained on, "mastery" or "responses"
+    observation  kind of observation that the network was trained on, "mastery" or "responses"; None: the kind that has
+                 as many entries as the network has inputs, or "mastery" if none has
+
+    Raises PolicyError for invalid settings, and if the network has the inputs and outputs of the other kind.
 
     An action depends only on the observation of the learner and on random words. It does not depend on the batch, the
     number of threads or the machine.
@@ -126,20 +130,26 @@ class NetworkPolicy:
         name: str = "network",
         acting: Acting = "sample",
         epsilon: float = 0.0,
-        observation: Observation = "mastery",
+        observation: Observation | None = None,
     ) -> None:
         if not isinstance(name, str) or not name or not name.isprintable():  # terminals execute control characters
             raise PolicyError(f"the name of a policy must be printable text, not empty; got {name!r}")
         if acting not in get_args(Acting):
             raise PolicyError(f"acting must be one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
-        if observation not in OBSERVATIONS:
+        if observation not in (None, *OBSERVATIONS):
             raise PolicyError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
+        fitting = observation_kind(network.inputs, network.outputs)
+        if None not in (observation, fitting) and observation != fitting:
+            raise PolicyError(
+                f"observation must be {fitting!r} for a network with {network.inputs} inputs and {network.outputs} "
+                f"outputs; got {observation!r}; leave observation out, or correct it in {DESCRIPTION}"
+            )
         if not is_fraction(epsilon):
             raise PolicyError(f"epsilon must be a number in [0, 1]; got {epsilon!r}")
         self.network, self.name = network, name
         self.acting: Acting = acting
         self.epsilon = float(epsilon) if acting == "epsilon" else 0.0
-        self.observation: Observation = observation
+        self.observation: Observation = observation or fitting or "mastery"
 
     def __repr__(self) -> str:
         """Return the name, the setting and the network."""

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, VecMonitor, VecNormalize
 
 import alsim
 from alsim.envs import sb3
@@ -335,7 +336,9 @@ class Cut(torch.nn.Module):
 
 def test_other_models_are_refused():
     env = sb3.make(4, config=SMALL, seed=0)
-    with pytest.raises(TrainingError, match="model must be a PPO or DQN model of Stable-Baselines3 .* got str"):
+    with pytest.raises(
+        TrainingError, match="model must be a PPO, A2C, .* or DQN model of Stable-Baselines3 .* got str"
+    ):
         policy_of("model.zip")
     elu = {"activation_fn": torch.nn.ELU}
     with pytest.raises(TrainingError, match="got FlattenExtractor, Linear, ELU, Linear, ELU, Linear$"):
@@ -346,6 +349,54 @@ def test_other_models_are_refused():
     with pytest.raises(TrainingError, match="VecNormalize"):
         policy_of(PPO("MlpPolicy", VecNormalize(env), n_steps=4, batch_size=8, device="cpu"))
     assert policy_of(PPO("MlpPolicy", VecNormalize(env, norm_obs=False), n_steps=4, batch_size=8, device="cpu"))
+
+
+@pytest.mark.parametrize("observation", ["mastery", "responses"])
+@pytest.mark.parametrize("single", [False, True])
+def test_the_observation_of_a_model_is_known(observation, single, tmp_path):
+    env = one_by_one(observation=observation) if single else sb3.make(N, config=SMALL, observation=observation)
+    model = PPO("MlpPolicy", env, n_steps=4, batch_size=7, device="cpu")
+    policy_of(model).save(tmp_path)
+    assert json.loads((tmp_path / "policy.json").read_text())["observation"] == observation
+    assert len(alsim.rollout(tmp_path, num_learners=2, config=SMALL, observation=observation).propensity)
+    other = {"mastery": "responses", "responses": "mastery"}[observation]
+    assert policy_of(model, observation=observation).observation == observation
+    with pytest.raises(TrainingError, match=f"observation must be '{observation}' for .*; got '{other}'; leave"):
+        policy_of(model, observation=other)
+
+
+def test_models_of_other_environments_are_refused():
+    make = {"n_steps": 4, "batch_size": 7, "device": "cpu"}
+    stacked = PPO("MlpPolicy", VecFrameStack(sb3.make(N, config=SMALL), 3), **make)
+    message = (
+        r"5 \(mastery\) or 8 \(responses\) entries.*; got 15 entries; .* 3 of mastery: train without VecFrameStack"
+    )
+    with pytest.raises(TrainingError, match=message):
+        policy_of(stacked)
+    with pytest.raises(TrainingError, match="got 2 actions"):
+        policy_of(PPO("MlpPolicy", "CartPole-v1", n_steps=4, batch_size=4, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [(A2C, "a2c"), (TRPO, "trpo"), (MaskablePPO, "maskable-ppo"), (type("Own", (PPO,), {}), "ppo")],
+)
+def test_actors_of_other_algorithms_are_converted(algorithm, name):
+    model = algorithm("MlpPolicy", sb3.make(4, config=SMALL, seed=0), n_steps=32, seed=0, device="cpu")
+    model.learn(128)
+    policy = policy_of(model)
+    assert (policy.name, policy.acting, policy.observation) == (name, "sample", "mastery")
+    rows = np.random.default_rng(0).random((50, 5), np.float32)
+    with torch.no_grad():
+        features = model.policy.pi_features_extractor(torch.as_tensor(rows))
+        theirs = model.policy.action_net(model.policy.mlp_extractor.forward_actor(features)).numpy()
+    np.testing.assert_allclose(policy.network.forward(rows), theirs, atol=1e-5)
+
+
+def test_recurrent_models_are_refused():
+    model = RecurrentPPO("MlpLstmPolicy", sb3.make(4, config=SMALL), n_steps=8, batch_size=16, device="cpu")
+    with pytest.raises(TrainingError, match="got RecurrentPPO"):
+        policy_of(model)
 
 
 # ── trainings ────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from scipy.stats import chi2
 import alsim
 from alsim.config import Config
 from alsim.datasets import export
-from alsim.datasets.export import EXPORTERS, export_dataset, exporter, obp
+from alsim.datasets.export import EXPORTERS, export_dataset, exporter
 from alsim.datasets.export.huggingface import size_category
 from alsim.datasets.export.writing import MARKER
 from alsim.datasets.generate import generate_dataset
@@ -26,6 +26,7 @@ from alsim.datasets.schema import COLUMNS, TABLES
 from alsim.datasets.store import DatasetError, load_dataset
 from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
+from alsim.policies import Network, NetworkPolicy
 from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout
 from alsim.utils.optional import MissingExtra
@@ -175,18 +176,6 @@ def test_distribution_of_the_behaviour_policy(dataset):
             assert (chosen // 3 == lo).all() if len(chosen) == 1 else ((chosen - 9) // 6 == lo).all()
 
 
-def test_last_seconds_equal_the_input_of_the_policy(dataset):
-    """Compares with a plain loop over the interactions."""
-    seen, last = [], 0.0
-    rows = dataset.transitions.select(["step", "response_time"]).to_pylist()
-    for row in rows:
-        last = 0.0 if row["step"] == 1 else last
-        seen.append(last)
-        last = last if row["response_time"] is None else row["response_time"]
-    assert len(set(seen)) > 20
-    assert same(obp.last_seconds(dataset), np.array(seen, np.float32))
-
-
 class Other:
     """A policy of unknown distribution."""
 
@@ -197,8 +186,41 @@ class Other:
 
 
 def test_an_unknown_distribution_is_refused():
-    with pytest.raises(AlsimError, match="requires a dataset of one of the policies uniform, rules; got 'other'"):
-        alsim.to_obp(generate_dataset(**RUN, policy=Other()), action_distribution=True)
+    made = generate_dataset(**RUN, policy=Other())
+    with pytest.raises(AlsimError, match="no policy is registered as 'other'; pass the policy or its directory"):
+        alsim.to_obp(made, action_distribution=True)
+    with pytest.raises(TypeError, match="must be a policy with a method probabilities.*; got 'other'"):
+        alsim.to_obp(made, action_distribution=Other())
+
+
+@pytest.mark.parametrize("policy", ["epsilon-greedy:rules:0.3", "epsilon-greedy:(epsilon-greedy:uniform:0.2):0.5"])
+def test_every_policy_with_probabilities_has_a_distribution(policy):
+    made = generate_dataset(**RUN, policy=policy)
+    pi_b = alsim.to_obp(made, action_distribution=True)["pi_b"][:, :, 0]
+    np.testing.assert_allclose(pi_b.sum(1), 1, atol=1e-12)
+    assert same(pi_b[np.arange(len(made)), made.action], made.propensity)
+
+
+def test_the_distribution_of_a_trained_policy_needs_its_directory(tmp_path):
+    random = np.random.default_rng(0)
+    network = Network([(random.normal(size=(5, 27)), np.zeros(27))])
+    NetworkPolicy(network, name="net", acting="sample").save(tmp_path / "net")
+    made = generate_dataset(**RUN, policy=tmp_path / "net", out=tmp_path / "data")
+    out = export_dataset(made, "obp", tmp_path / "data.npz", action_distribution=str(tmp_path / "net"))
+    pi_b = npz(out)["pi_b"][:, :, 0]
+    assert same(pi_b[np.arange(len(made)), made.action], made.propensity)
+    with pytest.raises(AlsimError, match="--policy DIR"):
+        alsim.to_obp(made, action_distribution=True)
+
+
+@pytest.mark.parametrize("name", ["modules_of_a_stranger:Policy", "epsilon-greedy:(modules_of_a_stranger:Policy):0.1"])
+def test_the_name_in_a_manifest_imports_no_module(name, tmp_path, monkeypatch):
+    (tmp_path / "modules_of_a_stranger.py").write_text("raise SystemExit('executed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = generate_dataset(**RUN, policy="uniform")
+    made.manifest["policy"] = {"name": name}
+    with pytest.raises(AlsimError, match="no policy is registered as"):
+        alsim.to_obp(made, action_distribution=True)
 
 
 def test_a_distribution_that_differs_from_the_log_is_refused():

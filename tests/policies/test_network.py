@@ -462,3 +462,21 @@ def test_the_weights_are_a_plain_archive_of_numbers(tmp_path):
     assert perceptron.UNROLL == 4  # so (5, 4, 27) is padded in memory, and saved without padding
     with np.load(tmp_path / "policy.npz") as arrays:
         assert arrays["weights_0"].shape == (5, 4)
+
+
+@pytest.mark.parametrize(("inputs", "expected"), [(5, "mastery"), (8, "responses"), (7, "mastery")])
+def test_the_kind_of_observation_follows_from_the_sizes(inputs, expected):
+    network = Network([(np.ones((inputs, 27), np.float32), np.zeros(27, np.float32))])
+    assert NetworkPolicy(network).observation == expected
+
+
+def test_the_other_kind_of_observation_is_refused(tmp_path):
+    network = Network([(np.ones((8, 27), np.float32), np.zeros(27, np.float32))])
+    message = "observation must be 'responses' for a network with 8 inputs and 27 outputs; got 'mastery'; leave"
+    with pytest.raises(PolicyError, match=message):
+        NetworkPolicy(network, observation="mastery")
+    NetworkPolicy(network).save(tmp_path)
+    file = tmp_path / "policy.json"
+    file.write_text(file.read_text().replace('"responses"', '"mastery"'))
+    with pytest.raises(PolicyError, match=f"^{file}: {message}"):
+        NetworkPolicy.load(tmp_path)

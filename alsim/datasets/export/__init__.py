@@ -12,6 +12,7 @@ from alsim.datasets.export.torchrl import to_torchrl
 from alsim.datasets.export.writing import new_export
 from alsim.datasets.store import Dataset, check_files, load_dataset
 from alsim.errors import AlsimError, did_you_mean
+from alsim.policies import Policy
 
 EXPORTERS: dict[str, Exporter] = {
     module.EXPORTER.name: module.EXPORTER for module in (minari, d4rl, npz, obp, scope_rl, rllib, torchrl, huggingface)
@@ -30,7 +31,7 @@ def export_dataset(
     name: str | None = None,
     license: str | None = None,
     next_observations: bool | None = None,
-    action_distribution: bool | None = None,
+    action_distribution: bool | str | Path | Policy | None = None,
     force: bool = False,
 ) -> Path:
     """Write a dataset in the format of another tool, and return the path of the export.
@@ -42,7 +43,7 @@ def export_dataset(
     name                 only minari: "NAME-vN" or "NAMESPACE/NAME-vN"; None: name of the policy and v0
     license              only huggingface: identifier of a license on the hub; None: "unknown"
     next_observations    only d4rl, npz (None: True) and huggingface (None: False): add the next observations
-    action_distribution  only obp: add `pi_b`, for datasets of the policies uniform and rules
+    action_distribution  only obp: add `pi_b`; True, or the policy of the dataset, see `to_obp`
     force                True replaces an existing export to the same format; other files are never replaced
 
     The export is written atomically, and shard by shard, so that it needs the memory of one shard. Raises AlsimError

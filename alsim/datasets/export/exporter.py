@@ -21,6 +21,7 @@ from alsim.datasets.schema import TABLES
 from alsim.datasets.store import Dataset
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
+from alsim.policies import Policy
 
 Columns = Mapping[str, NDArray[Any]]
 """Arrays of equal length, by column name."""
@@ -39,7 +40,7 @@ class Options:
     name: str | None = None
     license: str | None = None
     next_observations: bool | None = None
-    action_distribution: bool | None = None
+    action_distribution: bool | str | Path | Policy | None = None
 
 
 @dataclass(frozen=True)

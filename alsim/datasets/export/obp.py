@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alsim.datasets.export.exporter import (
     Columns,
@@ -20,21 +19,23 @@ from alsim.datasets.export.exporter import (
 )
 from alsim.datasets.export.npz import JSON, read_provenance, write_npz
 from alsim.datasets.store import Dataset
-from alsim.policies import PolicyDraws, View, make_policy
-from alsim.types import Doubles, Floats
+from alsim.policies import Policy, make_policy
+from alsim.policies.checks import TOLERANCE
+from alsim.policies.names import is_registered
+from alsim.types import Doubles
 
-OUTCOMES: dict[str, Callable[[int], int]] = {"uniform": lambda actions: actions, "rules": lambda actions: 2}
-"""Number of equally likely random draws from which each policy computes its action, as a function of A."""
 
-
-def to_obp(dataset: Dataset, *, action_distribution: bool = False) -> dict[str, Any]:
+def to_obp(dataset: Dataset, *, action_distribution: bool | str | Path | Policy = False) -> dict[str, Any]:
     """Return a dataset as the feedback dict of Open Bandit Pipeline, in memory.
 
-    action_distribution  add `pi_b` (M, A, 1) float64, for the policies uniform and rules; otherwise it is None
+    action_distribution  add `pi_b` (M, A, 1) float64, for a policy with a method `probabilities`; otherwise it is None.
+                         True: the policy is registered under its name in the manifest, such as rules or
+                         epsilon-greedy:rules:0.2; or the name, the directory or the object of the policy
 
     Returns the keys n_rounds M, n_actions A, context (M, R) float32, action_context None, action (M,), position None,
     reward (M,) float32, expected_reward None, pi_b, pscore (M,) float64. `pscore` is the logged propensity. Raises
-    ExportError if the memory is too small, and if `pi_b` is requested for another policy.
+    ExportError if the memory is too small, and if `pi_b` is requested for a policy that is unknown, or whose
+    probabilities are not those of the log.
     """
     return {
         **_attributes(dataset),
@@ -47,7 +48,8 @@ def _attributes(dataset: Dataset) -> dict[str, Any]:
     return {"n_rounds": len(dataset), "n_actions": number_of_actions(dataset), **empty}
 
 
-def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
+def _columns(dataset: Dataset, action_distribution: bool | str | Path | Policy) -> Iterator[Columns]:
+    policy = None if isinstance(action_distribution, bool) else action_distribution
     for part in dataset.parts():
         columns = {
             "context": part.obs,
@@ -55,71 +57,48 @@ def _columns(dataset: Dataset, action_distribution: bool) -> Iterator[Columns]:
             "reward": part.reward,
             "pscore": part.propensity,
         }
-        if action_distribution:
-            columns["pi_b"] = distribution(part)[:, :, None]
+        if action_distribution is not False:
+            columns["pi_b"] = distribution(part, policy)[:, :, None]
         yield columns
 
 
-def distribution(dataset: Dataset) -> Doubles:
+def distribution(dataset: Dataset, policy: str | Path | Policy | None = None) -> Doubles:
     """Return the behaviour policy's probability of every action at every transition, (M, A).
 
-    The policy is evaluated for each of its equally likely random draws. Raises ExportError if any result differs from
-    the logged propensity in any bit, and for policies that are not in OUTCOMES.
+    policy  the behaviour policy; None: the one that the name in the manifest leads to
+
+    Raises ExportError if the logged propensities are not those of the policy, and if the name leads to no policy.
+    Raises TypeError for a policy without a method `probabilities`.
     """
     name = dataset.manifest["policy"]["name"]
-    if name not in OUTCOMES:
+    if policy is None:
+        # A manifest may come from an untrusted source, so its name must not import a module or read a directory.
+        if not is_registered(name):
+            raise ExportError(
+                f"action_distribution requires the policy of the dataset, and no policy is registered as {name!r}; "
+                "pass the policy or its directory, as in to_obp(dataset, action_distribution=policy) (--policy DIR), "
+                "import the module that registers it (--import MODULE), or leave action_distribution out"
+            )
+        policy = name
+    odds = np.empty((len(dataset), number_of_actions(dataset)))
+    for rows, part in dataset.distributions(policy):
+        odds[rows] = part
+    expected = odds[np.arange(len(dataset)), dataset.action]
+    if not np.isclose(dataset.propensity, expected, rtol=TOLERANCE, atol=0).all():
         raise ExportError(
-            f"action_distribution requires a dataset of one of the policies {', '.join(OUTCOMES)}; got {name!r}; "
-            "leave action_distribution out"
-        )
-    actions, rows = number_of_actions(dataset), np.arange(len(dataset))
-    odds = np.zeros((len(dataset), actions))
-    view, policy, outcomes = _view(dataset), make_policy(name), OUTCOMES[name](actions)
-    for k in range(outcomes):
-        action, probability = policy.act(view, _draws(k, outcomes, len(dataset)))
-        odds[rows, action] = probability
-    if not np.allclose(odds.sum(1), 1, atol=1e-12, rtol=0) or (odds[rows, dataset.action] != dataset.propensity).any():
-        raise ExportError(
-            f"the logged propensities are not those of the policy {name!r}, so its distribution is unknown; "
-            "leave action_distribution out"
+            f"the logged propensities are not those of the policy {make_policy(policy).name!r}, so the distribution is "
+            "unknown; pass the policy of the dataset, or leave action_distribution out"
         )
     return odds
-
-
-def _view(dataset: Dataset) -> View:
-    """Return the input of the policy at each transition."""
-    return View(
-        observation=dataset.obs,
-        kind=dataset.manifest["observation"],
-        num_los=dataset.manifest["bank"]["num_los"],
-        active=np.ones(len(dataset), bool),
-        last_seconds=last_seconds(dataset),
-    )
-
-
-def last_seconds(dataset: Dataset) -> Floats:
-    """Return the response time of the last question before each interaction, (M,) seconds; 0 if there is none."""
-    seconds = dataset.transitions["response_time"].to_numpy()  # NaN for contents
-    rows = np.arange(len(seconds))
-    latest = np.maximum.accumulate(np.where(np.isnan(seconds), -1, rows))
-    before = np.concatenate([[-1], latest[:-1]])
-    first = rows - (dataset.step - 1)
-    return np.where(before >= first, seconds[before], 0).astype(np.float32)
-
-
-def _draws(k: int, outcomes: int, lanes: int) -> PolicyDraws:
-    """Return random draws that give all lanes the k-th of `outcomes` equally likely outcomes."""
-    word = -(-k * 2**32 // outcomes)
-    words: NDArray[np.uint32] = np.full((lanes, 4), word, np.uint32)
-    return PolicyDraws(lambda block: words)
 
 
 def write(dataset: Dataset, out: Path, options: Options) -> None:
     """Write the feedback as an npz file, part by part."""
     attributes = {**_attributes(dataset), "alsim": provenance(dataset, "obp")}
-    if options.action_distribution:
+    requested = options.action_distribution or False
+    if requested is not False:
         del attributes["pi_b"]
-    write_npz(out, _columns(dataset, bool(options.action_distribution)), len(dataset), attributes)
+    write_npz(out, _columns(dataset, requested), len(dataset), attributes)
 
 
 def loading_code(out: Path) -> str:

@@ -1,0 +1,124 @@
+"""The logged interactions of a dataset as a policy would have seen them, for off-policy evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.datasets.tables import numpy_column
+from alsim.mdp.actions import num_actions
+from alsim.policies import Policy, PolicyWithProbabilities, View
+from alsim.policies.checks import checked_probabilities, with_probabilities
+from alsim.policies.exceptions import naming
+from alsim.types import Doubles, Floats, Longs, f32, i8
+
+if TYPE_CHECKING:
+    from alsim.datasets.store import Dataset
+
+MAX_LANES, MAX_ENTRIES = 4096, 2**21
+"""Largest number of lanes of a view, and of probabilities of one view: 16 MB."""
+
+
+def logged_views(dataset: Dataset) -> Iterator[tuple[Longs, View]]:
+    """Yield the indices of transitions, (N,), and their view, see `Dataset.views`."""
+    for offset, part in _numbered_parts(dataset):
+        for rows, view in _views_of_part(part):
+            yield rows + offset, view
+
+
+def distributions(dataset: Dataset, policy: Policy) -> Iterator[tuple[Longs, Doubles]]:
+    """Return an iterator over indices and the probabilities of all actions, see `Dataset.distributions`."""
+    return _distributions(logged_views(dataset), with_probabilities(policy, "the policy"))
+
+
+def probabilities(dataset: Dataset, policy: Policy) -> Doubles:
+    """Return the probability of each logged action, (M,), see `Dataset.probabilities`."""
+    known, chosen = with_probabilities(policy, "the policy"), np.empty(len(dataset))
+    for offset, part in _numbered_parts(dataset):
+        for rows, odds in _distributions(_views_of_part(part), known):
+            chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
+    return chosen
+
+
+def _numbered_parts(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
+    """Yield the index of the first transition of each part of a dataset, and the part."""
+    offset = 0
+    for part in dataset.parts():
+        yield offset, part
+        offset += len(part)
+
+
+def _views_of_part(part: Dataset) -> Iterator[tuple[Longs, View]]:
+    """Yield the indices of transitions of one part, (N,), and their view."""
+    length, columns = numpy_column(part.episodes, "total_steps"), _Columns(part)
+    order = np.argsort(-length, kind="stable")  # long episodes first: those that continue are the first lanes
+    first = np.cumsum(length) - length
+    lanes = max(1, min(MAX_LANES, MAX_ENTRIES // num_actions(columns.num_los)))
+    for start in range(0, len(order), lanes):
+        chosen = order[start : start + lanes]
+        yield from columns.views(first[chosen], length[chosen])
+
+
+def _distributions(
+    views: Iterator[tuple[Longs, View]], policy: PolicyWithProbabilities
+) -> Iterator[tuple[Longs, Doubles]]:
+    """Yield the indices of views, (N,), and the probabilities of all actions under a policy, (N, A)."""
+    for rows, view in views:
+        with naming(policy):
+            odds = policy.probabilities(view)
+        yield rows, checked_probabilities(policy, view, odds)
+
+
+class _Columns:
+    """The columns of one part of a dataset from which views are made."""
+
+    def __init__(self, part: Dataset) -> None:
+        table = part.transitions
+        self.num_los, self._kind = part.manifest["bank"]["num_los"], part.manifest["observation"]
+        self._observation, self._action = part.obs, part.action.astype(np.int64)
+        self._item = numpy_column(table, "item")
+        self._seconds = table.column("response_time").to_numpy().astype(f32)  # NaN for contents
+        correct = table.column("correct").fill_null(False).to_numpy().astype(i8)
+        self._correct = np.where(np.isnan(self._seconds), i8(-1), correct).astype(i8)
+
+    def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
+        """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.
+
+        first   (E,) row of the first interaction of each episode
+        length  (E,) number of its interactions, in descending order
+        """
+        history: list[list[NDArray[Any]]] = [[], [], [], []]
+        last: Floats = np.zeros(len(first), f32)
+        for step in range(length[0]):
+            lanes = int(np.searchsorted(-length, -step))  # episodes longer than `step`
+            if lanes < len(last):
+                history, last = [[entry[:lanes] for entry in entries] for entries in history], last[:lanes]
+            rows = first[:lanes] + step
+            actions, items, correct, seconds = (entries.copy() for entries in history)
+            yield (
+                rows,
+                View(
+                    observation=_read_only(self._observation[rows]),
+                    kind=self._kind,
+                    num_los=self.num_los,
+                    active=_read_only(np.ones(lanes, np.bool_)),
+                    last_seconds=_read_only(last.copy()),
+                    actions=actions,
+                    items=items,
+                    correct=correct,
+                    seconds=seconds,
+                ),
+            )
+            columns = (self._action, self._item, self._correct, self._seconds)
+            for entries, column in zip(history, columns, strict=True):
+                entries.append(_read_only(column[rows]))
+            last = np.where(np.isnan(history[3][-1]), last, history[3][-1])
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array itself, which can no longer be written to."""
+    array.flags.writeable = False
+    return array
