@@ -331,12 +331,13 @@ def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--seed", 3, "--json", tmp_path / "v.json")
     assert (status, err) == (0, "")
     assert printed.splitlines() == [
-        "ok    one: seed 3, 2 [bold]outcomes",
-        "ok    two: seed 3, 2 [bold]outcomes",
+        "ok       one: seed 3, 2 [bold]outcomes",
+        "ok       two: seed 3, 2 [bold]outcomes",
         "All 2 checks passed: the simulator follows its specification.",
     ]
     result = json.loads((tmp_path / "v.json").read_text())
-    assert (result["seed"], result["failed"], len(result["checks"])) == (3, 0, 2)
+    assert (result["seed"], result["dynamics"], len(result["checks"])) == (3, "standard", 2)
+    assert (result["passed"], result["skipped"], result["failed"]) == (2, 0, 0)
     assert result["checks"][0] == {"name": "one", "passed": True, "detail": "seed 3, 2 [bold]outcomes"}
 
 
@@ -345,7 +346,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--json", tmp_path / "v.json")
     assert (status, err) == (1, "")
     assert [line.split()[0] for line in printed.splitlines()] == ["ok", "FAIL", "FAIL", "2"]
-    assert "FAIL  three: RuntimeError: snapped\n2 of 3 checks failed: two, three.\n" in printed
+    assert "FAIL     three: RuntimeError: snapped\n2 of 3 checks failed: two, three.\n" in printed
     assert json.loads((tmp_path / "v.json").read_text())["failed"] == 2
 
 

@@ -187,6 +187,24 @@ def test_every_command_reads_configurations_with_imported_dynamics(run, folder, 
         accepted(run(*command, "--import", "instant"))
 
 
+def test_skipped_checks_have_not_passed_and_other_dynamics_have_no_specification(run, folder, monkeypatch):
+    passing, skipped = (lambda *_: (True, "fine")), (lambda *_: (None, "no such rule"))
+    monkeypatch.setattr(sanity, "CHECKS", {"one": passing, "two": skipped, "three": passing})
+    arguments = ("validate", "--import", "instant", "--dynamics", "instant")
+    assert accepted(run(*arguments, "--json", "v.json")).splitlines() == [
+        "ok       one: fine",
+        "skipped  two: no such rule",
+        "ok       three: fine",
+        "2 passed, 1 skipped: the specification has no rules for the dynamics 'instant'.",
+    ]
+    report = json.loads(Path("v.json").read_text())
+    assert (report["dynamics"], report["passed"], report["skipped"], report["failed"]) == ("instant", 2, 1, 0)
+    assert [entry["passed"] for entry in report["checks"]] == [True, None, True]
+    monkeypatch.setitem(sanity.CHECKS, "three", lambda *_: (False, "broken"))
+    status, printed, _ = run(*arguments)
+    assert (status, printed.splitlines()[-1]) == (1, "1 of 3 checks failed: three. 1 were skipped.")
+
+
 def test_dynamics_replace_those_of_the_configuration(run, folder):
     accepted(run(*GENERATE, "--import", "instant", "--dynamics", "instant", "--out", "d"))
     assert load_dataset("d").manifest["config"]["dynamics"]["name"] == "instant"
