@@ -23,7 +23,7 @@ from alsim.datasets.tables import next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
 from alsim.rollouts.frames import to_pandas, to_polars
-from alsim.types import Floats, Longs, safe_repr
+from alsim.types import Floats, Longs, describe, safe_repr
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 
 if TYPE_CHECKING:
@@ -220,9 +220,10 @@ class Dataset:
 
     @safe_repr
     def __repr__(self) -> str:
-        """Return number of transitions, policy and path."""
-        where = f" in {self.path}" if self.path else ""
-        return f"<Dataset of {len(self)} transitions by {self.manifest['policy']['name']!r}{where}>"
+        """Return policy, numbers of episodes and transitions, and path."""
+        name, episodes = self.manifest["policy"]["name"], self.manifest["tables"]["episodes"]["rows"]
+        where = f"in {self.path}" if self.path else "in memory"
+        return f"Dataset(policy={describe(name)}, {episodes:,} episodes, {len(self):,} transitions, {where})"
 
 
 def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:

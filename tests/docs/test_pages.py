@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import alsim
@@ -244,3 +245,18 @@ def test_the_environment_page_has_every_result_key() -> None:
         cells = [[c.strip() for c in row.split("|")[1:-1]] for row in page.splitlines() if row.startswith("| `")]
         stated = {row[0].strip("`") for row in cells if row[column]}
         assert stated == set(env.step(action)[4]["result"])
+
+
+def test_rollouts_and_datasets_hold_the_same_data_side_by_side() -> None:
+    """Each row of the table names two expressions with equal values, of the stated shape."""
+    rows = re.findall(
+        r"^\| .+ \| \(([MER, ]+)\) \| `(rollout\..+)` \| `(dataset\..+)` \|$", text("datasets.md"), re.MULTILINE
+    )
+    assert len(rows) >= 14
+    arguments: dict[str, Any] = {"num_learners": 4, "episodes_per_learner": 3, "config": {"max_episode_steps": 9}}
+    rollout, dataset = alsim.rollout("uniform", **arguments), alsim.generate_dataset(policy="uniform", **arguments)
+    sizes = {"M": len(dataset), "E": 12, "R": 32}
+    for shape, *expressions in rows:
+        one, two = (np.asarray(eval(e, {"rollout": rollout, "dataset": dataset})) for e in expressions)
+        assert one.shape == two.shape == tuple(sizes[letter] for letter in re.findall("[MER]", shape)), expressions
+        np.testing.assert_array_equal(one, two, err_msg=str(expressions))
