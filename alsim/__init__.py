@@ -1,8 +1,8 @@
 """alsim: a vectorized simulator for adaptive learning.
 
 It runs a teaching policy on millions of simulated learners in seconds, before the policy is tried on students.
-Importing the package registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium. The public names, and numba,
-pyarrow and other dependencies with them, are imported on first use.
+Importing the package registers the environment `alsim/AdaptiveLearning-v0` with Gymnasium. The public names and
+subpackages, and numba, pyarrow and other dependencies with them, are imported on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +12,14 @@ from alsim.envs.registration import register as _register
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim import dynamics as dynamics
+    from alsim import envs as envs
+    from alsim import models as models
+    from alsim import numerics as numerics
+    from alsim import policies as policies
+    from alsim import testing as testing
+    from alsim import training as training
+    from alsim import types as types
     from alsim.bank.files import complete_bank, load_bank, save_bank
     from alsim.bank.items import Bank, BankError, sample_bank
     from alsim.config import Config, ConfigError
@@ -100,6 +108,9 @@ __all__ = [
     "warmup",
 ]
 
-__getattr__, __dir__ = _attach(__name__, _HOMES, submodules=("models", "testing"))
+_MODULES = ("dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
+"""Public subpackages and modules, imported on first use."""
+
+__getattr__, __dir__ = _attach(__name__, _HOMES, submodules=_MODULES)
 
 _register()

@@ -16,7 +16,23 @@ from alsim.config import Config
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, rule
 from alsim.mdp.actions import KINDS, LEVELS
-from alsim.types import MODALITIES, Bools, Codes, Doubles, Floats, Ints, Longs, f32, f64, i8, i32, i64, short_repr
+from alsim.types import (
+    MODALITIES,
+    Bools,
+    Codes,
+    Doubles,
+    Floats,
+    Ints,
+    Longs,
+    f32,
+    f64,
+    fields_repr,
+    i8,
+    i32,
+    i64,
+    safe_repr,
+    short_repr,
+)
 
 SECONDS_PER_MINUTE = f64(60)
 EVENTS = ("question_shown", "answered", "content_shown")
@@ -69,9 +85,8 @@ METRICS: dict[str, Metric] = {
 """The metrics of an episode by name: one definition for `EpisodeMetrics`, JSON and printed tables."""
 
 
-@short_repr
 class Interactions(NamedTuple):
-    """Columns of M interactions in E episodes."""
+    """Columns of M interactions in E episodes. The properties `episode` and `step` are columns, too."""
 
     action: Ints  # (M,)
     reward: Floats  # (M,)
@@ -82,6 +97,12 @@ class Interactions(NamedTuple):
     frustration: Floats  # (M,) after the interaction
     mean_mastery: Doubles  # (M,) after the interaction
     length: Longs  # (E,) interactions of each episode, at least 1
+
+    @safe_repr
+    def __repr__(self) -> str:
+        """Return the columns by shape and type, also those of the properties."""
+        rows = f"({len(self.action)},) int64"
+        return f"{fields_repr(self)[:-1]}, episode {rows}, step {rows})"
 
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Interactions:

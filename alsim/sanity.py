@@ -1,9 +1,12 @@
-"""The specification's sanity checks, for the installed package with any configuration and bank.
+"""The specification's sanity checks, for the installed package with any configuration, dynamics and bank.
 
-Each check compares a large simulated population with the clauses of the specification, which it evaluates separately
-in float64. Four checks are statistical: starting mastery, starting ability, correct rate and response times. Each
-makes at most five tests, and fails by chance less than once in a million seeds. This holds for every configuration
-and number of lanes, because the tests use exact inequalities instead of large-sample approximations.
+Most checks compare a large simulated population with the clauses of the specification, which they evaluate separately
+in float64. Two others run the rules of the dynamics on examples, and the checker of vector environments. A check of a
+rule that only the standard dynamics have is skipped for other dynamics.
+
+Four checks are statistical: starting mastery, starting ability, correct rate and response times. Each makes at most
+five tests, and fails by chance less than once in a million seeds. This holds for every configuration and number of
+lanes, because the tests use exact inequalities instead of large-sample approximations.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.dynamics import Dynamics, check_rules_of, of_parameters
 from alsim.dynamics.standard import Standard
+from alsim.envs import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
 from alsim.mdp.actions import LEVELS, num_actions
 from alsim.rollouts.rollout import Rollout, rollout
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
+from alsim.testing import check_vector_env
 from alsim.types import Doubles, Reason
 
 FALSE_ALARM = 1e-6
@@ -35,19 +41,30 @@ LANES = 4096
 """Number of learners in the statistical checks."""
 STEPS = 20
 """Interactions per lane in the checks of answers."""
+CONTRACT_STEPS = 12
+"""Largest number of interactions per episode in the check of the vector environment."""
+RULES_CHECK = "rules on examples"
+"""Name of the check of the rules of the dynamics."""
 FLOAT32 = 1e-5
 """Tolerance for float32 arithmetic, far below the effects that are tested."""
 
 
 class Finding(NamedTuple):
-    """The result of one check: its name, True if it passed, and the measured and expected values as text."""
+    """The result of one check.
+
+    name    name of the check
+    passed  True if it passed, False if it failed, None if it was skipped
+    detail  measured and expected values as text, or the reason for skipping it
+    """
 
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
 
 
-Check = Callable[[Config, Bank, int], tuple[bool, str]]
+Result = tuple[bool | None, str]
+"""The fields `passed` and `detail` of a Finding."""
+Check = Callable[[Config, Bank, int], Result]
 CHECKS: dict[str, Check] = {}
 """The checks by name, in the order in which they run."""
 
@@ -69,14 +86,20 @@ def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
     bank    bank to check
     seed    seed of the simulated learners, in [0, 2**64)
 
-    An exception in a check is a failed check, whose detail contains the message.
+    An exception in a check is a failed check, whose detail contains the message. If the rules of the dynamics fail on
+    examples, the other checks are skipped, because no simulator accepts these rules.
     """
+    valid = True
     for name, function in CHECKS.items():
+        if not valid:
+            yield Finding(name, None, "the rules of the dynamics are invalid")
+            continue
         try:
             passed, detail = function(config, bank, seed)
         except Exception as error:  # noqa: BLE001  # an error is a failed check; the others still run
             passed, detail = False, f"{type(error).__name__}: {error}"
-        yield Finding(name, bool(passed), detail)
+        valid = name != RULES_CHECK or passed is not False
+        yield Finding(name, None if passed is None else bool(passed), detail)
 
 
 def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
@@ -93,12 +116,48 @@ def _roll_out_uniform(config: Config, bank: Bank, seed: int, episodes: int = 512
     return rollout("uniform", num_learners=episodes, seed=seed, config=config, bank=bank)
 
 
-def _skipped(config: Config) -> str:
-    return f"skipped: only the standard dynamics have this rule; got {type(config.dynamics).__name__}"
+def is_standard(config: Config) -> bool:
+    """Return whether a configuration has the dynamics of the specification, with any parameters."""
+    return isinstance(config.dynamics, Standard)
+
+
+def _skipped(config: Config) -> Result:
+    return None, f"only the standard dynamics have this rule; got {dynamics_of(config).name!r}"
+
+
+def dynamics_of(config: Config) -> Dynamics:
+    """Return the dynamics of a configuration."""
+    return of_parameters(type(config.dynamics))
+
+
+@check(RULES_CHECK)
+def _rules(config: Config, bank: Bank, seed: int) -> Result:
+    """Check that the results of the rules on examples are valid, as at the registration of a dynamics."""
+    notes = "".join(f"; warning: {message}" for message in check_rules_of(config.dynamics))
+    return (
+        True,
+        f"the rules of {dynamics_of(config).name!r} give valid results for 300 questions and 300 contents{notes}",
+    )
+
+
+@check("vector environment")
+def _contract(config: Config, bank: Bank, seed: int) -> Result:
+    """Check that the vector environment follows Gymnasium's API, in short episodes, and equals single environments."""
+    short = config.model_copy(update={"max_episode_steps": min(config.max_episode_steps, CONTRACT_STEPS)})
+    arguments: dict[str, Any] = {"config": short, "bank": bank, "info": "full"}
+    ran = check_vector_env(
+        AdaptiveLearningVectorEnv(4, **arguments),
+        make=lambda: AdaptiveLearningVectorEnv(4, **arguments),
+        single=lambda: AdaptiveLearningEnv(**arguments),
+        seed=seed,
+        steps=3 * CONTRACT_STEPS,
+        exclusive_flags=True,
+    )
+    return True, f"{len(ran)} rules of Gymnasium's API hold, and single environments give equal results"
 
 
 @check("state bounds")
-def _bounds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _bounds(config: Config, bank: Bank, seed: int) -> Result:
     """Check that observations of both kinds stay in [0, 1] (S8)."""
     low, high, steps = np.float32(1), np.float32(0), 0
     for kind in ("mastery", "responses"):
@@ -112,11 +171,11 @@ def _bounds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
             )
             simulator.step(generator.integers(0, simulator.num_actions, 256), step_kernels.SAME_STEP)
             steps += 256
-    return bool(low >= 0 and high <= 1), f"{steps} observations within [{low:.3g}, {high:.3g}]"
+    return bool(low >= 0 and high <= 1), f"{steps:,} observations within [{low:.3g}, {high:.3g}]"
 
 
 @check("every action")
-def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _actions(config: Config, bank: Bank, seed: int) -> Result:
     """Check that each action selects an item of its cell, and changes mastery only of its learning outcome (S3)."""
     actions = num_actions(bank.num_los)
     simulator = _start(config, bank, seed, actions)
@@ -135,19 +194,20 @@ def _actions(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     changed = simulator.mastery != before
     changed[np.arange(actions), outcome] = False
     finite = bool(np.isfinite(out.reward).all())
-    return in_cell and not changed.any() and finite, f"{actions} actions, each with an item of its cell"
+    return in_cell and not changed.any() and finite, f"{actions:,} actions, each with an item of its cell"
 
 
 @check("mastery progression")
-def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _progress(config: Config, bank: Bank, seed: int) -> Result:
     """Check that mastery never falls, and rises after a correct answer as specified (S4.2, S4.3, S5.1).
 
-    These rules belong to the standard dynamics. With other dynamics the check only reports the largest fall.
+    These rules belong to the standard dynamics. With other dynamics the check is skipped.
     """
+    if not is_standard(config):
+        return _skipped(config)
     simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     largest_fall, largest_error, answers = 0.0, 0.0, 0
-    standard = isinstance(config.dynamics, Standard)
     for _ in range(STEPS):
         before = simulator.mastery.astype(np.float64)
         actions = generator.integers(0, simulator.num_actions, LANES)
@@ -156,17 +216,16 @@ def _progress(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
         rise = simulator.mastery - before
         largest_fall = max(largest_fall, -rise.min())
         correct = simulator.interaction.correct
-        if standard:
-            lanes, lo = np.flatnonzero(asked), actions[asked] // LEVELS
-            expected = config.dynamics.learning_rate * (1 - before[lanes, lo]) * correct[asked]
-            largest_error = max(largest_error, abs(rise[lanes, lo] - expected).max(initial=0))
-            answers += len(lanes)
-    ok = largest_error < FLOAT32 and (largest_fall <= 0 or not standard)
-    return ok, f"{answers} answers: largest error {largest_error:.1e}, largest fall {largest_fall:.1e}"
+        lanes, lo = np.flatnonzero(asked), actions[asked] // LEVELS
+        expected = config.dynamics.learning_rate * (1 - before[lanes, lo]) * correct[asked]
+        largest_error = max(largest_error, abs(rise[lanes, lo] - expected).max(initial=0))
+        answers += len(lanes)
+    ok = answers > 0 and largest_error < FLOAT32 and largest_fall <= 0
+    return ok, f"{answers:,} answers: largest error {largest_error:.1e}, largest fall {largest_fall:.1e}"
 
 
 @check("termination reasons")
-def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _reasons(config: Config, bank: Bank, seed: int) -> Result:
     """Check that every termination reason occurs, with the right flag, if its threshold is easy (S7.1, S7.2)."""
     parts = []
     ok = True
@@ -196,7 +255,7 @@ def _reasons(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 
 @check("starting mastery")
-def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _mastery(config: Config, bank: Bank, seed: int) -> Result:
     """Check that starting mastery has the Beta distribution of the configuration (S1.1)."""
     a, b = config.learner.mastery_alpha, config.learner.mastery_beta
     values = _start(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
@@ -212,7 +271,7 @@ def _mastery(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
 
 
 @check("starting ability")
-def _ability(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _ability(config: Config, bank: Bank, seed: int) -> Result:
     """Check that starting ability has the normal distribution of the configuration (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
     values = _start(config, bank, seed, LANES).population.ability.astype(np.float64)
@@ -251,7 +310,7 @@ def _check_moments(values: Doubles, expected: Moments, tolerance: float) -> tupl
     variance_bound = _mean_bound(variance_of_square, expected.scale_of_square, n) + tolerance * (2 * std + tolerance)
     return (
         abs(mean - expected.mean) <= mean_bound and abs(variance - expected.variance) <= variance_bound,
-        f"{n} values, mean {mean:.4f}, variance {variance:.4f}",
+        f"{n:,} values, mean {mean:.4f}, variance {variance:.4f}",
     )
 
 
@@ -325,10 +384,10 @@ def beta_quantiles(a: float, b: float, points: int = 20_001) -> list[float]:
 
 
 @check("correct rate")
-def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _correct(config: Config, bank: Bank, seed: int) -> Result:
     """Check that answers are correct as often as the three-parameter logistic model (3PL) predicts (S4.1)."""
-    if not isinstance(config.dynamics, Standard):
-        return True, _skipped(config)
+    if not is_standard(config):
+        return _skipped(config)
     simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
     num_correct, expected, variance, n = 0, 0.0, 0.0, 0
@@ -343,15 +402,15 @@ def _correct(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
         expected, variance, n = expected + p.sum(), variance + (p * (1 - p)).sum(), n + LANES
     # Freedman (1975): Bernstein's inequality for martingales, since each answer changes the ability for the next.
     return abs(num_correct - expected) / n < _mean_bound(variance / n, 1 / 3, n) + FLOAT32, (
-        f"{n} answers, {num_correct / n:.4f} correct; the 3PL says {expected / n:.4f}"
+        f"{n:,} answers, {num_correct / n:.4f} correct; the 3PL says {expected / n:.4f}"
     )
 
 
 @check("response times")
-def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _times(config: Config, bank: Bank, seed: int) -> Result:
     """Check that response times have the distribution of max(minimum, N(mean, s.d.)) (S4.4)."""
-    if not isinstance(config.dynamics, Standard):
-        return True, _skipped(config)
+    if not is_standard(config):
+        return _skipped(config)
     minimum = config.dynamics.response_time_min
     simulator = _start(config, bank, seed, LANES)
     generator = np.random.default_rng(seed)
@@ -372,8 +431,8 @@ def _times(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
     too_many = atom > largest_atom.mean() and _is_rare(atom, largest_atom.mean(), n)
     expected_atom = (smallest_atom + largest_atom).mean() / 2
     return mean_ok and shares_ok and not too_few and not too_many, (
-        f"{n} answers, mean {seconds.mean():.3f} s, least {seconds.min():.3f} s, {100 * atom:.2f} % at {minimum:g} s; "
-        f"the rule says {mean.mean():.3f} s, {minimum:g} s, {100 * expected_atom:.2f} %; {shares}"
+        f"{n:,} answers, mean {seconds.mean():.3f} s, least {seconds.min():.3f} s, {100 * atom:.2f} % at {minimum:g} s;"
+        f" the rule says {mean.mean():.3f} s, {minimum:g} s, {100 * expected_atom:.2f} %; {shares}"
     )
 
 
@@ -408,7 +467,7 @@ def _time_distribution(mean: float, std: float, minimum: float) -> list[float]:
 
 
 @check("seeds")
-def _seeds(config: Config, bank: Bank, seed: int) -> tuple[bool, str]:
+def _seeds(config: Config, bank: Bank, seed: int) -> Result:
     """Check that a seed repeats results bit for bit, alone or in a batch, and that another seed differs (S11.2)."""
     first, again, other = (_roll_out_uniform(config, bank, s, 64) for s in (seed, seed, (seed + 1) % 2**64))
     alone = rollout("uniform", num_learners=1, first_learner=63, seed=seed, config=config, bank=bank)

@@ -80,7 +80,7 @@ def safe_repr(text: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 @safe_repr
-def _fields_repr(self: Any) -> str:
+def fields_repr(self: Any) -> str:
     """Return the class and its fields: arrays by shape and type, other values by a short text."""
     names = self._fields if isinstance(self, tuple) else [field.name for field in fields(self)]  # type: ignore[attr-defined]
     texts: list[str] = []
@@ -96,7 +96,7 @@ def _fields_repr(self: Any) -> str:
 
 def short_repr(cls: Class) -> Class:
     """Return a NamedTuple or a dataclass, with a `repr` of at most a few lines that never raises an exception."""
-    cls.__repr__ = _fields_repr  # type: ignore[assignment]  # a function becomes a method
+    cls.__repr__ = fields_repr  # type: ignore[assignment]  # a function becomes a method
     return cls
 
 

@@ -1,6 +1,7 @@
 """The architecture: imports point downwards, rules have no loops, and `import alsim` is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import alsim
 
 PACKAGE = Path(alsim.__file__).parent
+PAGE = PACKAGE.parent / "docs/api.md"
 SOURCES = {
     ".".join(("alsim", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -214,6 +216,16 @@ def modules_after(statements):
     return set(done.stdout.split())
 
 
+OWN = {"_version", "envs", "envs.registration", "envs.specs", "errors", "utils", "utils.lazy"}
+"""Modules of the package that `import alsim` loads."""
+
+
+def test_import_alsim_loads_few_modules():
+    code = "import sys, alsim; print(*(m.removeprefix('alsim.') for m in sys.modules if m.startswith('alsim.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert set(done.stdout.split()) == OWN
+
+
 def test_import_alsim_is_light():
     assert modules_after("import alsim") == set()
     assert modules_after("import alsim, gymnasium; gymnasium.spec('alsim/AdaptiveLearning-v0'); dir(alsim)") == set()
@@ -246,4 +258,41 @@ def test_public_names_are_sorted_and_complete():
     tree = ast.parse(SOURCES["alsim"].read_text(encoding="utf-8"))
     checked = next(n for n in tree.body if isinstance(n, ast.If))
     for_types = {alias.name: node.module for node in checked.body for alias in node.names}
-    assert for_types == alsim._HOMES
+    assert for_types == {**alsim._HOMES, **dict.fromkeys(alsim._MODULES, "alsim")}
+
+
+def test_the_public_modules_are_those_of_the_page_on_the_api():
+    """Also the modules in them: `alsim.envs.sb3.make` of the page is an attribute of `alsim.envs.sb3`."""
+    names = re.findall(r"^\| \[?`([a-z0-9_]+)\.", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(set(names)) == sorted(alsim._MODULES)
+
+
+MODULES = [
+    "dynamics.irt.p_correct",
+    "envs.AdaptiveLearningEnv",
+    "models.irt.fit",
+    "numerics.elementary.exp",
+    "policies.View",
+    "policies.compiled.weakest",
+    "testing.check_vector_env",
+    "training.train",
+    "types.Learner",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_modules_are_attributes_after_import_alsim(name):
+    code = f"import alsim\nassert alsim.{name}.__doc__\nassert {name.partition('.')[0]!r} in dir(alsim)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_help_of_a_class_in_a_public_module():
+    code = "import alsim\nhelp(alsim.policies.View)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.startswith("Help on class View in module alsim.policies.base")
+
+
+def test_modules_of_other_libraries_are_attributes():
+    for module in ("puffer", "sb3", "tianshou"):
+        assert module in dir(alsim.envs)
+    assert "elementary" in dir(alsim.numerics)

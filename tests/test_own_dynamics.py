@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import alsim
@@ -19,7 +20,7 @@ from alsim.dynamics.standard import answer as standard_answer
 from alsim.dynamics.standard import study as standard_study
 from alsim.errors import AlsimError
 from alsim.jit.compile import COMPILED
-from alsim.jit.rule_checks import check_definition, interpreted
+from alsim.jit.rule_checks import _examples, check_definition, interpreted
 
 PAGE = Path(__file__).parent.parent / "docs/how-to/add-a-dynamics.md"
 EXAMPLE = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
@@ -80,6 +81,18 @@ REFUSED = [
     ([(RETURN, "    return after\n")], "answer .* must return \\(Learner, Outcome\\); got Learner"),
     ([("Outcome(correct=correct,", "Outcome(correct=draws.answer,")], "correct = .*must be True or False"),
     (
+        [(RETURN, "    return after, Outcome(correct=correct, gain=p.learning_rate)\n")],
+        "answer .* returns gain = 0.05, but mastery changes by .*Knowing.*; return gain=mastery - learner.mastery",
+    ),
+    (
+        [("Outcome(correct=False, gain=mastery - learner.mastery)", "Outcome(correct=False, gain=max(ZERO, effect))")],
+        "study .* returns gain = .*, but mastery changes by .*, with the new mastery after its bounds",
+    ),
+    (
+        [("Outcome(correct=False,", "Outcome(correct=draws.answer < item.effectiveness,")],
+        "study .* returns correct = True, but a content has no answer; return Outcome\\(correct=False",
+    ),
+    (
         [("class Knowing(NamedTuple)", "class Knowing")],
         "must be a NamedTuple class; got Knowing: write `class Knowing\\(NamedTuple\\)`",
     ),
@@ -108,6 +121,18 @@ WIDE = [
     (("p.learning_rate * (ONE", "0.05 * (1.0"), "answer .* mastery \\(float64\\), gain \\(float64\\)"),
     (("i32(learner.fail_streak + i32(1))", "learner.fail_streak + 1"), "fail_streak \\(int64\\)"),
     (("correct = draws.answer <", "correct = ONE <"), "answer .* never returns correct=True"),
+    (
+        ("i32(0) if correct else i32(learner.fail_streak + i32(1))", "i32(0)"),
+        "answer .* returns fail_streak = 0 after a wrong answer, expected \\d+: return fail_streak=i32\\(learner.fail_",
+    ),
+    (
+        ("fail_streak=i32(0),\n", "fail_streak=learner.fail_streak,\n"),
+        "study .* fail_streak = \\d+ after a content, expected 0: return fail_streak=i32\\(0\\)",
+    ),
+    (
+        ("response_time=learner.response_time", "response_time=ZERO"),
+        "study .* another response_time after a content: return response_time=learner.response_time",
+    ),
 ]
 
 
@@ -116,6 +141,17 @@ def test_questionable_rules_are_accepted_with_a_warning(change: Any, message: st
     with pytest.warns(UserWarning, match=message):
         define(change, folder=tmp_path)
     assert "knowing" in DYNAMICS
+
+
+def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_path: Path) -> None:
+    """The sum of mastery and gain is rounded to float32, so the gain itself is not exactly the difference."""
+    small = "    rise = p.learning_rate * (ONE - learner.mastery)\n    mastery = learner.mastery + rise\n"
+    full = "    mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery))\n"
+    module = define((full, small), (RETURN, RETURN.replace("mastery - learner.mastery", "rise")), folder=tmp_path)
+    rule, parameters = interpreted(module.answer), module.Knowing(*map(np.float32, module.Knowing()))
+    examples = _examples(is_question=True)
+    pairs = [(example[0], *rule(parameters, *example)) for example in examples]
+    assert any(outcome.gain != after.mastery - before.mastery for before, after, outcome in pairs)
 
 
 def test_bounds_are_checked_again_with_the_parameters_in_use(tmp_path: Path) -> None:

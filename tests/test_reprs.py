@@ -130,8 +130,18 @@ def test_a_rollout_is_described_by_policy_and_counts():
     )
     assert kept.policy == "uniform"
     assert repr(kept.interactions).startswith(f"Interactions(action ({len(kept.propensity)},) int32, reward (")
+    rows = f"({len(kept.propensity)},) int64"
+    assert repr(kept.interactions).endswith(f"length (8,) int64, episode {rows}, step {rows})")
     without = alsim.rollout("rules", num_learners=1, config=config, keep_observations=False)
     assert repr(without).endswith(", no observations)")
+
+
+def test_a_dataset_is_described_as_a_rollout_is(tmp_path):
+    arguments = {"num_learners": 4, "episodes_per_learner": 2, "config": {"num_los": 3, "max_episode_steps": 12}}
+    dataset = alsim.generate_dataset(**arguments)
+    counts = f"Dataset(policy='uniform', 8 episodes, {len(dataset)} transitions, "
+    assert repr(dataset) == f"{counts}in memory)"
+    assert repr(alsim.generate_dataset(**arguments, out=tmp_path / "d")) == f"{counts}in {tmp_path / 'd'})"
 
 
 def test_a_configuration_shows_what_differs_from_the_default():

@@ -1,6 +1,7 @@
 """The sanity checks: they pass under any configuration, and each fails when its rule is broken."""
 
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,11 +10,17 @@ from scipy import stats
 from alsim import sanity
 from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
+from alsim.dynamics import register_dynamics, standard
+from alsim.dynamics.standard import Standard
+from alsim.jit.compile import COMPILED, rule
 from alsim.sanity import CHECKS, validate
 from alsim.simulator.simulator import Simulator
+from alsim.types import Outcome
 
 # The checks in their order.
 NAMES = [
+    "rules on examples",
+    "vector environment",
     "state bounds",
     "every action",
     "mastery progression",
@@ -65,13 +72,37 @@ UNUSUAL = {
 def failed(tables, bank=None, seed=0):
     """Return the names of the checks that fail."""
     config = Config.read(tables)
-    return [f.name for f in validate(config, bank or sample_bank(config), seed) if not f.passed]
+    return [f.name for f in validate(config, bank or sample_bank(config), seed) if f.passed is False]
 
 
 @pytest.fixture
 def few(monkeypatch):
     """Use few lanes, so that tests are fast without compilation; the checks adapt their bounds."""
     monkeypatch.setattr(sanity, "LANES", 64)
+
+
+class Knowing(NamedTuple):
+    """Parameters of a dynamics that is not the standard one."""
+
+    boost: float = 1.0
+
+
+@pytest.fixture
+def own_dynamics():
+    """Register a dynamics that is not the standard one; return its name."""
+
+    @rule
+    def study(p, learner, item, draws):
+        after, _ = standard.study(Standard(*map(np.float32, Standard())), learner, item, draws)
+        mastery = after.mastery * p.boost
+        return after._replace(mastery=mastery), Outcome(correct=False, gain=mastery - learner.mastery)
+
+    @rule
+    def answer(p, learner, item, draws):
+        return standard.answer(Standard(*map(np.float32, Standard())), learner, item, draws)
+
+    register_dynamics("knowing", Knowing, answer, study)
+    return "knowing"
 
 
 def test_names_and_order_of_the_checks():
@@ -109,17 +140,28 @@ def test_details_of_findings(few):
     assert "the 3PL says" in details["correct rate"]
 
 
-def test_rules_of_the_standard_dynamics_are_skipped_for_others(monkeypatch, few):
-    class Standard:
-        """A class of which the parameters are no instance."""
-
-    monkeypatch.setattr(sanity, "Standard", Standard)
-    config = Config.read({"num_los": 2, "max_episode_steps": 4})
+@pytest.mark.skipif(COMPILED, reason="the interpreter runs the same checks without compiling these rules")
+def test_rules_of_the_standard_dynamics_are_skipped_for_others(own_dynamics, few):
+    """A check without data has not passed, and it is not counted as passed."""
+    config = Config.read({"num_los": 2, "max_episode_steps": 4, "dynamics": own_dynamics})
     findings = {f.name: f for f in validate(config, sample_bank(config))}
-    assert all(f.passed for f in findings.values())
-    for name in ("correct rate", "response times"):
-        assert findings[name].detail == "skipped: only the standard dynamics have this rule; got Standard"
-    assert "0 answers" in findings["mastery progression"].detail
+    skipped = {name for name, f in findings.items() if f.passed is None}
+    assert skipped == {"mastery progression", "correct rate", "response times"}
+    for name in skipped:
+        assert findings[name].detail == "only the standard dynamics have this rule; got 'knowing'"
+    assert all(f.passed for name, f in findings.items() if name not in skipped), findings
+    assert "rules of 'knowing' give valid results" in findings["rules on examples"].detail
+
+
+def test_invalid_rules_fail_once_and_the_other_checks_are_skipped(own_dynamics, few):
+    """The rules are valid with the default parameters only."""
+    tables = {"num_los": 2, "max_episode_steps": 4, "dynamics": {"name": own_dynamics, "boost": 2}}
+    config = Config.read(tables)
+    first, *others = validate(config, sample_bank(config))
+    assert (first.name, first.passed) == ("rules on examples", False)
+    assert "returns mastery = " in first.detail and "boost=2" in first.detail
+    assert {f.passed for f in others} == {None}
+    assert {f.detail for f in others} == {"the rules of the dynamics are invalid"}
 
 
 # ── each check fails when its rule is broken ─────────────────────────────────────────────────────

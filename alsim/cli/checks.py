@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from alsim.cli.output import WIDTH, elapsed_progress, print_sentence, printable,
 if TYPE_CHECKING:
     from alsim.sanity import Finding
 
-INDENT = " " * 6
+INDENT = " " * 9
 
 
 @app.command(epilog=examples("alsim validate", "alsim validate --config alsim.toml --bank my-bank"))
@@ -29,9 +29,10 @@ def validate(
 ) -> None:
     """Compare the simulator with its specification.
 
-    The exit status is 1 if a check fails.
+    With other dynamics, the rules of the standard dynamics are skipped. The exit status is 1 if a check fails.
     """
     from alsim.arguments import read_rules, read_seed
+    from alsim.sanity import dynamics_of, is_standard
     from alsim.sanity import validate as checks
 
     settings, items = read_rules(config, bank, dynamics)
@@ -45,17 +46,42 @@ def validate(
             break
         _print_result(result)
         results.append(result)
-    failed = [result.name for result in results if not result.passed]
-    if failed:
-        print_sentence(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}.")
-    else:
-        print_sentence(f"All {len(results)} checks passed: the simulator follows its specification.")
-    write_report(report, {"seed": seed, "checks": [result._asdict() for result in results], "failed": len(failed)})
-    if failed:
+    numbers = _report(results, seed, dynamics_of(settings).name)
+    print_sentence(_verdict(results, numbers, is_standard(settings)))
+    write_report(report, numbers)
+    if numbers["failed"]:
         raise typer.Exit(1)
+
+
+def _report(results: list[Finding], seed: int, dynamics: str) -> dict[str, Any]:
+    """Return the results of all checks and their counts, JSON-ready; `passed` is None for a check that was skipped."""
+    outcomes = [result.passed for result in results]
+    return {
+        "seed": seed,
+        "dynamics": dynamics,
+        "checks": [result._asdict() for result in results],
+        "passed": outcomes.count(True),
+        "skipped": outcomes.count(None),
+        "failed": outcomes.count(False),
+    }
+
+
+def _verdict(results: list[Finding], numbers: dict[str, Any], is_standard: bool) -> str:
+    """Return a sentence about the results of all checks. Only the standard dynamics have a specification."""
+    failed = [result.name for result in results if result.passed is False]
+    if failed:
+        skipped = f" {numbers['skipped']} were skipped." if numbers["skipped"] else ""
+        return f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}.{skipped}"
+    if is_standard and not numbers["skipped"]:
+        return f"All {len(results)} checks passed: the simulator follows its specification."
+    return (
+        f"{numbers['passed']} passed, {numbers['skipped']} skipped: the specification has no rules for the dynamics "
+        f"{numbers['dynamics']!r}."
+    )
 
 
 def _print_result(result: Finding) -> None:
     """Print the result of a check, wrapped at WIDTH columns."""
-    text = printable(f"{'ok' if result.passed else 'FAIL':<6}{result.name}: {result.detail}")
+    label = "skipped" if result.passed is None else "ok" if result.passed else "FAIL"
+    text = printable(f"{label:<{len(INDENT)}}{result.name}: {result.detail}")
     print(textwrap.fill(text, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False), flush=True)

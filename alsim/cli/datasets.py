@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
 
 
-LISTED_DIFFERENCES = 4
-"""Number of differences from the default configuration that `alsim info` lists; the JSON has all."""
+LISTED_VALUES = 4
+"""Number of differences from the defaults, and of parameters, that `alsim info` lists; the JSON has all."""
 
 
 class Format(StrEnum):
@@ -299,14 +299,25 @@ def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tu
 
 def _rules(provenance: dict[str, Any]) -> str:
     """Return the dynamics and the values of the configuration that differ from the defaults."""
-    differences = [f"{key} {value}" for key, value in provenance["config_differences"].items()]
-    listed, more = ", ".join(differences[:LISTED_DIFFERENCES]), len(differences) - LISTED_DIFFERENCES
+    dynamics = f"dynamics {provenance['dynamics']}"
+    if not provenance["dynamics_known"]:
+        parameters = _values(provenance["dynamics_parameters"]) or "no parameters"
+        dynamics += f" with {parameters} (defaults unknown: --import the module)"
+    differences = provenance["config_differences"]
     if not differences:
-        listed = "default configuration"
-    else:
-        listed += f" and {more} more" if more > 0 else ""
-        listed += " (differs from the default)" if len(differences) == 1 else " (differ from the defaults)"
-    return f"dynamics {provenance['dynamics']}; {listed}"
+        return f"{dynamics}; default configuration" + ("" if provenance["dynamics_known"] else " otherwise")
+    ending = "differs from the default" if len(differences) == 1 else "differ from the defaults"
+    return f"{dynamics}; {_values(differences)} ({ending})"
+
+
+def _values(values: dict[str, Any]) -> str:
+    """Return names and values as text, at most LISTED_VALUES of them."""
+    listed = [
+        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in list(values.items())[:LISTED_VALUES]
+    ]
+    more = len(values) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")
 
 
 def _verdict(numbers: dict[str, Any]) -> str:

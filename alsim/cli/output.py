@@ -35,6 +35,10 @@ LEAST_WIDTH = 20
 """Smallest width to which a column of a table is wrapped, columns."""
 PERIOD = 30.0
 """Seconds between lines about the progress of a command, if stderr is not a terminal."""
+MAX_DECIMALS = 6
+"""Largest number of decimals of a mean and its standard error in a table."""
+ROUNDING_NOISE = 1e-12
+"""A standard error below this share of the mean comes from the rounding of float64, not from different values."""
 _report_stream: ContextVar[TextIO | None] = ContextVar("report_stream", default=None)
 
 
@@ -290,8 +294,13 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def rounded(mean: float | None, se: float | None) -> tuple[str, str]:
-    """Return a mean and its standard error as text, both rounded to the second significant digit of the error."""
-    places = decimals(se) if se else 3
+    """Return a mean and its standard error as text, both rounded to the second significant digit of the error.
+
+    An error below ROUNDING_NOISE of the mean is shown as 0. There are at most MAX_DECIMALS decimals.
+    """
+    if se is not None and se <= ROUNDING_NOISE * abs(mean or 0):
+        se = 0.0
+    places = min(MAX_DECIMALS, decimals(se)) if se else 3
     return "-" if mean is None else f"{mean:,.{places}f}", "-" if se is None else f"{se:,.{places}f}"
 
 

@@ -25,7 +25,7 @@ from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
 from alsim.metrics import EVENTS
 from alsim.rollouts.frames import to_pandas, to_polars
-from alsim.types import Doubles, Floats, Longs, safe_repr
+from alsim.types import Doubles, Floats, Longs, describe, safe_repr
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
 from alsim.utils.reading import OutsideDirectory, path_inside, reason
@@ -284,9 +284,10 @@ class Dataset:
 
     @safe_repr
     def __repr__(self) -> str:
-        """Return number of transitions, policy and path."""
-        where = f" in {self.path}" if self.path else ""
-        return f"<Dataset of {len(self)} transitions by {self.manifest['policy']['name']!r}{where}>"
+        """Return policy, numbers of episodes and transitions, and path."""
+        name, episodes = self.manifest["policy"]["name"], self.manifest["tables"]["episodes"]["rows"]
+        where = f"in {self.path}" if self.path else "in memory"
+        return f"Dataset(policy={describe(name)}, {episodes:,} episodes, {len(self):,} transitions, {where})"
 
 
 def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:

@@ -5,6 +5,7 @@ A dynamics is defined in one file by its parameters and the rules `answer` and `
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
@@ -110,6 +111,17 @@ def check_parameters(parameters: Any) -> None:
             raise AlsimError(
                 f"a rule of the dynamics {dynamics.name!r} uses an unknown name: {error}; import or define it"
             ) from None
+
+
+def check_rules_of(parameters: Any) -> list[str]:
+    """Run the rules of a dynamics on examples with these parameters, and return warnings. Raises AlsimError."""
+    from alsim.jit.rule_checks import check_rules
+
+    dynamics = of_parameters(type(parameters))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_rules(dynamics.name, parameters, dynamics.answer, dynamics.study)
+    return [str(warning.message) for warning in caught]
 
 
 def find_dynamics(name: str) -> Dynamics | None:

@@ -1,4 +1,4 @@
-"""Gymnasium environments of the simulator. Each class is imported on first use."""
+"""Gymnasium environments of the simulator, and those of other libraries. Each is imported on first use."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ __all__ = ["AdaptiveLearningEnv", "AdaptiveLearningVectorEnv"]
 
 _HOMES = {"AdaptiveLearningEnv": "alsim.envs.single", "AdaptiveLearningVectorEnv": "alsim.envs.vector"}
 
-_load, __dir__ = attach(__name__, _HOMES)
+_MODULES = ("puffer", "sb3", "tianshou")
+"""Environments of other libraries, which need them."""
+
+_load, __dir__ = attach(__name__, _HOMES, submodules=_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from alsim.config import Config, ConfigError
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.evaluation.statistics import statistic
+from alsim.evaluation.statistics import mean_of, statistic
 from alsim.types import Reason
 
 VERSIONS = ("alsim_version", "pyarrow_version", "schema_version")
@@ -29,7 +28,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
         values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
         n = len(values)
-        mean = {"mean": float(values.mean()) if n else None, "se": None, "ci": None, "n": n}
+        mean = {"mean": mean_of(values) if n else None, "se": None, "ci": None, "n": n}
         metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n}
     reason = numpy_column(episodes, "termination_reason")
     return {
@@ -46,10 +45,12 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
     """Return how a dataset was generated, JSON-ready.
 
     The keys are `policy`, `seed`, `learners`, `episodes_per_learner`, `environment`, `observation`, `dynamics`,
-    `config_differences` (the result of the function of this name), `bank` (its number of learning outcomes, and the
-    SHA-256 of its files) and `versions`.
+    `dynamics_parameters`, `dynamics_known` (whether the dynamics is registered here), `config_differences` (the result
+    of the function of this name), `bank` (its number of learning outcomes, and the SHA-256 of its files) and
+    `versions`.
     """
     manifest = dataset.manifest
+    parameters = {key: value for key, value in manifest["config"].get("dynamics", {}).items() if key != "name"}
     return {
         "policy": manifest["policy"],
         "seed": manifest["seed"],
@@ -58,6 +59,8 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
         "environment": manifest["environment"],
         "observation": manifest["observation"],
         "dynamics": _dynamics_of(manifest["config"]),
+        "dynamics_parameters": parameters,
+        "dynamics_known": _defaults_of(manifest["config"]) is not None,
         "config_differences": config_differences(manifest["config"]),
         "bank": {
             "num_los": manifest["bank"]["num_los"],
@@ -70,13 +73,21 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
 def config_differences(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a configuration that differ from the defaults, by dotted key, such as `termination.x`.
 
-    Parameters of the dynamics are compared with the defaults of that dynamics. All are returned if the dynamics is not
-    registered here.
+    Parameters of the dynamics are compared with the defaults of that dynamics. They are left out if the dynamics is not
+    registered here, because its defaults are unknown.
     """
-    default = Config().to_dict()
-    with suppress(ConfigError):  # a dynamics of a package that is not installed
-        default = Config.read({"dynamics": {"name": _dynamics_of(config)}}).to_dict()
+    default = _defaults_of(config)
+    if default is None:
+        return dict(_changed({key: value for key, value in config.items() if key != "dynamics"}, Config().to_dict()))
     return dict(_changed(config, default))
+
+
+def _defaults_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the default configuration of the dynamics of a configuration; None if it is not registered here."""
+    try:
+        return Config.read({"dynamics": {"name": _dynamics_of(config)}}).to_dict()
+    except ConfigError:  # a dynamics of a module that is not imported, or of a package that is not installed
+        return None
 
 
 def _dynamics_of(config: Mapping[str, Any]) -> str:

@@ -24,10 +24,20 @@ Statistic = dict[str, Any]
 
 
 def statistic(values: NDArray[Any]) -> Statistic:
-    """Return mean, standard error, 95 % interval by Student's t, and n of independent values (n,), n >= 2."""
-    mean, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    """Return mean, standard error, 95 % interval by Student's t, and n of independent values (n,), n >= 2.
+
+    The moments are those of the distances from the first value, so that the standard error of equal values is 0.
+    """
+    distances = values.astype(np.float64) - values[0]
+    mean, se = mean_of(values), float(distances.std(ddof=1) / np.sqrt(len(values)))
     half = half_width(len(values)) * se
     return {"mean": mean, "se": se, "ci": [mean - half, mean + half], "n": len(values)}
+
+
+def mean_of(values: NDArray[Any]) -> float:
+    """Return the mean of values (n,), n >= 1; the mean of equal values is this value."""
+    first = np.float64(values[0])
+    return float(first + (values - first).mean())
 
 
 def share(flags: NDArray[np.bool_]) -> Statistic:

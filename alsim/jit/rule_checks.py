@@ -17,6 +17,7 @@ from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
 NUM_EXAMPLES = 300
 _BOUNDS = {"mastery": (0, 1), "frustration": (0, 1), "response_time": (0, np.inf), "fail_streak": (0, np.inf)}
+_ULP = 2.0**-23  # of float32 at 1: mastery + gain, or a gain that is not their difference, may be rounded
 _ROUNDING = 1e-6  # a float32 formula that stays in [0, 1] in exact arithmetic may exceed it by its rounding error
 _KINDS: dict[str, type[Any]] = {name: f32 for name in Learner._fields} | {"fail_streak": i32, "gain": f32}
 
@@ -60,27 +61,39 @@ def check_rules(name: str, parameters: Any, answer: Any, study: Any) -> None:
     answer      rule of a question
     study       rule of a content
 
-    Results must be of the right types, finite, within their bounds, and equal if a rule runs again. A rule that
-    computes in float64 or int64 is accepted with a warning. Nothing is compiled.
+    Results must be of the right types, finite, within their bounds, and equal if a rule runs again. The gain must be
+    the change of mastery, and only a question can be correct. A rule that computes in float64 or int64 is accepted
+    with a warning, and so is one whose fail streak or response time does not follow clauses S1.3 and S5.2. Nothing is
+    compiled.
     """
     typed = type(parameters)(*map(f32, parameters))
-    correct = {}
-    for title, function in (("answer", answer), ("study", study)):
-        results = list(_results(name, title, function, typed))
-        correct[title] = any(outcome.correct for _, outcome in results)
+    rules = {"answer": answer, "study": study}
+    results = {title: list(_results(name, title, function, typed)) for title, function in rules.items()}
+    _check_correctness(name, rules, results)
+    for title, function in rules.items():
         _warn_of_wide_types(name, title, function, typed)
-    if correct["answer"]:
-        return
-    if correct["study"]:
+        _warn_of_definitions(_title(name, title, function), results[title], is_question=title == "answer")
+
+
+def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list[tuple[Learner, Outcome]]]) -> None:
+    """Raise AlsimError if contents are answered, and warn if no question is answered correctly."""
+    correct = {title: any(outcome.correct for _, outcome in pairs) for title, pairs in results.items()}
+    if correct["study"] and not correct["answer"]:
         raise AlsimError(
             f"the rules of the dynamics {name!r} are swapped: study returns correct=True and answer never does; "
             "call alsim.register_dynamics(name, parameters, answer, study) in this order"
         )
-    warnings.warn(
-        f"{_title(name, 'answer', answer)} never returns correct=True in {NUM_EXAMPLES} examples; compare draws.answer "
-        "with the probability of a correct answer",
-        stacklevel=3,
-    )
+    if correct["study"]:
+        raise AlsimError(
+            f"{_title(name, 'study', rules['study'])} returns correct = True, but a content has no answer; return "
+            "Outcome(correct=False, gain=...)"
+        )
+    if not correct["answer"]:
+        warnings.warn(
+            f"{_title(name, 'answer', rules['answer'])} never returns correct=True in {NUM_EXAMPLES} examples; compare "
+            "draws.answer with the probability of a correct answer",
+            stacklevel=4,
+        )
 
 
 @lru_cache
@@ -154,6 +167,37 @@ def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
                 f"{title} returns {field} = {float(value):.6g}, which must be {expected}, for {_show(given)}; limit "
                 "it, as in min(ONE, max(ZERO, value))"
             )
+    _check_gain(title, after, outcome, given)
+
+
+def _check_gain(title: str, after: Learner, outcome: Outcome, given: tuple[Any, ...]) -> None:
+    """Raise AlsimError unless the gain is the change of mastery after its bounds, up to the rounding of float32."""
+    change = float(f32(after.mastery)) - float(given[1].mastery)
+    if abs(float(f32(outcome.gain)) - change) > _ULP:
+        raise AlsimError(
+            f"{title} returns gain = {float(outcome.gain):.6g}, but mastery changes by {change:.6g}, for "
+            f"{_show(given)}; return gain=mastery - learner.mastery, with the new mastery after its bounds"
+        )
+
+
+def _warn_of_definitions(title: str, results: list[tuple[Learner, Outcome]], *, is_question: bool) -> None:
+    """Warn of fields that differ from their definitions: the fail streak (S1.3), and a content's response time (S5.2).
+
+    The simulator only shows these fields, so such a dynamics runs, but logs and policies read them as defined.
+    """
+    for (learner, _, _), (after, outcome) in zip(_examples(is_question=is_question), results, strict=True):
+        wrong = is_question and not outcome.correct
+        streak = int(learner.fail_streak) + 1 if wrong else 0
+        found = ""
+        if after.fail_streak != streak:
+            event = "a content" if not is_question else "a wrong answer" if wrong else "a correct answer"
+            value = "fail_streak=i32(learner.fail_streak + i32(1))" if wrong else "fail_streak=i32(0)"
+            found = f"fail_streak = {after.fail_streak} after {event}, expected {streak}: return {value}"
+        elif not is_question and f32(after.response_time) != learner.response_time:
+            found = "another response_time after a content: return response_time=learner.response_time"
+        if found:
+            warnings.warn(f"{title} returns {found}", stacklevel=4)
+            return
 
 
 def _warn_of_wide_types(name: str, title: str, function: Any, parameters: Any) -> None:

@@ -136,8 +136,9 @@ def _error(influence: Doubles, student: Longs) -> float:
 
 
 def _error_of_mean(values: Doubles, student: Longs) -> float:
-    """Return the standard error of the mean of values (R,)."""
-    return _error((values - values.mean()) / len(values), student)
+    """Return the standard error of the mean of values (R,); 0 if they are equal."""
+    distances = values - values[0]  # the mean of equal values has a rounding error
+    return _error((distances - distances.mean()) / len(values), student)
 
 
 def _auc_influence(positive: Bools, predictions: Doubles, auc: float) -> Doubles:

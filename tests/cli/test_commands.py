@@ -19,11 +19,13 @@ from alsim import sanity
 from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
-from alsim.cli.output import table_lines
+from alsim.cli.output import rounded, table_lines
 from alsim.config import Config, default_toml
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
+from alsim.evaluation.statistics import mean_of, statistic
 from alsim.metrics import METRICS
+from alsim.models import score_errors
 from alsim.policies import POLICIES, Network, NetworkPolicy
 from alsim.training.directory import open_directory, write_checkpoint
 
@@ -147,7 +149,35 @@ def test_differences_of_a_configuration_are_those_from_the_defaults_of_its_dynam
     assert config_differences(config) == {"reward_weights.engagement": 0.1, "dynamics.learning_rate": 0.2}
     assert config_differences(Config().to_dict()) == {}
     config["dynamics"] = {"name": "of a missing package", "zeal": 1}
-    assert config_differences(config)["dynamics.zeal"] == 1
+    assert config_differences(config) == {"reward_weights.engagement": 0.1}
+
+
+def test_equal_values_have_no_standard_error():
+    """The mean of equal values has a rounding error, which is no statistic: 140 / 3 is not a float."""
+    value = 100 * (1 - (0.2 + 0.6 + 0.8) / 3)
+    for n in (2, 3, 10, 1000):
+        found = statistic(np.full(n, value))
+        assert (found["mean"], found["se"]) == (value, 0)
+    far = statistic(1e9 + np.array([0.0, 1e-3, 2e-3]))
+    assert far["se"] == pytest.approx(1e-3 / np.sqrt(3), rel=1e-3)
+    assert mean_of(np.full(7, value)) == value
+    assert score_errors(np.ones(7), np.full(7, 0.3), np.arange(7)).log_loss == 0
+
+
+@pytest.mark.parametrize(
+    ("mean", "se", "texts"),
+    [
+        (46.66666666666665719, 0.00000000000000093, ("46.667", "0.000")),
+        (0.1234567, 1.2e-9, ("0.123457", "0.000000")),
+        (0.4364, 0.0027, ("0.4364", "0.0027")),
+        (284.4, 22.3, ("284", "22")),
+        (5.0, 0.0, ("5.000", "0.000")),
+        (5.0, None, ("5.000", "-")),
+        (None, None, ("-", "-")),
+    ],
+)
+def test_means_have_a_bounded_number_of_decimals(mean, se, texts):
+    assert rounded(mean, se) == texts
 
 
 def test_info_says_that_checksums_were_compared(run, dataset):
@@ -385,12 +415,13 @@ def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--seed", 3, "--json", tmp_path / "v.json")
     assert (status, err) == (0, "")
     assert printed.splitlines() == [
-        "ok    one: seed 3, 2 [bold]outcomes",
-        "ok    two: seed 3, 2 [bold]outcomes",
+        "ok       one: seed 3, 2 [bold]outcomes",
+        "ok       two: seed 3, 2 [bold]outcomes",
         "All 2 checks passed: the simulator follows its specification.",
     ]
     result = json.loads((tmp_path / "v.json").read_text())
-    assert (result["seed"], result["failed"], len(result["checks"])) == (3, 0, 2)
+    assert (result["seed"], result["dynamics"], len(result["checks"])) == (3, "standard", 2)
+    assert (result["passed"], result["skipped"], result["failed"]) == (2, 0, 0)
     assert result["checks"][0] == {"name": "one", "passed": True, "detail": "seed 3, 2 [bold]outcomes"}
 
 
@@ -399,7 +430,7 @@ def test_validate_ends_in_1_if_a_check_fails(run, small, checks, tmp_path):
     status, printed, err = run("validate", "--config", small, "--json", tmp_path / "v.json")
     assert (status, err) == (1, "")
     assert [line.split()[0] for line in printed.splitlines()] == ["ok", "FAIL", "FAIL", "2"]
-    assert "FAIL  three: RuntimeError: snapped\n2 of 3 checks failed: two, three.\n" in printed
+    assert "FAIL     three: RuntimeError: snapped\n2 of 3 checks failed: two, three.\n" in printed
     assert json.loads((tmp_path / "v.json").read_text())["failed"] == 2
 
 

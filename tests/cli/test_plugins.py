@@ -15,7 +15,7 @@ import alsim
 from alsim import sanity
 from alsim.datasets.store import load_dataset
 from alsim.datasets.writer import DatasetWriter
-from alsim.dynamics import of_parameters
+from alsim.dynamics import DYNAMICS, of_parameters
 from alsim.policies import POLICIES, known_policies, make_policy
 from alsim.policies.names import load_plugins
 from alsim.utils.plugins import PluginWarning
@@ -185,6 +185,48 @@ def test_every_command_reads_configurations_with_imported_dynamics(run, folder, 
     assert "dynamics instant" in accepted(run("show", "--config", "instant.toml", "--import", "instant"))
     for command in (("info", "d"), ("export", "d", "--to", "npz", "--out", "d.npz"), ("fit", "skill-mean", "d")):
         accepted(run(*command, "--import", "instant"))
+
+
+def test_skipped_checks_have_not_passed_and_other_dynamics_have_no_specification(run, folder, monkeypatch):
+    passing, skipped = (lambda *_: (True, "fine")), (lambda *_: (None, "no such rule"))
+    monkeypatch.setattr(sanity, "CHECKS", {"one": passing, "two": skipped, "three": passing})
+    arguments = ("validate", "--import", "instant", "--dynamics", "instant")
+    assert accepted(run(*arguments, "--json", "v.json")).splitlines() == [
+        "ok       one: fine",
+        "skipped  two: no such rule",
+        "ok       three: fine",
+        "2 passed, 1 skipped: the specification has no rules for the dynamics 'instant'.",
+    ]
+    report = json.loads(Path("v.json").read_text())
+    assert (report["dynamics"], report["passed"], report["skipped"], report["failed"]) == ("instant", 2, 1, 0)
+    assert [entry["passed"] for entry in report["checks"]] == [True, None, True]
+    monkeypatch.setitem(sanity.CHECKS, "three", lambda *_: (False, "broken"))
+    status, printed, _ = run(*arguments)
+    assert (status, printed.splitlines()[-1]) == (1, "1 of 3 checks failed: three. 1 were skipped.")
+
+
+def test_info_without_the_import_claims_nothing_about_the_defaults(run, folder):
+    """0.1 is not the default of the dynamics, 1.0 is; only the module knows."""
+    for name, gain in (("instant.toml", "0.1"), ("default.toml", "1")):
+        text = Path("instant.toml").read_text()
+        Path(name).write_text(text.replace("gain = 0.1", f"gain = {gain}"))
+        out = Path(name).stem
+        accepted(run("generate", "--learners", 2, "--episodes", 1, "--config", name, "--import", "instant", "-o", out))
+        DYNAMICS.pop("instant")
+        del sys.modules["instant"]
+        printed = accepted(run("info", out, "--json", "i.json"))
+        assert (
+            f"  rules     dynamics instant with gain {gain} (defaults unknown: --import the module); "
+            "max_episode_steps 6, num_los 2 (differ from the defaults)\n" in printed
+        )
+        origin = json.loads(Path("i.json").read_text())["provenance"]
+        assert (origin["dynamics"], origin["dynamics_known"]) == ("instant", False)
+        assert origin["dynamics_parameters"] == {"gain": float(gain)}
+        assert origin["config_differences"] == {"max_episode_steps": 6, "num_los": 2}
+        accepted(run("info", out, "--import", "instant", "--json", "i.json"))
+        origin = json.loads(Path("i.json").read_text())["provenance"]
+        assert origin["dynamics_known"]
+        assert ("dynamics.gain" in origin["config_differences"]) == (gain == "0.1")
 
 
 def test_dynamics_replace_those_of_the_configuration(run, folder):

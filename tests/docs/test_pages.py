@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import alsim
@@ -302,3 +303,18 @@ def test_the_training_page_has_the_recipe_and_the_results_of_the_quick_training(
     measured = json.loads(quick_training.MEASURED.read_text(encoding="utf-8"))
     for key, header in (("returns", quick_training.RETURNS), ("speeds", quick_training.SPEEDS)):
         assert quick_training.markdown(header, measured[key]) in section, key
+
+
+def test_rollouts_and_datasets_hold_the_same_data_side_by_side() -> None:
+    """Each row of the table names two expressions with equal values, of the stated shape."""
+    rows = re.findall(
+        r"^\| .+ \| \(([MER, ]+)\) \| `(rollout\..+)` \| `(dataset\..+)` \|$", text("datasets.md"), re.MULTILINE
+    )
+    assert len(rows) >= 14
+    arguments: dict[str, Any] = {"num_learners": 4, "episodes_per_learner": 3, "config": {"max_episode_steps": 9}}
+    rollout, dataset = alsim.rollout("uniform", **arguments), alsim.generate_dataset(policy="uniform", **arguments)
+    sizes = {"M": len(dataset), "E": 12, "R": 32}
+    for shape, *expressions in rows:
+        one, two = (np.asarray(eval(e, {"rollout": rollout, "dataset": dataset})) for e in expressions)
+        assert one.shape == two.shape == tuple(sizes[letter] for letter in re.findall("[MER]", shape)), expressions
+        np.testing.assert_array_equal(one, two, err_msg=str(expressions))

@@ -288,7 +288,7 @@ def used_items(log: Responses, chosen: Bools) -> list[str]:
 
 
 def _ignore_unknown(log: Responses, known: Bools, names: Names) -> None:
-    """Log a warning about the unknown items of a log, whose responses are ignored. Raises AlsimError if no item is known.
+    """Log a warning about the unknown items of a log, whose responses are ignored. Raises AlsimError if all are.
 
     known  (I,) whether each item of the log has parameters
     names  (J,) of the items that have parameters
