@@ -91,12 +91,19 @@ def cat_command(
     stop_se: Annotated[
         float, typer.Option("--stop-se", help="End at this standard error of ability, logits; 0 for no such rule.")
     ] = 0.3,
-    select: Annotated[Selection, typer.Option("--select", help="Criterion of selection.")] = Selection.information,
-    estimator: Annotated[Estimate, typer.Option("--estimate", help="Ability estimator.")] = Estimate.eap,
+    select: Annotated[
+        Selection, typer.Option("--select", case_sensitive=False, help="Criterion of selection.")
+    ] = Selection.information,
+    estimator: Annotated[
+        Estimate, typer.Option("--estimate", case_sensitive=False, help="Ability estimator.")
+    ] = Estimate.eap,
     randomesque: Annotated[
         int, typer.Option("--randomesque", help="Draw each item from this number of best items.")
     ] = 1,
-    start: Annotated[float, typer.Option("--start", help="Ability at which the first item is selected, logits.")] = 0.0,
+    start: Annotated[
+        float | None,
+        typer.Option("--start", help="Ability at which the first item is selected, logits.  [default: the prior mean]"),
+    ] = None,
     prior_mean: Annotated[
         float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
     ] = 0.0,
@@ -347,8 +354,8 @@ def _print_summary(request: Request, tests: CATRun) -> None:
     reasons = Counter(map(str, request.cat.stop_reasons(tests)))
     rows = [
         ("examinees", f"{len(tests.lengths):,}"),
-        ("bias of ability, logits", f"{tests.bias:.3f}"),
-        ("RMSE of ability, logits", f"{tests.rmse:.3f}"),
+        ("bias of ability, logits", f"{tests.bias:.3f} ± {tests.bias_se:.3f}"),
+        ("RMSE of ability, logits", f"{tests.rmse:.3f} ± {tests.rmse_se:.3f}"),
         ("median standard error, logits", fixed_point(summary["median_se"], 3, UNKNOWN)),
         ("examinees with an ability at a bound", f"{at_bounds:,}"),
         ("mean test length, items", f"{tests.mean_length:.1f}"),

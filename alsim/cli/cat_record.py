@@ -86,7 +86,7 @@ def settings_of(request: Request) -> dict[str, Any]:
         "items_sha256": _digest(request.items),
         "bank_size": len(request.cat.items),
         "seed": request.seed,
-        "settings": {name: getattr(request.cat, name) for name in SETTINGS},
+        "settings": {name: getattr(request.cat, name) for name in SETTINGS} | {"start": request.cat.first_ability},
     }
 
 

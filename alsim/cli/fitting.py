@@ -267,7 +267,9 @@ def bkt(
 
 @model_command("irt")
 def irt(
-    item_model: Annotated[ItemModel, typer.Option("--model", help="Item response model.")] = ItemModel.two,
+    item_model: Annotated[
+        ItemModel, typer.Option("--model", case_sensitive=False, help="Item response model.")
+    ] = ItemModel.two,
     scores: Annotated[
         Path | None,
         typer.Option("--scores", metavar="FILE", help="Write the EAP ability of each student as .csv or .parquet."),

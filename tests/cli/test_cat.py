@@ -427,6 +427,14 @@ def test_a_simulated_test_shows_the_true_ability(cat, tmp_path):
     assert report_of(tmp_path)["true_ability"] == 0.5
 
 
+def test_names_of_choices_in_any_case_and_the_start_at_the_prior_mean(cat, tmp_path):
+    for arguments, start in (((), 1.5), (("--start", "-1"), -1.0)):
+        choices = ("--estimate", "MAP", "--select", "B-OPT", "--prior-mean", 1.5)
+        assert cat("--simulate", "0", *choices, *arguments, "--json", "report.json")[0] == 0
+        settings = report_of(tmp_path)["settings"]
+        assert (settings["start"], settings["estimate"], settings["select"]) == (start, "map", "b-opt")
+
+
 def test_many_simulated_tests_are_summarized(cat, tmp_path):
     status, out, _ = cat("--simulate", "normal", "--examinees", 40, "--prior-sd", 2, "--json", "report.json")
     assert status == 0
@@ -434,8 +442,8 @@ def test_many_simulated_tests_are_summarized(cat, tmp_path):
     able = np.random.default_rng(0).normal(0, 2, 40)
     tests = CAT(items, stop_se=0.3, prior_sd=2.0).run(able, seed=0)
     rows = {parts[0]: parts[-1] for parts in (re.split(r"\s{2,}", line.strip()) for line in out.splitlines())}
-    assert rows["bias of ability, logits"] == f"{tests.bias:.3f}"
-    assert rows["RMSE of ability, logits"] == f"{tests.rmse:.3f}"
+    assert rows["bias of ability, logits"] == f"{tests.bias:.3f} ± {tests.bias_se:.3f}"
+    assert rows["RMSE of ability, logits"] == f"{tests.rmse:.3f} ± {tests.rmse_se:.3f}"
     assert rows["mean test length, items"] == f"{tests.mean_length:.1f}"
     most = items.names[tests.exposure_rates.argmax()]
     assert rows[f"highest exposure, share of tests (item {most})"] == f"{tests.exposure_rates.max():.3f}"

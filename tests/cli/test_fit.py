@@ -447,6 +447,11 @@ def test_responses_of_a_student_to_one_item_are_counted_in_a_note(run, fitted, t
     assert "several responses" not in run("irt", "log.csv")[1]
 
 
+def test_names_of_item_models_in_any_case(run, fitted):
+    status, _, err = run("irt", "log.csv", *COLUMNS, "--model", "3PL")
+    assert (status, err) == (0, "") and fitted[0].arguments["model"] == "3pl"
+
+
 def test_large_standard_errors_are_in_a_note_and_in_the_verdict(run, fitted, monkeypatch):
     rows = [row("irt", name) | {"a": 6.0, "se_a": 1.0} for name in ("fine", "wide b", "wide a", "none")]
     rows[1] |= {"se_b": 1.01}

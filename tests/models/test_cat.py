@@ -415,6 +415,21 @@ def test_simulated_answers_follow_the_response_function():
         assert abs(share - p) < 4.4 * np.sqrt(p * (1 - p) / 500)
 
 
+def test_the_first_item_is_selected_at_the_prior_mean():
+    bank = irt.ItemParameters(np.ones(7), np.linspace(-3, 3, 7))
+    first = lambda **settings: int(CAT(bank, **settings).session().next_items()[0])  # noqa: E731
+    assert (first(), first(prior_mean=2.0), first(prior_mean=2.0, start=-1.0)) == (3, 5, 2)
+    assert first(prior_mean=9.0, estimate="ml") == 6  # within the bounds
+
+
+def test_names_of_settings_in_any_case_and_rules_of_zero():
+    bank = random_bank(50, 25)
+    plain = CAT(bank, "b-opt", "ml", max_items=4).run([0.5], seed=1)
+    again = CAT(bank, "B-OPT", "ML", max_items=4, stop_se=0, stop_information=0, least_item_information=0.0)
+    np.testing.assert_array_equal(plain.theta, again.run([0.5], seed=1).theta)
+    assert again.stop_reasons(plain).tolist() == ["max_items"]
+
+
 def test_summary_statistics_follow_their_definitions():
     tests = CAT(random_bank(50, 25), max_items=6, stop_se=0.6).run(abilities(51, 12), seed=52)
     administered = [set(row[row >= 0]) for row in tests.items]
@@ -428,13 +443,20 @@ def test_summary_statistics_follow_their_definitions():
         "median_se": np.median(tests.se),
         "examinees": 12,
         "bias": tests.bias,
+        "bias_se": tests.bias_se,
         "rmse": tests.rmse,
+        "rmse_se": tests.rmse_se,
         "mean_length": tests.mean_length,
         "max_exposure": tests.exposure_rates.max(),
         "unused": (tests.exposure_rates == 0).mean(),
         "overlap": tests.overlap,
     }
     assert repr(tests) == f"<CATRun: tests of 12 examinees, {tests.lengths.sum()} answers>"
+    assert tests.bias_se == pytest.approx(errors.std(ddof=1) / np.sqrt(12))
+    assert tests.rmse_se == pytest.approx((errors**2).std(ddof=1) / np.sqrt(12) / (2 * tests.rmse))
+    row = {"examinee": 3, "ability": tests.abilities[3], "theta": tests.theta[3], "se": tests.se[3]}
+    assert tests.table()[3] == row | {"items": tests.lengths[3]}
+    assert np.isnan(CAT(random_bank(50, 25)).run([0.0]).bias_se)
     alone = CAT(random_bank(50, 25), max_items=2).run(responder=lambda who, items: [1], num_examinees=1)
     assert np.isnan(alone.overlap) and alone.summary()["bias"] is None
     with pytest.raises(AlsimError, match="bias and RMSE require true abilities"):
@@ -611,7 +633,7 @@ TWELVE = random_bank(53, 12)
         ({"start": "low"}, "start is low; expected an ability"),
         ({"stop_se": 0.1, "bounds": "low"}, "bounds must contain only numbers"),
         ({"groups": ["a"] * 12, "blueprint": ["a"]}, "blueprint must be a mapping from group to share; got list"),
-        ({"stop_se": 0.0}, "stop_se is 0.0; expected a positive finite number"),
+        ({"stop_se": -0.1}, "stop_se is -0.1; expected a positive finite number, or None or 0 for no such rule"),
         ({"stop_information": np.nan}, "stop_information is nan"),
         ({"least_item_information": -1}, "least_item_information is -1"),
         ({"start": 5.0}, r"start is 5.0; expected an ability within the bounds \(-4.0, 4.0\)"),

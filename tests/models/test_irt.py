@@ -428,6 +428,13 @@ def test_predictions_equal_enumeration_over_earlier_responses():
     np.testing.assert_allclose(fit.predict(new), expected, atol=1e-12)
 
 
+def test_names_of_models_in_any_case():
+    log = simulated(60, 4, seed=11)[0]
+    assert irt.fit(log, "Rasch", nodes=11).to_dict() == irt.fit(log, "rasch", nodes=11).to_dict()
+    with pytest.raises(ModelError, match="model must be one of rasch, 1pl, 2pl, 3pl; got '4PL'"):
+        irt.fit(log, "4PL")
+
+
 def test_scores_use_only_items_that_have_estimates(caplog):
     log = simulated(80, 4, seed=11)[0]
     fit = irt.fit(log, nodes=61)

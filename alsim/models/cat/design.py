@@ -85,12 +85,13 @@ class CAT:
                 increasing a, and each stratum is used for an equal part of a test of max_items
     estimate    ability estimator after each answer: "eap", "map", "ml" or "wle", see `estimate_ability`
     prior_mean, prior_sd, bounds  settings of the estimator, logits, see `estimate_ability`
-    start       ability at which the first item is selected, logits
+    start       ability at which the first item is selected, logits; None for the prior mean, see `first_ability`
     max_items   largest number of items of a test; a bank with fewer items ends it earlier
     min_items   smallest number of items, unless no item is left
     stop_se     the test ends if the standard error is at most this, logits
     stop_information        the test ends if the test information at the estimate is at least this, 1/logit^2
-    least_item_information  the test ends if the information of the next item at the estimate is below this, 1/logit^2
+    least_item_information  the test ends if the information of the next item at the estimate is below this, 1/logit^2.
+                            None or 0 in one of these three is no such rule
     randomesque  number of best items from which the next item is drawn at random
     exposure     (I,) probabilities, in (0, 1], that a selected item is administered, see `control_exposure`; or a
                  mapping from names of items to probabilities, 1 for other items
@@ -113,7 +114,7 @@ class CAT:
     prior_mean: float = 0.0
     prior_sd: float = 1.0
     bounds: tuple[float, float] = (-4.0, 4.0)
-    start: float = 0.0
+    start: float | None = None
     max_items: int = 20
     min_items: int = 1
     stop_se: float | None = None
@@ -126,6 +127,9 @@ class CAT:
     strata: int = 4
 
     def __post_init__(self) -> None:
+        for name, choices in (("select", get_args(Select)), ("estimate", get_args(Method))):
+            if (lower := str(getattr(self, name)).lower()) in choices:
+                object.__setattr__(self, name, lower)
         if self.select not in get_args(Select):
             raise AlsimError(f"select must be one of {', '.join(get_args(Select))}; got {self.select!r}")
         for name, largest in (
@@ -137,12 +141,18 @@ class CAT:
             _check_count(name, getattr(self, name), largest)
         for name in ("stop_se", "stop_information", "least_item_information"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
-                raise AlsimError(f"{name} is {value}; expected a positive finite number, or None")
-        nodes = self.estimator.nodes
-        if not isinstance(self.start, int | float | np.number) or not nodes[0] <= self.start <= nodes[-1]:
+            if value is not None and not (isinstance(value, int | float | np.number) and 0 <= value < math.inf):
+                raise AlsimError(f"{name} is {value}; expected a positive finite number, or None or 0 for no such rule")
+        nodes, start = self.estimator.nodes, self.start
+        if start is not None and not (isinstance(start, int | float | np.number) and nodes[0] <= start <= nodes[-1]):
             raise AlsimError(f"start is {self.start}; expected an ability within the bounds {self.bounds}")
         _ = self.pool, self.plan  # check the other settings
+
+    @property
+    def first_ability(self) -> float:
+        """Ability at which the first item is selected, logits: `start`, or the prior mean, clipped to the bounds."""
+        low, high = self.bounds
+        return float(min(max(self.prior_mean, low), high) if self.start is None else self.start)
 
     @property
     def longest(self) -> int:
@@ -250,7 +260,7 @@ class CAT:
         Returns the session. Raises AlsimError for values that are not integers in range.
         """
         return Session(
-            *(self.pool, self.plan, self.estimator, self.start, num_examinees),
+            *(self.pool, self.plan, self.estimator, self.first_ability, num_examinees),
             names=self.items.names,
             seed=seed,
             first=first,

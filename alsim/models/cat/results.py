@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
+from alsim.models.serialization import table_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs
 
 
@@ -61,6 +62,20 @@ class CATRun:
         return float(np.sqrt(np.mean(self._errors**2))) if len(self.lengths) else float("nan")
 
     @property
+    def bias_se(self) -> float:
+        """Standard error of `bias` over the examinees, logits; NaN for fewer than two. Raises AlsimError as `bias`."""
+        return _error_of_mean(self._errors)
+
+    @property
+    def rmse_se(self) -> float:
+        """Standard error of `rmse` over the examinees, logits, by the delta method: that of the mean square / (2 rmse).
+
+        NaN for fewer than two examinees, and without errors. Raises AlsimError as `rmse`.
+        """
+        rmse = self.rmse
+        return _error_of_mean(self._errors**2) / (2 * rmse) if rmse else float("nan")
+
+    @property
     def _errors(self) -> Doubles:
         """Errors (N,) of the estimates, logits."""
         if self.abilities is None:
@@ -103,22 +118,38 @@ class CATRun:
         pairs = count * (count - 1) * self.mean_length
         return float(np.sum(times * (times - 1)) / pairs) if pairs else float("nan")
 
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per examinee: number, true ability, theta, se, and number of items. Abilities are in logits.
+
+        The true ability is NaN if it is unknown.
+        """
+        truth = np.full(len(self.theta), np.nan) if self.abilities is None else self.abilities
+        columns = {"ability": truth, "theta": self.theta, "se": self.se, "items": self.lengths}
+        return table_of({"examinee": np.arange(len(self.theta)), **columns})
+
     def summary(self) -> dict[str, float | int | None]:
         """Return the statistics as a dictionary, with exposure and the median standard error, logits.
 
-        bias and rmse are None if the abilities are unknown.
+        bias, rmse and their standard errors are None if the abilities are unknown.
         """
         rates = self.exposure_rates
         return {
             "examinees": len(self.lengths),
             "bias": None if self.abilities is None else self.bias,
+            "bias_se": None if self.abilities is None else self.bias_se,
             "rmse": None if self.abilities is None else self.rmse,
+            "rmse_se": None if self.abilities is None else self.rmse_se,
             "median_se": float(np.median(self.se)) if len(self.se) else float("nan"),
             "mean_length": self.mean_length,
             "max_exposure": float(rates.max()),
             "unused": float(np.mean(rates == 0)),
             "overlap": self.overlap,
         }
+
+
+def _error_of_mean(values: Doubles) -> float:
+    """Return the standard error of the mean of values (N,); NaN for fewer than two."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def concatenate(parts: Sequence[CATRun], abilities: Doubles | None) -> CATRun:

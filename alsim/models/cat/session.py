@@ -71,7 +71,7 @@ class Session:
 
     @property
     def theta(self) -> Doubles:
-        """Current estimates (N,) of ability, logits; `CAT.start` before the first answer."""
+        """Current estimates (N,) of ability, logits; `CAT.first_ability` before the first answer."""
         return self._state.theta.copy()
 
     @property

@@ -118,6 +118,13 @@ class Estimator(NamedTuple):
     warm: float  # 1 for WLE, else 0: factor of Warm's correction
 
 
+def as_method(name: str) -> Method:
+    """Return the name of a method in lower case; raises AlsimError for any other name."""
+    if not isinstance(name, str) or name.lower() not in get_args(Method):
+        raise AlsimError(f"method must be one of {', '.join(get_args(Method))}; got {name!r}")
+    return cast(Method, name.lower())
+
+
 def make_estimator(
     items: ItemParameters,
     method: Method,
@@ -134,9 +141,7 @@ def make_estimator(
 
     The other arguments are those of `estimate_ability`. Raises AlsimError for invalid settings.
     """
-    method = cast(Method, method.lower() if isinstance(method, str) else method)
-    if method not in get_args(Method):
-        raise AlsimError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}")
+    method = as_method(method)
     if np.ndim(as_finite(prior_sd, "prior_sd")) or not 1e-100 < prior_sd < 1e100:
         raise AlsimError(f"prior_sd is {prior_sd}; expected a positive number, from 1e-100 to 1e100")
     if np.ndim(as_finite(prior_mean, "prior_mean")):
@@ -220,7 +225,7 @@ def estimate_ability(
     students = responses.students if isinstance(responses, Responses) else None
     if isinstance(responses, Responses):
         responses = _by_name(responses, items)
-    method = cast(Method, method.lower() if isinstance(method, str) else method)
+    method = as_method(method)
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
     theta, se = np.empty((2, len(answers.start) - 1))

@@ -81,6 +81,7 @@ def fit(
         raise ModelError(
             f"responses must be Responses, such as Responses.from_matrix returns; got {type(responses).__name__}"
         )
+    model = model.lower() if isinstance(model, str) and model.lower() in MODELS else model
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
     counts = _item_counts(responses, priors)
     patterns, theta = _patterns(responses, counts.estimated), quadrature(nodes)

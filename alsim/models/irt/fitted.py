@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import kernel
 from alsim.models.base import Fit
-from alsim.models.irt.ability import Abilities, Answers, Method, estimate_ability
+from alsim.models.irt.ability import Abilities, Answers, Method, as_method, estimate_ability
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
@@ -247,8 +247,7 @@ def abilities_of(fit: IRTFit, responses: Responses, method: Method) -> Abilities
     known = item >= 0
     counts = np.bincount(responses.student[known], minlength=responses.num_students)
     answers = Answers(starts(counts), item[known], responses.correct[known])
-    method = cast(Method, str(method).lower())
-    limits: dict[str, Any] = {"bounds": (-RANGE, RANGE), "nodes": fit.nodes} if method == "eap" else {}
+    limits: dict[str, Any] = {"bounds": (-RANGE, RANGE), "nodes": fit.nodes} if as_method(method) == "eap" else {}
     estimates = estimate_ability(fit.item_parameters, answers, method, **limits)
     return Abilities.of(*estimates, responses.students)
 
