@@ -212,7 +212,7 @@ class NetworkPolicy:
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        if is_saved(folder):
+        if (folder / DESCRIPTION).exists():
             _check_replaceable(folder)
         arrays: dict[str, Floats] = {}
         for k, (weights, biases) in enumerate(self.network.layers):

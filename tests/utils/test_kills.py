@@ -33,6 +33,8 @@ from alsim.models.dkt.network import Weights, shapes_of
 from alsim.models.dkt.result import DKTFit
 from alsim.models.dkt.settings import Epoch, Settings
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
+from alsim.training import directory
+from alsim.training.curve import Row, write_curve
 from alsim.utils import files
 
 pytestmark = [
@@ -76,8 +78,12 @@ def content_of(*names):
 
 
 def policy(folder, version):
+    save_policy(folder / "policy", version)
+
+
+def save_policy(folder, version):
     network = Network([(np.full((2, 3), version), np.full(3, 10 + version))])
-    NetworkPolicy(network, name=f"version {version}").save(folder / "policy")
+    NetworkPolicy(network, name=f"version {version}").save(folder)
 
 
 def read_policy(folder):
@@ -148,7 +154,33 @@ def read_export(folder):
     return tuple((str(file.relative_to(folder)), file.read_bytes()) for file in files) or None
 
 
+def training(folder, version):
+    """Write the files of a training in the order of `alsim train`, which deletes an old training first."""
+    out = folder / "training"
+    with directory.open_directory(out, {"version": version}, force=version == 1):
+        for steps in range((directory.checkpoint_steps(out) or 0) + 1, 3):
+            write_curve(out / directory.CURVE, [Row(steps, 0.0, version, 0.0, 0.0, 0.0, 0.0)])
+            directory.write_checkpoint(out, steps, {"model": b"%d" % version})
+        files.write_atomic(out / directory.MODEL, b"%d" % version)
+        save_policy(out, version)
+        directory.write_json(out / directory.EVALUATION, {"version": version})
+        directory.delete_checkpoints(out)
+
+
+def read_training(folder):
+    """Return the evaluation, which marks a training as finished, and check that the other files belong to it."""
+    out = folder / "training"
+    if not (out / directory.EVALUATION).exists():
+        return None
+    version = json.loads((out / directory.EVALUATION).read_text())["version"]
+    assert NetworkPolicy.load(out).name == f"version {version}"
+    assert (out / directory.MODEL).read_bytes() == b"%d" % version
+    assert json.loads((out / directory.SETTINGS).read_text())["version"] == version
+    return version
+
+
 CASES = {
+    "training": Case(training, read_training),
     "policy": Case(policy, read_policy),
     "dkt": Case(dkt, read_fit),
     "fit": Case(fit, content_of("f.json", "table.csv", "report.json")),
@@ -211,7 +243,7 @@ def sources(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "first", "exchanging"),
     [
-        *((name, first, True) for name in CASES for first in (0, 1)),
+        *((name, first, True) for name in CASES for first in (0, 1) if (name, first) != ("training", 1)),
         *((name, 1, False) for name in ("dataset", "export-directory")),  # where paths cannot be exchanged
     ],
 )
