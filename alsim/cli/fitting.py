@@ -268,7 +268,12 @@ def bkt(
 @model_command("irt")
 def irt(
     item_model: Annotated[
-        ItemModel, typer.Option("--model", case_sensitive=False, help="Item response model.")
+        ItemModel,
+        typer.Option(
+            "--model",
+            case_sensitive=False,
+            help="Item response model. Ability is N(0, 1): the Rasch model of mirt, TAM and ConQuest is 1pl.",
+        ),
     ] = ItemModel.two,
     scores: Annotated[
         Path | None,

@@ -170,7 +170,7 @@ def _keep_complete_shards(directory: RunDirectory, error: BaseException) -> None
 
 
 def _finish_replacement(out: Path) -> None:
-    """Undo or finish the replacement of a dataset that was interrupted. Raises DatasetError if it goes on."""
+    """Undo or finish the replacement of a dataset that was interrupted. Raises DatasetError if it is in progress."""
     staged, aside = hidden_sibling(out, UNFINISHED), hidden_sibling(out, REPLACED)
     if not aside.exists() and not _are_exchanged(out, staged):
         return

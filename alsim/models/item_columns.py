@@ -21,6 +21,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Names of each column in lower case, in order of preference: alsim, catR and catsim (a, b, c, d), ltm (Dffclt, Dscrmn,
 Gussng), mirt (a1, d, g, u). The columns d and difficulty have two meanings, which `find_columns` resolves."""
 
+TABLE_ROUNDING = 0.006
+"""Largest difference between d and -a b in a table of intercepts with two decimals, relative to 1 + |a| + |b|."""
+
 PARAMETERS = ("a", "b", "c", "d")
 KNOWN = {name for names in ALIASES.values() for name in names if name}
 
@@ -64,6 +67,9 @@ def read_parameters(cells: Cells, mapping: Mapping[str, str]) -> ItemCells:
     found = {role: titles[role] for role in PARAMETERS if role in titles and role not in mapping}
     if any(normalized(title) not in (role, f"irt_{role}") for role, title in found.items()):
         notes.append(f"columns used: {', '.join(f'{role} = {title}' for role, title in found.items())}")
+    if "d" in parameters and "d" not in mapping and _is_intercept(parameters):
+        del parameters["d"]
+        notes.append(f"column {titles.pop('d')} equals -a b: it is the intercept, not an upper asymptote, and not used")
     if "a" not in titles:
         parameters["a"] = ["1"] * len(cells.rows)
         notes.append("there is no discrimination: a = 1, the Rasch model")
@@ -144,6 +150,14 @@ def _no_column(cells: Cells, title: str) -> str:
         "parameters a, b and c; --columns b=NAME (columns={'b': NAME}) names a column, and alsim fit irt estimates the "
         "parameters from responses"
     )
+
+
+def _is_intercept(parameters: Mapping[str, list[str]]) -> bool:
+    """Return whether d is the intercept -a b of each of several items, up to the rounding of a table, and not 1."""
+    columns = [[number(cell) for cell in parameters.get(role, [])] for role in "abd"]
+    rows = list(zip(*columns, strict=False))
+    close = [abs(d + a * b) <= TABLE_ROUNDING * (1 + abs(a) + abs(b)) for a, b, d in rows]
+    return len(rows) > 1 and all(close) and any(d != 1 for _, _, d in rows)
 
 
 def _difficulties(cells: Cells, titles: dict[str, str], discriminations: list[str]) -> list[str]:

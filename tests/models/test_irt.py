@@ -428,6 +428,38 @@ def test_predictions_equal_enumeration_over_earlier_responses():
     np.testing.assert_allclose(fit.predict(new), expected, atol=1e-12)
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize(("sd", "word"), [(0.5, "less"), (1.0, None), (1.8, "more")])
+def test_another_spread_of_ability_is_noted_in_a_rasch_fit(sd, word):
+    """A note of the true model appears by chance for one of 1,000 seeds."""
+    random = np.random.default_rng(6)
+    matrix = random.random((800, 10)) < 1 / (1 + np.exp(np.linspace(-1, 1, 10) - random.normal(0, sd, (800, 1))))
+    log = Responses.from_matrix(matrix.astype(int))
+    fit, free = irt.fit(log, "rasch"), irt.fit(log, "1pl")
+    if word is None:
+        assert fit.notes == ()
+    else:
+        ratio = 2 * (free.log_likelihood - fit.log_likelihood)
+        assert fit.notes[0].startswith(
+            f"the abilities vary {word} than N(0, 1): their standard deviation is about {free.a[0]:.2f} "
+            f"(likelihood ratio {ratio:.1f}, 1 degree"
+        )
+    assert np.isfinite(fit.se_d).all() and free.notes == ()
+
+
+def test_the_intercept_of_a_fit_is_no_upper_asymptote():
+    fit = irt.fit(simulated(60, 4, seed=11)[0], "rasch", nodes=11)
+    assert fit.intercept is fit.d
+    with pytest.raises(
+        AlsimError, match="expected above c and at most 1: if d is the intercept, as of IRTFit and mirt"
+    ):
+        irt.ItemParameters(fit.a, np.abs(fit.b), 0.0, -np.abs(fit.b))
+    easy = np.array([-0.5, -0.9])
+    with pytest.raises(AlsimError, match="d equals -a b; expected upper asymptotes: if d is the intercept"):
+        irt.ItemParameters(1.0, easy, 0.0, -easy)
+    assert irt.ItemParameters(1.0, [-1.0, -1.0]).d.tolist() == [1, 1]
+
+
 def test_names_of_models_in_any_case():
     log = simulated(60, 4, seed=11)[0]
     assert irt.fit(log, "Rasch", nodes=11).to_dict() == irt.fit(log, "rasch", nodes=11).to_dict()

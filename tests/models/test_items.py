@@ -248,3 +248,16 @@ def test_a_reply_is_an_option_or_its_letter():
     options = ["two", "0.5", "B"]
     replies = {"TWO": 0, ".5": 1, "a": 0, "b": 2, "C": 2, "d": None, "İ": None, "é": None, "": None}
     assert {reply: option_index(reply, options) for reply in replies} == replies
+
+
+def test_a_column_d_that_equals_minus_a_b_is_an_intercept(tmp_path):
+    """Its values would be valid upper asymptotes."""
+    table = {"a": [1.23, 0.87, 1.5], "b": [-0.5, -0.9, -0.2], "c": [0.0, 0.1, 0.2], "d": [0.62, 0.78, 0.3]}
+    items = irt.ItemParameters.from_table(table)
+    assert items.d.tolist() == [1, 1, 1] and items.b.tolist() == table["b"]
+    assert items.notes[-1] == "column d equals -a b: it is the intercept, not an upper asymptote, and not used"
+    upper = irt.ItemParameters.from_table(table | {"d": [0.95, 0.98, 1.0]})
+    assert upper.d.tolist() == [0.95, 0.98, 1.0] and upper.notes == ()
+    (tmp_path / "items.csv").write_text("a,b,c,d\n1.2,0.5,0,-0.6\n0.8,-0.5,0,0.9\n")
+    with pytest.raises(AlsimError, match="line 2, column d: '-0.6'; expected .* at most 1: if d is the intercept"):
+        irt.read_items(tmp_path / "items.csv")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Pr
 NODES, TOLERANCE, MAX_ITERATIONS = 61, 1e-6, 1000
 INITIAL_GUESSING = 0.2
 """Value of c at which EM starts."""
+CRITICAL_RATIO = 10.828
+"""99.9 % quantile of the chi-squared distribution with one degree of freedom."""
+SPREAD_TOLERANCE = 1e-4
+"""Tolerance of the estimated standard deviation of ability in a note."""
 MAX_LISTED_ITEMS = 5
 """Largest number of items that a note lists by name."""
 
@@ -59,7 +63,9 @@ def fit(
     responses        responses of any students to any items; absent ones are treated as missing at random. Repeated
                      responses of a student to an item count as independent responses given ability
     model            "rasch": a = 1; "1pl": one a for all items; "2pl": one a per item; "3pl": also one c per item.
-                     Ability is N(0, 1) in all models
+                     Ability is N(0, 1) in all models. "rasch" is the constrained model of ltm. The Rasch model of
+                     mirt, TAM and ConQuest has a = 1 and estimates the variance of ability: its likelihood is that of
+                     "1pl", whose a is their standard deviation of ability
     priors           prior densities that replace the defaults. Only the 3PL has defaults: log a is normal with mean 0
                      and standard deviation 0.5, and c ~ Beta(5, 17). See `Priors`
     nodes            K, the number of equally spaced nodes in [-6, 6]. Their distance should be less than the posterior
@@ -72,7 +78,8 @@ def fit(
     Returns an IRTFit. An estimate of a may be negative, for an item that is answered better by students of lower
     ability. The estimates are bounded: |a| by 10, |d| by 30, and c by [1e-5, 0.6]. An item whose responses are all
     correct or all wrong has no finite estimate, and is left out unless d has a prior. `notes` list such items, items
-    without responses, and items whose estimate is at a bound.
+    without responses, and items whose estimate is at a bound. They say if the abilities of a "rasch" fit have another
+    standard deviation than 1.
 
     Raises ModelError for invalid settings, and for responses that determine no item's parameters.
     Source: Bock & Aitkin (1981), Psychometrika 46, 443-459; Mislevy (1986), Psychometrika 51, 177-195, for the priors.
@@ -97,6 +104,8 @@ def fit(
         prior = log_prior(result.state.groups, theta)
         errors = uncertainty(result.state.curves, patterns, result.expected.counts, prior, theta, structure, priors)
     notes = _notes(responses, counts, result, errors, tolerance)
+    if model == "rasch":
+        notes += _notes_on_spread(result, patterns, theta, priors, tolerance, max_iterations)
     return _as_fit(responses, counts, structure, priors, nodes, result, errors, notes)
 
 
@@ -268,6 +277,27 @@ def _notes(
     if errors is not None and np.isnan(errors.d[~at_bounds(curves.a, curves.d)]).all():
         notes.append(NOT_A_MAXIMUM)
     return tuple(notes)
+
+
+def _notes_on_spread(
+    result: EMResult, patterns: Patterns, theta: Doubles, priors: Priors, tolerance: float, max_iterations: int
+) -> tuple[str, ...]:
+    """Return a note if the standard deviation of ability in a fit of the Rasch model is not 1, by a likelihood ratio.
+
+    A common a of all items, as in the 1PL, is the standard deviation of ability if a is 1 instead.
+    """
+    curves = result.state.curves
+    common = Structure("1pl", np.zeros(len(curves.a), np.int64))
+    limits: dict[str, Any] = {"tolerance": max(tolerance, SPREAD_TOLERANCE), "max_iterations": max_iterations}
+    free = run_em(result.state, patterns, theta, common, priors, **limits)
+    ratio, sd = 2 * (free.expected.log_likelihood - result.expected.log_likelihood), float(free.state.curves.a[0])
+    if ratio < CRITICAL_RATIO:
+        return ()
+    return (
+        f"the abilities vary {'more' if sd > 1 else 'less'} than N(0, 1): their standard deviation is about {sd:.2f} "
+        f"(likelihood ratio {ratio:.1f}, 1 degree of freedom, p < 0.001); use the model 1pl, which is the Rasch model "
+        "with this standard deviation, as in mirt, TAM and ConQuest",
+    )
 
 
 def _listed(names: NDArray[np.str_]) -> str:

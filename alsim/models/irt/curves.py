@@ -25,6 +25,12 @@ NO_ESTIMATES = "have no finite estimates, as all responses are equal or missing"
 LOW_A = "have a <= 0; check the answer key"
 """Reasons why items are left out, see `left_out`."""
 
+INTERCEPT_CURE = ": if d is the intercept, as of IRTFit and mirt, leave it out, since b is given"
+"""End of an error about an upper asymptote."""
+
+INTERCEPT_ROUNDING = 1e-9
+"""Largest difference between d and -a b of intercepts in memory, relative to 1 + |a| + |b|."""
+
 MAX_EXPONENT = 700.0
 """Limit of |a (theta - b)|: there, the curve is within 1e-304 of its asymptote, and float64 does not overflow."""
 
@@ -108,7 +114,10 @@ class ItemParameters:
             if not valid.all():
                 first = int(np.argmin(valid))
                 item = first if names is None else repr(str(self.names[first]))
-                raise AlsimError(f"{name} of item {item} is {getattr(self, name)[first]}; expected {expected}")
+                cure = INTERCEPT_CURE if name == "d" else ""
+                raise AlsimError(f"{name} of item {item} is {getattr(self, name)[first]}; expected {expected}{cure}")
+        if is_intercept(self.a, self.b, self.d, INTERCEPT_ROUNDING):
+            raise AlsimError(f"d equals -a b; expected upper asymptotes{INTERCEPT_CURE}")
 
     @classmethod
     def from_table(cls, table: Any, columns: Mapping[str, str] | None = None) -> ItemParameters:
@@ -162,6 +171,12 @@ class ItemParameters:
             cure = did_you_mean(unknown[0], index) or f"; the {len(index):,} items are {few}"
             raise AlsimError(f"there is no item {unknown[0]!r}{cure}")
         return np.array([index[str(name)] for name in wanted.ravel()], np.int64).reshape(wanted.shape)
+
+
+def is_intercept(a: Doubles, b: Doubles, d: Doubles, rounding: float) -> bool:
+    """Return whether d (I,) is the intercept -a b of each of several items, up to rounding, and not 1."""
+    close = np.abs(d + a * b) <= rounding * (1 + np.abs(a) + np.abs(b))
+    return len(d) > 1 and bool(close.all()) and not bool((d == 1).all())
 
 
 def _names(names: ArrayLike | None, num_items: int) -> NDArray[np.str_]:

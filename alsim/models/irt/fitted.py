@@ -41,8 +41,9 @@ class IRTFit(Fit):
 
     variant         "rasch", "1pl", "2pl" or "3pl"
     items           (I,) names
-    a, d, c         (I,) estimates, a in 1/logit, d in logits; NaN for an item without a finite estimate: it has no
-                    responses, or its responses are all correct or all wrong
+    a, d, c         (I,) estimates, a in 1/logit, d in logits; d is the intercept, as in mirt, also as `intercept`.
+                    NaN for an item without a finite estimate: it has no responses, or its responses are all correct or
+                    all wrong
     se_a … se_d     (I,) standard errors; se_b is that of the difficulty b. NaN for parameters that are not estimated,
                     for a c at a bound, and for items whose a or d is at a bound
     responses       (I,) sum of the weights of the responses to each item
@@ -85,6 +86,11 @@ class IRTFit(Fit):
     def b(self) -> Doubles:
         """Difficulty (I,), -d / a, logits."""
         return np.asarray(-self.d / self.a)
+
+    @property
+    def intercept(self) -> Doubles:
+        """Intercept (I,), d = -a b, logits, as in mirt; not the upper asymptote d of `ItemParameters`."""
+        return self.d
 
     @property
     def estimated(self) -> Bools:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.models.irt.curves import LOW_A, NO_ESTIMATES, ItemParameters, items_of, left_out
+from alsim.models.irt.curves import INTERCEPT_CURE, LOW_A, NO_ESTIMATES, ItemParameters, items_of, left_out
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
 from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import DIFFICULTIES
@@ -278,6 +278,7 @@ def _fault(table: ItemCells, role: str, row: int) -> AlsimError:
     where = f"{table.cells.path}, {table.cells.places[row]}, column {title}"
     is_low = role == "a" and number(table.parameters["a"][row]) <= 0
     cure = "; such an item often has a wrong answer key: correct the key, or leave the item out" if is_low else ""
+    cure = INTERCEPT_CURE if role == "d" else cure
     return AlsimError(f"{where}: {repr(cell) if cell else 'an empty cell'}; expected {EXPECTED[role]}{cure}")
 
 
