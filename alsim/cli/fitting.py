@@ -49,6 +49,9 @@ FILE_OPTIONS = {
     "missing": "--missing",
     "duplicates": "--duplicates",
     "skip_bad": "--skip-bad",
+    "skip_lines": "--skip-lines",
+    "header": "--header",
+    "quoting": "--no-quoting",
 }
 """Options that describe a response file, by parameter of `shared_options`; a dataset accepts none of them."""
 
@@ -197,6 +200,22 @@ def shared_options(
         ),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count invalid rows.")] = False,
+    skip_lines: Annotated[
+        int,
+        typer.Option("--skip-lines", min=0, help="Number of lines above the names of the columns."),
+    ] = 0,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line has the names of the columns, which else are numbered from 0.  "
+            "[default: detected]",
+        ),
+    ] = None,
+    quoting: Annotated[
+        bool,
+        typer.Option("--quoting/--no-quoting", help="Whether quotes enclose cells."),
+    ] = True,
     imports: ImportOption = None,
 ) -> Inputs:
     """Return the values of the options that all models share."""
@@ -218,6 +237,9 @@ def shared_options(
         "missing": [value.strip() for value in missing.split(",") if value.strip()],
         "duplicates": default_duplicates(name) if duplicates is None else duplicates.value,
         "skip_bad": skip_bad,
+        "skip_lines": skip_lines,
+        "header": header,
+        "quoting": quoting,
     }
     return Inputs(
         log=log,

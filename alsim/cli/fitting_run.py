@@ -238,6 +238,10 @@ def _as_flag(name: str, value: Any) -> str:
     flag = f"--{name.replace('_', '-')}"
     if value is True:
         return flag
+    if value is False:
+        return f"--no-{name}"
+    if isinstance(value, int):
+        return f"{flag} {value}"
     if isinstance(value, Mapping):
         parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
         text = io.StringIO()

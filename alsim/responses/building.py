@@ -223,6 +223,8 @@ def _check_rows(
         message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
         if column == "correct" and not options.skip_bad and is_score(value):
             raise ResponsesError(message + ONLY_ANSWERS, SCORE_ROW)
+        if not options.skip_bad and isinstance(value, str) and "\n" in value and source.column_names:
+            raise ResponsesError(message, "close the quote, or read all quotes as characters with {}", quoting=False)
         if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
             raise _invalid_row(message, column, most, source)
         examples.setdefault(REASONS[column], message)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from alsim.responses import cells
@@ -26,10 +27,11 @@ from alsim.responses.source import COLUMNS
 from alsim.responses.tables import SAMPLE
 from alsim.responses.text import DELIMITERS, TextFile, split_cells, with_delimiter
 
+_log = logging.getLogger("alsim.responses")
 Columns = Mapping[str, str | None]
 WIDE_COLUMNS = ("student", "freq")
 """Columns of a wide file that are not items, by alsim's names."""
-_TITLE_LINES = 5
+_TITLE_LINES = 10
 """Number of first lines among which a title above the header is noticed."""
 _ANSWERS = re.compile("[01]{3,}")
 """Answers to several items in one cell."""
@@ -71,16 +73,11 @@ def is_three_line(file: TextFile) -> bool:
 
 
 def check_cells(file: TextFile) -> None:
-    """Raise ResponsesError for a file with a title above its header, or with spaces between its cells."""
-    lines = [line.strip("\r\n") for line in file.first_lines(_TITLE_LINES)]
-    sizes = [max(sum(map(bool, split_cells(line, delimiter))) for delimiter in DELIMITERS) for line in lines]
-    if sizes[0] == 1 and max(sizes) > 1 and file.delimiter != " ":
-        raise ResponsesError(
-            f"{file.path}: the first line has one cell, but later ones have {max(sizes)}; expected the names of the "
-            "columns in the first line",
-            "remove the lines above the names",
-        )
-    lines = lines[:3]
+    """Raise ResponsesError for a file with a title or comments above its header, or with spaces between its cells."""
+    with file.open() as stream:
+        lines = [line.strip("\r\n") for line in islice(stream, _TITLE_LINES)]
+    _check_title(file, lines)
+    lines = [line for line in lines if line.strip()][:3]
     if file.delimiter == " " or any(len(split_cells(line, file.delimiter or ",")) > 1 for line in lines):
         return
     numbers = {len(line.split()) for line in lines}
@@ -91,11 +88,42 @@ def check_cells(file: TextFile) -> None:
         raise ResponsesError(problem, "replace the spaces between cells by one comma each")
 
 
-def read_head(file: TextFile, columns: Columns, missing: Iterable[Any]) -> Head:
-    """Return the first rows of a text table, and whether the first of them is a header."""
+def _check_title(file: TextFile, lines: Sequence[str]) -> None:
+    """Raise ResponsesError if the first lines are a title or comments, which are not the names of the columns."""
+    if file.delimiter == " ":
+        return
+    sizes = [max(sum(map(bool, split_cells(line, delimiter))) for delimiter in DELIMITERS) for line in lines]
+    first = next((k for k, line in enumerate(lines) if line.strip()), 0)
+    is_comment = [line.lstrip().startswith("#") or not line.strip() for line in lines]
+    table = next((k for k, comment in enumerate(is_comment) if not comment), first)
+    if table > first and sizes[first] != sizes[table]:
+        problem = f"the line {lines[first]!r:.80} seems to be a comment"
+    elif sizes[first] == 1 and max(sizes) > 1:
+        table = next(k for k, size in enumerate(sizes) if size > 1)
+        problem = f"the first line has one cell, but later ones have {max(sizes)}"
+    else:
+        return
+    raise ResponsesError(
+        f"{file.path}: {problem}; expected the names of the columns in the first line",
+        "remove the lines above the names, or skip them with {}",
+        skip_lines=file.skip_lines + table,
+    )
+
+
+def read_head(file: TextFile, columns: Columns, missing: Iterable[Any], header: bool | None = None) -> Head:
+    """Return the first rows of a text table, and whether the first of them is a header, unless `header` says so."""
     delimiter = with_delimiter(file, known_names(columns)).delimiter or ","
-    first, *rows = (split_cells(line, delimiter) for line in file.first_lines(1 + SAMPLE))
-    if _is_header(first, rows, columns, missing):
+    first, *rows = (split_cells(line, delimiter, quoting=file.quoting) for line in file.first_lines(1 + SAMPLE))
+    if header is None:
+        header = _is_header(first, rows, columns, missing)
+        if not header and rows and len({*first}) == len(first) and all(map(cells.ANSWER.fullmatch, first)):
+            _log.warning(
+                "%s: the first line, %s, is read as answers; if it has the names of the items, pass header=True "
+                "(--header)",
+                file.path,
+                ",".join(first),
+            )
+    if header:
         return Head(first, rows or [first])
     return Head(numbered(first), [first, *rows], has_header=False)
 
@@ -238,7 +266,7 @@ def _check_numbers(head: Head, source: str) -> None:
     """Raise ResponsesError for a table whose first row is no header, as it has only numbers, and one of them twice."""
     names = [str(name) for name in head.names]
     if head.has_header and len({*names}) < len(names) and all(map(_is_number, names)):
-        raise _no_header(source)
+        raise _no_header(head, source)
 
 
 def _check_scored(head: Head, known: set[Any], missing: Iterable[Any], source: str) -> None:
@@ -269,15 +297,20 @@ def check_header(head: Head, columns: Columns, missing: Iterable[Any], source: s
     if columns or any(candidates(column, first) for column in SYNONYMS):
         return
     if any(cells.ANSWER.fullmatch(str(name)) and are_answers(head.column(k), missing) for k, name in enumerate(first)):
-        raise _no_header(source)
+        raise _no_header(head, source)
 
 
-def _no_header(source: str) -> ResponsesError:
-    """Return the error about a long table without a header."""
-    return ResponsesError(
-        f"{source}: seems to have no header, as its first line has an answer; expected the names of the columns",
-        "add a first line with the names, such as student,skill,correct",
-    )
+def _no_header(head: Head, source: str) -> ResponsesError:
+    """Return the error about a long table without a header; the cure guesses its columns from the first rows."""
+    problem = f"{source}: seems to have no header, as its first line has an answer; expected the names of the columns"
+    cure = "add a first line with the names, such as student,skill,correct"
+    answers = [k for k in range(len(head.names)) if are_answers(head.column(k), ())]
+    others = [k for k in range(len(head.names)) if k not in answers[-1:]]
+    if not answers or len(others) < 2:
+        return ResponsesError(problem, cure)
+    columns = {"student": str(others[0]), "skill": str(others[1]), "correct": str(answers[-1])}
+    cure += ", or name the columns by their numbers, from 0, with {} and, for example, {}"
+    return ResponsesError(problem, cure, header=False, columns=columns)
 
 
 def are_answers(column: Sequence[Any], missing: Iterable[Any]) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from alsim.errors import did_you_mean
 from alsim.responses import cells
 from alsim.responses.building import build
+from alsim.responses.compressed import decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import FORMATS, Format, PublishedName, Request
 from alsim.responses.formats.registry import (
@@ -43,7 +44,15 @@ from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
 from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
-from alsim.responses.text import Table, TextFile, check_text, detect_encoding, read_columns, with_delimiter
+from alsim.responses.text import (
+    Table,
+    TextFile,
+    check_text,
+    detect_encoding,
+    read_columns,
+    with_delimiter,
+    without_separator_line,
+)
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
 from alsim.utils.reading import reason
@@ -71,6 +80,9 @@ def read_responses(
     missing: Iterable[Any] = MISSING,
     duplicates: Duplicates | None = None,
     skip_bad: bool = False,
+    skip_lines: int = 0,
+    header: bool | None = None,
+    quoting: bool = True,
 ) -> Responses:
     """Read a response log from a text file, or from Parquet (.parquet, .pq) or Arrow (.arrow, .feather, .ipc).
 
@@ -93,6 +105,12 @@ def read_responses(
     missing     values of a wide file that mean no response, in addition to empty cells, NA, NaN and null
     duplicates  see `Responses.from_arrays`. Default: "keep"; "merge" for "assistments-2009"
     skip_bad    skip invalid rows, or cells of a wide file, and count them in `report`
+    skip_lines  number of lines above the names of the columns, such as a title. Excel's line sep=; needs none
+    header      whether the first line of a table has the names of the columns; without them, the names are the numbers
+                of the columns, from 0. Default: detected for a wide file, True for a long one
+    quoting     False if quotes in a text file are characters like others
+
+    A text file may be compressed by gzip, or be the only file of a zip archive.
 
     Raises ResponsesError, which names the file, line, column and value, for invalid values (see
     `Responses.from_arrays`), for a row with more or fewer cells than columns, and for a file that is empty, unreadable
@@ -119,9 +137,14 @@ def read_responses(
         elif path.suffix.lower() in (*PARQUET, *ARROW):
             fields = _read_binary(path, format, columns, missing, options)
         else:
-            check_text(path, encoding)
-            file = TextFile(path, encoding or detect_encoding(path), delimiter)
-            fields = _read_text(file, format, columns, missing, options)
+            if type(skip_lines) is not int or skip_lines < 0:
+                raise ResponsesError(f"skip_lines must be an integer of at least 0; got {skip_lines!r}", "pass 1, say")
+            with decompressed(path) as data:
+                check_text(path, encoding, data)
+                file = TextFile(
+                    path, encoding or detect_encoding(data or path), delimiter, skip_lines, quoting=quoting, data=data
+                )
+                fields = _read_text(without_separator_line(file), format, columns, missing, options, header)
     log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
 
@@ -194,6 +217,7 @@ def _read_text(
     columns: Mapping[str, str | None],
     missing: Iterable[Any],
     options: Options,
+    header: bool | None = None,
 ) -> LogFields:
     """Read a log from a text file."""
     if format is None:
@@ -210,20 +234,25 @@ def _read_text(
         return read_three_lines(file, options)
     file = with_delimiter(file, known_names(columns))
     check_cells(file)
-    head = read_head(file, columns, missing)
+    head = read_head(file, columns, missing, header)
     if (format or long_or_wide(head, columns, missing, str(file.path))) == "wide":
         return _read_wide_text(file, head.has_header, columns, missing, options)
-    header = file.first_cells()
-    check_header(head, columns, missing, str(file.path))
+    names_of_file = file.first_cells()
+    if header is None:
+        check_header(head, columns, missing, str(file.path))
+    num_headers = int(header is not False)
+    if not num_headers:
+        names_of_file = numbered(names_of_file)
 
     def sample(name: str) -> pa.ChunkedArray:
-        k = header.index(name)
-        rows = islice(file.records(), 1, 1 + SAMPLE)
-        return cells.as_arrow([record[k] for _, record in rows if len(record) == len(header)])
+        k = names_of_file.index(name)
+        rows = islice(file.records(), num_headers, num_headers + SAMPLE)
+        return cells.as_arrow([record[k] for _, record in rows if len(record) == len(names_of_file)])
 
-    names, recognised = map_columns(columns, header, str(file.path), sample)
-    wanted = sorted({header.index(name) for name in names.values()})
-    table = read_columns(file, header, wanted, len(header), options.skip_bad)
+    names, recognised = map_columns(columns, names_of_file, str(file.path), sample)
+    wanted = sorted({names_of_file.index(name) for name in names.values()})
+    first = names_of_file if num_headers else None
+    table = read_columns(file, first, wanted, len(names_of_file), options.skip_bad)
     source = replace(table.source, column_names=names, recognised=recognised)
     return build(_rename(table.columns, names), source, options)
 

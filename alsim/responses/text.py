@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 DELIMITERS = ("\t", ",", ";", "|")
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 OTHER_FILES = {
-    b"PK\x03\x04": ("an Excel workbook or a zip archive", "save it as CSV, or read it with pandas.read_excel"),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save it as CSV, or read it with pandas.read_excel"),
-    b"\x1f\x8b": ("compressed by gzip", "decompress it"),
+    b"$FL2": ("an SPSS file", "save it as CSV, or read it with pandas.read_spss"),
+    b"$FL3": ("an SPSS file", "save it as CSV, or read it with pandas.read_spss"),
+    b"<stata_dta>": ("a Stata file", "save it as CSV, or read it with pandas.read_stata"),
+    b"RDX": ("a file of R", "write it with write.csv"),
+    b"X\n\0": ("a file of R", "write it with write.csv"),
     b"PAR1": ("a Parquet file", "rename it to .parquet"),
     b"ARROW1": ("an Arrow file", "rename it to .arrow"),
     b"[{": ("JSON", "write one row per response as CSV"),
@@ -44,18 +48,32 @@ class Table(NamedTuple):
 
 
 class TextFile(NamedTuple):
-    """A text file with its encoding and delimiter; the delimiter is None until it is detected."""
+    """A text file with its encoding and delimiter; the delimiter is None until it is detected.
+
+    skip_lines  number of lines above the table
+    quoting     False if quotes are characters like others
+    data        decompressed copy of the file; None if it is not compressed
+    """
 
     path: Path
     encoding: str
     delimiter: str | None
+    skip_lines: int = 0
+    quoting: bool = True
+    data: Path | None = None
 
     @contextmanager
     def open(self) -> Iterator[IO[str]]:
-        """Open the file after its byte order mark."""
+        """Open the file after its byte order mark and the lines above the table."""
         encoding = "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
-        with open_text(self.path, encoding=encoding) as lines:
+        with open_text(self.data or self.path, encoding=encoding) as lines:
+            for _ in range(self.skip_lines):
+                lines.readline()
             yield lines
+
+    def reader(self, lines: Iterable[str]) -> Any:
+        """Return a reader of records."""
+        return csv.reader(lines, delimiter=self.delimiter or ",", quoting=quoting_of(self.quoting))
 
     def first_lines(self, number: int) -> list[str]:
         """Return the first lines that are not blank."""
@@ -76,12 +94,12 @@ class TextFile(NamedTuple):
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line, counted from 1, and the cells of each record; blank lines are skipped."""
         with self.open() as lines:
-            reader, first_line = csv.reader(lines, delimiter=self.delimiter or ","), 1
+            reader, first_line = self.reader(lines), 1 + self.skip_lines
             try:
                 for record in reader:
                     if len(record) > 1 or "".join(record).strip():
                         yield first_line, record
-                    first_line = reader.line_num + 1
+                    first_line = reader.line_num + 1 + self.skip_lines
             except csv.Error as error:  # a cell larger than the limit, which is rarely meant
                 self.check_quotes()
                 raise ResponsesError(
@@ -93,13 +111,13 @@ class TextFile(NamedTuple):
         """Raise ResponsesError if the file ends within quotes: the rest of the file would be one cell."""
         end = ["end of the file"]
         record: list[str] = []
-        first_line = next_line = 1
+        first_line = next_line = 1 + self.skip_lines
         limit = csv.field_size_limit(2**31 - 1)
         try:
             with self.open() as lines:
-                reader = csv.reader(chain(lines, end), delimiter=self.delimiter or ",")
+                reader = self.reader(chain(lines, end))
                 for record in reader:  # noqa: B007  # the last one is used below
-                    first_line, next_line = next_line, reader.line_num + 1
+                    first_line, next_line = next_line, reader.line_num + 1 + self.skip_lines
         finally:
             csv.field_size_limit(limit)
         if record == end:
@@ -107,7 +125,8 @@ class TextFile(NamedTuple):
         first_line += sum(cell.count("\n") for cell in record[:-1])
         raise ResponsesError(
             f"{self.path}, line {first_line}: the quote that opens here is not closed before the end of the file",
-            "close it or remove it",
+            "close it or remove it, or read all quotes as characters with {}",
+            quoting=False,
         )
 
     def may_end_within_quotes(self, num_records: int) -> bool:
@@ -115,23 +134,28 @@ class TextFile(NamedTuple):
 
         An unclosed quote makes the number of quotes odd, or hides the ends of lines.
         """
+        if not self.quoting:
+            return False
         quotes = ends = 0
         last = b""
-        with open_file(self.path) as file:
+        with open_file(self.data or self.path) as file:
             while block := file.read(1 << 20):
                 quotes, ends, last = quotes + block.count(b'"'), ends + block.count(b"\n"), block
         ends += not last.rstrip(b"\0").endswith(b"\n")
-        return quotes > 0 and (quotes % 2 == 1 or ends != num_records)
+        return quotes > 0 and (quotes % 2 == 1 or ends != num_records + self.skip_lines)
 
     def describe_record(self, record: int) -> str:
         """Return the description of a record by its first line. The file is read again, for error messages only."""
         return f"line {next(islice(self.records(), record, None), (0, []))[0]}"
 
 
-def check_text(path: Path, encoding: str | None) -> None:
-    """Raise ResponsesError for a file of another kind: a workbook, an archive, JSON, or UTF-16 without its mark."""
-    with open_file(path) as file:
-        start = file.read(8)
+def check_text(path: Path, encoding: str | None, data: Path | None = None) -> None:
+    """Raise ResponsesError for a file of another kind: a workbook, SPSS, JSON, or UTF-16 without its mark.
+
+    data  decompressed copy of the file
+    """
+    with open_file(data or path) as file:
+        start = file.read(11)
     for mark, (kind, cure) in OTHER_FILES.items():
         if start.startswith(mark):
             raise ResponsesError(f"{path}: is {kind}; expected a text file", cure)
@@ -148,9 +172,27 @@ def detect_encoding(path: Path) -> str:
     return next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
 
 
-def split_cells(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a line."""
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+def split_cells(line: str, delimiter: str, *, quoting: bool = True) -> list[str]:
+    """Return the cells of a line; without `quoting`, quotes are characters like others."""
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, quoting=quoting_of(quoting)), [])]
+
+
+def quoting_of(quoting: bool) -> Any:
+    """Return csv's kind of quoting: that quotes enclose cells, or none."""
+    return csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+
+
+_SEPARATOR = re.compile(r'"?sep=(?P<delimiter>.)"?[\r\n]*', re.IGNORECASE)
+"""Line in which Excel names the delimiter of a file."""
+
+
+def without_separator_line(file: TextFile) -> TextFile:
+    """Return the file without the first line, and with its delimiter, if Excel's line sep=; names one."""
+    with file.open() as lines:
+        match = _SEPARATOR.fullmatch(lines.readline())
+    if match is None:
+        return file
+    return file._replace(skip_lines=file.skip_lines + 1, delimiter=file.delimiter or match["delimiter"])
 
 
 def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
@@ -166,7 +208,7 @@ def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
     header = file.first_lines(1)[0]
 
     def quality(delimiter: str) -> tuple[int, int]:
-        names = split_cells(header, delimiter)
+        names = split_cells(header, delimiter, quoting=file.quoting)
         return len(known_names.intersection(names)), len(names)
 
     return file._replace(delimiter=max(DELIMITERS, key=quality))
@@ -199,12 +241,20 @@ def read_columns(
     num_headers, names = int(header is not None), [str(k) for k in range(num_columns)]
     included = [names[k] for k in wanted]
     try:
-        with open_file(file.path) as stream:
+        with open_file(file.data or file.path) as stream:
             table = arrow_csv.read_csv(
                 stream,
-                arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=num_headers, encoding=file.encoding),
+                arrow_csv.ReadOptions(
+                    column_names=names,
+                    skip_rows=file.skip_lines,
+                    skip_rows_after_names=num_headers,
+                    encoding=file.encoding,
+                ),
                 arrow_csv.ParseOptions(
-                    delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=skip_ragged
+                    delimiter=file.delimiter,
+                    quote_char='"' if file.quoting else False,
+                    newlines_in_values=file.quoting,
+                    invalid_row_handler=skip_ragged,
                 ),
                 arrow_csv.ConvertOptions(
                     include_columns=included,

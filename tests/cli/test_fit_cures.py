@@ -39,9 +39,9 @@ def answers(text):
 def proposed(message):
     """Return the options that a message proposes, by flag; skipping is not proposed if there is an alternative."""
     options = {}
-    for match in re.finditer(r"--(columns|format|missing|delimiter|encoding)\b", message):
+    for match in re.finditer(r"--(columns|format|missing|delimiter|encoding|skip-lines|no-header)\b", message):
         words = shlex.split(message[match.start() :])
-        options[match.group(0)] = words[:1] if "=" in words[0] else words[:2]
+        options[match.group(0)] = words[:1] if "=" in words[0] or words[0] == "--no-header" else words[:2]
     return options or ({"--skip-bad": ["--skip-bad"]} if "--skip-bad" in message else {})
 
 
@@ -90,6 +90,13 @@ CURED = {
     "a row of sums": (wide(f"id,{HEADER}", IDS) + "all,5,7,8,6,9\n", 12, 5),
     "another value without a response, no header": ("a,1,0,-9\nb,0,1,1\nc,1,1,0\nd,0,0,1\n", 4, 3),
     "several values that mean no response": ("id,a,b,c\n1,1,99,0\n2,.,1,1\n3,0,1,0\n4,1,1,1\n", 4, 3),
+    "a title": ("Results of 2024\n\n" + wide(f"id,{HEADER}", IDS), 12, 5),
+    "a title with commas": ("Results,,,,,\n" + wide(f"id,{HEADER}", IDS), 12, 5),
+    "comments": ("# made by hand, in 2024\n# version 2\n" + wide(f"id,{HEADER}", IDS), 12, 5),
+    "a title above the names of a long table": ("Log\nstudent,skill,correct\na,x,1\nb,x,0\nb,y,0\n", 2, 2),
+    "a long table, no header": ("ann,add,1\nann,mul,0\nbob,add,1\n", 2, 2),
+    "numbers, no header, long": ("1,10,1\n1,11,0\n2,10,1\n2,11,1\n", 2, 2),
+    "another order, no header, long": ("1,ann,add\n0,ann,mul\n1,bob,add\n", 2, 2),
     "names of long tables": ("usr,skil,corect\na,x,1\na,y,0\n", 1, 2),
 }
 
@@ -157,22 +164,6 @@ REFUSED = {
     "answers in one cell, no ids": (
         "01110\n11010\n00110\n",
         "the column '01110' seems to hold several answers per cell",
-    ),
-    "a title": (
-        "Results of 2024\n\n" + wide(f"id,{HEADER}", IDS),
-        "the first line has one cell, but later ones have 6",
-    ),
-    "a title with commas": (
-        "Results,,,,,\n" + wide(f"id,{HEADER}", IDS),
-        "first line has one cell, but later ones have 6",
-    ),
-    "a long table, no header": (
-        "ann,add,1\nann,mul,0\nbob,add,1\n",
-        "add a first line with the names, such as student",
-    ),
-    "numbers, no header, long": (
-        "1,10,1\n1,11,0\n2,10,1\n2,11,1\n",
-        "add a first line with the names, such as student",
     ),
     "no rows": ("id,i0,i1,i2\n", "there is no response; expected at least one row; add one row per response"),
     "two items of one name": (wide("id,i0,i0,i2,i3,i4", IDS), "more than one column is named 'i0'; rename all but one"),
@@ -273,3 +264,46 @@ def test_one_item_with_partial_credit_is_scored_and_not_dropped(run, tmp_path):
     (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0.5\nb,x,0\nb,y,1\n")
     status, _, err = run()
     assert status == 2 and "or score the answers as 0 and 1" in err and "--skip-bad" not in err
+
+
+def test_the_line_of_excel_names_the_delimiter(run, tmp_path):
+    for line in ("sep=;\n", '"sep=;"\r\n', "SEP=;\n"):
+        (tmp_path / "log.csv").write_text(line + wide(f"id,{HEADER}", IDS, separator=";"))
+        status, out, err = run()
+        assert status == 0 and "60 responses of 12 students, 5 skills" in out, err
+    (tmp_path / "log.csv").write_text("sep=,\nstudent,skill,correct\na,x,1\na,y,maybe\n")
+    assert "log.csv, line 4, column correct: 'maybe'" in run()[2]
+
+
+def test_a_header_of_answers_is_named(run, tmp_path):
+    (tmp_path / "log.csv").write_text("0,1\n1,0\n0,0\n1,1\n")
+    status, out, err = run()
+    assert status == 0 and "8 responses of 4 students" in out
+    assert "the first line, 0,1, is read as answers; if it has the names of the items, pass header=True" in err
+    assert "6 responses of 3 students" in run("--header")[1]
+    status, out, err = run("--no-header")
+    assert (status, err) == (0, "") and "8 responses of 4 students" in out
+
+
+def test_literal_quotes(run, tmp_path):
+    text = 'student\tskill\tcorrect\na\t5" pipe\t1\nb\t"half\t0\nc\t5" pipe\t1\n'
+    (tmp_path / "log.csv").write_text(text)
+    status, _, err = run()
+    assert status == 2 and "is a quote not closed?; close the quote, or read all quotes as characters with" in err
+    assert "--no-quoting" in err
+    status, out, _ = run("--no-quoting")
+    assert status == 0 and "3 responses of 3 students, 2 skills" in out and '"half' in out
+
+
+def test_skipped_lines_count_in_messages(run, tmp_path):
+    (tmp_path / "log.csv").write_text('A "title\n\nstudent,skill,correct\na,x,1\na,y,maybe\n')
+    status, _, err = run("--skip-lines", "2")
+    assert status == 2 and "log.csv, line 5, column correct: 'maybe'" in err
+    status, _, err = run("--skip-lines", "-1")
+    assert status == 2 and "--skip-lines" in err
+
+
+def test_columns_whose_names_have_commas(run, tmp_path):
+    (tmp_path / "log.csv").write_text('"Name, first",skill,correct\nann,x,1\nbob,x,0\n')
+    status, out, _ = run("--columns", '"student=Name, first"')
+    assert status == 0 and "2 responses of 2 students" in out

@@ -1,5 +1,9 @@
 """Response logs from files: formats, their detection, and the place of the first invalid row."""
 
+import gzip
+import io
+import zipfile
+
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -346,7 +350,7 @@ def test_a_quote_that_is_not_closed_is_an_error_with_its_line(write, skip_bad, b
         file = write("".join(["student,skill,correct,remark\n", *lines[:1000], broken, *rest]))
         with pytest.raises(ResponsesError, match=f"line {line}: the quote that opens here is not closed") as caught:
             read_responses(file, skip_bad=skip_bad)
-        assert caught.value.cure == "close it or remove it"
+        assert caught.value.cure.startswith("close it or remove it, or read all quotes as")
 
 
 def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
@@ -419,3 +423,58 @@ def test_a_row_that_is_skipped_as_a_whole_is_no_student(write):
     assert log.students.tolist() == ["a", "b", "c"] and log.row.tolist() == [0, 0, 0, 1, 1]
     assert log.report.skipped == {"correct is neither 0 nor 1": 6} and log.report.rows == 5
     assert (log.num_students, log.num_respondents) == (3, 2)
+
+
+# ── compressed files ─────────────────────────────────────────────────────────────────────────────
+
+
+def zipped(**members):
+    """Return a zip archive."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return archive.getvalue()
+
+
+def test_compressed_files_are_read(write):
+    text = "student,skill,correct\nann,add,1\nbob,add,0\n"
+    expected = as_rows(read_responses(write(text)))
+    for content in (gzip.compress(text.encode()), zipped(**{"a/log.csv": text, "a/": ""})):
+        assert as_rows(read_responses(write(content, "log.csv.gz"))) == expected
+        with pytest.raises(ResponsesError, match="log.csv.gz, line 3, column correct: '0.5'"):
+            broken = text.replace("add,0", "add,0.5")
+            packed = gzip.compress(broken.encode()) if content[:2] == b"\x1f\x8b" else zipped(log=broken)
+            read_responses(write(packed, "log.csv.gz"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zipped(**{"[Content_Types].xml": "", "xl/workbook.xml": ""}), "is an Excel workbook; expected a text file"),
+        (zipped(mimetype="application/vnd.oasis", content=""), "is an OpenDocument spreadsheet; expected a text file"),
+        (zipped(a="x", b="y"), r"is an archive of 2 files \(a, b\); expected one; extract the file of the responses"),
+        (zipped(**{"a/": ""}), r"is an archive of 0 files \(\); expected one"),
+        (gzip.compress(b"student,skill,correct\n" * 9)[:-9], "cannot be decompressed: .*; write it again"),
+        (b"\x1f\x8b\x08not", "cannot be decompressed"),
+        (b"PK\x03\x04not", "cannot be decompressed"),
+        (gzip.compress(b"PAR1"), "is a Parquet file"),
+        (b"$FL2@(#) SPSS DATA FILE", "is an SPSS file; .*pandas.read_spss"),
+        (b"<stata_dta><header>", "is a Stata file"),
+    ],
+)
+def test_other_archives_and_files_are_named(write, content, message):
+    with pytest.raises(ResponsesError, match=message):
+        read_responses(write(content))
+
+
+def test_a_decompressed_file_is_bounded(write, monkeypatch):
+    monkeypatch.setattr("alsim.responses.compressed.MAX_BYTES", 1000)
+    with pytest.raises(ResponsesError, match="has more than 1,000 bytes when decompressed; split it"):
+        read_responses(write(gzip.compress(b"student,skill,correct\n" + b"a,x,1\n" * 1000)))
+
+
+def test_invalid_lines_to_skip_are_refused(write):
+    for invalid in (-1, 1.0, True, "1"):
+        with pytest.raises(ResponsesError, match="skip_lines must be an integer of at least 0; got"):
+            read_responses(write("student,skill,correct\na,x,1\n"), skip_lines=invalid)
