@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
@@ -132,8 +132,9 @@ def read_responses(
                 problem = f"{path}: the published format {format} is for text files"
                 raise ResponsesError(problem, "read it as a table with {}", format="long")
             key = None if key is None else Path(key)
-            request = Request(path, columns or {}, delimiter, encoding, separator, key, duplicates, skip_bad)
-            fields = read_published(format, request)
+            with nullcontext() if path.is_dir() else decompressed(path) as data:
+                request = Request(path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, data)
+                fields = read_published(format, request)
         elif path.suffix.lower() in (*PARQUET, *ARROW):
             fields = _read_binary(path, format, columns, missing, options)
         else:
@@ -141,6 +142,8 @@ def read_responses(
                 raise ResponsesError(f"skip_lines must be an integer of at least 0; got {skip_lines!r}", "pass 1, say")
             with decompressed(path) as data:
                 check_text(path, encoding, data)
+                if format is None:
+                    note_published(path, encoding, data)
                 file = TextFile(
                     path, encoding or detect_encoding(data or path), delimiter, skip_lines, quoting=quoting, data=data
                 )
@@ -220,10 +223,8 @@ def _read_text(
     header: bool | None = None,
 ) -> LogFields:
     """Read a log from a text file."""
-    if format is None:
-        note_published(file.path, file.encoding)
-        if is_three_line(file):
-            format = "three-line"
+    if format is None and is_three_line(file):
+        format = "three-line"
     if format == "three-line":
         if columns:
             raise ResponsesError(

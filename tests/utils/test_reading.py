@@ -244,6 +244,8 @@ ALLOWED = {
     "alsim/responses/text.py: self.open()": "`TextFile.open`, which calls `open_text`",
     "alsim/responses/compressed.py: zipfile.ZipFile(file)": "an open file",
     "alsim/responses/compressed.py: archive.open(_member(path, archive))": "a member of an open file",
+    "alsim/responses/layout.py: file.open()": "`TextFile.open`, which calls `open_text`",
+    "alsim/responses/text.py: file.open()": "`TextFile.open`, which calls `open_text`",
     "alsim/responses/formats/duolingo_slam.py: file.open()": "`TextFile.open`, which calls `open_text`",
     "alsim/responses/formats/ednet_kt1.py: arrow_csv.read_csv(pa.BufferReader(b''.join(block))": "bytes",
     "alsim/responses/three_lines.py: file.open()": "`TextFile.open`, which calls `open_text`",

@@ -39,7 +39,10 @@ SEPARATOR = "~~"
 
 
 class Request(NamedTuple):
-    """Arguments of `alsim.responses.reading.read_responses` for a published format."""
+    """Arguments of `alsim.responses.reading.read_responses` for a published format.
+
+    data  decompressed copy of the file; None if it is not compressed
+    """
 
     path: Path
     columns: Mapping[str, str | None]
@@ -49,6 +52,7 @@ class Request(NamedTuple):
     key: Path | None
     duplicates: Duplicates
     skip_bad: bool
+    data: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def _read(
 
 def open_text(request: Request, delimiter: str | None, encoding: str = "utf-8") -> TextFile:
     """Return the text file of a request, with the delimiter and the encoding of the format unless it names others."""
-    check_text(request.path, request.encoding)
-    detected = detect_encoding(request.path)
+    check_text(request.path, request.encoding, request.data)
+    detected = detect_encoding(request.data or request.path)
     default = encoding if detected == "utf-8" else detected
-    return TextFile(request.path, request.encoding or default, request.delimiter or delimiter)
+    return TextFile(request.path, request.encoding or default, request.delimiter or delimiter, data=request.data)

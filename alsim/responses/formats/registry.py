@@ -86,9 +86,12 @@ def recognise_directory(path: Path) -> PublishedFormat | None:
     return next((published for published in found if published is not None and published.directory), None)
 
 
-def note_published(path: Path, encoding: str) -> None:
-    """Log a warning that names the format if a text file has the header of a published log."""
-    if (published := recognise_file(path, encoding)) is not None:
+def note_published(path: Path, encoding: str | None, data: Path | None = None) -> None:
+    """Log a warning that names the format if a text file has the header of a published log.
+
+    data  decompressed copy of the file
+    """
+    if (published := recognise_file(data or path, encoding)) is not None:
         _log.warning(
             "%s: has the header of %s; the format %s reads it by the conventions of this log",
             path,
