@@ -20,6 +20,7 @@ from alsim.cli.options import (
     ObservationOption,
     PolicyOption,
     SeedOption,
+    read_large_integer,
 )
 from alsim.cli.output import check_report, printable, write_report
 
@@ -56,7 +57,13 @@ LEGEND = (
 def show(
     policy: PolicyOption = "rules",
     learner: Annotated[
-        int, typer.Option("--learner", metavar="I", help="Learner of the seed, from 0 to 2**32 - 1.")
+        int,
+        typer.Option(
+            "--learner",
+            metavar="I",
+            parser=read_large_integer,
+            help="Learner of the seed, from 0 to 2**32 - 1; 2**31+5 can be written so.",
+        ),
     ] = 0,
     episode: Annotated[int, typer.Option("--episode", metavar="K", help="Episode of the learner, counted from 0.")] = 0,
     seed: SeedOption = 0,
@@ -77,6 +84,7 @@ def show(
     held out for evaluation.
     """
     from alsim.cli.episode_plot import check_plot, draw_episode
+    from alsim.cli.training_info import is_training, training_rules
     from alsim.rollouts.episode import describe_episode
 
     check_report(report)
@@ -91,7 +99,8 @@ def show(
         dynamics=dynamics,
         observation=observation.value,
     )
-    _print_episode(result)
+    training = training_rules(Path(policy)) if is_training(Path(policy)) else ""
+    _print_episode(result, training)
     if plot is not None:
         draw_episode(plot, result)
         print(f"{plot}: diagram of the episode")
@@ -101,12 +110,14 @@ def show(
 # ── the table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _print_episode(result: dict[str, Any]) -> None:
-    """Print the settings of an episode, one line per interaction, and its end."""
+def _print_episode(result: dict[str, Any], training: str) -> None:
+    """Print the settings of an episode and of the `training` of its policy, one line per interaction, and its end."""
     bank = result["bank"]
     place = f"learner {result['learner']}, episode {result['episode']}, seed {result['seed']}"
     size = f"{bank['questions']:,} questions and {bank['contents']:,} contents on {bank['outcomes']:,} outcomes"
     _print_text(f"{place}, policy {result['policy']}")
+    if training:
+        _print_text(f"trained by {training}")
     _print_text(f"bank of {size}, dynamics {result['dynamics']}")
     _print_text(
         f"return {result['return']:.2f} over {result['steps']:,} steps, ended by {result['termination_reason']}"
