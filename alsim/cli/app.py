@@ -7,14 +7,14 @@ import os
 import select
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from alsim._version import __version__
 from alsim.cli.command import Application
 from alsim.cli.help import examples
-from alsim.cli.output import print_plugin_warnings, print_warning, printable
+from alsim.cli.output import Terminated, print_plugin_warnings, print_warning, printable
 from alsim.errors import AlsimError
 
 CHECK_FAILED, INVALID_INPUT, INTERRUPTED = 1, 2, 130
@@ -50,14 +50,14 @@ def options(
 def main() -> None:
     """Run the command line.
 
-    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with one line and status 130, SIGTERM with
-    status 143, and a closed pipe on stdout with status 141.
+    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with one line and status 130, SIGTERM with one
+    line and status 143, and a closed pipe on stdout with status 141.
     """
     _open_missing_streams()
     _escape_unencodable_characters()
     stdout = _duplicate_stdout()  # rich replaces stdout if the pipe is closed
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _terminate)
     print_plugin_warnings()
     try:
         try:
@@ -67,13 +67,15 @@ def main() -> None:
     except BrokenPipeError:
         _discard_output()
         sys.exit(CLOSED_OUTPUT)
+    except Terminated as ended:
+        _end_interrupted(ended.args[0], *ended.args[1:])
     except SystemExit as ended:
         if (interrupt := _interrupt_of(ended)) is not None:
-            _end_interrupted(interrupt)
+            _end_interrupted(INTERRUPTED, *interrupt.args)
         # typer and rich end with this status if the pipe is closed. For alsim, it means that a check failed.
         sys.exit(CLOSED_OUTPUT if ended.code == CHECK_FAILED and _is_closed_pipe(stdout) else ended.code)
     except KeyboardInterrupt as interrupt:
-        _end_interrupted(interrupt)
+        _end_interrupted(INTERRUPTED, *interrupt.args)
     except (AlsimError, OSError, MemoryError) as error:
         _discard_output()
         print("alsim:", printable("; ".join([_message(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
@@ -86,11 +88,16 @@ def _interrupt_of(ended: SystemExit) -> KeyboardInterrupt | None:
     return cause if isinstance(cause, KeyboardInterrupt) else None
 
 
-def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
-    """Print that the command was interrupted, and end. The text of the interrupt says how to resume the command."""
+def _terminate(number: int, frame: Any) -> NoReturn:
+    """Raise Terminated with the status of a command that a signal ended."""
+    raise Terminated(128 + number)
+
+
+def _end_interrupted(status: int, *hints: Any) -> NoReturn:
+    """Print that the command was interrupted, and how to resume it, and end with a status."""
     _discard_output()
-    print_warning("; ".join(["interrupted", *map(str, interrupt.args)]))
-    sys.exit(INTERRUPTED)
+    print_warning("; ".join(["interrupted", *map(str, hints)]))
+    sys.exit(status)
 
 
 def _message(error: Exception) -> str:

@@ -37,6 +37,7 @@ from alsim.cli.output import (
     rounded,
     write_report,
 )
+from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
@@ -172,15 +173,21 @@ def generate(
     )
 )
 def info(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a dataset or a training.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its checksum.")] = False,
     imports: ImportOption = None,
     report: JsonOption = None,
     plot: PlotOption = None,
 ) -> None:
-    """Describe a dataset: its size, its origin, and the metrics of its episodes."""
+    """Describe a dataset: its size, its origin, and the metrics of its episodes. Or describe a training."""
+    from alsim.cli.training_info import is_training, print_training
     from alsim.datasets.store import load_dataset
 
+    if is_training(directory):
+        if verify or plot is not None:
+            raise AlsimError(f"{directory} holds a training; --verify and --plot need a dataset; leave them out")
+        print_training(directory, report)
+        return
     _check_plot(plot)
     with elapsed_progress(f"reading {directory}"):
         dataset = load_dataset(directory, verify=verify)

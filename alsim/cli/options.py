@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -31,7 +32,23 @@ JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON; - prints only the JSON.")
 ]
 ObservationOption = Annotated[Observation, typer.Option("--observation", help="Kind of observation.")]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed, from 0 to 2**64 - 1.")]
+POWER = re.compile(r"(\d{1,9})\*\*(\d{1,2})(?:([+-]\d{1,20}))?")
+"""Notation of large integers, such as 2**31 or 2**31+5."""
+
+
+def read_large_integer(text: str | int) -> int:
+    """Return an integer, which may be written as a power with a sum, such as 2**31+5. Raises ValueError."""
+    power = POWER.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
+    if power is None:
+        return int(text)
+    base, exponent, rest = power.groups(default="0")
+    return int(int(base) ** int(exponent)) + int(rest)
+
+
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", parser=read_large_integer, help="Random seed, from 0 to 2**64 - 1."),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 
 

@@ -207,13 +207,22 @@ def elapsed_progress(work: str) -> Iterator[None]:
         thread.join()
 
 
+class Terminated(SystemExit):
+    """Exception that SIGTERM raises. Its arguments are the status, and how to resume the command."""
+
+
 @contextmanager
 def resumable(hint: Callable[[], str]) -> Iterator[None]:
-    """Add a hint to KeyboardInterrupt within the context: how to resume the command. It is printed at the end."""
+    """Add a hint to an interrupt, by Ctrl-C or SIGTERM, within the context: how to resume the command.
+
+    It is printed at the end.
+    """
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(hint()) from None
+    except Terminated as ended:
+        raise Terminated(ended.args[0], hint()) from None
 
 
 def print_table(

@@ -19,6 +19,7 @@ from alsim.cli.options import (
     ObservationOption,
     PolicyOption,
     SeedOption,
+    read_large_integer,
 )
 from alsim.cli.output import (
     WIDTH,
@@ -62,7 +63,13 @@ LEGEND = (
 def show(
     policy: PolicyOption = "rules",
     learner: Annotated[
-        int, typer.Option("--learner", metavar="I", help="Learner of the seed, from 0 to 2**32 - 1.")
+        int,
+        typer.Option(
+            "--learner",
+            metavar="I",
+            parser=read_large_integer,
+            help="Learner of the seed, from 0 to 2**32 - 1; 2**31+5 can be written so.",
+        ),
     ] = 0,
     episode: Annotated[int, typer.Option("--episode", metavar="K", help="Episode of the learner, counted from 0.")] = 0,
     seed: SeedOption = 0,
@@ -83,6 +90,7 @@ def show(
     held out for evaluation.
     """
     from alsim.cli.episode_plot import draw_episode
+    from alsim.cli.training_info import is_training, training_rules
     from alsim.rollouts.episode import describe_episode
     from alsim.utils.figures import check_figure
 
@@ -99,7 +107,8 @@ def show(
         dynamics=dynamics,
         observation=observation.value,
     )
-    _print_episode(result)
+    training = training_rules(Path(policy)) if is_training(Path(policy)) else ""
+    _print_episode(result, training)
     if plot is not None:
         draw_episode(plot, result)
         print(f"{plot}: diagram of the episode")
@@ -109,13 +118,15 @@ def show(
 # ── the table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _print_episode(result: dict[str, Any]) -> None:
-    """Print the settings of an episode, one line per interaction, and its end."""
+def _print_episode(result: dict[str, Any], training: str) -> None:
+    """Print the settings of an episode and of the `training` of its policy, one line per interaction, and its end."""
     bank = result["bank"]
     place = f"learner {result['learner']}, episode {result['episode']}, seed {result['seed']}"
     sizes = [counted(bank[f"{noun}s"], noun) for noun in ("question", "content", "outcome")]
     size = f"{sizes[0]} and {sizes[1]} on {sizes[2]}"
     print_sentence(f"{place}, policy {result['policy']}")
+    if training:
+        print_sentence(f"trained by {training}")
     print_sentence(f"bank of {size}, dynamics {result['dynamics']}")
     steps, reason = counted(result["steps"], "step"), result["termination_reason"]
     print_sentence(f"return {result['return']:.2f} over {steps}, ended by {reason}")

@@ -45,6 +45,8 @@ DECIMALS = {"cumulative_reward": 2, "total_steps": 1, "final_mastery": 3}
 """Decimals of each mean in the printed table."""
 COMPARED = {"cumulative_reward": "return", "final_mastery": "final mastery"}
 """Metrics that the verdict compares with the other policies."""
+READS_MASTERY = "The policy rules reads the true mastery of the learners, which the trained policy does not observe."
+"""Sentence below the table if the trained policy observes responses."""
 Z = 1.96
 """Standard errors beyond which two means differ in the verdict."""
 
@@ -85,6 +87,10 @@ def train(
             "--num-envs", metavar="N", show_default="ppo 256; dqn 64", help="Number of parallel environments."
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", show_default="ALGORITHM", help="Name of the trained policy."),
+    ] = None,
     seed: SeedOption = 0,
     config: ConfigOption = None,
     bank: BankOption = None,
@@ -103,7 +109,7 @@ def train(
             "--eval-every",
             metavar="N",
             show_default="--steps / 20",
-            help="Interactions between evaluations; each evaluation writes a checkpoint.",
+            help="Interactions between evaluations, rounded up to complete rollouts; each writes a checkpoint.",
         ),
     ] = None,
     num_threads: Annotated[
@@ -125,6 +131,7 @@ def train(
             out=out,
             steps=steps,
             num_envs=num_envs,
+            name=name,
             seed=seed,
             config=config,
             bank=bank,
@@ -138,6 +145,8 @@ def train(
             progress=progress,
         )
     _print_training(training, report)
+    if observation is Observation.responses:
+        print_sentence(READS_MASTERY)
 
 
 def _resume_hint(out: Path, force: bool) -> str:
@@ -206,13 +215,13 @@ def _print_training(training: Training, report: Path | None) -> None:
         if policies:
             print()
             print(title)
-            _print_policies(policies)
+            print_policies(policies)
     print()
     print_sentence(_verdict(name, evaluation["policies"]))
     write_report(report, evaluation)
 
 
-def _print_policies(policies: dict[str, Any]) -> None:
+def print_policies(policies: dict[str, Any]) -> None:
     """Print a table of mean ± standard error for each policy."""
     from alsim.metrics import METRICS
 

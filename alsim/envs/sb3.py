@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from alsim.arguments import fresh_seed, read_learner, read_positive, read_seed
@@ -116,7 +117,12 @@ class RawInfoVectorEnv(AdaptiveLearningVectorEnv):
         return np.asarray(self._simulator.interaction.mastery_sum[lanes] / self.bank.num_los)
 
     def learner_state(self, lane: int) -> dict[str, Any]:
-        """Return the state of the learner in a lane, with the keys of `AdaptiveLearningEnv.learner_state`."""
+        """Return the state of the learner in a lane, with the keys of `AdaptiveLearningEnv.learner_state`.
+
+        Raises gymnasium.error.ResetNeeded before the first reset.
+        """
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before learner_state")
         return learner_state(self._simulator, lane)
 
 
@@ -169,6 +175,13 @@ class AdaptiveLearningVecEnv(VecEnv):
         self.metadata: dict[str, Any] = {**self._lanes[0].metadata, **self.metadata}
         if seed is not None:
             self.seed(seed)
+
+    def __repr__(self) -> str:
+        """Return the numbers of lanes and of learning outcomes, and the first learner."""
+        return (
+            f"{type(self).__name__}(num_envs={self.num_envs}, num_los={self.envs.bank.num_los}, "
+            f"first_learner={self._learners[0]})"
+        )
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Set the seed of the next reset, after which lane i is learner first_learner + i of this seed.

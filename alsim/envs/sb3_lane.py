@@ -104,7 +104,7 @@ class Lane:
 
     @property
     def learner_state(self) -> dict[str, Any]:
-        """State of the current learner, see `AdaptiveLearningEnv`."""
+        """State of the current learner, see `AdaptiveLearningEnv`. Raises ResetNeeded before the first reset."""
         return self._envs.learner_state(self.index)
 
     @property

@@ -216,7 +216,12 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
 
     @property
     def learner_state(self) -> dict[str, Any]:
-        """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement."""
+        """Current learner: mastery (L,), ability (logits), frustration, response_time (s), fail_streak, engagement.
+
+        Raises gymnasium.error.ResetNeeded before the first reset.
+        """
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before learner_state")
         return learner_state(self._simulator, 0)
 
     @property

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from alsim.jit.compile import rule
-from alsim.mdp.actions import num_actions
 from alsim.types import HALF, I0, ONE, Observation, f32, i32
 
 
 def observation_width(num_los: int, observation: Observation) -> int:
     """Return the number of entries R of an observation: L + 2, or 2 L + 2 for "responses"."""
     return 2 * num_los + 2 if observation == "responses" else num_los + 2
-
-
-def observation_kind(inputs: int, outputs: int) -> Observation | None:
-    """Return the kind of observation of a network with `inputs` entries and `outputs` actions; None if no kind fits."""
-    num_los, rest = divmod(outputs, num_actions(1))
-    if not rest and num_los >= 1:
-        if inputs == observation_width(num_los, "mastery"):
-            return "mastery"
-        if inputs == observation_width(num_los, "responses"):
-            return "responses"
-    return None
 
 
 @rule

@@ -6,7 +6,8 @@ A name is one of these, in this order of precedence:
     NAME:ARGUMENTS   NAME is registered; the arguments are separated by colons, as in epsilon-greedy:rules:0.2, and an
                      argument with a colon is in parentheses, as in epsilon-greedy:(epsilon-greedy:rules:0.1):0.2
     DIRECTORY        a directory with a saved policy
-    MODULE:CLASS     a class, a function without arguments, or an instance in a module that can be imported
+    MODULE:CLASS     a class, a function or an instance in a module that can be imported; arguments may follow a class
+                     or a function, as in theirs:Teacher:0.2
 """
 
 from __future__ import annotations
@@ -207,8 +208,11 @@ def _always(policy: Policy) -> Make:
     return make
 
 
-def _make(name: str, make: Make, arguments: list[str]) -> Policy:
-    """Return the policy that a registered class or function returns for the arguments of a name. Raises AlsimError."""
+def _make(name: str, make: Make, arguments: list[str], *, registered: bool = True) -> Policy:
+    """Return the policy that a class or function returns for the arguments of a name. Raises AlsimError.
+
+    registered  whether the policy gets the name `name:arguments`; otherwise, its own name with the arguments
+    """
     parameters, form = _parameters(make), signature(name, make)
     required = sum(parameter.required for parameter in parameters)
     if not required <= len(arguments) <= len(parameters):
@@ -221,7 +225,9 @@ def _make(name: str, make: Make, arguments: list[str]) -> Policy:
     values = _values(name, form, parameters, arguments)
     policy = _call(name, make, values)
     if arguments:
-        _rename(policy, ":".join([name, *map(_normal, values)]))
+        suffix = ":" + ":".join(map(_normal, values))
+        if registered or not policy.name.endswith(suffix):
+            _rename(policy, (name if registered else policy.name) + suffix)
         keep_arguments(policy, [value for value in values if isinstance(value, Policy)])
     return policy
 
@@ -382,14 +388,16 @@ def _from_module(name: str) -> Policy | None:
     is_path = any(separator in name for separator in "/\\") and not name.partition(":")[0].endswith(".py")
     if ":" not in name or is_path or _similar(name):
         return None
-    found = import_object(name)
-    is_factory = isinstance(found, type) or (callable(found) and not isinstance(found, Policy))
-    if is_factory and (required := [p.name for p in _parameters(found) if p.required]):
-        raise AlsimError(
-            f"{name} must be callable without arguments; it requires {', '.join(required)}; give them defaults, or "
-            "register the class with alsim.register_policy and use its name with arguments"
-        )
-    return _call(name, found, []) if is_factory else checked_policy(found, name)
+    module, _, rest = name.partition(":")
+    attribute, colon, arguments = rest.partition(":")
+    reference = f"{module}:{attribute}"
+    found = import_object(reference)
+    if isinstance(found, type) or (callable(found) and not isinstance(found, Policy)):
+        return _make(reference, found, _split(name, arguments) if colon else [], registered=False)
+    policy = checked_policy(found, reference)
+    if colon:
+        raise AlsimError(f"{reference} is an instance, which takes no arguments; got {arguments!r}; write {reference}")
+    return policy
 
 
 def _call(name: str, make: Make, values: Sequence[Any]) -> Policy:

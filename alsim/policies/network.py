@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.mdp.actions import num_actions
-from alsim.mdp.observation import observation_kind
+from alsim.mdp.observation import observation_width
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
@@ -132,13 +132,13 @@ class NetworkPolicy:
         epsilon: float = 0.0,
         observation: Observation | None = None,
     ) -> None:
-        if not isinstance(name, str) or not name or not name.isprintable():  # terminals execute control characters
-            raise PolicyError(f"the name of a policy must be printable text, not empty; got {name!r}")
+        check_name(name)
         if acting not in get_args(Acting):
             raise PolicyError(f"acting must be one of {', '.join(map(repr, get_args(Acting)))}; got {acting!r}")
         if observation not in (None, *OBSERVATIONS):
             raise PolicyError(f"observation must be one of {', '.join(map(repr, OBSERVATIONS))}; got {observation!r}")
-        fitting = observation_kind(network.inputs, network.outputs)
+        widths = observation_widths(network.outputs)
+        fitting = next((kind for kind, width in widths.items() if width == network.inputs), None)
         if None not in (observation, fitting) and observation != fitting:
             raise PolicyError(
                 f"observation must be {fitting!r} for a network with {network.inputs} inputs and {network.outputs} "
@@ -265,6 +265,18 @@ class NetworkPolicy:
             )
         except PolicyError as error:
             raise PolicyError(f"{file}: {error}") from None
+
+
+def observation_widths(outputs: int) -> dict[Observation, int]:
+    """Return the entries of each kind of observation, for a number of actions; {} if no environment has so many."""
+    num_los, rest = divmod(outputs, num_actions(1))
+    return {} if rest else {kind: observation_width(num_los, kind) for kind in OBSERVATIONS}
+
+
+def check_name(name: Any) -> None:
+    """Raise PolicyError unless a name is printable text: terminals execute control characters."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise PolicyError(f"the name of a policy must be printable text, not empty; got {name!r}")
 
 
 def is_saved(directory: str | Path) -> bool:

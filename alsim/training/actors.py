@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alsim.mdp.actions import num_actions
-from alsim.mdp.observation import observation_kind, observation_width
-from alsim.policies.network import Acting, Network, NetworkPolicy
+from alsim.policies.network import Acting, Network, NetworkPolicy, observation_widths
 from alsim.training.settings import Activation, TrainingError
 from alsim.types import OBSERVATIONS, Observation
 from alsim.utils.optional import require
@@ -78,7 +76,13 @@ def _converted(model: Any) -> tuple[str, Network]:
 def _observation_of(network: Network, observation: Observation | None) -> Observation:
     """Return the kind of observation of a network. Raises TrainingError if it is not `observation`, or unknown."""
     inputs, outputs = network.inputs, network.outputs
-    fitting = observation_kind(inputs, outputs)
+    widths = observation_widths(outputs)
+    if not widths:
+        raise TrainingError(
+            "model must be trained in an environment of alsim, with 9 actions per learning outcome; "
+            f"got {outputs} actions"
+        )
+    fitting = next((kind for kind, width in widths.items() if width == inputs), None)
     if fitting is not None and observation in (None, fitting):
         return fitting
     if fitting is not None:
@@ -86,19 +90,12 @@ def _observation_of(network: Network, observation: Observation | None) -> Observ
             f"observation must be {fitting!r} for a model with observations of {inputs} entries and {outputs} actions; "
             f"got {observation!r}; leave observation out"
         )
-    num_los, rest = divmod(outputs, num_actions(1))
-    if rest:
-        raise TrainingError(
-            f"model must be trained in an environment of alsim, with {num_actions(1)} actions per learning outcome; "
-            f"got {outputs} actions"
-        )
-    widths = {kind: observation_width(num_los, kind) for kind in OBSERVATIONS}
     expected = " or ".join(f"{width} ({kind})" for kind, width in widths.items())
     stacked = [f"{inputs // width} of {kind}" for kind, width in widths.items() if inputs % width == 0]
     cause = f"; it is as long as {' or '.join(stacked)}: train without VecFrameStack" if stacked else ""
     raise TrainingError(
-        f"model must be trained on observations of {expected} entries, for {num_los} learning outcomes; got {inputs} "
-        f"entries{cause or '; train without wrappers that change observations'}"
+        f"model must be trained on observations of {expected} entries, for {outputs} actions; got {inputs} entries"
+        f"{cause or '; train without wrappers that change observations'}"
     )
 
 

@@ -28,7 +28,7 @@ from alsim.evaluation.held_out import (
     under_specified_reward,
 )
 from alsim.evaluation.statistics import Statistic
-from alsim.policies.network import NetworkPolicy
+from alsim.policies.network import NetworkPolicy, PolicyError, check_name
 from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, write_curve
 from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
@@ -76,12 +76,14 @@ class TrainingPlan(NamedTuple):
     observation: Observation
     eval_every: int
     num_threads: int
+    name: str
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that determines the result of the training, JSON-ready."""
         return {
             "algorithm": self.algorithm,
+            "name": self.name,
             "seed": self.seed,
             "observation": self.observation,
             "eval_every": self.eval_every,
@@ -114,6 +116,7 @@ def train(
     out: str | Path,
     steps: int | None = None,
     num_envs: int | None = None,
+    name: str | None = None,
     seed: int = 0,
     config: Config | Mapping[str, Any] | str | Path | None = None,
     bank: Bank | Mapping[str, Any] | str | Path | None = None,
@@ -133,11 +136,13 @@ def train(
     steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters. The number
                      of interactions is rounded up to complete rollouts, as the logger alsim.training and
                      evaluation["training"] (steps and requested_steps) report
+    name             name of the policy, which datasets and rollouts show; None: that of the algorithm
     seed             seed of learners, networks and exploration
     config, bank, dynamics, observation   as for the environments
     reward           preset "specified" or "learning", which replaces the reward weights of the configuration
     hyperparameters  PPO or DQN object, mapping or TOML file; None: the defaults
-    eval_every       interactions between evaluations; each writes a checkpoint. None: a twentieth of `steps`
+    eval_every       interactions between evaluations, rounded up to complete rollouts; each writes a checkpoint. None:
+                     a twentieth of `steps`
     num_threads      threads for simulation and evaluation; results do not depend on it
     force            delete the training in `out`, finished or not
     progress         called with a Moment before each rollout and at the end
@@ -151,6 +156,7 @@ def train(
         hyperparameters=hyperparameters,
         steps=steps,
         num_envs=num_envs,
+        name=name,
         seed=seed,
         config=config,
         bank=bank,
@@ -187,6 +193,7 @@ def read_plan(
     reward: str | None,
     eval_every: int | None,
     num_threads: int,
+    name: str | None = None,
 ) -> TrainingPlan:
     """Return the validated arguments of `train`. Raises AlsimError."""
     settings = read_hyperparameters(algorithm, hyperparameters, steps=steps, num_envs=num_envs)
@@ -205,7 +212,23 @@ def read_plan(
         observation=read_observation(observation),
         eval_every=read_positive(interval, "eval_every"),
         num_threads=read_positive(num_threads, "num_threads"),
+        name=_read_name(name, algorithm),
     )
+
+
+def _read_name(name: str | None, algorithm: str) -> str:
+    """Return the name of the policy of a training. Raises TrainingError for an invalid one."""
+    if name is None:
+        return algorithm
+    try:
+        check_name(name)
+    except PolicyError as error:
+        raise TrainingError(f"name: {error}") from None
+    if name in BASELINES:
+        raise TrainingError(
+            f"name must differ from {' and '.join(BASELINES)}, with which the policy is compared; got {name!r}"
+        )
+    return name
 
 
 def bank_digest(bank: Bank) -> str:
@@ -384,7 +407,7 @@ class Run:
 
         h = self.plan.hyperparameters
         epsilon = h.epsilon if isinstance(h, DQN) else 0.0
-        return policy_of(self.model, epsilon=epsilon, observation=self.plan.observation)
+        return policy_of(self.model, name=self.plan.name, epsilon=epsilon, observation=self.plan.observation)
 
     def _with_evaluation(self, row: Row) -> Row:
         """Return a row with an evaluation of the model, and keep its networks if they are the best so far."""

@@ -97,9 +97,7 @@ def import_object(reference: str) -> Any:
     """Return the object with a reference `module:Name`, where Name may contain dots. Raises AlsimError."""
     module_name, _, attribute = reference.partition(":")
     if not attribute or not all(part.isidentifier() for part in attribute.split(".")):
-        raise AlsimError(
-            f"a class must be named as module:Class; got {reference!r}; to pass arguments, register a name in a module"
-        )
+        raise AlsimError(f"a class must be named as module:Class; got {reference!r}")
     module = import_by_name(module_name)
     try:
         return attrgetter(attribute)(module)

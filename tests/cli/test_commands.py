@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from alsim.metrics import METRICS
 from alsim.models import score_errors
 from alsim.policies import POLICIES, Network, NetworkPolicy
 from alsim.training.directory import open_directory, write_checkpoint
+from alsim.training.run import read_plan
 
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
 
@@ -570,7 +572,7 @@ def test_a_report_that_cannot_be_written_is_named(run, tmp_path):
         ),
         (("generate", "-o", "d", "-q"), "unknown option '-q'; see alsim generate --help"),
         (("generate", "-o", "d", "--force=3"), "--force takes no value; see alsim generate --help"),
-        (("info",), "DIR is missing: directory of a dataset; see alsim info --help"),
+        (("info",), "DIR is missing: directory of a dataset or a training; see alsim info --help"),
         (("info", "one", "two", "three"), "unexpected argument (two three); see alsim info --help"),
         (("validate", "--seed", "x"), "--seed must be an integer; got 'x'; see alsim validate --help"),
         (("train", "sac", "-o", "d"), "ALGORITHM must be ppo or dqn; got 'sac'; see alsim train --help"),
@@ -629,29 +631,34 @@ def test_a_group_without_arguments_prints_its_help(run, arguments):
     assert printed == run(*arguments, "--help")[1] == run(*arguments, "-h")[1]
 
 
-def test_ctrl_c_ends_in_130(run, monkeypatch, tmp_path):
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_ends_in_its_status_and_says_how_to_resume(run, monkeypatch, tmp_path, number, status):
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("alsim.datasets.generate.generate_dataset", interrupt)  # first: it imports load_dataset
     monkeypatch.setattr("alsim.datasets.store.load_dataset", interrupt)
-    assert run("info", "d") == (130, "", "alsim: interrupted\n")
+    assert run("info", "d") == (status, "", "alsim: interrupted\n")
     hint = "keeps the files that are complete and simulates the others\n"
     start = "alsim: interrupted; the same command"
-    assert run("generate", "-o", tmp_path / "d") == (130, "", f"{start} {hint}")
-    assert run("generate", "-o", tmp_path / "d", "--force") == (130, "", f"{start} without --force {hint}")
+    assert run("generate", "-o", tmp_path / "d") == (status, "", f"{start} {hint}")
+    assert run("generate", "-o", tmp_path / "d", "--force") == (status, "", f"{start} without --force {hint}")
 
 
-def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_path, number, status):
     """Before the first checkpoint it starts again."""
 
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("alsim.training.run.train", interrupt)
     out = tmp_path / "run"
     assert run("train", "ppo", "-o", out) == (
-        *(130, ""),
+        *(status, ""),
         "alsim: interrupted; there is no checkpoint yet, so the same command starts from the beginning\n",
     )
     out.mkdir()
@@ -662,6 +669,27 @@ def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_pat
         run("train", "ppo", "-o", out, "--force")[2]
         == f"alsim: interrupted; the same command without --force {resumes}"
     )
+
+
+def test_an_unfinished_training_is_described(run, tmp_path):
+    out = tmp_path / "run"
+    fixed = {"algorithm": "ppo", "seed": 4, "observation": "mastery", "num_threads": 1, "name": "mine"}
+    given = {"config": {"num_los": 3}, "steps": 70_000}
+    others = dict.fromkeys(("hyperparameters", "num_envs", "bank", "dynamics", "reward", "eval_every"))
+    plan = read_plan(**fixed, **given, **others)
+    with open_directory(out, plan.settings, force=False):
+        pass
+    write_checkpoint(out, 65_536, {})
+    status, printed, _ = run("info", out)
+    assert status == 0
+    assert "mine, trained by ppo, seed 4" in printed
+    assert "unfinished, at 65,536 of 70,000 interactions; the same alsim train command resumes it" in printed
+    assert "dynamics standard; num_los 3" in printed
+    assert json.loads(run("info", out, "--json", "-")[1])["settings"]["name"] == "mine"
+    assert_refused(run("info", out, "--verify"), "holds a training; --verify and --plot need a dataset; leave them out")
+    for text in ("", "[]", "{}"):
+        (out / "settings.json").write_text(text)
+        assert_refused(run("info", out), "train again")
 
 
 def test_resuming_with_another_policy_names_only_the_policy(run, small, tmp_path, monkeypatch):

@@ -182,3 +182,21 @@ def test_without_matplotlib_the_error_names_the_extra(run, small, tmp_path, monk
         "alsim: --plot needs matplotlib, which is not installed; install it with `pip install '.[plot]'` in a clone of "
         "alsim\n"
     )
+
+
+@pytest.mark.parametrize("text", ["2**31", "2**31+0", "2147483648", "2 ** 31"])
+def test_a_learner_may_be_written_as_a_power(run, text):
+    status, printed, _ = run("show", "--learner", text, "--seed", "2**64-1")
+    assert status == 0
+    assert printed.startswith("learner 2147483648, episode 0, seed 18446744073709551615, policy rules")
+
+
+@pytest.mark.parametrize("text", ["2**", "2**31**2", "two", "1.5", "2^31", "9**999"])
+def test_other_learners_are_refused(run, text):
+    status, printed, error = run("show", "--learner", text)
+    assert (status, printed) == (2, "")
+    assert f"--learner must be an integer; got {text!r}" in error
+
+
+def test_a_power_outside_of_the_range_is_refused(run):
+    assert "--learner must be an integer in [0, 2**32); got 4294967296" in run("show", "--learner", "2**32")[2]

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium.error import ResetNeeded
 from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
+from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -185,6 +187,18 @@ def test_trainings_never_use_held_out_learners():
     held_out = sb3.make(2, config=SMALL, seed=0, held_out=True)
     held_out.reset()
     assert held_out.envs.lanes["learner"].tolist() == [2**31, 2**31 + 1]
+
+
+def test_an_environment_describes_itself():
+    with_first = sb3.make(4, config=SMALL, held_out=True, first_learner=2)
+    assert repr(with_first) == f"AdaptiveLearningVecEnv(num_envs=4, num_los=3, first_learner={2**31 + 2})"
+
+
+def test_there_is_no_learner_before_the_first_reset(env):
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) before learner_state"):
+        env.get_attr("learner_state")
+    env.reset()
+    assert len(env.get_attr("learner_state")) == N
 
 
 def test_resets_have_no_options(env):
@@ -393,6 +407,16 @@ def test_actors_of_other_algorithms_are_converted(algorithm, name):
     np.testing.assert_allclose(policy.network.forward(rows), theirs, atol=1e-5)
 
 
+def test_own_masks_need_single_environments():
+    """The recipe of the page on training."""
+    allowed = np.arange(27) < 9
+    env = DummyVecEnv([lambda: ActionMasker(alsim.AdaptiveLearningEnv(config=SMALL), lambda env: allowed)] * 4)
+    model = MaskablePPO("MlpPolicy", env, n_steps=32, seed=0, device="cpu")
+    model.learn(128)
+    assert (model.rollout_buffer.actions < 9).all()
+    assert alsim.rollout(policy_of(model), num_learners=5, config=SMALL).interactions.action.max() >= 9
+
+
 def test_recurrent_models_are_refused():
     model = RecurrentPPO("MlpLstmPolicy", sb3.make(4, config=SMALL), n_steps=8, batch_size=16, device="cpu")
     with pytest.raises(TrainingError, match="got RecurrentPPO"):
@@ -461,6 +485,28 @@ def test_interactions_are_rounded_up_to_rollouts(tmp_path, caplog, algorithm, ro
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["training"]
     assert (found["steps"], found["requested_steps"]) == (rounded, 300)
     assert training.evaluation["training"] == found
+
+
+def test_a_training_names_its_policy_and_describes_itself(tmp_path, capsys, monkeypatch):
+    quick("ppo", tmp_path / "run", name="mine", observation="responses", reward="learning")
+    assert json.loads((tmp_path / "run" / "policy.json").read_text())["name"] == "mine"
+    assert set(json.loads((tmp_path / "run" / "evaluation.json").read_text())["policies"]) == {
+        "mine",
+        "uniform",
+        "rules",
+    }
+    (tmp_path / "small.toml").write_text("num_los = 3\nmax_episode_steps = 12\n")
+    command = [sys.executable, "-m", "alsim"]
+
+    def printed(*arguments):
+        return subprocess.run([*command, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    described = printed("info", "run")
+    assert "mine, trained by ppo, seed 0" in described and "observation responses, 3 learning outcomes" in described
+    assert "dynamics standard; " in described and "reward_weights.correctness 0" in described
+    assert re.search(r"^mine +-?\d+\.\d+ ± ", described, re.MULTILINE)
+    shown = printed("show", "--policy", "run", "--config", "small.toml", "--observation", "responses")
+    assert "policy mine\ntrained by ppo, observation responses, dynamics standard" in shown
 
 
 def test_the_command_prints_rounding_evaluations_and_a_verdict(tmp_path):

@@ -471,3 +471,11 @@ def test_metrics_in_mid_episode() -> None:
     assert (metrics["total_steps"], metrics["content_count"]) == (1, 0)
     assert math.isnan(metrics["post_content_gain"])
     assert math.isnan(metrics["time_to_mastery"])
+
+
+def test_there_is_no_learner_before_the_first_reset():
+    env = alsim.AdaptiveLearningEnv()
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) before learner_state"):
+        _ = env.learner_state
+    env.reset()
+    assert set(env.learner_state) >= {"mastery", "ability"}

@@ -293,6 +293,7 @@ def test_an_existing_directory_wins_over_a_class(tmp_path, monkeypatch):
 # ── module:Class ─────────────────────────────────────────────────────────────────────────────────
 
 THEIRS = """
+import alsim
 from alsim.policies import Uniform
 
 class Own(Uniform):
@@ -306,6 +307,16 @@ def factory():
 
 def failing():
     return {}["key"]
+
+class Boltz(Uniform):
+    name = "boltz"
+
+    def __init__(self, heat: float = 1.0, base: alsim.Policy | None = None):
+        self.heat, self.base = heat, base
+
+class Named(Boltz):
+    def __init__(self, heat: float = 1.0):
+        self.heat, self.name = heat, f"named:{heat}"
 
 class Box:
     Inner = Own
@@ -324,6 +335,24 @@ def test_a_class_a_function_or_an_instance_of_a_module_is_a_policy(module, name)
     assert make_policy(f"epsilon-greedy:({name}):0.1").name == "epsilon-greedy:own:0.1"
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("theirs:Boltz", "boltz"),
+        ("theirs:Boltz:.30", "boltz:0.3"),
+        ("theirs:Boltz:0.3:rules", "boltz:0.3:rules"),
+        ("theirs:Boltz:0.3:(theirs:Boltz:2)", "boltz:0.3:(boltz:2.0)"),
+        ("theirs:Named:0.3", "named:0.3"),
+        ("epsilon-greedy:(theirs:Boltz:0.3):0.1", "epsilon-greedy:(boltz:0.3):0.1"),
+    ],
+)
+def test_arguments_may_follow_a_class_of_a_module(module, name, expected):
+    module(THEIRS)
+    policy = make_policy(name)
+    assert policy.name == expected
+    assert getattr(policy, "heat", 0.3) == (1.0 if name == "theirs:Boltz" else 0.3)
+
+
 def test_a_module_may_be_in_a_package(module):
     module("", "pack.__init__")
     module(THEIRS, "pack.deeper")
@@ -338,16 +367,28 @@ def test_a_module_may_be_in_a_package(module):
             "nowhere_at_all:Own",
             "the module 'nowhere_at_all' cannot be found (No module named 'nowhere_at_all'); run from",
         ),
-        ("theirs:Other", "the module 'theirs' has no 'Other'; it defines Own, Picky, factory, failing, Box"),
+        (
+            "theirs:Other",
+            "the module 'theirs' has no 'Other'; it defines Own, Picky, factory, failing, Boltz, Named, Box",
+        ),
         ("theirs:Box.Other", "the module 'theirs' has no 'Box.Other'; it defines Own"),
         ("theirs:number", "'theirs:number' does not name a policy: a policy must be an instance .*; got 3"),
-        ("theirs:Picky", "theirs:Picky must be callable without arguments; it requires rate; give them defaults, or"),
+        (
+            "theirs:Picky",
+            "the policy 'theirs:Picky' takes 1 to 2 arguments; got none; write theirs:Picky:RATE",
+        ),
         (
             "theirs:failing",
-            "the policy 'theirs:failing' cannot be created: KeyError: 'key', in .*theirs.py, line 14; correct <",
+            "the policy 'theirs:failing' cannot be created: KeyError: 'key', in .*theirs.py, line 15; correct <",
         ),
         ("theirs:Box", "'theirs:Box' does not name a policy"),
-        ("theirs:Own:0.2", "a class must be named as module:Class; got 'theirs:Own:0.2'; to pass arguments, register"),
+        ("theirs:Own:0.2", "the policy 'theirs:Own' takes 0 arguments; got '0.2'; write theirs:Own"),
+        (
+            "theirs:instance:2",
+            "theirs:instance is an instance, which takes no arguments; got '2'; write theirs:instance",
+        ),
+        ("theirs:Boltz:warm", "the argument 'heat' of theirs:Boltz.* must be a number; got 'warm'"),
+        ("theirs:Other:0.2", "the module 'theirs' has no 'Other'"),
         ("theirs:", "a class must be named as module:Class; got 'theirs:'"),
         ("theirs.py:Own", "must be identifiers separated by dots; got 'theirs.py'; write theirs, and run from its"),
         ("code/theirs.py:Own", "got 'code/theirs.py'; write theirs, and run from its directory"),

@@ -117,6 +117,30 @@ def plan(**given):
     return read_plan(**{**fixed, **dict.fromkeys(OPTIONAL), **given})
 
 
+@pytest.mark.parametrize("name", ["", "rules", "uniform", "a\nb", 3])
+def test_an_invalid_name_of_the_policy_is_refused_before_the_training(name):
+    with pytest.raises(TrainingError, match="name"):
+        plan(name=name)
+    assert (plan().name, plan(algorithm="dqn").name, plan(name="mine").name) == ("ppo", "dqn", "mine")
+
+
+def evaluations_of(settings):
+    """The interactions at which a training with these settings evaluates, by the loop of `Run`."""
+    chosen, at = plan(**settings), []
+    for steps in range(0, chosen.hyperparameters.total_steps, chosen.hyperparameters.rollout_steps):
+        if not at or steps - at[-1] >= chosen.eval_every:
+            at.append(steps)
+    return [*at, chosen.hyperparameters.total_steps]
+
+
+def test_the_number_of_evaluations_on_the_page_is_that_of_the_defaults():
+    counts = {name: len(evaluations_of({"algorithm": name})) for name in ALGORITHMS}
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert f"{counts['ppo']} evaluations with the defaults of PPO, and {counts['dqn']} with those of DQN" in " ".join(
+        page.split()
+    )
+
+
 def test_a_reward_replaces_that_of_the_configuration():
     own = {"reward_weights": {"correctness": 7}}
     assert plan(config=own).config.reward_weights.correctness == 7
@@ -141,6 +165,7 @@ def test_settings_contain_everything_that_determines_the_result():
         plan(observation="responses"),
         plan(eval_every=5),
         plan(algorithm="dqn"),
+        plan(name="mine"),
         plan(hyperparameters={"gamma": 0.5}),
     ]
     reports = [json.dumps(p.settings) for p in others]

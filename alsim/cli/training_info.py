@@ -1,0 +1,89 @@
+"""Description of the directory of a training, for `alsim info` and `alsim show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alsim.cli.output import print_facts, printable, write_report
+from alsim.errors import AlsimError
+from alsim.utils.reading import read_json, reason
+
+
+def is_training(directory: Path) -> bool:
+    """Return whether a directory holds a training, finished or not."""
+    from alsim.training.directory import LAYOUT
+    from alsim.utils.run_directory import RunDirectory
+
+    return RunDirectory(directory, LAYOUT).is_own
+
+
+def print_training(directory: Path, report: Path | None) -> None:
+    """Print the settings and the evaluation of a training, and write them as JSON if `report` is given."""
+    from alsim.cli.training import print_policies
+    from alsim.training.directory import EVALUATION, SETTINGS, checkpoint_steps
+
+    settings = _read(directory / SETTINGS)
+    finished = (directory / EVALUATION).is_file()
+    evaluation = _read(directory / EVALUATION) if finished else None
+    try:
+        facts = _facts(settings, evaluation, checkpoint_steps(directory))
+        print(printable(str(directory)))
+        print_facts(facts)
+        if evaluation is not None:
+            print()
+            print(f"Mean ± standard error over {evaluation['learners']['num_learners']:,} held-out learners:")
+            print_policies(evaluation["policies"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AlsimError(
+            f"{directory} is no training of this version of alsim: {type(error).__name__}: {error}; train again"
+        ) from None
+    write_report(report, {"settings": settings, "evaluation": evaluation})
+
+
+def training_rules(directory: Path) -> str:
+    """Return the algorithm, the rules and the observation of a training as text."""
+    from alsim.training.directory import SETTINGS
+
+    settings = _read(directory / SETTINGS)
+    try:
+        return f"{settings['algorithm']}, observation {settings['observation']}, {_rules(settings)}"
+    except (AttributeError, KeyError, TypeError):
+        raise AlsimError(f"{directory / SETTINGS} lacks the settings of a training; train again") from None
+
+
+def _facts(settings: Any, evaluation: Any, checkpoint: int | None) -> list[tuple[str, str]]:
+    """Return the settings and the progress of a training as labels and texts."""
+    total = settings["hyperparameters"]["steps"]
+    if evaluation is None:
+        progress = (
+            f"unfinished, at {checkpoint or 0:,} of {total:,} interactions; the same alsim train command resumes it"
+        )
+    else:
+        run = evaluation["training"]
+        progress = f"{run['steps']:,} interactions in {run['seconds']:,.0f} s; best evaluation at {run['best_steps']:,}"
+    return [
+        ("policy", f"{settings['name']}, trained by {settings['algorithm']}, seed {settings['seed']}"),
+        ("training", progress),
+        ("origin", f"observation {settings['observation']}, {settings['config']['num_los']:,} learning outcomes"),
+        ("rules", _rules(settings)),
+    ]
+
+
+def _rules(settings: Any) -> str:
+    """Return the dynamics of a training, and the values of its configuration that differ from the defaults."""
+    from alsim.evaluation.dataset_summary import config_differences
+
+    differences = [f"{key} {value}" for key, value in config_differences(settings["config"]).items()]
+    return f"dynamics {settings['config']['dynamics']['name']}; {', '.join(differences) or 'default configuration'}"
+
+
+def _read(file: Path) -> Any:
+    """Return the content of a JSON file. Raises AlsimError."""
+    try:
+        return read_json(file, inside=file.parent)
+    except (OSError, ValueError) as error:
+        raise AlsimError(f"{file} cannot be read: {reason(error)}; train again") from None
+
+
+__all__ = ["is_training", "print_training", "training_rules"]
