@@ -323,6 +323,7 @@ def test_s9_6_the_summary_counts_undefined_values(written):
         "ci": pytest.approx([steps.mean() - 1.959964 * se, steps.mean() + 1.959964 * se]),
         "n": 12,
         "undefined": 0,
+        "unit": "interactions",
     }
     assert sum(numbers["termination"].values()) == numbers["episodes"] == 12
     one = summary(generate_dataset(1, 1, config=SMALL))
