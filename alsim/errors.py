@@ -14,6 +14,10 @@ class InputTypeError(AlsimError, TypeError):
     """Input of an invalid type."""
 
 
+class RuleWarning(UserWarning):
+    """A rule of a user's dynamics runs, but its results are questionable."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of an error message about an unknown name: "; did you mean 'rules'?", or "" without a match.
 

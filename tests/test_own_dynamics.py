@@ -18,7 +18,7 @@ from alsim.dynamics import DYNAMICS, rules_fingerprint
 from alsim.dynamics.standard import Standard
 from alsim.dynamics.standard import answer as standard_answer
 from alsim.dynamics.standard import study as standard_study
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, RuleWarning
 from alsim.jit.compile import COMPILED
 from alsim.jit.rule_checks import _examples, check_definition, interpreted
 
@@ -138,9 +138,12 @@ WIDE = [
 
 @pytest.mark.parametrize(("change", "message"), WIDE)
 def test_questionable_rules_are_accepted_with_a_warning(change: Any, message: str, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=message):
+    with pytest.warns(RuleWarning, match=message) as caught:
         define(change, folder=tmp_path)
+        alsim.AdaptiveLearningEnv(dynamics="knowing")
     assert "knowing" in DYNAMICS
+    assert len(caught) == 1  # not again at the first use
+    assert Path(caught[0].filename).name == "knowing_module.py"
 
 
 def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_path: Path) -> None:
@@ -209,6 +212,11 @@ UNCOMPILED = [
         ("    correct = draws", "    text = f'{learner.mastery:.3f}'\n    correct = draws"),
         ("import alsim", "import alsim"),
         "rules of 'knowing' cannot be compiled: format spec in f-strings.*knowing_module.py",
+    ),
+    (
+        ("min(ONE, max(ZERO, learner.frustration + change))", "np.clip(learner.frustration + change, ZERO, ONE)"),
+        ("import alsim", "import alsim"),
+        "numba does not support clip\\(float32, float32, float32\\): .*knowing_module.py, line \\d+.; write formulas",
     ),
 ]
 

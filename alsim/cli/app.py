@@ -14,7 +14,7 @@ import typer
 from alsim._version import __version__
 from alsim.cli.command import Application
 from alsim.cli.help import examples
-from alsim.cli.output import Terminated, print_plugin_warnings, print_warning, printable
+from alsim.cli.output import Terminated, print_own_warnings, print_warning, printable
 from alsim.errors import AlsimError
 
 CHECK_FAILED, INVALID_INPUT, INTERRUPTED = 1, 2, 130
@@ -58,7 +58,7 @@ def main() -> None:
     stdout = _duplicate_stdout()  # rich replaces stdout if the pipe is closed
     # SIGTERM raises an exception, as Ctrl-C does, so that commands remove their unfinished files.
     signal.signal(signal.SIGTERM, _terminate)
-    print_plugin_warnings()
+    print_own_warnings()
     try:
         try:
             typer.main.get_command(app).main(prog_name="alsim")  # the same name for python -m alsim

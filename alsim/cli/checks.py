@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from alsim._version import __version__
 from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import BankOption, ConfigOption, DynamicsOption, ImportOption, JsonOption, SeedOption
@@ -32,6 +33,7 @@ def validate(
     With other dynamics, the rules of the standard dynamics are skipped. The exit status is 1 if a check fails.
     """
     from alsim.arguments import read_rules, read_seed
+    from alsim.evaluation.dataset_summary import config_differences
     from alsim.sanity import dynamics_of, is_standard
     from alsim.sanity import validate as checks
 
@@ -46,19 +48,23 @@ def validate(
             break
         _print_result(result)
         results.append(result)
-    numbers = _report(results, seed, dynamics_of(settings).name)
+    numbers = _report(results) | {
+        "seed": seed,
+        "version": __version__,
+        "dynamics": dynamics_of(settings).name,
+        "config_differences": config_differences(settings.to_dict()),
+        "bank": {"outcomes": items.num_los, "questions": items.num_questions, "contents": items.num_contents},
+    }
     print_sentence(_verdict(results, numbers, is_standard(settings)))
     write_report(report, numbers)
     if numbers["failed"]:
         raise typer.Exit(1)
 
 
-def _report(results: list[Finding], seed: int, dynamics: str) -> dict[str, Any]:
+def _report(results: list[Finding]) -> dict[str, Any]:
     """Return the results of all checks and their counts, JSON-ready; `passed` is None for a check that was skipped."""
     outcomes = [result.passed for result in results]
     return {
-        "seed": seed,
-        "dynamics": dynamics,
         "checks": [result._asdict() for result in results],
         "passed": outcomes.count(True),
         "skipped": outcomes.count(None),

@@ -283,22 +283,22 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     ]
     print_table(("per episode", "mean", "standard error", "undefined"), rows)
     print()
-    print_sentence(_verdict(numbers))
-    write_report(report, numbers)
+    verdict = _verdict(numbers)
+    print_sentence(verdict)
+    write_report(report, {"path": str(dataset.path), **numbers, "verified": verified, "verdict": verdict})
 
 
 def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tuple[str, str]]:
     """Return size, origin and files of a dataset as labels and texts."""
-    manifest = dataset.manifest
-    stored = "" if manifest["observations"] == "full" else " (not stored)"
-    size = sum(file.stat().st_size for file in dataset.path.rglob("*") if file.is_file()) if dataset.path else 0
+    manifest, files = dataset.manifest, numbers["files"]
+    stored = "" if files["observations_stored"] else " (not stored)"
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     return [
         ("size", f"{_counts(dataset)}, {counted(numbers['events'], 'event')}"),
         ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
         ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
         ("rules", _rules(numbers["provenance"])),
-        ("files", f"{manifest['format']}, {megabytes(size)}, alsim {manifest['alsim_version']}"),
+        ("files", f"{files['format']}, {megabytes(files['bytes'] or 0)}, alsim {manifest['alsim_version']}"),
         *([("checksums", "all files are unchanged")] if verified else []),
         ("ended by", ends),
     ]

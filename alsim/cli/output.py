@@ -17,7 +17,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from alsim.errors import AlsimError
+from alsim.errors import AlsimError, RuleWarning
 from alsim.utils.files import check_writable, write_durable
 from alsim.utils.plugins import PluginWarning
 from alsim.utils.text import counted as counted
@@ -47,12 +47,12 @@ def print_warning(message: str) -> None:
     print(f"alsim: {printable(message)}", file=sys.stderr)
 
 
-def print_plugin_warnings() -> None:
-    """Print warnings about plugins as one line on stderr from now on. Other warnings are not changed."""
+def print_own_warnings() -> None:
+    """Print warnings about plugins and rules as one line on stderr from now on. Other warnings are not changed."""
     show = warnings.showwarning
 
     def print_or_show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if issubclass(category, PluginWarning):
+        if issubclass(category, PluginWarning | RuleWarning):
             print_warning(str(message))
         else:
             show(message, category, *place, **options)

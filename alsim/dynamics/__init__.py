@@ -56,15 +56,17 @@ def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rul
     defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
 
     Raises ValueError if another dynamics has the same name or class, or if a result of a rule is invalid: outside its
-    bounds, not finite, of another type, or different for the same input. Raises TypeError for arguments of invalid
-    types. Warns of a rule that computes in float64 or int64, and of one that never returns correct=True.
+    bounds, not finite, of another type, different for the same input, a gain that is not the change of mastery, or a
+    correct answer to a content. Raises TypeError for arguments of invalid types. Warns of a rule that computes in
+    float64 or int64, of one that never returns correct=True, and of a fail streak or response time that differs from
+    clauses S1.3 and S5.2.
     """
     if not _is_own(parameters):
-        from alsim.jit.rule_checks import check_definition, check_rules
+        from alsim.jit.rule_checks import check_definition, check_rules_once
 
         check_definition(name, parameters, answer, study)
         with suppress(NameError):  # the rest of the module may define it; the first use checks again
-            check_rules(name, parameters(), answer, study)
+            check_rules_once(name, parameters(), answer, study)
     for known in DYNAMICS.values():
         if known.name == name or known.parameters is parameters:
             _check_replacement(known, Dynamics(name, parameters, answer, study))

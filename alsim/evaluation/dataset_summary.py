@@ -11,17 +11,19 @@ from alsim.config import Config, ConfigError
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
 from alsim.evaluation.statistics import mean_of, statistic
+from alsim.metrics import METRICS
 from alsim.types import Reason
 
 VERSIONS = ("alsim_version", "pyarrow_version", "schema_version")
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return counts, the origin, and for each metric the mean over episodes, `se`, 95 % interval `ci`, and `n`.
+    """Return counts, files, the origin, and for each metric the mean over episodes, `se`, 95 % interval `ci`, and `n`.
 
     Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
     out: `n` is the number of defined ones, and `undefined` of the others (S9.6). Without enough values, `mean`, `se`
-    and `ci` are None. The origin is that of `provenance`.
+    and `ci` are None. `unit` is that of the metric, None for a quantity without unit. The origin is that of
+    `provenance`. `files` has the format, the size in bytes (None in memory), and whether observations are stored.
     """
     episodes = dataset.episodes
     metrics = {}
@@ -29,7 +31,8 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
         n = len(values)
         mean = {"mean": mean_of(values) if n else None, "se": None, "ci": None, "n": n}
-        metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n}
+        unit = METRICS[name].unit or None
+        metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n, "unit": unit}
     reason = numpy_column(episodes, "termination_reason")
     return {
         "transitions": len(dataset),
@@ -37,8 +40,20 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "episodes": episodes.num_rows,
         "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
         "metrics": metrics,
+        "files": {
+            "format": dataset.manifest["format"],
+            "bytes": _size(dataset),
+            "observations_stored": dataset.manifest["observations"] == "full",
+        },
         "provenance": provenance(dataset),
     }
+
+
+def _size(dataset: Dataset) -> int | None:
+    """Return the size of all files in the directory of a dataset, in bytes; None for a dataset in memory."""
+    if dataset.path is None:
+        return None
+    return sum(file.stat().st_size for file in dataset.path.rglob("*") if file.is_file())
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.errors import AlsimError, InputTypeError, did_you_mean
+from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.cache import COMPILED
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
@@ -92,7 +92,8 @@ def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list
         warnings.warn(
             f"{_title(name, 'answer', rules['answer'])} never returns correct=True in {NUM_EXAMPLES} examples; compare "
             "draws.answer with the probability of a correct answer",
-            stacklevel=4,
+            RuleWarning,
+            stacklevel=5,
         )
 
 
@@ -196,7 +197,7 @@ def _warn_of_definitions(title: str, results: list[tuple[Learner, Outcome]], *, 
         elif not is_question and f32(after.response_time) != learner.response_time:
             found = "another response_time after a content: return response_time=learner.response_time"
         if found:
-            warnings.warn(f"{title} returns {found}", stacklevel=4)
+            warnings.warn(f"{title} returns {found}", RuleWarning, stacklevel=5)
             return
 
 
@@ -217,7 +218,8 @@ def _warn_of_wide_types(name: str, title: str, function: Any, parameters: Any) -
         warnings.warn(
             f"{_title(name, title, function)} computes in other types than float32 and int32: {fields}; results may "
             "differ between machine code and the interpreter; write constants as ONE, ZERO, f32(...) or i32(...)",
-            stacklevel=4,
+            RuleWarning,
+            stacklevel=5,
         )
 
 

@@ -35,7 +35,8 @@ def describe_episode(
     episode  number of the episode of the learner, from 0
     policy, seed, config, bank, dynamics, observation  see `alsim.rollout`, which gives the same interactions
 
-    The result can be written as JSON; undefined values are None. Raises ValueError or TypeError as `alsim.rollout`.
+    The result can be written as JSON; undefined values are None. `units` has the unit of each quantity that has one.
+    Raises ValueError or TypeError as `alsim.rollout`.
     """
     number = read_episode(episode, "episode")
     plan = read_plan(
@@ -72,7 +73,8 @@ def _description(plan: RolloutPlan, run: Rollout) -> dict[str, Any]:
             "questions": bank.num_questions,
             "contents": bank.num_contents,
         },
-        "limits": plan.config.termination.model_dump(),
+        "limits": {**plan.config.termination.model_dump(), "max_episode_steps": plan.config.max_episode_steps},
+        "units": {"response_time": "s"},
         "steps": len(interactions),
         "start_mastery": start,
         "final_mastery": last["mean_mastery"],

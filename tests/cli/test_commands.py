@@ -22,6 +22,7 @@ from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
 from alsim.cli.output import rounded, table_lines
 from alsim.config import Config, default_toml
+from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
 from alsim.evaluation.statistics import mean_of, statistic
@@ -180,6 +181,19 @@ def test_equal_values_have_no_standard_error():
 )
 def test_means_have_a_bounded_number_of_decimals(mean, se, texts):
     assert rounded(mean, se) == texts
+
+
+def test_the_json_of_info_has_everything_that_is_printed(run, dataset, tmp_path):
+    printed = run("info", dataset, "--verify", "--json", tmp_path / "r.json")[1]
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert {**summary(load_dataset(dataset)), "path": str(dataset), "verified": True}.items() <= report.items()
+    assert " ".join(printed.split()).endswith(report["verdict"])
+    size = sum(file.stat().st_size for file in dataset.rglob("*") if file.is_file())
+    assert report["files"] == {"format": "parquet", "bytes": size, "observations_stored": True}
+    assert {name: value["unit"] or "" for name, value in report["metrics"].items()} == {
+        name: metric.unit for name, metric in METRICS.items()
+    }
+    assert summary(generate_dataset(2, 1, config={"max_episode_steps": 3}))["files"]["bytes"] is None
 
 
 def test_info_says_that_checksums_were_compared(run, dataset):
@@ -424,6 +438,9 @@ def test_validate_prints_one_line_per_check(run, small, checks, tmp_path):
     result = json.loads((tmp_path / "v.json").read_text())
     assert (result["seed"], result["dynamics"], len(result["checks"])) == (3, "standard", 2)
     assert (result["passed"], result["skipped"], result["failed"]) == (2, 0, 0)
+    assert result["version"] == __version__
+    assert result["config_differences"] == {"num_los": 2, "max_episode_steps": 6}
+    assert result["bank"] == {"outcomes": 2, "questions": 40, "contents": 12}
     assert result["checks"][0] == {"name": "one", "passed": True, "detail": "seed 3, 2 [bold]outcomes"}
 
 

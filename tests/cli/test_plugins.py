@@ -205,6 +205,16 @@ def test_skipped_checks_have_not_passed_and_other_dynamics_have_no_specification
     assert (status, printed.splitlines()[-1]) == (1, "1 of 3 checks failed: three. 1 were skipped.")
 
 
+def test_warnings_about_rules_are_one_line(folder):
+    Path("instant.py").write_text(RULES.replace("fail_streak=i32(0)", "fail_streak=learner.fail_streak"))
+    command = [sys.executable, "-m", "alsim", "policies", "--import", "instant"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(alsim.__file__).parent.parent), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    first, second = done.stderr.splitlines()
+    assert first.startswith("alsim: the rule answer of the dynamics 'instant' (")
+    assert second.startswith("alsim: the rule study ")
+
+
 def test_info_without_the_import_claims_nothing_about_the_defaults(run, folder):
     """0.1 is not the default of the dynamics, 1.0 is; only the module knows."""
     for name, gain in (("instant.toml", "0.1"), ("default.toml", "1")):

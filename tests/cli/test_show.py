@@ -37,6 +37,7 @@ def test_the_numbers_are_those_of_generate(run, small, tmp_path, policy):
     assert (shown["policy"], shown["seed"], shown["learner"], shown["episode"]) == (policy, 7, learner, episode)
     assert shown["steps"] == end["total_steps"] == len(rows) == len(shown["interactions"])
     assert shown["return"] == end["cumulative_reward"]
+    assert (shown["limits"]["max_episode_steps"], shown["units"]) == (12, {"response_time": "s"})
     assert shown["final_mastery"] == end["final_mastery"]
     before = dataset.arrays["obs"][[(r["learner_id"], r["episode"], r["step"]) == (learner, episode, 1)
                                     for r in dataset.transitions.to_pylist()]][0]  # fmt: skip

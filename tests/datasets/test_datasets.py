@@ -240,13 +240,15 @@ def test_observations_of_either_kind(tmp_path, observation):
 def test_datasets_in_memory_and_on_disk_are_equal(written):
     memory = generate_dataset(**RUN)
     assert memory.path is None
-    assert "in " not in repr(memory)
+    assert repr(memory).endswith(", in memory)")
     assert str(written.path) in repr(written)
     assert len(memory) == len(written)
     for table in TABLES:
         assert getattr(memory, table).equals(getattr(written, table))
     of_memory, of_written = summary(memory), summary(written)
     assert of_memory["provenance"].pop("bank")["num_los"] == of_written["provenance"].pop("bank")["num_los"]
+    files = of_memory.pop("files"), of_written.pop("files")
+    assert [entry["bytes"] is None for entry in files] == [True, False]
     assert of_memory == of_written
 
 
@@ -324,11 +326,13 @@ def test_s9_6_the_summary_counts_undefined_values(written):
         "ci": pytest.approx([steps.mean() - 2.200985 * se, steps.mean() + 2.200985 * se]),  # t with 11 df
         "n": 12,
         "undefined": 0,
+        "unit": "interactions",
     }
     assert sum(numbers["termination"].values()) == numbers["episodes"] == 12
     one = summary(generate_dataset(1, 1, config=SMALL))
     assert one["metrics"]["total_steps"]["se"] is None
-    assert one["metrics"]["time_to_mastery"] == {"mean": None, "se": None, "ci": None, "n": 0, "undefined": 1}
+    undefined = {"mean": None, "se": None, "ci": None, "n": 0, "undefined": 1, "unit": "interactions"}
+    assert one["metrics"]["time_to_mastery"] == undefined
     json.dumps(numbers, allow_nan=False)
 
 
