@@ -13,7 +13,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.command import Application, Command, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption, read_columns
+from alsim.cli.options import COLUMNS_METAVAR, EncodingOption, ForceOption, ImportOption, JsonOption, read_columns
 from alsim.errors import AlsimError, did_you_mean
 
 
@@ -150,25 +150,19 @@ def shared_options(
             "--delimiter", metavar="CHAR", help="Delimiter of a text file: a character, or tab.  [default: detected]"
         ),
     ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            "--encoding",
-            metavar="NAME",
-            help="Encoding of a text file.  [default: UTF-8, or that of the byte order mark]",
-        ),
-    ] = None,
+    encoding: EncodingOption = None,
     separator: Annotated[
         str, typer.Option("--separator", metavar="TEXT", help="Separator between the skills of one response.")
     ] = "~~",
     missing: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--missing",
             metavar="VALUES",
-            help="Comma-separated values of a wide file that mean no response, besides empty cells, NA, NaN and null.",
+            help="Comma-separated values that mean no response, besides empty cells, NA, NaN, null, N/A, #N/A and "
+            "points of a wide file.  [default: -1 in a wide file]",
         ),
-    ] = "-1",
+    ] = None,
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Treatment of rows that repeat a response.")
     ] = Duplicates.keep,
@@ -203,7 +197,7 @@ def shared_options(
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
         "separator": separator or None,
-        "missing": [value.strip() for value in missing.split(",") if value.strip()],
+        "missing": None if missing is None else [value.strip() for value in missing.split(",") if value.strip()],
         "duplicates": duplicates.value,
         "skip_bad": skip_bad,
         "skip_lines": skip_lines,
