@@ -20,6 +20,7 @@ from rich.cells import cell_len
 
 import alsim
 from alsim.cli import output
+from alsim.cli.fit_notes import _without_meaning
 from alsim.cli.fit_tables import LAYOUTS
 from alsim.models import Fit, score, score_errors
 
@@ -676,9 +677,9 @@ def test_times_in_another_form_are_not_skipped_as_bad_rows(run, fitted, tmp_path
 
 def test_values_that_mean_no_response_are_proposed_with_those_passed_before(run, fitted, tmp_path):
     (tmp_path / "log.csv").write_text("id,q1,q2,q3\na,9,x,0\nb,1,0,1\nc,0,1,8\n")
-    missing = "--missing=8,9,x"
-    assert missing in run("bkt", "log.csv", "--missing=8")[2]
-    assert run("bkt", "log.csv", missing)[0] == 0
+    missing = "8,9,x"
+    assert f"--missing {missing} if these" in run("bkt", "log.csv", "--missing", "8")[2]
+    assert run("bkt", "log.csv", "--missing", missing)[0] == 0
     assert len(fitted[-1].log) == 6
 
 
@@ -822,3 +823,21 @@ def test_notes_of_a_fit_are_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
     assert status == 0 and "note: no finite estimate, since all responses are equal: a\n" in out
+
+
+def test_an_item_without_discrimination_has_a_note():
+    rows = [{"item": "q5", "a": 1e-6, "b": 839_027.0}, {"item": "q0", "a": 1.0, "b": 2.0}]
+    (note,) = _without_meaning(rows)
+    assert note.startswith("b of 1 of 2 items is outside [-10, 10] logits and has no meaning, since a is near 0")
+    assert note.endswith(": q5; check the answer keys of these items, or leave them out")
+
+
+def test_a_transposed_table_has_a_note(run, tmp_path):
+    """It has fewer rows than columns, and the rows are named like items."""
+    rows = [f"q{k}," + ",".join(str((k + s) % 2) for s in range(20)) for k in range(6)]
+    text = "\n".join(["item," + ",".join(f"s{k}" for k in range(20)), *rows])
+    for content, is_transposed in ((text, True), (text.replace("\nq", "\nann"), False)):
+        (tmp_path / "log.csv").write_text(content)
+        status, out, _ = run("skill-mean", "log.csv", "--columns", "student=item")
+        assert status == 0
+        assert ("if the table has one row per item, transpose it" in " ".join(out.split())) == is_transposed
