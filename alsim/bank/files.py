@@ -210,6 +210,7 @@ def complete_bank(
     config: Config,
     columns: Mapping[str, str] | None = None,
     fill_empty: bool = False,
+    encoding: str | None = None,
 ) -> Bank:
     """Return a bank made from a table of questions only, such as the results of an IRT calibration.
 
@@ -219,6 +220,7 @@ def complete_bank(
                     are those of `Questions`, irt_d and intercept
     fill_empty      if True, empty (LO, difficulty) cells are filled with copies of questions; otherwise they raise
                     BankError
+    encoding        encoding of a text file, such as latin-1. Default: that of the byte order mark, or UTF-8
 
     Only a difficulty is required. The parameters may have the names that alsim, catR, catsim, ltm and mirt use, see
     `alsim.models.irt.read_items`. Unknown columns of the file are ignored. Columns that are neither in the file nor in
@@ -243,7 +245,7 @@ def complete_bank(
     Raises BankError, which names file, row, column, value and the expected value.
     """
     path = Path(questions_file)
-    table, notes = read_questions(path, columns or {})
+    table, notes = read_questions(path, columns or {}, encoding)
     if "irt_d" in table.columns:
         table.numbers("irt_d")
     outcomes, (learning_outcome,) = _outcomes(table)

@@ -127,7 +127,7 @@ def as_table(cells: Cells, titles: Mapping[str, str]) -> Table:
     )
 
 
-def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[str]]:
+def read_questions(path: Path, columns: Mapping[str, str], encoding: str | None = None) -> tuple[Table, list[str]]:
     """Read a table of questions, or a fitted item response model in JSON, as `complete_bank` describes.
 
     Returns the table, with at least the columns learning_outcome, irt_a and irt_b, and notes about what was assumed.
@@ -138,7 +138,7 @@ def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[
     if unknown := [name for name in mapping if name not in known]:
         raise BankError(f"columns: keys must be among {', '.join(known)}; got {unknown[0]!r}")
     try:
-        cells, notes = _calibrated_cells(path, {*KNOWN, *OUTCOME_NAMES, *known, *mapping.values()})
+        cells, notes = _calibrated_cells(path, {*KNOWN, *OUTCOME_NAMES, *known, *mapping.values()}, encoding)
         items = read_parameters(cells, {ROLES.get(name, name): title for name, title in mapping.items()})
     except BankError:
         raise
@@ -148,12 +148,12 @@ def read_questions(path: Path, columns: Mapping[str, str]) -> tuple[Table, list[
     return _question_table(items, notes), notes
 
 
-def _calibrated_cells(path: Path, known: Collection[str]) -> tuple[Cells, list[str]]:
+def _calibrated_cells(path: Path, known: Collection[str], encoding: str | None = None) -> tuple[Cells, list[str]]:
     """Return the cells of a file and notes about them; of a fitted model, the cells of its parameters."""
     if path.suffix.lower() != FIT_SUFFIX:
         from alsim.models.irt.items import usable_rows
 
-        cells, notes = with_header(read_cells(path, known))
+        cells, notes = with_header(read_cells(path, known, encoding))
         cells, left = usable_rows(cells)
         return cells, [*notes, *left]
     from alsim.models.irt.items import load_item_parameters

@@ -9,7 +9,15 @@ import typer
 
 from alsim.cli.app import app
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, ConfigOption, ForceOption, ImportOption, JsonOption, read_mapping
+from alsim.cli.options import (
+    COLUMNS_METAVAR,
+    ConfigOption,
+    EncodingOption,
+    ForceOption,
+    ImportOption,
+    JsonOption,
+    read_mapping,
+)
 from alsim.cli.output import counted, log_to_stderr, print_sentence, print_table, printable, shortened, write_report
 from alsim.errors import AlsimError
 
@@ -36,6 +44,7 @@ def bank_command(
         str,
         typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as irt_a=disc."),
     ] = "",
+    encoding: EncodingOption = None,
     fill_empty: Annotated[
         bool,
         typer.Option(
@@ -58,13 +67,15 @@ def bank_command(
     from alsim.config import Config
 
     settings = Config.read(config)
-    if questions is None and (columns or fill_empty):
-        raise AlsimError("--columns and --fill-empty apply to a table only; add --questions FILE")
+    if questions is None and (columns or fill_empty or encoding):
+        raise AlsimError("--columns, --encoding and --fill-empty apply to a table only; add --questions FILE")
     if questions is None:
         bank = sample_bank(settings)
     else:
         with log_to_stderr("alsim.bank"):
-            bank = complete_bank(questions, settings, columns=read_mapping(columns), fill_empty=fill_empty)
+            bank = complete_bank(
+                questions, settings, columns=read_mapping(columns), fill_empty=fill_empty, encoding=encoding
+            )
     save_bank(bank, out, force=force)
     rows = bank.summary()
     size = f"{counted(bank.num_questions, 'question')} and {counted(bank.num_contents, 'content')}"

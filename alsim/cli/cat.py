@@ -25,7 +25,7 @@ from alsim.cli.cat_record import (
 from alsim.cli.command import DialogCommand
 from alsim.cli.completion import one_of
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, JsonOption, SeedOption, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, EncodingOption, ForceOption, JsonOption, SeedOption, read_mapping
 from alsim.cli.output import (
     STDOUT,
     counted,
@@ -86,6 +86,7 @@ def cat_command(
         str,
         typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as a=disc,b=diff."),
     ] = "",
+    encoding: EncodingOption = None,
     max_items: Annotated[int, typer.Option("--max-items", help="Largest number of items of a test.")] = 20,
     min_items: Annotated[int, typer.Option("--min-items", help="Smallest number of items of a test.")] = 1,
     stop_se: Annotated[
@@ -160,7 +161,7 @@ def cat_command(
     _check_record(report, resume, force, simulated=simulate is not None)
     if plot is not None:
         check_figure(plot, "--plot")
-    table = read_items(items, read_mapping(columns))
+    table = read_items(items, read_mapping(columns), encoding=encoding)
     _check_stop_se(stop_se)
     _check_num_items(min_items, max_items, len(table.item_parameters))
     cat = CAT(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 SHOWN_NAMES = 5
 """Number of names that a note lists at most."""
+LARGE_B = 10.0
+"""Absolute difficulty above which a note says that it has no meaning, logits."""
+_ITEM_NAME = re.compile(r"(?:i|q|v|x|item|question|var|task|problem)[ _.-]?[0-9]+", re.IGNORECASE)
+"""Names of items in tests."""
 LARGE_SE_OF_B = 1.0
 """Standard error of a difficulty above which a note names the item, logits: the standard deviation of ability."""
 
@@ -34,8 +39,8 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
             text = text.replace("have", "has", 1) if number == 1 else text
             found.append(f"{number:,} of {len(rows):,} skills {text}")
     if fitted.model == "irt":
-        found += [*repeated_pairs(responses), *_large_errors(rows), *_priors(fitted)]
-    return found
+        found += [*repeated_pairs(responses), *_large_errors(rows), *_without_meaning(rows), *_priors(fitted)]
+    return found + _transposed(responses)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -62,6 +67,29 @@ def _large_errors(rows: Sequence[Row]) -> list[str]:
     return [
         f"large standard errors (SE of b above 1 logit, or SE of a above a) of {len(names):,} of {len(rows):,} items, "
         f"whose estimates are unreliable: {listed(names)}; add responses, or fit a model with fewer parameters"
+    ]
+
+
+def _without_meaning(rows: Sequence[Row]) -> list[str]:
+    """Return the note about items that hardly depend on ability, so that their difficulty has no meaning."""
+    names = [str(row["item"]) for row in rows if abs(_number(row.get("b"))) > LARGE_B]
+    if not names:
+        return []
+    count = f"{len(names):,} of {len(rows):,} items"
+    return [
+        f"b of {count} is outside [-{LARGE_B:g}, {LARGE_B:g}] logits and has no meaning, since a is near 0 or nearly "
+        f"all responses are equal: {listed(names)}; check the answer keys of these items, or leave them out"
+    ]
+
+
+def _transposed(responses: Responses) -> list[str]:
+    """Return the note about a table that seems to have one row per item: fewer rows than columns, named like items."""
+    names = responses.students.tolist()
+    if not (1 < len(names) < responses.num_items and all(map(_ITEM_NAME.fullmatch, names))):
+        return []
+    return [
+        f"the log has fewer students ({len(names):,}) than items ({responses.num_items:,}), and the students are named "
+        f"like items, such as {names[0]}: if the table has one row per item, transpose it"
     ]
 
 

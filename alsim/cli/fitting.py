@@ -13,7 +13,7 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.command import Application, Command, Group
 from alsim.cli.fitting_run import FitRequest, Inputs, ModelRequest, run_fit
-from alsim.cli.options import COLUMNS_METAVAR, ForceOption, ImportOption, JsonOption, read_columns
+from alsim.cli.options import COLUMNS_METAVAR, EncodingOption, ForceOption, ImportOption, JsonOption, read_columns
 from alsim.errors import AlsimError, did_you_mean
 from alsim.responses.formats.base import FORMATS, PUBLISHED_NAMES
 
@@ -167,14 +167,7 @@ def shared_options(
             "--delimiter", metavar="CHAR", help="Delimiter of a text file: a character, or tab.  [default: detected]"
         ),
     ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            "--encoding",
-            metavar="NAME",
-            help="Encoding of a text file.  [default: UTF-8, or that of the byte order mark]",
-        ),
-    ] = None,
+    encoding: EncodingOption = None,
     separator: Annotated[
         str,
         typer.Option(
@@ -185,13 +178,14 @@ def shared_options(
         ),
     ] = "~~",
     missing: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--missing",
             metavar="VALUES",
-            help="Comma-separated values of a wide file that mean no response, besides empty cells, NA, NaN and null.",
+            help="Comma-separated values that mean no response, besides empty cells, NA, NaN, null, N/A, #N/A and "
+            "points of a wide file.  [default: -1 in a wide file]",
         ),
-    ] = "-1",
+    ] = None,
     duplicates: Annotated[
         Duplicates | None,
         typer.Option(
@@ -234,7 +228,7 @@ def shared_options(
         "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter),
         "encoding": encoding,
         "separator": separator or None,
-        "missing": [value.strip() for value in missing.split(",") if value.strip()],
+        "missing": None if missing is None else [value.strip() for value in missing.split(",") if value.strip()],
         "duplicates": default_duplicates(name) if duplicates is None else duplicates.value,
         "skip_bad": skip_bad,
         "skip_lines": skip_lines,

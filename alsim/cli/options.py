@@ -28,6 +28,14 @@ ConfigOption = Annotated[
 BankOption = Annotated[
     Path | None, typer.Option("--bank", metavar="DIR", help="Directory of an item bank, as alsim bank writes it.")
 ]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of a text file.  [default: UTF-8, or that of the byte order mark]",
+    ),
+]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON; - prints only the JSON.")
 ]

@@ -52,6 +52,7 @@ class ScoreOptions(NamedTuple):
 
     items: Path
     item_columns: Mapping[str, str]
+    item_encoding: str | None
     method: str
     prior: tuple[float, float]  # mean and standard deviation, logits
     bounds: tuple[float, float] | None  # logits; None for the default
@@ -88,6 +89,14 @@ def score_options(
             "--item-columns", metavar=COLUMNS_METAVAR, help="Column names of the items, such as a=disc,b=diff."
         ),
     ] = "",
+    item_encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--item-encoding",
+            metavar="NAME",
+            help="Encoding of the table of items.  [default: UTF-8, or that of the byte order mark]",
+        ),
+    ] = None,
     method: Annotated[
         Estimate, typer.Option("--method", case_sensitive=False, help="Ability estimator.")
     ] = Estimate.eap,
@@ -119,6 +128,7 @@ def score_options(
     return {
         "items": items,
         "item_columns": read_mapping(item_columns),
+        "item_encoding": item_encoding,
         "method": method.value,
         "prior": (prior_mean, prior_sd),
         "bounds": read_bounds(bounds) if bounds else None,
@@ -195,9 +205,11 @@ def _read_items(options: ScoreOptions) -> tuple[ItemParameters, int | None, tupl
     from alsim.models.irt.estimation import RANGE
 
     try:
-        items = read_items(options.items, options.item_columns).item_parameters
+        items = read_items(options.items, options.item_columns, encoding=options.item_encoding).item_parameters
     except AlsimError as error:  # its cure names the option of alsim cat
-        raise type(error)(str(error).replace("--columns", "--item-columns")) from None
+        raise type(error)(
+            str(error).replace("--columns", "--item-columns").replace("--encoding", "--item-encoding")
+        ) from None
     for note in items.notes:
         print_warning(f"{options.items}: {note}")
     if options.items.suffix.lower() == ".json":

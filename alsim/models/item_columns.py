@@ -21,6 +21,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Names of each column in lower case, in order of preference: alsim, catR and catsim (a, b, c, d), ltm (Dffclt, Dscrmn,
 Gussng), mirt (a1, d, g, u). The columns d and difficulty have two meanings, which `find_columns` resolves."""
 
+SCALING = {1.7, 1.702, 1.701}
+"""Scaling constants D that make logistic curves similar to normal ones."""
+MAX_B = 20.0
+"""Absolute difficulty above which the scale is probably not that of logits."""
 TABLE_ROUNDING = 0.006
 """Largest difference between d and -a b in a table of intercepts with two decimals, relative to 1 + |a| + |b|."""
 
@@ -63,6 +67,7 @@ def read_parameters(cells: Cells, mapping: Mapping[str, str]) -> ItemCells:
     if not cells.rows:
         raise AlsimError(f"{cells.path}: there is no row below the header; expected one row per item")
     titles, notes = find_columns(cells, mapping), []
+    _check_constant(cells, titles)
     parameters = {role: _points(cells.column(titles[role])) for role in PARAMETERS if role in titles}
     found = {role: titles[role] for role in PARAMETERS if role in titles and role not in mapping}
     if any(normalized(title) not in (role, f"irt_{role}") for role, title in found.items()):
@@ -76,7 +81,24 @@ def read_parameters(cells: Cells, mapping: Mapping[str, str]) -> ItemCells:
     if "intercept" in titles:
         parameters["b"] = _difficulties(cells, titles, parameters["a"])
         notes.append(f"column {titles['intercept']} is an intercept, as mirt writes it: b = -{titles['intercept']} / a")
+    numbers = [value for value in map(number, parameters["b"]) if math.isfinite(value)]
+    if numbers and max(map(abs, numbers)) > MAX_B:
+        notes.append(
+            f"b is from {min(numbers):g} to {max(numbers):g}, far outside the usual -4 to 4 logits: if it is on a "
+            "scale of scores, convert b to logits, (b - mean) / SD, and a likewise, a * SD"
+        )
     return ItemCells(cells, titles, parameters, notes)
+
+
+def _check_constant(cells: Cells, titles: Mapping[str, str]) -> None:
+    """Raise AlsimError if a column D has the scaling constant 1.7 of the normal metric."""
+    for role in ("d", "intercept"):
+        if role in titles and {number(cell) for cell in cells.column(titles[role])} <= SCALING:
+            raise AlsimError(
+                f"{cells.path}: column {titles[role]} has the scaling constant of the normal metric, such as "
+                f"{cells.column(titles[role])[0]}; the models of alsim have no such constant, and d is an upper "
+                "asymptote: multiply a by the constant, and remove the column"
+            )
 
 
 def find_columns(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:

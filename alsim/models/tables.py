@@ -14,6 +14,8 @@ from alsim.errors import AlsimError
 from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
 WHITESPACE = " "
+TITLE_LINES = 10
+"""Number of first lines among which a title above the header is noticed."""
 DELIMITERS = ("\t", ",", ";", "|", WHITESPACE)
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MAX_CELLS = 10**7
@@ -49,14 +51,16 @@ def number(cell: str) -> float:
         return float("nan")
 
 
-def read_cells(path: Path, known: Collection[str], *, inside: Path | None = None) -> Cells:
+def read_cells(path: Path, known: Collection[str], encoding: str | None = None, *, inside: Path | None = None) -> Cells:
     """Read a text file, or a Parquet file if the suffix is .parquet or .pq.
 
-    path    file to read
-    known   names of columns that the header may contain, from which the delimiter is detected; see `normalized`
-    inside  see `alsim.utils.reading.open_file`
+    path      file to read
+    known     names of columns that the header may contain, from which the delimiter is detected; see `normalized`
+    inside    see `alsim.utils.reading.open_file`
 
-    A text file is UTF-8, with or without byte order mark, and its first line is the header. The delimiter is tab,
+    encoding  encoding of a text file. Default: that of the byte order mark, or UTF-8
+
+    The first line of a text file is the header, after Excel's line sep=; if any. The delimiter is tab,
     comma, semicolon, pipe or white space: the one that finds most of the `known` names in the header. If every row has
     one cell more than the header, the first column holds row names, as R writes them, and its name is empty.
 
@@ -64,7 +68,10 @@ def read_cells(path: Path, known: Collection[str], *, inside: Path | None = None
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     try:
-        cells = _read_parquet(path, inside) if parquet else _read_text(path, {*map(normalized, known)}, inside)
+        if parquet:
+            cells = _read_parquet(path, inside)
+        else:
+            cells = _read_text(path, {*map(normalized, known)}, encoding, inside)
     except OSError as error:
         raise AlsimError(f"{path}: cannot be read: {reason(error)}") from None
     names = [name for name in cells.header if name and math.isnan(number(name))]  # a first line of numbers has no names
@@ -73,19 +80,17 @@ def read_cells(path: Path, known: Collection[str], *, inside: Path | None = None
     return cells
 
 
-def _read_text(path: Path, known: set[str], inside: Path | None) -> Cells:
+def _read_text(path: Path, known: set[str], encoding: str | None, inside: Path | None) -> Cells:
     """Return the cells of a text file."""
     content = read_bytes(path, MAX_TABLE, inside=inside)
     if content[:4] in SPREADSHEETS:
         raise AlsimError(f"{path} is {SPREADSHEETS[content[:4]]}; save the sheet as CSV (UTF-8) and pass that file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AlsimError(
-            f"{path}: byte {error.start} is not UTF-8; expected a text file in UTF-8: save it in that encoding"
-        ) from None
+    text = _decoded(path, content, encoding)
     if not text.strip():
         raise AlsimError(f"{path}: the file is empty; expected a header and one row per item")
+    if re.match(r'"?sep=."?\r?\n', text, re.IGNORECASE):
+        text = text[text.index("\n") :]  # the empty line keeps the numbers of the others
+    _check_title(path, text)
     lines = list(_records(path, text, _delimiter(path, text, known), strict=True))
     header, rows = lines[0][1] if lines else [], [cells for _, cells in lines[1:]]
     places = [f"line {line}" for line, _ in lines[1:]]
@@ -98,6 +103,37 @@ def _read_text(path: Path, known: set[str], inside: Path | None) -> Cells:
         if len(cells) != len(header):
             raise AlsimError(f"{path}, {place}: {len(cells)} cells; expected {len(header)}, as in the header")
     return Cells(path, header, rows, places)
+
+
+def _decoded(path: Path, content: bytes, encoding: str | None) -> str:
+    """Return the text of a file. Raises AlsimError for another or an unknown encoding."""
+    if encoding is None:
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeError as error:
+        name = "UTF-8" if encoding == "utf-8-sig" else encoding
+        raise AlsimError(
+            f"{path}: byte {getattr(error, 'start', 0)} is not {name}; expected a text file in UTF-8: save it in that "
+            "encoding, or pass its own, such as encoding='latin-1' (--encoding latin-1)"
+        ) from None
+    except LookupError:
+        raise AlsimError(f"{path}: the encoding {encoding!r} is unknown; pass a known one, such as latin-1") from None
+
+
+def _check_title(path: Path, text: str) -> None:
+    """Raise AlsimError if the first line is a title or a comment above the names of the columns."""
+    lines = [line.strip() for line in text.split("\n", TITLE_LINES)[:TITLE_LINES]]
+    sizes = [max(sum(map(bool, line.split(delimiter))) for delimiter in "\t,;|") if line else 0 for line in lines]
+    first = next(k for k, line in enumerate([*lines, "-"]) if line)
+    if first == len(lines):
+        return
+    is_comment = lines[first].startswith("#") and sizes[first] < max(sizes)
+    if is_comment or (sizes[first] == 1 and max(sizes) > 2):
+        raise AlsimError(
+            f"{path}: the first line, {lines[first]!r:.80}, is no header of the columns below; expected their names in "
+            f"the first line: remove the lines above line {sizes.index(max(sizes)) + 1}"
+        )
 
 
 def _delimiter(path: Path, text: str, known: set[str]) -> str:

@@ -23,6 +23,10 @@ Names = NDArray[np.str_]
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "null", "NULL")
 """Texts that mean a missing cell; case-sensitive."""
 
+MISSING_ANSWERS = ("N/A", "n/a", "#N/A", ".")
+"""Texts that also mean a missing answer in a wide table: of spreadsheets, and of SPSS and SAS. They may be names, and -
+may mean a wrong answer."""
+
 ANSWER = re.compile(r"(?:(0(?:\.0*)?|false)|1(?:\.0*)?|true)", re.IGNORECASE)
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"

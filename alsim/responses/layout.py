@@ -271,7 +271,7 @@ def _check_numbers(head: Head, source: str) -> None:
 
 def _check_scored(head: Head, known: set[Any], missing: Iterable[Any], source: str) -> None:
     """Raise ResponsesError for a wide table whose answers are not scored; columns that are `known` are no items."""
-    absent = {*cells.MISSING_TEXTS, *map(str, missing)}
+    absent = _missing_texts(missing)
     if len(head.rows) > 1:
         found = [head.column(k) for k, name in enumerate(head.names) if name not in known]
         texts = [["" if cell is None or str(cell) in absent else str(cell) for cell in column] for column in found]
@@ -327,4 +327,9 @@ def _most_are_answers(column: Sequence[Any], missing: Iterable[Any]) -> bool:
 def is_answer(cell: Any, missing: Iterable[Any]) -> bool:
     """Return whether a cell is an answer or missing."""
     text = "" if cell is None else str(cell)
-    return cells.ANSWER.fullmatch(text) is not None or text in {*cells.MISSING_TEXTS, *map(str, missing)}
+    return cells.ANSWER.fullmatch(text) is not None or text in _missing_texts(missing)
+
+
+def _missing_texts(missing: Iterable[Any]) -> set[str]:
+    """Return all texts that mean no response in a wide table."""
+    return {*cells.MISSING_TEXTS, *cells.MISSING_ANSWERS, *map(str, missing)}

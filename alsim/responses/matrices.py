@@ -27,6 +27,8 @@ MATRIX = "the matrix"
 """Name of a matrix, in messages."""
 MAX_SAMPLE = 1000
 """Number of first rows of a matrix whose invalid cells are examined."""
+MAX_CODES, MAX_CODE = 10, 6
+"""Largest number and length of codes that are proposed as values that mean no response."""
 MAX_FOOTERS = 3
 """Largest number of rows below those of the students that are recognised as sums, means and so on."""
 BLANK, INVALID = -1, -2
@@ -57,7 +59,7 @@ def matrix_codes(column: pa.ChunkedArray, missing: Iterable[Any]) -> Codes:
     """Return 0 or 1 for each answer, BLANK for a missing cell, INVALID for another value."""
     codes = cells.parse_answers(column)
     codes[codes < 0] = INVALID
-    codes[cells.is_missing(column, missing)] = BLANK
+    codes[cells.is_missing(column, (*missing, *cells.MISSING_ANSWERS))] = BLANK
     return codes
 
 
@@ -193,8 +195,17 @@ def _invalid_cell(
     others = {str(value_at(int(k), place[1])) for k in np.flatnonzero(column[:MAX_SAMPLE] == INVALID)}
     if is_score(value, others):
         return ResponsesError(message + ONLY_ANSWERS, SCORE_CELL)
-    cure = "correct the cell, skip invalid cells with {}, or pass {} if this value means no response"
-    return ResponsesError(message, cure, skip_bad=True, missing=[*wide.missing, str(value)])
+    found = _codes_of_no_response(wide.codes, value_at, str(value))
+    means = "this value means" if len(found) == 1 else "these values mean"
+    cure = f"correct the cell, skip invalid cells with {{}}, or pass {{}} if {means} no response"
+    return ResponsesError(message, cure, skip_bad=True, missing=[*wide.missing, *found])
+
+
+def _codes_of_no_response(codes: Codes, value_at: Callable[[int, int], Any], first: str) -> list[str]:
+    """Return the values, from `first`, of invalid cells that may mean no response: short texts, and no scores."""
+    places = np.argwhere(codes == INVALID)[: MAX_SAMPLE * 10].tolist()
+    found = {first: None} | {str(value_at(*place)): None for place in places}
+    return [text for text in found if text == first or (len(text) <= MAX_CODE and not is_score(text))][:MAX_CODES]
 
 
 def _check_scored(wide: Wide, invalid: Longs, value: Callable[[int, int], Any], source: Source) -> None:

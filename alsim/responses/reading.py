@@ -65,7 +65,9 @@ if TYPE_CHECKING:
 Columns = Mapping[str, str | None] | None
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
 MISSING = ("-1",)
-"""Values of a wide file that mean no response, in addition to empty cells, NA, NaN and null."""
+"""Default values of a wide file that mean no response, in addition to `MISSING_TEXTS` and `MISSING_ANSWERS`."""
+NO_RESPONSE = "no response"
+"""Reason to skip a row of a long file."""
 
 
 def read_responses(
@@ -77,7 +79,7 @@ def read_responses(
     delimiter: str | None = None,
     encoding: str | None = None,
     separator: str | None = "~~",
-    missing: Iterable[Any] = MISSING,
+    missing: Iterable[Any] | None = None,
     duplicates: Duplicates | None = None,
     skip_bad: bool = False,
     skip_lines: int = 0,
@@ -102,7 +104,9 @@ def read_responses(
     encoding    encoding of a text file. Default: the encoding of the byte order mark, or else UTF-8
     separator   separator between the skills of one response in a text; None for no separator. A published log has its
                 own, unless this argument is another one
-    missing     values of a wide file that mean no response, in addition to empty cells, NA, NaN and null
+    missing     values that mean no response. In a wide file, they add to empty cells, NA, NaN, null, N/A, #N/A and
+                points; default: -1. Rows of a long file with one of them as the answer are skipped and counted in
+                `report`; default: none
     duplicates  see `Responses.from_arrays`. Default: "keep"; "merge" for "assistments-2009"
     skip_bad    skip invalid rows, or cells of a wide file, and count them in `report`
     skip_lines  number of lines above the names of the columns, such as a title. Excel's line sep=; needs none
@@ -117,7 +121,7 @@ def read_responses(
     or in another format.
     """
     columns = columns or {}
-    path, missing = Path(path), tuple(missing)
+    path, missing = Path(path), None if missing is None else tuple(missing)
     _check_format(format, key)
     duplicates = duplicates or default_duplicates(format)
     options = Options(separator, duplicates, skip_bad)
@@ -218,11 +222,12 @@ def _read_text(
     file: TextFile,
     format: Format | None,
     columns: Mapping[str, str | None],
-    missing: Iterable[Any],
+    given: Iterable[Any] | None,
     options: Options,
     header: bool | None = None,
 ) -> LogFields:
-    """Read a log from a text file."""
+    """Read a log from a text file; `given` are the values that mean no response, None for the default."""
+    missing = MISSING if given is None else given
     if format is None and is_three_line(file):
         format = "three-line"
     if format == "three-line":
@@ -255,12 +260,34 @@ def _read_text(
     first = names_of_file if num_headers else None
     table = read_columns(file, first, wanted, len(names_of_file), options.skip_bad)
     source = replace(table.source, column_names=names, recognised=recognised)
-    return build(_rename(table.columns, names), source, options)
+    return build(*_without_missing(_rename(table.columns, names), source, given or ()), options)
 
 
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a table by alsim's names."""
     return {column: table[name] for column, name in names.items()}
+
+
+def _without_missing(
+    columns: dict[str, pa.ChunkedArray], source: Source, missing: Iterable[Any]
+) -> tuple[dict[str, pa.ChunkedArray], Source]:
+    """Return the rows of a long table whose answers do not mean that there is no response, and their source."""
+    import pyarrow as pa
+
+    answers = columns["correct"]
+    is_absent = cells.is_missing(answers, missing) & ~cells.is_missing(answers, ())
+    if not is_absent.any():
+        return columns, source
+    first, kept = int(is_absent.argmax()), ~is_absent
+    title, row = source.column_names["correct"], source.index(first)
+    example = source.error_message(title, row, answers[first].as_py(), "an answer")
+    mask = pa.array(kept)
+    return {name: column.filter(mask) for name, column in columns.items()}, replace(
+        source,
+        rows=np.flatnonzero(kept) if source.rows is None else source.rows[kept],
+        dropped={**source.dropped, NO_RESPONSE: int(is_absent.sum())},
+        examples={**source.examples, NO_RESPONSE: example},
+    )
 
 
 def _read_wide_text(
@@ -367,14 +394,14 @@ def _read_binary(
     path: Path,
     format: Format | None,
     columns: Mapping[str, str | None],
-    missing: Iterable[Any],
+    given: Iterable[Any] | None,
     options: Options,
 ) -> LogFields:
-    """Read a log from a Parquet or Arrow file."""
+    """Read a log from a Parquet or Arrow file; `given` are the values that mean no response, None for the default."""
     from alsim.utils.arrow import TableFile
 
     with TableFile(path) as file:
-        return _read_table_file(file, path, format, columns, missing, options)
+        return _read_table_file(file, path, format, columns, given, options)
 
 
 def _read_table_file(
@@ -382,10 +409,11 @@ def _read_table_file(
     path: Path,
     format: Format | None,
     columns: Mapping[str, str | None],
-    missing: Iterable[Any],
+    given: Iterable[Any] | None,
     options: Options,
 ) -> LogFields:
     """Read a log from an open Parquet or Arrow file."""
+    missing = MISSING if given is None else given
     available, source = file.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
         first = [list(row.values()) for row in file.head(SAMPLE).to_pylist()]
@@ -404,4 +432,6 @@ def _read_table_file(
 
     names, recognised = map_columns(columns, available, str(path), sample)
     table = file.read(sorted(set(names.values())))
-    return build(_rename(table, names), replace(source, column_names=names, recognised=recognised), options)
+    source = replace(source, column_names=names, recognised=recognised)
+    columns_read = {name: cells.as_arrow(column) for name, column in _rename(table, names).items()}
+    return build(*_without_missing(columns_read, source, given or ()), options)

@@ -101,7 +101,8 @@ def _coding(codes: Set[str]) -> Coding | None:
     """Return the coding that has these codes; None if some are no code, such as 9 for no response."""
     words = {code.casefold() for code in codes}
     for right, wrong in _WORDS:
-        if {right, wrong} & words and words <= {right, wrong, "0", "1", *_UNKNOWN}:
+        found = {right, wrong} & words
+        if found and words <= {right, wrong, "0", "1", *_UNKNOWN} and (len(found) == 2 or not words & {"0", "1"}):
             return Coding(f"the words {right!r} and {wrong!r}", f"write 1 for {right!r} and 0 for {wrong!r}")
     numbers = {code for code in codes if not _NEGATIVE.fullmatch(code)}
     if len(codes) > MAX_CODES:
@@ -113,7 +114,8 @@ def _coding(codes: Set[str]) -> Coding | None:
     letters = {code for code in codes if _LETTER.fullmatch(code)}
     if letters and 2 * len(letters) > len(codes):
         return Coding("letters, as of chosen options", f"{SCORE_THEM}, by comparison with the answer key")
-    return Coding("other codes", SCORE_THEM) if len(codes) > 1 else None
+    has_answers = any(cells.ANSWER.fullmatch(code) for code in codes)  # the others may mean no response then
+    return Coding("other codes", SCORE_THEM) if len(codes) > 1 and not has_answers else None
 
 
 def _of_integers(values: Set[int]) -> Coding | None:

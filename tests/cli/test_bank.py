@@ -96,3 +96,12 @@ def test_a_file_that_is_no_table_of_items_is_refused_with_one_sentence(bank, tmp
     for message in messages:
         assert message in err
     assert not (tmp_path / "bank").exists()
+
+
+def test_a_table_in_another_encoding(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "items.csv").write_bytes("item,a,b\ncafé,1,0\nthé,1,1\nlait,1,-1\n".encode("latin-1"))
+    status, _, err = run("bank", "--questions", "items.csv", "-o", "bank")
+    assert status == 2 and "is not UTF-8" in err and "--encoding latin-1" in err
+    assert run("bank", "--questions", "items.csv", "-o", "bank", "--encoding", "latin-1", "--fill-empty")[0] == 0
+    assert "café" in (tmp_path / "bank" / "questions.csv").read_text(encoding="utf-8")

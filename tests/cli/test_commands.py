@@ -351,7 +351,7 @@ def test_bank_completes_a_table_of_questions(run, small, tmp_path):
     assert run(*arguments, "--fill-empty")[0] == 0
     assert_refused(
         run("bank", "--columns", columns, "--out", tmp_path / "third"),
-        "--columns and --fill-empty apply to a table only; add --questions FILE",
+        "--columns, --encoding and --fill-empty apply to a table only; add --questions FILE",
     )
     for broken in ("irt_a", "irt_a=", "=slope", "irt_a=slope,,irt_b=b"):
         refused = run("bank", "--questions", table, "--columns", broken, "--out", tmp_path / "third")

@@ -21,6 +21,7 @@ from rich.cells import cell_len
 
 import alsim
 from alsim.cli import output
+from alsim.cli.fit_notes import _without_meaning
 from alsim.cli.fit_tables import LAYOUTS
 from alsim.models import Fit, score, score_errors
 
@@ -662,7 +663,7 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("student,skill,Correct,date\na,x,1,9/28/2012\n", "without order, with --columns correct=Correct,order="),
         ("q1,q2\n1,0\n1,9\n1,1\n", "or pass --missing=-1,9 if this value means no response"),
         ("q1,q2,q3\n9,1,0\n1,0,1\n0,1,1\n", "or pass --missing=-1,9 if this value means no response"),
-        ("id,q1,q2,q3\na,.,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,. if this value means no response"),
+        ("id,q1,q2,q3\na,x,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,x if this value means no response"),
         (
             "q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n",
             "(no model of alsim uses scores other than 0 and 1); correct the cell, or score",
@@ -696,14 +697,11 @@ def test_times_in_another_form_are_not_skipped_as_bad_rows(run, fitted, tmp_path
 
 
 def test_values_that_mean_no_response_are_proposed_with_those_passed_before(run, fitted, tmp_path):
-    (tmp_path / "log.csv").write_text("id,q1,q2,q3\na,9,.,0\nb,1,0,1\nc,0,1,1\n")
-    missing = []
-    for expected in ("--missing=-1,9", "--missing=-1,9,."):
-        _, _, err = run("bkt", "log.csv", *missing)
-        assert expected in err
-        missing = [expected]
-    assert run("bkt", "log.csv", *missing)[0] == 0
-    assert len(fitted[-1].log) == 7
+    (tmp_path / "log.csv").write_text("id,q1,q2,q3\na,9,x,0\nb,1,0,1\nc,0,1,8\n")
+    missing = "8,9,x"
+    assert f"--missing {missing} if these" in run("bkt", "log.csv", "--missing", "8")[2]
+    assert run("bkt", "log.csv", "--missing", missing)[0] == 0
+    assert len(fitted[-1].log) == 6
 
 
 def test_items_with_the_name_of_a_covariate_are_named(run, fitted, tmp_path):
@@ -846,3 +844,21 @@ def test_notes_of_a_fit_are_printed(run, tmp_path):
     (tmp_path / "alike.csv").write_text("a,b,c\n1,1,0\n1,0,1\n1,1,1\n1,0,0\n")
     status, out, _ = run("irt", str(tmp_path / "alike.csv"), "--format", "wide", "--model", "rasch")
     assert status == 0 and "note: no finite estimate, since all responses are equal: a\n" in out
+
+
+def test_an_item_without_discrimination_has_a_note():
+    rows = [{"item": "q5", "a": 1e-6, "b": 839_027.0}, {"item": "q0", "a": 1.0, "b": 2.0}]
+    (note,) = _without_meaning(rows)
+    assert note.startswith("b of 1 of 2 items is outside [-10, 10] logits and has no meaning, since a is near 0")
+    assert note.endswith(": q5; check the answer keys of these items, or leave them out")
+
+
+def test_a_transposed_table_has_a_note(run, tmp_path):
+    """It has fewer rows than columns, and the rows are named like items."""
+    rows = [f"q{k}," + ",".join(str((k + s) % 2) for s in range(20)) for k in range(6)]
+    text = "\n".join(["item," + ",".join(f"s{k}" for k in range(20)), *rows])
+    for content, is_transposed in ((text, True), (text.replace("\nq", "\nann"), False)):
+        (tmp_path / "log.csv").write_text(content)
+        status, out, _ = run("skill-mean", "log.csv", "--columns", "student=item")
+        assert status == 0
+        assert ("if the table has one row per item, transpose it" in " ".join(out.split())) == is_transposed

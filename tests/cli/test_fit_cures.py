@@ -307,3 +307,27 @@ def test_columns_whose_names_have_commas(run, tmp_path):
     (tmp_path / "log.csv").write_text('"Name, first",skill,correct\nann,x,1\nbob,x,0\n')
     status, out, _ = run("--columns", '"student=Name, first"')
     assert status == 0 and "2 responses of 2 students" in out
+
+
+def test_all_codes_of_no_response_are_proposed_at_once(run, tmp_path):
+    (tmp_path / "log.csv").write_text(table([0, 1, 1, 0, 9, 1, 0, 1, 99, 1, 0, 1, "omit"], rows=52))
+    status, _, err = run()
+    assert status == 2 and "or pass --missing=-1,9,99,omit if these values mean no response" in err
+    assert run("--missing=-1,9,99,omit")[0] == 0
+
+
+def test_texts_of_spreadsheets_and_of_statistics_programs_are_missing(run, tmp_path):
+    for text in ("N/A", "#N/A", ".", "NA", "null"):
+        (tmp_path / "log.csv").write_text(f"id,x,y,z\na,1,{text},0\nb,{text},1,0\nc,0,1,1\n")
+        assert "7 responses of 3 students, 3 skills" in run()[1]
+    (tmp_path / "log.csv").write_text("id,x,y,z\na,1,-,0\nb,-,1,0\nc,0,1,1\n")  # it may mean a wrong answer
+    assert "or pass --missing=-1,- if this value means no response" in run()[2]
+
+
+def test_values_of_a_long_file_that_mean_no_response(run, tmp_path):
+    (tmp_path / "log.csv").write_text("student,skill,correct\na,x,1\na,y,9\nb,x,0\nb,y,-9\nb,y,1\n")
+    assert run()[0] == 2
+    status, out, err = run("--missing=9,-9")
+    assert status == 0 and "3 responses of 2 students, 2 skills" in out
+    assert "log.csv: 2 skipped, no response; the first one: log.csv, line 3, column correct: '9'" in err
+    assert "--missing" not in run("--missing=9")[2] and run("--missing=9")[0] == 2

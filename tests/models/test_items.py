@@ -261,3 +261,51 @@ def test_a_column_d_that_equals_minus_a_b_is_an_intercept(tmp_path):
     (tmp_path / "items.csv").write_text("a,b,c,d\n1.2,0.5,0,-0.6\n0.8,-0.5,0,0.9\n")
     with pytest.raises(AlsimError, match="line 2, column d: '-0.6'; expected .* at most 1: if d is the intercept"):
         irt.read_items(tmp_path / "items.csv")
+
+
+# ── files from other programs ────────────────────────────────────────────────────────────────────
+
+
+def test_the_line_of_excel_and_other_encodings_are_read(tmp_path):
+    text = "item,a,b\ncafé,1.2,-0.5\nthé,0.8,0.5\n"
+    file = tmp_path / "items.csv"
+    for content, encoding in (
+        (b"sep=,\r\n" + text.encode(), None),
+        (text.encode("utf-16"), None),
+        (text.encode("latin-1"), "latin-1"),
+    ):
+        file.write_bytes(content)
+        assert irt.read_items(file, encoding=encoding).item_parameters.names.tolist() == ["café", "thé"]
+    with pytest.raises(AlsimError, match=r"byte 12 is not UTF-8.*or pass its own, such as encoding='latin-1' \(--enc"):
+        irt.read_items(file)
+    with pytest.raises(AlsimError, match="the encoding 'utf-9' is unknown"):
+        irt.read_items(file, encoding="utf-9")
+    file.write_text("sep=;\nitem;a;b\nx;1;y\n")
+    with pytest.raises(AlsimError, match="line 3, column b: 'y'"):
+        irt.read_items(file)
+
+
+@pytest.mark.parametrize("above", ["Items of 2024\n", "Items of 2024\n\n", "# by hand, in 2024\n"])
+def test_lines_above_the_header_of_items_are_named(tmp_path, above):
+    file = tmp_path / "items.csv"
+    file.write_text(above + "item,a,b\nx,1.2,-0.5\ny,0.8,0.5\n")
+    line = above.count("\n") + 1
+    with pytest.raises(AlsimError, match=f"is no header of the columns below; .*remove the lines above line {line}"):
+        irt.read_items(file)
+
+
+def test_a_scale_of_scores_is_noted(tmp_path):
+    file = tmp_path / "items.csv"
+    file.write_text("item,a,b\nx,0.012,500\ny,0.01,650\n")
+    notes = irt.read_items(file).item_parameters.notes
+    assert any("b is from 500 to 650, far outside the usual -4 to 4 logits" in note for note in notes)
+    file.write_text("item,a,b\nx,1.2,-3.5\ny,1,4.5\n")
+    assert not irt.read_items(file).item_parameters.notes
+
+
+def test_a_column_of_the_scaling_constant_is_no_asymptote(tmp_path):
+    file = tmp_path / "items.csv"
+    for header in ("item,a,b,D", "item,a1,D"):
+        file.write_text(f"{header}\nx,1.2,{'0.5,' * (',b' in header)}1.7\n")
+        with pytest.raises(AlsimError, match="column D has the scaling constant .* 1.7; .*: multiply a by the"):
+            irt.read_items(file)

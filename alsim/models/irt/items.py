@@ -58,7 +58,9 @@ class CalibratedItems:
         return f"<CalibratedItems: {len(self.item_parameters):,} items>"
 
 
-def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> CalibratedItems:
+def read_items(
+    file: str | Path, columns: Mapping[str, str] | None = None, *, encoding: str | None = None
+) -> CalibratedItems:
     """Read calibrated items from a text or Parquet file, or from a fitted item response model in JSON.
 
     file     table with one row per item; the directory of a bank; or the file that `IRTFit.save` or `alsim fit irt
@@ -66,6 +68,7 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
              in a bank, such as q12@Hard
     columns  {role: name in the file} of columns with another name. The roles are name, a, b, c, d, intercept, text,
              answer and options
+    encoding  encoding of a text file, such as latin-1. Default: that of the byte order mark, or UTF-8
 
     The names of alsim, catR, catsim, ltm and mirt are recognized without `columns`, in upper or lower case. Of mirt, d
     is an intercept, and b = -d / a. A table without a header has the columns a, b, c, d in this order, after names, if
@@ -80,7 +83,7 @@ def read_items(file: str | Path, columns: Mapping[str, str] | None = None) -> Ca
             raise AlsimError(f"{path} is a fitted model, whose columns have fixed names; omit columns (--columns)")
         return _without_texts(load_item_parameters(path))
     known = {*KNOWN, *(alias for aliases in SHOWN.values() for alias in aliases), *(columns or {}).values()}
-    cells, notes = with_header(read_cells(path, known, inside=inside))
+    cells, notes = with_header(read_cells(path, known, encoding, inside=inside))
     cells, left = usable_rows(cells)
     return _items(cells, columns, [*notes, *left])
 
