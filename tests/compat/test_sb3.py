@@ -479,8 +479,8 @@ def test_interactions_are_rounded_up_to_rollouts(tmp_path, caplog, algorithm, ro
     with caplog.at_level("INFO", "alsim.training"):
         training = quick(algorithm, tmp_path / "run", steps=300, progress=moments.append)
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("alsim.training")]
-    # A second message, about a short training with PPO, is tested with the training.
     assert messages[0] == f"300 interactions are rounded up to {rounded}: {rollouts}"
+    assert ["too few to learn much" in message for message in messages[1:]] == [True] * (algorithm == "ppo")
     assert (moments[-1].steps, moments[-1].total) == (rounded, rounded)
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["training"]
     assert (found["steps"], found["requested_steps"]) == (rounded, 300)
