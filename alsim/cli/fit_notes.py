@@ -36,6 +36,7 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
     ):
         number = sum(bool(row[key]) if value is None else row[key] == value for row in rows if key in row)
         if number:
+            text = text.replace("have", "has", 1) if number == 1 else text
             found.append(f"{number:,} of {len(rows):,} skills {text}")
     if fitted.model == "irt":
         found += [*repeated_pairs(responses), *_large_errors(rows), *_without_meaning(rows), *_priors(fitted)]

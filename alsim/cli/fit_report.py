@@ -131,7 +131,8 @@ def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
     else:
         convergence = f"The fit did not converge within {steps}{LIMITS.get(fitted.model, '')}"
     if fitted.model == "irt" and (uncertain := uncertain_items(rows)):
-        convergence += f", but {len(uncertain):,} of {len(rows):,} items have large standard errors"
+        have = "has" if len(uncertain) == 1 else "have"
+        convergence += f", but {len(uncertain):,} of {len(rows):,} items {have} large standard errors"
     return f"{convergence}{_test_verdict(tested)}."
 
 

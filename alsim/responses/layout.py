@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Literal, NamedTuple
 
 from alsim.responses import cells
@@ -132,21 +132,34 @@ def read_head(file: TextFile, columns: Columns, missing: Iterable[Any], header: 
 def _is_header(first: list[str], rows: list[list[str]], columns: Columns, missing: Iterable[Any]) -> bool:
     """Return whether the first row of a table is a header.
 
-    It is none if it has answers in all columns of answers, so that it would give one name to several items, or if all
-    its other cells are numbers. A row with all the names that are mapped or omitted is a header.
+    It is none if all its cells in the columns of answers are numbers or missing, and one of them is there twice. Nor is
+    it one if most of them are 0 or 1, and they do not increase as the names of items do, or all others are numbers.
+    A row with all the names that are mapped or omitted is a header.
     """
     titles = {name if title is None else title for name, title in columns.items()}
     if titles and titles <= set(first) and len(set(first)) == len(first):
         return True
     head = Head(numbered(first), rows or [first])
     is_item = [_most_are_answers(head.column(k), missing) for k in range(len(first))]
-    answers = [cell for cell, item in zip(first, is_item, strict=True) if item]
+    items = [cell for cell, item in zip(first, is_item, strict=True) if item]
     others = [cell for cell, item in zip(first, is_item, strict=True) if not item]
-    if len(answers) < 2 or not all(is_answer(cell, missing) for cell in answers):
+    if len(items) < 2 or not any(cells.ANSWER.fullmatch(cell) for cell in items):
+        return True  # names, or empty cells only, as after a title
+    if not all(is_answer(cell, missing) or _is_number(cell) for cell in items):
         return True
-    if not any(cells.ANSWER.fullmatch(cell) for cell in answers):
-        return True  # empty cells only, as after a title
-    return len(set(answers)) == len(answers) and not all(re.fullmatch(cells.NUMBER, cell) for cell in others)
+    if len(set(items)) < len(items):
+        return False
+    num_answers = sum(is_answer(cell, missing) for cell in items)
+    if 2 * num_answers <= len(items):
+        return True
+    numbers = [float(cell) for cell in items if _is_number(cell)]
+    increase = len(numbers) == len(items) and all(a < b for a, b in pairwise(numbers))
+    return increase and not (num_answers == len(items) and all(map(_is_number, others)))
+
+
+def _is_number(cell: str) -> bool:
+    """Return whether a cell is a number."""
+    return re.fullmatch(cells.NUMBER, cell) is not None
 
 
 def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: str) -> Format:
@@ -253,7 +266,7 @@ def _no_answers(head: Head, others: Sequence[Any], columns: Columns, source: str
 def _check_numbers(head: Head, source: str) -> None:
     """Raise ResponsesError for a table whose first row is no header, as it has only numbers, and one of them twice."""
     names = [str(name) for name in head.names]
-    if head.has_header and len({*names}) < len(names) and all(re.fullmatch(cells.NUMBER, name) for name in names):
+    if head.has_header and len({*names}) < len(names) and all(map(_is_number, names)):
         raise _no_header(head, source)
 
 

@@ -272,7 +272,7 @@ def test_skills_that_did_not_converge_or_are_at_a_bound_are_counted(run, fitted,
     monkeypatch.setattr(Stub, "table", lambda self: rows)
     _, out, _ = run("bkt", "log.csv", *COLUMNS)
     assert "note: 1 of 2 skills did not converge\n" in out
-    assert "note: 1 of 2 skills have a parameter at a bound, which has no standard error\n" in out
+    assert "note: 1 of 2 skills has a parameter at a bound, which has no standard error\n" in out
 
 
 def test_scores_of_a_test_are_printed_and_written_with_the_fit(run, fitted, tmp_path):

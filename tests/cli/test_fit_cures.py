@@ -88,6 +88,7 @@ CURED = {
     "a repeated student with another name": (wide(f"who,{HEADER}", [*IDS * 9], answers=ANSWERS * 9), 108, 5),
     "coded gender": (wide(f"id,gender,{HEADER}", IDS, [1 + k % 2 for k in range(12)]), 12, 5),
     "a row of sums": (wide(f"id,{HEADER}", IDS) + "all,5,7,8,6,9\n", 12, 5),
+    "another value without a response, no header": ("a,1,0,-9\nb,0,1,1\nc,1,1,0\nd,0,0,1\n", 4, 3),
     "several values that mean no response": ("id,a,b,c\n1,1,99,0\n2,.,1,1\n3,0,1,0\n4,1,1,1\n", 4, 3),
     "a title": ("Results of 2024\n\n" + wide(f"id,{HEADER}", IDS), 12, 5),
     "a title with commas": ("Results,,,,,\n" + wide(f"id,{HEADER}", IDS), 12, 5),
@@ -227,6 +228,8 @@ def test_items_are_not_read_as_a_header(run, tmp_path):
         (wide("1,2,3,4,5"), "12345"),
         (wide("id,1,2,3,4,5", IDS), "12345"),
         ("id,0,1\na,1,0\nb,0,0\n", "01"),
+        ("id,1,10,2,3\na,1,0,1,1\nb,0,0,0,1\n", ["1", "10", "2", "3"]),
+        ("1,10,2\n1,0,1\n0,0,1\n", ["1", "10", "2"]),
         (wide(None), "01234"),
     ):
         (tmp_path / "log.csv").write_text(content)
