@@ -13,7 +13,18 @@ from alsim.errors import closest_name
 from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
-from alsim.responses.names import ANSWERS, CERTAIN, KEYS, SYNONYMS, among, candidates, closest, may_be_correct, plain
+from alsim.responses.names import (
+    ANSWERS,
+    CERTAIN,
+    KEYS,
+    SYNONYMS,
+    among,
+    candidates,
+    closest,
+    frequencies,
+    may_be_correct,
+    plain,
+)
 from alsim.responses.report import Report, ResponsesError
 from alsim.responses.source import COLUMNS, OPTIONAL, Options, Source
 
@@ -102,6 +113,14 @@ def map_columns(
                     "pass the columns of the items to Responses.from_matrix",
                 )
         raise _missing_columns({**mapping, **recognised}, proposed, available, source)
+    for name in frequencies(available):
+        if name not in names.values() and name not in mapping.values():
+            _log.warning(
+                "%s: the column %r is not read, since each row of a log is one response; write the patterns as a wide "
+                "file, with one column per item, or repeat the rows",
+                source,
+                name,
+            )
     return ColumnNames({column: names[column] for column in _DEFAULT_NAMES if column in names}, recognised)
 
 

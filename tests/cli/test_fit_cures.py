@@ -142,6 +142,30 @@ def test_frequencies_with_another_name_are_proposed_before_they_are_omitted(run,
     assert status == 0 and f"column {name!r} is read as an item" in err and f"--columns freq={name}" in err
 
 
+def test_frequencies_of_a_long_table_have_a_warning(run, tmp_path):
+    (tmp_path / "log.csv").write_text("student,item,correct,Freq\na,x,1,3\na,y,0,2\n")
+    status, _, err = run()
+    assert status == 0 and "log.csv: the column 'Freq' is not read, since each row of a log is one response" in err
+
+
+def test_whole_numbers_of_a_test_are_the_names_of_the_log(run, tmp_path):
+    def log(letter, decimals=""):
+        rows = [f"{letter}{k % 7},{10 + k % 3}{decimals},{int(k % 5 > 1)}" for k in range(30)]
+        return "\n".join(["student,skill,correct", *rows])
+
+    text = log("t", ".0")
+    (tmp_path / "log.csv").write_text(log("s"))
+    (tmp_path / "test.csv").write_text(text)
+    status, out, err = run("--test", "test.csv")
+    assert status == 0 and "unknown" not in out + err
+    (tmp_path / "test.csv").write_text(text.replace(",10.0,", ",x,"))
+    status, out, err = run("--test", "test.csv")
+    assert status == 0 and "1 of 3 skills of test.csv is unknown to the fit" in " ".join(out.split()) and not err
+    (tmp_path / "test.csv").write_text(re.sub(r",(1[0-9])", r",z\1", text))
+    status, _, err = run("--test", "test.csv")
+    assert status == 2 and "no skill of the held-out responses is known to the fit, such as 'z1" in err
+
+
 def test_frequencies_are_bounded_before_they_are_expanded(run, tmp_path):
     (tmp_path / "log.csv").write_text("a,b,c\n0,0,1\n1,0,1\n1,1,1\n")
     (tmp_path / "test.csv").write_text("a,b,c,freq\n0,0,1,3e9\n1,0,1,2\n")
