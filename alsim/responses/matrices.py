@@ -181,7 +181,9 @@ def _invalid_cell(
             cure = "if the column holds the number of students of each row, name the frequencies with {}"
             return ResponsesError(message, cure, columns={**wide.columns, "freq": title})
         return ResponsesError(message, "if the column holds the number of students of each row, pass it as weight=")
-    if (column >= 0).sum() < (column == INVALID).sum() or covariates([title]):
+    num_invalid = (column == INVALID).sum()
+    has_other_codes = num_invalid > 1 and not (column == 0).any()  # such as 1 and 2
+    if (column >= 0).sum() < num_invalid or has_other_codes or covariates([title]):
         score = "score the item as 0 and 1, or, if the column is not an item, "
         if source.column_names:
             return ResponsesError(message, f"{score}omit it with {{}}", columns={**wide.columns, title: None})

@@ -49,7 +49,8 @@ def check_scored(columns: Sequence[Sequence[str]], source: str, *, have_names: b
     source      name of the source
     have_names  True if the table has a column of students, so that all others are probably items
 
-    The columns have the same few codes, and at least half of them have one that is neither 0 nor 1. Codes of one row
+    The columns have the same few codes, and at least three quarters of them have one that is neither 0 nor 1; in other
+    tables, they may be the numbers of students and skills, or covariates. Codes of one row
     only are ignored, since they may be sums or means below the rows of the students.
     """
     found = _repeated_codes(columns)
@@ -58,7 +59,7 @@ def check_scored(columns: Sequence[Sequence[str]], source: str, *, have_names: b
     codes = {code for column in shared for code in column}
     unscored = [column for column in shared if len(column) > 1 and not all(map(cells.ANSWER.fullmatch, column))]
     least = 2 if len(shared) == len(found) or have_names else MIN_ITEMS
-    if len(shared) < least or 2 * len(shared) <= len(found) or 2 * len(unscored) < len(shared):
+    if len(shared) < least or 2 * len(shared) <= len(found) or 4 * len(unscored) < 3 * len(shared):
         return
     coding = _coding(codes)
     if coding is not None:

@@ -97,6 +97,7 @@ CURED = {
     "a long table, no header": ("ann,add,1\nann,mul,0\nbob,add,1\n", 2, 2),
     "numbers, no header, long": ("1,10,1\n1,11,0\n2,10,1\n2,11,1\n", 2, 2),
     "another order, no header, long": ("1,ann,add\n0,ann,mul\n1,bob,add\n", 2, 2),
+    "covariates with the codes of ratings": (wide(f"id,grade,school,{HEADER}", IDS, [1, 5] * 6, [1, 2] * 6), 12, 5),
     "names of long tables": ("usr,skil,corect\na,x,1\na,y,0\n", 1, 2),
 }
 
