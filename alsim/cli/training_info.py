@@ -12,10 +12,9 @@ from alsim.utils.reading import read_json, reason
 
 def is_training(directory: Path) -> bool:
     """Return whether a directory holds a training, finished or not."""
-    from alsim.training.directory import LAYOUT
-    from alsim.utils.run_directory import RunDirectory
+    from alsim.training.directory import SETTINGS
 
-    return RunDirectory(directory, LAYOUT).is_own
+    return (directory / SETTINGS).is_file()
 
 
 def print_training(directory: Path, report: Path | None) -> None:

@@ -92,11 +92,6 @@ class RunDirectory:
         """True if the plan exists."""
         return (self.path / self.layout.plan).exists()
 
-    @property
-    def is_own(self) -> bool:
-        """True if the plan or the result shows that this kind of run wrote the directory."""
-        return any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
-
     def check_location(self) -> None:
         """Raise the layout's error if the path is a symbolic link, a file or the working directory."""
         check_location(self.path, self.layout.kind, self.layout.error)
@@ -108,7 +103,7 @@ class RunDirectory:
         """
         if not self.path.exists():
             return
-        owned = self.is_own
+        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
         allowed = self.layout.entries if owned else (self.layout.lock,)
         names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
         names -= {journal_name(name) for name in self.layout.contents}

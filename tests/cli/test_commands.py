@@ -651,6 +651,15 @@ def test_a_group_without_arguments_prints_its_help(run, arguments):
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """Python's own handler of SIGINT, which a process started in the background of a shell does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_a_signal_ends_in_its_status_and_says_how_to_resume(run, monkeypatch, tmp_path, number, status):
     def interrupt(*_, **__):
@@ -665,6 +674,7 @@ def test_a_signal_ends_in_its_status_and_says_how_to_resume(run, monkeypatch, tm
     assert run("generate", "-o", tmp_path / "d", "--force") == (status, "", f"{start} without --force {hint}")
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_an_interrupted_training_says_where_it_resumes(run, monkeypatch, tmp_path, number, status):
     """Before the first checkpoint it starts again."""

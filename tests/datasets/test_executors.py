@@ -687,7 +687,7 @@ def test_actions_that_do_not_give_the_stored_rewards_are_an_error(tmp_path, what
     out = generate_dataset(**RUN, store_observations=False, out=tmp_path / "d").path
     tampered(out, *TAMPERED[what])
     dataset = load_dataset(out)
-    with pytest.raises(DatasetError, match=r"observations of <Dataset .*d> cannot be recomputed: "):
+    with pytest.raises(DatasetError, match=r"observations of Dataset\(.*d\) cannot be recomputed: "):
         _ = dataset.final_obs
     assert len(dataset.transitions) == len(dataset)
 
