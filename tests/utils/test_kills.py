@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,8 +64,11 @@ class Case(NamedTuple):
 def command(*arguments):
     """Run a command."""
     sys.argv = ["alsim", *map(str, arguments)]
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(SystemExit):
-        main()
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as errors:
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, errors.getvalue()
 
 
 def content_of(*names):
@@ -114,6 +117,22 @@ def fit(folder, version):
     Path("log.csv").write_text(LOGS[version])
     outputs = ("--out", "f.json", "--table", "table.csv", "--json", "report.json")
     command("fit", "skill-mean", "log.csv", *outputs, "--test", "log.csv", "--force")
+
+
+SINGLE_FILES = ("config.toml", "abilities.csv", "test.json", "policies.json", "episode.json")
+
+
+def single_files(folder, version):
+    """Run commands that write one file each."""
+    os.chdir(folder)
+    Path("items.csv").write_text("item,a,b\nx,1,0\ny,1,1\n")
+    Path("log.csv").write_text(LOGS[version].replace("skill", "item"))
+    Path("small.toml").write_text("num_los = 2\nmax_episode_steps = 4\n")
+    command("init-config", "config.toml", "--force")
+    command("score", "log.csv", "--items", "items.csv", "--out", "abilities.csv", "--force")
+    command("cat", "--items", "items.csv", "--simulate", version, "--json", "test.json", "--force")
+    command("policies", "--json", "policies.json")
+    command("show", "--seed", version, "--config", "small.toml", "--json", "episode.json")
 
 
 def bank(folder, version):
@@ -184,6 +203,7 @@ CASES = {
     "policy": Case(policy, read_policy),
     "dkt": Case(dkt, read_fit),
     "fit": Case(fit, content_of("f.json", "table.csv", "report.json")),
+    "single files": Case(single_files, content_of(*SINGLE_FILES)),
     "bank": Case(bank, read_bank),
     "dataset": Case(dataset, read_dataset),
     "export-file": Case(export("obp", "export.npz"), content_of("export.npz")),
