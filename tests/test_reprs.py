@@ -71,12 +71,14 @@ def student_models():
     matrix = (generator.random((200, 8)) < 1 / (1 + np.exp(difficulty - ability))).astype(int)
     log = models.Responses.from_matrix(matrix)
     fit, knowledge = irt.fit(log, "2pl"), bkt.fit(log, starts=1)
+    events = ["", "read"] * 50
+    studied = models.Responses.from_arrays(np.arange(100), np.ones(100), skill=["x"] * 100, event=events)
     items = irt.ItemParameters(np.ones(50), np.linspace(-2, 2, 50))
     test = cat.CAT(items)
     skill = next(iter(knowledge.skills.values()))
     group = np.arange(200) % 2
     return [
-        *(log, log.report, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
+        *(log, log.report, studied.study, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
         *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
         *(bkt.Tracker(knowledge, 100), fit, irt.Priors(), irt.item_fit(fit, log), irt.person_fit(fit, log)),
         *(irt.pattern_fit(fit, log), irt.mantel_haenszel(log, group, 1), irt.likelihood_ratio(log, group, 1, "2pl")),

@@ -352,6 +352,7 @@ class Coin(RulePolicy):
     choose = one_of_two_actions
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("base", [Videos(), SuggestedVideos()])
 def test_a_compiled_policy_without_random_words_explores_without_further_methods(base):
     run = rollout(EpsilonGreedy(base, 0.3), num_learners=20, config=SMALL)
