@@ -25,8 +25,6 @@ from alsim.policies import Policy
 
 Columns = Mapping[str, NDArray[Any]]
 """Arrays of equal length, by column name."""
-MakeArray = Callable[[str, tuple[int, ...], np.dtype[Any]], Any]
-"""Function that returns a new array for a name, a shape and a dtype."""
 
 
 class ExportError(DatasetError):
