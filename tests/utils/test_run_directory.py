@@ -23,7 +23,9 @@ class RunError(AlsimError):
     """The error of a layout."""
 
 
-LAYOUT = Layout("run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), mark="seed")
+LAYOUT = Layout(
+    "run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), mark="seed", inner=r"data/[0-9]+\.txt"
+)
 
 
 @pytest.fixture
@@ -51,6 +53,20 @@ def test_foreign_files_are_refused(directory, name):
     (directory.path / name).touch()
     with pytest.raises(RunError, match=rf"run contains other files \({name}\); choose a new or empty directory for"):
         directory.check_ownership()
+
+
+def test_foreign_files_in_a_folder_are_refused(directory, tmp_path):
+    folder = directory.path / "data"
+    for name in ("1.txt", f".1.txt-0123456789abcdef{UNFINISHED}"):
+        (folder / name).touch()
+    directory.check_ownership()
+    (folder / "mine").mkdir()
+    (folder / "mine" / "1.txt").touch()
+    with pytest.raises(RunError, match=r"run contains other files \(data/mine/1.txt\); choose a new or empty"):
+        directory.check_ownership()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    directory.check_ownership()
 
 
 def test_files_without_plan_and_result_are_foreign(directory):
