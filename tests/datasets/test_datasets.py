@@ -511,6 +511,15 @@ def test_a_foreign_file_that_appears_in_a_dataset_that_is_replaced_is_kept(copie
     assert leftovers(copied.parent) == []
 
 
+@pytest.mark.parametrize("name", ["transitions", "events", "episodes", "bank"])
+def test_a_dataset_that_was_replaced_is_not_mixed_with_the_new_one(copied, name):
+    dataset = load_dataset(copied)
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    with pytest.raises(DatasetError, match="copy was replaced after it was loaded; load it again"):
+        getattr(dataset, name)
+    assert getattr(load_dataset(copied), name) is not None
+
+
 class Failing:
     """The policy uniform, which raises an error in its second shard."""
 
