@@ -1,6 +1,7 @@
 """Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -173,6 +174,23 @@ def test_abandoned_temporary_files_are_deleted_and_others_kept(tmp_path):
     assert names(tmp_path) == {*kept, "a", writing.name}  # the block of a temporary file renames it
     write_atomic(tmp_path / "a", b"new")
     assert names(tmp_path) == {*kept, "a"}
+
+
+def test_a_temporary_directory_that_another_process_deletes_at_once_is_made_again(tmp_path, monkeypatch):
+    """Until it is locked, another process takes it for abandoned."""
+    made, mkdir = [], Path.mkdir
+
+    def mkdir_and_lose(self):
+        mkdir(self)
+        made.append(self)
+        if len(made) == 1:
+            files.delete_abandoned(tmp_path / "a")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_and_lose)
+    with files.temporary_directory(tmp_path / "a") as directory:
+        assert directory == made[1]
+        assert names(tmp_path) == {directory.name}
+    assert names(tmp_path) == set()
 
 
 def test_entries_match_their_files(tmp_path):
