@@ -421,6 +421,13 @@ def test_checkpoints_load_the_same_bits_and_only_the_last_is_kept(tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.json", "epoch-2.npz"]
 
 
+def test_other_files_in_the_folder_of_a_checkpoint_are_kept(tmp_path):
+    (tmp_path / "epoch-best.npz").write_text("dear")
+    for number in (1, 2):
+        write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:number], ARRAYS)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.json", "epoch-2.npz", "epoch-best.npz"]
+
+
 def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     from alsim.models.dkt import checkpoints
 
