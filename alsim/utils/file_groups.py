@@ -124,7 +124,7 @@ def _state(folder: Path, main: str) -> tuple[bytes, tuple[int, int, int]]:
     """Return the content of the journal, and what changes with each replacement of the first file."""
     journal, identity = b"", (0, 0, 0)
     with suppress(FileNotFoundError, NotADirectoryError):
-        journal = read_bytes(_journal(folder, main), MAX_JOURNAL)
+        journal = read_bytes(_journal(folder, main), MAX_JOURNAL, inside=folder)
     with suppress(OSError):
         found = (folder / main).stat()
         identity = (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -139,7 +139,7 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
         parsed = parse_json(content)
         journal = Journal(dict(parsed["moves"]), list(parsed["obsolete"]))
         names = [*journal.moves, *journal.obsolete]
-        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        if not all(map(_is_file_name, names)):
             raise ValueError("a name is not that of a file in its directory")
         for name, temporary in journal.moves.items():
             if not is_temporary(temporary, name):
@@ -147,6 +147,11 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     except (ValueError, LookupError, TypeError) as error:
         raise OSError(f"{_journal(folder, main)} is not a journal of alsim: {error}; delete it") from None
     return journal
+
+
+def _is_file_name(name: object) -> bool:
+    """Return whether a value is a file name without a directory."""
+    return isinstance(name, str) and Path(name).name == name and name not in ("", "..") and "\0" not in name
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Groups of files that are replaced together: readers during a replacement, and interruptions."""
 
+import json
 import os
 
 import pytest
@@ -87,3 +88,19 @@ def test_the_errors_of_a_reader_are_raised(folder, monkeypatch):
     interrupted(monkeypatch, folder, KeyboardInterrupt(), "a")
     with pytest.raises(ValueError, match="invalid"):
         read_group(folder, "a", load)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0", "../a", "/a"])
+def test_a_journal_names_files_of_its_directory_only(folder, name):
+    (folder / journal_name("a")).write_text(json.dumps({"moves": {}, "obsolete": [name]}))
+    for use in (read, lambda folder: replace_group(folder, NEW)):
+        with pytest.raises(OSError, match="is not a journal of alsim: a name is not that of a file in its directory"):
+            use(folder)
+
+
+def test_a_journal_that_links_out_of_the_directory_is_refused(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "journal"
+    outside.write_text(json.dumps({"moves": {}, "obsolete": ["a"]}))
+    (folder / journal_name("a")).symlink_to(outside)
+    with pytest.raises(OSError, match="it is outside of"):
+        read(folder)
