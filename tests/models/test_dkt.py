@@ -319,8 +319,9 @@ def test_saved_fits_are_the_same_to_the_bit(tmp_path):
     assert same(DKTFit.from_dict(json.loads(json.dumps(fitted.to_dict()))), fitted)
     fit_of(weights_of(seed=1)).save(path)
     assert same(load_fit(path), fit_of(weights_of(seed=1)))
-    with pytest.raises(ModelError, match=r"JSON of a fit must not be named \.npz"):
-        fitted.save(tmp_path / "fit.npz")
+    for name in ("fit.npz", "fit.NPZ"):  # one file on systems that ignore case
+        with pytest.raises(ModelError, match=r"JSON of a fit must not be named \.npz"):
+            fitted.save(tmp_path / name)
 
 
 def edited(path, **changes):
