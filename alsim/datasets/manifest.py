@@ -137,6 +137,15 @@ def _content(directory: Path) -> str:
     return f"there is no {MANIFEST}; " + (f"did you mean {inside[0]}?" if inside else expected)
 
 
+def manifest_version(directory: Path) -> tuple[int, int]:
+    """Return what changes if a dataset is replaced by another; (0, 0) if there is none."""
+    try:
+        found = (directory / MANIFEST).stat()
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of a dataset. Raises DatasetError, which names the file, the key and the value."""
     file = directory / MANIFEST

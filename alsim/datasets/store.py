@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alsim.bank.files import read_bank
 from alsim.bank.items import Bank, BankError
 from alsim.datasets.frames import frame_parts
-from alsim.datasets.manifest import BANK, MANIFEST, read_manifest
+from alsim.datasets.manifest import BANK, MANIFEST, manifest_version, read_manifest
 from alsim.datasets.manifest import DatasetError as DatasetError
 from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
 from alsim.datasets.tables import next_observations, numpy_column
@@ -66,14 +66,20 @@ class Dataset:
     manifest  content of manifest.json
     tables    tables by name, or the directory that contains them
     bank      bank of a dataset in memory; None: read from the directory
+    version   `manifest_version` of the directory before its manifest was read; None: the present one
     """
 
     def __init__(
-        self, manifest: Mapping[str, Any], tables: Mapping[str, pa.Table] | Path, bank: Bank | None = None
+        self,
+        manifest: Mapping[str, Any],
+        tables: Mapping[str, pa.Table] | Path,
+        bank: Bank | None = None,
+        version: tuple[int, int] | None = None,
     ) -> None:
         self.manifest = dict(manifest)
         self._source = tables
         self._bank = bank
+        self._version = manifest_version(tables) if version is None and isinstance(tables, Path) else version
 
     @property
     def path(self) -> Path | None:
@@ -84,10 +90,11 @@ class Dataset:
     def bank(self) -> Bank:
         """Questions and contents of the environment."""
         if isinstance(self._source, Path):
-            try:
-                bank = read_bank(self._source / BANK, inside=self._source)
-            except BankError as error:
-                raise DatasetError(f"{error}; {RESTORE}") from None
+            with self._unchanged():
+                try:
+                    bank = read_bank(self._source / BANK, inside=self._source)
+                except BankError as error:
+                    raise DatasetError(f"{error}; {RESTORE}") from None
             num_los = self.manifest["bank"]["num_los"]
             if bank.num_los != num_los:
                 raise DatasetError(
@@ -118,7 +125,8 @@ class Dataset:
             return self._source[name]
         shards = self.manifest["tables"][name]["shards"]
         stored = self.manifest["observations"] == "full"
-        parts = [read_shard(self._source, shard, name, stored) for shard in shards]
+        with self._unchanged():
+            parts = [read_shard(self._source, shard, name, stored) for shard in shards]
         if any(part.schema.types != parts[0].schema.types for part in parts):
             raise DatasetError(
                 f"{self._source}: the shards of {name} must have observations of one length; they differ: "
@@ -128,6 +136,15 @@ class Dataset:
         if "item" in content.column_names:
             self._check_items(name, content)
         return content
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Raise DatasetError, also in place of other errors, if the directory has been replaced when the block ends."""
+        try:
+            yield
+        finally:
+            if isinstance(self._source, Path) and manifest_version(self._source) != self._version:
+                raise DatasetError(f"{self._source} was replaced after it was loaded; load it again")
 
     def _check_items(self, name: str, content: pa.Table) -> None:
         """Raise DatasetError for items that are invalid as indices of the bank's items."""
@@ -154,7 +171,7 @@ class Dataset:
             part = {
                 name: {"rows": shard["rows"], "shards": [shard]} for name, shard in zip(TABLES, shards, strict=True)
             }
-            dataset = Dataset({**self.manifest, "tables": part}, self._source)
+            dataset = Dataset({**self.manifest, "tables": part}, self._source, version=self._version)
             vars(dataset)["bank"] = self.bank  # read once for all parts
             yield dataset
 
@@ -297,12 +314,14 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     verify  compare every file with the SHA-256 in the manifest, not only its size and rows
 
     Returns a Dataset, which reads its tables on first use. Raises DatasetError, which names the file, if the directory
-    holds no finished dataset, if the dataset has another schema version, or if a file is missing or changed.
+    holds no finished dataset, if the dataset has another schema version, or if a file is missing or changed. A table
+    that is read after the dataset was replaced by another raises DatasetError too.
     """
     directory = Path(path)
+    version = manifest_version(directory)
     manifest = read_manifest(directory)
     check_files(directory, manifest, verify=verify)
-    return Dataset(manifest, directory)
+    return Dataset(manifest, directory, version=version)
 
 
 def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from alsim.config import BANK_KEYS
-from alsim.datasets.manifest import BANK, MANIFEST, PLAN, DatasetError, read_manifest
+from alsim.datasets.manifest import BANK, BANK_FILES, MANIFEST, PLAN, DatasetError, read_manifest
 from alsim.datasets.schema import TABLES
 from alsim.datasets.shards import SIDECARS
-from alsim.datasets.store import dataset_file, write_json
+from alsim.datasets.store import FORMATS, dataset_file, write_json
 from alsim.utils.files import REPLACED, UNFINISHED, finish_replacement, hidden_sibling, move, replace_directory
 from alsim.utils.reading import MAX_TABLE, read_bytes
 from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
@@ -30,6 +31,10 @@ LAYOUT = Layout(
     lock=LOCK,
     contents=FOLDERS,
     mark="alsim_version",
+    inner=(
+        rf"({'|'.join(TABLES)})/part-[0-9]{{5,}}\.({'|'.join(FORMATS)})|{SIDECARS}/[0-9]{{5,}}\.json"
+        rf"|{BANK}/({'|'.join(map(re.escape, BANK_FILES))})"
+    ),
     derived={
         **dict.fromkeys((*(f"code.{key}" for key in POLICY_KEYS), "policy.digest", "policy.nested"), ("policy.name",)),
         "code.dynamics": ("config.dynamics",),
@@ -63,8 +68,12 @@ class DatasetWriter:
         self.finished = True
 
     def publish(self) -> None:
-        """Move the finished dataset to `out`, and delete the files that only the writer needs."""
+        """Move the finished dataset to `out`, and delete the files that only the writer needs.
+
+        Raises DatasetError if `out` contains other files, which may be newer than the check at the start.
+        """
         if self.directory != self.out:
+            RunDirectory(self.out, LAYOUT).check_ownership()
             replace_directory(self.out, self.directory)
         shutil.rmtree(self.out / SIDECARS, ignore_errors=True)
         for name in (LOCK, PLAN):  # the plan last: as long as it exists, the next run repeats this clean-up

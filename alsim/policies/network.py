@@ -208,12 +208,11 @@ class NetworkPolicy:
         """Write policy.json and policy.npz into a directory.
 
         The directory is created if it does not exist. Existing files are replaced at one moment: a kill leaves either
-        policy. Raises OSError, and PolicyError if the directory has a policy.json of another program.
+        policy. Raises OSError, and PolicyError if the directory has a policy.json or policy.npz of another program.
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / DESCRIPTION).exists():
-            _check_replaceable(folder)
+        _check_replaceable(folder)
         arrays: dict[str, Floats] = {}
         for k, (weights, biases) in enumerate(self.network.layers):
             arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
@@ -288,10 +287,14 @@ def is_saved(directory: str | Path) -> bool:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise PolicyError unless policy.json is one of alsim, of any version."""
+    """Raise PolicyError unless policy.json is one of alsim, of any version, or neither file of a policy exists."""
     file = folder / DESCRIPTION
+    if not file.exists():
+        if not (folder / WEIGHTS).exists() or is_saved(folder):  # by a journal: a process was killed
+            return
+        file = folder / WEIGHTS
     try:
-        description = read_json(file)
+        description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
         description = None
     if not isinstance(description, Mapping) or description.get("format") != FORMAT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from alsim.responses.report import ResponsesError
-from alsim.utils.reading import open_file
+from alsim.utils.reading import FREE_BYTES, MAX_RATIO, open_file
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 """First bytes of compressed files."""
 MAX_BYTES = 1 << 32
-"""Largest size of a decompressed file."""
+"""Largest size of a decompressed file, also of one that `MAX_RATIO` allows."""
 BLOCK = 1 << 20
 DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 """Exceptions of damaged and of encrypted files."""
@@ -33,7 +34,8 @@ WORKBOOKS = {
 def decompressed(path: Path) -> Iterator[Path | None]:
     """Yield a temporary decompressed copy of a file; None if it is not compressed.
 
-    Raises ResponsesError for a workbook, for an archive of several files, and for a copy of more than MAX_BYTES.
+    Raises ResponsesError for a workbook, for an archive of several files, and for a copy that is too large: more than
+    MAX_BYTES, or more than both FREE_BYTES and MAX_RATIO times the size of the file.
     """
     with open_file(path) as file:
         start = file.read(4)
@@ -41,15 +43,16 @@ def decompressed(path: Path) -> Iterator[Path | None]:
         if not start.startswith((GZIP, ZIP)):
             yield None
             return
+        limit = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * os.fstat(file.fileno()).st_size))
         with TemporaryDirectory(prefix="alsim-") as directory:
             copy = Path(directory) / "log"
             try:
                 if start.startswith(GZIP):
                     with gzip.GzipFile(fileobj=file) as stream:
-                        _copy(path, stream, copy)
+                        _copy(path, stream, copy, limit)
                 else:
                     with zipfile.ZipFile(file) as archive, archive.open(_member(path, archive)) as stream:
-                        _copy(path, stream, copy)
+                        _copy(path, stream, copy, limit)
             except DAMAGED as error:
                 raise ResponsesError(f"{path}: cannot be decompressed: {error}", "write it again") from None
             yield copy
@@ -70,14 +73,15 @@ def _member(path: Path, archive: zipfile.ZipFile) -> str:
     return files[0]
 
 
-def _copy(path: Path, stream: Any, copy: Path) -> None:
-    """Write a decompressed stream to a file. Raises ResponsesError if it has more than MAX_BYTES."""
+def _copy(path: Path, stream: Any, copy: Path, limit: int) -> None:
+    """Write a decompressed stream to a file. Raises ResponsesError if it has more than `limit` bytes."""
     size = 0
     with copy.open("wb") as file:
         while block := stream.read(BLOCK):
             size += len(block)
-            if size > MAX_BYTES:
+            if size > limit:
                 raise ResponsesError(
-                    f"{path}: has more than {MAX_BYTES:,} bytes when decompressed", "split it into several files"
+                    f"{path}: has more than {limit:,} bytes when decompressed",
+                    "decompress it, or split it into several files",
                 )
             file.write(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,19 @@ CHECKPOINTS, LOCK = "checkpoints", ".alsim-lock"
 MARK = "alsim_training"
 """Key of the version of the format in the settings."""
 VERSION = 1
+DIGITS = 20
+"""Digits of a checkpoint's name, the number of interactions, so that names sort in order."""
 LAYOUT = Layout(
     kind="training",
     error=TrainingError,
     plan=SETTINGS,
     result=EVALUATION,
     lock=LOCK,
-    contents=(CURVE, PICTURE, MODEL, CHECKPOINTS, "policy.json", "policy.npz"),
+    contents=(CURVE, PICTURE, MODEL, CHECKPOINTS, "policy.npz", "policy.json"),
     mark=MARK,
+    inner=rf"{CHECKPOINTS}/[0-9]{{{DIGITS}}}/[^/]+",
     derived={"eval_every": ("hyperparameters.steps",), "bank": tuple(f"config.{key}" for key in BANK_KEYS)},
 )
-DIGITS = 20
-"""Digits of a checkpoint's name, the number of interactions, so that names sort in order."""
 
 
 @contextmanager
@@ -84,8 +85,8 @@ def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:
     delete_unfinished_folders(folder)  # before writing: they may have filled the disk
     checkpoint = folder / f"{steps:0{DIGITS}d}"
     write_folder(checkpoint, files)
-    for entry in folder.iterdir():
-        if entry != checkpoint and entry.is_dir():
+    for entry in _checkpoints(out):
+        if entry != checkpoint:
             shutil.rmtree(entry)
 
 
@@ -104,9 +105,18 @@ def damaged(checkpoint: Path, error: BaseException) -> TrainingError:
 
 def latest_checkpoint(out: Path) -> Path | None:
     """Return the last checkpoint, or None if there is none."""
+    checkpoints = _checkpoints(out)
+    return checkpoints[-1] if checkpoints else None
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    """Return all checkpoints, in order."""
     folder = out / CHECKPOINTS
-    names = sorted(entry for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else []
-    return names[-1] if names else None
+    return (
+        sorted(entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+        if folder.is_dir()
+        else []
+    )
 
 
 def checkpoint_steps(out: Path) -> int | None:
@@ -116,8 +126,12 @@ def checkpoint_steps(out: Path) -> int | None:
 
 
 def delete_checkpoints(out: Path) -> None:
-    """Delete all checkpoints of a finished training."""
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    """Delete all checkpoints of a finished training, and their folder unless it contains other files."""
+    for checkpoint in _checkpoints(out):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):
+        delete_unfinished_folders(out / CHECKPOINTS)
+        (out / CHECKPOINTS).rmdir()
 
 
 def write_json(file: Path, value: Any) -> None:

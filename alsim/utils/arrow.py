@@ -21,10 +21,8 @@ import pyarrow.parquet as pq
 
 from alsim.types import Bools, Ints
 from alsim.utils.parquet_pages import unpacked_bytes
-from alsim.utils.reading import MIB, open_file, reason
+from alsim.utils.reading import FREE_BYTES, MAX_RATIO, open_file, reason
 
-MAX_RATIO, FREE_BYTES = 1000, 256 * MIB
-"""A file may declare contents of MAX_RATIO times its own size; less than FREE_BYTES are always allowed."""
 WIDEST = 8
 """Bytes of the widest number."""
 PARQUET = (".parquet", ".pq")

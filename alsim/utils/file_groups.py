@@ -26,7 +26,7 @@ T = TypeVar("T")
 REPLACING = ".replacing"
 """Suffix of the hidden journal of a group, which is named after the first file of the group."""
 ATTEMPTS = 20
-"""Number of times that a group is read if other processes replace it meanwhile."""
+"""Number of times that a group is read while other processes replace it. Then a reader locks the directory."""
 MAX_JOURNAL = 2**16
 """Limit of the size of a journal, bytes."""
 
@@ -56,8 +56,11 @@ def replace_group(folder: Path, contents: Mapping[str, bytes], obsolete: Iterabl
                 stream.write(content)
                 stream.flush()
                 moves[name] = temporary.name
-            write_atomic(_journal(folder, main), to_json(Journal(moves, list(obsolete))._asdict()))
-            stack.pop_all().close()  # the temporary files belong to the journal now: an error does not delete them
+            try:
+                write_atomic(_journal(folder, main), to_json(Journal(moves, list(obsolete))._asdict()))
+            finally:
+                if _journal(folder, main).exists():  # its temporary files remain, also after Ctrl-C
+                    stack.pop_all().close()
         _complete(folder, main)
 
 
@@ -65,28 +68,35 @@ def read_group(folder: Path, main: str, load: Callable[[Callable[[str], Path]], 
     """Return load(path_of) for the files of one moment, where path_of(name) is the path of a file of the group.
 
     main  name that identifies the group
-    load  reads the files; it is called again if the group was replaced while it read
+    load  reads the files; it is called again if the group was replaced while it read, the last time under the lock
 
     A path may not exist. Raises the errors of `load`, and OSError for an invalid journal.
     """
-    for attempt in range(ATTEMPTS):
+    for _ in range(ATTEMPTS):
         before = _state(folder, main)
-        journal = _parse(folder, main, before[0])
-
-        def path_of(name: str, journal: Journal = journal) -> Path:
-            if (temporary := journal.moves.get(name)) and (folder / temporary).exists():
-                return folder / temporary
-            return folder / (journal_name(name) if name in journal.obsolete else name)  # the former does not exist
-
         try:
-            result = load(path_of)
+            result = load(_paths(folder, _parse(folder, main, before[0])))
         except Exception:
-            if _state(folder, main) == before or attempt == ATTEMPTS - 1:
-                raise
+            if _state(folder, main) == before:
+                if not before[0]:
+                    raise
+                break  # the writer may have renamed a file, and not yet deleted the journal
             continue
         if _state(folder, main) == before:
             return result
-    raise OSError(f"{folder / main} is replaced again and again while it is read")
+    with _locked(folder):
+        return load(_paths(folder, _parse(folder, main, _state(folder, main)[0])))
+
+
+def _paths(folder: Path, journal: Journal) -> Callable[[str], Path]:
+    """Return a function that returns the path of a file of a group, given its name."""
+
+    def path_of(name: str) -> Path:
+        if (temporary := journal.moves.get(name)) and (folder / temporary).exists():
+            return folder / temporary
+        return folder / (journal_name(name) if name in journal.obsolete else name)  # the former does not exist
+
+    return path_of
 
 
 def _complete(folder: Path, main: str) -> None:
@@ -114,7 +124,7 @@ def _state(folder: Path, main: str) -> tuple[bytes, tuple[int, int, int]]:
     """Return the content of the journal, and what changes with each replacement of the first file."""
     journal, identity = b"", (0, 0, 0)
     with suppress(FileNotFoundError, NotADirectoryError):
-        journal = read_bytes(_journal(folder, main), MAX_JOURNAL)
+        journal = read_bytes(_journal(folder, main), MAX_JOURNAL, inside=folder)
     with suppress(OSError):
         found = (folder / main).stat()
         identity = (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -129,7 +139,7 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
         parsed = parse_json(content)
         journal = Journal(dict(parsed["moves"]), list(parsed["obsolete"]))
         names = [*journal.moves, *journal.obsolete]
-        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        if not all(map(_is_file_name, names)):
             raise ValueError("a name is not that of a file in its directory")
         for name, temporary in journal.moves.items():
             if not is_temporary(temporary, name):
@@ -137,6 +147,11 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     except (ValueError, LookupError, TypeError) as error:
         raise OSError(f"{_journal(folder, main)} is not a journal of alsim: {error}; delete it") from None
     return journal
+
+
+def _is_file_name(name: object) -> bool:
+    """Return whether a value is a file name without a directory."""
+    return isinstance(name, str) and Path(name).name == name and name not in ("", "..") and "\0" not in name
 
 
 @contextmanager

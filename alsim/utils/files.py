@@ -172,7 +172,10 @@ def temporary_directory(path: Path) -> Iterator[Path]:
     while True:
         directory = temporary_sibling(path)
         directory.mkdir()
-        descriptor = None if sys.platform == "win32" else os.open(directory, os.O_RDONLY)
+        try:
+            descriptor = None if sys.platform == "win32" else os.open(directory, os.O_RDONLY)
+        except FileNotFoundError:  # another process has taken it for abandoned
+            continue
         try:
             if descriptor is not None and not _lock(directory, descriptor):
                 continue

@@ -18,6 +18,8 @@ MAX_TABLE = 256 * MIB
 """Largest text table of items or of a learning curve, bytes."""
 MAX_TOML = MIB
 """Largest file of settings, bytes."""
+MAX_RATIO, FREE_BYTES = 1000, 256 * MIB
+"""A compressed file may have contents of MAX_RATIO times its own size; up to FREE_BYTES are always allowed."""
 MAX_REASON = 500
 """Characters of a reason in an error; files can have values of any length."""
 PART = 4 * MIB

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -51,6 +52,7 @@ class Layout(NamedTuple):
     contents          all other files and folders
     mark      key of the JSON objects in plan and result. A directory in which one of them has this key is of this kind;
               any other directory is foreign unless it is empty
+    inner     regular expression of the paths of the files in its folders, relative to the directory
     derived           keys of the plan that depend on others: for each, the keys whose differences explain its own. An
                       explained difference is not listed in errors
     """
@@ -62,6 +64,7 @@ class Layout(NamedTuple):
     lock: str
     contents: tuple[str, ...]
     mark: str
+    inner: str
     derived: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
@@ -112,7 +115,24 @@ class RunDirectory:
                 f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; "
                 f"choose a new or empty directory, or delete {self.path} to start again"
             )
-        check_foreign_files(self.path, names - {*allowed}, self.layout.kind, self.layout.error)
+        foreign = names - {*allowed} or self._foreign_inner_files()
+        check_foreign_files(self.path, foreign, self.layout.kind, self.layout.error)
+
+    def _foreign_inner_files(self) -> set[str]:
+        """Return the paths of files in the layout's folders, relative to the directory, that this kind does not write.
+
+        Links to folders are not followed: deleting them does not delete files.
+        """
+        folders = [self.path / name for name in self.layout.contents]
+        files = [
+            Path(parent, name).relative_to(self.path)
+            for folder in folders
+            if not folder.is_symlink()
+            for parent, _, names in os.walk(folder)
+            for name in names
+        ]
+        lasting = [file.as_posix() for file in files if not any(map(is_temporary, file.parts))]
+        return {path for path in lasting if not re.fullmatch(self.layout.inner, path)}
 
     def _is_marked(self, name: str) -> bool:
         """Return whether a file holds a JSON object with the mark of the layout."""

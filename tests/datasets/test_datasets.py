@@ -439,6 +439,8 @@ def test_other_files_are_never_overwritten(copied, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "mine.txt").write_text("mine")
+    shutil.copytree(copied, tmp_path / "second copy")
+    (tmp_path / "second copy" / "transitions" / "mine.txt").write_text("mine")
     (copied / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -447,6 +449,7 @@ def test_other_files_are_never_overwritten(copied, tmp_path):
     for name, message in (
         ("notes", "contains other files (mine.txt)"),
         ("copy", "contains other files (mine.txt)"),
+        ("second copy", "contains other files (transitions/mine.txt)"),
         ("file", "is not a directory"),
         ("link", "is a symbolic link"),
         ("second link", "is a symbolic link"),
@@ -493,6 +496,28 @@ def test_a_foreign_file_that_appears_during_the_run_is_kept(tmp_path, tiny_shard
         generate_dataset(**RUN, out=out)
     (out / "mine.txt").unlink()
     assert files_of(generate_dataset(**RUN, out=out).path) == files_of(generate_dataset(**RUN, out=tmp_path / "e").path)
+
+
+def test_a_foreign_file_that_appears_in_a_dataset_that_is_replaced_is_kept(copied):
+    def intrude(done, rows):
+        (copied / "bank" / "mine.txt").write_text("mine")
+
+    with pytest.raises(DatasetError, match=r"contains other files \(bank/mine.txt\)"):
+        generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True, progress=intrude)
+    assert (copied / "bank" / "mine.txt").read_text() == "mine"
+    assert load_dataset(copied).manifest["seed"] == RUN["seed"]
+    (copied / "bank" / "mine.txt").unlink()
+    assert generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True).manifest["seed"] == 6
+    assert leftovers(copied.parent) == []
+
+
+@pytest.mark.parametrize("name", ["transitions", "events", "episodes", "bank"])
+def test_a_dataset_that_was_replaced_is_not_mixed_with_the_new_one(copied, name):
+    dataset = load_dataset(copied)
+    generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+    with pytest.raises(DatasetError, match="copy was replaced after it was loaded; load it again"):
+        getattr(dataset, name)
+    assert getattr(load_dataset(copied), name) is not None
 
 
 class Failing:

@@ -319,8 +319,9 @@ def test_saved_fits_are_the_same_to_the_bit(tmp_path):
     assert same(DKTFit.from_dict(json.loads(json.dumps(fitted.to_dict()))), fitted)
     fit_of(weights_of(seed=1)).save(path)
     assert same(load_fit(path), fit_of(weights_of(seed=1)))
-    with pytest.raises(ModelError, match=r"JSON of a fit must not be named \.npz"):
-        fitted.save(tmp_path / "fit.npz")
+    for name in ("fit.npz", "fit.NPZ"):  # one file on systems that ignore case
+        with pytest.raises(ModelError, match=r"JSON of a fit must not be named \.npz"):
+            fitted.save(tmp_path / name)
 
 
 def edited(path, **changes):
@@ -419,6 +420,13 @@ def test_checkpoints_load_the_same_bits_and_only_the_last_is_kept(tmp_path):
         for name, values in ARRAYS.items():
             np.testing.assert_array_equal(arrays[name], values, strict=True)
     assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.json", "epoch-2.npz"]
+
+
+def test_other_files_in_the_folder_of_a_checkpoint_are_kept(tmp_path):
+    (tmp_path / "epoch-best.npz").write_text("dear")
+    for number in (1, 2):
+        write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:number], ARRAYS)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.json", "epoch-2.npz", "epoch-best.npz"]
 
 
 def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):

@@ -235,6 +235,21 @@ def test_a_policy_replaces_an_earlier_one_and_no_file_of_another_program(tmp_pat
         with pytest.raises(PolicyError, match="policy.json is not a policy of alsim, so it is not overwritten; choose"):
             policy_of(seed=3).save(tmp_path)
         assert (tmp_path / "policy.json").read_text() == text
+    (tmp_path / "policy.json").unlink()
+    (tmp_path / "policy.npz").write_text("dear")
+    with pytest.raises(PolicyError, match="policy.npz is not a policy of alsim, so it is not overwritten; choose"):
+        policy_of(seed=3).save(tmp_path)
+    assert (tmp_path / "policy.npz").read_text() == "dear"
+
+
+def test_a_first_policy_whose_writer_was_killed_between_two_renames_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr("alsim.utils.file_groups._complete", lambda folder, main: None)
+    policy_of(seed=1).save(tmp_path)
+    monkeypatch.undo()
+    for file in tmp_path.glob(".policy.npz-*"):
+        file.rename(tmp_path / "policy.npz")
+    policy_of(seed=2).save(tmp_path)
+    assert NetworkPolicy.load(tmp_path).digest == policy_of(seed=2).digest
 
 
 def test_a_pending_replacement_is_read_and_then_finished(tmp_path, monkeypatch):

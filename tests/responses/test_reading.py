@@ -470,8 +470,21 @@ def test_other_archives_and_files_are_named(write, content, message):
 
 def test_a_decompressed_file_is_bounded(write, monkeypatch):
     monkeypatch.setattr("alsim.responses.compressed.MAX_BYTES", 1000)
-    with pytest.raises(ResponsesError, match="has more than 1,000 bytes when decompressed; split it"):
+    with pytest.raises(ResponsesError, match="has more than 1,000 bytes when decompressed; decompress it, or split"):
         read_responses(write(gzip.compress(b"student,skill,correct\n" + b"a,x,1\n" * 1000)))
+
+
+def test_a_small_file_that_decompresses_to_a_large_one_is_refused(write, monkeypatch):
+    monkeypatch.setattr("alsim.responses.compressed.FREE_BYTES", 10_000)
+    text = b"student,skill,correct\n" + b"a,x,1\n" * 200_000
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("log.csv", text)
+    size = len(archive.getvalue())
+    assert 1000 * size < len(text)
+    with pytest.raises(ResponsesError, match=f"has more than {1000 * size:,} bytes when decompressed; decompress it"):
+        read_responses(write(archive.getvalue()))
+    assert len(read_responses(write(gzip.compress(text)))) == 200_000
 
 
 def test_invalid_lines_to_skip_are_refused(write):

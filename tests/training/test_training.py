@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -284,6 +285,22 @@ def test_files_of_other_programs_are_not_replaced(tmp_path):
             ):
                 pass
         assert (folder / name).read_text() == "dear"
+
+
+def test_copies_of_checkpoints_are_kept(tmp_path):
+    with directory.open_directory(tmp_path / "run", SETTINGS, force=False) as out:
+        directory.write_checkpoint(out, 5, {"a": b"1"})
+        copy = out / "checkpoints" / "copy" / "a"
+        shutil.copytree(directory.latest_checkpoint(out), copy.parent)
+        directory.write_checkpoint(out, 6, {"a": b"2"})
+        directory.delete_checkpoints(out)
+    assert copy.read_bytes() == b"1"
+    with (
+        pytest.raises(TrainingError, match=r"contains other files \(checkpoints/copy/a\)"),
+        directory.open_directory(out, SETTINGS, force=True),
+    ):
+        pass
+    assert copy.exists()
 
 
 def test_temporary_files_of_a_killed_process_are_ignored(tmp_path):

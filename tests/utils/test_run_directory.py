@@ -1,6 +1,7 @@
 """Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,9 @@ class RunError(AlsimError):
     """The error of a layout."""
 
 
-LAYOUT = Layout("run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), mark="seed")
+LAYOUT = Layout(
+    "run", RunError, "plan.json", "result.json", "lock", ("data", "log.txt"), mark="seed", inner=r"data/[0-9]+\.txt"
+)
 
 
 @pytest.fixture
@@ -51,6 +54,20 @@ def test_foreign_files_are_refused(directory, name):
     (directory.path / name).touch()
     with pytest.raises(RunError, match=rf"run contains other files \({name}\); choose a new or empty directory for"):
         directory.check_ownership()
+
+
+def test_foreign_files_in_a_folder_are_refused(directory, tmp_path):
+    folder = directory.path / "data"
+    for name in ("1.txt", f".1.txt-0123456789abcdef{UNFINISHED}"):
+        (folder / name).touch()
+    directory.check_ownership()
+    (folder / "mine").mkdir()
+    (folder / "mine" / "1.txt").touch()
+    with pytest.raises(RunError, match=r"run contains other files \(data/mine/1.txt\); choose a new or empty"):
+        directory.check_ownership()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    directory.check_ownership()
 
 
 def test_files_without_plan_and_result_are_foreign(directory):
@@ -157,6 +174,23 @@ def test_abandoned_temporary_files_are_deleted_and_others_kept(tmp_path):
     assert names(tmp_path) == {*kept, "a", writing.name}  # the block of a temporary file renames it
     write_atomic(tmp_path / "a", b"new")
     assert names(tmp_path) == {*kept, "a"}
+
+
+def test_a_temporary_directory_that_another_process_deletes_at_once_is_made_again(tmp_path, monkeypatch):
+    """Until it is locked, another process takes it for abandoned."""
+    made, mkdir = [], Path.mkdir
+
+    def mkdir_and_lose(self):
+        mkdir(self)
+        made.append(self)
+        if len(made) == 1:
+            files.delete_abandoned(tmp_path / "a")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_and_lose)
+    with files.temporary_directory(tmp_path / "a") as directory:
+        assert directory == made[1]
+        assert names(tmp_path) == {directory.name}
+    assert names(tmp_path) == set()
 
 
 def test_entries_match_their_files(tmp_path):

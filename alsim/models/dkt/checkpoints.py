@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def write_checkpoint(
     }
     write_atomic(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
     for other in folder.glob(ARRAYS.format("*")):
-        if other != newest:
+        if other != newest and re.fullmatch(ARRAYS.format("[0-9]+"), other.name):
             other.unlink(missing_ok=True)
 
 

@@ -169,7 +169,7 @@ class DKTFit(Fit):
 
 def weights_file(path: Path) -> Path:
     """Return the path of the npz file of the JSON file at `path`. Raises ModelError if `path` is named .npz."""
-    if path.suffix == WEIGHTS:
+    if path.suffix.lower() == WEIGHTS:
         raise ModelError(f"the JSON of a fit must not be named {WEIGHTS}, like its weights; got {path}: use .json")
     return path.with_suffix(WEIGHTS)
 

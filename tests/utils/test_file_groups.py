@@ -1,0 +1,106 @@
+"""Groups of files that are replaced together: readers during a replacement, and interruptions."""
+
+import json
+import os
+
+import pytest
+
+from alsim.utils import file_groups, files
+from alsim.utils.file_groups import journal_name, read_group, replace_group
+
+OLD, NEW = {"a": b"old a", "b": b"old b"}, {"a": b"new a", "b": b"new b"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A directory with the old group."""
+    replace_group(tmp_path, OLD)
+    return tmp_path
+
+
+def read(folder):
+    """Return the contents of the files of the group."""
+    return read_group(folder, "a", lambda path_of: {name: path_of(name).read_bytes() for name in OLD})
+
+
+def interrupted(monkeypatch, folder, error, after):
+    """Replace the group by the new one, with an error after the rename to the file named `after`."""
+    rename = files.move
+
+    def move(source, target):
+        rename(source, target)
+        if target.name == after:
+            raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        for module in (files, file_groups):
+            patch.setattr(module, "move", move)
+        replace_group(folder, NEW, obsolete=["c"])
+
+
+@pytest.mark.parametrize("after", [journal_name("a"), "a", "b"])
+def test_an_interruption_after_the_journal_keeps_the_new_files(folder, monkeypatch, after):
+    """Ctrl-C raises an error between two instructions. Obsolete files are deleted by the next writer, not before."""
+    (folder / "c").touch()
+    interrupted(monkeypatch, folder, KeyboardInterrupt(), after)
+    assert read(folder) == NEW
+    replace_group(folder, OLD)
+    assert read(folder) == OLD
+    assert sorted(os.listdir(folder)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_file_that_is_renamed_while_it_is_read(folder, monkeypatch, name):
+    """The writer renames a file after the reader has found its temporary name, and has not deleted the journal yet."""
+    interrupted(monkeypatch, folder, KeyboardInterrupt(), journal_name("a"))
+    reads = []
+
+    def load(path_of):
+        path = path_of(name)
+        if not reads:
+            os.replace(path, folder / name)
+        reads.append(path)
+        return path.read_bytes()
+
+    assert read_group(folder, "a", load) == NEW[name]
+    assert len(reads) == 2
+
+
+def test_a_reader_of_a_group_that_changes_again_and_again(folder):
+    """Finally the reader excludes writers by the lock of the directory."""
+    reads = []
+
+    def load(path_of):
+        reads.append(path_of("a").read_bytes())
+        if len(reads) <= file_groups.ATTEMPTS:
+            replace_group(folder, {**NEW, "a": b"%d" % len(reads)})
+        return reads[-1]
+
+    assert read_group(folder, "a", load) == b"%d" % file_groups.ATTEMPTS
+
+
+def test_the_errors_of_a_reader_are_raised(folder, monkeypatch):
+    def load(path_of):
+        raise ValueError("invalid")
+
+    with pytest.raises(ValueError, match="invalid"):
+        read_group(folder, "a", load)
+    interrupted(monkeypatch, folder, KeyboardInterrupt(), "a")
+    with pytest.raises(ValueError, match="invalid"):
+        read_group(folder, "a", load)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0", "../a", "/a"])
+def test_a_journal_names_files_of_its_directory_only(folder, name):
+    (folder / journal_name("a")).write_text(json.dumps({"moves": {}, "obsolete": [name]}))
+    for use in (read, lambda folder: replace_group(folder, NEW)):
+        with pytest.raises(OSError, match="is not a journal of alsim: a name is not that of a file in its directory"):
+            use(folder)
+
+
+def test_a_journal_that_links_out_of_the_directory_is_refused(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "journal"
+    outside.write_text(json.dumps({"moves": {}, "obsolete": ["a"]}))
+    (folder / journal_name("a")).symlink_to(outside)
+    with pytest.raises(OSError, match="it is outside of"):
+        read(folder)
