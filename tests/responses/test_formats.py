@@ -319,6 +319,24 @@ def test_the_labels_of_duolingo_slam_may_be_in_a_key(tmp_path):
         read_responses(test, format="duolingo-slam", key=test)
 
 
+def test_the_log_and_the_labels_of_duolingo_slam_may_be_compressed(tmp_path):
+    lines = [line[:-3] if "++" in line else line for line in LOGS["duolingo-slam"].splitlines()]
+    labels = b"AAAAbbbb0101 0\nAAAAbbbb0102 0\nAAAAbbbb0103 1\nAAAAbbbb0201 1\nCC/Cdddd0101 1\n"
+    log = tmp_path / "en_es.dev.gz"
+    log.write_bytes(gzip.compress("\n".join(lines).encode()))
+    (tmp_path / "en_es.dev.key").write_bytes(labels)
+    key = tmp_path / "labels.gz"
+    key.write_bytes(gzip.compress(labels))
+    for options in ({}, {"key": key}, {"key": tmp_path / "en_es.dev.key"}):
+        assert read_responses(log, format="duolingo-slam", **options).correct.tolist() == [0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("duplicates", ["keep", "merge", "drop"])
+def test_tokens_of_an_exercise_of_duolingo_slam_repeat_no_response(duplicates, tmp_path):
+    log = read("duolingo-slam", tmp_path, duplicates=duplicates)
+    assert (len(log), log.report.duplicates, log.single_skill) == (5, 0, True)
+
+
 def test_invalid_lines_of_duolingo_slam(write):
     content = LOGS["duolingo-slam"]
     broken = content.replace("CC/Cdddd0101  am", "CC/Cdddd0101  am  VERB\nCC/Cdddd0102  am").replace(
