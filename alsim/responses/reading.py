@@ -135,9 +135,12 @@ def read_responses(
             if path.suffix.lower() in (*PARQUET, *ARROW):
                 problem = f"{path}: the published format {format} is for text files"
                 raise ResponsesError(problem, "read it as a table with {}", format="long")
+            _check_published(path, format, {"skip_lines": skip_lines, "header": header is False, "missing": missing})
             key = None if key is None else Path(key)
             with nullcontext() if path.is_dir() else decompressed(path) as data:
-                request = Request(path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, data)
+                request = Request(
+                    path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, quoting, data
+                )
                 fields = read_published(format, request)
         elif path.suffix.lower() in (*PARQUET, *ARROW):
             fields = _read_binary(path, format, columns, missing, options)
@@ -167,6 +170,16 @@ def _check_format(format: str | None, key: str | Path | None) -> None:
         got = "no format" if format is None else f"the format {format}"
         raise ResponsesError(
             f"key is for the formats {users} only; got {got}", "remove it, or name one of these formats"
+        )
+
+
+def _check_published(path: Path, format: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ResponsesError for an argument that describes what a published format determines."""
+    if used := [name for name, value in arguments.items() if value]:
+        raise ResponsesError(
+            f"{path}: the published format {format} determines its lines and its answers; got {used[0]}",
+            "remove it, or read the log with {}",
+            format="long",
         )
 
 

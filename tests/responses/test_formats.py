@@ -497,6 +497,30 @@ def test_arguments_of_other_formats_are_refused(tmp_path):
             read_responses(path)
 
 
+@pytest.mark.parametrize("name", PUBLISHED_NAMES)
+@pytest.mark.parametrize("option", [{"skip_lines": 1}, {"header": False}, {"missing": ["0"]}], ids=str)
+def test_options_about_lines_and_answers_are_refused(name, option, tmp_path):
+    with pytest.raises(ResponsesError, match=f"format {name} determines its lines and its answers; got {[*option][0]}"):
+        read(name, tmp_path, **option)
+    assert len(read(name, tmp_path, skip_lines=0, header=True, missing=None))
+
+
+def test_quotes_in_a_log_with_tabs_may_be_characters(write):
+    content = LOGS["kdd-cup"].replace("R1C1", '"R1C1')
+    with pytest.raises(ResponsesError, match="quote that opens here is not closed.*with quoting=False"):
+        read_responses(write(content), format="kdd-cup")
+    log = read_responses(write(content), format="kdd-cup", quoting=False)
+    assert [item.replace('"', "") for item in log.items] == [
+        *read_responses(write(LOGS["kdd-cup"]), format="kdd-cup").items
+    ]
+
+
+def test_a_compressed_file_of_another_format_is_refused_with_the_name_of_its_format(write):
+    file = write(gzip.compress(LOGS["assistments-2012"].encode()))
+    with pytest.raises(ResponsesError, match="has the header of ASSISTments 2012.*format='assistments-2012'"):
+        read_responses(file, format="assistments-2009")
+
+
 def test_compressed_files_are_read_and_damaged_ones_refused(write, tmp_path):
     content = LOGS["junyi"].encode()
     plain = read_responses(write(content), format="junyi")
