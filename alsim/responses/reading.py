@@ -365,7 +365,8 @@ def _build_wide(
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
-    return fields._replace(report=replace(fields.report, covariates=covariates(items), has_header=has_header))
+    report = replace(fields.report, covariates=covariates(items), is_wide=True, has_header=has_header)
+    return fields._replace(report=report)
 
 
 def _without_omitted(table: Table, columns: Mapping[str, str | None], has_header: bool) -> Table:
