@@ -507,7 +507,7 @@ def test_options_about_lines_and_answers_are_refused(name, option, tmp_path):
 
 def test_quotes_in_a_log_with_tabs_may_be_characters(write):
     content = LOGS["kdd-cup"].replace("R1C1", '"R1C1')
-    with pytest.raises(ResponsesError, match="quote that opens here is not closed.*with quoting=False"):
+    with pytest.raises(ResponsesError, match="quote that opens here is closed in a later row.*with quoting=False"):
         read_responses(write(content), format="kdd-cup")
     log = read_responses(write(content), format="kdd-cup", quoting=False)
     assert [item.replace('"', "") for item in log.items] == [
