@@ -137,6 +137,14 @@ def test_students_of_both_logs_are_counted_in_a_note(run, tmp_path):
     assert "note: 1 student of the test, of 3, also has responses in the log" in out
 
 
+def test_students_named_by_whole_numbers_are_the_same_with_decimals(run, tmp_path):
+    (tmp_path / "log.csv").write_text(log(range(7, 37)))
+    (tmp_path / "test.csv").write_text(log([f"{k}.0" for k in range(35, 40)], seed=1))
+    assert "note: 2 students of the test, of 5, also have" in fit_and_test(run, "log.csv", "test.csv")[0]
+    (tmp_path / "twice.csv").write_text(log(["7", "7.0"], seed=2))
+    assert "note: 2 students of the test, of 2, also have" in fit_and_test(run, "log.csv", "twice.csv")[0]
+
+
 def test_students_without_names_are_the_same_only_in_equal_logs(run, tmp_path):
     random = np.random.default_rng(0)
     rows = [",".join(map(str, row)) for row in (random.random((40, 4)) < [0.2, 0.4, 0.6, 0.8]).astype(int)]
