@@ -102,6 +102,13 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     valid = ~np.logical_or.reduce(list(invalid.values()))
     report = replace(report, unknown={name: n for name, flags in unknown.items() if (n := int(flags[valid].sum()))})
     kept = valid if rows.event is None else valid & (rows.event < 0)
+    if valid.any() and not kept.any():
+        title = source.column_names.get("event", "event")
+        raise ResponsesError(
+            f"{source.name}: all valid rows are study events, since their column {title} has a value, such as "
+            f"{str(labels.kinds[0])!r}; expected an empty cell for a response",
+            "empty the cells of responses, or do not name this column as event",
+        )
     responses, used = (rows, labels) if kept.all() else _drop_unused_labels(rows.take(kept), labels, source)
     has_items = len(used.items) > 0
     responses, report = _handle_duplicates(_sort(responses), report, source, options, has_items=has_items)

@@ -284,11 +284,16 @@ def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
 def _without_missing(
     columns: dict[str, pa.ChunkedArray], source: Source, missing: Iterable[Any]
 ) -> tuple[dict[str, pa.ChunkedArray], Source]:
-    """Return the rows of a long table whose answers do not mean that there is no response, and their source."""
+    """Return the rows of a long table whose answers do not mean that there is no response, and their source.
+
+    Study events are kept, since their answers are not read.
+    """
     import pyarrow as pa
 
     answers = columns["correct"]
     is_absent = cells.is_missing(answers, missing) & ~cells.is_missing(answers, ())
+    if "event" in columns:
+        is_absent &= cells.is_missing(columns["event"], ())
     if not is_absent.any():
         return columns, source
     first, kept = int(is_absent.argmax()), ~is_absent
