@@ -157,6 +157,7 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
         skills = CodedLists(items.codes, np.arange(length + 1), items.names)
     order = next((name for name in ("order", "time") if name in table), "order")
     sort_key, unsortable = cells.parse_order(table[order]) if order in table else (None, None)
+    is_coarse = order in table and "item" not in table and cells.are_dates(table[order])  # several responses per day
     response = cells.encode(table["response"]).codes if "response" in table else None
     event = cells.encode(table["event"]) if "event" in table else None
     optional = parse_optional(table, source.units)
@@ -180,7 +181,7 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
         skill_start=skills.start,
         row=np.arange(length) if source.rows is None else source.rows,
         sort_key=sort_key,
-        identity_keys=_identity_keys(response, items.codes, sort_key),
+        identity_keys=_identity_keys(response, items.codes, None if is_coarse else sort_key),
         event=None if event is None else event.codes,
         optional=optional.values,
     )
@@ -282,8 +283,8 @@ def _handle_duplicates(
         rows = _identified_by_item(rows, has_items, source)
     elif options.duplicates != "keep" and not rows.identity_keys:
         _log.warning(
-            "%s: duplicates are not detected, as there is no column for the order or for ids of the responses; "
-            "map order or response to one",
+            "%s: duplicates are not detected, as there is no column for ids of the responses or for an order that is "
+            "finer than days; map order or response to one",
             source.name,
         )
     first = _first_of_response(rows)

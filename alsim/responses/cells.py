@@ -32,6 +32,11 @@ NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"
 
 
+SECONDS_PER_DAY = 86400
+SAMPLE = 1000
+"""Number of first rows by which a column is examined before all rows."""
+
+
 class LongName(ResponsesError):
     """Exception for a name of a student, skill or item that is too long."""
 
@@ -360,6 +365,19 @@ def parse_times(column: pa.ChunkedArray) -> Doubles:
     except pa.ArrowException:  # a time of day
         return np.full(len(column), np.nan)
     return parse_numbers(times.cast(pa.int64())) / 1e6
+
+
+def are_dates(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has dates without a time of the day, or with midnight only."""
+    import pyarrow as pa
+
+    for part in (column[:SAMPLE], column):  # a few rows exclude most columns, in little time
+        parsed = _parse_texts(part) if is_text(part) else part
+        times = parse_times(parsed) if pa.types.is_temporal(parsed.type) else np.empty(0)
+        times = times[np.isfinite(times)]
+        if not len(times) or (times % SECONDS_PER_DAY).any():
+            return False
+    return True
 
 
 def parse_durations(column: pa.ChunkedArray) -> Doubles:

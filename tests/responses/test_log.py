@@ -353,6 +353,17 @@ def test_duplicates_without_items_are_identified_by_order():
     assert log.report.duplicates == 1
 
 
+@pytest.mark.parametrize("convert", [list, pd.to_datetime, lambda days: pd.to_datetime(days).date])
+def test_dates_identify_no_responses_in_a_log_without_items(convert, caplog):
+    """A student may answer several questions about a skill on one day."""
+    days = convert(["2024-05-01"] * 3 + ["2024-05-02"])
+    log = Responses.from_arrays(list("aaab"), [1, 1, 1, 1], skill=list("xxyx"), order=days, duplicates="merge")
+    assert (len(log), log.report.duplicates) == (4, 0)
+    assert "map order or response to one" in caplog.text
+    log = Responses.from_arrays(list("aaab"), [1, 1, 1, 1], skill=list("xxyx"), item=list("iijk"), order=days)
+    assert log.report.duplicates == 1
+
+
 def test_duplicates_are_identified_by_the_response_id():
     log = Responses.from_arrays(**EXPANDED, response=[1, 2, 3, 4, 5])
     assert log.report.duplicates == 0
