@@ -86,6 +86,8 @@ def test_rows_are_sorted_as_numpy_sorts_them(keys):
     [
         [7, 3, 7],
         [7.0, 3.0, 7.0],  # as pandas reads integers where some are missing
+        [7, "3", 7.0],
+        np.array(["7", 3.0, np.float32(7)], object),
         np.array([7, 3, 7], np.uint8),
         ["7", "3", " 7 "],
         [7, "3", "7"],
