@@ -143,6 +143,9 @@ def read_responses(
                 )
                 fields = read_published(format, request)
         elif path.suffix.lower() in (*PARQUET, *ARROW):
+            if skip_lines or header is False:
+                used = "skip_lines" if skip_lines else "header=False"
+                raise ResponsesError(f"{path}: a binary table has no lines and has names; got {used}", "remove it")
             fields = _read_binary(path, format, columns, missing, options)
         else:
             if type(skip_lines) is not int or skip_lines < 0:

@@ -190,7 +190,8 @@ def check_text(path: Path, encoding: str | None, data: Path | None = None) -> No
         start = file.read(11)
     for mark, (kind, cure) in OTHER_FILES.items():
         if start.startswith(mark):
-            raise ResponsesError(f"{path}: is {kind}; expected a text file", cure)
+            first = "decompress it, and " if data else ""
+            raise ResponsesError(f"{path}: is {kind}; expected a text file", f"{first}{cure}")
     if b"\0" in start[:2] and encoding is None and not start.startswith((*BYTE_ORDER_MARKS,)):
         raise ResponsesError(
             f"{path}: has zero bytes, as UTF-16 does; expected UTF-8", "pass its encoding with {}", encoding="utf-16-le"

@@ -400,6 +400,18 @@ def test_columns_of_answers_are_not_searched_in_an_unclosed_quote(write):
         read_responses(write('user,skill,right\na,"x,1\n' + "b,x,0\n" * 30_000), skip_bad=True)
 
 
+def test_options_about_lines_are_refused_for_a_binary_table(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"student": ["a", "b"], "skill": ["x", "x"], "correct": [1, 0]}), file)
+    for options in ({"skip_lines": 1}, {"header": False}):
+        with pytest.raises(ResponsesError, match="a binary table has no lines and has names; got .*; remove it"):
+            read_responses(file, **options)
+    packed = tmp_path / "log.parquet.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(ResponsesError, match="is a Parquet file; expected a text file; decompress it, and rename it"):
+        read_responses(packed)
+
+
 def test_line_breaks_in_names_are_invalid(write):
     file = write('student,skill,correct\na,x,1\na,"y,0\nb,x",1\nb,x,0\n')
     with pytest.raises(
