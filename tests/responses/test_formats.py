@@ -408,8 +408,9 @@ def test_a_ragged_row_is_refused_or_skipped(name, tmp_path):
 
 def test_a_file_whose_rows_are_all_dropped_has_no_valid_row(write):
     content = table("user_id,log_id,sequence_id,correct", {"user_id": "a", "log_id": "1", "correct": "1"})
-    with pytest.raises(ResponsesError, match="there is no valid row"):
+    with pytest.raises(ResponsesError, match="no valid row: 1 skipped, no skill; the first one: .*line 2") as error:
         read_responses(write(content), format="assistments-2015")
+    assert "skip_bad" not in str(error.value)
     with pytest.raises(ResponsesError, match="there is no response"):
         read_responses(write("user_id,log_id,sequence_id,correct\n"), format="assistments-2015")
     with pytest.raises(ResponsesError, match="the file is empty"):
