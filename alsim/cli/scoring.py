@@ -264,7 +264,7 @@ def _match(items: ItemParameters, responses: Responses, options: ScoreOptions) -
     codes, report = codes_of(responses.items, items.names), responses.report
     known = codes[responses.item] >= 0
     is_numbered = _are_numbers(items.names)
-    if report.has_header and (not is_numbered or known.all() or (len(items) != responses.num_items and known.any())):
+    if report.has_header and (not is_numbered or known.all()):
         if not known.any():
             raise AlsimError(
                 f"{options.inputs.log}: no item has parameters in {options.items}, such as "

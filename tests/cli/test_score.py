@@ -93,6 +93,10 @@ def test_items_without_names_need_a_position_in_the_log(run, files):
     (files / "log.csv").write_text("student,item,correct\n" + answers)
     status, _, err = run("score", "log.csv", "--items", "items.csv")
     assert status == 2 and "log.csv has one row per response, so its items have no position" in " ".join(err.split())
+    (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,2,0\n")
+    assert run("score", "log.csv", "--items", "items.csv")[0] == 0
+    (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,6,0\n")
+    assert run("score", "log.csv", "--items", "items.csv")[0] == 2
     (files / "log.csv").write_text("1,0,0\n1,1,0\n1,0,1\n0,1,1\n")
     (files / "items.csv").write_text("item,a,b\n1,1,-3\n2,1,0\n3,1,3\n4,1,2\n")
     status, _, err = run("score", "log.csv", "--items", "items.csv", "--no-header")
