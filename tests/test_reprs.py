@@ -87,7 +87,7 @@ def student_models():
         irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
         *(models.pfa.fit(log), models.best_lr.fit(log), models.ScoreErrors(0.1, 0.1, 0.1, 0.1, 3)),
-        irt.CalibratedItems(items, ("",) * 50, ("",) * 50, ((),) * 50),
+        models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,
     ]
 
 

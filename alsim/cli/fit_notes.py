@@ -121,7 +121,7 @@ def repeated_pairs(responses: Responses) -> list[str]:
 def unknown_names(model: str, responses: Responses, held_out: Responses, path: Path) -> list[str]:
     """Return notes about names of the held-out responses that are absent from the fitted responses.
 
-    Raises AlsimError if the model knows none of the names.
+    Raises AlsimError if the model knows none of the names, or not all of them and they are numbers of columns.
     """
     from alsim.models.base import MATCHED
     from alsim.responses.log import codes_of
@@ -137,6 +137,11 @@ def unknown_names(model: str, responses: Responses, held_out: Responses, path: P
                 f"{len(unknown):,} of {len(names):,} {kind}s of {path} {'is' if len(unknown) == 1 else 'are'} unknown "
                 f"to the fit, which predicts them without estimates of their own: {listed(unknown)}"
             )
+    if found and not (responses.report.has_header and held_out.report.has_header):
+        raise AlsimError(
+            f"{path}: its items are not those of the log, and columns without names have their numbers as names: "
+            "write the names of the items in the first line of both files"
+        )
     if not num_known:
         kinds = " or ".join(MATCHED.get(model, ("skill",)))
         names = _used(held_out, kinds.split()[0])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from alsim.responses.cells import Names
     from alsim.responses.log import Responses
 
 
@@ -20,7 +21,7 @@ def is_in_sample(responses: Responses, held_out: Responses) -> bool:
     from alsim.responses.log import codes_of
 
     students = codes_of(held_out.students, responses.students)
-    if (students < 0).any():
+    if (students < 0).any() or len({*students.tolist()}) < len(students):
         return False
     if _are_numbered(held_out) and held_out.num_students != responses.num_students:
         return False
@@ -33,11 +34,12 @@ def is_in_sample(responses: Responses, held_out: Responses) -> bool:
 
 def shared_students(responses: Responses, held_out: Responses) -> list[str]:
     """Return the note about students who have responses in both logs; none for logs without names of students."""
+    from alsim.responses.log import codes_of
+
     if _are_numbered(responses) and _are_numbered(held_out):
         return []
-    known = {*_active(responses)}
     names = _active(held_out)
-    number = sum(name in known for name in names)
+    number = int((codes_of(names, _active(responses)) >= 0).sum())
     if not number:
         return []
     subject = "1 student" if number == 1 else f"{number:,} students"
@@ -53,10 +55,9 @@ def _sorted(responses: Responses, items: NDArray[np.int32]) -> NDArray[np.int32]
     return columns[:, np.lexsort(columns[::-1])]
 
 
-def _active(responses: Responses) -> list[str]:
+def _active(responses: Responses) -> Names:
     """Return the names of the students with responses."""
-    names: list[str] = responses.students[np.diff(responses.start) > 0].tolist()
-    return names
+    return responses.students[np.diff(responses.start) > 0]
 
 
 def _are_numbered(responses: Responses) -> bool:

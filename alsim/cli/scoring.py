@@ -257,22 +257,35 @@ def score(
 def _match(items: ItemParameters, responses: Responses, options: ScoreOptions) -> tuple[NDArray[np.int32], list[str]]:
     """Return the index (I,) of each item of the log among the calibrated items, -1 for unknown ones, and notes.
 
-    Raises AlsimError if no item is known.
+    Raises AlsimError if no item is known, or if neither names nor positions match the items.
     """
     from alsim.responses.log import codes_of
 
-    codes = codes_of(responses.items, items.names)
-    has_numbers = _are_numbers(items.names) or not responses.report.has_header
-    if has_numbers and len(items) == responses.num_items and not np.array_equal(codes, np.arange(len(items))):
-        subject = f"{options.items} has no names of items" if _are_numbers(items.names) else "the log has no header"
-        return np.arange(len(items), dtype=np.int32), [f"{subject}, so the items are matched by position"]
-    if not (codes[responses.item] >= 0).any():
+    codes, report = codes_of(responses.items, items.names), responses.report
+    known = codes[responses.item] >= 0
+    is_numbered = _are_numbers(items.names)
+    if report.has_header and (not is_numbered or known.all()):
+        if not known.any():
+            raise AlsimError(
+                f"{options.inputs.log}: no item has parameters in {options.items}, such as "
+                f"{str(responses.items[0])!r}; the items there are, for example, {str(items.names[0])!r}: use the same "
+                "names, or name their column with --item-columns name=NAME"
+            )
+        return codes, []
+    lacking = f"{options.items} has no names of items" if is_numbered else "the log has no header"
+    if not report.is_wide:
         raise AlsimError(
-            f"{options.inputs.log}: no item has parameters in {options.items}, such as {str(responses.items[0])!r}; "
-            f"the items there are, for example, {str(items.names[0])!r}: use the same names, or name their column "
-            "with --item-columns name=NAME"
+            f"{lacking}, and {options.inputs.log} has one row per response, so its items have no position: add a "
+            "column of the names to the items"
         )
-    return codes, []
+    if len(items) != responses.num_items:
+        raise AlsimError(
+            f"{lacking}, so the items are matched by position, but {options.inputs.log} has {responses.num_items:,} "
+            f"items and {options.items} {len(items):,}: add the names of the items to both"
+        )
+    positions = np.arange(len(items), dtype=np.int32)
+    is_position = np.array_equal(codes, positions)
+    return positions, [] if is_position else [f"{lacking}, so the items are matched by position"]
 
 
 def _are_numbers(names: Any) -> bool:

@@ -16,8 +16,9 @@ import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.models.serialization import count, number, truth
+from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Doubles
+from alsim.types import Doubles, Ints, i32
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
 from alsim.utils.reading import read_json, reason
@@ -81,6 +82,7 @@ class Fit(ABC):
     def _matched(self, responses: Responses) -> Responses:
         """Return the responses with their skills and items spelled as in the fit: 10.0 may be its 10.
 
+        Names that the fit does not distinguish, such as 10 and 10.0, have one code.
         Logs a warning about unknown names. Raises ModelError if all of them are unknown.
         """
         names: dict[str, Any] = {}
@@ -90,7 +92,9 @@ class Fit(ABC):
             codes = codes_of(of_log, of_fit)
             if not len(of_fit):
                 continue  # the fit of a log whose items are its skills
-            names[f"{kind}s"] = np.where(codes < 0, of_log, np.append(of_fit, "")[codes])
+            spelled = np.where(codes < 0, of_log, np.append(of_fit, "")[codes])
+            names[f"{kind}s"] = spelled
+            names[kind] = _first_codes(spelled)[getattr(responses, kind)]
             used = np.bincount(getattr(responses, kind), minlength=len(of_log)) > 0
             unknown.append((kind, of_log[used & (codes < 0)].tolist(), int(used.sum())))
         if len(responses) and unknown and all(len(found) == total for _, found, total in unknown):
@@ -184,6 +188,12 @@ class Fit(ABC):
             "converged": truth(content["converged"]),
             "num_responses": count(content["responses"]),
         }
+
+
+def _first_codes(names: Names) -> Ints:
+    """Return for each name the index of the first equal one."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(name, code) for code, name in enumerate(names.tolist())], i32)
 
 
 def load_fit(file: str | Path) -> Fit:

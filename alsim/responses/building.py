@@ -102,6 +102,13 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     valid = ~np.logical_or.reduce(list(invalid.values()))
     report = replace(report, unknown={name: n for name, flags in unknown.items() if (n := int(flags[valid].sum()))})
     kept = valid if rows.event is None else valid & (rows.event < 0)
+    if valid.any() and not kept.any():
+        title = source.column_names.get("event", "event")
+        raise ResponsesError(
+            f"{source.name}: all valid rows are study events, since their column {title} has a value, such as "
+            f"{str(labels.kinds[0])!r}; expected an empty cell for a response",
+            "empty the cells of responses, or do not name this column as event",
+        )
     responses, used = (rows, labels) if kept.all() else _drop_unused_labels(rows.take(kept), labels, source)
     has_items = len(used.items) > 0
     responses, report = _handle_duplicates(_sort(responses), report, source, options, has_items=has_items)
@@ -150,6 +157,7 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
         skills = CodedLists(items.codes, np.arange(length + 1), items.names)
     order = next((name for name in ("order", "time") if name in table), "order")
     sort_key, unsortable = cells.parse_order(table[order]) if order in table else (None, None)
+    is_coarse = order in table and "item" not in table and cells.are_dates(table[order])  # several responses per day
     response = cells.encode(table["response"]).codes if "response" in table else None
     event = cells.encode(table["event"]) if "event" in table else None
     optional = parse_optional(table, source.units)
@@ -173,7 +181,7 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
         skill_start=skills.start,
         row=np.arange(length) if source.rows is None else source.rows,
         sort_key=sort_key,
-        identity_keys=_identity_keys(response, items.codes, sort_key),
+        identity_keys=_identity_keys(response, items.codes, None if is_coarse else sort_key),
         event=None if event is None else event.codes,
         optional=optional.values,
     )
@@ -275,8 +283,8 @@ def _handle_duplicates(
         rows = _identified_by_item(rows, has_items, source)
     elif options.duplicates != "keep" and not rows.identity_keys:
         _log.warning(
-            "%s: duplicates are not detected, as there is no column for the order or for ids of the responses; "
-            "map order or response to one",
+            "%s: duplicates are not detected, as there is no column for ids of the responses or for an order that is "
+            "finer than days; map order or response to one",
             source.name,
         )
     first = _first_of_response(rows)

@@ -32,6 +32,13 @@ NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{0,9})?)?)?"
 
 
+MAX_WHOLE = 2.0**53
+"""Number from which floats lack the precision of integers."""
+SECONDS_PER_DAY = 86400
+SAMPLE = 1000
+"""Number of first rows by which a column is examined before all rows."""
+
+
 class LongName(ResponsesError):
     """Exception for a name of a student, skill or item that is too long."""
 
@@ -134,7 +141,14 @@ def _convert(values: Any) -> pa.Array:
         array = pa.array(values, from_pandas=True)
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([None if _is_null(value) else str(value) for value in values], pa.large_string())
+        return pa.array([None if _is_null(value) else _text(value) for value in values], pa.large_string())
+
+
+def _text(value: Any) -> str:
+    """Return a value as a text; an integer for a float without decimals, as in a column of floats."""
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < MAX_WHOLE:
+        return str(int(value))
+    return str(value)
 
 
 def _convert_texts(values: Names) -> pa.Array:
@@ -184,7 +198,7 @@ def encode(column: pa.ChunkedArray) -> Coded:
     import pyarrow.compute as pc
 
     if pa.types.is_floating(column.type):
-        is_integer = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
+        is_integer = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), MAX_WHOLE))
         column = column.cast(pa.int64()) if pc.all(is_integer, min_count=0).as_py() else column
     codes, values = _dictionary(column)
     texts = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
@@ -360,6 +374,19 @@ def parse_times(column: pa.ChunkedArray) -> Doubles:
     except pa.ArrowException:  # a time of day
         return np.full(len(column), np.nan)
     return parse_numbers(times.cast(pa.int64())) / 1e6
+
+
+def are_dates(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has dates without a time of the day, or with midnight only."""
+    import pyarrow as pa
+
+    for part in (column[:SAMPLE], column):  # a few rows exclude most columns, in little time
+        parsed = _parse_texts(part) if is_text(part) else part
+        times = parse_times(parsed) if pa.types.is_temporal(parsed.type) else np.empty(0)
+        times = times[np.isfinite(times)]
+        if not len(times) or (times % SECONDS_PER_DAY).any():
+            return False
+    return True
 
 
 def parse_durations(column: pa.ChunkedArray) -> Doubles:

@@ -135,11 +135,17 @@ def read_responses(
             if path.suffix.lower() in (*PARQUET, *ARROW):
                 problem = f"{path}: the published format {format} is for text files"
                 raise ResponsesError(problem, "read it as a table with {}", format="long")
+            _check_published(path, format, {"skip_lines": skip_lines, "header": header is False, "missing": missing})
             key = None if key is None else Path(key)
             with nullcontext() if path.is_dir() else decompressed(path) as data:
-                request = Request(path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, data)
+                request = Request(
+                    path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, quoting, data
+                )
                 fields = read_published(format, request)
         elif path.suffix.lower() in (*PARQUET, *ARROW):
+            if skip_lines or header is False:
+                used = "skip_lines" if skip_lines else "header=False"
+                raise ResponsesError(f"{path}: a binary table has no lines and has names; got {used}", "remove it")
             fields = _read_binary(path, format, columns, missing, options)
         else:
             if type(skip_lines) is not int or skip_lines < 0:
@@ -167,6 +173,16 @@ def _check_format(format: str | None, key: str | Path | None) -> None:
         got = "no format" if format is None else f"the format {format}"
         raise ResponsesError(
             f"key is for the formats {users} only; got {got}", "remove it, or name one of these formats"
+        )
+
+
+def _check_published(path: Path, format: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ResponsesError for an argument that describes what a published format determines."""
+    if used := [name for name, value in arguments.items() if value]:
+        raise ResponsesError(
+            f"{path}: the published format {format} determines its lines and its answers; got {used[0]}",
+            "remove it, or read the log with {}",
+            format="long",
         )
 
 
@@ -271,11 +287,16 @@ def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
 def _without_missing(
     columns: dict[str, pa.ChunkedArray], source: Source, missing: Iterable[Any]
 ) -> tuple[dict[str, pa.ChunkedArray], Source]:
-    """Return the rows of a long table whose answers do not mean that there is no response, and their source."""
+    """Return the rows of a long table whose answers do not mean that there is no response, and their source.
+
+    Study events are kept, since their answers are not read.
+    """
     import pyarrow as pa
 
     answers = columns["correct"]
     is_absent = cells.is_missing(answers, missing) & ~cells.is_missing(answers, ())
+    if "event" in columns:
+        is_absent &= cells.is_missing(columns["event"], ())
     if not is_absent.any():
         return columns, source
     first, kept = int(is_absent.argmax()), ~is_absent
@@ -352,7 +373,8 @@ def _build_wide(
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
-    return fields._replace(report=replace(fields.report, covariates=covariates(items), has_header=has_header))
+    report = replace(fields.report, covariates=covariates(items), is_wide=True, has_header=has_header)
+    return fields._replace(report=report)
 
 
 def _without_omitted(table: Table, columns: Mapping[str, str | None], has_header: bool) -> Table:

@@ -45,6 +45,7 @@ class Report:
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
     unknown     number of invalid values, such as a negative duration, that were read as unknown, by optional column:
                 time, seconds, attempts or hints
+    is_wide     True for a wide file, whose items are in the order of its columns
     has_header  False for a wide file without a header, whose columns have their numbers, from 0, as names
     """
 
@@ -56,4 +57,5 @@ class Report:
     columns: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
+    is_wide: bool = False
     has_header: bool = True

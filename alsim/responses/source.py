@@ -85,7 +85,14 @@ class Source:
         return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]
 
     def no_valid_row(self) -> ResponsesError:
-        """Return the error for a source whose rows are all invalid."""
+        """Return the error for a source whose rows are all dropped or invalid."""
+        if self.dropped:
+            reason, number = next(iter(self.dropped.items()))
+            return ResponsesError(
+                f"{self.name}: there is no valid row: {number:,} skipped, {reason}; the first one: "
+                f"{self.examples[reason]}",
+                "correct these rows, or choose another file or other columns",
+            )
         return ResponsesError(
             f"{self.name}: there is no valid row", "read it without {} to see the first error", skip_bad=True
         )

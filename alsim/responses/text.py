@@ -40,6 +40,10 @@ RAGGED = "more or fewer cells than columns"
 """Reason to drop a row."""
 
 
+MIN_ROWS = 3
+"""Number of lines within a cell, each with as many cells as the table has columns, that are rows and no text."""
+
+
 class Table(NamedTuple):
     """Columns by their names in a file, and the source of the rows."""
 
@@ -108,23 +112,44 @@ class TextFile(NamedTuple):
                 ) from None
 
     def check_quotes(self) -> None:
-        """Raise ResponsesError if the file ends within quotes: the rest of the file would be one cell."""
+        """Raise ResponsesError for a quote that makes later rows part of a cell.
+
+        The file ends within quotes, or a cell of several lines is not quoted as a whole, or it has rows of the table.
+        """
         end = ["end of the file"]
         record: list[str] = []
         first_line = next_line = 1 + self.skip_lines
+        num_columns = 0
         limit = csv.field_size_limit(2**31 - 1)
         try:
-            with self.open() as lines:
-                reader = self.reader(chain(lines, end))
-                for record in reader:  # noqa: B007  # the last one is used below
+            with self.open() as stream:
+                lines: list[str] = []  # of the record
+                reader = self.reader(_appended(chain(stream, end), lines))
+                for record in reader:
                     first_line, next_line = next_line, reader.line_num + 1 + self.skip_lines
+                    num_columns = num_columns or len(record)
+                    if len(lines) > 1 and end[0] not in lines and self._has_rows(lines, num_columns):
+                        raise self._open_quote(first_line, "is closed in a later row")
+                    lines.clear()
         finally:
             csv.field_size_limit(limit)
-        if record == end:
-            return
-        first_line += sum(cell.count("\n") for cell in record[:-1])
-        raise ResponsesError(
-            f"{self.path}, line {first_line}: the quote that opens here is not closed before the end of the file",
+        if record != end:
+            first_line += sum(cell.count("\n") for cell in record[:-1])
+            raise self._open_quote(first_line, "is not closed before the end of the file")
+
+    def _has_rows(self, lines: Sequence[str], num_columns: int) -> bool:
+        """Return whether the lines of one record seem to be rows: quotes open within a cell, or each line has a row."""
+        try:
+            next(csv.reader(lines, delimiter=self.delimiter or ",", strict=True))
+        except csv.Error:
+            return True
+        inner = [split_cells(line, self.delimiter or ",", quoting=False) for line in lines[1:-1]]
+        return len(inner) >= MIN_ROWS and num_columns > 1 and {*map(len, inner)} == {num_columns}
+
+    def _open_quote(self, line: int, fault: str) -> ResponsesError:
+        """Return the error about a quote in a line."""
+        return ResponsesError(
+            f"{self.path}, line {line}: the quote that opens here {fault}",
             "close it or remove it, or read all quotes as characters with {}",
             quoting=False,
         )
@@ -132,7 +157,7 @@ class TextFile(NamedTuple):
     def may_end_within_quotes(self, num_records: int) -> bool:
         """Return whether `check_quotes` is worth its time, given the number of records found.
 
-        An unclosed quote makes the number of quotes odd, or hides the ends of lines.
+        A quote that is open at the end of a line makes the number of quotes odd, or hides the ends of lines.
         """
         if not self.quoting:
             return False
@@ -149,6 +174,13 @@ class TextFile(NamedTuple):
         return f"line {next(islice(self.records(), record, None), (0, []))[0]}"
 
 
+def _appended(lines: Iterable[str], seen: list[str]) -> Iterator[str]:
+    """Yield lines, and append each of them to a list."""
+    for line in lines:
+        seen.append(line)
+        yield line
+
+
 def check_text(path: Path, encoding: str | None, data: Path | None = None) -> None:
     """Raise ResponsesError for a file of another kind: a workbook, SPSS, JSON, or UTF-16 without its mark.
 
@@ -158,7 +190,8 @@ def check_text(path: Path, encoding: str | None, data: Path | None = None) -> No
         start = file.read(11)
     for mark, (kind, cure) in OTHER_FILES.items():
         if start.startswith(mark):
-            raise ResponsesError(f"{path}: is {kind}; expected a text file", cure)
+            first = "decompress it, and " if data else ""
+            raise ResponsesError(f"{path}: is {kind}; expected a text file", f"{first}{cure}")
     if b"\0" in start[:2] and encoding is None and not start.startswith((*BYTE_ORDER_MARKS,)):
         raise ResponsesError(
             f"{path}: has zero bytes, as UTF-16 does; expected UTF-8", "pass its encoding with {}", encoding="utf-16-le"

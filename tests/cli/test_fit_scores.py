@@ -137,6 +137,23 @@ def test_students_of_both_logs_are_counted_in_a_note(run, tmp_path):
     assert "note: 1 student of the test, of 3, also has responses in the log" in out
 
 
+def test_columns_without_names_are_not_matched_to_other_columns(run, tmp_path):
+    rows = [f"{k % 3 % 2},{k % 4 % 2},{k % 5 % 2}\n" for k in range(30)]
+    (tmp_path / "test.csv").write_text("".join(rows))
+    for content in ("".join(f"s{k},{row}" for k, row in enumerate(rows)), "q1,q2,q3\n" + "".join(rows)):
+        (tmp_path / "log.csv").write_text(content)
+        status, _, err = run("irt", "log.csv", "--model", "rasch", "--test", "test.csv")
+        assert status == 2 and "columns without names have their numbers as names: write the names" in err
+
+
+def test_students_named_by_whole_numbers_are_the_same_with_decimals(run, tmp_path):
+    (tmp_path / "log.csv").write_text(log(range(7, 37)))
+    (tmp_path / "test.csv").write_text(log([f"{k}.0" for k in range(35, 40)], seed=1))
+    assert "note: 2 students of the test, of 5, also have" in fit_and_test(run, "log.csv", "test.csv")[0]
+    (tmp_path / "twice.csv").write_text(log(["7", "7.0"], seed=2))
+    assert "note: 2 students of the test, of 2, also have" in fit_and_test(run, "log.csv", "twice.csv")[0]
+
+
 def test_students_without_names_are_the_same_only_in_equal_logs(run, tmp_path):
     random = np.random.default_rng(0)
     rows = [",".join(map(str, row)) for row in (random.random((40, 4)) < [0.2, 0.4, 0.6, 0.8]).astype(int)]

@@ -78,6 +78,31 @@ def test_names_of_whole_numbers_and_items_without_names(run, files):
     assert report["notes"][0] == "items.csv has no names of items, so the items are matched by position"
 
 
+def test_items_named_by_numbers_are_matched_by_name_also_in_another_order(run, files):
+    (files / "items.csv").write_text("item,a,b\n0,0.5,-1\n1,1,0\n2,2,1\n")
+    rows = [(s, k, int(k == s)) for s in range(3) for k in (2, 0, 1)]
+    (files / "log.csv").write_text("student,item,correct\n" + "".join(f"s{s},{k},{right}\n" for s, k, right in rows))
+    report = report_of(run("score", "log.csv", "--items", "items.csv", "--json", "-"))
+    abilities = [row["ability"] for row in report["students"]]
+    assert abilities == sorted(abilities) and report["notes"] == []
+
+
+def test_items_without_names_need_a_position_in_the_log(run, files):
+    (files / "items.csv").write_text("a,b\n" + "".join(f"1.5,{b}\n" for b in DIFFICULTY))
+    answers = "".join(f"s0,q{k},{k % 2}\n" for k in (3, 0, 1, 2, 4, 5))
+    (files / "log.csv").write_text("student,item,correct\n" + answers)
+    status, _, err = run("score", "log.csv", "--items", "items.csv")
+    assert status == 2 and "log.csv has one row per response, so its items have no position" in " ".join(err.split())
+    (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,2,0\n")
+    assert run("score", "log.csv", "--items", "items.csv")[0] == 0
+    (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,6,0\n")
+    assert run("score", "log.csv", "--items", "items.csv")[0] == 2
+    (files / "log.csv").write_text("1,0,0\n1,1,0\n1,0,1\n0,1,1\n")
+    (files / "items.csv").write_text("item,a,b\n1,1,-3\n2,1,0\n3,1,3\n4,1,2\n")
+    status, _, err = run("score", "log.csv", "--items", "items.csv", "--no-header")
+    assert status == 2 and "log.csv has 3 items and items.csv 4" in " ".join(err.split())
+
+
 def test_students_without_responses_and_estimates_at_a_bound(run, files):
     (files / "log.csv").write_text("id,q0,q1,q2\na,1,1,1\nb,,,\nc,0,1,0\n")
     report = report_of(run("score", "log.csv", "--items", "items.csv", "--method", "ml", "--json", "-"))

@@ -29,6 +29,13 @@ def test_whole_numbers_are_one_name_in_any_spelling(fitted):
         assert np.array_equal(fitted.predict(log(spelling)), expected)
 
 
+def test_two_spellings_of_a_whole_number_are_one_name(fitted):
+    """The earlier responses to 10.0 are earlier responses to 10."""
+    spelled = [f"{name}.0" if k % 2 else f"{name}" for k, name in enumerate(NAME)]
+    responses = Responses.from_arrays(STUDENT, CORRECT, skill=spelled)
+    assert np.array_equal(fitted.predict(responses), fitted.predict(log(int)))
+
+
 def test_unknown_names_are_counted(fitted, caplog):
     fitted.predict(log(int))
     assert not caplog.text

@@ -319,6 +319,24 @@ def test_the_labels_of_duolingo_slam_may_be_in_a_key(tmp_path):
         read_responses(test, format="duolingo-slam", key=test)
 
 
+def test_the_log_and_the_labels_of_duolingo_slam_may_be_compressed(tmp_path):
+    lines = [line[:-3] if "++" in line else line for line in LOGS["duolingo-slam"].splitlines()]
+    labels = b"AAAAbbbb0101 0\nAAAAbbbb0102 0\nAAAAbbbb0103 1\nAAAAbbbb0201 1\nCC/Cdddd0101 1\n"
+    log = tmp_path / "en_es.dev.gz"
+    log.write_bytes(gzip.compress("\n".join(lines).encode()))
+    (tmp_path / "en_es.dev.key").write_bytes(labels)
+    key = tmp_path / "labels.gz"
+    key.write_bytes(gzip.compress(labels))
+    for options in ({}, {"key": key}, {"key": tmp_path / "en_es.dev.key"}):
+        assert read_responses(log, format="duolingo-slam", **options).correct.tolist() == [0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("duplicates", ["keep", "merge", "drop"])
+def test_tokens_of_an_exercise_of_duolingo_slam_repeat_no_response(duplicates, tmp_path):
+    log = read("duolingo-slam", tmp_path, duplicates=duplicates)
+    assert (len(log), log.report.duplicates, log.single_skill) == (5, 0, True)
+
+
 def test_invalid_lines_of_duolingo_slam(write):
     content = LOGS["duolingo-slam"]
     broken = content.replace("CC/Cdddd0101  am", "CC/Cdddd0101  am  VERB\nCC/Cdddd0102  am").replace(
@@ -390,8 +408,9 @@ def test_a_ragged_row_is_refused_or_skipped(name, tmp_path):
 
 def test_a_file_whose_rows_are_all_dropped_has_no_valid_row(write):
     content = table("user_id,log_id,sequence_id,correct", {"user_id": "a", "log_id": "1", "correct": "1"})
-    with pytest.raises(ResponsesError, match="there is no valid row"):
+    with pytest.raises(ResponsesError, match="no valid row: 1 skipped, no skill; the first one: .*line 2") as error:
         read_responses(write(content), format="assistments-2015")
+    assert "skip_bad" not in str(error.value)
     with pytest.raises(ResponsesError, match="there is no response"):
         read_responses(write("user_id,log_id,sequence_id,correct\n"), format="assistments-2015")
     with pytest.raises(ResponsesError, match="the file is empty"):
@@ -477,6 +496,30 @@ def test_arguments_of_other_formats_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "KT1"):
         with pytest.raises(ResponsesError, match="is a directory with the files of EdNet KT1; name its format with"):
             read_responses(path)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_NAMES)
+@pytest.mark.parametrize("option", [{"skip_lines": 1}, {"header": False}, {"missing": ["0"]}], ids=str)
+def test_options_about_lines_and_answers_are_refused(name, option, tmp_path):
+    with pytest.raises(ResponsesError, match=f"format {name} determines its lines and its answers; got {[*option][0]}"):
+        read(name, tmp_path, **option)
+    assert len(read(name, tmp_path, skip_lines=0, header=True, missing=None))
+
+
+def test_quotes_in_a_log_with_tabs_may_be_characters(write):
+    content = LOGS["kdd-cup"].replace("R1C1", '"R1C1')
+    with pytest.raises(ResponsesError, match="quote that opens here is closed in a later row.*with quoting=False"):
+        read_responses(write(content), format="kdd-cup")
+    log = read_responses(write(content), format="kdd-cup", quoting=False)
+    assert [item.replace('"', "") for item in log.items] == [
+        *read_responses(write(LOGS["kdd-cup"]), format="kdd-cup").items
+    ]
+
+
+def test_a_compressed_file_of_another_format_is_refused_with_the_name_of_its_format(write):
+    file = write(gzip.compress(LOGS["assistments-2012"].encode()))
+    with pytest.raises(ResponsesError, match="has the header of ASSISTments 2012.*format='assistments-2012'"):
+        read_responses(file, format="assistments-2009")
 
 
 def test_compressed_files_are_read_and_damaged_ones_refused(write, tmp_path):

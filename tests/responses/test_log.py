@@ -86,6 +86,8 @@ def test_rows_are_sorted_as_numpy_sorts_them(keys):
     [
         [7, 3, 7],
         [7.0, 3.0, 7.0],  # as pandas reads integers where some are missing
+        [7, "3", 7.0],
+        np.array(["7", 3.0, np.float32(7)], object),
         np.array([7, 3, 7], np.uint8),
         ["7", "3", " 7 "],
         [7, "3", "7"],
@@ -350,6 +352,17 @@ def test_duplicates_without_items_are_identified_by_order():
     columns = {name: EXPANDED[name] for name in ("student", "order", "skill", "correct")}
     log = Responses.from_arrays(**columns, duplicates="merge")
     assert log.items.tolist() == ["add~~mul", "add", "mul"]
+    assert log.report.duplicates == 1
+
+
+@pytest.mark.parametrize("convert", [list, pd.to_datetime, lambda days: pd.to_datetime(days).date])
+def test_dates_identify_no_responses_in_a_log_without_items(convert, caplog):
+    """A student may answer several questions about a skill on one day."""
+    days = convert(["2024-05-01"] * 3 + ["2024-05-02"])
+    log = Responses.from_arrays(list("aaab"), [1, 1, 1, 1], skill=list("xxyx"), order=days, duplicates="merge")
+    assert (len(log), log.report.duplicates) == (4, 0)
+    assert "map order or response to one" in caplog.text
+    log = Responses.from_arrays(list("aaab"), [1, 1, 1, 1], skill=list("xxyx"), item=list("iijk"), order=days)
     assert log.report.duplicates == 1
 
 

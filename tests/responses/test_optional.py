@@ -209,8 +209,16 @@ def test_a_row_of_an_event_needs_a_student_and_an_order():
         Responses.from_arrays(["a", None], [1, None], skill=["x", "x"], event=[None, "read"])
     with pytest.raises(ResponsesError, match="column order: an empty cell"):
         Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], order=[1, None], event=[None, "read"])
-    with pytest.raises(ResponsesError, match="no valid row"):
+    with pytest.raises(ResponsesError, match="all valid rows are study events, .* such as 'read'"):
         Responses.from_arrays(["a"], [None], skill=["x"], event=["read"])
+
+
+def test_values_that_mean_no_response_keep_study_events(tmp_path):
+    """The answer of a study event is not read, whichever value it has."""
+    (tmp_path / "log.csv").write_text("student,skill,correct,kind\na,x,1,\na,x,-1,read\na,x,-1,\nb,x,0,\n")
+    log = read_responses(tmp_path / "log.csv", columns={"event": "kind"}, missing=[-1])
+    assert (len(log), log.report.skipped) == (2, {"no response": 1})
+    assert events_of(log) == [("a", 1, "read", ("x",))]
 
 
 @pytest.mark.parametrize("seed", range(20))

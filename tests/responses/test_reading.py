@@ -353,6 +353,24 @@ def test_a_quote_that_is_not_closed_is_an_error_with_its_line(write, skip_bad, b
         assert caught.value.cure.startswith("close it or remove it, or read all quotes as")
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ('u1,add,1,"5 inches\n', 'u2,add,1,"6 inches\n'),  # a cell that is not read
+        ('u1,add,1,"5 inches\n', 'u2,add,1,6"\n'),
+        ('u1,"add,1,note\n', 'u2,add",1,note\n'),
+    ],
+)
+def test_a_quote_that_is_closed_in_a_later_row_is_an_error_with_its_line(write, opening, closing, skip_bad):
+    """Otherwise the rows between them would be a part of one cell."""
+    lines = ROWS.splitlines(keepends=True)[:50]
+    file = write("".join(["student,skill,correct,remark\n", *lines, opening, *lines, closing, *lines]))
+    with pytest.raises(ResponsesError, match="line 52: the quote that opens here is closed in a later row"):
+        read_responses(file, skip_bad=skip_bad)
+    assert len(read_responses(file, quoting=False)) == 152
+
+
 def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
     for content, line in (
         ('student,"skill,correct\n' + "a,b,1\n" * 30_000, 1),
@@ -369,6 +387,8 @@ def test_quotes_that_are_closed_are_read(write):
     content = 'student,skill,correct,remark\na,"x, y",1,"two\nlines"\n\nb,x 5" z,0,""\n"b","say ""x""",1,odd"\n'
     log = read_responses(write(content))
     assert log.skills.tolist() == ["x, y", 'x 5" z', 'say "x"']
+    text = 'student,skill,correct,remark\na,x,1,"one, two\n\n1, 2, 3, 4\n5, 6, 7\n"\nb,x,0,""\n'
+    assert len(read_responses(write(text))) == 2
     long = "two\n" * 50_000  # more than csv's limit of a cell
     assert len(read_responses(write(f'student,skill,correct,remark\na,x,1,""\na,x,0,"{long}"\n'))) == 2
     with pytest.raises(ResponsesError, match="line 2: field larger than field limit .*; shorten the cell"):
@@ -378,6 +398,18 @@ def test_quotes_that_are_closed_are_read(write):
 def test_columns_of_answers_are_not_searched_in_an_unclosed_quote(write):
     with pytest.raises(ResponsesError, match="line 2: the quote that opens here is not closed"):
         read_responses(write('user,skill,right\na,"x,1\n' + "b,x,0\n" * 30_000), skip_bad=True)
+
+
+def test_options_about_lines_are_refused_for_a_binary_table(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"student": ["a", "b"], "skill": ["x", "x"], "correct": [1, 0]}), file)
+    for options in ({"skip_lines": 1}, {"header": False}):
+        with pytest.raises(ResponsesError, match="a binary table has no lines and has names; got .*; remove it"):
+            read_responses(file, **options)
+    packed = tmp_path / "log.parquet.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(ResponsesError, match="is a Parquet file; expected a text file; decompress it, and rename it"):
+        read_responses(packed)
 
 
 def test_line_breaks_in_names_are_invalid(write):

@@ -1,7 +1,8 @@
 """ASSISTments 2017, data mining competition (ASSISTments longitudinal data).
 
-All actions with an answer are read, scaffolding questions included, as in published results on this log. Responses are
-sorted by `startTime`, which is also their time, in seconds since 1970.
+The file has one row per action. All of them are read, as in published results on this log: scaffolding questions,
+further attempts at a problem, whose `attemptCount` is 2 or more, and requests for hints, which are not correct.
+Responses are sorted by `startTime`, which is also their time, in seconds since 1970.
 
 Source: https://sites.google.com/view/assistmentsdatamining; header:
 https://github.com/tswsxk/EduData, docs/ASSISTments/ASSISTments2017.ipynb; the conventions are those of

@@ -41,7 +41,8 @@ SEPARATOR = "~~"
 class Request(NamedTuple):
     """Arguments of `alsim.responses.reading.read_responses` for a published format.
 
-    data  decompressed copy of the file; None if it is not compressed
+    quoting  False if quotes in a delimited file are characters like others
+    data     decompressed copy of the file; None if it is not compressed
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Request(NamedTuple):
     key: Path | None
     duplicates: Duplicates
     skip_bad: bool
+    quoting: bool = True
     data: Path | None = None
 
 

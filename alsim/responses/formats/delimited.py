@@ -65,4 +65,5 @@ def open_text(request: Request, delimiter: str | None, encoding: str = "utf-8") 
     check_text(request.path, request.encoding, request.data)
     detected = detect_encoding(request.data or request.path)
     default = encoding if detected == "utf-8" else detected
-    return TextFile(request.path, request.encoding or default, request.delimiter or delimiter, data=request.data)
+    chosen = request.delimiter or delimiter
+    return TextFile(request.path, request.encoding or default, chosen, quoting=request.quoting, data=request.data)

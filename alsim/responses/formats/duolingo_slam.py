@@ -1,8 +1,9 @@
 """Duolingo's shared task on second language acquisition modeling (SLAM), 2018.
 
 An exercise is a line of metadata, which begins with "# user:", and one line per token; in version 4.0, a line with the
-prompt stands above it. A token is a response. The token in lower case is its skill, and the log has no items. The label
-is 1 for a mistake. In the files .dev and .test, the labels are in a file of their own, with the suffix .key.
+prompt stands above it. A token is a response. The token in lower case is its skill, and the log has no items. The id
+of a token identifies the response, since all tokens of an exercise have the same time. The label is 1 for a mistake. In
+the files .dev and .test, the labels are in a file of their own, with the suffix .key.
 
 Responses are sorted by `days`, the time since the student's first exercise. The response time is that of the whole
 exercise.
@@ -14,9 +15,11 @@ https://sharedtask.duolingo.com/2018.html, whose baseline program splits lines a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from alsim.responses import cells
+from alsim.responses.compressed import decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, Request
 from alsim.responses.formats.conversion import Drop, Layout, build_layout, map_layout
@@ -30,10 +33,17 @@ USER, PROMPT = "# user:", "# prompt:"
 CELLS = 6
 """Number of cells of a token without its label."""
 METADATA = ("user", "days", "time")
-COLUMNS = (*METADATA, "token", "label")
+COLUMNS = (*METADATA, "id", "token", "label")
 
 LAYOUT = Layout(
-    columns={"student": "user", "skill": "token", "correct": "correct", "time": "days", "seconds": "time"},
+    columns={
+        "student": "user",
+        "skill": "token",
+        "correct": "correct",
+        "response": "id",
+        "time": "days",
+        "seconds": "time",
+    },
     drops=(Drop("no label", "label", lambda column: cells.is_missing(column, ())),),
     units={"time": 1 / 86400},
 )
@@ -44,9 +54,9 @@ CORRECT = {"0": "1", "1": "0", "0.0": "1", "1.0": "0"}
 def read(request: Request) -> LogFields:
     """Read a log."""
     file = open_text(request, None)
-    usual = request.path.with_name(f"{request.path.name}.key")
+    usual = request.path.with_name(f"{_uncompressed_name(request)}.key")
     key = request.key or (usual if usual.is_file() else None)
-    labels = {} if key is None else _read_labels(file._replace(path=key))
+    labels = {} if key is None else _read_key(file, key)
     table = _read_tokens(file, labels, request)
     if not any(table.columns["label"].to_pylist()):
         raise ResponsesError(
@@ -55,6 +65,17 @@ def read(request: Request) -> LogFields:
             key=usual.name,
         )
     return build_layout(table, map_layout(LAYOUT, request, COLUMNS, NAME), request, NAME)
+
+
+def _uncompressed_name(request: Request) -> str:
+    """Return the name of the file without the suffix of a compressed one."""
+    return request.path.name if request.data is None else request.path.stem
+
+
+def _read_key(file: TextFile, key: Path) -> dict[str, str]:
+    """Return the labels of a key, which may be compressed; its encoding is that of the log."""
+    with decompressed(key) as data:
+        return _read_labels(file._replace(path=key, data=data))
 
 
 def _read_labels(file: TextFile) -> dict[str, str]:
@@ -90,7 +111,7 @@ def _read_tokens(file: TextFile, labels: dict[str, str], request: Request) -> Ta
                 metadata = _metadata(words)
             elif metadata is not None and len(words) in (CELLS, CELLS + 1) and words[0] != "#":
                 label = words[CELLS] if len(words) > CELLS else labels.get(words[0], "")
-                for name, value in zip(COLUMNS, (*metadata, words[1].lower(), label), strict=True):
+                for name, value in zip(COLUMNS, (*metadata, words[0], words[1].lower(), label), strict=True):
                     columns[name].append(value)
                 numbers.append(number)
             else:

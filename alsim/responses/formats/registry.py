@@ -47,7 +47,7 @@ def read_published(name: str, request: Request) -> LogFields:
     """Read a log in a published format, as `alsim.responses.reading.read_responses` does."""
     published = PUBLISHED[name]
     if request.path.is_file():
-        other = recognise_file(request.path, request.encoding)
+        other = recognise_file(request.data or request.path, request.encoding)
         if other is not None and other is not published:
             raise ResponsesError(
                 f"{request.path}: is not in the format {name} ({published.title}), but has the header of {other.title}",
