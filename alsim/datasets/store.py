@@ -90,7 +90,7 @@ class Dataset:
     def bank(self) -> Bank:
         """Questions and contents of the environment."""
         if isinstance(self._source, Path):
-            with self._unchanged():
+            with self.unchanged():
                 try:
                     bank = read_bank(self._source / BANK, inside=self._source)
                 except BankError as error:
@@ -125,7 +125,7 @@ class Dataset:
             return self._source[name]
         shards = self.manifest["tables"][name]["shards"]
         stored = self.manifest["observations"] == "full"
-        with self._unchanged():
+        with self.unchanged():
             parts = [read_shard(self._source, shard, name, stored) for shard in shards]
         if any(part.schema.types != parts[0].schema.types for part in parts):
             raise DatasetError(
@@ -138,13 +138,13 @@ class Dataset:
         return content
 
     @contextmanager
-    def _unchanged(self) -> Iterator[None]:
+    def unchanged(self) -> Iterator[None]:
         """Raise DatasetError, also in place of other errors, if the directory has been replaced when the block ends."""
         try:
             yield
         finally:
             if isinstance(self._source, Path) and manifest_version(self._source) != self._version:
-                raise DatasetError(f"{self._source} was replaced after it was loaded; load it again")
+                raise DatasetError(f"{self._source} was replaced by another dataset; load it again")
 
     def _check_items(self, name: str, content: pa.Table) -> None:
         """Raise DatasetError for items that are invalid as indices of the bank's items."""
@@ -319,9 +319,10 @@ def load_dataset(path: str | Path, *, verify: bool = False) -> Dataset:
     """
     directory = Path(path)
     version = manifest_version(directory)
-    manifest = read_manifest(directory)
-    check_files(directory, manifest, verify=verify)
-    return Dataset(manifest, directory, version=version)
+    dataset = Dataset(read_manifest(directory), directory, version=version)
+    with dataset.unchanged():
+        check_files(directory, dataset.manifest, verify=verify)
+    return dataset
 
 
 def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -> None:

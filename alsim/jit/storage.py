@@ -25,7 +25,19 @@ _reported: set[str] = set()
 
 
 class CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba's class is untyped
-    """The index and the data files of a kernel, with the SHA-256 of their contents."""
+    """The index and the data files of a kernel, with the SHA-256 of their contents, and the key of each data file.
+
+    Two processes that add different keys to an index at the same time give them one file name.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Store data with their key."""
+        super().save(key, (key, data))
+
+    def load(self, key: Any) -> Any:
+        """Return the data of a key; None if there are none, or those of another key under their name."""
+        stored, data = super().load(key) or (None, None)
+        return data if stored == key else None
 
     def _dump(self, value: Any) -> bytes:
         content: bytes = super()._dump(value)

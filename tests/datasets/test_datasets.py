@@ -511,11 +511,25 @@ def test_a_foreign_file_that_appears_in_a_dataset_that_is_replaced_is_kept(copie
     assert leftovers(copied.parent) == []
 
 
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_dataset_that_is_replaced_while_it_is_loaded_is_not_damaged(copied, monkeypatch, verify):
+    def replace_and_check(directory, manifest, **options):
+        patch.undo()
+        generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
+        check_files(directory, manifest, **options)
+
+    check_files = store.check_files
+    with monkeypatch.context() as patch, pytest.raises(DatasetError, match="was replaced by another dataset; load it"):
+        patch.setattr(store, "check_files", replace_and_check)
+        load_dataset(copied, verify=verify)
+    assert load_dataset(copied).manifest["seed"] == 6
+
+
 @pytest.mark.parametrize("name", ["transitions", "events", "episodes", "bank"])
 def test_a_dataset_that_was_replaced_is_not_mixed_with_the_new_one(copied, name):
     dataset = load_dataset(copied)
     generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
-    with pytest.raises(DatasetError, match="copy was replaced after it was loaded; load it again"):
+    with pytest.raises(DatasetError, match="copy was replaced by another dataset; load it again"):
         getattr(dataset, name)
     assert getattr(load_dataset(copied), name) is not None
 

@@ -118,6 +118,16 @@ def test_a_damaged_file_is_replaced(program: Program, damage: str, ending: str) 
     assert program.run() == ""
 
 
+def test_a_kernel_of_another_type_is_not_used(program: Program) -> None:
+    """Two processes that compile at the same time may store two kernels under one name, and one of them remains."""
+    first, second = program.files(".nbc")
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    assert program.run() == ""
+    assert program.run() == ""
+
+
 @pytest.mark.parametrize("ending", [".nbi", ".nbc"])
 def test_a_file_that_cannot_be_read_or_replaced(program: Program, ending: str) -> None:
     for file in program.files(ending):
