@@ -331,6 +331,11 @@ def _summary(scored: Scored) -> dict[str, float | None]:
     return {"mean": mean, "sd": sd, "mean_se": finite(np.average(scored.abilities.se[has], weights=weight))}
 
 
+def _num_used(scored: Scored) -> int:
+    """Return the number of responses used; those of a row that stands for n students count n times."""
+    return round(float((scored.abilities.responses * scored.responses.weight).sum()))
+
+
 def _report(scored: Scored, columns: Mapping[str, Sequence[Any]], options: ScoreOptions) -> dict[str, Any]:
     """Return the report as JSON values."""
     read = scored.responses.report
@@ -340,12 +345,12 @@ def _report(scored: Scored, columns: Mapping[str, Sequence[Any]], options: Score
         "log": {
             "path": str(options.inputs.log),
             "rows": read.rows,
-            "responses": len(scored.responses),
+            "responses": round(float(scored.responses.weight[scored.responses.student].sum())),
             "students": round(scored.responses.num_respondents),
             "items": scored.num_items,
             "skipped": dict(read.skipped),
         },
-        "used_responses": int(scored.abilities.responses.sum()),
+        "used_responses": _num_used(scored),
         "unknown_items": list(scored.unknown),
         "notes": list(scored.notes),
         "summary": _summary(scored),
@@ -366,7 +371,7 @@ def _print(scored: Scored, columns: Mapping[str, Sequence[Any]], options: ScoreO
         print_warning(notes.pop(0))
     for note in notes:
         print_sentence(f"note: {note}")
-    used = int(scored.abilities.responses.sum())
+    used = _num_used(scored)
     print_sentence(
         f"{options.method.upper()} of {counted(round(scored.responses.num_respondents), 'student')} from "
         f"{counted(used, 'response')} to {counted(scored.num_items, 'item')}, logits; ±: standard error"

@@ -18,7 +18,7 @@ from alsim.responses.report import Report, ResponsesError
 from alsim.responses.scoring import ONLY_ANSWERS, SCORE_ROW, is_score
 from alsim.responses.source import COLUMNS, OPTIONAL, REASONS, Options, Source
 from alsim.responses.study import NO_RESPONSES, EventRows, Keys, place_events
-from alsim.types import Bools, Codes, Ints, Longs, i32
+from alsim.types import Bools, Codes, Ints, Longs, i32, i64
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,9 +202,13 @@ def _any_broken(skills: CodedLists) -> Bools:
 
 
 def _identity_keys(response: Ints | None, item: Ints, sort_key: NDArray[Any] | None) -> tuple[NDArray[Any], ...]:
-    """Return the columns that identify a response of a student: its id, or else its order and item."""
+    """Return the columns that identify a response of a student: its id, or else its order; and its item.
+
+    An id of several items is none of a response: a column with this name may hold the answers that students chose.
+    """
     if response is not None:
-        return (response,)
+        pairs = response.astype(i64) * (int(item.max(initial=0)) + 2) + item
+        return (np.unique(pairs, return_inverse=True)[1],)
     return () if sort_key is None else (sort_key, item)
 
 
@@ -241,13 +245,14 @@ def _check_rows(
 
 def _invalid_row(message: str, column: str, most: bool, source: Source) -> ResponsesError:
     """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all."""
-    if not most:
+    can_map = source.column_names and not source.published
+    if not most and not (can_map and column == "response"):  # which may hold chosen answers, some of them omitted
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
-    if source.published or not source.column_names:
+    if not can_map:
         return ResponsesError(message, "correct these values")
     mapping = {name: title for name, title in source.column_names.items() if name != title}
     if column in ("order", "time", "response"):
-        cure = f"convert the column, or read the log without {column}, with {{}}"
+        cure = f"{'convert' if most else 'fill'} the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
     first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
     return ResponsesError(message, f"{first}, or name another column with {{}}", columns={**mapping, column: "NAME"})

@@ -37,8 +37,8 @@ class Report:
     rows        number of rows read
     skipped     number of rows skipped, by reason
     examples    message about the first row skipped, by reason; without `skip_bad`, the error begins with it
-    duplicates  number of rows that repeat the response of an earlier row: the same student, the same answer, and the
-                same response id or, without ids, the same item and order
+    duplicates  number of rows that repeat the response of an earlier row: the same student, answer and item, and the
+                same response id or, without ids, the same order
     duplicate   message about the first of these rows; empty if there is none
     columns     names in the source of the columns that were recognised by a synonym, by alsim's names; empty if all
                 columns have alsim's names or were mapped

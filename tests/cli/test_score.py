@@ -78,6 +78,14 @@ def test_names_of_whole_numbers_and_items_without_names(run, files):
     assert report["notes"][0] == "items.csv has no names of items, so the items are matched by position"
 
 
+def test_rows_with_frequencies_count_as_often_as_they_occur(run, files):
+    (files / "log.csv").write_text("q0,q1,q2,freq\n1,0,0,10\n1,1,,5\n")
+    _, out, _ = run("score", "log.csv", "--items", "items.csv")
+    assert "EAP of 15 students from 40 responses to 3 items" in " ".join(out.split())
+    report = report_of(run("score", "log.csv", "--items", "items.csv", "--json", "-"))
+    assert (report["log"]["responses"], report["used_responses"], report["log"]["rows"]) == (40, 40, 2)
+
+
 def test_items_named_by_numbers_are_matched_by_name_also_in_another_order(run, files):
     (files / "items.csv").write_text("item,a,b\n0,0.5,-1\n1,1,0\n2,2,1\n")
     rows = [(s, k, int(k == s)) for s in range(3) for k in (2, 0, 1)]

@@ -375,6 +375,16 @@ def test_duplicates_are_identified_by_the_response_id():
     assert as_rows(log) == [(0, "u", "a~~b", ("a", "b"), 1), (2, "u", "a", ("a",), 0)]
 
 
+def test_chosen_answers_are_no_ids_of_responses(tmp_path):
+    """A column named response may hold the options that students chose."""
+    (tmp_path / "log.csv").write_text("student,item,correct,response\na,p,1,B\na,q,1,B\na,q,1,B\na,r,0,\n")
+    with pytest.raises(ResponsesError, match="response: an empty cell; .*, or read the log without response") as error:
+        read_responses(tmp_path / "log.csv")
+    assert len(read_responses(tmp_path / "log.csv", **error.value.options)) == 4
+    log = Responses.from_arrays(list("aaa"), [1, 1, 1], item=list("pqq"), response=list("BBB"), duplicates="merge")
+    assert (log.items[log.item].tolist(), log.report.duplicates) == (["p", "q"], 1)
+
+
 def test_rows_with_different_answers_are_not_duplicates():
     columns = EXPANDED | {"correct": [1, 0, 0, 1, 1]}
     assert Responses.from_arrays(**columns).report.duplicates == 0
