@@ -74,13 +74,17 @@ def is_same_file(one: Path, other: Path) -> bool:
 
 
 def check_distinct(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path]) -> None:
-    """Raise AlsimError if an output of a command is also one of its inputs, or another output.
+    """Raise AlsimError if an output of a command is also one of its inputs, a file in one of them, or another output.
 
     outputs  option and path of each output
-    inputs   paths of the inputs
+    inputs   paths of the inputs, files or directories
     """
     used = list(inputs)
+    directories = [path.resolve() for path in used if path.is_dir()]
     for option, path in outputs:
+        inside = next((directory for directory in directories if path.resolve().is_relative_to(directory)), None)
+        if inside is not None and path.is_file():
+            raise AlsimError(f"{option} {path}: is a file of the input {inside}; choose a file elsewhere")
         if any(is_same_file(path, other) for other in used):
             raise AlsimError(
                 f"{option} {path}: is also an input or another output of this command; choose another file"

@@ -188,7 +188,8 @@ def _finish_replacement(out: Path) -> None:
             locks.enter_context(RunDirectory(directory, LAYOUT, out).locked())
         if _are_exchanged(out, staged):
             move(staged, aside)
-        finish_replacement(out)
+        if not out.exists() or (out / MANIFEST).exists():  # otherwise the old dataset is the only finished one
+            finish_replacement(out)
 
 
 def _are_exchanged(out: Path, staged: Path) -> bool:

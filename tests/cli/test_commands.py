@@ -828,6 +828,15 @@ def test_closed_output_is_no_error(dataset):
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "bank/questions.csv"])
+def test_a_report_does_not_replace_a_file_of_its_input(run, dataset, name):
+    before = (dataset / name).read_bytes()
+    for option in (("--json", dataset / name), ("--json", dataset.parent / "elsewhere" / ".." / dataset.name / name)):
+        (dataset.parent / "elsewhere").mkdir(exist_ok=True)
+        assert_refused(run("info", dataset, *option), f"is a file of the input {dataset}; choose a file elsewhere")
+    assert (dataset / name).read_bytes() == before
+
+
 @needs_bash
 def test_closed_input_is_an_empty_input(tmp_path):
     (tmp_path / "bank.csv").write_text("item,a,b,c\nq1,1,0,0\nq2,1,1,0\n")

@@ -618,6 +618,25 @@ def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):
     assert set(files_of(copied)) == set(before)
 
 
+def test_the_replaced_dataset_is_kept_until_the_new_one_is_finished(copied, tiny_shards):
+    """Where paths cannot be exchanged, another process may start in the moment when the old dataset is moved."""
+    aside = copied.with_name(".copy.alsim-replaced")
+    copied.rename(aside)
+    before, new = files_of(aside), copied.with_name("new")
+    with pytest.raises(RuntimeError, match="failed"):
+        generate_dataset(**RUN, policy=Failing(RuntimeError("failed")), out=new)
+    new.rename(copied)
+    with pytest.raises(DatasetError, match="holds an unfinished dataset with other settings"):
+        generate_dataset(**RUN, out=copied)
+    assert files_of(aside) == before
+    working = Failing(RuntimeError())
+    working.shards = 5
+    generate_dataset(**RUN, policy=working, out=copied)
+    with pytest.raises(DatasetError, match="already holds a finished dataset"):
+        generate_dataset(**RUN, policy=working, out=copied)
+    assert leftovers(copied.parent) == []
+
+
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────
 
 
