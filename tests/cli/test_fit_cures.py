@@ -314,7 +314,7 @@ def test_literal_quotes(run, tmp_path):
     text = 'student\tskill\tcorrect\na\t5" pipe\t1\nb\t"half\t0\nc\t5" pipe\t1\n'
     (tmp_path / "log.csv").write_text(text)
     status, _, err = run()
-    assert status == 2 and "is a quote not closed?; close the quote, or read all quotes as characters with" in err
+    assert status == 2 and "line 3: the quote that opens here is closed in a later row; close it or remove it" in err
     assert "--no-quoting" in err
     status, out, _ = run("--no-quoting")
     assert status == 0 and "3 responses of 3 students, 2 skills" in out and '"half' in out
