@@ -619,7 +619,7 @@ def test_a_failed_replacement_keeps_the_old_dataset(copied, monkeypatch):
 
 
 def test_the_replaced_dataset_is_kept_until_the_new_one_is_finished(copied, tiny_shards):
-    """Where paths cannot be exchanged, another process may start in the moment when the old dataset is moved."""
+    """On systems that cannot exchange paths, another process may start at the moment when the old dataset is moved."""
     aside = copied.with_name(".copy.alsim-replaced")
     copied.rename(aside)
     before, new = files_of(aside), copied.with_name("new")
