@@ -65,7 +65,8 @@ class TableFile:
     inside  see `alsim.utils.reading.open_file`
     kind    "parquet" or "arrow"; by default, the suffix decides
 
-    Columns of text are read as dictionaries, so that a text that is repeated is in memory once. Raises OSError, and
+    Columns of text are read as dictionaries, so that a text that is repeated is in memory once. Arrow's threads are not
+    used: one that releases a Python stream while the interpreter ends aborts the process. Raises OSError, and
     InvalidTable for invalid content.
     """
 
@@ -114,7 +115,7 @@ class TableFile:
     def _batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """Yield batches of up to `rows` rows of a Parquet file."""
         for group in range(self._parquet.num_row_groups):
-            yield from self._parquet.iter_batches(rows, [group], columns)
+            yield from self._parquet.iter_batches(rows, [group], columns, use_threads=False)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows of some columns, by default all, after a validation of every value. Raises InvalidTable."""
@@ -128,8 +129,8 @@ class TableFile:
         """Return all rows. Arrow cannot read lists of dictionaries of several groups of rows at once."""
         groups = range(self._parquet.num_row_groups)
         if len(groups) < 2 or not any(pa.types.is_nested(kind) for kind in self.schema.types):
-            return self._parquet.read(columns)
-        return pa.concat_tables([self._parquet.read_row_group(group, columns) for group in groups])
+            return self._parquet.read(columns, use_threads=False)
+        return pa.concat_tables([self._parquet.read_row_group(group, columns, use_threads=False) for group in groups])
 
     def _checked(self, table: pa.Table) -> pa.Table:
         """Return a table without invalid values. Raises InvalidTable if its texts, repeated, are too large."""
@@ -211,7 +212,7 @@ def _read_arrow(stream: IO[bytes], num_bytes: int) -> pa.Table:
     """Return the table in an Arrow file, whose uncompressed buffers are not copied."""
     content = stream.read(num_bytes)
     if content.startswith(FEATHER_V1):  # written before 2020; not compressed
-        return pyarrow.feather.read_table(pa.BufferReader(content))
+        return pyarrow.feather.read_table(pa.BufferReader(content), use_threads=False)
     if not content.startswith(MAGIC):
         raise InvalidTable("it is not an Arrow file: it does not begin with ARROW1")
     if not content.endswith(MAGIC):

@@ -254,7 +254,7 @@ ALLOWED = {
     "alsim/training/sb3.py: torch.load(io.BytesIO(content), weights_only=True)": "bytes",
     "alsim/utils/arrow.py: pq.read_metadata(stream)": "an open file",
     "alsim/utils/arrow.py: pq.ParquetFile(stream, read_dictionary=texts, page_checksum_verification=True)": "open",
-    "alsim/utils/arrow.py: pyarrow.feather.read_table(pa.BufferReader(content))": "bytes",
+    "alsim/utils/arrow.py: pyarrow.feather.read_table(pa.BufferReader(content), use_threads=False)": "bytes",
     "alsim/utils/arrow.py: pa.ipc.open_file(pa.BufferReader(buffer))": "bytes",
     "alsim/utils/file_groups.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
     "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "own temporary file",
