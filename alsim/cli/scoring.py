@@ -122,8 +122,8 @@ def score_options(
     """Estimate the ability of each student from responses to calibrated items.
 
     The items are read from a text or Parquet file with one row per item, or from a fit of alsim fit irt. Their names
-    are those of the items of LOG. If they have no names, they are matched by position. Responses to other items are
-    left out, with a warning.
+    are those of the items of LOG. Items without names are matched by position, if LOG has one column per item.
+    Responses to other items are left out, with a warning.
     """
     return {
         "items": items,
@@ -320,14 +320,17 @@ def _columns(scored: Scored) -> dict[str, list[Any]]:
 
 
 def _summary(scored: Scored) -> dict[str, float | None]:
-    """Return mean, standard deviation and mean standard error of the estimates, weighted by the students, logits."""
+    """Return mean, standard deviation and mean standard error of the estimates, weighted by the students, logits.
+
+    Values are None without estimates; the standard deviation is None for one student, too.
+    """
     has = np.isfinite(scored.abilities.theta) & (scored.abilities.responses > 0)
     weight = scored.responses.weight[has]
     if weight.sum() == 0:
         return {"mean": None, "sd": None, "mean_se": None}
     theta = scored.abilities.theta[has]
     mean = float(np.average(theta, weights=weight))
-    sd = float(np.sqrt(np.average((theta - mean) ** 2, weights=weight)))
+    sd = float(np.sqrt(np.average((theta - mean) ** 2, weights=weight))) if weight.sum() > 1 else None
     return {"mean": mean, "sd": sd, "mean_se": finite(np.average(scored.abilities.se[has], weights=weight))}
 
 

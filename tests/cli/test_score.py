@@ -111,6 +111,13 @@ def test_items_without_names_need_a_position_in_the_log(run, files):
     assert status == 2 and "log.csv has 3 items and items.csv 4" in " ".join(err.split())
 
 
+def test_one_student_has_no_standard_deviation(run, files):
+    (files / "one.csv").write_text("\n".join(LOG.splitlines()[:2]) + "\n")
+    report = report_of(run("score", "one.csv", "--items", "items.csv", "--format", "wide", "--json", "-"))
+    assert report["summary"]["sd"] is None and report["summary"]["mean"] is not None
+    assert "standard deviation" not in run("score", "one.csv", "--items", "items.csv", "--format", "wide")[1]
+
+
 def test_students_without_responses_and_estimates_at_a_bound(run, files):
     (files / "log.csv").write_text("id,q0,q1,q2\na,1,1,1\nb,,,\nc,0,1,0\n")
     report = report_of(run("score", "log.csv", "--items", "items.csv", "--method", "ml", "--json", "-"))
