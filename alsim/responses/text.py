@@ -5,18 +5,20 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
-from alsim.utils.reading import open_file, open_text
+from alsim.utils.reading import PART, open_file, open_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -258,7 +260,6 @@ def read_columns(
     skip_bad     skip rows with another number of cells, instead of raising ResponsesError
     """
     import pyarrow as pa
-    import pyarrow.csv as arrow_csv
 
     ragged: list[str] = []
     blank = 0
@@ -272,29 +273,11 @@ def read_columns(
         return "skip"
 
     num_headers, names = int(header is not None), [str(k) for k in range(num_columns)]
-    included = [names[k] for k in wanted]
     try:
-        with open_file(file.data or file.path) as stream:
-            table = arrow_csv.read_csv(
-                stream,
-                arrow_csv.ReadOptions(
-                    column_names=names,
-                    skip_rows=file.skip_lines,
-                    skip_rows_after_names=num_headers,
-                    encoding=file.encoding,
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=file.delimiter,
-                    quote_char='"' if file.quoting else False,
-                    newlines_in_values=file.quoting,
-                    invalid_row_handler=skip_ragged,
-                ),
-                arrow_csv.ConvertOptions(
-                    include_columns=included,
-                    column_types=dict.fromkeys(included, pa.string()),
-                    strings_can_be_null=False,
-                ),
-            )
+        try:
+            table = _parse(file, num_headers, names, wanted, None)
+        except pa.ArrowInvalid:  # rarely; see `alsim.utils.arrow.native_stream` about Python objects in Arrow's threads
+            table = _parse(file, num_headers, names, wanted, skip_ragged)
     except pa.ArrowInvalid as error:
         if "UTF8" not in str(error):  # an open quote exceeds the size of a block
             file.check_quotes()
@@ -306,6 +289,62 @@ def read_columns(
         source = _drop_ragged(file, source, num_headers, num_columns, ragged, skip_bad)
     titles = header or names
     return Table({titles[k]: table[names[k]] for k in wanted}, source)
+
+
+def _parse(
+    file: TextFile,
+    num_headers: int,
+    names: Sequence[str],
+    wanted: Sequence[int],
+    skip_ragged: Callable[[Any], str] | None,
+) -> pa.Table:
+    """Return some columns, as texts.
+
+    num_headers   number of records above the rows
+    names         names for all columns of the file
+    wanted        indices of the columns to return
+    skip_ragged   function that is called with each row of more or fewer cells; None: such a row raises ArrowInvalid
+    """
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    included = [names[k] for k in wanted]
+    with _utf8_stream(file) as stream:
+        return arrow_csv.read_csv(
+            stream,
+            arrow_csv.ReadOptions(
+                column_names=list(names), skip_rows=file.skip_lines, skip_rows_after_names=num_headers
+            ),
+            arrow_csv.ParseOptions(
+                delimiter=file.delimiter,
+                quote_char='"' if file.quoting else False,
+                newlines_in_values=file.quoting,
+                invalid_row_handler=skip_ragged,
+            ),
+            arrow_csv.ConvertOptions(
+                include_columns=included,
+                column_types=dict.fromkeys(included, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+
+
+@contextmanager
+def _utf8_stream(file: TextFile) -> Iterator[pa.NativeFile]:
+    """Open a text file for Arrow. A file in another encoding is copied to a temporary file in UTF-8."""
+    from alsim.utils.arrow import native_stream
+
+    path = file.data or file.path
+    if codecs.lookup(file.encoding).name in ("utf-8", "utf-8-sig"):
+        with open_file(path) as stream, native_stream(stream, path) as native:
+            yield native
+        return
+    with TemporaryDirectory(prefix="alsim-") as directory:
+        copy = Path(directory) / "log"
+        with open_text(path, encoding=file.encoding) as lines, copy.open("w", encoding="utf-8", newline="") as sink:
+            shutil.copyfileobj(lines, sink, PART)
+        with open_file(copy) as stream, native_stream(stream, copy) as native:
+            yield native
 
 
 def _drop_ragged(

@@ -5,6 +5,7 @@ Neither Arrow nor Parquet checks on reading that offsets, lengths and indices st
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -65,13 +66,13 @@ class TableFile:
     inside  see `alsim.utils.reading.open_file`
     kind    "parquet" or "arrow"; by default, the suffix decides
 
-    Columns of text are read as dictionaries, so that a text that is repeated is in memory once. Arrow's threads are not
-    used: one that releases a Python stream while the interpreter ends aborts the process. Raises OSError, and
+    Columns of text are read as dictionaries, so that a text that is repeated is in memory once. Raises OSError, and
     InvalidTable for invalid content.
     """
 
     def __init__(self, path: Path, *, inside: Path | None = None, kind: str | None = None) -> None:
         self._stream = open_file(path, inside=inside)
+        self._native: pa.NativeFile | None = None
         self.num_bytes = os.fstat(self._stream.fileno()).st_size
         is_parquet = (kind or ("parquet" if path.suffix.lower() in PARQUET else "arrow")) == "parquet"
         self._parquet: Any = None
@@ -79,7 +80,8 @@ class TableFile:
         try:
             with reading_table():
                 if is_parquet:
-                    self._parquet = _open_parquet(self._stream, self.num_bytes)
+                    self._native = native_stream(self._stream, path)
+                    self._parquet = _open_parquet(self._stream, self._native, self.num_bytes)
                     self.schema, self.num_rows = self._parquet.schema_arrow, int(self._parquet.metadata.num_rows)
                 else:
                     self._table = _read_arrow(self._stream, self.num_bytes)
@@ -97,6 +99,8 @@ class TableFile:
 
     def close(self) -> None:
         """Close the file. Tables that were read remain valid."""
+        if self._native is not None:
+            self._native.close()
         self._stream.close()
 
     def head(self, rows: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -115,7 +119,7 @@ class TableFile:
     def _batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """Yield batches of up to `rows` rows of a Parquet file."""
         for group in range(self._parquet.num_row_groups):
-            yield from self._parquet.iter_batches(rows, [group], columns, use_threads=False)
+            yield from self._parquet.iter_batches(rows, [group], columns)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows of some columns, by default all, after a validation of every value. Raises InvalidTable."""
@@ -129,14 +133,36 @@ class TableFile:
         """Return all rows. Arrow cannot read lists of dictionaries of several groups of rows at once."""
         groups = range(self._parquet.num_row_groups)
         if len(groups) < 2 or not any(pa.types.is_nested(kind) for kind in self.schema.types):
-            return self._parquet.read(columns, use_threads=False)
-        return pa.concat_tables([self._parquet.read_row_group(group, columns, use_threads=False) for group in groups])
+            return self._parquet.read(columns)
+        return pa.concat_tables([self._parquet.read_row_group(group, columns) for group in groups])
 
     def _checked(self, table: pa.Table) -> pa.Table:
         """Return a table without invalid values. Raises InvalidTable if its texts, repeated, are too large."""
         table.validate(full=True)
         check_size(sum(_decoded_bytes(chunk) for column in table.columns for chunk in column.chunks), self.num_bytes)
         return table
+
+
+def native_stream(stream: IO[bytes], path: Path) -> pa.NativeFile:
+    """Return Arrow's own stream of an open file, from its start.
+
+    stream  the open file
+    path    its path, for systems that cannot open a file by its descriptor
+
+    Give Arrow this one instead of a Python stream: its threads release what they read a little later than the reader
+    returns, and a thread that releases a Python object while the interpreter ends aborts the process.
+    """
+    by_descriptor = f"/dev/fd/{stream.fileno()}"
+    return pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))
+
+
+def native_buffer(stream: io.BufferedIOBase, num_bytes: int) -> pa.Buffer:
+    """Return the next bytes of a stream, up to `num_bytes`, in Arrow's own memory; see `native_stream`."""
+    buffer = pa.allocate_buffer(num_bytes)
+    view, filled = memoryview(buffer).cast("B"), 0
+    while filled < num_bytes and (count := stream.readinto(view[filled:])):
+        filled += count
+    return buffer.slice(0, filled)
 
 
 def check_size(declared: int, num_bytes: int) -> None:
@@ -184,9 +210,12 @@ def _view_lengths(array: pa.Array) -> Ints:
 # ── Parquet ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _open_parquet(stream: IO[bytes], num_bytes: int) -> pq.ParquetFile:
-    """Return a Parquet file, after a check of the sizes that its columns and pages declare."""
-    metadata = pq.read_metadata(stream)
+def _open_parquet(stream: IO[bytes], native: pa.NativeFile, num_bytes: int) -> pq.ParquetFile:
+    """Return a Parquet file, after a check of the sizes that its columns and pages declare.
+
+    stream, native  the open file, and Arrow's own stream of it
+    """
+    metadata = pq.read_metadata(native)
     rows, unpacked = metadata.num_rows, 0
     groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
     if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != rows:
@@ -201,24 +230,22 @@ def _open_parquet(stream: IO[bytes], num_bytes: int) -> pq.ParquetFile:
         for k in range(metadata.num_columns)
         if metadata.schema.column(k).physical_type == "BYTE_ARRAY"
     ]
-    stream.seek(0)
-    return pq.ParquetFile(stream, read_dictionary=texts, page_checksum_verification=True)
+    return pq.ParquetFile(native, read_dictionary=texts, page_checksum_verification=True)
 
 
 # ── Arrow ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_arrow(stream: IO[bytes], num_bytes: int) -> pa.Table:
+def _read_arrow(stream: io.BufferedIOBase, num_bytes: int) -> pa.Table:
     """Return the table in an Arrow file, whose uncompressed buffers are not copied."""
-    content = stream.read(num_bytes)
-    if content.startswith(FEATHER_V1):  # written before 2020; not compressed
-        return pyarrow.feather.read_table(pa.BufferReader(content), use_threads=False)
-    if not content.startswith(MAGIC):
+    buffer, unpacked = native_buffer(stream, num_bytes), 0
+    if buffer[: len(FEATHER_V1)] == FEATHER_V1:  # written before 2020; not compressed
+        return pyarrow.feather.read_table(pa.BufferReader(buffer))
+    if buffer[: len(MAGIC)] != MAGIC:
         raise InvalidTable("it is not an Arrow file: it does not begin with ARROW1")
-    if not content.endswith(MAGIC):
+    if buffer[-len(MAGIC) :] != MAGIC:
         raise InvalidTable("it is incomplete: it does not end with ARROW1")
-    buffer, unpacked = pa.py_buffer(content), 0
-    for block in _blocks(content):
+    for block in _blocks(buffer):
         unpacked += _unpacked_bytes(_message(buffer, block))
         check_size(unpacked, num_bytes)
     with pa.ipc.open_file(pa.BufferReader(buffer)) as reader:
@@ -233,13 +260,13 @@ class _Block(NamedTuple):
     body: int
 
 
-def _blocks(content: bytes) -> Iterator[_Block]:
+def _blocks(buffer: pa.Buffer) -> Iterator[_Block]:
     """Yield the places of all dictionaries and groups of rows, which the footer lists."""
-    end = len(content) - len(MAGIC) - 4
-    length = struct.unpack_from("<i", content, end)[0]
+    end = buffer.size - len(MAGIC) - 4
+    length = struct.unpack_from("<i", buffer, end)[0]
     if not 0 < length <= end:
         raise InvalidTable(f"its footer declares {length:,} bytes")
-    footer = _FlatTable.root(content[end - length : end])
+    footer = _FlatTable.root(buffer[end - length : end].to_pybytes())
     for field in (2, 3):
         for block in footer.structs(field, "<qiiq"):
             yield _Block(block[0], block[1], block[3])

@@ -628,7 +628,8 @@ def test_a_misspelled_model_is_corrected(run, fitted):
 
 
 def test_a_long_fit_prints_lines_if_stderr_is_not_a_terminal(run, fitted, monkeypatch):
-    clock = itertools.count(0, output.PERIOD)
+    clock = itertools.count(0, 30)
+    monkeypatch.setattr(output, "PERIOD", 30)
     monkeypatch.setattr(output, "monotonic", lambda: next(clock))
     assert run("bkt", "log.csv", *COLUMNS)[2] == "alsim: 1 of 2 steps of the fit after 60 s, half [bold]way\n"
 

@@ -12,6 +12,7 @@ https://github.com/pykt-team/pykt-toolkit, pykt/preprocess/ednet_preprocess.py.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -136,8 +137,11 @@ def _parse_block(block: Sequence[bytes]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
+    from alsim.utils.arrow import native_buffer
+
+    content = b"".join(block)
     return arrow_csv.read_csv(
-        pa.BufferReader(b"".join(block)),
+        pa.BufferReader(native_buffer(io.BytesIO(content), len(content))),
         arrow_csv.ReadOptions(column_names=list(HEADER)),
         arrow_csv.ParseOptions(quote_char=False),
         arrow_csv.ConvertOptions(column_types=dict.fromkeys(HEADER, pa.string()), strings_can_be_null=False),
