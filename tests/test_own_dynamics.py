@@ -221,6 +221,7 @@ UNCOMPILED = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.skipif(not COMPILED, reason="the interpreter runs all of Python")
 @pytest.mark.parametrize(("first", "second", "message"), UNCOMPILED)

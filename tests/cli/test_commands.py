@@ -871,6 +871,8 @@ def test_a_full_disk_is_named_in_one_sentence(dataset, command):
     assert_refused((done.returncode, "", done.stderr), "No space left on device")
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 @needs_bash
 def test_a_dataset_on_a_full_disk_is_resumed(tmp_path, small):
     """A limit of the file size stands for a full disk."""

@@ -320,6 +320,8 @@ def test_completion_needs_a_known_shell(option, monkeypatch, capsys):
     assert capsys.readouterr().err.endswith(expected)
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_works_in_bash(tmp_path):
     """The script of --show-completion, loaded by an interactive bash, completes commands, names and files.

@@ -127,6 +127,8 @@ def test_a_class_in_the_working_directory_is_a_policy(run, folder):
     assert set(dataset.action) == {1}
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 def test_the_installed_command_finds_it_too(folder):
     """A console script does not search the working directory for modules, as `python -m` does."""
     script = Path(sysconfig.get_path("scripts"), "alsim")
@@ -216,6 +218,8 @@ def test_warnings_about_rules_are_one_line(folder):
     assert second.startswith("alsim: the rule study ")
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 def test_info_without_the_import_claims_nothing_about_the_defaults(run, folder):
     """0.1 is not the default of the dynamics, 1.0 is; only the module knows."""
     for name, gain in (("instant.toml", "0.1"), ("default.toml", "1")):
@@ -350,6 +354,8 @@ def kit(folder, monkeypatch):
     return folder
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 def test_installed_plugins_are_found_by_name(run, kit):
     assert known_policies() == [*POLICIES, "kit", "kit-ready"]
     assert "alsim_kit" not in sys.modules  # found, not loaded

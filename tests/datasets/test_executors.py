@@ -174,6 +174,7 @@ def test_workers_write_the_same_bytes(tmp_path, changes):
     assert reports[-1] == (60, len(made))
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_each_worker_has_a_copy_of_a_policy_in_python(tmp_path, teachers):
     policy = teachers.Slow(str(tmp_path / "seen"), 0.05)
@@ -236,6 +237,7 @@ def test_a_policy_that_a_worker_cannot_import_is_an_error(tmp_path, teachers):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_script_without_main_guard_is_an_error(tmp_path):
     script = tmp_path / "script.py"
@@ -264,6 +266,7 @@ def test_a_program_from_standard_input_is_an_error(tmp_path):
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_killed_worker_is_replaced(tmp_path, teachers):
     with drive(tmp_path, 0.5, num_workers=2) as driver:
@@ -277,6 +280,7 @@ def test_a_killed_worker_is_replaced(tmp_path, teachers):
     assert files_of(tmp_path / "d") == plain(tmp_path, policy=teachers.Slow(str(tmp_path / "seen")))
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, teachers, caplog):
     policy = teachers.Fatal(str(tmp_path / "seen"))
@@ -289,6 +293,7 @@ def test_a_shard_that_kills_three_workers_is_an_error(tmp_path, teachers, caplog
     assert not [p for p in (tmp_path / "seen").iterdir() if is_alive(int(p.name))]
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_with_a_killed_driver_is_resumed(tmp_path, teachers, workers):
@@ -536,6 +541,7 @@ def test_an_unreadable_plan_is_an_error(tmp_path, content):
         generate_dataset(**RUN, out=out)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_second_driver_is_refused(tmp_path, teachers):
     with drive(tmp_path, 0.3) as driver:

@@ -128,6 +128,8 @@ Asks().act(view, PolicyDraws(lambda block: np.zeros((1, 4), np.uint32)))
 """
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 @pytest.mark.compiled
 @pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
 def test_rules_of_the_main_program_are_announced_as_compiled_in_every_process(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def test_rules_from_elsewhere_are_never_stale(tmp_path: Path) -> None:
     assert gain == pytest.approx(0.05, abs=1e-6) or gain == 0
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 def test_a_changed_source_has_another_cache_directory(tmp_path: Path) -> None:
     """An edit of a file that kernels can reach gives another directory; an edit of another file does not."""
     package = Path(alsim.__file__).parent

@@ -401,6 +401,8 @@ class TooLarge(RulePolicy):
     choose = more_than_certain
 
 
+@pytest.mark.ci
+@pytest.mark.versionless
 @pytest.mark.parametrize("policy", [Fixed(reported=1 + 1e-9), Summed()])
 def test_a_probability_that_rounding_makes_larger_than_1_counts_as_1(policy):
     assert (rollout(policy, num_learners=3, config=SMALL).propensity == 1).all()
