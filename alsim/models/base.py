@@ -142,13 +142,17 @@ class Fit(ABC):
     def table(self) -> list[dict[str, str | int | float]]:
         """Return one row per skill, item or parameter, for printing; all rows have the same columns."""
 
-    def save(self, file: str | Path, *, test: Mapping[str, float | None] | None = None) -> Path:
-        """Write the fit as JSON, and return the path. An existing fit is replaced: a kill leaves either of them.
+    def save(self, file: str | Path, *, test: Mapping[str, float | None] | None = None, force: bool = False) -> Path:
+        """Write the fit as JSON, and return the path. An existing file is replaced: a kill leaves either of them.
 
-        test  scores of a test with other responses, which are written under the key "test"
+        test   scores of a test with other responses, which are written under the key "test"
+        force  if True, a second file that belongs to the fit, as that of the weights of a network, is replaced even if
+               another program or another fit wrote it; otherwise it raises ModelError
         """
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not force:
+            self._check_files(path)
         replace_group(path.parent, self._contents(path, {} if test is None else {"test": dict(test)}))
         return path
 
@@ -165,6 +169,9 @@ class Fit(ABC):
     def _contents(self, path: Path, more: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the content of each file of the fit by name, the JSON first; `more` is added to the JSON."""
         return {path.name: self._json({**self.to_dict(), **more})}
+
+    def _check_files(self, path: Path) -> None:  # noqa: B027  # most fits have one file
+        """Raise ModelError if a file besides the JSON at `path` would be replaced that is not of the fit there."""
 
     def _json(self, content: Mapping[str, Any]) -> bytes:
         """Return the JSON of a fit: `content` after the keys that identify format and model."""

@@ -121,7 +121,8 @@ def test_save_refuses_to_overwrite_unless_forced(tmp_path):
     with pytest.raises(BankError, match=message):
         save_bank(new, tmp_path)
     assert load_bank(tmp_path) == old
-    (tmp_path / "contents.csv").rename(tmp_path / "contents.parquet")
+    pa.parquet.write_table(pa.csv.read_csv(tmp_path / "contents.csv"), tmp_path / "contents.parquet")
+    (tmp_path / "contents.csv").unlink()
     save_bank(new, tmp_path, force=True)
     assert sorted(os.listdir(tmp_path)) == ["contents.csv", "questions.csv"]
     assert load_bank(tmp_path) == new
