@@ -18,7 +18,7 @@ from alsim.cli.fit_notes import listed, repeated_pairs
 from alsim.cli.fitting import shared_options
 from alsim.cli.fitting_run import Inputs, check_file_options, read_log
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ItemsOption, PriorMeanOption, PriorSdOption, read_mapping
 from alsim.cli.output import (
     counted,
     finite,
@@ -79,10 +79,7 @@ class Scored(NamedTuple):
 
 
 def score_options(
-    items: Annotated[
-        Path,
-        typer.Option("--items", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."),
-    ],
+    items: ItemsOption,
     item_columns: Annotated[
         str,
         typer.Option(
@@ -100,12 +97,8 @@ def score_options(
     method: Annotated[
         Estimate, typer.Option("--method", case_sensitive=False, help="Ability estimator.")
     ] = Estimate.eap,
-    prior_mean: Annotated[
-        float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
-    ] = 0.0,
-    prior_sd: Annotated[
-        float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")
-    ] = 1.0,
+    prior_mean: PriorMeanOption = 0.0,
+    prior_sd: PriorSdOption = 1.0,
     bounds: Annotated[
         str,
         typer.Option(

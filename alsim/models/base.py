@@ -21,7 +21,7 @@ from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, i32
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
-from alsim.utils.reading import read_json, reason
+from alsim.utils.reading import missing_file_cure, read_json, reason
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -239,6 +239,8 @@ def _parse(path: Path, source: Path) -> dict[str, Any]:
     cure = "expected a file that Fit.save wrote"
     try:
         content = read_json(source, parse_float=_finite, parse_constant=_finite)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; {missing_file_cure(path)}") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {reason(error)}; {cure}") from None
     except ValueError as error:

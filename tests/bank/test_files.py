@@ -706,7 +706,7 @@ def test_s2_5_files_that_are_no_table_of_items_are_refused(tmp_path, text, name,
 
 
 def test_s2_5_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(BankError, match=r"absent\.csv: cannot be read: No such file"):
+    with pytest.raises(BankError, match=r"absent\.csv: there is no such file; check the path$"):
         complete_bank(tmp_path / "absent.csv", Config())
 
 

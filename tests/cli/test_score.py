@@ -135,7 +135,7 @@ def test_students_without_responses_and_estimates_at_a_bound(run, files):
         (("--items", "items.csv", "--out", "x.json"), "expected a file name that ends in .csv, .parquet, .pq"),
         (("--items", "items.csv", "--bounds=2,1"), "expected two abilities in logits, the lower first"),
         (("--items", "items.csv", "--prior-sd", "0"), "--prior-sd is 0.0; expected a positive number"),
-        (("--items", "none.csv"), "none.csv: cannot be read"),
+        (("--items", "none.csv"), "none.csv: there is no such file; did you mean log.csv?"),
         ((), "--items"),
     ],
 )
