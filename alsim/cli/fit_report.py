@@ -72,6 +72,8 @@ def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     size = _size(responses)
     sizes = [counted(size["students"], "student")]
     sizes += [counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
+    if responses.study is not None:
+        sizes.append(counted(len(responses.study), "study event"))
     patterns = f", in {counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
     print_sentence(
         f"{fitted.model}: {counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
@@ -125,7 +127,7 @@ def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
     """Return the sentence that says whether the fit converged, and how well it predicts the held-out responses."""
     steps = f"{fitted.iterations:,} {'epochs' if fitted.model == 'dkt' else 'iterations'}"
     if not fitted.iterations:
-        convergence = "The estimates are exact"
+        convergence = "The estimates are computed without iterations"
     elif fitted.converged:
         convergence = f"The fit converged after {steps}"
     else:
@@ -179,7 +181,9 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
             "rows": read.rows,
             **_size(responses),
             "skipped": dict(read.skipped),
+            "study_events": 0 if responses.study is None else len(responses.study),
             "duplicates": read.duplicates,
+            "removed": read.removed,
             "recognised_columns": dict(read.columns),
         },
         "log_likelihood": fitted.log_likelihood,

@@ -334,5 +334,5 @@ def best_lr() -> ModelRequest:
 
 @model_command("skill-mean")
 def skill_mean() -> ModelRequest:
-    """Fit the share of correct responses to each skill."""
+    """Fit the smoothed share of correct responses to each skill."""
     return ModelRequest({})

@@ -159,7 +159,7 @@ def fit(
         shared=np.concatenate([[regression.intercept], rest[-4:]]),
         penalty=float(penalty),
         log_likelihood=log_likelihood(responses.correct, logits, weight),
-        num_responses=len(responses),
+        num_responses=responses.num_responses,
         iterations=regression.iterations,
         converged=regression.converged,
     )

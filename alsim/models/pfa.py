@@ -30,7 +30,8 @@ class PFAFit(Fit):
     skills           (K,) names of the skills with responses
     coefficients     (K, 3) intercept, and the effect of one earlier correct and one earlier wrong response, logits
     standard_errors  (K, 3) logits; NaN if they were not computed
-    responses        (K,) int64, number of responses to each skill
+    responses        (K,) int64, number of responses to each skill; those of a row that stands for n students count n
+                     times
     pooled           (3,) coefficients, logits, fitted as if they were the same for all skills; used for unknown skills
     penalty          as passed to `fit`
     """
@@ -143,7 +144,7 @@ def fit(
     spread = logistic(logits) * logistic(-logits)
     errors = _standard_errors(matrix, weight * spread, penalty)
     progress(3, 3, "done")
-    counts = np.bincount(responses.skill, minlength=responses.num_skills)
+    counts = responses.skill_counts()
     answered = counts > 0
     return PFAFit(
         skills=responses.skills[answered],
@@ -153,7 +154,7 @@ def fit(
         pooled=pooled.coefficients,
         penalty=float(penalty),
         log_likelihood=log_likelihood(responses.correct, logits, weight),
-        num_responses=len(responses),
+        num_responses=responses.num_responses,
         iterations=regression.iterations,
         converged=regression.converged and pooled.converged,
     )

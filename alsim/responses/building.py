@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from alsim.responses import cells
 from alsim.responses.cells import Coded, CodedLists, Names, places, starts
 from alsim.responses.fields import LogFields
+from alsim.responses.identity import are_ids
+from alsim.responses.names import CERTAIN, among
 from alsim.responses.optional import parse_optional
 from alsim.responses.report import Report, ResponsesError
-from alsim.responses.scoring import ONLY_ANSWERS, SCORE_ROW, is_score
+from alsim.responses.scoring import MOST_ANSWERS, ONLY_ANSWERS, SCORE_ROW, is_score, not_scored
 from alsim.responses.source import COLUMNS, OPTIONAL, REASONS, Options, Source
 from alsim.responses.study import NO_RESPONSES, EventRows, Keys, place_events
 from alsim.types import Bools, Codes, Ints, Longs, i32, i64
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("alsim.responses")
 
 NOT_OF_EVENTS = ("skill", "item", "correct", "response")
-"""Columns that a study event needs not have."""
+"""Columns that a study event needs not have. Its answer must be missing or no answer, since it would not be read."""
 
 
 class Labels(NamedTuple):
@@ -158,10 +160,14 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
     order = next((name for name in ("order", "time") if name in table), "order")
     sort_key, unsortable = cells.parse_order(table[order]) if order in table else (None, None)
     is_coarse = order in table and "item" not in table and cells.are_dates(table[order])  # several responses per day
-    response = cells.encode(table["response"]).codes if "response" in table else None
     event = cells.encode(table["event"]) if "event" in table else None
     optional = parse_optional(table, source.units)
     correct = cells.parse_answers(table["correct"])
+    response = cells.encode(table["response"]).codes if "response" in table else None
+    if response is not None and not are_ids(
+        table["response"], response, (students.codes, items.codes, correct), source
+    ):
+        response = None
     invalid = {
         "student": (students.codes < 0) | _broken(students.codes, students.names),
         "skill": (np.diff(skills.start) == 0) | _any_broken(skills),
@@ -169,6 +175,7 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
         "correct": correct < 0,
         order: unsortable,
         "response": None if response is None else response < 0,
+        "event": None if event is None else (event.codes >= 0) & _hold_answers(table["correct"], correct),
     }
     present = {name: flags for name, flags in invalid.items() if name in table and flags is not None}
     if event is not None:
@@ -187,6 +194,12 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
     )
     labels = Labels(students.names, items.names, skills.names, np.empty(0, np.str_) if event is None else event.names)
     return Encoded(rows, labels, present, optional.invalid)
+
+
+def _hold_answers(column: pa.ChunkedArray, correct: Codes) -> Bools:
+    """Return (R,) which cells have an answer or partial credit, given the answers (R,), -1 for none."""
+    numbers = cells.parse_numbers(column)
+    return np.asarray((correct >= 0) | ((numbers >= 0) & (numbers <= 1)))
 
 
 def _broken(codes: Ints, names: Names) -> Bools:
@@ -219,6 +232,7 @@ def _check_rows(
     table: Mapping[str, pa.ChunkedArray], invalid: Mapping[str, Bools], rows: Longs, source: Source, options: Options
 ) -> Report:
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
+    _check_recognised(table["correct"], invalid["correct"], source)
     skipped, examples = dict(source.dropped), dict(source.examples)
     counted = np.zeros(len(rows), np.bool_)
     first_rows, number = [], {}
@@ -243,14 +257,36 @@ def _check_rows(
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 
 
+def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:
+    """Raise ResponsesError if a column that was recognised as correctness has many other values than 0 and 1.
+
+    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers.
+    """
+    name = source.recognised.get("correct")
+    if name is None or among(CERTAIN, [name]):
+        return
+    others = invalid & ~cells.is_missing(column, ())
+    if others.any() and others.sum() > (1 - MOST_ANSWERS) * (len(others) - (invalid & ~others).sum()):
+        value = column[int(others.argmax())].as_py()
+        raise not_scored(source.name, name, "rows", value, _mapping(source))
+
+
+def _mapping(source: Source) -> dict[str, str | None]:
+    """Return the mapping of the columns that the source does not name as alsim does."""
+    return {name: title for name, title in source.column_names.items() if name != title}
+
+
 def _invalid_row(message: str, column: str, most: bool, source: Source) -> ResponsesError:
     """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all."""
     can_map = source.column_names and not source.published
+    if column == "event":
+        cure = "empty the answer of a study event, or the kind of a response, or skip such rows with {}"
+        return ResponsesError(message, cure, skip_bad=True)
     if not most and not (can_map and column == "response"):  # which may hold chosen answers, some of them omitted
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
     if not can_map:
         return ResponsesError(message, "correct these values")
-    mapping = {name: title for name, title in source.column_names.items() if name != title}
+    mapping = _mapping(source)
     if column in ("order", "time", "response"):
         cure = f"{'convert' if most else 'fill'} the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
@@ -302,6 +338,7 @@ def _handle_duplicates(
     report = replace(
         report,
         duplicates=len(duplicates),
+        removed=0 if options.duplicates == "keep" else len(duplicates),
         duplicate=f"{source.name}, {duplicate_row} repeats the response of {first_row}",
     )
     if by_item:

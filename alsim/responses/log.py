@@ -96,6 +96,22 @@ class Responses:
         return float(self.weight[np.diff(self.start) > 0].sum())
 
     @property
+    def num_responses(self) -> int:
+        """The number of responses, each counted as often as the weight of its student says, rounded; R without weights.
+
+        It is at least 1 if any response has a positive weight.
+        """
+        return int(_rounded(self.weight @ np.diff(self.start)))
+
+    def skill_counts(self) -> Longs:
+        """Return the number (K,) of responses to each skill, counted and rounded as `num_responses`.
+
+        A response with several skills counts for each of them.
+        """
+        owner = np.repeat(self.student, np.diff(self.skill_start))
+        return _rounded(np.bincount(self.skill, self.weight[owner], minlength=len(self.skills)))
+
+    @property
     def num_items(self) -> int:
         """The number of items, I."""
         return len(self.items)
@@ -327,6 +343,12 @@ class Responses:
                 "remove repeated responses with Responses.take",
             )
         return cells
+
+
+def _rounded(counts: ArrayLike) -> Longs:
+    """Return weighted counts as integers, at least 1 for a positive one."""
+    values = np.asarray(counts, np.float64)
+    return np.where(values > 0, np.maximum(np.rint(values), 1), 0).astype(i64)
 
 
 def codes_of(names: Names, known: Names) -> Ints:

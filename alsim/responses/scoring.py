@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence, Set
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 from alsim.responses import cells
 from alsim.responses.report import ResponsesError
@@ -16,6 +16,9 @@ MAX_CODES = 15
 """Largest number of distinct codes in a table that is not scored."""
 MIN_ITEMS = 3
 """Smallest number of columns with the same codes that seem to be items, if other columns have other cells."""
+
+MOST_ANSWERS = 0.9
+"""Fraction of 0 and 1 among the answers from which a column named like correctness is correctness."""
 
 SCORE_THEM = "write 1 for a correct answer and 0 for a wrong one"
 _SCORE_LEVELS = "score each item as 0 and 1, such as 1 for its highest score and 0 for lower ones"
@@ -69,6 +72,21 @@ def check_scored(columns: Sequence[Sequence[str]], source: str, *, have_names: b
             "a missing value",
             coding.cure,
         )
+
+
+def not_scored(source: str, name: Any, rows: str, value: Any, columns: Mapping[str, str | None]) -> ResponsesError:
+    """Return the error about a column that is named like correctness, but holds other values than 0 and 1.
+
+    rows     the rows that were examined
+    value    such a value; None if the column has none
+    columns  mapping of the other columns, for the cure
+    """
+    example = "" if value is None else f", such as {value!r}"
+    return ResponsesError(
+        f"{source}: the column {name!r} is named like correct, but its {rows} are not all 0 or 1{example}",
+        "write the answers as 0 and 1, or name another column with {}",
+        columns={**columns, "correct": "NAME"},
+    )
 
 
 def _repeated_codes(columns: Sequence[Sequence[str]]) -> list[set[str]]:

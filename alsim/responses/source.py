@@ -24,6 +24,7 @@ EXPECTED = {
     "order": "a number, or a time such as 2024-05-02 10:01:30",
     "time": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
+    "event": "an empty cell, since the row has an answer",
 }
 """Expected values, by column."""
 
@@ -35,6 +36,7 @@ REASONS = {
     "order": "order is not a number or time like the others",
     "time": "time is not a number or time like the others",
     "response": "no response id",
+    "event": "study event with an answer",
 }
 """Reasons to skip a row, by the invalid column."""
 

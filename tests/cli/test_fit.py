@@ -223,7 +223,9 @@ def test_a_report_is_written_as_json(run, fitted, tmp_path):
         "items": 2,
         "skills": 2,
         "skipped": {},
+        "study_events": 0,
         "duplicates": 0,
+        "removed": 0,
         "recognised_columns": {},
     }
     assert (content["converged"], content["iterations"], content["log_likelihood"]) == (True, 7, -12.5)
@@ -251,7 +253,7 @@ def test_undefined_numbers_of_a_report_are_null(run, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"iterations": 0}, "The estimates are exact."),
+        ({"iterations": 0}, "The estimates are computed without iterations."),
         ({"converged": False}, "The fit did not converge within 7 iterations."),
         ({"converged": False, "model": "dkt"}, "within 7 epochs; a larger --epochs lets it continue."),
     ],
@@ -426,7 +428,7 @@ def test_names_that_the_fit_does_not_know_are_counted_or_refused(run, fitted, tm
         assert_refused(
             run(model, "train.csv", "--test", "other.csv"),
             f"other.csv: no {'skill or item' if model == 'best-lr' else kind} of the held-out responses is known to",
-            "use the same names in both logs",
+            "use the same names in both logs, or read them from other columns with columns= (--columns)",
         )
         assert not fitted
         status, out, _ = run(model, "train.csv", "--test", "some.csv", "--json", "report.json")

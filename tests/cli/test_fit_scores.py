@@ -83,10 +83,10 @@ def test_the_verdict_compares_the_auc_with_chance_where_the_interval_allows_it()
 
 def test_no_verdict_without_a_standard_error():
     one = scored([1, 0, 1], [0.9, 0.2, 0.3], [0, 0, 0])  # one student
-    assert words(one) == "The estimates are exact; the AUC of the test is 1.000."
+    assert words(one) == "The estimates are computed without iterations; the AUC of the test is 1.000."
     perfect = scored([1, 0, 1, 0], [0.9, 0.2, 0.9, 0.2], [0, 0, 1, 1])  # the linearised error is 0
     assert perfect.errors.auc == 0
-    assert words(perfect) == "The estimates are exact; the AUC of the test is 1.000±0.000."
+    assert words(perfect) == "The estimates are computed without iterations; the AUC of the test is 1.000±0.000."
 
 
 # ── responses that the model was fitted to ───────────────────────────────────────────────────────
@@ -140,7 +140,8 @@ def test_students_of_both_logs_are_counted_in_a_note(run, tmp_path):
 def test_columns_without_names_are_not_matched_to_other_columns(run, tmp_path):
     rows = [f"{k % 3 % 2},{k % 4 % 2},{k % 5 % 2}\n" for k in range(30)]
     (tmp_path / "test.csv").write_text("".join(rows))
-    for content in ("".join(f"s{k},{row}" for k, row in enumerate(rows)), "q1,q2,q3\n" + "".join(rows)):
+    more = "".join(f"{row.strip()},{k % 2}\n" for k, row in enumerate(rows))  # the last column is not in the test
+    for content in ("".join(f"s{k},{row}" for k, row in enumerate(rows)), "q1,q2,q3\n" + "".join(rows), more):
         (tmp_path / "log.csv").write_text(content)
         status, _, err = run("irt", "log.csv", "--model", "rasch", "--test", "test.csv")
         assert status == 2 and "columns without names have their numbers as names: write the names" in err
