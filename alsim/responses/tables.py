@@ -91,6 +91,8 @@ def map_columns(
     """
     mapping = _without_timestamp(columns)
     names = _named(mapping, available, source)
+    if "credit" in names:
+        names.setdefault("correct", names["credit"])
     recognised: dict[str, str] = {}
     if _missing(names):
         free = [name for name in available if name not in mapping.values()]

@@ -130,9 +130,9 @@ DKT = {"hidden": 128, "epochs": 40, "device": "cpu", "checkpoint": None, "seed":
             ["--hidden", 64, "--epochs", 2, "--seed", 1, "--device", "auto", "--checkpoint", "d"],
             {"hidden": 64, "epochs": 2, "seed": 1, "device": "auto", "checkpoint": Path("d")},
         ),
-        ("pfa", [], {}),
-        ("best-lr", [], {}),
-        ("skill-mean", [], {}),
+        ("pfa", [], {"partial_credit": False}),
+        ("best-lr", ["--partial-credit"], {"partial_credit": True}),
+        ("skill-mean", ["--partial-credit"], {"partial_credit": True}),
     ],
 )
 def test_options_are_passed_to_the_model(run, fitted, model, options, arguments):
@@ -669,7 +669,7 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("id,q1,q2,q3\na,x,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,x if this value means no response"),
         (
             "q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n",
-            "(no model of alsim uses scores other than 0 and 1); correct the cell, or score",
+            "(only the column credit of a file with one row per response may have other scores); correct the cell, or",
         ),
         ("q1;q2;q3\n1,0;0,0;1,0\n1,0;0,0;1,0\n", "write numbers with a decimal point, or as 0 and 1"),
         ("q1 q2 q3\n1 0 1\n0 1 1\n", "its lines have 3 words; expected another delimiter; pass --delimiter ' '"),

@@ -172,3 +172,24 @@ def test_patterns_with_other_frequencies_are_other_students(run, tmp_path):
     (tmp_path / "other.csv").write_text("x,y,freq\n1,0,4\n0,1,2\n")
     assert "in-sample" in fit_and_test(run, "log.csv", "same.csv")[0]
     assert "in-sample" not in fit_and_test(run, "log.csv", "other.csv")[0]
+
+
+def test_partial_credit_on_the_command_line(run, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"s{k % 20},{'xy'[k % 2]},{rng.choice([0, 0.5, 1])}" for k in range(200)]
+    (tmp_path / "log.csv").write_text("\n".join(["student,skill,points", *rows[:100]]))
+    (tmp_path / "test.csv").write_text("\n".join(["student,skill,points", *rows[100:]]))
+    options = ("--columns", "credit=points", "--partial-credit", "--test", "test.csv", "--json", "report.json")
+    for model in ("skill-mean", "pfa", "best-lr"):
+        status, out, err = run(model, "log.csv", *options)
+        assert status == 0 and "partial credit in" in err
+        assert "the AUC of the test is undefined, since some of its responses have partial credit." in " ".join(
+            out.split()
+        )
+        content = json.loads((tmp_path / "report.json").read_text())
+        assert content["test"]["auc"]["mean"] is content["test"]["accuracy"]["mean"] is None
+        assert 0 < content["test"]["rmse"]["mean"] < 0.6
+    status, _, err = run("skill-mean", "log.csv", "--partial-credit", "--columns", "correct=points")
+    assert status == 2 and "--columns credit=points" in err
+    status, _, err = run("bkt", "log.csv", *options)
+    assert status == 2 and "--partial-credit" in err

@@ -142,7 +142,7 @@ def test_other_values_are_not_answers(bad):
     with pytest.raises(
         ResponsesError,
         match=r"^responses, row 2 \(counted from 0\), column correct: .+; expected 0 or 1"
-        r"(; correct the cell, or skip invalid rows with skip_bad=True| \(no model .*, or score the answers.*)$",
+        r"(; correct the cell, or skip invalid rows with skip_bad=True| \(only skill-mean.*, or pass .* as credit=)$",
     ):
         Responses.from_arrays(["a"] * 4, [1, 0, bad, 1], skill=["x"] * 4)
 
