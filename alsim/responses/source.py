@@ -13,7 +13,7 @@ from alsim.types import Longs
 COLUMNS = ("student", "skill", "item", "correct", "order", "response")
 """Columns of a response log, by alsim's names."""
 
-OPTIONAL = ("time", "seconds", "attempts", "hints", "event")
+OPTIONAL = ("time", "seconds", "attempts", "hints", "credit", "event")
 """Columns that are read only if they are mapped, since other logs use these names in other meanings."""
 
 EXPECTED = {
@@ -24,6 +24,8 @@ EXPECTED = {
     "order": "a number, or a time such as 2024-05-02 10:01:30",
     "time": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
+    "credit": "a number from 0 to 1",
+    "event": "an empty cell, since the row has an answer",
 }
 """Expected values, by column."""
 
@@ -35,6 +37,8 @@ REASONS = {
     "order": "order is not a number or time like the others",
     "time": "time is not a number or time like the others",
     "response": "no response id",
+    "credit": "credit is not a number from 0 to 1",
+    "event": "study event with an answer",
 }
 """Reasons to skip a row, by the invalid column."""
 

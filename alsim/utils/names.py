@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,16 @@ from alsim.errors import AlsimError
 
 MAX_NAME = 1000
 """Largest number of characters of the name of a student, item or skill."""
+
+
+SHOWN_NAMES = 5
+"""Number of names that a message lists at most."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(map(str, names[:SHOWN_NAMES])) + more
 
 
 def name_array(names: ArrayLike) -> NDArray[np.str_]:

@@ -16,7 +16,7 @@ from alsim.models.base import ModelError
 from alsim.models.dkt import DKTFit, fit
 from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.network import Weights, logistic, shapes_of
-from alsim.models.dkt.sequences import batches, counts_of, digest, padded, sequences_of
+from alsim.models.dkt.sequences import batches, digest, padded, sequences_of
 from alsim.models.dkt.settings import Epoch, Settings, read_settings, schedule
 from alsim.utils import file_groups, files
 from alsim.utils.npz import sha256, to_npz
@@ -195,7 +195,6 @@ def test_logs_become_padded_sequences_of_sets_of_skills():
     assert [sorted(sets[w]) for w in sequences.skill_set] == [
         *([(0, 0.5), (1, 0.5)], [(0, 1.0)], [(3, 1.0)], [(0, 0.5), (1, 0.5)], [(2, 1.0)], [(0, 1.0)]),
     ]
-    assert counts_of(sequences, 3).tolist() == [4, 2, 1]
     batch = padded(sequences, np.array([2, 1]))
     assert batch.present.tolist() == [[True] * 3, [True, False, False]]
     assert batch.correct.tolist() == [[0, 1, 1], [1, 0, 0]]
