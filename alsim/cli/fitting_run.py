@@ -172,7 +172,10 @@ def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
     for column, number in report.unknown.items():
-        print_warning(f"{path}: invalid values of {column} are read as unknown: {number:,}")
+        print_warning(
+            f"{path}: invalid values of {column} are read as unknown: {number:,}; the first one: "
+            f"{report.unknown_examples[column]}"
+        )
     if report.covariates:
         options = ",".join(f"{name}=" for name in report.covariates)
         print_warning(
@@ -242,13 +245,15 @@ def _as_flag(name: str, value: Any) -> str:
         return f"--no-{name}"
     if isinstance(value, int):
         return f"{flag} {value}"
+    if value is None:
+        return f"{flag} ''"
     if isinstance(value, Mapping):
         parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(parts)
         value = text.getvalue()
-    elif isinstance(value, list):
-        value = ",".join(value)
+    elif isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
     separator = "=" if value.startswith("-") else " "
     return f"{flag}{separator}{shlex.quote(value)}"
 

@@ -45,6 +45,8 @@ class Report:
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
     unknown     number of invalid values, such as a negative duration, that were read as unknown, by optional column:
                 time, seconds, attempts or hints
+    unknown_examples
+                message about the first of these values, by optional column
     is_wide     True for a wide file, whose items are in the order of its columns
     has_header  False for a wide file without a header, whose columns have their numbers, from 0, as names
     """
@@ -59,3 +61,4 @@ class Report:
     unknown: Mapping[str, int] = field(default_factory=dict)
     is_wide: bool = False
     has_header: bool = True
+    unknown_examples: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,9 @@ EXPECTED = {
     "order": "a number, or a time such as 2024-05-02 10:01:30",
     "time": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
+    "seconds": "a number of at least 0",
+    "attempts": "an integer of at least 0",
+    "hints": "an integer of at least 0",
 }
 """Expected values, by column."""
 
@@ -80,7 +83,8 @@ class Source:
     def expected(column: str, value: Any, most: bool) -> str:
         """Return the expected values of a column, for the message about an invalid value; `most` values are invalid."""
         if column in ("order", "time") and not most:
-            return f"{EXPECTED[column]}, as in most rows"
+            by_time = ", since times sort the responses" if column == "time" else ""
+            return f"{EXPECTED[column]}, as in most rows{by_time}"
         broken = isinstance(value, str) and "\n" in value
         return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]
 
