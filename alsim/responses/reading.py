@@ -231,6 +231,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise ResponsesError(
             f"{path}: is not in {encoding}", "pass its encoding, such as {}", encoding="latin-1"
         ) from None
+    except MemoryError:
+        cure = "split it by students, or write only the columns of the log to a Parquet file"
+        raise ResponsesError(f"{path}: does not fit into memory", cure) from None
     except cells.LongName as error:
         raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:

@@ -1,5 +1,6 @@
 """Response logs from files: formats, their detection, and the place of the first invalid row."""
 
+import csv
 import gzip
 import io
 import zipfile
@@ -166,6 +167,29 @@ def test_invalid_options_are_refused(write, tmp_path):
         read_responses(tmp_path)
     with pytest.raises(ResponsesError, match="is not a valid table"):
         read_responses(write("no parquet", "log.parquet"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 64 failed")], ids=repr)
+def test_a_log_that_does_not_fit_into_memory_is_named(error, write, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("alsim.responses.text._parse", fail)
+    with pytest.raises(ResponsesError, match=r"log.csv: does not fit into memory; split it by students, or write only"):
+        read_responses(write(LONG), columns=MAPPING)
+
+
+def test_cells_of_many_lines_are_read_in_the_time_of_their_bytes(write, monkeypatch):
+    """Each line within quotes is tested for being a row; a parser per line would take minutes for 80 million lines."""
+    parsers = []
+    reader = csv.reader
+    monkeypatch.setattr(
+        "alsim.responses.text.csv.reader", lambda *args, **kwargs: parsers.append(0) or reader(*args, **kwargs)
+    )
+    cell = '"' + 'a, ""b"" c\n' * 200 + '"'
+    log = read_responses(write("student,skill,correct,actions\n" + f"s,x,1,{cell}\n" * 20))
+    assert len(log) == 20
+    assert len(parsers) < 400  # of 4,000 lines
 
 
 def test_a_byte_of_another_encoding_far_into_a_file(write):
