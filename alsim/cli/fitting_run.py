@@ -73,7 +73,7 @@ def run_fit(request: FitRequest) -> None:
     name, model, inputs = request
     _check_outputs(_outputs(request), inputs.force)
     check_file_options(inputs)
-    responses = read_log(inputs.log, inputs.reading)
+    responses = read_log(inputs.log, _reading(inputs, inputs.log))
     _check_log(name, inputs.log, responses)
     held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
@@ -191,6 +191,22 @@ def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     return responses
 
 
+def _reading(inputs: Inputs, path: Path) -> Mapping[str, Any]:
+    """Return the arguments for reading one of the two logs.
+
+    Arguments for text files do not apply to a binary table if the other log is a text file. They are refused if both
+    logs are binary tables.
+    """
+    from alsim.responses.applicable import CHARACTERS, LINES, Arguments
+    from alsim.responses.reading import is_binary
+
+    logs = [log for log in (inputs.log, inputs.test) if log is not None]
+    if not is_binary(path) or all(map(is_binary, logs)):
+        return inputs.reading
+    defaults = Arguments()._asdict()
+    return {**inputs.reading, **{name: defaults[name] for name in CHARACTERS | LINES}}
+
+
 class HeldOut(NamedTuple):
     """Held-out responses, the notes about them, and whether they are those that the model is fitted to."""
 
@@ -207,7 +223,7 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
         return None
     if is_same_file(path, inputs.log):
         return HeldOut(path, responses, (), in_sample=True)
-    held_out = read_log(path, inputs.reading)
+    held_out = read_log(path, _reading(inputs, path))
     found = unknown_names(model, responses, held_out, path)
     in_sample = is_in_sample(responses, held_out)
     # Learners of two datasets have the same names also if the seeds, and so the learners, differ.

@@ -104,22 +104,21 @@ def check_frequencies(name: str, items: Sequence[str], codes: Codes, freq: str, 
 def check_totals(wide: Wide, items: Sequence[str], name: str, numbers: Callable[[str], Doubles]) -> None:
     """Raise ResponsesError for a column of a file that is the sum of the items in each row.
 
-    Columns with other cells than answers, and those that are named like totals, are compared with the sums.
+    Columns with other cells than answers, and those that are named like totals, are compared with the sums of the first
+    rows.
 
     name     name of the source
-    numbers  returns the cells of a column as numbers, given its name
+    numbers  returns the first cells of a column as numbers, given its name
     """
-    codes = wide.codes
-    has_invalid = (codes == INVALID).any(axis=0)
-    for k, title in enumerate(items):
-        others = ~has_invalid
-        others[k] = False
-        if not (has_invalid[k] or is_total(title)) or len(codes) < 2 or others.sum() < 2:
-            continue
-        sums = (codes[:, others] == 1).sum(axis=1)
-        if sums.any() and np.array_equal(numbers(title), sums):
-            problem = f"{name}: the column {title!r} is the number of correct answers in each row, and no item"
-            raise ResponsesError(problem, "omit it with {}", columns={**wide.columns, title: None})
+    has_invalid = (wide.codes == INVALID).any(axis=0)
+    suspects = [k for k, title in enumerate(items) if has_invalid[k] or is_total(title)]
+    correct = wide.codes[:MAX_SAMPLE] == 1
+    sums = correct[:, ~has_invalid].sum(axis=1)
+    for k in suspects:
+        others, of_others = (~has_invalid).sum() - (not has_invalid[k]), sums - (correct[:, k] & ~has_invalid[k])
+        if others > 1 and len(sums) > 1 and sums.any() and np.array_equal(numbers(items[k])[:MAX_SAMPLE], of_others):
+            problem = f"{name}: the column {items[k]!r} is the number of correct answers in each row, and no item"
+            raise ResponsesError(problem, "omit it with {}", columns={**wide.columns, items[k]: None})
 
 
 def build_from_matrix(

@@ -42,6 +42,7 @@ from alsim.responses.layout import (
 from alsim.responses.log import Responses
 from alsim.responses.matrices import (
     INVALID,
+    MAX_SAMPLE,
     Wide,
     build_from_wide,
     check_frequencies,
@@ -151,11 +152,11 @@ def read_responses(
         raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
     with _reading(path):
         if format is not None and format not in FORMATS:
-            if path.suffix.lower() in (*PARQUET, *ARROW):
+            if is_binary(path):
                 problem = f"{path}: the published format {format} is for text files"
                 raise ResponsesError(problem, "read it as a table with {}", format="long")
             fields = _read_published(path, format, arguments)
-        elif path.suffix.lower() in (*PARQUET, *ARROW):
+        elif is_binary(path):
             fields = _read_binary(path, format, arguments)
         else:
             if type(skip_lines) is not int or skip_lines < 0:
@@ -170,6 +171,11 @@ def read_responses(
                 fields = _read_text(without_separator_line(file), format, arguments)
     log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a log is a Parquet or Arrow file, by its suffix."""
+    return path.suffix.lower() in (*PARQUET, *ARROW)
 
 
 def _check_format(format: str | None, key: str | Path | None) -> None:
@@ -393,7 +399,7 @@ def _build_wide(
         warn_of_frequencies(source.name, items, codes)
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
-    check_totals(wide, items, source.name, lambda title: cells.parse_numbers(table.columns[title]))
+    check_totals(wide, items, source.name, lambda title: cells.parse_numbers(table.columns[title][:MAX_SAMPLE]))
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
     report = replace(fields.report, covariates=covariates(items), is_wide=True, has_header=has_header)
     return fields._replace(report=report)

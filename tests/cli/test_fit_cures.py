@@ -5,6 +5,8 @@ import shlex
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 ANSWERS = (np.random.default_rng(0).random((12, 5)) < 0.5).astype(int).tolist()
@@ -405,6 +407,21 @@ def test_options_that_cannot_apply_are_refused_with_the_option_to_remove(run, tm
         status, _, err = run(*shlex.split(option))
         assert status == 2 and "is a file with three lines per student, to which " in err
         assert f"cannot apply; remove {option}" in err
+
+
+def test_options_of_a_text_file_do_not_apply_to_a_binary_test(run, tmp_path):
+    rows = [(f"s{k % 9}", "è"[: k % 2] or "x", int(k % 5 > 1)) for k in range(40)]
+    text = "student#skill#correct\n" + "".join("#".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
+    names = ("student", "skill", "correct")
+    table = pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+    pyarrow.parquet.write_table(table, tmp_path / "test.parquet")
+    options = ("--delimiter", "#", "--encoding", "latin-1")
+    status, out, err = run(*options, "--test", "test.parquet")
+    assert (status, err) == (0, "") and "test: test.parquet, 40 responses" in out
+    (tmp_path / "log.csv").unlink()
+    status, _, err = run(*options, "--test", "test.parquet")
+    assert status == 2 and "there is no such file" in err
 
 
 def test_values_of_a_long_file_that_mean_no_response(run, tmp_path):
