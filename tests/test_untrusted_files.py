@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from published_logs import LOGS, write_log
 
 from alsim.bank.files import complete_bank, load_bank, save_bank
 from alsim.bank.items import BankError, sample_bank
@@ -45,12 +46,15 @@ from alsim.models.irt import read_items
 from alsim.models.pfa import PFAFit
 from alsim.models.skill_mean import fit as fit_means
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
+from alsim.responses.formats.base import PUBLISHED_NAMES
 from alsim.responses.report import ResponsesError
 from alsim.training.curve import Row, read_curve, write_curve
 from alsim.training.directory import read_checkpoint as read_training_checkpoint
 from alsim.training.directory import write_checkpoint as write_training_checkpoint
 from alsim.training.settings import PPO, TrainingError
 from alsim.types import f32
+from alsim.utils.file_groups import journal_name
+from alsim.utils.files import temporary_sibling, to_json
 from alsim.utils.reading import MIB
 
 SMALL = {"num_los": 2, "max_episode_steps": 5}
@@ -224,6 +228,40 @@ def shards(ending):
     return tuple(f"d/{table}/part-00000.{ending}" for table in TABLES)
 
 
+def published(name):
+    """The kind of files of a published format: a text file, or a directory with an answer key."""
+    file = "KT1" if name == "ednet-kt1" else f"{name}.txt"
+    files = ("KT1/u9.csv", "contents/questions.csv") if name == "ednet-kt1" else (file,)
+
+    def read(folder):
+        return read_responses(folder / file, format=name)
+
+    return Kind(lambda folder: write_log(name, folder), files, read, ResponsesError, named=f"{name}.txt")
+
+
+def labels_of_duolingo(folder):
+    """A log whose labels are in a file of their own, which has the usual name."""
+    lines = [line[:-3] if "++" in line else line for line in LOGS["duolingo-slam"].splitlines()]
+    tokens = [line.split()[0] for line in lines if "++" in line]
+    (folder / "log.test").write_text("\n".join(lines))
+    (folder / "log.test.key").write_text("".join(f"{token} {k % 2}\n" for k, token in enumerate(tokens)))
+
+
+def interrupted(write, *names):
+    """Return a function that writes a group of files whose replacement was interrupted after its journal appeared."""
+
+    def written(folder):
+        write(folder)
+        temporary = {name: temporary_sibling(folder / name) for name in names}
+        for name, file in temporary.items():
+            (folder / name).rename(file)
+        write(folder)
+        moves = {name: file.name for name, file in temporary.items()}
+        (folder / journal_name(names[0])).write_bytes(to_json({"moves": moves, "obsolete": []}))
+
+    return written
+
+
 CONFIG = "num_los = 4\n[termination]\nmax_frustration = 0.5\n"
 CHECKPOINT = "checkpoints/00000000000000000007"
 KINDS = {
@@ -328,6 +366,22 @@ KINDS = {
         ResponsesError,
         named="log.txt",
     ),
+    **{f"log of {name}": published(name) for name in PUBLISHED_NAMES},
+    "labels of a log": Kind(
+        labels_of_duolingo,
+        ("log.test.key",),
+        lambda folder: read_responses(folder / "log.test", format="duolingo-slam"),
+        ResponsesError,
+    ),
+    "journal of a policy": Kind(
+        interrupted(policy, "policy.json", "policy.npz"), (".policy.json.replacing",), NetworkPolicy.load, PolicyError
+    ),
+    "journal of a bank": Kind(
+        interrupted(bank, "questions.csv", "contents.csv"), (".questions.csv.replacing",), load_bank, BankError
+    ),
+    "journal of a fit": Kind(
+        interrupted(saved(dkt_fit), "fit.json", "fit.npz"), (".fit.json.replacing",), read_fit, ModelError
+    ),
     "learning curve": Kind(
         lambda folder: write_curve(folder / "curve.csv", [Row(10, 1.5, 2, 0.5, 3.0, 0.2, 0.1)]),
         ("curve.csv",),
@@ -409,12 +463,12 @@ def json_changed(content, random):
 
 
 def cell_changed(content, random):
-    lines = content.decode().split("\n")
+    lines = content.decode(errors="surrogateescape").split("\n")
     row = random.integers(len(lines))
     cells = lines[row].split(",")
     cells[random.integers(len(cells))] = CELLS[random.integers(len(CELLS))]
     lines[row] = ",".join(cells)
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(errors="surrogateescape")
 
 
 def column_changed(content, random, name):
@@ -463,9 +517,11 @@ WHOLE = {
 
 def changes(name, content, number, random):
     """Yield a number of changed contents of a file."""
-    text = name.endswith((".json", ".csv", ".toml", ".txt"))
+    text = name.endswith((".json", ".csv", ".toml", ".txt", ".replacing", ".key"))
     kinds = [truncated, flipped, spliced] + [doubled_number] * (not text)
-    kinds += [json_changed] * 6 * name.endswith("json") + [cell_changed] * 3 * name.endswith(("csv", "txt"))
+    kinds += [json_changed] * 6 * name.endswith(("json", "replacing")) + [cell_changed] * 3 * name.endswith(
+        ("csv", "txt")
+    )
     kinds += [lambda c, r: column_changed(c, r, name)] * 2 * name.endswith(("parquet", "arrow"))
     for k in range(number):
         yield kinds[k % len(kinds)](content, random)
@@ -548,7 +604,7 @@ def valid(tmp_path_factory):
 def test_the_number_of_attacks():
     """The attacks of this module, which use seed 1: changed contents, and other things in the place of a file."""
     contents, places = len(FILES) * (CHANGES + len(WHOLE)), len(FILES) * (len(PLACES) + 1)
-    assert (len(KINDS), len(FILES), contents, places) == (26, 42, 1008, 252)
+    assert (len(KINDS), len(FILES), contents, places) == (38, 55, 1320, 330)
 
 
 @pytest.mark.filterwarnings("ignore")  # of overflows and infinities in changed numbers

@@ -73,7 +73,7 @@ def run_fit(request: FitRequest) -> None:
     name, model, inputs = request
     _check_outputs(_outputs(request), inputs.force)
     check_file_options(inputs)
-    responses = read_log(inputs.log, inputs.reading)
+    responses = read_log(inputs.log, _reading(inputs, inputs.log))
     _check_log(name, inputs.log, responses)
     held_out = _read_held_out(name, inputs, responses)
     module = import_module(f"alsim.models.{name.replace('-', '_')}")
@@ -171,7 +171,10 @@ def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
     for reason, number in report.skipped.items():
         print_warning(f"{path}: {number:,} skipped, {reason}; the first one: {report.examples[reason]}")
     for column, number in report.unknown.items():
-        print_warning(f"{path}: invalid values of {column} are read as unknown: {number:,}")
+        print_warning(
+            f"{path}: invalid values of {column} are read as unknown: {number:,}; the first one: "
+            f"{report.unknown_examples[column]}"
+        )
     if report.covariates:
         options = ",".join(f"{name}=" for name in report.covariates)
         print_warning(
@@ -185,6 +188,22 @@ def read_log(path: Path, reading: Mapping[str, Any]) -> Responses:
             f"the first one: {report.duplicate}"
         )
     return responses
+
+
+def _reading(inputs: Inputs, path: Path) -> Mapping[str, Any]:
+    """Return the arguments for reading one of the two logs.
+
+    Arguments for text files do not apply to a binary table if the other log is a text file. They are refused if both
+    logs are binary tables.
+    """
+    from alsim.responses.applicable import CHARACTERS, LINES, Arguments
+    from alsim.responses.reading import is_binary
+
+    logs = [log for log in (inputs.log, inputs.test) if log is not None]
+    if not is_binary(path) or all(map(is_binary, logs)):
+        return inputs.reading
+    defaults = Arguments()._asdict()
+    return {**inputs.reading, **{name: defaults[name] for name in CHARACTERS | LINES}}
 
 
 class HeldOut(NamedTuple):
@@ -203,7 +222,7 @@ def _read_held_out(model: str, inputs: Inputs, responses: Responses) -> HeldOut 
         return None
     if is_same_file(path, inputs.log):
         return HeldOut(path, responses, (), in_sample=True)
-    held_out = read_log(path, inputs.reading)
+    held_out = read_log(path, _reading(inputs, path))
     found = unknown_names(model, responses, held_out, path)
     in_sample = is_in_sample(responses, held_out)
     # Learners of two datasets have the same names also if the seeds, and so the learners, differ.
@@ -241,13 +260,15 @@ def _as_flag(name: str, value: Any) -> str:
         return f"--no-{name}"
     if isinstance(value, int):
         return f"{flag} {value}"
+    if value is None:
+        return f"{flag} ''"
     if isinstance(value, Mapping):
         parts = [f"{column}={'' if title is None else title}" for column, title in value.items()]
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(parts)
         value = text.getvalue()
-    elif isinstance(value, list):
-        value = ",".join(value)
+    elif isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
     separator = "=" if value.startswith("-") else " "
     return f"{flag}{separator}{shlex.quote(value)}"
 

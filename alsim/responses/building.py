@@ -102,7 +102,7 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     rows, labels, invalid, unknown = _encode(table, source, options)
     report = _check_rows(table, invalid, rows.row, source, options)
     valid = ~np.logical_or.reduce(list(invalid.values()))
-    report = replace(report, unknown={name: n for name, flags in unknown.items() if (n := int(flags[valid].sum()))})
+    report = _count_unknown(report, table, {name: flags & valid for name, flags in unknown.items()}, source)
     kept = valid if rows.event is None else valid & (rows.event < 0)
     if valid.any() and not kept.any():
         title = source.column_names.get("event", "event")
@@ -282,7 +282,7 @@ def _check_rows(
         if not options.skip_bad and isinstance(value, str) and "\n" in value and source.column_names:
             raise ResponsesError(message, "close the quote, or read all quotes as characters with {}", quoting=False)
         if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
-            raise _invalid_row(message, column, most, source)
+            raise _invalid_row(message, column, value, most, source)
         examples.setdefault(REASONS[column], message)
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 
@@ -306,21 +306,42 @@ def _mapping(source: Source) -> dict[str, str | None]:
     return {name: title for name, title in source.column_names.items() if name != title}
 
 
-def _invalid_row(message: str, column: str, most: bool, source: Source) -> ResponsesError:
-    """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all."""
-    can_map = source.column_names and not source.published
+def _count_unknown(
+    report: Report, table: Mapping[str, pa.ChunkedArray], unknown: Mapping[str, Bools], source: Source
+) -> Report:
+    """Return the report with the numbers of values that are read as unknown, and a message about the first of each."""
+    found = {name: flags for name, flags in unknown.items() if flags.any()}
+    examples = {}
+    for name, flags in found.items():
+        row, title = int(flags.argmax()), source.column_names.get(name, name)
+        value = table[name][row].as_py()
+        examples[name] = source.error_message(title, source.index(row), value, source.expected(name, value, True))
+    return replace(report, unknown={name: int(flags.sum()) for name, flags in found.items()}, unknown_examples=examples)
+
+
+def _invalid_row(message: str, column: str, value: Any, most: bool, source: Source) -> ResponsesError:
+    """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all.
+
+    value  the invalid value
+    """
+    can_map, is_empty = source.column_names and not source.published, value in (None, "")
+    mapping = _mapping(source)
     if column == "event":
         cure = "empty the answer of a study event, or the kind of a response, or skip such rows with {}"
         return ResponsesError(message, cure, skip_bad=True)
+    if not most and can_map and column == "time":
+        cure = f"{'fill' if is_empty else 'correct'} the cell, skip invalid rows with {{}}, or sort by another column "
+        cure += "with {}"
+        return ResponsesError(message, cure, skip_bad=True, columns={**mapping, "order": "NAME"})
     if not most and not (can_map and column == "response"):  # which may hold chosen answers, some of them omitted
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
     if not can_map:
         return ResponsesError(message, "correct these values")
-    mapping = _mapping(source)
     if column == "credit" and mapping.get("correct") == mapping.get("credit"):
         mapping.pop("correct", None)
     if column in ("order", "time", "response"):
-        cure = f"{'convert' if most else 'fill'} the column, or read the log without {column}, with {{}}"
+        verb = "convert" if most and not is_empty else "fill"
+        cure = f"{verb} the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
     first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
     return ResponsesError(message, f"{first}, or name another column with {{}}", columns={**mapping, column: "NAME"})

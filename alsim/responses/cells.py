@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from alsim.errors import AlsimError
 from alsim.responses.report import ResponsesError
 from alsim.types import Bools, Codes, Doubles, Ints, Keys, Longs, f64, i8, i32, i64, u64
-from alsim.utils.names import name_array
+from alsim.utils.names import WHOLE_NUMBER, name_array, whole_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,13 +170,6 @@ def _is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
-def integer_names(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of texts with integers in place of texts such as 4.0, as which some programs write them."""
-    import pyarrow.compute as pc
-
-    return pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^([0-9]+)\.0+$", r"\1")
-
-
 def is_text(column: pa.ChunkedArray) -> bool:
     """Return whether a column holds strings."""
     import pyarrow as pa
@@ -193,7 +186,19 @@ def is_lists(column: pa.ChunkedArray) -> bool:
 
 
 def encode(column: pa.ChunkedArray) -> Coded:
-    """Return the codes of a column of names; a column of floats that are all integers has the names of integers."""
+    """Return the codes of a column of names. A whole number is the same name as 10, 10.0 and "10.0"."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    codes, texts = _texts(column)
+    absent = pc.is_in(texts, value_set=pa.array(MISSING_TEXTS, pa.large_string()))
+    whole = pc.replace_substring_regex(texts, WHOLE_NUMBER, r"\1")
+    rank, names = _dictionary(pa.chunked_array([pc.if_else(absent, None, whole)]))
+    return Coded(np.append(rank, i32(-1))[codes], _names(names))
+
+
+def _texts(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+    """Return codes in order of first appearance, -1 for null, and the distinct values as texts without white space."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -201,10 +206,7 @@ def encode(column: pa.ChunkedArray) -> Coded:
         is_integer = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), MAX_WHOLE))
         column = column.cast(pa.int64()) if pc.all(is_integer, min_count=0).as_py() else column
     codes, values = _dictionary(column)
-    texts = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
-    absent = pc.is_in(texts, value_set=pa.array(MISSING_TEXTS, pa.large_string()))
-    rank, names = _dictionary(pa.chunked_array([pc.if_else(absent, None, texts)]))
-    return Coded(np.append(rank, i32(-1))[codes], _names(names))
+    return codes, pc.utf8_trim_whitespace(values.cast(pa.large_string()))
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
@@ -245,17 +247,17 @@ def encode_lists(column: pa.ChunkedArray, separator: str | None) -> CodedLists:
     """Return the codes of a column of lists, or of texts with a separator; a name repeated in a row counts once."""
     if is_lists(column):
         return _encode_lists(column)
-    texts = encode(column)
+    rows, texts = _texts(column)
     index: dict[str, int] = {}
     codes: list[int] = []
     sizes: list[int] = []
-    for text in texts.names.tolist():
+    for text in texts.to_pylist():
         parts = text.split(separator) if separator else [text]
-        names = dict.fromkeys(part for part in map(str.strip, parts) if part not in MISSING_TEXTS)
+        names = dict.fromkeys(whole_name(part) for part in map(str.strip, parts) if part not in MISSING_TEXTS)
         codes.extend(index.setdefault(name, len(index)) for name in names)
         sizes.append(len(names))
-    row_sizes = np.array([*sizes, 0], i64)[texts.codes]
-    chosen = places(np.append(starts(sizes)[:-1], 0)[texts.codes], row_sizes)
+    row_sizes = np.array([*sizes, 0], i64)[rows]
+    chosen = places(np.append(starts(sizes)[:-1], 0)[rows], row_sizes)
     return CodedLists(np.array(codes, i32)[chosen], starts(row_sizes), _name_array(list(index)))
 
 
@@ -299,15 +301,20 @@ def holds_answers(column: pa.ChunkedArray) -> bool:
 
 
 def is_missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
-    """Return which cells are null, one of MISSING_TEXTS, or one of `values`, as numbers or as texts."""
+    """Return which cells are null, one of MISSING_TEXTS, or one of `values`, as numbers or as texts: 9 is 9.0, too."""
     import pyarrow.compute as pc
 
     if is_text(column):
         codes, texts = _dictionary(column)
-        absent = {*MISSING_TEXTS, *map(str, values)}
-        return np.array([*(text.strip() in absent for text in texts.to_pylist()), True])[codes]
+        absent = missing_texts(values)
+        return np.array([*(whole_name(text.strip()) in absent for text in texts.to_pylist()), True])[codes]
     null = np.asarray(pc.is_null(column, nan_is_null=True), np.bool_)
     return null | np.isin(parse_numbers(column), list(_floats(values))) if _is_number(column) else null
+
+
+def missing_texts(values: Iterable[Any]) -> set[str]:
+    """Return the texts that mean a missing cell: MISSING_TEXTS and `values`, whole numbers without decimals."""
+    return {*MISSING_TEXTS, *(whole_name(str(value).strip()) for value in values)}
 
 
 def _floats(values: Iterable[Any]) -> Iterator[float]:
@@ -416,15 +423,9 @@ def match(names: Names, known: Names) -> Ints:
     if unknown:
         whole: dict[str, int] = {}
         for name, code in index.items():
-            whole.setdefault(_whole(name), code)
-        codes[unknown] = [whole.get(_whole(str(names[k])), -1) for k in unknown]
+            whole.setdefault(whole_name(name), code)
+        codes[unknown] = [whole.get(whole_name(str(names[k])), -1) for k in unknown]
     return codes
-
-
-def _whole(name: str) -> str:
-    """Return a name; that of a whole number, such as 10.0, without its decimals."""
-    integer, point, decimals = name.partition(".")
-    return integer if point and not decimals.strip("0") and integer.lstrip("-").isdecimal() else name
 
 
 def _parse_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from alsim.responses.names import (
     candidates,
     closest,
     frequencies,
+    is_total,
     looks_long,
     row_labels,
 )
@@ -26,6 +28,7 @@ from alsim.responses.scoring import MIN_ITEMS, check_scored
 from alsim.responses.source import COLUMNS
 from alsim.responses.tables import SAMPLE
 from alsim.responses.text import DELIMITERS, TextFile, split_cells, with_delimiter
+from alsim.utils.names import whole_name
 
 _log = logging.getLogger("alsim.responses")
 Columns = Mapping[str, str | None]
@@ -175,7 +178,7 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
     holders = [name for name, item in zip(head.names, is_item, strict=True) if item and name not in omitted]
     if head.has_header and _is_long(names, holders, columns):
         return "long"
-    is_table = head.has_header and _is_table(names, holders, columns)
+    is_table = head.has_header and _is_table(names, _answered(head, holders, missing), columns)
     known = {*WIDE_COLUMNS, *filter(None, columns.values()), *omitted}
     if "freq" not in columns:
         known |= {*frequencies(names)}
@@ -203,10 +206,32 @@ def _is_long(names: Sequence[Any], holders: Sequence[Any], columns: Columns) -> 
     return "freq" not in columns and looks_long(names)
 
 
-def _is_table(names: Sequence[Any], holders: Sequence[Any], columns: Columns) -> bool:
-    """Return whether some names are those of a long table. A score that holds no answers may be a total instead."""
+def _answered(head: Head, holders: Sequence[Any], missing: Iterable[Any]) -> list[Any]:
+    """Return the names of the columns that hold nothing but answers, without a total, which is the sum of the others.
+
+    holders  names of the columns that hold answers
+    """
+    found = {name: head.column(head.names.index(name)) for name in holders}
+    answered = {name: column for name, column in found.items() if all(is_answer(cell, missing) for cell in column)}
+    ones = {name: [_is_correct(cell) for cell in column] for name, column in answered.items()}
+    sums = [sum(row) for row in zip(*ones.values(), strict=False)]
+    totals = {name for name, column in ones.items() if is_total(name) and sums == [2 * cell for cell in column]}
+    return [name for name in answered if name not in totals or len(ones) < 1 + MIN_ITEMS or not any(sums)]
+
+
+def _is_correct(cell: Any) -> bool:
+    """Return whether a cell is a correct answer."""
+    match = cells.ANSWER.fullmatch(str(cell))
+    return match is not None and match[1] is None
+
+
+def _is_table(names: Sequence[Any], answered: Sequence[Any], columns: Columns) -> bool:
+    """Return whether some names are those of a long table; `answered` are those of columns of answers only.
+
+    A score with other cells may be a total instead.
+    """
     is_mapped = any(columns.get(column) for column in ("correct", "skill", "item"))
-    return is_mapped or _has_labels(names) or bool(candidates("correct", holders))
+    return is_mapped or _has_labels(names) or bool(candidates("correct", answered))
 
 
 def _has_labels(names: Sequence[Any]) -> bool:
@@ -248,7 +273,8 @@ def _no_answers(head: Head, others: Sequence[Any], columns: Columns, source: str
     )
     names = [name for name in head.names if columns.get(name, name) is not None]
     has_students = _students(head, names, columns) or None in columns.values()
-    labels = [name for name in others if _are_distinct(head.column(head.names.index(name)))]
+    no_labels = {*among(FREQUENCIES, others), *frequencies(others), *filter(is_total, others)}
+    labels = [name for name in others if name not in no_labels and _are_distinct(head.column(head.names.index(name)))]
     counts = [] if "freq" in {**columns, **dict.fromkeys(head.names)} else among(FREQUENCIES, others)
     if counts:
         role, noun, chosen = "freq", "frequencies", counts[0]
@@ -271,10 +297,9 @@ def _check_numbers(head: Head, source: str) -> None:
 
 def _check_scored(head: Head, known: set[Any], missing: Iterable[Any], source: str) -> None:
     """Raise ResponsesError for a wide table whose answers are not scored; columns that are `known` are no items."""
-    absent = _missing_texts(missing)
     if len(head.rows) > 1:
         found = [head.column(k) for k, name in enumerate(head.names) if name not in known]
-        texts = [["" if cell is None or str(cell) in absent else str(cell) for cell in column] for column in found]
+        texts = [["" if _is_absent(cell, missing) else str(cell) for cell in column] for column in found]
         check_scored(texts, source, have_names=len(found) < len(head.names))
 
 
@@ -326,10 +351,15 @@ def _most_are_answers(column: Sequence[Any], missing: Iterable[Any]) -> bool:
 
 def is_answer(cell: Any, missing: Iterable[Any]) -> bool:
     """Return whether a cell is an answer or missing."""
-    text = "" if cell is None else str(cell)
-    return cells.ANSWER.fullmatch(text) is not None or text in _missing_texts(missing)
+    return cells.ANSWER.fullmatch(str(cell)) is not None or _is_absent(cell, missing)
 
 
-def _missing_texts(missing: Iterable[Any]) -> set[str]:
+def _is_absent(cell: Any, missing: Iterable[Any]) -> bool:
+    """Return whether a cell means no response in a wide table."""
+    return cell is None or whole_name(str(cell)) in _missing_texts(tuple(map(str, missing)))
+
+
+@lru_cache
+def _missing_texts(missing: tuple[str, ...]) -> frozenset[str]:
     """Return all texts that mean no response in a wide table."""
-    return {*cells.MISSING_TEXTS, *cells.MISSING_ANSWERS, *map(str, missing)}
+    return frozenset(cells.missing_texts((*cells.MISSING_ANSWERS, *missing)))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from alsim.responses import cells
 from alsim.responses.cells import Coded, Names
 from alsim.responses.fields import LogFields
-from alsim.responses.names import covariates, probable_frequencies
+from alsim.responses.names import FREQUENCY, among, covariates, is_total, probable_frequencies
 from alsim.responses.report import Report, ResponsesError
 from alsim.responses.scoring import ONLY_ANSWERS, SCORE_CELL, check_scored, is_score
 from alsim.responses.source import REASONS, Source
@@ -82,6 +82,45 @@ def warn_of_frequencies(name: str, items: Sequence[Any], codes: Codes) -> None:
             )
 
 
+def check_frequencies(name: str, items: Sequence[str], codes: Codes, freq: str, columns: Mapping[str, Any]) -> None:
+    """Check the items of a file that has frequencies: log a warning about those that are named like frequencies, too.
+
+    freq     name of the column of frequencies
+    columns  mapping of the columns, see `read_responses`
+
+    Raises ResponsesError for another column that is spelled like freq.
+    """
+    for title in among([FREQUENCY], items):
+        problem = f"{name}: {freq!r} and {title!r} can each be the number of students of each row"
+        if title == FREQUENCY:  # the name of alsim's column, which cannot be omitted if another is mapped to it
+            raise ResponsesError(problem, f"rename or remove the column {title!r}")
+        raise ResponsesError(problem, "omit one of them with {}", columns={**columns, "freq": freq, title: None})
+    for title in probable_frequencies(items):
+        if not (codes[:, list(items).index(title)] == INVALID).any():
+            mapping = f"columns={{{title!r}: None}} (--columns {title}=)"
+            _log.warning("%s: column %r is read as an item; if it is none, omit it with %s", name, title, mapping)
+
+
+def check_totals(wide: Wide, items: Sequence[str], name: str, numbers: Callable[[str], Doubles]) -> None:
+    """Raise ResponsesError for a column of a file that is the sum of the items in each row.
+
+    Columns with other cells than answers, and those that are named like totals, are compared with the sums of the first
+    rows.
+
+    name     name of the source
+    numbers  returns the first cells of a column as numbers, given its name
+    """
+    has_invalid = (wide.codes == INVALID).any(axis=0)
+    suspects = [k for k, title in enumerate(items) if has_invalid[k] or is_total(title)]
+    correct = wide.codes[:MAX_SAMPLE] == 1
+    sums = correct[:, ~has_invalid].sum(axis=1)
+    for k in suspects:
+        others, of_others = (~has_invalid).sum() - (not has_invalid[k]), sums - (correct[:, k] & ~has_invalid[k])
+        if others > 1 and len(sums) > 1 and sums.any() and np.array_equal(numbers(items[k])[:MAX_SAMPLE], of_others):
+            problem = f"{name}: the column {items[k]!r} is the number of correct answers in each row, and no item"
+            raise ResponsesError(problem, "omit it with {}", columns={**wide.columns, items[k]: None})
+
+
 def build_from_matrix(
     matrix: ArrayLike,
     *,
@@ -135,11 +174,10 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     if len(invalid):
         _check_scored(wide, invalid, value, source)
         row, column = map(int, invalid[0])
-        message = source.error_message(
-            str(items[column]), source.index(row), value(row, column), "0, 1 or a missing value"
-        )
+        title = str((wide.items or items)[column]) if source.column_names else str(items[column])
+        message = source.error_message(title, source.index(row), value(row, column), "0, 1 or a missing value")
         if not skip_bad:
-            raise _invalid_cell(message, wide, (row, column), value, str(items[column]), source)
+            raise _invalid_cell(message, wide, (row, column), value, title, source)
         skipped[REASONS["correct"]], examples[REASONS["correct"]] = len(invalid), message
         if source.column_names:
             wide, source, students, weight = _without_empty_rows(wide, source, students, weight)

@@ -74,6 +74,12 @@ FREQUENCY = "freq"
 FREQUENCIES = ("frequency", "frequencies", "count", "counts", "n", "weight", "weights")
 """Other names of the column of frequencies. They are proposed, not recognised."""
 
+TOTALS = (
+    *("total", "total score", "totals", "sum", "sum score", "score", "scores", "raw score", "test score", "points"),
+    *("mark", "marks", "grade", "result", "number correct", "num correct", "mean", "average", "percent", "percentage"),
+)
+"""Names of columns of sums or means in wide files."""
+
 COVARIATES = ("gender", "sex", "female", "male", "group", "treat", "treatment", "treated", "condition", "control")
 """Names of columns of 0 and 1 in wide files that are probably not items."""
 
@@ -148,6 +154,11 @@ def frequencies(available: Iterable[Any]) -> list[Any]:
 def probable_frequencies(items: Iterable[Any]) -> list[Any]:
     """Return the names of items that are probably the column of frequencies."""
     return among((FREQUENCY, *FREQUENCIES), items)
+
+
+def is_total(name: Any) -> bool:
+    """Return whether a name is that of a column of sums or means, and not of an item."""
+    return bool(among(TOTALS, [name]))
 
 
 def covariates(items: Iterable[Any]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from alsim.errors import did_you_mean
 from alsim.responses import cells
+from alsim.responses.applicable import KINDS, Arguments
 from alsim.responses.building import build
 from alsim.responses.compressed import decompressed
 from alsim.responses.fields import LogFields
@@ -39,7 +39,16 @@ from alsim.responses.layout import (
     read_head,
 )
 from alsim.responses.log import Responses
-from alsim.responses.matrices import INVALID, Wide, build_from_wide, matrix_codes, warn_of_frequencies
+from alsim.responses.matrices import (
+    INVALID,
+    MAX_SAMPLE,
+    Wide,
+    build_from_wide,
+    check_frequencies,
+    check_totals,
+    matrix_codes,
+    warn_of_frequencies,
+)
 from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
@@ -55,7 +64,7 @@ from alsim.responses.text import (
 )
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
-from alsim.utils.reading import reason
+from alsim.utils.reading import missing_file_cure, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,11 +129,21 @@ def read_responses(
     `Responses.from_arrays`), for a row with more or fewer cells than columns, and for a file that is empty, unreadable
     or in another format.
     """
-    columns = columns or {}
-    path, missing = Path(path), None if missing is None else tuple(missing)
+    path = Path(path)
     _check_format(format, key)
-    duplicates = duplicates or default_duplicates(format)
-    options = Options(separator, duplicates, skip_bad)
+    arguments = Arguments(
+        columns=columns or {},
+        key=None if key is None else Path(key),
+        delimiter=delimiter,
+        encoding=encoding,
+        separator=separator,
+        missing=None if missing is None else tuple(missing),
+        duplicates=duplicates,
+        skip_bad=skip_bad,
+        skip_lines=skip_lines,
+        header=header,
+        quoting=quoting,
+    )
     if path.is_dir() and not reads_directory(format):
         if (published := recognise_directory(path)) is not None:
             problem = f"{path}: is a directory with the files of {published.title}"
@@ -132,21 +151,12 @@ def read_responses(
         raise ResponsesError(f"{path} is a directory; expected a file", "use Responses.from_dataset for a dataset")
     with _reading(path):
         if format is not None and format not in FORMATS:
-            if path.suffix.lower() in (*PARQUET, *ARROW):
+            if is_binary(path):
                 problem = f"{path}: the published format {format} is for text files"
                 raise ResponsesError(problem, "read it as a table with {}", format="long")
-            _check_published(path, format, {"skip_lines": skip_lines, "header": header is False, "missing": missing})
-            key = None if key is None else Path(key)
-            with nullcontext() if path.is_dir() else decompressed(path) as data:
-                request = Request(
-                    path, columns, delimiter, encoding, separator, key, duplicates, skip_bad, quoting, data
-                )
-                fields = read_published(format, request)
-        elif path.suffix.lower() in (*PARQUET, *ARROW):
-            if skip_lines or header is False:
-                used = "skip_lines" if skip_lines else "header=False"
-                raise ResponsesError(f"{path}: a binary table has no lines and has names; got {used}", "remove it")
-            fields = _read_binary(path, format, columns, missing, options)
+            fields = _read_published(path, format, arguments)
+        elif is_binary(path):
+            fields = _read_binary(path, format, arguments)
         else:
             if type(skip_lines) is not int or skip_lines < 0:
                 raise ResponsesError(f"skip_lines must be an integer of at least 0; got {skip_lines!r}", "pass 1, say")
@@ -157,9 +167,14 @@ def read_responses(
                 file = TextFile(
                     path, encoding or detect_encoding(data or path), delimiter, skip_lines, quoting=quoting, data=data
                 )
-                fields = _read_text(without_separator_line(file), format, columns, missing, options, header)
+                fields = _read_text(without_separator_line(file), format, arguments)
     log_recognised(str(path), fields.report)
     return Responses(**fields._asdict())
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a log is a Parquet or Arrow file, by its suffix."""
+    return path.suffix.lower() in (*PARQUET, *ARROW)
 
 
 def _check_format(format: str | None, key: str | Path | None) -> None:
@@ -168,22 +183,36 @@ def _check_format(format: str | None, key: str | Path | None) -> None:
     if format is not None and format not in known:
         problem = f"the format of a response log must be one of {', '.join(known)}; got {format!r}"
         raise ResponsesError(problem, did_you_mean(str(format), known).removeprefix("; ") or "pass one of them")
-    if key is not None and (format is None or format not in PUBLISHED or not PUBLISHED[format].has_key):
-        users = " and ".join(name for name, published in PUBLISHED.items() if published.has_key)
+    if key is not None and (format is None or format not in PUBLISHED or "key" not in PUBLISHED[format].arguments):
+        users = " and ".join(name for name, published in PUBLISHED.items() if "key" in published.arguments)
         got = "no format" if format is None else f"the format {format}"
         raise ResponsesError(
             f"key is for the formats {users} only; got {got}", "remove it, or name one of these formats"
         )
 
 
-def _check_published(path: Path, format: str, arguments: Mapping[str, Any]) -> None:
-    """Raise ResponsesError for an argument that describes what a published format determines."""
-    if used := [name for name, value in arguments.items() if value]:
-        raise ResponsesError(
-            f"{path}: the published format {format} determines its lines and its answers; got {used[0]}",
-            "remove it, or read the log with {}",
-            format="long",
+def _read_published(path: Path, format: str, arguments: Arguments) -> LogFields:
+    """Read a log in a published format."""
+    arguments.check(path, PUBLISHED[format].kind)
+    with nullcontext() if path.is_dir() else decompressed(path) as data:
+        request = Request(
+            path=path,
+            columns=arguments.columns,
+            delimiter=arguments.delimiter,
+            encoding=arguments.encoding,
+            separator=arguments.separator,
+            key=arguments.key,
+            duplicates=arguments.duplicates or default_duplicates(format),
+            skip_bad=arguments.skip_bad,
+            quoting=arguments.quoting,
+            data=data,
         )
+        return read_published(format, request)
+
+
+def _options(arguments: Arguments) -> Options:
+    """Return the options for building a log."""
+    return Options(arguments.separator, arguments.duplicates or "keep", arguments.skip_bad)
 
 
 @contextmanager
@@ -197,9 +226,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         path = Path(error.filename or path)  # the log or its key
-        similar = get_close_matches(path.name, _names_in(path.parent))
-        cure = f"did you mean {path.with_name(similar[0])}?" if similar else f"check the path, relative to {Path.cwd()}"
-        raise ResponsesError(f"{path}: there is no such file", cure) from None
+        raise ResponsesError(f"{path}: there is no such file", missing_file_cure(path)) from None
     except OSError as error:
         raise ResponsesError(f"{path}: cannot be read: {reason(error)}", "choose a readable file") from None
     except UnicodeError as error:
@@ -207,6 +234,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise ResponsesError(
             f"{path}: is not in {encoding}", "pass its encoding, such as {}", encoding="latin-1"
         ) from None
+    except MemoryError:
+        cure = "split it by students, or write only the columns of the log to a Parquet file"
+        raise ResponsesError(f"{path}: does not fit into memory", cure) from None
     except cells.LongName as error:
         raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:
@@ -223,41 +253,24 @@ def _reading(path: Path) -> Iterator[None]:
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
 
 
-def _names_in(directory: Path) -> list[str]:
-    """Return the names of the files in a directory; none if it cannot be read."""
-    try:
-        return [file.name for file in directory.iterdir()]
-    except OSError:
-        return []
-
-
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_text(
-    file: TextFile,
-    format: Format | None,
-    columns: Mapping[str, str | None],
-    given: Iterable[Any] | None,
-    options: Options,
-    header: bool | None = None,
-) -> LogFields:
-    """Read a log from a text file; `given` are the values that mean no response, None for the default."""
-    missing = MISSING if given is None else given
+def _read_text(file: TextFile, format: Format | None, arguments: Arguments) -> LogFields:
+    """Read a log from a text file."""
+    columns, header, options = arguments.columns, arguments.header, _options(arguments)
+    missing = MISSING if arguments.missing is None else arguments.missing
     if format is None and is_three_line(file):
         format = "three-line"
     if format == "three-line":
-        if columns:
-            raise ResponsesError(
-                f"{file.path}: a file with three lines per student has no columns",
-                "omit `columns`, or read a table with {}",
-                format="long",
-            )
+        arguments.check(file.path, KINDS[format])
         return read_three_lines(file, options)
     file = with_delimiter(file, known_names(columns))
     check_cells(file)
     head = read_head(file, columns, missing, header)
-    if (format or long_or_wide(head, columns, missing, str(file.path))) == "wide":
+    format = format or long_or_wide(head, columns, missing, str(file.path))
+    arguments.check(file.path, KINDS[format])
+    if format == "wide":
         return _read_wide_text(file, head.has_header, columns, missing, options)
     names_of_file = file.first_cells()
     if header is None:
@@ -276,7 +289,7 @@ def _read_text(
     first = names_of_file if num_headers else None
     table = read_columns(file, first, wanted, len(names_of_file), options.skip_bad)
     source = replace(table.source, column_names=names, recognised=recognised)
-    return build(*_without_missing(_rename(table.columns, names), source, given or ()), options)
+    return build(*_without_missing(_rename(table.columns, names), source, arguments.missing or ()), options)
 
 
 def _rename(table: Any, names: Mapping[str, str]) -> dict[str, Any]:
@@ -343,7 +356,8 @@ def _build_wide(
     source = replace(table.source, column_names={title: title for title in table.columns})
     if unknown := [column for column in mapping if column not in WIDE_COLUMNS]:
         raise ResponsesError(
-            f"columns of a wide file can map only student and freq, since all others are items; got {unknown[0]!r}",
+            f"{source.name}: the columns of a wide file can map only student and freq, since all others are items; "
+            f"got {unknown[0]!r}",
             "map student or freq, or read one row per response with {}",
             format="long",
         )
@@ -368,10 +382,13 @@ def _build_wide(
     codes = np.empty((length, len(items)), i8)
     for k, title in enumerate(items):
         codes[:, k] = matrix_codes(table.columns[title], missing)
-    if names["freq"] not in table.columns:
+    if (freq := names["freq"]) in table.columns:
+        check_frequencies(source.name, items, codes, str(freq), columns)
+    else:
         warn_of_frequencies(source.name, items, codes)
     students, weight = (None if title is None else table.columns.get(title) for title in names.values())
     wide = Wide(codes, items, None, students, weight, tuple(map(str, missing)), names["student"], columns)
+    check_totals(wide, items, source.name, lambda title: cells.parse_numbers(table.columns[title][:MAX_SAMPLE]))
     fields = build_from_wide(wide, source, lambda row, k: table.columns[items[k]][row].as_py(), options.skip_bad)
     report = replace(fields.report, covariates=covariates(items), is_wide=True, has_header=has_header)
     return fields._replace(report=report)
@@ -412,30 +429,18 @@ def _first_labels(table: Table, missing: Iterable[Any]) -> str | None:
 # ── Parquet and Arrow ────────────────────────────────────────────────────────────────────────────
 
 
-def _read_binary(
-    path: Path,
-    format: Format | None,
-    columns: Mapping[str, str | None],
-    given: Iterable[Any] | None,
-    options: Options,
-) -> LogFields:
-    """Read a log from a Parquet or Arrow file; `given` are the values that mean no response, None for the default."""
+def _read_binary(path: Path, format: Format | None, arguments: Arguments) -> LogFields:
+    """Read a log from a Parquet or Arrow file."""
     from alsim.utils.arrow import TableFile
 
     with TableFile(path) as file:
-        return _read_table_file(file, path, format, columns, given, options)
+        return _read_table_file(file, path, format, arguments)
 
 
-def _read_table_file(
-    file: TableFile,
-    path: Path,
-    format: Format | None,
-    columns: Mapping[str, str | None],
-    given: Iterable[Any] | None,
-    options: Options,
-) -> LogFields:
+def _read_table_file(file: TableFile, path: Path, format: Format | None, arguments: Arguments) -> LogFields:
     """Read a log from an open Parquet or Arrow file."""
-    missing = MISSING if given is None else given
+    columns, options = arguments.columns, _options(arguments)
+    missing = MISSING if arguments.missing is None else arguments.missing
     available, source = file.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
     if format is None:
         first = [list(row.values()) for row in file.head(SAMPLE).to_pylist()]
@@ -444,6 +449,7 @@ def _read_table_file(
         raise ResponsesError(
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"
         )
+    arguments.check(path, KINDS[f"binary {format}"])
     if format == "wide":
         table = file.read()
         arrays = {name: cells.as_arrow(table[name]) for name in available}
@@ -456,4 +462,4 @@ def _read_table_file(
     table = file.read(sorted(set(names.values())))
     source = replace(source, column_names=names, recognised=recognised)
     columns_read = {name: cells.as_arrow(column) for name, column in _rename(table, names).items()}
-    return build(*_without_missing(columns_read, source, given or ()), options)
+    return build(*_without_missing(columns_read, source, arguments.missing or ()), options)

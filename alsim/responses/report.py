@@ -52,6 +52,8 @@ class Report:
                 time, seconds, attempts or hints
     cells       number of cells of items in a wide file or a matrix; 0 for other logs
     empty       number of these cells without a response
+    unknown_examples
+                message about the first of these values, by optional column
     is_wide     True for a wide file or a matrix, whose items are in the order of its columns
     has_header  False for a wide file or a matrix without names of items, whose columns have their numbers, from 0, as
                 names
@@ -70,3 +72,4 @@ class Report:
     empty: int = 0
     is_wide: bool = False
     has_header: bool = True
+    unknown_examples: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from alsim.responses import cells
 from alsim.responses.report import ResponsesError
+from alsim.utils.names import whole_name
 
 MAX_SCORE = 6
 """Largest integer that is probably a score if the scores below it are missing; 9 and 99 usually mean no response."""
@@ -174,4 +175,4 @@ def _of_integers(values: Set[int]) -> Coding | None:
 
 def _plain(text: str) -> str:
     """Return a code without white space; a whole number without decimals."""
-    return re.sub(r"^(-?[0-9]+)\.0*$", r"\1", text.strip())
+    return whole_name(text.strip())

@@ -26,6 +26,9 @@ EXPECTED = {
     "response": "an id",
     "credit": "a number from 0 to 1",
     "event": "an empty cell, since the row has an answer",
+    "seconds": "a number of at least 0",
+    "attempts": "an integer of at least 0",
+    "hints": "an integer of at least 0",
 }
 """Expected values, by column."""
 
@@ -84,7 +87,8 @@ class Source:
     def expected(column: str, value: Any, most: bool) -> str:
         """Return the expected values of a column, for the message about an invalid value; `most` values are invalid."""
         if column in ("order", "time") and not most:
-            return f"{EXPECTED[column]}, as in most rows"
+            by_time = ", since times sort the responses" if column == "time" else ""
+            return f"{EXPECTED[column]}, as in most rows{by_time}"
         broken = isinstance(value, str) and "\n" in value
         return "a name without a line break; is a quote not closed?" if broken else EXPECTED[column]
 

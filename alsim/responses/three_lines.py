@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim.responses import cells
 from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.report import ResponsesError
@@ -66,7 +65,7 @@ def read_three_lines(file: TextFile, options: Options) -> LogFields:
     mask = pa.array(valid)
     table = {
         "student": np.repeat([students[k].student for k in kept], count[valid]),
-        "skill": cells.integer_names(pc.list_flatten(skills.filter(mask))),
+        "skill": pc.list_flatten(skills.filter(mask)),
         "correct": pc.list_flatten(answers.filter(mask)),
     }
     return build(table, replace(source, describe_row=describe_row), options)
@@ -75,7 +74,7 @@ def read_three_lines(file: TextFile, options: Options) -> LogFields:
 def _read_students(file: TextFile) -> Iterator[StudentLines]:
     """Yield the three lines of each student that has responses; blank lines are skipped."""
     with file.open() as stream:
-        lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip(TRAILING))
+        lines = ((number, line) for number, line in enumerate(stream, 1 + file.skip_lines) if line.strip(TRAILING))
         for student, (number, line) in enumerate(lines):
             text = line.strip(TRAILING)
             if not re.fullmatch(r"[0-9]{1,18}(\.0*)?", text):

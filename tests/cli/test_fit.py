@@ -347,6 +347,19 @@ def test_a_dataset_is_fitted_directly(run, fitted, tmp_path):
     assert_refused(run("irt", "empty"), "holds no finished dataset")
 
 
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+def test_a_changed_byte_of_a_dataset_is_refused(run, fitted, tmp_path, file_format):
+    for name in ("valid", "d"):
+        alsim.generate_dataset(3, 2, seed=1, out=tmp_path / name, file_format=file_format)
+    shard = next((tmp_path / "d" / "transitions").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    for arguments in (["d"], ["valid", "--test", "d"]):
+        assert_refused(run("irt", *arguments), f"{shard.name} is damaged: its SHA-256 differs from")
+    assert not fitted
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -5,6 +5,8 @@ import shlex
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 ANSWERS = (np.random.default_rng(0).random((12, 5)) < 0.5).astype(int).tolist()
@@ -141,6 +143,51 @@ def test_frequencies_with_another_name_are_proposed_before_they_are_omitted(run,
     (tmp_path / "log.csv").write_text(f"a,b,c,{name}\n0,0,1,1\n1,0,1,0\n1,1,1,1\n")
     status, _, err = run()
     assert status == 0 and f"column {name!r} is read as an item" in err and f"--columns freq={name}" in err
+
+
+HARD = "1,0,0\n0,0,0\n0,1,0\n0,0,1\n1,0,0\n1,1,0\n"
+"""Answers to three hard items: few sums of a row exceed 1, so that a column of sums looks like an item."""
+
+
+@pytest.mark.parametrize("rows", [5, 6])
+@pytest.mark.parametrize("name", ["total", "score", "Sum", "result"])
+def test_sums_that_look_like_answers_are_omitted(run, tmp_path, name, rows):
+    """The sums of the first five rows are 0 and 1; the sixth one is 2."""
+    lines = [f"s{k},{row},{row.count('1')}" for k, row in enumerate(HARD.split()[:rows])]
+    error, out = follow(run, "\n".join([f"id,p,q,r,{name}", *lines]), tmp_path)
+    assert error == "" and f"{3 * rows} responses of {rows} students, 3 skills" in out
+
+
+def test_sums_without_a_name_are_omitted(run, tmp_path):
+    error, out = follow(run, "".join(f"{row},{row.count('1')}\n" for row in HARD.split()), tmp_path)
+    assert error == "" and "18 responses of 6 students, 3 skills" in out
+
+
+def test_a_total_is_never_proposed_as_the_students(run, tmp_path):
+    for name in ("total", "Percent", "Freq,freq"):
+        answers = ["1,0,1", "1,1,1", "0,0,1", "0,0,0"]
+        numbers = [5, 9, 3, 2]
+        lines = [f"{row},{k}{',1' * (',' in name)}" for row, k in zip(answers, numbers, strict=True)]
+        (tmp_path / "log.csv").write_text("\n".join([f"p,q,r,{name}", *lines]))
+        status, _, err = run()
+        assert status == 2 and f"omit it with --columns {name.partition(',')[0]}=" in err
+
+
+def test_a_second_column_of_frequencies_is_refused_or_named(run, tmp_path):
+    for names in ("freq,Freq", "Freq,FREQ"):
+        (tmp_path / "log.csv").write_text(f"p,q,{names}\n1,0,5,1\n0,1,4,0\n")
+        status, _, err = run()
+        first, second = names.split(",")
+        assert status == 2 and f"{first!r} and {second!r} can each be the number of students of each row" in err
+        error, out = follow(run, f"p,q,{names}\n1,0,5,1\n0,1,4,0\n", tmp_path)
+        assert error == "" and "18 responses of 9 students, in 2 patterns, 2 skills" in out
+    (tmp_path / "log.csv").write_text("p,q,n,freq\n1,0,5,1\n0,1,4,0\n")
+    status, _, err = run("--columns", "freq=n")
+    assert status == 2 and "'n' and 'freq' can each be" in err and "rename or remove the column 'freq'" in err
+    (tmp_path / "log.csv").write_text("p,q,freq,n\n1,0,5,1\n0,1,4,0\n")
+    status, _, err = run()
+    assert status == 0 and "column 'n' is read as an item; if it is none, omit it with" in err and "--columns n=" in err
+    assert run("--columns", "n=")[2].count("is read as an item") == 0
 
 
 def test_frequencies_of_a_long_table_have_a_warning(run, tmp_path):
@@ -355,6 +402,34 @@ def test_texts_of_spreadsheets_and_of_statistics_programs_are_missing(run, tmp_p
         assert "7 responses of 3 students, 3 skills" in run()[1]
     (tmp_path / "log.csv").write_text("id,x,y,z\na,1,-,0\nb,-,1,0\nc,0,1,1\n")  # it may mean a wrong answer
     assert "or pass --missing=-1,- if this value means no response" in run()[2]
+
+
+def test_options_that_cannot_apply_are_refused_with_the_option_to_remove(run, tmp_path):
+    (tmp_path / "log.csv").write_text("id,x,y,z\na,1,0,0\nb,0,1,0\nc,0,1,1\n")
+    for option in ("--duplicates drop", "--separator ';'", "--separator ''"):
+        status, _, err = run(*shlex.split(option))
+        assert status == 2 and f"cannot apply; remove {option}" in err
+    assert run("--duplicates", "keep")[0] == 0
+    (tmp_path / "log.csv").write_text("2\n4,5\n1,0\n1\n4\n0\n")
+    for option in ("--missing 9", "--no-header", "--header", "--no-quoting", "--columns student=x"):
+        status, _, err = run(*shlex.split(option))
+        assert status == 2 and "is a file with three lines per student, to which " in err
+        assert f"cannot apply; remove {option}" in err
+
+
+def test_options_of_a_text_file_do_not_apply_to_a_binary_test(run, tmp_path):
+    rows = [(f"s{k % 9}", "è"[: k % 2] or "x", int(k % 5 > 1)) for k in range(40)]
+    text = "student#skill#correct\n" + "".join("#".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))
+    names = ("student", "skill", "correct")
+    table = pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+    pyarrow.parquet.write_table(table, tmp_path / "test.parquet")
+    options = ("--delimiter", "#", "--encoding", "latin-1")
+    status, out, err = run(*options, "--test", "test.parquet")
+    assert (status, err) == (0, "") and "test: test.parquet, 40 responses" in out
+    (tmp_path / "log.csv").unlink()
+    status, _, err = run(*options, "--test", "test.parquet")
+    assert status == 2 and "there is no such file" in err
 
 
 def test_values_of_a_long_file_that_mean_no_response(run, tmp_path):

@@ -151,7 +151,7 @@ def test_students_named_by_whole_numbers_are_the_same_with_decimals(run, tmp_pat
     (tmp_path / "log.csv").write_text(log(range(7, 37)))
     (tmp_path / "test.csv").write_text(log([f"{k}.0" for k in range(35, 40)], seed=1))
     assert "note: 2 students of the test, of 5, also have" in fit_and_test(run, "log.csv", "test.csv")[0]
-    (tmp_path / "twice.csv").write_text(log(["7", "7.0"], seed=2))
+    (tmp_path / "twice.csv").write_text(log(["7", "8.0"], seed=2))
     assert "note: 2 students of the test, of 2, also have" in fit_and_test(run, "log.csv", "twice.csv")[0]
 
 

@@ -20,7 +20,8 @@ def test_a_published_log_is_fitted(name, run, tmp_path):
         assert f"{number} skipped, {reason}; the first one: " in " ".join(err.split())
     if name == "assistments-2009":
         message = " ".join(err.split())
-        assert "invalid values of seconds are read as unknown: 2" in message
+        assert "invalid values of seconds are read as unknown: 2; the first one: " in message
+        assert "line 3, column ms_first_response: '-5000'; expected a number of at least 0" in message
         assert "rows that repeat a response with another skill are merged into it: 1 of 8" in message
         assert "--duplicates" not in message
 

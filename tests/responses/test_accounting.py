@@ -1,5 +1,8 @@
 """Every row of a source is a response, a study event, skipped for a reason, or a duplicate that was removed."""
 
+import csv
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,10 +30,9 @@ def num_rows_of(name):
     """Return the number of rows in the file of a published format, counted without alsim."""
     if name == "ednet-kt1":
         return sum(text.count("\n") - 1 for path, text in EDNET_FILES.items() if path.startswith("KT1"))
-    lines = LOGS[name].splitlines()
     if name == "duolingo-slam":
-        return sum(bool(line) and not line.startswith("#") for line in lines)
-    return len(lines) - 1
+        return sum(bool(line) and not line.startswith("#") for line in LOGS[name].splitlines())
+    return len(list(csv.reader(io.StringIO(LOGS[name], newline="")))) - 1  # cells may have several lines
 
 
 # ── one row per response ─────────────────────────────────────────────────────────────────────────

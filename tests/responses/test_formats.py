@@ -118,7 +118,7 @@ def test_assistments_2017(tmp_path):
         attempts=[0, 1, 1, 1],
         hints=[1, 0, 0, 0],
     )
-    assert log.report.skipped == {"no skill": 1}
+    assert log.report.skipped == {"no skill": 2}  # an empty cell, and the value noskill
     assert log.report.unknown == {}
 
 
@@ -232,6 +232,9 @@ def test_ednet_kt1(tmp_path, monkeypatch):
     assert log.report.rows == 8
     assert log.report.skipped == {"no answer": 1, "question is not in the key": 1, "no skill": 1}
     assert "u9.csv, line 5" in log.report.examples["no answer"]
+    assert log.report.unknown_examples == {
+        "seconds": f"{tmp_path / 'KT1'}, u9.csv, line 3, column elapsed_time: '-5'; expected a number of at least 0"
+    }
     whole = read_responses(tmp_path, format="ednet-kt1")
     assert responses_of(whole) == responses_of(log)
     monkeypatch.setattr("alsim.responses.formats.ednet_kt1.BLOCK", 1)  # each student is parsed alone
@@ -253,6 +256,55 @@ def test_the_key_of_ednet_is_found_or_named(tmp_path):
         read_responses(directory, format="ednet-kt1", key=directory / "u9.csv")
     with pytest.raises(ResponsesError, match="there is no such file"):
         read_responses(directory, format="ednet-kt1", key="nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        gzip.compress,
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: b"sep=,\n" + content,
+        lambda content: content.replace(b",", b"|"),
+        lambda content: content.decode().encode("utf-16"),
+    ],
+    ids=["gzip", "mark", "separator line", "bars", "utf-16"],
+)
+def test_the_key_of_ednet_may_be_compressed_or_saved_by_a_spreadsheet(change, tmp_path):
+    expected = read("ednet-kt1", tmp_path)
+    key = tmp_path / "contents" / "questions.csv"
+    changed = tmp_path / "changed"
+    changed.write_bytes(change(key.read_bytes()))
+    log = read_responses(tmp_path / "KT1", format="ednet-kt1", key=changed)
+    assert responses_of(log) == responses_of(expected)
+
+
+def test_a_key_that_is_found_is_no_link_out_of_its_directory(tmp_path):
+    """An error about such a file would print its first line."""
+    outside = tmp_path / "outside"
+    outside.write_text(EDNET_FILES["contents/questions.csv"])
+    (tmp_path / "log").mkdir()
+    directory = write_log("ednet-kt1", tmp_path / "log")
+    key = tmp_path / "log" / "contents" / "questions.csv"
+    key.unlink()
+    key.symlink_to(outside)
+    with pytest.raises(
+        ResponsesError, match="questions.csv: is a symbolic link that leads out of its directory"
+    ) as error:
+        read_responses(directory, format="ednet-kt1")
+    assert len(read_responses(directory, format="ednet-kt1", **error.value.options)) == 5
+    lines = [line[:-3] if "++" in line else line for line in LOGS["duolingo-slam"].splitlines()]
+    test = tmp_path / "log" / "en_es.test"
+    test.write_text("\n".join(lines))
+    test.with_name("en_es.test.key").symlink_to(outside)
+    with pytest.raises(ResponsesError, match="en_es.test.key: is a symbolic link that leads out of its directory"):
+        read_responses(test, format="duolingo-slam")
+
+
+def test_files_of_ednet_that_cannot_be_read_are_named(tmp_path):
+    directory = write_log("ednet-kt1", tmp_path)
+    (directory / "u11.csv").symlink_to(tmp_path / "nowhere.csv")
+    with pytest.raises(ResponsesError, match=r"KT1.u11.csv: cannot be read: .*; remove it, or replace it"):
+        read_responses(directory, format="ednet-kt1")
 
 
 def test_invalid_files_of_ednet_are_refused(tmp_path):
@@ -431,6 +483,33 @@ def test_files_that_were_saved_in_another_encoding(encoding, write, tmp_path):
     assert responses_of(read_responses(write(content), format="assistments-2009")) == expected
 
 
+@pytest.mark.parametrize("name", [name for name in LOGS if name != "duolingo-slam"])
+@pytest.mark.parametrize("delimiter", [None, ";"])
+def test_files_that_were_saved_by_a_spreadsheet(name, delimiter, write, caplog):
+    """Excel writes a line with the delimiter, and semicolons in some countries."""
+    content = LOGS[name].replace("1,5", "1.5")
+    own = "\t" if name == "kdd-cup" else ","
+    expected = read_responses(write(content.encode("latin-1")), format=name)
+    changed = content.replace(own, delimiter or own)
+    for first in ("", f"sep={delimiter or own}\n"):
+        file = write((first + changed).encode("latin-1"))
+        log = read_responses(file, format=name)
+        assert responses_of(log) == responses_of(expected)
+        lines = {
+            reason: int(text.partition("line ")[2].partition(",")[0]) for reason, text in log.report.examples.items()
+        }
+        for reason, text in expected.report.examples.items():
+            assert f"line {lines[reason] - bool(first)}, " in text
+        other = "junyi" if name != "junyi" else "kdd-cup"
+        with pytest.raises(ResponsesError, match=f"is not in the format {other}") as refused:
+            read_responses(file, format=other)
+        assert refused.value.options == {"format": name}
+        with caplog.at_level(logging.WARNING, "alsim.responses"), suppress(ResponsesError):
+            read_responses(file)
+        assert f"the format {name} reads it by the conventions of this log" in caplog.text
+        caplog.clear()
+
+
 # ── other formats ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -496,14 +575,6 @@ def test_arguments_of_other_formats_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "KT1"):
         with pytest.raises(ResponsesError, match="is a directory with the files of EdNet KT1; name its format with"):
             read_responses(path)
-
-
-@pytest.mark.parametrize("name", PUBLISHED_NAMES)
-@pytest.mark.parametrize("option", [{"skip_lines": 1}, {"header": False}, {"missing": ["0"]}], ids=str)
-def test_options_about_lines_and_answers_are_refused(name, option, tmp_path):
-    with pytest.raises(ResponsesError, match=f"format {name} determines its lines and its answers; got {[*option][0]}"):
-        read(name, tmp_path, **option)
-    assert len(read(name, tmp_path, skip_lines=0, header=True, missing=None))
 
 
 def test_quotes_in_a_log_with_tabs_may_be_characters(write):

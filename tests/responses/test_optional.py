@@ -97,6 +97,60 @@ def test_invalid_values_become_unknown_and_are_counted():
     assert log.hints.tolist() == [0, -1, -1, -1, 3]
     assert log.report.unknown == {"time": 2, "seconds": 2, "attempts": 2, "hints": 2}
     assert log.report.skipped == {}
+    assert {name: text.partition(", row ")[2] for name, text in log.report.unknown_examples.items()} == {
+        "time": "1 (counted from 0), column time: 'soon'; expected a number, or a time such as 2024-05-02 10:01:30",
+        "seconds": "1 (counted from 0), column seconds: '-3'; expected a number of at least 0",
+        "attempts": "1 (counted from 0), column attempts: '1.5'; expected an integer of at least 0",
+        "hints": "1 (counted from 0), column hints: '99999999999'; expected an integer of at least 0",
+    }
+
+
+TIMED = "student,skill,correct,t\na,x,1,{}\na,y,0,{}\na,x,1,{}\n"
+"""A log with a column of times."""
+
+
+FILL = "fill the cell, skip invalid rows with skip_bad=True, or sort by another column with"
+CORRECT_IT = FILL.replace("fill", "correct")
+
+
+@pytest.mark.parametrize(
+    ("cells", "line", "problem", "cure"),
+    [
+        (["5", "", "7"], 3, "an empty cell; expected .*, as in most rows, since times sort the responses", FILL),
+        (["5", "NA", "7"], 3, "'NA'; expected", CORRECT_IT),
+        (["2024-05-02", "soon", "2024-05-03"], 3, "'soon'; expected", CORRECT_IT),
+        (["", "", "7"], 2, "an empty cell; expected", "fill the column, or read the log without time, with"),
+        (["a", "b", "c"], 2, "'a'; expected", "convert the column, or read the log without time, with"),
+    ],
+)
+def test_an_invalid_time_that_sorts_is_named_by_its_line_and_cured(cells, line, problem, cure, write):
+    file = write(TIMED.format(*cells))
+    with pytest.raises(ResponsesError, match=f"log.csv, line {line}, column t: {problem}.*; {cure}") as error:
+        read_responses(file, columns={"time": "t"})
+    if "skip_bad" in error.value.options:
+        skipped = read_responses(file, columns={"time": "t"}, skip_bad=True)
+        assert (len(skipped), sum(skipped.report.skipped.values())) == (2, 1)
+        assert error.value.options["columns"] == {"time": "t", "order": "NAME"}
+    else:
+        assert len(read_responses(file, **error.value.options)) == 3
+
+
+def test_missing_values_are_unknown_and_invalid_ones_are_named_by_their_line(write):
+    """Times do not sort the responses if there is an order."""
+    file = write("student,skill,correct,order,t,s,n,h\na,x,1,1,,,,\na,x,0,2,x,-2,1.5,-1\na,x,0,3,7,1,1,0\n")
+    columns = {"time": "t", "seconds": "s", "attempts": "n", "hints": "h"}
+    log = read_responses(file, columns=columns)
+    np.testing.assert_array_equal(log.time, [np.nan, np.nan, 7])
+    assert log.hints.tolist() == [-1, -1, 0]
+    assert log.report.unknown == dict.fromkeys(columns, 1)
+    for name, title in columns.items():
+        assert f"log.csv, line 3, column {title}: " in log.report.unknown_examples[name]
+
+
+def test_optional_columns_of_other_formats_are_refused_with_the_file(write):
+    for content, format in (("student,t,p,q\na,5,1,0\nb,,1,1\n", "wide"), ("2\n1,2\n1,0\n", "three-line")):
+        with pytest.raises(ResponsesError, match=r"log.csv: .*(can map only student and freq|names of columns cannot)"):
+            read_responses(write(content), format=format, columns={"time": "t"})
 
 
 def test_optional_columns_are_read_only_if_they_are_mapped(write):

@@ -1,5 +1,6 @@
 """Response logs from files: formats, their detection, and the place of the first invalid row."""
 
+import csv
 import gzip
 import io
 import zipfile
@@ -168,12 +169,80 @@ def test_invalid_options_are_refused(write, tmp_path):
         read_responses(write("no parquet", "log.parquet"))
 
 
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 64 failed")], ids=repr)
+def test_a_log_that_does_not_fit_into_memory_is_named(error, write, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("alsim.responses.text._parse", fail)
+    with pytest.raises(ResponsesError, match=r"log.csv: does not fit into memory; split it by students, or write only"):
+        read_responses(write(LONG), columns=MAPPING)
+
+
+def test_cells_of_many_lines_are_read_in_the_time_of_their_bytes(write, monkeypatch):
+    """Each line within quotes is tested for being a row; a parser per line would take minutes for 80 million lines."""
+    parsers = []
+    reader = csv.reader
+    monkeypatch.setattr(
+        "alsim.responses.text.csv.reader", lambda *args, **kwargs: parsers.append(0) or reader(*args, **kwargs)
+    )
+    cell = '"' + 'a, ""b"" c\n' * 200 + '"'
+    log = read_responses(write("student,skill,correct,actions\n" + f"s,x,1,{cell}\n" * 20))
+    assert len(log) == 20
+    assert len(parsers) < 400  # of 4,000 lines
+
+
 def test_a_byte_of_another_encoding_far_into_a_file(write):
     text = "student,skill,correct\n" + "ann,x,1\n" * 5_000
     file = write(text.encode() + "Åsa,x,1\n".encode("latin-1"))
     with pytest.raises(ResponsesError, match="log.csv: is not in UTF-8; pass its encoding, such as encoding='latin-1'"):
         read_responses(file)
     assert len(read_responses(file, encoding="latin-1")) == 5_001
+
+
+WHOLE = "student,item,skill,correct\n7,10,3,1\n7.0,10.0,3.00,0\n 7.,010,03~~3.0,1\n8,010.0,1.50,1\n"
+"""Whole numbers with and without decimals, and with leading zeros."""
+
+
+def test_whole_numbers_are_one_name_with_and_without_decimals(write, tmp_path):
+    """The same within one file, in two files, and in a Parquet file; 010 is another name than 10."""
+    log = read_responses(write(WHOLE))
+    assert (log.students.tolist(), log.items.tolist()) == (["7", "8"], ["10", "010"])
+    assert log.skills.tolist() == ["3", "03", "1.50"]
+    assert [row[3] for row in as_rows(log)] == [("3",), ("3",), ("03", "3"), ("1.50",)]
+    other = read_responses(write(WHOLE.replace("7,10,3,", "7.0,10.0,3.0,")))
+    assert as_rows(other) == as_rows(log)
+    table = pa.table({"student": ["7", "7.0"], "item": ["10", "10.0"], "skill": ["3", "3."], "correct": [1, 0]})
+    pq.write_table(table, tmp_path / "log.parquet")
+    assert read_responses(tmp_path / "log.parquet").items.tolist() == ["10"]
+    split = read_responses(write("student,skill,correct\n7,1.0,1\n"), separator=".")
+    assert sorted(split.skills.tolist()) == ["0", "1"]
+
+
+def test_whole_numbers_name_one_item_of_a_wide_file(write):
+    with pytest.raises(ResponsesError, match="the items must have distinct names; got '10' more than once"):
+        read_responses(write("student,10,10.0\nx,1,0\ny,1,1\n"))
+    with pytest.raises(ResponsesError, match="column 1.0: '7'; .*") as error:
+        read_responses(write("student,1.0,1.1,1.2\na,7,0,1\nb,8,0,0\nc,1,0,1\n"), format="wide")
+    assert error.value.options == {"columns": {"1.0": None}}
+    assert len(read_responses(write("student,1.0,1.1,1.2\na,7,0,1\nb,8,0,0\n"), **error.value.options)) == 4
+
+
+@pytest.mark.parametrize("cell", ["9", "9.0", "9.", " 9.00 "])
+@pytest.mark.parametrize("missing", [9, 9.0, "9", "9.0"], ids=repr)
+def test_values_that_mean_no_response_are_compared_as_numbers(cell, missing, write):
+    wide = read_responses(write(f"student,p,q\na,1,{cell}\nb,0,1\n"), missing=[missing])
+    assert len(wide) == 3
+    detected = read_responses(write(f"{cell},1\n{cell},1\n0,1\n1,0\n"), missing=[missing])
+    assert (len(detected), detected.report.is_wide, detected.report.has_header) == (6, True, False)
+    long = read_responses(write(f"student,skill,correct\na,x,1\na,x,{cell}\n"), missing=[missing])
+    assert (len(long), long.report.skipped) == (1, {"no response": 1})
+    with pytest.raises(ResponsesError):
+        read_responses(write("student,skill,correct\na,x,1\na,x,09\n"), missing=[missing])
+
+
+def test_minus_one_with_decimals_means_no_response_in_a_wide_file(write):
+    assert len(read_responses(write("student,p,q\na,1,-1.0\nb,0,1.0\n"))) == 3
 
 
 def test_blank_lines_are_skipped(write):
@@ -322,9 +391,11 @@ def test_bad_responses_of_three_lines_are_skipped(write):
         read_responses(write("3\n1,2\n1,0,1\n"), format="three-line", skip_bad=True)
 
 
-def test_three_lines_have_no_columns(write):
-    with pytest.raises(ResponsesError, match="has no columns; omit `columns`"):
-        read_responses(write("1\n4\n1\n"), columns={"student": "x"})
+def test_lines_above_those_of_the_students_count(write):
+    log = read_responses(write("a title\n\n2\n4,5\n1,0\n"), format="three-line", skip_lines=2)
+    assert log.correct.tolist() == [1, 0]
+    with pytest.raises(ResponsesError, match="lines 3 to 5, response 2, column correct: '7'"):
+        read_responses(write("a title\n\n2\n4,5\n1,7\n"), format="three-line", skip_lines=2)
 
 
 ROWS = "".join(f"u{k % 50},s{k % 7},{k % 2},note\n" for k in range(2000))
@@ -400,12 +471,9 @@ def test_columns_of_answers_are_not_searched_in_an_unclosed_quote(write):
         read_responses(write('user,skill,right\na,"x,1\n' + "b,x,0\n" * 30_000), skip_bad=True)
 
 
-def test_options_about_lines_are_refused_for_a_binary_table(tmp_path):
+def test_a_compressed_binary_table_is_named(tmp_path):
     file = tmp_path / "log.parquet"
     pq.write_table(pa.table({"student": ["a", "b"], "skill": ["x", "x"], "correct": [1, 0]}), file)
-    for options in ({"skip_lines": 1}, {"header": False}):
-        with pytest.raises(ResponsesError, match="a binary table has no lines and has names; got .*; remove it"):
-            read_responses(file, **options)
     packed = tmp_path / "log.parquet.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
     with pytest.raises(ResponsesError, match="is a Parquet file; expected a text file; decompress it, and rename it"):

@@ -1,7 +1,8 @@
 """ASSISTments 2012–2013, school data with affect.
 
 Rows without a skill and with partial credit are not read. Responses are sorted by `start_time`, which is also their
-time; its time zone is not published, and is read as UTC.
+time; its time zone is not published, and is read as UTC. Cells of `actions`, a column that is not
+read, are texts of several lines in quotes.
 
 Source: https://sites.google.com/site/assistmentsdata/datasets/2012-13-school-data-with-affect; conventions:
 https://github.com/pykt-team/pykt-toolkit, pykt/preprocess/assist2012_preprocess.py.

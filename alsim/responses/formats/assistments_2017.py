@@ -2,7 +2,8 @@
 
 The file has one row per action. All of them are read, as in published results on this log: scaffolding questions,
 further attempts at a problem, whose `attemptCount` is 2 or more, and requests for hints, which are not correct.
-Responses are sorted by `startTime`, which is also their time, in seconds since 1970.
+Responses are sorted by `startTime`, which is also their time, in seconds since 1970. The value `noskill`, of 8 % of the
+rows, means that a problem has no skill. Such rows are not read, unlike in many published results.
 
 Source: https://sites.google.com/view/assistmentsdatamining; header:
 https://github.com/tswsxk/EduData, docs/ASSISTments/ASSISTments2017.ipynb; the conventions are those of
@@ -48,6 +49,6 @@ FORMAT = delimited_format(
             "attempts": "attemptCount",
             "hints": "hintCount",
         },
-        drops=(no_skill("skill"), PARTIAL_CREDIT),
+        drops=(no_skill("skill", "noskill"), PARTIAL_CREDIT),
     ),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from alsim.responses.applicable import CHARACTERS, FileKind
 from alsim.responses.report import Duplicates
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def header(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+ROWS = frozenset({"columns", "separator", "duplicates", "skip_bad"})
+"""Arguments of `read_responses` that apply to all published logs."""
 SEPARATOR = "~~"
 """Default of the argument `separator`, in place of which a format has its own separator."""
 
@@ -65,9 +68,9 @@ class PublishedFormat:
     title       name of the data set
     headers     headers of the published files, each as the names of its columns
     read        reads a log
+    arguments   names of the arguments of `read_responses` that apply, in addition to ROWS; all others are refused
     is_header   returns whether the cells of a first line are those of the format. Default: one of `headers`, in any
                 order
-    has_key     True if the argument `key` may name a file
     directory   True if a log is a directory of files
     duplicates  default of the argument `duplicates`
     """
@@ -76,10 +79,16 @@ class PublishedFormat:
     title: str
     headers: tuple[tuple[str, ...], ...]
     read: Callable[[Request], LogFields]
+    arguments: Set[str]
     is_header: Callable[[Sequence[str]], bool] | None = None
-    has_key: bool = False
     directory: bool = False
     duplicates: Duplicates = "keep"
+
+    @property
+    def kind(self) -> FileKind:
+        """The kind of file, with the arguments that apply."""
+        description = f"in the format {self.name} ({self.title})"
+        return FileKind(description, ROWS | self.arguments, has_names=True, may_be_long=self.arguments >= CHARACTERS)
 
     def has_header(self, cells: Sequence[str]) -> bool:
         """Return whether the cells of the first line of a file are those of the format."""

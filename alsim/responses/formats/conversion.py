@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 REQUIRED = ("student", "skill", "correct", "order")
 """Columns without which a file is not in a format that has them."""
-NAMES = ("student", "skill", "item", "response")
-"""Columns of names; integers that a program wrote as 4.0 are read as 4."""
 
 
 class Derived(NamedTuple):
@@ -121,9 +120,6 @@ def build_layout(table: Table, layout: Layout, request: Request, name: str) -> L
     """
     table = _without_dropped(table, layout.drops)
     columns = {column: _column(table, source) for column, source in layout.columns.items()}
-    for column in NAMES:
-        if column in columns and cells.is_text(columns[column]):
-            columns[column] = cells.integer_names(columns[column])
     titles = {column: layout.names(column)[-1] for column in layout.columns}
     source = replace(
         table.source, column_names=titles, recognised=layout.recognised, units=layout.units, published=name
@@ -132,6 +128,20 @@ def build_layout(table: Table, layout: Layout, request: Request, name: str) -> L
         raise source.no_valid_row()
     separator = layout.separator if request.separator == SEPARATOR else request.separator
     return build(columns, source, Options(separator, request.duplicates, request.skip_bad))
+
+
+def find_key(folder: Path, name: str) -> Path | None:
+    """Return the key with a usual name in a directory; None if there is none.
+
+    Raises ResponsesError for a link that leads out of the directory: the user did not name the file that it leads to.
+    """
+    key = folder / name
+    if not key.is_file():
+        return None
+    if not key.resolve().is_relative_to(folder.resolve()):
+        problem = f"{key}: is a symbolic link that leads out of its directory"
+        raise ResponsesError(problem, "name the file with {}", key=str(key.resolve()))
+    return key
 
 
 def no_skill(column: str, *values: str) -> Drop:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from alsim.responses.applicable import CHARACTERS
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, PublishedName, Request
 from alsim.responses.formats.conversion import Layout, build_layout, map_layout
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.tables import list_columns
-from alsim.responses.text import TextFile, check_text, detect_encoding, read_columns
+from alsim.responses.text import (
+    TextFile,
+    check_text,
+    detect_encoding,
+    read_columns,
+    with_delimiter,
+    without_separator_line,
+)
 
 
 def delimited_format(
@@ -19,20 +27,18 @@ def delimited_format(
     headers: tuple[tuple[str, ...], ...],
     layout: Layout | Callable[[Sequence[str]], Layout],
     *,
-    delimiter: str = ",",
     encoding: str = "utf-8",
     is_header: Callable[[Sequence[str]], bool] | None = None,
     duplicates: Duplicates = "keep",
 ) -> PublishedFormat:
     """Return a format whose logs are one text file with a header.
 
-    layout     the columns, or a function that returns them, given the names of a file's columns
-    delimiter  delimiter, unless a request names another
-    encoding   encoding, unless a request or the byte order mark names another
+    layout    the columns, or a function that returns them, given the names of a file's columns
+    encoding  encoding, unless a request or the byte order mark names another
     The other arguments are fields of `PublishedFormat`.
     """
-    read = partial(_read, name=name, title=title, layout=layout, delimiter=delimiter, encoding=encoding)
-    return PublishedFormat(name, title, headers, read, is_header=is_header, duplicates=duplicates)
+    read = partial(_read, name=name, title=title, headers=headers, layout=layout, encoding=encoding)
+    return PublishedFormat(name, title, headers, read, CHARACTERS, is_header=is_header, duplicates=duplicates)
 
 
 def _read(
@@ -40,12 +46,13 @@ def _read(
     *,
     name: PublishedName,
     title: str,
+    headers: tuple[tuple[str, ...], ...],
     layout: Layout | Callable[[Sequence[str]], Layout],
-    delimiter: str,
     encoding: str,
 ) -> LogFields:
-    """Read a log."""
-    file = open_text(request, delimiter, encoding)
+    """Read a log. Its delimiter is detected, since spreadsheets write another one than the publisher."""
+    file = without_separator_line(open_text(request, encoding))
+    file = with_delimiter(file, {column for header in headers for column in header})
     header = file.first_cells()
     found = layout if isinstance(layout, Layout) else layout(header)
     if missing := found.missing(header):
@@ -60,10 +67,12 @@ def _read(
     return build_layout(read_columns(file, header, wanted, len(header), request.skip_bad), found, request, name)
 
 
-def open_text(request: Request, delimiter: str | None, encoding: str = "utf-8") -> TextFile:
-    """Return the text file of a request, with the delimiter and the encoding of the format unless it names others."""
+def open_text(request: Request, encoding: str = "utf-8") -> TextFile:
+    """Return the text file of a request, with the encoding of the format unless the request or its mark names another.
+
+    The delimiter is that of the request.
+    """
     check_text(request.path, request.encoding, request.data)
     detected = detect_encoding(request.data or request.path)
-    default = encoding if detected == "utf-8" else detected
-    chosen = request.delimiter or delimiter
-    return TextFile(request.path, request.encoding or default, chosen, quoting=request.quoting, data=request.data)
+    chosen = request.encoding or (encoding if detected == "utf-8" else detected)
+    return TextFile(request.path, chosen, request.delimiter, quoting=request.quoting, data=request.data)

@@ -22,7 +22,7 @@ from alsim.responses import cells
 from alsim.responses.compressed import decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, Request
-from alsim.responses.formats.conversion import Drop, Layout, build_layout, map_layout
+from alsim.responses.formats.conversion import Drop, Layout, build_layout, find_key, map_layout
 from alsim.responses.formats.delimited import open_text
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
@@ -53,16 +53,16 @@ CORRECT = {"0": "1", "1": "0", "0.0": "1", "1.0": "0"}
 
 def read(request: Request) -> LogFields:
     """Read a log."""
-    file = open_text(request, None)
-    usual = request.path.with_name(f"{_uncompressed_name(request)}.key")
-    key = request.key or (usual if usual.is_file() else None)
+    file = open_text(request)
+    usual = f"{_uncompressed_name(request)}.key"
+    key = request.key or find_key(request.path.parent, usual)
     labels = {} if key is None else _read_key(file, key)
     table = _read_tokens(file, labels, request)
     if not any(table.columns["label"].to_pylist()):
         raise ResponsesError(
             f"{request.path}: the tokens have no labels, as in the files .dev and .test",
             "name the file with the labels with {}",
-            key=usual.name,
+            key=usual,
         )
     return build_layout(table, map_layout(LAYOUT, request, COLUMNS, NAME), request, NAME)
 
@@ -154,6 +154,6 @@ FORMAT = PublishedFormat(
     "Duolingo SLAM 2018",
     (),
     read,
+    {"key", "encoding"},
     is_header=is_header,
-    has_key=True,
 )

@@ -20,14 +20,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from alsim.responses import cells
+from alsim.responses.compressed import decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import PublishedFormat, Request
-from alsim.responses.formats.conversion import Drop, Layout, build_layout, map_layout, no_skill
+from alsim.responses.formats.conversion import Drop, Layout, build_layout, find_key, map_layout, no_skill
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Source
-from alsim.responses.text import RAGGED, Table, TextFile, check_text, read_columns
+from alsim.responses.text import (
+    RAGGED,
+    Table,
+    TextFile,
+    check_text,
+    detect_encoding,
+    read_columns,
+    with_delimiter,
+    without_separator_line,
+)
 from alsim.types import Bools, Ints, i32
-from alsim.utils.reading import read_bytes
+from alsim.utils.reading import read_bytes, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +46,8 @@ NAME: Final = "ednet-kt1"
 HEADER = ("timestamp", "solving_id", "question_id", "user_answer", "elapsed_time")
 QUESTIONS = ("question_id", "correct_answer", "tags")
 """Columns of the key that are read."""
-KEYS = ("questions.csv", "contents/questions.csv", "../questions.csv", "../contents/questions.csv")
-"""Places of the key, relative to the directory of a log."""
+KEY, PLACES = "questions.csv", (".", "contents", "..", "../contents")
+"""Name of the key, and the directories in which it may be, relative to the directory of a log."""
 MAX_STUDENT = 1 << 28
 """Largest file of a student, bytes."""
 BLOCK = 1 << 26
@@ -86,7 +96,7 @@ def read(request: Request) -> LogFields:
             "name the directory; unzip the archive first if it is one",
         )
     directory = request.path / "KT1" if (request.path / "KT1").is_dir() else request.path
-    key = request.key or next((file for place in KEYS if (file := directory / place).is_file()), None)
+    key = request.key or next(filter(None, (find_key(directory / place, KEY) for place in PLACES)), None)
     if key is None:
         raise ResponsesError(
             f"{request.path}: the answer key questions.csv is neither in the directory nor in contents/",
@@ -94,27 +104,41 @@ def read(request: Request) -> LogFields:
             key="contents/questions.csv",
         )
     questions = _read_key(key)
-    table = _join_key(_parse(_students(directory, key, request.skip_bad), directory), questions)
+    table = _join_key(_parse(_students(request, directory, key), directory), questions)
     layout = map_layout(LAYOUT, request, [*table.columns], NAME)
     return build_layout(table, layout, request, NAME)
 
 
-def _students(directory: Path, key: Path, skip_bad: bool) -> Iterator[StudentRows]:
-    """Yield the files of the students, sorted by number. Raises ResponsesError for a file in another format."""
-    files = sorted(filter(Path.is_file, directory.glob("*.csv")), key=lambda file: (len(file.stem), file.stem))
-    for file in files:
-        if file.name == KEYS[0] or file.resolve() == key.resolve():
+def _students(request: Request, directory: Path, key: Path) -> Iterator[StudentRows]:
+    """Yield the files of the students, sorted by number. Raises ResponsesError for a file of another kind or format.
+
+    No link may lead out of the directory that the user named.
+    """
+    for file in sorted(directory.glob("*.csv"), key=lambda file: (len(file.stem), file.stem)):
+        if file.name == KEY or _is_same(file, key):
             continue
-        head, _, body = read_bytes(file, MAX_STUDENT, inside=directory).removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+        try:
+            content = read_bytes(file, MAX_STUDENT, inside=request.path)
+        except OSError as error:
+            raise ResponsesError(f"{file}: cannot be read: {reason(error)}", "remove it, or replace it") from None
+        head, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
         if tuple(head.decode("latin-1").strip().split(",")) != HEADER:
             raise ResponsesError(
                 f"{file}, line 1: {head.decode('latin-1').strip()!r:.200}; expected {','.join(HEADER)!r}",
                 "remove the file, or name the directory KT1",
             )
         student = _student(file, body)
-        if student.ragged and not skip_bad:
+        if student.ragged and not request.skip_bad:
             raise ResponsesError(_ragged_message(student), "correct the row, or skip such rows with {}", skip_bad=True)
         yield student
+
+
+def _is_same(file: Path, key: Path) -> bool:
+    """Return whether a file is the answer key."""
+    try:
+        return file.samefile(key)
+    except OSError:  # a link to nothing, which is refused when it is read
+        return False
 
 
 def _student(file: Path, body: bytes) -> StudentRows:
@@ -183,15 +207,24 @@ def _parse(files: Iterable[StudentRows], directory: Path) -> Table:
 
 
 def _read_key(key: Path) -> dict[str, pa.ChunkedArray]:
-    """Return the columns QUESTIONS of the answer key. Raises ResponsesError for another file."""
-    check_text(key, None)
-    file = TextFile(key, "utf-8", ",")
+    """Return the columns QUESTIONS of the answer key, which may be compressed. Raises ResponsesError for another file.
+
+    Spreadsheets may have written it with another delimiter.
+    """
+    with decompressed(key) as data:
+        check_text(key, None, data)
+        file = without_separator_line(TextFile(key, detect_encoding(data or key), None, data=data))
+        return _read_questions(with_delimiter(file, {*QUESTIONS}))
+
+
+def _read_questions(file: TextFile) -> dict[str, pa.ChunkedArray]:
+    """Return the columns QUESTIONS of a text file."""
     header = file.first_cells()
     if missing := [name for name in QUESTIONS if name not in header]:
         raise ResponsesError(
-            f"{key}: is not the answer key of EdNet; it has no column {missing[0]!r}",
+            f"{file.path}: is not the answer key of EdNet; it has no column {missing[0]!r}",
             "name questions.csv with {}",
-            key=KEYS[0],
+            key=KEY,
         )
     return read_columns(file, header, [header.index(name) for name in QUESTIONS], len(header), False).columns
 
@@ -213,6 +246,6 @@ FORMAT = PublishedFormat(
     "EdNet KT1",
     (HEADER,),
     read,
-    has_key=True,
+    {"key"},
     directory=True,
 )

@@ -105,6 +105,5 @@ FORMAT = delimited_format(
     "KDD Cup 2010, and DataShop exports by student and step",
     ((*KDD_CUP, "KC(Default)", "Opportunity(Default)"),),
     layout,
-    delimiter="\t",
     is_header=is_header,
 )

@@ -21,7 +21,14 @@ from alsim.responses.formats import (
 )
 from alsim.responses.formats.base import PublishedFormat, Request
 from alsim.responses.report import Duplicates, ResponsesError
-from alsim.responses.text import TextFile, check_text, detect_encoding, split_cells
+from alsim.responses.text import (
+    DELIMITERS,
+    TextFile,
+    check_text,
+    detect_encoding,
+    split_cells,
+    without_separator_line,
+)
 
 MODULES = (
     assistments_2009,
@@ -73,7 +80,8 @@ def recognise_file(path: Path, encoding: str | None = None) -> PublishedFormat |
         check_text(path, encoding)
         # The names are in ASCII, and latin-1 decodes every other byte, too.
         detected = encoding or detect_encoding(path)
-        line = TextFile(path, "latin-1" if detected == "utf-8" else detected, None).first_lines(1)[0]
+        file = TextFile(path, "latin-1" if detected == "utf-8" else detected, None)
+        line = without_separator_line(file).first_lines(1)[0]
     except (ResponsesError, UnicodeError, LookupError):
         return None
     return recognise(line)
@@ -102,7 +110,7 @@ def note_published(path: Path, encoding: str | None, data: Path | None = None) -
 
 def recognise(line: str) -> PublishedFormat | None:
     """Return the format whose files have this first line; None if there is none."""
-    names = (split_cells(line, delimiter) for delimiter in ("\t", ","))
+    names = (split_cells(line, delimiter) for delimiter in DELIMITERS)
     headers: list[Sequence[str]] = [[line.strip()], *names]
     return next((one for one in PUBLISHED.values() for header in headers if one.has_header(header)), None)
 
