@@ -19,7 +19,7 @@ import numpy as np
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
 from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
-from alsim.utils.file_groups import read_group, replace_group
+from alsim.utils.file_groups import finish_group, read_group, replace_group
 from alsim.utils.files import temporary_directory
 from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
@@ -47,12 +47,18 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     out of bounds, or the outcomes are not in the order of their first question.
     """
     directory = Path(directory)
-    existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
-    if existing and not force:
-        raise BankError(
-            f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
-        )
+    tables_of_banks = [name for stem in ("questions", "contents") for name in _names(stem)]
+
+    def check() -> None:
+        existing = [name for name in tables_of_banks if (directory / name).exists()]
+        if existing and not force:
+            raise BankError(
+                f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
+            )
+
     try:
+        finish_group(directory, MAIN)
+        check()
         directory.mkdir(parents=True, exist_ok=True)
         with temporary_directory(directory / "bank") as staged:
             _write(staged / MAIN, bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
@@ -60,7 +66,8 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
             _check_round_trip(bank, staged)
             tables = {name: read_bytes(staged / name, MAX_TABLE) for name in (MAIN, "contents.csv")}
         # Tables of the other kind are deleted: otherwise the directory would hold two banks.
-        replace_group(directory, tables, obsolete=[name for name in existing if name not in tables])
+        obsolete = [name for name in tables_of_banks if name not in tables]
+        replace_group(directory, tables, obsolete, check)
     except OSError as error:
         raise BankError(
             f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
