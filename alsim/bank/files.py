@@ -19,7 +19,7 @@ import numpy as np
 from alsim.bank.items import Bank, BankError, Contents, Questions, sample_contents
 from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
-from alsim.utils.file_groups import read_group, replace_group
+from alsim.utils.file_groups import finish_group, read_group, replace_group
 from alsim.utils.files import temporary_directory
 from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from alsim.config import Config
 
 SUFFIXES = (".csv", ".parquet")
+TABLES = tuple(stem + suffix for stem in ("questions", "contents") for suffix in SUFFIXES)
+"""Possible names of the tables of a bank."""
 MAIN = "questions.csv"
 """Table that `save_bank` writes first: it identifies the group of files."""
 INDEX = re.compile(r"([0-9]{1,9})(\.0)?")  # some writers convert a column of integers to floats
@@ -47,18 +49,10 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     value is out of bounds, or the outcomes are not in the order of their first question.
     """
     directory = Path(directory)
-    existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
-    if existing and not force:
-        raise BankError(
-            f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
-        )
-    for name in existing:
-        if not _is_table(directory / name, Questions._fields if "questions" in name else Contents._fields):
-            raise BankError(
-                f"{directory / name} is not a table of a bank, so it is not overwritten; move it, or choose another "
-                "directory"
-            )
     try:
+        finish_group(directory, MAIN)
+        check = partial(_check_replaceable, directory, force)
+        check()
         directory.mkdir(parents=True, exist_ok=True)
         with temporary_directory(directory / "bank") as staged:
             _write(staged / MAIN, bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)
@@ -66,11 +60,27 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
             _check_round_trip(bank, staged)
             tables = {name: read_bytes(staged / name, MAX_TABLE) for name in (MAIN, "contents.csv")}
         # Tables of the other kind are deleted: otherwise the directory would hold two banks.
-        replace_group(directory, tables, obsolete=[name for name in existing if name not in tables])
+        obsolete = [name for name in TABLES if name not in tables]
+        replace_group(directory, tables, obsolete, check)
     except OSError as error:
         raise BankError(
             f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
         ) from None
+
+
+def _check_replaceable(directory: Path, force: bool) -> None:
+    """Raise BankError if a directory holds a bank, without `force`, or tables of these names that are not of a bank."""
+    existing = [name for name in TABLES if (directory / name).exists()]
+    if existing and not force:
+        raise BankError(
+            f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
+        )
+    for name in existing:
+        if not _is_table(directory / name, Questions._fields if name in _names("questions") else Contents._fields):
+            raise BankError(
+                f"{directory / name} is not a table of a bank, so it is not overwritten; move it, or choose another "
+                "directory"
+            )
 
 
 def _is_table(file: Path, columns: Sequence[str]) -> bool:

@@ -29,6 +29,7 @@ from alsim.cli.output import (
     write_report,
 )
 from alsim.errors import AlsimError
+from alsim.utils.file_groups import finish_group
 from alsim.utils.files import check_writable
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
     from alsim.models.io import check_table
 
     check_distinct(outputs.items(), ())
+    if (out := outputs.get("--out")) is not None:
+        finish_group(out.parent, out.name)
     for option, path in outputs.items():
         if option != "--json":  # checked for all commands; it may go to a pipe
             if path.exists() and not path.is_file():

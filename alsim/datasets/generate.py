@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections import Counter
@@ -19,7 +20,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.datasets.executors import Engine, read_engine
 from alsim.datasets.executors.threads import run_in_threads
-from alsim.datasets.manifest import BANK, BANK_FILES
+from alsim.datasets.manifest import BANK, BANK_FILES, DatasetError
 from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.datasets.shards import Files, Job, Shard, TableMaker
 from alsim.datasets.store import FORMATS, Dataset, load_dataset
@@ -34,6 +35,7 @@ from alsim.policies.nested import with_nested
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
 from alsim.types import FIRST_HELD_OUT
+from alsim.utils.files import replacing, to_json
 from alsim.utils.run_directory import file_entry
 
 MOST_SHARDS = 1_000_000
@@ -184,7 +186,16 @@ def _generate_files(job: Job, out: Path, executor: Engine, progress: Progress | 
                 shards = _make_shards(job._replace(directory=writer.directory.resolve()), executor, progress)
                 entries = _table_entries([shards[number] for number in sorted(shards)])
                 writer.commit({**description, "tables": entries})
-    return load_dataset(out)
+    return _load_own(out, description)
+
+
+def _load_own(out: Path, description: Mapping[str, Any]) -> Dataset:
+    """Return the dataset that this process has written. Raises DatasetError if another process has replaced it."""
+    with replacing(out, DatasetError):
+        dataset = load_dataset(out)
+    if any(dataset.manifest[key] != value for key, value in json.loads(to_json(description)).items()):
+        raise DatasetError(f"{out} was written, and then replaced by another process; choose another directory")
+    return dataset
 
 
 def _make_shards(job: Job, executor: Engine, progress: Progress | None) -> dict[int, Files]:

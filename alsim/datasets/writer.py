@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,17 @@ from alsim.datasets.manifest import BANK, BANK_FILES, MANIFEST, PLAN, DatasetErr
 from alsim.datasets.schema import TABLES
 from alsim.datasets.shards import SIDECARS
 from alsim.datasets.store import FORMATS, dataset_file, write_json
-from alsim.utils.files import REPLACED, UNFINISHED, finish_replacement, hidden_sibling, move, replace_directory
+from alsim.utils.files import (
+    REPLACED,
+    UNFINISHED,
+    delete_abandoned,
+    delete_replaced,
+    finish_replacement,
+    hidden_sibling,
+    replace_directory,
+    replacing,
+)
+from alsim.utils.locks import WINDOWS
 from alsim.utils.reading import MAX_TABLE, read_bytes
 from alsim.utils.run_directory import Layout, RunDirectory, matches_entry
 
@@ -67,17 +77,25 @@ class DatasetWriter:
         write_json(self.directory / MANIFEST, manifest)
         self.finished = True
 
-    def publish(self) -> None:
+    def publish(self, unlock: Callable[[], object]) -> None:
         """Move the finished dataset to `out`, and delete the files that only the writer needs.
+
+        unlock  releases the lock of `directory`; called before a rename that an open file would prevent
 
         Raises DatasetError if `out` contains other files, which may be newer than the check at the start.
         """
-        if self.directory != self.out:
+        shutil.rmtree(self.directory / SIDECARS, ignore_errors=True)
+        if self.directory == self.out:  # the plan last: as long as it exists, the next run repeats this clean-up
+            (self.out / PLAN).unlink(missing_ok=True)
+            return
+        with replacing(self.out, DatasetError):
             RunDirectory(self.out, LAYOUT).check_ownership()
-            replace_directory(self.out, self.directory)
-        shutil.rmtree(self.out / SIDECARS, ignore_errors=True)
-        for name in (LOCK, PLAN):  # the plan last: as long as it exists, the next run repeats this clean-up
-            (self.out / name).unlink(missing_ok=True)
+            if WINDOWS:  # no other process can lock it within this block
+                unlock()
+            old = replace_directory(self.out, self.directory)
+            for name in (LOCK, PLAN):
+                (self.out / name).unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -95,30 +113,49 @@ def open_writer(out: Path, plan: Plan, bank: Path, *, force: bool) -> Iterator[D
     Also raises it if another process writes to `out`, or if `out` contains other files.
     """
     RunDirectory(out, LAYOUT).check_location()
-    _finish_replacement(out)
-    _check_contents(out, force=force)
-    path = hidden_sibling(out, UNFINISHED) if force and (out / MANIFEST).exists() else out
-    directory = RunDirectory(path, LAYOUT, out)
-    is_new = not path.exists()
-    directory.create()
+    with ExitStack() as held:
+        directory = _locked_directory(out, held, force=force)
+        writer = DatasetWriter(out, directory.path, _is_complete(directory, plan, force=force))
+        try:
+            if writer.finished:
+                log.info("%s: all shards were complete", out)
+            else:
+                _prepare(directory, plan, bank)
+            yield writer
+        except BaseException as error:
+            _keep_complete_shards(directory, error)
+            raise
+        if writer.finished:
+            _publish(writer, held.close)
+
+
+def _locked_directory(out: Path, held: ExitStack, *, force: bool) -> RunDirectory:
+    """Return the directory to write to, which is locked until `held` is closed, and then deleted if it is empty."""
+    with replacing(out, DatasetError):
+        _finish_replacement(out)
+        _check_contents(out, force=force)
+        path = hidden_sibling(out, UNFINISHED) if force and (out / MANIFEST).exists() else out
+        directory = RunDirectory(path, LAYOUT, out)
+        if not path.exists():
+            held.callback(_delete_empty, path)
+        directory.create()
+        held.enter_context(directory.locked())
+    return directory
+
+
+def _delete_empty(directory: Path) -> None:
+    """Delete a directory if it is empty."""
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _publish(writer: DatasetWriter, unlock: Callable[[], object]) -> None:
+    """Publish a dataset. An error says that the dataset is kept."""
     try:
-        with directory.locked():
-            writer = DatasetWriter(out, path, _is_complete(directory, plan, force=force))
-            try:
-                if writer.finished:
-                    log.info("%s: all shards were complete", out)
-                else:
-                    _prepare(directory, plan, bank)
-                yield writer
-                if writer.finished:
-                    writer.publish()
-            except BaseException as error:
-                _keep_complete_shards(directory, error)
-                raise
-    finally:
-        if is_new:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
+        writer.publish(unlock)
+    except Exception as error:
+        error.add_note(f"the dataset in {writer.directory} is complete: run the same command again to publish it")
+        raise
 
 
 def _check_contents(out: Path, *, force: bool) -> None:
@@ -181,13 +218,14 @@ def _keep_complete_shards(directory: RunDirectory, error: BaseException) -> None
 def _finish_replacement(out: Path) -> None:
     """Undo or finish the replacement of a dataset that was interrupted. Raises DatasetError if it is in progress."""
     staged, aside = hidden_sibling(out, UNFINISHED), hidden_sibling(out, REPLACED)
+    delete_abandoned(out)
     if not aside.exists() and not _are_exchanged(out, staged):
         return
     with ExitStack() as locks:
         for directory in filter(Path.exists, (staged, out)):
             locks.enter_context(RunDirectory(directory, LAYOUT, out).locked())
         if _are_exchanged(out, staged):
-            move(staged, aside)
+            delete_replaced(out, staged)
         if not out.exists() or (out / MANIFEST).exists():  # otherwise the old dataset is the only finished one
             finish_replacement(out)
 

@@ -73,6 +73,7 @@ def check_directory(out: Path, *, force: bool) -> None:
     """Raise TrainingError if `out` has foreign files, or a finished training that `force` does not replace."""
     directory = RunDirectory(out, LAYOUT)
     directory.check_location()
+    directory.finish_groups()
     directory.check_ownership()
     if directory.is_finished and not force:
         raise directory.finished_error()

@@ -1,30 +1,36 @@
 """Groups of files in one directory that are replaced together, such as a description and its weights.
 
-A group is replaced in this order: temporary files with the new contents; a journal, which names them; renames; deletion
-of the journal. The journal's appearance is the moment of the replacement: before it, a kill leaves the old group, and
-after it, readers find the new one, whose remaining renames the next writer does. Other files of the directory are not
-touched.
+A group is replaced in this order: temporary files with the new contents; a journal, which names them; deletion of all
+old files but the first; renames, the first file first; deletion of the journal. The journal's appearance is the moment
+of the replacement: before it, a kill leaves the old group, and after it, readers find the new one, whose remaining
+renames the next writer does. Other files of the directory are not touched.
+
+Files under their own names are at every moment those of one version, though some of them may be absent: other programs,
+which do not know the journal, find no mixture.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from alsim.utils.files import delete_abandoned, is_temporary, move, temporary_file, to_json, write_atomic
+from alsim.utils.files import (
+    REPLACING,
+    delete,
+    delete_abandoned,
+    is_temporary,
+    move,
+    temporary_file,
+    to_json,
+    write_atomic,
+)
+from alsim.utils.locks import locked
 from alsim.utils.reading import parse_json, read_bytes
-
-if sys.platform != "win32":
-    import fcntl
 
 T = TypeVar("T")
 
-REPLACING = ".replacing"
-"""Suffix of the hidden journal of a group, which is named after the first file of the group."""
 ATTEMPTS = 20
 """Number of times that a group is read while other processes replace it. Then a reader locks the directory."""
 MAX_JOURNAL = 2**16
@@ -38,15 +44,23 @@ class Journal(NamedTuple):
     obsolete: list[str]
 
 
-def replace_group(folder: Path, contents: Mapping[str, bytes], obsolete: Iterable[str] = ()) -> None:
+def replace_group(
+    folder: Path,
+    contents: Mapping[str, bytes],
+    obsolete: Iterable[str] = (),
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Write files in an existing directory so that all of them appear at one moment. Raises OSError.
 
     contents  content of each file by name; the first name identifies the group
     obsolete  names of files that are deleted at the same moment
+    check     raises an error if the files must not be replaced. An interrupted replacement is finished before, and no
+              other process replaces the group between the check and the replacement
     """
     main = next(iter(contents))
-    with _locked(folder):
+    with locked(folder):
         _complete(folder, main)
+        check()
         for name in contents:
             delete_abandoned(folder / name)
         moves = {}
@@ -62,6 +76,16 @@ def replace_group(folder: Path, contents: Mapping[str, bytes], obsolete: Iterabl
                 if _journal(folder, main).exists():  # its temporary files remain, also after Ctrl-C
                     stack.pop_all().close()
         _complete(folder, main)
+
+
+def finish_group(folder: Path, main: str) -> None:
+    """Finish the replacement of a group that was interrupted, so that its files have their own names. Raises OSError.
+
+    main  name that identifies the group
+    """
+    if _journal(folder, main).exists():
+        with locked(folder):
+            _complete(folder, main)
 
 
 def read_group(folder: Path, main: str, load: Callable[[Callable[[str], Path]], T]) -> T:
@@ -84,7 +108,7 @@ def read_group(folder: Path, main: str, load: Callable[[Callable[[str], Path]], 
             continue
         if _state(folder, main) == before:
             return result
-    with _locked(folder):
+    with locked(folder):
         return load(_paths(folder, _parse(folder, main, _state(folder, main)[0])))
 
 
@@ -102,12 +126,15 @@ def _paths(folder: Path, journal: Journal) -> Callable[[str], Path]:
 def _complete(folder: Path, main: str) -> None:
     """Do the renames and deletions that remain of a replacement that was interrupted or has just begun."""
     journal = _parse(folder, main, _state(folder, main)[0])
-    for name, temporary in journal.moves.items():
-        with suppress(FileNotFoundError):  # it was renamed before the interruption
+    # The others were renamed before the interruption.
+    moves = {name: temporary for name, temporary in journal.moves.items() if (folder / temporary).exists()}
+    # The rename of the first file deletes its old content. Before it, no other file is left that would go with the new.
+    for name in [*list(moves)[1:], *journal.obsolete]:
+        delete(folder / name)
+    for name, temporary in moves.items():
+        with suppress(FileNotFoundError):  # without locks, another process may have renamed it
             move(folder / temporary, folder / name)
-    for name in journal.obsolete:
-        (folder / name).unlink(missing_ok=True)
-    _journal(folder, main).unlink(missing_ok=True)
+    delete(_journal(folder, main))
 
 
 def journal_name(main: str) -> str:
@@ -152,18 +179,3 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
 def _is_file_name(name: object) -> bool:
     """Return whether a value is a file name without a directory."""
     return isinstance(name, str) and Path(name).name == name and name not in ("", "..") and "\0" not in name
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a directory, where the system has such locks: one process at a time replaces its groups."""
-    if sys.platform == "win32":
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a network file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

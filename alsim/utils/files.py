@@ -19,12 +19,14 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from alsim.errors import AlsimError
+from alsim.utils.locks import WINDOWS, locked
 from alsim.utils.reading import open_file
 
 if sys.platform != "win32":
@@ -34,12 +36,18 @@ UNFINISHED = ".unfinished"
 """Suffix of temporary files and directories, which get their final name when they are complete."""
 
 REPLACED = ".alsim-replaced"
-"""Suffix of the hidden directory of old contents, until new contents have replaced them."""
+"""Suffix of hidden directories of old contents. With a random name, new contents have replaced them."""
+
+REPLACING = ".replacing"
+"""Suffix of the hidden journal of a group of files, see `alsim.utils.file_groups`."""
 
 EXCHANGE = 2
 """Flag of `renameat2` on Linux, RENAME_EXCHANGE, and of `renamex_np` on macOS, RENAME_SWAP."""
 AT_FDCWD = -100
 """Directory argument of `renameat2` on Linux for paths relative to the working directory."""
+
+WAITS = tuple(0.01 * 2**k for k in range(7)) if WINDOWS else ()
+"""Seconds between tries to rename or delete a file. On Windows, this fails while another program reads the file."""
 
 
 # ── renames ──────────────────────────────────────────────────────────────────────────────────────
@@ -51,7 +59,23 @@ def move(source: Path, target: Path) -> None:
     An existing file or empty directory is replaced, and its permissions are kept.
     """
     _copy_permissions(target, source)
-    os.replace(source, target)
+    _patiently(lambda: os.replace(source, target))
+
+
+def delete(file: Path) -> None:
+    """Delete a file, if it exists."""
+    _patiently(lambda: file.unlink(missing_ok=True))
+
+
+def _patiently(call: Callable[[], object]) -> None:
+    """Call a function, on Windows again and again while another program has a file open."""
+    for seconds in WAITS:
+        try:
+            call()
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    call()
 
 
 def _copy_permissions(old: Path, new: Path) -> None:
@@ -78,7 +102,7 @@ def exchange(first: Path, second: Path) -> bool:
 
 def _exchange_call() -> Callable[[bytes, bytes], int] | None:
     """Return the function of the system that exchanges two paths; None if there is none."""
-    if sys.platform == "win32":
+    if WINDOWS:
         return None
     library = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin" and hasattr(library, "renamex_np"):
@@ -102,17 +126,26 @@ def is_temporary(name: str, target: str | None = None) -> bool:
 
 
 def delete_abandoned(path: Path) -> None:
-    """Delete the temporary siblings of a path whose process has ended. Errors are ignored: they are only clutter."""
+    """Delete the temporary siblings of a path whose process has ended, and replaced directories.
+
+    Errors are ignored: they are only clutter. If the directory has a journal, which may name them, they are kept.
+    """
+    replaced = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{16}}{REPLACED}")
     with suppress(OSError):
-        for entry in list(os.scandir(path.parent)):
-            if is_temporary(entry.name, path.name):
-                _delete_unlocked(path.parent / entry.name)
+        names = os.listdir(path.parent)
+        if any(name.startswith(".") and name.endswith(REPLACING) for name in names):
+            return
+        for name in names:
+            if is_temporary(name, path.name):
+                _delete_unlocked(path.parent / name)
+            elif replaced.fullmatch(name):
+                shutil.rmtree(path.parent / name, ignore_errors=True)
 
 
 def _delete_unlocked(path: Path) -> None:
     """Delete a temporary file or directory unless a process holds its lock."""
     with suppress(OSError):
-        if sys.platform == "win32":
+        if WINDOWS:
             path.unlink()  # fails for a file that a process has open, and for a directory
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -131,7 +164,7 @@ def _lock(path: Path, descriptor: int) -> bool:
 
     Without locks, as on some network file systems, abandoned files are not deleted.
     """
-    if sys.platform == "win32":
+    if WINDOWS:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,12 +179,19 @@ def _lock(path: Path, descriptor: int) -> bool:
 
 @contextmanager
 def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `file` when the block ends without an error."""
+    """Open a temporary file that replaces `file` when the block ends without an error.
+
+    If `file` is the first of a group whose replacement was interrupted, this is finished: the new file is the last.
+    """
+    if file.with_name(f".{file.name}{REPLACING}").exists():
+        from alsim.utils.file_groups import finish_group
+
+        finish_group(file.parent, file.name)
     delete_abandoned(file)
     with temporary_file(file, buffering=buffering) as (temporary, stream):
         yield stream
         stream.flush()
-        if sys.platform == "win32":
+        if WINDOWS:
             stream.close()  # an open file cannot be renamed there
         move(temporary, file)
 
@@ -167,6 +207,8 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
             try:
                 yield temporary, stream
             except BaseException:
+                with suppress(OSError):  # a full disk, which was the first error
+                    stream.close()  # on Windows, an open file cannot be deleted
                 temporary.unlink(missing_ok=True)
                 raise
             return
@@ -184,7 +226,7 @@ def temporary_directory(path: Path) -> Iterator[Path]:
         directory = temporary_sibling(path)
         directory.mkdir()
         try:
-            descriptor = None if sys.platform == "win32" else os.open(directory, os.O_RDONLY)
+            descriptor = None if WINDOWS else os.open(directory, os.O_RDONLY)
         except FileNotFoundError:  # another process has taken it for abandoned
             continue
         try:
@@ -229,36 +271,88 @@ def check_writable(file: Path, source: str) -> None:
 # ── directories ──────────────────────────────────────────────────────────────────────────────────
 
 
-def replace_directory(out: Path, replacement: Path) -> None:
-    """Replace the directory `out` by another on the same file system, and delete the old one. Raises OSError.
+@contextmanager
+def replacing(out: Path, kind: type[AlsimError]) -> Iterator[None]:
+    """Hold the lock of the directory in which `out` lies: one process at a time checks and replaces `out`.
+
+    Raises an error of this kind if another process replaces `out` within the block, as is possible on file systems
+    without locks, and on Windows if a program has a file of `out` open.
+    """
+    try:
+        with locked(out.resolve().parent):
+            yield
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            cause = f"{out} was changed by another process at the same time; run the command again"
+        elif WINDOWS and isinstance(error, PermissionError):
+            cause = f"{out} cannot be replaced; close the programs that read its files, and run the command again"
+        else:
+            raise
+        raise kind(cause) from error
+
+
+def replace_directory(out: Path, replacement: Path) -> Path:
+    """Move a directory to `out`, and return a hidden path: that of the old directory, which the caller deletes.
+
+    out          the target, which may not exist. The caller holds its lock, see `replacing`
+    replacement  a directory on the same file system
 
     Where the system can exchange two paths, `out` is at every moment the old directory or the new one. Elsewhere, it
-    is absent for a moment. `finish_replacement` undoes or finishes a replacement that was interrupted.
+    is absent for a moment. `finish_replacement` undoes or finishes a replacement that was interrupted. Raises OSError.
     """
     finish_replacement(out)
+    old = _replaced_sibling(out)
+    if out.exists() and any(out.iterdir()):
+        _replace(out, replacement, old)
+        return old
+    if WINDOWS and out.exists():  # elsewhere, a rename replaces an empty directory
+        _copy_permissions(out, replacement)
+        out.rmdir()
+    move(replacement, out)
+    return old
+
+
+def _replace(out: Path, replacement: Path, old: Path) -> None:
+    """Move `out` to `old`, and `replacement` to `out`, whose permissions are kept."""
     _copy_permissions(out, replacement)
-    aside = hidden_sibling(out, REPLACED)
     if exchange(replacement, out):
-        move(replacement, aside)
-    else:
-        move(out, aside)
-        try:
-            move(replacement, out)
-        except BaseException:
+        move(replacement, old)
+        return
+    aside = hidden_sibling(out, REPLACED)
+    move(out, aside)
+    try:
+        move(replacement, out)
+    except BaseException:
+        if not out.exists():
             move(aside, out)
-            raise
-    shutil.rmtree(aside, ignore_errors=True)
+        raise
+    move(aside, old)
 
 
 def finish_replacement(out: Path) -> None:
-    """Restore a directory that an interrupted replacement removed, or delete what it replaced. Raises OSError."""
+    """Restore a directory that an interrupted replacement removed, or delete what it replaced. Raises OSError.
+
+    The caller holds the lock of `out`, see `replacing`.
+    """
     aside = hidden_sibling(out, REPLACED)
-    if not aside.exists():
-        return
-    if not out.exists():
-        move(aside, out)
-    else:
-        shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        if out.exists():
+            delete_replaced(out, aside)
+        else:
+            move(aside, out)
+    delete_abandoned(out)
+
+
+def delete_replaced(out: Path, directory: Path) -> None:
+    """Delete a directory that `out` has replaced. It gets a name that shows this, so that the next start deletes it."""
+    old = _replaced_sibling(out)
+    move(directory, old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaced_sibling(path: Path) -> Path:
+    """Return an unused hidden path next to another, for the directory that it has replaced."""
+    return hidden_sibling(path, f"-{secrets.token_hex(8)}{REPLACED}")
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.utils.file_groups import journal_name
+from alsim.utils.file_groups import finish_group, journal_name
 from alsim.utils.files import (
     UNFINISHED,
     is_temporary,
@@ -28,6 +29,7 @@ from alsim.utils.files import (
     to_json,
     write_atomic,
 )
+from alsim.utils.locks import WINDOWS
 from alsim.utils.reading import parse_json, read_bytes, read_json, reason
 
 CHECKSUMS = "sums.json"
@@ -99,6 +101,14 @@ class RunDirectory:
         """Raise the layout's error if the path is a symbolic link, a file or the working directory."""
         check_location(self.path, self.layout.kind, self.layout.error)
 
+    def finish_groups(self) -> None:
+        """Finish replacements of groups of files that were interrupted. Raises the layout's error."""
+        try:
+            for name in self.layout.contents:
+                finish_group(self.path, name)
+        except OSError as error:
+            raise self.layout.error(f"{self.path}: {reason(error)}") from None
+
     def check_ownership(self) -> None:
         """Raise the layout's error if the directory contains anything that this kind of run does not write.
 
@@ -108,7 +118,10 @@ class RunDirectory:
             return
         owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
         allowed = self.layout.entries if owned else (self.layout.lock,)
-        names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
+        try:
+            names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
+        except FileNotFoundError:  # another process has just deleted it
+            return
         names -= {journal_name(name) for name in self.layout.contents}
         if not owned and self.layout.plan in names:
             raise self.layout.error(
@@ -165,16 +178,19 @@ class RunDirectory:
         lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+            own = file.stat()
+        except (Timeout, FileNotFoundError):  # the other process may have moved or deleted the directory
+            lock.release()
             raise self.layout.error(
                 f"{self.name} is in use by another process; wait until it has ended, or choose another directory"
             ) from None
         except OSError as error:
             raise self.layout.error(f"{self.name} cannot be locked: {error.strerror or error}") from error
-        own = file.stat()
         try:
             yield
         finally:
+            if WINDOWS:  # an open file cannot be deleted, so the lock of another process remains
+                lock.release()
             with suppress(OSError):  # if the directory was moved, another process may have locked this path
                 if os.path.samestat(file.stat(), own):
                     file.unlink()
@@ -237,11 +253,13 @@ def check_location(path: Path, kind: str, error: type[AlsimError]) -> None:
     """Raise `error` if a path is a symbolic link, a file or the working directory."""
     if path.is_symlink():
         raise error(f"{path} is a symbolic link; pass the path of the directory itself")
-    if not path.exists():
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
         return
-    if not path.is_dir():
+    if not stat.S_ISDIR(found.st_mode):
         raise error(f"{path} is not a directory; choose a new or empty directory for the {kind}")
-    if path.samefile(Path()):
+    if os.path.samestat(found, os.stat(".")):
         raise error(f"{path} is the working directory; choose a new or empty directory for the {kind}")
 
 

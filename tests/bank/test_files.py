@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alsim.bank import files
 from alsim.bank.files import complete_bank, level_limits, load_bank, save_bank
 from alsim.bank.items import Bank, BankError, sample_bank
 from alsim.config import Config
@@ -126,6 +127,34 @@ def test_save_refuses_to_overwrite_unless_forced(tmp_path):
     save_bank(new, tmp_path, force=True)
     assert sorted(os.listdir(tmp_path)) == ["contents.csv", "questions.csv"]
     assert load_bank(tmp_path) == new
+
+
+def test_save_finishes_a_replacement_that_was_interrupted_before_it_refuses(tmp_path, monkeypatch):
+    """The process that saved was killed after the journal was written, before the files were renamed."""
+    bank = sample_bank(Config(num_los=2))
+    with monkeypatch.context() as patch:
+        patch.setattr("alsim.utils.file_groups._complete", lambda folder, main: None)
+        save_bank(bank, tmp_path)
+    assert {name[0] for name in os.listdir(tmp_path)} == {"."}
+    with pytest.raises(BankError, match=r"already holds a bank \(questions.csv, contents.csv\); force=True"):
+        save_bank(sample_bank(Config(num_los=3)), tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["contents.csv", "questions.csv"]
+    assert load_bank(tmp_path) == bank
+
+
+def test_a_bank_that_another_process_saves_meanwhile_is_kept(tmp_path, monkeypatch):
+    first, second = sample_bank(Config(num_los=2)), sample_bank(Config(num_los=3))
+    check = files._check_round_trip
+
+    def check_and_lose(bank, staged):
+        check(bank, staged)
+        monkeypatch.undo()
+        save_bank(first, tmp_path)
+
+    monkeypatch.setattr(files, "_check_round_trip", check_and_lose)
+    with pytest.raises(BankError, match="already holds a bank"):
+        save_bank(second, tmp_path)
+    assert load_bank(tmp_path) == first
 
 
 def test_a_failed_save_leaves_the_old_bank(tmp_path, monkeypatch):

@@ -566,6 +566,19 @@ def test_outputs_are_refused_before_the_fit(run, fitted, tmp_path):
     assert json.loads((tmp_path / "there.json").read_text())["model"] == "irt"
 
 
+def test_a_fit_whose_replacement_was_interrupted_exists(run, fitted, tmp_path, monkeypatch):
+    """The process was killed after the journal was written, before the file was renamed."""
+    with monkeypatch.context() as patch:
+        patch.setattr("alsim.utils.file_groups._complete", lambda folder, main: None)
+        assert run("irt", "log.csv", *COLUMNS, "--out", "fit.json")[0] == 0
+    assert not (tmp_path / "fit.json").exists()
+    fitted.clear()
+    assert_refused(run("irt", "log.csv", *COLUMNS, "--out", "fit.json"), "--out fit.json already exists; --force")
+    assert not fitted
+    assert json.loads((tmp_path / "fit.json").read_text())["model"] == "irt"
+    assert not list(tmp_path.glob(".fit*"))
+
+
 def test_the_name_of_a_fit_is_not_that_of_a_table(run, fitted):
     for name in ("out.csv", "out.parquet"):
         message = (

@@ -567,7 +567,7 @@ def test_files_left_by_a_crash_after_the_manifest_are_deleted(tmp_path, monkeypa
     out, calls = tmp_path / "d", []
     caplog.set_level("INFO")
     with monkeypatch.context() as patched:
-        patched.setattr(writer.DatasetWriter, "publish", lambda self: None)
+        patched.setattr(writer.DatasetWriter, "publish", lambda self, unlock: None)
         generate_dataset(**RUN, out=out)
     assert {"plan.json", "shards"} < {p.name for p in out.iterdir()}
     assert load_dataset(out, verify=True)

@@ -50,6 +50,17 @@ def test_the_configuration_page_has_every_key_and_default() -> None:
     assert stated == {k: "not set" if v is None else f"`{toml(v)}`" for k, v in expected.items()}
 
 
+def test_every_test_that_is_named_exists() -> None:
+    named = [
+        name
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
+    ]
+    assert len(named) > 20
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
 def test_every_clause_that_is_cited_is_stated() -> None:
     stated = set(re.findall(r"^\*\*(S\d+\.\d+)\*\*", text("spec.md"), re.MULTILINE))
     assert len(stated) > 30

@@ -316,6 +316,27 @@ def test_temporary_files_of_a_killed_process_are_ignored(tmp_path):
         assert len(entries(out / "checkpoints")) == 1
 
 
+def test_a_policy_whose_replacement_was_interrupted_is_renamed_first(tmp_path):
+    """A training is then judged by files with their own names, and `force` leaves no journal."""
+
+    def interrupt(out):
+        (out / ".policy.json-0123456789abcdef.unfinished").write_text("new")
+        moves = {"policy.json": ".policy.json-0123456789abcdef.unfinished"}
+        (out / ".policy.json.replacing").write_text(json.dumps({"moves": moves, "obsolete": []}))
+
+    interrupt(tmp_path)
+    with pytest.raises(TrainingError, match=r"contains other files \(policy.json\)"):
+        directory.check_directory(tmp_path, force=True)
+    assert (tmp_path / "policy.json").read_text() == "new"
+    finish(tmp_path / "run")
+    interrupt(tmp_path / "run")
+    with directory.open_directory(tmp_path / "run", SETTINGS, force=True):
+        assert entries(tmp_path / "run") == {"settings.json", ".alsim-lock"}
+    (tmp_path / "run" / ".policy.json.replacing").write_text("[]")
+    with pytest.raises(TrainingError, match="policy.json.replacing is not a journal of alsim: .*; delete it"):
+        directory.check_directory(tmp_path / "run", force=True)
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     files = {"a": b"1", "b": bytes(1000)}
     directory.write_checkpoint(tmp_path, 5, files)

@@ -49,6 +49,43 @@ def test_an_interruption_after_the_journal_keeps_the_new_files(folder, monkeypat
     assert sorted(os.listdir(folder)) == ["a", "b"]
 
 
+def test_files_under_their_own_names_are_of_one_version(folder, monkeypatch):
+    """Other programs do not know the journal. Some files may be absent for them, but they find no mixture."""
+    (folder / "c").write_bytes(b"old c")
+    seen, rename, unlink = [], os.replace, os.unlink
+
+    def look_before(call):
+        def observed(*paths):
+            seen.append(frozenset((folder / name).read_bytes()[:3] for name in os.listdir(folder) if name[0] != "."))
+            call(*paths)
+
+        return observed
+
+    monkeypatch.setattr(os, "replace", look_before(rename))
+    monkeypatch.setattr(os, "unlink", look_before(unlink))
+    replace_group(folder, NEW, obsolete=["c"])
+    assert set(seen) == {frozenset([b"old"]), frozenset([b"new"])}
+    assert len(seen) >= 6  # the journal, two deletions, two renames, and the deletion of the journal
+
+
+def test_a_file_that_is_written_after_an_interruption_is_the_last(folder, monkeypatch):
+    """A file outside of groups replaces the first file of a group. Otherwise the journal would replace it later."""
+    interrupted(monkeypatch, folder, KeyboardInterrupt(), journal_name("a"))
+    files.write_atomic(folder / "b", b"written")
+    assert read(folder) == NEW  # the temporary file of b is kept for the journal
+    files.write_atomic(folder / "a", b"written")
+    assert read(folder) == {"a": b"written", "b": b"new b"}
+    assert sorted(os.listdir(folder)) == ["a", "b"]
+
+
+def test_finish_group_does_what_remains(folder, monkeypatch):
+    interrupted(monkeypatch, folder, KeyboardInterrupt(), journal_name("a"))
+    file_groups.finish_group(folder, "a")
+    assert {name: (folder / name).read_bytes() for name in os.listdir(folder)} == NEW
+    file_groups.finish_group(folder, "a")
+    file_groups.finish_group(folder / "missing", "a")
+
+
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_a_file_that_is_renamed_while_it_is_read(folder, monkeypatch, name):
     """The writer renames a file after the reader has found its temporary name, and has not deleted the journal yet."""

@@ -4,17 +4,20 @@ A rename is the only step that makes new content visible under its name. The pro
 kills itself with SIGKILL before one of them.
 """
 
+import errno
 import io
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +31,7 @@ from alsim.config import Config
 from alsim.datasets.export import export_dataset
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import DatasetError, load_dataset
+from alsim.errors import AlsimError
 from alsim.models.base import ModelError, load_fit
 from alsim.models.dkt.network import Weights, shapes_of
 from alsim.models.dkt.result import DKTFit
@@ -211,22 +215,26 @@ CASES = {
 }
 
 
-def killed(write, folder, version, kill_at, exchanging):
-    """Write in a child process that kills itself before rename number `kill_at`; return whether it was killed."""
+def killed(write, folder, version, kill_at, exchanging, deletions=False):
+    """Write in a child process that kills itself before rename number `kill_at`; return whether it was killed.
+
+    deletions  count deletions of files like renames
+    """
     child = os.fork()
     if child == 0:
         try:
             count = itertools.count()
 
             def counted(call):
-                def rename(*arguments):
+                def rename(*arguments, **options):
                     if next(count) == kill_at:
                         os.kill(os.getpid(), signal.SIGKILL)
-                    return call(*arguments)
+                    return call(*arguments, **options)
 
                 return rename
 
             os.replace = counted(os.replace)
+            os.unlink = counted(os.unlink) if deletions else os.unlink
             files.exchange = counted(files.exchange) if exchanging else lambda first, second: False
             write(folder, version)
             os._exit(0)
@@ -301,3 +309,143 @@ def pairs(before, after):
     """Return the old and the new content of each part."""
     new = of_parts(after)
     return zip([None] * len(new) if before is None else of_parts(before), new, strict=True)
+
+
+def values_of(bank):
+    """Return values of both tables of a bank as text."""
+    return f"{bank.questions.irt_b.tolist()} {bank.contents.effectiveness.tolist()}"
+
+
+GROUPS = {
+    "policy": lambda folder: NetworkPolicy.load(folder / "policy").name,
+    "dkt": lambda folder: json.dumps(load_fit(folder / "f.json").to_dict()),
+    "bank": lambda folder: values_of(load_bank(folder / "bank")),
+}
+"""Readers of the cases that replace several files at one moment."""
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_copy_without_hidden_files_is_of_one_version_or_refused(tmp_path, name):
+    """`cp DIR/* ELSEWHERE` does not copy the journal of a replacement that was interrupted."""
+    write, read = CASES[name].write, GROUPS[name]
+    (tmp_path / "before").mkdir()
+    assert not killed(write, tmp_path / "before", 0, None, True)
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    assert not killed(write, tmp_path / "after", 1, None, True)
+    old, new = read(tmp_path / "before"), read(tmp_path / "after")
+    found = []
+    for kill_at in itertools.count():
+        folder, copy = tmp_path / str(kill_at), tmp_path / f"{kill_at} copied"
+        shutil.copytree(tmp_path / "before", folder)
+        was_killed = killed(write, folder, 1, kill_at, True, deletions=True)
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".*"))
+        try:
+            found.append(read(copy))
+        except AlsimError as error:
+            assert re.search("No such file|found neither", str(error))
+            found.append(None)
+        if not was_killed:
+            break
+    assert {*found} == {old, None, new}
+    assert found == sorted(found, key=[old, None, new].index)
+
+
+# ── Windows, simulated ───────────────────────────────────────────────────────────────────────────
+
+
+def is_open(path):
+    """Return whether this process has a file open that is at this path or below it."""
+    real = os.path.realpath(path)
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            file = os.readlink(f"/proc/self/fd/{descriptor}")
+            if os.path.isfile(file) and os.path.commonpath([file, real]) == real:
+                return True
+    return False
+
+
+@pytest.fixture
+def windows(monkeypatch, tmp_path_factory):
+    """Simulate Windows: files that are open cannot be renamed or deleted, and directories have no descriptors."""
+
+    def guarded(call):
+        def guard(*paths, **options):
+            if any(is_open(path) for path in paths if not Path(path).name.startswith(".filelock-probe")):
+                raise PermissionError(errno.EACCES, "The process cannot access the file", str(paths[0]))
+            return call(*paths, **options)
+
+        return guard
+
+    def open_file(path, *arguments, **options):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_open(path, *arguments, **options)
+
+    real_open = os.open
+    for module in [module for name, module in sys.modules.items() if name.startswith("alsim.")]:
+        for name, value in {"WINDOWS": True, "WAITS": (0.0,)}.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+        if hasattr(module, "fcntl"):
+            monkeypatch.delattr(module, "fcntl")
+    for name in ("replace", "rename", "unlink", "rmdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(shutil, "_use_fd_functions", False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+    yield
+    monkeypatch.undo()
+
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/fd lists the files that are open")
+
+
+@LINUX
+@pytest.mark.usefixtures("sources", "windows")
+@pytest.mark.parametrize("name", CASES)
+def test_windows_simulated_replaces_what_it_writes(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write, read = CASES[name]
+    contents = []
+    for version in (0, 1):
+        write(tmp_path, version)
+        contents.append(read(tmp_path))
+        assert hidden(tmp_path) == []
+    assert contents[0] != contents[1]
+
+
+@LINUX
+@pytest.mark.usefixtures("sources", "windows")
+@pytest.mark.parametrize(
+    ("name", "file", "message"),
+    [
+        ("dataset", "d/manifest.json", r"/d cannot be replaced; close the programs that read its files, and run"),
+        ("export-directory", "export/README.md", r"/export cannot be replaced; close the programs that read its files"),
+    ],
+)
+def test_windows_simulated_keeps_a_directory_that_a_program_reads(tmp_path, monkeypatch, name, file, message):
+    monkeypatch.chdir(tmp_path)
+    write, read = CASES[name]
+    write(tmp_path, 0)
+    before = read(tmp_path)
+    with (tmp_path / file).open(), pytest.raises(DatasetError, match=message):
+        write(tmp_path, 1)
+    assert read(tmp_path) == before
+    write(tmp_path, 1)
+    assert read(tmp_path) != before
+    assert hidden(tmp_path) == []
+
+
+@LINUX
+@pytest.mark.usefixtures("windows")
+def test_windows_simulated_waits_for_the_reader_of_a_file(tmp_path, monkeypatch):
+    """A reader has the file open for a moment; renames are tried again."""
+    (tmp_path / "file").write_bytes(b"old")
+    reader = (tmp_path / "file").open()
+    monkeypatch.setattr(time, "sleep", lambda seconds: reader.close())
+    files.write_atomic(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    with (tmp_path / "file").open(), pytest.raises(PermissionError):
+        files.write_atomic(tmp_path / "file", b"newer")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert hidden(tmp_path) == []

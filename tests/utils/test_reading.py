@@ -259,7 +259,7 @@ ALLOWED = {
     "alsim/utils/arrow.py: pq.ParquetFile(native, read_dictionary=texts, page_checksum_verification=True)": "open",
     "alsim/utils/arrow.py: pyarrow.feather.read_table(pa.BufferReader(buffer))": "bytes",
     "alsim/utils/arrow.py: pa.ipc.open_file(pa.BufferReader(buffer))": "bytes",
-    "alsim/utils/file_groups.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
+    "alsim/utils/locks.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
     "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "own temporary file",
     "alsim/utils/files.py: os.open(directory, os.O_RDONLY)": "an own temporary directory, to lock it",
     "alsim/utils/npz.py: zipfile.ZipFile(io.BytesIO(content))": "bytes",

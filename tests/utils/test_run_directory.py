@@ -1,13 +1,16 @@
 """Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
 
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 
+import filelock
 import pytest
 
 from alsim.errors import AlsimError
-from alsim.utils import files
+from alsim.utils import files, locks
 from alsim.utils.files import UNFINISHED, replace_directory, write_atomic
 from alsim.utils.run_directory import (
     CHECKSUMS,
@@ -151,14 +154,69 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
 
 
+def test_the_lock_of_a_directory_that_is_moved_at_once(directory, monkeypatch):
+    """Another process moves the directory between two steps of this one."""
+    acquire = filelock.FileLock.acquire
+
+    def acquire_and_lose(self, *arguments, **options):
+        acquire(self, *arguments, **options)
+        directory.path.rename(directory.path.with_name("moved"))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire_and_lose)
+    with pytest.raises(RunError, match="run is in use by another process; wait"), directory.locked():
+        pass
+    monkeypatch.undo()
+    with RunDirectory(directory.path.with_name("moved"), LAYOUT).locked():
+        pass
+
+
+def test_a_directory_that_is_deleted_while_it_is_checked_has_no_foreign_files(directory, monkeypatch):
+    monkeypatch.setattr(Path, "iterdir", lambda path: os.listdir(path / "missing"))
+    directory.check_ownership()
+
+
+def test_a_lock_file_stands_for_a_directory_on_windows(tmp_path, monkeypatch):
+    """It lies in the directory of temporary files, and is the same for all names of the directory."""
+    monkeypatch.setattr(locks, "WINDOWS", True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "a").mkdir()
+    other = filelock.FileLock(locks.lock_file(tmp_path / "b" / ".." / "a"))
+    with locks.locked(tmp_path / "a"), pytest.raises(filelock.Timeout):
+        other.acquire(timeout=0)
+    with other:
+        pass
+    assert names(tmp_path / "a") == set()
+
+
+def test_replaced_directories_of_a_killed_process_are_deleted(tmp_path):
+    token = "0123456789abcdef"
+    (tmp_path / f".out-{token}{files.REPLACED}").mkdir()
+    (tmp_path / f".out-{token}{files.REPLACED}" / "file").touch()
+    (tmp_path / f".other-{token}{files.REPLACED}").mkdir()
+    with files.replacing(tmp_path / "out", RunError):
+        files.finish_replacement(tmp_path / "out")
+    assert names(tmp_path) == {f".other-{token}{files.REPLACED}"}
+
+
+def test_a_durable_file_is_on_the_disk_before_it_replaces_another(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append(os.fstat(descriptor).st_size) or fsync(descriptor))
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("replace") or replace(*paths))
+    files.write_durable(tmp_path / "file", b"text")
+    assert calls == [4, "replace"]
+
+
 @pytest.mark.parametrize("exchanging", [True, False])
 def test_a_replacement_that_fails_restores_the_directory(tmp_path, monkeypatch, exchanging):
     if not exchanging:
         monkeypatch.setattr(files, "exchange", lambda first, second: False)
     (tmp_path / "out").mkdir()
-    with pytest.raises(FileNotFoundError):
-        replace_directory(tmp_path / "out", tmp_path / "missing")
-    assert names(tmp_path) == {"out"}
+    for entries in (set(), {"file"}):
+        for name in entries:
+            (tmp_path / "out" / name).touch()
+        with pytest.raises(FileNotFoundError):
+            replace_directory(tmp_path / "out", tmp_path / "missing")
+        assert (names(tmp_path), names(tmp_path / "out")) == ({"out"}, entries)
 
 
 def test_abandoned_temporary_files_are_deleted_and_others_kept(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from alsim.datasets.export.exporter import Exporter, ExportError
 from alsim.datasets.store import write_json
-from alsim.utils.files import finish_replacement, move, replace_directory, temporary_directory
+from alsim.utils.files import finish_replacement, move, replace_directory, replacing, temporary_directory
 from alsim.utils.reading import read_json, reason
 from alsim.utils.run_directory import FORCE, check_foreign_files, check_location
 
@@ -56,17 +57,17 @@ def _new_directory(out: Path, check: Callable[[], None]) -> Iterator[Path]:
 
     check  raises ExportError if `out` must not be written; called before the block and again after it
     """
-    finish_replacement(out)
-    check()
+    with replacing(out, ExportError):
+        finish_replacement(out)
+        check()
     with temporary_directory(out) as folder:
         replacement = folder / out.name
         replacement.mkdir()
         yield replacement
-        check()
-        if out.exists() and any(out.iterdir()):
-            replace_directory(out, replacement)
-        else:
-            move(replacement, out)
+        with replacing(out, ExportError):
+            check()
+            old = replace_directory(out, replacement)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -75,8 +76,9 @@ def _new_file(exporter: Exporter, out: Path, *, force: bool) -> Iterator[Path]:
     _check_file(exporter, out, force=force)
     with temporary_directory(out) as folder:
         yield folder / out.name
-        _check_file(exporter, out, force=force)
-        move(folder / out.name, out)
+        with replacing(out, ExportError):
+            _check_file(exporter, out, force=force)
+            move(folder / out.name, out)
 
 
 def _check_file(exporter: Exporter, out: Path, *, force: bool) -> None:
