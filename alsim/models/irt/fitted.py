@@ -19,7 +19,7 @@ from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
 from alsim.models.matching import check_columns
 from alsim.responses.cells import starts
-from alsim.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, check_answers, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 from alsim.utils.names import name_array
 
@@ -265,6 +265,7 @@ def estimated_item_index(fit: IRTFit, responses: Responses) -> Ints:
 
     Raises ModelError for columns without names that are not those of the fit.
     """
+    check_answers(responses, "a statistic of an item response model")
     try:
         check_columns(responses, "item", fit.items)
     except AlsimError as error:
