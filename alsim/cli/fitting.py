@@ -87,9 +87,8 @@ class FitCommand(Command):
             for option in (word.partition("=")[0] for word in given):
                 models = [] if option in own else _models_with(option, ctx.parent)
                 if models and f"unknown option {option!r}" in str(error):
-                    message = (
-                        f"unknown option {option!r} of the model {self.name}; it belongs to {' and '.join(models)}"
-                    )
+                    owners = " and ".join(filter(None, [", ".join(models[:-1]), models[-1]]))
+                    message = f"unknown option {option!r} of the model {self.name}; it belongs to {owners}"
                     raise AlsimError(f"{message}: omit it; see {ctx.command_path} --help") from None
             raise
 

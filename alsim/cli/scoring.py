@@ -224,7 +224,9 @@ def score(
     """Estimate the abilities of the students of a log. Raises AlsimError if no item of the log has parameters."""
     from alsim.models.irt import Answers, estimate_ability
     from alsim.models.matching import match_items, unknown_names
+    from alsim.responses.log import check_answers
 
+    check_answers(responses, "an estimate of ability")
     codes, note = match_items(responses, items.names, str(options.inputs.log), str(options.items))
     unknown = unknown_names(responses, "item", codes)
     if unknown.is_all:

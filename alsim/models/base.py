@@ -18,7 +18,7 @@ from alsim.errors import AlsimError
 from alsim.models.matching import compare_names
 from alsim.models.serialization import count, number, truth
 from alsim.responses.cells import Names
-from alsim.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, check_answers, codes_of
 from alsim.types import Doubles, Ints, i32
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
@@ -86,8 +86,11 @@ class Fit(ABC):
 
         Names that the fit does not distinguish, such as 10 and 10.0, have one code.
         Logs a warning about unknown names. Raises ModelError if all of them are unknown, or if they are numbers of
-        columns without names that are not those of the fit.
+        columns without names that are not those of the fit. Raises ResponsesError for partial credit if the model needs
+        answers of 0 and 1.
         """
+        if not getattr(self, "partial_credit", False):
+            check_answers(responses, f"the {self.model} fit")
         known = {
             kind: of_fit
             for kind in MATCHED.get(self.model, ("skill",))

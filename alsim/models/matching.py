@@ -107,6 +107,31 @@ def unknown_names(log: Responses, kind: str, codes: Ints) -> Unknown:
     return Unknown(kind, [str(name) for name in names[used & (codes < 0)]], int(used.sum()))
 
 
+def check_columns(
+    log: Responses, kind: str, names: Names, log_name: str = "the responses", fitted: Responses | None = None
+) -> None:
+    """Raise AlsimError for columns without names, in a log or in that of a fit, that are not those of the other one.
+
+    kind   "skill" or "item"
+    names  names of the fit
+
+    The other arguments are those of `compare_names`.
+    """
+    of_log = log.items if kind == "item" else log.skills
+    has_unknown = bool(unknown_names(log, kind, codes_of(of_log, names)).names)
+    if has_positions(log):
+        differ = bool((codes_of(names, of_log) < 0).any()) or (fitted is not None and has_unknown)
+    else:
+        numbered = has_positions(fitted) if fitted is not None else log.report.is_wide and are_positions(names)
+        differ = numbered and has_unknown
+    if differ:
+        raise AlsimError(
+            f"the {kind}s of {log_name} are not those of the fit, such as {str(names[0])!r}, and columns without names "
+            "have their numbers as names: write the names of the items in the first line of both files, or pass them "
+            "as items="
+        )
+
+
 def compare_names(
     log: Responses, known: Mapping[str, Names], log_name: str, fitted: Responses | None = None
 ) -> list[Unknown]:
@@ -121,20 +146,8 @@ def compare_names(
     """
     unknown = []
     for kind, names in known.items():
-        of_log = log.items if kind == "item" else log.skills
-        found = unknown_names(log, kind, codes_of(of_log, names))
-        if has_positions(log):
-            differ = bool((codes_of(names, of_log) < 0).any()) or (fitted is not None and bool(found.names))
-        else:
-            numbered = has_positions(fitted) if fitted is not None else log.report.is_wide and are_positions(names)
-            differ = numbered and bool(found.names)
-        if differ:
-            raise AlsimError(
-                f"the {kind}s of {log_name} are not those of the fit, such as {str(names[0])!r}, and columns without "
-                "names have their numbers as names: write the names of the items in the first line of both files, or "
-                "pass them as items="
-            )
-        unknown.append(found)
+        check_columns(log, kind, names, log_name, fitted)
+        unknown.append(unknown_names(log, kind, codes_of(log.items if kind == "item" else log.skills, names)))
     if len(log) and unknown and all(found.is_all for found in unknown):
         raise AlsimError(
             f"no {' or '.join(known)} of {log_name} is known to the fit, such as {unknown[0].names[0]!r}; the fit has, "

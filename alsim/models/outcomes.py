@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alsim.models.base import ModelError
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, check_answers
 from alsim.types import Codes, Doubles
 
 Outcomes = Codes | Doubles
@@ -13,8 +13,12 @@ Outcomes = Codes | Doubles
 
 
 def outcomes_of(responses: Responses, partial_credit: bool) -> Outcomes:
-    """Return the correctness of responses or, with `partial_credit`, their credit. Raises ModelError without credit."""
+    """Return the correctness of responses or, with `partial_credit`, their credit.
+
+    Raises ModelError without credit, and ResponsesError for a log with partial credit that is not to be used.
+    """
     if not partial_credit:
+        check_answers(responses, "a fit without partial credit")
         return responses.correct
     if responses.credit is None:
         raise ModelError(

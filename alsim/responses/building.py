@@ -208,18 +208,12 @@ def _answers(
 ) -> tuple[Literal["correct", "credit"], Codes]:
     """Return the column of the answers, and (R,) the answers, -1 for none.
 
-    If both columns are one, full credit is correct; a warning counts the rows with partial credit.
+    If both columns are one, full credit is correct.
     """
     names = source.column_names
     is_one = "credit" in names and names["credit"] == names.get("correct")
     if credit is None or not (is_one or table["correct"].equals(table["credit"])):
         return "correct", cells.parse_answers(table["correct"])
-    if num_partial := int(((credit > 0) & (credit < 1)).sum()):
-        _log.warning(
-            "%s: partial credit in %s of %s rows is read as wrong by models that need answers of 0 and 1; skill-mean, "
-            "pfa and best-lr use it with partial_credit=True (--partial-credit)",
-            *(source.name, f"{num_partial:,}", f"{len(credit):,}"),
-        )
     return "credit", full_credit(credit)
 
 
@@ -284,7 +278,9 @@ def _check_rows(
         if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
             raise _invalid_row(message, column, value, most, source)
         examples.setdefault(REASONS[column], message)
-    return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
+    num_rows = len(rows) + sum(source.dropped.values())
+    full_credit = "correct" not in invalid
+    return Report(num_rows, skipped, examples, columns=dict(source.recognised), full_credit=full_credit)
 
 
 def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:

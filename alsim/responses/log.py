@@ -32,7 +32,7 @@ class Responses:
     skills       (K,)   names
     student      (R,)   int32, index into `students`; non-decreasing
     item         (R,)   int32, index into `items`
-    correct      (R,)   int8, 0 or 1
+    correct      (R,)   int8, 0 or 1; 1 for full credit if the source has credit only
     skill        (X,)   int32, index into `skills`; response r has the skills skill[skill_start[r]:skill_start[r + 1]]
     skill_start  (R+1,) int64; each response has at least one skill
     row          (R,)   int64, index of the response in its source, from 0
@@ -332,11 +332,25 @@ class Responses:
         held_out[np.random.default_rng(seed).permutation(number)[:size]] = True
         return self.subset(~held_out), self.subset(held_out)
 
+    def dichotomize(self, threshold: float) -> Responses:
+        """Return the log in which responses with a credit of at least `threshold` are correct, and others wrong.
+
+        Raises ResponsesError for a log without credit, for unknown credit, and for a threshold outside (0, 1].
+        """
+        if not 0 < threshold <= 1:
+            raise ResponsesError(f"threshold must be in (0, 1]; got {threshold!r}", "pass, for example, 0.5")
+        if self.credit is None or np.isnan(self.credit).any():
+            lack = "the log has no credit" if self.credit is None else "some responses have unknown credit"
+            raise ResponsesError(lack, "read it from a column with {}", columns={"credit": "NAME"})
+        correct = (self.credit >= threshold).astype(i8)
+        return replace(self, correct=correct, report=replace(self.report, full_credit=False))
+
     def matrix(self) -> Codes:
         """Return the answers as a matrix (S, I) int8; -1 means no response.
 
-        Raises ResponsesError if a student answered an item more than once.
+        Raises ResponsesError if a student answered an item more than once, and for partial credit.
         """
+        check_answers(self, "a matrix of answers")
         cells = np.full((len(self.students), len(self.items)), -1, i8)
         cells[self.student, self.item] = self.correct
         if np.count_nonzero(cells >= 0) < len(self):
@@ -355,6 +369,21 @@ def _rounded(counts: ArrayLike) -> Longs:
     """Return weighted counts as integers, at least 1 for a positive one."""
     values = np.asarray(counts, np.float64)
     return np.where(values > 0, np.maximum(np.rint(values), 1), 0).astype(i64)
+
+
+def check_answers(log: Responses, user: str) -> None:
+    """Raise ResponsesError for a log with partial credit, and without answers of 0 and 1 of its own.
+
+    user  what needs the answers, for the message
+    """
+    if not log.report.full_credit or log.credit is None:
+        return
+    if num_partial := int(((log.credit > 0) & (log.credit < 1)).sum()):
+        raise ResponsesError(
+            f"{user} needs answers of 0 and 1, but {num_partial:,} of {len(log):,} responses have partial credit",
+            "map a column of answers to correct, choose a threshold with log.dichotomize(0.5), say, or fit "
+            "skill-mean, pfa or best-lr with partial_credit=True (--partial-credit)",
+        )
 
 
 def codes_of(names: Names, known: Names) -> Ints:

@@ -50,6 +50,7 @@ class Report:
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
     unknown     number of invalid values, such as a negative duration, that were read as unknown, by optional column:
                 time, seconds, attempts or hints
+    full_credit True if a response is correct if it has full credit, since the source has no column of correctness
     cells       number of cells of items in a wide file or a matrix; 0 for other logs
     empty       number of these cells without a response
     unknown_examples
@@ -68,6 +69,7 @@ class Report:
     columns: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
     unknown: Mapping[str, int] = field(default_factory=dict)
+    full_credit: bool = False
     cells: int = 0
     empty: int = 0
     is_wide: bool = False

@@ -120,6 +120,13 @@ def test_a_fit_with_names_does_not_predict_columns_without_names(model):
             fit.predict(log)
 
 
+@pytest.mark.parametrize("statistic", [irt.item_fit, irt.person_fit, irt.pattern_fit])
+def test_statistics_of_a_fit_with_names_need_names(statistic):
+    fit = irt.fit(Responses.from_matrix(MATRIX, items=["1", "2", "3"]), "rasch")
+    with pytest.raises(ModelError, match="columns without names have their numbers as names: write the names"):
+        statistic(fit, Responses.from_matrix(MATRIX))
+
+
 def test_positions():
     assert are_positions(np.array(["0", "1", "2"]))
     for names in (["1", "2"], ["1", "0"], ["0.0"], ["a"]):

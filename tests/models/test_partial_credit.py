@@ -8,6 +8,9 @@ from alsim.models import (
     Responses,
     ResponsesError,
     best_lr,
+    bkt,
+    dkt,
+    irt,
     load_fit,
     pfa,
     read_responses,
@@ -34,14 +37,13 @@ def log(seed=0, n=400, levels=(0, 0.25, 0.5, 1)):
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_full_credit_is_correct(caplog):
+def test_full_credit_is_correct():
     read = Responses.from_arrays(**COLUMNS, correct=None, credit=[0.5, 1, 0])
     assert (read.credit.tolist(), read.correct.tolist()) == ([0.5, 1, 0], [0, 1, 0])
-    assert "partial credit in 1 of 3 rows is read as wrong by models that need answers of 0 and 1" in caplog.text
+    assert read.report.full_credit
     assert repr(read).endswith("2 skills; with credit>")
-    caplog.clear()
     both = Responses.from_arrays(**COLUMNS, correct=[1, 0, 0], credit=[0.5, 1, "x"])
-    assert both.correct.tolist() == [1, 0, 0] and not caplog.records
+    assert both.correct.tolist() == [1, 0, 0] and not both.report.full_credit
     np.testing.assert_array_equal(both.credit, [0.5, 1, np.nan])
     assert both.report.unknown == {"credit": 1}
     assert Responses.from_arrays(**COLUMNS, correct=[1, 0, 0]).credit is None
@@ -195,6 +197,48 @@ def test_a_saved_fit_to_credit_predicts_the_same(model, tmp_path):
     again = load_fit(fit.save(tmp_path / "fit.json"))
     assert again.partial_credit is True
     assert np.array_equal(again.predict(log(1)), fit.predict(log(1)))
+
+
+# ── models of answers ────────────────────────────────────────────────────────────────────────────
+
+
+USERS = {
+    "bkt": bkt.fit,
+    "irt": irt.fit,
+    "dkt": dkt.fit,
+    **{model.__name__: model.fit for model in MODELS},
+    "ability": lambda read: irt.estimate_ability(irt.ItemParameters(1, np.zeros(9), names=read.items), read),
+    "prediction": lambda read: irt.fit(read.dichotomize(0.5), "rasch").predict(read),
+    "statistic": lambda read: irt.person_fit(irt.fit(read.dichotomize(0.5), "rasch"), read),
+    "functioning": lambda read: irt.mantel_haenszel(read, np.arange(12) % 2, 1, matching=np.zeros(12)),
+    "matrix": lambda read: read.matrix(),
+}
+
+
+@pytest.mark.parametrize("use", USERS.values(), ids=USERS)
+def test_models_of_answers_refuse_partial_credit(use):
+    """Full credit is correct in such a log, but it is for the user to say that less is wrong."""
+    with pytest.raises(
+        ResponsesError,
+        match=r"needs answers of 0 and 1, but \d+ of 100 responses have partial credit; map a column of answers",
+    ):
+        use(log(n=100))
+
+
+def test_a_log_of_whole_credit_or_with_answers_or_a_threshold_is_fitted():
+    read = log(n=100)
+    answers = (read.credit >= 0.5).astype(int)
+    assert read.dichotomize(0.5).correct.tolist() == answers.tolist()
+    whole, cut = log(n=100, levels=(0, 1)), read.dichotomize(1)
+    both = Responses.from_arrays(
+        read.student, answers, item=read.items[read.item], credit=read.credit, order=np.arange(100)
+    )
+    for one in (whole, cut, both):
+        assert bkt.fit(one).num_responses == 100
+    with pytest.raises(ResponsesError, match="threshold must be in"):
+        read.dichotomize(0)
+    with pytest.raises(ResponsesError, match="the log has no credit"):
+        Responses.from_arrays(**COLUMNS, correct=[1, 0, 1]).dichotomize(0.5)
 
 
 # ── scores ───────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from alsim.models.base import ModelError
 from alsim.models.bkt.em import AscentSettings
 from alsim.models.bkt.result import BY_ITEM
 from alsim.models.bkt.skill import BKT, PARAMETERS, is_number, is_probability
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, check_answers
 
 BELOW_HALF = {"p_guess": (0.0, 0.5), "p_slip": (0.0, 0.5)}
 """Bounds that exclude the inverted solution, in which students who know a skill answer wrongly."""
@@ -56,6 +56,7 @@ def check_responses(responses: Any) -> None:
             f"knowledge tracing is fitted to Responses; got {type(responses).__name__}: make a log with "
             "Responses.from_arrays or read_responses"
         )
+    check_answers(responses, "knowledge tracing")
     if len(responses) == 0 or responses.weight.sum() <= 0:
         raise ModelError(
             "knowledge tracing is fitted to at least one response of positive weight; the log has none: pass another"

@@ -10,7 +10,7 @@ from alsim.models.base import ModelError
 from alsim.models.dkt.sequences import Sequences, sequences_of, total
 from alsim.models.dkt.settings import Settings
 from alsim.responses.cells import Names
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, check_answers
 from alsim.types import Longs
 
 
@@ -37,6 +37,7 @@ class EncodedLog(NamedTuple):
         Raises ModelError for a log without responses, and for a log with one student if `settings.validation` is not 0.
         Raises it also if the training students or the held-out students have no responses.
         """
+        check_answers(responses, "deep knowledge tracing")
         if len(responses) == 0:
             raise ModelError(
                 "deep knowledge tracing is fitted to at least one response; got none: pass a log with responses"

@@ -25,7 +25,7 @@ from alsim.models.irt.curves import (
 from alsim.models.matching import Unknown, match_items, unknown_names
 from alsim.models.serialization import table_of
 from alsim.responses.cells import Names, places, starts
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, check_answers
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
 from alsim.utils.names import listed
 
@@ -252,6 +252,7 @@ def _matched(log: Responses, items: ItemParameters) -> Responses | Answers:
     Logs a warning if items are matched by position, and about unknown items, whose responses are ignored. Raises
     AlsimError as `match_items` does, and if no item is known.
     """
+    check_answers(log, "an estimate of ability")
     codes, note = match_items(log, items.names, "the responses", "the item parameters")
     if note:
         _log.warning("%s", note)

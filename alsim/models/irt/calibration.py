@@ -25,7 +25,7 @@ from alsim.models.irt.maximisation import (
     logit,
 )
 from alsim.models.irt.standard_errors import MAX_JOINT_CURVES, Uncertainty, uncertainty
-from alsim.responses.log import Responses
+from alsim.responses.log import Responses, check_answers
 from alsim.types import Bools, Doubles, Ints
 
 DEFAULT_PRIORS = {"rasch": Priors(), "1pl": Priors(), "2pl": Priors(), "3pl": Priors(a=(0.0, 0.5), c=(5.0, 17.0))}
@@ -88,6 +88,7 @@ def fit(
         raise ModelError(
             f"responses must be Responses, such as Responses.from_matrix returns; got {type(responses).__name__}"
         )
+    check_answers(responses, "an item response model")
     model = model.lower() if isinstance(model, str) and model.lower() in MODELS else model
     priors = _checked(model, priors, nodes, tolerance, max_iterations)
     counts = _item_counts(responses, priors)

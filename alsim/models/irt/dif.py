@@ -15,7 +15,7 @@ from alsim.models.irt.expectation import collapse
 from alsim.models.irt.maximisation import Curves, Priors, Structure, logit
 from alsim.models.irt.statistics import chi_squared_tail
 from alsim.models.serialization import table_of
-from alsim.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, check_answers, codes_of
 from alsim.types import Bools, Doubles, Longs, short_repr
 
 DELTA = -2.35
@@ -136,6 +136,7 @@ def mantel_haenszel(
 
 def _groups(responses: Responses, group: ArrayLike, focal: object) -> Bools:
     """Return whether each student (S,) is in the focal group; raises ModelError for an invalid group."""
+    check_answers(responses, "differential item functioning")
     levels, codes = _levels(group, responses, "group")
     if len(levels) != 2 or np.ndim(cast(ArrayLike, focal)) > 0 or focal not in levels:
         values = ", ".join(map(repr, levels[:5]))

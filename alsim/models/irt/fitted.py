@@ -10,14 +10,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.errors import AlsimError
 from alsim.jit.compile import kernel
-from alsim.models.base import Fit
+from alsim.models.base import Fit, ModelError
 from alsim.models.irt.ability import Abilities, Answers, Method, as_method, estimate_ability
 from alsim.models.irt.curves import NO_ESTIMATES, ItemParameters, left_out, probability
 from alsim.models.irt.estimation import RANGE, node_weights, quadrature
 from alsim.models.irt.maximisation import MODELS, PARAMETERS_PER_ITEM, Priors, at_bounds
+from alsim.models.matching import check_columns
 from alsim.responses.cells import starts
-from alsim.responses.log import Responses, codes_of
+from alsim.responses.log import Responses, check_answers, codes_of
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, f64
 from alsim.utils.names import name_array
 
@@ -259,7 +261,15 @@ def abilities_of(fit: IRTFit, responses: Responses, method: Method) -> Abilities
 
 
 def estimated_item_index(fit: IRTFit, responses: Responses) -> Ints:
-    """Return the index (R,) of each response's item among the items that have estimates; -1 for other items."""
+    """Return the index (R,) of each response's item among the items that have estimates; -1 for other items.
+
+    Raises ModelError for columns without names that are not those of the fit.
+    """
+    check_answers(responses, "a statistic of an item response model")
+    try:
+        check_columns(responses, "item", fit.items)
+    except AlsimError as error:
+        raise ModelError(str(error)) from None
     index = np.full(len(fit.items) + 1, -1, np.int32)
     index[:-1][fit.estimated] = np.arange(fit.estimated.sum())
     return np.asarray(index[codes_of(responses.items, fit.items)][responses.item])
