@@ -41,3 +41,36 @@ def assert_sound(log):
 COLUMNS = {"user": STUDENTS, "kc": SKILLS, "right": CORRECT, "when": [5, 4, 3, 2, 1]}
 MAPPING = {"student": "user", "skill": "kc", "correct": "right", "order": "when"}
 MATRIX = [[1, 0, -1], [0, 1, 1]]
+
+
+def events_of(log):
+    """Return the study events as tuples: student, position within the student's responses, kind, skills."""
+    study = log.study
+    return [
+        (
+            str(log.students[study.student[e]]),
+            int(study.position[e] - log.start[study.student[e]]),
+            str(study.kinds[study.kind[e]]),
+            tuple(map(str, study.skills[study.skill[study.skill_start[e] : study.skill_start[e + 1]]])),
+        )
+        for e in range(len(study))
+    ]
+
+
+def random_rows(seed, num_rows=300):
+    """Return columns with ties in the order, several skills, and study events of some students without responses."""
+    rng = np.random.default_rng(seed)
+    is_event = rng.random(num_rows) < 0.3
+    student = rng.integers(0, 9, num_rows)
+    is_event |= student == 8  # has no responses
+    return {
+        "student": [f"s{k}" for k in student],
+        "correct": np.where(is_event, -5, rng.integers(0, 2, num_rows)),
+        "skill": [[f"k{k}" for k in rng.choice(6, rng.integers(0 if e else 1, 3), replace=False)] for e in is_event],
+        "order": rng.integers(0, 40, num_rows),
+        "time": rng.integers(0, 10**6, num_rows) / 8,
+        "seconds": rng.integers(0, 100, num_rows) / 4,
+        "attempts": rng.integers(0, 5, num_rows),
+        "hints": rng.integers(0, 5, num_rows),
+        "event": [("read", "hint")[k % 2] if e else None for k, e in enumerate(is_event)],
+    }

@@ -42,9 +42,9 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     force      if True, an existing bank is overwritten
 
     The tables were read back to an identical bank before they replace others, at one moment: a kill leaves either bank.
-    Other files of the directory are kept. Raises BankError if the directory
-    already holds a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a value is
-    out of bounds, or the outcomes are not in the order of their first question.
+    Other files of the directory are kept. Raises BankError if the directory already holds a bank, or tables of these
+    names that are not of a bank, if it cannot be written, or if tables cannot represent `bank`: an id is used twice, a
+    value is out of bounds, or the outcomes are not in the order of their first question.
     """
     directory = Path(directory)
     existing = [name for stem in ("questions", "contents") for name in _names(stem) if (directory / name).exists()]
@@ -52,6 +52,12 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
         raise BankError(
             f"{directory}: already holds a bank ({', '.join(existing)}); force=True (--force) overwrites it"
         )
+    for name in existing:
+        if not _is_table(directory / name, Questions._fields if "questions" in name else Contents._fields):
+            raise BankError(
+                f"{directory / name} is not a table of a bank, so it is not overwritten; move it, or choose another "
+                "directory"
+            )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with temporary_directory(directory / "bank") as staged:
@@ -65,6 +71,15 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
         raise BankError(
             f"{directory}: a bank cannot be written there: {error.strerror or error}; choose another directory"
         ) from None
+
+
+def _is_table(file: Path, columns: Sequence[str]) -> bool:
+    """Return whether a file is a table with exactly these columns, in any order."""
+    try:
+        table = read_table(file, {name: name for name in columns}, inside=file.parent)
+    except BankError:
+        return False
+    return not table.unknown and {*table.columns} == {*columns}
 
 
 def _write(

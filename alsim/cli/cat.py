@@ -25,7 +25,17 @@ from alsim.cli.cat_record import (
 from alsim.cli.command import DialogCommand
 from alsim.cli.completion import one_of
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, EncodingOption, ForceOption, JsonOption, SeedOption, read_mapping
+from alsim.cli.options import (
+    COLUMNS_METAVAR,
+    EncodingOption,
+    ForceOption,
+    ItemsOption,
+    JsonOption,
+    PriorMeanOption,
+    PriorSdOption,
+    SeedOption,
+    read_mapping,
+)
 from alsim.cli.output import (
     STDOUT,
     counted,
@@ -78,10 +88,7 @@ class Estimate(StrEnum):
     ),
 )
 def cat_command(
-    items: Annotated[
-        Path,
-        typer.Option("--items", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."),
-    ],
+    items: ItemsOption,
     columns: Annotated[
         str,
         typer.Option("--columns", metavar=COLUMNS_METAVAR, help="Column names of the table, such as a=disc,b=diff."),
@@ -105,12 +112,8 @@ def cat_command(
         float | None,
         typer.Option("--start", help="Ability at which the first item is selected, logits.  [default: the prior mean]"),
     ] = None,
-    prior_mean: Annotated[
-        float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
-    ] = 0.0,
-    prior_sd: Annotated[
-        float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")
-    ] = 1.0,
+    prior_mean: PriorMeanOption = 0.0,
+    prior_sd: PriorSdOption = 1.0,
     bounds: Annotated[
         str,
         typer.Option("--bounds", metavar="LOW,HIGH", help="Lowest and highest ability, logits, such as --bounds=-6,6."),

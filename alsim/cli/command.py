@@ -12,8 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
-from alsim.cli.output import STDOUT, check_distinct, check_report, report_on_stdout
+from alsim.cli.output import STDOUT, check_distinct, check_replaceable, check_report, is_report, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
+from alsim.utils.figures import is_figure
 from alsim.utils.run_directory import FORCE
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -44,6 +45,7 @@ class Command(TyperCommand):
         report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
         _check_paths(self, ctx)
+        _check_replaced(ctx, report)
         try:
             with report_on_stdout(report, dialog=self.dialog):
                 return super().invoke(ctx)
@@ -108,6 +110,15 @@ def _check_paths(command: Any, ctx: Any) -> None:
     given = [(p, Path(path)) for p, path in paths.items() if path not in (None, STDOUT, str(STDOUT))]
     outputs = [(_label(p, command), path) for p, path in given if p.name in OUTPUTS]
     check_distinct(outputs, [path for p, path in given if p.name not in OUTPUTS])
+
+
+def _check_replaced(ctx: Any, report: Path | None) -> None:
+    """Raise AlsimError if the report or the figure would replace a file that alsim did not write."""
+    force = ctx.params.get("force")
+    if report not in (None, STDOUT) and not ctx.params.get("resume"):
+        check_replaceable("--json", report, force, "a report of alsim", is_report)
+    if ctx.params.get("plot") is not None:
+        check_replaceable("--plot", Path(ctx.params["plot"]), force, "a figure of alsim", is_figure)
 
 
 def _with_options(error: AlsimError, command: Any) -> AlsimError:

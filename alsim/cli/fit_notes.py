@@ -12,13 +12,12 @@ import numpy as np
 
 from alsim.cli.fit_tables import Row
 from alsim.errors import AlsimError
+from alsim.utils.names import listed
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit
     from alsim.responses.log import Responses
 
-SHOWN_NAMES = 5
-"""Number of names that a note lists at most."""
 LARGE_B = 10.0
 """Absolute difficulty above which a note says that it has no meaning, logits."""
 _ITEM_NAME = re.compile(r"(?:i|q|v|x|item|question|var|task|problem)[ _.-]?[0-9]+", re.IGNORECASE)
@@ -41,12 +40,6 @@ def notes(fitted: Fit, rows: Sequence[Row], responses: Responses) -> list[str]:
     if fitted.model == "irt":
         found += [*repeated_pairs(responses), *_large_errors(rows), *_without_meaning(rows), *_priors(fitted)]
     return found + _transposed(responses)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, and the number of the others."""
-    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + more
 
 
 def uncertain_items(rows: Sequence[Row]) -> list[str]:
@@ -124,33 +117,22 @@ def unknown_names(model: str, responses: Responses, held_out: Responses, path: P
     Raises AlsimError if the model knows none of the names, or not all of them and they are numbers of columns.
     """
     from alsim.models.base import MATCHED
-    from alsim.responses.log import codes_of
+    from alsim.models.matching import compare_names
 
-    found, num_known = [], 0
-    for kind in MATCHED.get(model, ("skill",)):
-        names = _used(held_out, kind)
-        codes = codes_of(np.array(names, np.str_), np.array(_used(responses, kind), np.str_))
-        unknown = [name for name, code in zip(names, codes, strict=True) if code < 0]
-        num_known += len(names) - len(unknown)
-        if unknown:
-            found.append(
-                f"{len(unknown):,} of {len(names):,} {kind}s of {path} {'is' if len(unknown) == 1 else 'are'} unknown "
-                f"to the fit, which predicts them without estimates of their own: {listed(unknown)}"
-            )
-    if found and not (responses.report.has_header and held_out.report.has_header):
-        raise AlsimError(
-            f"{path}: its items are not those of the log, and columns without names have their numbers as names: "
-            "write the names of the items in the first line of both files"
+    known = {kind: np.array(_used(responses, kind), np.str_) for kind in MATCHED.get(model, ("skill",))}
+    try:
+        unknown = compare_names(held_out, known, "the held-out responses", responses)
+    except AlsimError as error:
+        raise AlsimError(f"{path}: {error}") from None
+    predicted = "unknown to the fit, which predicts"
+    return [
+        found.sentence(
+            str(path),
+            f"is {predicted} it without estimates of its own",
+            f"are {predicted} them without estimates of their own",
         )
-    if not num_known:
-        kinds = " or ".join(MATCHED.get(model, ("skill",)))
-        names = _used(held_out, kinds.split()[0])
-        raise AlsimError(
-            f"{path}: no {kinds} of the held-out responses is known to the fit, such as {names[0]!r}; "
-            f"the fit has, for example, {_used(responses, kinds.split()[0])[0]!r}: "
-            "use the same names in both logs, or name the columns with --columns"
-        )
-    return found
+        for found in unknown
+    ]
 
 
 def _used(responses: Responses, kind: str) -> list[str]:

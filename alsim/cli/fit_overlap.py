@@ -18,12 +18,13 @@ def is_in_sample(responses: Responses, held_out: Responses) -> bool:
     The order of the responses of a student is ignored. Students without names are the same only if both logs have
     equally many students, because their numbers say nothing about who they are.
     """
+    from alsim.models.matching import are_positions
     from alsim.responses.log import codes_of
 
     students = codes_of(held_out.students, responses.students)
     if (students < 0).any() or len({*students.tolist()}) < len(students):
         return False
-    if _are_numbered(held_out) and held_out.num_students != responses.num_students:
+    if are_positions(held_out.students) and held_out.num_students != responses.num_students:
         return False
     same = responses.subset(students)
     if not (np.array_equal(same.start, held_out.start) and np.array_equal(same.weight, held_out.weight)):
@@ -34,9 +35,10 @@ def is_in_sample(responses: Responses, held_out: Responses) -> bool:
 
 def shared_students(responses: Responses, held_out: Responses) -> list[str]:
     """Return the note about students who have responses in both logs; none for logs without names of students."""
+    from alsim.models.matching import are_positions
     from alsim.responses.log import codes_of
 
-    if _are_numbered(responses) and _are_numbered(held_out):
+    if are_positions(responses.students) and are_positions(held_out.students):
         return []
     names = _active(held_out)
     number = int((codes_of(names, _active(responses)) >= 0).sum())
@@ -58,8 +60,3 @@ def _sorted(responses: Responses, items: NDArray[np.int32]) -> NDArray[np.int32]
 def _active(responses: Responses) -> Names:
     """Return the names of the students with responses."""
     return responses.students[np.diff(responses.start) > 0]
-
-
-def _are_numbered(responses: Responses) -> bool:
-    """Return whether the names of the students are 0, 1, 2, and so on, as those of students without names."""
-    return np.array_equal(responses.students, np.arange(responses.num_students).astype(np.str_))

@@ -47,6 +47,7 @@ class Tested(NamedTuple):
 
 def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
     """Score predictions of responses; the responses of a row that stands for n students count n times."""
+    from alsim.models.outcomes import outcomes_of
     from alsim.models.scores import score, score_errors
 
     weight = responses.weight[responses.student]
@@ -61,7 +62,8 @@ def score_predictions(fitted: Fit, responses: Responses, path: Path) -> Tested:
         raise AlsimError(
             f"the column freq of the held-out responses must contain integers; got {invalid:g}: round it in {path}"
         )
-    correct, predicted = np.repeat(responses.correct, counts), np.repeat(fitted.predict(responses), counts)
+    outcomes = outcomes_of(responses, getattr(fitted, "partial_credit", False))
+    correct, predicted = np.repeat(outcomes, counts), np.repeat(fitted.predict(responses), counts)
     copies = np.arange(len(correct)) - np.repeat(np.cumsum(counts) - counts, counts)
     student = np.repeat(responses.student, counts) + copies * len(responses.students)  # each copy is a student
     return Tested(path, score(correct, predicted), score_errors(correct, predicted, student))
@@ -72,6 +74,8 @@ def print_log(responses: Responses, fitted: Fit, rows: Sequence[Row]) -> None:
     size = _size(responses)
     sizes = [counted(size["students"], "student")]
     sizes += [counted(size[f"{kind}s"], kind) for kind in _kinds(fitted.model, responses)]
+    if responses.study is not None:
+        sizes.append(counted(len(responses.study), "study event"))
     patterns = f", in {counted(size['patterns'], 'pattern')}" if "patterns" in size else ""
     print_sentence(
         f"{fitted.model}: {counted(size['responses'], 'response')} of {sizes[0]}{patterns}, {', '.join(sizes[1:])}"
@@ -125,7 +129,7 @@ def verdict(fitted: Fit, tested: Tested | None, rows: Sequence[Row]) -> str:
     """Return the sentence that says whether the fit converged, and how well it predicts the held-out responses."""
     steps = f"{fitted.iterations:,} {'epochs' if fitted.model == 'dkt' else 'iterations'}"
     if not fitted.iterations:
-        convergence = "The estimates are exact"
+        convergence = "The estimates are computed without iterations"
     elif fitted.converged:
         convergence = f"The fit converged after {steps}"
     else:
@@ -145,7 +149,10 @@ def _test_verdict(tested: Tested | None) -> str:
         return ""
     auc, error = tested.scores.auc, tested.errors.auc
     if math.isnan(auc):
-        return "; the AUC of the test is undefined, since all its responses are equal"
+        reason = "all its responses are equal"
+        if math.isnan(tested.scores.accuracy):
+            reason = "some of its responses have partial credit"
+        return f"; the AUC of the test is undefined, since {reason}"
     shown, se = rounded(auc, finite(error))
     shown = shown if math.isnan(error) else f"{shown}±{se}"
     if tested.in_sample:
@@ -179,7 +186,9 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
             "rows": read.rows,
             **_size(responses),
             "skipped": dict(read.skipped),
+            "study_events": 0 if responses.study is None else len(responses.study),
             "duplicates": read.duplicates,
+            "removed": read.removed,
             "recognised_columns": dict(read.columns),
         },
         "log_likelihood": fitted.log_likelihood,

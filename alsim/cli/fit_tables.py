@@ -59,7 +59,12 @@ LAYOUTS: dict[str, tuple[Shown, ...]] = {
         Shown("name", "coefficients of"),
         *(Shown(name, name, "logits", 2) for name in ("intercept", "wins", "attempts")),
     ),
-    "skill-mean": (Shown("skill", "skill"), Shown("mean", "share correct"), _RESPONSES),
+    "skill-mean": (
+        Shown("skill", "skill"),
+        Shown("share", "share correct"),
+        Shown("mean", "smoothed"),
+        _RESPONSES,
+    ),
 }
 """Printed columns of each model; `Fit.table` has more."""
 

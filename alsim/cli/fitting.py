@@ -320,19 +320,27 @@ def dkt(
     return ModelRequest(arguments)
 
 
+PartialCreditOption = Annotated[
+    bool,
+    typer.Option(
+        "--partial-credit", help="Fit the credit, scores from 0 to 1 in a column that --columns credit=NAME names."
+    ),
+]
+
+
 @model_command("pfa")
-def pfa() -> ModelRequest:
+def pfa(partial_credit: PartialCreditOption = False) -> ModelRequest:
     """Fit performance factors analysis."""
-    return ModelRequest({})
+    return ModelRequest({"partial_credit": partial_credit})
 
 
 @model_command("best-lr")
-def best_lr() -> ModelRequest:
+def best_lr(partial_credit: PartialCreditOption = False) -> ModelRequest:
     """Fit a logistic regression on counts of earlier responses."""
-    return ModelRequest({})
+    return ModelRequest({"partial_credit": partial_credit})
 
 
 @model_command("skill-mean")
-def skill_mean() -> ModelRequest:
-    """Fit the share of correct responses to each skill."""
-    return ModelRequest({})
+def skill_mean(partial_credit: PartialCreditOption = False) -> ModelRequest:
+    """Fit the smoothed share of correct responses to each skill."""
+    return ModelRequest({"partial_credit": partial_credit})

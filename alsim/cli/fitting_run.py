@@ -81,8 +81,7 @@ def run_fit(request: FitRequest) -> None:
         fitted: Fit = module.fit(responses, **model.arguments, progress=progress)
     tested = None if held_out is None else _score(fitted, held_out)
     rows = fitted.table()
-    if inputs.out is not None:
-        _write_fit(fitted, tested, inputs.out)
+    _write_fit(fitted, tested, inputs)
     if model.scores is not None:
         _write_abilities(fitted, responses, model.scores)
     if inputs.table is not None:
@@ -120,7 +119,7 @@ def _check_outputs(outputs: Mapping[str, Path], force: bool) -> None:
 
     check_distinct(outputs.items(), ())
     for option, path in outputs.items():
-        if option != "--json":  # a report replaces an existing one, as in all commands, and may go to a pipe
+        if option != "--json":  # checked for all commands; it may go to a pipe
             if path.exists() and not path.is_file():
                 raise AlsimError(f"{option} {path}: is not a regular file; expected a file to write")
             if path.exists() and not force:
@@ -284,11 +283,13 @@ def _progress() -> Iterator[Progress]:
 # ── results ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_fit(fitted: Fit, tested: Tested | None, out: Path) -> None:
-    """Write a fit as JSON, with the scores of the test."""
+def _write_fit(fitted: Fit, tested: Tested | None, inputs: Inputs) -> None:
+    """Write a fit as JSON to the file of --out, if there is one, with the scores of the test."""
+    if inputs.out is None:
+        return
     scores = {} if tested is None else tested.scores._asdict()
     finite = {name: None if math.isnan(value) else value for name, value in scores.items()}
-    fitted.save(out, test=finite if scores else None)
+    fitted.save(inputs.out, test=finite if scores else None, force=inputs.force)
 
 
 def _write_abilities(fitted: Any, responses: Responses, file: Path) -> None:

@@ -39,6 +39,14 @@ EncodingOption = Annotated[
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the report as JSON; - prints only the JSON.")
 ]
+ItemsOption = Annotated[
+    Path,
+    typer.Option("--items", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."),
+]
+PriorMeanOption = Annotated[
+    float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
+]
+PriorSdOption = Annotated[float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")]
 ObservationOption = Annotated[Observation, typer.Option("--observation", help="Kind of observation.")]
 POWER = re.compile(r"(\d{1,9})\*\*(\d{1,2})(?:([+-]\d{1,20}))?")
 """Notation of large integers, such as 2**31 or 2**31+5."""

@@ -9,7 +9,7 @@ import math
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,9 +17,11 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from alsim._version import __version__
 from alsim.errors import AlsimError, RuleWarning
 from alsim.utils.files import check_writable, write_durable
 from alsim.utils.plugins import PluginWarning
+from alsim.utils.reading import read_json
 from alsim.utils.text import counted as counted
 from alsim.utils.text import printable as printable
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn
 
+WRITTEN_BY = "written_by"
+"""Key of a report with the version of alsim that wrote it; `is_report` recognises a report by it."""
 STDOUT = Path("-")
 """Name that stands for stdout, as in `--json -`."""
 WIDTH = 80
@@ -64,6 +68,32 @@ def check_report(file: Path | None) -> None:
     """Raise AlsimError if the file of a report cannot be written; every command does this before its work."""
     if file is not None and file != STDOUT:
         check_writable(file, "--json")
+
+
+def check_replaceable(option: str, file: Path, force: bool | None, kind: str, is_own: Callable[[Path], bool]) -> None:
+    """Raise AlsimError if a file with content would be replaced that alsim did not write.
+
+    option  option that names the file
+    force   value of the command's option --force; None if it has none
+    kind    kind of file that the command writes there, for the message
+    is_own  returns whether a file is of this kind
+    """
+    if force or not file.is_file() or file.stat().st_size == 0 or is_own(file):
+        return
+    cure = "choose another file, or delete this one" if force is None else "--force overwrites it"
+    raise AlsimError(f"{option} {file} exists and is not {kind}; {cure}")
+
+
+def is_report(file: Path) -> bool:
+    """Return whether a file is a report that a command of alsim wrote as JSON."""
+    try:
+        content = read_json(file)
+    except (OSError, ValueError):
+        return False
+    if not isinstance(content, dict):
+        return False
+    is_listing = all(isinstance(entry, dict) and {"signature", "package"} <= {*entry} for entry in content.values())
+    return str(content.get(WRITTEN_BY)).startswith("alsim ") or (bool(content) and is_listing)
 
 
 def is_same_file(one: Path, other: Path) -> bool:
@@ -109,10 +139,14 @@ def report_on_stdout(report: Path | None, *, dialog: bool = False) -> Iterator[N
         _report_stream.reset(token)
 
 
-def write_report(file: Path | None, value: Any) -> None:
-    """Write a report as JSON to a file, or to stdout if `file` is "-"; do nothing if it is None."""
-    if file is None:
+def write_report(file: Path | None, value: Mapping[str, Any] | None, *, is_listing: bool = False) -> None:
+    """Write a report as JSON to a file, or to stdout if `file` is "-"; do nothing if it is None.
+
+    is_listing  whether the keys are names of policies; otherwise, the version of alsim is added
+    """
+    if file is None or value is None:
         return
+    value = value if is_listing else {WRITTEN_BY: f"alsim {__version__}", **value}
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     if file == STDOUT:
         (_report_stream.get() or sys.stdout).write(text)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from alsim.cli.app import app
 from alsim.cli.cat import Estimate, read_bounds
 from alsim.cli.command import Command
-from alsim.cli.fit_notes import listed, repeated_pairs
+from alsim.cli.fit_notes import repeated_pairs
 from alsim.cli.fitting import shared_options
 from alsim.cli.fitting_run import Inputs, check_file_options, read_log
 from alsim.cli.help import examples
-from alsim.cli.options import COLUMNS_METAVAR, read_mapping
+from alsim.cli.options import COLUMNS_METAVAR, ItemsOption, PriorMeanOption, PriorSdOption, read_mapping
 from alsim.cli.output import (
     counted,
     finite,
@@ -67,7 +67,8 @@ class Scored(NamedTuple):
     correct    (S,) number of correct responses used
     unknown    names of the items without parameters
     num_items  number of items with responses that were used
-    notes      sentences about unusual data and estimates, first the one about unknown items, if any
+    warnings   sentences about items that are matched by position, and about unknown items
+    notes      sentences about unusual data and estimates
     """
 
     responses: Responses
@@ -75,14 +76,12 @@ class Scored(NamedTuple):
     correct: NDArray[np.int64]
     unknown: Sequence[str]
     num_items: int
+    warnings: Sequence[str]
     notes: Sequence[str]
 
 
 def score_options(
-    items: Annotated[
-        Path,
-        typer.Option("--items", metavar="FILE", help="Table of item parameters a, b and c, or a fit of alsim fit irt."),
-    ],
+    items: ItemsOption,
     item_columns: Annotated[
         str,
         typer.Option(
@@ -100,12 +99,8 @@ def score_options(
     method: Annotated[
         Estimate, typer.Option("--method", case_sensitive=False, help="Ability estimator.")
     ] = Estimate.eap,
-    prior_mean: Annotated[
-        float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
-    ] = 0.0,
-    prior_sd: Annotated[
-        float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")
-    ] = 1.0,
+    prior_mean: PriorMeanOption = 0.0,
+    prior_sd: PriorSdOption = 1.0,
     bounds: Annotated[
         str,
         typer.Option(
@@ -228,10 +223,16 @@ def score(
 ) -> Scored:
     """Estimate the abilities of the students of a log. Raises AlsimError if no item of the log has parameters."""
     from alsim.models.irt import Answers, estimate_ability
+    from alsim.models.matching import match_items, unknown_names
 
-    codes, notes = _match(items, responses, options)
-    used = np.bincount(responses.item, minlength=responses.num_items) > 0
-    unknown = responses.items[used & (codes < 0)].tolist()
+    codes, note = match_items(responses, items.names, str(options.inputs.log), str(options.items))
+    unknown = unknown_names(responses, "item", codes)
+    if unknown.is_all:
+        raise AlsimError(
+            f"{options.inputs.log}: no item has parameters in {options.items}, such as {unknown.names[0]!r}; the items "
+            f"there are, for example, {str(items.names[0])!r}: use the same names, or name their column with "
+            "--item-columns name=NAME"
+        )
     known = codes[responses.item] >= 0
     counts = np.bincount(responses.student[known], minlength=responses.num_students)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -243,54 +244,12 @@ def score(
         items, Answers(start, item, right), method, prior_mean=mean, prior_sd=sd, bounds=bounds, nodes=nodes
     )
     correct = np.bincount(responses.student[known], right, responses.num_students).astype(np.int64)
-    if unknown:
-        have, total = "has" if len(unknown) == 1 else "have", counted(int(used.sum()), "item")
-        notes.insert(
-            0,
-            f"{len(unknown):,} of {total} of {options.inputs.log} {have} no parameters in {options.items}, so "
-            f"responses to them are left out: {listed(unknown)}",
-        )
-    notes += _notes(abilities, bounds, options.method, responses)
-    return Scored(responses, abilities, correct, unknown, int((used & (codes >= 0)).sum()), notes)
-
-
-def _match(items: ItemParameters, responses: Responses, options: ScoreOptions) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the index (I,) of each item of the log among the calibrated items, -1 for unknown ones, and notes.
-
-    Raises AlsimError if no item is known, or if neither names nor positions match the items.
-    """
-    from alsim.responses.log import codes_of
-
-    codes, report = codes_of(responses.items, items.names), responses.report
-    known = codes[responses.item] >= 0
-    is_numbered = _are_numbers(items.names)
-    if report.has_header and (not is_numbered or known.all()):
-        if not known.any():
-            raise AlsimError(
-                f"{options.inputs.log}: no item has parameters in {options.items}, such as "
-                f"{str(responses.items[0])!r}; the items there are, for example, {str(items.names[0])!r}: use the same "
-                "names, or name their column with --item-columns name=NAME"
-            )
-        return codes, []
-    lacking = f"{options.items} has no names of items" if is_numbered else "the log has no header"
-    if not report.is_wide:
-        raise AlsimError(
-            f"{lacking}, and {options.inputs.log} has one row per response, so its items have no position: add a "
-            "column of the names to the items"
-        )
-    if len(items) != responses.num_items:
-        raise AlsimError(
-            f"{lacking}, so the items are matched by position, but {options.inputs.log} has {responses.num_items:,} "
-            f"items and {options.items} {len(items):,}: add the names of the items to both"
-        )
-    positions = np.arange(len(items), dtype=np.int32)
-    is_position = np.array_equal(codes, positions)
-    return positions, [] if is_position else [f"{lacking}, so the items are matched by position"]
-
-
-def _are_numbers(names: Any) -> bool:
-    """Return whether names are 0, 1, 2, and so on, as those of items without names."""
-    return np.array_equal(names, np.arange(len(names)).astype(np.str_))
+    warnings = [note] if note else []
+    if unknown.names:
+        lack = f"no parameters in {options.items}, so responses to them are left out"
+        warnings.append(unknown.sentence(str(options.inputs.log), f"has {lack}", f"have {lack}"))
+    notes = _notes(abilities, bounds, options.method, responses)
+    return Scored(responses, abilities, correct, unknown.names, unknown.total - len(unknown.names), warnings, notes)
 
 
 def _notes(abilities: Abilities, bounds: tuple[float, float], method: str, responses: Responses) -> list[str]:
@@ -352,10 +311,12 @@ def _report(scored: Scored, columns: Mapping[str, Sequence[Any]], options: Score
             "students": round(scored.responses.num_respondents),
             "items": scored.num_items,
             "skipped": dict(read.skipped),
+            "study_events": 0 if scored.responses.study is None else len(scored.responses.study),
+            "removed": read.removed,
         },
         "used_responses": _num_used(scored),
         "unknown_items": list(scored.unknown),
-        "notes": list(scored.notes),
+        "notes": [*scored.warnings, *scored.notes],
         "summary": _summary(scored),
         "students": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
     }
@@ -369,10 +330,9 @@ def _print(scored: Scored, columns: Mapping[str, Sequence[Any]], options: ScoreO
     print_table(("student", "ability", "±", "responses", "correct"), rows)
     if len(columns["student"]) > len(rows):
         print(f"… and {len(columns['student']) - len(rows):,} more; --out FILE writes all")
-    notes = list(scored.notes)
-    if scored.unknown:
-        print_warning(notes.pop(0))
-    for note in notes:
+    for warning in scored.warnings:
+        print_warning(warning)
+    for note in scored.notes:
         print_sentence(f"note: {note}")
     used = _num_used(scored)
     print_sentence(

@@ -29,7 +29,7 @@ def policies(imports: ImportOption = None, report: JsonOption = None) -> None:
     columns = {"policy": "signature", "description": "description", **({"package": "package"} if others else {})}
     rows = [[entry[key] for key in columns.values()] for entry in listed.values()]
     print_table(list(columns), rows, texts=columns, wrapped="description")
-    write_report(report, listed)
+    write_report(report, listed, is_listing=True)
 
 
 def _summary(make: Any) -> str:

@@ -23,7 +23,6 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import (
     WIDTH,
-    check_report,
     counted,
     print_sentence,
     printable,
@@ -94,7 +93,6 @@ def show(
     from alsim.rollouts.episode import describe_episode
     from alsim.utils.figures import check_figure
 
-    check_report(report)
     if plot is not None:
         check_figure(plot, "--plot")
     result = describe_episode(

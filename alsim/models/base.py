@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from alsim.errors import AlsimError
+from alsim.models.matching import compare_names
 from alsim.models.serialization import count, number, truth
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, i32
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
-from alsim.utils.reading import read_json, reason
+from alsim.utils.reading import missing_file_cure, read_json, reason
 
 FORMAT, VERSION = "alsim-fit", 1
 
@@ -41,7 +42,6 @@ HOMES = {
 MATCHED = {"irt": ("item",), "best-lr": ("skill", "item")}
 """Kinds of names by which a model recognises responses; of the other models, skills."""
 
-_SHOWN_NAMES = 5
 _log = logging.getLogger("alsim.models.names")
 
 
@@ -56,7 +56,8 @@ class Fit(ABC):
     log_likelihood  log-likelihood of the responses that the model was fitted to, nats
     iterations      number of iterations of the algorithm
     converged       True if the algorithm reached its tolerance, False if it reached its limit of iterations
-    num_responses   number of responses that the model was fitted to
+    num_responses   number of responses that the model was fitted to; those of a row that stands for n students count n
+                    times
     """
 
     model: ClassVar[str]
@@ -76,42 +77,36 @@ class Fit(ABC):
 
         Each prediction uses the fitted parameters and the earlier responses of the same student in `responses`.
         Students, and some skills and items, may be absent from the fitted responses. A warning of the logger
-        alsim.models.names counts the unknown skills or items. Raises ModelError if all of them are unknown.
+        alsim.models.names counts the unknown skills or items. Raises ModelError if all of them are unknown, or if the
+        columns of a matrix or a file without names of items are not those of the fit.
         """
 
     def _matched(self, responses: Responses) -> Responses:
         """Return the responses with their skills and items spelled as in the fit: 10.0 may be its 10.
 
         Names that the fit does not distinguish, such as 10 and 10.0, have one code.
-        Logs a warning about unknown names. Raises ModelError if all of them are unknown.
+        Logs a warning about unknown names. Raises ModelError if all of them are unknown, or if they are numbers of
+        columns without names that are not those of the fit.
         """
+        known = {
+            kind: of_fit
+            for kind in MATCHED.get(self.model, ("skill",))
+            if len(of_fit := np.array(list(getattr(self, f"{kind}s")), np.str_))  # else the items are the skills
+        }
+        try:
+            unknown = compare_names(responses, known, "the responses")
+        except AlsimError as error:
+            raise ModelError(str(error)) from None
+        for found in unknown:
+            lacks = f"unknown to the {self.model} fit, which has no estimates of"
+            _log.warning("%s", found.sentence("the responses", f"is {lacks} its own", f"are {lacks} their own"))
         names: dict[str, Any] = {}
-        unknown: list[tuple[str, list[str], int]] = []
-        for kind in MATCHED.get(self.model, ("skill",)):
-            of_log, of_fit = getattr(responses, f"{kind}s"), np.array(list(getattr(self, f"{kind}s")), np.str_)
+        for kind, of_fit in known.items():
+            of_log = getattr(responses, f"{kind}s")
             codes = codes_of(of_log, of_fit)
-            if not len(of_fit):
-                continue  # the fit of a log whose items are its skills
             spelled = np.where(codes < 0, of_log, np.append(of_fit, "")[codes])
             names[f"{kind}s"] = spelled
             names[kind] = _first_codes(spelled)[getattr(responses, kind)]
-            used = np.bincount(getattr(responses, kind), minlength=len(of_log)) > 0
-            unknown.append((kind, of_log[used & (codes < 0)].tolist(), int(used.sum())))
-        if len(responses) and unknown and all(len(found) == total for _, found, total in unknown):
-            kinds = " or ".join(kind for kind, *_ in unknown)
-            first = str(next(iter(getattr(self, f"{unknown[0][0]}s"))))
-            raise ModelError(
-                f"no {kinds} of the responses is known to the fit, such as {unknown[0][1][0]!r}; the fit has, for "
-                f"example, {first!r}: use the same names as in the fitted responses"
-            )
-        for kind, found, total in unknown:
-            if found:
-                more = ", ..." if len(found) > _SHOWN_NAMES else ""
-                _log.warning(
-                    "%s of %s %ss of the responses %s unknown to the %s fit, which has no estimates of their own: %s%s",
-                    *(f"{len(found):,}", f"{total:,}", kind, "is" if len(found) == 1 else "are", self.model),
-                    *(", ".join(found[:_SHOWN_NAMES]), more),
-                )
         return replace(responses, **names)
 
     @abstractmethod
@@ -142,13 +137,17 @@ class Fit(ABC):
     def table(self) -> list[dict[str, str | int | float]]:
         """Return one row per skill, item or parameter, for printing; all rows have the same columns."""
 
-    def save(self, file: str | Path, *, test: Mapping[str, float | None] | None = None) -> Path:
-        """Write the fit as JSON, and return the path. An existing fit is replaced: a kill leaves either of them.
+    def save(self, file: str | Path, *, test: Mapping[str, float | None] | None = None, force: bool = False) -> Path:
+        """Write the fit as JSON, and return the path. An existing file is replaced: a kill leaves either of them.
 
-        test  scores of a test with other responses, which are written under the key "test"
+        test   scores of a test with other responses, which are written under the key "test"
+        force  if True, a second file that belongs to the fit, as that of the weights of a network, is replaced even if
+               another program or another fit wrote it; otherwise it raises ModelError
         """
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not force:
+            self._check_files(path)
         replace_group(path.parent, self._contents(path, {} if test is None else {"test": dict(test)}))
         return path
 
@@ -165,6 +164,9 @@ class Fit(ABC):
     def _contents(self, path: Path, more: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the content of each file of the fit by name, the JSON first; `more` is added to the JSON."""
         return {path.name: self._json({**self.to_dict(), **more})}
+
+    def _check_files(self, path: Path) -> None:  # noqa: B027  # most fits have one file
+        """Raise ModelError if a file besides the JSON at `path` would be replaced that is not of the fit there."""
 
     def _json(self, content: Mapping[str, Any]) -> bytes:
         """Return the JSON of a fit: `content` after the keys that identify format and model."""
@@ -232,6 +234,8 @@ def _parse(path: Path, source: Path) -> dict[str, Any]:
     cure = "expected a file that Fit.save wrote"
     try:
         content = read_json(source, parse_float=_finite, parse_constant=_finite)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; {missing_file_cure(path)}") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {reason(error)}; {cure}") from None
     except ValueError as error:

@@ -10,7 +10,8 @@ import numpy as np
 from alsim.models.base import Fit, Progress
 from alsim.models.features import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.models.logistic import Features, Settings, check, log_likelihood, logistic, regress
-from alsim.models.serialization import column_of, names_of, number, rows_of
+from alsim.models.outcomes import Outcomes, outcomes_of
+from alsim.models.serialization import column_of, names_of, number, rows_of, truth
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
 from alsim.types import Doubles, Ints, Longs, short_repr
@@ -37,6 +38,7 @@ class BestLRFit(Fit):
     item     (I,) intercept of each item, logits
     shared   (5,) intercept, coefficients of wins and attempts at the item, and of wins and attempts in total, logits
     penalty  as passed to `fit`
+    partial_credit  as passed to `fit`; wins are then sums of credit
     """
 
     model: ClassVar[str] = "best-lr"
@@ -50,6 +52,7 @@ class BestLRFit(Fit):
     num_responses: int
     iterations: int
     converged: bool
+    partial_credit: bool = False
 
     def predict(self, responses: Responses) -> Doubles:
         """Return the probability (R,) that each response is correct, given the student's earlier responses.
@@ -59,7 +62,8 @@ class BestLRFit(Fit):
         responses = self._matched(responses)
         skill = codes_of(responses.skills, self.skills)[responses.skill]
         item = codes_of(responses.items, self.items)[responses.item]
-        features = _features(responses, skill, item, len(self.skills), len(self.items))
+        outcomes = outcomes_of(responses, self.partial_credit)
+        features = _features(responses, outcomes, skill, item, len(self.skills), len(self.items))
         return logistic(features.logits(self._coefficients()) + self.shared[0])
 
     def _coefficients(self) -> Doubles:
@@ -86,6 +90,7 @@ class BestLRFit(Fit):
             "items": rows_of(self.items, {"intercept": self.item}),
             "shared": dict(zip(OF_ALL, self.shared.tolist(), strict=True)),
             "penalty": self.penalty,
+            "partial_credit": self.partial_credit,
             **self._summary(),
         }
 
@@ -101,6 +106,7 @@ class BestLRFit(Fit):
             item=column_of(items, "intercept"),
             shared=np.array([number(content["shared"][name]) for name in OF_ALL]),
             penalty=number(content["penalty"]),
+            partial_credit=truth(content["partial_credit"]),
             **cls._read_summary(content),
         )
 
@@ -111,6 +117,7 @@ def fit(
     penalty: float = 1.0,
     tolerance: float = 1e-8,
     max_iterations: int = 1000,
+    partial_credit: bool = False,
     progress: Progress | None = None,
 ) -> BestLRFit:
     """Fit Best-LR, a logistic regression, by penalised maximum likelihood.
@@ -128,24 +135,27 @@ def fit(
                     1/logit^2, of a normal prior with mean 0
     tolerance       largest component of the gradient at convergence, nats per logit and response, > 0
     max_iterations  largest number of Newton steps
+    partial_credit  fit the credit of the responses, in [0, 1], instead of their correctness, by quasi-likelihood; wins
+                    are then sums of earlier credit
     progress        called before and after the fit
 
-    Raises ModelError for invalid settings, for a log without responses, and for responses that are all correct or all
-    wrong. Raises MissingExtra without scikit-learn.
+    Raises ModelError for invalid settings, for a log without responses, or without credit if this is used, and for
+    responses that are all correct or all wrong. Raises MissingExtra without scikit-learn.
 
     Source: Gervet, Koedinger, Schneider & Mitchell (2020), When is deep learning the best approach to knowledge
     tracing?, Journal of Educational Data Mining 12(3). Their model also has a term for each student, which is 0 for
     new students.
     """
     settings = Settings(penalty, tolerance, max_iterations)
-    check(responses, settings, MODEL_NAME)
+    outcomes = outcomes_of(responses, partial_credit)
+    check(responses, outcomes, settings, MODEL_NAME)
     progress = progress or (lambda done, parts, message: None)
     progress(0, 1, "coefficients")
     skills, items = responses.skills, responses.items if _has_items(responses) else responses.items[:0]
-    features = _features(responses, responses.skill, responses.item, len(skills), len(items))
+    features = _features(responses, outcomes, responses.skill, responses.item, len(skills), len(items))
     matrix = features.sparse(3 * (len(skills) + 1) + len(items) + 1 + 4, MODEL_NAME)
     weight = responses.weight[responses.student]
-    regression = regress(matrix, responses.correct, weight, settings, intercept=True, model_name=MODEL_NAME)
+    regression = regress(matrix, outcomes, weight, settings, intercept=True, model_name=MODEL_NAME)
     logits = matrix @ regression.coefficients + regression.intercept
     progress(1, 1, "done")
     of_skills, rest = np.split(regression.coefficients, [3 * len(skills)])
@@ -158,10 +168,11 @@ def fit(
         item=rest[3:-5][answered_items],
         shared=np.concatenate([[regression.intercept], rest[-4:]]),
         penalty=float(penalty),
-        log_likelihood=log_likelihood(responses.correct, logits, weight),
-        num_responses=len(responses),
+        log_likelihood=log_likelihood(outcomes, logits, weight),
+        num_responses=responses.num_responses,
         iterations=regression.iterations,
         converged=regression.converged,
+        partial_credit=partial_credit,
     )
 
 
@@ -174,9 +185,12 @@ def _has_items(responses: Responses) -> bool:
     )
 
 
-def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, num_items: int) -> Features:
+def _features(
+    responses: Responses, outcomes: Outcomes, skill: Ints, item: Ints, num_skills: int, num_items: int
+) -> Features:
     """Return the features of each response.
 
+    outcomes    (R,) outcome of each response
     skill       (X,) number of each skill of each response, -1 for an unknown one
     item        (R,) number of the item of each response, -1 for an unknown one
     num_skills  K
@@ -193,12 +207,12 @@ def _features(responses: Responses, skill: Ints, item: Ints, num_skills: int, nu
     """
     base = 3 * (num_skills + 1)
     after = base + num_items + 1
-    wins, attempts = np.log1p(earlier_of_skills(responses))
+    wins, attempts = np.log1p(earlier_of_skills(responses, outcomes))
     of_skills = np.column_stack([np.ones(len(wins)), wins, attempts])
     places = 3 * np.where(skill < 0, num_skills, skill).astype(np.int64)[:, None] + np.arange(3)
-    total = np.log1p(earlier_in_all(responses))
+    total = np.log1p(earlier_in_all(responses, outcomes))
     if num_items:
-        at_item = np.log1p(earlier_of_items(responses))
+        at_item = np.log1p(earlier_of_items(responses, outcomes))
         which = base + np.where(item < 0, num_items, item).astype(np.int64)
         rest = np.column_stack([np.ones(len(responses)), *at_item, *total])
         rest_places = np.column_stack([which, *np.broadcast_to(after + np.arange(4)[:, None], (4, len(which)))])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alsim.models.base import ModelError
+from alsim.models.outcomes import Outcomes
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
 from alsim.utils.optional import require
@@ -80,15 +81,19 @@ def logistic(logit: Doubles) -> Doubles:
     return np.asarray(np.where(logit >= 0, 1.0, decay) / (1.0 + decay))
 
 
-def log_likelihood(correct: np.ndarray, logit: Doubles, weight: Doubles) -> float:
-    """Return the log-likelihood of responses (R,), each with a logit and a weight, in nats."""
-    signed = np.where(correct == 1, logit, -logit)
-    return float(-(weight * np.logaddexp(0.0, -signed)).sum())
+def log_likelihood(outcomes: Outcomes, logit: Doubles, weight: Doubles) -> float:
+    """Return the log-likelihood of outcomes (R,), each with a logit and a weight, in nats.
+
+    That of credit y is y log P + (1 - y) log(1 - P), a quasi-likelihood.
+    """
+    loss = outcomes * np.logaddexp(0.0, -logit) + (1 - outcomes) * np.logaddexp(0.0, logit)
+    return float(-(weight * loss).sum())
 
 
-def check(responses: Responses, settings: Settings, model_name: str) -> None:
+def check(responses: Responses, outcomes: Outcomes, settings: Settings, model_name: str) -> None:
     """Check that a regression can be fitted.
 
+    outcomes    outcome of each response
     model_name  name of the model, for messages
 
     Raises MissingExtra without scikit-learn, and ModelError for invalid settings and for responses that are missing or
@@ -101,23 +106,25 @@ def check(responses: Responses, settings: Settings, model_name: str) -> None:
             raise ModelError(f"{model_name}: {name} must be a number above 0; got {value!r}")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int) or max_iterations < 1:
         raise ModelError(f"{model_name}: max_iterations must be an integer of at least 1; got {max_iterations!r}")
-    correct = responses.correct[responses.weight[responses.student] > 0]
+    correct = outcomes[responses.weight[responses.student] > 0]
     if len(correct) == 0:
         raise ModelError(f"{model_name} needs responses; got none: pass a log with at least one")
-    if correct.min() == correct.max():
+    if correct.min() == correct.max() and correct[0] in (0, 1):
         kind = "correct" if correct[0] else "wrong"
         raise ModelError(f"{model_name} needs responses of both kinds; all {len(correct):,} are {kind}: add others")
 
 
 def regress(
-    matrix: Any, correct: np.ndarray, weight: Doubles, settings: Settings, *, intercept: bool, model_name: str
+    matrix: Any, outcomes: Outcomes, weight: Doubles, settings: Settings, *, intercept: bool, model_name: str
 ) -> Regression:
     """Fit a logistic regression by maximising its penalised log-likelihood.
 
         sum_r weight_r log P(correct_r) - penalty / 2 sum_p coefficient_p^2
 
     matrix     (R, P) sparse matrix of features
-    correct    (R,) 0 or 1, each at least once
+    outcomes   (R,) 0 or 1, each at least once; or credit y in [0, 1], which counts as y correct and 1 - y wrong
+               responses: a quasi-likelihood, whose maximum is consistent for the mean of y (Papke & Wooldridge 1996,
+               Econometric methods for fractional response variables, Journal of Applied Econometrics 11)
     weight     (R,) number of times that each response counts
     intercept  whether to fit an intercept, which is not penalised
     model_name name of the model, for the message of MissingExtra
@@ -135,11 +142,20 @@ def regress(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence is checked below, by the gradient
-        model.fit(matrix, correct, sample_weight=weight)
+        model.fit(*_as_answers(matrix, outcomes, weight, model_name))
     coefficients = np.asarray(model.coef_[0], np.float64)
     constant = float(model.intercept_[0]) if intercept else 0.0
-    residual = weight * (correct - logistic(matrix @ coefficients + constant))
+    residual = weight * (outcomes - logistic(matrix @ coefficients + constant))
     gradient = np.abs(matrix.T @ residual - settings.penalty * coefficients).max()
     slope = max(gradient, abs(residual.sum()) if intercept else 0.0)
     converged = bool(slope <= settings.tolerance * weight.sum())
     return Regression(coefficients, constant, int(model.n_iter_[0]), converged)
+
+
+def _as_answers(matrix: Any, outcomes: Outcomes, weight: Doubles, model_name: str) -> tuple[Any, np.ndarray, Doubles]:
+    """Return features, answers and weights; a response with credit becomes a correct and a wrong one, weighted."""
+    if outcomes.dtype == np.int8:
+        return matrix, outcomes, weight
+    sparse = require("scipy.sparse", "baselines", model_name)
+    answers = np.repeat(np.array([1, 0], np.int8), len(outcomes))
+    return sparse.vstack([matrix, matrix]), answers, np.concatenate([weight * outcomes, weight * (1 - outcomes)])

@@ -22,6 +22,8 @@ class Scores(NamedTuple):
     rmse       root of the mean squared difference between response and prediction, in [0, 1]
     log_loss   mean negative log-likelihood, nats
     accuracy   share of responses that the prediction, rounded, equals; 0.5 counts as correct
+
+    The AUC and the accuracy of responses with partial credit are undefined, NaN.
     responses  R
     """
 
@@ -49,8 +51,8 @@ class ScoreErrors(NamedTuple):
 def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     """Compute the scores of predictions, pooled over all responses.
 
-    correct    (R,) 0 or 1
-    predicted  (R,) probabilities of a correct response
+    correct    (R,) 0 or 1, or credit in [0, 1]
+    predicted  (R,) probabilities of a correct response, or mean credit
 
     Returns Scores. Raises AlsimError for other values, for different shapes, and for R = 0.
     Source: Mann & Whitney (1947), Annals of Mathematical Statistics 18, 50-60, for the AUC.
@@ -58,7 +60,7 @@ def score(correct: ArrayLike, predicted: ArrayLike) -> Scores:
     answers, predictions = _checked(correct, predicted)
     losses = _losses(answers, predictions)
     return Scores(
-        auc=_auc(answers == 1, predictions),
+        auc=math.nan if _is_partial(answers) else _auc(answers == 1, predictions),
         rmse=float(np.sqrt(losses.squared.mean())),
         log_loss=float(losses.log.mean()),
         accuracy=float(losses.equal.mean()),
@@ -90,7 +92,7 @@ def score_errors(correct: ArrayLike, predicted: ArrayLike, student: ArrayLike) -
     index = np.unique(students, return_inverse=True)[1]
     squared = _error_of_mean(losses.squared, index)
     return ScoreErrors(
-        auc=_error(_auc_influence(answers == 1, predictions, scores.auc), index),
+        auc=math.nan if _is_partial(answers) else _error(_auc_influence(answers == 1, predictions, scores.auc), index),
         rmse=squared / (2 * scores.rmse) if scores.rmse else squared,
         log_loss=_error_of_mean(losses.log, index),
         accuracy=_error_of_mean(losses.equal, index),
@@ -109,8 +111,10 @@ class _Losses(NamedTuple):
 def _losses(answers: Doubles, predictions: Doubles) -> _Losses:
     """Return the losses of each response."""
     clipped = np.clip(predictions, NEAREST, 1 - NEAREST)
-    log_losses = -np.where(answers == 1, np.log(clipped), np.log1p(-clipped))
+    log_losses = -(answers * np.log(clipped) + (1 - answers) * np.log1p(-clipped))
     equal = ((predictions >= 0.5) == (answers == 1)).astype(np.float64)
+    if _is_partial(answers):
+        equal[:] = math.nan
     return _Losses((answers - predictions) ** 2, log_losses, equal)
 
 
@@ -122,11 +126,18 @@ def _checked(correct: ArrayLike, predicted: ArrayLike) -> tuple[Doubles, Doubles
             "correct and predicted must have the same shape (R,), R at least 1; "
             f"got {answers.shape} and {predictions.shape}: pass one prediction per response"
         )
-    if not (valid := np.isin(answers, (0, 1))).all():
-        raise AlsimError(f"responses must be 0 or 1; got {answers[~valid][0]:g}: leave out missing responses")
+    if not (valid := (answers >= 0) & (answers <= 1)).all():
+        raise AlsimError(
+            f"responses must be 0 or 1, or credit in [0, 1]; got {answers[~valid][0]:g}: leave out missing responses"
+        )
     if not (valid := (predictions >= 0) & (predictions <= 1)).all():
         raise AlsimError(f"predictions must be probabilities in [0, 1]; got {predictions[~valid][0]:g}")
     return answers, predictions
+
+
+def _is_partial(answers: Doubles) -> bool:
+    """Return whether some responses (R,) have partial credit."""
+    return bool(((answers > 0) & (answers < 1)).any())
 
 
 def _error(influence: Doubles, student: Longs) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.utils.reading import MAX_TABLE, read_bytes, reason
+from alsim.utils.reading import MAX_TABLE, missing_file_cure, read_bytes, reason
 
 WHITESPACE = " "
 TITLE_LINES = 10
@@ -72,8 +72,10 @@ def read_cells(path: Path, known: Collection[str], encoding: str | None = None, 
             cells = _read_parquet(path, inside)
         else:
             cells = _read_text(path, {*map(normalized, known)}, encoding, inside)
+    except FileNotFoundError:
+        raise AlsimError(f"{path}: there is no such file; {missing_file_cure(path)}") from None
     except OSError as error:
-        raise AlsimError(f"{path}: cannot be read: {reason(error)}") from None
+        raise AlsimError(f"{path}: cannot be read: {reason(error)}; choose a readable file") from None
     names = [name for name in cells.header if name and math.isnan(number(name))]  # a first line of numbers has no names
     if repeated := {name for name in names if names.count(name) > 1}:
         raise AlsimError(f"{path}: more than one column is named {', '.join(sorted(repeated))}")

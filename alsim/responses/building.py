@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from alsim.responses import cells
 from alsim.responses.cells import Coded, CodedLists, Names, places, starts
 from alsim.responses.fields import LogFields
-from alsim.responses.optional import parse_optional
+from alsim.responses.identity import are_ids
+from alsim.responses.names import CERTAIN, among
+from alsim.responses.optional import full_credit, parse_optional
 from alsim.responses.report import Report, ResponsesError
-from alsim.responses.scoring import ONLY_ANSWERS, SCORE_ROW, is_score
+from alsim.responses.scoring import MOST_ANSWERS, is_score, not_scored, score_in_row
 from alsim.responses.source import COLUMNS, OPTIONAL, REASONS, Options, Source
 from alsim.responses.study import NO_RESPONSES, EventRows, Keys, place_events
-from alsim.types import Bools, Codes, Ints, Longs, i32, i64
+from alsim.types import Bools, Codes, Doubles, Ints, Longs, i32, i64
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("alsim.responses")
 
-NOT_OF_EVENTS = ("skill", "item", "correct", "response")
-"""Columns that a study event needs not have."""
+NOT_OF_EVENTS = ("skill", "item", "correct", "credit", "response")
+"""Columns that a study event needs not have. Its answer must be missing or no answer, since it would not be read."""
 
 
 class Labels(NamedTuple):
@@ -96,7 +98,7 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
 
     columns  NumPy arrays, sequences, Arrow arrays or pandas series of equal length
     """
-    table = _arrow_table(columns, source, options)
+    table = _arrow_table(_with_correct(columns), source, options)
     rows, labels, invalid, unknown = _encode(table, source, options)
     report = _check_rows(table, invalid, rows.row, source, options)
     valid = ~np.logical_or.reduce(list(invalid.values()))
@@ -114,6 +116,11 @@ def build(columns: Mapping[str, Any], source: Source, options: Options) -> LogFi
     responses, report = _handle_duplicates(_sort(responses), report, source, options, has_items=has_items)
     fields = _log_fields(responses, used, report, items_from_skills="item" not in table)
     return fields if rows.event is None else _add_events(fields, rows.take(valid & ~kept), labels, responses, source)
+
+
+def _with_correct(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the columns with `correct`; if only `credit` is given, both are the same column."""
+    return columns if "correct" in columns or "credit" not in columns else {**columns, "correct": columns["credit"]}
 
 
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────
@@ -135,6 +142,8 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
         raise ResponsesError(
             f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}", "rename it"
         ) from None
+    if "correct" not in table:
+        raise ResponsesError(f"{source.name}: there is neither correct nor credit", "pass one of them")
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -158,17 +167,22 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
     order = next((name for name in ("order", "time") if name in table), "order")
     sort_key, unsortable = cells.parse_order(table[order]) if order in table else (None, None)
     is_coarse = order in table and "item" not in table and cells.are_dates(table[order])  # several responses per day
-    response = cells.encode(table["response"]).codes if "response" in table else None
     event = cells.encode(table["event"]) if "event" in table else None
     optional = parse_optional(table, source.units)
-    correct = cells.parse_answers(table["correct"])
+    answer, correct = _answers(table, optional.values.get("credit"), source)
+    response = cells.encode(table["response"]).codes if "response" in table else None
+    if response is not None and not are_ids(
+        table["response"], response, (students.codes, items.codes, correct), source
+    ):
+        response = None
     invalid = {
         "student": (students.codes < 0) | _broken(students.codes, students.names),
         "skill": (np.diff(skills.start) == 0) | _any_broken(skills),
         "item": (items.codes < 0) | _broken(items.codes, items.names),
-        "correct": correct < 0,
+        answer: correct < 0,
         order: unsortable,
         "response": None if response is None else response < 0,
+        "event": None if event is None else (event.codes >= 0) & _hold_answers(table, correct),
     }
     present = {name: flags for name, flags in invalid.items() if name in table and flags is not None}
     if event is not None:
@@ -187,6 +201,33 @@ def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Optio
     )
     labels = Labels(students.names, items.names, skills.names, np.empty(0, np.str_) if event is None else event.names)
     return Encoded(rows, labels, present, optional.invalid)
+
+
+def _answers(
+    table: Mapping[str, pa.ChunkedArray], credit: Doubles | None, source: Source
+) -> tuple[Literal["correct", "credit"], Codes]:
+    """Return the column of the answers, and (R,) the answers, -1 for none.
+
+    If both columns are one, full credit is correct; a warning counts the rows with partial credit.
+    """
+    names = source.column_names
+    is_one = "credit" in names and names["credit"] == names.get("correct")
+    if credit is None or not (is_one or table["correct"].equals(table["credit"])):
+        return "correct", cells.parse_answers(table["correct"])
+    if num_partial := int(((credit > 0) & (credit < 1)).sum()):
+        _log.warning(
+            "%s: partial credit in %s of %s rows is read as wrong by models that need answers of 0 and 1; skill-mean, "
+            "pfa and best-lr use it with partial_credit=True (--partial-credit)",
+            *(source.name, f"{num_partial:,}", f"{len(credit):,}"),
+        )
+    return "credit", full_credit(credit)
+
+
+def _hold_answers(table: Mapping[str, pa.ChunkedArray], correct: Codes) -> Bools:
+    """Return (R,) which rows have an answer or credit, given the answers (R,), -1 for none."""
+    numbers = [cells.parse_numbers(table[name]) for name in ("correct", "credit") if name in table]
+    found: Bools = np.logical_or.reduce([correct >= 0, *((column >= 0) & (column <= 1) for column in numbers)])
+    return found
 
 
 def _broken(codes: Ints, names: Names) -> Bools:
@@ -219,6 +260,8 @@ def _check_rows(
     table: Mapping[str, pa.ChunkedArray], invalid: Mapping[str, Bools], rows: Longs, source: Source, options: Options
 ) -> Report:
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
+    if "correct" in invalid:
+        _check_recognised(table["correct"], invalid["correct"], source)
     skipped, examples = dict(source.dropped), dict(source.examples)
     counted = np.zeros(len(rows), np.bool_)
     first_rows, number = [], {}
@@ -234,7 +277,8 @@ def _check_rows(
         most = number[column] * 2 > len(rows)
         message = source.error_message(title, int(rows[k]), value, source.expected(column, value, most))
         if column == "correct" and not options.skip_bad and is_score(value):
-            raise ResponsesError(message + ONLY_ANSWERS, SCORE_ROW)
+            others = {name: other for name, other in _mapping(source).items() if name != "correct"}
+            raise score_in_row(message, title, others if source.column_names and not source.published else None)
         if not options.skip_bad and isinstance(value, str) and "\n" in value and source.column_names:
             raise ResponsesError(message, "close the quote, or read all quotes as characters with {}", quoting=False)
         if not options.skip_bad or (most and column in ("order", "time") and counted.all()):
@@ -256,21 +300,45 @@ def _count_unknown(
     return replace(report, unknown={name: int(flags.sum()) for name, flags in found.items()}, unknown_examples=examples)
 
 
+def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:
+    """Raise ResponsesError if a column that was recognised as correctness has many other values than 0 and 1.
+
+    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers.
+    """
+    name = source.recognised.get("correct")
+    if name is None or among(CERTAIN, [name]):
+        return
+    others = invalid & ~cells.is_missing(column, ())
+    if others.any() and others.sum() > (1 - MOST_ANSWERS) * (len(others) - (invalid & ~others).sum()):
+        value = column[int(others.argmax())].as_py()
+        raise not_scored(source.name, name, "rows", value, _mapping(source))
+
+
+def _mapping(source: Source) -> dict[str, str | None]:
+    """Return the mapping of the columns that the source does not name as alsim does."""
+    return {name: title for name, title in source.column_names.items() if name != title}
+
+
 def _invalid_row(message: str, column: str, value: Any, most: bool, source: Source) -> ResponsesError:
     """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all.
 
     value  the invalid value
     """
     can_map, is_empty = source.column_names and not source.published, value in (None, "")
-    mapping = {name: title for name, title in source.column_names.items() if name != title}
+    if column == "event":
+        cure = "empty the answer of a study event, or the kind of a response, or skip such rows with {}"
+        return ResponsesError(message, cure, skip_bad=True)
     if not most and can_map and column == "time":
-        cure = f"{'fill' if is_empty else 'correct'} the cell, skip invalid rows with {{}}, or sort by another column "
-        cure += "with {}"
-        return ResponsesError(message, cure, skip_bad=True, columns={**mapping, "order": "NAME"})
+        first = "fill" if is_empty else "correct"
+        cure = f"{first} the cell, skip invalid rows with {{}}, or sort by another column with {{}}"
+        return ResponsesError(message, cure, skip_bad=True, columns={**_mapping(source), "order": "NAME"})
     if not most and not (can_map and column == "response"):  # which may hold chosen answers, some of them omitted
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
     if not can_map:
         return ResponsesError(message, "correct these values")
+    mapping = _mapping(source)
+    if column == "credit" and mapping.get("correct") == mapping.get("credit"):
+        mapping.pop("correct", None)
     if column in ("order", "time", "response"):
         verb = "convert" if most and not is_empty else "fill"
         cure = f"{verb} the column, or read the log without {column}, with {{}}"
@@ -323,6 +391,7 @@ def _handle_duplicates(
     report = replace(
         report,
         duplicates=len(duplicates),
+        removed=0 if options.duplicates == "keep" else len(duplicates),
         duplicate=f"{source.name}, {duplicate_row} repeats the response of {first_row}",
     )
     if by_item:
@@ -406,6 +475,7 @@ def _log_fields(rows: Rows, labels: Labels, report: Report, items_from_skills: b
         seconds=rows.optional.get("seconds"),
         attempts=rows.optional.get("attempts"),
         hints=rows.optional.get("hints"),
+        credit=rows.optional.get("credit"),
     )
 
 

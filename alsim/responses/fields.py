@@ -28,4 +28,5 @@ class LogFields(NamedTuple):
     seconds: Doubles | None = None
     attempts: Ints | None = None
     hints: Ints | None = None
+    credit: Doubles | None = None
     study: StudyEvents | None = None

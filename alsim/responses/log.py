@@ -19,7 +19,7 @@ from alsim.responses.study import StudyEvents
 from alsim.responses.tables import build_from_table
 from alsim.types import Codes, Doubles, Ints, Longs, i8, i32, i64
 
-PER_RESPONSE = ("time", "seconds", "attempts", "hints")
+PER_RESPONSE = ("time", "seconds", "attempts", "hints", "credit")
 """Optional fields of a log that have one value per response."""
 
 
@@ -43,6 +43,7 @@ class Responses:
     seconds      (R,)   float64, response time in seconds; NaN if unknown, None if the log has none
     attempts     (R,)   int32, number of attempts at the item; -1 if unknown, None if the log has none
     hints        (R,)   int32, number of hints; -1 if unknown, None if the log has none
+    credit       (R,)   float64, score in [0, 1], which may be partial credit; NaN if unknown, None if the log has none
     study        study events between the responses; None if the log has none
     start        (S+1,) int64; the responses of student s are those from start[s] to start[s + 1] - 1
     """
@@ -62,6 +63,7 @@ class Responses:
     seconds: Doubles | None = None
     attempts: Ints | None = None
     hints: Ints | None = None
+    credit: Doubles | None = None
     study: StudyEvents | None = None
     start: Longs = field(init=False)
 
@@ -96,6 +98,22 @@ class Responses:
         return float(self.weight[np.diff(self.start) > 0].sum())
 
     @property
+    def num_responses(self) -> int:
+        """The number of responses, each counted as often as the weight of its student says, rounded; R without weights.
+
+        It is at least 1 if any response has a positive weight.
+        """
+        return int(_rounded(self.weight @ np.diff(self.start)))
+
+    def skill_counts(self) -> Longs:
+        """Return the number (K,) of responses to each skill, counted and rounded as `num_responses`.
+
+        A response with several skills counts for each of them.
+        """
+        owner = np.repeat(self.student, np.diff(self.skill_start))
+        return _rounded(np.bincount(self.skill, self.weight[owner], minlength=len(self.skills)))
+
+    @property
     def num_items(self) -> int:
         """The number of items, I."""
         return len(self.items)
@@ -114,7 +132,7 @@ class Responses:
     def from_arrays(
         cls,
         student: ArrayLike,
-        correct: ArrayLike,
+        correct: ArrayLike | None,
         *,
         skill: ArrayLike | Sequence[Sequence[Any]] | None = None,
         item: ArrayLike | None = None,
@@ -124,6 +142,7 @@ class Responses:
         seconds: ArrayLike | None = None,
         attempts: ArrayLike | None = None,
         hints: ArrayLike | None = None,
+        credit: ArrayLike | None = None,
         event: ArrayLike | None = None,
         separator: str | None = "~~",
         duplicates: Duplicates = "keep",
@@ -132,7 +151,7 @@ class Responses:
         """Build a log from columns of R rows: NumPy arrays, sequences, Arrow arrays, or series of pandas or polars.
 
         student     names or numbers
-        correct     0 or 1, or false or true, as numbers, booleans or texts
+        correct     0 or 1, or false or true, as numbers, booleans or texts. None: 1 where `credit` is 1, else 0
         skill       names or numbers; sequences of them if some responses have several skills
         item        names or numbers. Default: the skills
         order       numbers or times that sort the responses of a student. Default: `time`, or the order of the rows
@@ -141,6 +160,8 @@ class Responses:
         seconds     response times in seconds, or durations; missing, negative and invalid ones become NaN
         attempts    numbers of attempts; missing and invalid ones become -1
         hints       numbers of hints; missing and invalid ones become -1
+        credit      scores in [0, 1] for models that use partial credit; invalid ones become NaN, or are errors if
+                    `correct` is None
         event       kinds of study events, such as "read"; missing for a response. A row of a study event needs a
                     student and an order or time, but no answer, skill or item
         separator   separator between the skills of one response in a text; None for no separator
@@ -153,7 +174,7 @@ class Responses:
         """
         columns = {"student": student, "correct": correct, "skill": skill, "item": item, "order": order}
         columns |= {"response": response, "time": time, "seconds": seconds, "attempts": attempts, "hints": hints}
-        columns["event"] = event
+        columns |= {"credit": credit, "event": event}
         passed = {name: column for name, column in columns.items() if column is not None}
         fields = build(passed, Source("responses"), Options(separator, duplicates, skip_bad))
         return cls(**fields._asdict())
@@ -172,7 +193,8 @@ class Responses:
 
         columns  mapping from alsim's names (student, correct, skill, item, order or timestamp, response) to the table's
                  names. A column that is not mapped is read under alsim's name if the table has it; None omits a column.
-                 The optional columns time, seconds, attempts, hints and event are read only if they are mapped.
+                 The optional columns time, seconds, attempts, hints, credit and event are read only if they are
+                 mapped. If credit is mapped, and there is no column for correct, full credit is correct.
                  If student, correct, or both skill and item are then missing, columns are recognised by common names,
                  such as user_id and is_correct: `report.columns` lists them, and a warning is logged
 
@@ -327,6 +349,12 @@ class Responses:
                 "remove repeated responses with Responses.take",
             )
         return cells
+
+
+def _rounded(counts: ArrayLike) -> Longs:
+    """Return weighted counts as integers, at least 1 for a positive one."""
+    values = np.asarray(counts, np.float64)
+    return np.where(values > 0, np.maximum(np.rint(values), 1), 0).astype(i64)
 
 
 def codes_of(names: Names, known: Names) -> Ints:

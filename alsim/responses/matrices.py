@@ -134,7 +134,8 @@ def build_from_matrix(
     """Build a log from a matrix, as `Responses.from_matrix` does."""
     matrix = cells.collected(matrix)
     if hasattr(matrix, "columns"):  # of pandas and polars
-        items = list(matrix.columns) if items is None else items
+        if items is None and type(matrix.columns).__name__ != "RangeIndex":
+            items = list(matrix.columns)
         students = _index(matrix) if students is None else students
     values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
     if values.ndim != 2 or values.size == 0:
@@ -148,7 +149,8 @@ def build_from_matrix(
     wide = Wide(codes, items, skills, students, weight)
     if weight is None and items is not None:
         warn_of_frequencies(MATRIX, items, codes)
-    return build_from_wide(wide, Source(MATRIX), lambda row, column: values[row, column], skip_bad)
+    fields = build_from_wide(wide, Source(MATRIX), lambda row, column: values[row, column], skip_bad)
+    return fields._replace(report=replace(fields.report, is_wide=True, has_header=items is not None))
 
 
 def _index(frame: Any) -> list[str] | None:
@@ -167,6 +169,7 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
     weight = _weights(wide.weight, num_rows, source)
     skills = _item_skills(wide.skills, items)
     skipped, examples = dict(source.dropped), dict(source.examples)
+    num_cells, num_empty = wide.codes.size, int((wide.codes == BLANK).sum())
     invalid = np.argwhere(wide.codes == INVALID)
     if len(invalid):
         _check_scored(wide, invalid, value, source)
@@ -194,7 +197,14 @@ def build_from_wide(wide: Wide, source: Source, value: Callable[[int, int], Any]
         skill_start=np.arange(len(student) + 1),
         row=student if source.rows is None else source.rows[student],
         weight=weight,
-        report=Report(num_rows + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised)),
+        report=Report(
+            num_rows + sum(source.dropped.values()),
+            skipped,
+            examples,
+            columns=dict(source.recognised),
+            cells=num_cells,
+            empty=num_empty,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Optional columns of a response log: times, response times, and numbers of attempts and hints."""
+"""Optional columns of a response log: times, response times, numbers of attempts and hints, and partial credit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.responses import cells
-from alsim.types import Bools
+from alsim.types import Bools, Codes, Doubles, i8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +41,21 @@ def parse_optional(table: Mapping[str, pa.ChunkedArray], units: Mapping[str, flo
     for name in ("attempts", "hints"):
         if name in table:
             values[name] = cells.parse_counts(table[name])
+    if "credit" in table:
+        values["credit"] = parse_credit(table["credit"])
     return Parsed(values, {name: _invalid(column, table[name]) for name, column in values.items()})
+
+
+def parse_credit(column: pa.ChunkedArray) -> Doubles:
+    """Return (R,) the scores of a column in [0, 1]; NaN for other cells."""
+    answers, numbers = cells.parse_answers(column), cells.parse_numbers(column)
+    credit = np.where(answers >= 0, answers, numbers)
+    return np.where((credit >= 0) & (credit <= 1), credit, np.nan)
+
+
+def full_credit(credit: Doubles) -> Codes:
+    """Return (R,) 1 for full credit, 0 for less, -1 for unknown credit."""
+    return np.where(np.isnan(credit), -1, credit == 1).astype(i8)
 
 
 def _invalid(values: NDArray[Any], column: pa.ChunkedArray) -> Bools:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence, Set
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 from alsim.responses import cells
 from alsim.responses.report import ResponsesError
@@ -18,12 +18,14 @@ MAX_CODES = 15
 MIN_ITEMS = 3
 """Smallest number of columns with the same codes that seem to be items, if other columns have other cells."""
 
+MOST_ANSWERS = 0.9
+"""Fraction of 0 and 1 among the answers from which a column named like correctness is correctness."""
+
 SCORE_THEM = "write 1 for a correct answer and 0 for a wrong one"
 _SCORE_LEVELS = "score each item as 0 and 1, such as 1 for its highest score and 0 for lower ones"
-_NO_LEVELS = "no model of alsim uses scores between wrong and correct"
+_NO_LEVELS = "only the column credit of a file with one row per response may have scores between wrong and correct"
 SCORE_CELL = "correct the cell, or score the item as 0 and 1, such as 1 for its highest score"
-SCORE_ROW = "correct the cell, or score the answers as 0 and 1, such as 1 for the highest score"
-ONLY_ANSWERS = " (no model of alsim uses scores other than 0 and 1)"
+ONLY_ANSWERS = " (only the column credit of a file with one row per response may have other scores)"
 
 _FRACTION = re.compile(r"0?\.[0-9]*[1-9][0-9]*")
 _NEGATIVE = re.compile(r"-[0-9]+(?:\.0*)?")
@@ -70,6 +72,42 @@ def check_scored(columns: Sequence[Sequence[str]], source: str, *, have_names: b
             "a missing value",
             coding.cure,
         )
+
+
+def not_scored(source: str, name: Any, rows: str, value: Any, columns: Mapping[str, str | None]) -> ResponsesError:
+    """Return the error about a column that is named like correctness, but holds other values than 0 and 1.
+
+    rows     the rows that were examined
+    value    such a value; None if the column has none
+    columns  mapping of the other columns, for the cure
+    """
+    example = "" if value is None else f", such as {value!r}"
+    problem = f"{source}: the column {name!r} is named like correct, but its {rows} are not all 0 or 1{example}"
+    if _FRACTION.fullmatch(_plain(str(value))):
+        others = {column: title for column, title in columns.items() if column != "correct"}
+        cure = "write the answers as 0 and 1, or read the column as partial credit with {}"
+        return ResponsesError(problem, cure, columns={**others, "credit": name})
+    return ResponsesError(
+        problem,
+        "write the answers as 0 and 1, or name another column with {}",
+        columns={**columns, "correct": "NAME"},
+    )
+
+
+def score_in_row(message: str, title: str, columns: Mapping[str, str | None] | None) -> ResponsesError:
+    """Return the error about a score in a column of answers; its cure says how scores from 0 to 1 are read.
+
+    message  message about the cell
+    title    name of the column
+    columns  mapping of the other columns; None for columns that cannot be mapped
+    """
+    message += " (only skill-mean, pfa and best-lr can use scores between 0 and 1)"
+    cure = "correct the cell, score the answers as 0 and 1, such as 1 for the highest score, or"
+    if columns is None:
+        return ResponsesError(message, f"{cure} pass scores from 0 to 1 as credit=")
+    return ResponsesError(
+        message, f"{cure} read scores from 0 to 1 as partial credit with {{}}", columns={**columns, "credit": title}
+    )
 
 
 def _repeated_codes(columns: Sequence[Sequence[str]]) -> list[set[str]]:

@@ -13,7 +13,7 @@ from alsim.types import Longs
 COLUMNS = ("student", "skill", "item", "correct", "order", "response")
 """Columns of a response log, by alsim's names."""
 
-OPTIONAL = ("time", "seconds", "attempts", "hints", "event")
+OPTIONAL = ("time", "seconds", "attempts", "hints", "credit", "event")
 """Columns that are read only if they are mapped, since other logs use these names in other meanings."""
 
 EXPECTED = {
@@ -27,6 +27,8 @@ EXPECTED = {
     "seconds": "a number of at least 0",
     "attempts": "an integer of at least 0",
     "hints": "an integer of at least 0",
+    "credit": "a number from 0 to 1",
+    "event": "an empty cell, since the row has an answer",
 }
 """Expected values, by column."""
 
@@ -38,6 +40,8 @@ REASONS = {
     "order": "order is not a number or time like the others",
     "time": "time is not a number or time like the others",
     "response": "no response id",
+    "credit": "credit is not a number from 0 to 1",
+    "event": "study event with an answer",
 }
 """Reasons to skip a row, by the invalid column."""
 

@@ -26,6 +26,7 @@ from alsim.responses.names import (
     plain,
 )
 from alsim.responses.report import Report, ResponsesError
+from alsim.responses.scoring import MOST_ANSWERS, not_scored
 from alsim.responses.source import COLUMNS, OPTIONAL, Options, Source
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ _DEFAULT_NAMES: dict[str, tuple[str, ...]] = {column: (column,) for column in CO
 _DEFAULT_NAMES |= {"order": ("order", "timestamp"), **dict.fromkeys(OPTIONAL, ())}
 SAMPLE = 100
 """Number of first rows in which a recognised column of answers is tested."""
-
-MOST_ANSWERS = 0.9
-"""Fraction of 0 and 1 among the first answers from which a column named like correctness is correctness."""
 
 TABLE = "the table"
 """Name of a table in memory, in messages."""
@@ -93,6 +91,8 @@ def map_columns(
     """
     mapping = _without_timestamp(columns)
     names = _named(mapping, available, source)
+    if "credit" in names:
+        names.setdefault("correct", names["credit"])
     recognised: dict[str, str] = {}
     if _missing(names):
         free = [name for name in available if name not in mapping.values()]
@@ -253,13 +253,7 @@ class Correctness(NamedTuple):
         """
         if among(CERTAIN, [name]) or self._holds_answers(name) or self._share_of_answers(name) >= MOST_ANSWERS:
             return
-        value = self._other_value(name)
-        example = "" if value is None else f", such as {value!r}"
-        raise ResponsesError(
-            f"{self.source}: the column {name!r} is named like correct, but its first rows are not all 0 or 1{example}",
-            "write the answers as 0 and 1, or name another column with {}",
-            columns={**columns, "correct": "NAME"},
-        )
+        raise not_scored(self.source, name, "first rows", self._other_value(name), columns)
 
     def _holds_answers(self, name: str) -> bool:
         """Return whether the first cells of a column are answers."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
+from alsim._version import __version__
 from alsim.errors import AlsimError
 from alsim.utils.files import check_writable, write_atomic
 from alsim.utils.optional import require
+from alsim.utils.reading import MAX_TABLE, read_bytes
 
 ENDINGS = (".png", ".svg", ".pdf")
+CREATOR = re.compile(rb"(tEXtCreator\0|<dc:title>|/Creator \()alsim [0-9]")
+"""The creator in the metadata of a figure of alsim, in PNG, SVG and PDF."""
 
 
 def check_figure(file: Path, source: str) -> None:
@@ -32,6 +37,14 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Any:
 def write_figure(figure: Any, file: Path) -> None:
     """Write a figure atomically, in the format that the ending of the file names."""
     stream = io.BytesIO()
-    figure.savefig(stream, format=file.suffix[1:].lower())
+    figure.savefig(stream, format=file.suffix[1:].lower(), metadata={"Creator": f"alsim {__version__}"})
     file.absolute().parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, stream.getvalue())
+
+
+def is_figure(file: Path) -> bool:
+    """Return whether a file is a figure that `write_figure` wrote."""
+    try:
+        return CREATOR.search(read_bytes(file, MAX_TABLE)) is not None
+    except OSError:
+        return False

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,8 +46,18 @@ AT_FDCWD = -100
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a file or a directory; an existing file is replaced. All renames of alsim are calls of this function."""
+    """Rename a file or a directory. All renames of alsim are calls of this function.
+
+    An existing file or empty directory is replaced, and its permissions are kept.
+    """
+    _copy_permissions(target, source)
     os.replace(source, target)
+
+
+def _copy_permissions(old: Path, new: Path) -> None:
+    """Give a file or a directory the permissions of the one that it will replace, if there is one."""
+    with suppress(OSError):
+        new.chmod(stat.S_IMODE(old.stat().st_mode))
 
 
 def exchange(first: Path, second: Path) -> bool:
@@ -225,6 +236,7 @@ def replace_directory(out: Path, replacement: Path) -> None:
     is absent for a moment. `finish_replacement` undoes or finishes a replacement that was interrupted.
     """
     finish_replacement(out)
+    _copy_permissions(out, replacement)
     aside = hidden_sibling(out, REPLACED)
     if exchange(replacement, out):
         move(replacement, aside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,16 @@ _WHOLE_NUMBER = re.compile(WHOLE_NUMBER)
 def whole_name(name: str) -> str:
     """Return a name; that of a whole number, such as 10.0, without its decimals."""
     return _WHOLE_NUMBER.sub(r"\1", name) if "." in name else name
+
+
+SHOWN_NAMES = 5
+"""Number of names that a message lists at most."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(map(str, names[:SHOWN_NAMES])) + more
 
 
 def name_array(names: ArrayLike) -> NDArray[np.str_]:

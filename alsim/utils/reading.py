@@ -8,6 +8,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -170,6 +171,18 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(tables)
     return tables
+
+
+def missing_file_cure(path: Path) -> str:
+    """Return what to do if a file does not exist: a file of a similar name, or the directory of relative paths."""
+    try:
+        names = [entry.name for entry in os.scandir(path.parent)]
+    except (OSError, ValueError):
+        names = []
+    similar = get_close_matches(path.name, names)
+    if similar:
+        return f"did you mean {path.with_name(similar[0])}?"
+    return "check the path" + ("" if path.is_absolute() else f", relative to {Path.cwd()}")
 
 
 def reason(error: BaseException) -> str:

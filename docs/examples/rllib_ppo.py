@@ -17,6 +17,8 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("rllib_ppo.py needs RLlib, which is not installed: pip install torch 'ray[rllib]'") from None
 
+torch.set_num_threads(1)  # more threads are much slower for such small networks
+
 ENVIRONMENT = "alsim:alsim/AdaptiveLearning-v0"  # the prefix imports alsim in every process
 HELD_OUT = 2**31  # training never uses learners from this index on
 

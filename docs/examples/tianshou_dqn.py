@@ -22,6 +22,8 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("tianshou_dqn.py needs Tianshou, which is not installed: pip install '.[tianshou]'") from None
 
+torch.set_num_threads(1)  # more threads are much slower for such small networks
+
 LANES = 64
 HELD_OUT = 2**31  # training never uses learners from this index on
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.config import Config
 
@@ -41,6 +42,7 @@ def test_a_table_of_a_b_c_is_a_bank_of_one_outcome(bank, tmp_path):
     counts = {"questions": {"Easy": 1, "Medium": 1, "Hard": 1}}
     counts |= {"irt_a": [0.5, 1.5], "irt_b": [-1.5, 2.0], "irt_c": [0.0, 0.25]}
     assert report == {
+        "written_by": f"alsim {__version__}",
         "questions": 3,
         "contents": 6,
         "outcomes": [{"outcome": "0", **counts}, {"outcome": "all", **counts}],

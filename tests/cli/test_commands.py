@@ -32,6 +32,7 @@ from alsim.policies import POLICIES, Network, NetworkPolicy
 from alsim.training.directory import open_directory, write_checkpoint
 from alsim.training.run import read_plan
 
+WRITTEN_BY = {"written_by": f"alsim {__version__}"}
 SMALL = "num_los = 2\nmax_episode_steps = 6\n"
 
 
@@ -93,7 +94,7 @@ def test_generate_writes_a_dataset_and_prints_its_size(run, small, tmp_path):
     first, second = printed.splitlines()
     assert re.fullmatch(rf"{len(dataset)} transitions, 8 episodes of 4 learners in \d+\.\d s", first)
     assert second == f"{out} is complete; to describe it: alsim info {out}"
-    assert json.loads(report.read_text()) == summary(dataset)
+    assert json.loads(report.read_text()) == WRITTEN_BY | summary(dataset)
 
 
 def test_generate_prints_the_speed_without_the_first_shard(run, small, tmp_path):
@@ -237,7 +238,7 @@ def test_generate_draws_the_figure_of_info(run, small, dataset, tmp_path):
     arguments = ("generate", "--learners", 3, "--episodes", 2, "--config", small, "-o", tmp_path / "e")
     status, printed, err = run(*arguments, "--plot", tmp_path / "deeper" / "e.png", "--json", "-")
     assert (status, err) == (0, "")
-    assert json.loads(printed) == summary(load_dataset(tmp_path / "e"))
+    assert json.loads(printed) == WRITTEN_BY | summary(load_dataset(tmp_path / "e"))
     assert run("info", dataset, "--plot", tmp_path / "d.png")[0] == 0
     assert (tmp_path / "deeper" / "e.png").read_bytes() == (tmp_path / "d.png").read_bytes()
     assert_refused(run(*arguments, "--plot", tmp_path / "again.png"), "already")
@@ -930,7 +931,7 @@ def test_export_writes_and_prints_code_that_loads_it(run, dataset, tmp_path, cap
     namespace = {}
     exec(lines, namespace)
     assert capsys.readouterr().out == f"({rows}, 4)\n" == f"{namespace['data']['observations'].shape}\n"
-    assert json.loads(report.read_text()) == {
+    assert json.loads(report.read_text()) == WRITTEN_BY | {
         "format": "npz",
         "path": str(out),
         "transitions": rows,
@@ -970,7 +971,7 @@ def test_a_dataset_with_paths_outside_it_is_refused(run, dataset, tmp_path, path
 def test_a_report_goes_through_a_link_and_into_a_pipe(run, dataset, tmp_path):
     """Links and pipes are written through, not replaced."""
     real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
-    real.write_text("old")
+    real.write_text("")
     link.symlink_to(real)
     assert run("info", dataset, "--json", link)[0] == 0
     assert link.is_symlink()

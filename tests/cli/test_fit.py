@@ -130,9 +130,9 @@ DKT = {"hidden": 128, "epochs": 40, "device": "cpu", "checkpoint": None, "seed":
             ["--hidden", 64, "--epochs", 2, "--seed", 1, "--device", "auto", "--checkpoint", "d"],
             {"hidden": 64, "epochs": 2, "seed": 1, "device": "auto", "checkpoint": Path("d")},
         ),
-        ("pfa", [], {}),
-        ("best-lr", [], {}),
-        ("skill-mean", [], {}),
+        ("pfa", [], {"partial_credit": False}),
+        ("best-lr", ["--partial-credit"], {"partial_credit": True}),
+        ("skill-mean", ["--partial-credit"], {"partial_credit": True}),
     ],
 )
 def test_options_are_passed_to_the_model(run, fitted, model, options, arguments):
@@ -223,7 +223,9 @@ def test_a_report_is_written_as_json(run, fitted, tmp_path):
         "items": 2,
         "skills": 2,
         "skipped": {},
+        "study_events": 0,
         "duplicates": 0,
+        "removed": 0,
         "recognised_columns": {},
     }
     assert (content["converged"], content["iterations"], content["log_likelihood"]) == (True, 7, -12.5)
@@ -251,7 +253,7 @@ def test_undefined_numbers_of_a_report_are_null(run, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"iterations": 0}, "The estimates are exact."),
+        ({"iterations": 0}, "The estimates are computed without iterations."),
         ({"converged": False}, "The fit did not converge within 7 iterations."),
         ({"converged": False, "model": "dkt"}, "within 7 epochs; a larger --epochs lets it continue."),
     ],
@@ -439,7 +441,7 @@ def test_names_that_the_fit_does_not_know_are_counted_or_refused(run, fitted, tm
         assert_refused(
             run(model, "train.csv", "--test", "other.csv"),
             f"other.csv: no {'skill or item' if model == 'best-lr' else kind} of the held-out responses is known to",
-            "use the same names in both logs",
+            "use the same names in both logs, or read them from other columns with columns= (--columns)",
         )
         assert not fitted
         status, out, _ = run(model, "train.csv", "--test", "some.csv", "--json", "report.json")
@@ -680,7 +682,7 @@ def test_columns_are_recognised_with_a_notice(run, fitted, tmp_path):
         ("id,q1,q2,q3\na,x,1,0\nb,1,0,1\nc,0,1,1\n", "or pass --missing=-1,x if this value means no response"),
         (
             "q1,q2,q3\n2,1,0\n1,0,1\n0,1,1\n",
-            "(no model of alsim uses scores other than 0 and 1); correct the cell, or score",
+            "(only the column credit of a file with one row per response may have other scores); correct the cell, or",
         ),
         ("q1;q2;q3\n1,0;0,0;1,0\n1,0;0,0;1,0\n", "write numbers with a decimal point, or as 0 and 1"),
         ("q1 q2 q3\n1 0 1\n0 1 1\n", "its lines have 3 words; expected another delimiter; pass --delimiter ' '"),

@@ -304,8 +304,16 @@ def table(codes, columns=4, rows=20, names=True):
     ("codes", "kind", "cure"),
     [
         ("012", "scores from 0 to 2 (partial credit), such as '2'", "1 for its highest score and 0 for lower ones"),
-        ([0, 0.5, 1], "scores between 0 and 1, such as '0.5'", "no model of alsim uses scores between"),
-        (range(11), "scores from 0 to 10 (partial credit)", "no model of alsim uses scores between"),
+        (
+            [0, 0.5, 1],
+            "scores between 0 and 1, such as '0.5'",
+            "only the column credit of a file with one row per response may",
+        ),
+        (
+            range(11),
+            "scores from 0 to 10 (partial credit)",
+            "only the column credit of a file with one row per response may",
+        ),
         ("12", "the codes 1 and 2, such as '2'", "write 1 for the code of a correct answer"),
         ("12345", "the codes 1 to 5, as of ratings or chosen options", "divide ratings into high and low ones"),
         (["yes", "no"], "the words 'yes' and 'no'", "write 1 for 'yes' and 0 for 'no'"),
@@ -331,11 +339,11 @@ def test_codes_that_mean_no_response_are_still_proposed(run, tmp_path):
 def test_one_item_with_partial_credit_is_scored_and_not_dropped(run, tmp_path):
     (tmp_path / "log.csv").write_text(wide(f"id,{HEADER}", IDS).replace("s03,1", "s03,2").replace("s03,0", "s03,2"))
     status, _, err = run()
-    assert status == 2 and "no model of alsim uses scores other than 0 and 1); correct the cell, or score the" in err
+    assert status == 2 and "with one row per response may have other scores); correct the cell, or score the" in err
     assert "--skip-bad" not in err and "--missing" not in err
     (tmp_path / "log.csv").write_text("student,item,correct\na,x,1\na,y,0.5\nb,x,0\nb,y,1\n")
     status, _, err = run()
-    assert status == 2 and "or score the answers as 0 and 1" in err and "--skip-bad" not in err
+    assert status == 2 and "score the answers as 0 and 1" in err and "--skip-bad" not in err
 
 
 def test_the_line_of_excel_names_the_delimiter(run, tmp_path):

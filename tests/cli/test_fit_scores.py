@@ -83,10 +83,10 @@ def test_the_verdict_compares_the_auc_with_chance_where_the_interval_allows_it()
 
 def test_no_verdict_without_a_standard_error():
     one = scored([1, 0, 1], [0.9, 0.2, 0.3], [0, 0, 0])  # one student
-    assert words(one) == "The estimates are exact; the AUC of the test is 1.000."
+    assert words(one) == "The estimates are computed without iterations; the AUC of the test is 1.000."
     perfect = scored([1, 0, 1, 0], [0.9, 0.2, 0.9, 0.2], [0, 0, 1, 1])  # the linearised error is 0
     assert perfect.errors.auc == 0
-    assert words(perfect) == "The estimates are exact; the AUC of the test is 1.000±0.000."
+    assert words(perfect) == "The estimates are computed without iterations; the AUC of the test is 1.000±0.000."
 
 
 # ── responses that the model was fitted to ───────────────────────────────────────────────────────
@@ -140,7 +140,8 @@ def test_students_of_both_logs_are_counted_in_a_note(run, tmp_path):
 def test_columns_without_names_are_not_matched_to_other_columns(run, tmp_path):
     rows = [f"{k % 3 % 2},{k % 4 % 2},{k % 5 % 2}\n" for k in range(30)]
     (tmp_path / "test.csv").write_text("".join(rows))
-    for content in ("".join(f"s{k},{row}" for k, row in enumerate(rows)), "q1,q2,q3\n" + "".join(rows)):
+    more = "".join(f"{row.strip()},{k % 2}\n" for k, row in enumerate(rows))  # the last column is not in the test
+    for content in ("".join(f"s{k},{row}" for k, row in enumerate(rows)), "q1,q2,q3\n" + "".join(rows), more):
         (tmp_path / "log.csv").write_text(content)
         status, _, err = run("irt", "log.csv", "--model", "rasch", "--test", "test.csv")
         assert status == 2 and "columns without names have their numbers as names: write the names" in err
@@ -171,3 +172,24 @@ def test_patterns_with_other_frequencies_are_other_students(run, tmp_path):
     (tmp_path / "other.csv").write_text("x,y,freq\n1,0,4\n0,1,2\n")
     assert "in-sample" in fit_and_test(run, "log.csv", "same.csv")[0]
     assert "in-sample" not in fit_and_test(run, "log.csv", "other.csv")[0]
+
+
+def test_partial_credit_on_the_command_line(run, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"s{k % 20},{'xy'[k % 2]},{rng.choice([0, 0.5, 1])}" for k in range(200)]
+    (tmp_path / "log.csv").write_text("\n".join(["student,skill,points", *rows[:100]]))
+    (tmp_path / "test.csv").write_text("\n".join(["student,skill,points", *rows[100:]]))
+    options = ("--columns", "credit=points", "--partial-credit", "--test", "test.csv", "--json", "report.json")
+    for model in ("skill-mean", "pfa", "best-lr"):
+        status, out, err = run(model, "log.csv", *options)
+        assert status == 0 and "partial credit in" in err
+        assert "the AUC of the test is undefined, since some of its responses have partial credit." in " ".join(
+            out.split()
+        )
+        content = json.loads((tmp_path / "report.json").read_text())
+        assert content["test"]["auc"]["mean"] is content["test"]["accuracy"]["mean"] is None
+        assert 0 < content["test"]["rmse"]["mean"] < 0.6
+    status, _, err = run("skill-mean", "log.csv", "--partial-credit", "--columns", "correct=points")
+    assert status == 2 and "--columns credit=points" in err
+    status, _, err = run("bkt", "log.csv", *options)
+    assert status == 2 and "--partial-credit" in err

@@ -75,7 +75,7 @@ def test_names_of_whole_numbers_and_items_without_names(run, files):
     (files / "items.csv").write_text("a,b\n" + "".join(f"1.5,{b}\n" for b in DIFFICULTY))
     report = report_of(run("score", "log.csv", "--items", "items.csv", "--json", "-"))
     assert report["students"] == expected
-    assert report["notes"][0] == "items.csv has no names of items, so the items are matched by position"
+    assert report["notes"][0] == "there are no names of items in items.csv, so the items are matched by position"
 
 
 def test_rows_with_frequencies_count_as_often_as_they_occur(run, files):
@@ -100,7 +100,11 @@ def test_items_without_names_need_a_position_in_the_log(run, files):
     answers = "".join(f"s0,q{k},{k % 2}\n" for k in (3, 0, 1, 2, 4, 5))
     (files / "log.csv").write_text("student,item,correct\n" + answers)
     status, _, err = run("score", "log.csv", "--items", "items.csv")
-    assert status == 2 and "log.csv has one row per response, so its items have no position" in " ".join(err.split())
+    assert (
+        status == 2
+        and "log.csv has an item 'q3', which is not a number of a row from 0 to 5: add the names"
+        in " ".join(err.split())
+    )
     (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,2,0\n")
     assert run("score", "log.csv", "--items", "items.csv")[0] == 0
     (files / "log.csv").write_text("student,item,correct\ns0,1,1\ns0,6,0\n")
@@ -108,7 +112,7 @@ def test_items_without_names_need_a_position_in_the_log(run, files):
     (files / "log.csv").write_text("1,0,0\n1,1,0\n1,0,1\n0,1,1\n")
     (files / "items.csv").write_text("item,a,b\n1,1,-3\n2,1,0\n3,1,3\n4,1,2\n")
     status, _, err = run("score", "log.csv", "--items", "items.csv", "--no-header")
-    assert status == 2 and "log.csv has 3 items and items.csv 4" in " ".join(err.split())
+    assert status == 2 and "there are 3 items in log.csv and 4 in items.csv: add the names" in " ".join(err.split())
 
 
 def test_one_student_has_no_standard_deviation(run, files):
@@ -135,7 +139,7 @@ def test_students_without_responses_and_estimates_at_a_bound(run, files):
         (("--items", "items.csv", "--out", "x.json"), "expected a file name that ends in .csv, .parquet, .pq"),
         (("--items", "items.csv", "--bounds=2,1"), "expected two abilities in logits, the lower first"),
         (("--items", "items.csv", "--prior-sd", "0"), "--prior-sd is 0.0; expected a positive number"),
-        (("--items", "none.csv"), "none.csv: cannot be read"),
+        (("--items", "none.csv"), "none.csv: there is no such file; did you mean log.csv?"),
         ((), "--items"),
     ],
 )
@@ -150,3 +154,12 @@ def test_existing_output_needs_force(run, files):
     status, _, err = run("score", "log.csv", "--items", "items.csv", "--out", "out.csv")
     assert status == 2 and "--force overwrites it" in err and (files / "out.csv").read_text() == "mine"
     assert run("score", "log.csv", "--items", "items.csv", "--out", "out.csv", "--force")[0] == 0
+
+
+def test_a_match_by_position_is_a_warning(run, files):
+    (files / "log.csv").write_text(LOG.partition("\n")[2])
+    status, _, err = run("score", "log.csv", "--items", "items.csv")
+    message = "there are no names of items in log.csv, so the items are matched by position"
+    assert status == 0 and message in " ".join(err.split())
+    status, _, err = run("score", "log.csv", "--items", "items.csv", "--no-header", "--json", "report.json")
+    assert message in json.loads((files / "report.json").read_text())["notes"]

@@ -1,6 +1,5 @@
 """Deep knowledge tracing with PyTorch installed: `nox -s compat-dkt`; `-m long` trains to the published figures."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from alsim.models.dkt.sequences import padded, sequences_of
 from alsim.models.dkt.settings import Settings
 from alsim.models.dkt.trainer import Trainer, device_of, loss_of
 from alsim.responses.reading import read_responses
+from alsim.utils.file_groups import read_group
+from alsim.utils.reading import read_json
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 EXAMPLE, PAGE = DOCS / "examples" / "dkt.py", DOCS / "models" / "dkt.md"
@@ -321,7 +322,7 @@ def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
             assert killed.stdout.readline()
         killed.send_signal(signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
-    left = json.loads((tmp_path / "checkpoint.json").read_text())["epochs"]
+    left = read_group(tmp_path, "checkpoint.json", lambda path_of: read_json(path_of("checkpoint.json")))["epochs"]
     calls = []
     resumed = fit(log, **settings, checkpoint=tmp_path, progress=lambda *args: calls.append(args))
     assert 3 <= len(left) < 9 and [done for done, _, _ in calls] == [*range(len(left) + 1, 10)]

@@ -89,6 +89,7 @@ def test_a_policy_that_reads_the_history_has_the_probabilities_of_its_log():
     assert set(dataset.probabilities(Fewest())) == {0.0, 1.0}
 
 
+@pytest.mark.compiled
 def test_importance_weights_give_the_value_of_another_policy():
     """n = 20,000 episodes of up to 2 steps; false alarm 1e-6."""
     two = {"num_los": 3, "max_episode_steps": 2}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alsim.models import Fit, ModelError, Responses, best_lr, load_fit, logistic, pfa, score, skill_mean
+from alsim.models import Fit, ModelError, Responses, best_lr, bkt, load_fit, logistic, pfa, score, skill_mean
 from alsim.models.features import earlier_in_all, earlier_of_items, earlier_of_skills
 from alsim.utils.optional import MissingExtra
 
@@ -106,7 +106,15 @@ def test_means_are_shares_of_correct_responses():
     fit = skill_mean.fit(responses, smoothing=2)
     assert fit.mean == pytest.approx([(2 + 2 * 4 / 6) / 5] * 2, rel=1e-15)
     assert fit.log_likelihood == pytest.approx(4 * np.log(2 / 3) + 2 * np.log(1 / 3), rel=1e-14)
-    assert fit.table()[0] == {"skill": "x", "mean": fit.mean[0], "responses": 3}
+    assert fit.table()[0] == {"skill": "x", "share": 2 / 3, "mean": fit.mean[0], "responses": 3}
+
+
+def test_the_share_is_exact_and_the_mean_is_smoothed():
+    """One correct response of one is a share of 1, and a forecast of less."""
+    fit = skill_mean.fit(Responses.from_arrays(list("abcd"), [1, 0, 0, 1], skill=list("xyyy")))
+    assert fit.share.tolist() == [1, 1 / 3]
+    assert fit.mean.tolist() == [(1 + 0.5) / 2, (1 + 0.5) / 4]
+    assert fit.predict(Responses.from_arrays(["e"], [0], skill=["x"])).tolist() == [0.75]
 
 
 def test_a_response_to_several_skills_counts_for_each_and_its_forecast_is_their_mean():
@@ -418,6 +426,30 @@ def test_a_fit_of_no_skills_is_read(model, tmp_path):
 def load_fit_of(model, content):
     kinds = {skill_mean: skill_mean.SkillMeanFit, pfa: pfa.PFAFit, best_lr: best_lr.BestLRFit}
     return kinds[model].from_dict(content)
+
+
+# ── frequencies ──────────────────────────────────────────────────────────────────
+
+
+PATTERNS = Responses.from_matrix([[1, 0, 1], [0, 1, -1], [1, 1, 0]], weight=[3, 2, 1])
+
+
+@pytest.mark.parametrize("model", [*MODELS, bkt])
+def test_responses_of_patterns_are_counted_as_often_as_they_occur(model):
+    """Those of the table and of the fit, as if each pattern were written as often as its frequency says."""
+    expanded = Responses.from_matrix(np.repeat([[1, 0, 1], [0, 1, -1], [1, 1, 0]], [3, 2, 1], axis=0))
+    one, other = model.fit(PATTERNS), model.fit(expanded)
+    assert one.num_responses == other.num_responses == len(expanded) == 16
+    if model is not best_lr:
+        counts = [row["responses"] for row in one.table()]
+        assert counts == [row["responses"] for row in other.table()] == [6, 6, 4]
+    assert (PATTERNS.num_responses, PATTERNS.skill_counts().tolist()) == (16, [6, 6, 4])
+
+
+def test_small_weights_are_counted_as_at_least_one_response():
+    small = Responses.from_matrix([[1, 0], [0, 1]], weight=[0.1, 0])
+    assert (small.num_responses, small.skill_counts().tolist()) == (1, [1, 1])
+    assert (log(50).num_responses, log(50, several=False).skill_counts().sum()) == (50, 50)
 
 
 # ── weights of 0 ──────────────────────────────────────────────────────────────────

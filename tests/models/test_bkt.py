@@ -635,8 +635,8 @@ def test_broken_files_are_refused(tmp_path: Path, change: Callable[[Any], Any], 
 
 
 def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.json"):
-        with pytest.raises(ModelError, match="cannot be read"):
+    for path, fault in ((tmp_path, "cannot be read"), (tmp_path / "none.json", "there is no such file; check")):
+        with pytest.raises(ModelError, match=fault):
             load_fit(path)
 
 

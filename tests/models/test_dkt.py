@@ -6,6 +6,7 @@ import math
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from alsim.models.base import ModelError
 from alsim.models.dkt import DKTFit, fit
 from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.network import Weights, logistic, shapes_of
-from alsim.models.dkt.sequences import batches, counts_of, digest, padded, sequences_of
+from alsim.models.dkt.sequences import batches, digest, padded, sequences_of
 from alsim.models.dkt.settings import Epoch, Settings, read_settings, schedule
+from alsim.utils import file_groups, files
 from alsim.utils.npz import sha256, to_npz
 from alsim.utils.optional import MissingExtra
 
@@ -193,7 +195,6 @@ def test_logs_become_padded_sequences_of_sets_of_skills():
     assert [sorted(sets[w]) for w in sequences.skill_set] == [
         *([(0, 0.5), (1, 0.5)], [(0, 1.0)], [(3, 1.0)], [(0, 0.5), (1, 0.5)], [(2, 1.0)], [(0, 1.0)]),
     ]
-    assert counts_of(sequences, 3).tolist() == [4, 2, 1]
     batch = padded(sequences, np.array([2, 1]))
     assert batch.present.tolist() == [[True] * 3, [True, False, False]]
     assert batch.correct.tolist() == [[0, 1, 1], [1, 0, 0]]
@@ -429,23 +430,39 @@ def test_other_files_in_the_folder_of_a_checkpoint_are_kept(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["checkpoint.json", "epoch-2.npz", "epoch-best.npz"]
 
 
-def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
-    from alsim.models.dkt import checkpoints
-
+@pytest.mark.parametrize("renames", range(4))
+def test_an_interrupted_write_leaves_one_checkpoint(tmp_path, monkeypatch, renames):
+    """The first rename is that of the journal; the other two are those of the files that it names."""
     write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:1], ARRAYS)
-    writing = checkpoints.write_atomic
-    for written in range(2):
+    renaming, done = file_groups.move, []
 
-        def until(file, content, left=[written]):  # noqa: B006  # counts down from call to call
-            left[0] -= 1
-            if left[0] < 0:
-                raise OSError("no space left")
-            writing(file, content)
+    def until(source, target):
+        if len(done) == renames:
+            raise OSError("no space left")
+        done.append(target)
+        renaming(source, target)
 
-        monkeypatch.setattr(checkpoints, "write_atomic", until)
-        with pytest.raises(OSError, match="no space"):
-            write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
-        assert read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0] == LOSSES[:1]
+    with monkeypatch.context() as patched, suppress(OSError):
+        patched.setattr(file_groups, "move", until)
+        patched.setattr(files, "move", until)
+        write_checkpoint(tmp_path, SETTINGS, "log", LOSSES, ARRAYS)
+    assert len(done) == min(renames, 3)
+    found, arrays = read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)
+    assert found == (LOSSES if renames else LOSSES[:1])
+    np.testing.assert_array_equal(arrays["x"], ARRAYS["x"])
+    write_checkpoint(tmp_path, SETTINGS, "log", [*LOSSES, LOSSES[0]], ARRAYS)
+    assert len(read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)[0]) == 3
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_file_that_a_later_epoch_would_replace_is_refused_before_the_work(tmp_path, epochs):
+    if epochs:
+        write_checkpoint(tmp_path, SETTINGS, "log", LOSSES[:epochs], ARRAYS)
+    (tmp_path / "epoch-0.npz").write_text("never replaced")
+    read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)
+    (tmp_path / "epoch-20.npz").write_text("of another program")
+    with pytest.raises(ModelError, match=r"epoch-20\.npz is not of a checkpoint and would be replaced; move"):
+        read_checkpoint(tmp_path, SETTINGS, "log", SHAPES)
 
 
 def test_a_checkpoint_must_be_a_directory(tmp_path):
@@ -489,3 +506,28 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
         read_checkpoint(tmp_path, SETTINGS._replace(hidden=5, seed=1), "log", SHAPES)
     with pytest.raises(ModelError, match="to other responses"):
         read_checkpoint(tmp_path, SETTINGS, "another", SHAPES)
+
+
+# ── files of other fits and programs ─────────────────────────────────────────────────────────────
+
+
+def test_fits_whose_names_differ_after_a_point_have_weights_of_their_own(tmp_path):
+    one, two = fit_of(), fit_of(weights_of(seed=1))
+    one.save(tmp_path / "fit.v1")
+    two.save(tmp_path / "fit.v2")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["fit.v1", "fit.v1.npz", "fit.v2", "fit.v2.npz"]
+    assert load_fit(tmp_path / "fit.v1").to_dict() == one.to_dict()
+    assert load_fit(tmp_path / "fit.v2").to_dict() == two.to_dict()
+
+
+def test_weights_of_another_program_are_replaced_with_force_only(tmp_path):
+    (tmp_path / "fit.npz").write_bytes(b"of another program")
+    with pytest.raises(ModelError, match=r"fit\.npz exists and is not the file of the weights of .*fit\.json; choose"):
+        fit_of().save(tmp_path / "fit.json")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"fit.npz": b"of another program"}
+    fit_of().save(tmp_path / "fit.json", force=True)
+    other = fit_of(weights_of(seed=1))
+    other.save(tmp_path / "fit.json")  # replaces a fit of its own
+    assert load_fit(tmp_path / "fit.json").to_dict() == other.to_dict()
+    with pytest.raises(ModelError, match=r"fit\.npz exists and is not the file of the weights of .*fit; choose"):
+        fit_of().save(tmp_path / "fit")

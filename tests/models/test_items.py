@@ -231,7 +231,7 @@ def test_invalid_mappings_are_refused(tmp_path, columns, message):
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(AlsimError, match="absent.csv: cannot be read: No such file"):
+    with pytest.raises(AlsimError, match="absent.csv: there is no such file; check the path"):
         irt.read_items(tmp_path / "absent.csv")
     with pytest.raises(AlsimError, match="is a directory without questions.csv; expected a table with one row per"):
         irt.read_items(tmp_path)

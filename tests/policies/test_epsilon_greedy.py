@@ -35,6 +35,7 @@ class Fixed:
         return odds
 
 
+@pytest.mark.compiled
 def test_the_share_of_explored_actions_is_epsilon():
     """n > 50,000 interactions; false alarm 1e-6."""
     run = rollout(EpsilonGreedy(Fixed(), 0.3), num_learners=3000, config=SMALL, keep_observations=False)
@@ -53,6 +54,7 @@ def test_an_explored_action_has_the_probability_of_all_ways_to_choose_it():
     assert set(run.propensity) == possible
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("behaviour", "target"), [("epsilon-greedy:rules:0.2", "rules"), ("epsilon-greedy:rules:0.5", "uniform")]
 )

@@ -273,6 +273,22 @@ def test_points_and_words_are_not_answers(write, name, values, skip_bad):
         read_responses(write(f"user_id,skill,{name}\n{rows}"), skip_bad=skip_bad)
 
 
+RAW = {"letters": "ABCD", "1 to 5": "12345", "1 and 2": "12", "mostly 1": "1" * 7 + "234"}
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize("options", RAW.values(), ids=RAW)
+@pytest.mark.parametrize("first", [0, 150])
+def test_raw_answers_in_a_log_with_skills_only_are_refused(write, options, first, skip_bad):
+    """Also after `first` rows of 0 and 1, and with skip_bad, which would leave the rows with these options only."""
+    answers = ["01"[k % 2] for k in range(first)] + [options[k % len(options)] for k in range(300)]
+    rows = "".join(f"s{k % 7},x,{answer}\n" for k, answer in enumerate(answers))
+    file = write(f"student,skill,response\n{rows}")
+    for read in (read_responses, lambda file, **options: Responses.from_table(pd.read_csv(file, dtype=str), **options)):
+        with pytest.raises(ResponsesError, match="'response' is named like correct, .*; write the answers as 0 and 1"):
+            read(file, skip_bad=skip_bad)
+
+
 # ── keys, answers and counts ─────────────────────────────────────────────────────────────────────
 
 KEYED = [

@@ -142,7 +142,7 @@ def test_other_values_are_not_answers(bad):
     with pytest.raises(
         ResponsesError,
         match=r"^responses, row 2 \(counted from 0\), column correct: .+; expected 0 or 1"
-        r"(; correct the cell, or skip invalid rows with skip_bad=True| \(no model .*, or score the answers.*)$",
+        r"(; correct the cell, or skip invalid rows with skip_bad=True| \(only skill-mean.*, or pass .* as credit=)$",
     ):
         Responses.from_arrays(["a"] * 4, [1, 0, bad, 1], skill=["x"] * 4)
 
@@ -375,12 +375,43 @@ def test_duplicates_are_identified_by_the_response_id():
     assert as_rows(log) == [(0, "u", "a~~b", ("a", "b"), 1), (2, "u", "a", ("a",), 0)]
 
 
-def test_chosen_answers_are_no_ids_of_responses(tmp_path):
-    """A column named response may hold the options that students chose."""
-    (tmp_path / "log.csv").write_text("student,item,correct,response\na,p,1,B\na,q,1,B\na,q,1,B\na,r,0,\n")
+OPTIONS = "a,add,1,{}\na,add,1,{}\na,mul,0,{}\nb,add,1,{}\n"
+"""Rows of a log with skills only, with the option that the student chose. Student a chose one of them three times."""
+
+
+@pytest.mark.parametrize("options", ["BBBA", "2221", "1110"])
+@pytest.mark.parametrize("duplicates", ["keep", "merge", "drop"])
+def test_chosen_options_are_no_ids_of_responses(tmp_path, caplog, options, duplicates):
+    """The same option in two responses does not make them one."""
+    text = "student,skill,correct,response,order\n"
+    text += "".join(f"{row},{k}\n" for k, row in enumerate(OPTIONS.format(*options).splitlines()))
+    (tmp_path / "log.csv").write_text(text)
+    log = read_responses(tmp_path / "log.csv", duplicates=duplicates)
+    assert (len(log), log.report.duplicates) == (4, 0)
+    assert (
+        f"the column 'response' is not read as ids of the responses, since one student has '{options[0]}' in different "
+        "responses, line 3 and line 4; it may hold the answers that students chose. If it holds ids, rename it, and "
+        "map response to its new name"
+    ) in caplog.text
+    caplog.clear()
+    assert len(read_responses(tmp_path / "log.csv", columns={"response": None})) == 4
+    assert not caplog.records
+
+
+def test_ids_of_responses_are_read_without_a_warning(tmp_path, caplog):
+    (tmp_path / "log.csv").write_text("student,skill,correct,response\na,x,1,7\na,y,1,7\na,x,0,8\nb,x,0,7\n")
+    log = read_responses(tmp_path / "log.csv", duplicates="merge")
+    assert (len(log), log.report.duplicates, caplog.records) == (3, 1, [])
+
+
+def test_chosen_answers_with_items_are_no_ids_of_responses(tmp_path):
+    """A column named response may hold the options that students chose, some of them omitted."""
+    (tmp_path / "log.csv").write_text("student,item,correct,response\na,p,1,B\na,q,1,A\na,r,0,\n")
     with pytest.raises(ResponsesError, match="response: an empty cell; .*, or read the log without response") as error:
         read_responses(tmp_path / "log.csv")
-    assert len(read_responses(tmp_path / "log.csv", **error.value.options)) == 4
+    assert len(read_responses(tmp_path / "log.csv", **error.value.options)) == 3
+    (tmp_path / "log.csv").write_text("student,item,correct,response\na,p,1,B\na,q,1,B\na,q,1,B\na,r,0,\n")
+    assert len(read_responses(tmp_path / "log.csv")) == 4
     log = Responses.from_arrays(list("aaa"), [1, 1, 1], item=list("pqq"), response=list("BBB"), duplicates="merge")
     assert (log.items[log.item].tolist(), log.report.duplicates) == (["p", "q"], 1)
 

@@ -8,44 +8,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from logged import CORRECT, SKILLS, STUDENTS, assert_sound
+from logged import CORRECT, SKILLS, STUDENTS, assert_sound, events_of, random_rows
 
 from alsim.models import Responses, ResponsesError, read_responses
 
 PER_RESPONSE = ("time", "seconds", "attempts", "hints")
-
-
-def events_of(log):
-    """Return the study events as tuples: student, position within the student's responses, kind, skills."""
-    study = log.study
-    return [
-        (
-            str(log.students[study.student[e]]),
-            int(study.position[e] - log.start[study.student[e]]),
-            str(study.kinds[study.kind[e]]),
-            tuple(map(str, study.skills[study.skill[study.skill_start[e] : study.skill_start[e + 1]]])),
-        )
-        for e in range(len(study))
-    ]
-
-
-def random_rows(seed, num_rows=300):
-    """Return columns with ties in the order, several skills, and study events of some students without responses."""
-    rng = np.random.default_rng(seed)
-    is_event = rng.random(num_rows) < 0.3
-    student = rng.integers(0, 9, num_rows)
-    is_event |= student == 8  # has no responses
-    return {
-        "student": [f"s{k}" for k in student],
-        "correct": np.where(is_event, -5, rng.integers(0, 2, num_rows)),
-        "skill": [[f"k{k}" for k in rng.choice(6, rng.integers(0 if e else 1, 3), replace=False)] for e in is_event],
-        "order": rng.integers(0, 40, num_rows),
-        "time": rng.integers(0, 10**6, num_rows) / 8,
-        "seconds": rng.integers(0, 100, num_rows) / 4,
-        "attempts": rng.integers(0, 5, num_rows),
-        "hints": rng.integers(0, 5, num_rows),
-        "event": [("read", "hint")[k % 2] if e else None for k, e in enumerate(is_event)],
-    }
 
 
 # ── values ───────────────────────────────────────────────────────────────────────────────────────
@@ -342,8 +309,8 @@ def test_parts_of_a_log_keep_values_and_events_aligned(seed):
 def test_a_real_log_with_study_trials(published):
     """Memphis DataShop set 5513: 239 students with 122 trials each."""
     frame = pd.read_csv(published / "calibration" / "memphis_cloze.csv")
-    frame["right"] = (frame["outcome"] == "correct").astype(int)
     frame["event"] = frame["outcome"].where(frame["outcome"] == "study")
+    frame["right"] = (frame["outcome"] == "correct").where(frame["event"].isna())
     frame["spent"] = frame["response_ms"].where(frame["response_ms"] >= 0) / 1000
     columns = {"student": "student", "skill": "item", "correct": "right", "time": "time", "seconds": "spent"}
     log = Responses.from_table(frame, columns | {"item": None, "event": "event"})

@@ -262,6 +262,7 @@ def test_the_file_that_was_opened_is_read_after_another_has_its_name(tmp_path):
 
 
 @pytest.mark.ci
+@pytest.mark.versionless
 def test_processes_that_end_after_reading_do_not_abort(tmp_path):
     """Before Arrow read its own streams, 5 of 90 such processes, three at a time, ended with SIGABRT.
 

@@ -181,7 +181,8 @@ def _summary(
 ) -> BKTFit:
     """Return a maximum and its standard errors (P,), None if they were not computed, as a fit."""
     size = likelihood.num_probabilities
-    counts = np.bincount(groups.code // 2, minlength=len(groups))
+    owner = np.repeat(responses.student, np.diff(responses.skill_start))
+    counts: Doubles = np.bincount(groups.code // 2, responses.weight[owner], len(groups)).astype(np.float64)
     bound = at_bounds(likelihood, at.theta)
     block_of = np.zeros(responses.num_skills, np.int64) if likelihood.student_sd else np.arange(responses.num_skills)
     start = np.searchsorted(groups.skill, np.arange(responses.num_skills + 1))
@@ -204,7 +205,7 @@ def _summary(
         log_likelihood=float(at.log_likelihood.sum()),
         iterations=int(at.iterations.max()),
         converged=bool(at.converged.all()),
-        num_responses=len(responses),
+        num_responses=responses.num_responses,
         penalised=float(at.value.sum()),
         by_item=model.by_item,
         classes=model.classes,
@@ -216,15 +217,15 @@ def _skill_fit(
     likelihood: Likelihood,
     at: Maximum,
     groups: Longs,
-    of_groups: tuple[Doubles, Bools, Longs, Names],
+    of_groups: tuple[Doubles, Bools, Doubles, Names],
     by_item: tuple[str, ...],
     end: tuple[float, int, bool],
 ) -> SkillFit:
     """Return the fit of one skill.
 
     groups     numbers of the groups of the skill
-    of_groups  standard errors (P,) and whether at a bound (P,) of all parameters; number of responses (C,) and class
-               of items (C,) of all groups
+    of_groups  standard errors (P,) and whether at a bound (P,) of all parameters; number of responses (C,), weighted
+               by their students, and class of items (C,) of all groups
     end        log-likelihood of the skill, iterations, and whether it converged
     """
     se, bound, counts, kinds = of_groups
@@ -239,13 +240,13 @@ def _skill_fit(
         for c in groups:
             estimates = {name: float(at.theta[likelihood.of_group[name][c]]) for name in by_item}
             errors = {f"se_{name}": _finite_or_none(se[likelihood.of_group[name][c]]) for name in by_item}
-            items[str(kinds[c])] = {**estimates, **errors, "responses": int(counts[c])}
+            items[str(kinds[c])] = {**estimates, **errors, "responses": round(float(counts[c]))}
     return SkillFit(
         parameters=BKT(**values),
         log_likelihood=end[0],
         iterations=end[1],
         converged=end[2],
-        responses=int(counts[groups].sum()),
+        responses=max(1, round(float(counts[groups].sum()))),
         se={name: None if name in by_item else _finite_or_none(se[places[name][0]]) for name in PARAMETERS},
         at_bounds=tuple(name for name in PARAMETERS if bound[places[name]].any()),
         items=items,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.models.base import ModelError
-from alsim.models.dkt.sequences import Sequences, counts_of, sequences_of, total
+from alsim.models.dkt.sequences import Sequences, sequences_of, total
 from alsim.models.dkt.settings import Settings
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
@@ -48,10 +48,11 @@ class EncodedLog(NamedTuple):
                     f"validation={settings.validation:g} needs at least 2 students; the log has 1: pass validation=0"
                 )
             training, held_out = responses.split(settings.validation, settings.seed)
-        skills = training.skills[np.unique(training.skill)]
+        answered = np.unique(training.skill)
+        skills = training.skills[answered]
         log = cls(
             skills=skills,
-            counts=counts_of(sequences_of(training, skills), len(skills)),
+            counts=training.skill_counts()[answered],
             all_students=sequences_of(responses, skills),
             training=sequences_of(training, skills),
             held_out=None if held_out is None else sequences_of(held_out, skills),

@@ -81,4 +81,4 @@ def _fit(
     trainer = Trainer(len(log.skills), settings, device_of(device), random)
     weights, epochs = train(trainer, log, settings, checkpoint, progress)
     likelihood = log_likelihood(weights, log, log.all_students)
-    return DKTFit(log.skills, log.counts, weights, settings, epochs, likelihood, len(responses))
+    return DKTFit(log.skills, log.counts, weights, settings, epochs, likelihood, responses.num_responses)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,12 +21,14 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
+from alsim.utils.file_groups import read_group
+from alsim.utils.files import sha256_of_file
 from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
-from alsim.utils.reading import reason
+from alsim.utils.reading import read_json, reason
 
 WEIGHTS = ".npz"
-"""Suffix of the file of weights; the rest of its name is that of the JSON file."""
+"""Suffix of the file of weights, in place of .json."""
 
 
 class DKTFit(Fit):
@@ -144,6 +148,23 @@ class DKTFit(Fit):
         npz, weights = weights_file(path), to_npz(self.weights._asdict())
         return {path.name: self._json({**self._description(), "weights": sha256(weights), **more}), npz.name: weights}
 
+    def _check_files(self, path: Path) -> None:
+        """Raise ModelError if the npz file exists, and is not that of the fit in the JSON file at `path`."""
+        npz = weights_file(path)
+
+        def belongs(path_of: Callable[[str], Path]) -> bool:
+            if not path_of(npz.name).exists():
+                return True
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                return bool(read_json(path_of(path.name))["weights"] == sha256_of_file(path_of(npz.name)))
+            return False
+
+        if not read_group(path.parent, path.name, belongs):
+            raise ModelError(
+                f"{npz} exists and is not the file of the weights of {path}; choose another name, or replace it with "
+                "force=True (--force)"
+            )
+
     @classmethod
     def read(cls, content: dict[str, Any], path: Path, path_of: Callable[[str], Path]) -> Self:
         """Return the fit in the JSON file at `path` and its npz file. Raises the errors of `from_dict`.
@@ -153,7 +174,7 @@ class DKTFit(Fit):
         """
         if not isinstance(content.get("weights"), str):
             return cls.from_dict(content)
-        file, (_, _, shapes) = path.with_suffix(WEIGHTS), _read_shapes(content)
+        file, (_, _, shapes) = weights_file(path), _read_shapes(content)
         try:
             packed_weights = read_at_most(path_of(file.name), shapes, inside=path.parent)
         except OSError as error:
@@ -171,7 +192,7 @@ def weights_file(path: Path) -> Path:
     """Return the path of the npz file of the JSON file at `path`. Raises ModelError if `path` is named .npz."""
     if path.suffix.lower() == WEIGHTS:
         raise ModelError(f"the JSON of a fit must not be named {WEIGHTS}, like its weights; got {path}: use .json")
-    return path.with_suffix(WEIGHTS)
+    return path.with_name(re.sub(r"\.json$", "", path.name, flags=re.IGNORECASE) + WEIGHTS)
 
 
 def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:

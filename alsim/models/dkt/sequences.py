@@ -108,12 +108,6 @@ def total(sequences: Sequences) -> float:
     return float(np.diff(sequences.start) @ sequences.weight)
 
 
-def counts_of(sequences: Sequences, num_skills: int) -> Longs:
-    """Return the number (K,) of responses to each known skill."""
-    filled = sequences.share[sequences.skill_set] > 0
-    return np.bincount(sequences.members[sequences.skill_set][filled], minlength=num_skills)[:num_skills]
-
-
 def digest(sequences: Sequences, skills: Names) -> str:
     """Return the SHA-256 of a log and its skills, in hexadecimal."""
     checksum = hashlib.sha256("\0".join(skills.tolist()).encode())

@@ -22,10 +22,12 @@ from alsim.models.irt.curves import (
     item_information,
     items_of,
 )
+from alsim.models.matching import Unknown, match_items, unknown_names
 from alsim.models.serialization import table_of
 from alsim.responses.cells import Names, places, starts
-from alsim.responses.log import Responses, codes_of
+from alsim.responses.log import Responses
 from alsim.types import Bools, Codes, Doubles, Ints, Longs, short_repr, u64
+from alsim.utils.names import listed
 
 _log = logging.getLogger("alsim.models.names")
 
@@ -202,9 +204,9 @@ def estimate_ability(
 
     items       I items, as `CAT` accepts them: of a fit, those with a > 0
     responses   one of: an array (S, I), or (I,) for one person, of 0, 1 and -1, where -1 is an item without an answer;
-                `Responses`, whose items are matched by name; `Answers`. Items without names are named by their
-                indices, "0", "1", .... If the items have names and those of the `Responses` are the indices of a
-                matrix, the items must be equal in number and order
+                `Responses`, whose items are matched by name; `Answers`. If either the items or those of the
+                `Responses` have no names, as in a matrix or a file without a header, they are matched by position,
+                with a warning, and must be equal in number
     prior_mean  mean of the normal prior of EAP and MAP, logits, within the bounds
     prior_sd    its standard deviation, logits
     bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them: the ML estimate for
@@ -215,7 +217,7 @@ def estimate_ability(
 
     I(theta) is the test information of the answered items. Returns the Abilities of the S people. Responses to unknown
     items are ignored, with a warning that counts them. Raises AlsimError for invalid answers, items and settings, for
-    responses to unknown items only, and for named items in `Responses` if the parameters have no names.
+    responses to unknown items only, and for items without names that differ in number or have no position.
     Source: Bock & Mislevy (1982) for EAP; Samejima (1969) for MAP; Warm (1989), eq. 9 and 13, for WLE, whose weight is
     sqrt(I) for one and two parameters only; Magis & Raiche (2012), catR.
     """
@@ -224,7 +226,7 @@ def estimate_ability(
     items = items_of(items)
     students = responses.students if isinstance(responses, Responses) else None
     if isinstance(responses, Responses):
-        responses = _by_name(responses, items)
+        responses = _matched(responses, items)
     method = as_method(method)
     answers = as_answers(responses, len(items))
     estimator = make_estimator(items, method, prior_mean=prior_mean, prior_sd=prior_sd, bounds=bounds, nodes=nodes)
@@ -244,77 +246,41 @@ def estimate_ability(
     return Abilities.of(theta, se, np.diff(answers.start), students)
 
 
-def _by_name(log: Responses, items: ItemParameters) -> Responses | Answers:
-    """Return the answers in a log to `items`, matched by name; the log itself if its items are those of a matrix.
+def _matched(log: Responses, items: ItemParameters) -> Responses | Answers:
+    """Return the answers in a log to `items`; the log itself if its items are all of these, in the same order.
 
-    Raises AlsimError if no item is known, and for names that items without names do not have.
+    Logs a warning if items are matched by position, and about unknown items, whose responses are ignored. Raises
+    AlsimError as `match_items` does, and if no item is known.
     """
-    codes = codes_of(log.items, items.names)
+    codes, note = match_items(log, items.names, "the responses", "the item parameters")
+    if note:
+        _log.warning("%s", note)
     if np.array_equal(codes, np.arange(len(items))):
         return log
-    known = codes >= 0
-    if _is_numbered(items.names):
-        if strange := used_items(log, ~known):
-            raise AlsimError(
-                f"the item parameters have no names, and the responses have an item {strange[0]!r}, which is not an "
-                f"index from 0 to {len(items) - 1}: pass ItemParameters(..., names=...), or a matrix with the items "
-                "in the order of the parameters"
-            )
-    elif _is_numbered(log.items) and not known.all() and (len(codes) == len(items) or not known.any()):
-        _check_order(known, len(items))
-        return log
-    _ignore_unknown(log, known, items.names)
-    rows = known[log.item]
-    counts = np.bincount(log.student[rows], minlength=log.num_students)
-    return Answers(starts(counts), codes[log.item[rows]].astype(np.int32), log.correct[rows])
+    known = codes[log.item] >= 0
+    unknown = unknown_names(log, "item", codes)
+    if unknown.names:
+        _warn_of_unknown(unknown, int((~known).sum()), items.names)
+    counts = np.bincount(log.student[known], minlength=log.num_students)
+    return Answers(starts(counts), codes[log.item[known]].astype(np.int32), log.correct[known])
 
 
-def _check_order(known: Bools, num_items: int) -> None:
-    """Raise AlsimError unless the items of a matrix (J,) are the items of the parameters, by order.
+def _warn_of_unknown(unknown: Unknown, num_responses: int, names: Names) -> None:
+    """Log a warning about the unknown items of a log. Raises AlsimError if all are unknown.
 
-    known  (J,) whether the index of a column is also the name of an item
+    num_responses  number of responses to them
+    names          (J,) of the items that have parameters
     """
-    if known.any():
+    if unknown.is_all:
         raise AlsimError(
-            "the items of the responses are numbered from 0, and some of these numbers are names of other items: pass "
-            "a matrix with the items in the order of the parameters, or Responses with the names of the items"
+            f"none of the {unknown.total:,} items of the responses has parameters, such as {unknown.names[0]!r}; the "
+            f"parameters are those of {listed(names.tolist())}: use the same names in both"
         )
-    if len(known) != num_items:
-        raise AlsimError(
-            f"the log has {len(known)} items without names; expected {num_items}, the given items in the same order: "
-            "select the parameters of the log's items with ItemParameters.take, or name the items of the log"
-        )
-
-
-def used_items(log: Responses, chosen: Bools) -> list[str]:
-    """Return the names of the chosen items (I,) that have responses: `Responses.take` keeps the names of others."""
-    has_responses = np.bincount(log.item, minlength=log.num_items) > 0
-    return [str(name) for name in log.items[chosen & has_responses]]
-
-
-def _ignore_unknown(log: Responses, known: Bools, names: Names) -> None:
-    """Log a warning about the unknown items of a log, whose responses are ignored. Raises AlsimError if all are.
-
-    known  (I,) whether each item of the log has parameters
-    names  (J,) of the items that have parameters
-    """
-    if not (unknown := used_items(log, ~known)):
-        return
-    count, total = int((~known[log.item]).sum()), len(used_items(log, np.ones(len(known), np.bool_)))
-    examples = f"such as {unknown[0]!r}; the parameters are those of {', '.join(map(str, names[:3]))}, ..."
-    if count == len(log):
-        raise AlsimError(
-            f"none of the {total:,} items of the responses has parameters, {examples}: use the same names in both"
-        )
+    left_out = f"no parameters, so {num_responses:,} responses to such items are ignored"
     _log.warning(
-        "%s of the %s items of the responses have no parameters, %s: their %s responses are ignored",
-        *(f"{len(unknown):,}", f"{total:,}", examples, f"{count:,}"),
+        "%s; the parameters are those of %s",
+        *(unknown.sentence("the responses", f"has {left_out}", f"have {left_out}"), listed(names.tolist())),
     )
-
-
-def _is_numbered(names: NDArray[np.str_]) -> bool:
-    """Return whether the names are the default, "0" to "I - 1" in this order."""
-    return np.array_equal(names, np.arange(len(names)).astype(np.str_))
 
 
 def _num_eap_nodes(min_se: float, width: float) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from alsim.errors import AlsimError, did_you_mean
 from alsim.jit.compile import rule
 from alsim.types import Doubles, Longs
-from alsim.utils.names import name_array
+from alsim.utils.names import listed, name_array
 
 ItemColumns = tuple[Doubles, Doubles, Doubles, Doubles]
 """The arrays a, b, c and d (I,) of `ItemParameters`, for kernels."""
@@ -195,7 +195,7 @@ def _names(names: ArrayLike | None, num_items: int) -> NDArray[np.str_]:
 
 def left_out(names: NDArray[np.str_], reason: str) -> tuple[str, ...]:
     """Return a note about items that are left out, of which five are named; no note without items."""
-    few = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    few = listed(names.tolist())
     return (f"items left out: {few} {reason if len(names) > 1 else reason.replace('have', 'has', 1)}",) * (
         len(names) > 0
     )
