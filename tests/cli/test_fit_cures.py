@@ -150,7 +150,7 @@ HARD = "1,0,0\n0,0,0\n0,1,0\n0,0,1\n1,0,0\n1,1,0\n"
 
 
 @pytest.mark.parametrize("rows", [5, 6])
-@pytest.mark.parametrize("name", ["total", "score", "Sum", "result"])
+@pytest.mark.parametrize("name", ["total", "score", "Sum", "result", "correct"])
 def test_sums_that_look_like_answers_are_omitted(run, tmp_path, name, rows):
     """The sums of the first five rows are 0 and 1; the sixth one is 2."""
     lines = [f"s{k},{row},{row.count('1')}" for k, row in enumerate(HARD.split()[:rows])]
