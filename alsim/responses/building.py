@@ -287,19 +287,6 @@ def _check_rows(
     return Report(len(rows) + sum(source.dropped.values()), skipped, examples, columns=dict(source.recognised))
 
 
-def _count_unknown(
-    report: Report, table: Mapping[str, pa.ChunkedArray], unknown: Mapping[str, Bools], source: Source
-) -> Report:
-    """Return the report with the numbers of values that are read as unknown, and a message about the first of each."""
-    found = {name: flags for name, flags in unknown.items() if flags.any()}
-    examples = {}
-    for name, flags in found.items():
-        row, title = int(flags.argmax()), source.column_names.get(name, name)
-        value = table[name][row].as_py()
-        examples[name] = source.error_message(title, source.index(row), value, source.expected(name, value, True))
-    return replace(report, unknown={name: int(flags.sum()) for name, flags in found.items()}, unknown_examples=examples)
-
-
 def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:
     """Raise ResponsesError if a column that was recognised as correctness has many other values than 0 and 1.
 
@@ -319,24 +306,37 @@ def _mapping(source: Source) -> dict[str, str | None]:
     return {name: title for name, title in source.column_names.items() if name != title}
 
 
+def _count_unknown(
+    report: Report, table: Mapping[str, pa.ChunkedArray], unknown: Mapping[str, Bools], source: Source
+) -> Report:
+    """Return the report with the numbers of values that are read as unknown, and a message about the first of each."""
+    found = {name: flags for name, flags in unknown.items() if flags.any()}
+    examples = {}
+    for name, flags in found.items():
+        row, title = int(flags.argmax()), source.column_names.get(name, name)
+        value = table[name][row].as_py()
+        examples[name] = source.error_message(title, source.index(row), value, source.expected(name, value, True))
+    return replace(report, unknown={name: int(flags.sum()) for name, flags in found.items()}, unknown_examples=examples)
+
+
 def _invalid_row(message: str, column: str, value: Any, most: bool, source: Source) -> ResponsesError:
     """Return the error about an invalid row, with the cure for a few of them or, if `most` are invalid, for all.
 
     value  the invalid value
     """
     can_map, is_empty = source.column_names and not source.published, value in (None, "")
+    mapping = _mapping(source)
     if column == "event":
         cure = "empty the answer of a study event, or the kind of a response, or skip such rows with {}"
         return ResponsesError(message, cure, skip_bad=True)
     if not most and can_map and column == "time":
-        first = "fill" if is_empty else "correct"
-        cure = f"{first} the cell, skip invalid rows with {{}}, or sort by another column with {{}}"
-        return ResponsesError(message, cure, skip_bad=True, columns={**_mapping(source), "order": "NAME"})
+        cure = f"{'fill' if is_empty else 'correct'} the cell, skip invalid rows with {{}}, or sort by another column "
+        cure += "with {}"
+        return ResponsesError(message, cure, skip_bad=True, columns={**mapping, "order": "NAME"})
     if not most and not (can_map and column == "response"):  # which may hold chosen answers, some of them omitted
         return ResponsesError(message, "correct the cell, or skip invalid rows with {}", skip_bad=True)
     if not can_map:
         return ResponsesError(message, "correct these values")
-    mapping = _mapping(source)
     if column == "credit" and mapping.get("correct") == mapping.get("credit"):
         mapping.pop("correct", None)
     if column in ("order", "time", "response"):

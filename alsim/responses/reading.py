@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ from alsim.responses.text import (
 )
 from alsim.responses.three_lines import read_three_lines
 from alsim.types import i8
-from alsim.utils.reading import reason
+from alsim.utils.reading import missing_file_cure, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -227,9 +226,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         path = Path(error.filename or path)  # the log or its key
-        similar = get_close_matches(path.name, _names_in(path.parent))
-        cure = f"did you mean {path.with_name(similar[0])}?" if similar else f"check the path, relative to {Path.cwd()}"
-        raise ResponsesError(f"{path}: there is no such file", cure) from None
+        raise ResponsesError(f"{path}: there is no such file", missing_file_cure(path)) from None
     except OSError as error:
         raise ResponsesError(f"{path}: cannot be read: {reason(error)}", "choose a readable file") from None
     except UnicodeError as error:
@@ -254,14 +251,6 @@ def _reading(path: Path) -> Iterator[None]:
                 f"{path}: is not in UTF-8", "pass its encoding, such as {}", encoding="latin-1"
             ) from None
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
-
-
-def _names_in(directory: Path) -> list[str]:
-    """Return the names of the files in a directory; none if it cannot be read."""
-    try:
-        return [file.name for file in directory.iterdir()]
-    except OSError:
-        return []
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────

@@ -50,10 +50,10 @@ class Report:
     covariates  items of a wide file with the names of covariates, such as gender, which may be no items
     unknown     number of invalid values, such as a negative duration, that were read as unknown, by optional column:
                 time, seconds, attempts or hints
-    unknown_examples
-                message about the first of these values, by optional column
     cells       number of cells of items in a wide file or a matrix; 0 for other logs
     empty       number of these cells without a response
+    unknown_examples
+                message about the first of these values, by optional column
     is_wide     True for a wide file or a matrix, whose items are in the order of its columns
     has_header  False for a wide file or a matrix without names of items, whose columns have their numbers, from 0, as
                 names

@@ -24,11 +24,11 @@ EXPECTED = {
     "order": "a number, or a time such as 2024-05-02 10:01:30",
     "time": "a number, or a time such as 2024-05-02 10:01:30",
     "response": "an id",
+    "credit": "a number from 0 to 1",
+    "event": "an empty cell, since the row has an answer",
     "seconds": "a number of at least 0",
     "attempts": "an integer of at least 0",
     "hints": "an integer of at least 0",
-    "credit": "a number from 0 to 1",
-    "event": "an empty cell, since the row has an answer",
 }
 """Expected values, by column."""
 

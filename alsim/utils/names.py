@@ -15,6 +15,16 @@ MAX_NAME = 1000
 """Largest number of characters of the name of a student, item or skill."""
 
 
+SHOWN_NAMES = 5
+"""Number of names that a message lists at most."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(map(str, names[:SHOWN_NAMES])) + more
+
+
 WHOLE_NUMBER = r"^(-?[0-9]+)\.0*$"
 """Names of whole numbers with decimals, such as 10.0; its group is the name without them. Leading zeros stay: the names
 010 and 10 differ. The syntax is that of both Python and Arrow."""
@@ -24,16 +34,6 @@ _WHOLE_NUMBER = re.compile(WHOLE_NUMBER)
 def whole_name(name: str) -> str:
     """Return a name; that of a whole number, such as 10.0, without its decimals."""
     return _WHOLE_NUMBER.sub(r"\1", name) if "." in name else name
-
-
-SHOWN_NAMES = 5
-"""Number of names that a message lists at most."""
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, and the number of the others."""
-    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(map(str, names[:SHOWN_NAMES])) + more
 
 
 def name_array(names: ArrayLike) -> NDArray[np.str_]:

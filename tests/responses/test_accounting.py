@@ -32,7 +32,7 @@ def num_rows_of(name):
         return sum(text.count("\n") - 1 for path, text in EDNET_FILES.items() if path.startswith("KT1"))
     if name == "duolingo-slam":
         return sum(bool(line) and not line.startswith("#") for line in LOGS[name].splitlines())
-    return sum(1 for _ in csv.reader(io.StringIO(LOGS[name]))) - 1  # a cell may have several lines
+    return len(list(csv.reader(io.StringIO(LOGS[name], newline="")))) - 1  # cells may have several lines
 
 
 # ── one row per response ─────────────────────────────────────────────────────────────────────────

@@ -550,7 +550,7 @@ def test_a_similar_file_is_proposed(write, tmp_path):
     write("x", "answers.csv")
     with pytest.raises(ResponsesError, match=r"anwsers.csv: there is no such file; did you mean .*answers.csv\?"):
         read_responses(tmp_path / "anwsers.csv")
-    with pytest.raises(ResponsesError, match="there is no such file; check the path, relative to "):
+    with pytest.raises(ResponsesError, match="there is no such file; check the path$"):
         read_responses(tmp_path / "q" / "z")
 
 
