@@ -176,9 +176,10 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
     omitted = {name for name, title in columns.items() if title is None}
     names = [name for name in head.names if name not in omitted]
     holders = [name for name, item in zip(head.names, is_item, strict=True) if item and name not in omitted]
-    if head.has_header and _is_long(names, holders, columns):
+    answered = _answered(head, holders, missing)
+    if head.has_header and _is_long(names, answered, columns):
         return "long"
-    is_table = head.has_header and _is_table(names, _answered(head, holders, missing), columns)
+    is_table = head.has_header and _is_table(names, answered, columns)
     known = {*WIDE_COLUMNS, *filter(None, columns.values()), *omitted}
     if "freq" not in columns:
         known |= {*frequencies(names)}
@@ -198,10 +199,10 @@ def long_or_wide(head: Head, columns: Columns, missing: Iterable[Any], source: s
     return "long"
 
 
-def _is_long(names: Sequence[Any], holders: Sequence[Any], columns: Columns) -> bool:
-    """Return whether a table is certainly long, by the names of its columns; `holders` are those that hold answers."""
+def _is_long(names: Sequence[Any], answered: Sequence[Any], columns: Columns) -> bool:
+    """Return whether a table is certainly long, by the names of its columns, and `answered`, see `_answered`."""
     correct = columns.get("correct", "correct")
-    if correct in names and (correct in holders or "correct" in columns or _has_labels(names)):
+    if correct in names and (correct in answered or "correct" in columns or _has_labels(names)):
         return True
     return "freq" not in columns and looks_long(names)
 
@@ -226,10 +227,7 @@ def _is_correct(cell: Any) -> bool:
 
 
 def _is_table(names: Sequence[Any], answered: Sequence[Any], columns: Columns) -> bool:
-    """Return whether some names are those of a long table; `answered` are those of columns of answers only.
-
-    A score with other cells may be a total instead.
-    """
+    """Return whether some names are those of a long table; see `_answered`."""
     is_mapped = any(columns.get(column) for column in ("correct", "skill", "item"))
     return is_mapped or _has_labels(names) or bool(candidates("correct", answered))
 

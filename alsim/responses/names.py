@@ -76,7 +76,19 @@ FREQUENCIES = ("frequency", "frequencies", "count", "counts", "n", "weight", "we
 
 TOTALS = (
     *("total", "total score", "totals", "sum", "sum score", "score", "scores", "raw score", "test score", "points"),
-    *("mark", "marks", "grade", "result", "number correct", "num correct", "mean", "average", "percent", "percentage"),
+    *(
+        "mark",
+        "marks",
+        "grade",
+        "result",
+        "correct",
+        "number correct",
+        "num correct",
+        "mean",
+        "average",
+        "percent",
+        "percentage",
+    ),
 )
 """Names of columns of sums or means in wide files."""
 

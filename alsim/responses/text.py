@@ -231,22 +231,30 @@ def without_separator_line(file: TextFile) -> TextFile:
 
 
 def with_delimiter(file: TextFile, known_names: set[str]) -> TextFile:
-    """Return the file with its delimiter: the one with the most known names in the header, then the most columns."""
-    if file.delimiter is not None:
-        if len(file.delimiter) != 1 or file.delimiter in '"\r\n':
-            raise ResponsesError(
-                f"delimiter must be one character, and neither a quote nor a line break; got {file.delimiter!r}",
-                "choose one with {}",
-                delimiter=";",
-            )
-        return file
+    """Return the file with its delimiter: the one with the most known names in the header, then the most columns.
+
+    Raises ResponsesError for a delimiter that was passed and is invalid, or is not that of the header.
+    """
+    passed = file.delimiter
+    if passed is not None and (len(passed) != 1 or passed in '"\r\n'):
+        raise ResponsesError(
+            f"delimiter must be one character, and neither a quote nor a line break; got {passed!r}",
+            "choose one with {}",
+            delimiter=";",
+        )
     header = file.first_lines(1)[0]
-
-    def quality(delimiter: str) -> tuple[int, int]:
-        names = split_cells(header, delimiter, quoting=file.quoting)
-        return len(known_names.intersection(names)), len(names)
-
-    return file._replace(delimiter=max(DELIMITERS, key=quality))
+    cells = {one: split_cells(header, one, quoting=file.quoting) for one in DELIMITERS}
+    found = max(DELIMITERS, key=lambda one: (len(known_names.intersection(cells[one])), len(cells[one])))
+    if passed is None:
+        return file._replace(delimiter=found)
+    if len(cells[found]) > 1 == len(split_cells(header, passed, quoting=file.quoting)):
+        raise ResponsesError(
+            f"{file.path}: the first line has {len(cells[found])} cells with the delimiter {found!r}, but one with "
+            f"{passed!r}",
+            "pass {}",
+            delimiter=found,
+        )
+    return file
 
 
 def read_columns(

@@ -14,7 +14,7 @@ from alsim.responses.building import build
 from alsim.responses.fields import LogFields
 from alsim.responses.report import ResponsesError
 from alsim.responses.source import Options, Source
-from alsim.responses.text import TextFile
+from alsim.responses.text import DELIMITERS, TextFile
 from alsim.types import Bools, Longs
 
 UNEQUAL = "three lines of different lengths"
@@ -97,6 +97,13 @@ def _read_students(file: TextFile) -> Iterator[StudentLines]:
             yield StudentLines(student, number, count, *rest)
 
 
+def _delimiter_of(student: StudentLines) -> str | None:
+    """Return the delimiter with which the lines of a student have as many cells as responses; None if there is none."""
+    lines = (student.skills, student.answers)
+    fits = (one for one in (*DELIMITERS, " ") if all(line.count(one) + 1 == student.num_responses for line in lines))
+    return next(fits, None)
+
+
 def _drop_unequal(
     file: TextFile, source: Source, students: Sequence[StudentLines], lengths: Longs, valid: Bools, skip_bad: bool
 ) -> Source:
@@ -106,6 +113,9 @@ def _drop_unequal(
         f"{file.path}, line {students[k].line}: {students[k].num_responses} responses, but "
         f"{lengths[0, k]} skills and {lengths[1, k]} answers in the next two lines; expected equal numbers"
     )
+    found = _delimiter_of(students[k])
+    if found is not None and lengths[:, k].max() == 1:
+        raise ResponsesError(message, "pass {}", delimiter=found)
     if not skip_bad:
         raise ResponsesError(message, "correct these lines, or skip such students with {}", skip_bad=True)
     dropped = sum(s.num_responses for s, is_valid in zip(students, valid, strict=True) if not is_valid)

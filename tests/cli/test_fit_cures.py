@@ -150,7 +150,7 @@ HARD = "1,0,0\n0,0,0\n0,1,0\n0,0,1\n1,0,0\n1,1,0\n"
 
 
 @pytest.mark.parametrize("rows", [5, 6])
-@pytest.mark.parametrize("name", ["total", "score", "Sum", "result"])
+@pytest.mark.parametrize("name", ["total", "score", "Sum", "result", "correct"])
 def test_sums_that_look_like_answers_are_omitted(run, tmp_path, name, rows):
     """The sums of the first five rows are 0 and 1; the sixth one is 2."""
     lines = [f"s{k},{row},{row.count('1')}" for k, row in enumerate(HARD.split()[:rows])]
@@ -415,6 +415,18 @@ def test_options_that_cannot_apply_are_refused_with_the_option_to_remove(run, tm
         status, _, err = run(*shlex.split(option))
         assert status == 2 and "is a file with three lines per student, to which " in err
         assert f"cannot apply; remove {option}" in err
+
+
+@pytest.mark.parametrize("own", [",", ";", "\t", "|"])
+def test_a_delimiter_that_the_file_does_not_have_is_corrected(run, tmp_path, own):
+    for content in ("student,skill,correct\na,x,1\nb,x,0\n", "id,p,q\na,1,0\nb,0,1\n", "2\n4,5\n1,0\n1\n4\n1\n"):
+        (tmp_path / "log.csv").write_text(content.replace(",", own))
+        options = ("--format", "three-line") if content.startswith("2") else ()
+        status, _, err = run(*options, "--delimiter", "#")
+        assert status == 2
+        options += tuple(shlex.split(err.rpartition("; pass ")[2]))
+        status, out, err = run(*options)
+        assert status == 0 and " responses of 2 students" in out
 
 
 def test_options_of_a_text_file_do_not_apply_to_a_binary_test(run, tmp_path):

@@ -510,6 +510,14 @@ def test_files_that_were_saved_by_a_spreadsheet(name, delimiter, write, caplog):
         caplog.clear()
 
 
+@pytest.mark.parametrize("name", [name for name in LOGS if name != "duolingo-slam"])
+def test_a_delimiter_that_the_file_does_not_have_is_corrected(name, tmp_path):
+    file = write_log(name, tmp_path)
+    with pytest.raises(ResponsesError, match="cells with the delimiter .*, but one with '#'; pass delimiter=") as error:
+        read_responses(file, format=name, delimiter="#")
+    assert len(read_responses(file, format=name, **error.value.options)) == len(read_responses(file, format=name))
+
+
 # ── other formats ────────────────────────────────────────────────────────────────────────────────
 
 
