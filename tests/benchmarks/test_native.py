@@ -125,6 +125,7 @@ def actions_of(lanes: int) -> list[Any]:
     return [uniform_actions(lanes, seed) for seed in range(140)]
 
 
+@pytest.mark.versionless
 @pytest.mark.compiled
 def test_the_native_step_equals_that_of_alsim() -> None:
     lanes = 2048 + 5  # the last block is not full
@@ -149,6 +150,7 @@ def test_the_jax_step_equals_that_of_alsim() -> None:
     assert follow(ByJax(100, actions[0]), 100, actions) == 0
 
 
+@pytest.mark.versionless
 def test_the_plain_environment_equals_that_of_alsim() -> None:
     """The environment that Gymnasium vectorises in benchmarks is the oracle, which has its own tests."""
     env = SpecifiedEnv(learner=3)

@@ -788,6 +788,7 @@ def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, 
     assert re.search(r"^alsim: checking the simulator, 0 s so far$", run("validate")[2], re.MULTILINE)
 
 
+@pytest.mark.versionless
 def test_progress_on_a_terminal(tmp_path, small):
     command = [sys.executable, "-m", "alsim", "generate", "--config", str(small), "--learners", "20", "--out", "d"]
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}

@@ -175,6 +175,7 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
 
 
 @pytest.mark.ci
+@pytest.mark.versionless
 def test_every_command_reads_configurations_with_imported_dynamics(run, folder, monkeypatch):
     needed = "expected a registered dynamics: standard; on the command line, --import MODULE registers"
     arguments = ("--learners", 4, "--episodes", 1, "--config", "instant.toml", "--no-store-observations")
