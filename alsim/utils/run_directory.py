@@ -116,14 +116,18 @@ class RunDirectory:
         """
         if not self.path.exists():
             return
-        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
-        allowed = self.layout.entries if owned else (self.layout.lock,)
         try:
             names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
         except FileNotFoundError:  # another process has just deleted it
             return
         names -= {journal_name(name) for name in self.layout.contents}
+        # Read after listing: another process may begin or end meanwhile. It writes the plan first and the result last.
+        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
+        allowed = self.layout.entries if owned else (self.layout.lock,)
         if not owned and self.layout.plan in names:
+            if not self.has_plan:  # another process has just deleted it
+                self.check_ownership()
+                return
             raise self.layout.error(
                 f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; "
                 f"choose a new or empty directory, or delete {self.path} to start again"

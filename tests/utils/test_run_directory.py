@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -173,6 +174,20 @@ def test_the_lock_of_a_directory_that_is_moved_at_once(directory, monkeypatch):
 def test_a_directory_that_is_deleted_while_it_is_checked_has_no_foreign_files(directory, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", lambda path: os.listdir(path / "missing"))
     directory.check_ownership()
+
+
+def test_a_run_that_begins_or_ends_while_its_directory_is_checked_is_not_damaged(directory, monkeypatch):
+    plan, listing, marked = directory.path / "plan.json", Path.iterdir, RunDirectory._is_marked
+    shutil.rmtree(directory.path / "data")
+    text = plan.read_text()
+    plan.unlink()
+    monkeypatch.setattr(Path, "iterdir", lambda path: plan.write_text(text) and listing(path))
+    directory.check_ownership()
+    monkeypatch.setattr(Path, "iterdir", listing)
+    monkeypatch.setattr(RunDirectory, "_is_marked", lambda self, name: plan.unlink(missing_ok=True) or False)
+    directory.check_ownership()
+    monkeypatch.setattr(RunDirectory, "_is_marked", marked)
+    assert names(directory.path) == set()
 
 
 def test_a_lock_file_stands_for_a_directory_on_windows(tmp_path, monkeypatch):
