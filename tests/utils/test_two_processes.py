@@ -167,9 +167,10 @@ def test_two_datasets_in_one_directory(tmp_path, out, system):
     generate_dataset(1, 1, config=SMALL, out=out)  # compiles the code before the processes are forked
     messages = in_two_processes(work, tmp_path)
     assert min(map(len, messages)) < DATASETS
-    for message in sum(messages, []):
-        assert any(part in message for part in BUSY), message
-    if "no locks" in system:  # finish what the others left
-        generate_dataset(1, 1, config=SMALL, out=out, force=True)
+    if "no locks" in system:  # the sentence may be about a directory that is changed at the moment
+        generate_dataset(1, 1, config=SMALL, out=out, force=True)  # finishes what the others left
+    else:
+        for message in sum(messages, []):
+            assert any(part in message for part in BUSY), message
     load_dataset(out, verify=True)
     assert os.listdir(out.parent) == ["out"]
