@@ -48,6 +48,13 @@ def test_arrow_files_are_read(tmp_path, compression):
         assert file.read().equals(table())
 
 
+def test_the_first_version_of_feather_is_refused(tmp_path):
+    """A wrong length in such a file ended the process with SIGSEGV."""
+    (tmp_path / "t.feather").write_bytes(b"FEA1" + bytes(100) + b"FEA1")
+    with pytest.raises(InvalidTable, match="version 1 of Feather; expected version 2"):
+        read(tmp_path / "t.feather")
+
+
 def test_parquet_files_are_read_with_texts_as_dictionaries(tmp_path):
     pq.write_table(table(), tmp_path / "t.parquet", row_group_size=1000)
     with TableFile(tmp_path / "t.parquet") as file:
