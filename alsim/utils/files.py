@@ -187,6 +187,13 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
         from alsim.utils.file_groups import finish_group
 
         finish_group(file.parent, file.name)
+    with renamed_file(file, buffering=buffering) as stream:
+        yield stream
+
+
+@contextmanager
+def renamed_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `file` when the block ends without an error, whatever journals exist."""
     delete_abandoned(file)
     with temporary_file(file, buffering=buffering) as (temporary, stream):
         yield stream
