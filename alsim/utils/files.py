@@ -205,12 +205,16 @@ def renamed_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Create a hidden file next to `file`; yield its path and its stream. If the block raises an error, delete it."""
+    """Create a hidden file next to `file`; yield its path and its stream. If the block raises an error, delete it.
+
+    It has the permissions of `file` from its first byte, if that exists.
+    """
     while True:
         temporary = temporary_sibling(file)
         with temporary.open("xb", buffering=buffering) as stream:
             if not _lock(temporary, stream.fileno()):
                 continue
+            _copy_permissions(file, temporary)
             try:
                 yield temporary, stream
             except BaseException:
