@@ -20,7 +20,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from alsim.types import Bools, Ints
-from alsim.utils.parquet_pages import unpacked_bytes
+from alsim.utils.parquet_pages import columns_of, unpacked_bytes
 from alsim.utils.reading import FREE_BYTES, MAX_RATIO, open_file, reason
 
 WIDEST = 8
@@ -221,10 +221,9 @@ def _open_parquet(stream: IO[bytes], native: pa.NativeFile, num_bytes: int) -> p
     if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != rows:
         raise InvalidTable(f"its groups of rows do not sum to {rows:,} rows")
     check_size(rows * WIDEST * metadata.num_columns, num_bytes)
-    for group in groups:
-        for column in map(group.column, range(group.num_columns)):
-            unpacked += max(column.total_uncompressed_size, unpacked_bytes(stream, column))
-            check_size(unpacked, num_bytes)
+    for column in columns_of(stream):
+        unpacked += max(column.total_uncompressed_size, unpacked_bytes(stream, column))
+        check_size(unpacked, num_bytes)
     texts = [
         metadata.schema.column(k).path
         for k in range(metadata.num_columns)
