@@ -217,10 +217,12 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
             _copy_permissions(file, temporary)
             try:
                 yield temporary, stream
-            except BaseException:
+            except BaseException as error:
                 with suppress(OSError):  # a full disk, which was the first error
                     stream.close()  # on Windows, an open file cannot be deleted
                 temporary.unlink(missing_ok=True)
+                if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                    error.filename = str(file)  # a write to an open file does not name it
                 raise
             return
 
