@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import zipfile
 import zlib
@@ -20,7 +21,10 @@ GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 MAX_BYTES = 1 << 32
 """Largest size of a decompressed file, also of one that `MAX_RATIO` allows."""
 BLOCK = 1 << 20
-DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+DAMAGED = (
+    *(EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError),
+)
 """Exceptions of damaged and of encrypted files."""
 WORKBOOKS = {
     "[Content_Types].xml": ("an Excel workbook", "save the sheet as CSV, or read it with pandas.read_excel"),

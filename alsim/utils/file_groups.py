@@ -22,9 +22,9 @@ from alsim.utils.files import (
     delete_abandoned,
     is_temporary,
     move,
+    renamed_file,
     temporary_file,
     to_json,
-    write_atomic,
 )
 from alsim.utils.locks import locked
 from alsim.utils.reading import parse_json, read_bytes
@@ -71,7 +71,8 @@ def replace_group(
                 stream.flush()
                 moves[name] = temporary.name
             try:
-                write_atomic(_journal(folder, main), to_json(Journal(moves, list(obsolete))._asdict()))
+                with renamed_file(_journal(folder, main)) as stream:  # this process holds the lock of the directory
+                    stream.write(to_json(Journal(moves, list(obsolete))._asdict()))
             finally:
                 if _journal(folder, main).exists():  # its temporary files remain, also after Ctrl-C
                     stack.pop_all().close()

@@ -55,8 +55,8 @@ class Layout(NamedTuple):
     mark      key of the JSON objects in plan and result. A directory in which one of them has this key is of this kind;
               any other directory is foreign unless it is empty
     inner     regular expression of the paths of the files in its folders, relative to the directory
-    derived           keys of the plan that depend on others: for each, the keys whose differences explain its own. An
-                      explained difference is not listed in errors
+    derived   keys of the plan that depend on others: for each, the keys whose differences explain its own. An explained
+              difference is not listed in errors
     """
 
     kind: str

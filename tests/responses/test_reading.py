@@ -568,6 +568,17 @@ def test_other_archives_and_files_are_named(write, content, message):
         read_responses(write(content))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_archives_of_every_method_are_refused(write, method):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", method) as file:
+        file.writestr("log", "student,skill,correct\n" + "a,x,1\n" * 200)
+    content = bytearray(archive.getvalue())
+    content[50:60] = b"\xff" * 10
+    with pytest.raises(ResponsesError, match="log.csv: cannot be"):
+        read_responses(write(bytes(content)))
+
+
 def test_a_decompressed_file_is_bounded(write, monkeypatch):
     monkeypatch.setattr("alsim.responses.compressed.MAX_BYTES", 1000)
     with pytest.raises(ResponsesError, match="has more than 1,000 bytes when decompressed; decompress it, or split"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from threading import Thread
 
 import pytest
 
@@ -76,6 +77,15 @@ def test_a_file_that_is_written_after_an_interruption_is_the_last(folder, monkey
     files.write_atomic(folder / "a", b"written")
     assert read(folder) == {"a": b"written", "b": b"new b"}
     assert sorted(os.listdir(folder)) == ["a", "b"]
+
+
+def test_a_file_named_like_the_journal_of_a_journal_does_not_block(folder):
+    """A process that holds the lock of the directory and waits for it again would wait forever."""
+    (folder / journal_name(journal_name("a"))).touch()
+    thread = Thread(target=replace_group, args=(folder, NEW), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive() and read(folder) == NEW
 
 
 def test_finish_group_does_what_remains(folder, monkeypatch):

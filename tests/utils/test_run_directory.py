@@ -1,5 +1,6 @@
 """Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 
 from alsim.errors import AlsimError
 from alsim.utils import files, locks
-from alsim.utils.files import UNFINISHED, replace_directory, write_atomic
+from alsim.utils.files import UNFINISHED, atomic_file, replace_directory, write_atomic
 from alsim.utils.run_directory import (
     CHECKSUMS,
     Layout,
@@ -153,6 +154,13 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_atomic(file, "text")
     assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
+
+
+def test_a_full_disk_is_reported_with_the_file(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to an open file raises it
+    with pytest.raises(OSError, match="No space left") as caught, atomic_file(tmp_path / "file"):
+        raise full
+    assert (caught.value.filename, names(tmp_path)) == (str(tmp_path / "file"), set())
 
 
 def test_the_lock_of_a_directory_that_is_moved_at_once(directory, monkeypatch):
