@@ -312,6 +312,13 @@ def is_missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
     return null | np.isin(parse_numbers(column), list(_floats(values))) if _is_number(column) else null
 
 
+def missing_values(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the argument `missing`. Raises ResponsesError for one value, since "-1" would be the values - and 1."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ResponsesError(f"missing must be a list of values; got {values!r:.100}", "pass {}", missing=[values])
+    return tuple(values)
+
+
 def missing_texts(values: Iterable[Any]) -> set[str]:
     """Return the texts that mean a missing cell: MISSING_TEXTS and `values`, whole numbers without decimals."""
     return {*MISSING_TEXTS, *(whole_name(str(value).strip()) for value in values)}

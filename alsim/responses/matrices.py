@@ -132,7 +132,7 @@ def build_from_matrix(
     skip_bad: bool,
 ) -> LogFields:
     """Build a log from a matrix, as `Responses.from_matrix` does."""
-    matrix = cells.collected(matrix)
+    matrix, missing = cells.collected(matrix), cells.missing_values(missing)
     if hasattr(matrix, "columns"):  # of pandas and polars
         if items is None and type(matrix.columns).__name__ != "RangeIndex":
             items = list(matrix.columns)

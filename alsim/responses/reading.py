@@ -137,7 +137,7 @@ def read_responses(
         delimiter=delimiter,
         encoding=encoding,
         separator=separator,
-        missing=None if missing is None else tuple(missing),
+        missing=None if missing is None else cells.missing_values(missing),
         duplicates=duplicates,
         skip_bad=skip_bad,
         skip_lines=skip_lines,
