@@ -137,7 +137,7 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
             f"{source.name}: a response log must have skills or items, or both; got neither", "pass one of them"
         )
     try:
-        table = {name: cells.as_arrow(columns[name]) for name in (*COLUMNS, *OPTIONAL) if name in columns}
+        table = {name: _arrow_column(columns[name], name, source) for name in (*COLUMNS, *OPTIONAL) if name in columns}
     except UnicodeEncodeError as error:  # half a surrogate pair
         raise ResponsesError(
             f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}", "rename it"
@@ -153,6 +153,18 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
             f"{source.name}: there is no response; expected at least one row", "add one row per response"
         )
     return table
+
+
+def _arrow_column(values: Any, name: str, source: Source) -> pa.ChunkedArray:
+    """Return a column as an Arrow array. Raises ResponsesError for lists and structures, except lists of skills."""
+    import pyarrow as pa
+
+    label = f"{source.name}, column {source.column_names.get(name, name)}"
+    column = cells.as_arrow(values, label)
+    cell = column.type.value_type if name == "skill" and cells.is_lists(column) else column.type
+    if pa.types.is_nested(cell):
+        raise ResponsesError(f"{label}: has cells of the type {column.type}", "convert each cell to a text or a number")
+    return column
 
 
 def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Options) -> Encoded:

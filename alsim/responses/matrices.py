@@ -137,7 +137,10 @@ def build_from_matrix(
         if items is None and type(matrix.columns).__name__ != "RangeIndex":
             items = list(matrix.columns)
         students = _index(matrix) if students is None else students
-    values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
+    try:
+        values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
+    except ValueError:
+        raise ResponsesError("the rows of the matrix have different lengths", "pass one cell for each item") from None
     if values.ndim != 2 or values.size == 0:
         raise ResponsesError(
             f"expected a matrix of shape (students, items), not empty; got shape {values.shape}",
@@ -297,7 +300,7 @@ def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
     """Return the distinct names of rows or columns; their indices if `labels` is None."""
     if labels is None:
         return np.arange(number).astype(np.str_)
-    column = cells.encode(cells.as_arrow(labels))
+    column = cells.encode(cells.as_arrow(labels, axis))
     if len(column.codes) != number:
         raise ResponsesError(
             f"{source.name}: {axis} must have one name for each of {number} {axis}; got {len(column.codes)} names",
@@ -330,7 +333,7 @@ def _weights(values: Any, number: int, source: Source) -> Doubles:
     """Return the number of students that each row stands for."""
     if values is None:
         return np.ones(number)
-    weight = cells.parse_numbers(cells.as_arrow(values))
+    weight = cells.parse_numbers(cells.as_arrow(values, "weight"))
     if weight.shape != (number,):
         raise ResponsesError(
             f"weight must have one weight for each of {number} students; got {len(weight)}", "pass as many weights"

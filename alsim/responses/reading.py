@@ -452,7 +452,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
     arguments.check(path, KINDS[f"binary {format}"])
     if format == "wide":
         table = file.read()
-        arrays = {name: cells.as_arrow(table[name]) for name in available}
+        arrays = {name: cells.as_arrow(table[name], f"{path}, column {name}") for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
 
     def sample(name: str) -> pa.ChunkedArray:
@@ -461,5 +461,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
     names, recognised = map_columns(columns, available, str(path), sample)
     table = file.read(sorted(set(names.values())))
     source = replace(source, column_names=names, recognised=recognised)
-    columns_read = {name: cells.as_arrow(column) for name, column in _rename(table, names).items()}
+    columns_read = {
+        name: cells.as_arrow(column, f"{path}, column {names[name]}") for name, column in _rename(table, names).items()
+    }
     return build(*_without_missing(columns_read, source, arguments.missing or ()), options)
