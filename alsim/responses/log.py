@@ -337,7 +337,7 @@ class Responses:
 
         Raises ResponsesError for a log without credit, for unknown credit, and for a threshold outside (0, 1].
         """
-        if not 0 < threshold <= 1:
+        if not isinstance(threshold, int | float | np.floating) or not 0 < threshold <= 1:
             raise ResponsesError(f"threshold must be in (0, 1]; got {threshold!r}", "pass, for example, 0.5")
         if self.credit is None or np.isnan(self.credit).any():
             lack = "the log has no credit" if self.credit is None else "some responses have unknown credit"

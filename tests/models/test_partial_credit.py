@@ -192,6 +192,14 @@ def test_credit_is_needed(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_partial_credit_is_true_or_false(model, value):
+    """Otherwise a fit would be saved that cannot be loaded."""
+    with pytest.raises(ModelError, match=f"partial_credit must be True or False; got {value!r}: pass True"):
+        model.fit(log(n=20), partial_credit=value)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_saved_fit_to_credit_predicts_the_same(model, tmp_path):
     fit = model.fit(log(), partial_credit=True)
     again = load_fit(fit.save(tmp_path / "fit.json"))
@@ -235,8 +243,9 @@ def test_a_log_of_whole_credit_or_with_answers_or_a_threshold_is_fitted():
     )
     for one in (whole, cut, both):
         assert bkt.fit(one).num_responses == 100
-    with pytest.raises(ResponsesError, match="threshold must be in"):
-        read.dichotomize(0)
+    for threshold in (0, 1.1, "0.5", None, float("nan")):
+        with pytest.raises(ResponsesError, match="threshold must be in"):
+            read.dichotomize(threshold)
     with pytest.raises(ResponsesError, match="the log has no credit"):
         Responses.from_arrays(**COLUMNS, correct=[1, 0, 1]).dichotomize(0.5)
 
