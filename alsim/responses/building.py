@@ -32,6 +32,13 @@ NOT_OF_EVENTS = ("skill", "item", "correct", "credit", "response")
 """Columns that a study event needs not have. Its answer must be missing or no answer, since it would not be read."""
 
 
+FIRST_CURES = {
+    "correct": "write the answers as 0 and 1",
+    "credit": "divide the scores by the largest possible one, such as 100",
+}
+"""First cure for a column with many invalid values."""
+
+
 class Labels(NamedTuple):
     """The names of students, items and skills."""
 
@@ -351,7 +358,7 @@ def _invalid_row(message: str, column: str, value: Any, most: bool, source: Sour
         verb = "convert" if most and not is_empty else "fill"
         cure = f"{verb} the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
-    first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
+    first = "fill the column" if is_empty else FIRST_CURES.get(column, "fill the column")
     return ResponsesError(message, f"{first}, or name another column with {{}}", columns={**mapping, column: "NAME"})
 
 

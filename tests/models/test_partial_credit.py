@@ -79,6 +79,13 @@ def test_invalid_credit_is_refused_or_counted(value):
     assert (len(read), read.report.skipped) == (2, {"credit is not a number from 0 to 1": 1})
 
 
+def test_the_cure_for_percentages_is_a_division():
+    with pytest.raises(ResponsesError, match="points: 50; .* 0 to 1; divide the scores by the largest possible one"):
+        Responses.from_table(COLUMNS | {"points": [50, 100, 0]}, {"credit": "points"})
+    with pytest.raises(ResponsesError, match="points: an empty cell; .* 0 to 1; fill the column"):
+        Responses.from_table(COLUMNS | {"points": [None, None, 0]}, {"credit": "points"})
+
+
 def test_credit_or_correctness_is_needed():
     with pytest.raises(ResponsesError, match="there is neither correct nor credit; pass one of them"):
         Responses.from_arrays(["a"], None, skill=["x"])
