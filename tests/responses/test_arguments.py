@@ -67,3 +67,9 @@ def test_a_matrix_and_its_labels_have_equal_lengths():
         Responses.from_matrix([[1, 0], [1]])
     with pytest.raises(ResponsesError, match="weight: expected one value per row; got 3; pass a list"):
         Responses.from_matrix([[1, 0]], weight=3)
+
+
+@pytest.mark.parametrize("value", [9, 2.5, "x"])
+def test_values_of_numpy_are_named_as_numbers(value):
+    with pytest.raises(ResponsesError, match=f"the matrix, row 1 .*, column 0: {value!r}; expected 0, 1"):
+        Responses.from_matrix(np.array([[1], [value], [0]], object if value == "x" else None))
