@@ -284,7 +284,7 @@ def _is_footer(codes: Codes) -> bool:
 def _students(wide: Wide, source: Source) -> Names:
     """Return the names of the students. The error about repeated names also proposes to omit them."""
     try:
-        return _labels(wide.students, len(wide.codes), "students", source)
+        names = _labels(wide.students, len(wide.codes), "students", source)
     except ResponsesError as error:
         if wide.student_column is None:
             raise
@@ -294,6 +294,12 @@ def _students(wide: Wide, source: Source) -> Names:
             f"{error.cure}, or read each row as a student without a name, with {{}}",
             columns={**columns, wide.student_column: None},
         ) from None
+    if wide.student_column is not None and (broken := np.char.find(names, "\n") >= 0).any():
+        row, column = int(broken.argmax()), wide.student_column
+        name = str(names[row])
+        message = source.error_message(column, source.index(row), name, source.expected("student", name, most=False))
+        raise ResponsesError(message, "close the quote, or rename the student")
+    return names
 
 
 def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
