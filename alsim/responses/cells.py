@@ -39,8 +39,8 @@ SAMPLE = 1000
 """Number of first rows by which a column is examined before all rows."""
 
 
-class LongName(ResponsesError):
-    """Exception for a name of a student, skill or item that is too long."""
+class InvalidName(ResponsesError):
+    """Exception for a name of a student, skill or item that is too long or ends with a null character."""
 
 
 class Coded(NamedTuple):
@@ -245,11 +245,11 @@ def _names(values: pa.Array) -> Names:
 
 
 def _name_array(names: list[str]) -> Names:
-    """Return names as an array. Raises LongName for a name that is too long."""
+    """Return names as an array. Raises InvalidName for an invalid one."""
     try:
         return name_array(names)
     except AlsimError as error:
-        raise LongName(str(error)) from None
+        raise InvalidName(str(error)) from None
 
 
 def compact(codes: Ints, names: Names) -> tuple[Ints, Names]:

@@ -237,7 +237,7 @@ def _reading(path: Path) -> Iterator[None]:
     except MemoryError:
         cure = "split it by students, or write only the columns of the log to a Parquet file"
         raise ResponsesError(f"{path}: does not fit into memory", cure) from None
-    except cells.LongName as error:
+    except cells.InvalidName as error:
         raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None

@@ -73,3 +73,12 @@ def test_a_matrix_and_its_labels_have_equal_lengths():
 def test_values_of_numpy_are_named_as_numbers(value):
     with pytest.raises(ResponsesError, match=f"the matrix, row 1 .*, column 0: {value!r}; expected 0, 1"):
         Responses.from_matrix(np.array([[1], [value], [0]], object if value == "x" else None))
+
+
+def test_names_do_not_end_with_a_null_character(write):
+    """NumPy would remove it, so that two students would have one name."""
+    with pytest.raises(ResponsesError, match=r"the name 'a\\x00' ends with a null character: remove it"):
+        Responses.from_arrays(["a\0", "a"], [1, 0], skill=["x", "x"])
+    file = write("student,skill,correct\na,x,1\na,x\0,0\n")
+    with pytest.raises(ResponsesError, match=r"log.csv: the name 'x\\x00' ends with a null character: remove it"):
+        read_responses(file)
