@@ -137,8 +137,9 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
     """Return the columns as Arrow arrays. Raises ResponsesError for invalid options, names and lengths."""
     if options.duplicates not in ("keep", "merge", "drop"):
         raise ResponsesError(f"duplicates must be 'keep', 'merge' or 'drop'; got {options.duplicates!r}")
-    if options.separator == "":
-        raise ResponsesError("separator must be a non-empty string, or None for no separator; got ''")
+    if not isinstance(options.separator, str | None) or options.separator == "":
+        problem = f"separator must be a non-empty string, or None for no separator; got {options.separator!r}"
+        raise ResponsesError(problem, "pass {}", separator=";")
     if "skill" not in columns and "item" not in columns:
         raise ResponsesError(
             f"{source.name}: a response log must have skills or items, or both; got neither", "pass one of them"

@@ -52,7 +52,7 @@ from alsim.responses.matrices import (
 from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
-from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
+from alsim.responses.tables import SAMPLE, checked_mapping, list_columns, log_recognised, map_columns, similar_names
 from alsim.responses.text import (
     Table,
     TextFile,
@@ -132,7 +132,7 @@ def read_responses(
     path = Path(path)
     _check_format(format, key)
     arguments = Arguments(
-        columns=columns or {},
+        columns=checked_mapping(columns),
         key=None if key is None else Path(key),
         delimiter=delimiter,
         encoding=encoding,

@@ -82,3 +82,25 @@ def test_names_do_not_end_with_a_null_character(write):
     file = write("student,skill,correct\na,x,1\na,x\0,0\n")
     with pytest.raises(ResponsesError, match=r"log.csv: the name 'x\\x00' ends with a null character: remove it"):
         read_responses(file)
+
+
+@pytest.mark.parametrize("columns", [["student"], "student=id", 5])
+def test_columns_are_a_mapping(write, columns):
+    for read in (read_responses, Responses.from_table):
+        source = {"student": ["a"], "skill": ["x"], "correct": [1]}
+        if read is read_responses:
+            source = write("student,skill,correct\na,x,1\n")
+        with pytest.raises(ResponsesError, match="columns must be a mapping; got .*; pass columns={'student': 'NAME'}"):
+            read(source, columns=columns)
+
+
+@pytest.mark.parametrize("separator", ["", 5])
+def test_a_separator_is_a_text(separator):
+    with pytest.raises(ResponsesError, match=f"separator must be .*; got {separator!r}; pass separator=';'"):
+        Responses.from_arrays(["a"], [1], skill=["x"], separator=separator)
+
+
+def test_a_table_of_values_is_no_table_of_columns():
+    for names in (("student", "skill", "correct"), ("user_id", "skill_name", "is_correct")):
+        with pytest.raises(ResponsesError, match="the table, column .*: expected one value per row; got"):
+            Responses.from_table(dict(zip(names, [5, 6, 1], strict=True)))
