@@ -276,6 +276,8 @@ def _check_rows(
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
     if "correct" in invalid:
         _check_recognised(table["correct"], invalid["correct"], source)
+    if "credit" in invalid:
+        _check_scale(table["credit"], rows, source)
     skipped, examples = dict(source.dropped), dict(source.examples)
     counted = np.zeros(len(rows), np.bool_)
     first_rows, number = [], {}
@@ -315,6 +317,16 @@ def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -
     if others.any() and others.sum() > (1 - MOST_ANSWERS) * (len(others) - (invalid & ~others).sum()):
         value = column[int(others.argmax())].as_py()
         raise not_scored(source.name, name, "rows", value, _mapping(source))
+
+
+def _check_scale(column: pa.ChunkedArray, rows: Longs, source: Source) -> None:
+    """Raise ResponsesError if most scores exceed 1, such as percentages. Skipping them would leave low scores only."""
+    exceeds = cells.parse_numbers(column) > 1
+    if exceeds.sum() * 2 > (~cells.is_missing(column, ())).sum():
+        first = int(exceeds.argmax())
+        title, value = source.column_names.get("credit", "credit"), column[first].as_py()
+        message = source.error_message(title, int(rows[first]), value, source.expected("credit", value, most=True))
+        raise _invalid_row(message, "credit", value, True, source)
 
 
 def _mapping(source: Source) -> dict[str, str | None]:

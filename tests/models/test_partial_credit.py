@@ -79,11 +79,17 @@ def test_invalid_credit_is_refused_or_counted(value):
     assert (len(read), read.report.skipped) == (2, {"credit is not a number from 0 to 1": 1})
 
 
-def test_the_cure_for_percentages_is_a_division():
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_percentages_are_refused_with_the_cure_to_divide_them(skip_bad):
+    """Skipping them would leave the scores of 0 only."""
     with pytest.raises(ResponsesError, match="points: 50; .* 0 to 1; divide the scores by the largest possible one"):
-        Responses.from_table(COLUMNS | {"points": [50, 100, 0]}, {"credit": "points"})
+        Responses.from_table(COLUMNS | {"points": [50, 100, 0]}, {"credit": "points"}, skip_bad=skip_bad)
+
+
+def test_the_cure_for_empty_cells_of_credit_is_to_fill_them():
     with pytest.raises(ResponsesError, match="points: an empty cell; .* 0 to 1; fill the column"):
         Responses.from_table(COLUMNS | {"points": [None, None, 0]}, {"credit": "points"})
+    assert len(Responses.from_table(COLUMNS | {"points": [None, None, 0]}, {"credit": "points"}, skip_bad=True)) == 1
 
 
 def test_credit_or_correctness_is_needed():
