@@ -52,7 +52,7 @@ from alsim.responses.matrices import (
 from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
-from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
+from alsim.responses.tables import SAMPLE, checked_mapping, list_columns, log_recognised, map_columns, similar_names
 from alsim.responses.text import (
     Table,
     TextFile,
@@ -132,12 +132,12 @@ def read_responses(
     path = Path(path)
     _check_format(format, key)
     arguments = Arguments(
-        columns=columns or {},
+        columns=checked_mapping(columns),
         key=None if key is None else Path(key),
         delimiter=delimiter,
         encoding=encoding,
         separator=separator,
-        missing=None if missing is None else tuple(missing),
+        missing=None if missing is None else cells.missing_values(missing),
         duplicates=duplicates,
         skip_bad=skip_bad,
         skip_lines=skip_lines,
@@ -237,7 +237,7 @@ def _reading(path: Path) -> Iterator[None]:
     except MemoryError:
         cure = "split it by students, or write only the columns of the log to a Parquet file"
         raise ResponsesError(f"{path}: does not fit into memory", cure) from None
-    except cells.LongName as error:
+    except cells.InvalidName as error:
         raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
@@ -452,7 +452,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
     arguments.check(path, KINDS[f"binary {format}"])
     if format == "wide":
         table = file.read()
-        arrays = {name: cells.as_arrow(table[name]) for name in available}
+        arrays = {name: cells.as_arrow(table[name], f"{path}, column {name}") for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
 
     def sample(name: str) -> pa.ChunkedArray:
@@ -461,5 +461,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
     names, recognised = map_columns(columns, available, str(path), sample)
     table = file.read(sorted(set(names.values())))
     source = replace(source, column_names=names, recognised=recognised)
-    columns_read = {name: cells.as_arrow(column) for name, column in _rename(table, names).items()}
+    columns_read = {
+        name: cells.as_arrow(column, f"{path}, column {names[name]}") for name, column in _rename(table, names).items()
+    }
     return build(*_without_missing(columns_read, source, arguments.missing or ()), options)

@@ -614,6 +614,15 @@ def test_responses_are_taken_with_their_skills():
     assert part.num_students == 3
 
 
+@pytest.mark.parametrize(
+    "rows", [[1, 0], [0, 0], [-1], [0, 5], [0.0], [[0]], "x", [True], [True] * 6, [False] * 4, ["a"], 0, None]
+)
+def test_invalid_rows_are_refused(rows):
+    """Otherwise the mask of another log would be read, or the responses of students would be mixed."""
+    with pytest.raises(ResponsesError, match=r"^rows must be .*; (pass indices|sort the indices)"):
+        Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS).take(rows)
+
+
 @pytest.mark.parametrize(("fraction", "size"), [(0.25, 25), (0.001, 1), (0.999, 99)])
 def test_a_split_is_by_student(fraction, size):
     log = Responses.from_arrays(np.arange(300) % 100, np.arange(300) % 2, skill=np.arange(300) % 7)

@@ -454,6 +454,17 @@ def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
                 read_responses(write(content), skip_bad=True)
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_quote_does_not_make_a_row_part_of_the_name_of_a_student(write, skip_bad):
+    file = write('id,q1,q2\n"a,1,0\nb",1,1\nc,1,0\n')
+    with pytest.raises(ResponsesError) as error:
+        read_responses(file, skip_bad=skip_bad)
+    assert str(error.value) == (
+        f"{file}, line 2, column id: 'a,1,0\\nb'; expected a name without a line break; is a quote not closed?; "
+        "close the quote, or rename the student"
+    )
+
+
 def test_quotes_that_are_closed_are_read(write):
     content = 'student,skill,correct,remark\na,"x, y",1,"two\nlines"\n\nb,x 5" z,0,""\n"b","say ""x""",1,odd"\n'
     log = read_responses(write(content))
