@@ -153,7 +153,9 @@ def native_stream(stream: IO[bytes], path: Path) -> pa.NativeFile:
     returns, and a thread that releases a Python object while the interpreter ends aborts the process.
     """
     by_descriptor = f"/dev/fd/{stream.fileno()}"
-    return pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))
+    native = pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))
+    native.seek(0)  # on macOS, both streams have one position
+    return native
 
 
 def native_buffer(stream: io.BufferedIOBase, num_bytes: int) -> pa.Buffer:

@@ -11,6 +11,7 @@ which do not know the journal, find no mixture.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -35,6 +36,11 @@ ATTEMPTS = 20
 """Number of times that a group is read while other processes replace it. Then a reader locks the directory."""
 MAX_JOURNAL = 2**16
 """Limit of the size of a journal, bytes."""
+MEMBERS = {
+    "questions.csv": r"(questions|contents)\.(csv|parquet)",
+    "checkpoint.json": r"checkpoint\.json|epoch-[0-9]+\.npz",
+}
+"""Regular expressions of the names in a group, by the name of its first file. Other groups are a file and its .npz."""
 
 
 class Journal(NamedTuple):
@@ -167,8 +173,8 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
         parsed = parse_json(content)
         journal = Journal(dict(parsed["moves"]), list(parsed["obsolete"]))
         names = [*journal.moves, *journal.obsolete]
-        if not all(map(_is_file_name, names)):
-            raise ValueError("a name is not that of a file in its directory")
+        if others := [name for name in names if not _is_member(main, name)]:
+            raise ValueError(f"{others[0]!r} is not a file of this group")
         for name, temporary in journal.moves.items():
             if not is_temporary(temporary, name):
                 raise ValueError(f"{temporary!r} is not a temporary file of {name}")
@@ -177,6 +183,9 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     return journal
 
 
-def _is_file_name(name: object) -> bool:
-    """Return whether a value is a file name without a directory."""
-    return isinstance(name, str) and Path(name).name == name and name not in ("", "..") and "\0" not in name
+def _is_member(main: str, name: object) -> bool:
+    """Return whether a value is a name in the group whose first file is `main`: a journal may be that of a stranger."""
+    if not isinstance(name, str):
+        return False
+    stem = re.sub(r"\.json$", "", main, flags=re.IGNORECASE)
+    return name in (main, f"{stem}.npz") or re.fullmatch(MEMBERS.get(main, r"(?!)"), name) is not None

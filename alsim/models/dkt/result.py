@@ -21,7 +21,6 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
-from alsim.utils.file_groups import read_group
 from alsim.utils.files import sha256_of_file
 from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
@@ -151,19 +150,15 @@ class DKTFit(Fit):
     def _check_files(self, path: Path) -> None:
         """Raise ModelError if the npz file exists, and is not that of the fit in the JSON file at `path`."""
         npz = weights_file(path)
-
-        def belongs(path_of: Callable[[str], Path]) -> bool:
-            if not path_of(npz.name).exists():
-                return True
-            with suppress(OSError, ValueError, LookupError, TypeError):
-                return bool(read_json(path_of(path.name))["weights"] == sha256_of_file(path_of(npz.name)))
-            return False
-
-        if not read_group(path.parent, path.name, belongs):
-            raise ModelError(
-                f"{npz} exists and is not the file of the weights of {path}; choose another name, or replace it with "
-                "force=True (--force)"
-            )
+        if not npz.exists():
+            return
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            if read_json(path)["weights"] == sha256_of_file(npz):
+                return
+        raise ModelError(
+            f"{npz} exists and is not the file of the weights of {path}; choose another name, or replace it with "
+            "force=True (--force)"
+        )
 
     @classmethod
     def read(cls, content: dict[str, Any], path: Path, path_of: Callable[[str], Path]) -> Self:
