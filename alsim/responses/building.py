@@ -275,7 +275,7 @@ def _check_rows(
 ) -> Report:
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
     if "correct" in invalid:
-        _check_recognised(table["correct"], invalid["correct"], source)
+        _check_scores(table["correct"], invalid["correct"], source, options.skip_bad)
     if "credit" in invalid:
         _check_scale(table["credit"], rows, source)
     skipped, examples = dict(source.dropped), dict(source.examples)
@@ -305,18 +305,23 @@ def _check_rows(
     return Report(num_rows, skipped, examples, columns=dict(source.recognised), full_credit=full_credit)
 
 
-def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:
-    """Raise ResponsesError if a column that was recognised as correctness has many other values than 0 and 1.
+def _check_scores(column: pa.ChunkedArray, invalid: Bools, source: Source, skip_bad: bool) -> None:
+    """Raise ResponsesError if a column of correctness has many other values than 0 and 1.
 
-    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers.
+    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers. In a column
+    that was guessed by its name, a tenth is many; in another one, of which invalid rows are skipped, a half.
     """
-    name = source.recognised.get("correct")
-    if name is None or among(CERTAIN, [name]):
+    guessed = source.recognised.get("correct")
+    is_certain = guessed is None or among(CERTAIN, [guessed])
+    if is_certain and (not skip_bad or source.published):
         return
     others = invalid & ~cells.is_missing(column, ())
-    if others.any() and others.sum() > (1 - MOST_ANSWERS) * (len(others) - (invalid & ~others).sum()):
-        value = column[int(others.argmax())].as_py()
-        raise not_scored(source.name, name, "rows", value, _mapping(source))
+    answers = len(others) - (invalid & ~others).sum()
+    if is_certain and others.sum() == answers:
+        return  # no valid row remains, which is an error of its own
+    if others.any() and others.sum() > (0.5 if is_certain else 1 - MOST_ANSWERS) * answers:
+        value, name = column[int(others.argmax())].as_py(), source.column_names.get("correct", "correct")
+        raise not_scored(source.name, guessed or name, "rows", value, _mapping(source), is_named=not is_certain)
 
 
 def _check_scale(column: pa.ChunkedArray, rows: Longs, source: Source) -> None:

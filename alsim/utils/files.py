@@ -193,7 +193,7 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def renamed_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `file` when the block ends without an error, whatever journals exist."""
+    """Open a temporary file that replaces `file` when the block ends without an error. Journals are not read."""
     delete_abandoned(file)
     with temporary_file(file, buffering=buffering) as (temporary, stream):
         yield stream

@@ -442,6 +442,33 @@ def test_a_quote_that_is_closed_in_a_later_row_is_an_error_with_its_line(write, 
     assert len(read_responses(file, quoting=False)) == 152
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('student,skill,note,correct\nb,x,"oops,0\nb,x,n,0\nb,x,n",0\nc,x,k,1\n', 2),
+        ('student,skill,note,correct\na,x,n,1\nb,x,"oops,0\nb,x,n",0\n', 3),
+        ('student,skill,note,correct\nb,x,"oops,0\nb,x,n,0\nb,x,"good, but late",0\n', 2),
+        ('id,q1,q2\na,1,"0\nb,1,1\nc,1",0\nd,1,1\n', 2),
+    ],
+)
+def test_one_or_two_rows_within_a_quote_are_not_lost(write, content, line, skip_bad):
+    with pytest.raises(ResponsesError, match=f"line {line}: the quote that opens here is closed in a later row"):
+        read_responses(write(content), skip_bad=skip_bad)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "one, two\nlines", "a, b\nc, d\ne", "a\nb, c, d", "a\n\nb,c,d,e"])
+@pytest.mark.parametrize("place", [2, 3])
+def test_a_text_of_several_lines_is_one_cell(write, text, place):
+    rows = [["a", "x", "1"], ["b", "x", "0"]]
+    for row in rows:
+        row.insert(place, f'"{text}"')
+    header = ["student", "skill", "correct"]
+    header.insert(place, "note")
+    content = "\n".join(map(",".join, [header, *rows])) + "\n"
+    assert len(read_responses(write(content))) == 2
+
+
 def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
     for content, line in (
         ('student,"skill,correct\n' + "a,b,1\n" * 30_000, 1),
@@ -456,11 +483,11 @@ def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
 
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_a_quote_does_not_make_a_row_part_of_the_name_of_a_student(write, skip_bad):
-    file = write('id,q1,q2\n"a,1,0\nb",1,1\nc,1,0\n')
+    file = write('id,q1,q2\n"a\nb",1,1\nc,1,0\n')
     with pytest.raises(ResponsesError) as error:
         read_responses(file, skip_bad=skip_bad)
     assert str(error.value) == (
-        f"{file}, line 2, column id: 'a,1,0\\nb'; expected a name without a line break; is a quote not closed?; "
+        f"{file}, line 2, column id: 'a\\nb'; expected a name without a line break; is a quote not closed?; "
         "close the quote, or rename the student"
     )
 
@@ -492,7 +519,7 @@ def test_a_compressed_binary_table_is_named(tmp_path):
 
 
 def test_line_breaks_in_names_are_invalid(write):
-    file = write('student,skill,correct\na,x,1\na,"y,0\nb,x",1\nb,x,0\n')
+    file = write('student,skill,correct\na,x,1\na,"y\nx",1\nb,x,0\n')
     with pytest.raises(
         ResponsesError, match="line 3, column skill: .* expected a name without a line break; is a quote"
     ):
