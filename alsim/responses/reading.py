@@ -16,7 +16,7 @@ from alsim.errors import did_you_mean
 from alsim.responses import cells
 from alsim.responses.applicable import KINDS, Arguments
 from alsim.responses.building import build
-from alsim.responses.compressed import decompressed
+from alsim.responses.compressed import ROW_BYTES, decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import FORMATS, Format, PublishedName, Request
 from alsim.responses.formats.registry import (
@@ -73,6 +73,8 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, str | None] | None
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+CELL_BYTES = 16
+"""Memory that a cell of a wide table needs at least while it is read, bytes."""
 MISSING = ("-1",)
 """Default values of a wide file that mean no response, in addition to `MISSING_TEXTS` and `MISSING_ANSWERS`."""
 NO_RESPONSE = "no response"
@@ -439,6 +441,8 @@ def _read_binary(path: Path, format: Format | None, arguments: Arguments) -> Log
 
 def _read_table_file(file: TableFile, path: Path, format: Format | None, arguments: Arguments) -> LogFields:
     """Read a log from an open Parquet or Arrow file."""
+    from alsim.utils.arrow import check_size
+
     columns, options = arguments.columns, _options(arguments)
     missing = MISSING if arguments.missing is None else arguments.missing
     available, source = file.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
@@ -450,6 +454,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"
         )
     arguments.check(path, KINDS[f"binary {format}"])
+    check_size(file.num_rows * (CELL_BYTES * len(available) if format == "wide" else ROW_BYTES), file.num_bytes)
     if format == "wide":
         table = file.read()
         arrays = {name: cells.as_arrow(table[name], f"{path}, column {name}") for name in available}

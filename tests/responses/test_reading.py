@@ -625,7 +625,7 @@ def test_a_decompressed_file_is_bounded(write, monkeypatch):
 
 def test_a_small_file_that_decompresses_to_a_large_one_is_refused(write, monkeypatch):
     monkeypatch.setattr("alsim.responses.compressed.FREE_BYTES", 10_000)
-    text = b"student,skill,correct\n" + b"a,x,1\n" * 200_000
+    text = b"student,skill,correct,remark\n" + (b"a,x,1," + b"y" * 500 + b"\n") * 3000
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_BZIP2) as file:
         file.writestr("log.csv", text)
@@ -633,7 +633,11 @@ def test_a_small_file_that_decompresses_to_a_large_one_is_refused(write, monkeyp
     assert 1000 * size < len(text)
     with pytest.raises(ResponsesError, match=f"has more than {1000 * size:,} bytes when decompressed; decompress it"):
         read_responses(write(archive.getvalue()))
-    assert len(read_responses(write(gzip.compress(text)))) == 200_000
+    assert len(read_responses(write(gzip.compress(text)))) == 3000
+    lines = gzip.compress(b"student,skill,correct\n" + b"a,x,1\n" * 200_000)
+    limit = 1000 * len(lines) // 128
+    with pytest.raises(ResponsesError, match=f"has more than {limit:,} lines when decompressed; decompress it"):
+        read_responses(write(lines))
 
 
 def test_invalid_lines_to_skip_are_refused(write):
