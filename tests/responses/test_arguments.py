@@ -28,8 +28,9 @@ def assert_names(column, names):
 
 def test_uuids_are_names():
     first = uuid.UUID(int=1)
-    for column in ([first, first], pa.array([first.bytes, first.bytes], pa.uuid())):
-        assert_names(column, [str(first)])
+    assert_names([first, first], [str(first)])
+    if hasattr(pa, "uuid"):  # since Arrow 18
+        assert_names(pa.array([first.bytes, first.bytes], pa.uuid()), [str(first)])
 
 
 def test_objects_of_polars_are_names():
