@@ -183,9 +183,13 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     return journal
 
 
+def arrays_name(main: str) -> str:
+    """Return the name of the npz file of a JSON file: fit.npz for fit.json, and fit.v1.npz for fit.v1."""
+    return re.sub(r"\.json$", "", main, flags=re.IGNORECASE) + ".npz"
+
+
 def _is_member(main: str, name: object) -> bool:
     """Return whether a value is a name in the group whose first file is `main`: a journal may be that of a stranger."""
     if not isinstance(name, str):
         return False
-    stem = re.sub(r"\.json$", "", main, flags=re.IGNORECASE)
-    return name in (main, f"{stem}.npz") or re.fullmatch(MEMBERS.get(main, r"(?!)"), name) is not None
+    return name in (main, arrays_name(main)) or re.fullmatch(MEMBERS.get(main, r"(?!)"), name) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
+from alsim.utils.file_groups import arrays_name
 from alsim.utils.files import sha256_of_file
 from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
@@ -187,7 +187,7 @@ def weights_file(path: Path) -> Path:
     """Return the path of the npz file of the JSON file at `path`. Raises ModelError if `path` is named .npz."""
     if path.suffix.lower() == WEIGHTS:
         raise ModelError(f"the JSON of a fit must not be named {WEIGHTS}, like its weights; got {path}: use .json")
-    return path.with_name(re.sub(r"\.json$", "", path.name, flags=re.IGNORECASE) + WEIGHTS)
+    return path.with_name(arrays_name(path.name))
 
 
 def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:
