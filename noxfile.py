@@ -78,7 +78,7 @@ def boundscheck(session: nox.Session) -> None:
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
     # The tests of commands, pages and files run no kernel that the others do not run.
     others = [] if session.posargs else [f"--ignore=tests/{folder}" for folder in ("cli", "docs", "responses", "utils")]
-    session.run("pytest", *IN_PARALLEL, "-m", QUICK, *others, *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", f"{QUICK} and not ci", *others, *session.posargs, env=env)
 
 
 @nox.session(python="3.11")
@@ -93,7 +93,7 @@ def tests_lowest(session: nox.Session) -> None:
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
     # Few optimisations, as in `boundscheck`, suffice to show that code compiles and that its results are right.
     env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *IN_PARALLEL, "-m", "not versionless", *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", "not versionless and not ci", *session.posargs, env=env)
 
 
 @nox.session(name="compat-gymnasium")

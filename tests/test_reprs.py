@@ -72,7 +72,7 @@ def student_models():
     log = models.Responses.from_matrix(matrix)
     fit, knowledge = irt.fit(log, "2pl"), bkt.fit(log, starts=1)
     events = ["", "read"] * 50
-    studied = models.Responses.from_arrays(np.arange(100), np.ones(100), skill=["x"] * 100, event=events)
+    studied = models.Responses.from_arrays(np.arange(100) // 2, [1, None] * 50, skill=["x"] * 100, event=events)
     items = irt.ItemParameters(np.ones(50), np.linspace(-2, 2, 50))
     test = cat.CAT(items)
     skill = next(iter(knowledge.skills.values()))

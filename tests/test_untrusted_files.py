@@ -1,5 +1,6 @@
 """Attacks on every kind of file that alsim reads: only the documented error leaves a reader, in one sentence."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -707,6 +708,12 @@ def repeated_text():
     )
 
 
+def equal_rows(number):
+    """Return a log of equal rows."""
+    texts = [pa.DictionaryArray.from_arrays(pa.array(np.zeros(number, np.int32)), [text]) for text in "abc"]
+    return pa.table({"student": texts[0], "skill": texts[1], "correct": np.ones(number, np.int8)})
+
+
 BOMBS = {
     "a long name": ("fit of skill-mean", long_name, "a name has 600,000 characters"),
     "a sparse fit": ("fit of bkt", lambda folder: sparse(folder / "fit.json"), "more than 268,435,456 bytes"),
@@ -727,6 +734,16 @@ BOMBS = {
             pa.table({"student": np.zeros(4 * 10**7)}), str(folder / "log.arrow"), compression="zstd"
         ),
         "declares contents of",
+    ),
+    "a compressed log of equal lines": (
+        "log as text",
+        lambda folder: (folder / "log.csv").write_bytes(gzip.compress(b"student,skill,correct\n" + b"a,b,1\n" * 10**7)),
+        "lines when decompressed; decompress it, or split it into several files",
+    ),
+    "a log of equal rows": (
+        "log as Parquet",
+        lambda folder: pyarrow.parquet.write_table(equal_rows(11 * 10**6), folder / "log.parquet"),
+        "declares contents of 1,408,000,000 bytes",
     ),
     "a repeated text": (
         "log as Parquet",

@@ -21,6 +21,7 @@ from alsim.bank.tables import Table, read_questions, read_table
 from alsim.types import DIFFICULTIES, MODALITIES, Codes, Floats, Ints, f32, i8, i32
 from alsim.utils.file_groups import finish_group, read_group, replace_group
 from alsim.utils.files import temporary_directory
+from alsim.utils.locks import locked
 from alsim.utils.reading import MAX_TABLE, read_bytes, reason
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def save_bank(bank: Bank, directory: str | Path, force: bool = False) -> None:
     try:
         finish_group(directory, MAIN)
         check = partial(_check_replaceable, directory, force)
-        check()
+        with locked(directory):
+            check()
         directory.mkdir(parents=True, exist_ok=True)
         with temporary_directory(directory / "bank") as staged:
             _write(staged / MAIN, bank.outcomes, bank.questions, "difficulty", DIFFICULTIES)

@@ -189,6 +189,7 @@ def report(fitted: Fit, rows: Sequence[Row], responses: Responses, log: Path, te
             "study_events": 0 if responses.study is None else len(responses.study),
             "duplicates": read.duplicates,
             "removed": read.removed,
+            **({"cells": read.cells, "empty": read.empty} if read.is_wide else {}),
             "recognised_columns": dict(read.columns),
         },
         "log_likelihood": fitted.log_likelihood,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 WRITTEN_BY = "written_by"
 """Key of a report with the version of alsim that wrote it; `is_report` recognises a report by it."""
+LISTED = {"signature", "description", "package"}
+"""Keys of each entry in a listing of policies, which has no such key."""
 STDOUT = Path("-")
 """Name that stands for stdout, as in `--json -`."""
 WIDTH = 80
@@ -92,7 +94,7 @@ def is_report(file: Path) -> bool:
         return False
     if not isinstance(content, dict):
         return False
-    is_listing = all(isinstance(entry, dict) and {"signature", "package"} <= {*entry} for entry in content.values())
+    is_listing = all(isinstance(entry, dict) and {*entry} == LISTED for entry in content.values())
     return str(content.get(WRITTEN_BY)).startswith("alsim ") or (bool(content) and is_listing)
 
 

@@ -149,9 +149,8 @@ class Fit(ABC):
         """
         path = Path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not force:
-            self._check_files(path)
-        replace_group(path.parent, self._contents(path, {} if test is None else {"test": dict(test)}))
+        contents = self._contents(path, {} if test is None else {"test": dict(test)})
+        replace_group(path.parent, contents, check=lambda: None if force else self._check_files(path))
         return path
 
     @classmethod

@@ -15,8 +15,11 @@ Outcomes = Codes | Doubles
 def outcomes_of(responses: Responses, partial_credit: bool) -> Outcomes:
     """Return the correctness of responses or, with `partial_credit`, their credit.
 
-    Raises ModelError without credit, and ResponsesError for a log with partial credit that is not to be used.
+    Raises ModelError without credit and for a `partial_credit` of another type, and ResponsesError for a log with
+    partial credit that is not to be used.
     """
+    if not isinstance(partial_credit, bool):
+        raise ModelError(f"partial_credit must be True or False; got {partial_credit!r:.100}: pass True to use credit")
     if not partial_credit:
         check_answers(responses, "a fit without partial credit")
         return responses.correct

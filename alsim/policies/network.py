@@ -218,7 +218,8 @@ class NetworkPolicy:
             arrays |= {f"weights_{k}": weights, f"biases_{k}": biases}
         content = to_npz(arrays)
         description = {**self._description(), "weights": sha256(content)}
-        replace_group(folder, {DESCRIPTION: to_json(description, sort_keys=True), WEIGHTS: content})
+        contents = {DESCRIPTION: to_json(description, sort_keys=True), WEIGHTS: content}
+        replace_group(folder, contents, check=lambda: _check_replaceable(folder))
 
     def _description(self) -> dict[str, Any]:
         return {

@@ -32,6 +32,13 @@ NOT_OF_EVENTS = ("skill", "item", "correct", "credit", "response")
 """Columns that a study event needs not have. Its answer must be missing or no answer, since it would not be read."""
 
 
+FIRST_CURES = {
+    "correct": "write the answers as 0 and 1",
+    "credit": "divide the scores by the largest possible one, such as 100",
+}
+"""First cure for a column with many invalid values."""
+
+
 class Labels(NamedTuple):
     """The names of students, items and skills."""
 
@@ -130,14 +137,15 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
     """Return the columns as Arrow arrays. Raises ResponsesError for invalid options, names and lengths."""
     if options.duplicates not in ("keep", "merge", "drop"):
         raise ResponsesError(f"duplicates must be 'keep', 'merge' or 'drop'; got {options.duplicates!r}")
-    if options.separator == "":
-        raise ResponsesError("separator must be a non-empty string, or None for no separator; got ''")
+    if not isinstance(options.separator, str | None) or options.separator == "":
+        problem = f"separator must be a non-empty string, or None for no separator; got {options.separator!r}"
+        raise ResponsesError(problem, "pass {}", separator=";")
     if "skill" not in columns and "item" not in columns:
         raise ResponsesError(
             f"{source.name}: a response log must have skills or items, or both; got neither", "pass one of them"
         )
     try:
-        table = {name: cells.as_arrow(columns[name]) for name in (*COLUMNS, *OPTIONAL) if name in columns}
+        table = {name: _arrow_column(columns[name], name, source) for name in (*COLUMNS, *OPTIONAL) if name in columns}
     except UnicodeEncodeError as error:  # half a surrogate pair
         raise ResponsesError(
             f"{source.name}: a name is not valid Unicode text: {error.object!r:.100}", "rename it"
@@ -153,6 +161,18 @@ def _arrow_table(columns: Mapping[str, Any], source: Source, options: Options) -
             f"{source.name}: there is no response; expected at least one row", "add one row per response"
         )
     return table
+
+
+def _arrow_column(values: Any, name: str, source: Source) -> pa.ChunkedArray:
+    """Return a column as an Arrow array. Raises ResponsesError for lists and structures, except lists of skills."""
+    import pyarrow as pa
+
+    label = f"{source.name}, column {source.column_names.get(name, name)}"
+    column = cells.as_arrow(values, label)
+    cell = column.type.value_type if name == "skill" and cells.is_lists(column) else column.type
+    if pa.types.is_nested(cell):
+        raise ResponsesError(f"{label}: has cells of the type {column.type}", "convert each cell to a text or a number")
+    return column
 
 
 def _encode(table: Mapping[str, pa.ChunkedArray], source: Source, options: Options) -> Encoded:
@@ -255,7 +275,9 @@ def _check_rows(
 ) -> Report:
     """Count each invalid row by its first invalid column. Raises ResponsesError unless `skip_bad`."""
     if "correct" in invalid:
-        _check_recognised(table["correct"], invalid["correct"], source)
+        _check_scores(table["correct"], invalid["correct"], source, options.skip_bad)
+    if "credit" in invalid:
+        _check_scale(table["credit"], rows, source)
     skipped, examples = dict(source.dropped), dict(source.examples)
     counted = np.zeros(len(rows), np.bool_)
     first_rows, number = [], {}
@@ -283,18 +305,33 @@ def _check_rows(
     return Report(num_rows, skipped, examples, columns=dict(source.recognised), full_credit=full_credit)
 
 
-def _check_recognised(column: pa.ChunkedArray, invalid: Bools, source: Source) -> None:
-    """Raise ResponsesError if a column that was recognised as correctness has many other values than 0 and 1.
+def _check_scores(column: pa.ChunkedArray, invalid: Bools, source: Source, skip_bad: bool) -> None:
+    """Raise ResponsesError if a column of correctness has many other values than 0 and 1.
 
-    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers.
+    Skipping them would leave the rows with 0 and 1 only, as if these points or chosen options were answers. In a column
+    that was guessed by its name, a tenth is many; in another one, of which invalid rows are skipped, a half.
     """
-    name = source.recognised.get("correct")
-    if name is None or among(CERTAIN, [name]):
+    guessed = source.recognised.get("correct")
+    is_certain = guessed is None or among(CERTAIN, [guessed])
+    if is_certain and (not skip_bad or source.published):
         return
     others = invalid & ~cells.is_missing(column, ())
-    if others.any() and others.sum() > (1 - MOST_ANSWERS) * (len(others) - (invalid & ~others).sum()):
-        value = column[int(others.argmax())].as_py()
-        raise not_scored(source.name, name, "rows", value, _mapping(source))
+    answers = len(others) - (invalid & ~others).sum()
+    if is_certain and others.sum() == answers:
+        return  # no valid row remains, which is an error of its own
+    if others.any() and others.sum() > (0.5 if is_certain else 1 - MOST_ANSWERS) * answers:
+        value, name = column[int(others.argmax())].as_py(), source.column_names.get("correct", "correct")
+        raise not_scored(source.name, guessed or name, "rows", value, _mapping(source), is_named=not is_certain)
+
+
+def _check_scale(column: pa.ChunkedArray, rows: Longs, source: Source) -> None:
+    """Raise ResponsesError if most scores exceed 1, such as percentages. Skipping them would leave low scores only."""
+    exceeds = cells.parse_numbers(column) > 1
+    if exceeds.sum() * 2 > (~cells.is_missing(column, ())).sum():
+        first = int(exceeds.argmax())
+        title, value = source.column_names.get("credit", "credit"), column[first].as_py()
+        message = source.error_message(title, int(rows[first]), value, source.expected("credit", value, most=True))
+        raise _invalid_row(message, "credit", value, True, source)
 
 
 def _mapping(source: Source) -> dict[str, str | None]:
@@ -339,7 +376,7 @@ def _invalid_row(message: str, column: str, value: Any, most: bool, source: Sour
         verb = "convert" if most and not is_empty else "fill"
         cure = f"{verb} the column, or read the log without {column}, with {{}}"
         return ResponsesError(message, cure, columns={**mapping, column: None})
-    first = "write the answers as 0 and 1" if column == "correct" else "fill the column"
+    first = "fill the column" if is_empty else FIRST_CURES.get(column, "fill the column")
     return ResponsesError(message, f"{first}, or name another column with {{}}", columns={**mapping, column: "NAME"})
 
 

@@ -39,8 +39,8 @@ SAMPLE = 1000
 """Number of first rows by which a column is examined before all rows."""
 
 
-class LongName(ResponsesError):
-    """Exception for a name of a student, skill or item that is too long."""
+class InvalidName(ResponsesError):
+    """Exception for a name of a student, skill or item that is too long or ends with a null character."""
 
 
 class Coded(NamedTuple):
@@ -109,18 +109,33 @@ def collected(table: Any) -> Any:
     return table.collect() if type(table).__name__ == "LazyFrame" else table
 
 
-def as_arrow(values: Any) -> pa.ChunkedArray:
-    """Return a column as an Arrow array. None, NaN and NaT become null; values of mixed types become texts."""
+def as_arrow(values: Any, name: str = "a column") -> pa.ChunkedArray:
+    """Return a column as an Arrow array. None, NaN and NaT become null; values of mixed types become texts.
+
+    name  name of the column, for messages
+
+    Raises ResponsesError for one value or a matrix instead of a column, and for bytes that are not in UTF-8.
+    """
     import pyarrow as pa
 
+    shape = getattr(values, "shape", (0,))
+    if not hasattr(values, "__iter__") or len(shape) != 1:
+        got = repr(values)[:100] if len(shape) < 2 else f"an array of shape {shape}"
+        raise ResponsesError(f"{name}: expected one value per row; got {got}", "pass a list, or an array of one axis")
     if isinstance(values, pa.ChunkedArray):
         column = values
     else:
         column = pa.chunked_array([values if isinstance(values, pa.Array) else _convert(values)])
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = column.cast(pa.large_string())
+    if isinstance(column.type, pa.BaseExtensionType):  # such as UUIDs
+        column = pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]])
+    is_bytes = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    if any(kind(column.type) for kind in is_bytes):
+        try:
+            column = column.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            raise ResponsesError(f"{name}: has bytes that are not in UTF-8", "decode them to texts") from None
     return column
 
 
@@ -136,6 +151,8 @@ def _convert(values: Any) -> pa.Array:
             texts = _convert_texts(np.ma.getdata(values))
             masked = np.ma.getmask(values)
             return texts if masked is np.ma.nomask else pa.compute.if_else(pa.array(masked), None, texts)
+        if str(getattr(values, "dtype", "")) == "Object":
+            values = values.to_list()  # of polars, which would return addresses
         if hasattr(values, "to_arrow"):
             return values.to_arrow()  # of polars, whose lists and categories are no Python objects
         array = pa.array(values, from_pandas=True)
@@ -228,11 +245,11 @@ def _names(values: pa.Array) -> Names:
 
 
 def _name_array(names: list[str]) -> Names:
-    """Return names as an array. Raises LongName for a name that is too long."""
+    """Return names as an array. Raises InvalidName for an invalid one."""
     try:
         return name_array(names)
     except AlsimError as error:
-        raise LongName(str(error)) from None
+        raise InvalidName(str(error)) from None
 
 
 def compact(codes: Ints, names: Names) -> tuple[Ints, Names]:
@@ -310,6 +327,13 @@ def is_missing(column: pa.ChunkedArray, values: Iterable[Any]) -> Bools:
         return np.array([*(whole_name(text.strip()) in absent for text in texts.to_pylist()), True])[codes]
     null = np.asarray(pc.is_null(column, nan_is_null=True), np.bool_)
     return null | np.isin(parse_numbers(column), list(_floats(values))) if _is_number(column) else null
+
+
+def missing_values(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the argument `missing`. Raises ResponsesError for one value, since "-1" would be the values - and 1."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ResponsesError(f"missing must be a list of values; got {values!r:.100}", "pass {}", missing=[values])
+    return tuple(values)
 
 
 def missing_texts(values: Iterable[Any]) -> set[str]:

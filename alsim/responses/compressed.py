@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import zipfile
 import zlib
@@ -19,8 +20,13 @@ GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 """First bytes of compressed files."""
 MAX_BYTES = 1 << 32
 """Largest size of a decompressed file, also of one that `MAX_RATIO` allows."""
+ROW_BYTES = 128
+"""Memory that a response needs at least while its log is read, bytes: more than its text."""
 BLOCK = 1 << 20
-DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+DAMAGED = (
+    *(EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError),
+)
 """Exceptions of damaged and of encrypted files."""
 WORKBOOKS = {
     "[Content_Types].xml": ("an Excel workbook", "save the sheet as CSV, or read it with pandas.read_excel"),
@@ -35,7 +41,7 @@ def decompressed(path: Path) -> Iterator[Path | None]:
     """Yield a temporary decompressed copy of a file; None if it is not compressed.
 
     Raises ResponsesError for a workbook, for an archive of several files, and for a copy that is too large: more than
-    MAX_BYTES, or more than both FREE_BYTES and MAX_RATIO times the size of the file.
+    MAX_BYTES, or more than both FREE_BYTES and MAX_RATIO times the size of the file. A line counts as ROW_BYTES.
     """
     with open_file(path) as file:
         start = file.read(4)
@@ -43,7 +49,7 @@ def decompressed(path: Path) -> Iterator[Path | None]:
         if not start.startswith((GZIP, ZIP)):
             yield None
             return
-        limit = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * os.fstat(file.fileno()).st_size))
+        limit = max(FREE_BYTES, MAX_RATIO * os.fstat(file.fileno()).st_size)
         with TemporaryDirectory(prefix="alsim-") as directory:
             copy = Path(directory) / "log"
             try:
@@ -74,14 +80,16 @@ def _member(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def _copy(path: Path, stream: Any, copy: Path, limit: int) -> None:
-    """Write a decompressed stream to a file. Raises ResponsesError if it has more than `limit` bytes."""
-    size = 0
+    """Write a decompressed stream to a file. Raises ResponsesError if it needs more than `limit` bytes."""
+    size = lines = 0
     with copy.open("wb") as file:
         while block := stream.read(BLOCK):
-            size += len(block)
-            if size > limit:
+            size, lines = size + len(block), lines + block.count(b"\n")
+            is_large = size > min(limit, MAX_BYTES)
+            if is_large or lines * ROW_BYTES > limit:
+                found = f"{min(limit, MAX_BYTES):,} bytes" if is_large else f"{limit // ROW_BYTES:,} lines"
                 raise ResponsesError(
-                    f"{path}: has more than {limit:,} bytes when decompressed",
+                    f"{path}: has more than {found} when decompressed",
                     "decompress it, or split it into several files",
                 )
             file.write(block)

@@ -281,7 +281,7 @@ class Responses:
         sizes = self.start[chosen + 1] - self.start[chosen]
         rows = places(self.start[chosen], sizes)
         return replace(
-            replace(self, study=None).take(rows),
+            replace(self, study=None)._take(rows),
             students=self.students[chosen],
             student=np.repeat(np.arange(len(chosen), dtype=i32), sizes),
             weight=self.weight[chosen],
@@ -292,10 +292,27 @@ class Responses:
         """Return the log of some responses, given by (R,) booleans or by increasing indices.
 
         Students, items and skills keep their names and codes, also those without responses. Study events are kept.
-        The report is unchanged.
+        The report is unchanged. Raises ResponsesError for other values.
         """
         chosen = np.asarray(rows)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        if chosen.dtype == np.bool_ and chosen.shape == (len(self),):
+            return self._take(np.flatnonzero(chosen))
+        if chosen.ndim != 1 or (len(chosen) and chosen.dtype.kind not in "iu"):
+            raise ResponsesError(
+                f"rows must be integers, or booleans of shape ({len(self)},); "
+                f"got {chosen.dtype} of shape {chosen.shape}",
+                "pass indices of responses, or one boolean per response",
+            )
+        chosen = chosen.astype(i64)
+        if len(chosen) and not (chosen[0] >= 0 and chosen[-1] < len(self) and (np.diff(chosen) > 0).all()):
+            raise ResponsesError(
+                f"rows must be increasing integers in [0, {len(self)}); got {chosen[:5].tolist()}",
+                "sort the indices, pass each of them once, and count from 0",
+            )
+        return self._take(chosen)
+
+    def _take(self, chosen: Longs) -> Responses:
+        """Return the log of some responses, given by indices; those of a student are increasing."""
         sizes = np.diff(self.skill_start)[chosen]
         optional = {name: column[chosen] for name in PER_RESPONSE if (column := getattr(self, name)) is not None}
         return replace(
@@ -337,7 +354,7 @@ class Responses:
 
         Raises ResponsesError for a log without credit, for unknown credit, and for a threshold outside (0, 1].
         """
-        if not 0 < threshold <= 1:
+        if not isinstance(threshold, int | float | np.floating) or not 0 < threshold <= 1:
             raise ResponsesError(f"threshold must be in (0, 1]; got {threshold!r}", "pass, for example, 0.5")
         if self.credit is None or np.isnan(self.credit).any():
             lack = "the log has no credit" if self.credit is None else "some responses have unknown credit"

@@ -132,12 +132,15 @@ def build_from_matrix(
     skip_bad: bool,
 ) -> LogFields:
     """Build a log from a matrix, as `Responses.from_matrix` does."""
-    matrix = cells.collected(matrix)
+    matrix, missing = cells.collected(matrix), cells.missing_values(missing)
     if hasattr(matrix, "columns"):  # of pandas and polars
         if items is None and type(matrix.columns).__name__ != "RangeIndex":
             items = list(matrix.columns)
         students = _index(matrix) if students is None else students
-    values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
+    try:
+        values = np.ma.getdata(matrix) if isinstance(matrix, np.ma.MaskedArray) else np.asarray(matrix)
+    except ValueError:
+        raise ResponsesError("the rows of the matrix have different lengths", "pass one cell for each item") from None
     if values.ndim != 2 or values.size == 0:
         raise ResponsesError(
             f"expected a matrix of shape (students, items), not empty; got shape {values.shape}",
@@ -281,7 +284,7 @@ def _is_footer(codes: Codes) -> bool:
 def _students(wide: Wide, source: Source) -> Names:
     """Return the names of the students. The error about repeated names also proposes to omit them."""
     try:
-        return _labels(wide.students, len(wide.codes), "students", source)
+        names = _labels(wide.students, len(wide.codes), "students", source)
     except ResponsesError as error:
         if wide.student_column is None:
             raise
@@ -291,13 +294,19 @@ def _students(wide: Wide, source: Source) -> Names:
             f"{error.cure}, or read each row as a student without a name, with {{}}",
             columns={**columns, wide.student_column: None},
         ) from None
+    if wide.student_column is not None and (broken := np.char.find(names, "\n") >= 0).any():
+        row, column = int(broken.argmax()), wide.student_column
+        name = str(names[row])
+        message = source.error_message(column, source.index(row), name, source.expected("student", name, most=False))
+        raise ResponsesError(message, "close the quote, or rename the student")
+    return names
 
 
 def _labels(labels: Any, number: int, axis: str, source: Source) -> Names:
     """Return the distinct names of rows or columns; their indices if `labels` is None."""
     if labels is None:
         return np.arange(number).astype(np.str_)
-    column = cells.encode(cells.as_arrow(labels))
+    column = cells.encode(cells.as_arrow(labels, axis))
     if len(column.codes) != number:
         raise ResponsesError(
             f"{source.name}: {axis} must have one name for each of {number} {axis}; got {len(column.codes)} names",
@@ -330,7 +339,7 @@ def _weights(values: Any, number: int, source: Source) -> Doubles:
     """Return the number of students that each row stands for."""
     if values is None:
         return np.ones(number)
-    weight = cells.parse_numbers(cells.as_arrow(values))
+    weight = cells.parse_numbers(cells.as_arrow(values, "weight"))
     if weight.shape != (number,):
         raise ResponsesError(
             f"weight must have one weight for each of {number} students; got {len(weight)}", "pass as many weights"

@@ -16,7 +16,7 @@ from alsim.errors import did_you_mean
 from alsim.responses import cells
 from alsim.responses.applicable import KINDS, Arguments
 from alsim.responses.building import build
-from alsim.responses.compressed import decompressed
+from alsim.responses.compressed import ROW_BYTES, decompressed
 from alsim.responses.fields import LogFields
 from alsim.responses.formats.base import FORMATS, Format, PublishedName, Request
 from alsim.responses.formats.registry import (
@@ -52,7 +52,7 @@ from alsim.responses.matrices import (
 from alsim.responses.names import covariates, frequencies, row_labels
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.responses.source import Options, Source
-from alsim.responses.tables import SAMPLE, list_columns, log_recognised, map_columns, similar_names
+from alsim.responses.tables import SAMPLE, checked_mapping, list_columns, log_recognised, map_columns, similar_names
 from alsim.responses.text import (
     Table,
     TextFile,
@@ -73,6 +73,8 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, str | None] | None
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+CELL_BYTES = 16
+"""Memory that a cell of a wide table needs at least while it is read, bytes."""
 MISSING = ("-1",)
 """Default values of a wide file that mean no response, in addition to `MISSING_TEXTS` and `MISSING_ANSWERS`."""
 NO_RESPONSE = "no response"
@@ -132,12 +134,12 @@ def read_responses(
     path = Path(path)
     _check_format(format, key)
     arguments = Arguments(
-        columns=columns or {},
+        columns=checked_mapping(columns),
         key=None if key is None else Path(key),
         delimiter=delimiter,
         encoding=encoding,
         separator=separator,
-        missing=None if missing is None else tuple(missing),
+        missing=None if missing is None else cells.missing_values(missing),
         duplicates=duplicates,
         skip_bad=skip_bad,
         skip_lines=skip_lines,
@@ -237,7 +239,7 @@ def _reading(path: Path) -> Iterator[None]:
     except MemoryError:
         cure = "split it by students, or write only the columns of the log to a Parquet file"
         raise ResponsesError(f"{path}: does not fit into memory", cure) from None
-    except cells.LongName as error:
+    except cells.InvalidName as error:
         raise ResponsesError(f"{path}: {error}") from None
     except InvalidTable as error:
         raise ResponsesError(f"{path}: is not a valid table: {error}", "write it again") from None
@@ -439,6 +441,8 @@ def _read_binary(path: Path, format: Format | None, arguments: Arguments) -> Log
 
 def _read_table_file(file: TableFile, path: Path, format: Format | None, arguments: Arguments) -> LogFields:
     """Read a log from an open Parquet or Arrow file."""
+    from alsim.utils.arrow import check_size
+
     columns, options = arguments.columns, _options(arguments)
     missing = MISSING if arguments.missing is None else arguments.missing
     available, source = file.names, Source(str(path), describe_row=lambda row: f"row {row + 1}")
@@ -450,9 +454,10 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
             f"{path}: the format three-line is for text files", "choose long or wide, as in {}", format="long"
         )
     arguments.check(path, KINDS[f"binary {format}"])
+    check_size(file.num_rows * (CELL_BYTES * len(available) if format == "wide" else ROW_BYTES), file.num_bytes)
     if format == "wide":
         table = file.read()
-        arrays = {name: cells.as_arrow(table[name]) for name in available}
+        arrays = {name: cells.as_arrow(table[name], f"{path}, column {name}") for name in available}
         return _build_wide(Table(arrays, source), columns, missing, options)
 
     def sample(name: str) -> pa.ChunkedArray:
@@ -461,5 +466,7 @@ def _read_table_file(file: TableFile, path: Path, format: Format | None, argumen
     names, recognised = map_columns(columns, available, str(path), sample)
     table = file.read(sorted(set(names.values())))
     source = replace(source, column_names=names, recognised=recognised)
-    columns_read = {name: cells.as_arrow(column) for name, column in _rename(table, names).items()}
+    columns_read = {
+        name: cells.as_arrow(column, f"{path}, column {names[name]}") for name, column in _rename(table, names).items()
+    }
     return build(*_without_missing(columns_read, source, arguments.missing or ()), options)

@@ -74,15 +74,19 @@ def check_scored(columns: Sequence[Sequence[str]], source: str, *, have_names: b
         )
 
 
-def not_scored(source: str, name: Any, rows: str, value: Any, columns: Mapping[str, str | None]) -> ResponsesError:
+def not_scored(
+    source: str, name: Any, rows: str, value: Any, columns: Mapping[str, str | None], *, is_named: bool = True
+) -> ResponsesError:
     """Return the error about a column that is named like correctness, but holds other values than 0 and 1.
 
-    rows     the rows that were examined
-    value    such a value; None if the column has none
-    columns  mapping of the other columns, for the cure
+    rows      the rows that were examined
+    value     such a value; None if the column has none
+    columns   mapping of the other columns, for the cure
+    is_named  False for a column that is certainly that of correctness, of which most values are invalid
     """
     example = "" if value is None else f", such as {value!r}"
-    problem = f"{source}: the column {name!r} is named like correct, but its {rows} are not all 0 or 1{example}"
+    fault = f"is named like correct, but its {rows} are not all 0 or 1"
+    problem = f"{source}: the column {name!r} {fault if is_named else 'has mostly other values than 0 and 1'}{example}"
     if _FRACTION.fullmatch(_plain(str(value))):
         others = {column: title for column, title in columns.items() if column != "correct"}
         cure = "write the answers as 0 and 1, or read the column as partial credit with {}"

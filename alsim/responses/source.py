@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from alsim.responses.report import Duplicates, ResponsesError
 from alsim.types import Longs
 
@@ -107,5 +109,6 @@ class Source:
 
     def error_message(self, title: str, row: int, value: Any, expected: str) -> str:
         """Return the message about an invalid cell: its column, its row in the source, and its value."""
+        value = value.item() if isinstance(value, np.generic) else value
         shown = "an empty cell" if value is None or value == "" else reprlib.repr(value)
         return f"{self.name}, {self.describe_row(row)}, column {title}: {shown}; expected {expected}"

@@ -62,7 +62,8 @@ def build_from_table(table: Any, columns: Mapping[str, str | None] | None, optio
     source, table = TABLE, cells.collected(table)
 
     def sample(name: str) -> pa.ChunkedArray:
-        return cells.as_arrow(table[name][:SAMPLE])
+        column = table[name]
+        return cells.as_arrow(column[:SAMPLE] if hasattr(column, "__getitem__") else column, f"{source}, column {name}")
 
     found = map_columns(columns, _column_names(table), source, sample)
     selected = {column: table[name] for column, name in found.names.items()}
@@ -310,9 +311,16 @@ def _missing_columns(
     )
 
 
+def checked_mapping(columns: Any) -> Mapping[str, str | None]:
+    """Return the argument `columns`, {} for None. Raises ResponsesError if it is no mapping."""
+    if not isinstance(columns, Mapping | None):
+        raise ResponsesError(f"columns must be a mapping; got {columns!r:.100}", "pass {}", columns={"student": "NAME"})
+    return columns or {}
+
+
 def _without_timestamp(columns: Mapping[str, str | None] | None) -> dict[str, str | None]:
     """Return the mapping with timestamp replaced by its synonym order."""
-    mapping = dict(columns or {})
+    mapping = dict(checked_mapping(columns))
     if unknown := [column for column in mapping if column not in (*_DEFAULT_NAMES, "timestamp")]:
         similar = closest(str(unknown[0]), COLUMNS)
         raise ResponsesError(

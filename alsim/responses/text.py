@@ -116,7 +116,8 @@ class TextFile(NamedTuple):
     def check_quotes(self) -> None:
         """Raise ResponsesError for a quote that makes later rows part of a cell.
 
-        The file ends within quotes, or a cell of several lines is not quoted as a whole, or it has rows of the table.
+        The file ends within quotes, or a cell of several lines is not quoted as a whole, or it has rows of the table:
+        its lines have as many delimiters as a row.
         """
         end = ["end of the file"]
         record: list[str] = []
@@ -145,8 +146,10 @@ class TextFile(NamedTuple):
             next(csv.reader(lines, delimiter=self.delimiter or ",", strict=True))
         except csv.Error:
             return True
-        inner = {line.count(self.delimiter or ",") + 1 for line in lines[1:-1]}
-        return len(lines) - 2 >= MIN_ROWS and num_columns > 1 and inner == {num_columns}
+        if num_columns == 1:
+            return False
+        first, *inner, last = [line.count(self.delimiter or ",") + 1 == num_columns for line in lines]
+        return (len(inner) >= MIN_ROWS and all(inner)) or (first and all(inner) and (last or bool(inner)))
 
     def _open_quote(self, line: int, fault: str) -> ResponsesError:
         """Return the error about a quote in a line."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alsim.training.settings import TrainingError
+from alsim.utils.figures import new_figure, write_figure
 from alsim.utils.files import write_atomic
-from alsim.utils.optional import require
 from alsim.utils.reading import read_text, reason
 
 MILLION = 10**6
@@ -92,10 +92,7 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
 
     levels  statistics of other policies by policy name; their means are drawn as horizontal lines
     """
-    # Not pyplot, which keeps figures in memory and may need a display.
-    figure = require("matplotlib.figure", "sb3", "drawing a learning curve").Figure(
-        figsize=(9.6, 3.8), dpi=160, layout="constrained"
-    )
+    figure = new_figure(9.6, 3.8)
     for axes, panel in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         training, evaluation = points(rows, panel.training), points(rows, panel.evaluation)
         axes.plot(*training, color=TRAINING_COLOR, linewidth=1.2, label="training")
@@ -104,9 +101,7 @@ def draw_curve(file: Path, rows: Sequence[Row], levels: Mapping[str, Mapping[str
         draw_levels(axes, {name: statistics[panel.level]["mean"] for name, statistics in levels.items()})
         finish(axes, panel.title)
         axes.legend(frameon=False, fontsize=9, loc="lower right")
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    write_atomic(file, stream.getvalue())
+    write_figure(figure, file)
 
 
 def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:

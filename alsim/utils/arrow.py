@@ -16,12 +16,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from alsim.types import Bools, Ints
-from alsim.utils.parquet_pages import unpacked_bytes
+from alsim.utils.parquet_pages import columns_of, unpacked_bytes
 from alsim.utils.reading import FREE_BYTES, MAX_RATIO, open_file, reason
 
 WIDEST = 8
@@ -32,6 +31,7 @@ MAGIC = b"ARROW1"
 CONTINUATION = -1
 """Number before the length of a message, since version 0.15 of the format."""
 FEATHER_V1 = b"FEA1"
+"""Start of a file in the version of Feather before 2020."""
 DICTIONARY, RECORDS = 2, 3
 """Types of messages in an Arrow file."""
 
@@ -153,7 +153,9 @@ def native_stream(stream: IO[bytes], path: Path) -> pa.NativeFile:
     returns, and a thread that releases a Python object while the interpreter ends aborts the process.
     """
     by_descriptor = f"/dev/fd/{stream.fileno()}"
-    return pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))
+    native = pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))
+    native.seek(0)  # on macOS, both streams have one position
+    return native
 
 
 def native_buffer(stream: io.BufferedIOBase, num_bytes: int) -> pa.Buffer:
@@ -221,10 +223,9 @@ def _open_parquet(stream: IO[bytes], native: pa.NativeFile, num_bytes: int) -> p
     if any(group.num_rows < 0 for group in groups) or sum(group.num_rows for group in groups) != rows:
         raise InvalidTable(f"its groups of rows do not sum to {rows:,} rows")
     check_size(rows * WIDEST * metadata.num_columns, num_bytes)
-    for group in groups:
-        for column in map(group.column, range(group.num_columns)):
-            unpacked += max(column.total_uncompressed_size, unpacked_bytes(stream, column))
-            check_size(unpacked, num_bytes)
+    for column in columns_of(stream):
+        unpacked += max(column.total_uncompressed_size, unpacked_bytes(stream, column))
+        check_size(unpacked, num_bytes)
     texts = [
         metadata.schema.column(k).path
         for k in range(metadata.num_columns)
@@ -239,8 +240,9 @@ def _open_parquet(stream: IO[bytes], native: pa.NativeFile, num_bytes: int) -> p
 def _read_arrow(stream: io.BufferedIOBase, num_bytes: int) -> pa.Table:
     """Return the table in an Arrow file, whose uncompressed buffers are not copied."""
     buffer, unpacked = native_buffer(stream, num_bytes), 0
-    if buffer[: len(FEATHER_V1)] == FEATHER_V1:  # written before 2020; not compressed
-        return pyarrow.feather.read_table(pa.BufferReader(buffer))
+    if buffer[: len(FEATHER_V1)] == FEATHER_V1:
+        # Arrow believes the lengths in such a file, and reads past its end.
+        raise InvalidTable("it is of version 1 of Feather; expected version 2, as pyarrow.feather.write_feather writes")
     if buffer[: len(MAGIC)] != MAGIC:
         raise InvalidTable("it is not an Arrow file: it does not begin with ARROW1")
     if buffer[-len(MAGIC) :] != MAGIC:

@@ -11,6 +11,7 @@ which do not know the journal, find no mixture.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,9 +23,9 @@ from alsim.utils.files import (
     delete_abandoned,
     is_temporary,
     move,
+    renamed_file,
     temporary_file,
     to_json,
-    write_atomic,
 )
 from alsim.utils.locks import locked
 from alsim.utils.reading import parse_json, read_bytes
@@ -35,6 +36,11 @@ ATTEMPTS = 20
 """Number of times that a group is read while other processes replace it. Then a reader locks the directory."""
 MAX_JOURNAL = 2**16
 """Limit of the size of a journal, bytes."""
+MEMBERS = {
+    "questions.csv": r"(questions|contents)\.(csv|parquet)",
+    "checkpoint.json": r"checkpoint\.json|epoch-[0-9]+\.npz",
+}
+"""Regular expressions of the names in a group, by the name of its first file. Other groups are a file and its .npz."""
 
 
 class Journal(NamedTuple):
@@ -71,7 +77,8 @@ def replace_group(
                 stream.flush()
                 moves[name] = temporary.name
             try:
-                write_atomic(_journal(folder, main), to_json(Journal(moves, list(obsolete))._asdict()))
+                with renamed_file(_journal(folder, main)) as stream:  # this process holds the lock of the directory
+                    stream.write(to_json(Journal(moves, list(obsolete))._asdict()))
             finally:
                 if _journal(folder, main).exists():  # its temporary files remain, also after Ctrl-C
                     stack.pop_all().close()
@@ -166,8 +173,8 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
         parsed = parse_json(content)
         journal = Journal(dict(parsed["moves"]), list(parsed["obsolete"]))
         names = [*journal.moves, *journal.obsolete]
-        if not all(map(_is_file_name, names)):
-            raise ValueError("a name is not that of a file in its directory")
+        if others := [name for name in names if not _is_member(main, name)]:
+            raise ValueError(f"{others[0]!r} is not a file of this group")
         for name, temporary in journal.moves.items():
             if not is_temporary(temporary, name):
                 raise ValueError(f"{temporary!r} is not a temporary file of {name}")
@@ -176,6 +183,13 @@ def _parse(folder: Path, main: str, content: bytes) -> Journal:
     return journal
 
 
-def _is_file_name(name: object) -> bool:
-    """Return whether a value is a file name without a directory."""
-    return isinstance(name, str) and Path(name).name == name and name not in ("", "..") and "\0" not in name
+def arrays_name(main: str) -> str:
+    """Return the name of the npz file of a JSON file: fit.npz for fit.json, and fit.v1.npz for fit.v1."""
+    return re.sub(r"\.json$", "", main, flags=re.IGNORECASE) + ".npz"
+
+
+def _is_member(main: str, name: object) -> bool:
+    """Return whether a value is a name in the group whose first file is `main`: a journal may be that of a stranger."""
+    if not isinstance(name, str):
+        return False
+    return name in (main, arrays_name(main)) or re.fullmatch(MEMBERS.get(main, r"(?!)"), name) is not None

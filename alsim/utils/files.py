@@ -187,6 +187,13 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
         from alsim.utils.file_groups import finish_group
 
         finish_group(file.parent, file.name)
+    with renamed_file(file, buffering=buffering) as stream:
+        yield stream
+
+
+@contextmanager
+def renamed_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `file` when the block ends without an error. Journals are not read."""
     delete_abandoned(file)
     with temporary_file(file, buffering=buffering) as (temporary, stream):
         yield stream
@@ -198,18 +205,24 @@ def atomic_file(file: Path, *, buffering: int = -1) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Create a hidden file next to `file`; yield its path and its stream. If the block raises an error, delete it."""
+    """Create a hidden file next to `file`; yield its path and its stream. If the block raises an error, delete it.
+
+    It has the permissions of `file` from its first byte, if that exists.
+    """
     while True:
         temporary = temporary_sibling(file)
         with temporary.open("xb", buffering=buffering) as stream:
             if not _lock(temporary, stream.fileno()):
                 continue
+            _copy_permissions(file, temporary)
             try:
                 yield temporary, stream
-            except BaseException:
+            except BaseException as error:
                 with suppress(OSError):  # a full disk, which was the first error
                     stream.close()  # on Windows, an open file cannot be deleted
                 temporary.unlink(missing_ok=True)
+                if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                    error.filename = str(file)  # a write to an open file does not name it
                 raise
             return
 

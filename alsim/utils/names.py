@@ -37,7 +37,9 @@ def whole_name(name: str) -> str:
 
 
 def name_array(names: ArrayLike) -> NDArray[np.str_]:
-    """Return names as an array of strings. Raises AlsimError for a name of more than MAX_NAME characters.
+    """Return names as an array of strings. Raises AlsimError for an invalid name.
+
+    A name has at most MAX_NAME characters, and does not end with a null character, which NumPy would remove.
 
     NumPy gives every string of an array the width of the longest, 4 bytes per character. Without a limit, one name of
     600 kB among 20,000 would need 44 GiB.
@@ -50,4 +52,6 @@ def name_array(names: ArrayLike) -> NDArray[np.str_]:
                 f"a name has {len(longest):,} characters: {longest[:20]!r}...; expected at most {MAX_NAME:,}: "
                 "shorten it"
             )
+        if (name := next((name for name in values if isinstance(name, str) and name.endswith("\0")), None)) is not None:
+            raise AlsimError(f"the name {name!r} ends with a null character: remove it")
     return np.array(names, np.str_)

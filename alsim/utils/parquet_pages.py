@@ -1,14 +1,27 @@
-"""Sizes of the pages of a Parquet file, from the header of each page.
+"""Sizes of the columns and pages of a Parquet file, from its footer and the header of each page.
 
-The memory for a page is reserved by the size in its header, which the sizes in the footer need not match. Headers are
-structs in the compact protocol of Apache Thrift. Source: the file parquet.thrift of Apache Parquet, struct PageHeader.
+The memory for a page is reserved by the size in its header, which the sizes in the footer need not match. Arrow's own
+metadata of a column are not used: if the statistics of sizes in the footer are invalid, they end the process.
+
+Both are structs in the compact protocol of Apache Thrift. Source: the file parquet.thrift of Apache Parquet, structs
+FileMetaData and PageHeader.
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
 
+MAGIC = b"PAR1"
+"""End of a Parquet file, after the length of the footer in 4 bytes."""
+GROUPS, COLUMNS, ABOUT = 4, 1, 3
+"""Fields of the footer: the groups of rows, the columns of a group, and the metadata of a column."""
+COLUMN = {5: "num_values", 6: "total_uncompressed_size", 7: "total_compressed_size", 9: "data_page_offset"}
+"""Fields of the metadata of a column, which are never absent."""
+DICTIONARY = 11
+"""Field of the place of a dictionary, which may be absent."""
 UNPACKED, PACKED = 2, 3
 """Fields of a page header: the sizes in bytes, unpacked and in the file."""
 DATA_HEADERS, VALUES = (5, 8), 1
@@ -20,15 +33,47 @@ BOOLEANS, BYTE, INTEGERS, DOUBLE, BINARY, LISTS, MAP, STRUCT = (1, 2), 3, (4, 5,
 """Types of the compact protocol."""
 
 
-def unpacked_bytes(stream: IO[bytes], column: Any) -> int:
+class Column(NamedTuple):
+    """The metadata of a column in a group of rows: sizes in bytes, and the places of its first pages."""
+
+    num_values: int
+    total_uncompressed_size: int
+    total_compressed_size: int
+    data_page_offset: int
+    dictionary_page_offset: int | None
+
+
+def columns_of(stream: IO[bytes]) -> Iterator[Column]:
+    """Yield the metadata of each column of each group of rows. Raises ValueError for an invalid footer."""
+    stream.seek(-8, io.SEEK_END)
+    length, magic = struct.unpack("<I4s", stream.read(8))
+    if magic != MAGIC:
+        raise ValueError(f"it does not end with {MAGIC.decode()}")
+    stream.seek(-8 - length, io.SEEK_END)
+    footer = _Compact(stream.read(length)).struct(MAX_LEVELS)
+    for group in _structs(footer, GROUPS):
+        for column in _structs(group, COLUMNS):
+            about = column[ABOUT]
+            sizes = {name: about[field] for field, name in COLUMN.items()}
+            yield Column(**sizes, dictionary_page_offset=about.get(DICTIONARY))
+
+
+def _structs(fields: dict[int, Any], field: int) -> list[dict[int, Any]]:
+    """Return a field that is a list of structs. Raises ValueError for a list of other values."""
+    structs: list[Any] = fields.get(field, [])
+    if not all(isinstance(value, dict) for value in structs):
+        raise ValueError(f"field {field} of its footer is not a list of structs")
+    return structs
+
+
+def unpacked_bytes(stream: IO[bytes], column: Column) -> int:
     """Return the unpacked bytes of all pages of a column in a group of rows.
 
     stream  the open file
-    column  metadata of the column, a pyarrow.parquet.ColumnChunkMetaData
 
     Raises ValueError for invalid headers.
     """
-    starts = [column.data_page_offset, *([column.dictionary_page_offset] if column.has_dictionary_page else [])]
+    starts = [start for start in (column.data_page_offset, column.dictionary_page_offset) if start is not None]
     place = min(start for start in starts if start > 0 or start == starts[0])
     end, values, unpacked = place + column.total_compressed_size, 0, 0
     while place < end and values < column.num_values:
@@ -64,16 +109,18 @@ class _Compact:
     def struct(self, levels: int) -> dict[int, Any]:
         """Return the fields of a struct by number. Raises ValueError for structs within more than `levels` others."""
         if levels == 0:
-            raise ValueError("the header of a page has too many structs within each other")
+            raise ValueError("its footer or the header of a page has too many structs within each other")
         fields: dict[int, Any] = {}
         number = 0
         while kind := (head := self._byte()) & 15:
             number = number + (head >> 4) if head >> 4 else self._integer()
+            if number in fields:  # Arrow merges the values of such a field
+                raise ValueError(f"its footer or the header of a page has field {number} twice")
             fields[number] = kind == BOOLEANS[0] if kind in BOOLEANS else self._value(kind, levels)
         return fields
 
     def _value(self, kind: int, levels: int) -> Any:
-        """Return a value; None for texts, lists and maps, which are skipped."""
+        """Return a value; None for texts and maps, which are skipped."""
         if kind in INTEGERS:
             return self._integer()
         if kind in (BYTE, *BOOLEANS):  # Booleans in lists and maps have a byte each
@@ -86,8 +133,8 @@ class _Compact:
             self._skip(self._unsigned())
         elif kind in LISTS:
             head = self._byte()
-            for _ in range(self._unsigned() if head >> 4 == 15 else head >> 4):
-                self._value(head & 15, levels - 1)
+            number = self._unsigned() if head >> 4 == 15 else head >> 4
+            return [self._value(head & 15, levels - 1) for _ in range(number)]
         elif kind == MAP:
             if number := self._unsigned():
                 kinds = self._byte()
@@ -95,7 +142,7 @@ class _Compact:
                     self._value(kinds >> 4, levels - 1)
                     self._value(kinds & 15, levels - 1)
         else:
-            raise ValueError(f"the header of a page has a value of the unknown type {kind}")
+            raise ValueError(f"its footer or the header of a page has a value of the unknown type {kind}")
         return None
 
     def _byte(self) -> int:
@@ -117,7 +164,7 @@ class _Compact:
             value |= (byte & 127) << shift
             if byte < 128:
                 return value
-        raise ValueError("the header of a page has a number of more than 64 bits")
+        raise ValueError("its footer or the header of a page has a number of more than 64 bits")
 
     def _integer(self) -> int:
         """Return an integer with a sign, which is its last bit."""

@@ -55,8 +55,8 @@ class Layout(NamedTuple):
     mark      key of the JSON objects in plan and result. A directory in which one of them has this key is of this kind;
               any other directory is foreign unless it is empty
     inner     regular expression of the paths of the files in its folders, relative to the directory
-    derived           keys of the plan that depend on others: for each, the keys whose differences explain its own. An
-                      explained difference is not listed in errors
+    derived   keys of the plan that depend on others: for each, the keys whose differences explain its own. An explained
+              difference is not listed in errors
     """
 
     kind: str
@@ -116,14 +116,18 @@ class RunDirectory:
         """
         if not self.path.exists():
             return
-        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
-        allowed = self.layout.entries if owned else (self.layout.lock,)
         try:
             names = {entry.name for entry in self.path.iterdir() if not is_temporary(entry.name)}
         except FileNotFoundError:  # another process has just deleted it
             return
         names -= {journal_name(name) for name in self.layout.contents}
+        # Read after listing: another process may begin or end meanwhile. It writes the plan first and the result last.
+        owned = any(self._is_marked(name) for name in (self.layout.plan, self.layout.result))
+        allowed = self.layout.entries if owned else (self.layout.lock,)
         if not owned and self.layout.plan in names:
+            if not self.has_plan:  # another process has just deleted it
+                self.check_ownership()
+                return
             raise self.layout.error(
                 f"{self.path / self.layout.plan} is damaged, or not that of a {self.layout.kind}; "
                 f"choose a new or empty directory, or delete {self.path} to start again"

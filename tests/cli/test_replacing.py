@@ -123,6 +123,17 @@ def test_a_replaced_file_keeps_its_permissions(run, folder):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_all_files_of_a_replaced_bank_keep_their_permissions(run, folder):
+    for _ in range(2):
+        assert run("bank", "--config", "small.toml", "--out", "bank", "--force")[0] == 0
+        for name, mode in (("questions.csv", 0o600), ("contents.csv", 0o640)):
+            (folder / "bank" / name).chmod(mode)
+    assert run("bank", "--config", "small.toml", "--out", "bank", "--force")[0] == 0
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (folder / "bank").glob("*.csv")}
+    assert modes == {"questions.csv": 0o600, "contents.csv": 0o640}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_a_replaced_directory_keeps_its_permissions(run, folder):
     (folder / "d").chmod(0o700)
     assert run("generate", "--learners", 3, "--config", "small.toml", "--out", "d", "--force")[0] == 0

@@ -158,6 +158,6 @@ env.close()
 def test_human_rendering_shows_the_picture() -> None:
     """In another process, because the video driver of SDL, which needs no display, is set before pygame starts."""
     code = f"import warnings; warnings.simplefilter('ignore')\n{WINDOW}"
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, timeout=300, env={**os.environ, "SDL_VIDEODRIVER": "dummy"}
-    )
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr

@@ -782,7 +782,8 @@ def test_the_command_prints_the_evaluation(tmp_path):
     out, report = tmp_path / "run", tmp_path / "report.json"
     done = subprocess.run(command(out, "--json", report), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(report.read_text()) == json.loads((out / "evaluation.json").read_text())
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert json.loads(report.read_text()) == {"written_by": f"alsim {alsim.__version__}", **evaluation}
     found = json.loads(report.read_text())["policies"]
     for name in ("dqn", "uniform", "rules"):
         row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [name])

@@ -53,6 +53,15 @@ def test_a_log_without_names_needs_as_many_items(kind, tmp_path):
             irt.estimate_ability(items, log)
 
 
+def test_the_columns_of_a_data_frame_are_matched_by_name():
+    frame = pd.DataFrame(MATRIX, columns=NAMED.names, index=[f"s{k}" for k in range(len(MATRIX))])
+    abilities = irt.estimate_ability(NAMED, frame[["q3", "q1", "q2"]])
+    assert np.allclose(abilities.theta, EXPECTED, rtol=0, atol=1e-12)
+    assert abilities.students.tolist() == frame.index.tolist()
+    with pytest.raises(AlsimError, match="none of the 3 items of the responses has parameters, such as 'x'"):
+        irt.estimate_ability(NAMED, pd.DataFrame(MATRIX, columns=list("xyz")))
+
+
 def test_names_of_columns_are_numbers_and_no_names(tmp_path, caplog):
     """Items 1 to 3 in a bank are not the columns 1 to 3 of a matrix, which are counted from 0."""
     numbered = irt.ItemParameters(NAMED.a, NAMED.b, names=["1", "2", "3"])

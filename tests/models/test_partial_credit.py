@@ -79,6 +79,19 @@ def test_invalid_credit_is_refused_or_counted(value):
     assert (len(read), read.report.skipped) == (2, {"credit is not a number from 0 to 1": 1})
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_percentages_are_refused_with_the_cure_to_divide_them(skip_bad):
+    """Skipping them would leave the scores of 0 only."""
+    with pytest.raises(ResponsesError, match="points: 50; .* 0 to 1; divide the scores by the largest possible one"):
+        Responses.from_table(COLUMNS | {"points": [50, 100, 0]}, {"credit": "points"}, skip_bad=skip_bad)
+
+
+def test_the_cure_for_empty_cells_of_credit_is_to_fill_them():
+    with pytest.raises(ResponsesError, match="points: an empty cell; .* 0 to 1; fill the column"):
+        Responses.from_table(COLUMNS | {"points": [None, None, 0]}, {"credit": "points"})
+    assert len(Responses.from_table(COLUMNS | {"points": [None, None, 0]}, {"credit": "points"}, skip_bad=True)) == 1
+
+
 def test_credit_or_correctness_is_needed():
     with pytest.raises(ResponsesError, match="there is neither correct nor credit; pass one of them"):
         Responses.from_arrays(["a"], None, skill=["x"])
@@ -192,6 +205,14 @@ def test_credit_is_needed(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_partial_credit_is_true_or_false(model, value):
+    """Otherwise a fit would be saved that cannot be loaded."""
+    with pytest.raises(ModelError, match=f"partial_credit must be True or False; got {value!r}: pass True"):
+        model.fit(log(n=20), partial_credit=value)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_saved_fit_to_credit_predicts_the_same(model, tmp_path):
     fit = model.fit(log(), partial_credit=True)
     again = load_fit(fit.save(tmp_path / "fit.json"))
@@ -235,8 +256,9 @@ def test_a_log_of_whole_credit_or_with_answers_or_a_threshold_is_fitted():
     )
     for one in (whole, cut, both):
         assert bkt.fit(one).num_responses == 100
-    with pytest.raises(ResponsesError, match="threshold must be in"):
-        read.dichotomize(0)
+    for threshold in (0, 1.1, "0.5", None, float("nan")):
+        with pytest.raises(ResponsesError, match="threshold must be in"):
+            read.dichotomize(threshold)
     with pytest.raises(ResponsesError, match="the log has no credit"):
         Responses.from_arrays(**COLUMNS, correct=[1, 0, 1]).dichotomize(0.5)
 

@@ -236,6 +236,17 @@ def test_bad_rows_are_skipped_and_counted_each_once():
     )
 
 
+def test_ratings_in_a_mapped_column_do_not_leave_the_lowest_only(tmp_path):
+    rows = "".join(f"s{k},x,{k % 5 + 1}\n" for k in range(50))
+    (tmp_path / "log.csv").write_text(f"student,skill,rating\n{rows}")
+    with pytest.raises(ResponsesError, match="'rating' has mostly other values than 0 and 1, such as '2'; write"):
+        read_responses(tmp_path / "log.csv", columns={"correct": "rating"}, skip_bad=True)
+    few = rows.replace(",2\n", ",0\n").replace(",3\n", ",1\n").replace(",4\n", ",1\n")
+    (tmp_path / "log.csv").write_text(f"student,skill,rating\n{few}")
+    log = read_responses(tmp_path / "log.csv", columns={"correct": "rating"}, skip_bad=True)
+    assert len(log) == 40
+
+
 def test_a_log_without_valid_rows_is_refused():
     with pytest.raises(ResponsesError, match="there is no valid row"):
         Responses.from_arrays(["a"], [2], skill=["x"], skip_bad=True)
@@ -612,6 +623,15 @@ def test_responses_are_taken_with_their_skills():
     part = log.take(log.correct == 1)
     assert as_rows(part) == [row for row in as_rows(log) if row[4] == 1]
     assert part.num_students == 3
+
+
+@pytest.mark.parametrize(
+    "rows", [[1, 0], [0, 0], [-1], [0, 5], [0.0], [[0]], "x", [True], [True] * 6, [False] * 4, ["a"], 0, None]
+)
+def test_invalid_rows_are_refused(rows):
+    """Otherwise the mask of another log would be read, or the responses of students would be mixed."""
+    with pytest.raises(ResponsesError, match=r"^rows must be .*; (pass indices|sort the indices)"):
+        Responses.from_arrays(STUDENTS, CORRECT, skill=SKILLS).take(rows)
 
 
 @pytest.mark.parametrize(("fraction", "size"), [(0.25, 25), (0.001, 1), (0.999, 99)])

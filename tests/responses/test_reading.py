@@ -442,6 +442,33 @@ def test_a_quote_that_is_closed_in_a_later_row_is_an_error_with_its_line(write, 
     assert len(read_responses(file, quoting=False)) == 152
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('student,skill,note,correct\nb,x,"oops,0\nb,x,n,0\nb,x,n",0\nc,x,k,1\n', 2),
+        ('student,skill,note,correct\na,x,n,1\nb,x,"oops,0\nb,x,n",0\n', 3),
+        ('student,skill,note,correct\nb,x,"oops,0\nb,x,n,0\nb,x,"good, but late",0\n', 2),
+        ('id,q1,q2\na,1,"0\nb,1,1\nc,1",0\nd,1,1\n', 2),
+    ],
+)
+def test_one_or_two_rows_within_a_quote_are_not_lost(write, content, line, skip_bad):
+    with pytest.raises(ResponsesError, match=f"line {line}: the quote that opens here is closed in a later row"):
+        read_responses(write(content), skip_bad=skip_bad)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "one, two\nlines", "a, b\nc, d\ne", "a\nb, c, d", "a\n\nb,c,d,e"])
+@pytest.mark.parametrize("place", [2, 3])
+def test_a_text_of_several_lines_is_one_cell(write, text, place):
+    rows = [["a", "x", "1"], ["b", "x", "0"]]
+    for row in rows:
+        row.insert(place, f'"{text}"')
+    header = ["student", "skill", "correct"]
+    header.insert(place, "note")
+    content = "\n".join(map(",".join, [header, *rows])) + "\n"
+    assert len(read_responses(write(content))) == 2
+
+
 def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
     for content, line in (
         ('student,"skill,correct\n' + "a,b,1\n" * 30_000, 1),
@@ -452,6 +479,17 @@ def test_a_quote_that_is_not_closed_in_the_header_or_in_a_wide_file(write):
         if line:
             with pytest.raises(ResponsesError, match=f"log.csv, line {line}: .*quote"):
                 read_responses(write(content), skip_bad=True)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_quote_does_not_make_a_row_part_of_the_name_of_a_student(write, skip_bad):
+    file = write('id,q1,q2\n"a\nb",1,1\nc,1,0\n')
+    with pytest.raises(ResponsesError) as error:
+        read_responses(file, skip_bad=skip_bad)
+    assert str(error.value) == (
+        f"{file}, line 2, column id: 'a\\nb'; expected a name without a line break; is a quote not closed?; "
+        "close the quote, or rename the student"
+    )
 
 
 def test_quotes_that_are_closed_are_read(write):
@@ -481,7 +519,7 @@ def test_a_compressed_binary_table_is_named(tmp_path):
 
 
 def test_line_breaks_in_names_are_invalid(write):
-    file = write('student,skill,correct\na,x,1\na,"y,0\nb,x",1\nb,x,0\n')
+    file = write('student,skill,correct\na,x,1\na,"y\nx",1\nb,x,0\n')
     with pytest.raises(
         ResponsesError, match="line 3, column skill: .* expected a name without a line break; is a quote"
     ):
@@ -555,10 +593,10 @@ def test_compressed_files_are_read(write):
         (zipped(mimetype="application/vnd.oasis", content=""), "is an OpenDocument spreadsheet; expected a text file"),
         (zipped(a="x", b="y"), r"is an archive of 2 files \(a, b\); expected one; extract the file of the responses"),
         (zipped(**{"a/": ""}), r"is an archive of 0 files \(\); expected one"),
-        (gzip.compress(b"student,skill,correct\n" * 9)[:-9], "cannot be decompressed: .*; write it again"),
+        (gzip.compress(b"student,skill,correct\n" * 9, mtime=0)[:-9], "cannot be decompressed: .*; write it again"),
         (b"\x1f\x8b\x08not", "cannot be decompressed"),
         (b"PK\x03\x04not", "cannot be decompressed"),
-        (gzip.compress(b"PAR1"), "is a Parquet file"),
+        (gzip.compress(b"PAR1", mtime=0), "is a Parquet file"),
         (b"$FL2@(#) SPSS DATA FILE", "is an SPSS file; .*pandas.read_spss"),
         (b"<stata_dta><header>", "is a Stata file"),
     ],
@@ -566,6 +604,17 @@ def test_compressed_files_are_read(write):
 def test_other_archives_and_files_are_named(write, content, message):
     with pytest.raises(ResponsesError, match=message):
         read_responses(write(content))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_archives_of_every_method_are_refused(write, method):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", method) as file:
+        file.writestr("log", "student,skill,correct\n" + "a,x,1\n" * 200)
+    content = bytearray(archive.getvalue())
+    content[50:60] = b"\xff" * 10
+    with pytest.raises(ResponsesError, match="log.csv: cannot be"):
+        read_responses(write(bytes(content)))
 
 
 def test_a_decompressed_file_is_bounded(write, monkeypatch):
@@ -576,7 +625,7 @@ def test_a_decompressed_file_is_bounded(write, monkeypatch):
 
 def test_a_small_file_that_decompresses_to_a_large_one_is_refused(write, monkeypatch):
     monkeypatch.setattr("alsim.responses.compressed.FREE_BYTES", 10_000)
-    text = b"student,skill,correct\n" + b"a,x,1\n" * 200_000
+    text = b"student,skill,correct,remark\n" + (b"a,x,1," + b"y" * 500 + b"\n") * 3000
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_BZIP2) as file:
         file.writestr("log.csv", text)
@@ -584,7 +633,11 @@ def test_a_small_file_that_decompresses_to_a_large_one_is_refused(write, monkeyp
     assert 1000 * size < len(text)
     with pytest.raises(ResponsesError, match=f"has more than {1000 * size:,} bytes when decompressed; decompress it"):
         read_responses(write(archive.getvalue()))
-    assert len(read_responses(write(gzip.compress(text)))) == 200_000
+    assert len(read_responses(write(gzip.compress(text)))) == 3000
+    lines = gzip.compress(b"student,skill,correct\n" + b"a,x,1\n" * 200_000)
+    limit = 1000 * len(lines) // 128
+    with pytest.raises(ResponsesError, match=f"has more than {limit:,} lines when decompressed; decompress it"):
+        read_responses(write(lines))
 
 
 def test_invalid_lines_to_skip_are_refused(write):

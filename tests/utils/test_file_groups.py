@@ -2,13 +2,20 @@
 
 import json
 import os
+from threading import Thread
 
 import pytest
 
-from alsim.utils import file_groups, files
+from alsim.utils import file_groups, files, locks
 from alsim.utils.file_groups import journal_name, read_group, replace_group
 
 OLD, NEW = {"a": b"old a", "b": b"old b"}, {"a": b"new a", "b": b"new b"}
+
+
+@pytest.fixture(autouse=True)
+def short_names(monkeypatch):
+    """Groups of files with short names."""
+    monkeypatch.setitem(file_groups.MEMBERS, "a", "[abc]")
 
 
 @pytest.fixture
@@ -78,6 +85,15 @@ def test_a_file_that_is_written_after_an_interruption_is_the_last(folder, monkey
     assert sorted(os.listdir(folder)) == ["a", "b"]
 
 
+def test_a_file_named_like_the_journal_of_a_journal_does_not_block(folder):
+    """A process that holds the lock of the directory and waits for it again would wait forever."""
+    (folder / journal_name(journal_name("a"))).touch()
+    thread = Thread(target=replace_group, args=(folder, NEW), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive() and read(folder) == NEW
+
+
 def test_finish_group_does_what_remains(folder, monkeypatch):
     interrupted(monkeypatch, folder, KeyboardInterrupt(), journal_name("a"))
     file_groups.finish_group(folder, "a")
@@ -127,11 +143,11 @@ def test_the_errors_of_a_reader_are_raised(folder, monkeypatch):
         read_group(folder, "a", load)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a\0", "../a", "/a"])
-def test_a_journal_names_files_of_its_directory_only(folder, name):
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0", "../a", "/a", "notes.txt", "a.json", 7])
+def test_a_journal_names_files_of_its_group_only(folder, name):
     (folder / journal_name("a")).write_text(json.dumps({"moves": {}, "obsolete": [name]}))
     for use in (read, lambda folder: replace_group(folder, NEW)):
-        with pytest.raises(OSError, match="is not a journal of alsim: a name is not that of a file in its directory"):
+        with pytest.raises(OSError, match="is not a journal of alsim: .* is not a file of this group; delete it"):
             use(folder)
 
 
@@ -141,3 +157,33 @@ def test_a_journal_that_links_out_of_the_directory_is_refused(folder, tmp_path_f
     (folder / journal_name("a")).symlink_to(outside)
     with pytest.raises(OSError, match="it is outside of"):
         read(folder)
+
+
+@pytest.mark.parametrize(
+    ("main", "members", "others"),
+    [
+        ("questions.csv", ["contents.csv", "contents.parquet", "questions.parquet"], ["contents.npz", "notes.csv"]),
+        ("policy.json", ["policy.json", "policy.npz"], ["model.npz", "policy.json.npz"]),
+        ("fit.v1", ["fit.v1", "fit.v1.npz"], ["fit.npz", "fit.v1.json"]),
+        ("checkpoint.json", ["checkpoint.json", "epoch-12.npz"], ["epoch-best.npz", "epoch-.npz"]),
+    ],
+)
+def test_the_groups_have_these_names(main, members, others):
+    assert all(file_groups._is_member(main, name) for name in members)
+    assert not any(file_groups._is_member(main, name) for name in others)
+
+
+def test_a_lock_that_another_program_holds_ends_in_one_sentence(folder, monkeypatch):
+    """As in `flock DIR alsim fit -o DIR/fit.json`."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(locks, "TIMEOUT", 0.02)
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(TimeoutError, match="another process has held the lock of the directory for 0 s"):
+            replace_group(folder, NEW)
+        assert read(folder) == OLD
+    finally:
+        os.close(descriptor)
+    replace_group(folder, NEW)
+    assert read(folder) == NEW

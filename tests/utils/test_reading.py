@@ -257,7 +257,6 @@ ALLOWED = {
     "alsim/utils/arrow.py: pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))": "open",
     "alsim/utils/arrow.py: pq.read_metadata(native)": "an open file",
     "alsim/utils/arrow.py: pq.ParquetFile(native, read_dictionary=texts, page_checksum_verification=True)": "open",
-    "alsim/utils/arrow.py: pyarrow.feather.read_table(pa.BufferReader(buffer))": "bytes",
     "alsim/utils/arrow.py: pa.ipc.open_file(pa.BufferReader(buffer))": "bytes",
     "alsim/utils/locks.py: os.open(folder, os.O_RDONLY)": "a directory, to lock it",
     "alsim/utils/files.py: os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)": "own temporary file",

@@ -1,7 +1,9 @@
 """Output directories: location, ownership, lock, plan, deletion and checksums, for any layout."""
 
+import errno
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from alsim.errors import AlsimError
 from alsim.utils import files, locks
-from alsim.utils.files import UNFINISHED, replace_directory, write_atomic
+from alsim.utils.files import UNFINISHED, atomic_file, replace_directory, write_atomic
 from alsim.utils.run_directory import (
     CHECKSUMS,
     Layout,
@@ -154,6 +156,13 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     assert (names(tmp_path), file.read_bytes()) == ({"file"}, b"old")
 
 
+def test_a_full_disk_is_reported_with_the_file(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write to an open file raises it
+    with pytest.raises(OSError, match="No space left") as caught, atomic_file(tmp_path / "file"):
+        raise full
+    assert (caught.value.filename, names(tmp_path)) == (str(tmp_path / "file"), set())
+
+
 def test_the_lock_of_a_directory_that_is_moved_at_once(directory, monkeypatch):
     """Another process moves the directory between two steps of this one."""
     acquire = filelock.FileLock.acquire
@@ -173,6 +182,20 @@ def test_the_lock_of_a_directory_that_is_moved_at_once(directory, monkeypatch):
 def test_a_directory_that_is_deleted_while_it_is_checked_has_no_foreign_files(directory, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", lambda path: os.listdir(path / "missing"))
     directory.check_ownership()
+
+
+def test_a_run_that_begins_or_ends_while_its_directory_is_checked_is_not_damaged(directory, monkeypatch):
+    plan, listing, marked = directory.path / "plan.json", Path.iterdir, RunDirectory._is_marked
+    shutil.rmtree(directory.path / "data")
+    text = plan.read_text()
+    plan.unlink()
+    monkeypatch.setattr(Path, "iterdir", lambda path: plan.write_text(text) and listing(path))
+    directory.check_ownership()
+    monkeypatch.setattr(Path, "iterdir", listing)
+    monkeypatch.setattr(RunDirectory, "_is_marked", lambda self, name: plan.unlink(missing_ok=True) or False)
+    directory.check_ownership()
+    monkeypatch.setattr(RunDirectory, "_is_marked", marked)
+    assert names(directory.path) == set()
 
 
 def test_a_lock_file_stands_for_a_directory_on_windows(tmp_path, monkeypatch):

@@ -126,4 +126,5 @@ def _check_same_fit(file: Path, description: Mapping[str, Any], settings: Settin
 
 def _damaged(file: Path, reason: object) -> ModelError:
     """Return the error for a checkpoint that cannot be read."""
-    return ModelError(f"cannot resume from {file}: {reason}; remove {file.parent} to start again")
+    files = f"{DESCRIPTION} and {ARRAYS.format('*')}"
+    return ModelError(f"cannot resume from {file}: {reason}; pass another directory, or remove {files} to start again")

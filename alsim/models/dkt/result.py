@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from alsim.models.dkt.tracker import DKTTracker
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses
 from alsim.types import Doubles, Longs
-from alsim.utils.file_groups import read_group
+from alsim.utils.file_groups import arrays_name
 from alsim.utils.files import sha256_of_file
 from alsim.utils.names import name_array
 from alsim.utils.npz import Shapes, from_npz, read_at_most, sha256, to_npz
@@ -151,19 +150,15 @@ class DKTFit(Fit):
     def _check_files(self, path: Path) -> None:
         """Raise ModelError if the npz file exists, and is not that of the fit in the JSON file at `path`."""
         npz = weights_file(path)
-
-        def belongs(path_of: Callable[[str], Path]) -> bool:
-            if not path_of(npz.name).exists():
-                return True
-            with suppress(OSError, ValueError, LookupError, TypeError):
-                return bool(read_json(path_of(path.name))["weights"] == sha256_of_file(path_of(npz.name)))
-            return False
-
-        if not read_group(path.parent, path.name, belongs):
-            raise ModelError(
-                f"{npz} exists and is not the file of the weights of {path}; choose another name, or replace it with "
-                "force=True (--force)"
-            )
+        if not npz.exists():
+            return
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            if read_json(path)["weights"] == sha256_of_file(npz):
+                return
+        raise ModelError(
+            f"{npz} exists and is not the file of the weights of {path}; choose another name, or replace it with "
+            "force=True (--force)"
+        )
 
     @classmethod
     def read(cls, content: dict[str, Any], path: Path, path_of: Callable[[str], Path]) -> Self:
@@ -192,7 +187,7 @@ def weights_file(path: Path) -> Path:
     """Return the path of the npz file of the JSON file at `path`. Raises ModelError if `path` is named .npz."""
     if path.suffix.lower() == WEIGHTS:
         raise ModelError(f"the JSON of a fit must not be named {WEIGHTS}, like its weights; got {path}: use .json")
-    return path.with_name(re.sub(r"\.json$", "", path.name, flags=re.IGNORECASE) + WEIGHTS)
+    return path.with_name(arrays_name(path.name))
 
 
 def _read_shapes(content: dict[str, Any]) -> tuple[list[str], Settings, Shapes]:

@@ -204,9 +204,9 @@ def estimate_ability(
 
     items       I items, as `CAT` accepts them: of a fit, those with a > 0
     responses   one of: an array (S, I), or (I,) for one person, of 0, 1 and -1, where -1 is an item without an answer;
-                `Responses`, whose items are matched by name; `Answers`. If either the items or those of the
-                `Responses` have no names, as in a matrix or a file without a header, they are matched by position,
-                with a warning, and must be equal in number
+                `Responses` or a data frame, whose items are matched by name; `Answers`. If either the items or those
+                of the `Responses` have no names, as in a matrix or a file without a header, they are matched by
+                position, with a warning, and must be equal in number
     prior_mean  mean of the normal prior of EAP and MAP, logits, within the bounds
     prior_sd    its standard deviation, logits
     bounds      lowest and highest ability, logits. MAP, ML and WLE estimates are clipped to them: the ML estimate for
@@ -224,6 +224,9 @@ def estimate_ability(
     if isinstance(responses, Answers) and not isinstance(items, ItemParameters):
         raise AlsimError("Answers have indices of items, so items must be ItemParameters: pass items.item_parameters")
     items = items_of(items)
+    if not isinstance(responses, Responses | Answers) and hasattr(responses, "columns"):
+        # A data frame, whose columns may be in another order than the items.
+        responses = Responses.from_matrix(responses)
     students = responses.students if isinstance(responses, Responses) else None
     if isinstance(responses, Responses):
         responses = _matched(responses, items)

@@ -258,7 +258,7 @@ def _add_priors(
 def log_prior_density(curves: Curves, structure: Structure, priors: Priors) -> float:
     """Return the log prior density of all parameters, without constants."""
     value = np.zeros(len(curves.a))
-    _add_priors(curves, value, np.empty((len(value), 3)), np.empty((len(value), 3, 3)), structure, priors)
+    _add_priors(curves, value, np.zeros((len(value), 3)), np.zeros((len(value), 3, 3)), structure, priors)
     return float(value.sum())
 
 
