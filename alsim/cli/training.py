@@ -58,6 +58,13 @@ class Algorithm(StrEnum):
     dqn = "dqn"
 
 
+class Backend(StrEnum):
+    """Programs that train."""
+
+    alsim = "alsim"
+    sb3 = "sb3"
+
+
 class Reward(StrEnum):
     """Presets of the reward weights."""
 
@@ -72,6 +79,9 @@ class Reward(StrEnum):
 def train(
     algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help="Training algorithm: ppo or dqn.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory to write or to resume.")],
+    backend: Annotated[
+        Backend, typer.Option("--backend", help="Program that trains: alsim, or sb3 for Stable-Baselines3.")
+    ] = Backend.alsim,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -129,6 +139,7 @@ def train(
         training = run(
             algorithm.value,
             out=out,
+            backend=backend.value,
             steps=steps,
             num_envs=num_envs,
             name=name,

@@ -10,7 +10,7 @@ from alsim.config import Config
 from alsim.types import Bools
 
 if TYPE_CHECKING:
-    from alsim.envs.sb3 import RawInfoVectorEnv
+    from alsim.envs.raw_infos import RawInfoVectorEnv
 
 NOT_KEPT = ("get_episode_metrics", "episode_log", "interactions")
 """Attributes of a single environment that need the interactions of the episode so far."""

@@ -168,7 +168,7 @@ class NetworkPolicy:
         self._check(view)
         outputs = self.network.forward(view.observation)
         if self.acting == "sample":
-            return _sampled(outputs, draws.uniform())
+            return sample_actions(outputs, draws.uniform())
         greedy = outputs.argmax(axis=1)
         if self.acting == "greedy":
             return greedy, np.ones(len(greedy))
@@ -351,7 +351,7 @@ def _read_network(file: Path, description: Mapping[str, Any]) -> Network:
         raise PolicyError(f"{file} is not the network that {DESCRIPTION} describes: {reason(error)}") from None
 
 
-def _sampled(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:
+def sample_actions(outputs: Floats, uniform: Doubles) -> tuple[Longs, Doubles]:
     """Return an action drawn from the softmax of each row of outputs (N, A), and its probability."""
     actions, propensities = np.empty(len(outputs), np.int64), np.empty(len(outputs))
     sample_rows(outputs.ravel(), uniform, actions, propensities, _scratch(outputs))

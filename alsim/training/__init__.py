@@ -1,4 +1,4 @@
-"""Training of policies with Stable-Baselines3, and evaluation on held-out learners. Imports happen on first use."""
+"""Training of policies, and evaluation on held-out learners. Imports happen on first use."""
 
 from typing import TYPE_CHECKING
 
@@ -6,20 +6,41 @@ from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.training.actors import policy_of
+    from alsim.training.agents import Agent, Update, dqn, ppo
     from alsim.training.curve import read_curve
     from alsim.training.run import Training, train
-    from alsim.training.settings import DQN, PPO, TrainingError
+    from alsim.training.settings import DQN, PPO, SB3DQN, SB3PPO, TrainingError
 
 _HOMES = {
+    "Agent": "alsim.training.agents",
     "DQN": "alsim.training.settings",
     "PPO": "alsim.training.settings",
+    "SB3DQN": "alsim.training.settings",
+    "SB3PPO": "alsim.training.settings",
     "Training": "alsim.training.run",
     "TrainingError": "alsim.training.settings",
+    "Update": "alsim.training.agents",
+    "dqn": "alsim.training.agents",
     "policy_of": "alsim.training.actors",
+    "ppo": "alsim.training.agents",
     "read_curve": "alsim.training.curve",
     "train": "alsim.training.run",
 }
 
-__all__ = ["DQN", "PPO", "Training", "TrainingError", "policy_of", "read_curve", "train"]
+__all__ = [
+    "DQN",
+    "PPO",
+    "SB3DQN",
+    "SB3PPO",
+    "Agent",
+    "Training",
+    "TrainingError",
+    "Update",
+    "dqn",
+    "policy_of",
+    "ppo",
+    "read_curve",
+    "train",
+]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

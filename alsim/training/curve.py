@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from alsim.training.lanes import Episodes
 from alsim.training.settings import TrainingError
 from alsim.utils.figures import new_figure, write_figure
 from alsim.utils.files import write_atomic
@@ -37,6 +40,17 @@ class Row(NamedTuple):
     def evaluated(self) -> bool:
         """True if the row includes an evaluation."""
         return self.eval_return is not None
+
+
+def training_row(steps: int, seconds: float, episodes: Episodes) -> Row:
+    """Return a row with means over episodes, without an evaluation.
+
+    steps    number of interactions so far
+    seconds  duration of the training so far
+    """
+    count = len(episodes.returns)
+    means = [float(np.mean(column)) if count and not np.isnan(column).any() else None for column in episodes]
+    return Row(steps, seconds, count, *means)
 
 
 def write_curve(file: Path, rows: Iterable[Row]) -> None:

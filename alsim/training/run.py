@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -30,11 +30,18 @@ from alsim.evaluation.held_out import (
 from alsim.evaluation.statistics import Statistic
 from alsim.policies.network import NetworkPolicy, PolicyError, check_name
 from alsim.training import directory
-from alsim.training.curve import Row, draw_curve, read_curve, write_curve
-from alsim.training.settings import DQN, PPO, TrainingError, read_hyperparameters
-from alsim.types import FIRST_HELD_OUT, Observation, Reason, short_repr
+from alsim.training.curve import Row, draw_curve, read_curve, training_row, write_curve
+from alsim.training.settings import (
+    Algorithm,
+    Backend,
+    RolloutHyperparameters,
+    Settings,
+    TrainingError,
+    read_hyperparameters,
+)
+from alsim.training.trainer import Trainer, trainer_class
+from alsim.types import Observation, short_repr
 from alsim.utils.files import write_atomic
-from alsim.utils.optional import require
 from alsim.utils.reading import parse_json
 from alsim.utils.run_directory import FORCE
 from alsim.utils.text import counted
@@ -46,7 +53,7 @@ EVALUATIONS = 20
 FEW_ROLLOUTS = 10
 """Number of rollouts below which a training with PPO logs a note."""
 BASELINES = ("uniform", "rules")
-BEST, PROGRESS = "best.pt", "progress.json"
+BEST, PROGRESS = "best", "progress.json"
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +75,9 @@ Progress = Callable[[Moment], None]
 class TrainingPlan(NamedTuple):
     """The validated arguments of `train`."""
 
-    algorithm: str
-    hyperparameters: PPO | DQN
+    algorithm: Algorithm
+    backend: Backend
+    hyperparameters: Settings
     seed: int
     config: Config
     bank: Bank
@@ -83,6 +91,7 @@ class TrainingPlan(NamedTuple):
         """Everything that determines the result of the training, JSON-ready."""
         return {
             "algorithm": self.algorithm,
+            "backend": self.backend,
             "name": self.name,
             "seed": self.seed,
             "observation": self.observation,
@@ -114,6 +123,7 @@ def train(
     algorithm: str = "ppo",
     *,
     out: str | Path,
+    backend: str = "alsim",
     steps: int | None = None,
     num_envs: int | None = None,
     name: str | None = None,
@@ -123,16 +133,17 @@ def train(
     dynamics: Any = None,
     observation: str = "mastery",
     reward: str | None = None,
-    hyperparameters: PPO | DQN | Mapping[str, Any] | str | Path | None = None,
+    hyperparameters: Settings | Mapping[str, Any] | str | Path | None = None,
     eval_every: int | None = None,
     num_threads: int = 1,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Training:
-    """Train a policy with Stable-Baselines3, and evaluate it on held-out learners.
+    """Train a policy on simulated learners, and evaluate it on held-out learners.
 
     algorithm        "ppo" or "dqn"
     out              directory to write; an unfinished training with the same settings is resumed
+    backend          "alsim", or "sb3" for Stable-Baselines3
     steps, num_envs  numbers of interactions (over all lanes) and of lanes; None: as in the hyperparameters. The number
                      of interactions is rounded up to complete rollouts, as the logger alsim.training and
                      evaluation["training"] (steps and requested_steps) report
@@ -140,7 +151,8 @@ def train(
     seed             seed of learners, networks and exploration
     config, bank, dynamics, observation   as for the environments
     reward           preset "specified" or "learning", which replaces the reward weights of the configuration
-    hyperparameters  PPO or DQN object, mapping or TOML file; None: the defaults
+    hyperparameters  object of PPO or DQN (of SB3PPO or SB3DQN with the backend "sb3"), mapping or TOML file; None: the
+                     defaults
     eval_every       interactions between evaluations, rounded up to complete rollouts; each writes a checkpoint. None:
                      a twentieth of `steps`
     num_threads      threads for simulation and evaluation; results do not depend on it
@@ -148,11 +160,12 @@ def train(
     progress         called with a Moment before each rollout and at the end
 
     Returns the trained policy with its evaluation and learning curve, which are also written to `out`. Raises
-    ValueError or TypeError for invalid arguments, and MissingExtra if Stable-Baselines3 is not installed. Raises
+    ValueError or TypeError for invalid arguments, and MissingExtra if the backend "sb3" is not installed. Raises
     TrainingError if `out` must not be overwritten, if a checkpoint is damaged, or if the training diverges.
     """
     plan = read_plan(
         algorithm=algorithm,
+        backend=backend,
         hyperparameters=hyperparameters,
         steps=steps,
         num_envs=num_envs,
@@ -168,15 +181,9 @@ def train(
     )
     folder = Path(out)
     directory.check_directory(folder, force=force)
-    torch = require("torch", "sb3", "training")
-    require("stable_baselines3", "sb3", "training")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(plan.hyperparameters.torch_threads)
-    try:
-        with directory.open_directory(folder, plan.settings, force=force):
-            return Run(plan, folder, progress or (lambda moment: None)).finish()
-    finally:
-        torch.set_num_threads(threads)
+    trainer_class(plan.backend)  # before anything is written: its packages may be missing
+    with directory.open_directory(folder, plan.settings, force=force):
+        return Run(plan, folder, progress or (lambda moment: None)).finish()
 
 
 def read_plan(
@@ -194,9 +201,10 @@ def read_plan(
     eval_every: int | None,
     num_threads: int,
     name: str | None = None,
+    backend: str = "alsim",
 ) -> TrainingPlan:
     """Return the validated arguments of `train`. Raises AlsimError."""
-    settings = read_hyperparameters(algorithm, hyperparameters, steps=steps, num_envs=num_envs)
+    settings = read_hyperparameters(algorithm, hyperparameters, backend=backend, steps=steps, num_envs=num_envs)
     rules, items = read_rules(config, bank, dynamics)
     if reward is not None:
         if reward not in REWARD_PRESETS:
@@ -204,7 +212,8 @@ def read_plan(
         rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
     interval = max(1, settings.steps // EVALUATIONS) if eval_every is None else eval_every
     return TrainingPlan(
-        algorithm=algorithm,
+        algorithm=cast(Algorithm, algorithm),  # `read_hyperparameters` has checked both
+        backend=cast(Backend, backend),
         hyperparameters=settings,
         seed=read_seed(seed),
         config=rules,
@@ -240,7 +249,7 @@ def bank_digest(bank: Bank) -> str:
 
 
 class Run:
-    """A training in progress: the model, its learning curve, and the networks with the best evaluation."""
+    """A training in progress: the trainer, its learning curve, and the parameters with the best evaluation."""
 
     def __init__(self, plan: TrainingPlan, out: Path, progress: Progress) -> None:
         self.plan, self.out, self.progress = plan, out, progress
@@ -248,44 +257,29 @@ class Run:
         self.best: bytes = b""
         self.best_return, self.best_steps = -np.inf, 0
         self.seconds, self.breaks = 0.0, 0
-        self.episodes: list[tuple[float, int, float, bool]] = []
-        self._restore(directory.latest_checkpoint(out))
+        self.trainer = self._restored(directory.latest_checkpoint(out))
         self._start_time = perf_counter()
 
-    def _restore(self, checkpoint: Path | None) -> None:
-        """Create the model, and restore its state from a checkpoint if there is one."""
-        from alsim.envs.sb3 import make
-        from alsim.training import sb3
-
-        plan, files = self.plan, {}
-        if checkpoint is not None:
-            files = directory.read_checkpoint(checkpoint)
-            self._restore_progress(checkpoint, files)
-        lanes = plan.hyperparameters.num_envs
-        env = make(
-            lanes,
-            config=plan.config,
-            bank=plan.bank,
-            observation=plan.observation,
-            seed=plan.seed,
-            # A resumed training uses new learners, because checkpoints do not contain the learners of the lanes.
-            first_learner=self.breaks * lanes % (FIRST_HELD_OUT - lanes + 1),
-            num_threads=plan.num_threads,
-        )
-        self.model = sb3.new_model(plan.hyperparameters, env, plan.seed, plan.seed + self.breaks)
-        if checkpoint is not None:
-            try:
-                sb3.set_parameters(self.model, self.best)  # shows that they can be read; the state replaces them
-                sb3.set_state(self.model, files)
-            except sb3.UNREADABLE as error:
-                raise directory.damaged(checkpoint, error) from None
-            rows = read_curve(self.out / directory.CURVE)
-            self.rows = [row for row in rows if row.steps <= self.steps]
-            if not self.rows or self.rows[-1].steps != self.steps:
-                raise TrainingError(
-                    f"{self.out / directory.CURVE} lacks the row of {checkpoint}, at {self.steps:,} interactions; "
-                    f"{FORCE} starts the training again"
-                )
+    def _restored(self, checkpoint: Path | None) -> Trainer:
+        """Return a trainer, with the state of a checkpoint if there is one. Raises TrainingError for a damaged one."""
+        if checkpoint is None:
+            return trainer_class(self.plan.backend)(self.plan, 0)
+        files = directory.read_checkpoint(checkpoint)
+        self._restore_progress(checkpoint, files)
+        trainer = trainer_class(self.plan.backend)(self.plan, self.breaks)
+        try:
+            trainer.set_parameters(self.best)  # shows that they can be read; the state replaces them
+            trainer.set_state(files)
+        except trainer.unreadable as error:
+            raise directory.damaged(checkpoint, error) from None
+        rows = read_curve(self.out / directory.CURVE)
+        self.rows = [row for row in rows if row.steps <= trainer.steps]
+        if not self.rows or self.rows[-1].steps != trainer.steps:
+            raise TrainingError(
+                f"{self.out / directory.CURVE} lacks the row of {checkpoint}, at {trainer.steps:,} interactions; "
+                f"{FORCE} starts the training again"
+            )
+        return trainer
 
     def _restore_progress(self, checkpoint: Path, files: Mapping[str, bytes]) -> None:
         """Restore the progress in the files of a checkpoint. Raises TrainingError for invalid ones."""
@@ -299,26 +293,23 @@ class Run:
     @property
     def steps(self) -> int:
         """Number of interactions so far."""
-        return int(self.model.num_timesteps)
+        return self.trainer.steps
 
     def finish(self) -> Training:
         """Train for the remaining interactions, evaluate the best policy, and write all files."""
-        from alsim.training import sb3
-
         self._log_start()
-        remaining = self.plan.hyperparameters.steps - self.steps
-        if remaining > 0:
-            self._learn(remaining)
-        sb3.set_parameters(self.model, self.best)
-        policy = self._policy()
-        self.model.get_env().close()
+        if self.steps < self.plan.hyperparameters.steps:
+            self._learn()
+        self.trainer.set_parameters(self.best)
+        policy = self.trainer.policy()
+        self.trainer.close()
         evaluation = self._evaluation(policy)
-        stream = io.BytesIO()
-        self.model.save(stream)
-        write_atomic(self.out / directory.MODEL, stream.getvalue())
+        for name, content in self.trainer.models().items():
+            write_atomic(self.out / name, content)
         policy.save(self.out)
-        levels = {name: evaluation["policies"][name] for name in BASELINES}
-        draw_curve(self.out / directory.PICTURE, self.rows, levels)
+        if find_spec("matplotlib") is not None:
+            levels = {name: evaluation["policies"][name] for name in BASELINES}
+            draw_curve(self.out / directory.PICTURE, self.rows, levels)
         directory.write_json(self.out / directory.EVALUATION, evaluation)
         directory.delete_checkpoints(self.out)
         return Training(self.out, policy, evaluation, self.rows)
@@ -331,22 +322,18 @@ class Run:
             verb = "is" if h.steps == 1 else "are"
             steps = f"{counted(h.steps, 'interaction')} {verb} rounded up to {h.total_steps:,}"
             log.info(f"{steps}: {rollouts} of {h.rollout_steps:,}")
-        if isinstance(h, PPO) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
+        if isinstance(h, RolloutHyperparameters) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
             log.info(
-                f"the training has {rollouts}, too few to learn much: PPO updates its networks once per rollout; use "
+                f"the training has {rollouts}, too few to learn much: networks are updated once per rollout; use "
                 "more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
             )
         if self.breaks:
             log.info(f"resumed at {self.steps:,} of {h.total_steps:,} interactions")
 
-    def _learn(self, steps: int) -> None:
-        """Train for a number of interactions. Raises TrainingError if the training diverges."""
-        from alsim.training import sb3
-
-        callback = sb3.TrainingCallback(self._record_episode, self._before_rollout)
+    def _learn(self) -> None:
+        """Train for the remaining interactions. Raises TrainingError if the training diverges."""
         try:
-            # Remaining interactions, not all: Stable-Baselines3 adds those so far.
-            self.model.learn(steps, callback=callback, reset_num_timesteps=False, log_interval=None)
+            self.trainer.learn(self._before_rollout)
         except (ValueError, RuntimeError):  # raised by PyTorch for NaN; names neither the cause nor the directory
             self._check_divergence()
             raise
@@ -354,20 +341,14 @@ class Run:
 
     def _check_divergence(self) -> None:
         """Raise TrainingError if a weight of the networks is not finite or too large."""
-        from alsim.training import sb3
-
-        if sb3.has_diverged(self.model):
+        if self.trainer.has_diverged():
             raise TrainingError(
                 f"{self.out}: the training diverged after {self.steps:,} interactions: its networks have weights that "
-                f"are not finite or exceed {sb3.MAX_WEIGHT:,}; use a lower learning_rate"
+                "are not finite or very large; use a lower learning_rate"
             ) from None
 
-    def _record_episode(self, episode_return: float, length: int, mastery: float, reason: str) -> None:
-        """Record a finished episode for the next row."""
-        self.episodes.append((episode_return, length, mastery, reason == Reason.CRITICAL_FRUSTRATION.word))
-
     def _before_rollout(self) -> None:
-        """Evaluate the model if an evaluation is due, or add a row to the learning curve if one is due."""
+        """Evaluate the policy if an evaluation is due, or add a row to the learning curve if one is due."""
         evaluated = max((row.steps for row in self.rows if row.evaluated), default=-self.plan.eval_every)
         last_row = self.rows[-1].steps if self.rows else -1
         if self.steps - evaluated >= self.plan.eval_every:
@@ -391,33 +372,19 @@ class Run:
 
     def _training_row(self) -> Row:
         """Return a row with means over the episodes since the previous row."""
-        episodes, self.episodes = self.episodes, []
-        if not episodes:
-            return Row(self.steps, self._seconds(), 0, None, None, None, None)
-        means = (float(np.mean(column)) for column in zip(*episodes, strict=True))
-        return Row(self.steps, self._seconds(), len(episodes), *means)
+        return training_row(self.steps, self._seconds(), self.trainer.take_episodes())
 
     def _seconds(self) -> float:
         """Return the duration of the training so far in seconds, without breaks."""
         return self.seconds + perf_counter() - self._start_time
 
-    def _policy(self) -> NetworkPolicy:
-        """Return the policy of the model."""
-        from alsim.training.actors import policy_of
-
-        h = self.plan.hyperparameters
-        epsilon = h.epsilon if isinstance(h, DQN) else 0.0
-        return policy_of(self.model, name=self.plan.name, epsilon=epsilon, observation=self.plan.observation)
-
     def _with_evaluation(self, row: Row) -> Row:
-        """Return a row with an evaluation of the model, and keep its networks if they are the best so far."""
-        from alsim.training import sb3
-
-        policy = self._policy()
+        """Return a row with an evaluation of the policy, and keep its parameters if they are the best so far."""
+        policy = self.trainer.policy()
         metrics = self._evaluate(policy, SELECTION, self.plan.config)
         mean_return = metrics["cumulative_reward"]["mean"]
         if mean_return > self.best_return:
-            self.best, self.best_return, self.best_steps = sb3.parameters_of(self.model), mean_return, self.steps
+            self.best, self.best_return, self.best_steps = self.trainer.parameters(), mean_return, self.steps
         specified = metrics
         if not is_specified(self.plan.config):
             specified = self._evaluate(policy, SELECTION, under_specified_reward(self.plan.config))
@@ -439,16 +406,14 @@ class Run:
         )
 
     def _write_checkpoint(self) -> None:
-        """Write a checkpoint of the model, the best networks and the progress."""
-        from alsim.training import sb3
-
+        """Write a checkpoint of the trainer, the best parameters and the progress."""
         progress = {
             "best_return": self.best_return,
             "best_steps": self.best_steps,
             "seconds": self._seconds(),
             "breaks": self.breaks,
         }
-        files = sb3.state_of(self.model) | {BEST: self.best, PROGRESS: json.dumps(progress).encode()}
+        files = self.trainer.state() | {BEST: self.best, PROGRESS: json.dumps(progress).encode()}
         directory.write_checkpoint(self.out, self.steps, files)
 
     def _evaluation(self, policy: NetworkPolicy) -> dict[str, Any]:
@@ -471,6 +436,6 @@ class Run:
             "breaks": self.breaks,
             "best_steps": self.best_steps,
             "selected_on": {"seed": EVALUATION_SEED, "first": SELECTION.first, "num_learners": SELECTION.num_learners},
-            "versions": {name: version(name) for name in ("alsim", "stable-baselines3", "torch", "numpy", "numba")},
+            "versions": {name: version(name) for name in ("alsim", *self.trainer.packages)},
         }
         return evaluation

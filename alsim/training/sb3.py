@@ -1,4 +1,4 @@
-"""Models of Stable-Baselines3, their serialization, and the callback of trainings."""
+"""Trainings with Stable-Baselines3: models, their serialization, and the callback."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alsim.envs.sb3 import AdaptiveLearningVecEnv
-from alsim.training.settings import DQN, PPO, Hyperparameters
+from alsim.envs.sb3 import AdaptiveLearningVecEnv, make
+from alsim.policies.network import NetworkPolicy
+from alsim.training.actors import policy_of
+from alsim.training.lanes import Episodes
+from alsim.training.settings import SB3DQN, SB3PPO, Settings
+from alsim.types import FIRST_HELD_OUT, Reason
 from alsim.utils import npz
 from alsim.utils.npz import check_unpacked_size, read_array
 from alsim.utils.optional import require
@@ -22,6 +26,8 @@ torch = require("torch", "sb3", "alsim.training")
 sb3 = require("stable_baselines3", "sb3", "alsim.training")
 if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
+
+    from alsim.training.run import TrainingPlan
 else:
     BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "alsim.training").BaseCallback
 LinearSchedule = require("stable_baselines3.common.utils", "sb3", "alsim.training").LinearSchedule
@@ -37,16 +43,106 @@ UNREADABLE = (*npz.UNREADABLE, pickle.UnpicklingError, AttributeError)
 MAX_WEIGHT = 10**6
 """Largest plausible weight; above it, a network has diverged. Inputs are in [0, 1], and outputs in the hundreds."""
 
+MODEL = "model.zip"
+
 Bytes = dict[str, bytes]
 
 
-def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, seed: int, own_seed: int) -> Any:
+class SB3Trainer:
+    """A training with a model of Stable-Baselines3; see `Trainer`.
+
+    A restored training continues with new learners, because Stable-Baselines3 keeps their episodes in its own arrays.
+    """
+
+    packages = ("stable-baselines3", "torch", "numpy", "numba")
+
+    def __init__(self, plan: TrainingPlan, breaks: int) -> None:
+        self._plan = plan
+        self.unreadable = UNREADABLE
+        lanes = plan.hyperparameters.num_envs
+        env = make(
+            lanes,
+            config=plan.config,
+            bank=plan.bank,
+            observation=plan.observation,
+            seed=plan.seed,
+            first_learner=breaks * lanes % (FIRST_HELD_OUT - lanes + 1),
+            num_threads=plan.num_threads,
+        )
+        self._model = new_model(plan.hyperparameters, env, plan.seed, plan.seed + breaks)
+        self._episodes: list[tuple[float, int, float, bool]] = []
+
+    @property
+    def steps(self) -> int:
+        """Number of interactions so far."""
+        return int(self._model.num_timesteps)
+
+    def learn(self, before_rollout: Callable[[], object]) -> None:
+        """Train to the end."""
+        h = self._plan.hyperparameters
+        assert isinstance(h, SB3PPO | SB3DQN)
+        callback = TrainingCallback(self._record_episode, before_rollout)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(h.torch_threads)
+        try:
+            # Remaining interactions, not all: Stable-Baselines3 adds those so far.
+            self._model.learn(h.steps - self.steps, callback=callback, reset_num_timesteps=False, log_interval=None)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _record_episode(self, episode_return: float, length: int, mastery: float, reason: str) -> None:
+        self._episodes.append((episode_return, length, mastery, reason == Reason.CRITICAL_FRUSTRATION.word))
+
+    def take_episodes(self) -> Episodes:
+        """Return the episodes that ended since the last call."""
+        episodes, self._episodes = self._episodes, []
+        return Episodes(*np.array(episodes, np.float64).reshape(-1, len(Episodes._fields)).T)
+
+    def policy(self) -> NetworkPolicy:
+        """Return the current policy."""
+        plan = self._plan
+        epsilon = getattr(plan.hyperparameters, "epsilon", 0.0)
+        return policy_of(self._model, name=plan.name, epsilon=epsilon, observation=plan.observation)
+
+    def has_diverged(self) -> bool:
+        """Return whether a weight is NaN or implausibly large."""
+        return has_diverged(self._model)
+
+    def parameters(self) -> bytes:
+        """Return the networks, without the optimizer."""
+        return parameters_of(self._model)
+
+    def set_parameters(self, content: bytes) -> None:
+        """Set the networks, from `parameters`."""
+        set_parameters(self._model, content)
+
+    def state(self) -> Bytes:
+        """Return the state for a checkpoint. It contains no executable code."""
+        return state_of(self._model)
+
+    def set_state(self, files: Mapping[str, bytes]) -> None:
+        """Restore a state."""
+        set_state(self._model, files)
+
+    def models(self) -> Bytes:
+        """Return the model in the format of Stable-Baselines3, which contains pickles."""
+        stream = io.BytesIO()
+        self._model.save(stream)
+        return {MODEL: stream.getvalue()}
+
+    def close(self) -> None:
+        """Release the environment."""
+        self._model.get_env().close()
+
+
+def new_model(hyperparameters: Settings, env: AdaptiveLearningVecEnv, seed: int, own_seed: int) -> Any:
     """Return an untrained model for an environment.
 
     seed      seed of the learners
     own_seed  seed of the networks and of exploration
     """
     h = hyperparameters
+    assert isinstance(h, SB3PPO | SB3DQN)
     activations = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
     common = {
         "learning_rate": LinearSchedule(h.learning_rate, h.final_learning_rate, 1.0),
@@ -57,12 +153,11 @@ def new_model(hyperparameters: Hyperparameters, env: AdaptiveLearningVecEnv, see
         "seed": own_seed % 2**32,  # NumPy's global generator accepts only 32 bits
     }
     names: tuple[str, ...]
-    if isinstance(h, PPO):
+    if isinstance(h, SB3PPO):
         names = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
         extra = {"batch_size": h.num_envs * h.n_steps // h.minibatches}
         make = sb3.PPO
     else:
-        assert isinstance(h, DQN)
         names = (
             *("buffer_size", "learning_starts", "batch_size", "train_freq", "gradient_steps"),
             *("target_update_interval", "exploration_fraction", "exploration_final_eps"),
@@ -154,7 +249,7 @@ class TrainingCallback(BaseCallback):
     on_rollout  called without arguments before each rollout
     """
 
-    def __init__(self, on_episode: Callable[[float, int, float, str], None], on_rollout: Callable[[], None]) -> None:
+    def __init__(self, on_episode: Callable[[float, int, float, str], None], on_rollout: Callable[[], object]) -> None:
         super().__init__()
         self._on_episode, self._on_rollout = on_episode, on_rollout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,8 @@ from alsim.errors import AlsimError
 from alsim.utils.reading import read_toml, reason
 
 Algorithm = Literal["ppo", "dqn"]
+Backend = Literal["alsim", "sb3"]
+Value = TypeVar("Value")
 Activation = Literal["tanh", "relu"]
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
 Lanes = Annotated[int, Field(ge=1, le=65_536)]
@@ -26,26 +28,25 @@ class TrainingError(AlsimError):
 
 
 class Hyperparameters(Section):
-    """Hyperparameters of both algorithms. Names that also exist in Stable-Baselines3 have the same meaning there."""
+    """Hyperparameters of all algorithms. Names that also exist in Stable-Baselines3 have the same meaning there."""
 
     text_keys = frozenset({"activation"})
 
     steps: Count = 1_000_000
     """Number of interactions, over all lanes; rounded up to complete rollouts."""
-    num_envs: Lanes = 256
+    num_envs: Lanes = 512
     """Number of lanes."""
     learning_rate: Positive = 1e-3
-    final_learning_rate: Positive = 1e-3
+    final_learning_rate: Positive = 1e-4
     """Learning rate at the end of the training. It changes linearly from `learning_rate`."""
-    gamma: Discount = 0.99
+    gamma: Discount = 0.95
     """Discount factor per interaction."""
-    max_grad_norm: Positive = 10.0
+    max_grad_norm: Positive = 0.5
+    """Maximum norm of a gradient; longer ones are shortened."""
     net_arch: Widths = (64, 64)
     """Widths of the hidden layers."""
     activation: Activation = "tanh"
     """Activation function between layers."""
-    torch_threads: Count = 1
-    """Threads of PyTorch; more threads are slower for such small networks."""
 
     @property
     def rollout_steps(self) -> int:
@@ -74,26 +75,15 @@ class Hyperparameters(Section):
             raise TrainingError(where + "; ".join(error_message(e, cls) for e in error.errors())) from None
 
 
-class PPO(Hyperparameters):
-    """Hyperparameters of proximal policy optimization (Schulman et al., 2017, arXiv:1707.06347)."""
+class RolloutHyperparameters(Hyperparameters):
+    """Hyperparameters of algorithms that collect a rollout, make gradient steps with it, and forget it."""
 
-    steps: Count = 4_000_000
-    num_envs: Lanes = 256
-    n_steps: Count = 128
+    n_steps: Count = 8
     """Interactions per lane between updates."""
-    minibatches: Count = 8
+    minibatches: Count = 4
     """Number of minibatches per rollout, each with one gradient step per epoch."""
-    n_epochs: Count = 4
-    learning_rate: Positive = 1e-3
-    final_learning_rate: Positive = 1e-4
-    gamma: Discount = 0.95
-    gae_lambda: Share = 0.95
-    clip_range: Positive = 0.2
-    ent_coef: NotNegative = 0.003
-    """Weight of the entropy bonus."""
-    vf_coef: NotNegative = 0.5
-    """Weight of the value loss."""
-    max_grad_norm: Positive = 0.5
+    n_epochs: Count = 1
+    """Number of passes over a rollout."""
 
     @property
     def rollout_steps(self) -> int:
@@ -112,19 +102,74 @@ class PPO(Hyperparameters):
         return self
 
 
-class DQN(Hyperparameters):
-    """Hyperparameters of deep Q-learning (Mnih et al., 2015, doi:10.1038/nature14236)."""
+class ProximalHyperparameters(RolloutHyperparameters):
+    """Hyperparameters of proximal policy optimization (Schulman et al., 2017, arXiv:1707.06347)."""
 
-    steps: Count = 1_000_000
-    num_envs: Lanes = 64
-    learning_rate: Positive = 1e-3
-    final_learning_rate: Positive = 1e-4
+    gae_lambda: Share = 0.95
+    """Lambda of generalized advantage estimation (Schulman et al., 2016, arXiv:1506.02438)."""
+    clip_range: Positive = 0.2
+    """Clipping range of the probability ratio."""
+    ent_coef: NotNegative = 0.003
+    """Weight of the entropy bonus."""
+    vf_coef: NotNegative = 0.5
+    """Weight of the value loss."""
+
+
+class PPO(ProximalHyperparameters):
+    """Hyperparameters of PPO. The policy and the value share all hidden layers."""
+
+    learning_rate: Positive = 5e-3
+    final_learning_rate: Positive = 5e-4
+    gae_lambda: Share = 0.9
+    vf_coef: NotNegative = 1.0
+    normalize_observations: bool = False
+    """Divide observations by their standard deviation so far, after subtracting the mean."""
+    normalize_rewards: bool = False
+    """Divide rewards by the standard deviation of discounted returns so far."""
+
+
+class DQN(RolloutHyperparameters):
+    """Hyperparameters of deep Q-learning without replay, PQN (Gallici et al., 2024, arXiv:2407.04811)."""
+
+    steps: Count = 2_000_000
     gamma: Discount = 0.9
+    q_lambda: Share = 0.65
+    """Lambda of the targets: 0 bootstraps from the next value, 1 from the end of the rollout."""
+    max_grad_norm: Positive = 10.0
+    exploration_fraction: Share = 0.1
+    """Share of the training during which epsilon falls linearly from 1 to exploration_final_eps."""
+    exploration_final_eps: Share = 0.03
+    """Epsilon in the rest of the training."""
+    epsilon: Share = 0.02
+    """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
+    normalize_observations: bool = False
+    """See PPO."""
+    normalize_rewards: bool = False
+    """See PPO."""
+
+
+class SB3PPO(ProximalHyperparameters):
+    """Hyperparameters of PPO with Stable-Baselines3. The policy and the value have networks of their own."""
+
+    n_epochs: Count = 2
+    learning_rate: Positive = 3e-3
+    final_learning_rate: Positive = 3e-4
+    torch_threads: Count = 1
+    """Threads of PyTorch; more threads are slower for such small networks."""
+
+
+class SB3DQN(Hyperparameters):
+    """Hyperparameters of deep Q-learning (Mnih et al., 2015, doi:10.1038/nature14236) with Stable-Baselines3."""
+
+    num_envs: Lanes = 64
+    gamma: Discount = 0.9
+    max_grad_norm: Positive = 10.0
     buffer_size: Count = 300_000
     """Size of the replay buffer, interactions."""
     learning_starts: Count = 10_000
     """Interactions before the first gradient step."""
     batch_size: Count = 256
+    """Interactions per gradient step."""
     train_freq: Count = 1
     """Interactions per lane between updates."""
     gradient_steps: Count = 4
@@ -134,10 +179,13 @@ class DQN(Hyperparameters):
     exploration_fraction: Share = 0.1
     """Share of the training during which epsilon falls linearly from 1 to exploration_final_eps."""
     exploration_final_eps: Share = 0.03
+    """Epsilon in the rest of the training."""
     epsilon: Share = 0.02
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
     net_arch: Widths = (128, 128)
     activation: Activation = "relu"
+    torch_threads: Count = 1
+    """See SB3PPO."""
 
     @property
     def rollout_steps(self) -> int:
@@ -155,15 +203,25 @@ class DQN(Hyperparameters):
         return self
 
 
-ALGORITHMS: dict[str, type[PPO] | type[DQN]] = {"ppo": PPO, "dqn": DQN}
-"""The class of hyperparameters of each algorithm, by name of the algorithm."""
+Settings = PPO | DQN | SB3PPO | SB3DQN
+HYPERPARAMETERS: dict[Backend, dict[Algorithm, type[Settings]]] = {
+    "alsim": {"ppo": PPO, "dqn": DQN},
+    "sb3": {"ppo": SB3PPO, "dqn": SB3DQN},
+}
+"""The class of hyperparameters of each algorithm, by backend."""
 
 
-def read_hyperparameters(algorithm: str, source: Any, **overrides: Any) -> PPO | DQN:
+def read_hyperparameters(algorithm: str, source: Any, *, backend: str = "alsim", **overrides: Any) -> Settings:
     """Return the hyperparameters of an algorithm from a source, see `Hyperparameters.read`. Raises TrainingError."""
-    if algorithm not in ALGORITHMS:
-        raise TrainingError(f"algorithm must be one of {', '.join(map(repr, ALGORITHMS))}; got {algorithm!r}")
-    return ALGORITHMS[algorithm].read(source, **overrides)
+    classes = _choice(HYPERPARAMETERS, backend, "backend")
+    return _choice(classes, algorithm, "algorithm").read(source, **overrides)
+
+
+def _choice(options: Mapping[Any, Value], name: str, parameter: str) -> Value:
+    """Return the option with a name. Raises TrainingError for an unknown one."""
+    if name not in options:
+        raise TrainingError(f"{parameter} must be one of {', '.join(map(repr, options))}; got {name!r}")
+    return options[name]
 
 
 def _table(model: type[Hyperparameters], source: Any) -> dict[str, Any]:

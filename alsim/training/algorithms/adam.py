@@ -8,40 +8,46 @@ from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.types import ONE, Floats, f32, u64
 
 BETA1, BETA2 = f32(0.9), f32(0.999)
+EPSILON = f32(1e-5)
+"""Number that is added to the root of the second moment, as in most implementations of PPO."""
+SMALLEST_NORM = 1e-6
+"""Number that is added to the norm of a gradient before the division by it, as in PyTorch."""
 
 
 class Adam:
-    """Moments of the gradients of P parameters.
+    """Moments of the gradients of P parameters, and the number of updates so far."""
 
-    epsilon  number added to the root of the second moment
-    """
-
-    def __init__(self, count: int, epsilon: float = 1e-5) -> None:
+    def __init__(self, count: int) -> None:
         self.first, self.second = np.zeros(count, f32), np.zeros(count, f32)
-        self.epsilon, self.updates = f32(epsilon), 0
+        self.updates = 0
 
     def update(self, parameters: Floats, gradient: Floats, learning_rate: float, max_norm: float) -> None:
-        """Change the parameters by one step, after the gradient was shortened to `max_norm`."""
+        """Change the parameters (P,) by one step, with the gradient (P,) shortened to a norm of at most `max_norm`."""
         self.updates += 1
         norm = float(np.sqrt(np.dot(gradient, gradient)))
-        factor = min(1.0, max_norm / (norm + 1e-6))
+        shortening = min(1.0, max_norm / (norm + SMALLEST_NORM))
         rate = learning_rate / (1 - float(BETA1) ** self.updates)
-        scale = 1 / (1 - float(BETA2) ** self.updates) ** 0.5
-        move(parameters, gradient, self.first, self.second, f32(factor), f32(rate), f32(scale), self.epsilon)
+        scale = (1 - float(BETA2) ** self.updates) ** -0.5
+        move(parameters, gradient, self.first, self.second, f32(shortening), f32(rate), f32(scale))
 
 
 @phase
-def _move(parameters: Floats, gradient: Floats, first: Floats, second: Floats, factor: f32, rate: f32, scale: f32, epsilon: f32) -> None:
+def move_all(
+    parameters: Floats, gradient: Floats, first: Floats, second: Floats, shortening: f32, rate: f32, scale: f32
+) -> None:
+    """Update the moments, and change the parameters by `rate` times their ratio."""
     wide_vectors()
     for k in range(len(parameters)):
         i = u64(k)
-        g = gradient[i] * factor
+        g = gradient[i] * shortening
         first[i] = BETA1 * first[i] + (ONE - BETA1) * g
         second[i] = BETA2 * second[i] + (ONE - BETA2) * g * g
-        parameters[i] -= rate * first[i] / (np.sqrt(second[i]) * scale + epsilon)
+        parameters[i] -= rate * first[i] / (np.sqrt(second[i]) * scale + EPSILON)
 
 
 @kernel
-def move(parameters: Floats, gradient: Floats, first: Floats, second: Floats, factor: f32, rate: f32, scale: f32, epsilon: f32) -> None:
-    """Change parameters by a step of Adam."""
-    _move(parameters, gradient, first, second, factor, rate, scale, epsilon)
+def move(
+    parameters: Floats, gradient: Floats, first: Floats, second: Floats, shortening: f32, rate: f32, scale: f32
+) -> None:
+    """Change parameters by a step of Adam, see `Adam.update`."""
+    move_all(parameters, gradient, first, second, shortening, rate, scale)

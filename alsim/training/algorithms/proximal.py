@@ -1,135 +1,199 @@
-"""Proximal policy optimization: sampling, advantages and the gradient of the loss.
+"""Proximal policy optimization, PPO (Schulman et al., 2017, arXiv:1707.06347).
 
-Source: Schulman et al. (2017), Proximal policy optimization algorithms, arXiv:1707.06347; advantages: Schulman et al.
-(2016), arXiv:1506.02438.
+The network has the logits of A actions, then the value of the state. Policy and value share all hidden layers.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from alsim.jit.compile import kernel, phase, wide_vectors
 from alsim.numerics.elementary import exp, log
-from alsim.types import ONE, ZERO, Bools, Floats, Longs, f32, u64
+from alsim.training.algorithms.on_policy import Batch, OnPolicy
+from alsim.training.algorithms.perceptron import orthogonal
+from alsim.training.lanes import Lanes
+from alsim.training.settings import PPO
+from alsim.types import ONE, ZERO, Floats, Longs, f32, u64
 
-TINY = f32(1e-30)
+POLICY_GAIN = 0.01
+"""Gain of the initial weights of the logits: the first policy is nearly uniform."""
+STRIPES = 16
+"""Number of partial sums: entry j is added to sum j % STRIPES, so that the loop vectorises with a fixed order."""
+SMALLEST_LOGIT = f32(-1e29)
+"""Logits below it belong to actions that the mask forbids; their probability is 0."""
+SMALLEST_DEVIATION = f32(1e-8)
+
+
+class ProximalPolicy(OnPolicy):
+    """PPO with clipping, generalized advantage estimation and an entropy bonus, without clipping of values."""
+
+    acting = "sample"
+    num_values = 1
+    settings: PPO
+
+    def __init__(self, lanes: Lanes, settings: PPO, seed: int) -> None:
+        super().__init__(lanes, settings, seed)
+        self.trace_decay = settings.gae_lambda
+        weights, actions = self.perceptron.layers[-1].weights, lanes.num_actions
+        weights[:, :actions] = POLICY_GAIN * orthogonal(self.random, len(weights), actions)
+        weights[:, actions : actions + 1] = orthogonal(self.random, len(weights), 1)
+        self.log_probabilities = np.empty((settings.n_steps, lanes.num_lanes), f32)
+        self._scratch = np.empty((2, weights.shape[1]), f32)
+
+    def choose(self, outputs: Floats, step: int) -> None:
+        """Draw actions from the softmax of the logits."""
+        actions = self.lanes.num_actions
+        uniforms = self.random.random(len(outputs), f32)
+        sample(outputs, actions, uniforms, self.rollout.actions[step], self.log_probabilities[step], self._scratch)
+        self.rollout.values[step] = outputs[:, actions]
+
+    def values_of(self, outputs: Floats) -> Floats:
+        """Return the values of states."""
+        return outputs[:, self.lanes.num_actions]
+
+    def differentiate(self, outputs: Floats, batch: Batch) -> None:
+        """Replace outputs by the gradient of the loss, with advantages of mean 0 and standard deviation 1."""
+        settings, rollout, rows = self.settings, self.rollout, batch.rows
+        advantages = rollout.advantages.ravel()[rows]
+        targets = advantages + rollout.values[:-1].ravel()[rows]
+        advantages -= advantages.mean()
+        advantages /= advantages.std() + SMALLEST_DEVIATION
+        differentiate_loss(
+            outputs,
+            self.lanes.num_actions,
+            rollout.actions.ravel()[rows],
+            self.log_probabilities.ravel()[rows],
+            advantages,
+            targets,
+            f32(settings.clip_range),
+            f32(settings.ent_coef),
+            f32(settings.vf_coef),
+            self._scratch,
+        )
 
 
 @phase
-def softmax(row: Floats, count: int, shares: Floats) -> f32:
-    """Write e**(x - max) of the first `count` entries of a row; return the maximum."""
+def weigh(row: Floats, count: int, weights: Floats) -> f32:
+    """Write e**(x - max) of the first `count` entries of a row, 0 for forbidden ones; return the maximum."""
     wide_vectors()
     largest = row[0]
     for j in range(count):
         largest = max(largest, row[u64(j)])
     for j in range(count):
-        shares[u64(j)] = exp(row[u64(j)] - largest)
-    return largest
+        weights[u64(j)] = exp(row[u64(j)] - largest) if row[u64(j)] > SMALLEST_LOGIT else ZERO
+    return f32(largest)
 
 
 @phase
 def total_of(row: Floats, count: int, sums: Floats) -> f32:
-    """Return the sum of the first `count` entries, which is the same for any vector width."""
+    """Return the sum of the first `count` entries; `sums` is a scratch array (STRIPES,)."""
     wide_vectors()
-    width = len(sums)
-    for j in range(width):
-        sums[u64(j)] = ZERO
-    whole = count - count % width
-    for begin in range(0, whole, width):
-        for j in range(width):
-            sums[u64(j)] += row[u64(begin + j)]
+    for k in range(STRIPES):
+        sums[u64(k)] = ZERO
+    whole = count - count % STRIPES
+    for begin in range(0, whole, STRIPES):
+        for k in range(STRIPES):
+            sums[u64(k)] += row[u64(begin + k)]
     for j in range(whole, count):
         sums[u64(j - whole)] += row[u64(j)]
     total = ZERO
-    for j in range(width):
-        total += sums[u64(j)]
+    for k in range(STRIPES):
+        total += sums[u64(k)]
     return total
 
 
 @kernel
-def sample(outputs: Floats, num_actions: int, uniforms: Floats, actions: Longs, log_probabilities: Floats, shares: Floats, sums: Floats) -> None:
+def sample(
+    outputs: Floats, num_actions: int, uniforms: Floats, actions: Longs, log_probabilities: Floats, scratch: Floats
+) -> None:
     """Draw an action of each row from the softmax of its logits.
 
     outputs            (N, M); the first `num_actions` columns are logits
     uniforms           (N,) uniform random numbers in [0, 1)
     actions            (N,), written
     log_probabilities  (N,), written
-    shares, sums       (M,) and (16,), scratch
+    scratch            (2, M)
     """
+    weights, sums = scratch[0], np.zeros(STRIPES, f32)
     for n in range(len(outputs)):
         row = outputs[n]
-        largest = softmax(row, num_actions, shares)
-        total = total_of(shares, num_actions, sums)
-        left = uniforms[n] * total
-        action = 0
-        left -= shares[0]
-        while left >= ZERO and action + 1 < num_actions:
-            action += 1
-            left -= shares[action]
+        largest = weigh(row, num_actions, weights)
+        total = total_of(weights, num_actions, sums)
+        rest, action, last = uniforms[n] * total, 0, 0
+        for j in range(num_actions):
+            action = j
+            if weights[j] > ZERO:
+                last = j
+            rest -= weights[j]
+            if rest < ZERO:
+                break
+        if rest >= ZERO:  # by rounding
+            action = last
         actions[n] = action
         log_probabilities[n] = row[action] - largest - log(total)
 
 
-@kernel
-def estimate_advantages(rewards: Floats, values: Floats, terminated: Bools, ended: Bools, gamma: f32, decay: f32, advantages: Floats) -> None:
-    """Write generalised advantage estimates.
+@phase
+def differentiate_logits(
+    row: Floats, count: int, weights: Floats, scale: f32, shift: f32, gain: f32, bonus: f32, entropy: f32
+) -> None:
+    """Replace logits by the gradient of the loss, without the term of the chosen action.
 
-    rewards, terminated, ended, advantages  (T, N); `ended` says whether an episode ended, terminated or truncated
-    values                                  (T + 1, N), of the observations before each step and after the last one
-    gamma, decay                            discount, and weight of later advantages, gamma * lambda
+    weights, scale  probabilities are weights * scale
+    shift           log probabilities are logits - shift
+    gain, bonus     derivatives of the loss by the log probability of the action, negated, and by the entropy, negated
     """
-    steps, lanes = rewards.shape
-    for n in range(lanes):
-        estimate = ZERO
-        for t in range(steps - 1, -1, -1):
-            future = ZERO if terminated[t, n] else gamma * values[t + 1, n]
-            carried = ZERO if ended[t, n] else decay * estimate
-            estimate = rewards[t, n] + future - values[t, n] + carried
-            advantages[t, n] = estimate
+    wide_vectors()
+    for j in range(count):
+        row[u64(j)] = weights[u64(j)] * scale * (gain + bonus * (row[u64(j)] - shift + entropy))
 
 
 @phase
-def policy_gradient(row: Floats, count: int, shares: Floats, scale: f32, entropy_weight: f32, entropy: f32, weight: f32, shift: f32) -> None:
-    """Replace logits by the gradient of the loss, without the term of the chosen action."""
+def multiply_by_logs(row: Floats, count: int, weights: Floats, shift: f32, products: Floats) -> None:
+    """Write the products of weights and log probabilities."""
     wide_vectors()
     for j in range(count):
-        p = shares[u64(j)] * scale
-        log_p = row[u64(j)] - shift
-        row[u64(j)] = p * (weight + entropy_weight * (log_p + entropy))
-
-
-@phase
-def entropy_of(row: Floats, count: int, shares: Floats, products: Floats, shift: f32) -> None:
-    """Write the products of shares and logarithms of the probabilities."""
-    wide_vectors()
-    for j in range(count):
-        products[u64(j)] = shares[u64(j)] * (row[u64(j)] - shift)
+        products[u64(j)] = weights[u64(j)] * (row[u64(j)] - shift)
 
 
 @kernel
 def differentiate_loss(
-    outputs: Floats, num_actions: int, actions: Longs, old_log_probabilities: Floats, advantages: Floats, targets: Floats,
-    clip: f32, entropy_weight: f32, value_weight: f32, shares: Floats, products: Floats, sums: Floats,
+    outputs: Floats,
+    num_actions: int,
+    actions: Longs,
+    old_log_probabilities: Floats,
+    advantages: Floats,
+    targets: Floats,
+    clip: f32,
+    entropy_weight: f32,
+    value_weight: f32,
+    scratch: Floats,
 ) -> None:
     """Replace the outputs (N, M) of a network by the gradient of the loss of PPO with respect to them.
 
     The loss is the mean over rows of: value_weight * (value - target)**2, minus the smaller of ratio * advantage and
     clipped ratio * advantage, minus entropy_weight * entropy.
+
+    scratch  (2, M)
     """
     rows, width = outputs.shape
+    weights, products, sums = scratch[0], scratch[1], np.zeros(STRIPES, f32)
     each = ONE / f32(rows)
     for n in range(rows):
-        row = outputs[n]
-        action, advantage = actions[n], advantages[n]
-        largest = softmax(row, num_actions, shares)
-        total = total_of(shares, num_actions, sums)
-        shift = largest + log(total)
-        scale = ONE / total
-        entropy_of(row, num_actions, shares, products, shift)
+        row, action, advantage = outputs[n], actions[n], advantages[n]
+        largest = weigh(row, num_actions, weights)
+        total = total_of(weights, num_actions, sums)
+        scale, shift = ONE / total, largest + log(total)
+        multiply_by_logs(row, num_actions, weights, shift, products)
         entropy = -total_of(products, num_actions, sums) * scale
         ratio = exp(row[action] - shift - old_log_probabilities[n])
         is_clipped = (ratio > ONE + clip and advantage > ZERO) or (ratio < ONE - clip and advantage < ZERO)
-        gain = ZERO if is_clipped else ratio * advantage
-        policy_gradient(row, num_actions, shares, scale, entropy_weight * each, entropy, gain * each, shift)
-        row[action] -= gain * each
+        gain = ZERO if is_clipped else ratio * advantage * each
+        differentiate_logits(row, num_actions, weights, scale, shift, gain, entropy_weight * each, entropy)
+        row[action] -= gain
         row[num_actions] = f32(2) * value_weight * each * (row[num_actions] - targets[n])
         for j in range(num_actions + 1, width):
             row[j] = ZERO
+
+
+__all__ = ["ProximalPolicy", "differentiate_loss", "sample"]

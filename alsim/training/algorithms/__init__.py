@@ -1,0 +1,1 @@
+"""Training algorithms: networks with their gradients, the optimizer, and one file per algorithm."""

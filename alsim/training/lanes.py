@@ -1,0 +1,188 @@
+"""The lanes of a vector environment, with one meaning of a step under every mode of automatic resets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from alsim.training.settings import TrainingError
+from alsim.types import Bools, Floats, Longs, f32
+
+MaskFunction = Callable[[Floats], Any]
+"""Function that returns the masks (N, A), or one mask (A,), for observations (N, R): True for allowed actions."""
+
+
+class Outcome(NamedTuple):
+    """Results of a step, (N,) each unless noted."""
+
+    rewards: Floats
+    terminated: Bools
+    truncated: Bools
+    final: Floats | None
+    """(K, R) last observations of the K truncated lanes, in order; None if they are the current observations."""
+
+
+class Episodes(NamedTuple):
+    """Episodes that ended, (E,) each. The last two are NaN if the environment does not report them."""
+
+    returns: NDArray[Any]
+    lengths: NDArray[Any]
+    final_mastery: NDArray[Any]
+    gave_up: NDArray[Any]
+
+
+class Lanes:
+    """N lanes of a Gymnasium vector environment.
+
+    env    VectorEnv with observations in a Box and discrete actions from 0 on
+    masks  function of the observations that returns the masks of actions; None: the environment's
+           `infos["action_mask"]`, or no masks if it has none
+    seed   seed of the first reset
+
+    Attributes:
+    observations  (N, R) float32 of the current moment
+    masks         (N, A) of the current moment, True for allowed actions; None without masks
+    skipped       (N,) True for lanes that the next step only resets, whatever their action (NEXT_STEP)
+
+    Raises TrainingError for other spaces.
+    """
+
+    observations: Floats
+    masks: Bools | None
+    skipped: Bools
+
+    def __init__(self, env: Any, seed: int, masks: MaskFunction | None = None) -> None:
+        check_spaces(env)
+        self.env, self._mask_function = env, masks
+        self.num_lanes = int(env.num_envs)
+        self.num_actions = int(env.single_action_space.n)
+        self.width = int(np.prod(env.single_observation_space.shape))
+        self.mode = autoreset_mode_of(env)
+        self.returns, self.lengths = np.zeros(self.num_lanes), np.zeros(self.num_lanes, np.int64)
+        self.skipped = np.zeros(self.num_lanes, np.bool_)
+        self._episodes: list[Episodes] = []
+        observations, infos = env.reset(seed=seed)
+        self._observe(observations, infos)
+
+    def step(self, actions: Longs) -> Outcome:
+        """Perform the actions (N,), each of them allowed by the masks, and reset the lanes whose episode is over."""
+        was_skipped = self.skipped
+        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+        truncated = truncated & ~terminated
+        rewards = np.asarray(rewards, f32)
+        ended = terminated | truncated
+        self._count(rewards, ended, ~was_skipped, infos)
+        final = None
+        self.skipped = ended if self.mode == AutoresetMode.NEXT_STEP else np.zeros_like(ended)
+        if self.mode == AutoresetMode.SAME_STEP and truncated.any():
+            final = self._final_observations(infos, truncated)
+        elif self.mode == AutoresetMode.DISABLED and ended.any():
+            final = self._flat(observations)[truncated]
+            observations, infos = self.env.reset(options={"reset_mask": ended})
+        self._observe(observations, infos)
+        return Outcome(rewards, terminated, truncated, final)
+
+    def take_episodes(self) -> Episodes:
+        """Return the episodes that ended since the last call."""
+        episodes, self._episodes = self._episodes, []
+        columns = zip(*episodes, strict=True) if episodes else [[np.empty(0)]] * len(Episodes._fields)
+        return Episodes(*(np.concatenate(column) for column in columns))
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def _count(self, rewards: Floats, ended: Bools, stepped: Bools, infos: Mapping[str, Any]) -> None:
+        """Add rewards to the returns, and record the episodes that ended."""
+        self.returns += rewards
+        self.lengths += stepped
+        if ended.any():
+            mastery, gave_up = self._final_statistics(ended, infos)
+            self._episodes.append(Episodes(self.returns[ended], self.lengths[ended], mastery, gave_up))
+            self.returns[ended], self.lengths[ended] = 0, 0
+
+    def _final_statistics(self, ended: Bools, infos: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return final mastery and whether the learner gave up, for the episodes that ended."""
+        unknown = np.full(int(ended.sum()), np.nan)
+        return unknown, unknown
+
+    def _final_observations(self, infos: Mapping[str, Any], truncated: Bools) -> Floats:
+        """Return the last observations of the truncated lanes, which SAME_STEP has in the infos."""
+        try:
+            return self._flat(np.stack([*infos["final_obs"][truncated]]))
+        except (KeyError, TypeError, ValueError):
+            raise TrainingError(
+                'an environment with autoreset_mode SAME_STEP must return the last observations in infos["final_obs"]; '
+                f"got infos with {', '.join(sorted(infos)) or 'no entries'}; use the mode NEXT_STEP"
+            ) from None
+
+    def _observe(self, observations: Any, infos: Mapping[str, Any]) -> None:
+        """Set the current observations and masks."""
+        self.observations = self._flat(observations)
+        given = infos.get("action_mask") if self._mask_function is None else self._mask_function(self.observations)
+        self.masks = None if given is None else self._read_masks(given)
+
+    def _flat(self, observations: Any) -> Floats:
+        return np.asarray(observations, f32).reshape(len(observations), self.width)
+
+    def _read_masks(self, given: Any) -> Bools:
+        """Return the checked masks (N, A). A lane that the next step resets may have no allowed action."""
+        shape = (self.num_lanes, self.num_actions)
+        masks = np.asarray(given)
+        if masks.dtype == object and len(masks) == self.num_lanes:  # one array per lane
+            masks = np.stack([*masks])
+        if masks.dtype.kind not in "bui" or masks.shape not in (shape, shape[1:]):
+            raise TrainingError(
+                f"masks of actions must be Booleans of shape {shape} or {shape[1:]}; got {masks.dtype} {masks.shape}; "
+                "True allows an action"
+            )
+        allowed = np.broadcast_to(masks.astype(np.bool_), shape)
+        blocked = ~allowed.any(axis=1) & ~self.skipped
+        if blocked.any():
+            raise TrainingError(
+                f"masks must allow at least one action in each lane; lane {int(blocked.argmax())} has none; "
+                "end the episode instead"
+            )
+        return allowed
+
+
+def check_spaces(env: Any) -> None:
+    """Raise TrainingError unless an environment is a VectorEnv with Box observations and discrete actions from 0."""
+    if not isinstance(env, VectorEnv):
+        raise TrainingError(
+            f"env must be a gymnasium.vector.VectorEnv, or a configuration of alsim; got {type(env).__name__}; "
+            "gymnasium.make_vec creates vector environments"
+        )
+    actions, observations = env.single_action_space, env.single_observation_space
+    if not isinstance(actions, Discrete):
+        raise TrainingError(
+            f"env must have a Discrete action space; got {actions}; ppo and dqn do not support continuous actions"
+        )
+    if actions.start != 0:
+        raise TrainingError(f"the actions of env must start at 0; got {actions}; subtract the start in a wrapper")
+    if not isinstance(observations, Box):
+        raise TrainingError(
+            f"env must have observations in a Box; got {observations}; gymnasium.wrappers.vector.FlattenObservation "
+            "converts them"
+        )
+
+
+def autoreset_mode_of(env: Any) -> AutoresetMode:
+    """Return the mode of automatic resets of a vector environment; NEXT_STEP, Gymnasium's default, if it has none."""
+    mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise TrainingError(
+            f"env.metadata['autoreset_mode'] must be one of {', '.join(mode.name for mode in AutoresetMode)}; "
+            f"got {mode!r}; correct the metadata of the environment"
+        ) from None
+
+
+__all__ = ["Episodes", "Lanes", "MaskFunction", "Outcome", "autoreset_mode_of", "check_spaces"]

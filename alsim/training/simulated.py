@@ -1,0 +1,78 @@
+"""Lanes of simulated learners, with final mastery, give-ups, and a state for checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.bank.items import Bank
+from alsim.config import Config
+from alsim.envs.raw_infos import RawInfoVectorEnv
+from alsim.envs.snapshots import take_snapshot
+from alsim.training.lanes import Lanes, MaskFunction
+from alsim.types import Bools, Floats, Observation, Population, Reason, f32
+
+RETURNS, LENGTHS, LEARNERS = "returns", "lengths", "learners."
+"""Names of the arrays of a state; the third one precedes the name of a field of the learners."""
+
+
+class SimulatedLanes(Lanes):
+    """N simulated learners: lane i is learner i of the seed.
+
+    masks  function of the observations, see `Lanes`
+    """
+
+    env: RawInfoVectorEnv
+
+    def __init__(
+        self,
+        num_lanes: int,
+        seed: int,
+        *,
+        config: Config,
+        bank: Bank,
+        observation: Observation,
+        num_threads: int = 1,
+        masks: MaskFunction | None = None,
+    ) -> None:
+        env = RawInfoVectorEnv(
+            num_lanes,
+            config=config,
+            bank=bank,
+            observation=observation,
+            autoreset_mode="SameStep",
+            copy=False,  # the training loop copies what it keeps
+            info="full",  # records mastery, which observations of "responses" do not contain
+            num_threads=num_threads,
+        )
+        super().__init__(env, seed, masks)
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The learners and their episodes so far, as arrays by name."""
+        learners = self.env.snapshot().population
+        columns = {f"{LEARNERS}{name}": column for name, column in learners._asdict().items()}
+        return {RETURNS: self.returns, LENGTHS: self.lengths, **columns}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore a state. Raises KeyError or ValueError for a state of other lanes."""
+        current = self.state
+        for name, array in current.items():
+            if state[name].shape != array.shape or state[name].dtype != array.dtype:
+                raise ValueError(f"{name} has {state[name].dtype} {state[name].shape}")
+        now = self.env.snapshot()
+        population = Population(*(state[f"{LEARNERS}{name}"] for name in Population._fields))
+        observations, _ = self.env.restore(take_snapshot(now.config, now.bank, now.observation, population))
+        self.returns[:], self.lengths[:] = state[RETURNS], state[LENGTHS]
+        self._observe(observations, {})
+
+    def _final_statistics(self, ended: Bools, infos: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        lanes = np.flatnonzero(ended)
+        gave_up = infos["reason"][lanes] == Reason.CRITICAL_FRUSTRATION
+        return self.env.final_mastery(lanes), gave_up.astype(np.float64)
+
+    def _final_observations(self, infos: Mapping[str, Any], truncated: Bools) -> Floats:
+        return np.asarray(infos["final"][np.flatnonzero(truncated)], f32)
