@@ -115,8 +115,8 @@ def ppo(
 ) -> Agent:
     """Train a policy by proximal policy optimization, PPO (Schulman et al., 2017, arXiv:1707.06347).
 
-    env              a Gymnasium vector environment with observations in a Box and discrete actions, which stays open; or
-                     the configuration of simulated learners: Config, mapping, TOML file, or None for the defaults
+    env              a Gymnasium vector environment with observations in a Box and discrete actions, which stays open;
+                     or the configuration of simulated learners: Config, mapping, TOML file, or None for the defaults
     seed             seed of the environment, the first network and exploration
     hyperparameters  PPO object, mapping or TOML file; None: the defaults
     bank, dynamics, observation, num_threads   of simulated learners, as for `AdaptiveLearningVectorEnv`
