@@ -26,7 +26,7 @@ CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
 CHECKPOINTS, LOCK = "checkpoints", ".alsim-lock"
 MARK = "alsim_training"
 """Key of the version of the format in the settings."""
-VERSION = 1
+VERSION = 2
 DIGITS = 20
 """Digits of a checkpoint's name, the number of interactions, so that names sort in order."""
 LAYOUT = Layout(

@@ -124,8 +124,10 @@ class NativeTrainer:
         counters, arrays = parse_json(files[COUNTERS]), _arrays(files[ARRAYS])
         if counters["version"] != VERSION:
             raise ValueError(f"it has version {counters['version']!r}, and this version of alsim reads {VERSION}")
-        _copy(arrays, self._algorithm.state)
-        self._lanes.restore({name[len(LANES) :]: array for name, array in arrays.items() if name.startswith(LANES)})
+        lanes = {name[len(LANES) :]: array for name, array in arrays.items() if name.startswith(LANES)}
+        check_arrays(lanes, self._lanes.state)
+        _copy({name: array for name, array in arrays.items() if not name.startswith(LANES)}, self._algorithm.state)
+        self._lanes.restore(lanes)
         self._algorithm.steps = int(counters["steps"])
         self._algorithm.optimizer.updates = int(counters["updates"])
         self._algorithm.random.bit_generator.state = counters["random"]
@@ -148,11 +150,20 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
         }
 
 
+def check_arrays(arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError unless arrays have the names, shapes and types of the expected ones."""
+    found, wanted = ({name: f"{a.dtype} {a.shape}" for name, a in m.items()} for m in (arrays, expected))
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"its array {name} is {found.get(name, 'missing')}; this version of alsim expects "
+                f"{wanted.get(name, 'no such array')}"
+            )
+
+
 def _copy(arrays: Mapping[str, NDArray[Any]], targets: Mapping[str, NDArray[Any]]) -> None:
-    """Copy arrays to those of the same names. Raises KeyError or ValueError for other arrays."""
-    for name, target in targets.items():
-        if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
-            raise ValueError(f"{name} has {arrays[name].dtype} {arrays[name].shape}, not {target.dtype} {target.shape}")
+    """Copy arrays to those of the same names. Raises ValueError for other arrays."""
+    check_arrays(arrays, targets)
     for name, target in targets.items():
         np.copyto(target, arrays[name])
 

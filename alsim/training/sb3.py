@@ -22,15 +22,15 @@ from alsim.utils.npz import check_unpacked_size, read_array
 from alsim.utils.optional import require
 from alsim.utils.reading import parse_json
 
-torch = require("torch", "sb3", "alsim.training")
-sb3 = require("stable_baselines3", "sb3", "alsim.training")
+torch = require("torch", "sb3", "--backend sb3")
+sb3 = require("stable_baselines3", "sb3", "--backend sb3")
 if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
     from alsim.training.run import TrainingPlan
 else:
-    BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "alsim.training").BaseCallback
-LinearSchedule = require("stable_baselines3.common.utils", "sb3", "alsim.training").LinearSchedule
+    BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "--backend sb3").BaseCallback
+LinearSchedule = require("stable_baselines3.common.utils", "sb3", "--backend sb3").LinearSchedule
 
 PARAMETERS, COUNTERS, REPLAY = "parameters.pt", "counters.json", "replay.npz"
 COUNTED = ("num_timesteps", "_n_updates", "_episode_num")

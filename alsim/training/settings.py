@@ -95,7 +95,7 @@ class RolloutHyperparameters(Hyperparameters):
         rows = self.num_envs * self.n_steps
         if rows % self.minibatches or rows // self.minibatches < 2:
             raise PydanticCustomError(
-                "minibatches",
+                "hyperparameters",
                 "minibatches must divide num_envs * n_steps = {rows} into equal parts of at least 2; got {minibatches}",
                 {"rows": rows, "minibatches": self.minibatches},
             )
@@ -132,6 +132,7 @@ class DQN(RolloutHyperparameters):
     """Hyperparameters of deep Q-learning without replay, PQN (Gallici et al., 2024, arXiv:2407.04811)."""
 
     steps: Count = 2_000_000
+    final_learning_rate: Positive = 1e-5
     gamma: Discount = 0.9
     q_lambda: Share = 0.65
     """Lambda of the targets: 0 bootstraps from the next value, 1 from the end of the rollout."""
@@ -140,7 +141,7 @@ class DQN(RolloutHyperparameters):
     """Share of the training during which epsilon falls linearly from 1 to exploration_final_eps."""
     exploration_final_eps: Share = 0.03
     """Epsilon in the rest of the training."""
-    epsilon: Share = 0.02
+    epsilon: Share = 0.01
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
     normalize_observations: bool = False
     """See PPO."""
@@ -196,7 +197,7 @@ class SB3DQN(Hyperparameters):
     def _check_buffer(self) -> Self:
         if self.buffer_size < self.num_envs:
             raise PydanticCustomError(
-                "buffer",
+                "hyperparameters",
                 "buffer_size must be at least num_envs = {num_envs}; got {buffer_size}",
                 {"num_envs": self.num_envs, "buffer_size": self.buffer_size},
             )

@@ -58,11 +58,7 @@ class SimulatedLanes(Lanes):
         return {RETURNS: self.returns, LENGTHS: self.lengths, **columns}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore a state. Raises KeyError or ValueError for a state of other lanes."""
-        current = self.state
-        for name, array in current.items():
-            if state[name].shape != array.shape or state[name].dtype != array.dtype:
-                raise ValueError(f"{name} has {state[name].dtype} {state[name].shape}")
+        """Restore a state, of as many lanes under the same rules."""
         now = self.env.snapshot()
         population = Population(*(state[f"{LEARNERS}{name}"] for name in Population._fields))
         observations, _ = self.env.restore(take_snapshot(now.config, now.bank, now.observation, population))

@@ -20,7 +20,7 @@ from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
 from alsim.training.run import Run, bank_digest, read_plan, train
-from alsim.training.settings import ALGORITHMS, DQN, PPO, read_hyperparameters
+from alsim.training.settings import DQN, HYPERPARAMETERS, PPO, SB3PPO, read_hyperparameters
 from alsim.types import FIRST_HELD_OUT
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 12})
@@ -29,16 +29,16 @@ SMALL = Config.read({"num_los": 3, "max_episode_steps": 12})
 # ── hyperparameters ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_hyperparameters_survive_toml(algorithm, tmp_path):
-    default = read_hyperparameters(algorithm, None)
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+@pytest.mark.parametrize("backend", HYPERPARAMETERS)
+def test_hyperparameters_survive_toml(algorithm, backend, tmp_path):
+    default = read_hyperparameters(algorithm, None, backend=backend)
     lines = []
     for key, value in json.loads(default.model_dump_json()).items():
         lines.append(f"{key} = {json.dumps(value)}")
     (tmp_path / "h.toml").write_text("\n".join(lines))
-    assert read_hyperparameters(algorithm, tmp_path / "h.toml") == default
-    assert read_hyperparameters(algorithm, default.model_dump()) == default
-    assert read_hyperparameters(algorithm, default) == default
+    for source in (tmp_path / "h.toml", default.model_dump(), default):
+        assert read_hyperparameters(algorithm, source, backend=backend) == default
 
 
 def test_overrides_replace_values_of_the_source():
@@ -60,13 +60,15 @@ def test_overrides_replace_values_of_the_source():
         ("ppo", {"net_arch": [64, 0]}, "net_arch.1 = 0: expected a number >= 1"),
         ("ppo", {"net_arch": 64}, "net_arch = 64: expected a list of numbers"),
         ("ppo", {"activation": "elu"}, "activation = 'elu': expected 'tanh' or 'relu'"),
-        ("ppo", {"minibatches": 7}, "minibatches must divide num_envs * n_steps = 32768 into equal parts"),
+        ("ppo", {"minibatches": 7}, "minibatches must divide num_envs * n_steps = 4096 into equal parts"),
         ("ppo", {"num_envs": 1, "n_steps": 1, "minibatches": 1}, "into equal parts of at least 2; got 1"),
-        ("dqn", {"buffer_size": 10}, "buffer_size must be at least num_envs = 64; got 10"),
-        ("dqn", {"n_steps": 10}, "n_steps = 10: unknown key"),
+        ("dqn", {"buffer_size": 10}, "buffer_size = 10: unknown key"),
+        ("dqn", {"n_steps": 3}, "minibatches must divide num_envs * n_steps = 1536 into equal parts"),
+        ("ppo", {"normalize_rewards": "yes"}, "normalize_rewards = 'yes': expected true or false"),
         ("sac", {}, "algorithm must be one of 'ppo', 'dqn'; got 'sac'"),
         ("ppo", 5, "hyperparameters must be PPO, a mapping or a TOML file; got 5"),
         ("ppo", DQN(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
+        ("ppo", SB3PPO(), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],
 )
 def test_invalid_hyperparameters_are_an_error(algorithm, given, message):
@@ -74,6 +76,20 @@ def test_invalid_hyperparameters_are_an_error(algorithm, given, message):
         read_hyperparameters(algorithm, given)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"buffer_size": 10}, "buffer_size must be at least num_envs = 64; got 10"),
+        ({"n_steps": 10}, "n_steps = 10: unknown key"),
+    ],
+)
+def test_hyperparameters_of_stable_baselines3(given, message):
+    with pytest.raises(TrainingError, match=f"^{message}"):
+        read_hyperparameters("dqn", given, backend="sb3")
+    with pytest.raises(TrainingError, match="backend must be one of 'alsim', 'sb3'; got 'torch'"):
+        read_hyperparameters("dqn", given, backend="torch")
 
 
 def test_an_invalid_file_is_an_error(tmp_path):
@@ -90,8 +106,8 @@ def test_an_invalid_file_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("algorithm", "steps", "total"),
     [
-        *[("ppo", 400_000, 425_984), ("ppo", 32_768, 32_768), ("ppo", 1, 32_768)],
-        *[("dqn", 400_000, 400_000), ("dqn", 400_001, 400_064)],
+        *[("ppo", 400_000, 401_408), ("ppo", 4_096, 4_096), ("ppo", 1, 4_096)],
+        *[("dqn", 409_600, 409_600), ("dqn", 409_601, 413_696)],
     ],
 )
 def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm, steps, total):
@@ -100,13 +116,13 @@ def test_the_number_of_interactions_is_rounded_up_to_complete_rollouts(algorithm
     assert total % read.rollout_steps == 0
 
 
-@pytest.mark.parametrize(("steps", "noted"), [(1, True), (20_000, True), (10 * 32_768, False)])
+@pytest.mark.parametrize(("steps", "noted"), [(1, True), (20_000, True), (10 * 4_096, False)])
 def test_a_training_with_few_rollouts_logs_the_cure(steps, noted, caplog):
     started = SimpleNamespace(plan=plan(steps=steps), breaks=0)
     with caplog.at_level("INFO", "alsim.training"):
         Run._log_start(started)
     assert ("too few to learn much" in caplog.text and "--num-envs" in caplog.text) is noted
-    assert ("1 interaction is rounded up to 32,768: 1 rollout of 32,768" in caplog.text) is (steps == 1)
+    assert ("1 interaction is rounded up to 4,096: 1 rollout of 4,096" in caplog.text) is (steps == 1)
     assert " 1 rollouts" not in caplog.text
 
 
@@ -135,7 +151,7 @@ def evaluations_of(settings):
 
 
 def test_the_number_of_evaluations_on_the_page_is_that_of_the_defaults():
-    counts = {name: len(evaluations_of({"algorithm": name})) for name in ALGORITHMS}
+    counts = {name: len(evaluations_of({"algorithm": name})) for name in ("ppo", "dqn")}
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     assert f"{counts['ppo']} evaluations with the defaults of PPO, and {counts['dqn']} with those of DQN" in " ".join(
         page.split()
@@ -211,7 +227,7 @@ def finish(out, settings=SETTINGS):
 def test_settings_are_written_first_and_an_unfinished_training_is_resumed(tmp_path):
     out = tmp_path / "deep" / "run"
     with pytest.raises(KeyboardInterrupt), directory.open_directory(out, SETTINGS, force=False):
-        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": 1, **SETTINGS}
+        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": directory.VERSION, **SETTINGS}
         assert directory.latest_checkpoint(out) is None
         directory.write_checkpoint(out, 5, {"a": b"1"})
         directory.write_checkpoint(out, 70, {"a": b"2"})
@@ -238,7 +254,7 @@ def test_other_settings_are_refused_with_the_differences(tmp_path):
     )
     with directory.open_directory(out, other, force=True):
         assert directory.latest_checkpoint(out) is None
-        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": 1, **other}
+        assert json.loads((out / "settings.json").read_text()) == {"alsim_training": directory.VERSION, **other}
 
 
 def test_a_finished_training_is_overwritten_by_force_only(tmp_path):
@@ -472,16 +488,16 @@ def test_an_evaluation_equals_a_rollout():
 
 
 @pytest.mark.parametrize("package", ["torch", "stable_baselines3"])
-def test_a_training_without_its_packages_is_an_error_with_the_command(package, tmp_path, monkeypatch):
+def test_a_backend_without_its_packages_is_an_error_with_the_command(package, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "alsim.training.sb3", raising=False)
+    monkeypatch.delitem(sys.modules, "alsim.envs.sb3", raising=False)
+    for name in [name for name in sys.modules if name.startswith("stable_baselines3.")]:
+        monkeypatch.delitem(sys.modules, name)
     for name in ("torch", "stable_baselines3"):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys.modules.get(name, json))
-    if package == "stable_baselines3":
-        monkeypatch.setattr(json, "get_num_threads", lambda: 1, raising=False)
-    message = (
-        f"training needs {package.replace('_', '-')}, which is not installed; install it with `pip install '.\\[sb3"
-    )
+    message = "needs (stable-baselines3|torch), which is not installed; install it with `pip install '.\\[sb3"
     with pytest.raises(alsim.AlsimError, match=message):
-        train("ppo", out=tmp_path / "run")
+        train("ppo", backend="sb3", out=tmp_path / "run")
     assert entries(tmp_path) == set()
 
 
