@@ -47,7 +47,7 @@ def usable_cores() -> int:
 
 
 def depend_on_parent() -> None:
-    """Let this worker ignore Ctrl-C, and exit as soon as its parent process ends, whatever it is doing.
+    """Let this worker ignore Ctrl-C, and exit as soon as its parent process ends.
 
     Ctrl-C reaches all processes of a terminal. The parent alone decides when its workers stop.
     """
