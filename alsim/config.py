@@ -130,6 +130,10 @@ class Section(BaseModel):
         annotation = cls.model_fields[key].annotation
         if annotation is Any:  # checked by the field's own validator
             return value
+        if annotation is bool:
+            if not isinstance(value, bool):
+                raise PydanticCustomError("boolean", "true or false")
+            return value
         entries = value if isinstance(value, list | tuple) else [value]
         if any(_is_convertible(v) or (isinstance(v, str) and key not in cls.text_keys) for v in entries):
             raise PydanticCustomError("number", _kind(annotation))

@@ -135,6 +135,7 @@ class OnPolicy(ABC):
             outcome = lanes.step(rollout.actions[t])
             rollout.terminated[t], rollout.ended[t] = outcome.terminated, outcome.terminated | outcome.truncated
             rewards = outcome.rewards
+            self._check_finite("reward", rewards)
             if self.reward_scale is not None:
                 rewards = self.reward_scale.apply(rewards, rollout.ended[t])
             rollout.rewards[t] = rewards
@@ -144,7 +145,6 @@ class OnPolicy(ABC):
         outputs = self._outputs(rollout.observations[self.settings.n_steps], lanes.masks)
         rollout.values[self.settings.n_steps] = self.values_of(outputs)
         self.steps += self.settings.rollout_steps
-        self._check_finite()
         gamma = f32(self.settings.gamma)
         estimate_advantages(
             *(rollout.rewards, rollout.values, rollout.terminated, rollout.ended),
@@ -166,6 +166,7 @@ class OnPolicy(ABC):
     def _look(self, step: int) -> None:
         """Write the current observations, scaled if the settings say so, to a step of the rollout."""
         observations = self.lanes.observations
+        self._check_finite("observation", observations)
         if self.observation_scale is not None:
             observations = self.observation_scale.apply(observations)
         self.rollout.observations[step] = observations
@@ -188,18 +189,15 @@ class OnPolicy(ABC):
         self.rollout.rewards[step, truncated] += f32(self.settings.gamma) * values
         self.rollout.terminated[step] |= truncated
 
-    def _check_finite(self) -> None:
-        """Raise TrainingError if the environment returned rewards or observations that are not finite."""
-        observed = self.rollout.observations
-        for name, sizes in (("reward", self.rollout.rewards), ("observation", np.abs(observed).max(axis=2))):
-            wrong = ~np.isfinite(sizes)
-            if wrong.any():
-                step, lane = np.argwhere(wrong)[0].tolist()
-                value = self.rollout.rewards[step, lane] if name == "reward" else observed[step, lane]
-                raise TrainingError(
-                    f"the environment returned a {name} that is not finite, in lane {lane} before interaction "
-                    f"{self.steps:,}: {value}; correct the environment or the reward weights"
-                )
+    def _check_finite(self, name: str, values: Floats) -> None:
+        """Raise TrainingError if values (N, ...) of a step that the environment returned are not finite."""
+        if np.isfinite(values).all():
+            return
+        lane = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise TrainingError(
+            f"the environment returned a {name} that is not finite, {values[lane]} in lane {lane}, in the rollout "
+            f"after {self.steps:,} interactions; correct the environment or the reward weights"
+        )
 
     @property
     def network(self) -> Network:
