@@ -35,6 +35,8 @@ from alsim.cli.output import (
     resumable,
     write_report,
 )
+from alsim.cli.training_seeds import ProcessesOption, SeedsOption, run_seeds
+from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
     from alsim.training.curve import Row
@@ -74,7 +76,11 @@ class Reward(StrEnum):
 
 @app.command(
     short_help="Train a policy and evaluate it on held-out learners.",
-    epilog=examples("alsim train ppo -o ppo-run", "alsim train dqn --steps 200000 --reward learning -o dqn-run"),
+    epilog=examples(
+        "alsim train ppo -o ppo-run",
+        "alsim train dqn --steps 200000 --reward learning -o dqn-run",
+        "alsim train ppo --seeds 10 -o runs",
+    ),
 )
 def train(
     algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help="Training algorithm: ppo or dqn.")],
@@ -102,6 +108,8 @@ def train(
         typer.Option("--name", metavar="NAME", show_default="ALGORITHM", help="Name of the trained policy."),
     ] = None,
     seed: SeedOption = 0,
+    seeds: SeedsOption = None,
+    processes: ProcessesOption = None,
     config: ConfigOption = None,
     bank: BankOption = None,
     dynamics: DynamicsOption = None,
@@ -132,32 +140,45 @@ def train(
 
     DIR can then be used as a policy, as in alsim generate --policy DIR. Its policy.npz and checkpoints contain only
     numbers. Loading model.zip with Stable-Baselines3 executes code: load it only from sources that you trust.
-    """
-    from alsim.training.run import train as run
 
-    with resumable(lambda: _resume_hint(out, force)), _progress() as progress, log_to_stderr("alsim.training"):
-        training = run(
-            algorithm.value,
-            out=out,
-            backend=backend.value,
-            steps=steps,
-            num_envs=num_envs,
-            name=name,
-            seed=seed,
-            config=config,
-            bank=bank,
-            dynamics=dynamics,
-            observation=observation.value,
-            reward=None if reward is None else reward.value,
-            hyperparameters=settings,
-            eval_every=eval_every,
-            num_threads=num_threads,
-            force=force,
-            progress=progress,
-        )
-    _print_training(training, report)
+    With --seeds, DIR has one such directory per seed, a summary over the seeds, and curves with bands.
+    """
+    arguments: dict[str, Any] = {
+        "algorithm": algorithm.value,
+        "out": out,
+        "backend": backend.value,
+        "steps": steps,
+        "num_envs": num_envs,
+        "name": name,
+        "seed": seed,
+        "config": config,
+        "bank": bank,
+        "dynamics": dynamics,
+        "observation": observation.value,
+        "reward": None if reward is None else reward.value,
+        "hyperparameters": settings,
+        "eval_every": eval_every,
+        "num_threads": num_threads,
+        "force": force,
+    }
+    if seeds is None and processes is not None:
+        raise AlsimError(f"--processes {processes} needs --seeds; add the number of seeds, or leave --processes out")
+    if seeds is None:
+        _train_one(arguments, report)
+    else:
+        run_seeds(arguments, seeds, processes, report)
     if observation is Observation.responses:
         print_sentence(READS_MASTERY)
+
+
+def _train_one(arguments: dict[str, Any], report: Path | None) -> None:
+    """Train with one seed, and print the result."""
+    from alsim.training.run import train as run
+
+    out, force = arguments["out"], arguments["force"]
+    with resumable(lambda: _resume_hint(out, force)), _progress() as progress, log_to_stderr("alsim.training"):
+        training = run(**arguments, progress=progress)
+    _print_training(training, report)
 
 
 def _resume_hint(out: Path, force: bool) -> str:
@@ -228,7 +249,7 @@ def _print_training(training: Training, report: Path | None) -> None:
             print(title)
             print_policies(policies)
     print()
-    print_sentence(_verdict(name, evaluation["policies"]))
+    print_sentence(verdict(name, evaluation["policies"]))
     write_report(report, evaluation)
 
 
@@ -243,7 +264,7 @@ def print_policies(policies: dict[str, Any]) -> None:
     print_table(("policy", *(METRICS[name].heading for name in DECIMALS), "give-ups"), rows)
 
 
-def _verdict(trained: str, policies: dict[str, Any]) -> str:
+def verdict(trained: str, policies: dict[str, Any]) -> str:
     """Return a sentence that compares the trained policy with each of the others."""
     others = {name: statistics for name, statistics in policies.items() if name != trained}
     parts = []

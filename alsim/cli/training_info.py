@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alsim.cli.output import print_facts, printable, write_report
+from alsim.cli.training_seeds import print_seeds_info
 from alsim.errors import AlsimError
 from alsim.utils.reading import read_json, reason
 
@@ -21,11 +24,15 @@ def print_training(directory: Path, report: Path | None) -> None:
     """Print the settings and the evaluation of a training, and write them as JSON if `report` is given."""
     from alsim.cli.training import print_policies
     from alsim.training.directory import EVALUATION, SETTINGS, checkpoint_steps
+    from alsim.training.seeds_directory import is_seeds_directory
 
-    settings = _read(directory / SETTINGS)
+    if is_seeds_directory(directory):
+        print_seeds_info(directory, report)
+        return
+    settings = read_stored(directory / SETTINGS)
     finished = (directory / EVALUATION).is_file()
-    evaluation = _read(directory / EVALUATION) if finished else None
-    try:
+    evaluation = read_stored(directory / EVALUATION) if finished else None
+    with stored_training(directory):
         facts = _facts(settings, evaluation, checkpoint_steps(directory))
         print(printable(str(directory)))
         print_facts(facts)
@@ -33,20 +40,27 @@ def print_training(directory: Path, report: Path | None) -> None:
             print()
             print(f"Mean ± standard error over {evaluation['learners']['num_learners']:,} held-out learners:")
             print_policies(evaluation["policies"])
+    write_report(report, {"settings": settings, "evaluation": evaluation})
+
+
+@contextmanager
+def stored_training(directory: Path) -> Iterator[None]:
+    """Raise AlsimError, which names the directory, if a file of a training lacks a key within the context."""
+    try:
+        yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AlsimError(
             f"{directory} is no training of this version of alsim: {type(error).__name__}: {error}; train again"
         ) from None
-    write_report(report, {"settings": settings, "evaluation": evaluation})
 
 
 def training_rules(directory: Path) -> str:
     """Return the algorithm, the rules and the observation of a training as text."""
     from alsim.training.directory import SETTINGS
 
-    settings = _read(directory / SETTINGS)
+    settings = read_stored(directory / SETTINGS)
     try:
-        return f"{settings['algorithm']}, observation {settings['observation']}, {_rules(settings)}"
+        return f"{settings['algorithm']}, observation {settings['observation']}, {rules_of(settings)}"
     except (AttributeError, KeyError, TypeError):
         raise AlsimError(f"{directory / SETTINGS} lacks the settings of a training; train again") from None
 
@@ -65,11 +79,11 @@ def _facts(settings: Any, evaluation: Any, checkpoint: int | None) -> list[tuple
         ("policy", f"{settings['name']}, trained by {settings['algorithm']}, seed {settings['seed']}"),
         ("training", progress),
         ("origin", f"observation {settings['observation']}, {settings['config']['num_los']:,} learning outcomes"),
-        ("rules", _rules(settings)),
+        ("rules", rules_of(settings)),
     ]
 
 
-def _rules(settings: Any) -> str:
+def rules_of(settings: Any) -> str:
     """Return the dynamics of a training, and the values of its configuration that differ from the defaults."""
     from alsim.evaluation.dataset_summary import config_differences
 
@@ -77,7 +91,7 @@ def _rules(settings: Any) -> str:
     return f"dynamics {settings['config']['dynamics']['name']}; {', '.join(differences) or 'default configuration'}"
 
 
-def _read(file: Path) -> Any:
+def read_stored(file: Path) -> Any:
     """Return the content of a JSON file. Raises AlsimError."""
     try:
         return read_json(file, inside=file.parent)
@@ -85,4 +99,4 @@ def _read(file: Path) -> Any:
         raise AlsimError(f"{file} cannot be read: {reason(error)}; train again") from None
 
 
-__all__ = ["is_training", "print_training", "training_rules"]
+__all__ = ["is_training", "print_training", "read_stored", "rules_of", "stored_training", "training_rules"]

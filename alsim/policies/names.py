@@ -373,6 +373,8 @@ def _from_directory(path: Path) -> Policy | None:
             f"{path} is a dataset, but a policy is needed; pass the name of a policy, such as rules, or the directory "
             "of a trained one"
         )
+    if (path / "settings.json").is_file() and (seeds := sorted(path.glob("seed-*"))):
+        raise AlsimError(f"{path} holds a training with several seeds; pass the directory of one, such as {seeds[0]}")
     if (path / "settings.json").is_file() and not (path / "evaluation.json").is_file():
         raise AlsimError(
             f"{path} holds an unfinished training, which has no policy yet; the same alsim train command resumes it"

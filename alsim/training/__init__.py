@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from alsim.training.agents import Agent, Update, dqn, ppo
     from alsim.training.curve import read_curve
     from alsim.training.run import Training, train
+    from alsim.training.seeds import SeedsError, SeedsMoment, SeedTrainings, train_seeds
     from alsim.training.settings import DQN, PPO, SB3DQN, SB3PPO, TrainingError
 
 _HOMES = {
@@ -17,6 +18,9 @@ _HOMES = {
     "PPO": "alsim.training.settings",
     "SB3DQN": "alsim.training.settings",
     "SB3PPO": "alsim.training.settings",
+    "SeedTrainings": "alsim.training.seeds",
+    "SeedsError": "alsim.training.seeds",
+    "SeedsMoment": "alsim.training.seeds",
     "Training": "alsim.training.run",
     "TrainingError": "alsim.training.settings",
     "Update": "alsim.training.agents",
@@ -25,6 +29,7 @@ _HOMES = {
     "ppo": "alsim.training.agents",
     "read_curve": "alsim.training.curve",
     "train": "alsim.training.run",
+    "train_seeds": "alsim.training.seeds",
 }
 
 __all__ = [
@@ -33,6 +38,9 @@ __all__ = [
     "SB3DQN",
     "SB3PPO",
     "Agent",
+    "SeedTrainings",
+    "SeedsError",
+    "SeedsMoment",
     "Training",
     "TrainingError",
     "Update",
@@ -41,6 +49,7 @@ __all__ = [
     "ppo",
     "read_curve",
     "train",
+    "train_seeds",
 ]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -11,7 +11,7 @@ from typing import Any
 from alsim.config import BANK_KEYS
 from alsim.training.settings import TrainingError
 from alsim.utils.files import to_json, write_atomic
-from alsim.utils.reading import reason
+from alsim.utils.reading import read_json, reason
 from alsim.utils.run_directory import (
     FORCE,
     Layout,
@@ -26,6 +26,8 @@ CURVE, PICTURE, MODEL = "curve.csv", "curve.png", "model.zip"
 CHECKPOINTS, LOCK = "checkpoints", ".alsim-lock"
 MARK = "alsim_training"
 """Key of the version of the format in the settings."""
+SEEDS_MARK = "alsim_training_seeds"
+"""Such a key in the settings of a directory with several seeds."""
 VERSION = 2
 DIGITS = 20
 """Digits of a checkpoint's name, the number of interactions, so that names sort in order."""
@@ -73,10 +75,24 @@ def check_directory(out: Path, *, force: bool) -> None:
     """Raise TrainingError if `out` has foreign files, or a finished training that `force` does not replace."""
     directory = RunDirectory(out, LAYOUT)
     directory.check_location()
+    if SEEDS_MARK in json_object(out / SETTINGS):
+        raise TrainingError(
+            f"{out} holds a training with several seeds; pass the number of seeds (--seeds), or choose a new or empty "
+            "directory"
+        )
     directory.finish_groups()
     directory.check_ownership()
     if directory.is_finished and not force:
         raise directory.finished_error()
+
+
+def json_object(file: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file, or an empty one if there is none."""
+    try:
+        content = read_json(file, inside=file.parent)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_checkpoint(out: Path, steps: int, files: Mapping[str, bytes]) -> None:

@@ -248,6 +248,21 @@ def bank_digest(bank: Bank) -> str:
     return digest.hexdigest()
 
 
+def log_notes(plan: TrainingPlan) -> None:
+    """Log how the number of interactions is rounded, and whether there are too few rollouts to learn much."""
+    h = plan.hyperparameters
+    rollouts = counted(h.total_steps // h.rollout_steps, "rollout")
+    if h.total_steps != h.steps:
+        verb = "is" if h.steps == 1 else "are"
+        steps = f"{counted(h.steps, 'interaction')} {verb} rounded up to {h.total_steps:,}"
+        log.info(f"{steps}: {rollouts} of {h.rollout_steps:,}")
+    if isinstance(h, RolloutHyperparameters) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
+        log.info(
+            f"the training has {rollouts}, too few to learn much: networks are updated once per rollout; use "
+            "more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
+        )
+
+
 class Run:
     """A training in progress: the trainer, its learning curve, and the parameters with the best evaluation."""
 
@@ -315,20 +330,10 @@ class Run:
         return Training(self.out, policy, evaluation, self.rows)
 
     def _log_start(self) -> None:
-        """Log how the number of interactions is rounded, and where a resumed training continues."""
-        h = self.plan.hyperparameters
-        rollouts = counted(h.total_steps // h.rollout_steps, "rollout")
-        if h.total_steps != h.steps:
-            verb = "is" if h.steps == 1 else "are"
-            steps = f"{counted(h.steps, 'interaction')} {verb} rounded up to {h.total_steps:,}"
-            log.info(f"{steps}: {rollouts} of {h.rollout_steps:,}")
-        if isinstance(h, RolloutHyperparameters) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
-            log.info(
-                f"the training has {rollouts}, too few to learn much: networks are updated once per rollout; use "
-                "more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
-            )
+        """Log notes on the number of interactions, and where a resumed training continues."""
+        log_notes(self.plan)
         if self.breaks:
-            log.info(f"resumed at {self.steps:,} of {h.total_steps:,} interactions")
+            log.info(f"resumed at {self.steps:,} of {self.plan.hyperparameters.total_steps:,} interactions")
 
     def _learn(self) -> None:
         """Train for the remaining interactions. Raises TrainingError if the training diverges."""

@@ -22,12 +22,12 @@ from notices import without_notice
 
 from alsim.config import Config
 from alsim.datasets import writer
-from alsim.datasets.executors import processes
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.schema import OBSERVATION, TABLES, columns_of
 from alsim.datasets.store import RESTORE, DatasetError, load_dataset
 from alsim.errors import AlsimError
 from alsim.policies import Uniform
+from alsim.utils import workers
 from alsim.utils.files import UNFINISHED
 from alsim.utils.run_directory import RunDirectory
 
@@ -610,8 +610,8 @@ def test_a_damaged_finished_dataset_is_an_error(tmp_path):
 
 def test_exceptions_that_cannot_be_pickled():
     error = type("Odd", (Exception,), {})("strange")
-    assert str(processes._Raised(error).error()) == "Odd: strange"
-    assert isinstance(processes._Raised(DatasetError("plain")).error(), DatasetError)
+    assert str(workers.Raised(error).error()) == "Odd: strange"
+    assert isinstance(workers.Raised(DatasetError("plain")).error(), DatasetError)
 
 
 # ── observations that are not stored ─────────────────────────────────────────────────────────────

@@ -9,21 +9,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import pickle
-import signal
-import sys
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from multiprocessing import get_context, parent_process
+from collections.abc import Generator, Sequence
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from threading import Thread
-from traceback import format_exc
 from typing import Any
 
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
-from alsim.errors import AlsimError, InputTypeError
-from alsim.utils.plugins import import_modules, imported_modules
+from alsim.utils.workers import ONE_THREAD, Raised, WorkerTraceback, cure_of_main, depend_on_parent, dump, end_of, load
 
 MOST_TRIES = 3
 """Number of deaths of workers at the same shard that ends the run."""
@@ -113,8 +107,8 @@ class _Worker:
     def receive(self) -> Shard | None:
         """Return the shard that the worker made, or None if it has just started. Raises the worker's exception."""
         answer = self._pipe.recv()
-        if isinstance(answer, _Raised):
-            raise answer.error() from _WorkerTraceback(answer.trace)
+        if isinstance(answer, Raised):
+            raise answer.error() from WorkerTraceback(answer.trace)
         return answer  # type: ignore[no-any-return]  # `_work` sends nothing else
 
     def kill(self) -> None:
@@ -134,10 +128,12 @@ def _report_death(worker: _Worker, tries: int, job: Job) -> None:
     """Log that a worker died. Raises DatasetError if a replacement is expected to die as well."""
     worker.process.join()
     code = worker.process.exitcode or 0
-    end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+    end = end_of(code)
     phase = "before its first shard" if worker.number is None else f"while it made shard {worker.number}"
     if worker.number is None and code >= 0:
-        raise DatasetError(f"a worker {end} {phase}; see its output for the reason; {_cure_of_main()}")
+        raise DatasetError(
+            f"a worker {end} {phase}; see its output for the reason; {cure_of_main('the policy', 'num_workers=0')}"
+        )
     if tries == MOST_TRIES:
         raise DatasetError(
             f"{job.directory}: a worker {end} {phase}, for the {tries}rd time; "
@@ -146,28 +142,12 @@ def _report_death(worker: _Worker, tries: int, job: Job) -> None:
     log.warning("a worker %s %s; another one replaces it", end, phase)
 
 
-def _cure_of_main() -> str:
-    """Return the most probable cure of workers that cannot start: they import the main module from its file."""
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    if file is None or not os.path.isfile(file):
-        return (
-            "workers import the main program from its file, and this one has none (standard input or a notebook): put "
-            "the policy into a module, and the program into a file, or use num_workers=0"
-        )
-    return 'a script that uses workers needs `if __name__ == "__main__":`'
-
-
 # ── in the worker ────────────────────────────────────────────────────────────────────────────────
-
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Variables that limit the threads of numerical libraries. Several threads in each of many workers would be slow."""
 
 
 def _work(pipe: Connection, job: bytes) -> None:
     """Make shards in a worker process until the driver sends None."""
-    # Ctrl-C reaches all processes of a terminal; the driver alone decides when its workers stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_exit_with_parent, daemon=True).start()
+    depend_on_parent()
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
@@ -176,62 +156,4 @@ def _work(pipe: Connection, job: bytes) -> None:
         while (number := pipe.recv()) is not None:
             pipe.send(maker(number))
     except BaseException as error:
-        pipe.send(_Raised(error))
-
-
-def dump(job: Job, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
-    """Return the pickle of a job, with the modules that register its policy and dynamics, for `load`."""
-    return pickle.dumps((imported_modules(), dumps(job)))
-
-
-def load(pickled: bytes) -> Job:
-    """Return a job from the bytes of `dump`. Raises AlsimError if its modules or classes cannot be imported."""
-    try:
-        modules, job = pickle.loads(pickled)
-        import_modules(modules)
-        return pickle.loads(job)  # type: ignore[no-any-return]  # a Job, pickled by this package
-    except AlsimError as error:
-        error.add_note("this happened in a worker")
-        raise
-    except Exception as error:
-        raise InputTypeError(
-            f"a worker cannot load its policy or dynamics: {error}; define them in a module that it can import, "
-            "not in a notebook"
-        ) from None
-
-
-def _exit_with_parent() -> None:
-    """Exit as soon as the parent process ends, even while a shard is being made."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-class _Raised:
-    """An exception that is sent through a pipe."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.trace = format_exc()
-        self._message = f"{type(error).__name__}: {error}"
-        self._is_alsim_error = isinstance(error, AlsimError)
-        try:
-            self._pickled: bytes | None = pickle.dumps(error)
-        except Exception:  # not every exception pickles
-            self._pickled = None
-
-    def error(self) -> BaseException:
-        """Return the exception, or one with the same message if it cannot be pickled."""
-        try:
-            assert self._pickled is not None
-            return pickle.loads(self._pickled)  # type: ignore[no-any-return]
-        except Exception:
-            return (DatasetError if self._is_alsim_error else RuntimeError)(self._message)
-
-
-class _WorkerTraceback(Exception):
-    """The traceback of an exception in a worker."""
-
-    def __str__(self) -> str:
-        """Return the traceback as text."""
-        return f"in a worker:\n{self.args[0]}"
+        pipe.send(Raised(error))

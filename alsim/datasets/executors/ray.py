@@ -7,10 +7,10 @@ from collections.abc import Generator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from alsim.datasets.executors.processes import dump, load
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.shards import Job, Shard, ShardMaker
 from alsim.utils.optional import require
+from alsim.utils.workers import dump, load
 
 MOST_RETRIES = 3
 """Number of retries of a task after its worker or machine was lost."""
