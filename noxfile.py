@@ -285,10 +285,28 @@ def bench(session: nox.Session) -> None:
 def claims(session: nox.Session) -> None:
     """Run the long benchmarks, write benchmarks/claims.md, and train with each recipe; needs an idle machine."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", ".[sb3]", *group("bench"))
+    session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
+    session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
+    session.notify("training-time-torch", [])
+    session.notify("training-time-jax", [])
     for recipe in ("compat-torchrl", "compat-rllib", "compat-tianshou", "compat-cleanrl", "compat-dkt"):
         session.notify(recipe, ["-m", "long", "-s"])
+
+
+@nox.session(name="training-time-torch")
+def training_time_torch(session: nox.Session) -> None:
+    """Measure the time to a trained policy with PyTorch and Stable-Baselines3, and update tables and figure."""
+    session.install("-q", TORCH)
+    session.install("-q", "-e", ".[sb3]", *group("bench"))
+    session.run("python", "-m", "benchmarks.training_time", "--part", "torch", *session.posargs)
+
+
+@nox.session(name="training-time-jax")
+def training_time_jax(session: nox.Session) -> None:
+    """Measure the time to a trained policy with JAX, and update tables and figure."""
+    session.install("-q", "-e", ".", "jax", *group("bench"))
+    session.run("python", "-m", "benchmarks.training_time", "--part", "jax", *session.posargs)
 
 
 @nox.session

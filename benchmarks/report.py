@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,3 +76,13 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header) - 1)]
     lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[-1]]) for r in (header, *rows)]
     return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def between_marks(text: str, measured: str, name: str = "measured") -> str:
+    """Return the text with the part between the marks of this name replaced."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the text must have the marks {begin} and {end} once each; add or delete marks")
+    return re.sub(
+        f"(?<={re.escape(begin)}).*(?={re.escape(end)})", lambda _: f"\n\n{measured}\n\n", text, flags=re.DOTALL
+    )

@@ -1,7 +1,8 @@
 """Table of all results and their targets: `python -m benchmarks.table`, or `nox -s bench`.
 
 --readme   also writes the table into benchmarks/README.md, and the data of plots into measured.json
---claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md
+--claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md; the time to a trained
+           policy is that of the last `python -m benchmarks.training_time`
 --only     measures some parts: steps, phases, rollouts, generation, startup, memory, training, ability,
            calibration, cat, bkt, dkt
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,11 +31,12 @@ from benchmarks import (
     training,
 )
 from benchmarks.measure import PACKAGES, machine
-from benchmarks.report import HEADER, Row, columns, markdown, number
+from benchmarks.report import HEADER, Row, between_marks, columns, markdown, number
+from benchmarks.training_time import page
+from benchmarks.training_time import results as training_times
 
 FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 PARTS = (
     *("steps", "phases", "rollouts", "generation", "startup", "memory", "training"),
@@ -136,15 +137,6 @@ def written(results: Results, here: dict[str, str]) -> str:
     return "\n\n".join([described(here), markdown(HEADER, results.rows, left=(0, 4)), *more(results)])
 
 
-def between_marks(text: str, measured: str) -> str:
-    """Return the text with the part between the marks replaced."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"the text must have the marks {BEGIN} and {END} once each; add or delete marks")
-    return re.sub(
-        f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", lambda _: f"\n\n{measured}\n\n", text, flags=re.DOTALL
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure according to the command line, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -159,7 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         README.write_text(between_marks(README.read_text(), written(results, here)))
         keep(MEASURED, results, here)
     if options.claims:
-        CLAIMS.write_text(f"# Measured at length\n\nBy `nox -s claims`. {written(results, here)}\n")
+        training_time = page.section(training_times.read())
+        CLAIMS.write_text(
+            f"# Longer measurements\n\nMeasured with `nox -s claims`. {written(results, here)}\n\n{training_time}\n"
+        )
 
 
 def keep(path: Path, results: Results, here: dict[str, str]) -> None:

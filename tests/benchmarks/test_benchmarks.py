@@ -143,11 +143,14 @@ def test_the_phases_in_order_equal_a_step(monkeypatch):
 
 
 def test_tables_are_inserted_between_the_marks():
-    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
-    assert table.between_marks(text, r"new \1") == f"before\n{table.BEGIN}\n\nnew \\1\n\n{table.END}\nafter"
+    begin, end = "<!-- measured: begin -->", "<!-- measured: end -->"
+    text = f"before\n{begin}\nold\n{end}\nafter"
+    assert report.between_marks(text, r"new \1") == f"before\n{begin}\n\nnew \\1\n\n{end}\nafter"
     with pytest.raises(ValueError, match="once each"):
-        table.between_marks(text + table.END, "new")
-    table.between_marks(table.README.read_text(encoding="utf-8"), "")
+        report.between_marks(text + end, "new")
+    with pytest.raises(ValueError, match="<!-- other: begin -->"):
+        report.between_marks(text, "new", "other")
+    report.between_marks(table.README.read_text(encoding="utf-8"), "")
 
 
 def test_saved_figures_can_be_read(tmp_path):

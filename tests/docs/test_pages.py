@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -304,16 +303,10 @@ def test_the_page_of_published_logs_has_every_format() -> None:
     assert [name for name, _ in row.findall(values)] == list(titles)
 
 
-def test_the_training_page_has_the_recipe_and_the_results_of_the_quick_training() -> None:
-    from benchmarks import quick_training
+def test_the_training_page_has_the_measured_time_to_a_trained_policy() -> None:
+    from benchmarks.training_time import page, results
 
-    section = text("training.md").split("### Quick training")[1].split("### Resuming")[0]
-    recipe = tomllib.loads(section.split("```toml\n")[1].split("```")[0])
-    assert recipe == quick_training.HYPERPARAMETERS
-    assert f"--steps {quick_training.STEPS} --num-envs {quick_training.NUM_ENVS} --settings quick.toml" in section
-    measured = json.loads(quick_training.MEASURED.read_text(encoding="utf-8"))
-    for key, header in (("returns", quick_training.RETURNS), ("speeds", quick_training.SPEEDS)):
-        assert quick_training.markdown(header, measured[key]) in section, key
+    assert page.table(results.read()) in text("training.md")
 
 
 def test_rollouts_and_datasets_hold_the_same_data_side_by_side() -> None:

@@ -1,0 +1,1 @@
+"""Processor time until a policy is trained, by training loop: `python -m benchmarks.training_time`."""
