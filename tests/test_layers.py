@@ -121,10 +121,10 @@ def test_the_top_level_holds_a_short_list_of_modules():
 
 
 def test_the_layout_stays_as_simple_as_it_was_drawn():
-    """Decisions 16, 17 and 18 have the figures; `chain` also shows that the parts have no cycle."""
+    """Decisions 16, 17, 18 and 20 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
     assert len(edges) <= 27
-    assert sum(map(len, edges.values())) <= 144
+    assert sum(map(len, edges.values())) <= 146
     assert chain(edges) <= 13
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import alsim
-from alsim import models
+from alsim import models, training
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
 from alsim.metrics import Interactions
 from alsim.models import bkt, cat, irt
@@ -20,8 +20,7 @@ from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
 LONGEST = 500
 API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 ELSEWHERE = {
-    *("alsim.training.Training", "alsim.training.Agent", "alsim.training.Update"),  # need a training
-    *("alsim.training.PPO", "alsim.training.DQN", "alsim.training.SB3PPO", "alsim.training.SB3DQN"),
+    "alsim.training.Training",  # needs a directory
     *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
     *("alsim.models.Fit", "alsim.models.irt.HasItemParameters"),  # a base class and a protocol
 }
@@ -66,6 +65,13 @@ def rollouts():
     ]
 
 
+def trainings():
+    updates = []
+    config, small = {"num_los": 3, "max_episode_steps": 12}, {"num_envs": 16, "net_arch": (8,), "steps": 128}
+    agent = training.ppo(config, progress=updates.append, **small)
+    return [agent, updates[0], training.PPO(), training.DQN(), training.SB3PPO(), training.SB3DQN()]
+
+
 def student_models():
     generator = np.random.default_rng(0)
     ability, difficulty = generator.normal(size=(200, 1)), np.linspace(-1, 1, 8)
@@ -94,7 +100,7 @@ def student_models():
 
 @pytest.fixture(scope="module")
 def objects() -> list[Any]:
-    return [*environments(), *rollouts(), *student_models()]
+    return [*environments(), *rollouts(), *trainings(), *student_models()]
 
 
 @pytest.mark.compiled

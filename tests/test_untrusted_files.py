@@ -391,8 +391,8 @@ KINDS = {
         named="curve.csv",
     ),
     "checkpoint of a training": Kind(
-        lambda folder: write_training_checkpoint(folder, 7, {"progress.json": b"{}", "best.pt": bytes(50)}),
-        (f"{CHECKPOINT}/sums.json", f"{CHECKPOINT}/best.pt"),
+        lambda folder: write_training_checkpoint(folder, 7, {"progress.json": b"{}", "best": bytes(50)}),
+        (f"{CHECKPOINT}/sums.json", f"{CHECKPOINT}/best"),
         lambda folder: read_training_checkpoint(folder / CHECKPOINT),
         TrainingError,
     ),

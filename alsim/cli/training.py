@@ -93,14 +93,14 @@ def train(
         typer.Option(
             "--steps",
             metavar="N",
-            show_default="ppo 4,000,000; dqn 1,000,000",
+            show_default="ppo 500,000; dqn 2,000,000",
             help="Number of interactions, over all environments; rounded up to complete rollouts.",
         ),
     ] = None,
     num_envs: Annotated[
         int | None,
         typer.Option(
-            "--num-envs", metavar="N", show_default="ppo 256; dqn 64", help="Number of parallel environments."
+            "--num-envs", metavar="N", show_default="ppo 512; dqn 512", help="Number of parallel environments."
         ),
     ] = None,
     name: Annotated[

@@ -28,6 +28,7 @@ ROWS = 200
 Masks = MaskFunction | Bools | None
 
 
+@short_repr
 class Update(NamedTuple):
     """Progress of a training, before a rollout."""
 

@@ -47,7 +47,7 @@ class Lanes:
     Attributes:
     observations  (N, R) float32 of the current moment
     masks         (N, A) of the current moment, True for allowed actions; None without masks
-    skipped       (N,) True for lanes that the next step only resets, whatever their action (NEXT_STEP)
+    skipped       (N,) True for lanes that the next step only resets; their actions have no effect (NEXT_STEP)
 
     Raises TrainingError for other spaces.
     """

@@ -118,8 +118,9 @@ class ProximalHyperparameters(RolloutHyperparameters):
 class PPO(ProximalHyperparameters):
     """Hyperparameters of PPO. The policy and the value share all hidden layers."""
 
+    steps: Count = 500_000
     learning_rate: Positive = 5e-3
-    final_learning_rate: Positive = 5e-4
+    final_learning_rate: Positive = 1e-4
     gae_lambda: Share = 0.9
     vf_coef: NotNegative = 1.0
     normalize_observations: bool = False

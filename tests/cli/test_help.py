@@ -188,9 +188,9 @@ def test_the_formats_of_export_are_those_that_exist():
 
 @pytest.mark.parametrize("field", ["steps", "num_envs"])
 def test_the_defaults_of_train_are_those_of_the_algorithms(field):
-    from alsim.training.settings import ALGORITHMS
+    from alsim.training.settings import HYPERPARAMETERS
 
-    defaults = {name: kind.model_fields[field].default for name, kind in ALGORITHMS.items()}
+    defaults = {name: kind.model_fields[field].default for name, kind in HYPERPARAMETERS["alsim"].items()}
     assert f"[default: ppo {defaults['ppo']:,}; dqn {defaults['dqn']:,}]" in unwrapped(help_of(("train",)))
 
 

@@ -433,7 +433,8 @@ FILES = {"curve.csv", "curve.png", "evaluation.json", "model.zip", "policy.json"
 
 
 def quick(algorithm, out, **arguments):
-    return train(algorithm, out=out, config=SMALL, hyperparameters=QUICK[algorithm], eval_every=256, **arguments)
+    chosen = {"backend": "sb3", "hyperparameters": QUICK[algorithm], **arguments}
+    return train(algorithm, out=out, config=SMALL, eval_every=256, **chosen)
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
@@ -567,7 +568,19 @@ def command(out, *more):
     config = out.parent / "config.toml"
     config.write_text("\n".join(f"{key} = {value}" for key, value in SMALL.items()))
     return [
-        *(sys.executable, "-m", "alsim", "train", "dqn", "--config", config, "--settings", settings),
+        *(
+            sys.executable,
+            "-m",
+            "alsim",
+            "train",
+            "dqn",
+            "--backend",
+            "sb3",
+            "--config",
+            config,
+            "--settings",
+            settings,
+        ),
         *("--eval-every", "256", "--out", out, *more),
     ]
 
@@ -586,7 +599,7 @@ def test_a_killed_training_is_resumed(tmp_path):
     assert reached >= 1024 - 256
     assert not (out / "evaluation.json").exists()
     # Loading executes no code: parameters load as tensors, and the rest is JSON and NumPy.
-    for name in ("parameters.pt", "best.pt"):
+    for name in ("parameters.pt", "best"):
         torch.load(checkpoint / name, weights_only=True)
     with np.load(checkpoint / "replay.npz", allow_pickle=False) as replay:
         assert replay["actions"].shape == (min(reached, 400) // 8, 8, 1)
@@ -670,7 +683,7 @@ def hostile_files(files):
     torch.save({"policy": Hostile()}, tensors)
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("observations.npy", bytes(10**8))
-    for name in ("parameters.pt", "best.pt"):
+    for name in ("parameters.pt", "best"):
         yield from ((name, content) for content in (pickle.dumps(Hostile()), tensors.getvalue(), bomb.getvalue(), b""))
     yield "replay.npz", bomb.getvalue()
     for name in ("counters.json", "progress.json"):
@@ -720,7 +733,7 @@ def test_a_damaged_checkpoint_or_curve_is_refused(tmp_path):
 def test_a_diverging_training_is_an_error(tmp_path, algorithm):
     rate = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e30)
     with pytest.raises(TrainingError, match=r"run: the training diverged after [\d,]+ interactions: .* learning_rate"):
-        train(algorithm, out=tmp_path / "run", config=SMALL, hyperparameters=QUICK[algorithm] | rate, eval_every=256)
+        quick(algorithm, tmp_path / "run", hyperparameters=QUICK[algorithm] | rate)
 
 
 def flatten(value, path=""):

@@ -1,11 +1,13 @@
 """Trainings with alsim's own algorithms: files, resuming, kills, and reproducibility."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +104,7 @@ def command(out, steps):
 @pytest.mark.compiled
 @pytest.mark.ci
 def test_a_killed_training_gives_the_same_bits(tmp_path):
-    """SIGKILL at several moments; each time, the same command goes on."""
+    """SIGKILL at several moments; then the same command resumes."""
     steps = 64_000
     whole, run = tmp_path / "whole", tmp_path / "run"
     subprocess.run(command(whole, steps), check=True, capture_output=True)
@@ -153,12 +155,34 @@ def without_random(content):
     return json.dumps(values).encode()
 
 
+def hostile_random(content):
+    return json.dumps({**json.loads(content), "random": {"bit_generator": "PCG64", "state": {"state": "x"}}}).encode()
+
+
+def bomb():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("parameters.npy", bytes(10**8))
+    return stream.getvalue()
+
+
+def pickled():
+    stream = io.BytesIO()
+    np.savez(stream, parameters=np.array([object()], dtype=object))
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("counters.json", version_2, "it has version 2, and this version of alsim reads 1"),
         ("counters.json", without_random, "random"),
-        ("counters.json", lambda content: b"{", "counters.json|JSON|Expecting"),
+        ("counters.json", lambda content: b"{", "Expecting|JSON"),
+        ("counters.json", lambda content: b"[" * 10**5, ""),
+        ("counters.json", lambda content: b"[]", ""),
+        ("counters.json", hostile_random, ""),
+        ("arrays.npz", lambda content: bomb(), "unpacked"),
+        ("arrays.npz", lambda content: pickled(), ""),
         ("arrays.npz", lambda content: content[:-40], "zip"),
         ("best", lambda content: b"", "zip"),
     ],
