@@ -12,7 +12,7 @@ from alsim.models.base import ModelError
 from alsim.models.dkt.network import STUDENTS_PER_BLOCK, Weights
 from alsim.models.dkt.sequences import Sequences, batches, padded, total
 from alsim.models.dkt.settings import Settings
-from alsim.types import Floats, Longs, f32, i32
+from alsim.types import Floats, Longs, f32, i64
 from alsim.utils.npz import Shapes
 from alsim.utils.optional import require
 
@@ -70,15 +70,39 @@ class Chunk(NamedTuple):
     weight: Any
 
 
+class RowSets(NamedTuple):
+    """The rows of a table that the network reads for each response, at most M, as arrays or tensors.
+
+    number  (R + 1,)  number of the set of rows of each response; the last one is padding
+    rows    (X, M)    numbers of the rows in each set
+    share   (X, M)    weights of these rows in their mean
+    """
+
+    number: Any
+    rows: Any
+    share: Any
+
+    def of(self, responses: Any) -> tuple[Any, Any]:
+        """Return the rows (..., M) and shares (..., M) of some responses (...)."""
+        number = self.number[responses]
+        return self.rows[number], self.share[number]
+
+
 class Encoded(NamedTuple):
-    """R responses, encoded for all epochs.
+    """R responses, encoded for all epochs, as tensors on the device.
 
     sequences  sequences of the responses
-    entries    entries of chunks for each response, (R + 1, ...) tensors on the device; the last ones are padding
+    inputs     rows of the embedding for the response before each one, or for the start
+    skills     skills of each response
+    correct    (R + 1,) 1 for a correct response, else 0
+    weight     (R + 1,) weight of the response, 0 for padding
     """
 
     sequences: Sequences
-    entries: Chunk
+    inputs: RowSets
+    skills: RowSets
+    correct: Any
+    weight: Any
 
 
 class Tables(NamedTuple):
@@ -134,18 +158,31 @@ class Trainer:
 
     def encoded(self, sequences: Sequences) -> Encoded:
         """Return responses as tensors on the device. The input of each step is the previous response."""
-        known, size = self.num_skills, (len(sequences.correct) + 1, sequences.members.shape[1])
-        skills, share = np.zeros(size, i32), np.zeros(size, f32)
-        skills[:-1], share[:-1] = sequences.members[sequences.skill_set], sequences.share[sequences.skill_set]
-        correct = np.append(sequences.correct, 0)[:, None].astype(i32)
-        answered = np.where(skills < known, skills + known * correct, 2 * known + 1 + correct)
-        inputs, input_share = np.roll(answered, 1, axis=0), np.roll(share, 1, axis=0)
-        first = sequences.start[:-1][np.diff(sequences.start) > 0]
-        inputs[first], input_share[first] = 2 * known, [1, *[0] * (size[1] - 1)]
-        weight = np.append(np.repeat(sequences.weight, np.diff(sequences.start)), 0).astype(f32)
-        inputs[-1], input_share[-1] = 0, 0
-        entries = Chunk(inputs, input_share, skills, share, correct[:, 0].astype(f32), weight)
-        return Encoded(sequences, Chunk(*(torch.from_numpy(values).to(self.device) for values in entries)))
+        lengths, known, members = np.diff(sequences.start), self.num_skills, sequences.members
+        sets, padding = len(members), np.zeros((1, members.shape[1]), f32)
+        answered = [np.where(members < known, members + known * c, 2 * known + 1 + c) for c in (0, 1)]
+        start = np.eye(1, members.shape[1], dtype=f32)
+        inputs = np.roll(np.append(sequences.skill_set + sets * sequences.correct, 2 * sets), 1)
+        inputs[sequences.start[:-1][lengths > 0]] = 2 * sets
+        return Encoded(
+            sequences,
+            inputs=self._row_sets(inputs, [*answered, 2 * known + padding], [sequences.share, sequences.share, start]),
+            skills=self._row_sets(np.append(sequences.skill_set, sets), [members, padding], [sequences.share, padding]),
+            correct=self._tensor(np.append(sequences.correct, 0), f32),
+            weight=self._tensor(np.append(np.repeat(sequences.weight, lengths), 0), f32),
+        )
+
+    def _row_sets(self, number: NDArray[Any], rows: list[NDArray[Any]], share: list[NDArray[Any]]) -> RowSets:
+        """Return sets of rows as tensors; the sets are the concatenated ones of the lists."""
+        return RowSets(
+            number=self._tensor(number, i64),
+            rows=self._tensor(np.concatenate(rows), i64),
+            share=self._tensor(np.concatenate(share), f32),
+        )
+
+    def _tensor(self, values: NDArray[Any], kind: Any) -> Any:
+        """Return an array as a tensor of a type on the device."""
+        return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self.device)
 
     def epoch(self, log: Encoded, random: np.random.Generator) -> float:
         """Train on each student once, and return the mean loss per response, nats.
@@ -216,9 +253,8 @@ class Trainer:
 
     def chunks(self, log: Encoded, students: NDArray[np.intp]) -> Iterator[Chunk]:
         """Yield the responses of some students, CHUNK at a time, on the device."""
-        numbers = torch.from_numpy(padded(log.sequences, students)).to(self.device)
-        for part in numbers.split(CHUNK, dim=1):
-            yield Chunk(*(entries[part] for entries in log.entries))
+        for part in self._tensor(padded(log.sequences, students), i64).split(CHUNK, dim=1):
+            yield Chunk(*log.inputs.of(part), *log.skills.of(part), log.correct[part], log.weight[part])
 
     def weights(self) -> Weights:
         """Return a copy of the current weights."""
