@@ -56,7 +56,7 @@ def recomputing_speed() -> float:
     from alsim.datasets.replayed import recompute_observations
 
     dataset = alsim.generate_dataset(4096, 1, store_observations=False)
-    arguments = dataset.manifest, dataset.bank, dataset.transitions, dataset.episodes
+    arguments = dataset.manifest, dataset.bank, dataset.episodes, dataset.action, dataset.reward
     recompute_observations(*arguments)
     return len(dataset) / min(seconds(lambda: recompute_observations(*arguments)) for _ in range(5))
 

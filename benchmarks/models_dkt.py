@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter, thread_time
+from time import perf_counter, process_time, thread_time
 
 import numpy as np
 
@@ -25,6 +25,10 @@ from benchmarks.report import Row, judged, missing, plain
 SKILLS, STUDENTS, UPDATES = 100, 1000, 20_000
 LONGEST = 10
 """Limit for a fit to ASSISTments 2015 on two cores, minutes."""
+MOST = 1.2
+"""Limit for the time of an epoch, relative to an LSTM in plain PyTorch."""
+EPOCHS = 5
+"""Number of epochs of each network in the comparison of times."""
 
 
 def untrained(num_skills: int = SKILLS) -> DKTFit:
@@ -71,11 +75,70 @@ def _fits() -> Iterator[Row]:
     auc, minutes = _reached(*parts)
     yield judged("DKT, test AUC on ASSISTments 2015", auc, "≥ 0.727", digits=4, limit="published .727 to .730")
     yield judged("DKT, fit to ASSISTments 2015", minutes, f"≤ {LONGEST}", "min", limit="PyTorch's LSTM")
+    yield from compared(*parts)
     results = [_reached(*synthetic5(folder / "kt_synthetic5" / f"v{k}.csv")) for k in range(3)]
     each = ", ".join(f"{auc:.4f}" for auc, _ in results)
     mean = statistics.mean(auc for auc, _ in results)
     yield judged("DKT, test AUC on synthetic-5, mean of three", mean, "≥ 0.81", digits=4, limit=each)
     yield plain("DKT, three fits to synthetic-5", sum(minutes for _, minutes in results), "min")
+
+
+def compared(training: Responses, test: Responses) -> Iterator[Row]:
+    """Yield the rows that compare alsim's fit with an LSTM in plain PyTorch: epochs in turn, and complete fits.
+
+    Both use one thread. Times are processor times.
+    """
+    import torch
+
+    from benchmarks import plain_dkt
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = sorted(ours / theirs for ours, theirs in _epochs(training))
+        spread = f"{times[0]:.2f}–{times[-1]:.2f}"
+        name = "DKT, an epoch with validation, time / plain PyTorch"
+        yield judged(name, statistics.median(times), f"≤ {MOST}", "×", spread=spread, limit="PyTorch's LSTM")
+        began = process_time()
+        fitted = fit(training)
+        ours, began = process_time() - began, process_time()
+        model = plain_dkt.fit(training, fitted.settings, fitted.iterations)
+        theirs = process_time() - began
+        limit = f"{ours:.0f} s and {theirs:.0f} s for {fitted.iterations} epochs"
+        yield judged("DKT, complete fit, time / plain PyTorch", ours / theirs, f"≤ {MOST}", "×", limit=limit)
+        auc = score(test.correct, fitted.predict(test)).auc
+        plain_auc = score(*plain_dkt.predict(model, test, training.skills)).auc
+        yield plain("DKT, test AUC on ASSISTments 2015 with one thread", auc, digits=4)
+        yield plain("plain PyTorch, test AUC on ASSISTments 2015", plain_auc, digits=4)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _epochs(training: Responses) -> Iterator[tuple[float, float]]:
+    """Yield the processor times of an epoch with validation, of alsim and of plain PyTorch, seconds."""
+    import torch
+
+    from alsim.models.dkt.encoding import EncodedLog
+    from alsim.models.dkt.trainer import Trainer
+    from benchmarks import plain_dkt
+
+    settings, random = Settings(), np.random.default_rng(0)
+    log = EncodedLog.of(training, settings)
+    trainer = Trainer(len(log.skills), settings, torch.device("cpu"), random)
+    assert log.held_out is not None
+    ours, held_out = trainer.encoded(log.training), trainer.encoded(log.held_out)
+    model = plain_dkt.network(training.num_skills, settings)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    parts = zip(training.split(settings.validation), (settings.batch_size, plain_dkt.VALIDATION_BATCH), strict=True)
+    theirs, validation = (plain_dkt.batches_of(part, training.skills, size) for part, size in parts)
+    for _ in range(EPOCHS):
+        began = process_time()
+        trainer.epoch(ours, random)
+        trainer.loss(held_out, log.counts)
+        between = process_time()
+        plain_dkt.train(model, optimizer, [theirs[k] for k in random.permutation(len(theirs))])
+        plain_dkt.validation_loss(model, validation)
+        yield between - began, process_time() - between
 
 
 def synthetic5(file: Path) -> tuple[Responses, Responses]:

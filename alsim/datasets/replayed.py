@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from alsim.arguments import read_observation
 from alsim.bank.items import Bank
@@ -16,9 +17,12 @@ from alsim.types import Floats
 
 
 def recompute_observations(
-    manifest: Mapping[str, Any], bank: Bank, transitions: pa.Table, episodes: pa.Table
+    manifest: Mapping[str, Any], bank: Bank, episodes: pa.Table, action: NDArray[Any], reward: Floats
 ) -> tuple[Floats, Floats]:
     """Return observations before each interaction, (M, R), and after the last one of each episode, (E, R).
+
+    manifest, bank, episodes  those of the dataset
+    action, reward            (M,) of each interaction
 
     They equal bit for bit the observations that the policy received. Raises AlsimError if the simulator does not
     reproduce the recorded rewards and terminations from the recorded actions.
@@ -34,7 +38,7 @@ def recompute_observations(
         learner=learner,
         episode=episode,
         length=length,
-        action=numpy_column(transitions, "action"),
-        reward=numpy_column(transitions, "reward"),
+        action=action,
+        reward=reward,
         reason=reason,
     )

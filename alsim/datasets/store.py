@@ -17,19 +17,17 @@ from numpy.typing import NDArray
 from alsim.bank.files import read_bank
 from alsim.bank.items import Bank, BankError
 from alsim.datasets.frames import frame_parts
-from alsim.datasets.manifest import BANK, MANIFEST, manifest_version, read_manifest
+from alsim.datasets.manifest import BANK, manifest_version, read_manifest
 from alsim.datasets.manifest import DatasetError as DatasetError
-from alsim.datasets.schema import OBSERVATION, TABLES, Column, columns_of
-from alsim.datasets.tables import next_observations, numpy_column
+from alsim.datasets.schema import TABLES, columns_of
+from alsim.datasets.shard_files import RESTORE, read_shard, shard_file, shard_parts
+from alsim.datasets.tables import filled_arrays, next_observations, numpy_column
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
-from alsim.metrics import EVENTS
 from alsim.rollouts.frames import to_pandas, to_polars
 from alsim.types import Doubles, Floats, Longs, describe, safe_repr
-from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.files import atomic_file, sha256_of_file, to_json
-from alsim.utils.reading import OutsideDirectory, path_inside, reason
-from alsim.utils.text import printable
+from alsim.utils.reading import reason
 
 if TYPE_CHECKING:
     import pandas
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "arrow")
 ROW_GROUP = 131_072
 """Number of rows per row group of Parquet files."""
-RESTORE = "restore the file, or generate the dataset again"
-"""Cure in the errors about damaged files."""
 ARRAYS = (
     "obs",
     "action",
@@ -124,18 +120,35 @@ class Dataset:
         if not isinstance(self._source, Path):
             return self._source[name]
         shards = self.manifest["tables"][name]["shards"]
-        stored = self.manifest["observations"] == "full"
         with self.unchanged():
-            parts = [read_shard(self._source, shard, name, stored) for shard in shards]
-        if any(part.schema.types != parts[0].schema.types for part in parts):
-            raise DatasetError(
-                f"{self._source}: the shards of {name} must have observations of one length; they differ: "
-                "generate the dataset again"
-            )
+            parts = [read_shard(self._source, shard, name, self._has_observations) for shard in shards]
+        for part in parts:
+            self._check_types(name, parts[0].schema.types, part)
         content = pa.concat_tables(parts)
         if "item" in content.column_names:
             self._check_items(name, content)
         return content
+
+    def _table_parts(self, name: str) -> Iterator[pa.Table]:
+        """Yield the rows of a table in small parts, which are read and released in turn. Raises DatasetError."""
+        assert isinstance(self._source, Path)
+        types = None
+        for shard in self.manifest["tables"][name]["shards"]:
+            for part in shard_parts(self._source, shard, name, self._has_observations):
+                types = types or part.schema.types
+                self._check_types(name, types, part)
+                if "item" in part.column_names:
+                    self._check_items(name, part)
+                yield part
+                del part  # or it would be in memory together with the next one
+
+    def _check_types(self, name: str, types: list[pa.DataType], part: pa.Table) -> None:
+        """Raise DatasetError for a part of a table whose types differ from those of the first part."""
+        if part.schema.types != types:
+            raise DatasetError(
+                f"{self._source}: the shards of {name} must have observations of one length; they differ: "
+                "generate the dataset again"
+            )
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -178,35 +191,58 @@ class Dataset:
     @property
     def final_obs(self) -> Floats:
         """Observation after each episode's last interaction, (E, R) float32."""
-        return self._all_observations[1]
+        return self._final_obs if self._has_observations else self._recomputed_observations[1]
+
+    @property
+    def _has_observations(self) -> bool:
+        """True if the tables have observations."""
+        return bool(self.manifest["observations"] == "full")
 
     @cached_property
-    def _all_observations(self) -> tuple[Floats, Floats]:
-        """Observations before each interaction and after the last one of each episode, stored or recomputed."""
-        if self.manifest["observations"] == "full":
-            return numpy_column(self.transitions, "obs"), numpy_column(self.episodes, "final_obs")
+    def _final_obs(self) -> Floats:
+        """Stored observations after the last interaction of each episode."""
+        return numpy_column(self.episodes, "final_obs")
+
+    @cached_property
+    def _recomputed_observations(self) -> tuple[Floats, Floats]:
+        """Observations before each interaction and after the last one of each episode."""
         from alsim.datasets.replayed import recompute_observations
 
+        logged = self._columns
         try:
-            return recompute_observations(self.manifest, self.bank, self.transitions, self.episodes)
+            return recompute_observations(self.manifest, self.bank, self.episodes, logged["action"], logged["reward"])
         except (AlsimError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise DatasetError(f"the observations of {self!r} cannot be recomputed: {reason(error)}") from None
 
     @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """The stored columns of `arrays`, from the table if it is in memory, otherwise from the files."""
+        names = [column.name for column in columns_of("transitions", self._has_observations) if column.name in ARRAYS]
+        if not isinstance(self._source, Path) or "transitions" in vars(self):
+            return {name: numpy_column(self.transitions, name) for name in names}
+        with self.unchanged():
+            return filled_arrays(self._table_parts("transitions"), len(self), names)
+
+    @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """NumPy arrays over the M transitions by name: obs and next_obs (M, R), the others (M,)."""
-        obs, final_obs = self._all_observations
-        length = numpy_column(self.episodes, "total_steps")
-        if length.min(initial=1) < 1 or length.max(initial=1) > len(obs) or length.sum() != len(obs):
+        """NumPy arrays over the M transitions by name: obs and next_obs (M, R), the others (M,).
+
+        On disk, the files are read in small parts, and the arrays are new and writable. The peak memory is little above
+        the size of the arrays (benchmarks/memory.py). If the dataset is in memory, or its table `transitions` has been
+        read, the arrays are read-only, except for next_obs and booleans. They are views of the table if it is one block
+        of memory.
+        """
+        columns, length = self._columns, numpy_column(self.episodes, "total_steps")
+        rows = len(columns["action"])
+        if length.min(initial=1) < 1 or length.max(initial=1) > rows or length.sum() != rows:
             raise DatasetError(
                 f"{self.path or 'the dataset'}: the total_steps of its episodes are at least {length.min(initial=1)} "
-                f"and sum to {length.sum()}; expected at least 1 each and a sum of {len(obs)}, the number of "
+                f"and sum to {length.sum()}; expected at least 1 each and a sum of {rows}, the number of "
                 "transitions; generate the dataset again"
             )
-        arrays = {name: numpy_column(self.transitions, name) for name in ARRAYS if name not in ("obs", "next_obs")}
-        self._check_indices(arrays["action"], arrays["step"], length)
-        arrays["obs"] = obs
-        arrays["next_obs"] = next_observations(obs, final_obs, length)
+        self._check_indices(columns["action"], columns["step"], length)
+        obs = columns["obs"] if self._has_observations else self._recomputed_observations[0]
+        arrays = {**columns, "obs": obs, "next_obs": next_observations(obs, self.final_obs, length)}
         return {name: arrays[name] for name in ARRAYS}
 
     def _check_indices(self, action: Longs, step: Longs, length: Longs) -> None:
@@ -217,7 +253,11 @@ class Dataset:
                 f"{where}: its actions are in [{action.min()}, {action.max()}]; expected [0, {actions - 1}]; "
                 "generate the dataset again"
             )
-        if (step != np.arange(len(step)) - np.repeat(np.cumsum(length) - length, length) + 1).any():
+        first = np.cumsum(length) - length
+        follows = np.ones(len(step), np.bool_)
+        follows[1:] = np.diff(step) == 1
+        follows[first] = step[first] == 1
+        if not follows.all():
             raise DatasetError(
                 f"{where}: its steps must number the interactions of each episode from 1, and do not; "
                 "generate the dataset again"
@@ -331,20 +371,8 @@ def check_files(directory: Path, manifest: Mapping[str, Any], *, verify: bool) -
         _check_file(directory, entry, verify)
 
 
-def _shard_file(directory: Path, shard: Mapping[str, Any]) -> Path:
-    """Return the path of a file in the manifest. Raises DatasetError if it leads outside of the dataset."""
-    name: str = shard["path"]
-    where = f"{directory / MANIFEST} names {name!r}"
-    try:
-        return path_inside(directory, name)
-    except OutsideDirectory:
-        raise DatasetError(f"{where}, which is outside of the dataset; {RESTORE}") from None
-    except OSError as error:
-        raise DatasetError(f"{where}, which cannot be read: {reason(error)}; {RESTORE}") from None
-
-
 def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None:
-    file = _shard_file(directory, shard)
+    file = shard_file(directory, shard)
     try:
         size = file.stat().st_size
         checksum = sha256_of_file(file, inside=directory) if verify and size == shard["bytes"] else shard["sha256"]
@@ -356,61 +384,6 @@ def _check_file(directory: Path, shard: Mapping[str, Any], verify: bool) -> None
         raise DatasetError(f"{file} has {size} bytes; the manifest says {shard['bytes']}; {RESTORE}")
     if checksum != shard["sha256"]:
         raise DatasetError(f"{file} is damaged: its SHA-256 differs from the one in the manifest; {RESTORE}")
-
-
-def read_shard(directory: Path, shard: Mapping[str, Any], table: str, observations: bool = True) -> pa.Table:
-    """Return the table in the file of a shard, after a validation of all values. Raises DatasetError with the file.
-
-    directory     directory of the dataset
-    shard         entry of the shard in the manifest
-    table         name of the table
-    observations  True if the shard has observations
-
-    The number of rows, the columns and their types are checked before the values are read.
-    """
-    file = _shard_file(directory, shard)
-    kind = "parquet" if file.suffix == ".parquet" else "arrow"
-    try:
-        with TableFile(file, inside=directory, kind=kind) as stored:
-            if stored.num_rows != shard["rows"]:
-                raise DatasetError(f"{file} has {stored.num_rows} rows; the manifest says {shard['rows']}; {RESTORE}")
-            _check_schema(file, stored.schema, table, observations)
-            content = stored.read()
-    except (OSError, InvalidTable) as error:
-        raise DatasetError(f"{file} cannot be read: {reason(error)}; {RESTORE}") from None
-    for column in columns_of(table, observations):
-        _check_column(file, column, content.column(column.name))
-    return content
-
-
-def _check_schema(file: Path, schema: pa.Schema, table: str, observations: bool) -> None:
-    """Raise DatasetError unless a file has the columns of the schema, in its order and with its types."""
-    names = [column.name for column in columns_of(table, observations)]
-    if schema.names != names:
-        found = printable(", ".join(schema.names))
-        raise DatasetError(f"{file} has columns {found:.500}; expected those of {table}: {', '.join(names)}; {RESTORE}")
-    for column in columns_of(table, observations):
-        kind = schema.field(column.name).type
-        if column.type is OBSERVATION:
-            fits = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32()
-        else:
-            fits = kind == column.type
-        if not fits:
-            raise DatasetError(f"{file} has {column.name} of type {kind}; expected {column.type}; {RESTORE}")
-
-
-def _check_column(file: Path, column: Column, content: pa.ChunkedArray) -> None:
-    """Raise DatasetError for nulls that the schema does not allow, and for unknown events."""
-    if content.null_count and not column.nullable:
-        raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none; {RESTORE}")
-    if column.type is OBSERVATION and any(chunk.flatten().null_count for chunk in content.chunks):
-        raise DatasetError(f"{file} has nulls in the lists of {column.name}; expected none; {RESTORE}")
-    if pa.types.is_dictionary(column.type):
-        words = {word for chunk in content.chunks for word in chunk.dictionary.to_pylist()}
-        if unknown := words - {*EVENTS}:
-            raise DatasetError(
-                f"{file} has {min(map(repr, unknown)):.50} in {column.name}; expected {', '.join(EVENTS)}; {RESTORE}"
-            )
 
 
 def write_shard(directory: Path, table: str, number: int, content: pa.Table, file_format: str) -> dict[str, Any]:

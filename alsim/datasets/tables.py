@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,37 @@ def observation_column(rows: Floats) -> pa.Array:
 
 
 def numpy_column(table: pa.Table, name: str) -> NDArray[Any]:
-    """Return a column without nulls as a NumPy array; observations have shape (M, R)."""
-    column = table.column(name).combine_chunks()
+    """Return a column without nulls as a NumPy array; observations have shape (M, R).
+
+    The array is a view of a column in one block of memory, except for booleans, which Arrow stores as bits.
+    """
+    blocks = table.column(name)
+    column = blocks.chunk(0) if blocks.num_chunks == 1 else blocks.combine_chunks()  # which copies even one block
     if pa.types.is_fixed_size_list(column.type):
         flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
         return flat.reshape(len(column), column.type.list_size)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
+
+
+def filled_arrays(parts: Iterable[pa.Table], rows: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return columns without nulls as new arrays, (M,), and observations as (M, R).
+
+    parts  tables that follow each other, with the same types; each is released before the next one is read
+    rows   number of rows of all parts, M
+    names  names of the columns
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    begin = 0
+    for part in parts:
+        for name in names:
+            values = numpy_column(part, name)
+            if name not in arrays:
+                arrays[name] = np.empty((rows, *values.shape[1:]), values.dtype)
+            arrays[name][begin : begin + len(values)] = values
+        begin += len(part)
+        del part, values  # or they would be in memory together with the next part
+    return arrays
 
 
 def next_observations(obs: Floats, final_obs: Floats, length: Longs) -> Floats:

@@ -129,6 +129,30 @@ class TableFile:
                 raise InvalidTable(f"it has {table.num_rows:,} rows and declares {self.num_rows:,}")
             return self._checked(table)
 
+    def parts(self) -> Iterator[pa.Table]:
+        """Yield all rows, one group of rows after the other, after a validation of every value. Raises InvalidTable.
+
+        Each group of a Parquet file is read when it is its turn, and can be released before the next one is read.
+        """
+        rows, groups = 0, self._groups()
+        while True:
+            with reading_table():
+                if (table := next(groups, None)) is None:
+                    break
+                rows += table.num_rows
+                table = self._checked(table)
+            yield table
+            del table  # or it would be in memory together with the next one
+        if rows != self.num_rows:
+            raise InvalidTable(f"it has {rows:,} rows and declares {self.num_rows:,}")
+
+    def _groups(self) -> Iterator[pa.Table]:
+        """Yield the groups of rows as tables, before a validation of their values."""
+        if self._parquet:
+            yield from (self._parquet.read_row_group(k) for k in range(self._parquet.num_row_groups))
+        else:
+            yield from (pa.Table.from_batches([batch]) for batch in self._table.to_batches())
+
     def _read_parquet(self, columns: Sequence[str] | None) -> pa.Table:
         """Return all rows. Arrow cannot read lists of dictionaries of several groups of rows at once."""
         groups = range(self._parquet.num_row_groups)

@@ -22,8 +22,9 @@ from alsim.cli import main
 from alsim.config import Config, ConfigError
 from alsim.datasets import generate, store
 from alsim.datasets.generate import generate_dataset
+from alsim.datasets.manifest import MANIFEST
 from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
-from alsim.datasets.store import ARRAYS, MANIFEST, DatasetError, load_dataset
+from alsim.datasets.store import ARRAYS, DatasetError, load_dataset
 from alsim.datasets.tables import tables_of
 from alsim.envs.single import AdaptiveLearningEnv
 from alsim.errors import AlsimError
@@ -32,6 +33,7 @@ from alsim.policies import Uniform
 from alsim.rollouts import plan
 from alsim.rollouts.rollout import rollout
 from alsim.utils.run_directory import file_entry
+from benchmarks.child import output_of, start
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 12, "termination": {"max_frustration": 0.3}})
 RUN = {"num_learners": 6, "episodes_per_learner": 2, "seed": 5, "config": SMALL}
@@ -205,6 +207,65 @@ def test_arrays(written):
         _ = written.rewards
     with pytest.raises(KeyError):
         _ = written["rewards"]
+
+
+VIEWS = {*ARRAYS} - {"next_obs", "terminated", "truncated"}
+"""Arrays that are views of a table in memory: not the computed one, and not booleans, which Arrow stores as bits."""
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_arrays_of_files_equal_those_in_memory(tmp_path, tiny_shards, monkeypatch, file_format, stored):
+    monkeypatch.setattr(store, "ROW_GROUP", 7)
+    settings = {**RUN, "file_format": file_format, "store_observations": stored}
+    dataset, memory = generate_dataset(**settings, out=tmp_path / "d"), generate_dataset(**RUN)
+    assert len([*dataset.parts()]) == 3
+    final, arrays = dataset.final_obs, dataset.arrays
+    assert "transitions" not in vars(dataset)  # the table would need as much memory again
+    np.testing.assert_array_equal(final, memory.final_obs)
+    tabular = load_dataset(dataset.path)
+    assert tabular.transitions.num_rows == len(dataset)
+    for name in ARRAYS:
+        for other in (memory, tabular):
+            np.testing.assert_array_equal(arrays[name], other[name])
+            assert arrays[name].dtype == other[name].dtype
+        assert arrays[name].flags.writeable and arrays[name].flags.c_contiguous
+        assert memory[name].flags.writeable == (name not in VIEWS)
+    arrays["obs"][:] = -1  # no other array shares its memory
+    np.testing.assert_array_equal(arrays["next_obs"], memory.next_obs)
+    np.testing.assert_array_equal(dataset.final_obs, final)
+
+
+def test_arrays_of_a_table_of_one_block_are_views():
+    dataset = generate_dataset(**RUN)
+    for name in VIEWS:
+        (block,) = dataset.transitions[name].chunks
+        values = block.flatten() if name == "obs" else block
+        assert np.shares_memory(dataset[name], values.to_numpy()), name
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is read from /proc")
+@pytest.mark.parametrize("file_format", ["parquet", pytest.param("arrow", marks=pytest.mark.ci)])
+def test_reading_arrays_needs_little_more_memory_than_they_have(tmp_path, file_format):
+    """The peak is a constant, for one shard and Arrow's pool, and 1.0 times the arrays. Tables as well were 1.7 times.
+
+    Two sizes cancel the constant. Its changes of up to 10 MB are a twentieth of the difference of 200 MB.
+    """
+    (small, few), (large, many) = (
+        (found["bytes"], found["peak"]) for found in (peak_of_arrays(tmp_path, n, file_format) for n in (3000, 9000))
+    )
+    assert large - small > 190e6
+    assert (many - few) / (large - small) < 1.1
+    assert many < 1.1 * large + 150e6
+
+
+def peak_of_arrays(folder, learners, file_format):
+    """Return the measurements of benchmarks/memory.py in a new process."""
+    out = generate_dataset(
+        learners, 1, out=folder / f"{learners}", file_format=file_format, episodes_per_shard=512
+    ).path
+    return output_of(start("-m", "benchmarks.memory", out))
 
 
 def test_next_observations_equal_those_of_the_environment(written):
@@ -525,7 +586,7 @@ def test_a_dataset_that_is_replaced_while_it_is_loaded_is_not_damaged(copied, mo
     assert load_dataset(copied).manifest["seed"] == 6
 
 
-@pytest.mark.parametrize("name", ["transitions", "events", "episodes", "bank"])
+@pytest.mark.parametrize("name", ["transitions", "events", "episodes", "bank", "arrays"])
 def test_a_dataset_that_was_replaced_is_not_mixed_with_the_new_one(copied, name):
     dataset = load_dataset(copied)
     generate_dataset(**{**RUN, "seed": 6}, out=copied, force=True)
@@ -966,8 +1027,9 @@ def test_shards_with_different_observations_are_an_error(tmp_path, tiny_shards):
     )
     entry = file_entry(path, "transitions/part-00001.parquet") | {"rows": table.num_rows}
     edit(path, lambda manifest: manifest["tables"]["transitions"]["shards"].__setitem__(1, entry))
-    with pytest.raises(DatasetError, match="the shards of transitions must have observations of one length"):
-        _ = load_dataset(path, verify=True).transitions
+    for name in ("transitions", "obs", "action"):
+        with pytest.raises(DatasetError, match="the shards of transitions must have observations of one length"):
+            getattr(load_dataset(path, verify=True), name)
 
 
 def test_a_missing_shard_is_an_error(copied):
@@ -1037,4 +1099,4 @@ def test_a_path_without_dataset_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="file"):
         load_dataset(tmp_path / "file")
     assert issubclass(DatasetError, ValueError)
-    assert store.MANIFEST == "manifest.json"
+    assert MANIFEST == "manifest.json"

@@ -195,10 +195,8 @@ def test_logs_become_padded_sequences_of_sets_of_skills():
     assert [sorted(sets[w]) for w in sequences.skill_set] == [
         *([(0, 0.5), (1, 0.5)], [(0, 1.0)], [(3, 1.0)], [(0, 0.5), (1, 0.5)], [(2, 1.0)], [(0, 1.0)]),
     ]
-    batch = padded(sequences, np.array([2, 1]))
-    assert batch.present.tolist() == [[True] * 3, [True, False, False]]
-    assert batch.correct.tolist() == [[0, 1, 1], [1, 0, 0]]
-    assert batch.skill_set[0].tolist() == sequences.skill_set[3:].tolist()
+    assert padded(sequences, np.array([2, 1])).tolist() == [[3, 4, 5], [2, 6, 6]]
+    assert padded(sequences, np.array([], np.intp)).shape == (0, 0)
     assert digest(sequences, SKILLS) != digest(sequences._replace(correct=1 - sequences.correct), SKILLS)
     assert digest(sequences, SKILLS) != digest(sequences, SKILLS[::-1])
 

@@ -47,6 +47,9 @@ def test_arrow_files_are_read(tmp_path, compression):
         assert file.num_rows == ROWS and file.names == table().column_names
         assert file.head(3, ["text"]).equals(table().select(["text"]).slice(0, 3))
         assert file.read().equals(table())
+        parts = [*file.parts()]
+        assert [len(part) for part in parts] == [1000] * (ROWS // 1000)
+        assert pa.concat_tables(parts).equals(table())
 
 
 def test_the_first_version_of_feather_is_refused(tmp_path):
@@ -62,7 +65,9 @@ def test_parquet_files_are_read_with_texts_as_dictionaries(tmp_path):
         assert file.num_rows == ROWS and file.names == table().column_names
         assert file.head(3, ["integer"]).equals(table().select(["integer"]).slice(0, 3))
         assert file.head(1500).to_pylist() == table().slice(0, 1500).to_pylist()  # of two groups of rows
-        content = file.read()
+        content, parts = file.read(), [*file.parts()]
+        assert [len(part) for part in parts] == [1000] * (ROWS // 1000)
+        assert [row for part in parts for row in part.to_pylist()] == table().to_pylist()
     assert pa.types.is_dictionary(content["text"].type)
     assert decoded(content["text"]).equals(table()["text"])
     assert content.to_pylist() == table().to_pylist()
@@ -74,6 +79,7 @@ def test_empty_tables_are_read(tmp_path):
     for name in ("t.parquet", "t.arrow"):
         with TableFile(tmp_path / name) as file:
             assert (file.num_rows, file.head(5).num_rows, file.read().num_rows) == (0, 0, 0)
+            assert sum(map(len, file.parts())) == 0
 
 
 def test_files_of_polars_are_read(tmp_path):

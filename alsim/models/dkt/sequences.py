@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alsim.responses.cells import Names
 from alsim.responses.log import Responses, codes_of
-from alsim.types import Bools, Codes, Doubles, Longs
+from alsim.types import Codes, Doubles, Longs
 
 
 class Sequences(NamedTuple):
@@ -30,21 +30,6 @@ class Sequences(NamedTuple):
     weight: Doubles
     members: Longs
     share: Doubles
-
-
-class Padded(NamedTuple):
-    """Sequences of B students, padded to T responses.
-
-    skill_set  (B, T)  number of the set of skills of each response, 0 for padding
-    correct    (B, T)  0 or 1, 0 for padding
-    present    (B, T)  False for padding
-    weight     (B,)    number of students that each student represents
-    """
-
-    skill_set: Longs
-    correct: Codes
-    present: Bools
-    weight: Doubles
 
 
 def sequences_of(responses: Responses, skills: Names) -> Sequences:
@@ -72,22 +57,17 @@ def _sets(skill: Longs, starts: Longs) -> tuple[Longs, Longs, Doubles]:
     return skill_set.reshape(-1).astype(np.int64), np.maximum(members, 0), share
 
 
-def padded(sequences: Sequences, students: NDArray[np.intp]) -> Padded:
-    """Return the padded sequences of some students.
+def padded(sequences: Sequences, students: NDArray[np.intp]) -> Longs:
+    """Return the numbers of the responses of B students, padded to the T responses of the longest, (B, T).
 
     students  (B,) numbers of the students
+
+    Padding has the number R, which is no response.
     """
-    first = sequences.start[students]
-    lengths = sequences.start[students + 1] - first
-    steps = np.arange(lengths.max(initial=0))
-    present = steps < lengths[:, None]
-    place = np.where(present, first[:, None] + steps, first[:, None])
-    return Padded(
-        skill_set=np.where(present, sequences.skill_set[place], 0),
-        correct=np.where(present, sequences.correct[place], 0).astype(np.int8),
-        present=present,
-        weight=sequences.weight[students],
-    )
+    first = sequences.start[students, None]
+    steps = np.arange(np.diff(sequences.start)[students].max(initial=0))
+    numbers = first + steps
+    return np.where(numbers < sequences.start[students + 1, None], numbers, len(sequences.correct))
 
 
 def batches(sequences: Sequences, size: int, jitter: float, random: np.random.Generator) -> list[NDArray[np.intp]]:

@@ -10,7 +10,7 @@ from alsim.models.base import Progress
 from alsim.models.dkt.checkpoints import read_checkpoint, write_checkpoint
 from alsim.models.dkt.encoding import EncodedLog
 from alsim.models.dkt.network import Weights, forecasts, network_of
-from alsim.models.dkt.sequences import Sequences, digest, total
+from alsim.models.dkt.sequences import Sequences, digest
 from alsim.models.dkt.settings import EPOCH, Epoch, Settings, schedule
 from alsim.models.dkt.trainer import Trainer
 from alsim.models.scores import NEAREST
@@ -39,16 +39,16 @@ def train(
             epochs, arrays = saved
             trainer.restore(arrays)
             best = Weights(*(arrays[f"best.{k}"] for k in Weights._fields))
+    training, held_out = trainer.encoded(log.training), None if log.held_out is None else trainer.encoded(log.held_out)
     while len(epochs) < settings.epochs:
         now = schedule(epochs, settings.learning_rate)
         if now.waited >= settings.patience:
             break
         trainer.set_rate(now.learning_rate)
-        loss = trainer.epoch(log.training, np.random.default_rng([settings.seed, EPOCH, len(epochs)]))
-        weights = trainer.weights()
-        epochs.append(Epoch(loss, _validation_loss(weights, log)))
+        loss = trainer.epoch(training, np.random.default_rng([settings.seed, EPOCH, len(epochs)]))
+        epochs.append(Epoch(loss, None if held_out is None else trainer.loss(held_out, log.counts)))
         if schedule(epochs, settings.learning_rate).waited == 0:
-            best = weights
+            best = trainer.weights()
         if checkpoint is not None:
             best_arrays = {f"best.{k}": values for k, values in best._asdict().items()}
             write_checkpoint(folder, settings, log_digest, epochs, {**trainer.arrays(), **best_arrays})
@@ -62,13 +62,6 @@ def _message(epochs: list[Epoch], settings: Settings) -> str:
     best = schedule(epochs, settings.learning_rate).best
     kind = "training" if epochs[-1].validation_loss is None else "validation"
     return f"{kind} loss {epochs[-1].monitored:.4f}, the best {epochs[best].monitored:.4f} in epoch {best + 1}"
-
-
-def _validation_loss(weights: Weights, log: EncodedLog) -> float | None:
-    """Return the mean loss per response of the held-out students, nats; None without held-out students."""
-    if log.held_out is None:
-        return None
-    return -log_likelihood(weights, log, log.held_out) / total(log.held_out)
 
 
 def log_likelihood(weights: Weights, log: EncodedLog, sequences: Sequences) -> float:
