@@ -217,25 +217,44 @@ class Scale(NamedTuple):
     max_time: f32  # response time that is observed as 1, seconds
 
 
+CELL = np.dtype(
+    [
+        ("first", i32),  # first slot of the cell
+        ("size", u32),  # number of items in the cell
+        ("learning_outcome", i32),
+        ("is_question", np.bool_),
+        ("is_hard", np.bool_),
+    ],
+    align=True,
+)
+"""Record of an action, 16 bytes."""
+
+SLOT = np.dtype(
+    [
+        ("a", f32),  # see Item, as for the fields below
+        ("b", f32),
+        ("c", f32),
+        ("response_time_mean", f32),
+        ("response_time_std", f32),
+        ("effectiveness", f32),
+        ("impact", f32),
+        ("item", i32),  # index in the bank
+    ],
+    align=True,
+)
+"""Record of an item, 32 bytes: half a cache line."""
+
+
 @short_repr
 class ItemTable(NamedTuple):
     """Item bank as arrays for the batch loop.
 
-    The items of an action are a cell. Slots are positions of items that are sorted by cell.
+    The items of an action are a cell. Slots are positions of items that are sorted by cell. Arrays of records, since
+    a lane reads all fields of one record (decision 21).
     """
 
-    first: Ints  # (A,) first slot of the cell
-    size: Words  # (A,) number of items in the cell
-    learning_outcome: Ints  # (A,)
-    is_hard: Bools  # (A,)
-    item: Ints  # (Q + C,) index in the bank of the item in each slot
-    a: Floats  # (Q + C,) by slot, as the fields below; see Item
-    b: Floats
-    c: Floats
-    response_time_mean: Floats
-    response_time_std: Floats
-    effectiveness: Floats
-    impact: Floats
+    cells: NDArray[np.void]  # (A,) of CELL
+    slots: NDArray[np.void]  # (Q + C,) of SLOT
 
 
 class PerLane(NamedTuple):

@@ -83,7 +83,7 @@ class EpisodeBlock:
             mastery=rebuilds,
         )
         self.summaries = new_summaries(capacity + 1, width, first=rebuilds)
-        self._rebuild_arguments = bank.table.learning_outcome, bank.num_los, world.scale.max_time
+        self._rebuild_arguments = bank.table.cells["learning_outcome"].copy(), bank.num_los, world.scale.max_time
         output = new_output(lanes, np.empty(0, f32))
         self._referenced = world, output  # keeps alive the arrays that the references borrow
         rules = rules_fingerprint(type(world.parameters))

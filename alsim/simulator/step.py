@@ -15,9 +15,8 @@ from typing import Any
 
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
-from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, sequence, wide_vectors
+from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
-from alsim.mdp.actions import LEVELS
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
@@ -64,10 +63,13 @@ WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
 (ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, AFTER, GAIN, REWARD,
  OBSERVED_TIME) = (k * BLOCK for k in range(14))  # fmt: skip
 FLOAT_ROWS = 14
-QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
+QUESTION, HARD, CORRECT, OUTCOME, ITEM = (k * BLOCK for k in range(5))
 INT_ROWS = 5
-MAX_LISTED = 16 * BLOCK
-"""Capacity of the list of finished lanes: they are reset together before it could overflow."""
+RESET_TOGETHER = 8
+"""Number of finished lanes from which they are reset: enough to fill the vectors of a reset, and so few that the
+lanes are still in the cache (decision 21)."""
+MAX_LISTED = BLOCK + RESET_TOGETHER - 1
+"""Capacity of the list of finished lanes."""
 
 CHUNK = 16 * BLOCK
 """Lanes per work item of a thread, in a step that several threads share."""
@@ -114,32 +116,35 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
         floats[NOISE + i] = normal(words[WORD_1 + i], words[WORD_3 + i])
 
 
-@phase
+@rule
 def gather(
     lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
 ) -> None:
-    """Copy each lane's item, and the mastery of its LO, into the rows of the block; a finished lane takes action 0."""
-    wide_vectors()
+    """Copy each lane's item, and the mastery of its LO, into the rows of the block; a finished lane takes action 0.
+
+    A rule, not a phase: arrays that may overlap keep the loop scalar. Vectorised, it would consist of gather
+    instructions, which are slower on some processors and not faster on the others (decision 21).
+    """
     words, floats, ints = scratch.words, scratch.floats, scratch.ints
-    width, questions, last = u64(num_los + 2), u64(LEVELS * num_los), u64(len(table.first)) - u64(1)
+    width, last = u64(num_los + 2), u64(len(table.cells)) - u64(1)
     for i in range(count):
         k = u64(first + i)
         # The actions have been validated, but another thread of the caller may have changed them since.
-        action = min(u64(0 if lanes.finished[k] else actions[k]), last)
-        outcome = table.learning_outcome[action]
-        slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
-        ints[SLOT + i] = i32(slot)
+        cell = table.cells[min(u64(0 if lanes.finished[k] else actions[k]), last)]
+        slot = table.slots[u64(cell["first"] + i32(below(words[WORD_2 + i], cell["size"])))]
+        outcome = cell["learning_outcome"]
         ints[OUTCOME + i] = outcome
-        ints[QUESTION + i] = I1 if action < questions else I0
-        ints[HARD + i] = I1 if table.is_hard[action] else I0
+        ints[QUESTION + i] = I1 if cell["is_question"] else I0
+        ints[HARD + i] = I1 if cell["is_hard"] else I0
+        ints[ITEM + i] = slot["item"]
         floats[MASTERY + i] = lanes.rows[k * width + u64(outcome)]
-        floats[A + i] = table.a[slot]
-        floats[B + i] = table.b[slot]
-        floats[C + i] = table.c[slot]
-        floats[TIME_MEAN + i] = table.response_time_mean[slot]
-        floats[TIME_STD + i] = table.response_time_std[slot]
-        floats[EFFECTIVENESS + i] = table.effectiveness[slot]
-        floats[IMPACT + i] = table.impact[slot]
+        floats[A + i] = slot["a"]
+        floats[B + i] = slot["b"]
+        floats[C + i] = slot["c"]
+        floats[TIME_MEAN + i] = slot["response_time_mean"]
+        floats[TIME_STD + i] = slot["response_time_std"]
+        floats[EFFECTIVENESS + i] = slot["effectiveness"]
+        floats[IMPACT + i] = slot["impact"]
 
 
 @phase
@@ -218,15 +223,13 @@ def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count
 
 
 @phase
-def record(
-    interaction: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
-) -> None:
+def record(interaction: Interaction, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
     """Record the interaction of each lane of the block."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
         k = u64(first + i)
-        interaction.item[k] = table.item[u64(ints[SLOT + i])]
+        interaction.item[k] = ints[ITEM + i]
         interaction.correct[k] = ints[CORRECT + i] != I0
         interaction.gain[k] = floats[GAIN + i]
         interaction.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
@@ -370,10 +373,10 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
         if mode != NEXT_STEP:
             finished = list_finished(lanes.finished, listed, finished, first, count)
         if recorded:
-            record(w.interaction, w.items, lanes, w.scratch, first, count)
+            record(w.interaction, lanes, w.scratch, first, count)
         if copies:
             copy_observation(rows, out.observation, first * width, (first + count) * width)
-        if finished + BLOCK > MAX_LISTED or first + BLOCK >= stop:
+        if finished >= RESET_TOGETHER or first + BLOCK >= stop:
             if mode != DISABLED and finished > 0:
                 reset_listed(w, out, finished, mode)
             begun += finished
@@ -393,7 +396,7 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
-    lane = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
+    lane = invalid(w.population, actions, u64(len(w.items.cells)), mode == NEXT_STEP, start, stop)
     if lane >= 0:
         return -1 - lane
     return step_lanes(w, actions, out, start, stop, mode)
@@ -492,7 +495,7 @@ def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     w = borrow(world)
-    return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
+    return invalid(w.population, actions, u64(len(w.items.cells)), ignore_finished, 0, len(actions))
 
 
 __all__ = [
