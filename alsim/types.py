@@ -220,14 +220,12 @@ class Scale(NamedTuple):
 CELL = np.dtype(
     [
         ("first", i32),  # first slot of the cell
-        ("size", u32),  # number of items in the cell
+        ("size", i32),  # number of items in the cell
         ("learning_outcome", i32),
-        ("is_question", np.bool_),
-        ("is_hard", np.bool_),
+        ("kind", i32),  # 0 for a content, 1 for a question, 3 for a hard question
     ],
-    align=True,
 )
-"""Record of an action, 16 bytes."""
+"""Record of an action, 16 bytes; the four fields are transposed together."""
 
 SLOT = np.dtype(
     [
@@ -240,9 +238,8 @@ SLOT = np.dtype(
         ("impact", f32),
         ("item", i32),  # index in the bank
     ],
-    align=True,
 )
-"""Record of an item, 32 bytes: half a cache line."""
+"""Record of an item, 32 bytes; the eight fields are transposed together."""
 
 
 @short_repr

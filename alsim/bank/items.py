@@ -211,8 +211,8 @@ class Bank:
         table.cells["first"] = np.cumsum(count) - count
         table.cells["size"] = count
         table.cells["learning_outcome"] = np.where(is_question, action // LEVELS, (action - LEVELS * num_los) // KINDS)
-        table.cells["is_question"] = is_question
-        table.cells["is_hard"] = is_question & (action % LEVELS == DIFFICULTIES.index("Hard"))
+        is_hard = action % LEVELS == DIFFICULTIES.index("Hard")
+        table.cells["kind"] = np.where(is_question, np.where(is_hard, 3, 1), 0)
         for name, of_questions, of_contents in (
             ("a", q.irt_a, no_content),
             ("b", q.irt_b, no_content),

@@ -21,9 +21,9 @@ from alsim.simulator.step import (
     AFTER,
     CORRECT,
     GAIN,
-    ITEM,
     QUESTION,
     REWARD,
+    SLOT,
     WORD_0,
     WORD_1,
     WORD_2,
@@ -41,6 +41,7 @@ from alsim.types import (
     Doubles,
     Floats,
     Ints,
+    ItemTable,
     Longs,
     Population,
     Purpose,
@@ -179,6 +180,7 @@ def record_observations(
 @phase
 def record_interactions(
     num_los: int,
+    table: ItemTable,
     lanes: Population,
     scratch: Scratch,
     decisions: Decisions,
@@ -192,7 +194,7 @@ def record_interactions(
         place = u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
         trajectories.action[place] = i32(decisions.action[i])
         trajectories.reward[place] = floats[REWARD + i]
-        trajectories.item[place] = ints[ITEM + i]
+        trajectories.item[place] = table.slots[u64(ints[SLOT + i])]["item"]
         trajectories.correct[place] = ints[CORRECT + i] != I0
         trajectories.mastery_gain[place] = floats[GAIN + i]
         trajectories.response_time[place] = lanes.response_time[i] if ints[QUESTION + i] != I0 else NAN
@@ -270,7 +272,7 @@ def run_episodes(
         if stores:
             record_observations(rows, width, lanes, decisions, trajectories, most_steps, count)
         interact(w, decisions.action, out, 0, count)
-        record_interactions(num_los, lanes, scratch, decisions, trajectories, most_steps, count)
+        record_interactions(num_los, w.items, lanes, scratch, decisions, trajectories, most_steps, count)
         if rebuilds:
             record_mastery(lanes, scratch, decisions, trajectories, most_steps, count)
         ended = list_finished(lanes.finished, listed, 0, 0, count)

@@ -90,6 +90,7 @@ class OutputBuffer:
         self._observation: Floats = aligned_zeros(rows * width, f32)
         self._reward: Doubles = aligned_zeros(lanes, f64)
         self._flags: Codes = aligned_zeros(4 * lanes, i8)
+        self._owners = self._observation.base, self._reward.base, self._flags.base  # whose references NumPy counts
         self.arrays = Output(
             observation=self._observation[:],
             reward=self._reward[:],
@@ -132,7 +133,8 @@ class OutputBuffer:
         return reference
 
     def _reference_count(self) -> int:
-        return sum(getrefcount(array.base) for array in (self._observation, self._reward, self._flags))
+        a, b, c = self._owners
+        return getrefcount(a) + getrefcount(b) + getrefcount(c)
 
     @property
     def in_use(self) -> bool:

@@ -17,6 +17,7 @@ from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
 from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
+from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
@@ -34,6 +35,7 @@ from alsim.types import (
     Draws,
     Floats,
     Interaction,
+    Ints,
     Item,
     ItemTable,
     Learner,
@@ -58,13 +60,14 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 
 INTERACTION = u32(Purpose.INTERACTION)
 
-# Offset of each row in the scratch arrays (types.Scratch).
+# Offset of each row in the scratch arrays (types.Scratch). The rows from FIRST to KIND are the fields of a CELL, those
+# from A to ITEM the fields of a SLOT. ITEM holds the bits of an integer, and is not read.
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
-(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, AFTER, GAIN, REWARD,
- OBSERVED_TIME) = (k * BLOCK for k in range(14))  # fmt: skip
-FLOAT_ROWS = 14
-QUESTION, HARD, CORRECT, OUTCOME, ITEM = (k * BLOCK for k in range(5))
-INT_ROWS = 5
+(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, ITEM, AFTER, GAIN, REWARD,
+ OBSERVED_TIME) = (k * BLOCK for k in range(15))  # fmt: skip
+FLOAT_ROWS = 15
+QUESTION, HARD, CORRECT, ACTION, FIRST, SIZE, OUTCOME, KIND, SLOT = (k * BLOCK for k in range(9))
+INT_ROWS = 9
 RESET_TOGETHER = 8
 """Number of finished lanes from which they are reset: enough to fill the vectors of a reset, and so few that the
 lanes are still in the cache (decision 21)."""
@@ -116,35 +119,49 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
         floats[NOISE + i] = normal(words[WORD_1 + i], words[WORD_3 + i])
 
 
+@phase
+def read_actions(lanes: Population, num_actions: int, ints: Ints, actions: Longs, first: int, count: int) -> None:
+    """Write the action of each lane to the row of the block; a finished lane takes action 0."""
+    wide_vectors()
+    last = u64(num_actions - 1)
+    for i in range(count):
+        k = u64(first + i)
+        # The actions have been validated, but another thread of the caller may have changed them since.
+        ints[ACTION + i] = i32(min(u64(0 if lanes.finished[k] else actions[k]), last))
+
+
+@phase
+def pick_items(words: Words, ints: Ints, count: int) -> None:
+    """Pick an item of each cell at random."""
+    wide_vectors()
+    for i in range(count):
+        ints[QUESTION + i] = ints[KIND + i] & I1
+        ints[HARD + i] = ints[KIND + i] >> I1
+        ints[SLOT + i] = ints[FIRST + i] + i32(below(words[WORD_2 + i], u32(ints[SIZE + i])))
+
+
 @rule
 def gather(
     lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
 ) -> None:
-    """Copy each lane's item, and the mastery of its LO, into the rows of the block; a finished lane takes action 0.
+    """Copy each lane's item, and the mastery of its LO, into the rows of the block.
 
-    A rule, not a phase: arrays that may overlap keep the loop scalar. Vectorised, it would consist of gather
-    instructions, which are slower on some processors and not faster on the others (decision 21).
+    Records are read one by one, and transposed. In a vectorised loop over the lanes, the compiler would use gather
+    instructions, which are slow on some processors (decision 21). A rule, not a phase: since its arrays may overlap,
+    the loop over masteries is not vectorised.
     """
-    words, floats, ints = scratch.words, scratch.floats, scratch.ints
-    width, last = u64(num_los + 2), u64(len(table.cells)) - u64(1)
+    words, floats, ints, width = scratch.words, scratch.floats, scratch.ints, u64(num_los + 2)
+    whole = -(-count // 8) * 8
+    read_actions(lanes, len(table.cells), ints, actions, first, count)
+    for i in range(count, whole):
+        ints[ACTION + i] = I0
+    for i in range(0, whole, 4):
+        transpose(table.cells, ints, ACTION + i, ints, FIRST + i, BLOCK)
+    pick_items(words, ints, whole)
+    for i in range(0, whole, 8):
+        transpose(table.slots, ints, SLOT + i, floats, A + i, BLOCK)
     for i in range(count):
-        k = u64(first + i)
-        # The actions have been validated, but another thread of the caller may have changed them since.
-        cell = table.cells[min(u64(0 if lanes.finished[k] else actions[k]), last)]
-        slot = table.slots[u64(cell["first"] + i32(below(words[WORD_2 + i], cell["size"])))]
-        outcome = cell["learning_outcome"]
-        ints[OUTCOME + i] = outcome
-        ints[QUESTION + i] = I1 if cell["is_question"] else I0
-        ints[HARD + i] = I1 if cell["is_hard"] else I0
-        ints[ITEM + i] = slot["item"]
-        floats[MASTERY + i] = lanes.rows[k * width + u64(outcome)]
-        floats[A + i] = slot["a"]
-        floats[B + i] = slot["b"]
-        floats[C + i] = slot["c"]
-        floats[TIME_MEAN + i] = slot["response_time_mean"]
-        floats[TIME_STD + i] = slot["response_time_std"]
-        floats[EFFECTIVENESS + i] = slot["effectiveness"]
-        floats[IMPACT + i] = slot["impact"]
+        floats[MASTERY + i] = lanes.rows[u64(first + i) * width + u64(ints[OUTCOME + i])]
 
 
 @phase
@@ -223,13 +240,15 @@ def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count
 
 
 @phase
-def record(interaction: Interaction, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+def record(
+    interaction: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
+) -> None:
     """Record the interaction of each lane of the block."""
     wide_vectors()
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
         k = u64(first + i)
-        interaction.item[k] = ints[ITEM + i]
+        interaction.item[k] = table.slots[u64(ints[SLOT + i])]["item"]
         interaction.correct[k] = ints[CORRECT + i] != I0
         interaction.gain[k] = floats[GAIN + i]
         interaction.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
@@ -373,7 +392,7 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
         if mode != NEXT_STEP:
             finished = list_finished(lanes.finished, listed, finished, first, count)
         if recorded:
-            record(w.interaction, lanes, w.scratch, first, count)
+            record(w.interaction, w.items, lanes, w.scratch, first, count)
         if copies:
             copy_observation(rows, out.observation, first * width, (first + count) * width)
         if finished >= RESET_TOGETHER or first + BLOCK >= stop:

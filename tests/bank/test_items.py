@@ -205,8 +205,7 @@ def test_s3_1_s3_2_the_cell_of_each_action_has_exactly_its_items(bank):
             is_question = item < bank.num_questions
             row = bank.question(item) if is_question else bank.content(item - bank.num_questions)
             assert cell["learning_outcome"] == row["learning_outcome"]
-            assert cell["is_question"] == is_question
-            assert cell["is_hard"] == (row.get("difficulty") == "Hard")
+            assert cell["kind"] == is_question + 2 * (row.get("difficulty") == "Hard")
             expected = {name: row.get(f"irt_{name}", row.get(name, 0.0)) for name in table.slots.dtype.names}
             expected |= {"impact": row.get("engagement_impact", 0.0), "item": item}
             assert {name: table.slots[name][slot] for name in expected} == expected
