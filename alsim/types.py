@@ -217,25 +217,41 @@ class Scale(NamedTuple):
     max_time: f32  # response time that is observed as 1, seconds
 
 
+CELL = np.dtype(
+    [
+        ("first", i32),  # first slot of the cell
+        ("size", i32),  # number of items in the cell
+        ("learning_outcome", i32),
+        ("kind", i32),  # 0 for a content, 1 for a question, 3 for a hard question
+    ],
+)
+"""Record of an action, 16 bytes; the four fields are transposed together."""
+
+SLOT = np.dtype(
+    [
+        ("a", f32),  # see Item, as for the fields below
+        ("b", f32),
+        ("c", f32),
+        ("response_time_mean", f32),
+        ("response_time_std", f32),
+        ("effectiveness", f32),
+        ("impact", f32),
+        ("item", i32),  # index in the bank
+    ],
+)
+"""Record of an item, 32 bytes; the eight fields are transposed together."""
+
+
 @short_repr
 class ItemTable(NamedTuple):
     """Item bank as arrays for the batch loop.
 
-    The items of an action are a cell. Slots are positions of items that are sorted by cell.
+    The items of an action are a cell. Slots are positions of items that are sorted by cell. Arrays of records, since
+    a lane reads all fields of one record (decision 21).
     """
 
-    first: Ints  # (A,) first slot of the cell
-    size: Words  # (A,) number of items in the cell
-    learning_outcome: Ints  # (A,)
-    is_hard: Bools  # (A,)
-    item: Ints  # (Q + C,) index in the bank of the item in each slot
-    a: Floats  # (Q + C,) by slot, as the fields below; see Item
-    b: Floats
-    c: Floats
-    response_time_mean: Floats
-    response_time_std: Floats
-    effectiveness: Floats
-    impact: Floats
+    cells: NDArray[np.void]  # (A,) of CELL
+    slots: NDArray[np.void]  # (Q + C,) of SLOT
 
 
 class PerLane(NamedTuple):

@@ -32,7 +32,7 @@ STEP, RESET = "step", "reset"
 def check(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
     # The result is stored, because the compiler removes computations without an effect.
     w.scratch.listed[0] = step_kernels.invalid(
-        w.population, actions, u64(len(w.items.first)), True, first, first + count
+        w.population, actions, u64(len(w.items.cells)), True, first, first + count
     )
 
 
@@ -103,7 +103,7 @@ def begin_again(world: Any, listed: Any, output: Any, repetitions: int) -> None:
     w, out = borrow(world), borrow(output)
     w.scratch.listed[: len(listed)] = listed
     for _ in range(repetitions):
-        step_kernels.begin_listed(w, out, len(listed), w.scale.num_los + 2, NEXT_STEP)
+        step_kernels.reset_listed(w, out, len(listed), NEXT_STEP)
 
 
 @kernel

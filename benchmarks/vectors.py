@@ -29,6 +29,7 @@ MUST = {
     "advance": (FORMULA,),
     "finish": (FORMULA,),
     "draw_words": (PHILOX,),
+    "pick_items": (PHILOX,),
     "draw_mastery": (FORMULA,),
     "decide": (PHILOX,),
     WHOLE: (PHILOX, FORMULA),

@@ -14,8 +14,10 @@ from alsim.errors import AlsimError
 from alsim.mdp.actions import KINDS, LEVELS, num_actions
 from alsim.numerics.philox import random_words
 from alsim.types import (
+    CELL,
     DIFFICULTIES,
     MODALITIES,
+    SLOT,
     Bools,
     Codes,
     Doubles,
@@ -31,6 +33,7 @@ from alsim.types import (
     u32,
     u64,
 )
+from alsim.utils.memory import aligned_zeros
 
 if TYPE_CHECKING:
     from alsim.config import Config
@@ -204,23 +207,24 @@ class Bank:
 
         no_question, no_content = np.zeros(self.num_questions, f32), np.zeros(self.num_contents, f32)
 
-        def column(of_questions: Floats, of_contents: Floats) -> Floats:
-            return np.ascontiguousarray(np.concatenate([of_questions, of_contents])[slots], dtype=f32)
-
-        return ItemTable(
-            first=(np.cumsum(count) - count).astype(i32),
-            size=count.astype(u32),
-            learning_outcome=np.where(is_question, action // LEVELS, (action - LEVELS * num_los) // KINDS).astype(i32),
-            is_hard=is_question & (action % LEVELS == DIFFICULTIES.index("Hard")),
-            item=slots.astype(i32),
-            a=column(q.irt_a, no_content),
-            b=column(q.irt_b, no_content),
-            c=column(q.irt_c, no_content),
-            response_time_mean=column(q.response_time_mean, no_content),
-            response_time_std=column(q.response_time_std, no_content),
-            effectiveness=column(no_question, c.effectiveness),
-            impact=column(no_question, c.engagement_impact),
-        )
+        table = ItemTable(cells=aligned_zeros(len(action), CELL), slots=aligned_zeros(len(slots), SLOT))
+        table.cells["first"] = np.cumsum(count) - count
+        table.cells["size"] = count
+        table.cells["learning_outcome"] = np.where(is_question, action // LEVELS, (action - LEVELS * num_los) // KINDS)
+        is_hard = action % LEVELS == DIFFICULTIES.index("Hard")
+        table.cells["kind"] = np.where(is_question, np.where(is_hard, 3, 1), 0)
+        for name, of_questions, of_contents in (
+            ("a", q.irt_a, no_content),
+            ("b", q.irt_b, no_content),
+            ("c", q.irt_c, no_content),
+            ("response_time_mean", q.response_time_mean, no_content),
+            ("response_time_std", q.response_time_std, no_content),
+            ("effectiveness", no_question, c.effectiveness),
+            ("impact", no_question, c.engagement_impact),
+        ):
+            table.slots[name] = np.concatenate([of_questions, of_contents])[slots]
+        table.slots["item"] = slots
+        return table
 
     def question(self, index: int) -> dict[str, Any]:
         """Return one question, `index` in [0, Q), as a dictionary with the keys of the specification."""

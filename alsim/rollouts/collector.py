@@ -31,8 +31,11 @@ from alsim.simulator.state import new_output, new_world
 from alsim.types import BLOCK, Floats, Longs, f32, f64, i8, i64
 from alsim.utils.threads import POLL_SECONDS, ThreadGroup
 
-BLOCK_BYTES = 25 * 10**6
-"""Target for the memory of an EpisodeBlock: trajectories are packed while they are still in a processor cache."""
+BLOCK_BYTES, MAX_BLOCK_BYTES = 2 * 10**6, 25 * 10**6
+"""Target and limit for the memory of an EpisodeBlock: trajectories are packed while they are still in a cache of the
+core (decision 21)."""
+ENOUGH_EPISODES = 4 * BLOCK
+"""Episodes for which a block may exceed its target: with fewer, most lanes would wait for the last episodes."""
 MAX_BLOCK_EPISODES, MIN_BLOCK_EPISODES = 1024, 16
 
 INITIAL_STEPS = 160
@@ -47,8 +50,11 @@ def episodes_per_block(plan: RolloutPlan) -> int:
         row += mastery.itemsize
     elif plan.keep_observations:
         row += observation.itemsize * plan.width
-    capacity = BLOCK_BYTES // (row * plan.config.max_episode_steps)
-    return min(MAX_BLOCK_EPISODES, max(capacity, MIN_BLOCK_EPISODES if capacity else 0))
+    episode = row * plan.config.max_episode_steps
+    if episode > MAX_BLOCK_BYTES:
+        return 0
+    wanted = min(max(BLOCK_BYTES // episode, ENOUGH_EPISODES), MAX_BLOCK_BYTES // episode)
+    return min(MAX_BLOCK_EPISODES, max(wanted, MIN_BLOCK_EPISODES))
 
 
 def rebuilds_observations(plan: RolloutPlan) -> bool:
@@ -83,7 +89,7 @@ class EpisodeBlock:
             mastery=rebuilds,
         )
         self.summaries = new_summaries(capacity + 1, width, first=rebuilds)
-        self._rebuild_arguments = bank.table.learning_outcome, bank.num_los, world.scale.max_time
+        self._rebuild_arguments = bank.table.cells["learning_outcome"].copy(), bank.num_los, world.scale.max_time
         output = new_output(lanes, np.empty(0, f32))
         self._referenced = world, output  # keeps alive the arrays that the references borrow
         rules = rules_fingerprint(type(world.parameters))

@@ -194,7 +194,7 @@ def record_interactions(
         place = u64(decisions.episode[i]) * u64(most_steps) + u64(lanes.step[i]) - u64(1)
         trajectories.action[place] = i32(decisions.action[i])
         trajectories.reward[place] = floats[REWARD + i]
-        trajectories.item[place] = table.item[u64(ints[SLOT + i])]
+        trajectories.item[place] = table.slots[u64(ints[SLOT + i])]["item"]
         trajectories.correct[place] = ints[CORRECT + i] != I0
         trajectories.mastery_gain[place] = floats[GAIN + i]
         trajectories.response_time[place] = lanes.response_time[i] if ints[QUESTION + i] != I0 else NAN

@@ -149,7 +149,7 @@ def rollout(
     episodes_per_learner  number of episodes; each draws the initial state of the learner again (clause S1.6)
     first_learner         index of the first learner; 2**31 and above are reserved for evaluation (clause S11.4)
     config, bank, dynamics, observation  see `alsim.AdaptiveLearningVectorEnv`
-    num_threads           number of threads. A compiled policy runs different episodes in each thread, with about 25 MB
+    num_threads           number of threads. A compiled policy runs different episodes in each thread, with 2 to 25 MB
                           per thread; for other policies, the threads share each step
     keep_observations     whether to keep `obs`, which takes most of the memory
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from alsim.jit.compile import kernel
 from alsim.jit.references import by_reference
 from alsim.types import Bools, Buffers, Codes, Doubles, Floats, Longs, Output, f32, f64, i8, i64
+from alsim.utils.memory import aligned_zeros
 
 POOL_SIZE = 2
 """Number of buffers kept for reuse: a caller usually holds the arrays of the last step while it calls the next."""
@@ -86,9 +87,10 @@ class OutputBuffer:
     def __init__(self, lanes: int, width: int, final: Floats, *, observations: bool, own_cache: str = "") -> None:
         rows = lanes if observations else 0
         # Three allocations, not one: a caller that keeps only the rewards must not keep the observations alive.
-        self._observation = np.empty(rows * width, f32)
-        self._reward = np.empty(lanes, f64)
-        self._flags = np.empty(4 * lanes, i8)
+        self._observation: Floats = aligned_zeros(rows * width, f32)
+        self._reward: Doubles = aligned_zeros(lanes, f64)
+        self._flags: Codes = aligned_zeros(4 * lanes, i8)
+        self._owners = self._observation.base, self._reward.base, self._flags.base  # whose references NumPy counts
         self.arrays = Output(
             observation=self._observation[:],
             reward=self._reward[:],
@@ -131,7 +133,8 @@ class OutputBuffer:
         return reference
 
     def _reference_count(self) -> int:
-        return getrefcount(self._observation) + getrefcount(self._reward) + getrefcount(self._flags)
+        a, b, c = self._owners
+        return getrefcount(a) + getrefcount(b) + getrefcount(c)
 
     @property
     def in_use(self) -> bool:

@@ -28,13 +28,14 @@ from alsim.types import (
     i64,
     u32,
 )
+from alsim.utils.memory import aligned_zeros
 
 
 def new_population(lanes: int, num_los: int, responses: bool) -> Population:
     """Return the arrays of `lanes` learners, all zero; `responses` includes those of observation S8.2."""
     return Population(
         **{
-            name: np.zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
+            name: aligned_zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
             for name, field in POPULATION_FIELDS.items()
         }
     )
@@ -42,13 +43,13 @@ def new_population(lanes: int, num_los: int, responses: bool) -> Population:
 
 def new_interaction(lanes: int) -> Interaction:
     """Return the arrays that record the last interaction of `lanes` lanes."""
-    return Interaction(**{name: np.zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
+    return Interaction(**{name: aligned_zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
 def new_scratch() -> Scratch:
     """Return the scratch arrays of one block."""
-    words, floats, ints, listed = scratch_sizes()
-    return Scratch(np.zeros(words, u32), np.zeros(floats, f32), np.zeros(ints, i32), np.zeros(listed, i64))
+    kinds = (u32, f32, i32, i64)
+    return Scratch(*(aligned_zeros(size, kind) for size, kind in zip(scratch_sizes(), kinds, strict=True)))
 
 
 def new_output(lanes: int, final: Floats) -> Output:

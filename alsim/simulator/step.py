@@ -15,9 +15,9 @@ from typing import Any
 
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
-from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, sequence, wide_vectors
+from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
-from alsim.mdp.actions import LEVELS
+from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
@@ -35,6 +35,7 @@ from alsim.types import (
     Draws,
     Floats,
     Interaction,
+    Ints,
     Item,
     ItemTable,
     Learner,
@@ -59,15 +60,19 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 
 INTERACTION = u32(Purpose.INTERACTION)
 
-# Offset of each row in the scratch arrays (types.Scratch).
+# Offset of each row in the scratch arrays (types.Scratch). The rows from FIRST to KIND are the fields of a CELL, those
+# from A to ITEM the fields of a SLOT. ITEM holds the bits of an integer, and is not read.
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
-(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, AFTER, GAIN, REWARD,
- OBSERVED_TIME) = (k * BLOCK for k in range(14))  # fmt: skip
-FLOAT_ROWS = 14
-QUESTION, HARD, CORRECT, OUTCOME, SLOT = (k * BLOCK for k in range(5))
-INT_ROWS = 5
-MAX_LISTED = 16 * BLOCK
-"""Capacity of the list of finished lanes: they are reset together before it could overflow."""
+(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, ITEM, AFTER, GAIN, REWARD,
+ OBSERVED_TIME) = (k * BLOCK for k in range(15))  # fmt: skip
+FLOAT_ROWS = 15
+QUESTION, HARD, CORRECT, ACTION, FIRST, SIZE, OUTCOME, KIND, SLOT = (k * BLOCK for k in range(9))
+INT_ROWS = 9
+RESET_TOGETHER = 8
+"""Number of finished lanes from which they are reset: enough to fill the vectors of a reset, and so few that the
+lanes are still in the cache (decision 21)."""
+MAX_LISTED = BLOCK + RESET_TOGETHER - 1
+"""Capacity of the list of finished lanes."""
 
 CHUNK = 16 * BLOCK
 """Lanes per work item of a thread, in a step that several threads share."""
@@ -115,31 +120,48 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
 
 
 @phase
-def gather(
-    lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
-) -> None:
-    """Copy each lane's item, and the mastery of its LO, into the rows of the block; a finished lane takes action 0."""
+def read_actions(lanes: Population, num_actions: int, ints: Ints, actions: Longs, first: int, count: int) -> None:
+    """Write the action of each lane to the row of the block; a finished lane takes action 0."""
     wide_vectors()
-    words, floats, ints = scratch.words, scratch.floats, scratch.ints
-    width, questions, last = u64(num_los + 2), u64(LEVELS * num_los), u64(len(table.first)) - u64(1)
+    last = u64(num_actions - 1)
     for i in range(count):
         k = u64(first + i)
         # The actions have been validated, but another thread of the caller may have changed them since.
-        action = min(u64(0 if lanes.finished[k] else actions[k]), last)
-        outcome = table.learning_outcome[action]
-        slot = u64(table.first[action] + i32(below(words[WORD_2 + i], table.size[action])))
-        ints[SLOT + i] = i32(slot)
-        ints[OUTCOME + i] = outcome
-        ints[QUESTION + i] = I1 if action < questions else I0
-        ints[HARD + i] = I1 if table.is_hard[action] else I0
-        floats[MASTERY + i] = lanes.rows[k * width + u64(outcome)]
-        floats[A + i] = table.a[slot]
-        floats[B + i] = table.b[slot]
-        floats[C + i] = table.c[slot]
-        floats[TIME_MEAN + i] = table.response_time_mean[slot]
-        floats[TIME_STD + i] = table.response_time_std[slot]
-        floats[EFFECTIVENESS + i] = table.effectiveness[slot]
-        floats[IMPACT + i] = table.impact[slot]
+        ints[ACTION + i] = i32(min(u64(0 if lanes.finished[k] else actions[k]), last))
+
+
+@phase
+def pick_items(words: Words, ints: Ints, count: int) -> None:
+    """Pick an item of each cell at random."""
+    wide_vectors()
+    for i in range(count):
+        ints[QUESTION + i] = ints[KIND + i] & I1
+        ints[HARD + i] = ints[KIND + i] >> I1
+        ints[SLOT + i] = ints[FIRST + i] + i32(below(words[WORD_2 + i], u32(ints[SIZE + i])))
+
+
+@rule
+def gather(
+    lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
+) -> None:
+    """Copy each lane's item, and the mastery of its LO, into the rows of the block.
+
+    Records are read one by one, and transposed. In a vectorised loop over the lanes, the compiler would use gather
+    instructions, which are slow on some processors (decision 21). A rule, not a phase: since its arrays may overlap,
+    the loop over masteries is not vectorised.
+    """
+    words, floats, ints, width = scratch.words, scratch.floats, scratch.ints, u64(num_los + 2)
+    whole = -(-count // 8) * 8
+    read_actions(lanes, len(table.cells), ints, actions, first, count)
+    for i in range(count, whole):
+        ints[ACTION + i] = I0
+    for i in range(0, whole, 4):
+        transpose(table.cells, ints, ACTION + i, ints, FIRST + i, BLOCK)
+    pick_items(words, ints, whole)
+    for i in range(0, whole, 8):
+        transpose(table.slots, ints, SLOT + i, floats, A + i, BLOCK)
+    for i in range(count):
+        floats[MASTERY + i] = lanes.rows[u64(first + i) * width + u64(ints[OUTCOME + i])]
 
 
 @phase
@@ -226,7 +248,7 @@ def record(
     floats, ints = scratch.floats, scratch.ints
     for i in range(count):
         k = u64(first + i)
-        interaction.item[k] = table.item[u64(ints[SLOT + i])]
+        interaction.item[k] = table.slots[u64(ints[SLOT + i])]["item"]
         interaction.correct[k] = ints[CORRECT + i] != I0
         interaction.gain[k] = floats[GAIN + i]
         interaction.seconds[k] = lanes.response_time[k] if ints[QUESTION + i] != I0 else NAN
@@ -373,7 +395,7 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
             record(w.interaction, w.items, lanes, w.scratch, first, count)
         if copies:
             copy_observation(rows, out.observation, first * width, (first + count) * width)
-        if finished + BLOCK > MAX_LISTED or first + BLOCK >= stop:
+        if finished >= RESET_TOGETHER or first + BLOCK >= stop:
             if mode != DISABLED and finished > 0:
                 reset_listed(w, out, finished, mode)
             begun += finished
@@ -393,7 +415,7 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
-    lane = invalid(w.population, actions, u64(len(w.items.first)), mode == NEXT_STEP, start, stop)
+    lane = invalid(w.population, actions, u64(len(w.items.cells)), mode == NEXT_STEP, start, stop)
     if lane >= 0:
         return -1 - lane
     return step_lanes(w, actions, out, start, stop, mode)
@@ -492,7 +514,7 @@ def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     w = borrow(world)
-    return invalid(w.population, actions, u64(len(w.items.first)), ignore_finished, 0, len(actions))
+    return invalid(w.population, actions, u64(len(w.items.cells)), ignore_finished, 0, len(actions))
 
 
 __all__ = [

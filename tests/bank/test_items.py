@@ -197,19 +197,18 @@ def test_s3_1_s3_2_the_cell_of_each_action_has_exactly_its_items(bank):
     assert sorted(cells) == list(range(9 * num_los))
     slots = []
     for action, items in cells.items():
-        first, count = int(table.first[action]), int(table.size[action])
+        cell = table.cells[action]
+        first, count = int(cell["first"]), int(cell["size"])
         slots += range(first, first + count)
-        assert table.item[first : first + count].tolist() == items
+        assert table.slots["item"][first : first + count].tolist() == items
         for slot, item in zip(range(first, first + count), items, strict=True):
             is_question = item < bank.num_questions
             row = bank.question(item) if is_question else bank.content(item - bank.num_questions)
-            assert table.learning_outcome[action] == row["learning_outcome"]
-            assert table.is_hard[action] == (row.get("difficulty") == "Hard")
-            columns = {
-                name: row.get(f"irt_{name}", row.get(name, 0.0)) for name in table._fields[5:] if name != "impact"
-            }
-            columns["impact"] = row.get("engagement_impact", 0.0)
-            assert {name: getattr(table, name)[slot] for name in columns} == columns
+            assert cell["learning_outcome"] == row["learning_outcome"]
+            assert cell["kind"] == is_question + 2 * (row.get("difficulty") == "Hard")
+            expected = {name: row.get(f"irt_{name}", row.get(name, 0.0)) for name in table.slots.dtype.names}
+            expected |= {"impact": row.get("engagement_impact", 0.0), "item": item}
+            assert {name: table.slots[name][slot] for name in expected} == expected
     assert sorted(slots) == list(range(bank.num_questions + bank.num_contents))
 
 

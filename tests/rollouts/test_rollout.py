@@ -5,8 +5,8 @@ import pytest
 
 from alsim.bank.items import BankError, sample_bank
 from alsim.config import Config, ConfigError
-from alsim.rollouts import plan
-from alsim.rollouts.plan import BLOCK_EPISODES
+from alsim.rollouts import collector, plan
+from alsim.rollouts.plan import BLOCK_EPISODES, read_plan
 from alsim.rollouts.rollout import rollout
 from alsim.types import Reason
 
@@ -190,3 +190,31 @@ def test_invalid_arguments_are_refused(arguments, error, message):
 def test_numpy_integers_are_integers():
     run = rollout(num_learners=np.int32(2), first_learner=np.uint32(1), seed=np.uint64(7), config=SHORT)
     assert_same(columns(run), columns(rollout(num_learners=2, first_learner=1, seed=7, config=SHORT)))
+
+
+@pytest.mark.parametrize(
+    ("observation", "steps", "episodes"),
+    [
+        ("mastery", 140, 348),
+        ("mastery", 10, 1024),
+        ("responses", 140, 256),
+        ("responses", 4000, 21),
+        ("mastery", 10**6, 0),
+    ],
+)
+def test_a_block_of_episodes_fits_in_a_cache_unless_too_few_episodes_would(observation, steps, episodes):
+    """Episodes that need more than 25 MB each do not run in compiled code."""
+    settings = read_plan(
+        "uniform",
+        num_learners=1,
+        episodes_per_learner=1,
+        seed=0,
+        config={"max_episode_steps": steps},
+        bank=None,
+        dynamics=None,
+        observation=observation,
+        num_threads=1,
+        keep_observations=observation == "responses",
+    )
+    assert collector.episodes_per_block(settings) == episodes
+    assert collector.is_compiled(settings) == (episodes > 0)
