@@ -42,6 +42,7 @@ from alsim.utils.workers import usable_cores
 log = logging.getLogger(__name__)
 
 
+@short_repr
 class SeedsMoment(NamedTuple):
     """Progress of a training with several seeds."""
 
