@@ -20,7 +20,8 @@ from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
 LONGEST = 500
 API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 ELSEWHERE = {
-    *("alsim.training.Training", "alsim.training.PPO", "alsim.training.DQN"),  # need Stable-Baselines3
+    *("alsim.training.Training", "alsim.training.Agent", "alsim.training.Update"),  # need a training
+    *("alsim.training.PPO", "alsim.training.DQN", "alsim.training.SB3PPO", "alsim.training.SB3DQN"),
     *("alsim.training.SeedTrainings", "alsim.training.SeedsMoment"),  # in tests/training/test_seeds.py
     *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
     *("alsim.models.Fit", "alsim.models.irt.HasItemParameters"),  # a base class and a protocol
