@@ -21,6 +21,7 @@ LONGEST = 500
 API = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "alsim.training.Training",  # needs a directory
+    *("alsim.training.SeedTrainings", "alsim.training.SeedsMoment"),  # in tests/training/test_seeds.py
     *("alsim.models.dkt.DKTFit", "alsim.models.dkt.DKTTracker"),  # fitted with PyTorch, in tests/compat
     *("alsim.models.Fit", "alsim.models.irt.HasItemParameters"),  # a base class and a protocol
 }

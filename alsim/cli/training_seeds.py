@@ -92,7 +92,7 @@ def _progress() -> Iterator[Callable[[SeedsMoment], None]]:
     """Show a progress bar of all interactions if stderr is a terminal; otherwise print one line per training."""
     from rich.progress import BarColumn, TextColumn
 
-    columns = (TextColumn("{task.fields[seeds]}"), BarColumn(bar_width=24), TextColumn("{task.fields[steps]}"))
+    columns = (TextColumn("{task.fields[seeds]}"), BarColumn(bar_width=16), TextColumn("{task.fields[steps]}"))
     with progress_bar(*columns) as bar:
         if bar is None:
             yield _print_training

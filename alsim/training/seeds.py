@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from alsim.utils.workers import usable_cores
 log = logging.getLogger(__name__)
 
 
+@short_repr
 class SeedsMoment(NamedTuple):
     """Progress of a training with several seeds."""
 
@@ -247,24 +249,24 @@ class _Group:
 def compile_training(plan: TrainingPlan) -> None:
     """Compile all functions of a training into the cache on disk, so that its processes do not all compile them.
 
-    It trains for one rollout, and evaluates the policies on two learners. Errors are left to the processes, which
-    report them with their seed.
+    It evaluates policies on two learners, and trains for one rollout. Errors and warnings are left to the processes,
+    which report them with their seed.
     """
-    with suppress(ValueError, RuntimeError):
+    with suppress(ValueError, RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         _train_briefly(plan)
 
 
 def _train_briefly(plan: TrainingPlan) -> None:
-    """Train for one rollout without a directory, and evaluate the policies on two learners."""
+    """Evaluate the policies on two learners, and train for one rollout, without a directory."""
     hyperparameters = plan.hyperparameters.model_copy(update={"steps": plan.hyperparameters.rollout_steps})
     trainer = trainer_class(plan.backend)(plan._replace(hyperparameters=hyperparameters), 0)
-    trainer.learn(lambda: None)
-    policy = trainer.policy()
-    trainer.close()
-    learners = HeldOut(FINAL.first, 2)
+    policy, learners = trainer.policy(), HeldOut(FINAL.first, 2)
     evaluate(policy, learners, plan.config, plan.bank, observation=policy.observation, num_threads=plan.num_threads)
     for name in BASELINES:
         evaluate(name, learners, plan.config, plan.bank, observation="mastery", num_threads=plan.num_threads)
+    trainer.learn(lambda: None)
+    trainer.close()
 
 
 __all__ = ["SeedTrainings", "SeedsError", "SeedsMoment", "train_seeds"]

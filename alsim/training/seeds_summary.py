@@ -168,7 +168,7 @@ def draw_curves(file: Path, curves: Sequence[Sequence[Row]], levels: Mapping[str
         axes.plot(steps, columns["median"], color=EVALUATION_COLOR, linewidth=2, label="median")
         draw_levels(axes, {name: statistics[panel.level]["mean"] for name, statistics in levels.items()})
         finish(axes, f"{panel.title}, {len(curves)} seeds")
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        axes.legend(frameon=False, fontsize=9, loc="best")
     write_figure(figure, file)
 
 

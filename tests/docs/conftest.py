@@ -11,6 +11,7 @@ SLOW = {
     "docs/models/cat.md",
     "docs/models/simulated-logs.md",
     "docs/scale.md",
+    "docs/training.md",
 }
 """Only CI runs the examples of these pages; their links are among the tests that always run."""
 

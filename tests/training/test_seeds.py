@@ -19,7 +19,7 @@ import alsim
 from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.held_out import HeldOut
 from alsim.policies import NetworkPolicy
-from alsim.training import SeedsError, TrainingError, read_curve, run, seeds_workers, train, train_seeds
+from alsim.training import SeedsError, SeedsMoment, TrainingError, read_curve, run, seeds_workers, train, train_seeds
 from alsim.training import seeds as seeds_module
 from alsim.training.curve import Row
 from alsim.training.seeds_summary import Band, bands, over_seeds, write_curves
@@ -110,6 +110,9 @@ def test_the_summary_has_the_statistics_of_the_final_evaluations(tmp_path, inlin
     assert [entry["seed"] for entry in summary["trainings"]] == [0, 1, 2]
     with pytest.raises(FrozenInstanceError):
         result.path = tmp_path
+    moment = SeedsMoment(256, 768, 1, 3, result.trainings[0])
+    assert repr(moment) == "SeedsMoment(steps=256, total=768, finished=1, seeds=3, training=Training(…))"
+    assert repr(result).startswith("SeedTrainings(path=")
     assert len(repr(result)) < 300
 
 
