@@ -110,6 +110,7 @@ def described(results: Results) -> str:
     texts = {key: " and ".join(values) for key, values in found.items()}
     loads = sorted(map(float, found["load at the start"]))
     versions = ", ".join(f"{name} {texts[name]}" for name in ("python", *PACKAGES) if name in texts)
+    versions += f"; {texts['kernels']}" if "kernels" in texts else ""
     return (
         f"Measured on one core of {texts['processor']}, {texts['system']}; {versions}; {texts['date']}; load average "
         f"{loads[0]:.0f} to {loads[-1]:.0f}."
