@@ -50,7 +50,11 @@ def measure(name: str, seeds: Sequence[int], steps: int | None = None) -> dict[s
 
     load, start = os.getloadavg()[0], process_time()
     loop.prepare(settings, config)
-    result: dict[str, Any] = {"preparation": round(process_time() - start, 2), "seeds": {}}
+    result: dict[str, Any] = {
+        "settings": settings.model_dump(),
+        "preparation": round(process_time() - start, 2),
+        "seeds": {},
+    }
     for seed in seeds:
         clock = Clock(evaluation_points(settings.total_steps), scores)
         loop.train(settings, seed, config, clock)

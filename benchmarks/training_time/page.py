@@ -38,8 +38,8 @@ TABLE = (
 COLOURS = {
     "alsim": "#0b6e99",
     "alsim-dqn": "#6fb7d1",
-    "jax-common": "#2f7d32",
-    "torch-common": "#b5532a",
+    "jax": "#2f7d32",
+    "torch": "#b5532a",
     "sb3": "#777777",
     "sb3-long": "#b0b0b0",
 }
