@@ -50,12 +50,15 @@ def train(command: str, seed: int, out: Path, *options: str) -> Trained:
     """Train with one seed in a new process with one thread."""
     _, *arguments = command.split()
     before = _spent()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "alsim", *arguments, "--seed", str(seed), "--out", str(out), *options],
-        check=True,
-        stdout=subprocess.DEVNULL,
+        check=False,
+        capture_output=True,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
+    if done.returncode != 0:
+        raise RuntimeError(f"`{command}` exited with status {done.returncode}: {done.stderr[-1000:]}")
     evaluation = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     return Trained(_spent() - before, evaluation)
 

@@ -50,7 +50,11 @@ def measure(name: str, seeds: Sequence[int], steps: int | None = None) -> dict[s
 
     load, start = os.getloadavg()[0], process_time()
     loop.prepare(settings, config)
-    result: dict[str, Any] = {"preparation": round(process_time() - start, 2), "seeds": {}}
+    result: dict[str, Any] = {
+        "settings": settings.model_dump(),
+        "preparation": round(process_time() - start, 2),
+        "seeds": {},
+    }
     for seed in seeds:
         clock = Clock(evaluation_points(settings.total_steps), scores)
         loop.train(settings, seed, config, clock)
@@ -62,7 +66,15 @@ def measure(name: str, seeds: Sequence[int], steps: int | None = None) -> dict[s
         result["steps"] = [reading.steps for reading in clock.readings]
         print(f"{name}, seed {seed}: {clock.readings[-1]}", file=sys.stderr)
     result["shares"] = {part: round(share, 3) for part, share in loop.shares(settings, config).items()}
-    return {"machine": {**machine(), "load at the start": f"{load:.1f}"}, **result}
+    return {"machine": {**machine(), "kernels": kernels(), "load at the start": f"{load:.1f}"}, **result}
+
+
+def kernels() -> str:
+    """Return the kinds of processors for which the libraries of matrix products have chosen their code."""
+    from threadpoolctl import threadpool_info
+
+    found = {f"{one['internal_api']} for {one['architecture']}" for one in threadpool_info() if "architecture" in one}
+    return ", ".join(sorted(found))
 
 
 if __name__ == "__main__":

@@ -62,12 +62,10 @@ CONTENDERS = {
     "alsim": Contender("alsim, defaults of PPO", "by_alsim", PPO(), "alsim", is_drawn=True),
     "alsim-common": Contender("alsim, common settings", "by_alsim", PPO(**COMMON), "alsim"),
     "alsim-dqn": Contender("alsim, defaults of DQN", "by_alsim", DQN(), "alsim", is_drawn=True),
-    "jax": Contender("JAX, alsim's defaults", "by_jax", PPO(), "jax"),
-    "jax-common": Contender("JAX, common settings", "by_jax", PPO(**COMMON), "jax", is_drawn=True),
-    "torch": Contender("PyTorch in one file, alsim's defaults", "by_torch", PPO(), "torch"),
-    "torch-common": Contender(
-        "PyTorch in one file, common settings", "by_torch", PPO(**COMMON), "torch", is_drawn=True
-    ),
+    "jax": Contender("JAX, alsim's defaults", "by_jax", PPO(), "jax", is_drawn=True),
+    "jax-common": Contender("JAX, common settings", "by_jax", PPO(**COMMON), "jax"),
+    "torch": Contender("PyTorch in one file, alsim's defaults", "by_torch", PPO(), "torch", is_drawn=True),
+    "torch-common": Contender("PyTorch in one file, common settings", "by_torch", PPO(**COMMON), "torch"),
     "sb3": Contender("Stable-Baselines3, defaults of `--backend sb3`", "by_sb3", SB3PPO(), "torch", is_drawn=True),
     "sb3-long": Contender(
         "Stable-Baselines3, long rollouts", "by_sb3", SB3PPO(**PREVIOUS), "torch", seeds=3, is_drawn=True

@@ -38,8 +38,8 @@ TABLE = (
 COLOURS = {
     "alsim": "#0b6e99",
     "alsim-dqn": "#6fb7d1",
-    "jax-common": "#2f7d32",
-    "torch-common": "#b5532a",
+    "jax": "#2f7d32",
+    "torch": "#b5532a",
     "sb3": "#777777",
     "sb3-long": "#b0b0b0",
 }
@@ -110,6 +110,7 @@ def described(results: Results) -> str:
     texts = {key: " and ".join(values) for key, values in found.items()}
     loads = sorted(map(float, found["load at the start"]))
     versions = ", ".join(f"{name} {texts[name]}" for name in ("python", *PACKAGES) if name in texts)
+    versions += f"; {texts['kernels']}" if "kernels" in texts else ""
     return (
         f"Measured on one core of {texts['processor']}, {texts['system']}; {versions}; {texts['date']}; load average "
         f"{loads[0]:.0f} to {loads[-1]:.0f}."
