@@ -135,7 +135,7 @@ class DQN(RolloutHyperparameters):
     steps: Count = 2_000_000
     final_learning_rate: Positive = 1e-5
     gamma: Discount = 0.9
-    q_lambda: Share = 0.65
+    q_lambda: Share = 0.9
     """Lambda of the targets: 0 bootstraps from the next value, 1 from the end of the rollout."""
     max_grad_norm: Positive = 10.0
     exploration_fraction: Share = 0.1
