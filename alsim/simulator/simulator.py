@@ -93,7 +93,7 @@ class Simulator:
         """Kernels, compiled or loaded from the cache, and references to the arrays."""
         rules = self._rules
         scratches = [self._world.scratch, *(new_scratch() for _ in range(self.num_threads - 1))]
-        references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
+        references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         output = self.output_buffer(observations=False)
         world, actions, out = references[0], np.zeros(self.lanes, np.int64), output.reference
         shared = (world, actions, out, self._edges, actions, self._generation, 0, 0, 0)

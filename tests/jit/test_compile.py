@@ -244,12 +244,11 @@ def test_an_unpickled_environment_compiles_nothing() -> None:
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
-@pytest.mark.parametrize("kind", [references.WorldType, lambda fields: references.WorldType(fields).get_data_type()])
-def test_two_classes_of_parameters_with_the_same_name_are_different_types(kind):
+def test_two_classes_of_parameters_with_the_same_name_are_different_types() -> None:
     """Otherwise the kernels of a second dynamics of a process are not compiled, unless they are in the cache."""
 
-    def type_of(parameters):
-        return kind([("parameters", numba.types.NamedTuple([numba.float32], parameters))])
+    def type_of(parameters: Any) -> Any:
+        return references.ReferenceType(numba.types.NamedTuple([numba.float32], parameters))
 
     one, two = (namedtuple("Instant", ["gain"]) for _ in range(2))
     assert type_of(one) == type_of(one)
