@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from numba.core import codegen, compiler, registry
+from numba.core import codegen, compiler, registry, types
 
 from alsim.jit.cache import COMPILED
 
@@ -21,6 +21,7 @@ from alsim.jit.cache import COMPILED
 JITCodeLibrary: Any = codegen.JITCodeLibrary
 Compiler: Any = compiler.Compiler
 CPUDispatcher: Any = registry.CPUDispatcher
+unliteral: Any = types.unliteral
 
 NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Options of numba for functions that Python never calls."""
@@ -87,8 +88,12 @@ class Inlined(CPUDispatcher):  # type: ignore[misc]  # numba's class is untyped
         )
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        """Return the types of a call from compiled code; the function is compiled for them."""
-        return self.callee.get_call_template(args, kws)
+        """Return the types of a call from compiled code; the function is compiled for them.
+
+        Literal integers count as integers: otherwise a call with the constant 0 would compile the function again.
+        """
+        args, kws = map(unliteral, args), {name: unliteral(kind) for name, kind in kws.items()}
+        return self.callee.get_call_template(tuple(args), kws)
 
     def get_overload(self, sig: Any) -> Any:
         """Return the key of a specialisation for calls from compiled code."""

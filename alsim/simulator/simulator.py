@@ -40,7 +40,7 @@ class _Compiled:
     step: Callable[..., int]
     step_shared: Callable[..., bool]  # compiled only for several threads
     begin: Callable[..., None]
-    first_invalid: Callable[..., int]
+    first_invalid: Callable[..., int]  # compiled only for several threads
     move: Callable[..., None] | None = None  # compiled on first use
     pool: ThreadPool | None = None
 
@@ -105,7 +105,9 @@ class Simulator:
             if self.num_threads == 1
             else entry(step_kernels.step_shared, *shared, own_cache=rules),
             begin=entry(step_kernels.begin_lanes, world, actions, own_cache=rules),
-            first_invalid=entry(step_kernels.first_invalid, world, actions, False, own_cache=rules),
+            first_invalid=step_kernels.first_invalid
+            if self.num_threads == 1
+            else entry(step_kernels.first_invalid, world, actions, False, own_cache=rules),
         )
 
     def __getstate__(self) -> dict[str, Any]:
