@@ -124,8 +124,8 @@ def lean_kernel(function: F) -> F:
     """Compile a kernel that creates no arrays: it reads and writes those that it is passed.
 
     numba then counts no references to arrays. This saves a third of the time to compile a kernel of many phases, and
-    some time in each call. Compiling raises numba's error "NRT required but not enabled" if the function does create
-    an array.
+    some time in each call. A function that does create an array fails to compile; numba's error then says "Only accept
+    returning of array passed into the function" or "NRT required but not enabled".
     """
     return kernel(function, allocates=False)
 
