@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.errors import AlsimError
-from alsim.jit.compile import kernel, rule
+from alsim.jit.compile import lean_kernel, rule
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.types import (
     MODALITIES,
@@ -179,7 +179,7 @@ class _Sums(NamedTuple):
     mastered: Longs  # (E,) first step after which mean mastery reaches the threshold, 0 if none
 
 
-@kernel
+@lean_kernel
 def _accumulate(
     x: Interactions, minutes: Floats, num_questions: int, modality: Codes, threshold: float, sums: _Sums
 ) -> None:
@@ -273,7 +273,7 @@ def _adherence(by_difficulty: Longs, blueprint: Sequence[float]) -> Doubles:
     return 100 * (1 - (easy + medium + hard) / LEVELS)
 
 
-@kernel
+@lean_kernel
 def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Events) -> None:
     """Write the events of every interaction; the clock starts at 0 in each episode."""
     row, event = 0, 0

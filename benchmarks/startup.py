@@ -59,7 +59,7 @@ def rows(rounds: int = 7, cold_rounds: int = 1) -> Iterator[Row]:
     yield judged("start to the first batch of 4096, warm", sum(warm.values()), "≤ 1.5", "s", limit=_shares(warm))
     cold = _medians([_cold() for _ in range(cold_rounds)])
     quantity = "start to the first batch of 4096, nothing compiled"
-    yield judged(quantity, sum(cold.values()), "≤ 15", "s", limit=_shares(cold))
+    yield judged(quantity, sum(cold.values()), "≤ 10", "s", limit=_shares(cold))
 
 
 def _cold() -> dict[str, float]:

@@ -139,7 +139,7 @@ def compiled() -> Iterator[tuple[str, str, str]]:
     for make, entries in hot:
         make()
         for phase in (phase for module in (step_kernels, reset, kernels) for phase in phases(module)):
-            for version in phase.overloads.values():
+            for version in phase.callee.overloads.values():
                 if id(version) not in seen:
                     seen.add(id(version))
                     yield entries[0].__name__, phase.__name__, machine_code(version)

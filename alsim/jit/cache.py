@@ -24,7 +24,7 @@ _KEPT_CACHES = 8  # enough for several versions of the sources and settings of n
 PACKAGE = Path(__file__).parent.parent
 """Directory of the package."""
 
-_COMPILED_CODE = re.compile(r"^@(rule|phase|sequence|kernel|dispatch)\b", re.MULTILINE)
+_COMPILED_CODE = re.compile(r"^@(rule|phase|sequence|kernel|lean_kernel|dispatch)\b", re.MULTILINE)
 _IMPORT = re.compile(r"^from (alsim[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
 
 

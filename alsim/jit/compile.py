@@ -1,9 +1,9 @@
 """Decorators for compiled code: the package `alsim.jit` is the only one that imports numba.
 
 `rule` compiles a scalar formula that loops call, `phase` a loop over one block of learners, `sequence` a function that
-calls phases, and `kernel` a function that Python calls. Without the JIT (``NUMBA_DISABLE_JIT=1``) each returns the
-Python function, and the same source runs in the interpreter with the same result, bit for bit. The tests compare the
-two.
+calls phases, and `kernel` a function that Python calls (`lean_kernel` if it creates no arrays). Without the JIT
+(``NUMBA_DISABLE_JIT=1``) each returns the Python function, and the same source runs in the interpreter with the same
+result, bit for bit. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from alsim.errors import AlsimError
 from alsim.jit.cache import CACHE_DIRECTORY, COMPILED, config
 from alsim.jit.failures import COMPILE_ERRORS, reason_of
 from alsim.jit.fingerprints import title_of
+from alsim.jit.inlined import NO_WRAPPERS, Kernel, inlined
 from alsim.jit.notice import announce
 from alsim.jit.storage import KernelCache
 
@@ -51,9 +52,10 @@ def _cache_at(directory: Path) -> Iterator[None]:
 def rule(function: F) -> F:
     """Compile a scalar formula, and inline it into every loop that calls it.
 
-    Inlining is forced, since an ordinary call that returns a tuple prevents vectorisation of the loop.
+    The rule may create arrays, unlike a phase. Inlining is forced, since an ordinary call that returns a tuple prevents
+    vectorisation of the loop.
     """
-    return cast(F, njit(forceinline=True, error_model="numpy")(function))
+    return cast(F, inlined(function, error_model="numpy", _nrt=True))
 
 
 # numba compiles its parallel loops with this flag, but its decorators do not accept it (decision 8).
@@ -61,15 +63,17 @@ target_options.noalias = TargetOptions.Mapping("noalias")  # type: ignore[no-unt
 
 VECTOR_BITS = 512
 
+INLINED_OVERLOAD: Any = {"forceinline": True, "error_model": "numpy", **NO_WRAPPERS}
+"""Options of functions that numba generates for each combination of types."""
+
 
 def phase(function: F) -> F:
     """Compile a loop over one block of lanes into the kernel that calls it.
 
-    No two of its arrays may overlap. The compiler relies on this, and vectorises loops over thirty arrays without
-    comparing their addresses at run time.
+    It must not create arrays, and no two of its arrays may overlap. The compiler relies on this, and vectorises loops
+    over thirty arrays without comparing their addresses at run time.
     """
-    options: dict[str, Any] = {"forceinline": True, "error_model": "numpy", "noalias": True}
-    return cast(F, njit(**options)(function))
+    return cast(F, inlined(function, error_model="numpy", noalias=True, _nrt=False))
 
 
 def sequence(function: F) -> F:
@@ -98,20 +102,32 @@ alsim takes a fifth less time (decision 8).
 """
 
 
-def kernel(function: F, cache: Path | None = CACHE_DIRECTORY, own_cache: str = "") -> F:
+def kernel(function: F, cache: Path | None = CACHE_DIRECTORY, own_cache: str = "", *, allocates: bool = True) -> F:
     """Compile a function that Python calls: serial, without the GIL, and cached on disk.
 
     cache      cache directory; None for no cache on disk
     own_cache  name of a separate cache directory, see `entry`
+    allocates  whether the function creates arrays, see `lean_kernel`
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    compiled = njit(**options)(function)
-    if COMPILED and cache is not None:
+    if not COMPILED:
+        return function
+    options = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    compiled = Kernel(function, targetoptions={**options, "_nrt": allocates})
+    if cache is not None:
         with _cache_at(cache):
             compiled._cache = KernelCache(function)
-    if COMPILED:
-        announce(compiled, own_cache)
+    announce(compiled, own_cache)
     return cast(F, compiled)
+
+
+def lean_kernel(function: F) -> F:
+    """Compile a kernel that creates no arrays: it reads and writes those that it is passed.
+
+    numba then counts no references to arrays. This saves a third of the time to compile a kernel of many phases, and
+    some time in each call. A function that does create an array fails to compile; numba's error then says "Only accept
+    returning of array passed into the function" or "NRT required but not enabled".
+    """
+    return kernel(function, allocates=False)
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
@@ -124,7 +140,7 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
     """
 
     def decorate(function: F) -> F:
-        @overload(function, jit_options={"forceinline": True, "error_model": "numpy"})
+        @overload(function, jit_options=INLINED_OVERLOAD)
         def implementation(p: Any, x: Any, y: Any, z: Any) -> Callable[..., Any]:
             chosen = choose(p.instance_class)
 
@@ -151,7 +167,7 @@ def fieldwise(function: Callable[..., None], fields: Sequence[int] | None = None
         for k in range(len(structs[0])) if fields is None else fields:
             function(*(struct[k] for struct in structs), *shared)
 
-    @overload(call_each, jit_options={"forceinline": True, "error_model": "numpy"})
+    @overload(call_each, jit_options=INLINED_OVERLOAD)
     def implementation(structs: Any, *shared: Any) -> Callable[..., None]:
         # Generated code: a recursion over the rest of the fields would compile one function per field.
         indices = range(len(structs[0])) if fields is None else fields
@@ -186,12 +202,13 @@ def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") ->
 
 def in_own_cache(function: Any, name: str) -> Any:
     """Return the kernel itself, or, if a name is given, the same code with a cache directory of that name."""
-    return _compiled_apart(function.py_func, name) if name else function
+    return _compiled_apart(function, name) if name else function
 
 
 @lru_cache
-def _compiled_apart(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    return kernel(function, CACHE_DIRECTORY / name if CACHE_DIRECTORY else None, name)
+def _compiled_apart(function: Any, name: str) -> Callable[..., Any]:
+    cache = CACHE_DIRECTORY / name if CACHE_DIRECTORY else None
+    return cast(Callable[..., Any], kernel(function.py_func, cache, name, allocates=function.targetoptions["_nrt"]))
 
 
 __all__ = [
@@ -201,6 +218,7 @@ __all__ = [
     "fieldwise",
     "in_own_cache",
     "kernel",
+    "lean_kernel",
     "phase",
     "rule",
     "sequence",

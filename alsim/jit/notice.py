@@ -1,4 +1,4 @@
-"""Notice that kernels are being compiled, which takes about half a minute without any other output."""
+"""Notice that kernels are being compiled, which takes about ten seconds without any other output."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ logger = logging.getLogger("alsim.jit")
 events: Any = _events
 Listener: Any = _events.Listener
 
-STORED = "alsim: compiling, once, about 30 s on an idle machine: later calls and processes load the result from disk"
+STORED = "alsim: compiling, once, about 10 s on an idle machine: later calls and processes load the result from disk"
 NOT_STORED = (
-    "alsim: compiling, about 30 s on an idle machine, in every process, since there is no cache: "
+    "alsim: compiling, about 10 s on an idle machine, in every process, since there is no cache: "
     "set ALSIM_CACHE_DIR to a directory that is writable"
 )
 OF_MAIN = (
-    "alsim: compiling, about 30 s on an idle machine, in every process, since the main program or a notebook defines "
+    "alsim: compiling, about 10 s on an idle machine, in every process, since the main program or a notebook defines "
     "these rules: "
     "define them in a module, and later processes load the result from disk"
 )

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.jit.compile import lean_kernel, phase, wide_vectors
 from alsim.numerics.elementary import tanh
-from alsim.types import ZERO, Floats, Longs, f32, u64
+from alsim.types import ZERO, Floats, Longs, u64
 
 UNROLL = 4
 """Inputs per pass over the entries of a layer: fewer passes load and store the sums less often."""
@@ -84,22 +82,30 @@ def copy(source: Floats, target: Floats, begin: int, place: int, count: int) -> 
         target[u64(place + j)] = source[u64(begin + j)]
 
 
-@kernel
-def forward(layers: Layers, rows: Floats, width: int, out: Floats) -> None:
+@phase
+def clear(row: Floats, begin: int, end: int) -> None:
+    """Set entries begin … end - 1 of a row to 0."""
+    for j in range(begin, end):
+        row[u64(j)] = ZERO
+
+
+@lean_kernel
+def forward(layers: Layers, rows: Floats, width: int, out: Floats, scratch: Floats) -> None:
     """Compute the outputs of the perceptron for N rows.
 
-    rows   (N * width,); each row is padded with zeros to the size of the input
-    out    (N * outputs,), written
+    rows     (N * width,); each row is padded with zeros to the size of the input
+    out      (N * outputs,), written
+    scratch  (4 * the largest size,) overwritten
     """
     sizes, weights, biases = layers.sizes, layers.weights, layers.biases
-    last, longest, lanes = len(sizes) - 1, sizes.max(), len(rows) // width
+    last, longest, lanes = len(sizes) - 1, len(scratch) // 4, len(rows) // width
     outputs = sizes[last]
-    row, result = np.zeros(longest, f32), np.zeros(longest, f32)
-    other_row, other_result = np.zeros(longest, f32), np.zeros(longest, f32)
+    row, result = scratch[:longest], scratch[longest : 2 * longest]
+    other_row, other_result = scratch[2 * longest : 3 * longest], scratch[3 * longest :]
     for n in range(0, lanes, 2):
         other = min(n + 1, lanes - 1)  # the last row itself if N is odd
-        row[width : sizes[0]] = ZERO
-        other_row[width : sizes[0]] = ZERO
+        clear(row, width, sizes[0])
+        clear(other_row, width, sizes[0])
         copy(rows, row, n * width, 0, width)
         copy(rows, other_row, other * width, 0, width)
         w, b = 0, 0

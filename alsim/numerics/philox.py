@@ -6,7 +6,7 @@ constants and known answers as in Random123. Clause S11.1.
 
 from __future__ import annotations
 
-from alsim.jit.compile import kernel, rule
+from alsim.jit.compile import lean_kernel, rule
 from alsim.types import WORD_BITS, Keys, Words, u32, u64
 
 MULTIPLIER_0, MULTIPLIER_1 = u64(0xD2511F53), u64(0xCD9E8D57)
@@ -35,7 +35,7 @@ def philox(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32) -> tuple[u32, u
     return c0, c1, c2, c3
 
 
-@kernel
+@lean_kernel
 def random_words(step: Words, episode: Words, learner: Words, purpose: u32, key: Keys, words: Words) -> None:
     """Write the four random words of each counter (step, episode, learner, purpose).
 

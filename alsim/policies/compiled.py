@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 import numpy as np
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.jit.compile import dispatch, entry, kernel, rule
+from alsim.jit.compile import dispatch, entry, lean_kernel, rule
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.mdp import actions as encoding
 from alsim.policies.base import Policy, PolicyDraws, View, one_hot
@@ -166,7 +166,7 @@ def choose(p: Any, observation: Floats, inputs: PolicyInput, words: PolicyWords)
     return _CHOICES[type(p)](p, observation, inputs, words)
 
 
-@kernel
+@lean_kernel
 def act_for_all(
     p: Any, rows: Floats, num_los: int, last_seconds: Floats, words: Words, actions: Longs, propensities: Doubles
 ) -> None:

@@ -90,7 +90,10 @@ class Network:
         if rows.ndim != 2 or rows.shape[1] != self.inputs:
             raise AlsimError(f"observations must have the shape (N, {self.inputs}); got {rows.shape}")
         out = np.empty((len(rows), self.outputs), f32)
-        forward(self._compiled, rows.ravel(), self.inputs, out.ravel())
+        flat = rows.reshape(-1)
+        flat.flags.writeable = False  # part of the type that numba compiles for; the caller's array is not changed
+        scratch = np.empty(4 * int(self._compiled.sizes.max()), f32)
+        forward(self._compiled, flat, self.inputs, out.ravel(), scratch)
         return out
 
 
@@ -396,7 +399,7 @@ def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities:
     """
     lanes = len(actions)
     num_outputs = len(outputs) // lanes if lanes > 0 else 0
-    sums = np.zeros(STRIPES, f64)
+    sums = np.empty(STRIPES, f64)
     for n in range(lanes):
         total = _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
         rest = uniform[n] * total
@@ -416,7 +419,7 @@ def sample_rows(outputs: Floats, uniform: Doubles, actions: Longs, propensities:
 def softmax_rows(outputs: Floats, lanes: int, odds: Doubles, weights: Floats) -> None:
     """Write the softmax of each row of outputs (N * A,) to `odds`, with the bits of `sample_rows`."""
     num_outputs = len(outputs) // lanes if lanes > 0 else 0
-    sums = np.zeros(STRIPES, f64)
+    sums = np.empty(STRIPES, f64)
     for n in range(lanes):
         total = _weigh(outputs, n * num_outputs, num_outputs, weights, sums)
         for j in range(num_outputs):

@@ -94,8 +94,8 @@ class EpisodeBlock:
         self._referenced = world, output  # keeps alive the arrays that the references borrow
         rules = rules_fingerprint(type(world.parameters))
         self._decisions = Decisions(np.zeros(lanes, i64), np.zeros(lanes, f64), np.zeros(lanes, i64))
-        self._world, self._parameters = by_reference(world, rules), typed(policy.parameters)
-        self._output = by_reference(output, rules)
+        self._world, self._parameters = by_reference(world), typed(policy.parameters)
+        self._output = by_reference(output)
         no_episodes = np.zeros(0, i64)
         own_cache = "-".join(filter(None, (rules, policy_fingerprint(policy))))
         self._run_episodes = entry(run_episodes, *self._arguments(no_episodes, no_episodes), own_cache=own_cache)

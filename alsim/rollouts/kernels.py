@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, sequence, wide_vectors
+from alsim.jit.compile import lean_kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
@@ -236,7 +236,7 @@ def begin_upcoming(
     return upcoming
 
 
-@kernel
+@lean_kernel
 def run_episodes(
     world: Any,
     policy: Any,
@@ -327,7 +327,7 @@ def record_ends(
     return done
 
 
-@kernel
+@lean_kernel
 def pack(source: Codes, target: Codes, length: Longs, stride: int, size: int, first: int) -> None:
     """Copy the first length[e] entries of episode e from `source`, `stride` entries apart, to `target` without gaps.
 
@@ -340,7 +340,7 @@ def pack(source: Codes, target: Codes, length: Longs, stride: int, size: int, fi
         place += length[e] * size
 
 
-@kernel
+@lean_kernel
 def rebuild(
     trajectories: Trajectories,
     first: Floats,

@@ -10,7 +10,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.dynamics import rules_fingerprint
 from alsim.errors import AlsimError
-from alsim.jit.compile import entry, kernel, phase, wide_vectors
+from alsim.jit.compile import entry, lean_kernel, phase, wide_vectors
 from alsim.jit.references import borrow, by_reference
 from alsim.mdp.observation import observation_width
 from alsim.rollouts.kernels import begin_upcoming
@@ -77,7 +77,7 @@ def replay(
     recorded = Recorded(*(np.ascontiguousarray(c, kind) for c, kind in zip(columns, kinds, strict=True)))
     obs, final = np.empty(rows * width, f32), np.empty(episodes * width, f32)
     rules = rules_fingerprint(type(world.parameters))
-    references = by_reference(world, rules), by_reference(output, rules)
+    references = by_reference(world), by_reference(output)
     arguments = (*references, recorded, np.zeros(lanes, i64), np.zeros(lanes, i64), obs, final)
     differing = entry(replay_episodes, *arguments, own_cache=rules)(*arguments)
     if differing >= 0:
@@ -88,7 +88,7 @@ def replay(
     return obs.reshape(rows, width), final.reshape(episodes, width)
 
 
-@kernel
+@lean_kernel
 def replay_episodes(
     world: Any, output: Any, recorded: Recorded, current: Longs, actions: Longs, obs: Floats, final: Floats
 ) -> int:

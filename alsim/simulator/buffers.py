@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.jit.compile import kernel
+from alsim.jit.compile import lean_kernel
 from alsim.jit.references import by_reference
 from alsim.types import Bools, Buffers, Codes, Doubles, Floats, Longs, Output, f32, f64, i8, i64
 from alsim.utils.memory import aligned_zeros
@@ -39,7 +39,7 @@ OWN = 4
 """Index that `overlap` returns for memory that does not belong to the caller."""
 
 
-@kernel
+@lean_kernel
 def overlap(
     observations: Floats,
     rewards: Doubles | Floats,
@@ -102,7 +102,7 @@ class OutputBuffer:
         )
         self._step_arrays: StepArrays = (self._observation.reshape(rows, width), *self.arrays[1:6])
         self._own_cache = own_cache
-        self.reference = by_reference(self.arrays, own_cache)
+        self.reference = by_reference(self.arrays)
         self._unused_count = self._reference_count()
 
     @cached_property
@@ -128,7 +128,7 @@ class OutputBuffer:
             live=self.arrays.live,
             final=self.arrays.final,
         )
-        reference = by_reference(output, self._own_cache)
+        reference = by_reference(output)
         self.borrowed = out, reference
         return reference
 

@@ -40,7 +40,7 @@ class _Compiled:
     step: Callable[..., int]
     step_shared: Callable[..., bool]  # compiled only for several threads
     begin: Callable[..., None]
-    first_invalid: Callable[..., int]
+    first_invalid: Callable[..., int]  # compiled only for several threads
     move: Callable[..., None] | None = None  # compiled on first use
     pool: ThreadPool | None = None
 
@@ -93,7 +93,7 @@ class Simulator:
         """Kernels, compiled or loaded from the cache, and references to the arrays."""
         rules = self._rules
         scratches = [self._world.scratch, *(new_scratch() for _ in range(self.num_threads - 1))]
-        references = [by_reference(self._world._replace(scratch=s), rules) for s in scratches]
+        references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         output = self.output_buffer(observations=False)
         world, actions, out = references[0], np.zeros(self.lanes, np.int64), output.reference
         shared = (world, actions, out, self._edges, actions, self._generation, 0, 0, 0)
@@ -105,7 +105,9 @@ class Simulator:
             if self.num_threads == 1
             else entry(step_kernels.step_shared, *shared, own_cache=rules),
             begin=entry(step_kernels.begin_lanes, world, actions, own_cache=rules),
-            first_invalid=entry(step_kernels.first_invalid, world, actions, False, own_cache=rules),
+            first_invalid=step_kernels.first_invalid
+            if self.num_threads == 1
+            else entry(step_kernels.first_invalid, world, actions, False, own_cache=rules),
         )
 
     def __getstate__(self) -> dict[str, Any]:

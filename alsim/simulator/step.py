@@ -15,7 +15,7 @@ from typing import Any
 
 from alsim.dynamics import transition
 from alsim.jit.atomics import fetch_add
-from alsim.jit.compile import COMPILED, fieldwise, kernel, phase, rule, sequence, wide_vectors
+from alsim.jit.compile import COMPILED, fieldwise, lean_kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
 from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
@@ -403,7 +403,7 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
     return begun
 
 
-@kernel
+@lean_kernel
 def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: int) -> int:
     """Advance lanes start … stop - 1 by one interaction.
 
@@ -421,7 +421,7 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     return step_lanes(w, actions, out, start, stop, mode)
 
 
-@kernel
+@lean_kernel
 def step_shared(
     world: Any,
     actions: Longs,
@@ -466,7 +466,7 @@ def step_shared(
     return False
 
 
-@kernel
+@lean_kernel
 def begin_lanes(world: Any, lanes: Longs) -> None:
     """Start the episodes of `lanes` (M,) that their key, learner and episode number determine."""
     begin(borrow(world), lanes, 0, len(lanes))
@@ -485,14 +485,14 @@ def move_rows(values: Any, target: Any, lanes: Longs, target_lanes: Longs, num_l
 move_fields = fieldwise(move_rows)
 
 
-@kernel
+@lean_kernel
 def move_lanes(source: Any, lanes: Longs, target: Any, target_lanes: Longs) -> None:
     """Copy the learners in `lanes` (M,) of one world to `target_lanes` (M,) of another world with the same rules."""
     a, b = borrow(source).population, borrow(target).population
     move_fields((a, b), lanes, target_lanes, len(a.key))
 
 
-@kernel
+@lean_kernel
 def first_unfit(lanes: Longs, marked: Bools) -> int:
     """Return the index of the first entry of `lanes` (M,) that does not exist or occurred before, or -1.
 
@@ -507,7 +507,7 @@ def first_unfit(lanes: Longs, marked: Bools) -> int:
     return -1 if num_valid == len(lanes) else num_valid
 
 
-@kernel
+@lean_kernel
 def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     """Return the first lane whose action is invalid, or -1.
 

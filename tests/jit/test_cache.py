@@ -83,7 +83,7 @@ def test_a_compilation_is_announced_once(tmp_path: Path) -> None:
     """From Python, on stderr, and not if the result is loaded from the cache."""
     first, second = (stderr_of(SAMPLE_BANK, ALSIM_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first == (
-        "alsim: compiling, once, about 30 s on an idle machine: later calls and processes load the result from disk\n"
+        "alsim: compiling, once, about 10 s on an idle machine: later calls and processes load the result from disk\n"
     )
     assert second == ""
 
@@ -92,7 +92,7 @@ def test_a_compilation_is_announced_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
 def test_a_compilation_without_a_cache_is_announced_with_the_cure() -> None:
     assert stderr_of(SAMPLE_BANK, ALSIM_CACHE_DIR="") == (
-        "alsim: compiling, about 30 s on an idle machine, in every process, since there is no cache: "
+        "alsim: compiling, about 10 s on an idle machine, in every process, since there is no cache: "
         "set ALSIM_CACHE_DIR to a directory that is writable\n"
     )
 

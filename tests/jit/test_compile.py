@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
@@ -18,7 +19,7 @@ import pytest
 import alsim
 from alsim.jit import references
 from alsim.jit.cache import CACHE_DIRECTORY
-from alsim.jit.compile import COMPILED
+from alsim.jit.compile import COMPILED, kernel, rule
 from alsim.jit.fingerprints import fingerprint
 from alsim.simulator import step as step_kernels
 
@@ -244,14 +245,44 @@ def test_an_unpickled_environment_compiles_nothing() -> None:
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
-@pytest.mark.parametrize("kind", [references.WorldType, lambda fields: references.WorldType(fields).get_data_type()])
-def test_two_classes_of_parameters_with_the_same_name_are_different_types(kind):
+def test_two_classes_of_parameters_with_the_same_name_are_different_types() -> None:
     """Otherwise the kernels of a second dynamics of a process are not compiled, unless they are in the cache."""
 
-    def type_of(parameters):
-        return kind([("parameters", numba.types.NamedTuple([numba.float32], parameters))])
+    def type_of(parameters: Any) -> Any:
+        return references.ReferenceType(numba.types.NamedTuple([numba.float32], parameters))
 
     one, two = (namedtuple("Instant", ["gain"]) for _ in range(2))
     assert type_of(one) == type_of(one)
     assert hash(type_of(one)) == hash(type_of(one))
     assert type_of(one) != type_of(two)
+
+
+@pytest.mark.compiled
+def test_a_rule_is_called_from_python_and_from_compiled_code_of_others() -> None:
+    """Calls from compiled code use specialisations without machine code of their own, which Python cannot call."""
+
+    @rule
+    def doubled(x: float) -> float:
+        return x + x
+
+    @numba.njit
+    def total(n: int) -> float:
+        return sum([doubled(float(k)) for k in range(n)])
+
+    assert total(4) == 12
+    assert len(doubled.callee.overloads) == 1 and not doubled.signatures  # type: ignore[attr-defined]
+    assert doubled(1.5) == 3
+    assert len(doubled.signatures) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.compiled
+def test_a_lean_kernel_cannot_create_arrays() -> None:
+    """An array that nothing counts would never be freed; the kernel does not compile instead."""
+
+    def leak(n: int) -> int:
+        return len(np.zeros(n))
+
+    with pytest.raises(numba.core.errors.NumbaError, match="Only accept returning of array passed into the function"):
+        kernel(leak, None, allocates=False)(3)
+    assert kernel(leak, None)(3) == 3
+    assert gc.isenabled()  # compilations pause the collection of cycles
