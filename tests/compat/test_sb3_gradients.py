@@ -46,7 +46,7 @@ def batch(seed):
 def our_gradient(net, rows):
     observations, actions, old, advantages, targets = rows
     outputs = net.forward(observations)
-    scratch = np.empty((2, OUTPUTS), np.float32)
+    scratch = np.empty((3, OUTPUTS), np.float32)
     settings = map(np.float32, (CLIP, ENTROPY, VALUE))
     differentiate_loss(outputs, ACTIONS, actions, old, advantages, targets, *settings, scratch)
     net.backward(observations, outputs)

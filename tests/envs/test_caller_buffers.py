@@ -205,8 +205,8 @@ def test_buffers_in_the_environments_memory(lanes: Any) -> None:
     step = (lambda **k: env.step_lanes([0] * 2, lanes, **k)) if lanes else (lambda **k: env.step([0] * 5, **k))
     out = env.new_buffers(count)
     mask = step(out=out)[4]["_termination_reason"]
-    rows = env.observation_space.sample()  # for its shape
-    rows = env.step([0] * 5)[0].base if not lanes else env.step([0] * 5)[0].base[: 2 * R]
+    env.step([0] * 5)
+    rows = env._simulator.population.rows[: count * R]
     before = env.snapshot()
     with pytest.raises(ValueError, match="out.terminated overlaps the environment's own memory"):
         step(out=out._replace(terminated=mask))

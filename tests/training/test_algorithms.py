@@ -48,7 +48,7 @@ def test_the_gradient_of_the_loss_equals_finite_differences():
     differentiate_loss(
         *(ours, count, actions, old.astype(f32), advantages.astype(f32), targets.astype(f32)),
         *map(f32, settings),
-        np.empty((2, width), f32),
+        np.empty((3, width), f32),
     )
     step, expected = 1e-6, np.zeros((rows, width))
     for n, j in np.ndindex(rows, count + 1):

@@ -20,7 +20,7 @@ from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
 from alsim.training.run import Run, bank_digest, read_plan, train
-from alsim.training.settings import DQN, HYPERPARAMETERS, PPO, SB3PPO, read_hyperparameters
+from alsim.training.settings import DQN, HYPERPARAMETERS, PPO, SB3DQN, SB3PPO, read_hyperparameters
 from alsim.types import FIRST_HELD_OUT
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 12})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.jit.compile import lean_kernel, phase, wide_vectors
 from alsim.types import ONE, Floats, f32, u64
 
 BETA1, BETA2 = f32(0.9), f32(0.999)
@@ -45,7 +45,7 @@ def move_all(
         parameters[i] -= rate * first[i] / (np.sqrt(second[i]) * scale + EPSILON)
 
 
-@kernel
+@lean_kernel
 def move(
     parameters: Floats, gradient: Floats, first: Floats, second: Floats, shortening: f32, rate: f32, scale: f32
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.jit.compile import kernel
+from alsim.jit.compile import lean_kernel
 from alsim.policies.network import ACTIVATIONS, Acting, Network
 from alsim.training.algorithms.adam import Adam
 from alsim.training.algorithms.normalization import ObservationScale, RewardScale
@@ -231,7 +231,7 @@ FORBIDDEN = f32(-1e30)
 """Output of an action that the mask does not allow."""
 
 
-@kernel
+@lean_kernel
 def estimate_advantages(
     rewards: Floats, values: Floats, terminated: Bools, ended: Bools, gamma: f32, decay: f32, advantages: Floats
 ) -> None:

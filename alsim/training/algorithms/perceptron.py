@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.jit.compile import lean_kernel, phase, wide_vectors
 from alsim.numerics.elementary import tanh
 from alsim.numerics.perceptron import RELU, TANH
 from alsim.types import ONE, ZERO, Floats, f32, u64
@@ -119,7 +119,7 @@ def apply_relu(row: Floats, biases: Floats) -> None:
         row[u64(j)] = max(row[u64(j)] + biases[u64(j)], ZERO)
 
 
-@kernel
+@lean_kernel
 def finish_layer(rows: Floats, biases: Floats, activation: int) -> None:
     """Add the biases to all rows, and apply the activation: TANH, RELU or LINEAR."""
     for n in range(len(rows)):
@@ -147,7 +147,7 @@ def multiply_by_relu_slope(errors: Floats, outputs: Floats) -> None:
         errors[u64(j)] = errors[u64(j)] if outputs[u64(j)] > ZERO else ZERO
 
 
-@kernel
+@lean_kernel
 def differentiate_activation(errors: Floats, outputs: Floats, activation: int) -> None:
     """Multiply errors by the derivative of the activation, given its values."""
     for n in range(len(errors)):

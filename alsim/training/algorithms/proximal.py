@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.jit.compile import kernel, phase, wide_vectors
+from alsim.jit.compile import lean_kernel, phase, wide_vectors
 from alsim.numerics.elementary import exp, log
 from alsim.training.algorithms.on_policy import Batch, OnPolicy
 from alsim.training.algorithms.perceptron import orthogonal
@@ -38,7 +38,7 @@ class ProximalPolicy(OnPolicy):
         weights[:, :actions] = POLICY_GAIN * orthogonal(self.random, len(weights), actions)
         weights[:, actions : actions + 1] = orthogonal(self.random, len(weights), 1)
         self.log_probabilities = np.empty((settings.n_steps, lanes.num_lanes), f32)
-        self._scratch = np.empty((2, weights.shape[1]), f32)
+        self._scratch = np.empty((3, weights.shape[1]), f32)
 
     def choose(self, outputs: Floats, step: int) -> None:
         """Draw actions from the softmax of the logits."""
@@ -86,7 +86,7 @@ def weigh(row: Floats, count: int, weights: Floats) -> f32:
 
 @phase
 def total_of(row: Floats, count: int, sums: Floats) -> f32:
-    """Return the sum of the first `count` entries; `sums` is a scratch array (STRIPES,)."""
+    """Return the sum of the first `count` entries; `sums` is scratch, (STRIPES,) or longer."""
     wide_vectors()
     for k in range(STRIPES):
         sums[u64(k)] = ZERO
@@ -102,7 +102,7 @@ def total_of(row: Floats, count: int, sums: Floats) -> f32:
     return total
 
 
-@kernel
+@lean_kernel
 def sample(
     outputs: Floats, num_actions: int, uniforms: Floats, actions: Longs, log_probabilities: Floats, scratch: Floats
 ) -> None:
@@ -112,9 +112,9 @@ def sample(
     uniforms           (N,) uniform random numbers in [0, 1)
     actions            (N,), written
     log_probabilities  (N,), written
-    scratch            (2, M)
+    scratch            (2, M); M is at least STRIPES
     """
-    weights, sums = scratch[0], np.zeros(STRIPES, f32)
+    weights, sums = scratch[0], scratch[1]
     for n in range(len(outputs)):
         row = outputs[n]
         largest = weigh(row, num_actions, weights)
@@ -156,7 +156,7 @@ def multiply_by_logs(row: Floats, count: int, weights: Floats, shift: f32, produ
         products[u64(j)] = weights[u64(j)] * (row[u64(j)] - shift)
 
 
-@kernel
+@lean_kernel
 def differentiate_loss(
     outputs: Floats,
     num_actions: int,
@@ -174,10 +174,10 @@ def differentiate_loss(
     The loss is the mean over rows of: value_weight * (value - target)**2, minus the smaller of ratio * advantage and
     clipped ratio * advantage, minus entropy_weight * entropy.
 
-    scratch  (2, M)
+    scratch  (3, M); M is at least STRIPES
     """
     rows, width = outputs.shape
-    weights, products, sums = scratch[0], scratch[1], np.zeros(STRIPES, f32)
+    weights, products, sums = scratch[0], scratch[1], scratch[2]
     each = ONE / f32(rows)
     for n in range(rows):
         row, action, advantage = outputs[n], actions[n], advantages[n]
