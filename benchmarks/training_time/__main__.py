@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks import child
 from benchmarks.training_time import page, results
@@ -19,6 +19,12 @@ from benchmarks.training_time.contenders import CONTENDERS, PARTS, SEEDS, Conten
 def chosen(parts: Sequence[str], names: Sequence[str]) -> dict[str, Contender]:
     """Return the contenders of some parts, or those with some names."""
     return {name: one for name, one in CONTENDERS.items() if (name in names if names else one.part in parts)}
+
+
+def merged(old: Mapping[str, results.Result], new: Mapping[str, results.Result]) -> dict[str, results.Result]:
+    """Return all results, the new ones instead of old ones, in the order of the table."""
+    found = {**old, **new}
+    return {name: found[name] for name in CONTENDERS if name in found}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--print", action="store_true", help="print the table, and leave pages and the file as they are"
     )
     options = parser.parse_args(arguments)
-    found = results.read()
+    measured: dict[str, results.Result] = {}
     for name, contender in chosen(options.part, options.only).items():
         seeds = SEEDS[: min(options.seeds, contender.seeds)]
         command = ("-m", "benchmarks.training_time.child", name, options.steps, *seeds)
-        found[name] = child.output_of(child.start(*command, **ONE_THREAD))
-        found = {each: found[each] for each in CONTENDERS if each in found}
+        measured[name] = child.output_of(child.start(*command, **ONE_THREAD))
         if not options.print:
-            results.save(found)
+            results.save(merged(results.read(), measured))
+    found = merged(results.read(), measured)
     print(page.described(found), page.table(found), sep="\n\n")
     if not options.print:
         page.render()

@@ -123,6 +123,12 @@ def test_results_are_saved_with_one_line_per_seed(tmp_path):
     assert results.read(tmp_path / "missing.json") == {}
 
 
+def test_new_results_replace_old_ones_in_the_order_of_the_table():
+    old, new = {"sb3": result(ONE), "alsim": result(ONE)}, {"alsim": result(OTHER), "jax": result(ONE)}
+    found = command.merged(old, new)
+    assert [*found] == ["alsim", "jax", "sb3"] and found["alsim"] == result(OTHER)
+
+
 def test_both_pages_and_the_figure_are_updated(tmp_path):
     files = [tmp_path / name for name in ("page.md", "claims.md", "figure.png")]
     for file in files[:2]:
