@@ -186,6 +186,10 @@ def pickled():
         ("arrays.npz", lambda content: content[:-40], "zip"),
         ("best", lambda content: b"", "zip"),
     ],
+    ids=[
+        *("version", "no-random-numbers", "cut-json", "deep-json", "list", "hostile-random-numbers"),
+        *("bomb", "pickle", "cut-arrays", "no-best"),
+    ],
 )
 def test_a_checkpoint_of_another_version_or_a_damaged_one_is_an_error(name, change, message, tmp_path):
     out = tmp_path / "run"
