@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import alsim
+from alsim.evaluation.held_out import SELECTION, evaluate
+from alsim.policies.network import Network, NetworkPolicy
 from alsim.training import DQN, PPO, dqn, ppo
 from benchmarks.report import HEADER, markdown
 from benchmarks.training_time import __main__ as command
@@ -182,6 +184,17 @@ def test_shares_of_alsim_add_up_to_the_whole(monkeypatch):
     shares = by_alsim.shares(PPO(**SHORT), SMALL)
     products = shares.pop("matrix products alone")
     assert 0.5 < sum(shares.values()) <= 1 and products > 0
+
+
+@pytest.mark.compiled
+def test_a_policy_that_repeats_one_question_earns_the_return_that_the_page_states():
+    biases = np.zeros(270, np.float32)
+    biases[3 * 28] = 1
+    policy = NetworkPolicy(Network([(np.zeros((32, 270), np.float32), biases)]), acting="epsilon", epsilon=0.02)
+    config = alsim.Config()
+    found = evaluate(policy, SELECTION, config, alsim.sample_bank(config), observation="mastery")
+    assert f"{found['cumulative_reward']['mean']:.1f}" == "119.0"
+    assert "question about outcome 28, except for 2 % random actions, earns 119.0" in page.PAGE.read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
