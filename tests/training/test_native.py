@@ -86,7 +86,8 @@ def test_an_interrupted_training_gives_the_same_bits(algorithm, settings, tmp_pa
     resumed = quick(algorithm, tmp_path / "run", hyperparameters=settings)
     assert resumed.evaluation["training"]["breaks"] == 3
     assert resumed.policy.digest == whole.policy.digest
-    assert columns(resumed.curve) == columns(whole.curve)
+    files = [read_curve(tmp_path / name / "curve.csv") for name in ("run", "whole")]
+    assert columns(files[0]) == columns(files[1])
     for key in ("policies", "learners"):
         assert resumed.evaluation[key] == whole.evaluation[key]
 
@@ -178,11 +179,11 @@ def pickled():
         ("counters.json", version_2, "it has version 2, and this version of alsim reads 1"),
         ("counters.json", without_random, "random"),
         ("counters.json", lambda content: b"{", "Expecting|JSON"),
-        ("counters.json", lambda content: b"[" * 10**5, ""),
-        ("counters.json", lambda content: b"[]", ""),
-        ("counters.json", hostile_random, ""),
-        ("arrays.npz", lambda content: bomb(), "unpacked"),
-        ("arrays.npz", lambda content: pickled(), ""),
+        ("counters.json", lambda content: b"[" * 10**5, "damaged"),
+        ("counters.json", lambda content: b"[]", "damaged"),
+        ("counters.json", hostile_random, "damaged"),
+        ("arrays.npz", lambda content: bomb(), "unpacks to"),
+        ("arrays.npz", lambda content: pickled(), "damaged"),
         ("arrays.npz", lambda content: content[:-40], "zip"),
         ("best", lambda content: b"", "zip"),
     ],
