@@ -142,6 +142,8 @@ class DQN(RolloutHyperparameters):
     """Share of the training during which epsilon falls linearly from 1 to exploration_final_eps."""
     exploration_final_eps: Share = 0.03
     """Epsilon in the rest of the training."""
+    temperature: NotNegative = 0.1
+    """Other actions are drawn from the softmax of value / temperature; 0 takes the best one. In the units of rewards."""
     epsilon: Share = 0.01
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
     normalize_observations: bool = False

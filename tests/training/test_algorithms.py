@@ -8,8 +8,9 @@ from toy_environments import Corridor, Fixed
 from alsim.numerics.perceptron import TANH
 from alsim.training.algorithms.normalization import Moments, ObservationScale, RewardScale
 from alsim.training.algorithms.on_policy import FORBIDDEN, Batch, estimate_advantages
-from alsim.training.algorithms.proximal import ProximalPolicy, differentiate_loss, sample
+from alsim.training.algorithms.proximal import ProximalPolicy, differentiate_loss
 from alsim.training.algorithms.q_learning import QLearning, random_actions
+from alsim.training.algorithms.softmax import sample
 from alsim.training.lanes import Lanes
 from alsim.training.settings import DQN, PPO
 
@@ -145,8 +146,9 @@ def test_the_gradient_of_q_learning_is_that_of_half_the_squared_error():
     outputs = np.random.default_rng(0).normal(size=(4, WIDTH)).astype(f32)
     actions = algorithm.rollout.actions.ravel()[rows]
     targets = (algorithm.rollout.advantages + algorithm.rollout.values[:-1]).ravel()[rows]
+    errors = (outputs[np.arange(4), actions] + outputs[:, 3] - targets) / 4  # output 3 is the value of the state
     expected = np.zeros((4, WIDTH))
-    expected[np.arange(4), actions] = (outputs[np.arange(4), actions] - targets) / 4
+    expected[np.arange(4), actions] = expected[:, 3] = errors
     algorithm.differentiate(outputs, batch)
     np.testing.assert_allclose(outputs, expected, atol=1e-7)
 
@@ -164,6 +166,26 @@ def test_targets_of_q_learning_are_returns_of_lambda():
             mixed = bootstrap if r.ended[t, n] else 0.35 * bootstrap + 0.65 * following
             following = r.rewards[t, n] + 0.9 * mixed * (not r.terminated[t, n])
             assert r.advantages[t, n] + r.values[t, n] == pytest.approx(following, abs=1e-5)
+
+
+def test_actions_are_drawn_by_their_values():
+    """Chi-squared test: n = 40,000, seed 0, false-alarm probability 1e-6. A temperature of 0 is greedy."""
+    count, values = 40_000, np.array([1.0, 1.2, 0.7])
+    for temperature in (0.0, 0.5):
+        algorithm = dqn(Fixed(count), steps=count * 4, minibatches=1, temperature=temperature)
+        algorithm.settings = algorithm.settings.model_copy(
+            update={"exploration_final_eps": 0.0, "exploration_fraction": 0.0}
+        )
+        outputs = np.zeros((count, WIDTH), f32)
+        outputs[:, :3], outputs[:, 3] = values, 5
+        algorithm.choose(outputs, 0)
+        np.testing.assert_allclose(algorithm.rollout.values[0], 6.2, rtol=1e-6)
+        drawn = np.bincount(algorithm.rollout.actions[0], minlength=3)
+        if temperature == 0:
+            assert list(drawn) == [0, count, 0]
+        else:
+            odds = np.exp(values / temperature)
+            assert stats.chisquare(drawn, count * odds / odds.sum()).pvalue > 1e-6
 
 
 def test_epsilon_decreases_linearly_and_then_stays():
