@@ -143,7 +143,7 @@ class DQN(RolloutHyperparameters):
     exploration_final_eps: Share = 0.03
     """Epsilon in the rest of the training."""
     temperature: NotNegative = 0.1
-    """Other actions are drawn from the softmax of value / temperature; 0 takes the best one. In the units of rewards."""
+    """Actions are drawn from the softmax of value / temperature, in the units of rewards; 0 takes the best one."""
     epsilon: Share = 0.01
     """Epsilon of the trained policy. A greedy policy may repeat one content forever."""
     normalize_observations: bool = False

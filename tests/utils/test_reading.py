@@ -252,6 +252,7 @@ ALLOWED = {
     "arrow_csv.ConvertOptions(column_types=dict.fromkeys(HEADER, pa.string()), strings_can_be_null=False))": "bytes",
     "alsim/responses/three_lines.py: file.open()": "`TextFile.open`, which calls `open_text`",
     "alsim/responses/text.py: arrow_csv.read_csv": "an open file",
+    "alsim/training/native.py: zipfile.ZipFile(io.BytesIO(content))": "bytes",
     "alsim/training/sb3.py: zipfile.ZipFile(io.BytesIO(content))": "bytes",
     "alsim/training/sb3.py: torch.load(io.BytesIO(content), weights_only=True)": "bytes",
     "alsim/utils/arrow.py: pa.OSFile(by_descriptor if os.path.exists(by_descriptor) else os.fspath(path))": "open",
