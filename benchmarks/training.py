@@ -21,7 +21,7 @@ from benchmarks.report import Row, judged, plain
 SEEDS = (100, 101, 102)
 """Seeds of the measurements. They were not used to choose settings."""
 FIRST = "alsim train ppo"
-LEARNING = "alsim train ppo --reward learning"
+LEARNING = "alsim train ppo --reward learning --steps 1000000"
 TARGETS = {
     FIRST: ("cumulative_reward", "≥ 119", "≤ 5"),
     "alsim train dqn": ("cumulative_reward", "≥ 117", ""),

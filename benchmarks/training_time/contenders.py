@@ -70,6 +70,8 @@ CONTENDERS = {
     "sb3-long": Contender(
         "Stable-Baselines3, long rollouts", "by_sb3", SB3PPO(**PREVIOUS), "torch", seeds=3, is_drawn=True
     ),
-    "alsim-learning": Contender("alsim, reward `learning`", "by_alsim", PPO(), "alsim", reward="learning"),
+    "alsim-learning": Contender(
+        "alsim, reward `learning`", "by_alsim", PPO(steps=1_000_000), "alsim", reward="learning"
+    ),
 }
 PARTS = ("alsim", "torch", "jax")
