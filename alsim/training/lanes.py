@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from alsim.training.settings import TrainingError
 from alsim.types import Bools, Floats, Longs, f32
 
+ACTION_MASK = "action_mask"
+"""Key of the masks in the infos of an environment."""
 MaskFunction = Callable[[Floats], Any]
 """Function that returns the masks (N, A), or one mask (A,), for observations (N, R): True for allowed actions."""
 
@@ -84,7 +86,8 @@ class Lanes:
             final = self._final_observations(infos, truncated)
         elif self.mode == AutoresetMode.DISABLED and ended.any():
             final = self._flat(observations)[truncated]
-            observations, infos = self.env.reset(options={"reset_mask": ended})
+            observations, reset_infos = self.env.reset(options={"reset_mask": ended})
+            infos = self._infos_after_reset(infos, reset_infos, ended)
         self._observe(observations, infos)
         return Outcome(rewards, terminated, truncated, final)
 
@@ -122,10 +125,23 @@ class Lanes:
                 f"got infos with {', '.join(sorted(infos)) or 'no entries'}; use the mode NEXT_STEP"
             ) from None
 
+    def _infos_after_reset(
+        self, infos: Mapping[str, Any], reset_infos: Mapping[str, Any], was_reset: Bools
+    ) -> Mapping[str, Any]:
+        """Return the infos of a reset of some lanes, with the masks of the other lanes from the step before.
+
+        After such a reset, Gymnasium's vector environments fill the masks of the other lanes with zeros.
+        """
+        stepped, reset = infos.get(ACTION_MASK), reset_infos.get(ACTION_MASK)
+        if stepped is None or reset is None or not len(stepped) == len(reset) == self.num_lanes:
+            return reset_infos
+        masks = [new if replaced else old for old, new, replaced in zip(stepped, reset, was_reset, strict=True)]
+        return {**reset_infos, ACTION_MASK: np.array(masks)}
+
     def _observe(self, observations: Any, infos: Mapping[str, Any]) -> None:
         """Set the current observations and masks."""
         self.observations = self._flat(observations)
-        given = infos.get("action_mask") if self._mask_function is None else self._mask_function(self.observations)
+        given = infos.get(ACTION_MASK) if self._mask_function is None else self._mask_function(self.observations)
         self.masks = None if given is None else self._read_masks(given)
 
     def _flat(self, observations: Any) -> Floats:

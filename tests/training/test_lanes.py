@@ -106,6 +106,34 @@ def test_masks_of_infos_are_used():
     np.testing.assert_array_equal(lanes.masks, [[False, False, True]] * 2)
 
 
+class Rotating(gym.Env):
+    """An action is forbidden in turn; each episode has another length."""
+
+    observation_space, action_space = Box(0, 1, (1,)), Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count, self.length = 0, int(self.np_random.integers(3, 9))
+        return np.zeros(1, np.float32), self.info()
+
+    def step(self, action):
+        assert action != self.count % 3
+        self.count += 1
+        return np.zeros(1, np.float32), 1.0, False, self.count == self.length, self.info()
+
+    def info(self):
+        return {"action_mask": (np.arange(3) != self.count % 3).astype(np.int8)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_masks_of_infos_stay_valid_when_some_lanes_are_reset(mode):
+    env = gym.vector.SyncVectorEnv([Rotating] * 4, autoreset_mode=mode)
+    lanes = Lanes(env, 0)
+    for _ in range(40):
+        lanes.step(lanes.masks.argmax(axis=1))
+    assert len(set(lanes.take_episodes().lengths)) > 1
+
+
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
