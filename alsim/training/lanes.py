@@ -141,31 +141,44 @@ class Lanes:
     def _observe(self, observations: Any, infos: Mapping[str, Any]) -> None:
         """Set the current observations and masks."""
         self.observations = self._flat(observations)
-        given = infos.get(ACTION_MASK) if self._mask_function is None else self._mask_function(self.observations)
-        self.masks = None if given is None else self._read_masks(given)
+        if self._mask_function is not None:
+            self.masks = self.masks_of(self.observations)
+        else:
+            given = infos.get(ACTION_MASK)
+            self.masks = None if given is None else self._read_masks(given, self.num_lanes)
+        if self.masks is not None:
+            self._check_allowed(self.masks)
+
+    def masks_of(self, observations: Floats) -> Bools | None:
+        """Return the masks (K, A) for observations (K, R) by the function; None without a function."""
+        if self._mask_function is None:
+            return None
+        return self._read_masks(self._mask_function(observations), len(observations))
 
     def _flat(self, observations: Any) -> Floats:
         return np.asarray(observations, f32).reshape(len(observations), self.width)
 
-    def _read_masks(self, given: Any) -> Bools:
-        """Return the checked masks (N, A). A lane that the next step resets may have no allowed action."""
-        shape = (self.num_lanes, self.num_actions)
+    def _read_masks(self, given: Any, count: int) -> Bools:
+        """Return masks of `count` observations as Booleans of shape (count, A). Raises TrainingError."""
+        shape = (count, self.num_actions)
         masks = np.asarray(given)
-        if masks.dtype == object and len(masks) == self.num_lanes:  # one array per lane
+        if masks.dtype == object and len(masks) == count:  # one array per lane
             masks = np.stack([*masks])
         if masks.dtype.kind not in "bui" or masks.shape not in (shape, shape[1:]):
             raise TrainingError(
                 f"masks of actions must be Booleans of shape {shape} or {shape[1:]}; got {masks.dtype} {masks.shape}; "
                 "True allows an action"
             )
-        allowed = np.broadcast_to(masks.astype(np.bool_), shape)
-        blocked = ~allowed.any(axis=1) & ~self.skipped
+        return np.broadcast_to(masks.astype(np.bool_), shape)
+
+    def _check_allowed(self, masks: Bools) -> None:
+        """Raise TrainingError if a lane has no allowed action, unless the next step only resets it."""
+        blocked = ~masks.any(axis=1) & ~self.skipped
         if blocked.any():
             raise TrainingError(
                 f"masks must allow at least one action in each lane; lane {int(blocked.argmax())} has none; "
                 "end the episode instead"
             )
-        return allowed
 
 
 def check_spaces(env: Any) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 from scipy import stats
 from toy_environments import Corridor, Fixed
 
@@ -297,3 +298,25 @@ def test_scaled_trainings_give_a_network_for_plain_observations(make):
     inner = algorithm.perceptron.forward(algorithm.observation_scale.scaled(rows))[:, :3]
     np.testing.assert_allclose(algorithm.network.forward(rows), inner, atol=1e-5)
     assert algorithm.perceptron.activation == TANH
+
+
+def test_observations_are_counted_once():
+    """The last observation of a rollout is the first one of the next."""
+    algorithm = ppo(Fixed(4), normalize_observations=True, n_steps=4)
+    for rollouts in (1, 2, 3):
+        algorithm.collect()
+        assert algorithm.observation_scale.moments.count[0] == rollouts * 4 * 4
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_the_value_after_a_truncation_is_that_of_an_allowed_action(mode):
+    allowed = np.array([True, False, True])
+    algorithm = dqn(Corridor(2, mode), masks=lambda rows: np.tile(allowed, (len(rows), 1)), n_steps=6, gamma=0.9)
+    last = algorithm.perceptron.layers[-1]
+    last.weights[:] = np.random.default_rng(0).normal(size=last.weights.shape)
+    last.biases[1] = 100  # the forbidden action would be the best
+    algorithm.collect()
+    rows = np.array([[3, 0, 0], [2, 0, 0]], f32) / 10  # lane 0 is truncated after 3 steps, with a reward of 3
+    outputs = algorithm.perceptron.forward(rows)
+    final, before = outputs[:, :3][:, allowed].max(axis=1) + outputs[:, 3]
+    assert algorithm.rollout.advantages[2, 0] == pytest.approx(3 + 0.9 * final - before, abs=1e-5)

@@ -141,7 +141,7 @@ class OnPolicy(ABC):
             rollout.rewards[t] = rewards
             if outcome.final is not None and len(outcome.final):
                 self._add_final_values(t, outcome.truncated, outcome.final)
-        self._look(self.settings.n_steps)
+        self._look(self.settings.n_steps, counted=False)  # the next rollout starts with these observations
         outputs = self._outputs(rollout.observations[self.settings.n_steps], lanes.masks)
         rollout.values[self.settings.n_steps] = self.values_of(outputs)
         self.steps += self.settings.rollout_steps
@@ -163,12 +163,16 @@ class OnPolicy(ABC):
                 perceptron.backward(batch.observations, outputs)
                 self.optimizer.update(perceptron.parameters, perceptron.gradient, learning_rate, settings.max_grad_norm)
 
-    def _look(self, step: int) -> None:
-        """Write the current observations, scaled if the settings say so, to a step of the rollout."""
+    def _look(self, step: int, *, counted: bool = True) -> None:
+        """Write the current observations, scaled if the settings say so, to a step of the rollout.
+
+        counted  add them to the moments of the scale
+        """
         observations = self.lanes.observations
         self._check_finite("observation", observations)
         if self.observation_scale is not None:
-            observations = self.observation_scale.apply(observations)
+            scale = self.observation_scale.apply if counted else self.observation_scale.scaled
+            observations = scale(observations)
         self.rollout.observations[step] = observations
 
     def _outputs(self, observations: Floats, masks: Bools | None) -> Floats:
@@ -183,9 +187,10 @@ class OnPolicy(ABC):
 
         Their lanes were reset in the same step, so the next row of the rollout belongs to another episode.
         """
+        masks = self.lanes.masks_of(final)
         if self.observation_scale is not None:
             final = self.observation_scale.scaled(final)
-        values = self.values_of(self._outputs(final, None))
+        values = self.values_of(self._outputs(final, masks))
         self.rollout.rewards[step, truncated] += f32(self.settings.gamma) * values
         self.rollout.terminated[step] |= truncated
 
