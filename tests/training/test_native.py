@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from alsim.policies.network import NetworkPolicy
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, read_curve, train
-from alsim.training.native import check_arrays
+from alsim.training.native import check_arrays, one_blas_thread
 from alsim.utils.files import sha256, to_json
 
 SMALL = {"num_los": 3, "max_episode_steps": 12}
@@ -59,6 +60,21 @@ def test_files_of_a_training(algorithm, tmp_path):
     assert returns["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
     selected = rollout(str(out), num_learners=500, first_learner=2**31 + 2**30, seed=0, config=SMALL).metrics
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_trainings_at_the_same_time_share_the_limit_of_one_thread():
+    with threadpool_limits(2, "blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(blas_threads()) == {1}  # the second training still runs
+        second.__exit__(None, None, None)
+        assert set(blas_threads()) == {2}
 
 
 class Stop(Exception):
