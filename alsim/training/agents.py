@@ -13,8 +13,8 @@ from gymnasium.vector import VectorEnv
 
 from alsim.arguments import read_observation, read_positive, read_rules, read_seed
 from alsim.config import Config
-from alsim.policies.network import Acting, Network, NetworkPolicy, sample_actions
-from alsim.training.algorithms.on_policy import FORBIDDEN, OnPolicy
+from alsim.policies.network import FORBIDDEN, Acting, Network, NetworkPolicy, sample_actions
+from alsim.training.algorithms.on_policy import OnPolicy
 from alsim.training.curve import Row, training_row
 from alsim.training.lanes import Lanes, MaskFunction, check_spaces
 from alsim.training.native import new_algorithm, one_blas_thread

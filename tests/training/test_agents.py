@@ -68,10 +68,11 @@ def test_dynamics_and_banks():
     assert not same(one.network, three.network) and not same(two.network, three.network)
 
 
-def test_constant_masks_hold_for_the_policy():
+@pytest.mark.parametrize(("algorithm", "given"), [("ppo", {}), ("dqn", {"epsilon": 0.5})])
+def test_constant_masks_hold_for_the_policy(algorithm, given):
     allowed = np.zeros(27, np.bool_)
     allowed[[2, 5, 11]] = True
-    agent = training.ppo(SMALL, masks=allowed, **QUICK)
+    agent = TRAIN[algorithm](SMALL, masks=allowed, **QUICK, **given)
     run = alsim.rollout(agent.policy, num_learners=200, config=SMALL)
     assert set(np.unique(run.interactions.action)) == {2, 5, 11}
 

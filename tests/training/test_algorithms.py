@@ -6,8 +6,9 @@ from scipy import stats
 from toy_environments import Corridor, Fixed
 
 from alsim.numerics.perceptron import TANH
+from alsim.policies.network import FORBIDDEN
 from alsim.training.algorithms.normalization import Moments, ObservationScale, RewardScale
-from alsim.training.algorithms.on_policy import FORBIDDEN, Batch, estimate_advantages
+from alsim.training.algorithms.on_policy import Batch, estimate_advantages
 from alsim.training.algorithms.proximal import ProximalPolicy, differentiate_loss
 from alsim.training.algorithms.q_learning import QLearning, random_actions
 from alsim.training.algorithms.softmax import sample

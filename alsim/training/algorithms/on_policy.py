@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import lean_kernel
-from alsim.policies.network import ACTIVATIONS, Acting, Network
+from alsim.policies.network import ACTIVATIONS, FORBIDDEN, Acting, Network
 from alsim.training.algorithms.adam import Adam
 from alsim.training.algorithms.normalization import ObservationScale, RewardScale
 from alsim.training.algorithms.perceptron import Perceptron
@@ -227,10 +227,6 @@ class OnPolicy(ABC):
         return self.weights | {"first_moment": self.optimizer.first, "second_moment": self.optimizer.second} | scale
 
 
-FORBIDDEN = f32(-1e30)
-"""Output of an action that the mask does not allow."""
-
-
 @lean_kernel
 def estimate_advantages(
     rewards: Floats, values: Floats, terminated: Bools, ended: Bools, gamma: f32, decay: f32, advantages: Floats
@@ -251,4 +247,4 @@ def estimate_advantages(
             advantages[t, n] = estimate
 
 
-__all__ = ["FORBIDDEN", "Batch", "OnPolicy", "Rollout", "estimate_advantages"]
+__all__ = ["Batch", "OnPolicy", "Rollout", "estimate_advantages"]
