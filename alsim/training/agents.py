@@ -244,8 +244,17 @@ def _read(
 
 
 def _constant(masks: Any) -> MaskFunction:
-    """Return a function that returns the same masks for all observations."""
-    array = np.asarray(masks)
+    """Return a function that returns the same mask for all observations. Raises TrainingError for masks per lane."""
+    try:
+        array = np.asarray(masks)
+    except ValueError:
+        array = np.empty((0, 0), object)
+    if array.ndim > 1:
+        raise TrainingError(
+            "masks must be Booleans of shape (A,), one for each action; "
+            f"got {'rows of different lengths' if array.dtype == object else array.shape}; pass a function of the "
+            "observations for masks that differ between lanes"
+        )
     return lambda observations: array
 
 

@@ -121,6 +121,11 @@ def test_other_environments_have_no_policy_and_stay_open():
         ((Fixed(4), {"observation": "responses"}), "apply to simulated learners only; got an environment"),
         (({"num_lo": 3}, {}), "num_lo"),
         ((5, {}), "env must be a gymnasium.vector.VectorEnv, or a configuration of alsim; got int"),
+        (
+            (SMALL, {"masks": np.ones((512, 27), bool)}),
+            r"masks must be Booleans of shape \(A,\).*got \(512, 27\); pass a",
+        ),
+        ((SMALL, {"masks": [[1], [1, 0]]}), r"shape \(A,\).*got rows of different lengths; pass a function"),
         ((None, {"seed": -1}), "seed must be an integer in"),
         ((None, {"hyperparameters": DQN()}), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],
