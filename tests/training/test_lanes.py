@@ -202,13 +202,28 @@ def test_values_that_are_not_finite_are_an_error(name):
     )
     before = None
     with pytest.raises(
-        TrainingError, match=f"a {name} that is not finite, .*nan.* in lane 1, in the rollout after 16 interactions"
+        TrainingError,
+        match=f"the {name} that the environment returned is not finite: .*nan.* in lane 1, in the rollout after 16",
     ):
         algorithm.collect()
         before = algorithm.perceptron.parameters.copy()
         algorithm.improve()
         algorithm.collect()
     assert before is not None and np.isfinite(algorithm.perceptron.parameters).all()
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_last_observations_that_are_not_finite_are_an_error(mode):
+    class Broken(Corridor):
+        def _observe(self):
+            observations = super()._observe()
+            observations[self.over & (np.arange(self.num_envs) == 2), 0] = np.nan
+            return observations
+
+    with pytest.raises(
+        TrainingError, match=r"the last observation that .* is not finite: \[nan .*\] in lane 2, in the"
+    ):
+        ProximalPolicy(Lanes(Broken(4, mode), 0), PPO(num_envs=4, n_steps=8, minibatches=1), 0).collect()
 
 
 def test_images_are_flattened():

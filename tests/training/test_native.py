@@ -242,7 +242,7 @@ def test_rewards_that_are_not_finite_stop_a_training(tmp_path, monkeypatch):
         return observations, rewards * np.nan, *rest
 
     monkeypatch.setattr(RawInfoVectorEnv, "step", broken)
-    with pytest.raises(TrainingError, match="a reward that is not finite, nan in lane 0"):
+    with pytest.raises(TrainingError, match="the reward that the environment returned is not finite: nan in lane 0"):
         quick("ppo", tmp_path / "run")
 
 

@@ -183,20 +183,25 @@ class OnPolicy(ABC):
 
         Their lanes were reset in the same step, so the next row of the rollout belongs to another episode.
         """
+        self._check_finite("last observation", final, np.flatnonzero(truncated))
         if self.observation_scale is not None:
             final = self.observation_scale.scaled(final)
         values = self.values_of(self._outputs(final, None))
         self.rollout.rewards[step, truncated] += f32(self.settings.gamma) * values
         self.rollout.terminated[step] |= truncated
 
-    def _check_finite(self, name: str, values: Floats) -> None:
-        """Raise TrainingError if values (N, ...) of a step that the environment returned are not finite."""
+    def _check_finite(self, name: str, values: Floats, lanes: Longs | None = None) -> None:
+        """Raise TrainingError if values (K, ...) of a step that the environment returned are not finite.
+
+        lanes  (K,) their lanes; None: all lanes
+        """
         if np.isfinite(values).all():
             return
-        lane = int(np.argwhere(~np.isfinite(values))[0][0])
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise TrainingError(
-            f"the environment returned a {name} that is not finite, {values[lane]} in lane {lane}, in the rollout "
-            f"after {self.steps:,} interactions; correct the environment or the reward weights"
+            f"the {name} that the environment returned is not finite: {values[row]} in lane "
+            f"{row if lanes is None else lanes[row]}, in the rollout after {self.steps:,} interactions; correct the "
+            "environment or the reward weights"
         )
 
     @property
