@@ -298,3 +298,13 @@ def test_scaled_trainings_give_a_network_for_plain_observations(make):
     inner = algorithm.perceptron.forward(algorithm.observation_scale.scaled(rows))[:, :3]
     np.testing.assert_allclose(algorithm.network.forward(rows), inner, atol=1e-5)
     assert algorithm.perceptron.activation == TANH
+
+
+def test_values_that_were_all_the_same_are_not_scaled_up():
+    scale = RewardScale(100, 0.9)
+    np.testing.assert_array_equal(scale.apply(np.full(100, 0.1, f32), np.zeros(100, np.bool_)), f32(0.1))
+    later = scale.apply(np.full(100, 0.1, f32), np.zeros(100, np.bool_))
+    np.testing.assert_allclose(later, 0.1 / np.std([0.1, 0.19]), rtol=1e-4)
+    observations = ObservationScale(2)
+    observations.apply(np.tile(np.array([[0.0, 7.3]], f32), (100, 1)))
+    np.testing.assert_allclose(observations.scaled(np.array([[1.0, 7.3]], f32)), [[1, 0]], atol=1e-6)
