@@ -154,6 +154,18 @@ def test_other_settings_are_refused(tmp_path):
         quick("dqn", tmp_path / "run")
 
 
+def test_a_training_of_another_version_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(Stop):
+        quick("ppo", tmp_path / "run", progress=interrupted_at(384))
+    settings = tmp_path / "run" / "settings.json"
+    settings.write_text(settings.read_text().replace('"alsim_training": 2', '"alsim_training": 1'))
+    with pytest.raises(
+        TrainingError, match="of another version: alsim_training is 1, .* reads 2; force=True"
+    ) as raised:
+        quick("ppo", tmp_path / "run")
+    assert "the same settings" not in str(raised.value)
+
+
 def rewrite(checkpoint, name, change):
     """Change a file of a checkpoint, and its checksum."""
     content = change((checkpoint / name).read_bytes())
