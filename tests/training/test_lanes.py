@@ -158,8 +158,11 @@ def spaces(observations=None, actions=None, mode=AutoresetMode.NEXT_STEP):
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (lambda: spaces(actions=Box(-1, 1, (2,))), "Discrete action space; got Box.*do not support continuous actions"),
-        (lambda: spaces(actions=MultiDiscrete([2, 2])), "Discrete action space; got MultiDiscrete"),
+        (lambda: spaces(actions=Box(-1, 1, (2,))), "Discrete action space; got Box.*neither continuous actions"),
+        (
+            lambda: spaces(actions=MultiDiscrete([2, 2])),
+            "Discrete action space; got MultiDiscrete.*nor several actions at a time: convert",
+        ),
         (lambda: spaces(actions=Discrete(3, start=1)), "must start at 0; got Discrete"),
         (lambda: spaces(observations=Discrete(5)), "observations in a Box; got Discrete"),
         (lambda: spaces(observations=Dict(a=Box(0, 1, (2,)))), "FlattenObservation"),
