@@ -166,6 +166,16 @@ def test_a_training_of_another_version_is_refused_with_the_cure(tmp_path):
     assert "the same settings" not in str(raised.value)
 
 
+def test_a_training_without_its_learning_curve_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(Stop):
+        quick("ppo", tmp_path / "run", progress=interrupted_at(384))
+    (tmp_path / "run" / "curve.csv").unlink()
+    with pytest.raises(
+        TrainingError, match=r"No such file or directory; force=True \(--force\) starts the training again$"
+    ):
+        quick("ppo", tmp_path / "run")
+
+
 def rewrite(checkpoint, name, change):
     """Change a file of a checkpoint, and its checksum."""
     content = change((checkpoint / name).read_bytes())
