@@ -87,7 +87,7 @@ class Agent:
 
     @property
     def policy(self) -> NetworkPolicy:
-        """The policy for `alsim.rollout` and other parts of alsim.
+        """The policy for `alsim.rollout` and other parts of alsim. It has the mask of the training if that is constant.
 
         Raises TrainingError after a training in another environment.
         """
