@@ -37,6 +37,9 @@ FORMAT, VERSION = "alsim-policy", 1
 MAX_WEIGHTS = 10**8
 """Largest number of weights of a network that is loaded: 400 MB."""
 
+FORBIDDEN = f32(-1e30)
+"""Output of an action that a mask does not allow. A constant mask is in the biases of the last layer."""
+
 STRIPES = 16
 """Number of partial sums of probabilities; entry j is added to sum j % STRIPES, so that the loop vectorises."""
 
@@ -115,7 +118,8 @@ class NetworkPolicy:
     network      network from observations to actions
     name         name of the policy in the manifest of a dataset
     acting       "sample": each action with its softmax probability; "greedy": the first action with the largest
-                 output; "epsilon": greedy, but with probability epsilon an action drawn uniformly
+                 output; "epsilon": greedy, but with probability epsilon an action drawn uniformly from those whose
+                 bias in the last layer is above FORBIDDEN
     epsilon      probability of exploration in [0, 1], used if acting is "epsilon"
     observation  kind of observation that the network was trained on, "mastery" or "responses"; None: the kind that has
                  as many entries as the network has inputs, or "mastery" if none has
@@ -149,6 +153,11 @@ class NetworkPolicy:
             )
         if not is_fraction(epsilon):
             raise PolicyError(f"epsilon must be a number in [0, 1]; got {epsilon!r}")
+        self._allowed = network.layers[-1][1] > FORBIDDEN
+        if not self._allowed.any():
+            raise PolicyError(
+                f"a network must have an output with a bias above {FORBIDDEN:g}; got none; allow an action"
+            )
         self.network, self.name = network, name
         self.acting: Acting = acting
         self.epsilon = float(epsilon) if acting == "epsilon" else 0.0
@@ -175,9 +184,10 @@ class NetworkPolicy:
         greedy = outputs.argmax(axis=1)
         if self.acting == "greedy":
             return greedy, np.ones(len(greedy))
-        explores, explored = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
+        allowed = np.flatnonzero(self._allowed)
+        explores, explored = draws.uniform() < self.epsilon, allowed[draws.integers(len(allowed))]
         actions = np.where(explores, explored, greedy)
-        exploration = self.epsilon / view.num_actions
+        exploration = self.epsilon / len(allowed)
         return actions, np.where(actions == greedy, 1 - self.epsilon + exploration, exploration)
 
     def probabilities(self, view: View) -> Doubles:
@@ -189,8 +199,8 @@ class NetworkPolicy:
             softmax_rows(outputs.ravel(), len(outputs), odds.ravel(), _scratch(outputs))
             return odds
         greedy = one_hot(outputs.argmax(axis=1), view.num_actions)
-        exploration = self.epsilon / view.num_actions
-        return np.where(greedy == 1, 1 - self.epsilon + exploration, exploration)
+        exploration = self.epsilon / int(self._allowed.sum())
+        return np.where(greedy == 1, 1 - self.epsilon + exploration, np.where(self._allowed, exploration, 0.0))
 
     def _check(self, view: View) -> None:
         """Raise AlsimError unless the network fits the observations and actions."""

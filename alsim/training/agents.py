@@ -13,8 +13,8 @@ from gymnasium.vector import VectorEnv
 
 from alsim.arguments import read_observation, read_positive, read_rules, read_seed
 from alsim.config import Config
-from alsim.policies.network import Acting, Network, NetworkPolicy, sample_actions
-from alsim.training.algorithms.on_policy import FORBIDDEN, OnPolicy
+from alsim.policies.network import FORBIDDEN, Acting, Network, NetworkPolicy, sample_actions
+from alsim.training.algorithms.on_policy import OnPolicy
 from alsim.training.curve import Row, training_row
 from alsim.training.lanes import Lanes, MaskFunction, check_spaces
 from alsim.training.native import new_algorithm, one_blas_thread
@@ -87,7 +87,7 @@ class Agent:
 
     @property
     def policy(self) -> NetworkPolicy:
-        """The policy for `alsim.rollout` and other parts of alsim.
+        """The policy for `alsim.rollout` and other parts of alsim. It has the mask of the training if that is constant.
 
         Raises TrainingError after a training in another environment.
         """
@@ -244,8 +244,17 @@ def _read(
 
 
 def _constant(masks: Any) -> MaskFunction:
-    """Return a function that returns the same masks for all observations."""
-    array = np.asarray(masks)
+    """Return a function that returns the same mask for all observations. Raises TrainingError for masks per lane."""
+    try:
+        array = np.asarray(masks)
+    except ValueError:
+        array = np.empty((0, 0), object)
+    if array.ndim > 1:
+        raise TrainingError(
+            "masks must be Booleans of shape (A,), one for each action; "
+            f"got {'rows of different lengths' if array.dtype == object else array.shape}; pass a function of the "
+            "observations for masks that differ between lanes"
+        )
     return lambda observations: array
 
 

@@ -67,8 +67,19 @@ def open_directory(out: Path, settings: Mapping[str, Any], *, force: bool) -> It
         if not directory.has_plan:
             write_json(out / SETTINGS, plan)
         elif differences := directory.differences(plan):
+            check_version(out)
             raise directory.conflict(differences)
         yield out
+
+
+def check_version(out: Path) -> None:
+    """Raise TrainingError if another version of alsim wrote the training in `out`, which no settings can resume."""
+    version = json_object(out / SETTINGS).get(MARK)
+    if version != VERSION:
+        raise TrainingError(
+            f"{out} holds an unfinished training of another version: {MARK} is {version!r:.100}, and this version of "
+            f"alsim reads {VERSION}; {FORCE} deletes it and starts again"
+        )
 
 
 def check_directory(out: Path, *, force: bool) -> None:

@@ -191,7 +191,8 @@ def check_spaces(env: Any) -> None:
     actions, observations = env.single_action_space, env.single_observation_space
     if not isinstance(actions, Discrete):
         raise TrainingError(
-            f"env must have a Discrete action space; got {actions}; ppo and dqn do not support continuous actions"
+            f"env must have a Discrete action space; got {actions}; ppo and dqn support neither continuous actions "
+            "nor several actions at a time: convert them in a wrapper"
         )
     if actions.start != 0:
         raise TrainingError(f"the actions of env must start at 0; got {actions}; subtract the start in a wrapper")

@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +41,42 @@ def new_algorithm(algorithm: Algorithm, lanes: Lanes, settings: PPO | DQN, seed:
     return ALGORITHMS[algorithm](lanes, settings, seed)
 
 
+class BlasLimit:
+    """Limit of one thread for matrix products, which all trainings of the process share."""
+
+    def __init__(self) -> None:
+        self._lock, self._trainings = Lock(), 0
+        self._limiter: Any = None
+
+    def acquire(self) -> None:
+        """Set the limit, unless another training has set it."""
+        with self._lock:
+            if self._trainings == 0:
+                self._limiter = ThreadpoolController().limit(limits=1, user_api="blas")
+            self._trainings += 1
+
+    def release(self) -> None:
+        """Restore the number of threads after the last training."""
+        with self._lock:
+            self._trainings -= 1
+            if self._trainings == 0:
+                self._limiter.restore_original_limits()
+
+
+BLAS_LIMIT = BlasLimit()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let NumPy's matrix products use one thread: more threads are slower at these sizes, and may change the bits."""
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    """Let NumPy's matrix products use one thread: more threads are slower at these sizes, and may change the bits.
+
+    The limit holds for the whole process, until the last training that runs at the same time ends.
+    """
+    BLAS_LIMIT.acquire()
+    try:
         yield
+    finally:
+        BLAS_LIMIT.release()
 
 
 class NativeTrainer:

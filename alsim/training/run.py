@@ -287,7 +287,10 @@ class Run:
             trainer.set_state(files)
         except trainer.unreadable as error:
             raise directory.damaged(checkpoint, error) from None
-        rows = read_curve(self.out / directory.CURVE)
+        try:
+            rows = read_curve(self.out / directory.CURVE)
+        except TrainingError as error:
+            raise TrainingError(f"{str(error).partition('; pass ')[0]}; {FORCE} starts the training again") from None
         self.rows = [row for row in rows if row.steps <= trainer.steps]
         if not self.rows or self.rows[-1].steps != trainer.steps:
             raise TrainingError(

@@ -138,6 +138,7 @@ def _check_trainings(out: Path, plan: SeedsPlan) -> None:
         if run.has_plan and (
             differences := run.differences({directory.MARK: directory.VERSION, **plan.plan(seed).settings})
         ):
+            directory.check_version(folder_of(out, seed))
             raise run.conflict(differences)
 
 

@@ -72,7 +72,10 @@ class Hyperparameters(Section):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise TrainingError(where + "; ".join(error_message(e, cls) for e in error.errors())) from None
+            errors = error.errors()
+            unknown = [str(e["loc"][0]) for e in errors if e["type"] == "extra_forbidden"]
+            messages = [*(error_message(e, cls) for e in errors), *_backends_with(unknown, cls)]
+            raise TrainingError(where + "; ".join(messages)) from None
 
 
 class RolloutHyperparameters(Hyperparameters):
@@ -213,6 +216,18 @@ HYPERPARAMETERS: dict[Backend, dict[Algorithm, type[Settings]]] = {
     "sb3": {"ppo": SB3PPO, "dqn": SB3DQN},
 }
 """The class of hyperparameters of each algorithm, by backend."""
+
+
+def _backends_with(keys: list[str], model: type[Hyperparameters]) -> list[str]:
+    """Return a phrase for each other backend whose class for the same algorithm has some of the keys."""
+    phrases = []
+    for backend, classes in HYPERPARAMETERS.items():
+        for algorithm, other in classes.items():
+            known = [key for key in keys if key in other.model_fields]
+            is_sibling = any(siblings[algorithm] is model for siblings in HYPERPARAMETERS.values())
+            if known and is_sibling and other is not model:
+                phrases.append(f"backend={backend!r} (--backend {backend}) has {', '.join(known)}")
+    return phrases
 
 
 def read_hyperparameters(algorithm: str, source: Any, *, backend: str = "alsim", **overrides: Any) -> Settings:

@@ -16,6 +16,7 @@ from alsim.config import Config
 from alsim.jit.compile import COMPILED
 from alsim.numerics import perceptron
 from alsim.policies import Network, NetworkPolicy, PolicyDraws, PolicyError, View, make_policy
+from alsim.policies.network import FORBIDDEN
 from alsim.rollouts.rollout import rollout
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 12})
@@ -181,6 +182,20 @@ def test_epsilon_is_the_frequency_of_exploration():
     assert stats.binomtest(int((actions == best).sum()), lanes, greedy).pvalue > 1e-4
     np.testing.assert_allclose(odds, np.where(actions == best, greedy, epsilon / A), rtol=1e-15)
     assert set(actions.tolist()) == set(range(A))
+
+
+def test_exploration_takes_only_actions_that_the_biases_allow():
+    layers = layers_of(R, A, scale=0.1)
+    layers[-1][1][3:] = FORBIDDEN
+    policy = NetworkPolicy(Network(layers), acting="epsilon", epsilon=1.0)
+    view = view_of(rows_of(500))
+    actions, odds = policy.act(view, draws_of(500))
+    assert set(actions.tolist()) == {0, 1, 2}
+    np.testing.assert_allclose(odds, 1 / 3)
+    np.testing.assert_allclose(policy.probabilities(view), np.tile(np.arange(A) < 3, (500, 1)) / 3)
+    layers[-1][1][:] = FORBIDDEN
+    with pytest.raises(PolicyError, match="must have an output with a bias above -1e\\+30; got none"):
+        NetworkPolicy(Network(layers))
 
 
 @pytest.mark.parametrize("acting", ["sample", "greedy", "epsilon"])

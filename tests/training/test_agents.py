@@ -68,10 +68,11 @@ def test_dynamics_and_banks():
     assert not same(one.network, three.network) and not same(two.network, three.network)
 
 
-def test_constant_masks_hold_for_the_policy():
+@pytest.mark.parametrize(("algorithm", "given"), [("ppo", {}), ("dqn", {"epsilon": 0.5})])
+def test_constant_masks_hold_for_the_policy(algorithm, given):
     allowed = np.zeros(27, np.bool_)
     allowed[[2, 5, 11]] = True
-    agent = training.ppo(SMALL, masks=allowed, **QUICK)
+    agent = TRAIN[algorithm](SMALL, masks=allowed, **QUICK, **given)
     run = alsim.rollout(agent.policy, num_learners=200, config=SMALL)
     assert set(np.unique(run.interactions.action)) == {2, 5, 11}
 
@@ -120,6 +121,11 @@ def test_other_environments_have_no_policy_and_stay_open():
         ((Fixed(4), {"observation": "responses"}), "apply to simulated learners only; got an environment"),
         (({"num_lo": 3}, {}), "num_lo"),
         ((5, {}), "env must be a gymnasium.vector.VectorEnv, or a configuration of alsim; got int"),
+        (
+            (SMALL, {"masks": np.ones((512, 27), bool)}),
+            r"masks must be Booleans of shape \(A,\).*got \(512, 27\); pass a",
+        ),
+        ((SMALL, {"masks": [[1], [1, 0]]}), r"shape \(A,\).*got rows of different lengths; pass a function"),
         ((None, {"seed": -1}), "seed must be an integer in"),
         ((None, {"hyperparameters": DQN()}), "hyperparameters must be PPO, a mapping or a TOML file; got"),
     ],

@@ -7,8 +7,9 @@ from scipy import stats
 from toy_environments import Corridor, Fixed
 
 from alsim.numerics.perceptron import TANH
+from alsim.policies.network import FORBIDDEN
 from alsim.training.algorithms.normalization import Moments, ObservationScale, RewardScale
-from alsim.training.algorithms.on_policy import FORBIDDEN, Batch, estimate_advantages
+from alsim.training.algorithms.on_policy import Batch, estimate_advantages
 from alsim.training.algorithms.proximal import ProximalPolicy, differentiate_loss
 from alsim.training.algorithms.q_learning import QLearning, random_actions
 from alsim.training.algorithms.softmax import sample
@@ -320,3 +321,13 @@ def test_the_value_after_a_truncation_is_that_of_an_allowed_action(mode):
     outputs = algorithm.perceptron.forward(rows)
     final, before = outputs[:, :3][:, allowed].max(axis=1) + outputs[:, 3]
     assert algorithm.rollout.advantages[2, 0] == pytest.approx(3 + 0.9 * final - before, abs=1e-5)
+
+
+def test_values_that_were_all_the_same_are_not_scaled_up():
+    scale = RewardScale(100, 0.9)
+    np.testing.assert_array_equal(scale.apply(np.full(100, 0.1, f32), np.zeros(100, np.bool_)), f32(0.1))
+    later = scale.apply(np.full(100, 0.1, f32), np.zeros(100, np.bool_))
+    np.testing.assert_allclose(later, 0.1 / np.std([0.1, 0.19]), rtol=1e-4)
+    observations = ObservationScale(2)
+    observations.apply(np.tile(np.array([[0.0, 7.3]], f32), (100, 1)))
+    np.testing.assert_allclose(observations.scaled(np.array([[1.0, 7.3]], f32)), [[1, 0]], atol=1e-6)

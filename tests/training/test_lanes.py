@@ -158,8 +158,11 @@ def spaces(observations=None, actions=None, mode=AutoresetMode.NEXT_STEP):
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (lambda: spaces(actions=Box(-1, 1, (2,))), "Discrete action space; got Box.*do not support continuous actions"),
-        (lambda: spaces(actions=MultiDiscrete([2, 2])), "Discrete action space; got MultiDiscrete"),
+        (lambda: spaces(actions=Box(-1, 1, (2,))), "Discrete action space; got Box.*neither continuous actions"),
+        (
+            lambda: spaces(actions=MultiDiscrete([2, 2])),
+            "Discrete action space; got MultiDiscrete.*nor several actions at a time: convert",
+        ),
         (lambda: spaces(actions=Discrete(3, start=1)), "must start at 0; got Discrete"),
         (lambda: spaces(observations=Discrete(5)), "observations in a Box; got Discrete"),
         (lambda: spaces(observations=Dict(a=Box(0, 1, (2,)))), "FlattenObservation"),
@@ -202,13 +205,28 @@ def test_values_that_are_not_finite_are_an_error(name):
     )
     before = None
     with pytest.raises(
-        TrainingError, match=f"a {name} that is not finite, .*nan.* in lane 1, in the rollout after 16 interactions"
+        TrainingError,
+        match=f"the {name} that the environment returned is not finite: .*nan.* in lane 1, in the rollout after 16",
     ):
         algorithm.collect()
         before = algorithm.perceptron.parameters.copy()
         algorithm.improve()
         algorithm.collect()
     assert before is not None and np.isfinite(algorithm.perceptron.parameters).all()
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_last_observations_that_are_not_finite_are_an_error(mode):
+    class Broken(Corridor):
+        def _observe(self):
+            observations = super()._observe()
+            observations[self.over & (np.arange(self.num_envs) == 2), 0] = np.nan
+            return observations
+
+    with pytest.raises(
+        TrainingError, match=r"the last observation that .* is not finite: \[nan .*\] in lane 2, in the"
+    ):
+        ProximalPolicy(Lanes(Broken(4, mode), 0), PPO(num_envs=4, n_steps=8, minibatches=1), 0).collect()
 
 
 def test_images_are_flattened():

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from alsim.policies.network import NetworkPolicy
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, read_curve, train
-from alsim.training.native import check_arrays
+from alsim.training.native import check_arrays, one_blas_thread
 from alsim.utils.files import sha256, to_json
 
 SMALL = {"num_los": 3, "max_episode_steps": 12}
@@ -59,6 +60,21 @@ def test_files_of_a_training(algorithm, tmp_path):
     assert returns["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
     selected = rollout(str(out), num_learners=500, first_learner=2**31 + 2**30, seed=0, config=SMALL).metrics
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_trainings_at_the_same_time_share_the_limit_of_one_thread():
+    with threadpool_limits(2, "blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(blas_threads()) == {1}  # the second training still runs
+        second.__exit__(None, None, None)
+        assert set(blas_threads()) == {2}
 
 
 class Stop(Exception):
@@ -136,6 +152,28 @@ def test_other_settings_are_refused(tmp_path):
         quick("ppo", tmp_path / "run", hyperparameters={"gamma": 0.5})
     with pytest.raises(TrainingError, match='algorithm was "ppo" and is now "dqn"'):
         quick("dqn", tmp_path / "run")
+
+
+def test_a_training_of_another_version_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(Stop):
+        quick("ppo", tmp_path / "run", progress=interrupted_at(384))
+    settings = tmp_path / "run" / "settings.json"
+    settings.write_text(settings.read_text().replace('"alsim_training": 2', '"alsim_training": 1'))
+    with pytest.raises(
+        TrainingError, match="of another version: alsim_training is 1, .* reads 2; force=True"
+    ) as raised:
+        quick("ppo", tmp_path / "run")
+    assert "the same settings" not in str(raised.value)
+
+
+def test_a_training_without_its_learning_curve_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(Stop):
+        quick("ppo", tmp_path / "run", progress=interrupted_at(384))
+    (tmp_path / "run" / "curve.csv").unlink()
+    with pytest.raises(
+        TrainingError, match=r"No such file or directory; force=True \(--force\) starts the training again$"
+    ):
+        quick("ppo", tmp_path / "run")
 
 
 def rewrite(checkpoint, name, change):
@@ -226,7 +264,7 @@ def test_rewards_that_are_not_finite_stop_a_training(tmp_path, monkeypatch):
         return observations, rewards * np.nan, *rest
 
     monkeypatch.setattr(RawInfoVectorEnv, "step", broken)
-    with pytest.raises(TrainingError, match="a reward that is not finite, nan in lane 0"):
+    with pytest.raises(TrainingError, match="the reward that the environment returned is not finite: nan in lane 0"):
         quick("ppo", tmp_path / "run")
 
 

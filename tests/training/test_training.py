@@ -92,6 +92,26 @@ def test_hyperparameters_of_stable_baselines3(given, message):
         read_hyperparameters("dqn", given, backend="torch")
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "backend", "given", "end"),
+    [
+        ("ppo", "alsim", {"torch_threads": 2}, "normalize_rewards; backend='sb3' (--backend sb3) has torch_threads"),
+        (
+            "dqn",
+            "alsim",
+            {"buffer_size": 9, "train_freq": 1},
+            "; backend='sb3' (--backend sb3) has buffer_size, train_freq",
+        ),
+        ("dqn", "sb3", {"q_lambda": 0.5}, "torch_threads; backend='alsim' (--backend alsim) has q_lambda"),
+        ("ppo", "alsim", {"buffer_size": 9}, "normalize_rewards"),
+    ],
+)
+def test_keys_of_another_backend_are_an_error_that_names_it(algorithm, backend, given, end):
+    with pytest.raises(TrainingError) as raised:
+        read_hyperparameters(algorithm, given, backend=backend)
+    assert str(raised.value).endswith(end)
+
+
 def test_an_invalid_file_is_an_error(tmp_path):
     for name, text in (("none.toml", None), ("broken.toml", "steps ="), ("wrong.toml", "steps = 0")):
         if text is not None:

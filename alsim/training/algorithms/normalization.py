@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from alsim.types import Bools, Doubles, Floats, f32
 
 SMALLEST_VARIANCE = 1e-8
+CONSTANT = 1e-9
+"""Deviation, relative to the mean, of values that differ only by rounding."""
 
 
 class Moments:
@@ -30,10 +32,13 @@ class Moments:
 
     @property
     def deviation(self) -> Doubles:
-        """Standard deviation (K,); 1 before the first row."""
-        if self.count[0] == 0:
-            return np.ones_like(self.squares)
-        return np.asarray(np.sqrt(self.squares / self.count[0] + SMALLEST_VARIANCE))
+        """Standard deviation (K,); 1 before the first row, and of values that were all the same so far.
+
+        In the first step of CartPole, all rewards are 1, and their deviation is 0.
+        """
+        variance = self.squares / max(self.count[0], 1)
+        varies = variance > (CONSTANT * self.mean) ** 2
+        return np.where(varies, np.sqrt(variance + SMALLEST_VARIANCE), 1.0)
 
     def state(self, name: str) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, not copied."""

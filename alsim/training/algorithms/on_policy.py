@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.jit.compile import lean_kernel
-from alsim.policies.network import ACTIVATIONS, Acting, Network
+from alsim.policies.network import ACTIVATIONS, FORBIDDEN, Acting, Network
 from alsim.training.algorithms.adam import Adam
 from alsim.training.algorithms.normalization import ObservationScale, RewardScale
 from alsim.training.algorithms.perceptron import Perceptron
@@ -187,6 +187,7 @@ class OnPolicy(ABC):
 
         Their lanes were reset in the same step, so the next row of the rollout belongs to another episode.
         """
+        self._check_finite("last observation", final, np.flatnonzero(truncated))
         masks = self.lanes.masks_of(final)
         if self.observation_scale is not None:
             final = self.observation_scale.scaled(final)
@@ -194,14 +195,18 @@ class OnPolicy(ABC):
         self.rollout.rewards[step, truncated] += f32(self.settings.gamma) * values
         self.rollout.terminated[step] |= truncated
 
-    def _check_finite(self, name: str, values: Floats) -> None:
-        """Raise TrainingError if values (N, ...) of a step that the environment returned are not finite."""
+    def _check_finite(self, name: str, values: Floats, lanes: Longs | None = None) -> None:
+        """Raise TrainingError if values (K, ...) of a step that the environment returned are not finite.
+
+        lanes  (K,) their lanes; None: all lanes
+        """
         if np.isfinite(values).all():
             return
-        lane = int(np.argwhere(~np.isfinite(values))[0][0])
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise TrainingError(
-            f"the environment returned a {name} that is not finite, {values[lane]} in lane {lane}, in the rollout "
-            f"after {self.steps:,} interactions; correct the environment or the reward weights"
+            f"the {name} that the environment returned is not finite: {values[row]} in lane "
+            f"{row if lanes is None else lanes[row]}, in the rollout after {self.steps:,} interactions; correct the "
+            "environment or the reward weights"
         )
 
     @property
@@ -232,10 +237,6 @@ class OnPolicy(ABC):
         return self.weights | {"first_moment": self.optimizer.first, "second_moment": self.optimizer.second} | scale
 
 
-FORBIDDEN = f32(-1e30)
-"""Output of an action that the mask does not allow."""
-
-
 @lean_kernel
 def estimate_advantages(
     rewards: Floats, values: Floats, terminated: Bools, ended: Bools, gamma: f32, decay: f32, advantages: Floats
@@ -256,4 +257,4 @@ def estimate_advantages(
             advantages[t, n] = estimate
 
 
-__all__ = ["FORBIDDEN", "Batch", "OnPolicy", "Rollout", "estimate_advantages"]
+__all__ = ["Batch", "OnPolicy", "Rollout", "estimate_advantages"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.training.algorithms.on_policy import FORBIDDEN, Batch, OnPolicy
+from alsim.policies.network import FORBIDDEN
+from alsim.training.algorithms.on_policy import Batch, OnPolicy
 from alsim.training.algorithms.softmax import sample
 from alsim.training.lanes import Lanes
 from alsim.training.settings import DQN
