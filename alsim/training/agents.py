@@ -56,6 +56,7 @@ class Agent:
     name         "ppo" or "dqn"
     steps        number of interactions of the training, over all lanes
     curve        rows of the learning curve, without evaluations
+    has_masks    True if the training had masks that depend on the observation, which `network` does not have
     """
 
     network: Network
@@ -65,6 +66,7 @@ class Agent:
     name: str
     steps: int
     curve: list[Row]
+    has_masks: bool = False
 
     def act(self, observations: Any, *, masks: Any = None, random: np.random.Generator | None = None) -> Longs:
         """Return an action for each observation, (N,).
@@ -89,8 +91,13 @@ class Agent:
     def policy(self) -> NetworkPolicy:
         """The policy for `alsim.rollout` and other parts of alsim. It has the mask of the training if that is constant.
 
-        Raises TrainingError after a training in another environment.
+        Raises TrainingError after a training in another environment, or with masks that depend on the observation.
         """
+        if self.has_masks:
+            raise TrainingError(
+                "the policy of an agent that was trained with masks by a function would not respect them; use "
+                "act(observations, masks=...), or train with a constant mask"
+            )
         if self.observation is None:
             raise TrainingError(
                 "only an agent that was trained on simulated learners has a policy for alsim; this one was trained in "
@@ -200,7 +207,9 @@ def _learn(
     if masks is not None and not callable(masks):
         network = _without(network, np.asarray(masks, np.bool_))
     epsilon = getattr(settings, "epsilon", 0.0)
-    return Agent(network, algorithm.acting, epsilon, observation, name, algorithm.steps, rows)
+    return Agent(
+        network, algorithm.acting, epsilon, observation, name, algorithm.steps, rows, has_masks=callable(masks)
+    )
 
 
 def _read(
@@ -215,6 +224,11 @@ def _read(
     """Return hyperparameters, lanes, and the kind of observation of simulated learners. Raises TrainingError."""
     chosen, key = dict(overrides), read_seed(seed)
     mask_function = masks if masks is None or callable(masks) else _constant(masks)
+    if isinstance(env, str) and not Path(env).exists():
+        raise TrainingError(
+            f"env is a string, so it must be the path of a configuration; got {env!r}, which does not exist; pass "
+            f"gymnasium.make_vec({env!r}, num_envs=64) for an environment"
+        )
     if isinstance(env, Config | Mapping | str | Path) or env is None:
         settings = read_hyperparameters(name, hyperparameters, **chosen)
         config, items = read_rules(env, simulated.bank, simulated.dynamics)

@@ -82,6 +82,8 @@ def test_masks_by_observation_hold_for_act():
         return np.tile(np.arange(27) % 2 == 0, (len(observations), 1))
 
     agent = training.dqn(SMALL, masks=masks, **{**QUICK, "epsilon": 1.0})
+    with pytest.raises(TrainingError, match="masks by a function would not respect them; use act"):
+        _ = agent.policy
     rows = np.random.default_rng(0).random((400, 5), np.float32)
     for random in (None, np.random.default_rng(0)):
         assert (agent.act(rows, masks=masks(rows), random=random) % 2 == 0).all()
@@ -120,6 +122,7 @@ def test_other_environments_have_no_policy_and_stay_open():
         ((Fixed(4), {"num_envs": 8, "minibatches": 1}), "num_envs must be that of env, 4; got 8; leave it out"),
         ((Fixed(4), {"observation": "responses"}), "apply to simulated learners only; got an environment"),
         (({"num_lo": 3}, {}), "num_lo"),
+        (("CartPole-v1", {}), r"got 'CartPole-v1', which does not exist; pass gymnasium.make_vec\('CartPole-v1', num"),
         ((5, {}), "env must be a gymnasium.vector.VectorEnv, or a configuration of alsim; got int"),
         (
             (SMALL, {"masks": np.ones((512, 27), bool)}),
