@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from alsim.evaluation.held_out import HeldOut
+from alsim.jit.compile import COMPILED
 from alsim.policies.network import NetworkPolicy
 from alsim.rollouts.rollout import rollout
-from alsim.training import TrainingError, read_curve, train
+from alsim.training import TrainingError, read_curve, run, train
 from alsim.training.native import check_arrays, one_blas_thread
 from alsim.utils.files import sha256, to_json
 
@@ -24,6 +26,14 @@ SMALL = {"num_los": 3, "max_episode_steps": 12}
 QUICK = {"num_envs": 16, "n_steps": 8, "minibatches": 2, "net_arch": [8], "steps": 1024}
 ALGORITHMS = ["ppo", "dqn"]
 FILES = {"curve.csv", "evaluation.json", "policy.json", "policy.npz", "settings.json"}
+
+
+@pytest.fixture(autouse=True)
+def _few_learners(monkeypatch):
+    """In the interpreter, evaluations on 1,000 learners would take most of the time."""
+    if not COMPILED:
+        monkeypatch.setattr(run, "FINAL", HeldOut(run.FINAL.first, 6))
+        monkeypatch.setattr(run, "SELECTION", HeldOut(run.SELECTION.first, 4))
 
 
 def quick(algorithm, out, **given):
@@ -55,10 +65,12 @@ def test_files_of_a_training(algorithm, tmp_path):
     assert NetworkPolicy.load(out).digest == training.policy.digest
     assert training.policy.acting == {"ppo": "sample", "dqn": "epsilon"}[algorithm]
 
-    judged = rollout(str(out), num_learners=1000, first_learner=2**31, seed=0, config=SMALL).metrics
+    judged = rollout(str(out), num_learners=run.FINAL.num_learners, first_learner=2**31, seed=0, config=SMALL).metrics
     returns = found["policies"][algorithm]["cumulative_reward"]
     assert returns["mean"] == pytest.approx(judged.cumulative_reward.mean(), rel=1e-12)
-    selected = rollout(str(out), num_learners=500, first_learner=2**31 + 2**30, seed=0, config=SMALL).metrics
+    selected = rollout(
+        str(out), num_learners=run.SELECTION.num_learners, first_learner=2**31 + 2**30, seed=0, config=SMALL
+    ).metrics
     assert best.eval_return == pytest.approx(selected.cumulative_reward.mean(), rel=1e-5)  # six digits in the file
 
 
