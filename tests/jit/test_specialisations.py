@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-pytestmark = [pytest.mark.compiled, pytest.mark.versionless]
+pytestmark = [pytest.mark.compiled, pytest.mark.versionless, pytest.mark.ci]
 
 RECORD = """
 import json
