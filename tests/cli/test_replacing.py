@@ -37,7 +37,11 @@ COMMANDS = {
 """Commands with a report, and their option that replaces a file of another program."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+SLOW = {"validate --config small.toml": [pytest.mark.compiled]}
+"""Marks of commands that take a minute in the interpreter."""
+
+
+@pytest.mark.parametrize("command", [pytest.param(command, marks=SLOW.get(command, ())) for command in COMMANDS])
 def test_a_report_replaces_a_report_and_no_other_file(run, folder, command):
     file = folder / "report.json"
     for content in FOREIGN:
