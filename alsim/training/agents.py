@@ -15,15 +15,12 @@ from alsim.arguments import read_observation, read_positive, read_rules, read_se
 from alsim.config import Config
 from alsim.policies.network import FORBIDDEN, Acting, Network, NetworkPolicy, sample_actions
 from alsim.training.algorithms.on_policy import OnPolicy
-from alsim.training.curve import Row, training_row
+from alsim.training.curve import ROWS, Row, training_row
 from alsim.training.lanes import Lanes, MaskFunction, check_spaces
 from alsim.training.native import new_algorithm, one_blas_thread
 from alsim.training.settings import DQN, PPO, Algorithm, TrainingError, read_hyperparameters
 from alsim.training.simulated import SimulatedLanes
 from alsim.types import Bools, Longs, Observation, short_repr
-
-ROWS = 200
-"""Number of rows of a learning curve."""
 
 Masks = MaskFunction | Bools | None
 

@@ -16,6 +16,8 @@ from alsim.utils.figures import new_figure, write_figure
 from alsim.utils.files import write_atomic
 from alsim.utils.reading import read_text, reason
 
+ROWS = 200
+"""Number of rows of a learning curve, in addition to those of evaluations."""
 MILLION = 10**6
 TEXT_COLOR, EVALUATION_COLOR, TRAINING_COLOR = "#333333", "#0b6e99", "#9a9a9a"
 

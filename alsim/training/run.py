@@ -30,7 +30,7 @@ from alsim.evaluation.held_out import (
 from alsim.evaluation.statistics import Statistic
 from alsim.policies.network import NetworkPolicy, PolicyError, check_name
 from alsim.training import directory
-from alsim.training.curve import Row, draw_curve, read_curve, training_row, write_curve
+from alsim.training.curve import ROWS, Row, draw_curve, read_curve, training_row, write_curve
 from alsim.training.settings import (
     Algorithm,
     Backend,
@@ -46,8 +46,6 @@ from alsim.utils.reading import parse_json
 from alsim.utils.run_directory import FORCE
 from alsim.utils.text import counted
 
-ROWS = 200
-"""Number of rows of a learning curve, in addition to those of evaluations."""
 EVALUATIONS = 20
 """Default number of evaluations."""
 FEW_ROLLOUTS = 10

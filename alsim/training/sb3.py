@@ -14,6 +14,7 @@ import numpy as np
 from alsim.envs.sb3 import AdaptiveLearningVecEnv, make
 from alsim.policies.network import NetworkPolicy
 from alsim.training.actors import policy_of
+from alsim.training.directory import MODEL
 from alsim.training.lanes import Episodes
 from alsim.training.settings import SB3DQN, SB3PPO, Settings
 from alsim.types import FIRST_HELD_OUT, Reason
@@ -42,8 +43,6 @@ UNREADABLE = (*npz.UNREADABLE, pickle.UnpicklingError, AttributeError)
 
 MAX_WEIGHT = 10**6
 """Largest plausible weight; above it, a network has diverged. Inputs are in [0, 1], and outputs in the hundreds."""
-
-MODEL = "model.zip"
 
 Bytes = dict[str, bytes]
 

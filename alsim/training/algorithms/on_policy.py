@@ -80,7 +80,7 @@ class OnPolicy(ABC):
     """
 
     acting: ClassVar[Acting]
-    """How the trained policy acts, see `NetworkPolicy`."""
+    """Choice of actions by the trained policy, see `NetworkPolicy`."""
     num_values: ClassVar[int]
     """Number of outputs of the network after the A outputs of the actions."""
     trace_decay: float
