@@ -7,13 +7,20 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5.1"
-# virtualenv is a dependency of nox. uv would rebuild `.` only after pyproject.toml has changed.
+# virtualenv is a dependency of nox. `nox --default-venv-backend uv`, as in `.ci/run`, installs in a tenth of the time.
+# Sessions that install `.` without `-e` use pip: uv rebuilds it only after pyproject.toml has changed.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
+PIP = "virtualenv"
+"""Backend of the sessions that need pip."""
+
 TORCH = "torch==2.13.0"
-"""Installed before packages that depend on it: they could install a newer build for GPUs, of several gigabytes."""
+"""Installed before packages that depend on it: they could install a newer build for GPUs, of several gigabytes.
+
+It is installed with pip, which reads the configuration of users who have a build for the processor.
+"""
 
 QUICK = "not compiled and not versionless"
 """Marker expression of the tests that make sense, and are fast enough, without the usual compilation."""
@@ -37,7 +44,7 @@ def run_quickstart(session: nox.Session, folder: str = "") -> None:
     session.run(alsim, "info", "quickstart-dataset", external=bool(folder))
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def quickstart(session: nox.Session) -> None:
     """Install alsim as a user would, generate a dataset and describe it."""
     session.install("-q", ".")
@@ -110,7 +117,11 @@ def compat_gymnasium(session: nox.Session, version: str) -> None:
 def install_with_torch(session: nox.Session, *requirements: str, extras: str = "") -> None:
     """Install PyTorch, alsim with its extras, further requirements, and the dependencies of the compatibility tests."""
     session.install("-q", TORCH)
-    session.install("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
+    others = ("-q", "-e", f".[{extras}]" if extras else ".", *requirements, *group("compat"))
+    if nox.virtualenv.HAS_UV:
+        session.run(nox.virtualenv.UV, "pip", "install", "--python", f"{session.bin}/python", *others, external=True)
+    else:
+        session.install(*others)
 
 
 def run_library_tests(session: nox.Session, library: str) -> None:
@@ -119,7 +130,7 @@ def run_library_tests(session: nox.Session, library: str) -> None:
     session.run("pytest", *map(str, files), "-m", "not long", *session.posargs)
 
 
-@nox.session(name="compat-torch")
+@nox.session(name="compat-torch", venv_backend=PIP)
 def compat_torch(session: nox.Session) -> None:
     """Run compat-torchrl, -cleanrl, -sb3, -dkt and -rendering, and Gymnasium's examples, in a single environment."""
     install_with_torch(
@@ -129,42 +140,42 @@ def compat_torch(session: nox.Session) -> None:
         run_library_tests(session, library)
 
 
-@nox.session(name="compat-torchrl")
+@nox.session(name="compat-torchrl", venv_backend=PIP)
 def compat_torchrl(session: nox.Session) -> None:
     """Run the tests of the TorchRL recipe and of exports to TorchRL."""
     install_with_torch(session, "torchrl==0.14.*", extras="torchrl,render")
     run_library_tests(session, "torchrl")
 
 
-@nox.session(name="compat-tianshou")
+@nox.session(name="compat-tianshou", venv_backend=PIP)
 def compat_tianshou(session: nox.Session) -> None:
     """Run the tests of Tianshou's collector on vector environments, and of the training example."""
     install_with_torch(session, extras="tianshou")
     run_library_tests(session, "tianshou")
 
 
-@nox.session(name="compat-rllib")
+@nox.session(name="compat-rllib", venv_backend=PIP)
 def compat_rllib(session: nox.Session) -> None:
     """Run the tests of the RLlib recipe and of exports to RLlib's offline API, on Gymnasium 1.2.2."""
     install_with_torch(session, "ray[rllib]==2.60.*")
     run_library_tests(session, "rllib")
 
 
-@nox.session(name="compat-cleanrl")
+@nox.session(name="compat-cleanrl", venv_backend=PIP)
 def compat_cleanrl(session: nox.Session) -> None:
     """Run the tests of the single-file PPO and DQN examples."""
     install_with_torch(session, extras="render")
     run_library_tests(session, "cleanrl")
 
 
-@nox.session(name="compat-sb3")
+@nox.session(name="compat-sb3", venv_backend=PIP)
 def compat_sb3(session: nox.Session) -> None:
     """Run the tests that need Stable-Baselines3."""
     install_with_torch(session, "sb3-contrib>=2.9", extras="sb3,render")
     run_library_tests(session, "sb3")
 
 
-@nox.session(name="compat-dkt")
+@nox.session(name="compat-dkt", venv_backend=PIP)
 def compat_dkt(session: nox.Session) -> None:
     """Run the tests of deep knowledge tracing; `-- -m long -s` runs the fits that reproduce published results."""
     install_with_torch(session, extras="dkt")
@@ -185,7 +196,7 @@ def compat_ray(session: nox.Session) -> None:
     session.run("pytest", "tests/compat/test_ray.py", *session.posargs)
 
 
-@nox.session(name="compat-exports")
+@nox.session(name="compat-exports", venv_backend=PIP)
 def compat_exports(session: nox.Session) -> None:
     """Load exports with Minari, h5py, Hugging Face's datasets and Open Bandit Pipeline."""
     install_with_torch(session, "datasets>=4", "minari[create]", extras="minari,hdf5")
@@ -196,7 +207,7 @@ def compat_exports(session: nox.Session) -> None:
     session.run("pytest", *(f"tests/compat/test_{name}.py" for name in files), *session.posargs)
 
 
-@nox.session(name="compat-d3rlpy")
+@nox.session(name="compat-d3rlpy", venv_backend=PIP)
 def compat_d3rlpy(session: nox.Session) -> None:
     """Load exports with d3rlpy and SCOPE-RL, and train online, in an environment with Gymnasium 1.0, which they pin."""
     session.install("-q", "-e", ".[hdf5]")
@@ -281,7 +292,7 @@ def bench(session: nox.Session) -> None:
         session.run("python", "-m", "benchmarks.table")
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def claims(session: nox.Session) -> None:
     """Run the long benchmarks, write benchmarks/claims.md, and train with each recipe; needs an idle machine."""
     session.install("-q", TORCH)
@@ -294,7 +305,7 @@ def claims(session: nox.Session) -> None:
         session.notify(recipe, ["-m", "long", "-s"])
 
 
-@nox.session(name="training-time-torch")
+@nox.session(name="training-time-torch", venv_backend=PIP)
 def training_time_torch(session: nox.Session) -> None:
     """Measure the time to a trained policy with PyTorch and Stable-Baselines3, and update tables and figure."""
     session.install("-q", TORCH)

@@ -128,6 +128,8 @@ class Reason(IntEnum):
         return self.name.lower() if self else None
 
 
+Activation = Literal["tanh", "relu"]
+"""Activation functions of networks."""
 Observation = Literal["mastery", "responses"]
 OBSERVATIONS: tuple[Observation, ...] = ("mastery", "responses")
 """Kinds of observation: clauses S8.1 and S8.2."""

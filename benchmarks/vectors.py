@@ -1,7 +1,8 @@
 """Counts of packed and scalar arithmetic in the machine code of each phase, to check that hot loops are vectorised.
 
 `python -m benchmarks.vectors`, or `nox -s vectors`, prints the counts. Its status is 1 if a loop that must be
-vectorised has no packed arithmetic. The counts depend on the machine and on the version of the compiler.
+vectorised has no packed arithmetic, or if a step gathers items again. The counts depend on the machine and on the
+version of the compiler.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchmarks.child import output_of, start
 from benchmarks.measure import machine
 from benchmarks.report import markdown
 
-HEADER = ("kernel", "phase", "packed float", "packed integer", "integer products", "scalar float", "vectors")
+HEADER = ("kernel", "phase", "packed float", "packed integer", "integer products", "scalar float", "vectors", "gathers")
 WHOLE = "(entire kernel)"
 
 PHILOX, FORMULA = "products", "floats"
@@ -37,6 +38,10 @@ MUST = {
 """Kinds of arithmetic that must be packed: by phase, in every kernel that contains it, and in each entire kernel."""
 
 
+CONTIGUOUS = ("draw_words", "draw", "read_actions", "pick_items", "advance", "finish")
+"""Phases of a step that must not gather: on AMD's Zen, a gather is slower than loads of whole records."""
+
+
 class InstructionSet(NamedTuple):
     """Patterns of arithmetic in assembly.
 
@@ -47,6 +52,7 @@ class InstructionSet(NamedTuple):
     integers: re.Pattern[str]  # packed arithmetic in integers, including products
     products: re.Pattern[str]  # packed products of integers
     scalars: re.Pattern[str]  # scalar arithmetic in floats
+    gathers: re.Pattern[str]  # loads of a vector from several addresses
     registers: dict[str, str]  # size of a vector register by its prefix, widest first
 
 
@@ -58,6 +64,7 @@ class Count(NamedTuple):
     products: int
     scalars: int
     vectors: str  # size of the widest registers in packed arithmetic, or ""
+    gathers: int  # loads of a vector from several addresses
 
 
 class Counted(NamedTuple):
@@ -76,6 +83,7 @@ X86_64 = InstructionSet(
     integers=re.compile(rf"v?p(?:(?:add|sub|abs|sllv?|srlv?|srav?|rol|ror)[bwdq]|m(?:ul|in|ax)\w+|{_X86_COMPARED})\s"),
     products=re.compile(r"v?pmul\w+\s"),
     scalars=re.compile(rf"{_X86_FLOAT}s[sd]\s"),
+    gathers=re.compile(r"vp?gather\w+\s"),
     registers={"%zmm": "512 bits", "%ymm": "256 bits", "%xmm": "128 bits"},
 )
 
@@ -87,6 +95,7 @@ AARCH64 = InstructionSet(
     integers=re.compile(rf"(?:{_ARM_PRODUCT}|add|sub|neg|abs|shl|shrn|[us]shl|[us]shr|[us]sra|[us](?:min|max)|cm[a-z]{{2}}){_NEON}"),
     products=re.compile(_ARM_PRODUCT + _NEON),
     scalars=re.compile(_ARM_FLOAT + r"\s+[sd]\d"),
+    gathers=re.compile(r"ld1\w+\s+\{.*\[x\w+, z"),
     registers={" z": "scalable", "v": "128 bits"},
 )  # fmt: skip
 
@@ -109,6 +118,7 @@ def count(code: str, known: InstructionSet) -> Count:
         products=sum(known.products.match(line) is not None for line in integers),
         scalars=sum(known.scalars.match(line) is not None for line in lines),
         vectors=next(widest, ""),
+        gathers=sum(known.gathers.match(line) is not None for line in lines),
     )
 
 
@@ -199,15 +209,28 @@ def counted() -> list[Counted]:
 
 
 def faults(counts: Sequence[Counted]) -> list[str]:
-    """Return one message for each loop that must be vectorised but is not."""
+    """Return one message for each loop that must be vectorised but is not, and for each that must not gather but does.
+
+    The kernel `step` reads items between its phases: it must have no more gathers than its phases.
+    """
     instructions = {PHILOX: "products of integers", FORMULA: "arithmetic in floats"}
     missing = [f"no compiled phase is named {name}" for name in MUST if name not in {each.phase for each in counts}]
-    return missing + [
+    scalar = [
         f"{each.phase} in {each.kernel} has no packed {instructions[kind]}: its loop is no longer vectorised"
         for each in counts
         for kind in MUST.get(each.phase, ())
         if getattr(each.arithmetic, kind) == 0
     ]
+    step = [each for each in counts if each.kernel == "step"]
+    allowed = sum(each.arithmetic.gathers for each in step if each.phase not in (*CONTIGUOUS, WHOLE))
+    gathering = [
+        f"{each.phase} in {each.kernel} has {each.arithmetic.gathers} gathers; expected at most {limit}: transpose "
+        "records instead (alsim.jit.transpose)"
+        for each in step
+        for limit in [allowed if each.phase == WHOLE else 0]
+        if each.phase in (*CONTIGUOUS, WHOLE) and each.arithmetic.gathers > limit
+    ]
+    return missing + scalar + gathering
 
 
 def table(counts: Sequence[Counted]) -> str:
@@ -217,7 +240,7 @@ def table(counts: Sequence[Counted]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table, and return the exit status: 1 if a loop is no longer vectorised, else 0."""
+    """Print the table, and return the exit status: 1 if a loop is no longer vectorised or gathers, else 0."""
     if list(arguments) == ["--count"]:
         known = instruction_set(platform.machine())
         assert known

@@ -120,7 +120,10 @@ def _losses(answers: Doubles, predictions: Doubles) -> _Losses:
 
 def _checked(correct: ArrayLike, predicted: ArrayLike) -> tuple[Doubles, Doubles]:
     """Return responses and predictions as arrays. Raises AlsimError as `score` does."""
-    answers, predictions = np.asarray(correct, np.float64), np.asarray(predicted, np.float64)
+    try:
+        answers, predictions = np.asarray(correct, np.float64), np.asarray(predicted, np.float64)
+    except (TypeError, ValueError) as error:
+        raise AlsimError(f"correct and predicted must be numbers of shape (R,): {error}; pass arrays") from None
     if answers.ndim != 1 or answers.shape != predictions.shape or len(answers) == 0:
         raise AlsimError(
             "correct and predicted must have the same shape (R,), R at least 1; "

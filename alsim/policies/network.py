@@ -22,14 +22,13 @@ from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
 from alsim.policies.checks import is_fraction
-from alsim.types import OBSERVATIONS, ZERO, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
+from alsim.types import OBSERVATIONS, ZERO, Activation, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
 from alsim.utils.reading import MIB, read_json, reason
 
 Acting = Literal["sample", "greedy", "epsilon"]
-Activation = Literal["tanh", "relu"]
 ACTIVATIONS: dict[Activation, int] = {"tanh": TANH, "relu": RELU}
 
 DESCRIPTION, WEIGHTS = "policy.json", "policy.npz"
@@ -41,7 +40,7 @@ FORBIDDEN = f32(-1e30)
 """Output of an action that a mask does not allow. A constant mask is in the biases of the last layer."""
 
 STRIPES = 16
-"""Number of partial sums of probabilities; entry j is added to sum j % STRIPES, so that the loop vectorises."""
+"""Number of partial sums: entry j is added to sum j % STRIPES, so that the loop vectorises with a fixed order."""
 
 
 class PolicyError(AlsimError):

@@ -337,7 +337,7 @@ class Responses:
         students.
         """
         number = len(self.students)
-        if not 0 < fraction < 1:
+        if not isinstance(fraction, int | float | np.floating) or not 0 < fraction < 1:
             raise ResponsesError(
                 f"fraction, the share of held-out students, must be in (0, 1); got {fraction!r}",
                 "pass, for example, 0.2",

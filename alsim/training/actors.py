@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from alsim.policies.network import Acting, Network, NetworkPolicy, observation_widths
-from alsim.training.settings import Activation, TrainingError
-from alsim.types import OBSERVATIONS, Observation
+from alsim.training.settings import TrainingError
+from alsim.types import OBSERVATIONS, Activation, Observation
 from alsim.utils.optional import require
 from alsim.utils.plugins import package_of
 

@@ -15,10 +15,18 @@ from alsim.arguments import read_observation, read_positive, read_rules, read_se
 from alsim.config import Config
 from alsim.policies.network import FORBIDDEN, Acting, Network, NetworkPolicy, sample_actions
 from alsim.training.algorithms.on_policy import OnPolicy
-from alsim.training.curve import ROWS, Row, training_row
+from alsim.training.curve import Row, row_is_due, training_row
 from alsim.training.lanes import Lanes, MaskFunction, check_spaces
 from alsim.training.native import new_algorithm, one_blas_thread
-from alsim.training.settings import DQN, PPO, Algorithm, TrainingError, read_hyperparameters
+from alsim.training.settings import (
+    DQN,
+    PPO,
+    Algorithm,
+    TrainingError,
+    divergence,
+    given_hyperparameters,
+    read_hyperparameters,
+)
 from alsim.training.simulated import SimulatedLanes
 from alsim.types import Bools, Longs, Observation, short_repr
 
@@ -187,7 +195,7 @@ def _learn(
         rows.append(training_row(algorithm.steps, perf_counter() - start, lanes.take_episodes()))
 
     def before_rollout() -> None:
-        if not rows or algorithm.steps - rows[-1].steps >= settings.total_steps / ROWS:
+        if row_is_due(rows, algorithm.steps, settings.total_steps):
             add_row()
         if progress is not None:
             progress(Update(algorithm.steps, settings.total_steps, algorithm))
@@ -196,10 +204,7 @@ def _learn(
         algorithm.learn(before_rollout)
     add_row()
     if algorithm.has_diverged:
-        raise TrainingError(
-            f"the training diverged: after {algorithm.steps:,} interactions, its network has weights that are not "
-            "finite or very large; use a lower learning_rate"
-        )
+        raise divergence(algorithm.steps)
     network = algorithm.network
     if masks is not None and not callable(masks):
         network = _without(network, np.asarray(masks, np.bool_))
@@ -246,8 +251,10 @@ def _read(
                 "bank, dynamics, observation and num_threads apply to simulated learners only; got an environment; "
                 "pass them when you create it"
             )
-        if chosen.setdefault("num_envs", env.num_envs) != env.num_envs:
-            raise TrainingError(f"num_envs must be that of env, {env.num_envs}; got {chosen['num_envs']}; leave it out")
+        num_envs = chosen.setdefault("num_envs", given_hyperparameters(name, hyperparameters).get("num_envs"))
+        if num_envs not in (None, env.num_envs):
+            raise TrainingError(f"num_envs must be that of env, {env.num_envs}; got {num_envs}; leave it out")
+        chosen["num_envs"] = env.num_envs
         settings, kind = read_hyperparameters(name, hyperparameters, **chosen), None
         lanes = Lanes(env, key, mask_function)
     assert isinstance(settings, PPO | DQN)

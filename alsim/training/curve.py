@@ -55,6 +55,11 @@ def training_row(steps: int, seconds: float, episodes: Episodes) -> Row:
     return Row(steps, seconds, count, *means)
 
 
+def row_is_due(rows: Sequence[Row], steps: int, total: int) -> bool:
+    """Return whether a curve gets a row without an evaluation after `steps` of `total` interactions."""
+    return not rows or steps - rows[-1].steps >= total / ROWS
+
+
 def write_curve(file: Path, rows: Iterable[Row]) -> None:
     """Write rows as CSV atomically; None is an empty cell."""
     stream = io.StringIO(newline="")

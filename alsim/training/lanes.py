@@ -198,8 +198,8 @@ def check_spaces(env: Any) -> None:
         raise TrainingError(f"the actions of env must start at 0; got {actions}; subtract the start in a wrapper")
     if not isinstance(observations, Box):
         raise TrainingError(
-            f"env must have observations in a Box; got {observations}; gymnasium.wrappers.vector.FlattenObservation "
-            "converts them"
+            f"env must have observations in a Box; got {observations}; gymnasium.wrappers.FlattenObservation around "
+            "each single environment (the argument wrappers of gymnasium.make_vec) converts them"
         )
 
 

@@ -25,7 +25,7 @@ from alsim.utils.npz import UNREADABLE, check_unpacked_size, read_array, to_npz
 from alsim.utils.reading import parse_json
 
 if TYPE_CHECKING:
-    from alsim.training.run import TrainingPlan
+    from alsim.training.plan import TrainingPlan
 
 ARRAYS, COUNTERS = "arrays.npz", "counters.json"
 LANES = "lanes."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -11,13 +10,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from alsim.arguments import read_observation, read_positive, read_rules, read_seed
 from alsim.bank.items import Bank
-from alsim.config import REWARD_PRESETS, Config
+from alsim.config import Config
 from alsim.evaluation.held_out import (
     EVALUATION_SEED,
     FINAL,
@@ -28,29 +26,16 @@ from alsim.evaluation.held_out import (
     under_specified_reward,
 )
 from alsim.evaluation.statistics import Statistic
-from alsim.policies.network import NetworkPolicy, PolicyError, check_name
+from alsim.policies.network import NetworkPolicy
 from alsim.training import directory
-from alsim.training.curve import ROWS, Row, draw_curve, read_curve, training_row, write_curve
-from alsim.training.settings import (
-    Algorithm,
-    Backend,
-    RolloutHyperparameters,
-    Settings,
-    TrainingError,
-    read_hyperparameters,
-)
+from alsim.training.curve import Row, draw_curve, read_curve, row_is_due, training_row, write_curve
+from alsim.training.plan import BASELINES, TrainingPlan, log_notes, read_plan
+from alsim.training.settings import Settings, TrainingError, divergence
 from alsim.training.trainer import Trainer, trainer_class
-from alsim.types import Observation, short_repr
 from alsim.utils.files import write_atomic
 from alsim.utils.reading import parse_json
 from alsim.utils.run_directory import FORCE
-from alsim.utils.text import counted
 
-EVALUATIONS = 20
-"""Default number of evaluations."""
-FEW_ROLLOUTS = 10
-"""Number of rollouts below which a training with PPO logs a note."""
-BASELINES = ("uniform", "rules")
 BEST, PROGRESS = "best", "progress.json"
 
 log = logging.getLogger(__name__)
@@ -67,37 +52,6 @@ class Moment(NamedTuple):
 
 Progress = Callable[[Moment], None]
 """Callback that is called with a Moment."""
-
-
-@short_repr
-class TrainingPlan(NamedTuple):
-    """The validated arguments of `train`."""
-
-    algorithm: Algorithm
-    backend: Backend
-    hyperparameters: Settings
-    seed: int
-    config: Config
-    bank: Bank
-    observation: Observation
-    eval_every: int
-    num_threads: int
-    name: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that determines the result of the training, JSON-ready."""
-        return {
-            "algorithm": self.algorithm,
-            "backend": self.backend,
-            "name": self.name,
-            "seed": self.seed,
-            "observation": self.observation,
-            "eval_every": self.eval_every,
-            "hyperparameters": json.loads(self.hyperparameters.model_dump_json()),
-            "config": self.config.to_dict(),
-            "bank": bank_digest(self.bank),
-        }
 
 
 @dataclass(frozen=True)
@@ -184,83 +138,6 @@ def train(
         return Run(plan, folder, progress or (lambda moment: None)).finish()
 
 
-def read_plan(
-    *,
-    algorithm: str,
-    hyperparameters: Any,
-    steps: int | None,
-    num_envs: int | None,
-    seed: int,
-    config: Any,
-    bank: Any,
-    dynamics: Any,
-    observation: str,
-    reward: str | None,
-    eval_every: int | None,
-    num_threads: int,
-    name: str | None = None,
-    backend: str = "alsim",
-) -> TrainingPlan:
-    """Return the validated arguments of `train`. Raises AlsimError."""
-    settings = read_hyperparameters(algorithm, hyperparameters, backend=backend, steps=steps, num_envs=num_envs)
-    rules, items = read_rules(config, bank, dynamics)
-    if reward is not None:
-        if reward not in REWARD_PRESETS:
-            raise TrainingError(f"reward must be one of {', '.join(map(repr, REWARD_PRESETS))}; got {reward!r}")
-        rules = rules.model_copy(update={"reward_weights": REWARD_PRESETS[reward]})
-    interval = max(1, settings.steps // EVALUATIONS) if eval_every is None else eval_every
-    return TrainingPlan(
-        algorithm=cast(Algorithm, algorithm),  # `read_hyperparameters` has checked both
-        backend=cast(Backend, backend),
-        hyperparameters=settings,
-        seed=read_seed(seed),
-        config=rules,
-        bank=items,
-        observation=read_observation(observation),
-        eval_every=read_positive(interval, "eval_every"),
-        num_threads=read_positive(num_threads, "num_threads"),
-        name=_read_name(name, algorithm),
-    )
-
-
-def _read_name(name: str | None, algorithm: str) -> str:
-    """Return the name of the policy of a training. Raises TrainingError for an invalid one."""
-    if name is None:
-        return algorithm
-    try:
-        check_name(name)
-    except PolicyError as error:
-        raise TrainingError(f"name: {error}") from None
-    if name in BASELINES:
-        raise TrainingError(
-            f"name must differ from {' and '.join(BASELINES)}, with which the policy is compared; got {name!r}"
-        )
-    return name
-
-
-def bank_digest(bank: Bank) -> str:
-    """Return the SHA-256 of all items of a bank, in hexadecimal."""
-    digest = hashlib.sha256(json.dumps([bank.outcomes, bank.questions.id, bank.contents.id]).encode())
-    for column in (*bank.questions[1:], *bank.contents[1:]):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()
-
-
-def log_notes(plan: TrainingPlan) -> None:
-    """Log how the number of interactions is rounded, and whether there are too few rollouts to learn much."""
-    h = plan.hyperparameters
-    rollouts = counted(h.total_steps // h.rollout_steps, "rollout")
-    if h.total_steps != h.steps:
-        verb = "is" if h.steps == 1 else "are"
-        steps = f"{counted(h.steps, 'interaction')} {verb} rounded up to {h.total_steps:,}"
-        log.info(f"{steps}: {rollouts} of {h.rollout_steps:,}")
-    if isinstance(h, RolloutHyperparameters) and h.total_steps < FEW_ROLLOUTS * h.rollout_steps:
-        log.info(
-            f"the training has {rollouts}, too few to learn much: networks are updated once per rollout; use "
-            "more steps, a smaller num_envs (--num-envs), or a smaller n_steps (in --settings)"
-        )
-
-
 class Run:
     """A training in progress: the trainer, its learning curve, and the parameters with the best evaluation."""
 
@@ -270,6 +147,7 @@ class Run:
         self.best: bytes = b""
         self.best_return, self.best_steps = -np.inf, 0
         self.seconds, self.breaks = 0.0, 0
+        self.versions: dict[str, str] = {}
         self.trainer = self._restored(directory.latest_checkpoint(out))
         self._start_time = perf_counter()
 
@@ -303,6 +181,7 @@ class Run:
             progress = parse_json(files[PROGRESS])
             self.best, self.best_return, self.best_steps = files[BEST], progress["best_return"], progress["best_steps"]
             self.seconds, self.breaks = progress["seconds"], progress["breaks"] + 1
+            self.versions = dict(progress.get("versions", {}))  # early checkpoints do not have them
         except (KeyError, TypeError, ValueError) as error:
             raise directory.damaged(checkpoint, error) from None
 
@@ -335,6 +214,17 @@ class Run:
         log_notes(self.plan)
         if self.breaks:
             log.info(f"resumed at {self.steps:,} of {self.plan.hyperparameters.total_steps:,} interactions")
+            self._log_other_versions()
+
+    def _log_other_versions(self) -> None:
+        """Log the packages whose versions differ from those that wrote the checkpoint."""
+        before, now = self.versions, self._versions()
+        changes = [f"{name} {before[name]} to {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+        if changes:
+            log.info(
+                f"versions changed since the checkpoint: {', '.join(changes)}; the result may differ from that of a "
+                "training without interruption"
+            )
 
     def _learn(self) -> None:
         """Train for the remaining interactions. Raises TrainingError if the training diverges."""
@@ -343,37 +233,41 @@ class Run:
         except (ValueError, RuntimeError):  # raised by PyTorch for NaN; names neither the cause nor the directory
             self._check_divergence()
             raise
-        self._add_row(evaluating=True)
+        self._add_evaluation()
 
     def _check_divergence(self) -> None:
         """Raise TrainingError if a weight of the networks is not finite or too large."""
         if self.trainer.has_diverged():
-            raise TrainingError(
-                f"{self.out}: the training diverged after {self.steps:,} interactions: its networks have weights that "
-                "are not finite or very large; use a lower learning_rate"
-            ) from None
+            raise divergence(self.steps, f"{self.out}: ") from None
 
     def _before_rollout(self) -> None:
         """Evaluate the policy if an evaluation is due, or add a row to the learning curve if one is due."""
         evaluated = max((row.steps for row in self.rows if row.evaluated), default=-self.plan.eval_every)
-        last_row = self.rows[-1].steps if self.rows else -1
         if self.steps - evaluated >= self.plan.eval_every:
-            self._add_row(evaluating=True)
-        elif self.steps - last_row >= self.plan.hyperparameters.steps / ROWS:
-            self._add_row(evaluating=False)
+            self._add_evaluation()
+        elif row_is_due(self.rows, self.steps, self.plan.hyperparameters.total_steps):
+            row = self._training_row()
+            self._add_row(row)
+            self._report(row)
         else:
-            self.progress(Moment(self.steps, self.plan.hyperparameters.total_steps, None))
+            self._report(None)
 
-    def _add_row(self, *, evaluating: bool) -> None:
-        """Add a row to the learning curve, with or without an evaluation and a checkpoint."""
+    def _add_evaluation(self) -> None:
+        """Evaluate the policy, add a row to the learning curve, and write a checkpoint."""
         row = self._training_row()
-        if evaluating:
-            self._check_divergence()
-            row = self._with_evaluation(row)
+        self._check_divergence()
+        row = self._with_evaluation(row)
+        self._add_row(row)
+        self._write_checkpoint()
+        self._report(row)
+
+    def _add_row(self, row: Row) -> None:
+        """Add a row to the learning curve."""
         self.rows.append(row)
         write_curve(self.out / directory.CURVE, self.rows)
-        if evaluating:
-            self._write_checkpoint()
+
+    def _report(self, row: Row | None) -> None:
+        """Report the progress, and the row of the learning curve if it is new."""
         self.progress(Moment(self.steps, self.plan.hyperparameters.total_steps, row))
 
     def _training_row(self) -> Row:
@@ -418,6 +312,7 @@ class Run:
             "best_steps": self.best_steps,
             "seconds": self._seconds(),
             "breaks": self.breaks,
+            "versions": self._versions(),
         }
         files = self.trainer.state() | {BEST: self.best, PROGRESS: json.dumps(progress).encode()}
         directory.write_checkpoint(self.out, self.steps, files)
@@ -442,6 +337,10 @@ class Run:
             "breaks": self.breaks,
             "best_steps": self.best_steps,
             "selected_on": {"seed": EVALUATION_SEED, "first": SELECTION.first, "num_learners": SELECTION.num_learners},
-            "versions": {name: version(name) for name in ("alsim", *self.trainer.packages)},
+            "versions": self._versions(),
         }
         return evaluation
+
+    def _versions(self) -> dict[str, str]:
+        """Return the versions of the packages that determine the result."""
+        return {name: version(name) for name in ("alsim", *self.trainer.packages)}

@@ -28,7 +28,7 @@ sb3 = require("stable_baselines3", "sb3", "--backend sb3")
 if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from alsim.training.run import TrainingPlan
+    from alsim.training.plan import TrainingPlan
 else:
     BaseCallback = require("stable_baselines3.common.callbacks", "sb3", "--backend sb3").BaseCallback
 LinearSchedule = require("stable_baselines3.common.utils", "sb3", "--backend sb3").LinearSchedule

@@ -19,7 +19,8 @@ from alsim.errors import AlsimError
 from alsim.evaluation.held_out import FINAL, HeldOut, evaluate
 from alsim.jit.compile import COMPILED
 from alsim.training import directory
-from alsim.training.run import BASELINES, Training, TrainingPlan, log_notes, read_plan
+from alsim.training.plan import BASELINES, TrainingPlan, log_notes, read_plan
+from alsim.training.run import Training
 from alsim.training.seeds_directory import (
     CURVES,
     MAX_SEEDS,

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from alsim.policies.network import NetworkPolicy, PolicyError
 from alsim.training import directory
 from alsim.training.curve import read_curve
-from alsim.training.run import Training, TrainingPlan
+from alsim.training.plan import TrainingPlan
+from alsim.training.run import Training
 from alsim.training.settings import TrainingError
 from alsim.utils.reading import read_json, reason
 from alsim.utils.run_directory import Layout, RunDirectory

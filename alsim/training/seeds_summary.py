@@ -15,7 +15,8 @@ import numpy as np
 from alsim.evaluation.held_out import EVALUATED
 from alsim.evaluation.statistics import mean_of
 from alsim.training.curve import EVALUATION_COLOR, PANELS, Row, draw_levels, finish
-from alsim.training.run import BASELINES, Training
+from alsim.training.plan import BASELINES
+from alsim.training.run import Training
 from alsim.training.seeds_directory import MARK, VERSION, SeedsPlan
 from alsim.training.settings import TrainingError
 from alsim.utils.figures import new_figure, write_figure

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from alsim.errors import AlsimError, InputTypeError, RuleWarning
 from alsim.training import directory
-from alsim.training.run import Moment, Run, TrainingPlan
+from alsim.training.plan import TrainingPlan
+from alsim.training.run import Moment, Run
 from alsim.training.seeds_directory import SeedsPlan, folder_of
 from alsim.training.settings import TrainingError
 from alsim.utils.plugins import PluginWarning
@@ -33,7 +34,7 @@ EXIT_SECONDS = 10.0
 """Seconds that a process has to exit after its training, before it is killed."""
 PERIOD = 0.1
 """Shortest time between two messages of a worker about its progress, seconds."""
-LOGGER = "alsim.training.run"
+LOGGER = "alsim.training"
 FINISHED = "finished"
 """Last message of a worker. The messages before are None when it has started, and numbers of interactions."""
 

@@ -11,12 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from alsim.config import Count, NotNegative, Positive, Section, Share, error_message
 from alsim.errors import AlsimError
+from alsim.types import Activation
 from alsim.utils.reading import read_toml, reason
 
 Algorithm = Literal["ppo", "dqn"]
 Backend = Literal["alsim", "sb3"]
 Value = TypeVar("Value")
-Activation = Literal["tanh", "relu"]
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
 Lanes = Annotated[int, Field(ge=1, le=65_536)]
 """Number of lanes, limited because Stable-Baselines3 loops over lanes in Python and keeps rollouts in memory."""
@@ -25,6 +25,17 @@ Discount = Annotated[float, Field(ge=0, le=1)]
 
 class TrainingError(AlsimError):
     """Error for invalid settings or an invalid directory of a training. The message names the expected value."""
+
+
+def divergence(steps: int, where: str = "") -> TrainingError:
+    """Return the error for a training that diverged before this number of interactions.
+
+    where  start of the message: "" or a directory and a colon
+    """
+    return TrainingError(
+        f"{where}the training diverged: after {steps:,} interactions, its networks have weights that are not finite or "
+        "very large; use a lower learning_rate"
+    )
 
 
 class Hyperparameters(Section):
@@ -236,6 +247,11 @@ def read_hyperparameters(algorithm: str, source: Any, *, backend: str = "alsim",
     return _choice(classes, algorithm, "algorithm").read(source, **overrides)
 
 
+def given_hyperparameters(algorithm: Algorithm, source: Any) -> dict[str, Any]:
+    """Return the values that a source gives, without defaults and not validated. Raises TrainingError."""
+    return _table(HYPERPARAMETERS["alsim"][algorithm], source)
+
+
 def _choice(options: Mapping[Any, Value], name: str, parameter: str) -> Value:
     """Return the option with a name. Raises TrainingError for an unknown one."""
     if name not in options:
@@ -248,7 +264,7 @@ def _table(model: type[Hyperparameters], source: Any) -> dict[str, Any]:
     if source is None:
         return {}
     if isinstance(source, model):
-        return source.model_dump()
+        return source.model_dump(exclude_unset=True)
     if isinstance(source, Mapping):
         return dict(source)
     if not isinstance(source, str | Path):

@@ -11,7 +11,7 @@ from alsim.training.lanes import Episodes
 from alsim.training.settings import Backend
 
 if TYPE_CHECKING:
-    from alsim.training.run import TrainingPlan
+    from alsim.training.plan import TrainingPlan
 
 Bytes = dict[str, bytes]
 """File contents by name."""

@@ -221,10 +221,15 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
                 with suppress(OSError):  # a full disk, which was the first error
                     stream.close()  # on Windows, an open file cannot be deleted
                 temporary.unlink(missing_ok=True)
-                if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-                    error.filename = str(file)  # a write to an open file does not name it
+                add_path(error, file)
                 raise
             return
+
+
+def add_path(error: BaseException, path: Path) -> None:
+    """Add a path to an OSError without one: a failed write to an open file does not name it."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 @contextmanager

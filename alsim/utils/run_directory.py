@@ -21,6 +21,7 @@ from alsim.errors import AlsimError
 from alsim.utils.file_groups import finish_group, journal_name
 from alsim.utils.files import (
     UNFINISHED,
+    add_path,
     is_temporary,
     move,
     sha256,
@@ -314,10 +315,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a new folder of files and their checksums atomically."""
     temporary = temporary_sibling(folder)
     temporary.mkdir()
-    for name, content in files.items():
-        (temporary / name).write_bytes(content)
-    write_atomic(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
-    move(temporary, folder)
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        write_atomic(temporary / CHECKSUMS, to_json({name: sha256(content) for name, content in files.items()}))
+        move(temporary, folder)
+    except OSError as error:
+        add_path(error, temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

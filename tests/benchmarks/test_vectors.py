@@ -16,7 +16,7 @@ from benchmarks.vectors import AARCH64, FORMULA, MUST, PHILOX, X86_64, Count, Co
 HERE = vectors.instruction_set(platform.machine())
 known_here = pytest.mark.skipif(HERE is None, reason=f"the packed instructions of {platform.machine()} are not known")
 
-SOME, NONE = Count(9, 9, 9, 9, "128 bits"), Count(0, 0, 0, 9, "")
+SOME, NONE = Count(9, 9, 9, 9, "128 bits", 0), Count(0, 0, 0, 9, "", 0)
 
 INTEL = {
     "vmulps\t%zmm1, %zmm2, %zmm3": "packed float",
@@ -81,6 +81,26 @@ def test_a_loop_without_vectors_is_reported_by_name() -> None:
     assert vectors.faults(whole[1:]) == [f"no compiled phase is named {whole[0].phase}"]
     assert len(vectors.faults([Counted("step", name, NONE) for name in MUST])) == sum(map(len, MUST.values()))
     assert {kind for kinds in MUST.values() for kind in kinds} == {PHILOX, FORMULA} <= set(Count._fields)
+
+
+def test_a_step_that_gathers_is_reported() -> None:
+    def step(name: str, gathers: int) -> Counted:
+        return Counted("step", name, SOME._replace(gathers=gathers))
+
+    phases = [step(name, 0) for name in MUST if name != vectors.WHOLE]
+    assert vectors.faults([*phases, step("record", 3), step(vectors.WHOLE, 3)]) == []
+    (message,) = vectors.faults([*phases, step("record", 3), step(vectors.WHOLE, 11)])
+    assert message.startswith("(entire kernel) in step has 11 gathers; expected at most 3")
+    (message,) = vectors.faults([*phases, step("read_actions", 2), step(vectors.WHOLE, 0)])
+    assert message.startswith("read_actions in step has 2 gathers; expected at most 0")
+    assert vectors.faults([*phases, step(vectors.WHOLE, 0), Counted("run_episodes", "record_ends", SOME)]) == []
+
+
+def test_gathers_are_loads_from_several_addresses() -> None:
+    lines = ("vgatherdps\t(%rax,%zmm1,4), %zmm2 {%k1}", "vpgatherqq\t(%rax,%zmm1,8), %zmm2 {%k1}")
+    assert [vectors.count(line, X86_64).gathers for line in (*lines, "vmovups\t(%rax), %zmm1")] == [1, 1, 0]
+    assert vectors.count("ld1w\t{z0.s}, p0/z, [x8, z1.s, uxtw #2]", AARCH64).gathers == 1
+    assert vectors.count("ld1\t{v0.4s}, [x8]", AARCH64).gathers == 0
 
 
 def test_the_exit_status_is_1_for_a_loop_without_vectors(monkeypatch: Any, capsys: Any) -> None:

@@ -80,6 +80,8 @@ def test_scores_of_predictions_that_are_0_or_1():
         ([[1]], [[0.5]], r"got \(1, 1\)"),
         ([1, 2], [0.5, 0.5], "responses must be 0 or 1"),
         ([1, math.nan], [0.5, 0.5], "responses must be 0 or 1"),
+        (["a", 0], [0.5, 0.5], "must be numbers of shape"),
+        ([[1, 0], [1]], [0.5, 0.5], "must be numbers of shape"),
         ([1, 0], [0.5, 1.1], "probabilities"),
         ([1, 0], [0.5, math.nan], "probabilities"),
     ],

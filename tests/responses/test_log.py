@@ -649,7 +649,7 @@ def test_a_split_is_by_student(fraction, size):
 
 
 def test_invalid_splits_are_refused():
-    for fraction in (0, 1, -0.5, math.nan):
+    for fraction in (0, 1, -0.5, math.nan, "0.5", None):
         with pytest.raises(ResponsesError, match=r"in \(0, 1\)"):
             some_log().split(fraction)
     with pytest.raises(ResponsesError, match="requires at least 2 students; the log has 1"):

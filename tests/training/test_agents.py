@@ -113,6 +113,11 @@ def test_other_environments_have_no_policy_and_stay_open():
     env.close()
 
 
+def test_an_environment_sets_the_number_of_lanes_of_hyperparameters():
+    given = PPO(n_steps=4, minibatches=1, net_arch=(8,), steps=64)  # 512 lanes by default
+    assert training.ppo(Fixed(4), hyperparameters=given).steps == 64
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -120,6 +125,8 @@ def test_other_environments_have_no_policy_and_stay_open():
         ((None, {"minibatches": 3}), "minibatches must divide num_envs \\* n_steps = 4096 into equal parts"),
         ((None, {"normalize_rewards": 1}), "normalize_rewards = 1: expected true or false"),
         ((Fixed(4), {"num_envs": 8, "minibatches": 1}), "num_envs must be that of env, 4; got 8; leave it out"),
+        ((Fixed(4), {"hyperparameters": PPO(num_envs=8, minibatches=1)}), "num_envs must be that of env, 4; got 8"),
+        ((Fixed(4), {"hyperparameters": {"num_envs": 8}}), "num_envs must be that of env, 4; got 8"),
         ((Fixed(4), {"observation": "responses"}), "apply to simulated learners only; got an environment"),
         (({"num_lo": 3}, {}), "num_lo"),
         (("CartPole-v1", {}), r"got 'CartPole-v1', which does not exist; pass gymnasium.make_vec\('CartPole-v1', num"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_an_interrupted_training_gives_the_same_bits(algorithm, settings, tmp_pa
     assert columns(files[0]) == columns(files[1])
     for key in ("policies", "learners"):
         assert resumed.evaluation[key] == whole.evaluation[key]
+
+
+def test_a_training_resumed_by_other_versions_says_so(tmp_path, monkeypatch, caplog):
+    with pytest.raises(Stop):
+        quick("ppo", tmp_path / "run", progress=interrupted_at(384))
+    monkeypatch.setattr(run, "version", lambda name: {"numpy": "9.8.7"}.get(name, version(name)))
+    with caplog.at_level("INFO", "alsim.training"):
+        quick("ppo", tmp_path / "run")
+    (message,) = [text for text in caplog.messages if "versions" in text]
+    assert message.startswith(f"versions changed since the checkpoint: numpy {version('numpy')} to 9.8.7; the result")
 
 
 def command(out, steps):
@@ -282,7 +293,7 @@ def test_rewards_that_are_not_finite_stop_a_training(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_training_that_diverges_is_an_error(algorithm, tmp_path):
-    with pytest.raises(TrainingError, match=f"{tmp_path / 'run'}: the training diverged after .*lower learning_rate"):
+    with pytest.raises(TrainingError, match=f"{tmp_path / 'run'}: the training diverged: after .*lower learning_rate"):
         quick(algorithm, tmp_path / "run", hyperparameters={"learning_rate": 1e7, "final_learning_rate": 1e7})
 
 

@@ -22,6 +22,7 @@ from alsim.policies import NetworkPolicy
 from alsim.training import SeedsError, SeedsMoment, TrainingError, read_curve, run, seeds_workers, train, train_seeds
 from alsim.training import seeds as seeds_module
 from alsim.training.curve import Row
+from alsim.training.plan import read_plan
 from alsim.training.seeds_summary import Band, bands, over_seeds, write_curves
 from alsim.training.seeds_workers import Failure
 from alsim.utils import plugins, workers
@@ -420,7 +421,7 @@ def worked(monkeypatch, job, folder):
 
 
 def test_a_worker_sends_its_progress(tmp_path, inline, monkeypatch):
-    plan = run.read_plan(**arguments())
+    plan = read_plan(**arguments())
     first, *steps, last = worked(monkeypatch, dump(plan), tmp_path / "seed-4")
     assert (first, last) == (None, seeds_workers.FINISHED)
     assert steps[0] == 0

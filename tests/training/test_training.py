@@ -19,7 +19,8 @@ from alsim.evaluation.statistics import half_width, share, statistic, t_quantile
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
-from alsim.training.run import Run, bank_digest, read_plan, train
+from alsim.training.plan import bank_digest, read_plan
+from alsim.training.run import Run, train
 from alsim.training.settings import DQN, HYPERPARAMETERS, PPO, SB3DQN, SB3PPO, read_hyperparameters
 from alsim.types import FIRST_HELD_OUT
 
@@ -402,10 +403,29 @@ def test_unfinished_checkpoints_are_deleted_before_the_next_is_written(tmp_path,
         for steps in (6, 7):
             with pytest.raises(OSError, match="no space left"):
                 directory.write_checkpoint(tmp_path, steps, {"a": b"2"})
-    assert len(entries(tmp_path / "checkpoints")) == 3
+    assert entries(tmp_path / "checkpoints") == {"notes.txt", f"{5:020d}"}
+    killed = tmp_path / "checkpoints" / f".{6:020d}-0123456789abcdef.unfinished"
+    killed.mkdir()
+    (killed / "a").write_bytes(b"2")
     assert directory.read_checkpoint(directory.latest_checkpoint(tmp_path)) == {"a": b"1"}
     directory.write_checkpoint(tmp_path, 8, {"a": b"3"})
     assert entries(tmp_path / "checkpoints") == {"notes.txt", f"{8:020d}"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as Unix does")
+def test_a_checkpoint_that_does_not_fit_names_its_path_and_leaves_nothing(tmp_path):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    directory.write_checkpoint(tmp_path, 5, {"a": b"1"})
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(OSError, match="File too large") as raised:
+            directory.write_checkpoint(tmp_path, 6, {"a": bytes(5000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(tmp_path / "checkpoints") in str(raised.value)
+    assert entries(tmp_path / "checkpoints") == {f"{5:020d}"}
 
 
 def test_unreadable_settings_are_an_error(tmp_path):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from alsim.jit.compile import lean_kernel, phase, wide_vectors
 from alsim.numerics.elementary import exp, log
+from alsim.policies.network import STRIPES
 from alsim.types import ZERO, Floats, Longs, f32, u64
 
-STRIPES = 16
-"""Number of partial sums: entry j is added to sum j % STRIPES, so that the loop vectorises with a fixed order."""
 SMALLEST_LOGIT = f32(-1e29)
 """Logits below it belong to actions that the mask forbids; their probability is 0."""
 
@@ -73,4 +72,4 @@ def sample(
         log_probabilities[n] = row[action] - largest - log(total)
 
 
-__all__ = ["STRIPES", "sample", "total_of", "weigh"]
+__all__ = ["sample", "total_of", "weigh"]
