@@ -732,7 +732,7 @@ def test_a_damaged_checkpoint_or_curve_is_refused(tmp_path):
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_a_diverging_training_is_an_error(tmp_path, algorithm):
     rate = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e30)
-    with pytest.raises(TrainingError, match=r"run: the training diverged after [\d,]+ interactions: .* learning_rate"):
+    with pytest.raises(TrainingError, match=r"run: the training diverged: after [\d,]+ interactions, .* learning_rate"):
         quick(algorithm, tmp_path / "run", hyperparameters=QUICK[algorithm] | rate)
 
 
