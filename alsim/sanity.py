@@ -105,8 +105,8 @@ def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
 def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
     """Return a simulator of the first `lanes` learners of a seed, at the start of their first episodes."""
     simulator = Simulator(config, bank, lanes, record=True, observation=observation)
-    simulator.population.key[:] = seed
-    simulator.population.learner[:] = np.arange(lanes)
+    simulator.learners.key[:] = seed
+    simulator.learners.learner[:] = np.arange(lanes)
     simulator.begin(np.arange(lanes))
     return simulator
 
@@ -211,7 +211,7 @@ def _progress(config: Config, bank: Bank, seed: int) -> Result:
     for _ in range(STEPS):
         before = simulator.mastery.astype(np.float64)
         actions = generator.integers(0, simulator.num_actions, LANES)
-        asked = (actions < LEVELS * bank.num_los) & ~simulator.population.finished
+        asked = (actions < LEVELS * bank.num_los) & ~simulator.learners.finished
         simulator.step(actions, step_kernels.DISABLED)
         rise = simulator.mastery - before
         largest_fall = max(largest_fall, -rise.min())
@@ -274,7 +274,7 @@ def _mastery(config: Config, bank: Bank, seed: int) -> Result:
 def _ability(config: Config, bank: Bank, seed: int) -> Result:
     """Check that starting ability has the normal distribution of the configuration (S1.2)."""
     mean, std = config.learner.ability_mean, config.learner.ability_std
-    values = _start(config, bank, seed, LANES).population.ability.astype(np.float64)
+    values = _start(config, bank, seed, LANES).learners.ability.astype(np.float64)
     tolerance = FLOAT32 * (abs(mean) + std)
     # Laurent and Massart (2000), lemma 1: the sum of squared normals.
     moments_ok, moments = _check_moments(values, Moments(mean, std**2, 3 * std**4, 0, 2 * std**2), tolerance)
@@ -393,7 +393,7 @@ def _correct(config: Config, bank: Bank, seed: int) -> Result:
     num_correct, expected, variance, n = 0, 0.0, 0.0, 0
     q = bank.questions
     for _ in range(STEPS):
-        theta = simulator.population.ability.astype(np.float64)
+        theta = simulator.learners.ability.astype(np.float64)
         simulator.step(generator.integers(0, LEVELS * bank.num_los, LANES), step_kernels.DISABLED)
         item = simulator.interaction.item
         a, b, c = (column[item].astype(np.float64) for column in (q.irt_a, q.irt_b, q.irt_c))

@@ -3,7 +3,7 @@
 Axis letters of the simulator: N learners or lanes, M some of the lanes, L learning outcomes, Q questions, C contents,
 A actions, R entries of an observation, B lanes of a block, E episodes, T steps of an episode. A class with a
 singular name (`Learner`, `Item`) holds the scalars of one learner or item; a class with a collective name
-(`Population`, `ItemTable`) holds arrays.
+(`LearnerArrays`, `ItemTable`) holds arrays.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ class ItemTable(NamedTuple):
 
 
 class PerLane(NamedTuple):
-    """Length of a field of a population, in entries per lane: los * L + more."""
+    """Length of a field of the learners, in entries per lane: los * L + more."""
 
     los: int = 0
     more: int = 0
@@ -273,7 +273,7 @@ ONE_EACH, RESET = PerLane(more=1), PerLane(more=1, reset=True)
 
 
 @short_repr
-class Population(NamedTuple):
+class LearnerArrays(NamedTuple):
     """The learners of all lanes. Two-dimensional fields are stored flat, row after row.
 
     Allocation, reset, copies of lanes and snapshots derive from this table: type, entries per lane, meaning.
@@ -352,6 +352,6 @@ class World(NamedTuple):
     start: Start
     scale: Scale
     items: ItemTable
-    population: Population
+    learners: LearnerArrays
     interaction: Interaction
     scratch: Scratch

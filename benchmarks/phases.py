@@ -31,45 +31,43 @@ STEP, RESET = "step", "reset"
 @rule
 def check(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
     # The result is stored, because the compiler removes computations without an effect.
-    w.scratch.listed[0] = step_kernels.invalid(
-        w.population, actions, u64(len(w.items.cells)), True, first, first + count
-    )
+    w.scratch.listed[0] = step_kernels.invalid(w.learners, actions, u64(len(w.items.cells)), True, first, first + count)
 
 
 @rule
 def draw(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.draw(w.population, w.scratch, first, count)
+    step_kernels.draw(w.learners, w.scratch, first, count)
 
 
 @rule
 def gather(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.gather(w.population, w.items, w.scale.num_los, w.scratch, actions, first, count)
+    step_kernels.gather(w.learners, w.items, w.scale.num_los, w.scratch, actions, first, count)
 
 
 @rule
 def advance(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.advance(w.parameters, w.weights, w.scale.max_time, w.population, w.scratch, first, count)
+    step_kernels.advance(w.parameters, w.weights, w.scale.max_time, w.learners, w.scratch, first, count)
 
 
 @rule
 def finish(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.finish(w.termination, w.scale.num_los, w.population, w.scratch, out, first, count)
+    step_kernels.finish(w.termination, w.scale.num_los, w.learners, w.scratch, out, first, count)
 
 
 @rule
 def list_finished(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.list_finished(w.population.finished, w.scratch.listed, 0, first, count)
+    step_kernels.list_finished(w.learners.finished, w.scratch.listed, 0, first, count)
 
 
 @rule
 def scatter(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
-    step_kernels.scatter(w.population, w.scratch, w.scale.num_los, first, count)
+    step_kernels.scatter(w.learners, w.scratch, w.scale.num_los, first, count)
 
 
 @rule
 def copy(w: Any, actions: Any, out: Any, first: int, count: int) -> None:
     width = w.scale.num_los + 2
-    step_kernels.copy_observation(w.population.rows, out.observation, first * width, (first + count) * width)
+    step_kernels.copy_observation(w.learners.rows, out.observation, first * width, (first + count) * width)
 
 
 BY_BLOCK = {
@@ -124,7 +122,7 @@ class Lanes:
     def __init__(self, lanes: int = LANES) -> None:
         self.lanes, bank = lanes, sample_bank(Config())
         self.world = new_world(Config(), bank, lanes, responses=False, record=False)
-        self.world.population.learner[:] = np.arange(lanes)
+        self.world.learners.learner[:] = np.arange(lanes)
         self._buffer = OutputBuffer(lanes, bank.num_los + 2, np.empty(0, np.float32), observations=True)
         self.reference, self.output = by_reference(self.world), self._buffer.reference
         self.actions = np.stack([uniform_actions(lanes, seed) for seed in range(8)])
@@ -153,7 +151,7 @@ class Lanes:
 
     def _columns(self) -> list[Any]:
         """Return the columns that a repeated phase would move out of the range of real learners."""
-        p = self.world.population
+        p = self.world.learners
         return [p.ability, p.frustration, p.response_time, p.fail_streak, p.mastery_sum, p.step, p.finished]
 
     def _restore(self) -> None:

@@ -54,13 +54,13 @@ def mixed(learner: Any, episode: Any, step: Any) -> Any:
 
 def actions_of(lanes: Lanes) -> Any:
     """Return actions that depend only on the learner, its episode and its step."""
-    state = lanes.population
+    state = lanes.learners
     return mixed(state.learner, state.episode, state.step) % (9 * lanes.num_los)
 
 
 def outputs_of(lanes: Lanes) -> dict[str, Any]:
     """Return the outputs of a step and the state after it, (n, ...) each; undefined entries of reset lanes are 0."""
-    out, happened, state = lanes.out, lanes.interaction, lanes.population
+    out, happened, state = lanes.out, lanes.interaction, lanes.learners
     fields = {
         "observation": lanes.observations,
         "reward": out.reward,
@@ -95,7 +95,7 @@ def little_endian(fields: dict[str, Any]) -> Iterator[bytes]:
 def run_sum(steps: int, mode: str, config: Any = None, **options: Any) -> str:
     lanes = Lanes(len(LEARNERS), config and Config.read(config), learner=LEARNERS, mode=MODES[mode], **options)
     digest = hashlib.sha256()
-    start = {"rows": lanes.rows, "ability": lanes.population.ability, "mastery_sum": lanes.population.mastery_sum}
+    start = {"rows": lanes.rows, "ability": lanes.learners.ability, "mastery_sum": lanes.learners.mastery_sum}
     for part in little_endian(start):
         digest.update(part)
     for _ in range(steps):

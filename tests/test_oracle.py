@@ -132,8 +132,8 @@ def compare(
         visits[lane] = 0
         tolerance = Tolerance(config, visits[lane])
         assert (abs(world.observations[lane].astype(float) - row) <= tolerance.observation(responses)).all()
-        assert abs(float(world.population.ability[lane]) - oracles[lane].ability) < tolerance.ability
-        assert world.population.step[lane] == 0
+        assert abs(float(world.learners.ability[lane]) - oracles[lane].ability) < tolerance.ability
+        assert world.learners.step[lane] == 0
 
     for lane in compared:
         check_start(lane, 5)
@@ -143,7 +143,7 @@ def compare(
         actions = np.where(shown, actions, random.integers(0, 3 * world.num_los, lanes))
         out = world.step(actions)
         for lane in sorted(compared):
-            oracle, state = oracles[lane], world.population
+            oracle, state = oracles[lane], world.learners
             if lane in waiting:  # NEXT_STEP: this step started the next episode
                 waiting.remove(lane)
                 check_start(lane, oracle.episode + 1)
@@ -278,17 +278,17 @@ def test_s1_1_outcomes_are_independent() -> None:
     for lo in range(29):
         assert stats.spearmanr(lanes.mastery[:, lo], lanes.mastery[:, lo + 1]).pvalue > ALARM
     for lo in range(30):
-        assert stats.spearmanr(lanes.mastery[:, lo], lanes.population.ability).pvalue > ALARM
+        assert stats.spearmanr(lanes.mastery[:, lo], lanes.learners.ability).pvalue > ALARM
 
 
 def test_s1_2_ability_is_normal() -> None:
-    assert stats.kstest(Lanes(N, seed=103).population.ability.astype(float), "norm").pvalue > ALARM
+    assert stats.kstest(Lanes(N, seed=103).learners.ability.astype(float), "norm").pvalue > ALARM
 
 
 def test_s1_6_episodes_are_fresh_draws() -> None:
     """Ability and mastery of the same learners in two episodes have no rank correlation."""
     first, second = Lanes(N, seed=104, episode=0), Lanes(N, seed=104, episode=1)
-    assert stats.spearmanr(first.population.ability, second.population.ability).pvalue > ALARM
+    assert stats.spearmanr(first.learners.ability, second.learners.ability).pvalue > ALARM
     assert stats.spearmanr(first.mastery[:, 0], second.mastery[:, 0]).pvalue > ALARM
 
 
@@ -320,7 +320,7 @@ def test_s4_4_response_time_is_normal_above_an_atom_at_the_minimum() -> None:
     """With s.d. 25 s, 16 % are 5 s. A binomial test covers the atom, a Kolmogorov-Smirnov test the rest."""
     lanes = Lanes(N, Config.read({"irt": {"response_time_std": 25.0}}), seed=107)
     lanes.step(lanes.question(3, 1))
-    seconds = lanes.population.response_time.astype(float)
+    seconds = lanes.learners.response_time.astype(float)
     assert seconds.min() == 5
     atom = stats.norm.cdf((5 - 30) / 25)
     assert stats.binomtest(int((seconds == 5).sum()), N, atom).pvalue > ALARM
@@ -331,7 +331,7 @@ def test_s4_4_response_time_is_normal_above_an_atom_at_the_minimum() -> None:
 def test_s4_4_response_time_of_the_specified_questions() -> None:
     lanes = Lanes(N, seed=108)
     lanes.step(np.arange(N) % 90)
-    seconds = lanes.population.response_time.astype(float)
+    seconds = lanes.learners.response_time.astype(float)
     assert stats.binomtest(int((seconds == 5).sum()), N, stats.norm.cdf(-2.5)).pvalue > ALARM
     law = stats.truncnorm(-2.5, np.inf, loc=30, scale=10)
     assert stats.kstest(seconds[seconds > 5], law.cdf).pvalue > ALARM
@@ -353,5 +353,5 @@ def test_s5_1_noise_and_answer_are_independent() -> None:
     """Response times of correct and wrong answers have the same distribution."""
     lanes = Lanes(N, seed=110)
     lanes.put(ability=0.0).step(lanes.question(2, 1))
-    right, seconds = lanes.interaction.correct, lanes.population.response_time
+    right, seconds = lanes.interaction.correct, lanes.learners.response_time
     assert stats.mannwhitneyu(seconds[right], seconds[~right]).pvalue > ALARM

@@ -306,7 +306,7 @@ def another_mastery(simulator, out=None):
 def another_ability(simulator, out=None):
     """Replace ability by three values with the mean 0, variance 1 and fourth moment 3 of the normal."""
     distribution = stats.rv_discrete(values=([-1, 0, 1], [1 / 6, 2 / 3, 1 / 6]))
-    simulator.population.ability[:] = np.sqrt(3) * even_sample(distribution, simulator.population.ability)
+    simulator.learners.ability[:] = np.sqrt(3) * even_sample(distribution, simulator.learners.ability)
 
 
 def other_times(simulator, out=None):

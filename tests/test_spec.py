@@ -64,13 +64,13 @@ def test_s1_2_ability_is_not_observed() -> None:
     n = 4000 if COMPILED else 400
     one, other = Lanes(3, seed=2), Lanes(3, seed=2).put(ability=[-3, 0, 3])
     assert np.array_equal(one.observations, other.observations)
-    assert abs(f(Lanes(n, seed=3).population.ability.astype(float).mean())) < 4 / math.sqrt(n)
+    assert abs(f(Lanes(n, seed=3).learners.ability.astype(float).mean())) < 4 / math.sqrt(n)
 
 
 def test_s1_3_frustration_response_time_and_fail_streak_start_at_zero() -> None:
     lanes = Lanes(5)
     for field in ("frustration", "response_time", "fail_streak", "step", "finished"):
-        assert not getattr(lanes.population, field).any()
+        assert not getattr(lanes.learners, field).any()
     assert not lanes.rows[:, 30:].any()
 
 
@@ -78,11 +78,11 @@ def test_s1_3_a_new_episode_starts_at_zero() -> None:
     lanes = answering(False)
     for _ in range(4):
         lanes.step(lanes.question())
-    assert lanes.population.fail_streak[0] == 4
-    lanes.population.episode[:] = 1
+    assert lanes.learners.fail_streak[0] == 4
+    lanes.learners.episode[:] = 1
     step_kernels.begin_lanes(lanes.reference, np.zeros(1, np.int64))
     for field in ("frustration", "response_time", "fail_streak", "step", "finished"):
-        assert not getattr(lanes.population, field).any()
+        assert not getattr(lanes.learners, field).any()
 
 
 def test_s1_4_engagement_is_one_minus_frustration() -> None:
@@ -100,21 +100,21 @@ def test_s1_5_no_fatigue() -> None:
     fresh, tired = Lanes(200, seed=5), Lanes(200, seed=5)
     for step in range(30):
         tired.step((np.arange(200) + 7 * step) % 90)
-    tired.population.step[:] = 0
+    tired.learners.step[:] = 0
     for lanes in (fresh, tired):
         lanes.put(mastery=0.3, ability=0.2, frustration=0.1, fail_streak=0, finished=False)
         lanes.step(np.arange(200) % 270)
     for field in ("correct", "gain"):
         assert np.array_equal(getattr(fresh.interaction, field), getattr(tired.interaction, field))
     questions = np.arange(200) % 270 < 90
-    assert np.array_equal(fresh.population.response_time[questions], tired.population.response_time[questions])
-    assert np.array_equal(fresh.population.frustration, tired.population.frustration)
+    assert np.array_equal(fresh.learners.response_time[questions], tired.learners.response_time[questions])
+    assert np.array_equal(fresh.learners.frustration, tired.learners.frustration)
 
 
 def test_s1_6_learner_and_episode_select_a_stream() -> None:
     first, second = Lanes(3, episode=0), Lanes(3, episode=1)
     assert not (first.mastery == second.mastery).any()
-    assert not (first.population.ability == second.population.ability).any()
+    assert not (first.learners.ability == second.learners.ability).any()
 
 
 # S2: the bank
@@ -142,7 +142,7 @@ def test_s2_2_response_times_are_properties_of_the_question() -> None:
     assert (bank.questions.response_time_std == 10).all()
     slow = Lanes(1, bank=with_questions(bank, response_time_mean=200.0, response_time_std=0.0))
     slow.step(slow.question())
-    assert slow.population.response_time[0] == 200
+    assert slow.learners.response_time[0] == 200
 
 
 def with_questions(bank: Bank, **columns: Any) -> Bank:
@@ -275,23 +275,23 @@ def test_s4_2_a_correct_answer() -> None:
     lanes.step(lanes.question(2, MEDIUM))
     assert f(lanes.mastery[0, 2]) == near(0.4 + 0.05 * 0.6)
     assert lanes.mastery[0, [0, 1, 3]].tolist() == [np.float32(0.4)] * 3
-    assert f(lanes.population.ability) == near(ABLE + 0.02)
-    assert lanes.population.fail_streak[0] == 0
-    assert f(lanes.population.frustration) == near(0.25)
+    assert f(lanes.learners.ability) == near(ABLE + 0.02)
+    assert lanes.learners.fail_streak[0] == 0
+    assert f(lanes.learners.frustration) == near(0.25)
     assert f(lanes.interaction.gain) == near(0.03, abs=1e-7)
 
 
 def test_s4_2_frustration_never_falls_below_0() -> None:
     lanes = answering(True, frustration=0.03)
     lanes.step(lanes.question())
-    assert lanes.population.frustration[0] == 0
+    assert lanes.learners.frustration[0] == 0
 
 
 def test_s4_2_ability_grows_by_each_correct_answer() -> None:
     lanes = answering(True).put(ability=10.0)
     for _ in range(50):
         lanes.step(lanes.question())
-    assert f(lanes.population.ability) == near(11.0, abs=1e-4)
+    assert f(lanes.learners.ability) == near(11.0, abs=1e-4)
 
 
 @given(before=st.floats(0, 1, width=32))
@@ -305,9 +305,9 @@ def test_s4_3_a_wrong_answer() -> None:
     lanes = answering(False, mastery=0.6, frustration=0.2, fail_streak=2)
     lanes.step(lanes.question(1, MEDIUM))
     assert lanes.mastery[0].tolist() == [np.float32(0.6)] * 4
-    assert lanes.population.ability[0] == UNABLE
-    assert lanes.population.fail_streak[0] == 3
-    assert f(lanes.population.frustration) == near(0.30)
+    assert lanes.learners.ability[0] == UNABLE
+    assert lanes.learners.fail_streak[0] == 3
+    assert f(lanes.learners.frustration) == near(0.30)
     assert lanes.interaction.gain[0] == 0
 
 
@@ -324,13 +324,13 @@ def test_s4_3_a_wrong_answer() -> None:
 def test_s4_3_a_hard_question_at_low_mastery_frustrates_more(difficulty: int, mastery: float, rise: float) -> None:
     lanes = answering(False, mastery=mastery, frustration=0.1)
     lanes.step(lanes.question(0, difficulty))
-    assert f(lanes.population.frustration) == near(0.1 + rise)
+    assert f(lanes.learners.frustration) == near(0.1 + rise)
 
 
 def test_s4_3_the_mastery_of_that_outcome_counts() -> None:
     lanes = answering(False, mastery=[[0.1, 0.9, 0.1, 0.1]])
     lanes.step(lanes.question(1, HARD))
-    assert f(lanes.population.frustration) == near(0.10)
+    assert f(lanes.learners.frustration) == near(0.10)
 
 
 @pytest.mark.parametrize("before", [0.86, 0.93, 1.0])
@@ -338,7 +338,7 @@ def test_s4_3_frustration_never_rises_above_1(before: float) -> None:
     """The bound includes the 0.05 that the code of the specification adds without a bound."""
     lanes = answering(False, mastery=0.1, frustration=before)
     lanes.step(lanes.question(0, HARD))
-    assert lanes.population.frustration[0] == 1
+    assert lanes.learners.frustration[0] == 1
 
 
 def test_s4_4_response_time_follows_its_draw() -> None:
@@ -349,9 +349,9 @@ def test_s4_4_response_time_follows_its_draw() -> None:
     for lane in range(300):
         oracle.reset(10, lane)
         _, _, _, _, info = oracle.step(0)
-        assert f(lanes.population.response_time[lane]) == near(max(5.0, 30 + 20 * oracle.draws["noise"]), abs=1e-4)
-        assert info["result"]["response_time"] == near(f(lanes.population.response_time[lane]), abs=1e-4)
-    assert (lanes.population.response_time == 5).any()
+        assert f(lanes.learners.response_time[lane]) == near(max(5.0, 30 + 20 * oracle.draws["noise"]), abs=1e-4)
+        assert info["result"]["response_time"] == near(f(lanes.learners.response_time[lane]), abs=1e-4)
+    assert (lanes.learners.response_time == 5).any()
 
 
 # S5: a content
@@ -404,10 +404,10 @@ def test_s5_1_noise_is_drawn_at_the_counter() -> None:
 def test_s5_2_frustration_changes_by_the_impact(modality: int, before: float) -> None:
     lanes = Lanes(1).put(frustration=before, fail_streak=3, response_time=77.0, ability=0.5)
     lanes.step(lanes.content(1, modality))
-    assert f(lanes.population.frustration) == near(min(1, max(0, before + IMPACTS[modality])), abs=1e-6)
-    assert lanes.population.fail_streak[0] == 0
-    assert lanes.population.ability[0] == 0.5
-    assert lanes.population.response_time[0] == 77
+    assert f(lanes.learners.frustration) == near(min(1, max(0, before + IMPACTS[modality])), abs=1e-6)
+    assert lanes.learners.fail_streak[0] == 0
+    assert lanes.learners.ability[0] == 0.5
+    assert lanes.learners.response_time[0] == 77
     assert f(lanes.rows[0, -1]) == near(77 / 120)
 
 
@@ -431,7 +431,7 @@ def test_s6_2_reward_of_a_content(modality: int) -> None:
 def test_s6_2_the_nominal_impact_counts_at_the_bound() -> None:
     lanes = Lanes(1).put(mastery=0.4, frustration=0.0)
     reward = f(lanes.step(lanes.content(0, VIDEO)).reward)
-    assert lanes.population.frustration[0] == 0
+    assert lanes.learners.frustration[0] == 0
     assert reward == near(2.0 * f(lanes.interaction.gain) + 0.04, abs=1e-6)
 
 
@@ -454,10 +454,10 @@ def test_s6_3_the_preset_learning_rewards_only_mastery_gained() -> None:
     assert set(REWARD_PRESETS) == {"specified", "learning"}
     assert REWARD_PRESETS["specified"] == Config().reward_weights
     lanes = Lanes(90, Config.read({"reward_weights": "learning"}), seed=13)
-    start, rewards = lanes.population.mastery_sum.copy(), np.zeros(90)
+    start, rewards = lanes.learners.mastery_sum.copy(), np.zeros(90)
     for step in range(60):
         rewards += lanes.step((np.arange(90) * 37 + step * 101) % 270).reward
-    assert rewards == near(lanes.population.mastery_sum - start, abs=1e-5)
+    assert rewards == near(lanes.learners.mastery_sum - start, abs=1e-5)
     assert (rewards > 0).all()
 
 
@@ -469,7 +469,7 @@ ENDS = {"max_episode_steps": 10}
 def at_the_end(mastery: float, step: int, frustration: float) -> Any:
     """Return the outputs of a wrong answer at a step and frustration; frustration then rises by 0.1."""
     lanes = answering(False, config=ENDS, mastery=mastery, frustration=frustration)
-    lanes.population.step[:] = step - 1
+    lanes.learners.step[:] = step - 1
     return lanes.step(lanes.question())
 
 
@@ -588,7 +588,7 @@ def test_s8_1_mastery_frustration_and_response_time() -> None:
     lanes = Lanes(40, seed=16)
     for step in range(30):
         lanes.step((np.arange(40) * 31 + step * 17) % 270)
-        observed, state = lanes.observations, lanes.population
+        observed, state = lanes.observations, lanes.learners
         assert observed.dtype == np.float32
         assert observed.shape == (40, 32)
         assert observed.min() >= 0
@@ -600,7 +600,7 @@ def test_s8_1_mastery_frustration_and_response_time() -> None:
 def test_s8_1_a_response_time_above_120_s_is_observed_as_1() -> None:
     lanes = Lanes(1, bank=with_questions(default_bank(), response_time_mean=121.0, response_time_std=0.0))
     lanes.step(lanes.question())
-    assert lanes.population.response_time[0] == 121
+    assert lanes.learners.response_time[0] == 121
     assert lanes.rows[0, -1] == 1
 
 
@@ -616,8 +616,8 @@ def test_s8_2_questions_asked_and_share_answered_correctly() -> None:
     asked, right = lanes.observations[:, :4] * 140, lanes.observations[:, 4:8]
     assert asked == near(np.array([[0, 3, 0, 0], [0, 2, 0, 1], [0, 2, 0, 0]]), abs=1e-5)
     assert right == near(np.array([[0.5, 2 / 3, 0.5, 0.5], [0.5, 0.5, 0.5, 0.0], [0.5, 1, 0.5, 0.5]]))
-    assert np.array_equal(lanes.observations[:, 8], lanes.population.frustration)
-    assert lanes.observations[:, 9] == near(lanes.population.response_time / 120, abs=1e-7)
+    assert np.array_equal(lanes.observations[:, 8], lanes.learners.frustration)
+    assert lanes.observations[:, 9] == near(lanes.learners.response_time / 120, abs=1e-7)
 
 
 def test_s8_2_mastery_is_not_in_it() -> None:
@@ -792,7 +792,7 @@ def test_s11_1_an_answer_uses_the_first_word_of_its_counter() -> None:
     """The counter is (step, episode, learner, purpose), the key the seed; purpose 2 is an interaction."""
     seed, learner, episode = 2**40 + 3, 77, 5
     lanes = Lanes(1, seed=seed, learner=learner, episode=episode)
-    lanes.population.step[:] = 9
+    lanes.learners.step[:] = 9
     word = philox4x32((9, episode, learner, 2), (3, 2**8))[0]
     theta = 0.3
     lanes.put(ability=theta).step(lanes.question(0, MEDIUM))
@@ -891,7 +891,7 @@ def test_bounds_flags_and_rewards(
         }
     )
     lanes = Lanes(1, config, seed=seed, responses=responses)
-    state, happened, w = lanes.population, lanes.interaction, config.reward_weights
+    state, happened, w = lanes.learners, lanes.interaction, config.reward_weights
     for step, action in enumerate(actions, start=1):
         before = lanes.mastery.copy()
         out = lanes.step(action % (9 * num_los))

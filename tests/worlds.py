@@ -21,7 +21,7 @@ def default_bank() -> Bank:
 
 
 class Lanes:
-    """Lanes of learners at the start of an episode; `population` and `out` are the arrays of the kernel."""
+    """Lanes of learners at the start of an episode; `learners` and `out` are the arrays of the kernel."""
 
     def __init__(
         self,
@@ -41,20 +41,20 @@ class Lanes:
         self.num_los = self.bank.num_los
         self.world = new_world(self.config, self.bank, n, responses=responses, record=True)
         self.reference = references.by_reference(self.world)
-        self.population, self.interaction = self.world.population, self.world.interaction
+        self.learners, self.interaction = self.world.learners, self.world.interaction
         self.width = 2 * self.num_los + 2 if responses else self.num_los + 2
         self.final = np.zeros(n * self.width if mode == step_kernels.SAME_STEP else 0, np.float32)
         self.out = new_output(n, self.final)
         self._out = references.by_reference(self.out)  # the type that environments pass: no other code is compiled
-        self.population.key[:] = seed
-        self.population.learner[:] = np.arange(n) if learner is None else learner
-        self.population.episode[:] = episode
+        self.learners.key[:] = seed
+        self.learners.learner[:] = np.arange(n) if learner is None else learner
+        self.learners.episode[:] = episode
         step_kernels.begin_lanes(self.reference, np.arange(n))
 
     @property
     def rows(self) -> Any:
         """Observation S8.1, (n, L + 2)."""
-        return self.population.rows.reshape(self.n, self.num_los + 2)
+        return self.learners.rows.reshape(self.n, self.num_los + 2)
 
     @property
     def mastery(self) -> Any:
@@ -63,17 +63,17 @@ class Lanes:
     @property
     def observations(self) -> Any:
         """Observations of the configured kind, (n, R)."""
-        return (self.population.responses if self.responses else self.population.rows).reshape(self.n, self.width)
+        return (self.learners.responses if self.responses else self.learners.rows).reshape(self.n, self.width)
 
     def put(self, *, mastery: Any = None, **fields: Any) -> "Lanes":
         """Set fields of the state; `mastery` broadcasts to (n, L)."""
         if mastery is not None:
             self.mastery[:] = mastery
-            self.population.mastery_sum[:] = self.mastery.astype(np.float64).sum(axis=1)
+            self.learners.mastery_sum[:] = self.mastery.astype(np.float64).sum(axis=1)
         for name, value in fields.items():
-            getattr(self.population, name)[:] = value
+            getattr(self.learners, name)[:] = value
         if "frustration" in fields:
-            self.rows[:, self.num_los] = self.population.frustration
+            self.rows[:, self.num_los] = self.learners.frustration
         return self
 
     def step(self, actions: Any, start: int = 0, stop: int | None = None) -> Any:

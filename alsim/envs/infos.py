@@ -182,7 +182,7 @@ def flat_columns(simulator: Simulator, reason: Codes, live: Bools, num_los: int)
     The learner's state is always defined: after the interaction, or at the start of the episode.
     """
     lanes = len(reason)
-    last, p = _first_lanes(simulator.interaction, lanes), simulator.population
+    last, p = _first_lanes(simulator.interaction, lanes), simulator.learners
     columns = FlatInfo(
         termination_reason=reason,
         item=_where(live, last.item, UNDEFINED),
@@ -207,7 +207,7 @@ def flat_scalars(simulator: Simulator, reason: int, live: bool, num_los: int) ->
     reason  code of the termination reason
     live    True after an interaction, False at a reset
     """
-    last, p = simulator.interaction, simulator.population
+    last, p = simulator.interaction, simulator.learners
     frustration, seconds = p.frustration[0], last.seconds[0]
     answered = live and seconds == seconds  # content has no response time: NaN differs from itself
     values = FlatInfo(

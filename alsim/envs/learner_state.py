@@ -12,7 +12,7 @@ def learner_state(simulator: Simulator, lane: int) -> dict[str, Any]:
 
     The keys are mastery (L,), ability (logits), frustration, response_time (s), fail_streak and engagement.
     """
-    p = simulator.population
+    p = simulator.learners
     frustration = p.frustration[lane].item()
     return {
         "mastery": simulator.mastery[lane].copy(),

@@ -109,11 +109,11 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         if seed is not None:
             seed = read_seed(seed)
         super().reset(seed=seed)
-        population = self._simulator.population
+        learners = self._simulator.learners
         if seed is None:
-            population.episode[0] += np.uint32(1)
+            learners.episode[0] += np.uint32(1)
         else:
-            population.key[0], population.learner[0], population.episode[0] = seed, learner, episode
+            learners.key[0], learners.learner[0], learners.episode[0] = seed, learner, episode
         self._simulator.begin(self._lane_zero)
         self.step_count = 0
         self.episode_log = []

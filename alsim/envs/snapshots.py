@@ -14,7 +14,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
-from alsim.types import Observation, Population, short_repr
+from alsim.types import LearnerArrays, Observation, short_repr
 
 
 @short_repr
@@ -32,23 +32,23 @@ class Snapshot:
     bank: Bank
     observation: Observation
     """Kind of observation, "mastery" or "responses"."""
-    population: Population
+    learners: LearnerArrays
     """The learners' arrays, read-only. Their layout is not part of the public interface."""
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
-        for column in self.population:
+        for column in self.learners:
             column.flags.writeable = False
 
     def __reduce__(self) -> Any:
         """Pickle the fields only, so that unpickling makes the arrays read-only again."""
-        return Snapshot, (self.environment, self.config, self.bank, self.observation, self.population)
+        return Snapshot, (self.environment, self.config, self.bank, self.observation, self.learners)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both contain the same learners, bit for bit, under the same rules."""
         if not isinstance(other, Snapshot):
             return NotImplemented
-        mine, theirs = (np.concatenate([column.view(np.uint8) for column in s.population]) for s in (self, other))
+        mine, theirs = (np.concatenate([column.view(np.uint8) for column in s.learners]) for s in (self, other))
         return bool(
             self.difference(other.config, other.bank, other.observation, other.num_envs) == ""
             and np.array_equal(mine, theirs)
@@ -59,23 +59,23 @@ class Snapshot:
     @property
     def num_envs(self) -> int:
         """Number of lanes N."""
-        return len(self.population.key)
+        return len(self.learners.key)
 
     @property
     def lanes(self) -> dict[str, NDArray[Any]]:
         """Identity of the learner in each lane, (N,) each: seed, learner, episode, and step (interactions so far)."""
-        return identities(self.population)
+        return identities(self.learners)
 
     @property
     def observations(self) -> NDArray[np.float32]:
         """The observations at this moment, (N, R); read-only."""
-        p = self.population
+        p = self.learners
         return (p.responses if self.observation == "responses" else p.rows).reshape(self.num_envs, -1)
 
     @property
     def over(self) -> NDArray[np.bool_]:
         """True for lanes whose episode is over and whose next one has not started, (N,); read-only."""
-        return self.population.finished
+        return self.learners.finished
 
     def take(self, lanes: Any) -> Snapshot:
         """Return a snapshot of the M selected lanes, in the order of `lanes`.
@@ -96,8 +96,8 @@ class Snapshot:
         if outside.any():
             index = int(np.argmax(outside))
             raise AlsimError(f"lanes must be integers in [0, {self.num_envs}); got {array[index]} at index {index}")
-        rows: list[Any] = [column.reshape(self.num_envs, -1)[array].reshape(-1) for column in self.population]
-        return replace(self, population=Population(*rows))
+        rows: list[Any] = [column.reshape(self.num_envs, -1)[array].reshape(-1) for column in self.learners]
+        return replace(self, learners=LearnerArrays(*rows))
 
     def with_seeds(self, seeds: Any) -> Snapshot:
         """Return the same learners with other seeds, so that their future random numbers differ.
@@ -116,7 +116,7 @@ class Snapshot:
         if len(np.shape(seeds)) != 1 or len(seeds) != self.num_envs:
             raise AlsimError(f"seeds must have shape ({self.num_envs},), one per lane; got shape {np.shape(seeds)}")
         keys = np.array([read_seed(seed, f"seeds[{lane}]") for lane, seed in enumerate(seeds)], np.uint64)
-        return replace(self, population=self.population._replace(key=keys))
+        return replace(self, learners=self.learners._replace(key=keys))
 
     def difference(self, config: Config, bank: Bank, observation: str, num_envs: int) -> str:
         """Return the first difference from an environment as text; "" if it can restore the snapshot."""
@@ -133,15 +133,15 @@ class Snapshot:
         return ""
 
 
-def identities(p: Population) -> dict[str, NDArray[Any]]:
+def identities(p: LearnerArrays) -> dict[str, NDArray[Any]]:
     """Return seed, learner, episode and step of each lane as new arrays, (N,) each."""
     return {"seed": p.key.copy(), "learner": p.learner.copy(), "episode": p.episode.copy(), "step": p.step.copy()}
 
 
-def take_snapshot(config: Config, bank: Bank, observation: Observation, population: Population) -> Snapshot:
-    """Return a snapshot of the current state of a population."""
-    columns: list[Any] = [column.copy() for column in population]
-    return Snapshot(ENVIRONMENT_ID, config, bank, observation, Population(*columns))
+def take_snapshot(config: Config, bank: Bank, observation: Observation, learners: LearnerArrays) -> Snapshot:
+    """Return a snapshot of the current state of learners."""
+    columns: list[Any] = [column.copy() for column in learners]
+    return Snapshot(ENVIRONMENT_ID, config, bank, observation, LearnerArrays(*columns))
 
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> str:

@@ -168,21 +168,21 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
             )
         if out is not None:
             self._caller_buffers.take(out, self.num_envs)
-        population = self._simulator.population
+        state = self._simulator.learners
         generator_seed = int(seeds[np.argmax(seeded)]) if seeded.any() else None
         if not self._was_reset:
             fresh = fresh_seed()
-            population.key[:] = fresh
-            population.learner[:] = np.arange(self.num_envs)
-            population.episode[:] = BEFORE_FIRST_EPISODE
+            state.key[:] = fresh
+            state.learner[:] = np.arange(self.num_envs)
+            state.episode[:] = BEFORE_FIRST_EPISODE
             generator_seed = fresh if generator_seed is None else generator_seed
         super().reset(seed=generator_seed)
         new = lanes[seeded[lanes]]
-        population.key[new], population.learner[new] = seeds[new], learners[new]
-        population.episode[new] = BEFORE_FIRST_EPISODE
-        population.episode[lanes] += np.uint32(1)
+        state.key[new], state.learner[new] = seeds[new], learners[new]
+        state.episode[new] = BEFORE_FIRST_EPISODE
+        state.episode[lanes] += np.uint32(1)
         self._simulator.begin(lanes)
-        self._num_finished = int(np.count_nonzero(population.finished))
+        self._num_finished = int(np.count_nonzero(state.finished))
         self._was_reset = True
         if self._renderer is not None:
             self._renderer.begin(lanes)
@@ -308,7 +308,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         """
         if not self._was_reset:
             raise ResetNeeded("call reset() before snapshot()")
-        return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.population)
+        return take_snapshot(self.config, self.bank, self._simulator.observation_kind, self._simulator.learners)
 
     def restore(self, snapshot: Snapshot, *, out: Buffers | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Restore the learners of a snapshot.
@@ -343,8 +343,8 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
             )
         if out is not None:
             self._caller_buffers.take(out, self.num_envs)
-        columns: list[Any] = list(self._simulator.population)
-        for column, saved in zip(columns, snapshot.population, strict=True):
+        columns: list[Any] = list(self._simulator.learners)
+        for column, saved in zip(columns, snapshot.learners, strict=True):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
@@ -362,7 +362,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
     @property
     def lanes(self) -> dict[str, NDArray[Any]]:
         """Identity of the learner in each lane, (N,) each: seed, learner, episode, and step (interactions so far)."""
-        return identities(self._simulator.population)
+        return identities(self._simulator.learners)
 
     def _observations(self, out: Buffers | None = None) -> NDArray[np.float32]:
         if out is not None:
@@ -381,7 +381,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
 
     def _check_not_finished(self, lanes: Longs | None = None) -> None:
         """Raise ResetNeeded if the episode of any lane is over, or of any in `lanes`."""
-        finished = self._simulator.population.finished
+        finished = self._simulator.learners.finished
         if lanes is None:
             if self._num_finished == NOT_COUNTED:
                 self._num_finished = int(np.count_nonzero(finished))

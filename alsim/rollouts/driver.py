@@ -27,8 +27,8 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
         record=True,
         num_threads=plan.num_threads,
     )
-    population = simulator.population
-    population.key[:], population.learner[:], population.episode[:] = plan.seed, learner, episode
+    learners = simulator.learners
+    learners.key[:], learners.learner[:], learners.episode[:] = plan.seed, learner, episode
     simulator.begin(np.arange(len(learner)))
     recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
     try:
@@ -57,7 +57,7 @@ class _Recorder:
             active=_read_only(self.active),
             last_seconds=_read_only(self._last_seconds),
         )
-        self._ability_start = simulator.population.ability.copy()
+        self._ability_start = simulator.learners.ability.copy()
         self._ability_final = np.zeros(lanes, f32)
         self._final_obs = np.zeros_like(simulator.observation)
         self._reason, self._length = np.zeros(lanes, i8), np.zeros(lanes, np.int64)
@@ -84,7 +84,7 @@ class _Recorder:
         ended = self.active & (out.reason != 0)
         if ended.any():
             self._final_obs[ended] = view.observation[ended]
-            self._ability_final[ended] = simulator.population.ability[ended]
+            self._ability_final[ended] = simulator.learners.ability[ended]
             self._reason[ended], self._length[ended] = out.reason[ended], len(self._columns)
             self.active[ended] = False
 

@@ -42,8 +42,8 @@ from alsim.types import (
     Floats,
     Ints,
     ItemTable,
+    LearnerArrays,
     Longs,
-    Population,
     Purpose,
     Scratch,
     f32,
@@ -128,7 +128,7 @@ def decide(
     rows: Floats,
     width: int,
     num_los: int,
-    lanes: Population,
+    lanes: LearnerArrays,
     scratch: Scratch,
     decisions: Decisions,
     count: int,
@@ -162,7 +162,7 @@ def decide(
 def record_observations(
     rows: Floats,
     width: int,
-    lanes: Population,
+    lanes: LearnerArrays,
     decisions: Decisions,
     trajectories: Trajectories,
     most_steps: int,
@@ -181,7 +181,7 @@ def record_observations(
 def record_interactions(
     num_los: int,
     table: ItemTable,
-    lanes: Population,
+    lanes: LearnerArrays,
     scratch: Scratch,
     decisions: Decisions,
     trajectories: Trajectories,
@@ -205,7 +205,12 @@ def record_interactions(
 
 @phase
 def record_mastery(
-    lanes: Population, scratch: Scratch, decisions: Decisions, trajectories: Trajectories, most_steps: int, count: int
+    lanes: LearnerArrays,
+    scratch: Scratch,
+    decisions: Decisions,
+    trajectories: Trajectories,
+    most_steps: int,
+    count: int,
 ) -> None:
     """Write the mastery after each lane's interaction, of the interaction's LO."""
     for i in range(count):
@@ -223,7 +228,7 @@ def begin_upcoming(
     current           (B,) index of each lane's episode, written; E in lanes for which no episode is left: they repeat
                       the last one, and the results are discarded
     """
-    lanes, listed = w.population, w.scratch.listed
+    lanes, listed = w.learners, w.scratch.listed
     for j in range(ended):
         k = listed[j]
         current[k] = min(upcoming, episodes)
@@ -255,7 +260,7 @@ def run_episodes(
     Returns -1, or the first lane for which the policy made an invalid decision; the run stops there.
     """
     w, out = borrow(world), borrow(output)
-    lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
+    lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
     listed, most_steps = scratch.listed, int(w.termination.max_steps)
     stores, rebuilds = len(trajectories.observation) > 0, len(trajectories.mastery) > 0
     rows, width = observation_rows(w)
@@ -284,7 +289,7 @@ def run_episodes(
 def record_starts(
     rows: Floats,
     width: int,
-    lanes: Population,
+    lanes: LearnerArrays,
     listed: Longs,
     ended: int,
     decisions: Decisions,
@@ -305,7 +310,7 @@ def record_starts(
 def record_ends(
     rows: Floats,
     width: int,
-    lanes: Population,
+    lanes: LearnerArrays,
     listed: Longs,
     ended: int,
     decisions: Decisions,

@@ -16,7 +16,7 @@ from alsim.mdp.observation import observation_width
 from alsim.rollouts.kernels import begin_upcoming
 from alsim.simulator.state import new_output, new_world
 from alsim.simulator.step import REWARD, interact, list_finished, observation_rows
-from alsim.types import BLOCK, Codes, Floats, Longs, Observation, Output, Population, Scratch, f32, i8, i64, u64
+from alsim.types import BLOCK, Codes, Floats, LearnerArrays, Longs, Observation, Output, Scratch, f32, i8, i64, u64
 
 
 class Recorded(NamedTuple):
@@ -69,8 +69,8 @@ def replay(
             f"and {(length < 1).sum()} lengths below 1"
         )
     world = new_world(config, bank, min(BLOCK, episodes), responses=observation == "responses", record=False)
-    world.population.key[:] = seed
-    lanes = len(world.population.key)
+    world.learners.key[:] = seed
+    lanes = len(world.learners.key)
     output = new_output(lanes, np.empty(0, f32))
     columns = (learner, episode, np.cumsum(length) - length, length, reason, action, reward)
     kinds = (i64, i64, i64, i64, i8, i64, f32)
@@ -99,7 +99,7 @@ def replay_episodes(
     Returns -1, or the index of an episode whose interactions differ from the recorded ones.
     """
     w, out = borrow(world), borrow(output)
-    lanes, scratch, listed = w.population, w.scratch, w.scratch.listed
+    lanes, scratch, listed = w.learners, w.scratch, w.scratch.listed
     rows, width = observation_rows(w)
     episodes, count = len(recorded.learner), len(lanes.key)
     upcoming, done, ended = 0, 0, count
@@ -126,7 +126,7 @@ def replay_episodes(
 def take_actions(
     rows: Floats,
     width: int,
-    lanes: Population,
+    lanes: LearnerArrays,
     current: Longs,
     recorded: Recorded,
     actions: Longs,
@@ -146,7 +146,7 @@ def take_actions(
 
 
 @phase
-def compare(lanes: Population, scratch: Scratch, out: Output, current: Longs, recorded: Recorded, count: int) -> int:
+def compare(lanes: LearnerArrays, scratch: Scratch, out: Output, current: Longs, recorded: Recorded, count: int) -> int:
     """Return the index of an episode whose last interaction differs from the recorded one, or -1."""
     for k in range(count):
         e = current[k]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from alsim.types import ONE_EACH, Interaction, PerLane, Population
+from alsim.types import ONE_EACH, Interaction, LearnerArrays, PerLane
 
 
 class Field(NamedTuple):
@@ -24,5 +24,5 @@ def fields_of(struct: type[Any]) -> dict[str, Field]:
     return fields
 
 
-POPULATION_FIELDS = fields_of(Population)
+LEARNER_FIELDS = fields_of(LearnerArrays)
 INTERACTION_FIELDS = fields_of(Interaction)

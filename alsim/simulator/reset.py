@@ -9,7 +9,7 @@ from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
-from alsim.simulator.fields import POPULATION_FIELDS
+from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.types import (
     BLOCK,
     I0,
@@ -17,8 +17,8 @@ from alsim.types import (
     U1,
     WORD_BITS,
     ZERO,
+    LearnerArrays,
     Longs,
-    Population,
     Purpose,
     Scratch,
     f64,
@@ -46,7 +46,7 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     Ability takes two random words, and each mastery one; a counter gives four words. The counters of several
     learners go through each phase together, because those of one learner do not fill the vector registers.
     """
-    lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
+    lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
     span = min(counters, BLOCK)
     together = BLOCK // span
@@ -70,7 +70,7 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
 @sequence
 def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Begin the next episode of the learners in lanes listed[start:stop]."""
-    episode = w.population.episode
+    episode = w.learners.episode
     for j in range(start, stop):
         k = listed[j]
         episode[k] = u32(episode[k] + U1)
@@ -79,7 +79,7 @@ def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
 
 @phase
 def count_up(
-    lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int
+    lanes: LearnerArrays, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int
 ) -> None:
     """Write the counters done … done + length - 1 of each learner to the scratch rows, learner by learner."""
     words = scratch.words
@@ -156,14 +156,14 @@ def set_to_zero(values: Any, listed: Longs, first: int, count: int) -> None:
         values[u64(listed[u64(first + i)])] = 0
 
 
-RESET_FIELDS = [k for k, field in enumerate(POPULATION_FIELDS.values()) if field.per_lane.reset]
-"""Indices of the fields of a population that are set to 0 at the start of an episode."""
+RESET_FIELDS = [k for k, field in enumerate(LEARNER_FIELDS.values()) if field.per_lane.reset]
+"""Indices of the fields of the learners that are set to 0 at the start of an episode."""
 
 reset_fields = fieldwise(set_to_zero, RESET_FIELDS)
 
 
 @phase
-def set_ability(lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, num_los: int) -> None:
+def set_ability(lanes: LearnerArrays, scratch: Scratch, listed: Longs, first: int, count: int, num_los: int) -> None:
     """Write the ability of each learner, and the observed frustration and response time, which are 0."""
     width = u64(num_los + 2)
     for i in range(count):
@@ -176,7 +176,7 @@ def set_ability(lanes: Population, scratch: Scratch, listed: Longs, first: int, 
 
 @phase
 def write_mastery(
-    lanes: Population, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int, num_los: int
+    lanes: LearnerArrays, scratch: Scratch, listed: Longs, first: int, count: int, done: int, length: int, num_los: int
 ) -> None:
     """Write the masteries of counters done … done + length - 1, and add them to the sum, in the order of the LOs."""
     floats, width = scratch.floats, u64(num_los + 2)
@@ -197,7 +197,7 @@ def write_mastery(
 @sequence
 def begin_responses(w: Any, k: i64) -> None:
     """Set observation S8.2 of lane k, and its counts of responses, to the values before the first question."""
-    lanes, num_los, limit = w.population, w.scale.num_los, w.termination.max_steps
+    lanes, num_los, limit = w.learners, w.scale.num_los, w.termination.max_steps
     row = k * (2 * num_los + 2)
     for lo in range(num_los):
         lanes.asked[k * num_los + lo] = I0

@@ -1,4 +1,4 @@
-"""Simulator: a population of learners that compiled kernels advance. Environments and rollouts use it."""
+"""Simulator: learners that compiled kernels advance. Environments and rollouts use it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from alsim.numerics.philox import random_words
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import OutputBuffer
 from alsim.simulator.state import new_scratch, new_world
-from alsim.types import BLOCK, Floats, Interaction, Longs, Observation, Output, Population, Purpose, Words
+from alsim.types import BLOCK, Floats, Interaction, LearnerArrays, Longs, Observation, Output, Purpose, Words
 from alsim.utils.threads import ThreadPool
 
 MIN_LANES_PER_THREAD = 4096
@@ -115,14 +115,14 @@ class Simulator:
         return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
 
     @property
-    def population(self) -> Population:
+    def learners(self) -> LearnerArrays:
         """Arrays of the learners."""
-        return self._world.population
+        return self._world.learners
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
         """All arrays that a step reads or writes, except outputs."""
-        parts = (self._world.start, self._world.items, self.population, self.interaction, self._world.scratch)
+        parts = (self._world.start, self._world.items, self.learners, self.interaction, self._world.scratch)
         return [field for part in parts for field in part if isinstance(field, np.ndarray)]
 
     @property
@@ -133,16 +133,16 @@ class Simulator:
     @property
     def observation(self) -> Floats:
         """Current observations, (N, R) float32: the simulator's own array, which the next step overwrites."""
-        p = self._world.population
+        p = self._world.learners
         return (p.responses if self.observation_kind == "responses" else p.rows).reshape(self.lanes, self.width)
 
     @property
     def mastery(self) -> Floats:
         """Current mastery, (N, L) float32: the simulator's own array."""
-        return self._world.population.rows.reshape(self.lanes, self.bank.num_los + 2)[:, : self.bank.num_los]
+        return self._world.learners.rows.reshape(self.lanes, self.bank.num_los + 2)[:, : self.bank.num_los]
 
     def begin(self, lanes: Longs) -> None:
-        """Start the episodes of `lanes` (M,) that the population's key, learner and episode determine."""
+        """Start the episodes of `lanes` (M,) that their key, learner and episode determine."""
         self._compiled.begin(self._compiled.references[0], lanes)
 
     def of_size(self, lanes: int) -> Simulator:
@@ -266,6 +266,6 @@ class Simulator:
         purpose, block  last word of the counter: purpose in the low 16 bits, block of four words in the high 16 bits
         """
         words: Words = np.empty(4 * self.lanes, np.uint32)
-        p = self._world.population
+        p = self._world.learners
         random_words(p.step, p.episode, p.learner, np.uint32(purpose | block << 16), p.key, words)
         return words.reshape(self.lanes, 4)

@@ -1,4 +1,4 @@
-"""Arrays of the simulator: the population of learners, and everything that a step reads and writes."""
+"""Arrays of the simulator: the learners, and everything that a step reads and writes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.dynamics import check_parameters
 from alsim.numerics.beta import beta_table
-from alsim.simulator.fields import INTERACTION_FIELDS, POPULATION_FIELDS
+from alsim.simulator.fields import INTERACTION_FIELDS, LEARNER_FIELDS
 from alsim.simulator.step import scratch_sizes
 from alsim.types import (
     Floats,
     Interaction,
+    LearnerArrays,
     Output,
-    Population,
     RewardWeights,
     Scale,
     Scratch,
@@ -31,12 +31,12 @@ from alsim.types import (
 from alsim.utils.memory import aligned_zeros
 
 
-def new_population(lanes: int, num_los: int, responses: bool) -> Population:
+def new_learners(lanes: int, num_los: int, responses: bool) -> LearnerArrays:
     """Return the arrays of `lanes` learners, all zero; `responses` includes those of observation S8.2."""
-    return Population(
+    return LearnerArrays(
         **{
             name: aligned_zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
-            for name, field in POPULATION_FIELDS.items()
+            for name, field in LEARNER_FIELDS.items()
         }
     )
 
@@ -96,7 +96,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         ),
         scale=Scale(num_los=i64(bank.num_los), max_time=f32(config.irt.max_response_time)),
         items=bank.table,
-        population=new_population(lanes, bank.num_los, responses),
+        learners=new_learners(lanes, bank.num_los, responses),
         interaction=new_interaction(lanes if record else 0),
         scratch=new_scratch(),
     )

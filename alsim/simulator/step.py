@@ -39,9 +39,9 @@ from alsim.types import (
     Item,
     ItemTable,
     Learner,
+    LearnerArrays,
     Longs,
     Output,
-    Population,
     Purpose,
     Scratch,
     Termination,
@@ -92,7 +92,7 @@ def scratch_sizes() -> tuple[int, int, int, int]:
 
 
 @phase
-def draw_words(lanes: Population, words: Words, purpose: u32, first: int, count: int) -> None:
+def draw_words(lanes: LearnerArrays, words: Words, purpose: u32, first: int, count: int) -> None:
     """Draw four random words for each lane of the block, from the counter (step, episode, learner, purpose)."""
     wide_vectors()
     for i in range(count):
@@ -108,7 +108,7 @@ def draw_words(lanes: Population, words: Words, purpose: u32, first: int, count:
 
 
 @phase
-def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+def draw(lanes: LearnerArrays, scratch: Scratch, first: int, count: int) -> None:
     """Draw the random numbers of the interaction of each lane of the block."""
     wide_vectors()
     words, floats = scratch.words, scratch.floats
@@ -120,7 +120,7 @@ def draw(lanes: Population, scratch: Scratch, first: int, count: int) -> None:
 
 
 @phase
-def read_actions(lanes: Population, num_actions: int, ints: Ints, actions: Longs, first: int, count: int) -> None:
+def read_actions(lanes: LearnerArrays, num_actions: int, ints: Ints, actions: Longs, first: int, count: int) -> None:
     """Write the action of each lane to the row of the block; a finished lane takes action 0."""
     wide_vectors()
     last = u64(num_actions - 1)
@@ -142,7 +142,7 @@ def pick_items(words: Words, ints: Ints, count: int) -> None:
 
 @rule
 def gather(
-    lanes: Population, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
+    lanes: LearnerArrays, table: ItemTable, num_los: int, scratch: Scratch, actions: Longs, first: int, count: int
 ) -> None:
     """Copy each lane's item, and the mastery of its LO, into the rows of the block.
 
@@ -166,7 +166,7 @@ def gather(
 
 @phase
 def advance(
-    parameters: Any, weights: Any, max_time: f32, lanes: Population, scratch: Scratch, first: int, count: int
+    parameters: Any, weights: Any, max_time: f32, lanes: LearnerArrays, scratch: Scratch, first: int, count: int
 ) -> None:
     """Apply the rules and the reward to each lane of the block; the new mastery stays in the block's rows."""
     wide_vectors()
@@ -207,7 +207,7 @@ def advance(
 
 @phase
 def finish(
-    limits: Termination, num_los: int, lanes: Population, scratch: Scratch, out: Output, first: int, count: int
+    limits: Termination, num_los: int, lanes: LearnerArrays, scratch: Scratch, out: Output, first: int, count: int
 ) -> None:
     """Count the interaction, determine whether it ends the episode, and write reward and flags."""
     wide_vectors()
@@ -228,7 +228,7 @@ def finish(
 
 
 @phase
-def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count: int) -> None:
+def scatter(lanes: LearnerArrays, scratch: Scratch, num_los: int, first: int, count: int) -> None:
     """Write the state after the interaction into the observation rows of the lanes."""
     floats, ints, last = scratch.floats, scratch.ints, u64(num_los)
     for i in range(count):
@@ -241,7 +241,7 @@ def scatter(lanes: Population, scratch: Scratch, num_los: int, first: int, count
 
 @phase
 def record(
-    interaction: Interaction, table: ItemTable, lanes: Population, scratch: Scratch, first: int, count: int
+    interaction: Interaction, table: ItemTable, lanes: LearnerArrays, scratch: Scratch, first: int, count: int
 ) -> None:
     """Record the interaction of each lane of the block."""
     wide_vectors()
@@ -262,7 +262,9 @@ def record(
 
 
 @phase
-def count_responses(max_steps: i32, num_los: int, lanes: Population, scratch: Scratch, first: int, count: int) -> None:
+def count_responses(
+    max_steps: i32, num_los: int, lanes: LearnerArrays, scratch: Scratch, first: int, count: int
+) -> None:
     """Update the response counts and the observation S8.2 of each lane of the block."""
     floats, ints, los = scratch.floats, scratch.ints, u64(num_los)
     for i in range(count):
@@ -331,7 +333,9 @@ def clear_output(out: Output, listed: Longs, count: int) -> None:
 
 
 @phase
-def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished: bool, start: int, stop: int) -> int:
+def invalid(
+    lanes: LearnerArrays, actions: Longs, num_actions: u64, ignore_finished: bool, start: int, stop: int
+) -> int:
     """Return the first lane of start … stop - 1 whose action is not in [0, num_actions), or -1.
 
     ignore_finished  whether to accept any action in a lane whose episode has ended
@@ -353,9 +357,9 @@ def invalid(lanes: Population, actions: Longs, num_actions: u64, ignore_finished
 def observation_rows(w: Any) -> tuple[Floats, int]:
     """Return the array of observations of all lanes, and the entries per lane."""
     num_los = w.scale.num_los
-    if len(w.population.responses) > 0:
-        return w.population.responses, 2 * num_los + 2
-    return w.population.rows, num_los + 2
+    if len(w.learners.responses) > 0:
+        return w.learners.responses, 2 * num_los + 2
+    return w.learners.rows, num_los + 2
 
 
 @sequence
@@ -364,7 +368,7 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
 
     The block's rows in `w.scratch` keep the details of the interaction until the next call.
     """
-    lanes, scratch, num_los = w.population, w.scratch, w.scale.num_los
+    lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
     draw(lanes, scratch, first, count)
     gather(lanes, w.items, num_los, scratch, actions, first, count)
     advance(w.parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
@@ -380,7 +384,7 @@ def step_lanes(w: Any, actions: Longs, out: Output, start: int, stop: int, mode:
 
     Returns the number of lanes that were reset or, under DISABLED, of lanes whose episode has ended.
     """
-    lanes, listed = w.population, w.scratch.listed
+    lanes, listed = w.learners, w.scratch.listed
     recorded, copies = len(w.interaction.item) > 0, len(out.observation) > 0
     rows, width = observation_rows(w)
     finished, begun = 0, 0
@@ -415,7 +419,7 @@ def step(world: Any, actions: Longs, output: Any, start: int, stop: int, mode: i
     is invalid, returns -1 - k for the first such lane k, and nothing has changed.
     """
     w, out = borrow(world), borrow(output)
-    lane = invalid(w.population, actions, u64(len(w.items.cells)), mode == NEXT_STEP, start, stop)
+    lane = invalid(w.learners, actions, u64(len(w.items.cells)), mode == NEXT_STEP, start, stop)
     if lane >= 0:
         return -1 - lane
     return step_lanes(w, actions, out, start, stop, mode)
@@ -488,7 +492,7 @@ move_fields = fieldwise(move_rows)
 @lean_kernel
 def move_lanes(source: Any, lanes: Longs, target: Any, target_lanes: Longs) -> None:
     """Copy the learners in `lanes` (M,) of one world to `target_lanes` (M,) of another world with the same rules."""
-    a, b = borrow(source).population, borrow(target).population
+    a, b = borrow(source).learners, borrow(target).learners
     move_fields((a, b), lanes, target_lanes, len(a.key))
 
 
@@ -514,7 +518,7 @@ def first_invalid(world: Any, actions: Longs, ignore_finished: bool) -> int:
     ignore_finished  whether to accept any action in a lane whose episode has ended
     """
     w = borrow(world)
-    return invalid(w.population, actions, u64(len(w.items.cells)), ignore_finished, 0, len(actions))
+    return invalid(w.learners, actions, u64(len(w.items.cells)), ignore_finished, 0, len(actions))
 
 
 __all__ = [

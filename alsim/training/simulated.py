@@ -13,7 +13,7 @@ from alsim.config import Config
 from alsim.envs.raw_infos import RawInfoVectorEnv
 from alsim.envs.snapshots import take_snapshot
 from alsim.training.lanes import Lanes, MaskFunction
-from alsim.types import Bools, Floats, Observation, Population, Reason, f32
+from alsim.types import Bools, Floats, LearnerArrays, Observation, Reason, f32
 
 RETURNS, LENGTHS, LEARNERS = "returns", "lengths", "learners."
 """Names of the arrays of a state; the third one precedes the name of a field of the learners."""
@@ -53,15 +53,15 @@ class SimulatedLanes(Lanes):
     @property
     def state(self) -> dict[str, NDArray[Any]]:
         """The learners and their episodes so far, as arrays by name."""
-        learners = self.env.snapshot().population
+        learners = self.env.snapshot().learners
         columns = {f"{LEARNERS}{name}": column for name, column in learners._asdict().items()}
         return {RETURNS: self.returns, LENGTHS: self.lengths, **columns}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore a state, of as many lanes under the same rules."""
         now = self.env.snapshot()
-        population = Population(*(state[f"{LEARNERS}{name}"] for name in Population._fields))
-        observations, _ = self.env.restore(take_snapshot(now.config, now.bank, now.observation, population))
+        learners = LearnerArrays(*(state[f"{LEARNERS}{name}"] for name in LearnerArrays._fields))
+        observations, _ = self.env.restore(take_snapshot(now.config, now.bank, now.observation, learners))
         self.returns[:], self.lengths[:] = state[RETURNS], state[LENGTHS]
         self._observe(observations, {})
 

@@ -113,13 +113,13 @@ def test_the_time_of_a_phase_is_divided_by_its_repetitions():
 def test_a_repeated_phase_keeps_learners_in_range():
     """States stay within bounds and contain no subnormal numbers, which processors compute slowly."""
     lanes = phases.Lanes(130)
-    assert 0 < lanes.world.population.finished.sum() + lanes.begun < 130
-    ability = lanes.world.population.ability.copy()
+    assert 0 < lanes.world.learners.finished.sum() + lanes.begun < 130
+    ability = lanes.world.learners.ability.copy()
     advance = lanes.phase(phases.over_blocks(phases.advance))
     advance(3)
-    after = lanes.world.population.ability.copy()
+    after = lanes.world.learners.ability.copy()
     advance(300)
-    population = lanes.world.population
+    population = lanes.world.learners
     for column in (population.ability, population.frustration, population.response_time):
         assert np.isfinite(column).all()
         assert (np.abs(column[column != 0]) > np.finfo(np.float32).tiny).all()
@@ -136,8 +136,8 @@ def test_the_phases_in_order_equal_a_step(monkeypatch):
     one.step(1)
     for phase in phases.BY_BLOCK.values():
         phases.over_blocks(phase)(other.reference, other.actions[0], other.output, 9, 1)
-    for name, column in one.world.population._asdict().items():
-        assert column.tobytes() == getattr(other.world.population, name).tobytes(), name
+    for name, column in one.world.learners._asdict().items():
+        assert column.tobytes() == getattr(other.world.learners, name).tobytes(), name
     for name, column in one.output._asdict().items():
         assert column.tobytes() == getattr(other.output, name).tobytes(), name
 

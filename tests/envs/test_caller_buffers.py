@@ -206,7 +206,7 @@ def test_buffers_in_the_environments_memory(lanes: Any) -> None:
     out = env.new_buffers(count)
     mask = step(out=out)[4]["_termination_reason"]
     env.step([0] * 5)
-    rows = env._simulator.population.rows[: count * R]
+    rows = env._simulator.learners.rows[: count * R]
     before = env.snapshot()
     with pytest.raises(ValueError, match="out.terminated overlaps the environment's own memory"):
         step(out=out._replace(terminated=mask))

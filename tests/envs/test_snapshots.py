@@ -42,10 +42,10 @@ def test_snapshots_are_immutable() -> None:
     assert pickle.dumps(snapshot) == pickled
     assert env.snapshot() != snapshot
     for each in (snapshot, pickle.loads(pickled), deepcopy(snapshot), snapshot.take([0, 1])):
-        for array in (each.observations, each.over, *each.population):
+        for array in (each.observations, each.over, *each.learners):
             assert not array.flags.writeable
         with pytest.raises(AttributeError):
-            each.population = None  # type: ignore[misc]
+            each.learners = None  # type: ignore[misc]
 
 
 def test_snapshot_attributes() -> None:
@@ -255,7 +255,7 @@ def test_with_seeds_draws_answers_with_the_probability_of_the_3pl() -> None:
     branches = make(n, info="full", autoreset_mode=DISABLED)
     branches.restore(snapshot.take([0] * n).with_seeds(range(n)))
     infos = branches.step(np.full(n, 4))[4]
-    ability = env._simulator.population.ability[0]
+    ability = env._simulator.learners.ability[0]
     questions = env.bank.questions
     chance = {
         q: questions.irt_c[q]

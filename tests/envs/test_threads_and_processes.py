@@ -157,7 +157,7 @@ def test_no_thread_writes_after_an_interrupt() -> None:
                 interrupts += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            steps = env._simulator.population.step
+            steps = env._simulator.learners.step
             before = steps.copy()
             time.sleep(0.002)
             same(steps, before)

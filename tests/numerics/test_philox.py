@@ -111,8 +111,8 @@ def test_s11_1_the_loop_uses_these_counters(num_los: int, lanes: int, monkeypatc
     # Not to the bit: called one by one, compiled rules hand back Python's floats, which are wider.
     np.testing.assert_allclose(world.rows, before, rtol=0, atol=2e-7)
     for step in (0, 1, 139):
-        world.population.step[:] = step
-        step_kernels.draw(world.population, world.world.scratch, 0, lanes)
+        world.learners.step[:] = step
+        step_kernels.draw(world.learners, world.world.scratch, 0, lanes)
     key = (5, 2**31)
     wanted = [
         (0, 3, 7 + lane, Purpose.START | block << 16, *key)

@@ -72,14 +72,14 @@ def history(lanes: Lanes, steps: int = STEPS) -> list[dict[str, Any]]:
 
 
 def outputs_after_reset(lanes: Lanes) -> dict[str, Any]:
-    return {"rows": lanes.rows.copy(), "ability": lanes.population.ability.copy()}
+    return {"rows": lanes.rows.copy(), "ability": lanes.learners.ability.copy()}
 
 
 def restart_finished(lanes: Lanes) -> None:
     """Begin the next episode in finished lanes, as a caller does under DISABLED."""
     if lanes.mode == step_kernels.DISABLED:
-        ended = np.flatnonzero(lanes.population.finished)
-        lanes.population.episode[ended] += np.uint32(1)
+        ended = np.flatnonzero(lanes.learners.finished)
+        lanes.learners.episode[ended] += np.uint32(1)
         step_kernels.begin_lanes(lanes.reference, ended)
 
 
@@ -182,14 +182,14 @@ def test_s11_2_two_policies_have_common_random_numbers() -> None:
         lanes.step(lanes.question(20, 1))
     assert np.array_equal(one.interaction.correct, other.interaction.correct)
     assert np.array_equal(one.interaction.item, other.interaction.item)
-    assert np.array_equal(one.population.response_time, other.population.response_time)
+    assert np.array_equal(one.learners.response_time, other.learners.response_time)
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"seed": 2**32}, {"learner": 1}, {"episode": 1}])
 def test_s11_1_seed_learner_and_episode_each_make_another_stream(changed: dict[str, int]) -> None:
     base, other = Lanes(1, learner=0), Lanes(1, **{"learner": 0, **changed})
     assert not np.isclose(base.mastery, other.mastery).any()
-    assert base.population.ability[0] != other.population.ability[0]
+    assert base.learners.ability[0] != other.learners.ability[0]
 
 
 def test_s11_1_neighbouring_seeds_and_learners_have_no_common_stream() -> None:

@@ -22,6 +22,6 @@ def test_arrays_start_at_a_cache_line(length, dtype):
 def test_the_arrays_of_a_step_start_at_a_cache_line():
     world = new_world(Config(), sample_bank(Config()), 100, responses=True, record=True)
     output = OutputBuffer(128, 32, np.empty(0, np.float32), observations=True).arrays
-    for part in (world.items, world.population, world.interaction, world.scratch, output[:3]):
+    for part in (world.items, world.learners, world.interaction, world.scratch, output[:3]):
         for array in part:
             assert array.size == 0 or array.ctypes.data % CACHE_LINE == 0

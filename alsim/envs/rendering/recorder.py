@@ -69,7 +69,7 @@ class EpisodeRecorder:
         self._return[lanes] += reward
         self._reason[lanes] = reason
         self._record_course(lanes)
-        begun = lanes[self._simulator.population.step[lanes] == 0]  # by autoreset
+        begun = lanes[self._simulator.learners.step[lanes] == 0]  # by autoreset
         if len(begun) > 0:
             self.begin(begun)
 
@@ -77,21 +77,21 @@ class EpisodeRecorder:
         """Forget the episodes, after a snapshot was restored: it has the state of the learners only."""
         everyone = np.arange(self._simulator.lanes)
         self.begin(everyone)
-        continued = everyone[self._simulator.population.step > 0]
+        continued = everyone[self._simulator.learners.step > 0]
         self._start[continued] = np.nan
         self._return[continued] = np.nan
-        self._reason[self._simulator.population.finished] = UNKNOWN_REASON
+        self._reason[self._simulator.learners.finished] = UNKNOWN_REASON
 
     def frame(self, lane: int, *, single: bool) -> Frame:
         """Return the frame of a lane; `single` omits its number."""
-        simulator, population = self._simulator, self._simulator.population
-        step = int(population.step[lane])
+        simulator, learners = self._simulator, self._simulator.learners
+        step = int(learners.step[lane])
         mean_mastery, frustration = self._course[:, lane, : step + 1].copy()
         return Frame(
             lane=None if single else lane,
-            seed=int(population.key[lane]),
-            learner=int(population.learner[lane]),
-            episode=int(population.episode[lane]),
+            seed=int(learners.key[lane]),
+            learner=int(learners.learner[lane]),
+            episode=int(learners.episode[lane]),
             step=step,
             outcomes=simulator.bank.outcomes,
             observation=simulator.observation_kind,
@@ -99,8 +99,8 @@ class EpisodeRecorder:
             mastery_at_start=self._start[lane].copy(),
             mean_mastery=mean_mastery,
             frustration=frustration,
-            ability=float(population.ability[lane]),
-            fail_streak=int(population.fail_streak[lane]),
+            ability=float(learners.ability[lane]),
+            fail_streak=int(learners.fail_streak[lane]),
             episode_return=float(self._return[lane]),
             last=self._last(lane),
             reason=_reason_word(int(self._reason[lane])),
@@ -123,12 +123,12 @@ class EpisodeRecorder:
 
     def _record_course(self, lanes: Longs) -> None:
         """Record the current mean mastery and frustration of `lanes` (M,)."""
-        population = self._simulator.population
-        step = population.step[lanes]
+        learners = self._simulator.learners
+        step = learners.step[lanes]
         while step.max(initial=0) >= self._course.shape[2]:
             self._course = np.concatenate([self._course, np.full_like(self._course, np.nan)], axis=2)
-        self._course[0, lanes, step] = population.mastery_sum[lanes] / self._simulator.bank.num_los
-        self._course[1, lanes, step] = population.frustration[lanes]
+        self._course[0, lanes, step] = learners.mastery_sum[lanes] / self._simulator.bank.num_los
+        self._course[1, lanes, step] = learners.frustration[lanes]
 
 
 def _reason_word(code: int) -> str | None:
