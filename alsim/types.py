@@ -112,6 +112,8 @@ class Purpose(IntEnum):
     BANK = 4
     BOOTSTRAP = 5
     ASSIGNMENT = 6
+    OWN_START = 7  # state of a dynamics' own
+    ROW = 8  # of a population
 
 
 class Reason(IntEnum):
@@ -155,20 +157,24 @@ class Learner(NamedTuple):
     frustration: f32  # in [0, 1]
     response_time: f32  # of the last question, seconds
     fail_streak: i32  # wrong answers since the last correct one or content
+    lo_state: Any = ()  # state of the dynamics' own, of the item's LO; () if it declares none
+    learner_state: Any = ()  # state of the dynamics' own, of the learner
 
 
 class Item(NamedTuple):
-    """One question or content; the fields of the other kind are 0."""
+    """One question or content, as a learner meets it; the fields of the other kind are 0."""
 
     is_question: bool
     is_hard: bool
     a: f32  # discrimination, 1/logit
     b: f32  # difficulty, logits
     c: f32  # pseudo-guessing, in [0, 1)
-    response_time_mean: f32  # seconds
+    response_time_mean: f32  # seconds; of a content, its duration
     response_time_std: f32  # seconds
     effectiveness: f32  # expected mastery gain at mastery 0 and frustration 0
     impact: f32  # change of frustration
+    unready: Any = ()  # f32, sum over the parents of its LO of 1 - mastery; () unless the dynamics reads parents
+    hours: Any = ()  # f32, hours since the episode began
 
 
 class Draws(NamedTuple):
@@ -176,6 +182,7 @@ class Draws(NamedTuple):
 
     answer: f32  # uniform on (0, 1)
     noise: f32  # standard normal
+    further: Any = ()  # four more, uniform on (0, 1); () unless the dynamics asks for them
 
 
 class Outcome(NamedTuple):
@@ -293,6 +300,9 @@ class LearnerArrays(NamedTuple):
     asked: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions asked
     right: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions answered correctly
     responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
+    hours: Annotated[Doubles, RESET]  # since the episode began: clause S13.1
+    lo_state: Any = ()  # (N * L,) each: state of the dynamics' own, of each LO; () if it declares none
+    learner_state: Any = ()  # (N,) each: state of the dynamics' own
 
 
 class Interaction(NamedTuple):
@@ -335,12 +345,46 @@ class Buffers(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Scratch arrays of one block: one array per type, with rows at constant offsets, and a list of lanes."""
+    """Scratch arrays of one block: one array per type, with rows at constant offsets, and a list of lanes.
+
+    The last three are () unless the dynamics needs them.
+    """
 
     words: Words
     floats: Floats
     ints: Ints
     listed: Longs  # lanes to reset
+    lo_state: Any = ()  # (B,) each: own state of the LO of the interaction
+    unready: Any = ()  # (B,) float32: see Item.unready
+    further: Any = ()  # four of (B,) float32: see Draws.further
+
+
+class Beginning(NamedTuple):
+    """What the dynamics sets at the start of an episode."""
+
+    lo_state: Any  # start values; () if it declares no such state
+    learner_state: Any
+    draws: Any  # () unless it has a rule `begin`
+
+
+class Sessions(NamedTuple):
+    """Breaks within an episode (clause S13.1)."""
+
+    interactions: i32  # between two breaks
+    hours: f64  # length of a break
+
+
+class Observed(NamedTuple):
+    """When all LOs are observed."""
+
+    at_breaks: bool  # otherwise after each interaction
+
+
+class Graph(NamedTuple):
+    """The prerequisites of each LO: parents[first[lo] : first[lo + 1]]."""
+
+    first: Ints  # (L + 1,)
+    parents: Ints  # (P,) LOs
 
 
 class World(NamedTuple):
@@ -355,3 +399,7 @@ class World(NamedTuple):
     learners: LearnerArrays
     interaction: Interaction
     scratch: Scratch
+    beginning: Beginning
+    graph: Any = ()  # Graph; () unless the dynamics reads parents
+    observed: Any = ()  # Observed; () unless the dynamics says what is observed of mastery
+    sessions: Any = ()  # Sessions; () for one session

@@ -15,12 +15,11 @@ import pytest
 
 import alsim
 from alsim.dynamics import DYNAMICS, rules_fingerprint
+from alsim.dynamics.rule_checks import _examples, check_definition
 from alsim.dynamics.standard import Standard
-from alsim.dynamics.standard import answer as standard_answer
-from alsim.dynamics.standard import study as standard_study
 from alsim.errors import AlsimError, RuleWarning
 from alsim.jit.compile import COMPILED
-from alsim.jit.rule_checks import _examples, check_definition, interpreted
+from alsim.jit.interpreted import interpreted
 
 PAGE = Path(__file__).parent.parent / "docs/how-to/add-a-dynamics.md"
 EXAMPLE = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
@@ -152,7 +151,7 @@ def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_pa
     full = "    mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery))\n"
     module = define((full, small), (RETURN, RETURN.replace("mastery - learner.mastery", "rise")), folder=tmp_path)
     rule, parameters = interpreted(module.answer), module.Knowing(*map(np.float32, module.Knowing()))
-    examples = _examples(is_question=True)
+    examples = _examples(DYNAMICS["standard"], is_question=True)
     pairs = [(example[0], *rule(parameters, *example)) for example in examples]
     assert any(outcome.gain != after.mastery - before.mastery for before, after, outcome in pairs)
 
@@ -239,11 +238,11 @@ def test_a_default_out_of_its_bounds_is_an_error_of_the_configuration(tmp_path: 
 
 
 def test_the_rules_of_the_package_pass_the_same_checks() -> None:
-    from alsim.jit.rule_checks import check_rules
+    from alsim.dynamics.rule_checks import check_rules
 
-    check_definition("standard", Standard, standard_answer, standard_study)
-    check_rules("standard", Standard(), standard_answer, standard_study)
-    code = "import sys, alsim.dynamics; print('alsim.jit.rule_checks' in sys.modules)"
+    check_definition(DYNAMICS["standard"])
+    check_rules(DYNAMICS["standard"], Standard())
+    code = "import sys, alsim.dynamics; print('alsim.dynamics.rule_checks' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

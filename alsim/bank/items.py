@@ -69,6 +69,8 @@ class Contents(NamedTuple):
     engagement_impact: Floats  # added to frustration
 
 
+SECONDS_PER_MINUTE = f32(60)
+
 BOUNDS: dict[str, tuple[str, Callable[[Floats], Bools]]] = {
     "irt_a": ("a finite number > 0", lambda x: x > 0),
     "irt_b": ("a finite number", np.isfinite),
@@ -217,7 +219,7 @@ class Bank:
             ("a", q.irt_a, no_content),
             ("b", q.irt_b, no_content),
             ("c", q.irt_c, no_content),
-            ("response_time_mean", q.response_time_mean, no_content),
+            ("response_time_mean", q.response_time_mean, SECONDS_PER_MINUTE * c.duration),
             ("response_time_std", q.response_time_std, no_content),
             ("effectiveness", no_question, c.effectiveness),
             ("impact", no_question, c.engagement_impact),

@@ -1,239 +1,37 @@
 """Dynamics: rules that change the state of one learner.
 
-A dynamics is defined in one file by its parameters and the rules `answer` and `study`. This module registers it.
+A dynamics is one file, with its parameters, its rules and what they need. This module registers those of the package.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from importlib.metadata import EntryPoint
-from typing import Any, NamedTuple
-
 from alsim.dynamics import standard
-from alsim.errors import AlsimError, InputTypeError, did_you_mean
-from alsim.jit.compile import dispatch, rule
-from alsim.jit.fingerprints import fingerprint, own_cache_of
-from alsim.types import Draws, Item, Learner, Outcome
-from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
-
-GROUP = "alsim.dynamics"
-"""Group of the entry points of dynamics. An entry point leads to a module that calls `register_dynamics`."""
-
-REGISTER_DYNAMICS = (
-    "on the command line, --import MODULE registers the dynamics of a module; in Python, import the module that calls "
-    "alsim.register_dynamics"
+from alsim.dynamics.registry import (
+    DYNAMICS,
+    GROUP,
+    Dynamics,
+    check_parameters,
+    check_rules_of,
+    find_dynamics,
+    known_dynamics,
+    of_parameters,
+    register_dynamics,
+    rules_fingerprint,
+    unknown_dynamics,
 )
-"""Cure for an unknown dynamics, in error messages."""
 
-Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
+register_dynamics("standard", standard.Standard, standard.answer, standard.study, chance=standard.chance)
 
-
-class Dynamics(NamedTuple):
-    """A registered dynamics: name, class of the parameters, rule of a question, and rule of a content."""
-
-    name: str
-    parameters: type[Any]
-    answer: Rule
-    study: Rule
-
-
-DYNAMICS: dict[str, Dynamics] = {}
-"""The registered dynamics by name."""
-
-
-def register_dynamics(name: str, parameters: type[Any], answer: Rule, study: Rule) -> None:
-    """Register a dynamics under a name.
-
-    name        unique name
-    parameters  NamedTuple class of floats with defaults; the batch loop selects the rules by this class
-    answer      rule of a question, compiled by `alsim.rule`: answer(p, learner, item, draws) returns the new state of
-                the learner and the outcome
-    study       rule of a content, with the same signature
-
-    The rules first run on a few hundred examples in the interpreter, with the default parameters. A class that is
-    defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
-
-    Raises ValueError if another dynamics has the same name or class, or if a result of a rule is invalid: outside its
-    bounds, not finite, of another type, different for the same input, a gain that is not the change of mastery, or a
-    correct answer to a content. Raises TypeError for arguments of invalid types. Warns of a rule that computes in
-    float64 or int64, of one that never returns correct=True, and of a fail streak or response time that differs from
-    clauses S1.3 and S5.2.
-    """
-    if not _is_own(parameters):
-        from alsim.jit.rule_checks import check_definition, check_rules_once
-
-        check_definition(name, parameters, answer, study)
-        with suppress(NameError):  # the rest of the module may define it; the first use checks again
-            check_rules_once(name, parameters(), answer, study)
-    for known in DYNAMICS.values():
-        if known.name == name or known.parameters is parameters:
-            _check_replacement(known, Dynamics(name, parameters, answer, study))
-    DYNAMICS[name] = Dynamics(name, parameters, answer, study)
-
-
-def _check_replacement(known: Dynamics, new: Dynamics) -> None:
-    """Raise AlsimError unless a dynamics is a later definition of a registered one.
-
-    Compiled kernels select the rules by the class. Other rules thus need another class, or the class defined again.
-    """
-    title, other = new.parameters.__name__, known.parameters
-    if known.name != new.name:
-        raise AlsimError(
-            f"the class {title} already selects the rules of {known.name!r}; got {new.name!r}: use another class"
-        )
-    if other is new.parameters:
-        if fingerprint(other, known.answer, known.study) != fingerprint(other, new.answer, new.study):
-            raise AlsimError(
-                f"the class {title} already selects other rules of {known.name!r}; define the class again before its "
-                "rules (in a notebook, run its cell again), and register it then"
-            )
-    elif (other.__module__, other.__qualname__) != (new.parameters.__module__, new.parameters.__qualname__):
-        raise AlsimError(
-            f"the name of a dynamics must be unique; got {new.name!r} with {title}, but {known.name!r} with "
-            f"{other.__module__}.{other.__qualname__} is registered; use another name"
-        )
-
-
-def _is_own(parameters: Any) -> bool:
-    """Return whether a class of parameters belongs to a dynamics of this package."""
-    return str(getattr(parameters, "__module__", "")).startswith(f"{__name__}.")
-
-
-def check_parameters(parameters: Any) -> None:
-    """Run the rules of a user's dynamics on examples with these parameters, the first time. Raises AlsimError."""
-    if not _is_own(type(parameters)):
-        from alsim.jit.rule_checks import check_rules_once
-
-        dynamics = of_parameters(type(parameters))
-        try:
-            check_rules_once(dynamics.name, parameters, dynamics.answer, dynamics.study)
-        except NameError as error:
-            raise AlsimError(
-                f"a rule of the dynamics {dynamics.name!r} uses an unknown name: {error}; import or define it"
-            ) from None
-
-
-def check_rules_of(parameters: Any) -> list[str]:
-    """Run the rules of a dynamics on examples with these parameters, and return warnings. Raises AlsimError."""
-    from alsim.jit.rule_checks import check_rules
-
-    dynamics = of_parameters(type(parameters))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        check_rules(dynamics.name, parameters, dynamics.answer, dynamics.study)
-    return [str(warning.message) for warning in caught]
-
-
-def find_dynamics(name: str) -> Dynamics | None:
-    """Return the dynamics with a name, None for an unknown one. The module of an entry point is loaded."""
-    if name not in DYNAMICS and (point := _plugins().get(name)) is not None:
-        found = load_plugin(point)
-        if name not in DYNAMICS and found is not None:
-            warn_of_plugin(point, "does not register a dynamics of this name")
-    return DYNAMICS.get(name)
-
-
-def known_dynamics(*, without: object = None) -> list[str]:
-    """Return the names of the registered dynamics, with those of plugins, which are not loaded.
-
-    without  name that is left out, of a plugin that is unusable
-    """
-    return [name for name in (*DYNAMICS, *_plugins()) if name != without]
-
-
-def unknown_dynamics(name: str) -> str:
-    """Return the cure for an unknown name of a dynamics, with the most similar known name, for error messages."""
-    return f"{REGISTER_DYNAMICS}{did_you_mean(name, known_dynamics())}"
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    """Return the entry points of dynamics by name."""
-    return plugins(GROUP, {name: dynamics.parameters for name, dynamics in DYNAMICS.items()})
-
-
-def of_parameters(parameters: type[Any]) -> Dynamics:
-    """Return the dynamics with this class of parameters. Raises TypeError for an unregistered class."""
-    found = _registered(parameters)
-    if found is None:  # for example in a worker, which imported only the module of the class
-        for name in _plugins():
-            find_dynamics(name)
-        found = _registered(parameters)
-    if found is not None:
-        return found
-    if any(d.parameters.__qualname__ == parameters.__qualname__ for d in DYNAMICS.values()):
-        raise InputTypeError(
-            f"these parameters are of an earlier definition of {parameters.__name__}, which was registered again; make "
-            "the parameters and the configuration again"
-        )
-    known = ", ".join(f"{dynamics.parameters.__name__} ({dynamics.name})" for dynamics in DYNAMICS.values())
-    raise InputTypeError(
-        f"parameters of a dynamics must be of a registered class, {known}; got {parameters.__name__}; register it with "
-        "alsim.register_dynamics"
-    )
-
-
-def _registered(parameters: type[Any]) -> Dynamics | None:
-    """Return the registered dynamics with this class of parameters, or None."""
-    return next((dynamics for dynamics in DYNAMICS.values() if dynamics.parameters is parameters), None)
-
-
-def rules_fingerprint(parameters: type[Any]) -> str:
-    """Return a digest of the rules of a user's dynamics; "" for the dynamics of this package.
-
-    Raises ValueError if the rules have changed since their first use, see `own_cache_of`.
-    """
-    dynamics = of_parameters(parameters)
-    if _is_own(parameters):
-        return ""
-    return own_cache_of(f"the rules of {dynamics.name!r}", parameters, dynamics.answer, dynamics.study)
-
-
-def _to_compile(parameters: type[Any]) -> Dynamics:
-    """Return the dynamics with this class of parameters. Raises ValueError if its rules have changed since first use.
-
-    An environment may compile them later than it is made, and stores the result under the fingerprint at that time.
-    """
-    rules_fingerprint(parameters)
-    return of_parameters(parameters)
-
-
-@dispatch(lambda parameters: _to_compile(parameters).answer)
-def answer(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """Return the learner after a question and the outcome, under the dynamics with parameters `p`."""
-    return of_parameters(type(p)).answer(p, learner, item, draws)
-
-
-@dispatch(lambda parameters: _to_compile(parameters).study)
-def study(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """Return the learner after a content and the outcome, under the dynamics with parameters `p`."""
-    return of_parameters(type(p)).study(p, learner, item, draws)
-
-
-@rule
-def transition(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
-    """Return the learner after an interaction, and the outcome.
-
-    Both rules are evaluated, and each field is selected from one of the results. A branch around the calls, or a
-    selection of whole structs, would prevent vectorisation.
-    """
-    asked, response = answer(p, learner, item, draws)
-    studied, lesson = study(p, learner, item, draws)
-    question = item.is_question
-    return (
-        Learner(
-            mastery=asked.mastery if question else studied.mastery,
-            ability=asked.ability if question else studied.ability,
-            frustration=asked.frustration if question else studied.frustration,
-            response_time=asked.response_time if question else studied.response_time,
-            fail_streak=asked.fail_streak if question else studied.fail_streak,
-        ),
-        Outcome(
-            correct=question and response.correct,
-            gain=response.gain if question else lesson.gain,
-        ),
-    )
-
-
-register_dynamics("standard", standard.Standard, standard.answer, standard.study)
+__all__ = [
+    "DYNAMICS",
+    "GROUP",
+    "Dynamics",
+    "check_parameters",
+    "check_rules_of",
+    "find_dynamics",
+    "known_dynamics",
+    "of_parameters",
+    "register_dynamics",
+    "rules_fingerprint",
+    "unknown_dynamics",
+]

@@ -29,9 +29,15 @@ class Standard(NamedTuple):
 
 
 @rule
+def chance(p: Standard, learner: Learner, item: Item) -> f32:
+    """Return the probability of a correct answer (clause S4.1)."""
+    return p_correct(learner.ability, item.a, item.b, item.c)
+
+
+@rule
 def answer(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a question, and the outcome (clauses S4.1 to S4.4)."""
-    correct = draws.answer < p_correct(learner.ability, item.a, item.b, item.c)
+    correct = draws.answer < chance(p, learner, item)
     mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery)) if correct else learner.mastery
     rise = p.frustration_rise + (p.hard_rise if item.is_hard and learner.mastery < p.hard_below else ZERO)
     seconds = f32(item.response_time_mean + item.response_time_std * draws.noise)

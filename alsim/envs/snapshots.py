@@ -14,6 +14,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
+from alsim.jit.structs import leaves, with_leaves
 from alsim.types import LearnerArrays, Observation, short_repr
 
 
@@ -37,7 +38,7 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
-        for column in self.learners:
+        for _, column in leaves(self.learners):
             column.flags.writeable = False
 
     def __reduce__(self) -> Any:
@@ -48,11 +49,10 @@ class Snapshot:
         """Return whether both contain the same learners, bit for bit, under the same rules."""
         if not isinstance(other, Snapshot):
             return NotImplemented
-        mine, theirs = (np.concatenate([column.view(np.uint8) for column in s.learners]) for s in (self, other))
-        return bool(
-            self.difference(other.config, other.bank, other.observation, other.num_envs) == ""
-            and np.array_equal(mine, theirs)
-        )
+        if self.difference(other.config, other.bank, other.observation, other.num_envs) != "":
+            return False
+        pairs = zip(leaves(self.learners), leaves(other.learners), strict=True)
+        return all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for (_, a), (_, b) in pairs)
 
     __hash__ = None  # type: ignore[assignment]  # unhashable, like arrays
 
@@ -96,8 +96,9 @@ class Snapshot:
         if outside.any():
             index = int(np.argmax(outside))
             raise AlsimError(f"lanes must be integers in [0, {self.num_envs}); got {array[index]} at index {index}")
-        rows: list[Any] = [column.reshape(self.num_envs, -1)[array].reshape(-1) for column in self.learners]
-        return replace(self, learners=LearnerArrays(*rows))
+        lanes = len(self.learners.key)
+        taken = with_leaves(self.learners, lambda column: column.reshape(lanes, -1)[array].reshape(-1))
+        return replace(self, learners=taken)
 
     def with_seeds(self, seeds: Any) -> Snapshot:
         """Return the same learners with other seeds, so that their future random numbers differ.
@@ -140,8 +141,7 @@ def identities(p: LearnerArrays) -> dict[str, NDArray[Any]]:
 
 def take_snapshot(config: Config, bank: Bank, observation: Observation, learners: LearnerArrays) -> Snapshot:
     """Return a snapshot of the current state of learners."""
-    columns: list[Any] = [column.copy() for column in learners]
-    return Snapshot(ENVIRONMENT_ID, config, bank, observation, LearnerArrays(*columns))
+    return Snapshot(ENVIRONMENT_ID, config, bank, observation, with_leaves(learners, np.copy))
 
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> str:

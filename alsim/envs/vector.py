@@ -32,6 +32,7 @@ from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, 
 from alsim.envs.snapshots import Snapshot, identities, take_snapshot
 from alsim.envs.specs import SpecOwner
 from alsim.errors import AlsimError, InputTypeError
+from alsim.jit.structs import leaves
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import BufferPool
 from alsim.simulator.simulator import Simulator
@@ -343,8 +344,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
             )
         if out is not None:
             self._caller_buffers.take(out, self.num_envs)
-        columns: list[Any] = list(self._simulator.learners)
-        for column, saved in zip(columns, snapshot.learners, strict=True):
+        for (_, column), (_, saved) in zip(leaves(self._simulator.learners), leaves(snapshot.learners), strict=True):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True

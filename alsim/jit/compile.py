@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -65,6 +66,26 @@ VECTOR_BITS = 512
 
 INLINED_OVERLOAD: Any = {"forceinline": True, "error_model": "numpy", **NO_WRAPPERS}
 """Options of functions that numba generates for each combination of types."""
+
+
+def generates(function: Callable[..., Any]) -> Callable[[F], F]:
+    """Return a decorator of a function that returns the code of `function` for the types of its arguments.
+
+    numba requires that both have the same signature, with annotations; generated code has none.
+    """
+
+    def decorate(generator: F) -> F:
+        generator.__annotations__.clear()
+        overload(function, jit_options=INLINED_OVERLOAD)(generator)
+        return generator
+
+    return decorate
+
+
+def defined(code: str, name: str, **names: Any) -> Callable[..., Any]:
+    """Return the function that generated code defines; `names` are its global names."""
+    exec(code, names)
+    return cast(Callable[..., Any], names[name])
 
 
 def phase(function: F) -> F:
@@ -131,7 +152,7 @@ def lean_kernel(function: F) -> F:
 
 
 def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F], F]:
-    """Return a decorator that makes compiled calls of a function of four arguments run a chosen rule instead.
+    """Return a decorator that makes compiled calls of a function run a chosen rule instead.
 
     choose  returns the rule for the class of the first argument
 
@@ -140,22 +161,20 @@ def dispatch(choose: Callable[[type[Any]], Callable[..., Any]]) -> Callable[[F],
     """
 
     def decorate(function: F) -> F:
-        @overload(function, jit_options=INLINED_OVERLOAD)
-        def implementation(p: Any, x: Any, y: Any, z: Any) -> Callable[..., Any]:
-            chosen = choose(p.instance_class)
+        listed = ", ".join(signature(function).parameters)
 
-            def call(p: Any, x: Any, y: Any, z: Any) -> Any:
-                return chosen(p, x, y, z)
+        def implementation(p: Any, *others: Any) -> Callable[..., Any]:
+            return defined(f"def call({listed}): return chosen({listed})", "call", chosen=choose(p.instance_class))
 
-            return call
-
+        code = f"def generator({listed}): return implementation({listed})"
+        generates(function)(defined(code, "generator", implementation=implementation))
         return function
 
     return decorate
 
 
 def fieldwise(function: Callable[..., None], fields: Sequence[int] | None = None) -> Callable[..., None]:
-    """Return a rule that takes a tuple of structs, and calls `function` for each field.
+    """Return a rule that takes a tuple of structs, and calls `function` for each field, and those of nested structs.
 
     function  a phase or a rule; its arguments are the field of each struct, and further arguments of the call
     fields    indices of the fields; None is all of them
@@ -164,20 +183,35 @@ def fieldwise(function: Callable[..., None], fields: Sequence[int] | None = None
     """
 
     def call_each(structs: Any, *shared: Any) -> None:
-        for k in range(len(structs[0])) if fields is None else fields:
-            function(*(struct[k] for struct in structs), *shared)
+        def call(parts: Sequence[Any]) -> None:
+            if isinstance(parts[0], tuple):
+                for inner in zip(*parts, strict=True):
+                    call(inner)
+            else:
+                function(*parts, *shared)
 
-    @overload(call_each, jit_options=INLINED_OVERLOAD)
+        for k in range(len(structs[0])) if fields is None else fields:
+            call([struct[k] for struct in structs])
+
+    @generates(call_each)
     def implementation(structs: Any, *shared: Any) -> Callable[..., None]:
         # Generated code: a recursion over the rest of the fields would compile one function per field.
         indices = range(len(structs[0])) if fields is None else fields
-        arguments = [", ".join(f"structs[{s}][{k}]" for s in range(len(structs))) for k in indices]
+        paths = [path for k in indices for path in _paths(structs[0][k], f"[{k}]")]
+        arguments = [", ".join(f"structs[{s}]{path}" for s in range(len(structs))) for path in paths]
         calls = "".join(f"    function({listed}, *shared)\n" for listed in arguments)
-        namespace: dict[str, Any] = {"function": function, "Any": Any}
-        exec(f"def call(structs: Any, *shared: Any) -> None:\n{calls}", namespace)
-        return cast(Callable[..., None], namespace["call"])
+        return defined(f"def call(structs, *shared):\n{calls}", "call", function=function)
 
     return call_each
+
+
+def _paths(kind: Any, path: str) -> Iterator[str]:
+    """Yield the indices of all parts of a type that are not tuples, as source code."""
+    if isinstance(kind, numba_types.BaseTuple):
+        for k, part in enumerate(kind.types):
+            yield from _paths(part, f"{path}[{k}]")
+    else:
+        yield path
 
 
 def entry(function: Callable[..., Any], *arguments: Any, own_cache: str = "") -> Callable[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import hashlib
-from collections.abc import Callable
 from enum import EnumType
 from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
@@ -26,17 +25,16 @@ _used: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 """Fingerprint of the rules at their first use, by class of their parameters."""
 
 
-def own_cache_of(title: str, parameters: type[Any], *functions: Callable[..., Any]) -> str:
+def own_cache_of(title: str, parameters: type[Any], digest: str) -> str:
     """Return the fingerprint of users' rules, which names their cache, and keep what notices say about them.
 
     title       description of the rules, such as "the rules of 'knowing'"
     parameters  class of the parameters, which selects the rules
-    functions   the rules
+    digest      fingerprint of the rules
 
     Compiled code contains the functions and constants that a rule refers to as they are at its compilation. Raises
     ValueError if one of them was changed since the first call for this class, as kernels would then contain either.
     """
-    digest = fingerprint(parameters, *functions)
     if _used.setdefault(parameters, digest) != digest and COMPILED:
         raise AlsimError(
             f"a function or constant in {title} was changed after its first use, but compiled code keeps the earlier "
@@ -69,11 +67,11 @@ def _global_names(code: CodeType) -> tuple[str, ...]:
     return tuple(name for name in code.co_names if name in loaded)
 
 
-def fingerprint(parameters: type[Any], *functions: Callable[..., Any]) -> str:
+def fingerprint(parameters: type[Any], *functions: Any) -> str:
     """Return a digest, 16 hexadecimal digits, of functions outside this package.
 
     parameters  class of the functions' parameters
-    functions   the functions, compiled or not
+    functions   the functions, compiled or not, and constants or tuples of them
 
     The digest covers the class, the code of the functions, and all functions and constants outside this package
     that the code refers to.

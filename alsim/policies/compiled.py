@@ -144,9 +144,8 @@ def _rule_fingerprint(parameters: type[Any]) -> str:
     """Return the digest of the rule that a class of parameters selects, see `policy_fingerprint`."""
     if parameters.__module__.startswith(f"{__package__}."):
         return ""
-    return own_cache_of(
-        f"the rule of the policy with the parameters {parameters.__name__}", parameters, _CHOICES[parameters]
-    )
+    digest = fingerprint(parameters, _CHOICES[parameters])
+    return own_cache_of(f"the rule of the policy with the parameters {parameters.__name__}", parameters, digest)
 
 
 def _to_compile(parameters: type[Any]) -> Choose:

@@ -15,9 +15,14 @@ class Field(NamedTuple):
 
 
 def fields_of(struct: type[Any]) -> dict[str, Field]:
-    """Return the fields of a struct of arrays by name; a field without PerLane has one entry per lane."""
+    """Return the fields of a struct of arrays by name; a field without PerLane has one entry per lane.
+
+    Fields whose type is not declared are left out: the dynamics decides on them.
+    """
     fields = {}
     for name, annotation in get_type_hints(struct, include_extras=True).items():
+        if annotation is Any:
+            continue
         array, *per_lane = get_args(annotation) if get_origin(annotation) is Annotated else (annotation, ONE_EACH)
         element = get_args(array)[-1]  # dtype[T]; from NumPy 2.5 on, T
         fields[name] = Field((get_args(element) or (element,))[0], per_lane[0])

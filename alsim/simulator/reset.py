@@ -9,6 +9,7 @@ from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
+from alsim.simulator import own_state
 from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.types import (
     BLOCK,
@@ -61,7 +62,10 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
                 draw_ability(w.start, scratch, count, length)
                 set_ability(lanes, scratch, listed, first, count, num_los)
                 reset_fields((lanes,), listed, first, count)
+                own_state.reset_learner_state(lanes.learner_state, w.beginning.learner_state, listed, first, count)
+                own_state.reset_lo_state(lanes.lo_state, w.beginning.lo_state, listed, num_los, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
+    own_state.begin_los(w.beginning.draws, w.parameters, lanes, scratch.words, listed, num_los, start, stop)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
             begin_responses(w, listed[j])

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.dynamics import rules_fingerprint
+from alsim.dynamics import of_parameters, rules_fingerprint
 from alsim.jit.compile import entry
 from alsim.jit.references import by_reference
+from alsim.jit.structs import leaves
 from alsim.mdp.actions import num_actions
 from alsim.mdp.observation import observation_width
 from alsim.numerics.philox import random_words
@@ -91,8 +92,8 @@ class Simulator:
     @cached_property
     def _compiled(self) -> _Compiled:
         """Kernels, compiled or loaded from the cache, and references to the arrays."""
-        rules = self._rules
-        scratches = [self._world.scratch, *(new_scratch() for _ in range(self.num_threads - 1))]
+        rules, dynamics = self._rules, of_parameters(type(self._world.parameters))
+        scratches = [self._world.scratch, *(new_scratch(dynamics) for _ in range(self.num_threads - 1))]
         references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         output = self.output_buffer(observations=False)
         world, actions, out = references[0], np.zeros(self.lanes, np.int64), output.reference
@@ -123,7 +124,7 @@ class Simulator:
     def arrays(self) -> list[NDArray[Any]]:
         """All arrays that a step reads or writes, except outputs."""
         parts = (self._world.start, self._world.items, self.learners, self.interaction, self._world.scratch)
-        return [field for part in parts for field in part if isinstance(field, np.ndarray)]
+        return [array for _, array in leaves(parts) if isinstance(array, np.ndarray)]
 
     @property
     def interaction(self) -> Interaction:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
-from alsim.dynamics import check_parameters
+from alsim.dynamics import Dynamics, check_parameters, of_parameters
+from alsim.jit.structs import ABSENT
 from alsim.numerics.beta import beta_table
 from alsim.simulator.fields import INTERACTION_FIELDS, LEARNER_FIELDS
 from alsim.simulator.step import scratch_sizes
 from alsim.types import (
+    BLOCK,
+    Beginning,
     Floats,
     Interaction,
     LearnerArrays,
@@ -31,14 +36,23 @@ from alsim.types import (
 from alsim.utils.memory import aligned_zeros
 
 
-def new_learners(lanes: int, num_los: int, responses: bool) -> LearnerArrays:
+def new_learners(lanes: int, num_los: int, responses: bool, dynamics: Dynamics) -> LearnerArrays:
     """Return the arrays of `lanes` learners, all zero; `responses` includes those of observation S8.2."""
     return LearnerArrays(
         **{
             name: aligned_zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
             for name, field in LEARNER_FIELDS.items()
-        }
+        },
+        lo_state=new_columns(dynamics.lo_state, lanes * num_los),
+        learner_state=new_columns(dynamics.learner_state, lanes),
     )
+
+
+def new_columns(kind: Any, length: int) -> Any:
+    """Return a struct of arrays, all zero, for a class with start values; ABSENT for None."""
+    if kind is None:
+        return ABSENT
+    return kind(*(aligned_zeros(length, type(start)) for start in kind._field_defaults.values()))
 
 
 def new_interaction(lanes: int) -> Interaction:
@@ -46,10 +60,27 @@ def new_interaction(lanes: int) -> Interaction:
     return Interaction(**{name: aligned_zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
-def new_scratch() -> Scratch:
+def new_scratch(dynamics: Dynamics) -> Scratch:
     """Return the scratch arrays of one block."""
-    kinds = (u32, f32, i32, i64)
-    return Scratch(*(aligned_zeros(size, kind) for size, kind in zip(scratch_sizes(), kinds, strict=True)))
+    words, floats, ints, listed = scratch_sizes()
+    return Scratch(
+        words=aligned_zeros(words, u32),
+        floats=aligned_zeros(floats, f32),
+        ints=aligned_zeros(ints, i32),
+        listed=aligned_zeros(listed, i64),
+        lo_state=new_columns(dynamics.lo_state, BLOCK),
+        unready=aligned_zeros(BLOCK, f32) if dynamics.reads_parents else ABSENT,
+        further=tuple(aligned_zeros(BLOCK, f32) for _ in range(4)) if dynamics.further_draws else ABSENT,
+    )
+
+
+def beginning_of(dynamics: Dynamics) -> Beginning:
+    """Return what a dynamics sets at the start of an episode."""
+    return Beginning(
+        lo_state=ABSENT if dynamics.lo_state is None else dynamics.lo_state(),
+        learner_state=ABSENT if dynamics.learner_state is None else dynamics.learner_state(),
+        draws=ABSENT if dynamics.begin is None else (i32(1),),
+    )
 
 
 def new_output(lanes: int, final: Floats) -> Output:
@@ -75,6 +106,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     record     whether to include arrays that record each interaction
     """
     check_parameters(config.dynamics)
+    dynamics = of_parameters(type(config.dynamics))
     parameters = type(config.dynamics)(*map(f32, config.dynamics))
     weights = config.reward_weights
     learner = config.learner
@@ -96,7 +128,8 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         ),
         scale=Scale(num_los=i64(bank.num_los), max_time=f32(config.irt.max_response_time)),
         items=bank.table,
-        learners=new_learners(lanes, bank.num_los, responses),
+        learners=new_learners(lanes, bank.num_los, responses, dynamics),
         interaction=new_interaction(lanes if record else 0),
-        scratch=new_scratch(),
+        scratch=new_scratch(dynamics),
+        beginning=beginning_of(dynamics),
     )

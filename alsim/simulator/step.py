@@ -1,9 +1,9 @@
 """Batch loop: advances every lane by one interaction, in blocks that fit in the L1 cache.
 
-`interact` is the sequence of phases of one block: draw, gather, advance, finish, scatter, and on request
-count_responses. Draw and gather fill the contiguous rows of the block. `advance` is then a loop over these rows and
-over the arrays of the learners; it calls the rules of one learner and vectorises. The formulas are in `dynamics` and
-`mdp`.
+`interact` is the sequence of phases of one block. Draw and gather fill the contiguous rows of the block. `advance` is
+then a loop over these rows and over the arrays of the learners; it calls the rules of one learner and vectorises. The
+formulas are in `dynamics` and `mdp`. What only some dynamics need is in `own_state`, and compiles to nothing for the
+others.
 
 Indices are unsigned unless they are plain loop variables: numba lets a negative index count from the end, and the
 test for it at every access keeps a loop from vectorising.
@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from alsim.dynamics import transition
+from alsim.dynamics.transition import transition
 from alsim.jit.atomics import fetch_add
 from alsim.jit.compile import COMPILED, fieldwise, lean_kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
+from alsim.jit.structs import load_row, store_row
 from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
+from alsim.simulator import own_state
 from alsim.simulator import reset as reset
 from alsim.simulator.reset import begin, begin_next
 from alsim.types import (
@@ -64,8 +66,9 @@ INTERACTION = u32(Purpose.INTERACTION)
 # from A to ITEM the fields of a SLOT. ITEM holds the bits of an integer, and is not read.
 WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
 (ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, ITEM, AFTER, GAIN, REWARD,
- OBSERVED_TIME) = (k * BLOCK for k in range(15))  # fmt: skip
-FLOAT_ROWS = 15
+ OBSERVED_TIME, SECONDS) = (k * BLOCK for k in range(16))  # fmt: skip
+FLOAT_ROWS = 16
+HOURS_PER_SECOND = f64(1 / 3600)
 QUESTION, HARD, CORRECT, ACTION, FIRST, SIZE, OUTCOME, KIND, SLOT = (k * BLOCK for k in range(9))
 INT_ROWS = 9
 RESET_TOGETHER = 8
@@ -179,6 +182,8 @@ def advance(
             frustration=lanes.frustration[k],
             response_time=lanes.response_time[k],
             fail_streak=lanes.fail_streak[k],
+            lo_state=load_row(scratch.lo_state, u64(i)),
+            learner_state=load_row(lanes.learner_state, k),
         )
         item = Item(
             is_question=ints[QUESTION + i] != I0,
@@ -190,14 +195,18 @@ def advance(
             response_time_std=floats[TIME_STD + i],
             effectiveness=floats[EFFECTIVENESS + i],
             impact=floats[IMPACT + i],
+            unready=load_row(scratch.unready, u64(i)),
+            hours=f32(lanes.hours[k]),
         )
-        after, outcome = transition(
-            parameters, learner, item, Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i])
-        )
+        draws = Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i], further=load_row(scratch.further, u64(i)))
+        after, outcome = transition(parameters, learner, item, draws)
         lanes.ability[k] = after.ability
         lanes.frustration[k] = after.frustration
         lanes.response_time[k] = after.response_time
         lanes.fail_streak[k] = after.fail_streak
+        store_row(scratch.lo_state, u64(i), after.lo_state)
+        store_row(lanes.learner_state, k, after.learner_state)
+        floats[SECONDS + i] = after.response_time if item.is_question else item.response_time_mean
         floats[AFTER + i] = after.mastery
         floats[GAIN + i] = outcome.gain
         floats[REWARD + i] = reward(weights, item, outcome, after)
@@ -209,7 +218,7 @@ def advance(
 def finish(
     limits: Termination, num_los: int, lanes: LearnerArrays, scratch: Scratch, out: Output, first: int, count: int
 ) -> None:
-    """Count the interaction, determine whether it ends the episode, and write reward and flags."""
+    """Count the interaction and its time, determine whether it ends the episode, and write reward and flags."""
     wide_vectors()
     floats = scratch.floats
     for i in range(count):
@@ -218,6 +227,7 @@ def finish(
         total = lanes.mastery_sum[k] + (f64(floats[AFTER + i]) - f64(floats[MASTERY + i]))
         reason = ending(limits, total / f64(num_los), step, lanes.frustration[k])
         lanes.step[k] = u32(step)
+        lanes.hours[k] += f64(floats[SECONDS + i]) * HOURS_PER_SECOND
         lanes.mastery_sum[k] = total
         lanes.finished[k] = reason != NONE
         out.reward[k] = f64(floats[REWARD + i])
@@ -370,10 +380,14 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
     """
     lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
     draw(lanes, scratch, first, count)
+    own_state.draw_further(scratch.further, lanes, scratch.words, first, count)
     gather(lanes, w.items, num_los, scratch, actions, first, count)
+    own_state.load_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
+    own_state.load_parents(scratch.unready, w.graph, lanes.rows, scratch.ints, OUTCOME, num_los, first, count)
     advance(w.parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
-    finish(w.termination, num_los, lanes, scratch, out, first, count)
     scatter(lanes, scratch, num_los, first, count)
+    own_state.store_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
+    finish(w.termination, num_los, lanes, scratch, out, first, count)
     if len(lanes.responses) > 0:
         count_responses(w.termination.max_steps, num_los, lanes, scratch, first, count)
 

@@ -12,8 +12,9 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.raw_infos import RawInfoVectorEnv
 from alsim.envs.snapshots import take_snapshot
+from alsim.jit.structs import leaves, with_leaves
 from alsim.training.lanes import Lanes, MaskFunction
-from alsim.types import Bools, Floats, LearnerArrays, Observation, Reason, f32
+from alsim.types import Bools, Floats, Observation, Reason, f32
 
 RETURNS, LENGTHS, LEARNERS = "returns", "lengths", "learners."
 """Names of the arrays of a state; the third one precedes the name of a field of the learners."""
@@ -54,13 +55,14 @@ class SimulatedLanes(Lanes):
     def state(self) -> dict[str, NDArray[Any]]:
         """The learners and their episodes so far, as arrays by name."""
         learners = self.env.snapshot().learners
-        columns = {f"{LEARNERS}{name}": column for name, column in learners._asdict().items()}
+        columns = {f"{LEARNERS}{name}": column for name, column in leaves(learners)}
         return {RETURNS: self.returns, LENGTHS: self.lengths, **columns}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore a state, of as many lanes under the same rules."""
         now = self.env.snapshot()
-        learners = LearnerArrays(*(state[f"{LEARNERS}{name}"] for name in LearnerArrays._fields))
+        columns = iter([state[f"{LEARNERS}{name}"] for name, _ in leaves(now.learners)])
+        learners = with_leaves(now.learners, lambda column: next(columns))
         observations, _ = self.env.restore(take_snapshot(now.config, now.bank, now.observation, learners))
         self.returns[:], self.lengths[:] = state[RETURNS], state[LENGTHS]
         self._observe(observations, {})

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from worlds import Lanes
 
+from alsim.jit.structs import leaves
 from alsim.simulator import step as step_kernels
 from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.simulator.simulator import Simulator
@@ -18,27 +19,27 @@ def lanes_of(column, n):
 
 
 def test_the_table_has_every_field_with_its_type_and_length():
-    assert tuple(LEARNER_FIELDS) == LearnerArrays._fields
+    assert (*LEARNER_FIELDS, "lo_state", "learner_state") == LearnerArrays._fields
     lanes = Lanes(3, responses=True)
     width = {"rows": 32, "asked": 30, "right": 30, "responses": 62}
-    for name, column in lanes.learners._asdict().items():
+    for name, column in leaves(lanes.learners):
         assert column.dtype == LEARNER_FIELDS[name].dtype
         assert column.shape == (3 * width.get(name, 1),), name
     plain = Lanes(3).learners
-    assert [name for name, column in plain._asdict().items() if len(column) == 0] == ["asked", "right", "responses"]
+    assert [name for name, column in leaves(plain) if len(column) == 0] == ["asked", "right", "responses"]
+    assert plain.lo_state == plain.learner_state == ()
 
 
 @pytest.mark.parametrize("responses", [False, True])
 def test_a_reset_leaves_nothing_of_the_previous_episode(responses):
     """Every field but the identity is filled with 1, and equals that of a new learner after the reset."""
     new, used = Lanes(70, seed=3, responses=responses), Lanes(70, seed=3, responses=responses)
-    for name, column in used.learners._asdict().items():
+    for name, column in leaves(used.learners):
         if name not in IDENTITY:
             column[:] = 1
     some = np.arange(5, 70, 2)
     step_kernels.begin_lanes(used.reference, some)
-    for name, column in used.learners._asdict().items():
-        expected = getattr(new.learners, name)
+    for (name, column), (_, expected) in zip(leaves(used.learners), leaves(new.learners), strict=True):
         if len(column):
             assert np.array_equal(lanes_of(column, 70)[some], lanes_of(expected, 70)[some]), name
             if name not in IDENTITY:
@@ -53,13 +54,13 @@ def test_moved_lanes_take_every_field_along(responses):
     source, target = (Simulator(some.config, some.bank, lanes, observation=kind) for lanes in (40, 9))
     random = np.random.default_rng(5)
     for simulator in (source, target):
-        for column in simulator.learners:
+        for _, column in leaves(simulator.learners):
             column.view(np.uint8)[:] = random.integers(0, 2, column.nbytes)
-    before = [column.copy() for column in target.learners]
+    before = [column.copy() for _, column in leaves(target.learners)]
     these, there = np.array([39, 0, 17]), np.array([2, 8, 5])
     source.move(these, target, there)
     others = np.setdiff1d(np.arange(9), there)
-    for name, old, new, origin in zip(LearnerArrays._fields, before, target.learners, source.learners, strict=True):
+    for old, (name, new), (_, origin) in zip(before, leaves(target.learners), leaves(source.learners), strict=True):
         if len(new):
             assert np.array_equal(lanes_of(new, 9)[there], lanes_of(origin, 40)[these]), name
             assert np.array_equal(lanes_of(new, 9)[others], lanes_of(old, 9)[others]), name

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from numbers import Real
-from types import CellType, CodeType, FunctionType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from alsim.dynamics.registry import Dynamics, Moment
 from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.cache import COMPILED
+from alsim.jit.interpreted import interpreted
+from alsim.jit.structs import ABSENT
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
 NUM_EXAMPLES = 300
+CHAIN = 10
+"""Number of successive examples of one learner, each with the own state that the one before returned."""
 _BOUNDS = {"mastery": (0, 1), "frustration": (0, 1), "response_time": (0, np.inf), "fail_streak": (0, np.inf)}
 _ULP = 2.0**-23  # of float32 at 1: mastery + gain, or a gain that is not their difference, may be rounded
 _ROUNDING = 1e-6  # a float32 formula that stays in [0, 1] in exact arithmetic may exceed it by its rounding error
-_KINDS: dict[str, type[Any]] = {name: f32 for name in Learner._fields} | {"fail_streak": i32, "gain": f32}
+_STATES = ("lo_state", "learner_state")
+_SHARED = tuple(name for name in Learner._fields if name not in _STATES)
+_KINDS: dict[str, type[Any]] = dict.fromkeys(_SHARED, f32) | {"fail_streak": i32, "gain": f32}
 
 Function = Callable[..., Any]
 Example = tuple[Learner, Item, Draws]
 
 
-def check_definition(name: str, parameters: Any, answer: Any, study: Any) -> None:
+def check_definition(dynamics: Dynamics) -> None:
     """Raise AlsimError unless the arguments of `register_dynamics` are of the right kinds, without running a rule."""
+    name: Any = dynamics.name
+    parameters: Any = dynamics.parameters
     if not isinstance(name, str) or not name:
         raise InputTypeError(f"the name of a dynamics must be a string that is not empty; got {name!r}")
     if not (isinstance(parameters, type) and issubclass(parameters, tuple) and hasattr(parameters, "_field_defaults")):
@@ -35,7 +43,7 @@ def check_definition(name: str, parameters: Any, answer: Any, study: Any) -> Non
             f"the parameters of the dynamics {name!r} must be a NamedTuple class; got {shown}: write "
             f"`class {shown if shown.isidentifier() else 'Parameters'}(NamedTuple)`"
         )
-    fields: tuple[str, ...] = getattr(parameters, "_fields", ())
+    fields: tuple[str, ...] = getattr(dynamics.parameters, "_fields", ())
     defaults: dict[str, Any] = parameters._field_defaults
     for field in fields:
         default = defaults.get(field)
@@ -45,21 +53,47 @@ def check_definition(name: str, parameters: Any, answer: Any, study: Any) -> Non
                 f"{parameters.__name__}.{field} of the dynamics {name!r} must have a number as its default; {got}: "
                 f"write `{field}: float = 0.1`"
             )
-    for title, function in (("answer", answer), ("study", study)):
+    for title in _STATES:
+        _check_state_class(name, title, getattr(dynamics, title))
+    for title, function in dynamics.rules.items():
         if not callable(function) or (COMPILED and not hasattr(function, "py_func")):
             raise InputTypeError(
                 f"{_title(name, title, function)} must be a function compiled by alsim.rule; got "
                 f"{type(function).__name__}: write @alsim.rule above its definition"
             )
+    moments = get_args(Moment)
+    if dynamics.observe_at not in moments:
+        raise AlsimError(f"observe_at must be one of {', '.join(map(repr, moments))}; got {dynamics.observe_at!r}")
 
 
-def check_rules(name: str, parameters: Any, answer: Any, study: Any) -> None:
-    """Run both rules of a dynamics on a few hundred examples, and raise AlsimError for an invalid result.
+def _check_state_class(name: str, title: str, kind: Any) -> None:
+    """Raise AlsimError unless a class of own state is a NamedTuple with start values of types f32 and i32."""
+    if kind is None:
+        return
+    shown = getattr(kind, "__name__", repr(kind))
+    if not (isinstance(kind, type) and issubclass(kind, tuple)) or len(getattr(kind, "_fields", ())) == 0:
+        raise InputTypeError(
+            f"{title} of the dynamics {name!r} must be a NamedTuple class with at least one field; got {shown}: write "
+            f"`class {shown if shown.isidentifier() else 'State'}(NamedTuple)`"
+        )
+    if "<locals>" in kind.__qualname__:
+        raise InputTypeError(
+            f"{title} of the dynamics {name!r} is defined in a function, {kind.__qualname__}, where other processes "
+            "cannot import it; define it in a module"
+        )
+    for field in kind._fields:  # type: ignore[attr-defined]  # of a NamedTuple
+        start = kind._field_defaults.get(field)  # type: ignore[attr-defined]
+        if type(start) not in (f32, i32) or not np.isfinite(start):
+            raise InputTypeError(
+                f"{shown}.{field} of the dynamics {name!r} must have a start value of type f32 or i32; got {start!r}: "
+                f"write `{field}: f32 = f32(0)`"
+            )
 
-    name        name of the dynamics
+
+def check_rules(dynamics: Dynamics, parameters: Any) -> None:
+    """Run the rules of a dynamics on a few hundred examples, and raise AlsimError for an invalid result.
+
     parameters  instance of its parameters
-    answer      rule of a question
-    study       rule of a content
 
     Results must be of the right types, finite, within their bounds, and equal if a rule runs again. The gain must be
     the change of mastery, and only a question can be correct. A rule that computes in float64 or int64 is accepted
@@ -67,12 +101,14 @@ def check_rules(name: str, parameters: Any, answer: Any, study: Any) -> None:
     compiled.
     """
     typed = type(parameters)(*map(f32, parameters))
-    rules = {"answer": answer, "study": study}
-    results = {title: list(_results(name, title, function, typed)) for title, function in rules.items()}
+    name, rules = dynamics.name, {"answer": dynamics.answer, "study": dynamics.study}
+    results = {title: list(_results(dynamics, title, typed)) for title in rules}
     _check_correctness(name, rules, results)
+    _check_chance(dynamics, typed)
+    _check_start_and_observation(dynamics, typed)
     for title, function in rules.items():
-        _warn_of_wide_types(name, title, function, typed)
-        _warn_of_definitions(_title(name, title, function), results[title], is_question=title == "answer")
+        _warn_of_wide_types(dynamics, title, typed)
+        _warn_of_definitions(dynamics, _title(name, title, function), results[title], is_question=title == "answer")
 
 
 def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list[tuple[Learner, Outcome]]]) -> None:
@@ -98,17 +134,23 @@ def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list
 
 
 @lru_cache
-def check_rules_once(name: str, parameters: Any, answer: Any, study: Any) -> None:
+def check_rules_once(dynamics: Dynamics, parameters: Any) -> None:
     """Call `check_rules`, unless these rules have passed it with these parameters."""
-    check_rules(name, parameters, answer, study)
+    check_rules(dynamics, parameters)
 
 
-def _results(name: str, title: str, function: Any, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
+def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
     """Yield the checked results of a rule for all examples."""
-    plain = interpreted(function)
-    for example in _examples(is_question=title == "answer"):
+    name, function = dynamics.name, dynamics.rules[title]
+    plain, states = interpreted(function), start_states(dynamics)
+    for number, (learner, item, draws) in enumerate(_examples(dynamics, is_question=title == "answer")):
+        if number % CHAIN == 0:
+            states = start_states(dynamics)
+        example = learner._replace(**states), item, draws
         first = _run(name, title, function, plain, parameters, example)
         _check_result(_title(name, title, function), first, (parameters, *example))
+        _check_states(dynamics, _title(name, title, function), first[0])
+        states = {field: getattr(first[0], field) for field in _STATES}
         second = _run(name, title, function, plain, parameters, example)
         if first != second:
             raise AlsimError(
@@ -151,7 +193,7 @@ def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
         raise AlsimError(
             f"{title} returns correct = {outcome.correct!r}; it must be True or False: return a comparison"
         )
-    values: dict[str, Any] = {**after._asdict(), "gain": outcome.gain}
+    values: dict[str, Any] = {**_shared(after), "gain": outcome.gain}
     for field, value in values.items():
         if not isinstance(value, float | int | np.floating | np.integer):
             raise AlsimError(
@@ -181,12 +223,107 @@ def _check_gain(title: str, after: Learner, outcome: Outcome, given: tuple[Any, 
         )
 
 
-def _warn_of_definitions(title: str, results: list[tuple[Learner, Outcome]], *, is_question: bool) -> None:
+def _shared(learner: Learner) -> dict[str, Any]:
+    """Return the fields that all dynamics have."""
+    return {name: getattr(learner, name) for name in _SHARED}
+
+
+def start_states(dynamics: Dynamics) -> dict[str, Any]:
+    """Return the own states of a learner at the start of an episode, by field of Learner; ABSENT if not declared."""
+    kinds = ((field, getattr(dynamics, field)) for field in _STATES)
+    return {field: ABSENT if kind is None else kind() for field, kind in kinds}
+
+
+def _check_states(dynamics: Dynamics, title: str, after: Learner) -> None:
+    """Raise AlsimError unless a result has the own states that the dynamics declares, with finite numbers."""
+    for field in _STATES:
+        kind, state = getattr(dynamics, field), getattr(after, field)
+        if kind is None:
+            if state != ABSENT:
+                raise AlsimError(f"{title} returns {field}, which is not declared; pass {field}=... at registration")
+            continue
+        _check_state(title, field, kind, state)
+
+
+def _check_state(title: str, field: str, kind: Any, state: Any) -> None:
+    """Raise AlsimError unless a state is of the declared class, with finite numbers of the declared types."""
+    if type(state) is not kind:
+        raise AlsimError(
+            f"{title} must return {field} of class {kind.__name__}; got {_show_state(state)}: return "
+            f"{field}={kind.__name__}(...), or {field}=learner.{field} to keep it"
+        )
+    for name, value in state._asdict().items():
+        wanted = type(kind._field_defaults[name])
+        if not isinstance(value, float | int | np.floating | np.integer) or not np.isfinite(value):
+            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be finite: limit it")
+        if not isinstance(value, wanted):
+            raise AlsimError(
+                f"{title} returns {field}.{name} of type {type(value).__name__}, but its start value is "
+                f"{wanted.__name__}; return {wanted.__name__}(...)"
+            )
+
+
+def _show_state(state: Any) -> str:
+    return _show(state) if hasattr(state, "_fields") else repr(state)
+
+
+def _check_chance(dynamics: Dynamics, parameters: Any) -> None:
+    """Raise AlsimError unless the chance is a probability, and decides whether an answer is correct."""
+    if dynamics.chance is None:
+        return
+    title = _title(dynamics.name, "chance", dynamics.chance)
+    chance, answer = interpreted(dynamics.chance), interpreted(dynamics.answer)
+    for learner, item, draws in _examples(dynamics, is_question=True):
+        given = learner._replace(**start_states(dynamics))
+        p = chance(parameters, given, item)
+        if not isinstance(p, float | np.floating) or not -_ROUNDING <= p <= 1 + _ROUNDING:
+            raise AlsimError(f"{title} returns {p!r}, which must be in [0, 1], for {_show((parameters, given, item))}")
+        for uniform, expected in ((f32(p) - f32(_ROUNDING), True), (f32(p) + f32(_ROUNDING), False)):
+            if 0 < uniform < 1:
+                correct = answer(parameters, given, item, draws._replace(answer=f32(uniform)))[1].correct
+                if bool(correct) is not expected:
+                    raise AlsimError(
+                        f"{title} returns {float(p):.6g}, but answer returns correct = {bool(correct)} for "
+                        f"draws.answer = {float(uniform):.6g}; compare draws.answer < chance(p, learner, item) there"
+                    )
+
+
+def _check_start_and_observation(dynamics: Dynamics, parameters: Any) -> None:
+    """Raise AlsimError unless the rules `begin` and `observe` return valid masteries, and `begin` a valid state."""
+    state = start_states(dynamics)["lo_state"]
+    if dynamics.begin is not None:
+        title, begin = _title(dynamics.name, "begin", dynamics.begin), interpreted(dynamics.begin)
+        for learner, _, draws in _examples(dynamics, is_question=True):
+            result = begin(parameters, learner.mastery, draws.answer)
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise AlsimError(f"{title} must return (mastery, state); got {result!r}")
+            _check_mastery(title, result[0])
+            if dynamics.lo_state is not None:
+                _check_state(title, "the state", dynamics.lo_state, result[1])
+            elif result[1] != ABSENT:
+                raise AlsimError(f"{title} returns a state, but no lo_state is declared; return (mastery, ())")
+            state = result[1]
+    if dynamics.observe is not None:
+        title, observe = _title(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
+        for learner, item, _ in _examples(dynamics, is_question=True):
+            _check_mastery(title, observe(parameters, learner.mastery, state, item.hours))
+
+
+def _check_mastery(title: str, mastery: Any) -> None:
+    """Raise AlsimError unless a mastery is a number in [0, 1]."""
+    if not isinstance(mastery, float | np.floating) or not -_ROUNDING <= mastery <= 1 + _ROUNDING:
+        raise AlsimError(f"{title} returns the mastery {mastery!r}, which must be in [0, 1]; limit it")
+
+
+def _warn_of_definitions(
+    dynamics: Dynamics, title: str, results: list[tuple[Learner, Outcome]], *, is_question: bool
+) -> None:
     """Warn of fields that differ from their definitions: the fail streak (S1.3), and a content's response time (S5.2).
 
     The simulator only shows these fields, so such a dynamics runs, but logs and policies read them as defined.
     """
-    for (learner, _, _), (after, outcome) in zip(_examples(is_question=is_question), results, strict=True):
+    examples = _examples(dynamics, is_question=is_question)
+    for (learner, _, _), (after, outcome) in zip(examples, results, strict=True):
         wrong = is_question and not outcome.correct
         streak = int(learner.fail_streak) + 1 if wrong else 0
         found = ""
@@ -201,14 +338,15 @@ def _warn_of_definitions(title: str, results: list[tuple[Learner, Outcome]], *, 
             return
 
 
-def _warn_of_wide_types(name: str, title: str, function: Any, parameters: Any) -> None:
+def _warn_of_wide_types(dynamics: Dynamics, title: str, parameters: Any) -> None:
     """Warn if machine code would compute a field in float64 or int64, since Python's numbers have these types there."""
+    function = dynamics.rules[title]
     wide, found = interpreted(function, wide=True), {}
     try:
         with np.errstate(all="ignore"):
-            for example in _examples(is_question=title == "answer"):
-                after, outcome = wide(parameters, *example)
-                for field, value in {**after._asdict(), "gain": outcome.gain}.items():
+            for learner, *others in _examples(dynamics, is_question=title == "answer"):
+                after, outcome = wide(parameters, learner._replace(**start_states(dynamics)), *others)
+                for field, value in {**_shared(after), "gain": outcome.gain}.items():
                     if not isinstance(value, _KINDS[field]):
                         found[field] = "int64" if isinstance(value, int | np.integer) else "float64"
     except Exception:  # the same code has run with Python's numbers: only the check of types is impossible
@@ -216,8 +354,9 @@ def _warn_of_wide_types(name: str, title: str, function: Any, parameters: Any) -
     if found:
         fields = ", ".join(f"{field} ({kind})" for field, kind in found.items())
         warnings.warn(
-            f"{_title(name, title, function)} computes in other types than float32 and int32: {fields}; results may "
-            "differ between machine code and the interpreter; write constants as ONE, ZERO, f32(...) or i32(...)",
+            f"{_title(dynamics.name, title, function)} computes in other types than float32 and int32: {fields}; "
+            "results may differ between machine code and the interpreter; write constants as ONE, ZERO, f32(...) or "
+            "i32(...)",
             RuleWarning,
             stacklevel=5,
         )
@@ -226,8 +365,22 @@ def _warn_of_wide_types(name: str, title: str, function: Any, parameters: Any) -
 # ── Examples ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def _examples(dynamics: Dynamics, *, is_question: bool) -> list[Example]:
+    """Return examples of learners, items and draws, with what the dynamics reads of them."""
+    unready = () if not dynamics.reads_parents else None
+    further = () if not dynamics.further_draws else None
+    return [
+        (
+            learner,
+            item if unready is None else item._replace(unready=unready),
+            draws if further is None else draws._replace(further=further),
+        )
+        for learner, item, draws in _all_examples(is_question=is_question)
+    ]
+
+
 @lru_cache
-def _examples(*, is_question: bool) -> list[Example]:
+def _all_examples(*, is_question: bool) -> list[Example]:
     """Return examples of learners, items and draws, with the extremes of each range."""
     rng = np.random.default_rng(0)
 
@@ -243,76 +396,17 @@ def _examples(*, is_question: bool) -> list[Example]:
         ranges = [*ranges[-1:] * 5, (0, 1), (-1, 1)]
     items = zip(*(values(*r) for r in ranges), strict=True)
     hard = rng.random(NUM_EXAMPLES) < 0.3
-    draws = zip(values(1e-6, 1 - 1e-6), values(-5, 5), strict=True)
+    draws = list(zip(values(1e-6, 1 - 1e-6), values(-5, 5), strict=True))
+    further = [values(1e-6, 1 - 1e-6) for _ in range(4)]
+    context = zip(values(0, 3), values(0, 1000), strict=True)
     return [
-        (Learner(*s[:4], i32(s[4])), Item(is_question, bool(is_question and h), *item), Draws(*d))
-        for s, item, h, d in zip(state, items, hard, draws, strict=True)
-    ]
-
-
-# ── The Python code of compiled functions ────────────────────────────────────────────────────────
-
-
-def interpreted(function: Any, *, wide: bool = False) -> Function:
-    """Return a copy of a rule that runs in the interpreter, with all rules that it calls.
-
-    wide  whether Python's numbers in the code become NumPy's float64 and int64, their types in machine code
-    """
-    copies: dict[Any, Any] = {}
-
-    def plain(value: Any) -> Any:
-        code = getattr(value, "py_func", value)
-        if not isinstance(code, FunctionType) or (code is value and value is not function):
-            return value
-        if code not in copies:
-            copies[code] = copy(code)
-        return copies[code]
-
-    def copy(original: FunctionType) -> FunctionType:
-        own = original.__module__.partition(".")[0] == __name__.partition(".")[0]
-        code = _widened(original.__code__) if wide and not own else original.__code__
-        names = dict(original.__globals__)
-        result = FunctionType(code, names, original.__name__, original.__defaults__, _cells(original))
-        result.__kwdefaults__ = original.__kwdefaults__
-        copies[original] = result
-        for name in code.co_names:
-            if name in names:
-                names[name] = of_module(names[name], code.co_names, ())
-        return result
-
-    def of_module(value: Any, attributes: Sequence[str], outer: tuple[ModuleType, ...]) -> Any:
-        if not isinstance(value, ModuleType):
-            return plain(value)
-        if value in outer:  # modules that import each other
-            return value
-        used = {key: getattr(value, key) for key in attributes if hasattr(value, key)}
-        copied = {key: of_module(entry, attributes, (*outer, value)) for key, entry in used.items()}
-        changed = any(copied[key] is not used[key] for key in used)
-        return SimpleNamespace(**{**vars(value), **copied}) if changed else value
-
-    def _cells(original: FunctionType) -> tuple[CellType, ...] | None:
-        if original.__closure__ is None:
-            return None
-        return tuple(
-            CellType(plain(cell.cell_contents)) if hasattr(cell.cell_contents, "py_func") else cell
-            for cell in original.__closure__
+        (
+            Learner(*s[:4], i32(s[4])),
+            Item(is_question, bool(is_question and h), *item)._replace(unready=met[0], hours=met[1]),
+            Draws(*d, tuple(column[k] for column in further)),
         )
-
-    return plain(function)  # type: ignore[no-any-return]
-
-
-def _widened(code: CodeType) -> CodeType:
-    """Return code with NumPy's float64 and int64 as its numbers; integers are kept in code with a power, as in x**2."""
-    import dis
-
-    power = any(i.opname == "BINARY_OP" and i.argrepr in ("**", "**=") for i in dis.get_instructions(code))
-
-    def widen(constant: Any) -> Any:
-        if type(constant) is float:
-            return np.float64(constant)
-        return np.int64(constant) if type(constant) is int and not power and abs(constant) < 2**63 else constant
-
-    return code.replace(co_consts=tuple(map(widen, code.co_consts)))
+        for k, (s, item, h, d, met) in enumerate(zip(state, items, hard, draws, context, strict=True))
+    ]
 
 
 # ── Messages ─────────────────────────────────────────────────────────────────────────────────────

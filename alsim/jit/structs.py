@@ -1,0 +1,195 @@
+"""Structs of arrays in compiled code: rows, columns, selections, and parts that may be absent.
+
+A struct of arrays has the class of its scalars: `Counts(array, array)` is the collective of `Counts(i32, i32)`. The
+empty tuple stands for an absent part. Every operation on it compiles to nothing, because the type decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import numba
+import numpy as np
+from numba.core import types as _numba_types
+from numba.core.errors import TypingError
+
+from alsim.jit.cache import COMPILED
+from alsim.jit.compile import defined, generates
+
+# numba leaves these untyped.
+numba_types: Any = _numba_types
+intrinsic: Any = numba.extending.intrinsic
+
+ABSENT: tuple[()] = ()
+"""A part of a struct that does not exist."""
+
+
+def is_absent(part: Any) -> bool:
+    """Return whether a part of a struct does not exist."""
+    return isinstance(part, tuple) and len(part) == 0
+
+
+# ── in the interpreter ───────────────────────────────────────────────────────────────────────────
+
+
+def _rebuilt(struct: Any, parts: Iterator[Any]) -> Any:
+    """Return a tuple of the same class as `struct`, with these parts."""
+    return type(struct)(*parts) if hasattr(struct, "_fields") else tuple(parts)
+
+
+def with_leaves(struct: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a struct in which `change` has replaced each part that is not a tuple, depth first."""
+    if isinstance(struct, tuple):
+        return _rebuilt(struct, (with_leaves(part, change) for part in struct))
+    return change(struct)
+
+
+def leaves(struct: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a struct that are not tuples, depth first, with their names: those of nested ones joined."""
+    if isinstance(struct, tuple):
+        names = getattr(struct, "_fields", map(str, range(len(struct))))
+        for field, part in zip(names, struct, strict=True):
+            yield from leaves(part, f"{name}.{field}" if name else field)
+    else:
+        yield name, struct
+
+
+def _load_row(columns: Any, k: Any) -> Any:
+    if isinstance(columns, tuple):
+        return _rebuilt(columns, (_load_row(column, k) for column in columns))
+    return columns[k] if isinstance(columns, np.ndarray) else columns
+
+
+def _store_row(columns: Any, k: Any, values: Any) -> None:
+    if isinstance(columns, tuple):
+        for column, value in zip(columns, values, strict=True):
+            _store_row(column, k, value)
+    else:
+        columns[k] = values
+
+
+def _select(condition: Any, a: Any, b: Any) -> Any:
+    return a if condition else b
+
+
+# ── in compiled code ─────────────────────────────────────────────────────────────────────────────
+
+
+def _row_type(kind: Any) -> Any:
+    """Return the type of a row of these columns."""
+    if isinstance(kind, numba_types.BaseTuple):
+        return _tuple_like(kind, [_row_type(part) for part in kind.types])
+    return kind.dtype if isinstance(kind, numba_types.Array) else kind
+
+
+def _tuple_like(kind: Any, parts: list[Any]) -> Any:
+    """Return the type of a tuple of the same class, with parts of other types."""
+    return numba_types.BaseTuple.from_types(parts, getattr(kind, "instance_class", None))
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, k: Any) -> Any:
+    """Return the address of entry k, an unsigned index, of a contiguous array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [k])
+
+
+def _intrinsic_load_row(context: Any, columns: Any, k: Any) -> Any:
+    def load(context: Any, builder: Any, kind: Any, value: Any, k: Any) -> Any:
+        if isinstance(kind, numba_types.BaseTuple):
+            parts = [
+                load(context, builder, part, builder.extract_value(value, i), k) for i, part in enumerate(kind.types)
+            ]
+            return context.make_tuple(builder, _row_type(kind), parts)
+        if isinstance(kind, numba_types.Array):
+            return context.unpack_value(builder, kind.dtype, _place(context, builder, kind, value, k))
+        return value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return load(context, builder, columns, *arguments)
+
+    return _row_type(columns)(columns, numba_types.uint64), generate
+
+
+def _intrinsic_store_row(context: Any, columns: Any, k: Any, values: Any) -> Any:
+    if _row_type(columns) != values:
+        raise TypingError(f"a row must have the types {_row_type(columns)}; got {values}")
+
+    def store(context: Any, builder: Any, kind: Any, value: Any, k: Any, row: Any) -> None:
+        if isinstance(kind, numba_types.BaseTuple):
+            for i, part in enumerate(kind.types):
+                inner = builder.extract_value(row, i)
+                store(context, builder, part, builder.extract_value(value, i), k, inner)
+        else:
+            context.pack_value(builder, kind.dtype, row, _place(context, builder, kind, value, k))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        store(context, builder, columns, *arguments)
+        return context.get_dummy_value()
+
+    return numba_types.none(columns, numba_types.uint64, values), generate
+
+
+def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
+    if a != b:
+        raise TypingError(f"both values must have the same types; got {a} and {b}")
+
+    def choose(context: Any, builder: Any, kind: Any, condition: Any, one: Any, other: Any) -> Any:
+        if isinstance(kind, numba_types.BaseTuple):
+            pairs = (
+                (part, builder.extract_value(one, i), builder.extract_value(other, i))
+                for i, part in enumerate(kind.types)
+            )
+            parts = [choose(context, builder, part, condition, x, y) for part, x, y in pairs]
+            return context.make_tuple(builder, kind, parts)
+        return builder.select(condition, one, other)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        condition, one, other = arguments
+        return choose(context, builder, a, condition, one, other)
+
+    return a(numba_types.boolean, a, b), generate
+
+
+load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else _load_row
+"""Return the struct of entries k of a struct of contiguous arrays; parts that are numbers, or absent, stay.
+
+The index is a u64, and is not checked. An array alone gives its entry.
+"""
+store_row: Callable[[Any, Any, Any], None] = intrinsic(_intrinsic_store_row) if COMPILED else _store_row
+"""Write a struct of numbers to entries k of a struct of contiguous arrays. The types must be those of the arrays."""
+select: Callable[[Any, Any, Any], Any] = intrinsic(_intrinsic_select) if COMPILED else _select
+"""Return one of two structs of the same types: field by field and without branches, as vectorisation needs."""
+
+
+def optional_field(name: str) -> Callable[[Any], Any]:
+    """Return a function that returns this field of a struct, or ABSENT if the struct was made without it.
+
+    In compiled code, a NamedTuple that is made without its last fields has only the types of the others.
+    """
+
+    def get(struct: Any) -> Any:
+        return getattr(struct, name)
+
+    @generates(get)
+    def implementation(struct: Any) -> Callable[[Any], Any]:
+        if struct.fields.index(name) >= len(struct.types):
+            return lambda struct: ()
+        return defined(f"def call(struct): return struct.{name}", "call")
+
+    return get
+
+
+def if_present(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that calls `function`, or compiles to nothing if its first argument is absent."""
+
+    def call_if_present(part: Any, *others: Any) -> None:
+        if not is_absent(part):
+            function(part, *others)
+
+    @generates(call_if_present)
+    def implementation(part: Any, *others: Any) -> Callable[..., None]:
+        if isinstance(part, numba_types.BaseTuple) and len(part) == 0:
+            return lambda part, *others: None
+        return lambda part, *others: function(part, *others)
+
+    return cast(Callable[..., None], call_if_present)

@@ -1,0 +1,166 @@
+"""Phases that only some dynamics need: their own state, the parents of an LO, further draws, and their own start.
+
+Each function compiles to nothing if its first argument is (), which says that the dynamics does not need it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alsim.dynamics.transition import begin
+from alsim.jit.compile import phase, rule, wide_vectors
+from alsim.jit.structs import if_present, load_row, store_row
+from alsim.numerics.philox import philox
+from alsim.numerics.variates import uniform
+from alsim.types import (
+    BLOCK,
+    ONE,
+    WORD_BITS,
+    ZERO,
+    Floats,
+    Graph,
+    Ints,
+    LearnerArrays,
+    Longs,
+    Purpose,
+    Words,
+    f64,
+    u32,
+    u64,
+)
+
+FURTHER = u32(Purpose.INTERACTION | 1 << 16)
+"""Last word of the counter of further draws: the second block of the purpose INTERACTION."""
+OWN_START = u32(Purpose.OWN_START)
+BLOCK_SHIFT = u32(16)
+
+
+# ── interactions ─────────────────────────────────────────────────────────────────────────────────
+
+
+@phase
+def _draw_further(further: Any, lanes: LearnerArrays, words: Words, first: int, count: int) -> None:
+    """Draw four more random numbers for the interaction of each lane."""
+    wide_vectors()
+    for i in range(count):
+        k = u64(first + i)
+        key = lanes.key[k]
+        w0, w1, w2, w3 = philox(
+            lanes.step[k], lanes.episode[k], lanes.learner[k], FURTHER, u32(key), u32(key >> WORD_BITS)
+        )
+        store_row(further, u64(i), (uniform(w0), uniform(w1), uniform(w2), uniform(w3)))
+
+
+@phase
+def _load_lo_state(rows: Any, lo_state: Any, ints: Ints, outcome: int, num_los: int, first: int, count: int) -> None:
+    """Copy the own state of each lane's LO into the rows of the block."""
+    for i in range(count):
+        k = u64(first + i) * u64(num_los) + u64(ints[u64(outcome + i)])
+        store_row(rows, u64(i), load_row(lo_state, k))
+
+
+@phase
+def _store_lo_state(rows: Any, lo_state: Any, ints: Ints, outcome: int, num_los: int, first: int, count: int) -> None:
+    """Copy the rows of the block to the own state of each lane's LO."""
+    for i in range(count):
+        k = u64(first + i) * u64(num_los) + u64(ints[u64(outcome + i)])
+        store_row(lo_state, k, load_row(rows, u64(i)))
+
+
+@phase
+def _load_parents(
+    unready: Floats, graph: Graph, rows: Floats, ints: Ints, outcome: int, num_los: int, first: int, count: int
+) -> None:
+    """Sum what is missing of the mastery of the parents of each lane's LO, in the order of the graph."""
+    width = u64(num_los + 2)
+    for i in range(count):
+        lo, row = u64(ints[u64(outcome + i)]), u64(first + i) * width
+        total = ZERO
+        for edge in range(graph.first[lo], graph.first[lo + u64(1)]):
+            total += ONE - rows[row + u64(graph.parents[u64(edge)])]
+        unready[u64(i)] = total
+
+
+draw_further = if_present(_draw_further)
+load_lo_state = if_present(_load_lo_state)
+store_lo_state = if_present(_store_lo_state)
+load_parents = if_present(_load_parents)
+
+
+# ── the start of an episode ──────────────────────────────────────────────────────────────────────
+
+
+@phase
+def _reset_learner_state(state: Any, start: Any, listed: Longs, first: int, count: int) -> None:
+    """Write the start values of the own state of each learner."""
+    for i in range(count):
+        store_row(state, u64(listed[u64(first + i)]), start)
+
+
+@phase
+def _reset_lo_state(state: Any, start: Any, listed: Longs, num_los: int, first: int, count: int) -> None:
+    """Write the start values of the own state of each LO of each learner."""
+    for i in range(count):
+        cell = u64(listed[u64(first + i)]) * u64(num_los)
+        for lo in range(num_los):
+            store_row(state, cell + u64(lo), start)
+
+
+@rule
+def _begin_los(
+    draws: Any,
+    parameters: Any,
+    lanes: LearnerArrays,
+    words: Words,
+    listed: Longs,
+    num_los: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Let the dynamics decide on the mastery and the own state of each LO at the start of an episode.
+
+    draws  anything but (), if the dynamics has a rule `begin`
+    """
+    for j in range(start, stop):
+        k = u64(listed[u64(j)])
+        total = f64(0)
+        for lo in range(0, num_los, 4):
+            _draw_start(lanes, words, k, lo >> 2)
+            for word in range(min(4, num_los - lo)):
+                total += _begin_lo(parameters, lanes, k, lo + word, num_los, words[u64(word * BLOCK)])
+        lanes.mastery_sum[k] = total
+
+
+@rule
+def _draw_start(lanes: LearnerArrays, words: Words, k: u64, block: int) -> None:
+    """Draw the four words of a block of the purpose OWN_START."""
+    key = lanes.key[k]
+    purpose = u32(OWN_START | (u32(block) << BLOCK_SHIFT))
+    w0, w1, w2, w3 = philox(u32(0), lanes.episode[k], lanes.learner[k], purpose, u32(key), u32(key >> WORD_BITS))
+    words[u64(0)], words[u64(BLOCK)], words[u64(2 * BLOCK)], words[u64(3 * BLOCK)] = w0, w1, w2, w3
+
+
+@rule
+def _begin_lo(parameters: Any, lanes: LearnerArrays, k: u64, lo: int, num_los: int, word: u32) -> f64:
+    """Write the mastery and the own state of an LO at the start of an episode; return the mastery."""
+    row = k * u64(num_los + 2) + u64(lo)
+    mastery, state = begin(parameters, lanes.rows[row], uniform(word))
+    lanes.rows[row] = mastery
+    store_row(lanes.lo_state, k * u64(num_los) + u64(lo), state)
+    return f64(lanes.rows[row])
+
+
+reset_learner_state = if_present(_reset_learner_state)
+reset_lo_state = if_present(_reset_lo_state)
+begin_los = if_present(_begin_los)
+
+
+__all__ = [
+    "begin_los",
+    "draw_further",
+    "load_lo_state",
+    "load_parents",
+    "reset_learner_state",
+    "reset_lo_state",
+    "store_lo_state",
+]
