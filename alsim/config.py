@@ -267,6 +267,22 @@ class Metrics(Section):
         return value
 
 
+class SessionSettings(Section):
+    """Breaks within an episode (clause S13.1)."""
+
+    interactions: Annotated[int, Field(ge=1, le=MOST_STEPS)]
+    """Interactions between two breaks."""
+    break_hours: NotNegative
+    """Length of a break, hours."""
+
+
+class Retention(Section):
+    """Settings of delayed retention (clause S13.3)."""
+
+    delay_hours: NotNegative = 24.0
+    """Hours between the last interaction and the recall."""
+
+
 class BankSettings(Section):
     """Settings of the sampled bank (clause S2.4)."""
 
@@ -290,6 +306,8 @@ class Config(Section):
     reward_weights: RewardConfig = RewardConfig()
     termination: TerminationConfig = TerminationConfig()
     metrics: Metrics = Metrics()
+    sessions: SessionSettings | None = None
+    retention: Retention = Retention()
     bank: BankSettings = BankSettings()
 
     @field_validator("reward_weights", mode="before")

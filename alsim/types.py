@@ -374,12 +374,6 @@ class Sessions(NamedTuple):
     hours: f64  # length of a break
 
 
-class Observed(NamedTuple):
-    """When all LOs are observed."""
-
-    at_breaks: bool  # otherwise after each interaction
-
-
 class Graph(NamedTuple):
     """The prerequisites of each LO: parents[first[lo] : first[lo + 1]]."""
 
@@ -401,5 +395,6 @@ class World(NamedTuple):
     scratch: Scratch
     beginning: Beginning
     graph: Any = ()  # Graph; () unless the dynamics reads parents
-    observed: Any = ()  # Observed; () unless the dynamics says what is observed of mastery
     sessions: Any = ()  # Sessions; () for one session
+    observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction
+    observed_after_breaks: Any = ()  # Sessions; () unless it observes them after breaks, and there are breaks

@@ -23,6 +23,7 @@ from alsim.types import (
     RewardWeights,
     Scale,
     Scratch,
+    Sessions,
     Start,
     Termination,
     World,
@@ -99,6 +100,13 @@ def new_output(lanes: int, final: Floats) -> Output:
     )
 
 
+def sessions_of(config: Config) -> Any:
+    """Return the breaks of a configuration; ABSENT for one session."""
+    if config.sessions is None:
+        return ABSENT
+    return Sessions(interactions=i32(config.sessions.interactions), hours=f64(config.sessions.break_hours))
+
+
 def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record: bool) -> World:
     """Return a World of `lanes` learners under `config` and `bank`.
 
@@ -108,7 +116,9 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     check_parameters(config.dynamics)
     dynamics = of_parameters(type(config.dynamics))
     parameters = type(config.dynamics)(*map(f32, config.dynamics))
-    weights = config.reward_weights
+    weights, observes = config.reward_weights, dynamics.observe is not None
+    sessions = sessions_of(config)
+    graph = ABSENT
     learner = config.learner
     quantiles = beta_table(learner.mastery_alpha, learner.mastery_beta)
     return World(
@@ -132,4 +142,8 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         interaction=new_interaction(lanes if record else 0),
         scratch=new_scratch(dynamics),
         beginning=beginning_of(dynamics),
+        graph=graph,
+        sessions=sessions,
+        observed_after_each=(i32(1),) if observes and dynamics.observe_at == "interaction" else ABSENT,
+        observed_after_breaks=sessions if observes and dynamics.observe_at == "break" else ABSENT,
     )

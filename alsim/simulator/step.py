@@ -24,7 +24,7 @@ from alsim.mdp.reward import reward
 from alsim.mdp.termination import NONE, STEP_LIMIT, ending
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
-from alsim.simulator import own_state
+from alsim.simulator import clock, own_state
 from alsim.simulator import reset as reset
 from alsim.simulator.reset import begin, begin_next
 from alsim.types import (
@@ -68,7 +68,6 @@ WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
 (ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, ITEM, AFTER, GAIN, REWARD,
  OBSERVED_TIME, SECONDS) = (k * BLOCK for k in range(16))  # fmt: skip
 FLOAT_ROWS = 16
-HOURS_PER_SECOND = f64(1 / 3600)
 QUESTION, HARD, CORRECT, ACTION, FIRST, SIZE, OUTCOME, KIND, SLOT = (k * BLOCK for k in range(9))
 INT_ROWS = 9
 RESET_TOGETHER = 8
@@ -218,7 +217,7 @@ def advance(
 def finish(
     limits: Termination, num_los: int, lanes: LearnerArrays, scratch: Scratch, out: Output, first: int, count: int
 ) -> None:
-    """Count the interaction and its time, determine whether it ends the episode, and write reward and flags."""
+    """Count the interaction, determine whether it ends the episode, and write reward and flags."""
     wide_vectors()
     floats = scratch.floats
     for i in range(count):
@@ -227,7 +226,6 @@ def finish(
         total = lanes.mastery_sum[k] + (f64(floats[AFTER + i]) - f64(floats[MASTERY + i]))
         reason = ending(limits, total / f64(num_los), step, lanes.frustration[k])
         lanes.step[k] = u32(step)
-        lanes.hours[k] += f64(floats[SECONDS + i]) * HOURS_PER_SECOND
         lanes.mastery_sum[k] = total
         lanes.finished[k] = reason != NONE
         out.reward[k] = f64(floats[REWARD + i])
@@ -387,6 +385,15 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
     advance(w.parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
     scatter(lanes, scratch, num_los, first, count)
     own_state.store_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
+    clock.advance_clock(lanes, scratch.floats, SECONDS, first, count)
+    clock.take_breaks(w.sessions, lanes, first, count)
+    places = (MASTERY, AFTER, OUTCOME)
+    clock.observe_after_each(
+        w.observed_after_each, w.parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
+    )
+    clock.observe_after_breaks(
+        w.observed_after_breaks, w.parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
+    )
     finish(w.termination, num_los, lanes, scratch, out, first, count)
     if len(lanes.responses) > 0:
         count_responses(w.termination.max_steps, num_los, lanes, scratch, first, count)
