@@ -210,13 +210,26 @@ class Termination(NamedTuple):
     max_steps: i32
 
 
-class Start(NamedTuple):
-    """Starting distributions (clauses S1.1, S1.2): mastery by a table of Beta quantiles, ability normal."""
+class MasteryStart(NamedTuple):
+    """Distribution of starting mastery (clause S1.1): a table of Beta quantiles."""
 
-    quantiles: Floats  # coefficients of numerics.beta.BetaTable
-    detail: i32  # BetaTable.detail
-    ability_mean: f32  # logits
-    ability_std: f32  # logits
+    offset: i32  # first segment of the table in Start.quantiles
+    detail: i32  # numerics.beta.BetaTable.detail
+
+
+class AbilityStart(NamedTuple):
+    """Distribution of starting ability (clause S1.2)."""
+
+    mean: f32  # logits
+    std: f32  # logits
+
+
+class Start(NamedTuple):
+    """Starting distributions."""
+
+    quantiles: Floats  # coefficients of numerics.beta.BetaTable, of one table or of several
+    mastery: MasteryStart
+    ability: AbilityStart
 
 
 class Scale(NamedTuple):
@@ -301,6 +314,8 @@ class LearnerArrays(NamedTuple):
     right: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions answered correctly
     responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
     hours: Annotated[Doubles, RESET]  # since the episode began: clause S13.1
+    row: Any = ()  # (N,) int32, row of the population; () for one row, as the next field
+    parameters: Any = ()  # (N,) each: parameters of the dynamics
     lo_state: Any = ()  # (N * L,) each: state of the dynamics' own, of each LO; () if it declares none
     learner_state: Any = ()  # (N,) each: state of the dynamics' own
 
@@ -347,7 +362,7 @@ class Buffers(NamedTuple):
 class Scratch(NamedTuple):
     """Scratch arrays of one block: one array per type, with rows at constant offsets, and a list of lanes.
 
-    The last three are () unless the dynamics needs them.
+    The others are () unless the dynamics or the population needs them.
     """
 
     words: Words
@@ -355,6 +370,8 @@ class Scratch(NamedTuple):
     ints: Ints
     listed: Longs  # lanes to reset
     lo_state: Any = ()  # (B,) each: own state of the LO of the interaction
+    mastery_start: Any = ()  # MasteryStart of (B,), by counter; () for one row of the population, as the next field
+    ability_start: Any = ()  # AbilityStart of (B,), by learner
     unready: Any = ()  # (B,) float32: see Item.unready
     further: Any = ()  # four of (B,) float32: see Draws.further
 
@@ -372,6 +389,15 @@ class Sessions(NamedTuple):
 
     interactions: i32  # between two breaks
     hours: f64  # length of a break
+
+
+class Rows(NamedTuple):
+    """The S rows of a population."""
+
+    thresholds: Keys  # (S,) see Population.thresholds
+    parameters: Any  # (S,) each: parameters of the dynamics
+    mastery: MasteryStart  # of arrays (S,)
+    ability: AbilityStart  # of arrays (S,)
 
 
 class Graph(NamedTuple):
@@ -394,6 +420,7 @@ class World(NamedTuple):
     interaction: Interaction
     scratch: Scratch
     beginning: Beginning
+    rows: Any = ()  # Rows; () for a population of one row
     graph: Any = ()  # Graph; () unless the dynamics reads parents
     sessions: Any = ()  # Sessions; () for one session
     observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction

@@ -71,7 +71,7 @@ def to_plain(value: Any) -> Any:
     Mappings and lists are converted entry by entry. Raises BankError for a bank that rows cannot represent.
     """
     from alsim.bank.items import Bank
-    from alsim.config import Section
+    from alsim.config.sections import Section
     from alsim.dynamics import DYNAMICS
 
     if isinstance(value, Bank):

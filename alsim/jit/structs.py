@@ -55,9 +55,12 @@ def leaves(struct: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, struct
 
 
-def _load_row(columns: Any, k: Any) -> Any:
+def row_of(columns: Any, k: Any) -> Any:
+    """Return row k of a struct of arrays, see `load_row`."""
     if isinstance(columns, tuple):
-        return _rebuilt(columns, (_load_row(column, k) for column in columns))
+        if not any(isinstance(column, np.ndarray | tuple) for column in columns):
+            return columns
+        return _rebuilt(columns, (row_of(column, k) for column in columns))
     return columns[k] if isinstance(columns, np.ndarray) else columns
 
 
@@ -150,7 +153,7 @@ def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
     return a(numba_types.boolean, a, b), generate
 
 
-load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else _load_row
+load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else row_of
 """Return the struct of entries k of a struct of contiguous arrays; parts that are numbers, or absent, stay.
 
 The index is a u64, and is not checked. An array alone gives its entry.
@@ -177,6 +180,17 @@ def optional_field(name: str) -> Callable[[Any], Any]:
         return defined(f"def call(struct): return struct.{name}", "call")
 
     return get
+
+
+def present_or(part: Any, other: Any) -> Any:
+    """Return a part of a struct, or `other` if it is absent."""
+    return other if is_absent(part) else part
+
+
+@generates(present_or)
+def _present_or(part: Any, other: Any) -> Callable[..., Any]:
+    absent = isinstance(part, numba_types.BaseTuple) and len(part) == 0
+    return (lambda part, other: other) if absent else (lambda part, other: part)
 
 
 def if_present(function: Callable[..., None]) -> Callable[..., None]:

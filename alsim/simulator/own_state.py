@@ -144,7 +144,7 @@ def _draw_start(lanes: LearnerArrays, words: Words, k: u64, block: int) -> None:
 def _begin_lo(parameters: Any, lanes: LearnerArrays, k: u64, lo: int, num_los: int, word: u32) -> f64:
     """Write the mastery and the own state of an LO at the start of an episode; return the mastery."""
     row = k * u64(num_los + 2) + u64(lo)
-    mastery, state = begin(parameters, lanes.rows[row], uniform(word))
+    mastery, state = begin(load_row(parameters, k), lanes.rows[row], uniform(word))
     lanes.rows[row] = mastery
     store_row(lanes.lo_state, k * u64(num_los) + u64(lo), state)
     return f64(lanes.rows[row])

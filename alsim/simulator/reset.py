@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from alsim.jit.compile import fieldwise, phase, sequence, wide_vectors
+from alsim.jit.structs import load_row, present_or
 from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
-from alsim.simulator import own_state
+from alsim.simulator import own_state, population
 from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.types import (
     BLOCK,
@@ -18,11 +19,13 @@ from alsim.types import (
     U1,
     WORD_BITS,
     ZERO,
+    Floats,
     LearnerArrays,
     Longs,
     Purpose,
     Scratch,
     f64,
+    i32,
     i64,
     u32,
     u64,
@@ -48,6 +51,11 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     learners go through each phase together, because those of one learner do not fill the vector registers.
     """
     lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
+    mastery, ability = (
+        present_or(scratch.mastery_start, w.start.mastery),
+        present_or(scratch.ability_start, w.start.ability),
+    )
+    population.draw_rows(w.rows, lanes, listed, start, stop)
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
     span = min(counters, BLOCK)
     together = BLOCK // span
@@ -57,15 +65,17 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
             length = min(span, counters - done)
             count_up(lanes, scratch, listed, first, count, done, length)
             draw_words(scratch, count * length)
-            draw_mastery(w.start, scratch, count * length)
+            population.load_starts(w.rows, lanes.row, scratch, listed, first, count, length)
+            draw_mastery(w.start.quantiles, mastery, scratch, count * length)
             if done == 0:
-                draw_ability(w.start, scratch, count, length)
+                draw_ability(ability, scratch, count, length)
                 set_ability(lanes, scratch, listed, first, count, num_los)
                 reset_fields((lanes,), listed, first, count)
                 own_state.reset_learner_state(lanes.learner_state, w.beginning.learner_state, listed, first, count)
                 own_state.reset_lo_state(lanes.lo_state, w.beginning.lo_state, listed, num_los, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
-    own_state.begin_los(w.beginning.draws, w.parameters, lanes, scratch.words, listed, num_los, start, stop)
+    parameters = present_or(lanes.parameters, w.parameters)
+    own_state.begin_los(w.beginning.draws, parameters, lanes, scratch.words, listed, num_los, start, stop)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
             begin_responses(w, listed[j])
@@ -117,15 +127,19 @@ def draw_words(scratch: Scratch, count: int) -> None:
 
 
 @phase
-def draw_mastery(start: Any, scratch: Scratch, count: int) -> None:
-    """Compute a mastery from each word (clause S1.1)."""
+def draw_mastery(quantiles: Floats, starts: Any, scratch: Scratch, count: int) -> None:
+    """Compute a mastery from each word (clause S1.1).
+
+    starts  MasteryStart of all learners, or of arrays with one entry per counter
+    """
     wide_vectors()
-    words, floats, ints, quantiles = scratch.words, scratch.floats, scratch.ints, start.quantiles
+    words, floats, ints = scratch.words, scratch.floats, scratch.ints
     for row in range(4):
         shift = row * BLOCK
         for i in range(count):
-            segment, inside = beta_segment(start.detail, words[u64(WORD + shift + i)])
-            ints[u64(SEGMENT + shift + i)] = segment
+            own = load_row(starts, u64(i))
+            segment, inside = beta_segment(own.detail, words[u64(WORD + shift + i)])
+            ints[u64(SEGMENT + shift + i)] = i32(segment + own.offset)
             floats[u64(INSIDE + shift + i)] = inside
         for i in range(count):
             at = u64(shift + i)
@@ -141,8 +155,11 @@ def draw_mastery(start: Any, scratch: Scratch, count: int) -> None:
 
 
 @phase
-def draw_ability(start: Any, scratch: Scratch, count: int, length: int) -> None:
-    """Compute the ability of each learner from its first two words (clause S1.2)."""
+def draw_ability(starts: Any, scratch: Scratch, count: int, length: int) -> None:
+    """Compute the ability of each learner from its first two words (clause S1.2).
+
+    starts  AbilityStart of all learners, or of arrays with one entry per learner
+    """
     wide_vectors()
     words, floats = scratch.words, scratch.floats
     for i in range(count):
@@ -150,7 +167,8 @@ def draw_ability(start: Any, scratch: Scratch, count: int, length: int) -> None:
         words[u64(PURPOSE + i)] = words[u64(WORD) + at]  # the counters are no longer needed
         words[u64(EPISODE + i)] = words[u64(WORD + BLOCK) + at]
     for i in range(count):
-        floats[ABILITY + i] = start.ability_mean + start.ability_std * normal(words[PURPOSE + i], words[EPISODE + i])
+        own = load_row(starts, u64(i))
+        floats[ABILITY + i] = own.mean + own.std * normal(words[PURPOSE + i], words[EPISODE + i])
 
 
 @phase

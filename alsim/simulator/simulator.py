@@ -93,7 +93,10 @@ class Simulator:
     def _compiled(self) -> _Compiled:
         """Kernels, compiled or loaded from the cache, and references to the arrays."""
         rules, dynamics = self._rules, of_parameters(type(self._world.parameters))
-        scratches = [self._world.scratch, *(new_scratch(dynamics) for _ in range(self.num_threads - 1))]
+        scratches = [
+            self._world.scratch,
+            *(new_scratch(dynamics, self._world.rows) for _ in range(self.num_threads - 1)),
+        ]
         references = [by_reference(self._world._replace(scratch=s)) for s in scratches]
         output = self.output_buffer(observations=False)
         world, actions, out = references[0], np.zeros(self.lanes, np.int64), output.reference

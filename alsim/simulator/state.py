@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
-from alsim.config import Config
+from alsim.config import Config, columns_of
 from alsim.dynamics import Dynamics, check_parameters, of_parameters
-from alsim.jit.structs import ABSENT
+from alsim.jit.structs import ABSENT, is_absent, row_of, with_leaves
 from alsim.numerics.beta import beta_table
 from alsim.simulator.fields import INTERACTION_FIELDS, LEARNER_FIELDS
 from alsim.simulator.step import scratch_sizes
 from alsim.types import (
     BLOCK,
+    AbilityStart,
     Beginning,
     Floats,
     Interaction,
     LearnerArrays,
+    MasteryStart,
     Output,
     RewardWeights,
+    Rows,
     Scale,
     Scratch,
     Sessions,
@@ -37,16 +42,28 @@ from alsim.types import (
 from alsim.utils.memory import aligned_zeros
 
 
-def new_learners(lanes: int, num_los: int, responses: bool, dynamics: Dynamics) -> LearnerArrays:
-    """Return the arrays of `lanes` learners, all zero; `responses` includes those of observation S8.2."""
+def new_learners(lanes: int, num_los: int, responses: bool, dynamics: Dynamics, rows: Any) -> LearnerArrays:
+    """Return the arrays of `lanes` learners, all zero.
+
+    responses  whether to include those of observation S8.2
+    rows       Rows of the population, or ABSENT
+    """
+    several = not is_absent(rows)
     return LearnerArrays(
         **{
             name: aligned_zeros(lanes * field.per_lane.width(num_los, responses), field.dtype)
             for name, field in LEARNER_FIELDS.items()
         },
+        row=aligned_zeros(lanes, i32) if several else ABSENT,
+        parameters=with_leaves(rows.parameters, lambda column: aligned_zeros(lanes, f32)) if several else ABSENT,
         lo_state=new_columns(dynamics.lo_state, lanes * num_los),
         learner_state=new_columns(dynamics.learner_state, lanes),
     )
+
+
+def collective(kind: Any, *columns: NDArray[Any]) -> Any:
+    """Return a struct of arrays with the class of its scalars."""
+    return kind(*columns)
 
 
 def new_columns(kind: Any, length: int) -> Any:
@@ -61,8 +78,12 @@ def new_interaction(lanes: int) -> Interaction:
     return Interaction(**{name: aligned_zeros(lanes, field.dtype) for name, field in INTERACTION_FIELDS.items()})
 
 
-def new_scratch(dynamics: Dynamics) -> Scratch:
-    """Return the scratch arrays of one block."""
+def new_scratch(dynamics: Dynamics, rows: Any) -> Scratch:
+    """Return the scratch arrays of one block.
+
+    rows  Rows of the population, or ABSENT
+    """
+    several = not is_absent(rows)
     words, floats, ints, listed = scratch_sizes()
     return Scratch(
         words=aligned_zeros(words, u32),
@@ -70,6 +91,8 @@ def new_scratch(dynamics: Dynamics) -> Scratch:
         ints=aligned_zeros(ints, i32),
         listed=aligned_zeros(listed, i64),
         lo_state=new_columns(dynamics.lo_state, BLOCK),
+        mastery_start=collective(MasteryStart, *(aligned_zeros(BLOCK, i32) for _ in range(2))) if several else ABSENT,
+        ability_start=collective(AbilityStart, *(aligned_zeros(BLOCK, f32) for _ in range(2))) if several else ABSENT,
         unready=aligned_zeros(BLOCK, f32) if dynamics.reads_parents else ABSENT,
         further=tuple(aligned_zeros(BLOCK, f32) for _ in range(4)) if dynamics.further_draws else ABSENT,
     )
@@ -100,6 +123,41 @@ def new_output(lanes: int, final: Floats) -> Output:
     )
 
 
+def start_and_rows(config: Config) -> tuple[Start, Any]:
+    """Return the starting distributions of all learners, and the Rows of the population; ABSENT for one row."""
+    learner, population = config.learner, config.population
+    if population is None:
+        table = beta_table(learner.mastery_alpha, learner.mastery_beta)
+        ability = AbilityStart(f32(learner.ability_mean), f32(learner.ability_std))
+        # A writeable copy: pickling drops the read-only flag, which is part of the type that numba compiles for.
+        return Start(table.coefficients.copy(), MasteryStart(i32(0), table.detail), ability), ABSENT
+    starts = columns_of(population, "learner", learner.model_dump())
+    shapes = list(zip(starts["mastery_alpha"].tolist(), starts["mastery_beta"].tolist(), strict=True))
+    quantiles, mastery = quantile_tables(shapes)
+    abilities = collective(AbilityStart, starts["ability_mean"].astype(f32), starts["ability_std"].astype(f32))
+    parameters = columns_of(population, "dynamics", config.dynamics._asdict())
+    rows = Rows(
+        thresholds=population.thresholds,
+        parameters=type(config.dynamics)(*(parameters[name].astype(f32) for name in config.dynamics._fields)),
+        mastery=mastery,
+        ability=abilities,
+    )
+    return Start(quantiles, row_of(mastery, 0), row_of(abilities, 0)), rows
+
+
+def quantile_tables(shapes: Sequence[tuple[float, float]]) -> tuple[Floats, Any]:
+    """Return the quantile tables of Beta distributions, one after the other, and MasteryStart of each row.
+
+    shapes  alpha and beta of each row, (S,); equal ones share a table
+    """
+    tables = {shape: beta_table(*shape) for shape in dict.fromkeys(shapes)}
+    lengths = np.cumsum([0, *(len(table.coefficients) // 4 for table in tables.values())])
+    offsets = dict(zip(tables, lengths.tolist(), strict=False))
+    places = np.array([offsets[shape] for shape in shapes], i32)
+    mastery = collective(MasteryStart, places, np.array([tables[shape].detail for shape in shapes], i32))
+    return np.concatenate([table.coefficients for table in tables.values()]), mastery
+
+
 def sessions_of(config: Config) -> Any:
     """Return the breaks of a configuration; ABSENT for one session."""
     if config.sessions is None:
@@ -113,34 +171,28 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     responses  whether to include the counts of observation S8.2
     record     whether to include arrays that record each interaction
     """
+    config = config.with_single_row()
     check_parameters(config.dynamics)
     dynamics = of_parameters(type(config.dynamics))
-    parameters = type(config.dynamics)(*map(f32, config.dynamics))
     weights, observes = config.reward_weights, dynamics.observe is not None
     sessions = sessions_of(config)
     graph = ABSENT
-    learner = config.learner
-    quantiles = beta_table(learner.mastery_alpha, learner.mastery_beta)
+    start, rows = start_and_rows(config)
     return World(
-        parameters=parameters,
+        parameters=type(config.dynamics)(*map(f32, config.dynamics)),
         weights=RewardWeights(*(f32(getattr(weights, name)) for name in RewardWeights._fields)),
         termination=Termination(
             mastery_threshold=f64(config.termination.mastery_threshold),
             max_frustration=f32(config.termination.max_frustration),
             max_steps=i32(config.max_episode_steps),
         ),
-        start=Start(
-            # A writeable copy: pickling drops the read-only flag, which is part of the type that numba compiles for.
-            quantiles=quantiles.coefficients.copy(),
-            detail=quantiles.detail,
-            ability_mean=f32(learner.ability_mean),
-            ability_std=f32(learner.ability_std),
-        ),
+        start=start,
         scale=Scale(num_los=i64(bank.num_los), max_time=f32(config.irt.max_response_time)),
         items=bank.table,
-        learners=new_learners(lanes, bank.num_los, responses, dynamics),
+        learners=new_learners(lanes, bank.num_los, responses, dynamics, rows),
         interaction=new_interaction(lanes if record else 0),
-        scratch=new_scratch(dynamics),
+        scratch=new_scratch(dynamics, rows),
+        rows=rows,
         beginning=beginning_of(dynamics),
         graph=graph,
         sessions=sessions,

@@ -17,7 +17,7 @@ from alsim.dynamics.transition import transition
 from alsim.jit.atomics import fetch_add
 from alsim.jit.compile import COMPILED, fieldwise, lean_kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
-from alsim.jit.structs import load_row, store_row
+from alsim.jit.structs import load_row, present_or, store_row
 from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
@@ -198,7 +198,7 @@ def advance(
             hours=f32(lanes.hours[k]),
         )
         draws = Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i], further=load_row(scratch.further, u64(i)))
-        after, outcome = transition(parameters, learner, item, draws)
+        after, outcome = transition(load_row(parameters, k), learner, item, draws)
         lanes.ability[k] = after.ability
         lanes.frustration[k] = after.frustration
         lanes.response_time[k] = after.response_time
@@ -382,17 +382,18 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
     gather(lanes, w.items, num_los, scratch, actions, first, count)
     own_state.load_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
     own_state.load_parents(scratch.unready, w.graph, lanes.rows, scratch.ints, OUTCOME, num_los, first, count)
-    advance(w.parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
+    parameters = present_or(lanes.parameters, w.parameters)
+    advance(parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
     scatter(lanes, scratch, num_los, first, count)
     own_state.store_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
     clock.advance_clock(lanes, scratch.floats, SECONDS, first, count)
     clock.take_breaks(w.sessions, lanes, first, count)
     places = (MASTERY, AFTER, OUTCOME)
     clock.observe_after_each(
-        w.observed_after_each, w.parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
+        w.observed_after_each, parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
     )
     clock.observe_after_breaks(
-        w.observed_after_breaks, w.parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
+        w.observed_after_breaks, parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
     )
     finish(w.termination, num_los, lanes, scratch, out, first, count)
     if len(lanes.responses) > 0:

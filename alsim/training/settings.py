@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from alsim.config import Count, NotNegative, Positive, Section, Share, error_message
+from alsim.config.sections import Count, NotNegative, Positive, Section, Share, error_message
 from alsim.errors import AlsimError
 from alsim.types import Activation
 from alsim.utils.reading import read_toml, reason

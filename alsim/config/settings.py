@@ -7,41 +7,36 @@ have additional keys. The parameters of a dynamics are defined by that dynamics.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_serializer,
-    field_validator,
-    model_validator,
+from pydantic import Field, ValidationError, create_model, field_serializer, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from alsim.config.population import Population, PopulationError, check_overrides
+from alsim.config.sections import (
+    Change,
+    Count,
+    GuessingRange,
+    NotNegative,
+    Positive,
+    PositiveRange,
+    Range,
+    Section,
+    Shape,
+    Share,
+    ShareRange,
+    error_message,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
-
 from alsim.dynamics import DYNAMICS, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
 from alsim.dynamics.standard import Standard
-from alsim.errors import AlsimError, did_you_mean
+from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
-from alsim.types import LONGEST_REPR, MODALITIES
+from alsim.types import MODALITIES
 from alsim.utils.reading import read_toml, reason
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Change = Annotated[float, Field(ge=-1, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
-Count = Annotated[int, Field(ge=1)]
 
 BANK_KEYS = (
     *("num_los", "num_questions_per_lo", "num_contents_per_lo", "questions_per_difficulty", "irt", "content", "bank"),
@@ -49,97 +44,6 @@ BANK_KEYS = (
 """Keys that determine a sampled bank (clauses S2.1 to S2.4)."""
 MOST_STEPS = 2**31 - 2
 """Largest step limit: the number of the next step must fit in int32."""
-
-
-def _check_order(value: tuple[float, float]) -> tuple[float, float]:
-    """Return a range, or raise if its bounds are not in ascending order."""
-    low, high = value
-    if low > high:
-        raise PydanticCustomError("range", "a range [low, high] with low <= high")
-    return value
-
-
-def _check_length(value: object) -> object:
-    """Return a value, or raise if it is a list without exactly two entries."""
-    if isinstance(value, list | tuple) and len(value) != 2:
-        raise PydanticCustomError("range", "a range of two numbers, [low, high]")
-    return value
-
-
-Range = Annotated[tuple[float, float], BeforeValidator(_check_length), AfterValidator(_check_order)]
-PositiveRange = Annotated[tuple[Positive, Positive], BeforeValidator(_check_length), AfterValidator(_check_order)]
-ShareRange = Annotated[tuple[Share, Share], BeforeValidator(_check_length), AfterValidator(_check_order)]
-GuessingRange = Annotated[
-    tuple[Share, Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(_check_length), AfterValidator(_check_order)
-]
-
-
-FLOAT32_RANGE = "0, or a number of magnitude 1e-30 to 1e30"
-
-
-def _fits_float32(value: Any) -> bool:
-    """Return whether a number neither underflows nor overflows float32; True for values that are not finite numbers."""
-    if not isinstance(value, Real) or value == 0 or value != value or abs(value) == float("inf"):
-        return True
-    return bool(1e-30 <= abs(value) <= 1e30)  # type: ignore[operator]  # Real does not declare comparisons
-
-
-def _is_convertible(value: object) -> bool:
-    """Return whether a value is not a number, but pydantic would convert it to one."""
-    return isinstance(value, bool | bytes) or (hasattr(value, "__float__") and not isinstance(value, Real))
-
-
-def _model_of(annotation: Any) -> Any:
-    """Return the Section class in the annotation of a field, None if the field is not a section."""
-    return next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
-
-
-def _kind(annotation: Any) -> str:
-    """Return the kind of value that a field expects, for error messages."""
-    if _model_of(annotation) is not None:
-        return "a table"
-    if get_origin(annotation) is tuple:
-        return "a list of numbers"
-    return "an integer" if int in (annotation, *get_args(annotation)) else "a number"
-
-
-class Section(BaseModel):
-    """An immutable table of the configuration. Unknown keys and values that are not finite raise an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
-
-    text_keys: ClassVar[frozenset[str]] = frozenset()
-    """Keys whose value may be a string."""
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Yield the fields that differ from their defaults, for `repr`."""
-        for name, field in type(self).model_fields.items():
-            if (value := getattr(self, name)) != field.get_default(call_default_factory=True):
-                yield name, value
-
-    def __repr__(self) -> str:
-        """Return the fields that differ from their defaults; a long text ends with "…"."""
-        text = super().__repr__()
-        return text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…)"
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_numbers(cls, value: object, info: ValidationInfo) -> object:
-        """Raise for values that pydantic would convert to numbers, such as "3", and for numbers out of range."""
-        key = str(info.field_name)
-        annotation = cls.model_fields[key].annotation
-        if annotation is Any:  # checked by the field's own validator
-            return value
-        if annotation is bool:
-            if not isinstance(value, bool):
-                raise PydanticCustomError("boolean", "true or false")
-            return value
-        entries = value if isinstance(value, list | tuple) else [value]
-        if any(_is_convertible(v) or (isinstance(v, str) and key not in cls.text_keys) for v in entries):
-            raise PydanticCustomError("number", _kind(annotation))
-        if not all(map(_fits_float32, entries)):
-            raise PydanticCustomError("number", FLOAT32_RANGE)
-        return value
 
 
 class DifficultyRanges(Section):
@@ -292,7 +196,7 @@ class BankSettings(Section):
 class Config(Section):
     """The configuration of a simulator; `Config()` is the specification."""
 
-    text_keys = frozenset({"dynamics", "reward_weights"})
+    text_keys = frozenset({"dynamics", "reward_weights", "population"})
 
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
@@ -306,6 +210,7 @@ class Config(Section):
     reward_weights: RewardConfig = RewardConfig()
     termination: TerminationConfig = TerminationConfig()
     metrics: Metrics = Metrics()
+    population: Any = Field(default=None, validate_default=True)
     sessions: SessionSettings | None = None
     retention: Retention = Retention()
     bank: BankSettings = BankSettings()
@@ -345,6 +250,31 @@ class Config(Section):
         except ValidationError as error:
             faults = "; ".join(f"dynamics.{error_message(e, model)}" for e in error.errors())
             raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
+
+    @field_validator("population", mode="before")
+    @classmethod
+    def _read_population(cls, value: object) -> object:
+        """Return a population from its rows or a table, or None."""
+        try:
+            return None if value is None else Population.read(value)
+        except PopulationError as error:
+            raise PydanticCustomError("population", "{fault}", {"fault": str(error)}) from None
+
+    @model_validator(mode="after")
+    def _check_population(self) -> Self:
+        """Raise unless the rows of the population override existing parameters with valid values."""
+        if self.population is not None:
+            try:
+                check_overrides(self.population, "dynamics", parameter_table(self.dynamics))
+                check_overrides(self.population, "learner", LearnerStart)
+            except PopulationError as error:
+                raise PydanticCustomError("population", "{fault}", {"fault": str(error)}) from None
+        return self
+
+    @field_serializer("population")
+    def _population_to_rows(self, value: Any) -> list[dict[str, Any]] | None:
+        """Return the rows of the population."""
+        return None if value is None else value.to_rows()
 
     @field_serializer("dynamics")
     def _dynamics_to_table(self, value: Any) -> dict[str, Any]:
@@ -404,6 +334,14 @@ class Config(Section):
         """Return the configuration as nested dicts that JSON can represent."""
         return dict(json.loads(self.model_dump_json()))
 
+    def with_single_row(self) -> Config:
+        """Return the same rules without a population if it has only one row, whose values apply to all learners."""
+        if self.population is None or len(self.population) > 1:
+            return self
+        row = self.population.rows[0]
+        changes = {"dynamics": self.dynamics._replace(**row.dynamics), "population": None}
+        return self.model_copy(update={**changes, "learner": self.learner.model_copy(update=row.learner)})
+
     def split(self) -> tuple[int, int, int]:
         """Return the number of Easy, Medium and Hard questions per learning outcome (clause S2.1)."""
         if self.questions_per_difficulty is not None:
@@ -417,6 +355,12 @@ class ConfigError(AlsimError):
     """An invalid configuration: the message names the key, its value and the expected value."""
 
 
+def parameter_table(parameters: Any) -> type[Section]:
+    """Return the table of the parameters of a dynamics, given an instance."""
+    kind: Any = type(parameters)
+    return _parameter_model(kind)
+
+
 @cache
 def _parameter_model(parameters: Any) -> type[Section]:
     """Return a subclass of Section with the fields of a dynamics' parameters, their bounds and their defaults."""
@@ -425,53 +369,6 @@ def _parameter_model(parameters: Any) -> type[Section]:
         for name, hint in get_type_hints(parameters, include_extras=True).items()
     }
     return create_model(parameters.__name__, __base__=Section, **fields)  # type: ignore[call-overload, no-any-return]
-
-
-def _expected(error: ErrorDetails) -> str:
-    """Return a description of the expected value."""
-    kind, context = error["type"], error.get("ctx", {})
-    bounds = {
-        "greater_than_equal": "a number >= {ge}",
-        "greater_than": "a number > {gt}",
-        "less_than_equal": "a number <= {le}",
-        "less_than": "a number < {lt}",
-        "finite_number": "a finite number",
-        "invalid_key": "keys that are strings",
-        "model_type": "a table",
-        "model_attributes_type": "a table",
-        "tuple_type": "a list of numbers",
-        "too_long": "{max_length} numbers",
-        "literal_error": "{expected}",
-    }
-    if kind in bounds:
-        return bounds[kind].format(**context)
-    if kind.startswith("float"):
-        return "a number"
-    if kind.startswith("int"):
-        return "an integer"
-    return error["msg"]
-
-
-def error_message(error: ErrorDetails, model: type[Section]) -> str:
-    """Return a sentence with the key, the value and the expected value of one of pydantic's errors about a model."""
-    if error["type"] in ("split", "parameter", "hyperparameters"):
-        return error["msg"]
-    key, value = ".".join(map(str, error["loc"])), repr(error["input"])
-    if error["type"] == "missing":
-        return f"{key} is missing: expected a value in {value}"
-    if error["type"] == "extra_forbidden":
-        known = _known(model, error["loc"][:-1])
-        suggestion = did_you_mean(str(error["loc"][-1]), known)
-        return f"{key} = {value}: unknown key; expected one of {', '.join(known)}{suggestion}"
-    return f"{f'{key} = {value}' if key else 'the configuration'}: expected {_expected(error)}"
-
-
-def _known(root: type[Section], path: tuple[int | str, ...]) -> list[str]:
-    """Return the keys of the table at `path` below `root`."""
-    model: Any = root
-    for part in path:
-        model = _model_of(model.model_fields[part].annotation)
-    return list(model.model_fields)
 
 
 def default_toml() -> str:

@@ -1,0 +1,31 @@
+"""The configuration of a simulator: every hyperparameter, with one definition each."""
+
+from alsim.config.population import Population, PopulationError, columns_of
+from alsim.config.settings import (
+    BANK_KEYS,
+    MOST_STEPS,
+    REWARD_PRESETS,
+    Config,
+    ConfigError,
+    Irt,
+    RewardConfig,
+    Split,
+    TerminationConfig,
+    default_toml,
+)
+
+__all__ = [
+    "BANK_KEYS",
+    "MOST_STEPS",
+    "REWARD_PRESETS",
+    "Config",
+    "ConfigError",
+    "Irt",
+    "Population",
+    "PopulationError",
+    "RewardConfig",
+    "Split",
+    "TerminationConfig",
+    "columns_of",
+    "default_toml",
+]
