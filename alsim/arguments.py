@@ -46,15 +46,21 @@ def read_rules(
         settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
     if max_episode_steps is not None:
         settings = Config.read({**settings.to_dict(), "max_episode_steps": _read_step_limit(max_episode_steps)})
-    if bank is None:
-        return settings, sample_bank(settings)
+    items = sample_bank(settings) if bank is None else _read_bank(bank)
+    if settings.curriculum is not None:
+        settings.curriculum.graph(items.outcomes)  # raises an error for outcomes that the bank does not have
+    return settings, items
+
+
+def _read_bank(bank: Bank | Mapping[str, Any] | str | Path) -> Bank:
+    """Return a bank from a mapping of rows or a directory of tables. Raises BankError."""
     if isinstance(bank, Bank):
-        return settings, bank
+        return bank
     if not isinstance(bank, Mapping | str | Path):
         raise BankError(f"a bank must be a Bank, a mapping of rows or a directory of tables; got {bank!r}")
     from alsim.bank.files import bank_from_rows, load_bank
 
-    return settings, bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
+    return bank_from_rows(bank) if isinstance(bank, Mapping) else load_bank(bank)
 
 
 def _read_step_limit(steps: Any) -> int:

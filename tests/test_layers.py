@@ -23,7 +23,7 @@ LAYERS = [
     ["alsim.jit", "alsim.utils"],
     ["alsim.numerics"],
     ["alsim.mdp", "alsim.responses"],
-    ["alsim.dynamics", "alsim.models"],
+    ["alsim.dynamics", "alsim.models", "alsim.curriculum"],
     ["alsim.config", "alsim.policies"],
     ["alsim.bank"],
     ["alsim.simulator", "alsim.metrics"],

@@ -146,7 +146,7 @@ def _expected(error: ErrorDetails) -> str:
 
 def error_message(error: ErrorDetails, model: type[Section]) -> str:
     """Return a sentence with the key, the value and the expected value of one of pydantic's errors about a model."""
-    if error["type"] in ("split", "parameter", "hyperparameters", "population"):
+    if error["type"] in ("split", "parameter", "hyperparameters", "population", "curriculum"):
         return error["msg"]
     key, value = ".".join(map(str, error["loc"])), repr(error["input"])
     if error["type"] == "missing":

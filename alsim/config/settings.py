@@ -31,6 +31,7 @@ from alsim.config.sections import (
     ShareRange,
     error_message,
 )
+from alsim.curriculum import Curriculum, CurriculumError
 from alsim.dynamics import DYNAMICS, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
@@ -196,7 +197,7 @@ class BankSettings(Section):
 class Config(Section):
     """The configuration of a simulator; `Config()` is the specification."""
 
-    text_keys = frozenset({"dynamics", "reward_weights", "population"})
+    text_keys = frozenset({"dynamics", "reward_weights", "population", "curriculum"})
 
     num_los: Annotated[int, Field(ge=1, le=MOST_LOS)] = 30
     num_questions_per_lo: Annotated[int, Field(ge=3, le=1_000_000)] = 20
@@ -211,6 +212,7 @@ class Config(Section):
     termination: TerminationConfig = TerminationConfig()
     metrics: Metrics = Metrics()
     population: Any = Field(default=None, validate_default=True)
+    curriculum: Any = Field(default=None, validate_default=True)
     sessions: SessionSettings | None = None
     retention: Retention = Retention()
     bank: BankSettings = BankSettings()
@@ -260,6 +262,27 @@ class Config(Section):
         except PopulationError as error:
             raise PydanticCustomError("population", "{fault}", {"fault": str(error)}) from None
 
+    @field_validator("curriculum", mode="before")
+    @classmethod
+    def _read_curriculum(cls, value: object) -> object:
+        """Return a curriculum from its edges or a file, or None."""
+        try:
+            return None if value is None else Curriculum.read(value)
+        except CurriculumError as error:
+            raise PydanticCustomError("curriculum", "{fault}", {"fault": str(error)}) from None
+
+    @model_validator(mode="after")
+    def _check_curriculum(self) -> Self:
+        """Raise if the dynamics reads prerequisites, and there is no curriculum."""
+        dynamics = of_parameters(type(self.dynamics))
+        if dynamics.reads_parents and self.curriculum is None:
+            raise PydanticCustomError(
+                "curriculum",
+                f"the dynamics {dynamics.name!r} reads prerequisites, but the configuration has no curriculum; set "
+                "curriculum to a file, or to pairs of outcomes such as [[0, 1], [1, 2]]",
+            )
+        return self
+
     @model_validator(mode="after")
     def _check_population(self) -> Self:
         """Raise unless the rows of the population override existing parameters with valid values."""
@@ -270,6 +293,11 @@ class Config(Section):
             except PopulationError as error:
                 raise PydanticCustomError("population", "{fault}", {"fault": str(error)}) from None
         return self
+
+    @field_serializer("curriculum")
+    def _curriculum_to_edges(self, value: Any) -> list[list[int | str]] | None:
+        """Return the edges of the curriculum."""
+        return None if value is None else [list(edge) for edge in value.edges]
 
     @field_serializer("population")
     def _population_to_rows(self, value: Any) -> list[dict[str, Any]] | None:
@@ -306,6 +334,9 @@ class Config(Section):
                 f"{path}: cannot be read as a TOML file: {reason(error)}; "
                 "`alsim init-config` writes a valid configuration"
             ) from None
+        for key in ("population", "curriculum"):
+            if isinstance(table.get(key), str):  # relative to the file that names it
+                table[key] = str(Path(path).parent / table[key])
         try:
             return cls.read(table)
         except ConfigError as error:

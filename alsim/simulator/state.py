@@ -176,7 +176,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     dynamics = of_parameters(type(config.dynamics))
     weights, observes = config.reward_weights, dynamics.observe is not None
     sessions = sessions_of(config)
-    graph = ABSENT
+    graph = config.curriculum.graph(bank.outcomes) if dynamics.reads_parents else ABSENT
     start, rows = start_and_rows(config)
     return World(
         parameters=type(config.dynamics)(*map(f32, config.dynamics)),
