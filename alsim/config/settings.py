@@ -33,6 +33,7 @@ from alsim.config.sections import (
 )
 from alsim.curriculum import Curriculum, CurriculumError
 from alsim.dynamics import DYNAMICS, find_dynamics, known_dynamics, of_parameters, unknown_dynamics
+from alsim.dynamics.parameters import Word
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
@@ -247,6 +248,7 @@ class Config(Section):
             raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
         parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)
+        table = _with_numbers(parameters, table)
         try:
             return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
         except ValidationError as error:
@@ -307,7 +309,7 @@ class Config(Section):
     @field_serializer("dynamics")
     def _dynamics_to_table(self, value: Any) -> dict[str, Any]:
         """Return the name and the parameters of a dynamics."""
-        return {"name": of_parameters(type(value)).name, **value._asdict()}
+        return {"name": of_parameters(type(value)).name, **_with_words(value)}
 
     @model_validator(mode="after")
     def _check_split(self) -> Self:
@@ -390,6 +392,28 @@ def parameter_table(parameters: Any) -> type[Section]:
     """Return the table of the parameters of a dynamics, given an instance."""
     kind: Any = type(parameters)
     return _parameter_model(kind)
+
+
+@cache
+def _words_of(parameters: Any) -> dict[str, Word]:
+    """Return the parameters of a dynamics that may be a word."""
+    hints = get_type_hints(parameters, include_extras=True)
+    words = {
+        name: [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Word)] for name, hint in hints.items()
+    }
+    return {name: found[0] for name, found in words.items() if found}
+
+
+def _with_numbers(parameters: Any, table: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return values of parameters in which numbers have replaced words."""
+    words = _words_of(parameters)
+    return {k: words[k].number if k in words and v == words[k].word else v for k, v in table.items()}
+
+
+def _with_words(value: Any) -> dict[str, Any]:
+    """Return the parameters of a dynamics in which words have replaced the numbers that stand for them."""
+    words = _words_of(type(value))
+    return {k: words[k].word if k in words and v == words[k].number else v for k, v in value._asdict().items()}
 
 
 @cache

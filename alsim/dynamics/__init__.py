@@ -5,7 +5,7 @@ A dynamics is one file, with its parameters, its rules and what they need. This 
 
 from __future__ import annotations
 
-from alsim.dynamics import standard
+from alsim.dynamics import bkt, fatigue, linked, prerequisites, standard
 from alsim.dynamics.registry import (
     DYNAMICS,
     GROUP,
@@ -21,6 +21,24 @@ from alsim.dynamics.registry import (
 )
 
 register_dynamics("standard", standard.Standard, standard.answer, standard.study, chance=standard.chance)
+register_dynamics("linked", linked.Linked, linked.answer, linked.study, chance=linked.chance)
+register_dynamics("bkt", bkt.Bkt, bkt.answer, bkt.study, chance=bkt.chance, begin=bkt.begin, further_draws=True)
+register_dynamics(
+    "prerequisites",
+    prerequisites.Prerequisites,
+    prerequisites.answer,
+    prerequisites.study,
+    chance=prerequisites.chance,
+    reads_parents=True,
+)
+register_dynamics(
+    "fatigue",
+    fatigue.Fatigue,
+    fatigue.answer,
+    fatigue.study,
+    chance=fatigue.chance,
+    learner_state=fatigue.Effort,
+)
 
 __all__ = [
     "DYNAMICS",

@@ -1,17 +1,18 @@
-"""Rules of the specified dynamics for one learner and one item (clauses S4 and S5)."""
+"""Rules of the specified dynamics for one learner and one item (clauses S4 and S5).
+
+Other dynamics call the parts of these rules that they do not change.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Any, NamedTuple
 
-from annotated_types import Ge, Interval
+import numpy as np
 
 from alsim.dynamics.irt import p_correct
+from alsim.dynamics.parameters import NotNegative, Share
 from alsim.jit.compile import rule
 from alsim.types import I0, I1, ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
-
-Share = Annotated[float, Interval(ge=0, le=1)]
-NotNegative = Annotated[float, Ge(0)]
 
 
 class Standard(NamedTuple):
@@ -38,31 +39,70 @@ def chance(p: Standard, learner: Learner, item: Item) -> f32:
 def answer(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a question, and the outcome (clauses S4.1 to S4.4)."""
     correct = draws.answer < chance(p, learner, item)
-    mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery)) if correct else learner.mastery
-    rise = p.frustration_rise + (p.hard_rise if item.is_hard and learner.mastery < p.hard_below else ZERO)
-    seconds = f32(item.response_time_mean + item.response_time_std * draws.noise)
-    after = Learner(
-        mastery=mastery,
-        ability=learner.ability + (p.ability_gain if correct else ZERO),
-        frustration=max(ZERO, learner.frustration - p.frustration_relief)
-        if correct
-        else min(ONE, learner.frustration + rise),
-        response_time=max(f32(p.response_time_min), seconds),
-        fail_streak=I0 if correct else i32(learner.fail_streak + I1),
-    )
+    mastery = practised(p, learner, correct, ONE)
+    after = answered(p, learner, item, draws, correct, mastery, ONE, learner.learner_state)
     return after, Outcome(correct=correct, gain=mastery - learner.mastery)
 
 
 @rule
 def study(p: Standard, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, Outcome]:
     """Return the learner after a content, and the outcome (clauses S5.1, S5.2)."""
+    mastery = studied(p, learner, item, draws, ONE)
+    return after_content(learner, item, mastery, learner.learner_state), Outcome(
+        correct=False, gain=mastery - learner.mastery
+    )
+
+
+@rule
+def practised(p: Any, learner: Learner, correct: bool | np.bool_, rate: f32) -> f32:
+    """Return the mastery after an answer; `rate` multiplies the gain (clause S4.2)."""
+    gained = min(ONE, learner.mastery + rate * (p.learning_rate * (ONE - learner.mastery)))
+    return gained if correct else learner.mastery
+
+
+@rule
+def answered(
+    p: Any,
+    learner: Learner,
+    item: Item,
+    draws: Draws,
+    correct: bool | np.bool_,
+    mastery: f32,
+    slowness: f32,
+    learner_state: Any,
+) -> Learner:
+    """Return the learner after a question; `slowness` multiplies the response time (clauses S4.2 to S4.4)."""
+    rise = p.frustration_rise + (p.hard_rise if item.is_hard and learner.mastery < p.hard_below else ZERO)
+    seconds = f32(item.response_time_mean + item.response_time_std * draws.noise)
+    return Learner(
+        mastery=mastery,
+        ability=learner.ability + (p.ability_gain if correct else ZERO),
+        frustration=max(ZERO, learner.frustration - p.frustration_relief)
+        if correct
+        else min(ONE, learner.frustration + rise),
+        response_time=slowness * max(f32(p.response_time_min), seconds),
+        fail_streak=I0 if correct else i32(learner.fail_streak + I1),
+        lo_state=learner.lo_state,
+        learner_state=learner_state,
+    )
+
+
+@rule
+def studied(p: Any, learner: Learner, item: Item, draws: Draws, rate: f32) -> f32:
+    """Return the mastery after a content; `rate` multiplies the gain (clause S5.1)."""
     effect = item.effectiveness * (ONE - learner.mastery) * (ONE - p.frustration_discount * learner.frustration)
-    mastery = min(ONE, learner.mastery + max(ZERO, effect + p.gain_noise * draws.noise))
-    after = Learner(
+    return min(ONE, learner.mastery + rate * max(ZERO, effect + p.gain_noise * draws.noise))
+
+
+@rule
+def after_content(learner: Learner, item: Item, mastery: f32, learner_state: Any) -> Learner:
+    """Return the learner after a content (clause S5.2)."""
+    return Learner(
         mastery=mastery,
         ability=learner.ability,
         frustration=min(ONE, max(ZERO, learner.frustration + item.impact)),
         response_time=learner.response_time,
         fail_streak=I0,
+        lo_state=learner.lo_state,
+        learner_state=learner_state,
     )
-    return after, Outcome(correct=False, gain=mastery - learner.mastery)
