@@ -412,7 +412,8 @@ def _with_numbers(parameters: Any, table: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _with_words(value: Any) -> dict[str, Any]:
     """Return the parameters of a dynamics in which words have replaced the numbers that stand for them."""
-    words = _words_of(type(value))
+    kind: Any = type(value)
+    words = _words_of(kind)
     return {k: words[k].word if k in words and v == words[k].number else v for k, v in value._asdict().items()}
 
 
