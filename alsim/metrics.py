@@ -59,6 +59,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("total_steps", "episode length", "interactions", "length of the episode (S9.1)"),
         Metric("final_mastery", "final mastery", "", "mean mastery over LOs at the end (S9.1)"),
+        Metric("delayed_retention", "delayed retention", "", "mean recall over LOs after a delay (S13.3)"),
         Metric("cumulative_reward", "return", "", "sum of rewards (S9.1)"),
         Metric("question_accuracy", "accuracy", "", "share of questions answered correctly (S9.1)"),
         Metric("content_count", "contents shown", "", "number of contents shown (S9.1)"),
@@ -134,6 +135,7 @@ class EpisodeMetrics(NamedTuple):
 
     total_steps: Longs
     final_mastery: Doubles
+    delayed_retention: Doubles
     cumulative_reward: Doubles
     question_accuracy: Doubles
     content_count: Longs
@@ -203,12 +205,13 @@ def _accumulate(
             row += 1
 
 
-def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetrics:
+def episode_metrics(x: Interactions, bank: Bank, config: Config, retention: Doubles | None = None) -> EpisodeMetrics:
     """Return the metrics of each episode in `x`.
 
-    x       interactions of E episodes
-    bank    bank that the interactions used
-    config  source of the mastery threshold and of the blueprint
+    x          interactions of E episodes
+    bank       bank that the interactions used
+    config     source of the mastery threshold and of the blueprint
+    retention  (E,) delayed retention; None: the final mastery, as under dynamics without forgetting
 
     Raises ValueError for columns of inconsistent lengths, and for items that are not in the bank.
     """
@@ -222,6 +225,7 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config) -> EpisodeMetri
     return EpisodeMetrics(
         total_steps=x.length.copy(),
         final_mastery=x.mean_mastery[x.last],
+        delayed_retention=x.mean_mastery[x.last] if retention is None else retention,
         cumulative_reward=sums.reward,
         question_accuracy=_ratio(sums.correct, num_questions),
         content_count=num_contents,
@@ -274,12 +278,17 @@ def _adherence(by_difficulty: Longs, blueprint: Sequence[float]) -> Doubles:
 
 
 @lean_kernel
-def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Events) -> None:
-    """Write the events of every interaction; the clock starts at 0 in each episode."""
+def _fill_events(x: Interactions, minutes: Floats, num_questions: int, session: int, pause: float, out: Events) -> None:
+    """Write the events of every interaction; the clock starts at 0 in each episode.
+
+    session, pause  interactions between breaks, 0 without breaks, and length of a break, seconds
+    """
     row, event = 0, 0
     for e in range(len(x.length)):
         clock = f64(0)
-        for _ in range(x.length[e]):
+        for step in range(x.length[e]):
+            if session > 0 and step > 0 and step % session == 0:
+                clock += pause
             is_question = x.item[row] < num_questions
             out.kind[event] = i8(SHOWN) if is_question else i8(CONTENT)
             out.row[event] = row
@@ -293,8 +302,10 @@ def _fill_events(x: Interactions, minutes: Floats, num_questions: int, out: Even
             row += 1
 
 
-def events(x: Interactions, bank: Bank) -> Events:
+def events(x: Interactions, bank: Bank, config: Config | None = None) -> Events:
     """Return the events of every interaction.
+
+    config  source of the breaks between sessions (clause S13.1); None: there are none
 
     A question has two events (shown, answered), and a content has one.
 
@@ -304,7 +315,9 @@ def events(x: Interactions, bank: Bank) -> Events:
     num_events = len(x.item) + int(np.count_nonzero(x.item < bank.num_questions))
     out = Events(kind=np.empty(num_events, i8), row=np.empty(num_events, i64), seconds=np.empty(num_events))
     columns, minutes = Interactions._make(map(_writeable, x)), _writeable(bank.contents.duration)
-    _fill_events(columns, minutes, bank.num_questions, out)
+    sessions = None if config is None else config.sessions
+    session, pause = (0, 0.0) if sessions is None else (sessions.interactions, 3600 * sessions.break_hours)
+    _fill_events(columns, minutes, bank.num_questions, session, pause, out)
     return out
 
 

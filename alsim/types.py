@@ -391,6 +391,12 @@ class Sessions(NamedTuple):
     hours: f64  # length of a break
 
 
+class Delay(NamedTuple):
+    """Delay of delayed retention (clause S13.3)."""
+
+    hours: f64
+
+
 class Rows(NamedTuple):
     """The S rows of a population."""
 
@@ -423,5 +429,6 @@ class World(NamedTuple):
     rows: Any = ()  # Rows; () for a population of one row
     graph: Any = ()  # Graph; () unless the dynamics reads parents
     sessions: Any = ()  # Sessions; () for one session
+    retention: Any = ()  # Delay; () unless the dynamics says what is observed of mastery
     observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction
     observed_after_breaks: Any = ()  # Sessions; () unless it observes them after breaks, and there are breaks

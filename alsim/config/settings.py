@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
+import numpy as np
 from pydantic import Field, ValidationError, create_model, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -37,7 +38,7 @@ from alsim.dynamics.parameters import Word
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
-from alsim.types import MODALITIES
+from alsim.types import MODALITIES, Ints, i32
 from alsim.utils.reading import read_toml, reason
 
 BANK_KEYS = (
@@ -366,6 +367,18 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested dicts that JSON can represent."""
         return dict(json.loads(self.model_dump_json()))
+
+    @property
+    def population_names(self) -> tuple[str, ...]:
+        """Names of the rows of the population; without one, all learners have the row "all"."""
+        return ("all",) if self.population is None else self.population.names
+
+    def population_rows_of(self, seed: int, learners: Any) -> Ints:
+        """Return the row of the population of each learner of a seed, (N,), see `Population.rows_of`."""
+        if self.population is None:
+            return np.zeros(len(learners), i32)
+        rows: Ints = self.population.rows_of(seed, learners)
+        return rows
 
     def with_single_row(self) -> Config:
         """Return the same rules without a population if it has only one row, whose values apply to all learners."""

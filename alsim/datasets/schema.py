@@ -9,7 +9,7 @@ import pyarrow as pa
 from alsim.metrics import EVENTS, METRICS, Metric
 from alsim.types import MODALITIES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = ("transitions", "events", "episodes")
 
@@ -79,6 +79,8 @@ def _metric_column(metric: Metric) -> Column:
 EPISODES = (
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
+    Column("population_row", pa.int32(), "", "row of the population of the learner, from 0 (S12.1)"),
+    Column("population_name", pa.dictionary(pa.int32(), pa.string()), "", "name of this row; all without a population"),
     *(_metric_column(metric) for metric in METRICS.values()),
     Column("terminated", pa.bool_(), "", "the episode ended by mastery or frustration"),
     Column("truncated", pa.bool_(), "", "the episode ended by the step limit"),

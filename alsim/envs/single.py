@@ -207,7 +207,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         """
         if not self._rows:
             return {}
-        metrics = episode_metrics(self.interactions(), self.bank, self.config)
+        metrics = episode_metrics(self.interactions(), self.bank, self.config, self._simulator.retention())
         return {name: column[0].tolist() for name, column in metrics._asdict().items()}
 
     def interactions(self) -> Interactions:

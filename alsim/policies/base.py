@@ -48,6 +48,8 @@ class View:
     """1 correct, 0 wrong, -1 content: t arrays (N,)."""
     seconds: list[Floats] = field(default_factory=list)
     """Response times, seconds, NaN for content: t arrays (N,)."""
+    clock: Doubles | None = None
+    """Hours since the episode began, (N,); None if they are unknown. Read them as `hours`."""
 
     @property
     def num_lanes(self) -> int:
@@ -72,6 +74,16 @@ class View:
                 f"view.mastery needs observation='mastery'; got {self.kind!r}; pass this observation to the rollout"
             )
         return self.observation[:, : self.num_los]
+
+    @property
+    def hours(self) -> Doubles:
+        """Hours since the episode began, with breaks between sessions, (N,) (clause S13.2).
+
+        Raises ValueError for a view that was made without a clock.
+        """
+        if self.clock is None:
+            raise AlsimError("view.hours needs a clock; this view was made without one: pass clock=... to View")
+        return self.clock
 
     @property
     def frustration(self) -> Floats:

@@ -21,6 +21,7 @@ class PolicyInput(NamedTuple):
     row: u64  # index of the learner's first entry in the flat array of observations
     num_los: i64
     last_seconds: f32  # response time of the last question, 0 before the first
+    hours: f32 = ZERO  # since the episode began
 
 
 class PolicyWords(NamedTuple):
@@ -101,7 +102,8 @@ class RulePolicy:
             words = np.stack([draws.words() for _ in PolicyWords._fields])
         seconds = np.ascontiguousarray(view.last_seconds, np.float32)
         rows = np.ascontiguousarray(view.observation, np.float32).ravel()
-        arguments = (typed(self.parameters), rows, view.num_los, seconds, words.ravel(), actions, propensities)
+        hours = np.zeros(view.num_lanes, np.float32) if view.clock is None else view.clock.astype(np.float32)
+        arguments = (typed(self.parameters), rows, view.num_los, seconds, hours, words.ravel(), actions, propensities)
         entry(act_for_all, *arguments, own_cache=policy_fingerprint(self))(*arguments)
         if draws is None:
             self._check_certain(view, propensities)
@@ -167,7 +169,14 @@ def choose(p: Any, observation: Floats, inputs: PolicyInput, words: PolicyWords)
 
 @lean_kernel
 def act_for_all(
-    p: Any, rows: Floats, num_los: int, last_seconds: Floats, words: Words, actions: Longs, propensities: Doubles
+    p: Any,
+    rows: Floats,
+    num_los: int,
+    last_seconds: Floats,
+    hours: Floats,
+    words: Words,
+    actions: Longs,
+    propensities: Doubles,
 ) -> None:
     """Write the action of each lane and its probability.
 
@@ -178,7 +187,8 @@ def act_for_all(
     width = len(rows) // lanes
     for k in range(lanes):
         own = PolicyWords(words[k], words[lanes + k], words[2 * lanes + k], words[3 * lanes + k])
-        actions[k], propensities[k] = choose(p, rows, PolicyInput(u64(k * width), i64(num_los), last_seconds[k]), own)
+        inputs = PolicyInput(u64(k * width), i64(num_los), last_seconds[k], hours[k])
+        actions[k], propensities[k] = choose(p, rows, inputs, own)
 
 
 @rule

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.dynamics import rules_fingerprint
+from alsim.dynamics import of_parameters, rules_fingerprint
 from alsim.errors import AlsimError
 from alsim.jit.compile import entry
 from alsim.jit.references import by_reference
@@ -58,8 +58,12 @@ def episodes_per_block(plan: RolloutPlan) -> int:
 
 
 def rebuilds_observations(plan: RolloutPlan) -> bool:
-    """Return whether observations are rebuilt from changes of mastery (for S8.1) or stored by the kernel (for S8.2)."""
-    return plan.keep_observations and plan.observation == "mastery"
+    """Return whether observations are rebuilt from changes of mastery, or stored by the kernel.
+
+    They are stored if they are those of S8.2, and if mastery changes in other LOs than that of the interaction.
+    """
+    dynamics = of_parameters(type(plan.config.dynamics))
+    return plan.keep_observations and plan.observation == "mastery" and dynamics.observe is None
 
 
 def is_compiled(plan: RolloutPlan) -> bool:

@@ -71,9 +71,12 @@ def episode_columns(rollout: Rollout) -> dict[str, Column]:
         name: np.ma.masked_invalid(column) if column.dtype.kind == "f" else column
         for name, column in rollout.metrics._asdict().items()
     }
+    rows = np.zeros(len(rollout.episode), i32) if rollout.population_row is None else rollout.population_row
     return {
         "learner_id": rollout.learner_id,
         "episode": rollout.episode.astype(i32),
+        "population_row": rows,
+        "population_name": Words(rows, rollout.config.population_names),
         **metrics,
         "terminated": rollout.reason != Reason.STEP_LIMIT,
         "truncated": rollout.reason == Reason.STEP_LIMIT,

@@ -56,10 +56,12 @@ class _Recorder:
             num_los=simulator.bank.num_los,
             active=_read_only(self.active),
             last_seconds=_read_only(self._last_seconds),
+            clock=_read_only(simulator.learners.hours),
         )
         self._ability_start = simulator.learners.ability.copy()
         self._ability_final = np.zeros(lanes, f32)
         self._final_obs = np.zeros_like(simulator.observation)
+        self._retention = np.zeros(lanes)
         self._reason, self._length = np.zeros(lanes, i8), np.zeros(lanes, np.int64)
         self._observations: list[Floats] | None = [] if keep_observations else None
         self._columns: list[tuple[NDArray[Any], ...]] = []
@@ -85,6 +87,7 @@ class _Recorder:
         if ended.any():
             self._final_obs[ended] = view.observation[ended]
             self._ability_final[ended] = simulator.learners.ability[ended]
+            self._retention[ended] = simulator.retention()[ended]
             self._reason[ended], self._length[ended] = out.reason[ended], len(self._columns)
             self.active[ended] = False
 
@@ -108,6 +111,7 @@ class _Recorder:
             ability_start=self._ability_start,
             ability_final=self._ability_final,
             observation=self._final_obs.reshape(-1),
+            retention=self._retention,
             first=np.empty(0, f32),
         )
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from alsim.jit.compile import lean_kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
+from alsim.jit.structs import present_or
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
 from alsim.policies.base import LARGEST_PROBABILITY
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
+from alsim.simulator.clock import recall_later
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
     AFTER,
@@ -82,6 +84,7 @@ class EpisodeSummaries(NamedTuple):
     ability_start: Floats  # (E,) logits
     ability_final: Floats  # (E,) logits
     observation: Floats  # (E * R,) after the last interaction
+    retention: Doubles  # (E,) delayed retention, if the dynamics says what is observed of mastery
     first: Floats  # (E * R,) observation before the first, or (0,)
 
 
@@ -118,6 +121,7 @@ def new_summaries(episodes: int, width: int, *, first: bool) -> EpisodeSummaries
         ability_start=np.empty(episodes, f32),
         ability_final=np.empty(episodes, f32),
         observation=np.empty(episodes * width, f32),
+        retention=np.empty(episodes, f64),
         first=np.empty(episodes * width if first else 0, f32),
     )
 
@@ -144,7 +148,7 @@ def decide(
     draw_words(lanes, words, POLICY, 0, count)
     for i in range(count):
         policy_words = PolicyWords(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
-        policy_input = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i])
+        policy_input = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i], f32(lanes.hours[i]))
         action, propensity = choose(policy, rows, policy_input, policy_words)
         decisions.action[i] = action
         decisions.propensity[i] = propensity
@@ -281,6 +285,8 @@ def run_episodes(
         if rebuilds:
             record_mastery(lanes, scratch, decisions, trajectories, most_steps, count)
         ended = list_finished(lanes.finished, listed, 0, 0, count)
+        parameters = present_or(lanes.parameters, w.parameters)
+        recall_later(w.retention, parameters, lanes, listed, num_los, ended, decisions.episode, summaries.retention)
         done += record_ends(rows, width, lanes, listed, ended, decisions, summaries, out.reason, episodes)
     return -1
 

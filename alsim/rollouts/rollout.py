@@ -12,6 +12,7 @@ import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.dynamics import of_parameters
 from alsim.errors import AlsimError
 from alsim.metrics import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.policies import Policy
@@ -21,7 +22,7 @@ from alsim.rollouts.columns import TABLE_COLUMNS, Column
 from alsim.rollouts.driver import run_in_python
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan, block_edges, read_plan
-from alsim.types import Bools, Codes, Doubles, Floats, Longs, Observation, Reason, describe, safe_repr
+from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Reason, describe, safe_repr
 
 if TYPE_CHECKING:
     import pandas
@@ -56,6 +57,10 @@ class Rollout:
     """(E,) ability at the end, logits; latent."""
     policy: str = ""
     """Name of the policy."""
+    population_row: Ints | None = None
+    """(E,) row of the population of the learner of each episode; None stands for 0 (clause S12.1)."""
+    retention: Doubles | None = None
+    """(E,) delayed retention (clause S13.3); None: the final mastery, as under dynamics without forgetting."""
 
     @safe_repr
     def __repr__(self) -> str:
@@ -70,12 +75,12 @@ class Rollout:
     @cached_property
     def metrics(self) -> EpisodeMetrics:
         """Metrics of every episode (clauses S9.1 to S9.6)."""
-        return episode_metrics(self.interactions, self.bank, self.config)
+        return episode_metrics(self.interactions, self.bank, self.config, self.retention)
 
     @cached_property
     def events(self) -> Events:
         """Events of every interaction (clause S10.1)."""
-        return events(self.interactions, self.bank)
+        return events(self.interactions, self.bank, self.config)
 
     @cached_property
     def termination_reason(self) -> Codes:
@@ -224,6 +229,8 @@ def _assemble(
         ability_start=summaries.ability_start,
         ability_final=summaries.ability_final,
         policy=plan.policy.name,
+        population_row=plan.config.population_rows_of(plan.seed, learner),
+        retention=None if of_parameters(type(plan.config.dynamics)).observe is None else summaries.retention,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row
-from alsim.types import Floats, Ints, LearnerArrays, Sessions, f32, f64, u32, u64
+from alsim.types import Delay, Doubles, Floats, Ints, LearnerArrays, Longs, Sessions, f32, f64, u32, u64
 
 HOURS_PER_SECOND = f64(1 / 3600)
 
@@ -103,9 +103,35 @@ def _observe_after_breaks(
             floats[u64(before + i)] = floats[u64(after + i)] = mastery
 
 
+@phase
+def _recall_later(
+    delay: Delay,
+    parameters: Any,
+    lanes: LearnerArrays,
+    listed: Longs,
+    num_los: int,
+    count: int,
+    places: Longs,
+    out: Doubles,
+) -> None:
+    """Write the mean over the LOs of what is observed of the first `count` listed lanes after a delay (S13.3).
+
+    places  index in `out` of each lane
+    """
+    for j in range(count):
+        k = u64(listed[u64(j)])
+        p, hours = load_row(parameters, k), f32(lanes.hours[k] + delay.hours)
+        row, cell, total = k * u64(num_los + 2), k * u64(num_los), f64(0)
+        for lo in range(num_los):
+            at = u64(lo)
+            total += f64(observe(p, lanes.rows[row + at], load_row(lanes.lo_state, cell + at), hours))
+        out[u64(places[k])] = total / f64(num_los)
+
+
 take_breaks = if_present(_take_breaks)
+recall_later = if_present(_recall_later)
 observe_after_each = if_present(_observe_after_each)
 observe_after_breaks = if_present(_observe_after_breaks)
 
 
-__all__ = ["advance_clock", "observe_after_breaks", "observe_after_each", "take_breaks"]
+__all__ = ["advance_clock", "observe_after_breaks", "observe_after_each", "recall_later", "take_breaks"]

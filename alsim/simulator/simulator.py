@@ -16,14 +16,14 @@ from alsim.config import Config
 from alsim.dynamics import of_parameters, rules_fingerprint
 from alsim.jit.compile import entry
 from alsim.jit.references import by_reference
-from alsim.jit.structs import leaves
+from alsim.jit.structs import is_absent, leaves
 from alsim.mdp.actions import num_actions
 from alsim.mdp.observation import observation_width
 from alsim.numerics.philox import random_words
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import OutputBuffer
 from alsim.simulator.state import new_scratch, new_world
-from alsim.types import BLOCK, Floats, Interaction, LearnerArrays, Longs, Observation, Output, Purpose, Words
+from alsim.types import BLOCK, Doubles, Floats, Interaction, LearnerArrays, Longs, Observation, Output, Purpose, Words
 from alsim.utils.threads import ThreadPool
 
 MIN_LANES_PER_THREAD = 4096
@@ -263,6 +263,14 @@ class Simulator:
             if compiled.pool.in_this_process():
                 compiled.pool.close()
             compiled.pool = None
+
+    def retention(self) -> Doubles:
+        """Return the delayed retention of each lane if no further interaction follows, (N,) (clause S13.3)."""
+        retention: Doubles = self.learners.mastery_sum / self.bank.num_los
+        if not is_absent(self._world.retention):
+            arguments = (self._compiled.references[0], np.arange(self.lanes), retention)
+            entry(step_kernels.retention_of, *arguments, own_cache=self._rules)(*arguments)
+        return retention
 
     def words(self, purpose: Purpose, block: int) -> NDArray[np.uint32]:
         """Return four random words (N, 4) for each lane at its current step (clause S11.1).

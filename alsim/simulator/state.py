@@ -19,6 +19,7 @@ from alsim.types import (
     BLOCK,
     AbilityStart,
     Beginning,
+    Delay,
     Floats,
     Interaction,
     LearnerArrays,
@@ -196,6 +197,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         beginning=beginning_of(dynamics),
         graph=graph,
         sessions=sessions,
+        retention=Delay(f64(config.retention.delay_hours)) if observes else ABSENT,
         observed_after_each=(i32(1),) if observes and dynamics.observe_at == "interaction" else ABSENT,
         observed_after_breaks=sessions if observes and dynamics.observe_at == "break" else ABSENT,
     )

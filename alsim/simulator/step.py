@@ -34,6 +34,7 @@ from alsim.types import (
     NAN,
     WORD_BITS,
     Bools,
+    Doubles,
     Draws,
     Floats,
     Interaction,
@@ -493,6 +494,14 @@ def step_shared(
 
 
 @lean_kernel
+def retention_of(world: Any, lanes: Longs, out: Doubles) -> None:
+    """Write the delayed retention of all lanes (N,), if the dynamics says what is observed of mastery (S13.3)."""
+    w = borrow(world)
+    parameters = present_or(w.learners.parameters, w.parameters)
+    clock.recall_later(w.retention, parameters, w.learners, lanes, w.scale.num_los, len(lanes), lanes, out)
+
+
+@lean_kernel
 def begin_lanes(world: Any, lanes: Longs) -> None:
     """Start the episodes of `lanes` (M,) that their key, learner and episode number determine."""
     begin(borrow(world), lanes, 0, len(lanes))
@@ -551,6 +560,7 @@ __all__ = [
     "first_invalid",
     "first_unfit",
     "move_lanes",
+    "retention_of",
     "step",
     "step_shared",
 ]
