@@ -59,7 +59,6 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("total_steps", "episode length", "interactions", "length of the episode (S9.1)"),
         Metric("final_mastery", "final mastery", "", "mean mastery over LOs at the end (S9.1)"),
-        Metric("delayed_retention", "delayed retention", "", "mean recall over LOs after a delay (S13.3)"),
         Metric("cumulative_reward", "return", "", "sum of rewards (S9.1)"),
         Metric("question_accuracy", "accuracy", "", "share of questions answered correctly (S9.1)"),
         Metric("content_count", "contents shown", "", "number of contents shown (S9.1)"),
@@ -81,6 +80,7 @@ METRICS: dict[str, Metric] = {
             "interactions until mean mastery first reached the threshold (S9.4)",
         ),
         Metric("time_on_task", "time on task", "min", "response times and content durations (S9.5)"),
+        Metric("delayed_retention", "delayed retention", "", "mean recall over LOs after a delay (S13.3)"),
     )
 }
 """The metrics of an episode by name: one definition for `EpisodeMetrics`, JSON and printed tables."""
@@ -135,7 +135,6 @@ class EpisodeMetrics(NamedTuple):
 
     total_steps: Longs
     final_mastery: Doubles
-    delayed_retention: Doubles
     cumulative_reward: Doubles
     question_accuracy: Doubles
     content_count: Longs
@@ -149,6 +148,7 @@ class EpisodeMetrics(NamedTuple):
     post_content_gain_handout: Doubles
     time_to_mastery: Doubles
     time_on_task: Doubles
+    delayed_retention: Doubles
 
 
 @short_repr
@@ -225,7 +225,6 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config, retention: Doub
     return EpisodeMetrics(
         total_steps=x.length.copy(),
         final_mastery=x.mean_mastery[x.last],
-        delayed_retention=x.mean_mastery[x.last] if retention is None else retention,
         cumulative_reward=sums.reward,
         question_accuracy=_ratio(sums.correct, num_questions),
         content_count=num_contents,
@@ -237,6 +236,7 @@ def episode_metrics(x: Interactions, bank: Bank, config: Config, retention: Doub
         },
         time_to_mastery=np.where(sums.mastered > 0, sums.mastered, np.nan),
         time_on_task=sums.seconds / SECONDS_PER_MINUTE,
+        delayed_retention=x.mean_mastery[x.last] if retention is None else retention,
     )
 
 

@@ -265,6 +265,7 @@ class Oracle:
             "post_content_gain_by_modality": {m: mean(g) for m, g in gains.items()},
             "time_to_mastery": reached[0] if reached else math.nan,
             "time_on_task": minutes,
+            "delayed_retention": self.log[-1]["mean_mastery"],  # without forgetting (S13.3)
         }
 
     def adherence(self, difficulties):

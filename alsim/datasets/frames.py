@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from alsim.arguments import read_observation
+from alsim.config import Config
 from alsim.datasets.manifest import DatasetError
 from alsim.datasets.schema import COLUMNS, Column
 from alsim.errors import AlsimError
@@ -31,28 +32,37 @@ def frame_parts(dataset: Dataset, table: str, observations: bool) -> Iterator[di
     """
     check_table(table, observations)
     kind = read_observation(dataset.manifest["observation"])
+    words: dict[str, tuple[str, ...]] = {"event": EVENTS}
+    if table == "episodes":
+        words["population_name"] = Config.read(dataset.manifest["config"]).population_names
     for part in [dataset] if table in vars(dataset) else dataset.parts():
         stored = {column.name: column for column in COLUMNS[table]}
         content: pa.Table = getattr(part, table)
-        arrays = {
-            name: _array(stored[name], content.column(name))
-            for name in content.column_names
-            if name not in ("obs", "final_obs")
-        }
         rows = None
         if observations:
             rows = part.obs if table == "transitions" else part.final_obs
         try:
+            arrays = {
+                name: _array(stored[name], content.column(name), words)
+                for name in content.column_names
+                if name not in ("obs", "final_obs")
+            }
             yield frame_columns(table, arrays, dataset.bank, rows, kind)
         except AlsimError as error:
             raise DatasetError(f"{dataset!r}: {error}") from None
 
 
-def _array(column: Column, values: pa.ChunkedArray) -> columns.Column:
-    """Return a column as an array, with a mask if it is nullable and of booleans, or as words of events."""
+def _array(column: Column, values: pa.ChunkedArray, words: Mapping[str, tuple[str, ...]]) -> columns.Column:
+    """Return a column as an array, with a mask if it is nullable and of booleans, or as words.
+
+    words  all words of each column of words
+    """
     if pa.types.is_dictionary(column.type):
-        codes = pyarrow.compute.index_in(values.cast(pa.string()), value_set=pa.array(EVENTS))
-        return columns.Words(codes.fill_null(-1).to_numpy(), EVENTS)
+        known = words[column.name]
+        codes = pyarrow.compute.index_in(values.cast(pa.string()), value_set=pa.array(known))
+        if codes.null_count:
+            raise AlsimError(f"{column.name} has a word that is not one of {', '.join(known)}; generate the data again")
+        return columns.Words(codes.fill_null(-1).to_numpy(), known)
     if column.nullable and pa.types.is_boolean(column.type):
         return np.ma.masked_array(values.fill_null(False).to_numpy(), values.is_null().to_numpy())
     array: Any = values.to_numpy()

@@ -22,6 +22,8 @@ class Column(NamedTuple):
     unit: str
     meaning: str
     nullable: bool = False
+    words: tuple[str, ...] = ()
+    """All words of a column of words, if they do not depend on the configuration."""
 
 
 OBSERVATION = pa.list_(pa.float32())
@@ -47,7 +49,7 @@ TRANSITIONS = (
 )
 
 EVENT_COLUMNS = (
-    Column("event", pa.dictionary(pa.int32(), pa.string()), "", "one of " + ", ".join(EVENTS)),
+    Column("event", pa.dictionary(pa.int32(), pa.string()), "", "one of " + ", ".join(EVENTS), words=EVENTS),
     Column("learner_id", pa.int64(), "", "learner of the seed"),
     Column("episode", pa.int32(), "", "episode of the learner, from 0"),
     Column("step", pa.int32(), "interactions", "number of the interaction in the episode, from 1"),

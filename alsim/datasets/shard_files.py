@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from alsim.datasets.manifest import MANIFEST, DatasetError
 from alsim.datasets.schema import COLUMNS, OBSERVATION, Column, columns_of
-from alsim.metrics import EVENTS
 from alsim.utils.arrow import InvalidTable, TableFile
 from alsim.utils.reading import OutsideDirectory, path_inside, reason
 from alsim.utils.text import printable
@@ -101,14 +100,13 @@ def _check_columns(file: Path, table: str, content: pa.Table) -> None:
 
 
 def _check_column(file: Path, column: Column, content: pa.ChunkedArray) -> None:
-    """Raise DatasetError for nulls that the schema does not allow, and for unknown events."""
+    """Raise DatasetError for nulls that the schema does not allow, and for unknown words."""
     if content.null_count and not column.nullable:
         raise DatasetError(f"{file} has {content.null_count} nulls in {column.name}; expected none; {RESTORE}")
     if column.type is OBSERVATION and any(chunk.flatten().null_count for chunk in content.chunks):
         raise DatasetError(f"{file} has nulls in the lists of {column.name}; expected none; {RESTORE}")
-    if pa.types.is_dictionary(column.type):
+    if column.words:
         words = {word for chunk in content.chunks for word in chunk.dictionary.to_pylist()}
-        if unknown := words - {*EVENTS}:
-            raise DatasetError(
-                f"{file} has {min(map(repr, unknown)):.50} in {column.name}; expected {', '.join(EVENTS)}; {RESTORE}"
-            )
+        if unknown := words - {*column.words}:
+            found, known = min(map(repr, unknown)), ", ".join(column.words)
+            raise DatasetError(f"{file} has {found:.50} in {column.name}; expected {known}; {RESTORE}")

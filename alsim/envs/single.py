@@ -33,6 +33,7 @@ from alsim.mdp.actions import action_meanings
 from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
+from alsim.simulator.truth import truth_of
 from alsim.types import Reason
 
 
@@ -223,6 +224,15 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         if not self._was_reset:
             raise ResetNeeded("call reset() before learner_state")
         return learner_state(self._simulator, 0)
+
+    def truth(self, questions: Any = None) -> dict[str, Any]:
+        """Return the latent state of the learner, for code that scores a method (clause S15.1).
+
+        The keys and errors are those of `AdaptiveLearningVectorEnv.truth`, without the first axis.
+        """
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before truth()")
+        return {name: values[0] for name, values in truth_of(self._simulator, questions).items()}
 
     @property
     def questions(self) -> list[dict[str, Any]]:

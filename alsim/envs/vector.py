@@ -36,6 +36,7 @@ from alsim.jit.structs import leaves
 from alsim.simulator import step as step_kernels
 from alsim.simulator.buffers import BufferPool
 from alsim.simulator.simulator import Simulator
+from alsim.simulator.truth import truth_of
 from alsim.types import MAX_LEARNERS, Bools, Buffers, Keys, Longs
 
 INT64 = np.dtype(np.int64)
@@ -301,6 +302,21 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         """
         lanes = self.num_envs if num_lanes is None else read_positive(num_lanes, "num_lanes")
         return new_buffers(lanes, self._simulator.width)
+
+    def truth(self, questions: Any = None) -> dict[str, NDArray[Any]]:
+        """Return the latent state of the learners, for code that scores a method (clause S15.1).
+
+        questions  indices of K questions in the bank, for which to include the chance of a correct answer; None: none
+
+        The keys are ability (N,), logits; mastery (N, L); hours (N,) since the episode began; population_row (N,); the
+        fields of the dynamics' own states, such as learner_state.effort (N,) or lo_state.stability (N, L); and chance
+        (N, K), before an answer is drawn. Policies must not read it.
+
+        Raises gymnasium.error.ResetNeeded before the first reset, and ValueError or TypeError for invalid questions.
+        """
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before truth()")
+        return truth_of(self._simulator, questions)
 
     def snapshot(self) -> Snapshot:
         """Return the current state of the learners, for `restore`.

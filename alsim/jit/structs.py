@@ -7,7 +7,7 @@ empty tuple stands for an absent part. Every operation on it compiles to nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import numba
 import numpy as np
@@ -193,17 +193,16 @@ def _present_or(part: Any, other: Any) -> Callable[..., Any]:
     return (lambda part, other: other) if absent else (lambda part, other: part)
 
 
-def if_present(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that calls `function`, or compiles to nothing if its first argument is absent."""
+def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls `function`, or compiles to nothing and returns ABSENT if its first argument is that."""
 
-    def call_if_present(part: Any, *others: Any) -> None:
-        if not is_absent(part):
-            function(part, *others)
+    def call_if_present(part: Any, *others: Any) -> Any:
+        return part if is_absent(part) else function(part, *others)
 
     @generates(call_if_present)
     def implementation(part: Any, *others: Any) -> Callable[..., None]:
         if isinstance(part, numba_types.BaseTuple) and len(part) == 0:
-            return lambda part, *others: None
+            return lambda part, *others: ()
         return lambda part, *others: function(part, *others)
 
-    return cast(Callable[..., None], call_if_present)
+    return call_if_present

@@ -24,6 +24,7 @@ from alsim.types import (
     Longs,
     Purpose,
     Words,
+    f32,
     f64,
     u32,
     u64,
@@ -74,13 +75,19 @@ def _load_parents(
     """Sum what is missing of the mastery of the parents of each lane's LO, in the order of the graph."""
     width = u64(num_los + 2)
     for i in range(count):
-        lo, row = u64(ints[u64(outcome + i)]), u64(first + i) * width
-        total = ZERO
-        for edge in range(graph.first[lo], graph.first[lo + u64(1)]):
-            total += ONE - rows[row + u64(graph.parents[u64(edge)])]
-        unready[u64(i)] = total
+        unready[u64(i)] = _missing(graph, rows, u64(first + i) * width, u64(ints[u64(outcome + i)]))
 
 
+@rule
+def _missing(graph: Graph, rows: Floats, row: u64, lo: u64) -> f32:
+    """Return what is missing of the mastery of the parents of an LO; `row` is the learner's first entry in `rows`."""
+    total = ZERO
+    for edge in range(graph.first[lo], graph.first[lo + u64(1)]):
+        total += ONE - rows[row + u64(graph.parents[u64(edge)])]
+    return total
+
+
+missing_of_parents = if_present(_missing)
 draw_further = if_present(_draw_further)
 load_lo_state = if_present(_load_lo_state)
 store_lo_state = if_present(_store_lo_state)
@@ -160,6 +167,7 @@ __all__ = [
     "draw_further",
     "load_lo_state",
     "load_parents",
+    "missing_of_parents",
     "reset_learner_state",
     "reset_lo_state",
     "store_lo_state",

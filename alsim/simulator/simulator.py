@@ -119,6 +119,11 @@ class Simulator:
         return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
 
     @property
+    def reference(self) -> Any:
+        """Reference to everything that a step reads and writes, for kernels."""
+        return self._compiled.references[0]
+
+    @property
     def learners(self) -> LearnerArrays:
         """Arrays of the learners."""
         return self._world.learners

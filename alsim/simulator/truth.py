@@ -1,0 +1,125 @@
+"""The truth about simulated learners: latent state, and chances of correct answers (clause S15.1).
+
+Only code that scores a method may read it, and policies that declare `needs_truth`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alsim.dynamics import of_parameters, rules_fingerprint
+from alsim.dynamics.transition import chance
+from alsim.errors import AlsimError, InputTypeError
+from alsim.jit.compile import entry, lean_kernel
+from alsim.jit.references import borrow
+from alsim.jit.structs import leaves, load_row, present_or
+from alsim.simulator.own_state import missing_of_parents
+from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, Longs, f32, u64
+
+if TYPE_CHECKING:
+    from alsim.simulator.simulator import Simulator
+
+
+class Questions(NamedTuple):
+    """K questions whose chances are wanted."""
+
+    slot: Longs  # (K,) position in the table of items
+    learning_outcome: Longs  # (K,)
+    is_hard: Bools  # (K,)
+
+
+@lean_kernel
+def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
+    """Write the probability of a correct answer of each learner to each question, (N * K,)."""
+    w = borrow(world)
+    lanes, num_los, count = w.learners, w.scale.num_los, len(questions.slot)
+    parameters = present_or(lanes.parameters, w.parameters)
+    for lane in range(len(lanes.key)):
+        k, row = u64(lane), u64(lane * (num_los + 2))
+        for j in range(count):
+            slot, lo = w.items.slots[questions.slot[j]], u64(questions.learning_outcome[j])
+            learner = Learner(
+                mastery=lanes.rows[row + lo],
+                ability=lanes.ability[k],
+                frustration=lanes.frustration[k],
+                response_time=lanes.response_time[k],
+                fail_streak=lanes.fail_streak[k],
+                lo_state=load_row(lanes.lo_state, k * u64(num_los) + lo),
+                learner_state=load_row(lanes.learner_state, k),
+            )
+            item = Item(
+                is_question=True,
+                is_hard=questions.is_hard[j],
+                a=slot["a"],
+                b=slot["b"],
+                c=slot["c"],
+                response_time_mean=slot["response_time_mean"],
+                response_time_std=slot["response_time_std"],
+                effectiveness=slot["effectiveness"],
+                impact=slot["impact"],
+                unready=missing_of_parents(w.graph, lanes.rows, row, lo),
+                hours=f32(lanes.hours[k]),
+            )
+            chances[lane * count + j] = chance(load_row(parameters, k), learner, item)
+
+
+def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[Any]]:
+    """Return the latent state of all learners as new arrays, see `AdaptiveLearningVectorEnv.truth`."""
+    learners, lanes = simulator.learners, simulator.lanes
+    truth: dict[str, NDArray[Any]] = {
+        "ability": learners.ability.copy(),
+        "mastery": simulator.mastery.copy(),
+        "hours": learners.hours.copy(),
+        "population_row": rows_of(simulator),
+    }
+    for part in ("lo_state", "learner_state"):
+        shape = (lanes, -1) if part == "lo_state" else (lanes,)
+        truth |= {name: column.reshape(shape).copy() for name, column in leaves(getattr(learners, part), part)}
+    if questions is not None:
+        truth["chance"] = chances_of(simulator, questions)
+    return truth
+
+
+def rows_of(simulator: Simulator) -> NDArray[np.int32]:
+    """Return the row of the population of each learner, (N,)."""
+    learners = simulator.learners
+    return np.zeros(simulator.lanes, np.int32) if isinstance(learners.row, tuple) else learners.row.copy()
+
+
+def chances_of(simulator: Simulator, questions: Any) -> Floats:
+    """Return the probability of a correct answer of each learner to each question, (N, K), before it is drawn.
+
+    questions  indices of K questions in the bank
+
+    Raises AlsimError for other indices, and for a dynamics that does not declare its chance.
+    """
+    dynamics = of_parameters(type(simulator.config.dynamics))
+    if dynamics.chance is None:
+        raise AlsimError(
+            f"the dynamics {dynamics.name!r} declares no chance of a correct answer; pass chance=... to "
+            "alsim.register_dynamics"
+        )
+    index = np.asarray(questions)
+    number = simulator.bank.num_questions
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise InputTypeError(f"questions must be indices (K,) of questions; got {index.dtype} {index.shape}")
+    if len(index) and not (index.min() >= 0 and index.max() < number):
+        raise AlsimError(f"questions must be in [0, {number}); got {index.min()} to {index.max()}")
+    bank = simulator.bank
+    place = np.empty(len(bank.table.slots), np.int64)
+    place[bank.table.slots["item"]] = np.arange(len(place))
+    wanted = Questions(
+        slot=place[index],
+        learning_outcome=bank.questions.learning_outcome[index].astype(np.int64),
+        is_hard=bank.questions.difficulty[index] == DIFFICULTIES.index("Hard"),
+    )
+    chances: Floats = np.empty(simulator.lanes * len(index), np.float32)
+    arguments = (simulator.reference, wanted, chances)
+    entry(write_chances, *arguments, own_cache=rules_fingerprint(type(simulator.config.dynamics)))(*arguments)
+    return chances.reshape(simulator.lanes, len(index))
+
+
+__all__ = ["chances_of", "rows_of", "truth_of"]
