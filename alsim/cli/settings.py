@@ -1,4 +1,4 @@
-"""Commands `alsim policies` and `alsim init-config`."""
+"""Commands `alsim policies`, `alsim dynamics` and `alsim init-config`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def policies(imports: ImportOption = None, report: JsonOption = None) -> None:
     rows = [[entry[key] for key in columns.values()] for entry in listed.values()]
     print_table(list(columns), rows, texts=columns, wrapped="description")
     write_report(report, listed, is_listing=True)
+
+
+@app.command()
+def dynamics(imports: ImportOption = None, report: JsonOption = None) -> None:
+    """List the dynamics of learners, also those of installed plugins; --json adds parameters, state and source."""
+    from alsim.dynamics import DYNAMICS, describe, find_dynamics, known_dynamics
+    from alsim.utils.plugins import package_of
+
+    for name in known_dynamics():
+        find_dynamics(name)
+    listed = {name: {**describe(found), "package": package_of(found.parameters)} for name, found in DYNAMICS.items()}
+    others = any(entry["package"] != "alsim" for entry in listed.values())
+    columns = {"description": "description", **({"package": "package"} if others else {})}
+    rows = [[name, *(entry[key] for key in columns.values())] for name, entry in listed.items()]
+    headings = ["dynamics", *columns]
+    print_table(headings, rows, texts=headings, wrapped="description")
+    write_report(report, {"dynamics": listed})
 
 
 def _summary(make: Any) -> str:

@@ -12,6 +12,7 @@ from alsim.dynamics.registry import (
     Dynamics,
     check_parameters,
     check_rules_of,
+    describe,
     find_dynamics,
     known_dynamics,
     of_parameters,
@@ -20,9 +21,32 @@ from alsim.dynamics.registry import (
     unknown_dynamics,
 )
 
-register_dynamics("standard", standard.Standard, standard.answer, standard.study, chance=standard.chance)
-register_dynamics("linked", linked.Linked, linked.answer, linked.study, chance=linked.chance)
-register_dynamics("bkt", bkt.Bkt, bkt.answer, bkt.study, chance=bkt.chance, begin=bkt.begin, further_draws=True)
+register_dynamics(
+    "standard",
+    standard.Standard,
+    standard.answer,
+    standard.study,
+    chance=standard.chance,
+    source="the specification of the simulator, clauses S4 and S5",
+)
+register_dynamics(
+    "linked",
+    linked.Linked,
+    linked.answer,
+    linked.study,
+    chance=linked.chance,
+    source="the standard dynamics with a logistic term of mastery, clause S14.2",
+)
+register_dynamics(
+    "bkt",
+    bkt.Bkt,
+    bkt.answer,
+    bkt.study,
+    chance=bkt.chance,
+    begin=bkt.begin,
+    further_draws=True,
+    source="Corbett & Anderson, 1995, doi:10.1007/BF01099821",
+)
 register_dynamics(
     "prerequisites",
     prerequisites.Prerequisites,
@@ -30,6 +54,7 @@ register_dynamics(
     prerequisites.study,
     chance=prerequisites.chance,
     reads_parents=True,
+    source="after KSS of EduSim (Liu et al., 2019, doi:10.1145/3292500.3330922), clause S14.4",
 )
 register_dynamics(
     "fatigue",
@@ -38,6 +63,7 @@ register_dynamics(
     fatigue.study,
     chance=fatigue.chance,
     learner_state=fatigue.Effort,
+    source="a leaky integrator of work; there is no canonical source, clause S14.7",
 )
 
 __all__ = [
@@ -46,6 +72,7 @@ __all__ = [
     "Dynamics",
     "check_parameters",
     "check_rules_of",
+    "describe",
     "find_dynamics",
     "known_dynamics",
     "of_parameters",

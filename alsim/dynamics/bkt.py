@@ -21,7 +21,7 @@ Guess = Annotated[float, Interval(ge=-1, le=1), Word("item", -1.0)]
 
 @extends(Standard, without=("learning_rate", "frustration_discount", "gain_noise"))
 class Bkt(NamedTuple):
-    """Parameters: those of the standard dynamics that do not concern learning, and those of knowledge tracing."""
+    """Bayesian knowledge tracing: each learning outcome is known or not."""
 
     p_init: Share = 0.3  # probability that an LO is known at the start
     p_learn: Share = 0.1  # that an unknown LO becomes known by a question

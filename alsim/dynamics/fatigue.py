@@ -5,10 +5,10 @@ There is no canonical source. Effort is a leaky integrator of work; its constant
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from alsim.dynamics.irt import p_correct
-from alsim.dynamics.parameters import NotNegative, Positive, Share, extends
+from alsim.dynamics.parameters import NotNegative, Positive, Share, Unit, extends
 from alsim.dynamics.standard import Standard, after_content, answered, practised, studied
 from alsim.jit.compile import rule
 from alsim.numerics.elementary import exp
@@ -19,19 +19,19 @@ SECONDS_PER_MINUTE, SECONDS_PER_HOUR = f32(60), f32(3600)
 
 @extends(Standard)
 class Fatigue(NamedTuple):
-    """Parameters: those of the standard dynamics, and the effects of effort; 0 for both gives the standard."""
+    """As standard, but effort slows learning and answers, and rest restores both."""
 
     learning_loss: Share = 0.3  # phi: share of a gain that is lost at effort 1
     slowing: NotNegative = 0.3  # psi: share of the response time that is added at effort 1
-    work_minutes: Positive = 60.0  # tau_w: minutes of work after which effort is 1 - 1/e
-    rest_hours: Positive = 8.0  # tau_r: hours of rest after which effort has fallen to 1/e
+    work_minutes: Annotated[Positive, Unit("min")] = 60.0  # tau_w: work after which effort is 1 - 1/e
+    rest_hours: Annotated[Positive, Unit("h")] = 8.0  # tau_r: rest after which effort has fallen to 1/e
 
 
 class Effort(NamedTuple):
     """State of each learner."""
 
     effort: f32 = ZERO  # in [0, 1), at the end of the last interaction
-    ended: f32 = ZERO  # hours since the episode began, at the end of the last interaction
+    ended: Annotated[f32, Unit("h")] = ZERO  # since the episode began, at the end of the last interaction
 
 
 @rule

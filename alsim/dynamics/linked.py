@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from alsim.dynamics.parameters import NotNegative, extends
+from alsim.dynamics.parameters import NotNegative, Unit, extends
 from alsim.dynamics.standard import Standard, after_content, answered, practised, studied
 from alsim.jit.compile import rule
 from alsim.numerics.elementary import exp
@@ -13,9 +13,9 @@ from alsim.types import HALF, ONE, Draws, Item, Learner, Outcome, f32
 
 @extends(Standard)
 class Linked(NamedTuple):
-    """Parameters: those of the standard dynamics, and the weight of mastery; 0 gives the standard."""
+    """As standard, but answers depend on mastery, too. Weight 0 gives the standard."""
 
-    mastery_weight: NotNegative = 2.0  # k: logits between mastery 0 and 1
+    mastery_weight: Annotated[NotNegative, Unit("logits")] = 2.0  # k: between mastery 0 and 1
 
 
 @rule

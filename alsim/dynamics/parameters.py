@@ -14,6 +14,12 @@ Positive = Annotated[float, Gt(0)]
 Class = TypeVar("Class", bound=type[Any])
 
 
+class Unit(NamedTuple):
+    """Metadata of a parameter or of a field of a state: its unit, for listings."""
+
+    unit: str
+
+
 class Word(NamedTuple):
     """Metadata of a parameter that may be a word in a configuration, which stands for a number in the rules."""
 
@@ -41,4 +47,4 @@ def extends(base: type[Any], *, without: Collection[str] = ()) -> Callable[[Clas
     return extend
 
 
-__all__ = ["NotNegative", "Positive", "Share", "Word", "extends"]
+__all__ = ["NotNegative", "Positive", "Share", "Unit", "Word", "extends"]

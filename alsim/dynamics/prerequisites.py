@@ -14,7 +14,7 @@ from alsim.types import ONE, Draws, Item, Learner, Outcome, f32
 
 @extends(Standard)
 class Prerequisites(NamedTuple):
-    """Parameters: those of the standard dynamics, and the strength of prerequisites; 0 gives the standard."""
+    """As standard, but missing prerequisites slow learning. Strength 0 gives the standard."""
 
     strength: NotNegative = 1.0  # kappa: per missing mastery of a parent
 

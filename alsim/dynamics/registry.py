@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_type_hints
 
+import numpy as np
+
+from alsim.dynamics.parameters import Unit, Word
 from alsim.errors import AlsimError, InputTypeError, did_you_mean
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.types import Draws, Item, Learner, Outcome
@@ -42,6 +45,7 @@ class Dynamics(NamedTuple):
     observe_at: Moment = "interaction"
     reads_parents: bool = False
     further_draws: bool = False
+    source: str = ""
 
     @property
     def rules(self) -> dict[str, Callable[..., Any]]:
@@ -80,6 +84,7 @@ def register_dynamics(
     observe_at: Moment = "interaction",
     reads_parents: bool = False,
     further_draws: bool = False,
+    source: str = "",
 ) -> None:
     """Register a dynamics under a name.
 
@@ -100,6 +105,7 @@ def register_dynamics(
     observe_at     "interaction": all LOs are observed after each interaction; "break": after a break between sessions
     reads_parents  whether the rules read `item.unready`
     further_draws  whether the rules read `draws.further`
+    source         where the rules come from: a clause or a publication, for `alsim dynamics`
 
     The rules first run on a few hundred examples in the interpreter, with the default parameters. A class that is
     defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
@@ -123,6 +129,7 @@ def register_dynamics(
         observe_at,
         reads_parents,
         further_draws,
+        source,
     )
     if not _is_own(parameters):
         from alsim.dynamics.rule_checks import check_definition, check_rules_once
@@ -134,6 +141,36 @@ def register_dynamics(
         if known.name == name or known.parameters is parameters:
             _check_replacement(known, new)
     DYNAMICS[name] = new
+
+
+def describe(dynamics: Dynamics) -> dict[str, Any]:
+    """Return what a dynamics declares, JSON-ready: description, parameters, own states and source."""
+    states = {"lo_state": dynamics.lo_state, "learner_state": dynamics.learner_state}
+    return {
+        "description": (dynamics.parameters.__doc__ or "").strip().partition("\n")[0],
+        "parameters": _fields(dynamics.parameters),
+        "latent_state": {name: _fields(kind) for name, kind in states.items() if kind is not None},
+        "observed": "mastery" if dynamics.observe is None else f"recall, after each {dynamics.observe_at}",
+        "reads_prerequisites": dynamics.reads_parents,
+        "source": dynamics.source,
+    }
+
+
+def _fields(kind: Any) -> dict[str, dict[str, Any]]:
+    """Return default, bounds and unit of each field of a NamedTuple class."""
+    described: dict[str, dict[str, Any]] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        entry: dict[str, Any] = {"default": np.asarray(kind._field_defaults[name]).item()}
+        for metadata in getattr(hint, "__metadata__", ()):
+            if isinstance(metadata, Unit):
+                entry["unit"] = metadata.unit
+            elif isinstance(metadata, Word):
+                entry["word"] = metadata.word
+            else:
+                bounds = {key: getattr(metadata, key, None) for key in ("ge", "gt", "le", "lt")}
+                entry |= {key: bound for key, bound in bounds.items() if bound is not None}
+        described[name] = entry
+    return described
 
 
 def _check_replacement(known: Dynamics, new: Dynamics) -> None:

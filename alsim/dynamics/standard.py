@@ -5,28 +5,28 @@ Other dynamics call the parts of these rules that they do not change.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from alsim.dynamics.irt import p_correct
-from alsim.dynamics.parameters import NotNegative, Share
+from alsim.dynamics.parameters import NotNegative, Share, Unit
 from alsim.jit.compile import rule
 from alsim.types import I0, I1, ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
 
 
 class Standard(NamedTuple):
-    """Parameters of the specified dynamics; the defaults are the specification."""
+    """Ability decides on answers; answers and contents raise mastery. The defaults are the specification."""
 
     learning_rate: Share = 0.05  # share of 1 - mastery that is gained per correct answer
-    ability_gain: NotNegative = 0.02  # logits, per correct answer
+    ability_gain: Annotated[NotNegative, Unit("logits")] = 0.02  # per correct answer
     frustration_relief: Share = 0.05  # per correct answer
     frustration_rise: Share = 0.10  # per wrong answer
     hard_rise: Share = 0.05  # added to the rise if the question is Hard and mastery is below `hard_below`
     hard_below: Share = 0.5  # mastery
     frustration_discount: Share = 0.5  # share of a content's effect lost at frustration 1
     gain_noise: NotNegative = 0.02  # standard deviation of the noise added to a content's effect
-    response_time_min: NotNegative = 5.0  # seconds
+    response_time_min: Annotated[NotNegative, Unit("s")] = 5.0
 
 
 @rule

@@ -194,13 +194,13 @@ def _present_or(part: Any, other: Any) -> Callable[..., Any]:
 
 
 def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls `function`, or compiles to nothing and returns ABSENT if its first argument is that."""
+    """Return a function that calls `function`; if its first argument is ABSENT, it returns that and does nothing."""
 
     def call_if_present(part: Any, *others: Any) -> Any:
         return part if is_absent(part) else function(part, *others)
 
     @generates(call_if_present)
-    def implementation(part: Any, *others: Any) -> Callable[..., None]:
+    def implementation(part: Any, *others: Any) -> Callable[..., Any]:
         if isinstance(part, numba_types.BaseTuple) and len(part) == 0:
             return lambda part, *others: ()
         return lambda part, *others: function(part, *others)
