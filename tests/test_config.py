@@ -80,10 +80,11 @@ ELSEWHERE = {
     },
     "reward_weights": {"engagement": 0.5},
     "metrics": {"blueprint": (0.2, 0.6, 0.2)},
+    "retention": {"delay_hours": 24.0},
     "bank": {"seed": 0},
 }
 
-OPTIONAL = ("questions_per_difficulty",)
+OPTIONAL = [("questions_per_difficulty",), ("sessions",), ("population",), ("curriculum",)]
 
 
 def leaves(table, path=()):
@@ -111,7 +112,7 @@ DEFAULTS = dict(leaves(Config().to_dict()))
 def test_the_defaults_are_the_specification():
     """Every key of SIMULATOR_CONFIG exists with its value, and every other default is stated in the specification."""
     stated = dict(leaves(SIMULATOR_CONFIG)) | dict(leaves(ELSEWHERE))
-    assert stated | {OPTIONAL: None} == DEFAULTS
+    assert stated | dict.fromkeys(OPTIONAL) == DEFAULTS
 
 
 def test_the_specification_itself_is_a_configuration():
@@ -121,7 +122,21 @@ def test_the_specification_itself_is_a_configuration():
 def test_the_default_file_has_every_key_and_the_defaults():
     parsed = tomllib.loads(default_toml())
     assert Config.read(parsed) == Config()
-    assert {path: value for path, value in DEFAULTS.items() if path != OPTIONAL} == dict(leaves(parsed))
+    assert {path: value for path, value in DEFAULTS.items() if path not in OPTIONAL} == dict(leaves(parsed))
+
+
+def commented(first, count):
+    """Return the table of `count` commented lines of the default file, from the line `first` on."""
+    lines = default_toml().splitlines()
+    start = lines.index(first)
+    return tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[start : start + count]))
+
+
+def test_the_default_file_shows_breaks_and_a_population():
+    assert Config.read(commented("# [sessions]", 3)).sessions.break_hours == 24
+    population = Config.read(commented("# [[population]]", 8)).population
+    assert population.names == ("slow", "able")
+    assert population.rows[0].dynamics == {"learning_rate": 0.03}
 
 
 def test_the_default_file_shows_the_optional_table():
