@@ -184,12 +184,12 @@ class Oracle:
         """Answer a question; return the result (S4.1 to S4.4)."""
         s, lo = self.s, decoded["lo"]
         before = self.mastery[lo]
-        self.p = p_correct(self.ability, item["irt_a"], item["irt_b"], item["irt_c"])
+        self.p = self.chance(item, lo)
         correct = self.draws["answer"] < self.p
         self.asked[lo] += 1
+        self.mastery[lo] = self.practised(lo, correct)
         if correct:
             self.correct[lo] += 1
-            self.mastery[lo] = min(1.0, before + s["learning_rate"] * (1 - before))
             self.ability += s["ability_gain"]
             self.fail_streak = 0
             self.frustration = max(0.0, self.frustration - s["frustration_relief"])
@@ -200,7 +200,7 @@ class Oracle:
                 self.frustration += s["hard_rise"]
             self.frustration = min(1.0, self.frustration)
         seconds = item["response_time_mean"] + item["response_time_std"] * self.draws["noise"]
-        self.last_response_time = max(s["response_time_min"], seconds)
+        self.last_response_time = max(s["response_time_min"], seconds) * self.slowness()
         return {
             **decoded,
             "correct": correct,
@@ -209,13 +209,34 @@ class Oracle:
             "response_time": self.last_response_time,
         }
 
+    def chance(self, item, lo):
+        """Return the probability of a correct answer (S4.1)."""
+        return p_correct(self.ability, item["irt_a"], item["irt_b"], item["irt_c"])
+
+    def practised(self, lo, correct):
+        """Return the mastery after an answer (S4.2)."""
+        before = self.mastery[lo]
+        return min(1.0, before + self.rate(lo) * self.s["learning_rate"] * (1 - before)) if correct else before
+
+    def studied(self, lo, item):
+        """Return the mastery after a content (S5.1)."""
+        s, before = self.s, self.mastery[lo]
+        effect = item["effectiveness"] * (1 - before) * (1 - s["frustration_discount"] * self.frustration)
+        return min(1.0, before + self.rate(lo) * max(0.0, effect + s["gain_noise"] * self.draws["noise"]))
+
+    def rate(self, lo):
+        """Return the factor of gains; other dynamics change it."""
+        return 1.0
+
+    def slowness(self):
+        """Return the factor of response times; other dynamics change it."""
+        return 1.0
+
     def content(self, item, decoded):
         """Study a content; return the result (S5.1 and S5.2)."""
-        s, lo = self.s, decoded["lo"]
+        lo = decoded["lo"]
         before = self.mastery[lo]
-        effect = item["effectiveness"] * (1 - before) * (1 - s["frustration_discount"] * self.frustration)
-        gain = max(0.0, effect + s["gain_noise"] * self.draws["noise"])
-        self.mastery[lo] = min(1.0, before + gain)
+        self.mastery[lo] = self.studied(lo, item)
         self.frustration = clip(self.frustration + item["engagement_impact"])
         self.fail_streak = 0
         return {

@@ -58,8 +58,7 @@ def run(rules: Config, lanes: int = 6, steps: int = 40, **arguments: Any) -> tup
     """Return an environment after some steps, and the results of each step."""
     env = alsim.AdaptiveLearningVectorEnv(lanes, config=rules, **arguments)
     results: list[Any] = [env.reset(seed=3)[0].copy()]
-    for actions in actions_of(lanes, steps):
-        results.append([np.array(part) for part in env.step(actions)[:4]])
+    results += [[np.array(part) for part in env.step(actions)[:4]] for actions in actions_of(lanes, steps)]
     return env, results
 
 

@@ -1,0 +1,168 @@
+"""Each dynamics against a scalar twin in plain Python, which shares no code with the package (clauses S13 and S14)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from oracle import INTERACTION, SETTINGS, Oracle, philox4x32, uniform
+
+import alsim
+from alsim.config import Config
+
+EDGES = [(0, 1), (1, 2), (0, 2), (2, 3)]
+BREAK_EVERY, BREAK_HOURS = 9, 24.0
+OWN_START = 7
+"""Purpose of the random numbers with which a dynamics draws its own start (S11.1)."""
+
+
+class Timed(Oracle):
+    """The oracle with a clock and breaks (S13.1)."""
+
+    def reset(self, seed: int, learner: int = 0, episode: int = 0) -> Any:
+        self.hours = 0.0
+        return super().reset(seed, learner, episode)
+
+    def step(self, action: int, propensity: float = math.nan) -> Any:
+        outcome = super().step(action, propensity)
+        result = outcome[4]["result"]
+        seconds = result.get("response_time")
+        if seconds is None:
+            seconds = 60 * self.contents[self.log[-1]["item"] - len(self.questions)]["duration"]
+        self.worked(seconds)
+        self.hours += seconds / 3600
+        if self.step_count % BREAK_EVERY == 0:
+            self.hours += BREAK_HOURS
+        return outcome
+
+    def worked(self, seconds: float) -> None:
+        """Change the state by the time of an interaction."""
+
+
+class Linked(Timed):
+    """S14.2, with k = 2."""
+
+    def chance(self, item: Any, lo: int) -> float:
+        logit = item["irt_a"] * (self.ability - item["irt_b"]) + 2 * (self.mastery[lo] - 0.5)
+        return item["irt_c"] + (1 - item["irt_c"]) / (1 + math.exp(-logit))
+
+
+class Prerequisites(Timed):
+    """S14.4, with kappa = 1."""
+
+    def rate(self, lo: int) -> float:
+        return math.exp(-sum(1 - self.mastery[parent] for parent, child in EDGES if child == lo))
+
+
+class Fatigue(Timed):
+    """S14.7, with the default constants."""
+
+    def reset(self, seed: int, learner: int = 0, episode: int = 0) -> Any:
+        self.effort, self.ended = 0.0, 0.0
+        return super().reset(seed, learner, episode)
+
+    def step(self, action: int, propensity: float = math.nan) -> Any:
+        self.effort *= math.exp(-(self.hours - self.ended) / 8)
+        return super().step(action, propensity)
+
+    def rate(self, lo: int) -> float:
+        return 1 - 0.3 * self.effort
+
+    def slowness(self) -> float:
+        return 1 + 0.3 * self.effort
+
+    def worked(self, seconds: float) -> None:
+        self.effort = 1 - (1 - self.effort) * math.exp(-seconds / 60 / 60)
+        self.ended = self.hours + seconds / 3600
+
+
+class Bkt(Timed):
+    """S14.3, with a forgetting of .05, so that every path occurs."""
+
+    def reset(self, seed: int, learner: int = 0, episode: int = 0) -> Any:
+        super().reset(seed, learner, episode)
+        words = [w for block in range(-(-self.num_los // 4)) for w in self.words(0, OWN_START, block)]
+        self.mastery = [1.0 if uniform(words[lo]) < 0.3 else 0.0 for lo in range(self.num_los)]
+        return self.observation()
+
+    def words(self, step: int, purpose: int, block: int = 0) -> Any:
+        counter = (step, self.episode, self.learner, purpose | block << 16)
+        return philox4x32(counter, (self.seed % 2**32, self.seed >> 32))
+
+    def chance(self, item: Any, lo: int) -> float:
+        return 0.9 if self.mastery[lo] else 0.2
+
+    def becomes(self, lo: int, learn: float) -> float:
+        further = uniform(self.words(self.step_count, INTERACTION, 1)[0])
+        if self.mastery[lo]:
+            return 0.0 if further < 0.05 else 1.0
+        return 1.0 if further < learn else 0.0
+
+    def practised(self, lo: int, correct: bool) -> float:
+        return self.becomes(lo, 0.1)
+
+    def studied(self, lo: int, item: Any) -> float:
+        return self.becomes(lo, min(1.0, 0.3 * item["effectiveness"] / 0.15))
+
+
+TWINS: dict[str, tuple[type[Timed], dict[str, float]]] = {
+    "standard": (Timed, {}),
+    "linked": (Linked, {}),
+    "prerequisites": (Prerequisites, {}),
+    "fatigue": (Fatigue, {}),
+    "bkt": (Bkt, {"p_forget": 0.05}),
+}
+LEARNERS, STEPS = 40, 60
+TOLERANCE = 1e-5
+"""Rounding: 60 interactions add at most 60 * 2**-24 = 3.6e-6, and the float32 exponential 1e-6 (measured: 3e-6)."""
+MARGIN = 1e-5
+"""Where a draw is this close to the chance, float32 may decide otherwise than the twin."""
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_dynamics_equals_its_twin(name: str) -> None:
+    twin, parameters = TWINS[name]
+    rules = Config.read(
+        {
+            "num_los": 4,
+            "max_episode_steps": STEPS,
+            "dynamics": {"name": name, **parameters},
+            "curriculum": EDGES,
+            "sessions": {"interactions": BREAK_EVERY, "break_hours": BREAK_HOURS},
+        }
+    )
+    env = alsim.AdaptiveLearningVectorEnv(LEARNERS, config=rules)
+    observations, _ = env.reset(seed=11)
+    questions = [env.bank.question(k) for k in range(env.bank.num_questions)]
+    contents = [env.bank.content(k) for k in range(env.bank.num_contents)]
+    twins = [twin(questions, contents, max_episode_steps=STEPS) for _ in range(LEARNERS)]
+    for k, one in enumerate(twins):
+        assert np.abs(observations[k] - one.reset(11, k)).max() < TOLERANCE
+    random, open_lanes, compared = np.random.default_rng(2), set(range(LEARNERS)), 0
+    for _ in range(STEPS):
+        actions = random.integers(0, 36, LEARNERS)
+        observations, rewards, terminated, truncated, _ = env.step(actions)
+        truth = env.truth()
+        for k in sorted(open_lanes):
+            row, reward, ended, cut, info = twins[k].step(int(actions[k]))
+            result = info["result"]
+            if result["type"] == "question" and abs(twins[k].draws["answer"] - twins[k].p) < MARGIN:
+                open_lanes.discard(k)
+                continue
+            compared += 1
+            assert np.abs(observations[k] - row).max() < TOLERANCE, (k, twins[k].step_count)
+            assert abs(rewards[k] - reward) < TOLERANCE
+            assert abs(truth["hours"][k] - twins[k].hours) < 1e-3
+            assert (bool(terminated[k]), bool(truncated[k])) == (ended, cut)
+            if ended or cut:
+                open_lanes.discard(k)
+    assert compared > LEARNERS * STEPS / 3
+    if name == "fatigue":
+        errors = np.abs(truth["learner_state.effort"] - [one.effort for one in twins])
+        assert errors[sorted(open_lanes)].max(initial=0) < 1e-3
+
+
+def test_the_settings_of_the_twins_are_the_specification() -> None:
+    assert SETTINGS["learning_rate"] == 0.05 and SETTINGS["gain_noise"] == 0.02
