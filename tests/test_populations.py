@@ -121,7 +121,9 @@ def test_rows_and_names_are_in_the_episodes(tmp_path: Path) -> None:
     frame = run.to_pandas("episodes")
     assert frame.population_row.tolist() == Population(TWO).rows_of(2, run.learner_id).tolist()
     assert frame.population_name.tolist() == [("slow", "1")[row] for row in frame.population_row]
-    dataset = alsim.generate_dataset(30, policy="uniform", seed=2, config=config, episodes=2, out=tmp_path / "d")
+    dataset = alsim.generate_dataset(
+        30, policy="uniform", seed=2, config=config, episodes_per_learner=2, out=tmp_path / "d"
+    )
     assert dataset.to_pandas("episodes").population_name.tolist() == frame.population_name.tolist()
     alone = alsim.rollout("uniform", num_learners=3, seed=2, config={"num_los": 4, "max_episode_steps": 10})
     assert alone.to_pandas("episodes").population_name.tolist() == ["all"] * 3
@@ -176,20 +178,13 @@ def test_random_populations_are_read_written_and_drawn(drawn: list[tuple[int, An
     if sum(weights) == 0:
         weights[0] = 1
     rows: list[dict[str, Any]] = []
-    for weight, rate, mean in zip(weights, *zip(*[d[1:] for d in drawn], strict=True), strict=True):
-        rate = None if rate is None else float(np.float32(max(rate, 1e-6)))
-        dynamics = {} if rate is None else {"learning_rate": rate}
-        rows.append(
-            {
-                "share": weight / sum(weights),
-                "dynamics": dynamics,
-                "learner": {} if mean is None else {"ability_mean": max(mean, 1e-6)},
-            }
-        )
+    for weight, (_, rate, mean) in zip(weights, drawn, strict=True):
+        dynamics = {} if rate is None else {"learning_rate": max(rate, 1e-6)}
+        learner = {} if mean is None else {"ability_mean": max(mean, 1e-6)}
+        rows.append({"share": weight / sum(weights), "dynamics": dynamics, "learner": learner})
     config = Config.read({"population": rows})
     assert Config.read(config.to_dict()) == config
     found = config.population.rows_of(3, np.arange(500))
     assert all(weights[row] > 0 for row in found)
-    assert (
-        config.population.thresholds[-1] == 2**32 and (np.diff(config.population.thresholds.astype(float)) >= 0).all()
-    )
+    thresholds = config.population.thresholds
+    assert thresholds[-1] == 2**32 and (np.diff(thresholds.astype(float)) >= 0).all()
