@@ -1,4 +1,4 @@
-"""What every dynamics must do: those of the package, and two from outside that declare all that a dynamics can."""
+"""What every dynamics must do: those of the package, and three from outside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dash
 import numpy as np
 import outside_dynamics
 import pytest
@@ -23,7 +24,7 @@ from alsim.jit.structs import leaves
 from alsim.policies import Uniform
 
 OWN = tuple(name for name, dynamics in DYNAMICS.items() if dynamics.parameters.__module__.startswith("alsim."))
-ALL = (*OWN, "fading", "fading-at-breaks")
+ALL = (*OWN, "dash", "fading", "fading-at-breaks")
 EDGES = [[0, 1], [1, 2], [0, 2], [2, 3], [4, 3]]
 BREAKS = {"interactions": 7, "break_hours": 24.0}
 ROWS = [
@@ -40,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
+    dash.register()
     outside_dynamics.register()
 
 
