@@ -12,7 +12,7 @@ import pyarrow.compute
 from alsim.arguments import read_observation
 from alsim.config import Config
 from alsim.datasets.manifest import DatasetError
-from alsim.datasets.schema import COLUMNS, Column
+from alsim.datasets.schema import Column, stored_columns
 from alsim.errors import AlsimError
 from alsim.metrics import EVENTS
 from alsim.rollouts import columns
@@ -36,8 +36,8 @@ def frame_parts(dataset: Dataset, table: str, observations: bool) -> Iterator[di
     if table == "episodes":
         words["population_name"] = Config.read(dataset.manifest["config"]).population_names
     for part in [dataset] if table in vars(dataset) else dataset.parts():
-        stored = {column.name: column for column in COLUMNS[table]}
         content: pa.Table = getattr(part, table)
+        stored = {column.name: column for column in stored_columns(table, content.schema)}
         rows = None
         if observations:
             rows = part.obs if table == "transitions" else part.final_obs

@@ -112,6 +112,7 @@ class Manifest(_Entry):
     bank: BankEntry
     observation: Observation
     observations: Literal["full", "none"]
+    truth: bool = False
     policy: PolicyEntry
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     num_learners: Count
