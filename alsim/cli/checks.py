@@ -12,6 +12,7 @@ from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import BankOption, ConfigOption, DynamicsOption, ImportOption, JsonOption, SeedOption
 from alsim.cli.output import WIDTH, elapsed_progress, print_sentence, printable, write_report
+from alsim.cli.rules import print_learner_facts
 
 if TYPE_CHECKING:
     from alsim.sanity import Finding
@@ -39,6 +40,7 @@ def validate(
 
     settings, items = read_rules(config, bank, dynamics)
     seed = read_seed(seed)
+    print_learner_facts(settings.to_dict())
     results: list[Finding] = []
     remaining = iter(checks(settings, items, seed))
     while True:

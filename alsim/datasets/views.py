@@ -86,7 +86,8 @@ class _Columns:
         self._seconds = table.column("response_time").to_numpy().astype(f32)  # NaN for contents
         correct = table.column("correct").fill_null(False).to_numpy().astype(i8)
         self._correct = np.where(np.isnan(self._seconds), i8(-1), correct).astype(i8)
-        self._sessions = Config.read(part.manifest["config"]).sessions
+        # Only this part of the configuration, since the dynamics may not be registered here.
+        self._sessions = Config.read({"sessions": part.manifest["config"].get("sessions")}).sessions
         bank = part.bank
         self._num_questions, self._content_seconds = bank.num_questions, SECONDS_PER_MINUTE * bank.contents.duration
 
