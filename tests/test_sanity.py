@@ -264,7 +264,7 @@ BROKEN_DYNAMICS = {
 def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, broken):
     (name, parameter), (value, expected) = broken, BROKEN_DYNAMICS[broken]
     monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))
-    tables = {**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
+    tables = {**LEARNERS, "population": None, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
     assert set(failed(tables)) == expected
 
 
@@ -278,11 +278,11 @@ BROKEN_LEARNERS = {
         {"population"},
     ),
     "other starts of a row": (
-        other_rules(lambda t: t["population"][0]["learner"].update(mastery_alpha=5)),
+        other_rules(lambda t: t["population"][0].setdefault("learner", {}).update(mastery_alpha=5)),
         {"starting mastery"},
     ),
     "another ability of a row": (
-        other_rules(lambda t: t["population"][1]["learner"].update(ability_mean=1.2)),
+        other_rules(lambda t: t["population"][1].setdefault("learner", {}).update(ability_mean=1.2)),
         {"starting ability"},
     ),
     "longer breaks": (other_rules(set_at("sessions", "break_hours", 25)), {"clock"}),
