@@ -72,10 +72,6 @@ def _store_row(columns: Any, k: Any, values: Any) -> None:
         columns[k] = values
 
 
-def _select(condition: Any, a: Any, b: Any) -> Any:
-    return a if condition else b
-
-
 # ── in compiled code ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -132,9 +128,18 @@ def _intrinsic_store_row(context: Any, columns: Any, k: Any, values: Any) -> Any
     return numba_types.none(columns, numba_types.uint64, values), generate
 
 
-def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
-    if a != b:
-        raise TypingError(f"both values must have the same types; got {a} and {b}")
+def _field(kind: Any, name: str) -> Any:
+    """Return the type of a field of a struct; an absent part if the struct was made without its last fields."""
+    place = kind.fields.index(name)
+    return kind.types[place] if place < len(kind.types) else numba_types.Tuple(())
+
+
+def selection_of(name: str) -> Callable[[Any, Any, Any], Any]:
+    """Return a function that selects the field of this name from one of two structs, by a condition.
+
+    It is selected number by number and without branches, as vectorisation needs. In compiled code, a NamedTuple that
+    was made without its last fields has only the types of the others; such a field is ABSENT.
+    """
 
     def choose(context: Any, builder: Any, kind: Any, condition: Any, one: Any, other: Any) -> Any:
         if isinstance(kind, numba_types.BaseTuple):
@@ -146,11 +151,34 @@ def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
             return context.make_tuple(builder, kind, parts)
         return builder.select(condition, one, other)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        condition, one, other = arguments
-        return choose(context, builder, a, condition, one, other)
+    def typed(context: Any, condition: Any, a: Any, b: Any) -> Any:
+        kind, other = _field(a, name), _field(b, name)
+        if kind != other:
+            raise TypingError(f"both rules must return the same types of {name}; got {kind} and {other}")
 
-    return a(numba_types.boolean, a, b), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            condition, one, other = arguments
+            if len(kind) == 0:
+                return context.make_tuple(builder, kind, ())
+            place = a.fields.index(name)
+            values = builder.extract_value(one, place), builder.extract_value(other, place)
+            return choose(context, builder, kind, condition, *values)
+
+        return kind(numba_types.boolean, a, b), generate
+
+    def interpreted(condition: Any, a: Any, b: Any) -> Any:
+        return getattr(a if condition else b, name)
+
+    return intrinsic(typed) if COMPILED else interpreted
+
+
+def _intrinsic_present_or(context: Any, part: Any, other: Any) -> Any:
+    absent = isinstance(part, numba_types.BaseTuple) and len(part) == 0
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return arguments[absent]
+
+    return (other if absent else part)(part, other), generate
 
 
 load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else row_of
@@ -160,37 +188,10 @@ The index is a u64, and is not checked. An array alone gives its entry.
 """
 store_row: Callable[[Any, Any, Any], None] = intrinsic(_intrinsic_store_row) if COMPILED else _store_row
 """Write a struct of numbers to entries k of a struct of contiguous arrays. The types must be those of the arrays."""
-select: Callable[[Any, Any, Any], Any] = intrinsic(_intrinsic_select) if COMPILED else _select
-"""Return one of two structs of the same types: field by field and without branches, as vectorisation needs."""
-
-
-def optional_field(name: str) -> Callable[[Any], Any]:
-    """Return a function that returns this field of a struct, or ABSENT if the struct was made without it.
-
-    In compiled code, a NamedTuple that is made without its last fields has only the types of the others.
-    """
-
-    def get(struct: Any) -> Any:
-        return getattr(struct, name)
-
-    @generates(get)
-    def implementation(struct: Any) -> Callable[[Any], Any]:
-        if struct.fields.index(name) >= len(struct.types):
-            return lambda struct: ()
-        return defined(f"def call(struct): return struct.{name}", "call")
-
-    return get
-
-
-def present_or(part: Any, other: Any) -> Any:
-    """Return a part of a struct, or `other` if it is absent."""
-    return other if is_absent(part) else part
-
-
-@generates(present_or)
-def _present_or(part: Any, other: Any) -> Callable[..., Any]:
-    absent = isinstance(part, numba_types.BaseTuple) and len(part) == 0
-    return (lambda part, other: other) if absent else (lambda part, other: part)
+present_or: Callable[[Any, Any], Any] = (
+    intrinsic(_intrinsic_present_or) if COMPILED else lambda part, other: other if is_absent(part) else part
+)
+"""Return a part of a struct, or `other` if it is absent."""
 
 
 def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -206,3 +207,35 @@ def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda part, *others: function(part, *others)
 
     return call_if_present
+
+
+def steps_of(**steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
+    """Return a function that calls some steps, one after the other: those whose part of the first argument is present.
+
+    steps  path of a part in the first argument, such as "scratch.unready", and a step. All steps have the arguments of
+           the returned function. The names of the keywords are not used
+    """
+
+    def present(struct: Any, path: str) -> bool:
+        for name in path.split("."):
+            struct = getattr(struct, name)
+        return not is_absent(struct)
+
+    def call_steps(struct: Any, *others: Any) -> None:
+        for path, step in steps.values():
+            if present(struct, path):
+                step(struct, *others)
+
+    @generates(call_steps)
+    def implementation(struct: Any, *others: Any) -> Callable[..., None]:
+        chosen = {}
+        for name, (path, step) in steps.items():
+            kind = struct
+            for part in path.split("."):
+                kind = _field(kind, part)
+            if not (isinstance(kind, numba_types.BaseTuple) and len(kind) == 0):
+                chosen[name] = step
+        calls = "".join(f"    {name}(struct, *others)\n" for name in chosen) or "    pass\n"
+        return defined(f"def call(struct, *others):\n{calls}", "call", **chosen)
+
+    return call_steps
