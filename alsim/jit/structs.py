@@ -6,7 +6,8 @@ empty tuple stands for an absent part. Every operation on it compiles to nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import numba
@@ -15,7 +16,7 @@ from numba.core import types as _numba_types
 from numba.core.errors import TypingError
 
 from alsim.jit.cache import COMPILED
-from alsim.jit.compile import defined, generates
+from alsim.jit.compile import defined
 
 # numba leaves these untyped.
 numba_types: Any = _numba_types
@@ -194,26 +195,63 @@ present_or: Callable[[Any, Any], Any] = (
 """Return a part of a struct, or `other` if it is absent."""
 
 
+def _is_absent_type(kind: Any) -> bool:
+    """Return whether a type is that of an absent part."""
+    return isinstance(kind, numba_types.BaseTuple) and len(kind) == 0
+
+
+def _call_of(context: Any, function: Any, arguments: Sequence[Any]) -> tuple[Any, Callable[..., Any]]:
+    """Return the type of the result of a compiled function for types of arguments, and a generator of its call."""
+    kind = numba_types.Dispatcher(function)
+    signature = kind.get_call_type(context, tuple(arguments), {})
+
+    def generate(context: Any, builder: Any, values: Sequence[Any]) -> Any:
+        implementation = context.get_function(kind, signature)
+        context.add_linking_libs(getattr(implementation, "libs", ()))
+        casted = [
+            context.cast(builder, value, given, wanted)
+            for value, given, wanted in zip(values, arguments, signature.args, strict=True)
+        ]
+        return implementation(builder, casted)
+
+    return signature.return_type, generate
+
+
+def _intrinsic_of(function: Callable[..., Any], typed: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an intrinsic with the arguments of a function; `typed` gets the typing context and their types.
+
+    An intrinsic, unlike a function that numba generates, takes no time to compile, and passes no arguments in vain.
+    """
+    listed = ", ".join(signature(function).parameters)
+    code = f"def typed_here(context, {listed}): return typed(context, {listed})"
+    made: Callable[..., Any] = intrinsic(defined(code, "typed_here", typed=typed))
+    return made
+
+
 def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls `function`; if its first argument is ABSENT, it returns that and does nothing."""
 
     def call_if_present(part: Any, *others: Any) -> Any:
         return part if is_absent(part) else function(part, *others)
 
-    @generates(call_if_present)
-    def implementation(part: Any, *others: Any) -> Callable[..., Any]:
-        if isinstance(part, numba_types.BaseTuple) and len(part) == 0:
-            return lambda part, *others: ()
-        return lambda part, *others: function(part, *others)
+    def typed(context: Any, part: Any, *others: Any) -> Any:
+        if _is_absent_type(part):
+            return part(part, *others), lambda context, builder, signature, arguments: arguments[0]
+        result, call = _call_of(context, function, (part, *others))
 
-    return call_if_present
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return call(context, builder, arguments)
+
+        return result(part, *others), generate
+
+    return _intrinsic_of(getattr(function, "py_func", function), typed) if COMPILED else call_if_present
 
 
-def steps_of(**steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
+def steps_of(*steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
     """Return a function that calls some steps, one after the other: those whose part of the first argument is present.
 
     steps  path of a part in the first argument, such as "scratch.unready", and a step. All steps have the arguments of
-           the returned function. The names of the keywords are not used
+           the returned function
     """
 
     def present(struct: Any, path: str) -> bool:
@@ -222,20 +260,25 @@ def steps_of(**steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
         return not is_absent(struct)
 
     def call_steps(struct: Any, *others: Any) -> None:
-        for path, step in steps.values():
+        for path, step in steps:
             if present(struct, path):
                 step(struct, *others)
 
-    @generates(call_steps)
-    def implementation(struct: Any, *others: Any) -> Callable[..., None]:
-        chosen = {}
-        for name, (path, step) in steps.items():
-            kind = struct
-            for part in path.split("."):
-                kind = _field(kind, part)
-            if not (isinstance(kind, numba_types.BaseTuple) and len(kind) == 0):
-                chosen[name] = step
-        calls = "".join(f"    {name}(struct, *others)\n" for name in chosen) or "    pass\n"
-        return defined(f"def call(struct, *others):\n{calls}", "call", **chosen)
+    def present_type(kind: Any, path: str) -> bool:
+        for name in path.split("."):
+            kind = _field(kind, name)
+        return not _is_absent_type(kind)
 
-    return call_steps
+    def typed(context: Any, struct: Any, *others: Any) -> Any:
+        chosen = [step for path, step in steps if present_type(struct, path)]
+        calls = [_call_of(context, step, (struct, *others))[1] for step in chosen]
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            for call in calls:
+                call(context, builder, arguments)
+            return context.get_dummy_value()
+
+        return numba_types.none(struct, *others), generate
+
+    first: Any = steps[0][1]
+    return _intrinsic_of(getattr(first, "py_func", first), typed) if COMPILED else call_steps

@@ -43,13 +43,13 @@ SEGMENT, INT_ROWS = 0, 4
 INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 
 
-draw_rows = steps_of(draw_rows=("rows", population.draw_rows))
-load_starts = steps_of(load_starts=("rows", population.load_starts))
+draw_rows = steps_of(("rows", population.draw_rows))
+load_starts = steps_of(("rows", population.load_starts))
 reset_own_state = steps_of(
-    reset_learner_state=("learners.learner_state", own_state.reset_learner_state),
-    reset_lo_state=("learners.lo_state", own_state.reset_lo_state),
+    ("learners.learner_state", own_state.reset_learner_state),
+    ("learners.lo_state", own_state.reset_lo_state),
 )
-begin_los = steps_of(begin_los=("beginning.draws", own_state.begin_los))
+begin_los = steps_of(("beginning.draws", own_state.begin_los))
 
 
 @sequence

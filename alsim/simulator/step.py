@@ -396,15 +396,15 @@ def observation_rows(w: Any) -> tuple[Floats, int]:
 
 
 before_advance = steps_of(
-    draw_further=("scratch.further", own_state.draw_further),
-    load_lo_state=("scratch.lo_state", own_state.load_lo_state),
-    load_parents=("scratch.unready", own_state.load_parents),
+    ("scratch.further", own_state.draw_further),
+    ("scratch.lo_state", own_state.load_lo_state),
+    ("scratch.unready", own_state.load_parents),
 )
 after_advance = steps_of(
-    store_lo_state=("scratch.lo_state", own_state.store_lo_state),
-    take_breaks=("sessions", clock.take_breaks),
-    observe_after_each=("observed_after_each", clock.observe_after_each),
-    observe_after_breaks=("observed_after_breaks", clock.observe_after_breaks),
+    ("scratch.lo_state", own_state.store_lo_state),
+    ("sessions", clock.take_breaks),
+    ("observed_after_each", clock.observe_after_each),
+    ("observed_after_breaks", clock.observe_after_breaks),
 )
 
 
