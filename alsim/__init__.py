@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from alsim import types as types
     from alsim.bank.files import complete_bank, load_bank, save_bank
     from alsim.bank.items import Bank, BankError, sample_bank
-    from alsim.config import Config, ConfigError
+    from alsim.config import Config, ConfigError, Population, PopulationError
+    from alsim.curriculum import Curriculum, CurriculumError
     from alsim.datasets.export import export_dataset, to_obp, to_scope_rl, to_torchrl
     from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
@@ -46,10 +47,14 @@ _HOMES = {
     "Buffers": "alsim.types",
     "Config": "alsim.config",
     "ConfigError": "alsim.config",
+    "Curriculum": "alsim.curriculum",
+    "CurriculumError": "alsim.curriculum",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
     "DecodedAction": "alsim.mdp.actions",
     "Policy": "alsim.policies",
+    "Population": "alsim.config",
+    "PopulationError": "alsim.config",
     "Rollout": "alsim.rollouts.rollout",
     "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank.files",
@@ -81,10 +86,14 @@ __all__ = [
     "Buffers",
     "Config",
     "ConfigError",
+    "Curriculum",
+    "CurriculumError",
     "Dataset",
     "DatasetError",
     "DecodedAction",
     "Policy",
+    "Population",
+    "PopulationError",
     "Rollout",
     "Snapshot",
     "__version__",

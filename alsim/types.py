@@ -31,6 +31,7 @@ ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
 I0, I1 = i32(0), i32(1)
 U0, U1 = u32(0), u32(1)
 WORD_BITS = u64(32)
+HOURS_PER_SECOND = f64(1 / 3600)
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]

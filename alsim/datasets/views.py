@@ -15,8 +15,7 @@ from alsim.mdp.actions import num_actions
 from alsim.policies import Policy, PolicyWithProbabilities, View
 from alsim.policies.checks import checked_probabilities, with_probabilities
 from alsim.policies.exceptions import naming
-from alsim.simulator.clock import HOURS_PER_SECOND
-from alsim.types import Doubles, Floats, Longs, f32, f64, i8
+from alsim.types import HOURS_PER_SECOND, Doubles, Floats, Longs, f32, f64, i8
 
 if TYPE_CHECKING:
     from alsim.datasets.store import Dataset

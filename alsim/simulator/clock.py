@@ -11,9 +11,7 @@ from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
 from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
-from alsim.types import Delay, Doubles, Floats, LearnerArrays, Longs, Sessions, f32, f64, u32, u64
-
-HOURS_PER_SECOND = f64(1 / 3600)
+from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Floats, LearnerArrays, Longs, Sessions, f32, f64, u32, u64
 
 
 @phase
