@@ -11,15 +11,32 @@ from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
 from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
-from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Floats, LearnerArrays, Longs, Sessions, f32, f64, u32, u64
+from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Longs, Sessions, f32, f64, u32, u64
 
 
 @phase
-def advance_clock(lanes: LearnerArrays, floats: Floats, first: int, count: int) -> None:
+def advance_clock(w: Any, first: int, count: int) -> None:
     """Add the time of the interaction to the clock of each lane of the block."""
     wide_vectors()
+    hours, floats = w.learners.hours, w.scratch.floats
     for i in range(count):
-        lanes.hours[u64(first + i)] += f64(floats[u64(SECONDS + i)]) * HOURS_PER_SECOND
+        hours[u64(first + i)] += f64(floats[u64(SECONDS + i)]) * HOURS_PER_SECOND
+
+
+@phase
+def reset_clock(w: Any, listed: Longs, first: int, count: int) -> None:
+    """Set the clocks of lanes listed[first : first + count] to 0."""
+    for i in range(count):
+        w.learners.hours[u64(listed[u64(first + i)])] = f64(0)
+
+
+@rule
+def _hours_of(hours: Doubles, k: u64) -> f32:
+    return f32(hours[k])
+
+
+hours_of = if_present(_hours_of)
+"""Return the hours since the episode of lane k began, float32; ABSENT if there is no clock."""
 
 
 @rule
@@ -94,4 +111,12 @@ def _recall_later(delay: Delay, w: Any, listed: Longs, count: int, places: Longs
 recall_later = if_present(_recall_later)
 
 
-__all__ = ["advance_clock", "observe_after_breaks", "observe_after_each", "recall_later", "take_breaks"]
+__all__ = [
+    "advance_clock",
+    "hours_of",
+    "reset_clock",
+    "observe_after_breaks",
+    "observe_after_each",
+    "recall_later",
+    "take_breaks",
+]

@@ -10,7 +10,7 @@ from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
-from alsim.simulator import own_state, population
+from alsim.simulator import clock, own_state, population
 from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.types import (
     BLOCK,
@@ -48,6 +48,7 @@ load_starts = steps_of(("rows", population.load_starts))
 reset_own_state = steps_of(
     ("learners.learner_state", own_state.reset_learner_state),
     ("learners.lo_state", own_state.reset_lo_state),
+    ("learners.hours", clock.reset_clock),
 )
 begin_los = steps_of(("beginning.draws", own_state.begin_los))
 

@@ -220,7 +220,7 @@ def advance(
             effectiveness=floats[EFFECTIVENESS + i],
             impact=floats[IMPACT + i],
             unready=load_row(scratch.unready, u64(i)),
-            hours=f32(lanes.hours[k]),
+            hours=clock.hours_of(lanes.hours, k),
         )
         draws = Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i], further=load_row(scratch.further, u64(i)))
         after, outcome = transition(load_row(parameters, k), learner, item, draws)
@@ -402,6 +402,7 @@ before_advance = steps_of(
 )
 after_advance = steps_of(
     ("scratch.lo_state", own_state.store_lo_state),
+    ("learners.hours", clock.advance_clock),
     ("sessions", clock.take_breaks),
     ("observed_after_each", clock.observe_after_each),
     ("observed_after_breaks", clock.observe_after_breaks),
@@ -420,7 +421,6 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
     before_advance(w, first, count)
     parameters = present_or(lanes.parameters, w.parameters)
     advance(parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
-    clock.advance_clock(lanes, scratch.floats, first, count)
     scatter(lanes, scratch, num_los, first, count)
     after_advance(w, first, count)
     finish(w.termination, num_los, lanes, scratch, out, first, count)

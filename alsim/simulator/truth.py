@@ -15,9 +15,10 @@ from alsim.dynamics.transition import chance
 from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.compile import entry, lean_kernel
 from alsim.jit.references import borrow
-from alsim.jit.structs import leaves, load_row, present_or
+from alsim.jit.structs import is_absent, leaves, load_row, present_or
+from alsim.simulator.clock import hours_of
 from alsim.simulator.own_state import missing_of_parents
-from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, Longs, f32, u64
+from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, Longs, u64
 
 if TYPE_CHECKING:
     from alsim.simulator.simulator import Simulator
@@ -61,7 +62,7 @@ def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
                 effectiveness=slot["effectiveness"],
                 impact=slot["impact"],
                 unready=missing_of_parents(w.graph, lanes.rows, row, lo),
-                hours=f32(lanes.hours[k]),
+                hours=hours_of(lanes.hours, k),
             )
             chances[lane * count + j] = chance(load_row(parameters, k), learner, item)
 
@@ -72,9 +73,10 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
     truth: dict[str, NDArray[Any]] = {
         "ability": learners.ability.copy(),
         "mastery": simulator.mastery.copy(),
-        "hours": learners.hours.copy(),
         "population_row": rows_of(simulator),
     }
+    if not is_absent(learners.hours):
+        truth["hours"] = learners.hours.copy()
     for part in ("lo_state", "learner_state"):
         shape = (lanes, -1) if part == "lo_state" else (lanes,)
         truth |= {name: column.reshape(shape).copy() for name, column in leaves(getattr(learners, part), part)}

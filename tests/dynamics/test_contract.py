@@ -84,7 +84,7 @@ def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
         assert (values >= 0).all() and (values <= 1).all()
     for field, values in leaves(learners):
         assert np.isfinite(values).all(), field
-    assert (learners.response_time >= 0).all() and (learners.hours >= 0).all()
+    assert (learners.response_time >= 0).all() and (np.asarray(learners.hours) >= 0).all()
     assert np.allclose(learners.mastery_sum, mastery.astype(float).sum(axis=1), rtol=0, atol=1e-6)
 
 
