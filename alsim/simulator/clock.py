@@ -11,7 +11,7 @@ from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
 from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
-from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Longs, Sessions, f32, f64, u32, u64
+from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Floats, Longs, Sessions, f32, f64, u32, u64
 
 
 @phase
@@ -28,6 +28,15 @@ def reset_clock(w: Any, listed: Longs, first: int, count: int) -> None:
     """Set the clocks of lanes listed[first : first + count] to 0."""
     for i in range(count):
         w.learners.hours[u64(listed[u64(first + i)])] = f64(0)
+
+
+@rule
+def _note_seconds(hours: Doubles, floats: Floats, i: int, seconds: f32) -> None:
+    floats[u64(SECONDS + i)] = seconds
+
+
+note_seconds = if_present(_note_seconds)
+"""Write the seconds of the interaction to row i of the block, if there is a clock."""
 
 
 @rule
@@ -114,6 +123,7 @@ recall_later = if_present(_recall_later)
 __all__ = [
     "advance_clock",
     "hours_of",
+    "note_seconds",
     "reset_clock",
     "observe_after_breaks",
     "observe_after_each",

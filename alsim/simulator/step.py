@@ -45,7 +45,6 @@ from alsim.simulator.layout import (
     OUTCOME,
     QUESTION,
     REWARD,
-    SECONDS,
     SIZE,
     SLOT,
     TIME_MEAN,
@@ -230,7 +229,7 @@ def advance(
         lanes.fail_streak[k] = after.fail_streak
         store_row(scratch.lo_state, u64(i), after.lo_state)
         store_row(lanes.learner_state, k, after.learner_state)
-        floats[SECONDS + i] = after.response_time if item.is_question else item.response_time_mean
+        clock.note_seconds(lanes.hours, floats, i, after.response_time if item.is_question else item.response_time_mean)
         floats[AFTER + i] = after.mastery
         floats[GAIN + i] = outcome.gain
         floats[REWARD + i] = reward(weights, item, outcome, after)
