@@ -38,7 +38,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 TOP_LEVEL = {
     *("__init__", "__main__", "_version", "arguments", "errors", "metrics"),
-    *("precompile", "sanity", "types"),
+    *("precompile", "types"),
 }
 """Modules that may lie at the top level of the package; every other one belongs to a package."""
 

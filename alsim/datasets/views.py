@@ -85,7 +85,9 @@ class _Columns:
         self._seconds = table.column("response_time").to_numpy().astype(f32)  # NaN for contents
         correct = table.column("correct").fill_null(False).to_numpy().astype(i8)
         self._correct = np.where(np.isnan(self._seconds), i8(-1), correct).astype(i8)
-        self._bank, self._config = part.bank, Config.read(part.manifest["config"])
+        # Only this part of the configuration, since the dynamics may not be registered here.
+        self._bank = part.bank
+        self._config = Config.read({"sessions": part.manifest["config"].get("sessions")})
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
         """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.
