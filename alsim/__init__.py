@@ -12,6 +12,7 @@ from alsim.envs.registration import register as _register
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim import curriculum as curriculum
     from alsim import dynamics as dynamics
     from alsim import envs as envs
     from alsim import models as models
@@ -117,7 +118,7 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = ("dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
+_MODULES = ("curriculum", "dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
 """Public subpackages and modules, imported on first use."""
 
 __getattr__, __dir__ = _attach(__name__, _HOMES, submodules=_MODULES)

@@ -44,9 +44,11 @@ class Curriculum:
             raise CurriculumError(f"cycles must be 'refuse' or 'drop'; got {cycles!r}")
         unique = [*dict.fromkeys(_read_edge(edge, number) for number, edge in enumerate(_listed(edges)))]
         self.dropped: tuple[Edge, ...] = ()
+        """Edges that were left out, with cycles="drop"."""
         if cycles == "drop":
             unique, self.dropped = _without_cycles(unique)
         self.edges: tuple[Edge, ...] = tuple(unique)
+        """The other edges, in the order given, without repetitions."""
         self.order: tuple[Outcome, ...] = _topological_order(self.edges)
         """The outcomes of the edges, each one after its parents."""
 
