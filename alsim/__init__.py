@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from alsim.bank.files import complete_bank, load_bank, save_bank
     from alsim.bank.items import Bank, BankError, sample_bank
     from alsim.config import Config, ConfigError, Population, PopulationError
-    from alsim.curriculum import Curriculum, CurriculumError
     from alsim.datasets.export import export_dataset, to_obp, to_scope_rl, to_torchrl
     from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
@@ -48,8 +47,6 @@ _HOMES = {
     "Buffers": "alsim.types",
     "Config": "alsim.config",
     "ConfigError": "alsim.config",
-    "Curriculum": "alsim.curriculum",
-    "CurriculumError": "alsim.curriculum",
     "Dataset": "alsim.datasets.store",
     "DatasetError": "alsim.datasets.store",
     "DecodedAction": "alsim.mdp.actions",
@@ -87,8 +84,6 @@ __all__ = [
     "Buffers",
     "Config",
     "ConfigError",
-    "Curriculum",
-    "CurriculumError",
     "Dataset",
     "DatasetError",
     "DecodedAction",
