@@ -83,6 +83,7 @@ def failed(tables, bank=None, seed=0):
 def few(monkeypatch):
     """Use few lanes, so that tests are fast without compilation; the checks adapt their bounds."""
     monkeypatch.setattr(sanity, "LANES", 64)
+    monkeypatch.setattr(sanity, "EPISODES", 64)
 
 
 class Knowing(NamedTuple):
@@ -207,7 +208,7 @@ OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learni
 @pytest.mark.parametrize("name", OWN)
 def test_all_checks_run_and_pass_for_every_dynamics_of_the_package(name, population, few):
     """Seed 0; five statistical checks each: the probability of a false alarm is below 5e-5 in all."""
-    tables = {**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
+    tables = {**LEARNERS, "max_episode_steps": 8, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
     if not population:
         del tables["population"], tables["sessions"]
     config = Config.read(tables)
@@ -235,7 +236,8 @@ def test_details_name_the_rules_of_the_dynamics(few):
     details = {}
     for name in OWN:
         config = Config.read({**LEARNERS, "dynamics": name})
-        details |= {(name, f.name): f.detail for f in validate(config, sample_bank(config))}
+        for check in ("starting mastery", "starting ability", "correct rate", "response times", "clock"):
+            details[name, check] = CHECKS[check](config, sample_bank(config), 0)[1]
     assert "the 3PL with mastery says" in details["linked", "correct rate"]
     assert "the model of slips and guesses says" in details["bkt", "correct rate"]
     assert "p_init says 0.3000" in details["bkt", "starting mastery"]
@@ -262,7 +264,7 @@ BROKEN_DYNAMICS = {
 def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, broken):
     (name, parameter), (value, expected) = broken, BROKEN_DYNAMICS[broken]
     monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))
-    tables = {**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
+    tables = {**LEARNERS, "population": None, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
     assert set(failed(tables)) == expected
 
 
@@ -276,11 +278,11 @@ BROKEN_LEARNERS = {
         {"population"},
     ),
     "other starts of a row": (
-        other_rules(lambda t: t["population"][0]["learner"].update(mastery_alpha=5)),
+        other_rules(lambda t: t["population"][0].setdefault("learner", {}).update(mastery_alpha=5)),
         {"starting mastery"},
     ),
     "another ability of a row": (
-        other_rules(lambda t: t["population"][1]["learner"].update(ability_mean=1.2)),
+        other_rules(lambda t: t["population"][1].setdefault("learner", {}).update(ability_mean=1.2)),
         {"starting ability"},
     ),
     "longer breaks": (other_rules(set_at("sessions", "break_hours", 25)), {"clock"}),

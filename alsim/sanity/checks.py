@@ -119,7 +119,7 @@ def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any =
     return simulator
 
 
-def _roll_out_uniform(config: Config, bank: Bank, seed: int, episodes: int = EPISODES) -> Rollout:
+def _roll_out_uniform(config: Config, bank: Bank, seed: int, episodes: int) -> Rollout:
     """Return one episode of each of the first learners of a seed under the uniform policy."""
     return rollout("uniform", num_learners=episodes, seed=seed, config=config, bank=bank)
 
@@ -305,7 +305,7 @@ def _reasons(config: Config, bank: Bank, seed: int) -> Result:
         )
         ok &= reached and flags
         parts.append(f"{reason.word} {'reached' if reached and flags else 'NOT reached'}")
-    counts = np.bincount(_roll_out_uniform(config, bank, seed).reason, minlength=4)[1:]
+    counts = np.bincount(_roll_out_uniform(config, bank, seed, EPISODES).reason, minlength=4)[1:]
     shares = ", ".join(f"{r.word} {n}" for r, n in zip(list(Reason)[1:], counts, strict=True))
     return ok and counts.sum() == EPISODES, "; ".join(parts) + f"; uniform policy, {EPISODES} episodes: {shares}"
 
