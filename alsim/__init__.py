@@ -12,6 +12,7 @@ from alsim.envs.registration import register as _register
 from alsim.utils.lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from alsim import curriculum as curriculum
     from alsim import dynamics as dynamics
     from alsim import envs as envs
     from alsim import models as models
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from alsim import types as types
     from alsim.bank.files import complete_bank, load_bank, save_bank
     from alsim.bank.items import Bank, BankError, sample_bank
-    from alsim.config import Config, ConfigError
+    from alsim.config import Config, ConfigError, Population, PopulationError
     from alsim.datasets.export import export_dataset, to_obp, to_scope_rl, to_torchrl
     from alsim.datasets.generate import generate_dataset
     from alsim.datasets.store import Dataset, DatasetError, load_dataset
@@ -50,6 +51,8 @@ _HOMES = {
     "DatasetError": "alsim.datasets.store",
     "DecodedAction": "alsim.mdp.actions",
     "Policy": "alsim.policies",
+    "Population": "alsim.config",
+    "PopulationError": "alsim.config",
     "Rollout": "alsim.rollouts.rollout",
     "Snapshot": "alsim.envs.snapshots",
     "complete_bank": "alsim.bank.files",
@@ -85,6 +88,8 @@ __all__ = [
     "DatasetError",
     "DecodedAction",
     "Policy",
+    "Population",
+    "PopulationError",
     "Rollout",
     "Snapshot",
     "__version__",
@@ -108,7 +113,7 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = ("dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
+_MODULES = ("curriculum", "dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
 """Public subpackages and modules, imported on first use."""
 
 __getattr__, __dir__ = _attach(__name__, _HOMES, submodules=_MODULES)

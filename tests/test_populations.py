@@ -188,3 +188,16 @@ def test_random_populations_are_read_written_and_drawn(drawn: list[tuple[int, An
     assert all(weights[row] > 0 for row in found)
     thresholds = config.population.thresholds
     assert thresholds[-1] == 2**32 and (np.diff(thresholds.astype(float)) >= 0).all()
+
+
+def test_episodes_of_one_learner_depend_on_each_other_through_its_row() -> None:
+    """Clause S12.2: with several rows, the variance of the means of four episodes is far above a quarter of theirs."""
+    rows = [{"share": 0.5, "learner": {"mastery_alpha": alpha}} for alpha in (1.0, 5.0)]
+    ratios = []
+    for population in (None, rows):
+        config = {"num_los": 4, "max_episode_steps": 30, "population": population}
+        metrics = alsim.rollout("uniform", num_learners=100, episodes_per_learner=4, seed=0, config=config).metrics
+        episodes = metrics.final_mastery.reshape(100, 4)
+        ratios.append(4 * episodes.mean(axis=1).var(ddof=1) / episodes.var(axis=1, ddof=1).mean())
+    limit = stats.f.isf(1e-6, 99, 300)  # of the ratio for independent episodes, with a false alarm of 1e-6
+    assert ratios[0] < limit < ratios[1]

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
-from alsim.models.tables import Cells, read_cells
 from alsim.types import Graph, Ints, i32, safe_repr
 from alsim.utils.reading import read_toml, reason
+from alsim.utils.tables import Cells, read_cells
 
 Outcome = int | str
 Edge = tuple[Outcome, Outcome]
@@ -44,9 +44,11 @@ class Curriculum:
             raise CurriculumError(f"cycles must be 'refuse' or 'drop'; got {cycles!r}")
         unique = [*dict.fromkeys(_read_edge(edge, number) for number, edge in enumerate(_listed(edges)))]
         self.dropped: tuple[Edge, ...] = ()
+        """Edges that were left out, with cycles="drop"."""
         if cycles == "drop":
             unique, self.dropped = _without_cycles(unique)
         self.edges: tuple[Edge, ...] = tuple(unique)
+        """The other edges, in the order given, without repetitions."""
         self.order: tuple[Outcome, ...] = _topological_order(self.edges)
         """The outcomes of the edges, each one after its parents."""
 

@@ -21,8 +21,9 @@ from alsim.rollouts.kernels import begin_upcoming
 from alsim.rollouts.plan import RolloutPlan
 from alsim.rollouts.replay import Recorded, compare
 from alsim.rollouts.rollout import Rollout
+from alsim.simulator.layout import HARD, QUESTION, SLOT
 from alsim.simulator.state import collective, new_columns, new_output, new_world
-from alsim.simulator.step import HARD, QUESTION, SLOT, interact, list_finished
+from alsim.simulator.step import interact, list_finished
 from alsim.simulator.truth import check_chance, question_of, state_of
 from alsim.types import (
     BLOCK,
@@ -83,7 +84,7 @@ class TruthReplay:
     def __init__(self, plan: RolloutPlan, capacity: int) -> None:
         self._dynamics = of_parameters(type(plan.config.dynamics))
         check_chance(self._dynamics)
-        world = new_world(plan.config, plan.bank, min(BLOCK, capacity), responses=False, record=False)
+        world = new_world(plan.config, plan.bank, min(BLOCK, capacity), responses=False, record=False, clock=True)
         world.learners.key[:] = plan.seed
         lanes = len(world.learners.key)
         output = new_output(lanes, np.empty(0, f32))

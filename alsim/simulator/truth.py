@@ -15,9 +15,10 @@ from alsim.dynamics.transition import chance
 from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.compile import entry, lean_kernel, rule
 from alsim.jit.references import borrow
-from alsim.jit.structs import leaves, load_row, present_or
+from alsim.jit.structs import is_absent, leaves, load_row, present_or
+from alsim.simulator.clock import hours_of
 from alsim.simulator.own_state import missing_of_parents
-from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, LearnerArrays, Longs, f32, u64
+from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, LearnerArrays, Longs, u64
 
 if TYPE_CHECKING:
     from alsim.simulator.simulator import Simulator
@@ -46,7 +47,7 @@ def state_of(lanes: LearnerArrays, k: u64, lo: u64, num_los: u64) -> Learner:
 
 
 @rule
-def question_of(slot: Any, is_hard: Any, unready: Any, hours: f32) -> Item:
+def question_of(slot: Any, is_hard: Any, unready: Any, hours: Any) -> Item:
     """Return the question in a slot, a record of SLOT, as a learner meets it; see `Item` for the others."""
     return Item(
         is_question=True,
@@ -74,7 +75,7 @@ def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
         for j in range(count):
             slot, lo = w.items.slots[questions.slot[j]], u64(questions.learning_outcome[j])
             unready = missing_of_parents(w.graph, lanes.rows, row, lo)
-            item = question_of(slot, questions.is_hard[j], unready, f32(lanes.hours[k]))
+            item = question_of(slot, questions.is_hard[j], unready, hours_of(lanes.hours, k))
             chances[lane * count + j] = chance(load_row(parameters, k), state_of(lanes, k, lo, u64(num_los)), item)
 
 
@@ -84,9 +85,10 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
     truth: dict[str, NDArray[Any]] = {
         "ability": learners.ability.copy(),
         "mastery": simulator.mastery.copy(),
-        "hours": learners.hours.copy(),
         "population_row": rows_of(simulator),
     }
+    if not is_absent(learners.hours):
+        truth["hours"] = learners.hours.copy()
     for part in ("lo_state", "learner_state"):
         shape = (lanes, -1) if part == "lo_state" else (lanes,)
         truth |= {name: column.reshape(shape).copy() for name, column in leaves(getattr(learners, part), part)}

@@ -6,11 +6,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLOW = {
+    "docs/curriculum.md",
+    "docs/dynamics/bkt.md",
+    "docs/dynamics/fatigue.md",
+    "docs/dynamics/index.md",
+    "docs/dynamics/prerequisites.md",
     "docs/exports.md",
     "docs/how-to/add-a-dynamics.md",
     "docs/models/cat.md",
     "docs/models/simulated-logs.md",
+    "docs/populations.md",
     "docs/scale.md",
+    "docs/time.md",
     "docs/training.md",
 }
 """Only CI runs the examples of these pages; their links are among the tests that always run."""

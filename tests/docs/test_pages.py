@@ -13,6 +13,7 @@ import pytest
 import alsim
 from alsim import models
 from alsim.config import Split
+from alsim.config.settings import SessionSettings
 from alsim.models.base import HOMES
 from alsim.responses.formats.registry import PUBLISHED
 
@@ -43,6 +44,8 @@ def test_the_configuration_page_has_every_key_and_default() -> None:
     expected = leaves(alsim.Config().to_dict())
     assert expected.pop("questions_per_difficulty") is None
     expected |= {f"questions_per_difficulty.{key}": None for key in Split.model_fields}
+    assert expected.pop("sessions") is None
+    expected |= {f"sessions.{key}": None for key in SessionSettings.model_fields}
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text("configuration.md"), re.MULTILINE)
     stated = dict(rows)
     assert len(stated) == len(rows)
@@ -67,6 +70,47 @@ def test_every_clause_that_is_cited_is_stated() -> None:
     for source in [*sources, ROOT / "alsim" / "default.toml"]:
         cited = set(re.findall(r"\bS\d+\.\d+\b", source.read_text(encoding="utf-8")))
         assert cited <= stated, f"{source.relative_to(ROOT)} cites {sorted(cited - stated)}"
+
+
+def test_every_clause_has_a_test() -> None:
+    """Tests of clauses S1 to S11 are named after them; a table of the page names those of the others."""
+    stated = set(re.findall(r"^\*\*S(\d+\.\d+)\*\*", text("spec.md"), re.MULTILINE))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    named = {f"{a}.{b}" for source in sources for a, b in re.findall(r"^ *def test_s(\d+)_(\d+)", source, re.MULTILINE)}
+    rows = re.findall(
+        r"^\| S(\d+\.\d+) \| (`[\w/]+\.py::\w+`(?:, `[\w/]+\.py::\w+`)*) \|$", text("spec.md"), re.MULTILINE
+    )
+    assert [clause for clause, _ in rows] == sorted(stated - named, key=lambda clause: [*map(int, clause.split("."))])
+    assert len(rows) > 10
+
+
+def bounds_of(parameter: dict[str, Any]) -> str:
+    """Return the bounds of a parameter of a dynamics in the words of the pages."""
+    if "word" in parameter:
+        return f'0 to {parameter["le"]}, or `"{parameter["word"]}"`'
+    if "ge" in parameter and "le" in parameter:
+        return f"{parameter['ge']} to {parameter['le']}"
+    return " ".join(f"{sign} {parameter[key]}" for key, sign in (("ge", "≥"), ("gt", ">")) if key in parameter)
+
+
+def test_the_pages_of_the_dynamics_have_every_parameter() -> None:
+    from alsim.dynamics import DYNAMICS, describe
+
+    ours = [name for name, dynamics in DYNAMICS.items() if dynamics.parameters.__module__.startswith("alsim.")]
+    assert re.findall(r"^\| \[`([\w-]+)`\]\(\1\.md\) \|", text("dynamics/index.md"), re.MULTILINE) == ours
+    standard = describe(DYNAMICS["standard"])["parameters"]
+    for name in ours:
+        page, described = text(f"dynamics/{name}.md"), describe(DYNAMICS[name])
+        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\| ", page.split("## Parameters")[1], re.MULTILINE)
+        own = {key: p for key, p in described["parameters"].items() if name == "standard" or standard.get(key) != p}
+        expected = [(key, f"{p['default']:g}", bounds_of(p), p.get("unit", "")) for key, p in own.items()]
+        assert rows == expected, name
+        left_out = standard.keys() - described["parameters"].keys()
+        intro = page.split("## Parameters")[1].split("|")[0]
+        assert {key for key in re.findall(r"`(\w+)`", intro) if key in standard} == left_out, name
+        fields = [f"{part}.{field}" for part, state in described["latent_state"].items() for field in state]
+        assert all(f"`{field}`" in page for field in fields), name
+        assert f"images/dynamics-{name}.png" in page
 
 
 def kind(column: Any) -> str:
