@@ -150,8 +150,9 @@ def test_the_defaults_of_every_dynamics_are_known() -> None:
 def test_dynamics_lists_parameters_states_and_sources(run: Any) -> None:
     printed = accepted(run("dynamics", "--json", "-"))
     listed = json.loads(printed)["dynamics"]
-    assert [*listed] == [*OWN]
-    for entry in listed.values():
+    own = {name: entry for name, entry in listed.items() if entry["package"] == "alsim"}
+    assert [*own] == [*OWN]
+    for entry in own.values():
         assert {"description", "parameters", "latent_state", "source", "package"} <= {*entry}
         assert entry["source"] and entry["description"].endswith(".")
         for parameter in entry["parameters"].values():
@@ -161,8 +162,8 @@ def test_dynamics_lists_parameters_states_and_sources(run: Any) -> None:
     assert listed["fatigue"]["parameters"]["work_minutes"] == {"default": 60.0, "gt": 0, "unit": "min"}
     assert listed["bkt"]["parameters"]["p_guess"]["word"] == "item"
     table = accepted(run("dynamics")).splitlines()
-    assert table[0].split() == ["dynamics", "description"] and max(map(len, table)) <= 80
-    assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == [*OWN]
+    assert table[0].split()[:2] == ["dynamics", "description"] and max(map(len, table)) <= 80
+    assert [line.split()[0] for line in table[1:] if not line.startswith(" ")] == [*listed]
 
 
 BAD = {
