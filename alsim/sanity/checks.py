@@ -22,7 +22,6 @@ from alsim.dynamics import Dynamics, check_rules_of, of_parameters
 from alsim.dynamics.bkt import Bkt
 from alsim.dynamics.standard import Standard
 from alsim.envs import AdaptiveLearningEnv, AdaptiveLearningVectorEnv
-from alsim.jit.structs import is_absent
 from alsim.mdp.actions import LEVELS, num_actions
 from alsim.rollouts.plan import read_plan
 from alsim.rollouts.rollout import Rollout, rollout, run_block
@@ -500,7 +499,7 @@ def _check_times(seconds: Doubles, minimum: Doubles, rows: Doubles) -> tuple[boo
 def _clock(config: Config, bank: Bank, seed: int) -> Result:
     """Check that the clock has the time of all interactions, and of the breaks between sessions (S9.5, S13.1)."""
     simulator = _start(config, bank, seed, LANES)
-    if is_absent(simulator.learners.hours):
+    if isinstance(simulator.learners.hours, tuple):
         return True, "the dynamics does not read it, and there are no breaks: it is not kept"
     generator = np.random.default_rng(seed)
     content_seconds = SECONDS_PER_MINUTE * bank.contents.duration.astype(np.float64)

@@ -249,7 +249,8 @@ def test_a_dynamics_without_a_chance_is_refused_before_anything_is_written(tmp_p
     with pytest.raises(AlsimError, match=r"the dynamics 'silent' declares no chance .*; pass chance=\.\.\. to alsim"):
         dataset("silent", out=tmp_path / "d")
     assert not (tmp_path / "d").exists()
-    dataset("silent", truth=False)
+    if not COMPILED:  # the interpreter runs the same code without compiling these rules
+        dataset("silent", truth=False)
 
 
 @alsim.rule
