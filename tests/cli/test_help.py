@@ -247,7 +247,7 @@ def complete(*words, **options):
         (("alsim", "generate", "--policy", "ru"), ["rules"]),
         (("alsim", "show", "--policy", "saved/"), ["saved/ppo-run"]),
         (("alsim", "show", "--policy", "none/"), []),
-        (("alsim", "train", "ppo", "--dynamics", ""), ["standard", "forgetting"]),
+        (("alsim", "train", "ppo", "--dynamics", ""), [*completion.DYNAMICS, "forgetting"]),
         (("alsim", "generate", "--policy", "pr"), ["printed", "pretested"]),
         (("alsim", "cat", "--simulate", "n"), ["normal"]),
     ],
