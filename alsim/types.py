@@ -378,7 +378,7 @@ class Scratch(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """What the dynamics sets at the start of an episode."""
+    """Values that the dynamics sets at the start of an episode."""
 
     lo_state: Any  # start values; () if it declares no such state
     learner_state: Any

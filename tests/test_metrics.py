@@ -106,6 +106,7 @@ def test_s9_1_to_s9_5_hand_computed_values():
         "post_content_gain_text": 0.25,
         "time_to_mastery": 3,  # the first interaction at the threshold, and not the one after it fell below
         "time_on_task": (30 + 60 + 15 + 15) / 60 + 1 + 3,
+        "delayed_retention": 0.75,  # nothing is forgotten (S13.3)
     }
 
 
@@ -216,6 +217,7 @@ def plain_metrics(rows, bank, config):
         **{f"post_content_gain_{k}": mean([r[4] for r in shown if kind[id(r)] == k]) for k in KINDS},
         "time_to_mastery": reached[0] if reached else math.nan,
         "time_on_task": math.fsum(minutes),
+        "delayed_retention": rows[-1][7],
     }
 
 

@@ -70,7 +70,9 @@ def trainings():
     updates = []
     config, small = {"num_los": 3, "max_episode_steps": 12}, {"num_envs": 16, "net_arch": (8,), "steps": 128}
     agent = training.ppo(config, progress=updates.append, **small)
-    return [agent, updates[0], training.PPO(), training.DQN(), training.SB3PPO(), training.SB3DQN()]
+    population, curriculum = alsim.Population([{"share": 1.0}]), alsim.curriculum.Curriculum([(0, 1)])
+    settings = (training.PPO(), training.DQN(), training.SB3PPO(), training.SB3DQN())
+    return [agent, updates[0], *settings, population, curriculum]
 
 
 def student_models():

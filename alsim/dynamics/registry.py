@@ -50,7 +50,7 @@ class Dynamics(NamedTuple):
 
     @property
     def timed(self) -> bool:
-        """Whether its rules read the clock of the learner."""
+        """True if its rules read the clock of the learner."""
         return self.reads_clock or self.observe is not None
 
     @property

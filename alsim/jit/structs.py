@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -74,6 +74,15 @@ def _store_row(columns: Any, k: Any, values: Any) -> None:
 
 
 # ── in compiled code ─────────────────────────────────────────────────────────────────────────────
+
+
+def _either(typed: Callable[..., Any], interpreted: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an intrinsic; without compilation, the Python function itself, which is also its attribute py_func."""
+    if not COMPILED:
+        return interpreted
+    made: Any = intrinsic(typed)
+    made.py_func = interpreted
+    return cast(Callable[..., Any], made)
 
 
 def _row_type(kind: Any) -> Any:
@@ -170,7 +179,7 @@ def selection_of(name: str) -> Callable[[Any, Any, Any], Any]:
     def interpreted(condition: Any, a: Any, b: Any) -> Any:
         return getattr(a if condition else b, name)
 
-    return intrinsic(typed) if COMPILED else interpreted
+    return _either(typed, interpreted)
 
 
 def _intrinsic_present_or(context: Any, part: Any, other: Any) -> Any:
@@ -182,15 +191,15 @@ def _intrinsic_present_or(context: Any, part: Any, other: Any) -> Any:
     return (other if absent else part)(part, other), generate
 
 
-load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else row_of
+load_row: Callable[[Any, Any], Any] = _either(_intrinsic_load_row, row_of)
 """Return the struct of entries k of a struct of contiguous arrays; parts that are numbers, or absent, stay.
 
 The index is a u64, and is not checked. An array alone gives its entry.
 """
-store_row: Callable[[Any, Any, Any], None] = intrinsic(_intrinsic_store_row) if COMPILED else _store_row
+store_row: Callable[[Any, Any, Any], None] = _either(_intrinsic_store_row, _store_row)
 """Write a struct of numbers to entries k of a struct of contiguous arrays. The types must be those of the arrays."""
-present_or: Callable[[Any, Any], Any] = (
-    intrinsic(_intrinsic_present_or) if COMPILED else lambda part, other: other if is_absent(part) else part
+present_or: Callable[[Any, Any], Any] = _either(
+    _intrinsic_present_or, lambda part, other: other if is_absent(part) else part
 )
 """Return a part of a struct, or `other` if it is absent."""
 
@@ -217,15 +226,16 @@ def _call_of(context: Any, function: Any, arguments: Sequence[Any]) -> tuple[Any
     return signature.return_type, generate
 
 
-def _intrinsic_of(function: Callable[..., Any], typed: Callable[..., Any]) -> Callable[..., Any]:
+def _with_arguments_of(
+    function: Callable[..., Any], typed: Callable[..., Any], interpreted: Callable[..., Any]
+) -> Callable[..., Any]:
     """Return an intrinsic with the arguments of a function; `typed` gets the typing context and their types.
 
     An intrinsic, unlike a function that numba generates, takes no time to compile, and passes no arguments in vain.
     """
     listed = ", ".join(signature(function).parameters)
     code = f"def typed_here(context, {listed}): return typed(context, {listed})"
-    made: Callable[..., Any] = intrinsic(defined(code, "typed_here", typed=typed))
-    return made
+    return _either(defined(code, "typed_here", typed=typed), interpreted)
 
 
 def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,7 +254,7 @@ def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
 
         return result(part, *others), generate
 
-    return _intrinsic_of(getattr(function, "py_func", function), typed) if COMPILED else call_if_present
+    return _with_arguments_of(getattr(function, "py_func", function), typed, call_if_present)
 
 
 def steps_of(*steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
@@ -281,4 +291,4 @@ def steps_of(*steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
         return numba_types.none(struct, *others), generate
 
     first: Any = steps[0][1]
-    return _intrinsic_of(getattr(first, "py_func", first), typed) if COMPILED else call_steps
+    return _with_arguments_of(getattr(first, "py_func", first), typed, call_steps)

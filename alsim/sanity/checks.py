@@ -498,6 +498,8 @@ def _check_times(seconds: Doubles, minimum: Doubles, rows: Doubles) -> tuple[boo
 @check("clock")
 def _clock(config: Config, bank: Bank, seed: int) -> Result:
     """Check that the clock has the time of all interactions, and of the breaks between sessions (S9.5, S13.1)."""
+    if config.sessions is None:  # the clock is kept only where something reads it
+        config = Config.read({**config.to_dict(), "sessions": {"interactions": 7, "break_hours": 24.0}})
     simulator = _start(config, bank, seed, LANES)
     if isinstance(simulator.learners.hours, tuple):
         return True, "the dynamics does not read it, and there are no breaks: it is not kept"

@@ -2,8 +2,8 @@
 
 `interact` is the sequence of phases of one block. Draw and gather fill the contiguous rows of the block. `advance` is
 then a loop over these rows and over the arrays of the learners; it calls the rules of one learner and vectorises. The
-formulas are in `dynamics` and `mdp`. What only some dynamics need is in `own_state`, and compiles to nothing for the
-others.
+formulas are in `dynamics` and `mdp`. Phases for some dynamics only are in `own_state` and `clock`; for the others, they
+are not compiled.
 
 Indices are unsigned unless they are plain loop variables: numba lets a negative index count from the end, and the
 test for it at every access keeps a loop from vectorising.

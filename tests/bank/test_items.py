@@ -208,6 +208,8 @@ def test_s3_1_s3_2_the_cell_of_each_action_has_exactly_its_items(bank):
             assert cell["kind"] == is_question + 2 * (row.get("difficulty") == "Hard")
             expected = {name: row.get(f"irt_{name}", row.get(name, 0.0)) for name in table.slots.dtype.names}
             expected |= {"impact": row.get("engagement_impact", 0.0), "item": item}
+            if not is_question:  # the time of a content is its duration, in seconds
+                expected["response_time_mean"] = np.float32(60) * np.float32(row["duration"])
             assert {name: table.slots[name][slot] for name in expected} == expected
     assert sorted(slots) == list(range(bank.num_questions + bank.num_contents))
 

@@ -1,4 +1,4 @@
-"""What every dynamics must do: those of the package, and three from outside."""
+"""The contract of every dynamics: those of the package, and three from outside."""
 
 from __future__ import annotations
 

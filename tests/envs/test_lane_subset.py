@@ -21,8 +21,8 @@ from vector_envs import (
     same_call,
 )
 
+from alsim.jit.structs import leaves
 from alsim.testing import same as alike
-from alsim.types import LearnerArrays
 
 pytestmark = pytest.mark.gymnasium
 
@@ -193,10 +193,10 @@ def test_move_copies_every_array(responses: bool) -> None:
     observation = "responses" if responses else "mastery"
     env = make(5, observation=observation)
     one, two = env._simulator, env._simulator.of_size(3)
-    for k, column in enumerate(one.learners):
+    for k, (_, column) in enumerate(leaves(one.learners)):
         column[:] = np.arange(len(column)) % 2 if column.dtype == bool else 1000 * k + np.arange(len(column))
     one.move(np.array([4, 1, 2]), two, np.array([2, 0, 1]))
-    for name, a, b in zip(LearnerArrays._fields, one.learners, two.learners, strict=True):
+    for (name, a), (_, b) in zip(leaves(one.learners), leaves(two.learners), strict=True):
         assert (len(a) > 0) == (responses or name not in ("asked", "right", "responses"))
         same(a.reshape(5, -1)[[1, 2, 4]], b.reshape(3, -1))
 

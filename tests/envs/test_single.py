@@ -450,6 +450,7 @@ def test_episode_metrics() -> None:
             },
             "time_to_mastery": reached[0] if reached else math.nan,
             "time_on_task": minutes,
+            "delayed_retention": means[-1],
         }
         metrics = env.get_episode_metrics()
         assert list(metrics) == list(expected)

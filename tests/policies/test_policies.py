@@ -326,7 +326,7 @@ def test_the_view_has_these_attributes_and_no_ability():
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
         *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
-        *("asked", "shown"),
+        *("asked", "shown", "clock", "hours"),
     }
     assert set(vars(watcher.view)) <= public
 
@@ -758,7 +758,7 @@ def test_compiled_and_called_from_python_give_the_same_bits(policy, observation,
         if isinstance(column, np.ndarray):
             np.testing.assert_array_equal(column, other[name], strict=True, err_msg=name)
             compared += 1
-    assert compared == 32
+    assert compared == 34
 
 
 @pytest.mark.parametrize(("number", "odds"), [(27, 1), (-1, 1), (0, 0), (0, 1.5), (0, np.nan), (0, -1)])

@@ -5,6 +5,7 @@ import pytest
 
 from alsim.bank.items import sample_bank
 from alsim.config import Config
+from alsim.jit.structs import leaves
 from alsim.simulator.buffers import OutputBuffer
 from alsim.simulator.state import new_world
 from alsim.utils.memory import CACHE_LINE, aligned_zeros
@@ -23,5 +24,5 @@ def test_the_arrays_of_a_step_start_at_a_cache_line():
     world = new_world(Config(), sample_bank(Config()), 100, responses=True, record=True)
     output = OutputBuffer(128, 32, np.empty(0, np.float32), observations=True).arrays
     for part in (world.items, world.learners, world.interaction, world.scratch, output[:3]):
-        for array in part:
+        for _, array in leaves(part):
             assert array.size == 0 or array.ctypes.data % CACHE_LINE == 0
