@@ -141,7 +141,7 @@ def card(dataset: Dataset, license: str, next_observations: bool) -> str:
 
 
 def _listed(*names: str) -> str:
-    """Return names of columns as a list in a sentence."""
+    """Return names of columns, separated by commas and "and"."""
     codes = [f"`{name}`" for name in names]
     return f"{', '.join(codes[:-1])} and {codes[-1]}"
 
