@@ -17,6 +17,7 @@ from alsim.errors import AlsimError
 from alsim.jit.compile import lean_kernel, rule
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.types import (
+    HOURS_PER_SECOND,
     MODALITIES,
     Bools,
     Codes,
@@ -179,6 +180,19 @@ class _Sums(NamedTuple):
     modality_gain: Doubles  # (6 E,) mastery gained by contents of each modality
     seconds: Doubles  # (E,)
     mastered: Longs  # (E,) first step after which mean mastery reaches the threshold, 0 if none
+
+
+def add_time(clock: Doubles, item: Ints, seconds: Floats, step: int, bank: Bank, config: Config) -> None:
+    """Add the time of an interaction and of a break to clocks (N,), hours, bit for bit as the simulator does (S13.1).
+
+    item, seconds  (N,) items, and response times, NaN for contents
+    step           number of the interaction in its episode, from 0
+    """
+    shown = np.isnan(seconds)
+    content = f32(SECONDS_PER_MINUTE) * bank.contents.duration[np.where(shown, item - bank.num_questions, 0)]
+    clock += np.where(shown, content, seconds).astype(f64) * HOURS_PER_SECOND
+    if config.sessions is not None and (step + 1) % config.sessions.interactions == 0:
+        clock += config.sessions.break_hours
 
 
 @lean_kernel

@@ -31,6 +31,7 @@ ZERO, HALF, ONE, NAN = f32(0), f32(0.5), f32(1), f32(np.nan)
 I0, I1 = i32(0), i32(1)
 U0, U1 = u32(0), u32(1)
 WORD_BITS = u64(32)
+HOURS_PER_SECOND = f64(1 / 3600)
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -174,7 +175,7 @@ class Item(NamedTuple):
     effectiveness: f32  # expected mastery gain at mastery 0 and frustration 0
     impact: f32  # change of frustration
     unready: Any = ()  # f32, sum over the parents of its LO of 1 - mastery; () unless the dynamics reads parents
-    hours: Any = ()  # f32, hours since the episode began
+    hours: Any = ()  # f32, hours since the episode began; () unless the dynamics reads the clock
 
 
 class Draws(NamedTuple):
@@ -313,7 +314,7 @@ class LearnerArrays(NamedTuple):
     asked: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions asked
     right: Annotated[Ints, PerLane(los=1, responses=True)]  # number of questions answered correctly
     responses: Annotated[Floats, PerLane(los=2, more=2, responses=True)]  # observation S8.2
-    hours: Annotated[Doubles, RESET]  # since the episode began: clause S13.1
+    hours: Any = ()  # (N,) float64, since the episode began: clause S13.1; () unless something reads the clock
     row: Any = ()  # (N,) int32, row of the population; () for one row, as the next field
     parameters: Any = ()  # (N,) each: parameters of the dynamics
     lo_state: Any = ()  # (N * L,) each: state of the dynamics' own, of each LO; () if it declares none

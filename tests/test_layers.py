@@ -37,8 +37,8 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 TOP_LEVEL = {
-    *("__init__", "__main__", "_version", "arguments", "config", "errors", "metrics"),
-    *("precompile", "sanity", "types"),
+    *("__init__", "__main__", "_version", "arguments", "errors", "metrics"),
+    *("precompile", "types"),
 }
 """Modules that may lie at the top level of the package; every other one belongs to a package."""
 
@@ -121,10 +121,10 @@ def test_the_top_level_holds_a_short_list_of_modules():
 
 
 def test_the_layout_stays_as_simple_as_it_was_drawn():
-    """Decisions 16, 17, 18 and 20 have the figures; `chain` also shows that the parts have no cycle."""
+    """Decisions 16, 17, 18, 20 and 23 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
-    assert len(edges) <= 27
-    assert sum(map(len, edges.values())) <= 146
+    assert len(edges) <= 28
+    assert sum(map(len, edges.values())) <= 153
     assert chain(edges) <= 13
 
 
@@ -163,7 +163,7 @@ def rules(tree):
 
 
 def test_no_loops_in_the_rules_of_one_learner():
-    others = ("alsim.dynamics.registry", "alsim.dynamics.rule_checks")
+    others = tuple(f"alsim.dynamics.{name}" for name in ("parameters", "registry", "rule_checks"))
     modules = [m for m in SOURCES if m.startswith(("alsim.dynamics.", "alsim.mdp.")) and m not in others]
     for module in modules:
         tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))

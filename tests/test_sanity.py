@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alsim import sanity
 from alsim.bank.items import Bank, sample_bank
 from alsim.config import Config
-from alsim.dynamics import register_dynamics, standard
+from alsim.dynamics import DYNAMICS, register_dynamics, standard
 from alsim.dynamics.standard import Standard
 from alsim.jit.compile import COMPILED, rule
-from alsim.sanity import CHECKS, validate
+from alsim.sanity import bounds
+from alsim.sanity import checks as sanity
+from alsim.sanity.checks import CHECKS, validate
 from alsim.simulator.simulator import Simulator
 from alsim.types import Outcome
 
@@ -27,8 +28,11 @@ NAMES = [
     "termination reasons",
     "starting mastery",
     "starting ability",
+    "population",
     "correct rate",
+    "chance of answers",
     "response times",
+    "clock",
     "seeds",
 ]
 
@@ -79,6 +83,7 @@ def failed(tables, bank=None, seed=0):
 def few(monkeypatch):
     """Use few lanes, so that tests are fast without compilation; the checks adapt their bounds."""
     monkeypatch.setattr(sanity, "LANES", 64)
+    monkeypatch.setattr(sanity, "EPISODES", 64)
 
 
 class Knowing(NamedTuple):
@@ -146,9 +151,10 @@ def test_rules_of_the_standard_dynamics_are_skipped_for_others(own_dynamics, few
     config = Config.read({"num_los": 2, "max_episode_steps": 4, "dynamics": own_dynamics})
     findings = {f.name: f for f in validate(config, sample_bank(config))}
     skipped = {name for name, f in findings.items() if f.passed is None}
-    assert skipped == {"mastery progression", "correct rate", "response times"}
-    for name in skipped:
-        assert findings[name].detail == "only the standard dynamics have this rule; got 'knowing'"
+    assert skipped == {"mastery progression", "correct rate", "chance of answers", "response times"}
+    for name in skipped - {"chance of answers"}:
+        assert findings[name].detail == "there is no second formula of the rules of 'knowing'"
+    assert findings["chance of answers"].detail.startswith("the dynamics 'knowing' declares no chance")
     assert all(f.passed for name, f in findings.items() if name not in skipped), findings
     assert "rules of 'knowing' give valid results" in findings["rules on examples"].detail
 
@@ -164,9 +170,6 @@ def test_invalid_rules_fail_once_and_the_other_checks_are_skipped(own_dynamics, 
     assert {f.detail for f in others} == {"the rules of the dynamics are invalid"}
 
 
-# ── each check fails when its rule is broken ─────────────────────────────────────────────────────
-
-
 def other_rules(change=lambda tables: None, change_bank=lambda bank: bank):
     """Return a simulator class that runs under other rules than those that it receives."""
 
@@ -177,6 +180,144 @@ def other_rules(change=lambda tables: None, change_bank=lambda bank: bank):
             super().__init__(Config.read(tables), change_bank(bank), lanes, **kwargs)
 
     return OtherRules
+
+
+def set_at(section, key, value):
+    return lambda tables: tables[section].__setitem__(key, value)
+
+
+# ── other dynamics, and populations ──────────────────────────────────────────────────────────────
+
+OWN = tuple(name for name, known in DYNAMICS.items() if known.parameters.__module__.startswith("alsim."))
+LEARNERS = {
+    "num_los": 5,
+    "max_episode_steps": 40,
+    "curriculum": [[0, 1], [1, 2], [0, 2], [3, 4]],
+    "sessions": {"interactions": 6, "break_hours": 24.0},
+    "population": [
+        {"share": 0.3, "name": "slow", "dynamics": {"response_time_min": 20.0}, "learner": {"mastery_alpha": 4.0}},
+        {"share": 0.5, "learner": {"ability_mean": 1.0, "ability_std": 0.3}},
+        {"share": 0.2, "dynamics": {"ability_gain": 0.05}},
+    ],
+}
+OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learning_loss": 0.9, "slowing": 2.0}}
+"""Parameters that make the effects of a dynamics large."""
+
+
+@pytest.mark.parametrize("population", [True, False])
+@pytest.mark.parametrize("name", OWN)
+def test_all_checks_run_and_pass_for_every_dynamics_of_the_package(name, population, few):
+    """Seed 0; five statistical checks each: the probability of a false alarm is below 5e-5 in all."""
+    tables = {**LEARNERS, "max_episode_steps": 8, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
+    if not population:
+        del tables["population"], tables["sessions"]
+    config = Config.read(tables)
+    findings = list(validate(config, sample_bank(config)))
+    assert [f.passed for f in findings] == [True] * len(NAMES), findings
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", OWN)
+def test_checks_pass_for_every_dynamics_with_many_learners(name):
+    """As above: below 3e-5 in all."""
+    assert failed({**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}) == []
+
+
+def test_a_population_of_a_thousand_rows(few):
+    rows = [{"share": 0.001, "dynamics": {"learning_rate": k / 1000, "response_time_min": k / 50}} for k in range(1000)]
+    config = Config.read({"num_los": 2, "max_episode_steps": 4, "population": rows})
+    findings = {f.name: f for f in validate(config, sample_bank(config))}
+    assert all(f.passed for f in findings.values()), findings
+    assert "16 of 1000 kinds of learners" in findings["rules on examples"].detail
+    assert "keep their rows of 1,000 and have their" in findings["population"].detail
+
+
+def test_details_name_the_rules_of_the_dynamics(few):
+    details = {}
+    for name in OWN:
+        config = Config.read({**LEARNERS, "dynamics": name})
+        for check in ("starting mastery", "starting ability", "correct rate", "response times", "clock"):
+            details[name, check] = CHECKS[check](config, sample_bank(config), 0)[1]
+    assert "the 3PL with mastery says" in details["linked", "correct rate"]
+    assert "the model of slips and guesses says" in details["bkt", "correct rate"]
+    assert "p_init says 0.3000" in details["bkt", "starting mastery"]
+    assert details["fatigue", "response times"].endswith("; without fatigue")
+    assert "distributions have" in details["standard", "starting ability"]
+    assert "3 breaks each" in details["standard", "clock"]
+
+
+BROKEN_DYNAMICS = {
+    # dynamics, broken parameter: (another value, names of the checks that fail)
+    ("linked", "mastery_weight"): (1.5, {"correct rate"}),
+    ("prerequisites", "strength"): (1.1, {"mastery progression"}),
+    ("fatigue", "learning_loss"): (0.8, {"mastery progression"}),
+    ("fatigue", "slowing"): (2.4, {"response times"}),
+    ("bkt", "p_init"): (0.4, {"starting mastery"}),
+    ("bkt", "p_learn"): (0.15, {"mastery progression"}),
+    ("bkt", "p_forget"): (0.1, {"mastery progression"}),
+    ("bkt", "p_slip"): (0.15, {"correct rate"}),
+}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("broken", BROKEN_DYNAMICS, ids=" ".join)
+def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, broken):
+    (name, parameter), (value, expected) = broken, BROKEN_DYNAMICS[broken]
+    monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))
+    tables = {**LEARNERS, "population": None, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
+    assert set(failed(tables)) == expected
+
+
+def other_shares(tables):
+    tables["population"][0]["share"], tables["population"][1]["share"] = 0.4, 0.4
+
+
+BROKEN_LEARNERS = {
+    "another parameter of a row": (
+        other_rules(lambda t: t["population"][2]["dynamics"].update(ability_gain=0.06)),
+        {"population"},
+    ),
+    "other starts of a row": (
+        other_rules(lambda t: t["population"][0].setdefault("learner", {}).update(mastery_alpha=5)),
+        {"starting mastery"},
+    ),
+    "another ability of a row": (
+        other_rules(lambda t: t["population"][1].setdefault("learner", {}).update(ability_mean=1.2)),
+        {"starting ability"},
+    ),
+    "longer breaks": (other_rules(set_at("sessions", "break_hours", 25)), {"clock"}),
+}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", BROKEN_LEARNERS)
+def test_learners_of_another_population_fail_their_check(monkeypatch, name):
+    simulator, expected = BROKEN_LEARNERS[name]
+    monkeypatch.setattr(sanity, "Simulator", simulator)
+    assert set(failed(LEARNERS)) == expected
+
+
+@pytest.mark.compiled
+def test_other_shares_fail(monkeypatch):
+    monkeypatch.setattr(sanity, "Simulator", other_rules(other_shares))
+    assert "population" in failed(LEARNERS)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("factor", [0.95, 1.05])
+def test_a_wrong_chance_fails(monkeypatch, factor):
+    original = sanity.TruthReplay.__call__
+
+    def wrong(self, run):
+        truth = original(self, run)
+        return truth._replace(chance=truth.chance * np.float32(factor))
+
+    monkeypatch.setattr(sanity.TruthReplay, "__call__", wrong)
+    monkeypatch.setattr(sanity, "EPISODES", 4096)
+    assert failed({"num_los": 5}) == ["chance of answers"]
+
+
+# ── each check fails when its rule is broken ─────────────────────────────────────────────────────
 
 
 def other_results(change):
@@ -200,10 +341,6 @@ def with_questions(**columns):
         return Bank(bank.outcomes, questions._replace(**changed), bank.contents)
 
     return change
-
-
-def set_at(section, key, value):
-    return lambda tables: tables[section].__setitem__(key, value)
 
 
 def too_frustrated(simulator, out):
@@ -342,7 +479,7 @@ def test_wrong_distribution_with_the_right_mean_and_variance_fails(monkeypatch, 
     monkeypatch.setattr(sanity, "Simulator", SHAPES[name])
     config = Config.read({"num_los": 5})
     assert not CHECKS[name](config, sample_bank(config), 0)[0]
-    monkeypatch.setattr(sanity, "_check_shares", lambda *_: (True, ""))
+    monkeypatch.setattr(sanity, "check_shares", lambda *_: (True, ""))
     passed = CHECKS[name](config, sample_bank(config), 0)[0]
     assert passed == (name != "response times")  # its atom is missing, too
 
@@ -365,7 +502,7 @@ def test_missing_atom_of_response_times_fails(monkeypatch):
 @pytest.mark.parametrize("a", [1e-3, 0.1, 1, 2, 300, 1e6])
 @pytest.mark.parametrize("b", [1e-3, 0.3, 1, 5, 300, 1e6])
 def test_beta_quantiles_equal_those_of_scipy(a, b):
-    for share, quantile in zip((0.1, 0.5, 0.9), sanity.beta_quantiles(a, b), strict=True):
+    for share, quantile in zip((0.1, 0.5, 0.9), bounds.beta_quantiles(a, b), strict=True):
         # Shares cannot be compared if the quantile is rounded to 0 or 1.
         if 1e-300 < quantile < 1 - 1e-12:
             assert stats.beta(a, b).cdf(quantile) == pytest.approx(share, abs=1e-6)
@@ -374,8 +511,8 @@ def test_beta_quantiles_equal_those_of_scipy(a, b):
 
 
 def test_beta_quantiles_of_tiny_parameters():
-    assert set(sanity.beta_quantiles(5e-324, 5e-324)) <= {0.0, 1.0}
-    assert sanity.beta_quantiles(5e-324, 1) == [0, 0, 0]
+    assert set(bounds.beta_quantiles(5e-324, 5e-324)) <= {0.0, 1.0}
+    assert bounds.beta_quantiles(5e-324, 1) == [0, 0, 0]
 
 
 @pytest.mark.parametrize("n", [1, 64, 4096, 122_880])
@@ -383,7 +520,7 @@ def test_beta_quantiles_of_tiny_parameters():
 def test_rare_shares_are_rare_by_the_binomial_test(n, p):
     """The bound is conservative: a share counts as rare only if its one-sided probability is below 1e-6 / 10."""
     counts = np.arange(n + 1) if n < 1000 else np.arange(0, n + 1, n // 500)
-    rare = np.array([sanity._is_rare(k / n, p, n) for k in counts])
+    rare = np.array([bounds.is_rare(k / n, p, n) for k in counts])
     tail = np.where(counts / n > p, stats.binom.sf(counts - 1, n, p), stats.binom.cdf(counts, n, p))
     assert (tail[rare] < 1e-7).all()
     assert rare.any() == (tail < 1e-8).any()
@@ -393,9 +530,9 @@ def test_mean_bound_for_the_normal_and_its_square():
     """The bound is above the exact quantile of the mean of n normals and of n squares, by less than 20 %."""
     n, false_alarm = 1000, 1e-6 / 5
     exact = NormalDist().inv_cdf(1 - false_alarm / 2) / np.sqrt(n)
-    assert exact < sanity._mean_bound(1, 0, n) < 1.2 * exact
+    assert exact < bounds.mean_bound(1, 0, n) < 1.2 * exact
     exact = stats.chi2(n).isf(false_alarm / 2) / n - 1
-    assert exact < sanity._mean_bound(2, 2, n) < 1.2 * exact
+    assert exact < bounds.mean_bound(2, 2, n) < 1.2 * exact
 
 
 @pytest.mark.parametrize("name", ["frustration above 1", "an observation that is NaN", "an item of another cell"])

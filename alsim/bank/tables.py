@@ -12,9 +12,9 @@ import numpy as np
 from alsim.bank.items import BOUNDS, BankError, Questions
 from alsim.errors import AlsimError
 from alsim.models.item_columns import KNOWN, ItemCells, is_numeric, read_parameters, with_header
-from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import Codes, Floats, f32, f64, i8
 from alsim.utils.names import MAX_NAME
+from alsim.utils.tables import Cells, as_text, normalized, number, read_cells
 
 ROLES = {"id": "name", "irt_a": "a", "irt_b": "b", "irt_c": "c", "irt_d": "d", "intercept": "intercept"}
 """Roles of a bank's columns in a table of calibrated items."""
@@ -95,7 +95,7 @@ class Table:
 
 
 def read_table(path: Path, titles: Mapping[str, str], *, inside: Path | None = None) -> Table:
-    """Read a table with a header, as `alsim.models.tables.read_cells` does.
+    """Read a table with a header, as `alsim.utils.tables.read_cells` does.
 
     path    file to read
     titles  name in the file by alsim's name; columns that the file lacks are left out

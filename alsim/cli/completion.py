@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 
 POLICIES = ("uniform", "rules", "epsilon-greedy")
-DYNAMICS = ("standard",)
+DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")
 POLICY_GROUP, DYNAMICS_GROUP = "alsim.policies", "alsim.dynamics"
 POLICY_FILE = "policy.json"
 """Names, groups of entry points, and file of a saved policy; repeated here, because their modules load numba."""

@@ -35,8 +35,10 @@ from alsim.cli.output import (
     printable,
     resumable,
     rounded,
+    shortened,
     write_report,
 )
+from alsim.cli.rules import learner_facts, other_differences, print_learner_facts
 from alsim.errors import AlsimError
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ if TYPE_CHECKING:
 
 LISTED_VALUES = 4
 """Number of differences from the defaults, and of parameters, that `alsim info` lists; the JSON has all."""
+LISTED_ROWS = 10
+"""Number of rows of a population whose results `alsim info` lists; the JSON has all."""
+
+
+ROW_HEADINGS = {"cumulative_reward": "return", "total_steps": "interactions", "final_mastery": "final mastery"}
+"""Headings of the metrics in the table of the rows of a population."""
+MAX_NAME = 20
+"""Width to which the name of a row is shortened."""
 
 
 class Format(StrEnum):
@@ -65,6 +75,12 @@ StoreObservationsOption = Annotated[
     bool,
     typer.Option(
         "--store-observations/--no-store-observations", help="Store observations, or recompute them on first use."
+    ),
+]
+TruthOption = Annotated[
+    bool,
+    typer.Option(
+        "--truth", help="Add columns with the latent state before each interaction, and the chance of a correct answer."
     ),
 ]
 PlotOption = Annotated[
@@ -101,6 +117,7 @@ def generate(
     imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
     store_observations: StoreObservationsOption = True,
+    truth: TruthOption = False,
     file_format: Annotated[Format, typer.Option("--format", help="File format.")] = Format.parquet,
     episodes_per_shard: Annotated[
         int | None,
@@ -151,6 +168,7 @@ def generate(
             dynamics=dynamics,
             observation=observation.value,
             store_observations=store_observations,
+            truth=truth,
             file_format=file_format.value,
             episodes_per_shard=episodes_per_shard,
             num_threads=num_threads,
@@ -246,6 +264,7 @@ def _print_generated(dataset: Dataset, duration: str, report: Path | None) -> No
     from alsim.evaluation.dataset_summary import summary
 
     print(f"{_counts(dataset)}{duration}")
+    print_learner_facts(dataset.manifest["config"])
     print(f"{printable(str(dataset.path))} is complete; to describe it: alsim info {_quoted(dataset.path)}")
     if report is not None:  # a summary reads the whole table of episodes
         write_report(report, summary(dataset))
@@ -283,21 +302,39 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     ]
     print_table(("per episode", "mean", "standard error", "undefined"), rows)
     print()
+    if numbers["population"]:
+        _print_rows(numbers["population"])
     verdict = _verdict(numbers)
     print_sentence(verdict)
     write_report(report, {"path": str(dataset.path), **numbers, "verified": verified, "verdict": verdict})
 
 
+def _print_rows(results: list[dict[str, Any]]) -> None:
+    """Print the results of each row of a population."""
+    lines = []
+    for result in results[:LISTED_ROWS]:
+        statistics = [result["metrics"][name] for name in ROW_HEADINGS]
+        cells = [" ± ".join(rounded(s["mean"], s["se"])).removesuffix(" ± -") for s in statistics]
+        name = shortened(result["name"], MAX_NAME)
+        lines.append((name, f"{100 * result['share']:.3g} %", f"{result['learners']:,}", *cells))
+    print_table(("row", "share", "learners", *ROW_HEADINGS.values()), lines)
+    if len(results) > LISTED_ROWS:
+        print(f"and {len(results) - LISTED_ROWS:,} more rows, which --json FILE lists")
+    print_sentence("Means ± standard errors, here and above: of means per learner, who are the independent units.")
+    print()
+
+
 def _facts(dataset: Dataset, numbers: dict[str, Any], verified: bool) -> list[tuple[str, str]]:
     """Return size, origin and files of a dataset as labels and texts."""
     manifest, files = dataset.manifest, numbers["files"]
-    stored = "" if files["observations_stored"] else " (not stored)"
+    stored = ("" if files["observations_stored"] else " (not stored)") + (", truth" if files["truth_stored"] else "")
     ends = ", ".join(f"{reason} {count:,}" for reason, count in numbers["termination"].items())
     return [
         ("size", f"{_counts(dataset)}, {counted(numbers['events'], 'event')}"),
         ("policy", f"{manifest['policy']['name']}, seed {manifest['seed']}"),
         ("origin", f"{manifest['environment']}, observation {manifest['observation']}{stored}"),
         ("rules", _rules(numbers["provenance"])),
+        *learner_facts(manifest["config"]),
         ("files", f"{files['format']}, {megabytes(files['bytes'] or 0)}, alsim {manifest['alsim_version']}"),
         *([("checksums", "all files are unchanged")] if verified else []),
         ("ended by", ends),
@@ -310,9 +347,11 @@ def _rules(provenance: dict[str, Any]) -> str:
     if not provenance["dynamics_known"]:
         parameters = _values(provenance["dynamics_parameters"]) or "no parameters"
         dynamics += f" with {parameters} (defaults unknown: --import the module)"
-    differences = provenance["config_differences"]
-    if not differences:
+    if not provenance["config_differences"]:
         return f"{dynamics}; default configuration" + ("" if provenance["dynamics_known"] else " otherwise")
+    differences = other_differences(provenance["config_differences"])
+    if not differences:
+        return dynamics
     ending = "differs from the default" if len(differences) == 1 else "differ from the defaults"
     return f"{dynamics}; {_values(differences)} ({ending})"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from alsim.cli.output import (
     table_lines,
     write_report,
 )
+from alsim.cli.rules import print_learner_facts
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "step": ("step", "{}"),
@@ -88,6 +89,7 @@ def show(
     The numbers are those of alsim generate for the same seed, learner, episode and policy. Learners from 2**31 on are
     held out for evaluation.
     """
+    from alsim.arguments import read_rules
     from alsim.cli.episode_plot import draw_episode
     from alsim.cli.training_info import is_training, training_rules
     from alsim.rollouts.episode import describe_episode
@@ -95,18 +97,20 @@ def show(
 
     if plot is not None:
         check_figure(plot, "--plot")
+    settings, items = read_rules(config, bank, dynamics)
     result = describe_episode(
         policy,
         learner=learner,
         episode=episode,
         seed=seed,
-        config=config,
-        bank=bank,
-        dynamics=dynamics,
+        config=settings,
+        bank=items,
         observation=observation.value,
     )
+    row = int(settings.population_rows_of(seed, [learner])[0])
+    result |= {"population_row": row, "population_name": settings.population_names[row]}
     training = training_rules(Path(policy)) if is_training(Path(policy)) else ""
-    _print_episode(result, training)
+    _print_episode(result, settings.to_dict(), training)
     if plot is not None:
         draw_episode(plot, result)
         print(f"{plot}: diagram of the episode")
@@ -116,7 +120,7 @@ def show(
 # ── the table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _print_episode(result: dict[str, Any], training: str) -> None:
+def _print_episode(result: dict[str, Any], config: Mapping[str, Any], training: str) -> None:
     """Print the settings of an episode and of the `training` of its policy, one line per interaction, and its end."""
     bank = result["bank"]
     place = f"learner {result['learner']}, episode {result['episode']}, seed {result['seed']}"
@@ -126,6 +130,9 @@ def _print_episode(result: dict[str, Any], training: str) -> None:
     if training:
         print_sentence(f"trained by {training}")
     print_sentence(f"bank of {size}, dynamics {result['dynamics']}")
+    print_learner_facts(config)
+    if config["population"]:
+        print_sentence(f"this learner has the row {result['population_name']}")
     steps, reason = counted(result["steps"], "step"), result["termination_reason"]
     print_sentence(f"return {result['return']:.2f} over {steps}, ended by {reason}")
     print()

@@ -35,6 +35,7 @@ from alsim.cli.output import (
     resumable,
     write_report,
 )
+from alsim.cli.rules import print_learner_facts
 from alsim.cli.training_seeds import ProcessesOption, SeedsOption, run_seeds
 from alsim.errors import AlsimError
 
@@ -235,9 +236,13 @@ def _print_evaluation(moment: Moment) -> None:
 
 def _print_training(training: Training, report: Path | None) -> None:
     """Print the evaluation of a training on held-out learners, and write it as JSON if `report` is given."""
+    from alsim.cli.training_info import read_stored
+    from alsim.training.directory import SETTINGS
+
     evaluation, name = training.evaluation, training.policy.name
     run, count = evaluation["training"], evaluation["learners"]["num_learners"]
     print(printable(f"{training.path}: policy {name}, with the best evaluation"))
+    print_learner_facts(read_stored(training.path / SETTINGS)["config"])
     duration = f"{counted(run['steps'], 'interaction')} in {run['seconds']:,.0f} s"
     print(f"{duration}; the best evaluation was at {run['best_steps']:,}")
     for title, policies in (

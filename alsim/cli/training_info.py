@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alsim.cli.output import print_facts, printable, write_report
+from alsim.cli.rules import learner_facts, other_differences
 from alsim.cli.training_seeds import print_seeds_info
 from alsim.errors import AlsimError
 from alsim.utils.reading import read_json, reason
@@ -80,6 +81,7 @@ def _facts(settings: Any, evaluation: Any, checkpoint: int | None) -> list[tuple
         ("training", progress),
         ("origin", f"observation {settings['observation']}, {settings['config']['num_los']:,} learning outcomes"),
         ("rules", rules_of(settings)),
+        *learner_facts(settings["config"]),
     ]
 
 
@@ -87,8 +89,11 @@ def rules_of(settings: Any) -> str:
     """Return the dynamics of a training, and the values of its configuration that differ from the defaults."""
     from alsim.evaluation.dataset_summary import config_differences
 
-    differences = [f"{key} {value}" for key, value in config_differences(settings["config"]).items()]
-    return f"dynamics {settings['config']['dynamics']['name']}; {', '.join(differences) or 'default configuration'}"
+    name, differences = settings["config"]["dynamics"]["name"], config_differences(settings["config"])
+    if not differences:
+        return f"dynamics {name}; default configuration"
+    others = [f"{key} {value}" for key, value in other_differences(differences).items()]
+    return "; ".join([f"dynamics {name}", *([", ".join(others)] if others else [])])
 
 
 def read_stored(file: Path) -> Any:

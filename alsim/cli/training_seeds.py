@@ -24,6 +24,7 @@ from alsim.cli.output import (
     resumable,
     write_report,
 )
+from alsim.cli.rules import learner_facts, print_learner_facts
 
 if TYPE_CHECKING:
     from alsim.training.run import Training
@@ -63,7 +64,9 @@ def run_seeds(arguments: Mapping[str, Any], seeds: int, processes: int | None, r
 
     arguments  those of `alsim.training.train`
     """
+    from alsim.cli.training_info import read_stored
     from alsim.training.seeds import SeedsError, train_seeds
+    from alsim.training.seeds_directory import SETTINGS
 
     out, force = arguments["out"], arguments["force"]
     try:
@@ -73,6 +76,7 @@ def run_seeds(arguments: Mapping[str, Any], seeds: int, processes: int | None, r
         print_warning(str(error))
         raise typer.Exit(CHECK_FAILED) from None
     print(printable(f"{out}: {_title(trained.summary)}"))
+    print_learner_facts(read_stored(out / SETTINGS)["config"])
     print_summary(trained.summary)
     write_report(report, trained.summary)
 
@@ -210,6 +214,7 @@ def print_seeds_info(directory: Path, report: Path | None) -> None:
             ("training", _state(directory, settings, summary)),
             ("origin", f"observation {settings['observation']}, {settings['config']['num_los']:,} learning outcomes"),
             ("rules", rules_of(settings)),
+            *learner_facts(settings["config"]),
         ]
         print(printable(str(directory)))
         print_facts(facts)

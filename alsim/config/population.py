@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError
 
 from alsim.config.sections import Section, Share, error_message
 from alsim.errors import AlsimError, did_you_mean
-from alsim.models.tables import Cells, number, read_cells
 from alsim.numerics.philox import random_words
 from alsim.types import Doubles, Ints, Keys, Purpose, Words, i32, safe_repr, u32, u64
+from alsim.utils.tables import Cells, number, read_cells
 
 MOST_ROWS = 1_000_000
 TOLERANCE = 1e-6

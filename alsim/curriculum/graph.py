@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
-from alsim.models.tables import Cells, read_cells
 from alsim.types import Graph, Ints, i32, safe_repr
 from alsim.utils.reading import read_toml, reason
+from alsim.utils.tables import Cells, read_cells
 
 Outcome = int | str
 Edge = tuple[Outcome, Outcome]

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from alsim.arguments import read_observation
-from alsim.config import Config
-from alsim.datasets.manifest import DatasetError
-from alsim.datasets.schema import COLUMNS, Column
+from alsim.datasets.manifest import DatasetError, population_of
+from alsim.datasets.schema import Column, stored_columns
 from alsim.errors import AlsimError
 from alsim.metrics import EVENTS
 from alsim.rollouts import columns
@@ -34,20 +33,21 @@ def frame_parts(dataset: Dataset, table: str, observations: bool) -> Iterator[di
     kind = read_observation(dataset.manifest["observation"])
     words: dict[str, tuple[str, ...]] = {"event": EVENTS}
     if table == "episodes":
-        words["population_name"] = Config.read(dataset.manifest["config"]).population_names
+        population = population_of(dataset.manifest)
+        words["population_name"] = ("all",) if population is None else population.names
     for part in [dataset] if table in vars(dataset) else dataset.parts():
-        stored = {column.name: column for column in COLUMNS[table]}
         content: pa.Table = getattr(part, table)
-        rows = None
+        stored = {column.name: column for column in stored_columns(table, content.schema)}
+        observed = None
         if observations:
-            rows = part.obs if table == "transitions" else part.final_obs
+            observed = part.obs if table == "transitions" else part.final_obs
         try:
             arrays = {
                 name: _array(stored[name], content.column(name), words)
                 for name in content.column_names
                 if name not in ("obs", "final_obs")
             }
-            yield frame_columns(table, arrays, dataset.bank, rows, kind)
+            yield frame_columns(table, arrays, dataset.bank, observed, kind)
         except AlsimError as error:
             raise DatasetError(f"{dataset!r}: {error}") from None
 

@@ -25,7 +25,7 @@ from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.datasets.shards import Files, Job, Shard, TableMaker
 from alsim.datasets.store import FORMATS, Dataset, load_dataset
 from alsim.datasets.writer import open_writer
-from alsim.dynamics import rules_fingerprint
+from alsim.dynamics import of_parameters, rules_fingerprint
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
 from alsim.mdp.actions import MOST_LOS
@@ -34,6 +34,7 @@ from alsim.policies.compiled import policy_fingerprint
 from alsim.policies.nested import with_nested
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
+from alsim.simulator.truth import check_chance
 from alsim.types import FIRST_HELD_OUT
 from alsim.utils.files import replacing, to_json
 from alsim.utils.run_directory import file_entry
@@ -59,6 +60,7 @@ def generate_dataset(
     dynamics: Any = None,
     observation: str = "mastery",
     store_observations: bool = True,
+    truth: bool = False,
     file_format: str = "parquet",
     episodes_per_shard: int | None = None,
     force: bool = False,
@@ -75,6 +77,8 @@ def generate_dataset(
     policy                name of a registered policy, directory of a trained one, or a policy object
     out                   directory to write; None keeps the dataset in memory
     store_observations    False leaves observations out; they are recomputed on first use
+    truth                 True adds columns with the latent state before each interaction, and the chance of a correct
+                          answer, for code that scores a method (clause S15.1)
     file_format           "parquet" or "arrow"
     episodes_per_shard    episodes per file; None: 4096, or fewer if max_episode_steps is above 140
     force                 replace a finished dataset in `out`, or an unfinished one with other settings
@@ -103,8 +107,8 @@ def generate_dataset(
         num_threads=num_threads,
         keep_observations=store_observations,
     )
-    _check_arguments(plan, file_format, store_observations)
-    job = Job(plan, Path(), _read_shard_size(episodes_per_shard, plan), file_format)
+    _check_arguments(plan, file_format, store_observations, truth)
+    job = Job(plan, Path(), _read_shard_size(episodes_per_shard, plan), file_format, truth)
     executor = read_engine(engine, plan, num_workers, ray_address)
     if out is None:
         _check_no_workers(engine, num_workers)
@@ -112,7 +116,7 @@ def generate_dataset(
     return _generate_files(job, Path(out), executor, progress, force=force)
 
 
-def _check_arguments(plan: RolloutPlan, file_format: str, store_observations: bool) -> None:
+def _check_arguments(plan: RolloutPlan, file_format: str, store_observations: bool, truth: bool) -> None:
     """Raise AlsimError for held-out learners, numbers too large for the types of the columns, and invalid options."""
     if plan.num_learners > FIRST_HELD_OUT:
         raise AlsimError(
@@ -127,8 +131,11 @@ def _check_arguments(plan: RolloutPlan, file_format: str, store_observations: bo
         )
     if file_format not in FORMATS:
         raise AlsimError(f"file_format must be one of {', '.join(map(repr, FORMATS))}; got {file_format!r}")
-    if not isinstance(store_observations, bool):
-        raise InputTypeError(f"store_observations must be True or False; got {store_observations!r}")
+    for name, flag in (("store_observations", store_observations), ("truth", truth)):
+        if not isinstance(flag, bool):
+            raise InputTypeError(f"{name} must be True or False; got {flag!r}")
+    if truth:
+        check_chance(of_parameters(type(plan.config.dynamics)))
 
 
 def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
@@ -249,6 +256,7 @@ def _description(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "bank": {"num_los": plan.bank.num_los, "files": bank_files},
         "observation": plan.observation,
         "observations": "full" if job.plan.keep_observations else "none",
+        **({"truth": True} if job.truth else {}),
         "policy": with_nested(plan.policy, _policy_entry),
         "seed": plan.seed,
         "num_learners": plan.num_learners,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as short
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from alsim.config import Population, PopulationError
 from alsim.datasets.schema import SCHEMA_VERSION, TABLES
 from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
@@ -112,6 +114,7 @@ class Manifest(_Entry):
     bank: BankEntry
     observation: Observation
     observations: Literal["full", "none"]
+    truth: bool = False
     policy: PolicyEntry
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     num_learners: Count
@@ -169,6 +172,18 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"{file} is not a valid manifest: {_sentence(error.errors()[0])}; generate the dataset again"
         ) from None
     return dict(manifest)
+
+
+def population_of(manifest: Mapping[str, Any]) -> Population | None:
+    """Return the population of a dataset, None if it has none. Raises DatasetError.
+
+    The dynamics need not be registered here, as it must be to read the whole configuration.
+    """
+    rows = manifest["config"].get("population")
+    try:
+        return None if rows is None else Population.read(rows)
+    except PopulationError as error:
+        raise DatasetError(f"the manifest has an invalid population: {error}; generate the dataset again") from None
 
 
 def _fail(sentence: str) -> NoReturn:

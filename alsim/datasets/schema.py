@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from alsim.dynamics import Dynamics, describe
 from alsim.metrics import EVENTS, METRICS, Metric
 from alsim.types import MODALITIES
 
@@ -92,6 +94,15 @@ EPISODES = (
     Column("final_obs", OBSERVATION, "", "observation after the last interaction"),
 )
 
+TRUTH = (
+    Column("ability", pa.float32(), "logits", "latent ability before the interaction; ground truth"),
+    Column("mastery", pa.float32(), "", "mastery of the LO of the action before the interaction; ground truth"),
+    Column("chance", pa.float32(), "", "probability of a correct answer before it is drawn; null for content", True),
+)
+"""Columns of the truth (S15.1), after those of the transitions; columns of the dynamics' own states follow them."""
+STATES = {"lo_state": "LO of the action", "learner_state": "learner"}
+"""Prefixes of the names of the columns of own states, and what each state belongs to."""
+
 COLUMNS: dict[str, tuple[Column, ...]] = {"transitions": TRANSITIONS, "events": EVENT_COLUMNS, "episodes": EPISODES}
 """Columns of each table; those with observations are optional."""
 
@@ -101,14 +112,49 @@ def columns_of(table: str, observations: bool) -> tuple[Column, ...]:
     return tuple(column for column in COLUMNS[table] if observations or column.type is not OBSERVATION)
 
 
-def arrow_schema(table: str, width: int, observations: bool = True) -> pa.Schema:
+def truth_columns(dynamics: Dynamics) -> tuple[Column, ...]:
+    """Return the columns of the truth under a dynamics, with those of its own states."""
+    columns = [*TRUTH]
+    for part, kind in (("lo_state", dynamics.lo_state), ("learner_state", dynamics.learner_state)):
+        for name, field in describe(dynamics)["latent_state"].get(part, {}).items():
+            assert kind is not None
+            arrow = pa.from_numpy_dtype(type(kind._field_defaults[name]))
+            columns.append(_state_column(f"{part}_{name}", arrow, field.get("unit", "")))
+    return tuple(columns)
+
+
+def stored_columns(table: str, schema: pa.Schema) -> tuple[Column, ...]:
+    """Return the columns of a stored table, including those of the truth, whose dynamics may be unknown here."""
+    known = {column.name: column for column in (*COLUMNS[table], *(TRUTH if table == "transitions" else ()))}
+    units = [(field.metadata or {}).get(b"unit", b"").decode(errors="replace") for field in schema]
+    return tuple(
+        known.get(field.name) or _state_column(field.name, field.type, unit)
+        for field, unit in zip(schema, units, strict=True)
+    )
+
+
+def is_state(field: pa.Field) -> bool:
+    """Return whether a stored column has the name and the type of an own state of a dynamics."""
+    has_prefix = field.name.isidentifier() and field.name.startswith(tuple(f"{part}_" for part in STATES))
+    return has_prefix and field.type in (pa.float32(), pa.int32())
+
+
+def _state_column(name: str, kind: pa.DataType, unit: str) -> Column:
+    """Return the column of an own state."""
+    part = next(part for part in STATES if name.startswith(f"{part}_"))
+    of = f"{name.removeprefix(f'{part}_')} of the {STATES[part]}"
+    return Column(name, kind, unit, f"{of} before the interaction, a state of the dynamics; ground truth")
+
+
+def arrow_schema(table: str, width: int, observations: bool = True, further: Iterable[Column] = ()) -> pa.Schema:
     """Return the Arrow schema of a table.
 
     width         length R of an observation
     observations  False leaves columns with observations out
+    further       columns that follow the others
     """
     fields = []
-    for column in columns_of(table, observations):
+    for column in (*columns_of(table, observations), *further):
         kind = pa.list_(pa.float32(), width) if column.type is OBSERVATION else column.type
         notes = {"meaning": column.meaning} | ({"unit": column.unit} if column.unit else {})
         fields.append(pa.field(column.name, kind, nullable=column.nullable, metadata=notes))

@@ -15,6 +15,7 @@ from alsim.datasets.tables import tables_of
 from alsim.rollouts.collector import Collector
 from alsim.rollouts.plan import RolloutPlan, block_edges
 from alsim.rollouts.rollout import new_collector, run_block, view_block
+from alsim.rollouts.truth import TruthReplay
 from alsim.utils.files import sha256
 from alsim.utils.reading import read_json
 from alsim.utils.run_directory import matches_entry
@@ -33,6 +34,7 @@ class Job(NamedTuple):
     directory: Path
     episodes_per_shard: int
     file_format: str
+    truth: bool = False
 
     def edges(self) -> list[tuple[int, int]]:
         """Return the range of episodes of each shard, as pairs (start, stop)."""
@@ -54,9 +56,10 @@ class TableMaker:
     """
 
     def __init__(self, job: Job, *, reuse: bool) -> None:
-        self._plan, self._edges = job.plan, job.edges()
+        self._plan, self._edges, self._truth = job.plan, job.edges(), job.truth
         self._reuse = reuse
         self._collector: Collector | None = None
+        self._replay: TruthReplay | None = None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
         """Return the tables of a shard by name. Raises MemoryError with a note about episodes_per_shard."""
@@ -68,12 +71,16 @@ class TableMaker:
             raise
 
     def _make(self, number: int) -> dict[str, pa.Table]:
+        start, stop = self._edges[0]  # no other shard has more episodes
         if self._collector is None and self._reuse:
-            start, stop = self._edges[0]  # no other shard has more episodes
             self._collector = new_collector(self._plan, stop - start)
+        if self._truth and self._replay is None:
+            self._replay = TruthReplay(self._plan, stop - start)
         if self._collector is None:
-            return tables_of(run_block(self._plan, *self._edges[number]))
-        return tables_of(view_block(self._plan, self._collector, *self._edges[number]))
+            run = run_block(self._plan, *self._edges[number])
+        else:
+            run = view_block(self._plan, self._collector, *self._edges[number])
+        return tables_of(run, None if self._replay is None else self._replay(run))
 
 
 class ShardMaker:

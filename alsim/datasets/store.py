@@ -121,7 +121,7 @@ class Dataset:
             return self._source[name]
         shards = self.manifest["tables"][name]["shards"]
         with self.unchanged():
-            parts = [read_shard(self._source, shard, name, self._has_observations) for shard in shards]
+            parts = [read_shard(self._source, shard, name, *self._optional_columns) for shard in shards]
         for part in parts:
             self._check_types(name, parts[0].schema.types, part)
         content = pa.concat_tables(parts)
@@ -134,7 +134,7 @@ class Dataset:
         assert isinstance(self._source, Path)
         types = None
         for shard in self.manifest["tables"][name]["shards"]:
-            for part in shard_parts(self._source, shard, name, self._has_observations):
+            for part in shard_parts(self._source, shard, name, *self._optional_columns):
                 types = types or part.schema.types
                 self._check_types(name, types, part)
                 if "item" in part.column_names:
@@ -197,6 +197,11 @@ class Dataset:
     def _has_observations(self) -> bool:
         """True if the tables have observations."""
         return bool(self.manifest["observations"] == "full")
+
+    @property
+    def _optional_columns(self) -> tuple[bool, bool]:
+        """True for each of the optional parts that the tables have: observations, and the truth."""
+        return self._has_observations, bool(self.manifest.get("truth", False))
 
     @cached_property
     def _final_obs(self) -> Floats:

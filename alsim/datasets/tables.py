@@ -9,19 +9,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from alsim.datasets.schema import arrow_schema
+from alsim.datasets.schema import arrow_schema, truth_columns
+from alsim.dynamics import of_parameters
 from alsim.rollouts.columns import TABLE_COLUMNS, Words
 from alsim.rollouts.rollout import Rollout
+from alsim.rollouts.truth import Truth
 from alsim.types import Floats, Longs, f32, f64, i8, i16, i32, i64
 
 
-def tables_of(rollout: Rollout) -> dict[str, pa.Table]:
-    """Return the tables of a rollout by name. They have no observations if the rollout did not keep them."""
-    width = rollout.final_obs.shape[1]
-    return {
-        name: _table(columns_of(rollout), arrow_schema(name, width, rollout.obs is not None))
-        for name, columns_of in TABLE_COLUMNS.items()
-    }
+def tables_of(rollout: Rollout, truth: Truth | None = None) -> dict[str, pa.Table]:
+    """Return the tables of a rollout by name. They have no observations if the rollout did not keep them.
+
+    truth  truth about its interactions, for further columns of the transitions
+    """
+    width, observations = rollout.final_obs.shape[1], rollout.obs is not None
+    columns = {name: columns_of(rollout) for name, columns_of in TABLE_COLUMNS.items()}
+    schemas = {name: arrow_schema(name, width, observations) for name in columns}
+    if truth is not None:
+        further = truth_columns(of_parameters(type(rollout.config.dynamics)))
+        columns["transitions"] |= truth.columns()
+        schemas["transitions"] = arrow_schema("transitions", width, observations, further)
+    return {name: _table(columns[name], schemas[name]) for name in columns}
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.bank.items import SECONDS_PER_MINUTE
 from alsim.config import Config
 from alsim.datasets.tables import numpy_column
 from alsim.mdp.actions import num_actions
+from alsim.metrics import add_time
 from alsim.policies import Policy, PolicyWithProbabilities, View
 from alsim.policies.checks import checked_probabilities, with_probabilities
 from alsim.policies.exceptions import naming
-from alsim.simulator.clock import HOURS_PER_SECOND
-from alsim.types import Doubles, Floats, Longs, f32, f64, i8
+from alsim.types import Doubles, Floats, Longs, f32, i8
 
 if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
@@ -86,18 +85,9 @@ class _Columns:
         self._seconds = table.column("response_time").to_numpy().astype(f32)  # NaN for contents
         correct = table.column("correct").fill_null(False).to_numpy().astype(i8)
         self._correct = np.where(np.isnan(self._seconds), i8(-1), correct).astype(i8)
-        self._sessions = Config.read(part.manifest["config"]).sessions
-        bank = part.bank
-        self._num_questions, self._content_seconds = bank.num_questions, SECONDS_PER_MINUTE * bank.contents.duration
-
-    def _advance(self, clock: Doubles, rows: Longs, step: int) -> None:
-        """Add the time of the interactions in these rows, and of breaks, to the clocks (N,), as the simulator does."""
-        item, seconds = self._item[rows], self._seconds[rows]
-        shown = np.isnan(seconds)
-        worked = np.where(shown, self._content_seconds[np.where(shown, item - self._num_questions, 0)], seconds)
-        clock += worked.astype(f64) * HOURS_PER_SECOND
-        if self._sessions is not None and (step + 1) % self._sessions.interactions == 0:
-            clock += self._sessions.break_hours
+        # Only this part of the configuration, since the dynamics may not be registered here.
+        self._bank = part.bank
+        self._config = Config.read({"sessions": part.manifest["config"].get("sessions")})
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
         """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.
@@ -134,7 +124,7 @@ class _Columns:
             for entries, column in zip(history, columns, strict=True):
                 entries.append(_read_only(column[rows]))
             last = np.where(np.isnan(history[3][-1]), last, history[3][-1])
-            self._advance(clock, rows, step)
+            add_time(clock, self._item[rows], self._seconds[rows], step, self._bank, self._config)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

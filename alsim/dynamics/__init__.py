@@ -63,6 +63,7 @@ register_dynamics(
     fatigue.study,
     chance=fatigue.chance,
     learner_state=fatigue.Effort,
+    reads_clock=True,
     source="a leaky integrator of work; there is no canonical source, clause S14.7",
 )
 

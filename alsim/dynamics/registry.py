@@ -43,9 +43,15 @@ class Dynamics(NamedTuple):
     begin: Callable[[Any, Any, Any], Any] | None = None
     observe: Callable[[Any, Any, Any, Any], Any] | None = None
     observe_at: Moment = "interaction"
+    reads_clock: bool = False
     reads_parents: bool = False
     further_draws: bool = False
     source: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether its rules read the clock of the learner."""
+        return self.reads_clock or self.observe is not None
 
     @property
     def rules(self) -> dict[str, Callable[..., Any]]:
@@ -57,7 +63,7 @@ class Dynamics(NamedTuple):
     def identity(self) -> str:
         """Digest of the rules and of the states; equal ones compile to the same code."""
         states = [(*kind._fields, *kind._field_defaults.values()) for kind in self.states]
-        declared = (self.observe_at, self.reads_parents, self.further_draws, *self.rules, *states)
+        declared = (self.observe_at, self.timed, self.reads_parents, self.further_draws, *self.rules, *states)
         return fingerprint(self.parameters, *self.rules.values(), declared)
 
     @property
@@ -82,6 +88,7 @@ def register_dynamics(
     begin: Callable[[Any, Any, Any], Any] | None = None,
     observe: Callable[[Any, Any, Any, Any], Any] | None = None,
     observe_at: Moment = "interaction",
+    reads_clock: bool = False,
     reads_parents: bool = False,
     further_draws: bool = False,
     source: str = "",
@@ -103,6 +110,7 @@ def register_dynamics(
     observe        rule observe(p, mastery, state, hours), which returns the mastery that is observed of an LO: given
                    what was observed before, its state, and the hours since the episode began
     observe_at     "interaction": all LOs are observed after each interaction; "break": after a break between sessions
+    reads_clock    whether the rules read `item.hours`; always if there is a rule `observe`
     reads_parents  whether the rules read `item.unready`
     further_draws  whether the rules read `draws.further`
     source         where the rules come from: a clause or a publication, for `alsim dynamics`
@@ -127,6 +135,7 @@ def register_dynamics(
         begin,
         observe,
         observe_at,
+        reads_clock,
         reads_parents,
         further_draws,
         source,

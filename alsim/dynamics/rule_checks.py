@@ -176,6 +176,8 @@ def _run(name: str, title: str, function: Any, plain: Function, parameters: Any,
             cure += did_you_mean(error.name, getattr(type(error.obj), "_fields", ()))
         elif isinstance(error, TypeError):
             cure = "a rule takes (p, learner, item, draws), and names every field of Learner and Outcome"
+            if "tuple" in str(error):
+                cure = "item.hours, item.unready and draws.further are () unless the registration declares their use"
         raise AlsimError(
             f"{_title(name, title, function, error)} raises {type(error).__name__}: {error}; {cure}"
         ) from None
@@ -372,14 +374,11 @@ def _warn_of_wide_types(dynamics: Dynamics, title: str, parameters: Any) -> None
 
 def _examples(dynamics: Dynamics, *, is_question: bool) -> list[Example]:
     """Return examples of learners, items and draws, with what the dynamics reads of them."""
-    unready = () if not dynamics.reads_parents else None
-    further = () if not dynamics.further_draws else None
+    absent: dict[str, Any] = {} if dynamics.reads_parents else {"unready": ABSENT}
+    absent |= {} if dynamics.timed else {"hours": ABSENT}
+    further: dict[str, Any] = {} if dynamics.further_draws else {"further": ABSENT}
     return [
-        (
-            learner,
-            item if unready is None else item._replace(unready=unready),
-            draws if further is None else draws._replace(further=further),
-        )
+        (learner, item._replace(**absent), draws._replace(**further))
         for learner, item, draws in _all_examples(is_question=is_question)
     ]
 

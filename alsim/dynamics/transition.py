@@ -7,7 +7,7 @@ from typing import Any
 
 from alsim.dynamics.registry import Dynamics, of_parameters, rules_fingerprint
 from alsim.jit.compile import dispatch, rule
-from alsim.jit.structs import optional_field, select
+from alsim.jit.structs import selection_of
 from alsim.types import Draws, Item, Learner, Outcome
 
 
@@ -73,8 +73,8 @@ def transition(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Lear
             frustration=asked.frustration if question else studied.frustration,
             response_time=asked.response_time if question else studied.response_time,
             fail_streak=asked.fail_streak if question else studied.fail_streak,
-            lo_state=select(question, lo_state_of(asked), lo_state_of(studied)),
-            learner_state=select(question, learner_state_of(asked), learner_state_of(studied)),
+            lo_state=select_lo_state(question, asked, studied),
+            learner_state=select_learner_state(question, asked, studied),
         ),
         Outcome(
             correct=question and response.correct,
@@ -83,5 +83,5 @@ def transition(p: Any, learner: Learner, item: Item, draws: Draws) -> tuple[Lear
     )
 
 
-lo_state_of = optional_field("lo_state")
-learner_state_of = optional_field("learner_state")
+select_lo_state = selection_of("lo_state")
+select_learner_state = selection_of("learner_state")

@@ -7,46 +7,85 @@ from typing import Any
 
 import numpy as np
 
-from alsim.config import Config, ConfigError
+from alsim.config import Config, ConfigError, Population
+from alsim.datasets.manifest import DatasetError, population_of
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.evaluation.statistics import mean_of, statistic
+from alsim.evaluation.statistics import estimate
 from alsim.metrics import METRICS
 from alsim.types import Reason
 
+BY_ROW = ("cumulative_reward", "total_steps", "final_mastery")
+"""Metrics whose means are reported by row of the population."""
 VERSIONS = ("alsim_version", "pyarrow_version", "schema_version")
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Return counts, files, the origin, and for each metric the mean over episodes, `se`, 95 % interval `ci`, and `n`.
 
-    Standard errors treat episodes as independent, also those of one learner (clause S1.6). Undefined values are left
-    out: `n` is the number of defined ones, and `undefined` of the others (S9.6). Without enough values, `mean`, `se`
-    and `ci` are None. `unit` is that of the metric, None for a quantity without unit. The origin is that of
-    `provenance`. `files` has the format, the size in bytes (None in memory), and whether observations are stored.
+    The statistics treat episodes as independent, also those of one learner (clause S1.6). Under a population of several
+    rows, they are those of the means per learner, whose number is `n` (clause S12.2); `independent_unit` is "episode"
+    or "learner". Undefined values are left out: `undefined` is the number of episodes without a value (S9.6). Without
+    enough values, `mean`, `se` and `ci` are None. `unit` is that of the metric, None for a quantity without unit.
+    `population` has the results by row, see `_by_row`. The origin is that of `provenance`. `files` has the format, the
+    size in bytes (None in memory), and whether observations and the truth are stored.
     """
-    episodes = dataset.episodes
-    metrics = {}
-    for name in episodes.column_names[2 : episodes.column_names.index("terminated")]:
-        values = episodes.column(name).drop_null().to_numpy().astype(np.float64)
-        n = len(values)
-        mean = {"mean": mean_of(values) if n else None, "se": None, "ci": None, "n": n}
-        unit = METRICS[name].unit or None
-        metrics[name] = (statistic(values) if n > 1 else mean) | {"undefined": episodes.num_rows - n, "unit": unit}
+    episodes, population = dataset.episodes, population_of(dataset.manifest)
+    has_rows = population is not None and len(population) > 1
     reason = numpy_column(episodes, "termination_reason")
     return {
         "transitions": len(dataset),
         "events": int(dataset.manifest["tables"]["events"]["rows"]),
         "episodes": episodes.num_rows,
+        "independent_unit": "learner" if has_rows else "episode",
         "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
-        "metrics": metrics,
+        "metrics": {name: _metric(dataset, name, by_learner=has_rows) for name in METRICS},
+        "population": _by_row(dataset, population) if population is not None and has_rows else [],
         "files": {
             "format": dataset.manifest["format"],
             "bytes": _size(dataset),
             "observations_stored": dataset.manifest["observations"] == "full",
+            "truth_stored": bool(dataset.manifest.get("truth", False)),
         },
         "provenance": provenance(dataset),
     }
+
+
+def _metric(dataset: Dataset, name: str, *, by_learner: bool) -> dict[str, Any]:
+    """Return the statistic of a metric over all episodes, and the number of those without a value."""
+    column = dataset.episodes.column(name)
+    values = column.drop_null().to_numpy().astype(np.float64)
+    learner = numpy_column(dataset.episodes, "learner_id")[column.is_valid().to_numpy()]
+    found = estimate(values, learner if by_learner else None)
+    return found | {"undefined": column.null_count, "unit": METRICS[name].unit or None}
+
+
+def _by_row(dataset: Dataset, population: Population) -> list[dict[str, Any]]:
+    """Return the results of each row of a population that has learners in the dataset.
+
+    Each entry has `row`, `name`, `share`, the numbers of `learners` and `episodes`, and `metrics`: statistics of the
+    means per learner of BY_ROW. Raises DatasetError for a row that does not exist.
+    """
+    rows, learner = (numpy_column(dataset.episodes, name) for name in ("population_row", "learner_id"))
+    columns = {name: numpy_column(dataset.episodes, name) for name in BY_ROW}
+    order = np.argsort(rows, kind="stable")
+    found, first = np.unique(rows[order], return_index=True)
+    if found[0] < 0 or found[-1] >= len(population):
+        raise DatasetError(
+            f"{dataset!r}: population_row is in [{found[0]}, {found[-1]}]; expected [0, {len(population) - 1}]; "
+            "generate the dataset again"
+        )
+    return [
+        {
+            "row": row,
+            "name": population.names[row],
+            "share": population.rows[row].share,
+            "learners": len(np.unique(learner[places])),
+            "episodes": len(places),
+            "metrics": {name: estimate(values[places], learner[places]) for name, values in columns.items()},
+        }
+        for row, places in zip(found.tolist(), np.split(order, first[1:]), strict=True)
+    ]
 
 
 def _size(dataset: Dataset) -> int | None:
@@ -100,7 +139,8 @@ def config_differences(config: Mapping[str, Any]) -> dict[str, Any]:
 def _defaults_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the default configuration of the dynamics of a configuration; None if it is not registered here."""
     try:
-        return Config.read({"dynamics": {"name": _dynamics_of(config)}}).to_dict()
+        # A dynamics that reads prerequisites needs a curriculum; by default, there is none.
+        return {**Config.read({"dynamics": _dynamics_of(config), "curriculum": [[0, 1]]}).to_dict(), "curriculum": None}
     except ConfigError:  # a dynamics of a module that is not imported, or of a package that is not installed
         return None
 

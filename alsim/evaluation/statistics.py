@@ -40,6 +40,27 @@ def mean_of(values: NDArray[Any]) -> float:
     return float(first + (values - first).mean())
 
 
+def estimate(values: NDArray[Any], units: NDArray[Any] | None = None) -> Statistic:
+    """Return a Statistic of values (n,); `mean`, `se` and `ci` are None where there are too few.
+
+    units  independent unit of each value, (n,) integers: the statistic is that of their means; None: each value is one
+    """
+    values = values if units is None else unit_means(values, units)
+    if len(values) > 1:
+        return statistic(values)
+    return {"mean": mean_of(values) if len(values) else None, "se": None, "ci": None, "n": len(values)}
+
+
+def unit_means(values: NDArray[Any], units: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of the values of each of U units, (U,), in ascending order of the units.
+
+    values, units  (n,) each; a unit is an integer
+    """
+    _, index, count = np.unique(units, return_inverse=True, return_counts=True)
+    first = np.float64(values[0]) if len(values) else np.float64(0)  # the mean of equal values is this value
+    return np.asarray(first + np.bincount(index, values - first, minlength=len(count)) / np.maximum(count, 1))
+
+
 def share(flags: NDArray[np.bool_]) -> Statistic:
     """Return the share of true flags, standard error, Wilson 95 % interval and n of independent flags (n,), n >= 1.
 

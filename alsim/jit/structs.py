@@ -6,7 +6,8 @@ empty tuple stands for an absent part. Every operation on it compiles to nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import numba
@@ -15,7 +16,7 @@ from numba.core import types as _numba_types
 from numba.core.errors import TypingError
 
 from alsim.jit.cache import COMPILED
-from alsim.jit.compile import defined, generates
+from alsim.jit.compile import defined
 
 # numba leaves these untyped.
 numba_types: Any = _numba_types
@@ -70,10 +71,6 @@ def _store_row(columns: Any, k: Any, values: Any) -> None:
             _store_row(column, k, value)
     else:
         columns[k] = values
-
-
-def _select(condition: Any, a: Any, b: Any) -> Any:
-    return a if condition else b
 
 
 # ── in compiled code ─────────────────────────────────────────────────────────────────────────────
@@ -132,9 +129,18 @@ def _intrinsic_store_row(context: Any, columns: Any, k: Any, values: Any) -> Any
     return numba_types.none(columns, numba_types.uint64, values), generate
 
 
-def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
-    if a != b:
-        raise TypingError(f"both values must have the same types; got {a} and {b}")
+def _field(kind: Any, name: str) -> Any:
+    """Return the type of a field of a struct; an absent part if the struct was made without its last fields."""
+    place = kind.fields.index(name)
+    return kind.types[place] if place < len(kind.types) else numba_types.Tuple(())
+
+
+def selection_of(name: str) -> Callable[[Any, Any, Any], Any]:
+    """Return a function that selects the field of this name from one of two structs, by a condition.
+
+    It is selected number by number and without branches, as vectorisation needs. In compiled code, a NamedTuple that
+    was made without its last fields has only the types of the others; such a field is ABSENT.
+    """
 
     def choose(context: Any, builder: Any, kind: Any, condition: Any, one: Any, other: Any) -> Any:
         if isinstance(kind, numba_types.BaseTuple):
@@ -146,11 +152,34 @@ def _intrinsic_select(context: Any, condition: Any, a: Any, b: Any) -> Any:
             return context.make_tuple(builder, kind, parts)
         return builder.select(condition, one, other)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        condition, one, other = arguments
-        return choose(context, builder, a, condition, one, other)
+    def typed(context: Any, condition: Any, a: Any, b: Any) -> Any:
+        kind, other = _field(a, name), _field(b, name)
+        if kind != other:
+            raise TypingError(f"both rules must return the same types of {name}; got {kind} and {other}")
 
-    return a(numba_types.boolean, a, b), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            condition, one, other = arguments
+            if len(kind) == 0:
+                return context.make_tuple(builder, kind, ())
+            place = a.fields.index(name)
+            values = builder.extract_value(one, place), builder.extract_value(other, place)
+            return choose(context, builder, kind, condition, *values)
+
+        return kind(numba_types.boolean, a, b), generate
+
+    def interpreted(condition: Any, a: Any, b: Any) -> Any:
+        return getattr(a if condition else b, name)
+
+    return intrinsic(typed) if COMPILED else interpreted
+
+
+def _intrinsic_present_or(context: Any, part: Any, other: Any) -> Any:
+    absent = isinstance(part, numba_types.BaseTuple) and len(part) == 0
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return arguments[absent]
+
+    return (other if absent else part)(part, other), generate
 
 
 load_row: Callable[[Any, Any], Any] = intrinsic(_intrinsic_load_row) if COMPILED else row_of
@@ -160,37 +189,43 @@ The index is a u64, and is not checked. An array alone gives its entry.
 """
 store_row: Callable[[Any, Any, Any], None] = intrinsic(_intrinsic_store_row) if COMPILED else _store_row
 """Write a struct of numbers to entries k of a struct of contiguous arrays. The types must be those of the arrays."""
-select: Callable[[Any, Any, Any], Any] = intrinsic(_intrinsic_select) if COMPILED else _select
-"""Return one of two structs of the same types: field by field and without branches, as vectorisation needs."""
+present_or: Callable[[Any, Any], Any] = (
+    intrinsic(_intrinsic_present_or) if COMPILED else lambda part, other: other if is_absent(part) else part
+)
+"""Return a part of a struct, or `other` if it is absent."""
 
 
-def optional_field(name: str) -> Callable[[Any], Any]:
-    """Return a function that returns this field of a struct, or ABSENT if the struct was made without it.
+def _is_absent_type(kind: Any) -> bool:
+    """Return whether a type is that of an absent part."""
+    return isinstance(kind, numba_types.BaseTuple) and len(kind) == 0
 
-    In compiled code, a NamedTuple that is made without its last fields has only the types of the others.
+
+def _call_of(context: Any, function: Any, arguments: Sequence[Any]) -> tuple[Any, Callable[..., Any]]:
+    """Return the type of the result of a compiled function for types of arguments, and a generator of its call."""
+    kind = numba_types.Dispatcher(function)
+    signature = kind.get_call_type(context, tuple(arguments), {})
+
+    def generate(context: Any, builder: Any, values: Sequence[Any]) -> Any:
+        implementation = context.get_function(kind, signature)
+        context.add_linking_libs(getattr(implementation, "libs", ()))
+        casted = [
+            context.cast(builder, value, given, wanted)
+            for value, given, wanted in zip(values, arguments, signature.args, strict=True)
+        ]
+        return implementation(builder, casted)
+
+    return signature.return_type, generate
+
+
+def _intrinsic_of(function: Callable[..., Any], typed: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an intrinsic with the arguments of a function; `typed` gets the typing context and their types.
+
+    An intrinsic, unlike a function that numba generates, takes no time to compile, and passes no arguments in vain.
     """
-
-    def get(struct: Any) -> Any:
-        return getattr(struct, name)
-
-    @generates(get)
-    def implementation(struct: Any) -> Callable[[Any], Any]:
-        if struct.fields.index(name) >= len(struct.types):
-            return lambda struct: ()
-        return defined(f"def call(struct): return struct.{name}", "call")
-
-    return get
-
-
-def present_or(part: Any, other: Any) -> Any:
-    """Return a part of a struct, or `other` if it is absent."""
-    return other if is_absent(part) else part
-
-
-@generates(present_or)
-def _present_or(part: Any, other: Any) -> Callable[..., Any]:
-    absent = isinstance(part, numba_types.BaseTuple) and len(part) == 0
-    return (lambda part, other: other) if absent else (lambda part, other: part)
+    listed = ", ".join(signature(function).parameters)
+    code = f"def typed_here(context, {listed}): return typed(context, {listed})"
+    made: Callable[..., Any] = intrinsic(defined(code, "typed_here", typed=typed))
+    return made
 
 
 def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,10 +234,51 @@ def if_present(function: Callable[..., Any]) -> Callable[..., Any]:
     def call_if_present(part: Any, *others: Any) -> Any:
         return part if is_absent(part) else function(part, *others)
 
-    @generates(call_if_present)
-    def implementation(part: Any, *others: Any) -> Callable[..., Any]:
-        if isinstance(part, numba_types.BaseTuple) and len(part) == 0:
-            return lambda part, *others: ()
-        return lambda part, *others: function(part, *others)
+    def typed(context: Any, part: Any, *others: Any) -> Any:
+        if _is_absent_type(part):
+            return part(part, *others), lambda context, builder, signature, arguments: arguments[0]
+        result, call = _call_of(context, function, (part, *others))
 
-    return call_if_present
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return call(context, builder, arguments)
+
+        return result(part, *others), generate
+
+    return _intrinsic_of(getattr(function, "py_func", function), typed) if COMPILED else call_if_present
+
+
+def steps_of(*steps: tuple[str, Callable[..., None]]) -> Callable[..., None]:
+    """Return a function that calls some steps, one after the other: those whose part of the first argument is present.
+
+    steps  path of a part in the first argument, such as "scratch.unready", and a step. All steps have the arguments of
+           the returned function
+    """
+
+    def present(struct: Any, path: str) -> bool:
+        for name in path.split("."):
+            struct = getattr(struct, name)
+        return not is_absent(struct)
+
+    def call_steps(struct: Any, *others: Any) -> None:
+        for path, step in steps:
+            if present(struct, path):
+                step(struct, *others)
+
+    def present_type(kind: Any, path: str) -> bool:
+        for name in path.split("."):
+            kind = _field(kind, name)
+        return not _is_absent_type(kind)
+
+    def typed(context: Any, struct: Any, *others: Any) -> Any:
+        chosen = [step for path, step in steps if present_type(struct, path)]
+        calls = [_call_of(context, step, (struct, *others))[1] for step in chosen]
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            for call in calls:
+                call(context, builder, arguments)
+            return context.get_dummy_value()
+
+        return numba_types.none(struct, *others), generate
+
+    first: Any = steps[0][1]
+    return _intrinsic_of(getattr(first, "py_func", first), typed) if COMPILED else call_steps

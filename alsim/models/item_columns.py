@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from alsim.errors import AlsimError
-from alsim.models.tables import Cells, normalized, number
+from alsim.utils.tables import Cells, normalized, number
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "name": ("id", "item", "item_id", "name", "item_name", "question_id", "problem_id", ""),

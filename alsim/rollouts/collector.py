@@ -84,7 +84,7 @@ class EpisodeBlock:
         lanes, width, rebuilds = min(BLOCK, capacity), plan.width, rebuilds_observations(plan)
         self.max_steps = config.max_episode_steps
         self._name, self._num_actions = policy.name, num_actions(bank.num_los)
-        world = new_world(config, bank, lanes, responses=plan.observation == "responses", record=False)
+        world = new_world(config, bank, lanes, responses=plan.observation == "responses", record=False, clock=True)
         world.learners.key[:] = plan.seed
         self.trajectories = new_trajectories(
             (capacity + 1) * self.max_steps,

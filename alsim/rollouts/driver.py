@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.metrics import add_time
 from alsim.policies import PolicyDraws, View
 from alsim.policies.checks import checked_decision
 from alsim.policies.exceptions import naming
@@ -49,14 +50,14 @@ class _Recorder:
         lanes = simulator.lanes
         self._simulator = simulator
         self.active = np.ones(lanes, np.bool_)
-        self._last_seconds = np.zeros(lanes, f32)
+        self._last_seconds, self._clock = np.zeros(lanes, f32), np.zeros(lanes)
         self.view = View(
             observation=_read_only(simulator.observation),
             kind=simulator.observation_kind,
             num_los=simulator.bank.num_los,
             active=_read_only(self.active),
             last_seconds=_read_only(self._last_seconds),
-            clock=_read_only(simulator.learners.hours),
+            clock=_read_only(self._clock),
         )
         self._ability_start = simulator.learners.ability.copy()
         self._ability_final = np.zeros(lanes, f32)
@@ -82,6 +83,7 @@ class _Recorder:
         view.items.append(_read_only(item))
         view.correct.append(_read_only(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8)))
         view.seconds.append(_read_only(seconds))
+        add_time(self._clock, item, seconds, len(self._columns) - 1, simulator.bank, simulator.config)
         np.copyto(self._last_seconds, seconds, where=~np.isnan(seconds))
         ended = self.active & (out.reason != 0)
         if ended.any():

@@ -36,7 +36,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "events": (*IDENTIFIERS, "seconds", "event", *ITEM_COLUMNS, "correct", "propensity", *PARAMETERS),
 }
-"""Order of the columns of a frame; the episodes have the order of the stored table."""
+"""Order of the first columns of a frame; the others, such as those of the episodes, have that of the stored table."""
 NARROW = {"action": i16, "item": i32}
 """Types of columns that a rollout keeps in wider types than a dataset does."""
 OBSERVATION_NAMES: dict[Observation, tuple[str, ...]] = {"mastery": ("mastery",), "responses": ("asked", "correct")}
@@ -72,7 +72,7 @@ def frame_columns(
         decoded["termination_reason"] = _reasons(decoded["termination_reason"])
     if "item" in decoded:
         decoded |= _item_columns(np.asarray(decoded["item"]), bank)
-    decoded = {name: decoded[name] for name in ORDER.get(table, tuple(decoded))}
+    decoded = {name: decoded[name] for name in dict.fromkeys((*ORDER.get(table, ()), *decoded))}
     if observations is not None:
         decoded |= dict(zip(_observation_names(bank, kind), observations.T, strict=True))
     return decoded

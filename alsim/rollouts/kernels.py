@@ -12,24 +12,14 @@ import numpy as np
 
 from alsim.jit.compile import lean_kernel, phase, sequence, wide_vectors
 from alsim.jit.references import borrow
-from alsim.jit.structs import present_or
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
 from alsim.policies.base import LARGEST_PROBABILITY
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.clock import recall_later
+from alsim.simulator.layout import AFTER, CORRECT, GAIN, QUESTION, REWARD, SLOT, WORD_0, WORD_1, WORD_2, WORD_3
 from alsim.simulator.reset import begin
 from alsim.simulator.step import (
-    AFTER,
-    CORRECT,
-    GAIN,
-    QUESTION,
-    REWARD,
-    SLOT,
-    WORD_0,
-    WORD_1,
-    WORD_2,
-    WORD_3,
     draw_words,
     interact,
     list_finished,
@@ -285,8 +275,7 @@ def run_episodes(
         if rebuilds:
             record_mastery(lanes, scratch, decisions, trajectories, most_steps, count)
         ended = list_finished(lanes.finished, listed, 0, 0, count)
-        parameters = present_or(lanes.parameters, w.parameters)
-        recall_later(w.retention, parameters, lanes, listed, num_los, ended, decisions.episode, summaries.retention)
+        recall_later(w.retention, w, listed, ended, decisions.episode, summaries.retention)
         done += record_ends(rows, width, lanes, listed, ended, decisions, summaries, out.reason, episodes)
     return -1
 

@@ -14,8 +14,9 @@ from alsim.jit.compile import entry, lean_kernel, phase, wide_vectors
 from alsim.jit.references import borrow, by_reference
 from alsim.mdp.observation import observation_width
 from alsim.rollouts.kernels import begin_upcoming
+from alsim.simulator.layout import REWARD
 from alsim.simulator.state import new_output, new_world
-from alsim.simulator.step import REWARD, interact, list_finished, observation_rows
+from alsim.simulator.step import interact, list_finished, observation_rows
 from alsim.types import BLOCK, Codes, Floats, LearnerArrays, Longs, Observation, Output, Scratch, f32, i8, i64, u64
 
 

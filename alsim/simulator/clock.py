@@ -1,6 +1,6 @@
 """Phases of time: the clock of a learner, breaks between sessions, and observations that depend on them (S13).
 
-A function of `if_present` compiles to nothing if its first argument is ().
+A kernel contains the optional ones whose part of the World is present, see `alsim.jit.structs.steps_of`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,43 @@ from typing import Any
 
 from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
-from alsim.jit.structs import if_present, load_row
-from alsim.types import Delay, Doubles, Floats, Ints, LearnerArrays, Longs, Sessions, f32, f64, u32, u64
-
-HOURS_PER_SECOND = f64(1 / 3600)
+from alsim.jit.structs import if_present, load_row, present_or
+from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
+from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Floats, Longs, Sessions, f32, f64, u32, u64
 
 
 @phase
-def advance_clock(lanes: LearnerArrays, seconds: Floats, row: int, first: int, count: int) -> None:
-    """Add the time of the interaction to the clock of each lane.
-
-    seconds, row  scratch array, and the offset in it of the block's seconds
-    """
+def advance_clock(w: Any, first: int, count: int) -> None:
+    """Add the time of the interaction to the clock of each lane of the block."""
     wide_vectors()
+    hours, floats = w.learners.hours, w.scratch.floats
     for i in range(count):
-        lanes.hours[u64(first + i)] += f64(seconds[u64(row + i)]) * HOURS_PER_SECOND
+        hours[u64(first + i)] += f64(floats[u64(SECONDS + i)]) * HOURS_PER_SECOND
+
+
+@phase
+def reset_clock(w: Any, listed: Longs, first: int, count: int) -> None:
+    """Set the clocks of lanes listed[first : first + count] to 0."""
+    for i in range(count):
+        w.learners.hours[u64(listed[u64(first + i)])] = f64(0)
+
+
+@rule
+def _note_seconds(hours: Doubles, floats: Floats, i: int, seconds: f32) -> None:
+    floats[u64(SECONDS + i)] = seconds
+
+
+note_seconds = if_present(_note_seconds)
+"""Write the seconds of the interaction to row i of the block, if there is a clock."""
+
+
+@rule
+def _hours_of(hours: Doubles, k: u64) -> f32:
+    return f32(hours[k])
+
+
+hours_of = if_present(_hours_of)
+"""Return the hours since the episode of lane k began, float32; ABSENT if there is no clock."""
 
 
 @rule
@@ -33,91 +55,58 @@ def ends_session(sessions: Sessions, step: u32) -> bool:
 
 
 @phase
-def _take_breaks(sessions: Sessions, lanes: LearnerArrays, first: int, count: int) -> None:
+def take_breaks(w: Any, first: int, count: int) -> None:
     """Add a break to the clock of each lane whose session ends with this interaction."""
+    lanes, sessions = w.learners, w.sessions
     for i in range(count):
         k = u64(first + i)
         if ends_session(sessions, lanes.step[k]):
             lanes.hours[k] += sessions.hours
 
 
+@phase
+def observe_after_each(w: Any, first: int, count: int) -> None:
+    """Observe all LOs of each lane."""
+    wide_vectors()
+    for i in range(count):
+        _observe_lane(w, u64(first + i), i)
+
+
+@phase
+def observe_after_breaks(w: Any, first: int, count: int) -> None:
+    """Observe all LOs of each lane whose session ends with this interaction."""
+    wide_vectors()
+    for i in range(count):
+        k = u64(first + i)
+        if ends_session(w.observed_after_breaks, w.learners.step[k]):
+            _observe_lane(w, k, i)
+
+
 @rule
-def _observe_lane(parameters: Any, lanes: LearnerArrays, k: u64, num_los: int) -> None:
-    """Replace the mastery of all LOs by what the dynamics says is observed now."""
+def _observe_lane(w: Any, k: u64, i: int) -> None:
+    """Replace the mastery of all LOs of lane k, in row i of the block, by what is observed now."""
+    lanes, num_los, floats = w.learners, w.scale.num_los, w.scratch.floats
+    p = load_row(present_or(lanes.parameters, w.parameters), k)
     row, cell, hours = k * u64(num_los + 2), k * u64(num_los), f32(lanes.hours[k])
     for j in range(num_los):
         lo = u64(j)
-        state = load_row(lanes.lo_state, cell + lo)
-        lanes.rows[row + lo] = observe(parameters, lanes.rows[row + lo], state, hours)
+        lanes.rows[row + lo] = observe(p, lanes.rows[row + lo], load_row(lanes.lo_state, cell + lo), hours)
     total = f64(0)
     for j in range(num_los):
         total += f64(lanes.rows[row + u64(j)])
     lanes.mastery_sum[k] = total
+    mastery = lanes.rows[row + u64(w.scratch.ints[u64(OUTCOME + i)])]
+    floats[u64(MASTERY + i)] = floats[u64(AFTER + i)] = mastery  # the sum has this change already
 
 
 @phase
-def _observe_after_each(
-    flag: Any,
-    parameters: Any,
-    lanes: LearnerArrays,
-    floats: Floats,
-    ints: Ints,
-    rows: tuple[int, int, int],
-    num_los: int,
-    first: int,
-    count: int,
-) -> None:
-    """Observe all LOs of each lane.
-
-    rows  offsets in the scratch arrays: mastery before, mastery after, and LO
-    """
-    wide_vectors()
-    before, after, outcome = rows
-    for i in range(count):
-        k = u64(first + i)
-        _observe_lane(load_row(parameters, k), lanes, k, num_los)
-        mastery = lanes.rows[k * u64(num_los + 2) + u64(ints[u64(outcome + i)])]
-        floats[u64(before + i)] = floats[u64(after + i)] = mastery  # the sum has this change already
-
-
-@phase
-def _observe_after_breaks(
-    sessions: Sessions,
-    parameters: Any,
-    lanes: LearnerArrays,
-    floats: Floats,
-    ints: Ints,
-    rows: tuple[int, int, int],
-    num_los: int,
-    first: int,
-    count: int,
-) -> None:
-    """Observe all LOs of each lane whose session ends with this interaction, see `_observe_after_each`."""
-    wide_vectors()
-    before, after, outcome = rows
-    for i in range(count):
-        k = u64(first + i)
-        if ends_session(sessions, lanes.step[k]):
-            _observe_lane(load_row(parameters, k), lanes, k, num_los)
-            mastery = lanes.rows[k * u64(num_los + 2) + u64(ints[u64(outcome + i)])]
-            floats[u64(before + i)] = floats[u64(after + i)] = mastery
-
-
-@phase
-def _recall_later(
-    delay: Delay,
-    parameters: Any,
-    lanes: LearnerArrays,
-    listed: Longs,
-    num_los: int,
-    count: int,
-    places: Longs,
-    out: Doubles,
-) -> None:
+def _recall_later(delay: Delay, w: Any, listed: Longs, count: int, places: Longs, out: Doubles) -> None:
     """Write the mean over the LOs of what is observed of the first `count` listed lanes after a delay (S13.3).
 
     places  index in `out` of each lane
     """
+    lanes, num_los = w.learners, w.scale.num_los
+    parameters = present_or(lanes.parameters, w.parameters)
     for j in range(count):
         k = u64(listed[u64(j)])
         p, hours = load_row(parameters, k), f32(lanes.hours[k] + delay.hours)
@@ -128,10 +117,16 @@ def _recall_later(
         out[u64(places[k])] = total / f64(num_los)
 
 
-take_breaks = if_present(_take_breaks)
 recall_later = if_present(_recall_later)
-observe_after_each = if_present(_observe_after_each)
-observe_after_breaks = if_present(_observe_after_breaks)
 
 
-__all__ = ["advance_clock", "observe_after_breaks", "observe_after_each", "recall_later", "take_breaks"]
+__all__ = [
+    "advance_clock",
+    "hours_of",
+    "note_seconds",
+    "reset_clock",
+    "observe_after_breaks",
+    "observe_after_each",
+    "recall_later",
+    "take_breaks",
+]

@@ -1,6 +1,6 @@
 """Phases that only some dynamics need: their own state, the parents of an LO, further draws, and their own start.
 
-Each function compiles to nothing if its first argument is (), which says that the dynamics does not need it.
+A kernel contains those whose part of the World is present, see `alsim.jit.structs.steps_of`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Any
 
 from alsim.dynamics.transition import begin
 from alsim.jit.compile import phase, rule, wide_vectors
-from alsim.jit.structs import if_present, load_row, store_row
+from alsim.jit.structs import if_present, load_row, present_or, store_row
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import uniform
+from alsim.simulator.layout import OUTCOME
 from alsim.types import (
     BLOCK,
     ONE,
@@ -19,7 +20,6 @@ from alsim.types import (
     ZERO,
     Floats,
     Graph,
-    Ints,
     LearnerArrays,
     Longs,
     Purpose,
@@ -36,13 +36,14 @@ OWN_START = u32(Purpose.OWN_START)
 BLOCK_SHIFT = u32(16)
 
 
-# ── interactions ─────────────────────────────────────────────────────────────────────────────────
+# ── interactions of lanes first … first + count - 1 ──────────────────────────────────────────────
 
 
 @phase
-def _draw_further(further: Any, lanes: LearnerArrays, words: Words, first: int, count: int) -> None:
+def draw_further(w: Any, first: int, count: int) -> None:
     """Draw four more random numbers for the interaction of each lane."""
     wide_vectors()
+    lanes, further = w.learners, w.scratch.further
     for i in range(count):
         k = u64(first + i)
         key = lanes.key[k]
@@ -53,29 +54,29 @@ def _draw_further(further: Any, lanes: LearnerArrays, words: Words, first: int, 
 
 
 @phase
-def _load_lo_state(rows: Any, lo_state: Any, ints: Ints, outcome: int, num_los: int, first: int, count: int) -> None:
+def load_lo_state(w: Any, first: int, count: int) -> None:
     """Copy the own state of each lane's LO into the rows of the block."""
+    num_los, ints = u64(w.scale.num_los), w.scratch.ints
     for i in range(count):
-        k = u64(first + i) * u64(num_los) + u64(ints[u64(outcome + i)])
-        store_row(rows, u64(i), load_row(lo_state, k))
+        k = u64(first + i) * num_los + u64(ints[u64(OUTCOME + i)])
+        store_row(w.scratch.lo_state, u64(i), load_row(w.learners.lo_state, k))
 
 
 @phase
-def _store_lo_state(rows: Any, lo_state: Any, ints: Ints, outcome: int, num_los: int, first: int, count: int) -> None:
+def store_lo_state(w: Any, first: int, count: int) -> None:
     """Copy the rows of the block to the own state of each lane's LO."""
+    num_los, ints = u64(w.scale.num_los), w.scratch.ints
     for i in range(count):
-        k = u64(first + i) * u64(num_los) + u64(ints[u64(outcome + i)])
-        store_row(lo_state, k, load_row(rows, u64(i)))
+        k = u64(first + i) * num_los + u64(ints[u64(OUTCOME + i)])
+        store_row(w.learners.lo_state, k, load_row(w.scratch.lo_state, u64(i)))
 
 
 @phase
-def _load_parents(
-    unready: Floats, graph: Graph, rows: Floats, ints: Ints, outcome: int, num_los: int, first: int, count: int
-) -> None:
+def load_parents(w: Any, first: int, count: int) -> None:
     """Sum what is missing of the mastery of the parents of each lane's LO, in the order of the graph."""
-    width = u64(num_los + 2)
+    width, ints, unready = u64(w.scale.num_los + 2), w.scratch.ints, w.scratch.unready
     for i in range(count):
-        unready[u64(i)] = _missing(graph, rows, u64(first + i) * width, u64(ints[u64(outcome + i)]))
+        unready[u64(i)] = _missing(w.graph, w.learners.rows, u64(first + i) * width, u64(ints[u64(OUTCOME + i)]))
 
 
 @rule
@@ -88,53 +89,40 @@ def _missing(graph: Graph, rows: Floats, row: u64, lo: u64) -> f32:
 
 
 missing_of_parents = if_present(_missing)
-draw_further = if_present(_draw_further)
-load_lo_state = if_present(_load_lo_state)
-store_lo_state = if_present(_store_lo_state)
-load_parents = if_present(_load_parents)
 
 
-# ── the start of an episode ──────────────────────────────────────────────────────────────────────
+# ── the start of an episode in lanes listed[first : first + count] ───────────────────────────────
 
 
 @phase
-def _reset_learner_state(state: Any, start: Any, listed: Longs, first: int, count: int) -> None:
+def reset_learner_state(w: Any, listed: Longs, first: int, count: int) -> None:
     """Write the start values of the own state of each learner."""
     for i in range(count):
-        store_row(state, u64(listed[u64(first + i)]), start)
+        store_row(w.learners.learner_state, u64(listed[u64(first + i)]), w.beginning.learner_state)
 
 
 @phase
-def _reset_lo_state(state: Any, start: Any, listed: Longs, num_los: int, first: int, count: int) -> None:
+def reset_lo_state(w: Any, listed: Longs, first: int, count: int) -> None:
     """Write the start values of the own state of each LO of each learner."""
+    num_los = w.scale.num_los
     for i in range(count):
         cell = u64(listed[u64(first + i)]) * u64(num_los)
         for lo in range(num_los):
-            store_row(state, cell + u64(lo), start)
+            store_row(w.learners.lo_state, cell + u64(lo), w.beginning.lo_state)
 
 
 @rule
-def _begin_los(
-    draws: Any,
-    parameters: Any,
-    lanes: LearnerArrays,
-    words: Words,
-    listed: Longs,
-    num_los: int,
-    start: int,
-    stop: int,
-) -> None:
-    """Let the dynamics decide on the mastery and the own state of each LO at the start of an episode.
-
-    draws  anything but (), if the dynamics has a rule `begin`
-    """
-    for j in range(start, stop):
+def begin_los(w: Any, listed: Longs, first: int, count: int) -> None:
+    """Let the dynamics decide on the mastery and the own state of each LO at the start of an episode."""
+    lanes, num_los, words = w.learners, w.scale.num_los, w.scratch.words
+    parameters = present_or(lanes.parameters, w.parameters)
+    for j in range(first, first + count):
         k = u64(listed[u64(j)])
         total = f64(0)
         for lo in range(0, num_los, 4):
             _draw_start(lanes, words, k, lo >> 2)
             for word in range(min(4, num_los - lo)):
-                total += _begin_lo(parameters, lanes, k, lo + word, num_los, words[u64(word * BLOCK)])
+                total += _begin_lo(load_row(parameters, k), lanes, k, lo + word, num_los, words[u64(word * BLOCK)])
         lanes.mastery_sum[k] = total
 
 
@@ -148,18 +136,13 @@ def _draw_start(lanes: LearnerArrays, words: Words, k: u64, block: int) -> None:
 
 
 @rule
-def _begin_lo(parameters: Any, lanes: LearnerArrays, k: u64, lo: int, num_los: int, word: u32) -> f64:
+def _begin_lo(p: Any, lanes: LearnerArrays, k: u64, lo: int, num_los: int, word: u32) -> f64:
     """Write the mastery and the own state of an LO at the start of an episode; return the mastery."""
     row = k * u64(num_los + 2) + u64(lo)
-    mastery, state = begin(load_row(parameters, k), lanes.rows[row], uniform(word))
+    mastery, state = begin(p, lanes.rows[row], uniform(word))
     lanes.rows[row] = mastery
     store_row(lanes.lo_state, k * u64(num_los) + u64(lo), state)
     return f64(lanes.rows[row])
-
-
-reset_learner_state = if_present(_reset_learner_state)
-reset_lo_state = if_present(_reset_lo_state)
-begin_los = if_present(_begin_los)
 
 
 __all__ = [

@@ -1,14 +1,16 @@
 """Phases of a population with several rows: the row of a learner, its parameters and starting distributions (S12.1).
 
-The functions compile to nothing if their first argument is (), for a population of one row.
+A kernel contains them if the World has Rows, see `alsim.jit.structs.steps_of`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from alsim.jit.compile import rule
-from alsim.jit.structs import if_present, load_row, store_row
+from alsim.jit.structs import load_row, store_row
 from alsim.numerics.philox import philox
-from alsim.types import U0, WORD_BITS, Ints, Keys, LearnerArrays, Longs, Purpose, Rows, Scratch, i32, i64, u32, u64
+from alsim.types import U0, WORD_BITS, Keys, Longs, Purpose, i32, i64, u32, u64
 
 ROW = u32(Purpose.ROW)
 
@@ -27,8 +29,9 @@ def find_row(thresholds: Keys, word: u32) -> i64:
 
 
 @rule
-def _draw_rows(rows: Rows, lanes: LearnerArrays, listed: Longs, start: int, stop: int) -> None:
-    """Write the row of each learner, and copy its parameters."""
+def draw_rows(w: Any, listed: Longs, start: int, stop: int) -> None:
+    """Write the row of each learner in lanes listed[start:stop], and copy its parameters."""
+    lanes, rows = w.learners, w.rows
     for j in range(start, stop):
         k = u64(listed[u64(j)])
         key = lanes.key[k]
@@ -39,17 +42,14 @@ def _draw_rows(rows: Rows, lanes: LearnerArrays, listed: Longs, start: int, stop
 
 
 @rule
-def _load_starts(rows: Rows, row: Ints, scratch: Scratch, listed: Longs, first: int, count: int, length: int) -> None:
+def load_starts(w: Any, listed: Longs, first: int, count: int, length: int) -> None:
     """Copy the starting distributions of each learner to the rows of the block: of mastery for each of its counters."""
+    rows, scratch = w.rows, w.scratch
     for i in range(count):
-        own = u64(row[u64(listed[u64(first + i)])])
+        own = u64(w.learners.row[u64(listed[u64(first + i)])])
         store_row(scratch.ability_start, u64(i), load_row(rows.ability, own))
         for j in range(length):
             store_row(scratch.mastery_start, u64(i * length + j), load_row(rows.mastery, own))
-
-
-draw_rows = if_present(_draw_rows)
-load_starts = if_present(_load_starts)
 
 
 __all__ = ["draw_rows", "load_starts"]

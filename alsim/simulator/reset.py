@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from alsim.jit.compile import fieldwise, phase, sequence, wide_vectors
-from alsim.jit.structs import load_row, present_or
+from alsim.jit.structs import load_row, present_or, steps_of
 from alsim.mdp.observation import share_asked, share_correct
 from alsim.numerics.beta import beta_segment, beta_value
 from alsim.numerics.philox import philox
 from alsim.numerics.variates import normal
-from alsim.simulator import own_state, population
+from alsim.simulator import clock, own_state, population
 from alsim.simulator.fields import LEARNER_FIELDS
 from alsim.types import (
     BLOCK,
@@ -43,6 +43,16 @@ SEGMENT, INT_ROWS = 0, 4
 INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 
 
+draw_rows = steps_of(("rows", population.draw_rows))
+load_starts = steps_of(("rows", population.load_starts))
+reset_own_state = steps_of(
+    ("learners.learner_state", own_state.reset_learner_state),
+    ("learners.lo_state", own_state.reset_lo_state),
+    ("learners.hours", clock.reset_clock),
+)
+begin_los = steps_of(("beginning.draws", own_state.begin_los))
+
+
 @sequence
 def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Start an episode in lanes listed[start:stop], determined by the key, learner and episode of each lane.
@@ -55,7 +65,7 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
         present_or(scratch.mastery_start, w.start.mastery),
         present_or(scratch.ability_start, w.start.ability),
     )
-    population.draw_rows(w.rows, lanes, listed, start, stop)
+    draw_rows(w, listed, start, stop)
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
     span = min(counters, BLOCK)
     together = BLOCK // span
@@ -65,17 +75,15 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
             length = min(span, counters - done)
             count_up(lanes, scratch, listed, first, count, done, length)
             draw_words(scratch, count * length)
-            population.load_starts(w.rows, lanes.row, scratch, listed, first, count, length)
+            load_starts(w, listed, first, count, length)
             draw_mastery(w.start.quantiles, mastery, scratch, count * length)
             if done == 0:
                 draw_ability(ability, scratch, count, length)
                 set_ability(lanes, scratch, listed, first, count, num_los)
                 reset_fields((lanes,), listed, first, count)
-                own_state.reset_learner_state(lanes.learner_state, w.beginning.learner_state, listed, first, count)
-                own_state.reset_lo_state(lanes.lo_state, w.beginning.lo_state, listed, num_los, first, count)
+                reset_own_state(w, listed, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
-    parameters = present_or(lanes.parameters, w.parameters)
-    own_state.begin_los(w.beginning.draws, parameters, lanes, scratch.words, listed, num_los, start, stop)
+    begin_los(w, listed, start, stop - start)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
             begin_responses(w, listed[j])

@@ -17,7 +17,7 @@ from alsim.dynamics.transition import transition
 from alsim.jit.atomics import fetch_add
 from alsim.jit.compile import COMPILED, fieldwise, lean_kernel, phase, rule, sequence, wide_vectors
 from alsim.jit.references import borrow
-from alsim.jit.structs import load_row, present_or, store_row
+from alsim.jit.structs import load_row, present_or, steps_of, store_row
 from alsim.jit.transpose import transpose
 from alsim.mdp.observation import observed_time, share_asked, share_correct
 from alsim.mdp.reward import reward
@@ -26,6 +26,37 @@ from alsim.numerics.philox import philox
 from alsim.numerics.variates import below, normal, uniform
 from alsim.simulator import clock, own_state
 from alsim.simulator import reset as reset
+from alsim.simulator.layout import (
+    ACTION,
+    AFTER,
+    ANSWER,
+    CORRECT,
+    EFFECTIVENESS,
+    FIRST,
+    FLOAT_ROWS,
+    GAIN,
+    HARD,
+    IMPACT,
+    INT_ROWS,
+    KIND,
+    MASTERY,
+    NOISE,
+    OBSERVED_TIME,
+    OUTCOME,
+    QUESTION,
+    REWARD,
+    SIZE,
+    SLOT,
+    TIME_MEAN,
+    TIME_STD,
+    WORD_0,
+    WORD_1,
+    WORD_2,
+    WORD_3,
+    A,
+    B,
+    C,
+)
 from alsim.simulator.reset import begin, begin_next
 from alsim.types import (
     BLOCK,
@@ -63,14 +94,6 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 
 INTERACTION = u32(Purpose.INTERACTION)
 
-# Offset of each row in the scratch arrays (types.Scratch). The rows from FIRST to KIND are the fields of a CELL, those
-# from A to ITEM the fields of a SLOT. ITEM holds the bits of an integer, and is not read.
-WORD_0, WORD_1, WORD_2, WORD_3 = (k * BLOCK for k in range(4))
-(ANSWER, NOISE, MASTERY, A, B, C, TIME_MEAN, TIME_STD, EFFECTIVENESS, IMPACT, ITEM, AFTER, GAIN, REWARD,
- OBSERVED_TIME, SECONDS) = (k * BLOCK for k in range(16))  # fmt: skip
-FLOAT_ROWS = 16
-QUESTION, HARD, CORRECT, ACTION, FIRST, SIZE, OUTCOME, KIND, SLOT = (k * BLOCK for k in range(9))
-INT_ROWS = 9
 RESET_TOGETHER = 8
 """Number of finished lanes from which they are reset: enough to fill the vectors of a reset, and so few that the
 lanes are still in the cache (decision 21)."""
@@ -196,7 +219,7 @@ def advance(
             effectiveness=floats[EFFECTIVENESS + i],
             impact=floats[IMPACT + i],
             unready=load_row(scratch.unready, u64(i)),
-            hours=f32(lanes.hours[k]),
+            hours=clock.hours_of(lanes.hours, k),
         )
         draws = Draws(answer=floats[ANSWER + i], noise=floats[NOISE + i], further=load_row(scratch.further, u64(i)))
         after, outcome = transition(load_row(parameters, k), learner, item, draws)
@@ -206,7 +229,7 @@ def advance(
         lanes.fail_streak[k] = after.fail_streak
         store_row(scratch.lo_state, u64(i), after.lo_state)
         store_row(lanes.learner_state, k, after.learner_state)
-        floats[SECONDS + i] = after.response_time if item.is_question else item.response_time_mean
+        clock.note_seconds(lanes.hours, floats, i, after.response_time if item.is_question else item.response_time_mean)
         floats[AFTER + i] = after.mastery
         floats[GAIN + i] = outcome.gain
         floats[REWARD + i] = reward(weights, item, outcome, after)
@@ -371,6 +394,20 @@ def observation_rows(w: Any) -> tuple[Floats, int]:
     return w.learners.rows, num_los + 2
 
 
+before_advance = steps_of(
+    ("scratch.further", own_state.draw_further),
+    ("scratch.lo_state", own_state.load_lo_state),
+    ("scratch.unready", own_state.load_parents),
+)
+after_advance = steps_of(
+    ("scratch.lo_state", own_state.store_lo_state),
+    ("learners.hours", clock.advance_clock),
+    ("sessions", clock.take_breaks),
+    ("observed_after_each", clock.observe_after_each),
+    ("observed_after_breaks", clock.observe_after_breaks),
+)
+
+
 @sequence
 def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> None:
     """Advance the lanes first … first + count - 1, at most a block, by one interaction.
@@ -379,23 +416,12 @@ def interact(w: Any, actions: Longs, out: Output, first: int, count: int) -> Non
     """
     lanes, scratch, num_los = w.learners, w.scratch, w.scale.num_los
     draw(lanes, scratch, first, count)
-    own_state.draw_further(scratch.further, lanes, scratch.words, first, count)
     gather(lanes, w.items, num_los, scratch, actions, first, count)
-    own_state.load_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
-    own_state.load_parents(scratch.unready, w.graph, lanes.rows, scratch.ints, OUTCOME, num_los, first, count)
+    before_advance(w, first, count)
     parameters = present_or(lanes.parameters, w.parameters)
     advance(parameters, w.weights, w.scale.max_time, lanes, scratch, first, count)
     scatter(lanes, scratch, num_los, first, count)
-    own_state.store_lo_state(scratch.lo_state, lanes.lo_state, scratch.ints, OUTCOME, num_los, first, count)
-    clock.advance_clock(lanes, scratch.floats, SECONDS, first, count)
-    clock.take_breaks(w.sessions, lanes, first, count)
-    places = (MASTERY, AFTER, OUTCOME)
-    clock.observe_after_each(
-        w.observed_after_each, parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
-    )
-    clock.observe_after_breaks(
-        w.observed_after_breaks, parameters, lanes, scratch.floats, scratch.ints, places, num_los, first, count
-    )
+    after_advance(w, first, count)
     finish(w.termination, num_los, lanes, scratch, out, first, count)
     if len(lanes.responses) > 0:
         count_responses(w.termination.max_steps, num_los, lanes, scratch, first, count)
@@ -497,8 +523,7 @@ def step_shared(
 def retention_of(world: Any, lanes: Longs, out: Doubles) -> None:
     """Write the delayed retention of all lanes (N,), if the dynamics says what is observed of mastery (S13.3)."""
     w = borrow(world)
-    parameters = present_or(w.learners.parameters, w.parameters)
-    clock.recall_later(w.retention, parameters, w.learners, lanes, w.scale.num_los, len(lanes), lanes, out)
+    clock.recall_later(w.retention, w, lanes, len(lanes), lanes, out)
 
 
 @lean_kernel

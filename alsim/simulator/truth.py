@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alsim.dynamics import of_parameters, rules_fingerprint
+from alsim.dynamics import Dynamics, of_parameters, rules_fingerprint
 from alsim.dynamics.transition import chance
 from alsim.errors import AlsimError, InputTypeError
-from alsim.jit.compile import entry, lean_kernel
+from alsim.jit.compile import entry, lean_kernel, rule
 from alsim.jit.references import borrow
-from alsim.jit.structs import leaves, load_row, present_or
+from alsim.jit.structs import is_absent, leaves, load_row, present_or
+from alsim.simulator.clock import hours_of
 from alsim.simulator.own_state import missing_of_parents
-from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, Longs, f32, u64
+from alsim.types import DIFFICULTIES, Bools, Floats, Item, Learner, LearnerArrays, Longs, u64
 
 if TYPE_CHECKING:
     from alsim.simulator.simulator import Simulator
@@ -31,6 +32,38 @@ class Questions(NamedTuple):
     is_hard: Bools  # (K,)
 
 
+@rule
+def state_of(lanes: LearnerArrays, k: u64, lo: u64, num_los: u64) -> Learner:
+    """Return the state of the learner in lane k that an interaction with an item of this LO may change."""
+    return Learner(
+        mastery=lanes.rows[k * (num_los + u64(2)) + lo],
+        ability=lanes.ability[k],
+        frustration=lanes.frustration[k],
+        response_time=lanes.response_time[k],
+        fail_streak=lanes.fail_streak[k],
+        lo_state=load_row(lanes.lo_state, k * num_los + lo),
+        learner_state=load_row(lanes.learner_state, k),
+    )
+
+
+@rule
+def question_of(slot: Any, is_hard: Any, unready: Any, hours: Any) -> Item:
+    """Return the question in a slot, a record of SLOT, as a learner meets it; see `Item` for the others."""
+    return Item(
+        is_question=True,
+        is_hard=is_hard,
+        a=slot["a"],
+        b=slot["b"],
+        c=slot["c"],
+        response_time_mean=slot["response_time_mean"],
+        response_time_std=slot["response_time_std"],
+        effectiveness=slot["effectiveness"],
+        impact=slot["impact"],
+        unready=unready,
+        hours=hours,
+    )
+
+
 @lean_kernel
 def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
     """Write the probability of a correct answer of each learner to each question, (N * K,)."""
@@ -41,29 +74,9 @@ def write_chances(world: Any, questions: Questions, chances: Floats) -> None:
         k, row = u64(lane), u64(lane * (num_los + 2))
         for j in range(count):
             slot, lo = w.items.slots[questions.slot[j]], u64(questions.learning_outcome[j])
-            learner = Learner(
-                mastery=lanes.rows[row + lo],
-                ability=lanes.ability[k],
-                frustration=lanes.frustration[k],
-                response_time=lanes.response_time[k],
-                fail_streak=lanes.fail_streak[k],
-                lo_state=load_row(lanes.lo_state, k * u64(num_los) + lo),
-                learner_state=load_row(lanes.learner_state, k),
-            )
-            item = Item(
-                is_question=True,
-                is_hard=questions.is_hard[j],
-                a=slot["a"],
-                b=slot["b"],
-                c=slot["c"],
-                response_time_mean=slot["response_time_mean"],
-                response_time_std=slot["response_time_std"],
-                effectiveness=slot["effectiveness"],
-                impact=slot["impact"],
-                unready=missing_of_parents(w.graph, lanes.rows, row, lo),
-                hours=f32(lanes.hours[k]),
-            )
-            chances[lane * count + j] = chance(load_row(parameters, k), learner, item)
+            unready = missing_of_parents(w.graph, lanes.rows, row, lo)
+            item = question_of(slot, questions.is_hard[j], unready, hours_of(lanes.hours, k))
+            chances[lane * count + j] = chance(load_row(parameters, k), state_of(lanes, k, lo, u64(num_los)), item)
 
 
 def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[Any]]:
@@ -72,9 +85,10 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
     truth: dict[str, NDArray[Any]] = {
         "ability": learners.ability.copy(),
         "mastery": simulator.mastery.copy(),
-        "hours": learners.hours.copy(),
         "population_row": rows_of(simulator),
     }
+    if not is_absent(learners.hours):
+        truth["hours"] = learners.hours.copy()
     for part in ("lo_state", "learner_state"):
         shape = (lanes, -1) if part == "lo_state" else (lanes,)
         truth |= {name: column.reshape(shape).copy() for name, column in leaves(getattr(learners, part), part)}
@@ -89,6 +103,15 @@ def rows_of(simulator: Simulator) -> NDArray[np.int32]:
     return np.zeros(simulator.lanes, np.int32) if isinstance(learners.row, tuple) else learners.row.copy()
 
 
+def check_chance(dynamics: Dynamics) -> None:
+    """Raise AlsimError for a dynamics that does not declare its chance of a correct answer."""
+    if dynamics.chance is None:
+        raise AlsimError(
+            f"the dynamics {dynamics.name!r} declares no chance of a correct answer; pass chance=... to "
+            "alsim.register_dynamics"
+        )
+
+
 def chances_of(simulator: Simulator, questions: Any) -> Floats:
     """Return the probability of a correct answer of each learner to each question, (N, K), before it is drawn.
 
@@ -96,12 +119,7 @@ def chances_of(simulator: Simulator, questions: Any) -> Floats:
 
     Raises AlsimError for other indices, and for a dynamics that does not declare its chance.
     """
-    dynamics = of_parameters(type(simulator.config.dynamics))
-    if dynamics.chance is None:
-        raise AlsimError(
-            f"the dynamics {dynamics.name!r} declares no chance of a correct answer; pass chance=... to "
-            "alsim.register_dynamics"
-        )
+    check_chance(of_parameters(type(simulator.config.dynamics)))
     index = np.asarray(questions)
     number = simulator.bank.num_questions
     if index.ndim != 1 or index.dtype.kind not in "iu":
@@ -122,4 +140,4 @@ def chances_of(simulator: Simulator, questions: Any) -> Floats:
     return chances.reshape(simulator.lanes, len(index))
 
 
-__all__ = ["chances_of", "rows_of", "truth_of"]
+__all__ = ["chances_of", "check_chance", "question_of", "rows_of", "state_of", "truth_of"]

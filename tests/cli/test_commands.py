@@ -16,7 +16,6 @@ from notices import without_notice
 from rich.cells import cell_len
 from terminal import Terminal
 
-from alsim import sanity
 from alsim._version import __version__
 from alsim.bank.files import complete_bank, load_bank
 from alsim.bank.items import sample_bank
@@ -29,6 +28,7 @@ from alsim.evaluation.statistics import mean_of, statistic
 from alsim.metrics import METRICS
 from alsim.models import score_errors
 from alsim.policies import POLICIES, Network, NetworkPolicy
+from alsim.sanity import checks as sanity
 from alsim.training.directory import open_directory, write_checkpoint
 from alsim.training.run import read_plan
 

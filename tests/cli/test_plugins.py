@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import alsim
-from alsim import sanity
 from alsim.datasets.store import load_dataset
 from alsim.datasets.writer import DatasetWriter
 from alsim.dynamics import DYNAMICS, of_parameters
 from alsim.policies import POLICIES, known_policies, make_policy
 from alsim.policies.names import load_plugins
+from alsim.sanity import checks as sanity
 from alsim.utils.plugins import PluginWarning
 
 SMALL = {"num_los": 2, "max_episode_steps": 6}
@@ -177,7 +177,9 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
 @pytest.mark.ci
 @pytest.mark.versionless
 def test_every_command_reads_configurations_with_imported_dynamics(run, folder, monkeypatch):
-    needed = "expected a registered dynamics: standard; on the command line, --import MODULE registers"
+    needed = (
+        "expected a registered dynamics: standard, linked, bkt, prerequisites, fatigue; on the command line, --import"
+    )
     arguments = ("--learners", 4, "--episodes", 1, "--config", "instant.toml", "--no-store-observations")
     assert needed in refused(run("generate", *arguments, "--out", "d"))
     accepted(run("generate", *arguments, "--out", "d", "--import", "instant"))
@@ -199,7 +201,8 @@ def test_skipped_checks_have_not_passed_and_other_dynamics_have_no_specification
         "ok       one: fine",
         "skipped  two: no such rule",
         "ok       three: fine",
-        "2 passed, 1 skipped: the specification has no rules for the dynamics 'instant'.",
+        "2 passed, 1 skipped (two): only the code of the dynamics 'instant' has these",
+        "rules.",
     ]
     report = json.loads(Path("v.json").read_text())
     assert (report["dynamics"], report["passed"], report["skipped"], report["failed"]) == ("instant", 2, 1, 0)

@@ -22,7 +22,7 @@ from alsim.datasets.export import EXPORTERS, export_dataset, exporter
 from alsim.datasets.export.huggingface import size_category
 from alsim.datasets.export.writing import MARKER
 from alsim.datasets.generate import generate_dataset
-from alsim.datasets.schema import COLUMNS, TABLES
+from alsim.datasets.schema import COLUMNS, SCHEMA_VERSION, TABLES
 from alsim.datasets.store import DatasetError, load_dataset
 from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
@@ -626,7 +626,7 @@ def test_a_missing_shard_and_another_schema_version_are_errors(copied, tmp_path)
         export_dataset(copied, "npz", tmp_path / "data.npz")
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
-    with pytest.raises(DatasetError, match="has schema version 99; this version of alsim reads 2"):
+    with pytest.raises(DatasetError, match=f"has schema version 99; this version of alsim reads {SCHEMA_VERSION}"):
         export_dataset(copied, "npz", tmp_path / "data.npz")
 
 

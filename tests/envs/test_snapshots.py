@@ -24,6 +24,7 @@ from vector_envs import (
 )
 
 import alsim
+from alsim.jit.structs import leaves
 from alsim.testing import same as alike
 
 pytestmark = pytest.mark.gymnasium
@@ -42,7 +43,7 @@ def test_snapshots_are_immutable() -> None:
     assert pickle.dumps(snapshot) == pickled
     assert env.snapshot() != snapshot
     for each in (snapshot, pickle.loads(pickled), deepcopy(snapshot), snapshot.take([0, 1])):
-        for array in (each.observations, each.over, *each.learners):
+        for array in (each.observations, each.over, *(column for _, column in leaves(each.learners))):
             assert not array.flags.writeable
         with pytest.raises(AttributeError):
             each.learners = None  # type: ignore[misc]

@@ -17,7 +17,7 @@ from alsim.bank.items import sample_bank
 from alsim.config import Config
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, config_sha256
 from alsim.datasets.manifest import BANK
-from alsim.datasets.schema import COLUMNS, OBSERVATION, TABLES, Column
+from alsim.datasets.schema import COLUMNS, OBSERVATION, TABLES, TRUTH, Column, stored_columns
 from alsim.datasets.store import ROW_GROUP, Dataset
 from alsim.datasets.tables import observation_column
 from alsim.types import Floats
@@ -59,8 +59,9 @@ Equal arguments give equal tables on any machine. `alsim-export.json` has the co
 ## Intended use
 
 Use it to develop and compare methods of offline reinforcement learning, off-policy evaluation and knowledge tracing
-with known ground truth. `propensity` is exact. `ability_start` and `ability_final` are latent ground truth: use them
-for evaluation only, never as input of a policy or a model. The independent unit is the episode, not the interaction.
+with known ground truth. `propensity` is exact. `ability_start` and `ability_final`{truth} are latent ground truth: use
+them for evaluation only, never as input of a policy or a model. The independent unit is the {unit}, not the
+interaction.
 
 Do not use it for statements about how people learn, or for decisions about persons.
 """
@@ -94,7 +95,7 @@ def hub_table(part: Dataset, table: str, next_observations: bool) -> pa.Table:
     }
     arrays: list[Any] = []
     fields = []
-    for column in columns_of(table, next_observations):
+    for column in columns_of(part, table, next_observations):
         if column.name in observations:
             array = observation_column(observations[column.name]())
         else:
@@ -106,16 +107,25 @@ def hub_table(part: Dataset, table: str, next_observations: bool) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def columns_of(table: str, next_observations: bool) -> tuple[Column, ...]:
+def columns_of(dataset: Dataset, table: str, next_observations: bool) -> tuple[Column, ...]:
     """Return the columns of a table on the hub."""
-    extra = (NEXT,) if table == "transitions" and next_observations else ()
-    return (*COLUMNS[table], *extra)
+    if table != "transitions":
+        return COLUMNS[table]
+    return (*COLUMNS[table], *truth_of(dataset), *((NEXT,) if next_observations else ()))
+
+
+def truth_of(dataset: Dataset) -> tuple[Column, ...]:
+    """Return the columns of the truth in a dataset; () if it has none."""
+    if not dataset.manifest.get("truth", False):
+        return ()
+    schema = next(dataset.parts()).transitions.schema
+    return stored_columns("transitions", schema)[schema.get_field_index(TRUTH[0].name) :]
 
 
 def card(dataset: Dataset, license: str, next_observations: bool) -> str:
     """Return the dataset card, README.md: front matter for the hub, then a description for readers."""
     manifest, name = dataset.manifest, f"Simulated learners taught by {plain(dataset.manifest['policy']['name'])}"
-    tables = [line for table in TABLES for line in _column_table(table, columns_of(table, next_observations))]
+    tables = [line for table in TABLES for line in _column_table(table, columns_of(dataset, table, next_observations))]
     return CARD.format(
         front="\n".join(_front_matter(name, license, len(dataset))),
         name=name,
@@ -124,6 +134,8 @@ def card(dataset: Dataset, license: str, next_observations: bool) -> str:
         episodes=manifest["episodes_per_learner"],
         facts="\n".join(_facts(manifest)),
         columns="\n".join(tables),
+        truth="".join(f", `{column.name}`" for column in truth_of(dataset)),
+        unit="learner" if len(manifest["config"].get("population") or ()) > 1 else "episode",
         language="bash" if is_default(dataset) else "python",
         generated_by="\n".join(_generated_by(dataset)),
     )
@@ -167,7 +179,7 @@ def plain(word: str) -> str:
 
 def _column_table(table: str, columns: tuple[Column, ...]) -> Iterator[str]:
     yield from (f"### {table}", "", "| column | unit | meaning |", "|---|---|---|")
-    yield from (f"| `{column.name}` | {column.unit} | {column.meaning} |" for column in columns)
+    yield from (f"| `{column.name}` | {plain(column.unit)} | {column.meaning} |" for column in columns)
     yield ""
 
 
@@ -181,16 +193,17 @@ def _generated_by(dataset: Dataset) -> list[str]:
     manifest = dataset.manifest
     learners, episodes = manifest["num_learners"], manifest["episodes_per_learner"]
     policy, seed, observation = manifest["policy"]["name"], manifest["seed"], manifest["observation"]
+    truth = manifest.get("truth", False)
     if is_default(dataset):
         return [
             f"alsim generate --learners {learners} --episodes {episodes} --policy {shlex.quote(plain(policy))} "
-            f"--seed {seed} --observation {observation} --out dataset"
+            f"--seed {seed} --observation {observation} {'--truth ' if truth else ''}--out dataset"
         ]
     return [
         "import alsim, json, pathlib",
         'config = json.loads(pathlib.Path("alsim-export.json").read_text())["dataset"]["config"]',
         f'alsim.generate_dataset({learners}, {episodes}, {plain(policy)!r}, {seed}, config=config, bank="bank",',
-        f'                       observation={observation!r}, out="dataset")',
+        f'                       observation={observation!r}, {"truth=True, " if truth else ""}out="dataset")',
     ]
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from alsim.errors import AlsimError
 from alsim.models.irt.curves import INTERCEPT_CURE, LOW_A, NO_ESTIMATES, ItemParameters, items_of, left_out
 from alsim.models.item_columns import KNOWN, PARAMETERS, ItemCells, read_parameters, with_header
-from alsim.models.tables import Cells, as_text, normalized, number, read_cells
 from alsim.types import DIFFICULTIES
 from alsim.utils.names import name_array
+from alsim.utils.tables import Cells, as_text, normalized, number, read_cells
 
 SHOWN = {
     "text": ("text", "stem", "item_text", "question_text", "prompt"),
