@@ -34,7 +34,7 @@ from alsim.policies.compiled import policy_fingerprint
 from alsim.policies.nested import with_nested
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
-from alsim.simulator.truth import check_chance
+from alsim.rollouts.truth import check_chance
 from alsim.types import FIRST_HELD_OUT
 from alsim.utils.files import replacing, to_json
 from alsim.utils.run_directory import file_entry

@@ -200,4 +200,4 @@ def record_chances(
                 truth.chance[place] = chance(load_row(parameters, u64(k)), load_row(before.learner, u64(k)), item)
 
 
-__all__ = ["Truth", "TruthReplay"]
+__all__ = ["Truth", "TruthReplay", "check_chance"]

@@ -501,6 +501,8 @@ def _clock(config: Config, bank: Bank, seed: int) -> Result:
     if config.sessions is None:  # the clock is kept only where something reads it
         config = Config.read({**config.to_dict(), "sessions": {"interactions": 7, "break_hours": 24.0}})
     simulator = _start(config, bank, seed, LANES)
+    if isinstance(simulator.learners.hours, tuple):
+        return True, "the dynamics does not read it, and there are no breaks: it is not kept"
     generator = np.random.default_rng(seed)
     content_seconds = SECONDS_PER_MINUTE * bank.contents.duration.astype(np.float64)
     hours, breaks = np.zeros(LANES), 0

@@ -252,10 +252,8 @@ def test_dynamics_replace_those_of_the_configuration(run, folder):
     accepted(run(*GENERATE, "--import", "instant", "--dynamics", "instant", "--out", "d"))
     assert load_dataset("d").manifest["config"]["dynamics"]["name"] == "instant"
     message = refused(run(*GENERATE, "--dynamics", "other", "--out", "e"))
-    assert (
-        "dynamics must be one of standard, instant, or parameters of one; got 'other'; on the command line, --import"
-        in message
-    )
+    assert "dynamics must be one of standard, " in message
+    assert "instant, or parameters of one; got 'other'; on the command line, --import" in message
 
 
 @pytest.mark.parametrize(
@@ -471,7 +469,7 @@ def test_the_name_of_an_unusable_plugin_is_not_suggested(broken):
     for settings in ({"dynamics": "silent"}, {"config": {"dynamics": "silent"}}):
         with pytest.warns(PluginWarning), pytest.raises(alsim.AlsimError) as caught:
             alsim.rollout("uniform", num_learners=1, **settings)
-        assert "standard, instant, lost" in str(caught.value)
+        assert "instant, lost" in str(caught.value) and "silent, " not in str(caught.value)
 
 
 def test_a_plugin_whose_name_is_not_in_the_grammar_gives_a_warning(folder, monkeypatch):
