@@ -33,7 +33,7 @@ class Timed(Oracle):
             seconds = 60 * self.contents[self.log[-1]["item"] - len(self.questions)]["duration"]
         self.worked(seconds)
         self.hours += seconds / 3600
-        if self.step_count % BREAK_EVERY == 0:
+        if self.step_count % BREAK_EVERY == 0 and outcome[4]["termination_reason"] is None:
             self.hours += BREAK_HOURS
         return outcome
 
