@@ -48,7 +48,7 @@ def evaluate(
     num_threads  number of threads; results do not depend on it
 
     Returns a Statistic for each of EVALUATED, and for `give_ups`, the share of episodes that ended by critical
-    frustration.
+    frustration. With one episode per learner, the learner is the independent unit (clause S12.2).
     """
     run = rollout(
         policy,

@@ -191,7 +191,10 @@ def test_the_json_of_info_has_everything_that_is_printed(run, dataset, tmp_path)
     assert " ".join(printed.split()).endswith(report["verdict"])
     size = sum(file.stat().st_size for file in dataset.rglob("*") if file.is_file())
     assert report["files"] == {
-        **{"format": "parquet", "bytes": size, "observations_stored": True, "truth_stored": False}
+        "format": "parquet",
+        "bytes": size,
+        "observations_stored": True,
+        "truth_stored": False,
     }
     assert {name: value["unit"] or "" for name, value in report["metrics"].items()} == {
         name: metric.unit for name, metric in METRICS.items()

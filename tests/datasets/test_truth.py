@@ -213,8 +213,8 @@ def test_an_export_to_the_hub_has_the_truth_and_its_code_generates_it(tmp_path: 
     card = (out / "README.md").read_text(encoding="utf-8")
     for c in truth_columns(DYNAMICS["fatigue"]):
         assert f"| `{c.name}` | {c.unit} | {c.meaning} |" in card
-    assert "`ability_final`, `ability`, `mastery`, `chance`, `learner_state_effort`" in card
-    assert "The independent unit is the learner, not the\ninteraction." in card
+    assert "`ability_final`, `ability`, `mastery`, `chance`, `learner_state_effort` and" in card
+    assert "The independent unit is the learner, not the interaction." in card
     monkeypatch.chdir(out)
     exec(card.split("```python\n")[1].split("```")[0], {})
     assert load_dataset(out / "dataset").transitions == data.transitions

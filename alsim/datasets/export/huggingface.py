@@ -59,9 +59,8 @@ Equal arguments give equal tables on any machine. `alsim-export.json` has the co
 ## Intended use
 
 Use it to develop and compare methods of offline reinforcement learning, off-policy evaluation and knowledge tracing
-with known ground truth. `propensity` is exact. `ability_start` and `ability_final`{truth} are latent ground truth: use
-them for evaluation only, never as input of a policy or a model. The independent unit is the {unit}, not the
-interaction.
+with known ground truth. `propensity` is exact. {truth} are latent ground truth: use them
+for evaluation only, never as input of a policy or a model. The independent unit is the {unit}, not the interaction.
 
 Do not use it for statements about how people learn, or for decisions about persons.
 """
@@ -134,11 +133,17 @@ def card(dataset: Dataset, license: str, next_observations: bool) -> str:
         episodes=manifest["episodes_per_learner"],
         facts="\n".join(_facts(manifest)),
         columns="\n".join(tables),
-        truth="".join(f", `{column.name}`" for column in truth_of(dataset)),
+        truth=_listed("ability_start", "ability_final", *(column.name for column in truth_of(dataset))),
         unit="learner" if len(manifest["config"].get("population") or ()) > 1 else "episode",
         language="bash" if is_default(dataset) else "python",
         generated_by="\n".join(_generated_by(dataset)),
     )
+
+
+def _listed(*names: str) -> str:
+    """Return names of columns as a list in a sentence."""
+    codes = [f"`{name}`" for name in names]
+    return f"{', '.join(codes[:-1])} and {codes[-1]}"
 
 
 def _front_matter(name: str, license: str, rows: int) -> Iterator[str]:
