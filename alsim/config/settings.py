@@ -249,11 +249,13 @@ class Config(Section):
             raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
         parameters: Any = dynamics.parameters
         model = _parameter_model(parameters)
-        table = _with_numbers(parameters, table)
+        words = _words_of(parameters)
+        named = {k: words[k].number for k, v in table.items() if k in words and v in words[k]}
         try:
-            return parameters(**model.model_validate(table).model_dump(exclude_unset=True))
+            others = model.model_validate({k: v for k, v in table.items() if k not in named})
+            return parameters(**others.model_dump(exclude_unset=True), **named)
         except ValidationError as error:
-            faults = "; ".join(f"dynamics.{error_message(e, model)}" for e in error.errors())
+            faults = "; ".join(f"dynamics.{error_message(e, model)}{_or_word(e, words)}" for e in error.errors())
             raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
 
     @field_validator("population", mode="before")
@@ -417,10 +419,10 @@ def _words_of(parameters: Any) -> dict[str, Word]:
     return {name: found[0] for name, found in words.items() if found}
 
 
-def _with_numbers(parameters: Any, table: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return values of parameters in which numbers have replaced words."""
-    words = _words_of(parameters)
-    return {k: words[k].number if k in words and v == words[k].word else v for k, v in table.items()}
+def _or_word(error: Any, words: Mapping[str, Word]) -> str:
+    """Return the end of a message about a parameter that may also be a word; "" for another one."""
+    key = error["loc"][0] if error["loc"] else ""
+    return f", or {words[key].word!r}" if key in words else ""
 
 
 def _with_words(value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from alsim.types import HALF, ONE, ZERO, Draws, Item, Learner, Outcome, f32
 
 BEST_EFFECTIVENESS = f32(0.15)
 """Effectiveness of a content that teaches with the probability p_content: the largest of clause S2.3."""
-Guess = Annotated[float, Interval(ge=-1, le=1), Word("item", -1.0)]
+Guess = Annotated[float, Interval(ge=0, le=1), Word("item", -1.0)]
 
 
 @extends(Standard, without=("learning_rate", "frustration_discount", "gain_noise"))

@@ -14,7 +14,7 @@ from alsim.dynamics.registry import Dynamics, Moment
 from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.cache import COMPILED
 from alsim.jit.interpreted import interpreted
-from alsim.jit.structs import ABSENT
+from alsim.jit.structs import ABSENT, is_absent
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
 NUM_EXAMPLES = 300
@@ -169,7 +169,9 @@ def _run(name: str, title: str, function: Any, plain: Function, parameters: Any,
         raise
     except Exception as error:  # the code of a user may raise any exception
         cure = "correct the rule"
-        if isinstance(error, AttributeError) and error.name:
+        if isinstance(error, AttributeError) and is_absent(error.obj):
+            cure = "declare the state: pass lo_state=... or learner_state=... to alsim.register_dynamics"
+        elif isinstance(error, AttributeError) and error.name:
             cure = f"its fields are {', '.join(getattr(type(error.obj), '_fields', ()))}"
             cure += did_you_mean(error.name, getattr(type(error.obj), "_fields", ()))
         elif isinstance(error, TypeError):
@@ -307,8 +309,11 @@ def _check_start_and_observation(dynamics: Dynamics, parameters: Any) -> None:
             state = result[1]
     if dynamics.observe is not None:
         title, observe = _title(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
-        for learner, item, _ in _examples(dynamics, is_question=True):
+        answer = interpreted(dynamics.answer)
+        for learner, item, draws in _examples(dynamics, is_question=True):
             _check_mastery(title, observe(parameters, learner.mastery, state, item.hours))
+            after = answer(parameters, learner._replace(**start_states(dynamics)), item, draws)[0]
+            _check_mastery(title, observe(parameters, after.mastery, after.lo_state, item.hours))
 
 
 def _check_mastery(title: str, mastery: Any) -> None:
@@ -430,5 +435,5 @@ def _show(value: Any) -> str:
         fields = ", ".join(f"{field}={_show(entry)}" for field, entry in value._asdict().items())
         return f"{type(value).__name__}({fields})"
     if isinstance(value, tuple):
-        return ", ".join(map(_show, value))
+        return ", ".join(map(_show, value)) or "()"
     return repr(bool(value)) if isinstance(value, bool | np.bool_) else f"{float(value):.4g}"

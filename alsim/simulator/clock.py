@@ -10,8 +10,9 @@ from typing import Any
 from alsim.dynamics.transition import observe
 from alsim.jit.compile import phase, rule, wide_vectors
 from alsim.jit.structs import if_present, load_row, present_or
+from alsim.mdp.termination import NONE, ending
 from alsim.simulator.layout import AFTER, MASTERY, OUTCOME, SECONDS
-from alsim.types import HOURS_PER_SECOND, Delay, Doubles, Floats, Longs, Sessions, f32, f64, u32, u64
+from alsim.types import HOURS_PER_SECOND, I1, Delay, Doubles, Floats, Longs, Sessions, f32, f64, i32, u32, u64
 
 
 @phase
@@ -54,13 +55,22 @@ def ends_session(sessions: Sessions, step: u32) -> bool:
     return bool((step + u32(1)) % u32(sessions.interactions) == 0)
 
 
+@rule
+def goes_on(w: Any, k: u64, i: int) -> bool:
+    """Return True unless the interaction ends the episode of lane k, in row i of the block, before a break."""
+    lanes, floats = w.learners, w.scratch.floats
+    gain = f64(floats[u64(AFTER + i)]) - f64(floats[u64(MASTERY + i)])
+    mean = (lanes.mastery_sum[k] + gain) / f64(w.scale.num_los)
+    return bool(ending(w.termination, mean, i32(i32(lanes.step[k]) + I1), lanes.frustration[k]) == NONE)
+
+
 @phase
 def take_breaks(w: Any, first: int, count: int) -> None:
-    """Add a break to the clock of each lane whose session ends with this interaction."""
+    """Add a break to the clock of each lane whose session ends with this interaction, unless the episode ends, too."""
     lanes, sessions = w.learners, w.sessions
     for i in range(count):
         k = u64(first + i)
-        if ends_session(sessions, lanes.step[k]):
+        if ends_session(sessions, lanes.step[k]) and goes_on(w, k, i):
             lanes.hours[k] += sessions.hours
 
 
@@ -78,7 +88,7 @@ def observe_after_breaks(w: Any, first: int, count: int) -> None:
     wide_vectors()
     for i in range(count):
         k = u64(first + i)
-        if ends_session(w.observed_after_breaks, w.learners.step[k]):
+        if ends_session(w.observed_after_breaks, w.learners.step[k]) and goes_on(w, k, i):
             _observe_lane(w, k, i)
 
 

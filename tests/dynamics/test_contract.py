@@ -71,14 +71,26 @@ def same(one: Any, other: Any) -> bool:
     return np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-both = pytest.mark.parametrize("settings", SETTINGS)
-everyone = pytest.mark.parametrize("name", ALL)
+QUICK = ("fatigue", "fading")
+"""Dynamics whose machine code the session `tests` compiles; the others run in the interpreter, and in `tests_ci`."""
 
 
-@everyone
-@both
+def case(name: str, *settings: str) -> Any:
+    """Return the parameters of a test, marked as slow if it compiles kernels that only `tests_ci` compiles."""
+    return pytest.param(
+        name, *settings, marks=[] if name in QUICK and settings in ((), ("rows",)) else [pytest.mark.ci]
+    )
+
+
+everyone = pytest.mark.parametrize("name", [case(name) for name in ALL])
+everyone_and_all_settings = pytest.mark.parametrize(
+    ("name", "settings"), [case(name, settings) for name in ALL for settings in SETTINGS]
+)
+
+
+@everyone_and_all_settings
 def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
-    env, _ = run(config(name, settings), lanes=50, steps=60)
+    env, _ = run(config(name, settings), lanes=30, steps=40)
     learners, mastery = env._simulator.learners, env._simulator.mastery
     for values in (mastery, learners.frustration):
         assert (values >= 0).all() and (values <= 1).all()
@@ -88,12 +100,11 @@ def test_states_stay_in_their_bounds(name: str, settings: str) -> None:
     assert np.allclose(learners.mastery_sum, mastery.astype(float).sum(axis=1), rtol=0, atol=1e-6)
 
 
-@everyone
-@both
+@everyone_and_all_settings
 def test_a_lane_does_not_depend_on_the_others(name: str, settings: str) -> None:
     rules = config(name, settings)
-    _, together = run(rules, lanes=70, steps=40)
-    _, few = run(rules, lanes=3, steps=40)
+    _, together = run(rules, lanes=70, steps=25)
+    _, few = run(rules, lanes=3, steps=25)
     assert same(few[0], together[0][:3])
     assert all(same(a, [part[:3] for part in b]) for a, b in zip(few[1:], together[1:], strict=True))
 
@@ -107,8 +118,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
     assert same(one, two)
 
 
-@everyone
-@both
+@everyone_and_all_settings
 def test_the_single_environment_equals_a_lane(name: str, settings: str) -> None:
     rules = config(name, settings, max_episode_steps=1000)
     _, results = run(rules, lanes=1, steps=25)
@@ -121,8 +131,7 @@ def test_the_single_environment_equals_a_lane(name: str, settings: str) -> None:
             break
 
 
-@everyone
-@both
+@everyone_and_all_settings
 def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: str) -> None:
     rules = config(name, settings)
     env, _ = run(rules, steps=10)
@@ -136,8 +145,7 @@ def test_a_restored_snapshot_continues_with_the_same_bits(name: str, settings: s
     assert same([[np.array(part) for part in other.step(actions)[:4]] for actions in following], expected)
 
 
-@everyone
-@both
+@everyone_and_all_settings
 def test_compiled_rollouts_equal_those_in_python_and_their_replay(name: str, settings: str) -> None:
     class Python:
         name = "uniform"
@@ -164,7 +172,7 @@ def test_compiled_rollouts_equal_those_in_python_and_their_replay(name: str, set
     assert same(obs, compiled.obs) and same(final, compiled.final_obs)
 
 
-CHANCES = 40_000 if COMPILED else 2_000
+CHANCES = 40_000 if COMPILED else 600
 FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
@@ -217,6 +225,7 @@ def digests() -> dict[str, str]:
     return found
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_machine_code_equals_the_interpreter() -> None:
     done = subprocess.run(
@@ -229,6 +238,7 @@ def test_machine_code_equals_the_interpreter() -> None:
     assert json.loads(done.stdout) == digests()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "neutral"),
     [
