@@ -115,6 +115,7 @@ class Purpose(IntEnum):
     ASSIGNMENT = 6
     OWN_START = 7  # state of a dynamics' own
     ROW = 8  # of a population
+    CLASS = 9  # effects that the learners of a class share
 
 
 class Reason(IntEnum):
@@ -407,11 +408,24 @@ class Rows(NamedTuple):
     ability: AbilityStart  # of arrays (S,)
 
 
+GRAPH_GROUP = 4
+"""Parents per group: with at least one group for each LO, nearly all LOs take the same time, without a branch."""
+
+
+class Classes(NamedTuple):
+    """Effects that the learners of a class share (clause S12.2)."""
+
+    size: u64  # learners per class
+    mastery_std: f32  # of the shift of starting masteries, logits
+    ability_std: f32  # of the shift of starting ability, logits
+
+
 class Graph(NamedTuple):
-    """The prerequisites of each LO: parents[first[lo] : first[lo + 1]]."""
+    """The prerequisites of each LO, in groups of GRAPH_GROUP: groups first[lo] to first[lo + 1] - 1, at least one."""
 
     first: Ints  # (L + 1,)
-    parents: Ints  # (P,) LOs
+    parents: Ints  # (4 * G,) LOs, where G is the number of groups
+    weights: Floats  # (4 * G,) 1 for a parent, 0 for the places of a group that are not used
 
 
 class World(NamedTuple):
@@ -428,6 +442,7 @@ class World(NamedTuple):
     scratch: Scratch
     beginning: Beginning
     rows: Any = ()  # Rows; () for a population of one row
+    classes: Any = ()  # Classes; () for learners without classes
     graph: Any = ()  # Graph; () unless the dynamics reads parents
     sessions: Any = ()  # Sessions; () for one session
     retention: Any = ()  # Delay; () unless the dynamics says what is observed of mastery

@@ -3,7 +3,7 @@
 --readme   also writes the table into benchmarks/README.md, and the data of plots into measured.json
 --claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md; the time to a trained
            policy is that of the last `python -m benchmarks.training_time`
---only     measures some parts: steps, phases, rollouts, generation, startup, memory, training, ability,
+--only     measures some parts: steps, dynamics, phases, rollouts, generation, startup, memory, training, ability,
            calibration, cat, bkt, dkt
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import (
+    dynamics,
     generation,
     memory,
     models_ability,
@@ -39,7 +40,7 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 
 PARTS = (
-    *("steps", "phases", "rollouts", "generation", "startup", "memory", "training"),
+    *("steps", "dynamics", "phases", "rollouts", "generation", "startup", "memory", "training"),
     *("ability", "calibration", "cat", "bkt", "dkt"),
 )
 
@@ -64,6 +65,7 @@ class Results(NamedTuple):
     rows: list[Row]
     curve: Curve  # nanoseconds per learner-step by contender and number of lanes
     phases: dict[str, float]  # nanoseconds per learner, from phases.measure
+    by_dynamics: dynamics.Measured  # seconds per step of each dynamics, by number of lanes
 
 
 def measure(parts: Sequence[str], effort: Effort) -> Results:
@@ -71,6 +73,7 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
     rows: list[Row] = []
     curve: Curve = {}
     by_phase: dict[str, float] = {}
+    by_dynamics: dynamics.Measured = {}
     # The order matters: other processes are started before this one uses much memory.
     if "startup" in parts:
         rows += _shown(startup.rows(effort.rounds, effort.cold_rounds))
@@ -84,6 +87,10 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
         measured = steps.measure(effort.rounds, effort.budget)
         curve = steps.curve(measured)
         rows = [*_shown(steps.rows(measured, effort.rounds, effort.budget)), *rows]
+    if "dynamics" in parts:
+        by_dynamics = dynamics.measure(effort.rounds, effort.budget)
+        rows += _shown(dynamics.rows(by_dynamics))
+        rows += _shown(dynamics.compile_rows(effort.cold_rounds))
     if "dkt" in parts:
         rows += _shown(models_dkt.rows(long=effort.long))
     if "training" in parts:
@@ -98,7 +105,7 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
         rows += _shown(models_bkt.rows(effort.rounds))
     if "phases" in parts:
         by_phase = phases.measure(effort.rounds)
-    return Results(rows, curve, by_phase)
+    return Results(rows, curve, by_phase, by_dynamics)
 
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
@@ -125,9 +132,10 @@ def described(here: dict[str, str]) -> str:
 
 
 def more(results: Results) -> list[str]:
-    """Return the tables of costs by number of lanes and by phase."""
+    """Return the tables of costs by number of lanes, by dynamics and by phase."""
     return [
         *([by_lanes(results.curve)] if results.curve else []),
+        *([dynamics.table(results.by_dynamics)] if results.by_dynamics else []),
         *([phases.table(results.phases)] if results.phases else []),
     ]
 

@@ -84,7 +84,7 @@ ELSEWHERE = {
     "bank": {"seed": 0},
 }
 
-OPTIONAL = [("questions_per_difficulty",), ("sessions",), ("population",), ("curriculum",)]
+OPTIONAL = [("questions_per_difficulty",), ("sessions",), ("population",), ("classes",), ("curriculum",)]
 
 
 def leaves(table, path=()):
@@ -132,8 +132,9 @@ def commented(first, count):
     return tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[start : start + count]))
 
 
-def test_the_default_file_shows_breaks_and_a_population():
+def test_the_default_file_shows_breaks_classes_and_a_population():
     assert Config.read(commented("# [sessions]", 3)).sessions.break_hours == 24
+    assert Config.read(commented("# [classes]", 4)).classes.ability_std == 0.5
     population = Config.read(commented("# [[population]]", 8)).population
     assert population.names == ("slow", "able")
     assert population.rows[0].dynamics == {"learning_rate": 0.03}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from by_dynamics import case
 from scipy import stats
 
 from alsim.bank.items import Bank, sample_bank
@@ -29,6 +30,7 @@ NAMES = [
     "starting mastery",
     "starting ability",
     "population",
+    "classes",
     "correct rate",
     "chance of answers",
     "response times",
@@ -194,6 +196,7 @@ LEARNERS = {
     "max_episode_steps": 40,
     "curriculum": [[0, 1], [1, 2], [0, 2], [3, 4]],
     "sessions": {"interactions": 6, "break_hours": 24.0},
+    "classes": {"size": 3, "mastery_std": 0.5, "ability_std": 1.5},
     "population": [
         {"share": 0.3, "name": "slow", "dynamics": {"response_time_min": 20.0}, "learner": {"mastery_alpha": 4.0}},
         {"share": 0.5, "learner": {"ability_mean": 1.0, "ability_std": 0.3}},
@@ -204,20 +207,19 @@ OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learni
 """Parameters that make the effects of a dynamics large."""
 
 
-@pytest.mark.parametrize("population", [True, False])
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(("name", "population"), [case(name, p, quick=p) for name in OWN for p in (True, False)])
 def test_all_checks_run_and_pass_for_every_dynamics_of_the_package(name, population, few):
     """Seed 0; five statistical checks each: the probability of a false alarm is below 5e-5 in all."""
     tables = {**LEARNERS, "max_episode_steps": 8, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
     if not population:
-        del tables["population"], tables["sessions"]
+        del tables["population"], tables["sessions"], tables["classes"]
     config = Config.read(tables)
     findings = list(validate(config, sample_bank(config)))
     assert [f.passed for f in findings] == [True] * len(NAMES), findings
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [case(name) for name in OWN])
 def test_checks_pass_for_every_dynamics_with_many_learners(name):
     """As above: below 3e-5 in all."""
     assert failed({**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}) == []
@@ -260,9 +262,9 @@ BROKEN_DYNAMICS = {
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("broken", BROKEN_DYNAMICS, ids=" ".join)
-def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, broken):
-    (name, parameter), (value, expected) = broken, BROKEN_DYNAMICS[broken]
+@pytest.mark.parametrize(("name", "parameter"), [case(*broken) for broken in BROKEN_DYNAMICS])
+def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, name, parameter):
+    value, expected = BROKEN_DYNAMICS[name, parameter]
     monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))
     tables = {**LEARNERS, "population": None, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
     assert set(failed(tables)) == expected
@@ -272,7 +274,15 @@ def other_shares(tables):
     tables["population"][0]["share"], tables["population"][1]["share"] = 0.4, 0.4
 
 
+def other_classes(**values):
+    """Return a simulator class whose learners, if they have classes, have these settings of classes."""
+    return other_rules(lambda tables: tables["classes"] and tables["classes"].update(values))
+
+
 BROKEN_LEARNERS = {
+    "another spread of ability between classes": (other_classes(ability_std=2.0), {"classes"}),
+    "another spread of mastery between classes": (other_classes(mastery_std=0.7), {"classes"}),
+    "smaller classes": (other_classes(size=2), {"classes"}),
     "another parameter of a row": (
         other_rules(lambda t: t["population"][2]["dynamics"].update(ability_gain=0.06)),
         {"population"},

@@ -304,6 +304,10 @@ def _print_dataset(dataset: Dataset, verified: bool, report: Path | None) -> Non
     print()
     if numbers["population"]:
         _print_rows(numbers["population"])
+    if numbers["independent_unit"] != "episode":
+        unit = numbers["independent_unit"]
+        print_sentence(f"Means ± standard errors are those of means per {unit}, which is the independent unit.")
+        print()
     verdict = _verdict(numbers)
     print_sentence(verdict)
     write_report(report, {"path": str(dataset.path), **numbers, "verified": verified, "verdict": verdict})
@@ -320,7 +324,6 @@ def _print_rows(results: list[dict[str, Any]]) -> None:
     print_table(("row", "share", "learners", *ROW_HEADINGS.values()), lines)
     if len(results) > LISTED_ROWS:
         print(f"and {len(results) - LISTED_ROWS:,} more rows, which --json FILE lists")
-    print_sentence("Means ± standard errors, here and above: of means per learner, who are the independent units.")
     print()
 
 

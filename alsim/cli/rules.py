@@ -1,4 +1,4 @@
-"""Rules that are in force: the dynamics, and the population, sessions and curriculum of a configuration."""
+"""Rules that are in force: the dynamics, and population, classes, sessions and curriculum of a configuration."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from alsim.utils.text import counted
 
 LISTED_ROWS = 4
 """Number of rows of a population that a line names; the JSON has all."""
-LEARNER_KEYS = ("population", "sessions", "curriculum")
+LEARNER_KEYS = ("population", "classes", "sessions", "curriculum")
 """Keys of the configuration that have lines of their own."""
 
 
 def learner_facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a label and a text for the population, the sessions and the curriculum, if a configuration has them.
+    """Return a label and a text for population, classes, sessions and curriculum, if a configuration has them.
 
     config  a configuration as nested dicts, see `Config.to_dict`
     """
     texts = {
         "population": _population(config.get("population") or []),
+        "classes": _classes(config.get("classes") or {}),
         "sessions": _sessions(config.get("sessions") or {}),
         "curriculum": _curriculum(config.get("curriculum") or [], config),
     }
@@ -45,6 +46,14 @@ def _population(rows: list[Mapping[str, Any]]) -> str:
     listed = [f"{row.get('name') or k} ({100 * row['share']:.3g} %)" for k, row in enumerate(rows[:LISTED_ROWS])]
     more = len(rows) - len(listed)
     return f"{counted(len(rows), 'row')}: {', '.join(listed)}" + (f" and {more:,} more" if more else "")
+
+
+def _classes(classes: Mapping[str, Any]) -> str:
+    """Return the size of a class, and the standard deviations between classes."""
+    if not classes:
+        return ""
+    spreads = f"{classes['mastery_std']:g} in starting mastery, {classes['ability_std']:g} in ability"
+    return f"of {counted(classes['size'], 'learner')}; standard deviations between them: {spreads} (logits)"
 
 
 def _sessions(sessions: Mapping[str, Any]) -> str:

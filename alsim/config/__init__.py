@@ -13,6 +13,7 @@ from alsim.config.settings import (
     TerminationConfig,
     default_toml,
 )
+from alsim.config.units import IndependentUnit, independent_unit
 
 __all__ = [
     "BANK_KEYS",
@@ -20,6 +21,7 @@ __all__ = [
     "REWARD_PRESETS",
     "Config",
     "ConfigError",
+    "IndependentUnit",
     "Irt",
     "Population",
     "PopulationError",
@@ -28,4 +30,5 @@ __all__ = [
     "TerminationConfig",
     "columns_of",
     "default_toml",
+    "independent_unit",
 ]

@@ -25,6 +25,7 @@ Change = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Shape = Annotated[float, Field(gt=0, le=1e6)]  # above, the s.d. of Beta is < 5e-4: too small for the quantile table
+Spread = Annotated[float, Field(ge=0, le=10)]  # of logits; a shift of 6 such standard deviations fits in float32
 Count = Annotated[int, Field(ge=1)]
 
 

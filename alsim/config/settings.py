@@ -30,6 +30,7 @@ from alsim.config.sections import (
     Shape,
     Share,
     ShareRange,
+    Spread,
     error_message,
 )
 from alsim.curriculum import Curriculum, CurriculumError
@@ -38,7 +39,7 @@ from alsim.dynamics.parameters import Word
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError
 from alsim.mdp.actions import MOST_LOS
-from alsim.types import MODALITIES, Ints, i32
+from alsim.types import MAX_LEARNERS, MODALITIES, Ints, i32
 from alsim.utils.reading import read_toml, reason
 
 BANK_KEYS = (
@@ -183,6 +184,17 @@ class SessionSettings(Section):
     """Length of a break, hours."""
 
 
+class ClassSettings(Section):
+    """Effects that the learners of a class share (clause S12.2)."""
+
+    size: Annotated[int, Field(ge=1, le=MAX_LEARNERS)]
+    """Learners per class: learner // size is the class of a learner."""
+    mastery_std: Spread = 0.0
+    """Standard deviation of the shift of starting masteries between classes, logits."""
+    ability_std: Spread = 0.0
+    """Standard deviation of the shift of starting ability between classes, logits."""
+
+
 class Retention(Section):
     """Settings of delayed retention (clause S13.3)."""
 
@@ -214,6 +226,7 @@ class Config(Section):
     termination: TerminationConfig = TerminationConfig()
     metrics: Metrics = Metrics()
     population: Any = Field(default=None, validate_default=True)
+    classes: ClassSettings | None = None
     curriculum: Any = Field(default=None, validate_default=True)
     sessions: SessionSettings | None = None
     retention: Retention = Retention()

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
-from alsim.types import Graph, Ints, i32, safe_repr
+from alsim.types import GRAPH_GROUP, Graph, Ints, f32, i32, safe_repr
 from alsim.utils.reading import read_toml, reason
 from alsim.utils.tables import Cells, read_cells
 
@@ -23,6 +23,10 @@ SEPARATORS = ",;|"
 """Separators of several prerequisites in one cell of a table."""
 PARENTS, CHILDREN = ("parent", "prerequisite", "prerequisites", "source"), ("child", "skill", "outcome", "target")
 """Names of the two columns of a table, in order of preference."""
+
+
+IN_PYTHON = "or make the curriculum in Python with cycles='drop'"
+"""Cure for cycles that a configuration file does not have."""
 
 
 class CurriculumError(AlsimError):
@@ -98,8 +102,13 @@ class Curriculum:
         for parent, child in self.edges:
             parents[_place(child, index)].append(_place(parent, index))
         lists = [sorted(set(listed)) for listed in parents]
-        first: Ints = np.cumsum([0, *map(len, lists)]).astype(i32)
-        return Graph(first=first, parents=np.array([p for listed in lists for p in listed], i32))
+        groups = [max(1, -(-len(listed) // GRAPH_GROUP)) for listed in lists]
+        first: Ints = np.cumsum([0, *groups]).astype(i32)
+        places, weights = np.zeros(GRAPH_GROUP * first[-1], i32), np.zeros(GRAPH_GROUP * first[-1], f32)
+        for start, listed in zip(first.tolist(), lists, strict=False):
+            own = slice(GRAPH_GROUP * start, GRAPH_GROUP * start + len(listed))
+            places[own], weights[own] = listed, 1
+        return Graph(first=first, parents=places, weights=weights)
 
 
 def _listed(edges: Any) -> list[Any]:
@@ -127,15 +136,13 @@ def _topological_order(edges: Sequence[Edge]) -> tuple[Outcome, ...]:
     sorter: TopologicalSorter[Outcome] = TopologicalSorter()
     for parent, child in edges:
         if parent == child:
-            raise CurriculumError(f"{parent!r} is its own prerequisite: remove this edge, or pass cycles='drop'")
+            raise CurriculumError(f"{parent!r} is its own prerequisite: remove this edge, {IN_PYTHON}")
         sorter.add(child, parent)
     try:
         return tuple(sorter.static_order())
     except CycleError as error:
         circle = " → ".join(map(str, error.args[1]))
-        raise CurriculumError(
-            f"prerequisites form a cycle: {circle}; remove one of these edges, or pass cycles='drop'"
-        ) from None
+        raise CurriculumError(f"prerequisites form a cycle: {circle}; remove one of these edges, {IN_PYTHON}") from None
 
 
 def _without_cycles(edges: Sequence[Edge]) -> tuple[list[Edge], tuple[Edge, ...]]:

@@ -308,10 +308,10 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
 
         questions  indices of K questions in the bank, for which to include the chance of a correct answer; None: none
 
-        The keys are ability (N,), logits; mastery (N, L); population_row (N,); hours (N,) since the episode began, if
-        there are breaks or the dynamics reads the clock; the fields of the dynamics' own states, such as
-        learner_state.effort (N,) or lo_state.stability (N, L); and chance (N, K), before an answer is drawn. Policies
-        must not read it.
+        The keys are ability (N,), logits; mastery (N, L); population_row (N,); class_id (N,), if there are classes;
+        hours (N,) since the episode began, if there are breaks or the dynamics reads the clock; the fields of the
+        dynamics' own states, such as learner_state.effort (N,) or lo_state.stability (N, L); and chance (N, K), before
+        an answer is drawn. Policies must not read it.
 
         Raises gymnasium.error.ResetNeeded before the first reset, and ValueError or TypeError for invalid questions.
         """

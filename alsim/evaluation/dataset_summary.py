@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.config import Config, ConfigError, Population
+from alsim.config import Config, ConfigError, IndependentUnit, Population, independent_unit
 from alsim.datasets.manifest import DatasetError, population_of
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
@@ -24,23 +24,24 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     """Return counts, files, the origin, and for each metric the mean over episodes, `se`, 95 % interval `ci`, and `n`.
 
     The statistics treat episodes as independent, also those of one learner (clause S1.6). Under a population of several
-    rows, they are those of the means per learner, whose number is `n` (clause S12.2); `independent_unit` is "episode"
-    or "learner". Undefined values are left out: `undefined` is the number of episodes without a value (S9.6). Without
-    enough values, `mean`, `se` and `ci` are None. `unit` is that of the metric, None for a quantity without unit.
-    `population` has the results by row, see `_by_row`. The origin is that of `provenance`. `files` has the format, the
-    size in bytes (None in memory), and whether observations and the truth are stored.
+    rows, they are those of the means per learner, and under effects of classes, of the means per class (clause S12.2);
+    `n` is their number, and `independent_unit` is "episode", "learner" or "class". Undefined values are left out:
+    `undefined` is the number of episodes without a value (S9.6). Without enough values, `mean`, `se` and `ci` are None.
+    `unit` is that of the metric, None for a quantity without unit. `population` has the results by row, see `_by_row`.
+    The origin is that of `provenance`. `files` has the format, the size in bytes (None in memory), and whether
+    observations and the truth are stored.
     """
     episodes, population = dataset.episodes, population_of(dataset.manifest)
-    has_rows = population is not None and len(population) > 1
+    has_rows, unit = population is not None and len(population) > 1, independent_unit(dataset.manifest["config"])
     reason = numpy_column(episodes, "termination_reason")
     return {
         "transitions": len(dataset),
         "events": int(dataset.manifest["tables"]["events"]["rows"]),
         "episodes": episodes.num_rows,
-        "independent_unit": "learner" if has_rows else "episode",
+        "independent_unit": unit.name,
         "termination": {kind.word: int((reason == kind).sum()) for kind in Reason if kind},
-        "metrics": {name: _metric(dataset, name, by_learner=has_rows) for name in METRICS},
-        "population": _by_row(dataset, population) if population is not None and has_rows else [],
+        "metrics": {name: _metric(dataset, name, unit) for name in METRICS},
+        "population": _by_row(dataset, population, unit) if population is not None and has_rows else [],
         "files": {
             "format": dataset.manifest["format"],
             "bytes": _size(dataset),
@@ -51,23 +52,24 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _metric(dataset: Dataset, name: str, *, by_learner: bool) -> dict[str, Any]:
+def _metric(dataset: Dataset, name: str, unit: IndependentUnit) -> dict[str, Any]:
     """Return the statistic of a metric over all episodes, and the number of those without a value."""
     column = dataset.episodes.column(name)
     values = column.drop_null().to_numpy().astype(np.float64)
     learner = numpy_column(dataset.episodes, "learner_id")[column.is_valid().to_numpy()]
-    found = estimate(values, learner if by_learner else None)
+    found = estimate(values, unit.of_learners(learner))
     return found | {"undefined": column.null_count, "unit": METRICS[name].unit or None}
 
 
-def _by_row(dataset: Dataset, population: Population) -> list[dict[str, Any]]:
+def _by_row(dataset: Dataset, population: Population, unit: IndependentUnit) -> list[dict[str, Any]]:
     """Return the results of each row of a population that has learners in the dataset.
 
     Each entry has `row`, `name`, `share`, the numbers of `learners` and `episodes`, and `metrics`: statistics of the
-    means per learner of BY_ROW. Raises DatasetError for a row that does not exist.
+    means per unit of BY_ROW. Raises DatasetError for a row that does not exist.
     """
     rows, learner = (numpy_column(dataset.episodes, name) for name in ("population_row", "learner_id"))
     columns = {name: numpy_column(dataset.episodes, name) for name in BY_ROW}
+    units = np.asarray(unit.of_learners(learner))  # not None, since there are several rows
     order = np.argsort(rows, kind="stable")
     found, first = np.unique(rows[order], return_index=True)
     if found[0] < 0 or found[-1] >= len(population):
@@ -82,7 +84,7 @@ def _by_row(dataset: Dataset, population: Population) -> list[dict[str, Any]]:
             "share": population.rows[row].share,
             "learners": len(np.unique(learner[places])),
             "episodes": len(places),
-            "metrics": {name: estimate(values[places], learner[places]) for name, values in columns.items()},
+            "metrics": {name: estimate(values[places], units[places]) for name, values in columns.items()},
         }
         for row, places in zip(found.tolist(), np.split(order, first[1:]), strict=True)
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from alsim.bank.items import Bank
-from alsim.config import REWARD_PRESETS, Config
-from alsim.evaluation.statistics import Statistic, share, statistic
+from alsim.config import REWARD_PRESETS, Config, independent_unit
+from alsim.evaluation.statistics import Statistic, estimate, share, statistic
 from alsim.policies import Policy
 from alsim.rollouts.rollout import rollout
 from alsim.types import FIRST_HELD_OUT, Observation, Reason
@@ -48,7 +50,7 @@ def evaluate(
     num_threads  number of threads; results do not depend on it
 
     Returns a Statistic for each of EVALUATED, and for `give_ups`, the share of episodes that ended by critical
-    frustration. With one episode per learner, the learner is the independent unit (clause S12.2).
+    frustration. The independent unit is the learner, who has one episode; under effects of classes, the class (S12.2).
     """
     run = rollout(
         policy,
@@ -61,8 +63,15 @@ def evaluate(
         num_threads=num_threads,
         keep_observations=False,
     )
-    means = {name: statistic(getattr(run.metrics, name)) for name in EVALUATED}
-    return {**means, "give_ups": share(run.reason == Reason.CRITICAL_FRUSTRATION)}
+    values, gave_up = (
+        {name: getattr(run.metrics, name) for name in EVALUATED},
+        run.reason == Reason.CRITICAL_FRUSTRATION,
+    )
+    unit = independent_unit(config.to_dict())
+    if unit.name == "class":
+        values |= {"give_ups": gave_up.astype(np.float64)}
+        return {name: estimate(own, unit.of_learners(run.learner_id)) for name, own in values.items()}
+    return {**{name: statistic(own) for name, own in values.items()}, "give_ups": share(gave_up)}
 
 
 def under_specified_reward(config: Config) -> Config:

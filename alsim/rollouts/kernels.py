@@ -18,7 +18,7 @@ from alsim.policies.base import LARGEST_PROBABILITY
 from alsim.policies.compiled import PolicyInput, PolicyWords, choose
 from alsim.simulator.clock import recall_later
 from alsim.simulator.layout import AFTER, CORRECT, GAIN, QUESTION, REWARD, SLOT, WORD_0, WORD_1, WORD_2, WORD_3
-from alsim.simulator.reset import begin
+from alsim.simulator.reset import begin_learners
 from alsim.simulator.step import (
     draw_words,
     interact,
@@ -231,7 +231,7 @@ def begin_upcoming(
         lanes.learner[k] = u32(learner[number])
         lanes.episode[k] = u32(episode[number])
     if ended > 0:
-        begin(w, listed, 0, ended)
+        begin_learners(w, listed, 0, ended)
     return upcoming
 
 

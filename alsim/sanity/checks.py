@@ -41,7 +41,7 @@ from alsim.sanity.formulas import RULES, Rules, parameters_of, rows_of, situatio
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
 from alsim.testing import check_vector_env
-from alsim.types import Doubles, Longs, Reason
+from alsim.types import MAX_LEARNERS, Doubles, Longs, Reason
 
 LANES = 4096
 """Number of learners in the statistical checks."""
@@ -51,6 +51,10 @@ EPISODES = 512
 """Number of episodes in the checks of rollouts."""
 MOST_ROWS = 16
 """Largest number of rows of a population whose parameters are checked one by one."""
+SHIFT_RANGE = 0.01
+"""Distance of a mastery from 0 and 1 from which its logit is used to measure a shift."""
+SHIFT_TOLERANCE = 2 * 2.0**-22 / SHIFT_RANGE
+"""Error of a measured shift, logits: four roundings of float32 in a mastery, over the slope of the logit there."""
 CONTRACT_STEPS = 12
 """Largest number of interactions per episode in the check of the vector environment."""
 RULES_CHECK = "rules on examples"
@@ -112,10 +116,15 @@ def validate(config: Config, bank: Bank, seed: int = 0) -> Iterator[Finding]:
 
 def _start(config: Config, bank: Bank, seed: int, lanes: int, observation: Any = "mastery") -> Simulator:
     """Return a simulator of the first `lanes` learners of a seed, at the start of their first episodes."""
-    simulator = Simulator(config, bank, lanes, record=True, observation=observation)
+    return _of_learners(config, bank, seed, np.arange(lanes), observation)
+
+
+def _of_learners(config: Config, bank: Bank, seed: int, learners: Any, observation: Any = "mastery") -> Simulator:
+    """Return a simulator of these learners of a seed, (N,), at the start of their first episodes."""
+    simulator = Simulator(config, bank, len(learners), record=True, observation=observation)
     simulator.learners.key[:] = seed
-    simulator.learners.learner[:] = np.arange(lanes)
-    simulator.begin(np.arange(lanes))
+    simulator.learners.learner[:] = learners
+    simulator.begin(np.arange(len(learners)))
     return simulator
 
 
@@ -313,7 +322,7 @@ def _reasons(config: Config, bank: Bank, seed: int) -> Result:
 @check("starting mastery")
 def _mastery(config: Config, bank: Bank, seed: int) -> Result:
     """Check that starting mastery has the Beta distribution of the configuration, or of the learner's row (S1.1)."""
-    values = _start(config, bank, seed, LANES).mastery.astype(np.float64).ravel()
+    values = _start(without_classes(config), bank, seed, LANES).mastery.astype(np.float64).ravel()
     if isinstance(config.dynamics, Bkt):
         return _known_at_start(config, seed, values)
     if dynamics_of(config).begin is not None:
@@ -360,7 +369,7 @@ def _ability(config: Config, bank: Bank, seed: int) -> Result:
     """Check that starting ability has the normal distribution of the configuration, or of the learner's row (S1.2)."""
     start = start_of(config, seed, LANES)
     mean, std = start["ability_mean"], start["ability_std"]
-    values = _start(config, bank, seed, LANES).learners.ability.astype(np.float64)
+    values = _start(without_classes(config), bank, seed, LANES).learners.ability.astype(np.float64)
     tolerance = FLOAT32 * float((abs(mean) + std).max())
     # Laurent and Massart (2000), lemma 1: the sum of squared normals.
     expected = Moments(mean, std**2, 3 * std**4, 0, 2 * float((std**2).max()))
@@ -395,6 +404,62 @@ def _population(config: Config, bank: Bank, seed: int) -> Result:
         f"{LANES:,} learners {'keep' if equal else 'DO NOT keep'} their rows of {len(cumulated):,} and have their "
         f"parameters; {found} % are in the first rows; expected {expected} %"
     )
+
+
+@check("classes")
+def _classes(config: Config, bank: Bank, seed: int) -> Result:
+    """Check that the learners of a class share normal shifts of starting ability and masteries (S12.2).
+
+    The shifts are differences from the same learners without classes.
+    """
+    if config.classes is None:
+        return True, f"{LANES:,} learners without classes"
+    size = config.classes.size
+    classes = np.arange(min(LANES // 2, MAX_LEARNERS // size))
+    learners = (size * classes[:, None] + np.array([0, size - 1])).ravel()  # the first and the last of each class
+    alone, shifted = (_of_learners(own, bank, seed, learners) for own in (without_classes(config), config))
+    before, after = (simulator.learners.ability.astype(np.float64) for simulator in (alone, shifted))
+    shifts = {"ability": (after - before, FLOAT32 * (abs(before) + abs(after)), config.classes.ability_std)}
+    if dynamics_of(config).begin is None:
+        found = _shifts_of_logits(alone.mastery.astype(np.float64), shifted.mastery.astype(np.float64))
+        shifts["mastery"] = (found, np.full(len(found), SHIFT_TOLERANCE), config.classes.mastery_std)
+    ok, texts = True, [f"{len(classes):,} classes of {size:,}"]
+    for name, (values, tolerance, std) in shifts.items():
+        passed, text = _check_shifts(values.reshape(-1, 2), tolerance.reshape(-1, 2), std)
+        ok &= passed
+        texts.append(f"shift of {name}, logits: {text}")
+    return ok, "; ".join(texts)
+
+
+def _check_shifts(shifts: Doubles, tolerance: Doubles, std: float) -> Result:
+    """Return whether two learners of each class have the same shift, (K, 2), and whether the shifts are N(0, std).
+
+    tolerance  (K, 2) error that each shift may have; a shift that is not known is NaN
+    """
+    known = np.isfinite(shifts).all(axis=1)
+    if not known.any():
+        return True, "no mastery near the middle"
+    first, last = shifts[known].T
+    slack = tolerance[known].sum(axis=1)
+    moments_ok, moments = check_moments(first, Moments(0.0, std**2, 3 * std**4, 0, 2 * std**2), float(slack.max()))
+    return moments_ok and bool((abs(first - last) <= slack).all()), f"{moments}; expected 0, {std**2:.4f}"
+
+
+def without_classes(config: Config) -> Config:
+    """Return the same rules for learners without classes."""
+    return config.model_copy(update={"classes": None})
+
+
+def _shifts_of_logits(before: Doubles, after: Doubles) -> Doubles:
+    """Return the median shift of each learner's masteries, (N,) logits; NaN for a learner with none near the middle."""
+    usable = (np.minimum(before, after) > SHIFT_RANGE) & (np.maximum(before, after) < 1 - SHIFT_RANGE)
+    odds = np.where(usable, after / np.maximum(1 - after, SHIFT_RANGE), 1)
+    others = np.where(usable, before / np.maximum(1 - before, SHIFT_RANGE), 1)
+    shifts = np.where(usable, np.log(odds) - np.log(others), np.nan)
+    medians: Doubles = np.full(len(shifts), np.nan)
+    some = usable.any(axis=1)
+    medians[some] = np.nanmedian(shifts[some], axis=1)
+    return medians
 
 
 @check("correct rate")

@@ -15,6 +15,7 @@ from alsim.numerics.variates import uniform
 from alsim.simulator.layout import OUTCOME
 from alsim.types import (
     BLOCK,
+    GRAPH_GROUP,
     ONE,
     WORD_BITS,
     ZERO,
@@ -83,8 +84,10 @@ def load_parents(w: Any, first: int, count: int) -> None:
 def _missing(graph: Graph, rows: Floats, row: u64, lo: u64) -> f32:
     """Return what is missing of the mastery of the parents of an LO; `row` is the learner's first entry in `rows`."""
     total = ZERO
-    for edge in range(graph.first[lo], graph.first[lo + u64(1)]):
-        total += ONE - rows[row + u64(graph.parents[u64(edge)])]
+    for group in range(graph.first[lo], graph.first[lo + u64(1)]):
+        for place in range(GRAPH_GROUP):
+            edge = u64(GRAPH_GROUP * group + place)
+            total += graph.weights[edge] * (ONE - rows[row + u64(graph.parents[edge])])
     return total
 
 

@@ -1,6 +1,7 @@
-"""Phases of a population with several rows: the row of a learner, its parameters and starting distributions (S12.1).
+"""Phases of populations: the row of a learner, its parameters and starting distributions, and the effects of its class.
 
-A kernel contains them if the World has Rows, see `alsim.jit.structs.steps_of`.
+A kernel contains those of several rows (S12.1) and of classes (S12.2) if the World has Rows or Classes, see
+`alsim.jit.structs.steps_of`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from typing import Any
 
 from alsim.jit.compile import rule
 from alsim.jit.structs import load_row, store_row
+from alsim.numerics.elementary import exp
 from alsim.numerics.philox import philox
-from alsim.types import U0, WORD_BITS, Keys, Longs, Purpose, i32, i64, u32, u64
+from alsim.numerics.variates import normal
+from alsim.types import ONE, U0, WORD_BITS, Floats, Keys, Longs, Purpose, f32, f64, i32, i64, u32, u64
 
-ROW = u32(Purpose.ROW)
+ROW, CLASS = u32(Purpose.ROW), u32(Purpose.CLASS)
 
 
 @rule
@@ -52,4 +55,33 @@ def load_starts(w: Any, listed: Longs, first: int, count: int, length: int) -> N
             store_row(scratch.mastery_start, u64(i * length + j), load_row(rows.mastery, own))
 
 
-__all__ = ["draw_rows", "load_starts"]
+@rule
+def add_class_effects(w: Any, listed: Longs, start: int, count: int) -> None:
+    """Shift starting ability and masteries, in logits, by the effects of the learner's class (S12.2)."""
+    lanes, classes, num_los = w.learners, w.classes, w.scale.num_los
+    for j in range(start, start + count):
+        k = u64(listed[u64(j)])
+        key, number = lanes.key[k], u32(u64(lanes.learner[k]) // classes.size)
+        w0, w1, w2, w3 = philox(U0, U0, number, CLASS, u32(key), u32(key >> WORD_BITS))
+        lanes.ability[k] += classes.ability_std * normal(w0, w1)
+        odds = exp(classes.mastery_std * normal(w2, w3))
+        lanes.mastery_sum[k] = _multiply_odds(lanes.rows, k * u64(num_los + 2), num_los, odds)
+
+
+@rule
+def _multiply_odds(rows: Floats, row: u64, num_los: int, odds: f32) -> f64:
+    """Multiply the odds m / (1 - m) of each mastery of a learner by a factor; return the sum of the masteries.
+
+    A factor of 1 changes no bit: m + (1 - m) rounds to 1. Masteries of 0 and 1 stay.
+    """
+    total = f64(0)
+    for lo in range(num_los):
+        cell = row + u64(lo)
+        raised = odds * rows[cell]
+        shifted = raised / (raised + (ONE - rows[cell]))
+        rows[cell] = shifted
+        total += f64(shifted)
+    return total
+
+
+__all__ = ["add_class_effects", "draw_rows", "load_starts"]

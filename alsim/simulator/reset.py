@@ -50,12 +50,17 @@ reset_own_state = steps_of(
     ("learners.lo_state", own_state.reset_lo_state),
     ("learners.hours", clock.reset_clock),
 )
-begin_los = steps_of(("beginning.draws", own_state.begin_los))
+finish_start = steps_of(
+    ("classes", population.add_class_effects),
+    ("beginning.draws", own_state.begin_los),
+)
 
 
 @sequence
 def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
     """Start an episode in lanes listed[start:stop], determined by the key, learner and episode of each lane.
+
+    The lanes have the rows of their learners in the population, see `begin_learners`.
 
     Ability takes two random words, and each mastery one; a counter gives four words. The counters of several
     learners go through each phase together, because those of one learner do not fill the vector registers.
@@ -65,7 +70,6 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
         present_or(scratch.mastery_start, w.start.mastery),
         present_or(scratch.ability_start, w.start.ability),
     )
-    draw_rows(w, listed, start, stop)
     counters = (num_los + WORDS_FOR_ABILITY + 3) // 4
     span = min(counters, BLOCK)
     together = BLOCK // span
@@ -83,10 +87,17 @@ def begin(w: Any, listed: Longs, start: int, stop: int) -> None:
                 reset_fields((lanes,), listed, first, count)
                 reset_own_state(w, listed, first, count)
             write_mastery(lanes, scratch, listed, first, count, done, length, num_los)
-    begin_los(w, listed, start, stop - start)
+    finish_start(w, listed, start, stop - start)
     if len(lanes.responses) > 0:
         for j in range(start, stop):
             begin_responses(w, listed[j])
+
+
+@sequence
+def begin_learners(w: Any, listed: Longs, start: int, stop: int) -> None:
+    """As `begin`, in lanes that may have held other learners: find the rows of the new ones in the population first."""
+    draw_rows(w, listed, start, stop)
+    begin(w, listed, start, stop)
 
 
 @sequence
@@ -238,4 +249,4 @@ def begin_responses(w: Any, k: i64) -> None:
     lanes.responses[row + 2 * num_los + 1] = ZERO
 
 
-__all__ = ["begin", "begin_next"]
+__all__ = ["begin_learners", "begin_next"]

@@ -19,6 +19,7 @@ from alsim.types import (
     BLOCK,
     AbilityStart,
     Beginning,
+    Classes,
     Delay,
     Floats,
     Interaction,
@@ -39,6 +40,7 @@ from alsim.types import (
     i32,
     i64,
     u32,
+    u64,
 )
 from alsim.utils.memory import aligned_zeros
 
@@ -171,6 +173,13 @@ def sessions_of(config: Config) -> Any:
     return Sessions(interactions=i32(config.sessions.interactions), hours=f64(config.sessions.break_hours))
 
 
+def classes_of(config: Config) -> Any:
+    """Return the effects of classes; ABSENT without them."""
+    if config.classes is None:
+        return ABSENT
+    return Classes(u64(config.classes.size), f32(config.classes.mastery_std), f32(config.classes.ability_std))
+
+
 def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record: bool, clock: bool = False) -> World:
     """Return a World of `lanes` learners under `config` and `bank`.
 
@@ -207,6 +216,7 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         interaction=new_interaction(lanes if record else 0),
         scratch=new_scratch(dynamics, rows),
         rows=rows,
+        classes=classes_of(config),
         beginning=beginning_of(dynamics),
         graph=graph,
         sessions=sessions,

@@ -57,7 +57,7 @@ from alsim.simulator.layout import (
     B,
     C,
 )
-from alsim.simulator.reset import begin, begin_next
+from alsim.simulator.reset import begin_learners, begin_next
 from alsim.types import (
     BLOCK,
     I0,
@@ -529,7 +529,7 @@ def retention_of(world: Any, lanes: Longs, out: Doubles) -> None:
 @lean_kernel
 def begin_lanes(world: Any, lanes: Longs) -> None:
     """Start the episodes of `lanes` (M,) that their key, learner and episode number determine."""
-    begin(borrow(world), lanes, 0, len(lanes))
+    begin_learners(borrow(world), lanes, 0, len(lanes))
 
 
 @phase

@@ -87,6 +87,8 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
         "mastery": simulator.mastery.copy(),
         "population_row": rows_of(simulator),
     }
+    if (classes := simulator.config.classes) is not None:
+        truth["class_id"] = learners.learner.astype(np.int64) // classes.size
     if not is_absent(learners.hours):
         truth["hours"] = learners.hours.copy()
     for part in ("lo_state", "learner_state"):

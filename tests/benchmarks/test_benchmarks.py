@@ -155,7 +155,7 @@ def test_tables_are_inserted_between_the_marks():
 
 def test_saved_figures_can_be_read(tmp_path):
     rows = [report.plain("a step", 2.0, "µs")]
-    found = table.Results(rows, {"a": [(1, 2000.04)]}, {"draw": 3.00001})
+    found = table.Results(rows, {"a": [(1, 2000.04)]}, {"draw": 3.00001}, {})
     table.keep(tmp_path / "measured.json", found, {"cores": "2"})
     kept = json.loads((tmp_path / "measured.json").read_text(encoding="utf-8"))
     assert kept == {
@@ -167,9 +167,9 @@ def test_saved_figures_can_be_read(tmp_path):
 
 
 def test_only_measured_tables_are_printed():
-    whole = table.Results([], {"a": [(1, 2000.0)]}, {"draw": 6.0, phases.STEP: 8.0})
+    whole = table.Results([], {"a": [(1, 2000.0)]}, {"draw": 6.0, phases.STEP: 8.0}, {})
     assert [part.count("\n") for part in table.more(whole)] == [2, 4]
-    assert table.more(table.Results([], {}, {})) == []
+    assert table.more(table.Results([], {}, {}, {})) == []
 
 
 def test_the_description_of_the_machine_has_no_host_name():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_dynamics import case
 
 from alsim.cli.rules import learner_facts
 from alsim.config import Config
@@ -57,7 +58,7 @@ def test_generate_and_info_print_the_learners_in_force(run: Any, folder: Path) -
         assert f"\n  {label:<10}  {text}\n" in printed
     assert "observation mastery, truth\n" in printed
     assert "\n  rules       dynamics prerequisites; max_episode_steps 8, num_los 3 (differ from" in printed
-    assert "of means per learner, who are the independent units." in " ".join(printed.split())
+    assert "are those of means per learner, which is the independent unit." in " ".join(printed.split())
     report = json.loads(Path("r.json").read_text())
     heading, *rows = printed.split("\n\n")[2].splitlines()[:3]
     assert heading.split() == ["row", "share", "learners", "return", "interactions", "final", "mastery"]
@@ -111,7 +112,7 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [case(name) for name in OWN])
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))
     unread = "" if name == "prerequisites" else f", which the dynamics {name} does not read"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 import alsim
 from alsim.config import Config, ConfigError
 from alsim.curriculum import Curriculum, CurriculumError
+from alsim.types import GRAPH_GROUP, Graph
 
 PAIRS = [("division", "ratios"), ("ratios", "percent"), ("division", "fractions"), ("fractions", "percent")]
 
@@ -41,10 +44,30 @@ def test_all_sources_give_the_same_edges(tmp_path: Path) -> None:
 def test_parents_are_found_by_name_and_by_index() -> None:
     outcomes = ["percent", "division", "ratios", "fractions"]
     graph = Curriculum(PAIRS).graph(outcomes)
-    assert graph.first.tolist() == [0, 2, 2, 3, 4]
-    assert graph.parents.tolist() == [2, 3, 1, 1]
+    assert parents_of(graph) == [[2, 3], [], [1], [1]]
     by_index = Curriculum([(1, 2), (2, 0), (1, 3), (3, 0)]).graph(outcomes)
-    assert (by_index.first.tolist(), by_index.parents.tolist()) == (graph.first.tolist(), graph.parents.tolist())
+    assert parents_of(by_index) == parents_of(graph)
+
+
+@given(st.lists(st.integers(1, 39), max_size=20))
+def test_an_outcome_has_any_number_of_parents(children: list[int]) -> None:
+    """Edges from all earlier outcomes to a few: more parents than a group has places, and none."""
+    edges = [(parent, child) for child in children for parent in range(child)]
+    graph = Curriculum(edges).graph([f"outcome {k}" for k in range(40)])
+    assert parents_of(graph) == [[*range(lo)] if lo in children else [] for lo in range(40)]
+
+
+def parents_of(graph: Graph) -> list[list[int]]:
+    """Return the parents of each outcome; check that unused places are at the end, and read nothing outside."""
+    bounds = (GRAPH_GROUP * graph.first).tolist()
+    assert (graph.parents >= 0).all() and (graph.parents < len(graph.first) - 1).all()
+    assert (np.diff(graph.first) >= 1).all() and bounds[-1] == len(graph.parents) == len(graph.weights)
+    listed: list[list[int]] = []
+    for start, stop in pairwise(bounds):
+        number = int(graph.weights[start:stop].sum())
+        assert graph.weights[start:stop].tolist() == [1.0] * number + [0.0] * (stop - start - number)
+        listed.append(graph.parents[start : start + number].tolist())
+    return listed
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import outside_dynamics
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from by_dynamics import case
 
 import alsim
 from alsim.config import Config
@@ -37,7 +38,7 @@ SMALL = {"num_los": 5, "max_episode_steps": 25, "curriculum": EDGES, "sessions":
 FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
-everyone = pytest.mark.parametrize("name", ALL)
+everyone = pytest.mark.parametrize("name", [case(name) for name in ALL])
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import dash
 import numpy as np
 import outside_dynamics
 import pytest
+from by_dynamics import case
 from scipy import stats
 
 import alsim
@@ -71,20 +72,9 @@ def same(one: Any, other: Any) -> bool:
     return np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-QUICK = ("fatigue", "fading")
-"""Dynamics whose machine code the session `tests` compiles; the others run in the interpreter, and in `tests_ci`."""
-
-
-def case(name: str, *settings: str) -> Any:
-    """Return the parameters of a test, marked as slow if it compiles kernels that only `tests_ci` compiles."""
-    return pytest.param(
-        name, *settings, marks=[] if name in QUICK and settings in ((), ("rows",)) else [pytest.mark.ci]
-    )
-
-
 everyone = pytest.mark.parametrize("name", [case(name) for name in ALL])
 everyone_and_all_settings = pytest.mark.parametrize(
-    ("name", "settings"), [case(name, settings) for name in ALL for settings in SETTINGS]
+    ("name", "settings"), [case(name, settings, quick=settings == "rows") for name in ALL for settings in SETTINGS]
 )
 
 

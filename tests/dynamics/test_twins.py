@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_dynamics import case
 from oracle import INTERACTION, SETTINGS, Oracle, philox4x32, uniform
 
 import alsim
@@ -121,9 +122,7 @@ MARGIN = 1e-5
 """Where a draw is this close to the chance, float32 may decide otherwise than the twin."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "fatigue" else [pytest.mark.ci]) for name in TWINS]
-)
+@pytest.mark.parametrize("name", [case(name) for name in TWINS])
 def test_a_dynamics_equals_its_twin(name: str) -> None:
     twin, parameters = TWINS[name]
     rules = Config.read(

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from alsim.bank.files import save_bank
 from alsim.bank.items import sample_bank
-from alsim.config import Config
+from alsim.config import Config, independent_unit
 from alsim.datasets.export.exporter import Exporter, ExportError, Options, config_sha256
 from alsim.datasets.manifest import BANK
 from alsim.datasets.schema import COLUMNS, OBSERVATION, TABLES, TRUTH, Column, stored_columns
@@ -134,7 +134,7 @@ def card(dataset: Dataset, license: str, next_observations: bool) -> str:
         facts="\n".join(_facts(manifest)),
         columns="\n".join(tables),
         truth=_listed("ability_start", "ability_final", *(column.name for column in truth_of(dataset))),
-        unit="learner" if len(manifest["config"].get("population") or ()) > 1 else "episode",
+        unit=independent_unit(manifest["config"]).name,
         language="bash" if is_default(dataset) else "python",
         generated_by="\n".join(_generated_by(dataset)),
     )
