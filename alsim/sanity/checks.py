@@ -431,7 +431,7 @@ def _classes(config: Config, bank: Bank, seed: int) -> Result:
     return ok, "; ".join(texts)
 
 
-def _check_shifts(shifts: Doubles, tolerance: Doubles, std: float) -> Result:
+def _check_shifts(shifts: Doubles, tolerance: Doubles, std: float) -> tuple[bool, str]:
     """Return whether two learners of each class have the same shift, (K, 2), and whether the shifts are N(0, std).
 
     tolerance  (K, 2) error that each shift may have; a shift that is not known is NaN
