@@ -33,6 +33,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             process.wait()  # a failure is left to the tests, which name its cause
 
 
+UNMEASURED = (
+    *("datasets/test_truth.py", "dynamics/test_contract.py", "dynamics/test_published.py", "dynamics/test_twins.py"),
+    *("envs/test_flat_infos.py", "envs/test_threads_and_processes.py", "numerics/test_variates.py"),
+    *("policies/test_policies.py", "simulator/test_batch.py", "testing/test_check_vector_env.py"),
+    *("test_oracle.py", "test_sanity.py", "test_spec.py", "training/test_algorithms.py"),
+)
+"""Tests of many interactions. In the interpreter, measuring coverage would double their time."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Do not measure coverage during long tests: other tests run nearly all lines that they run."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if item.get_closest_marker("ci") or item.path.as_posix().endswith(UNMEASURED):
+                item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(autouse=True)
 def registries_restored() -> Iterator[None]:
     """Undo registrations of a test: contracts run over everything registered, and only want the package's own."""
