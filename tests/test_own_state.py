@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from alsim.dynamics import DYNAMICS
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError, InputTypeError, RuleWarning
+from alsim.jit.compile import COMPILED
+from alsim.jit.failures import reason_of
 
 PAGE = (Path(__file__).parent.parent / "docs/how-to/add-a-dynamics.md").read_text(encoding="utf-8")
 IMPORTS = PAGE.partition("```python\n")[2].partition("class ")[0]
@@ -22,7 +25,7 @@ EXAMPLE = IMPORTS + PAGE.partition("## State of its own")[2].partition("```pytho
 def define(before: str, after: str, folder: Path) -> None:
     """Run the example as a module, with a piece of its text replaced."""
     assert before in EXAMPLE, before
-    text = EXAMPLE.replace(before, after)
+    text = EXAMPLE.replace(before, after).replace("alsim.register_dynamics(", f"{RANDOM_START}alsim.register_dynamics(")
     file = folder / "forgetting_module.py"
     file.write_text(text, encoding="utf-8")
     module = ModuleType("forgetting_module")
@@ -38,6 +41,14 @@ def forgotten() -> Any:
     DYNAMICS.pop("forgetting", None)
 
 
+RANDOM_START = """
+@alsim.rule
+def begin(p, mastery, uniform):
+    return f32(np.random.rand()), Memory()
+
+
+"""
+"""A rule that only some cases pass to the registration."""
 STATE = "        lo_state=Memory(practised=i32(learner.lo_state.practised + i32(1)), hours=item.hours),\n"
 REFUSED = [
     (STATE, "", "must return lo_state of class Memory; got \\(\\): return lo_state=Memory"),
@@ -48,7 +59,7 @@ REFUSED = [
     ),
     ("hours=item.hours)", "hours=item.hours / ZERO)", "lo_state.hours = .*; it must be finite"),
     ("hours: f32 = f32(0)", "hours: float = 0.0", "Memory.hours .* start value of type f32 or i32; got 0.0: write"),
-    ("return recall if", "return ONE + ONE if", "observe .* the mastery .*2.0.*, which must be in \\[0, 1\\]"),
+    ("return recall if", "return ONE + ONE if", "chance .* returns 1.5, which must be in \\[0, 1\\]"),
     ("else mastery", "else -ONE", "chance .* returns .*-.*, which must be in \\[0, 1\\]"),
     ("return item.c + (ONE", "return ONE + item.c + (ONE", "chance .* returns .*, which must be in \\[0, 1\\]"),
     (
@@ -57,19 +68,90 @@ REFUSED = [
         "compare draws.answer < chance\\(p, learner, item\\)",
     ),
     (", lo_state=Memory", "", "no attribute 'practised'; declare the state: pass lo_state=... or learner_state=... to"),
+    (
+        "practised: i32 = i32(0)",
+        "practised: i32",
+        "Memory.practised .* it has none: write `practised: i32 = i32\\(0\\)`",
+    ),
+    ("practised: i32 = i32(0)", "practised: i32 = True", "must have a start value of type f32 or i32; got True"),
+    ("return recall if", "return 1 if", "observe .* returns the mastery 1, which must be a float32 number: return f32"),
+    (
+        "observe=observe",
+        "observe=observe, begin=observe",
+        "begin .* raises TypeError: .*; the rule begin takes \\(p, mas",
+    ),
+    ("observe=observe", "observe=observe, begin=begin", "begin .* two results for the same input, which breaks repro"),
+    (
+        "< chance(p, learner, item)",
+        "< draws.further[3]",
+        "IndexError: .*; declare .*: pass further_draws=True to alsim",
+    ),
+    (
+        ", observe=observe",
+        "",
+        "raises ValueError: .*; declare the use of hours: pass reads_clock=True to alsim.register",
+    ),
+    (
+        "hours=item.hours)",
+        "hours=item.hours + item.unready)",
+        "lo_state.hours = array\\(.*; it must be a number: .* unless the regis",
+    ),
+    ("hours=item.hours)", "hours=item.unready)", "lo_state.hours = \\(\\); it must be a number: .* unless the registr"),
+    ("observe=observe", "observe=observe, reads_clock='no'", "reads_clock .* must be True or False; got 'no'"),
+    ("observe=observe", "observe=observe, further_draws=4", "further_draws .* must be True or False; got 4"),
+    ("observe=observe", "observe=observe, source=5", "source of the dynamics .* must be a string; got 5"),
+    (
+        "half_life = p.half_life",
+        "half_life = -p.half_life",
+        "chance .* returns .*, which must be in \\[0, 1\\], for Forget",
+    ),
     ("observe=observe", 'observe=observe, observe_at="day"', "must be one of 'interaction', 'break'; got 'day'"),
 ]
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(
-    ("before", "after", "message"), REFUSED, ids=[after[:20] or before[:20] for before, after, _ in REFUSED]
-)
+@pytest.mark.parametrize(("before", "after", "message"), REFUSED, ids=[after or before for before, after, _ in REFUSED])
 def test_a_mistake_is_one_sentence_at_registration(before: str, after: str, message: str, tmp_path: Path) -> None:
     with pytest.raises((AlsimError, InputTypeError), match=message) as caught:
         define(before, after, tmp_path)
     assert "\n" not in str(caught.value)
     assert "forgetting" not in DYNAMICS
+
+
+WIDE = [
+    ("i32(learner.lo_state.practised + i32(1))", "learner.lo_state.practised + 1", "lo_state.practised in int64"),
+    ("hours=item.hours)", "hours=item.hours + 0.5)", "lo_state.hours in float64"),
+]
+
+
+machine_code = pytest.mark.skipif(not COMPILED, reason="the interpreter does not know which functions are rules")
+
+
+@machine_code
+@pytest.mark.parametrize(("before", "after", "message"), WIDE)
+def test_a_state_of_another_type_in_machine_code_is_refused(
+    before: str, after: str, message: str, tmp_path: Path
+) -> None:
+    """In the interpreter, i32(0) + 1 is int32: nothing is wrong there."""
+    with pytest.raises(AlsimError, match=rf"answer .* computes {message}, .*: write (i32|f32)\(\.\.\.\), and const"):
+        define(before, after, tmp_path)
+
+
+@machine_code
+def test_an_observation_in_float64_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(RuleWarning) as caught:
+        define("return recall if", "return recall * 1.0 if", tmp_path)
+    for warning, title in zip(caught, ("chance", "observe"), strict=True):
+        assert re.search(rf"rule {title} .* computes in other types .*: {title} \(float64\)", str(warning.message))
+
+
+def test_a_recall_that_needs_a_clock_that_does_not_go_back_is_accepted(tmp_path: Path) -> None:
+    """The examples of one learner are in the order of time, as in a simulation."""
+    define("max(ZERO, hours - state.hours)", "(hours - state.hours)", tmp_path)
+
+
+def test_a_failed_compilation_names_the_types_of_the_state() -> None:
+    message = "No implementation\n    TypingError: a row must have the types M(int32); got M(int64)\n  raised from x"
+    assert reason_of(message).startswith("a row must have the types M(int32); got M(int64); write constants as ONE")
 
 
 def test_the_example_is_registered_without_warnings(tmp_path: Path) -> None:

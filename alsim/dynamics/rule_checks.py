@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.cache import COMPILED
 from alsim.jit.interpreted import interpreted
 from alsim.jit.structs import ABSENT, is_absent
-from alsim.types import Draws, Item, Learner, Outcome, f32, i32
+from alsim.types import HALF, ONE, Draws, Item, Learner, Outcome, f32, i32
 
 NUM_EXAMPLES = 300
 CHAIN = 10
@@ -26,6 +26,17 @@ _ROUNDING = 1e-6  # a float32 formula that stays in [0, 1] in exact arithmetic m
 _STATES = ("lo_state", "learner_state")
 _SHARED = tuple(name for name in Learner._fields if name not in _STATES)
 _KINDS: dict[str, type[Any]] = dict.fromkeys(_SHARED, f32) | {"fail_streak": i32, "gain": f32}
+
+_ARGUMENTS = dict.fromkeys(("answer", "study"), "p, learner, item, draws") | {
+    "chance": "p, learner, item",
+    "begin": "p, mastery, uniform",
+    "observe": "p, mastery, state, hours",
+}
+_ON_REQUEST = {"hours": "reads_clock=True", "unready": "reads_parents=True", "further": "further_draws=True"}
+"""Fields of Item and Draws that exist only on request, with the argument of `register_dynamics`."""
+_DECLARE = "item.hours, item.unready and draws.further are () unless the registration declares their use"
+_SHORT: dict[type[Any], str] = {f32: "f32", i32: "i32"}
+_LATER = f32(1000)  # hours after an interaction at which its outcome is observed, too
 
 Function = Callable[..., Any]
 Example = tuple[Learner, Item, Draws]
@@ -61,6 +72,13 @@ def check_definition(dynamics: Dynamics) -> None:
                 f"{_title(name, title, function)} must be a function compiled by alsim.rule; got "
                 f"{type(function).__name__}: write @alsim.rule above its definition"
             )
+    for flag in ("reads_clock", "reads_parents", "further_draws"):
+        if type(getattr(dynamics, flag)) is not bool:
+            raise InputTypeError(
+                f"{flag} of the dynamics {name!r} must be True or False; got {getattr(dynamics, flag)!r:.100}"
+            )
+    if not isinstance(dynamics.source, str):
+        raise InputTypeError(f"source of the dynamics {name!r} must be a string; got {dynamics.source!r:.100}")
     moments = get_args(Moment)
     if dynamics.observe_at not in moments:
         raise AlsimError(f"observe_at must be one of {', '.join(map(repr, moments))}; got {dynamics.observe_at!r}")
@@ -81,12 +99,21 @@ def _check_state_class(name: str, title: str, kind: Any) -> None:
             f"{title} of the dynamics {name!r} is defined in a function, {kind.__qualname__}, where other processes "
             "cannot import it; define it in a module"
         )
-    for field in kind._fields:  # type: ignore[attr-defined]  # of a NamedTuple
-        start = kind._field_defaults.get(field)  # type: ignore[attr-defined]
+    defaults: dict[str, Any] = kind._field_defaults  # type: ignore[attr-defined]  # of a NamedTuple
+    for field, hint in kind.__annotations__.items():
+        start: Any = defaults.get(field)
         if type(start) not in (f32, i32) or not np.isfinite(start):
+            got = f"got {start!r}" if field in defaults else "it has none"
+            wanted = (
+                "i32"
+                if hint in (i32, int)
+                or any(word in str(hint) for word in ("i32", "int"))
+                or isinstance(start, int | np.integer)
+                else "f32"
+            )
             raise InputTypeError(
-                f"{shown}.{field} of the dynamics {name!r} must have a start value of type f32 or i32; got {start!r}: "
-                f"write `{field}: f32 = f32(0)`"
+                f"{shown}.{field} of the dynamics {name!r} must have a start value of type f32 or i32; {got}: "
+                f"write `{field}: {wanted} = {wanted}(0)`"
             )
 
 
@@ -102,12 +129,15 @@ def check_rules(dynamics: Dynamics, parameters: Any) -> None:
     """
     typed = type(parameters)(*map(f32, parameters))
     name, rules = dynamics.name, {"answer": dynamics.answer, "study": dynamics.study}
-    results = {title: list(_results(dynamics, title, typed)) for title in rules}
-    _check_correctness(name, rules, results)
-    _check_chance(dynamics, typed)
-    _check_start_and_observation(dynamics, typed)
+    with np.errstate(all="ignore"):
+        results = {title: list(_results(dynamics, title, typed)) for title in rules}
+        _check_correctness(name, rules, results)
+        _check_chance(dynamics, typed, results["answer"])
+        _check_start(dynamics, typed)
+        _check_observation(dynamics, typed, results["answer"])
+        for title in dynamics.rules:
+            _check_wide_types(dynamics, title, typed, results["study" if title == "study" else "answer"])
     for title, function in rules.items():
-        _warn_of_wide_types(dynamics, title, typed)
         _warn_of_definitions(dynamics, _title(name, title, function), results[title], is_question=title == "answer")
 
 
@@ -141,46 +171,94 @@ def check_rules_once(dynamics: Dynamics, parameters: Any) -> None:
 
 def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
     """Yield the checked results of a rule for all examples."""
-    name, function = dynamics.name, dynamics.rules[title]
-    plain, states = interpreted(function), start_states(dynamics)
+    function, states = dynamics.rules[title], start_states(dynamics)
+    plain = interpreted(function)
     for number, (learner, item, draws) in enumerate(_examples(dynamics, is_question=title == "answer")):
         if number % CHAIN == 0:
             states = start_states(dynamics)
         example = learner._replace(**states), item, draws
-        first = _run(name, title, function, plain, parameters, example)
-        _check_result(_title(name, title, function), first, (parameters, *example))
-        _check_states(dynamics, _title(name, title, function), first[0])
+
+        def check(result: Any, example: Example = example) -> None:
+            _check_result(_title(dynamics.name, title, function), result, (parameters, *example))
+            _check_states(dynamics, _title(dynamics.name, title, function), result[0])
+
+        first = _run(dynamics, title, plain, (parameters, *example), check)
         states = {field: getattr(first[0], field) for field in _STATES}
-        second = _run(name, title, function, plain, parameters, example)
-        if first != second:
-            raise AlsimError(
-                f"{_title(name, title, function)} returns two results for the same input, which breaks "
-                f"reproducibility: {_show(first)} and {_show(second)}; take every random number from draws"
-            )
         yield first
 
 
-def _run(name: str, title: str, function: Any, plain: Function, parameters: Any, example: Example) -> Any:
-    """Return the result of a rule for one example. Raises AlsimError with the place of any exception."""
+def _run(
+    dynamics: Dynamics, title: str, plain: Function, arguments: tuple[Any, ...], check: Callable[[Any], None]
+) -> Any:
+    """Return the result of a rule, and call `check` with it.
+
+    plain  the rule in the interpreter
+
+    Raises AlsimError for an exception, and for another result with the same arguments.
+    """
+    name, function = dynamics.name, dynamics.rules[title]
     try:
-        with np.errstate(all="ignore"):
-            return plain(parameters, *example)
+        first, second = plain(*arguments), plain(*arguments)
     except NameError:
         raise
     except Exception as error:  # the code of a user may raise any exception
-        cure = "correct the rule"
-        if isinstance(error, AttributeError) and is_absent(error.obj):
-            cure = "declare the state: pass lo_state=... or learner_state=... to alsim.register_dynamics"
-        elif isinstance(error, AttributeError) and error.name:
-            cure = f"its fields are {', '.join(getattr(type(error.obj), '_fields', ()))}"
-            cure += did_you_mean(error.name, getattr(type(error.obj), "_fields", ()))
-        elif isinstance(error, TypeError):
-            cure = "a rule takes (p, learner, item, draws), and names every field of Learner and Outcome"
-            if "tuple" in str(error):
-                cure = "item.hours, item.unready and draws.further are () unless the registration declares their use"
+        cure = _cure(title, plain, arguments, error)
         raise AlsimError(
             f"{_title(name, title, function, error)} raises {type(error).__name__}: {error}; {cure}"
         ) from None
+    check(first)
+    if first != second:
+        raise AlsimError(
+            f"{_title(name, title, function)} returns two results for the same input, which breaks "
+            f"reproducibility: {_show_any(first)} and {_show_any(second)}; take every random number from draws"
+        )
+    return first
+
+
+def _cure(title: str, plain: Function, arguments: tuple[Any, ...], error: Exception) -> str:
+    """Return the cure for an exception in a rule."""
+    if missing := _undeclared(plain, arguments):
+        names = ", ".join(_ON_REQUEST[field] for field in missing)
+        return f"declare the use of {' and '.join(missing)}: pass {names} to alsim.register_dynamics"
+    if isinstance(error, AttributeError) and is_absent(error.obj):
+        return "declare the state: pass lo_state=... or learner_state=... to alsim.register_dynamics"
+    if isinstance(error, AttributeError) and error.name:
+        fields = getattr(type(error.obj), "_fields", ())
+        return f"its fields are {', '.join(fields)}{did_you_mean(error.name, fields)}"
+    if isinstance(error, TypeError):
+        names = ", and names every field of Learner and Outcome" if title in ("answer", "study") else ""
+        return f"the rule {title} takes ({_ARGUMENTS[title]}){names}"
+    return "correct the rule"
+
+
+def _undeclared(plain: Function, arguments: tuple[Any, ...]) -> list[str]:
+    """Return the fields of Item and Draws that a rule needs, but that its registration does not declare."""
+    given: dict[str, Any] = {"hours": ONE, "unready": ONE, "further": (HALF,) * 4}
+
+    def runs(fields: list[str]) -> bool:
+        try:
+            plain(
+                *(
+                    struct._replace(**{name: given[name] for name in fields if name in getattr(struct, "_fields", ())})
+                    if isinstance(struct, Item | Draws)
+                    else struct
+                    for struct in arguments
+                )
+            )
+        except Exception:
+            return False
+        return True
+
+    absent = [
+        name
+        for struct in arguments
+        if isinstance(struct, Item | Draws)
+        for name in _ON_REQUEST
+        if name in struct._fields and is_absent(getattr(struct, name))
+    ]
+    if not absent or not runs(absent):
+        return []
+    return [name for name in absent if not runs([other for other in absent if other != name])]
 
 
 def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
@@ -200,9 +278,8 @@ def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
     values: dict[str, Any] = {**_shared(after), "gain": outcome.gain}
     for field, value in values.items():
         if not isinstance(value, float | int | np.floating | np.integer):
-            raise AlsimError(
-                f"{title} returns {field} = {value!r}; it must be a number: return {_KINDS[field].__name__}(…)"
-            )
+            cure = _DECLARE if _is_of_absent(value) else f"return {_KINDS[field].__name__}(…)"
+            raise AlsimError(f"{title} returns {field} = {value!r}; it must be a number: {cure}")
         low, high = _BOUNDS.get(field, (-np.inf, np.inf))
         if not (np.isfinite(value) and low - _ROUNDING <= value <= high + _ROUNDING):
             expected = (
@@ -258,30 +335,44 @@ def _check_state(title: str, field: str, kind: Any, state: Any) -> None:
         )
     for name, value in state._asdict().items():
         wanted = type(kind._field_defaults[name])
-        if not isinstance(value, float | int | np.floating | np.integer) or not np.isfinite(value):
-            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be finite: limit it")
+        if _is_of_absent(value):
+            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be a number: {_DECLARE}")
         if not isinstance(value, wanted):
             raise AlsimError(
                 f"{title} returns {field}.{name} of type {type(value).__name__}, but its start value is "
-                f"{wanted.__name__}; return {wanted.__name__}(...)"
+                f"{wanted.__name__}; return {_SHORT[wanted]}(...)"
             )
+        if not np.isfinite(value):
+            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be finite: limit it")
+
+
+def _is_of_absent(value: Any) -> bool:
+    """Return whether a value is a field that does not exist, or NumPy's sum of one and a number: an empty array."""
+    return is_absent(value) or (isinstance(value, np.ndarray) and value.size == 0)
 
 
 def _show_state(state: Any) -> str:
-    return _show(state) if hasattr(state, "_fields") else repr(state)
+    return _show_any(state) if hasattr(state, "_fields") else repr(state)
 
 
-def _check_chance(dynamics: Dynamics, parameters: Any) -> None:
+def _given_states(dynamics: Dynamics, results: list[tuple[Learner, Outcome]]) -> Iterator[dict[str, Any]]:
+    """Yield the own states before each example that led to these results."""
+    for number in range(len(results)):
+        before = results[number - 1][0] if number % CHAIN else None
+        yield start_states(dynamics) if before is None else {field: getattr(before, field) for field in _STATES}
+
+
+def _check_chance(dynamics: Dynamics, parameters: Any, results: list[tuple[Learner, Outcome]]) -> None:
     """Raise AlsimError unless the chance is a probability, and decides whether an answer is correct."""
     if dynamics.chance is None:
         return
     title = _title(dynamics.name, "chance", dynamics.chance)
     chance, answer = interpreted(dynamics.chance), interpreted(dynamics.answer)
-    for learner, item, draws in _examples(dynamics, is_question=True):
-        given = learner._replace(**start_states(dynamics))
-        p = chance(parameters, given, item)
-        if not isinstance(p, float | np.floating) or not -_ROUNDING <= p <= 1 + _ROUNDING:
-            raise AlsimError(f"{title} returns {p!r}, which must be in [0, 1], for {_show((parameters, given, item))}")
+    examples = _examples(dynamics, is_question=True)
+    for (learner, item, draws), states in zip(examples, _given_states(dynamics, results), strict=True):
+        given = learner._replace(**states)
+        shown = _show((parameters, given, item))
+        p = _run(dynamics, "chance", chance, (parameters, given, item), partial(_check_share, title, "", shown))
         for uniform, expected in ((f32(p) - f32(_ROUNDING), True), (f32(p) + f32(_ROUNDING), False)):
             if 0 < uniform < 1:
                 correct = answer(parameters, given, item, draws._replace(answer=f32(uniform)))[1].correct
@@ -292,34 +383,51 @@ def _check_chance(dynamics: Dynamics, parameters: Any) -> None:
                     )
 
 
-def _check_start_and_observation(dynamics: Dynamics, parameters: Any) -> None:
-    """Raise AlsimError unless the rules `begin` and `observe` return valid masteries, and `begin` a valid state."""
-    state = start_states(dynamics)["lo_state"]
-    if dynamics.begin is not None:
-        title, begin = _title(dynamics.name, "begin", dynamics.begin), interpreted(dynamics.begin)
-        for learner, _, draws in _examples(dynamics, is_question=True):
-            result = begin(parameters, learner.mastery, draws.answer)
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise AlsimError(f"{title} must return (mastery, state); got {result!r}")
-            _check_mastery(title, result[0])
-            if dynamics.lo_state is not None:
-                _check_state(title, "the state", dynamics.lo_state, result[1])
-            elif result[1] != ABSENT:
-                raise AlsimError(f"{title} returns a state, but no lo_state is declared; return (mastery, ())")
-            state = result[1]
-    if dynamics.observe is not None:
-        title, observe = _title(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
-        answer = interpreted(dynamics.answer)
-        for learner, item, draws in _examples(dynamics, is_question=True):
-            _check_mastery(title, observe(parameters, learner.mastery, state, item.hours))
-            after = answer(parameters, learner._replace(**start_states(dynamics)), item, draws)[0]
-            _check_mastery(title, observe(parameters, after.mastery, after.lo_state, item.hours))
+def _check_start(dynamics: Dynamics, parameters: Any) -> None:
+    """Raise AlsimError unless the rule `begin` returns a valid mastery and a valid state."""
+    if dynamics.begin is None:
+        return
+    title, begin = _title(dynamics.name, "begin", dynamics.begin), interpreted(dynamics.begin)
+
+    def check(result: Any) -> None:
+        if not isinstance(result, tuple) or len(result) != 2 or hasattr(result, "_fields"):
+            raise AlsimError(f"{title} must return (mastery, state); got {_show_any(result)}")
+        _check_share(title, "the mastery ", _show(given), result[0])
+        if dynamics.lo_state is not None:
+            _check_state(title, "the state", dynamics.lo_state, result[1])
+        elif result[1] != ABSENT:
+            raise AlsimError(f"{title} returns a state, but no lo_state is declared; return (mastery, ())")
+
+    for learner, _, draws in _examples(dynamics, is_question=True):
+        given = parameters, learner.mastery, draws.answer
+        _run(dynamics, "begin", begin, given, check)
 
 
-def _check_mastery(title: str, mastery: Any) -> None:
-    """Raise AlsimError unless a mastery is a number in [0, 1]."""
-    if not isinstance(mastery, float | np.floating) or not -_ROUNDING <= mastery <= 1 + _ROUNDING:
-        raise AlsimError(f"{title} returns the mastery {mastery!r}, which must be in [0, 1]; limit it")
+def _check_observation(dynamics: Dynamics, parameters: Any, results: list[tuple[Learner, Outcome]]) -> None:
+    """Raise AlsimError unless the rule `observe` returns a valid mastery before each example, and at times after it."""
+    if dynamics.observe is None:
+        return
+    title, observe = _title(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
+    examples, before = _examples(dynamics, is_question=True), _given_states(dynamics, results)
+    for (learner, item, _), states, (after, _) in zip(examples, before, results, strict=True):
+        for given in (
+            (parameters, learner.mastery, states["lo_state"], item.hours),
+            (parameters, after.mastery, after.lo_state, item.hours),
+            (parameters, after.mastery, after.lo_state, item.hours + _LATER),
+        ):
+            _run(dynamics, "observe", observe, given, partial(_check_share, title, "the mastery ", _show(given)))
+
+
+def _check_share(title: str, what: str, given: str, value: Any) -> None:
+    """Raise AlsimError unless a value is a number in [0, 1]."""
+    if not isinstance(value, float | np.floating):
+        cure = _DECLARE if _is_of_absent(value) else "return f32(...)"
+        raise AlsimError(f"{title} returns {what}{_show_any(value)}, which must be a float32 number: {cure}")
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise AlsimError(
+            f"{title} returns {what}{float(value):.6g}, which must be in [0, 1], for {given}; limit it, as in "
+            "min(ONE, max(ZERO, value))"
+        )
 
 
 def _warn_of_definitions(
@@ -345,28 +453,75 @@ def _warn_of_definitions(
             return
 
 
-def _warn_of_wide_types(dynamics: Dynamics, title: str, parameters: Any) -> None:
-    """Warn if machine code would compute a field in float64 or int64, since Python's numbers have these types there."""
-    function = dynamics.rules[title]
-    wide, found = interpreted(function, wide=True), {}
-    try:
-        with np.errstate(all="ignore"):
-            for learner, *others in _examples(dynamics, is_question=title == "answer"):
-                after, outcome = wide(parameters, learner._replace(**start_states(dynamics)), *others)
-                for field, value in {**_shared(after), "gain": outcome.gain}.items():
-                    if not isinstance(value, _KINDS[field]):
-                        found[field] = "int64" if isinstance(value, int | np.integer) else "float64"
-    except Exception:  # the same code has run with Python's numbers: only the check of types is impossible
-        return
+def _check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: list[tuple[Learner, Outcome]]) -> None:
+    """Warn if machine code would compute a field in float64 or int64, since Python's numbers have these types there.
+
+    results  those of the rule for questions or for contents, whose own states the rule is given
+
+    Raises AlsimError for a field of an own state, because its array has the type of the start value.
+    """
+    function, found = dynamics.rules[title], dict[str, str]()
+    wide, place = interpreted(function, wide=True), _title(dynamics.name, title, function)
+    for arguments in _arguments(dynamics, title, parameters, results):
+        try:
+            values = _numbers(title, wide(*arguments))
+        except Exception:  # the same code has run with Python's numbers: only the check of types is impossible
+            return
+        for field, (value, kind) in values.items():
+            if not isinstance(value, kind):
+                wider = "int64" if isinstance(value, int | np.integer) else "float64"
+                if "." in field:
+                    raise AlsimError(
+                        f"{place} computes {field} in {wider}, since Python's numbers have this type in machine code, "
+                        f"but its start value is {kind.__name__}: write {_SHORT[kind]}(...), and constants as ONE, "
+                        "f32(...) or i32(...)"
+                    )
+                found[field] = wider
     if found:
         fields = ", ".join(f"{field} ({kind})" for field, kind in found.items())
         warnings.warn(
-            f"{_title(dynamics.name, title, function)} computes in other types than float32 and int32: {fields}; "
+            f"{place} computes in other types than float32 and int32: {fields}; "
             "results may differ between machine code and the interpreter; write constants as ONE, ZERO, f32(...) or "
             "i32(...)",
             RuleWarning,
             stacklevel=5,
         )
+
+
+def _arguments(
+    dynamics: Dynamics, title: str, parameters: Any, results: list[tuple[Learner, Outcome]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the arguments of a rule for all examples, with the own states that led to these results."""
+    examples = _examples(dynamics, is_question=title != "study")
+    for (learner, item, draws), states in zip(examples, _given_states(dynamics, results), strict=True):
+        given = learner._replace(**states)
+        yield {
+            "chance": (parameters, given, item),
+            "begin": (parameters, given.mastery, draws.answer),
+            "observe": (parameters, given.mastery, given.lo_state, item.hours),
+        }.get(title, (parameters, given, item, draws))
+
+
+def _numbers(title: str, result: Any) -> dict[str, tuple[Any, type[Any]]]:
+    """Return the numbers in a result of a rule, with the types that they must have; own states have names with dots."""
+    if title in ("chance", "observe"):
+        return {title: (result, f32)}
+    if title == "begin":
+        return {"mastery": (result[0], f32), **_numbers_of_state("lo_state", result[1])}
+    after, outcome = result
+    shared = {**_shared(after), "gain": outcome.gain}
+    numbers = {field: (value, _KINDS[field]) for field, value in shared.items()}
+    for field in _STATES:
+        numbers |= _numbers_of_state(field, getattr(after, field))
+    return numbers
+
+
+def _numbers_of_state(field: str, state: Any) -> dict[str, tuple[Any, type[Any]]]:
+    """Return the numbers in an own state, with the types of its start values."""
+    if is_absent(state):
+        return {}
+    starts = type(state)._field_defaults
+    return {f"{field}.{name}": (value, type(starts[name])) for name, value in state._asdict().items()}
 
 
 # ── Examples ─────────────────────────────────────────────────────────────────────────────────────
@@ -402,7 +557,8 @@ def _all_examples(*, is_question: bool) -> list[Example]:
     hard = rng.random(NUM_EXAMPLES) < 0.3
     draws = list(zip(values(1e-6, 1 - 1e-6), values(-5, 5), strict=True))
     further = [values(1e-6, 1 - 1e-6) for _ in range(4)]
-    context = zip(values(0, 3), values(0, 1000), strict=True)
+    hours = np.sort(values(0, 1000).reshape(-1, CHAIN)).ravel()  # time goes on between the examples of one learner
+    context = zip(values(0, 3), hours, strict=True)
     return [
         (
             Learner(*s[:4], i32(s[4])),
@@ -427,6 +583,14 @@ def _title(name: str, title: str, function: Any, error: BaseException | None = N
         line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == code.co_filename else line
         trace = trace.tb_next
     return f"{text} ({code.co_filename}, line {line})"
+
+
+def _show_any(value: Any) -> str:
+    """Return a short text for a result of a rule, which may be anything."""
+    try:
+        return _show(value)
+    except (TypeError, ValueError):
+        return f"{value!r:.100}"
 
 
 def _show(value: Any) -> str:
