@@ -409,7 +409,7 @@ class Rows(NamedTuple):
 
 
 GRAPH_GROUP = 4
-"""Parents per group: with at least one group for each LO, nearly all LOs take the same time, without a branch."""
+"""Places for parents per group of a Graph."""
 
 
 class Classes(NamedTuple):
@@ -421,11 +421,11 @@ class Classes(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """The prerequisites of each LO, in groups of GRAPH_GROUP: groups first[lo] to first[lo + 1] - 1, at least one."""
+    """The prerequisites of each LO: places first[lo] to first[lo + 1] - 1, in whole groups, at least one."""
 
     first: Ints  # (L + 1,)
-    parents: Ints  # (4 * G,) LOs, where G is the number of groups
-    weights: Floats  # (4 * G,) 1 for a parent, 0 for the places of a group that are not used
+    parents: Ints  # (P,) LOs
+    weights: Floats  # (P,) 1 for a parent, 0 for a place that is not used
 
 
 class World(NamedTuple):

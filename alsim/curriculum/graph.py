@@ -102,11 +102,11 @@ class Curriculum:
         for parent, child in self.edges:
             parents[_place(child, index)].append(_place(parent, index))
         lists = [sorted(set(listed)) for listed in parents]
-        groups = [max(1, -(-len(listed) // GRAPH_GROUP)) for listed in lists]
-        first: Ints = np.cumsum([0, *groups]).astype(i32)
-        places, weights = np.zeros(GRAPH_GROUP * first[-1], i32), np.zeros(GRAPH_GROUP * first[-1], f32)
+        widths = [GRAPH_GROUP * max(1, -(-len(listed) // GRAPH_GROUP)) for listed in lists]
+        first: Ints = np.cumsum([0, *widths]).astype(i32)
+        places, weights = np.zeros(first[-1], i32), np.zeros(first[-1], f32)
         for start, listed in zip(first.tolist(), lists, strict=False):
-            own = slice(GRAPH_GROUP * start, GRAPH_GROUP * start + len(listed))
+            own = slice(start, start + len(listed))
             places[own], weights[own] = listed, 1
         return Graph(first=first, parents=places, weights=weights)
 
