@@ -15,7 +15,8 @@ import pytest
 
 import alsim
 from alsim.dynamics import DYNAMICS, rules_fingerprint
-from alsim.dynamics.rule_checks import _examples, check_definition
+from alsim.dynamics.definition_checks import check_definition
+from alsim.dynamics.examples import examples_of
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError, RuleWarning
 from alsim.jit.compile import COMPILED
@@ -151,7 +152,7 @@ def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_pa
     full = "    mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery))\n"
     module = define((full, small), (RETURN, RETURN.replace("mastery - learner.mastery", "rise")), folder=tmp_path)
     rule, parameters = interpreted(module.answer), module.Knowing(*map(np.float32, module.Knowing()))
-    examples = _examples(DYNAMICS["standard"], is_question=True)
+    examples = examples_of(DYNAMICS["standard"], is_question=True)
     pairs = [(example[0], *rule(parameters, *example)) for example in examples]
     assert any(outcome.gain != after.mastery - before.mastery for before, after, outcome in pairs)
 

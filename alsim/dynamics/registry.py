@@ -141,7 +141,8 @@ def register_dynamics(
         source,
     )
     if not _is_own(parameters):
-        from alsim.dynamics.rule_checks import check_definition, check_rules_once
+        from alsim.dynamics.definition_checks import check_definition
+        from alsim.dynamics.rule_checks import check_rules_once
 
         check_definition(new)
         with suppress(NameError):  # the rest of the module may define it; the first use checks again
