@@ -98,7 +98,7 @@ REFUSED = [
     ),
     (
         [("slip: Annotated[float, Interval(ge=0, le=1)] = 0.1", "slip: Annotated[float, Interval(ge=0, le=1)]")],
-        "Knowing.slip .* must have a number as its default; it has none",
+        "Knowing.slip .* must have a finite Python number as its default; it has none",
     ),
 ]
 
@@ -144,6 +144,23 @@ def test_questionable_rules_are_accepted_with_a_warning(change: Any, message: st
     assert "knowing" in DYNAMICS
     assert len(caught) == 1  # not again at the first use
     assert Path(caught[0].filename).name == "knowing_module.py"
+
+
+CONSTANTS = [
+    [("import alsim\n", "import alsim\n\nRATE = 0.05\n"), ("p.learning_rate * (ONE", "RATE * (ONE")],
+    [("import alsim\n", "import alsim\nimport math\n"), ("p.learning_rate * (ONE", "p.learning_rate / math.e * (ONE")],
+    [
+        ("import alsim\n", "import alsim\n\nSTEPS = 1\n"),
+        ("i32(learner.fail_streak + i32(1))", "learner.fail_streak + STEPS"),
+    ],
+]
+
+
+@pytest.mark.parametrize("changes", CONSTANTS)
+def test_numbers_of_modules_have_their_types_in_machine_code(changes: Any, tmp_path: Path) -> None:
+    """A number of Python is float64 or int64 there, also if it is a variable of a module."""
+    with pytest.warns(RuleWarning, match="answer .* computes in other types .*(float64|int64)"):
+        define(*changes, folder=tmp_path)
 
 
 def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections import namedtuple
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from alsim.dynamics import DYNAMICS
+from alsim.dynamics import DYNAMICS, describe
 from alsim.errors import AlsimError, InputTypeError, RuleWarning
 from alsim.jit.compile import COMPILED
 from alsim.jit.failures import reason_of
@@ -105,6 +106,15 @@ REFUSED = [
         "half_life = -p.half_life",
         "chance .* returns .*, which must be in \\[0, 1\\], for Forget",
     ),
+    ('"forgetting", F', '"for\\ngetting", F', "name of a dynamics must be a string of printable characters; got 'for"),
+    ("half_life: Ann", "name: Ann", "a parameter of the dynamics .* is called 'name', .*; rename the parameter"),
+    ("] = 12.0", "] = f32(12)", "half_life .* must have a finite Python number as its default; got .*12.0.*: write"),
+    ("] = 12.0", "] = float('inf')", "half_life .* must have a finite Python number as its default; got inf: write"),
+    (
+        "practised: i32",
+        "practised: 'Count'",
+        "hint in the class Memory .*: name 'Count' is not defined; define or import",
+    ),
     ("observe=observe", 'observe=observe, observe_at="day"', "must be one of 'interaction', 'break'; got 'day'"),
 ]
 
@@ -152,6 +162,15 @@ def test_a_recall_that_needs_a_clock_that_does_not_go_back_is_accepted(tmp_path:
 def test_a_failed_compilation_names_the_types_of_the_state() -> None:
     message = "No implementation\n    TypingError: a row must have the types M(int32); got M(int64)\n  raised from x"
     assert reason_of(message).startswith("a row must have the types M(int32); got M(int64); write constants as ONE")
+
+
+def test_a_class_without_hints_and_docstring_is_described(tmp_path: Path) -> None:
+    state = EXAMPLE.partition("class Memory")[2].partition("\n\n\n")[0]
+    plain = 'Memory = namedtuple("Memory", "practised hours", defaults=(i32(0), f32(0)))'
+    define(f"class Memory{state}", f"from collections import namedtuple\n\n{plain}", tmp_path)
+    listed = describe(DYNAMICS["forgetting"])
+    assert listed["latent_state"] == {"lo_state": {"practised": {"default": 0}, "hours": {"default": 0.0}}}
+    assert describe(DYNAMICS["forgetting"]._replace(parameters=namedtuple("Plain", "")))["description"] == ""
 
 
 def test_the_example_is_registered_without_warnings(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from numbers import Real
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -20,26 +20,19 @@ def check_definition(dynamics: Dynamics) -> None:
     """Raise AlsimError unless the arguments of `register_dynamics` are of the right kinds, without running a rule."""
     name: Any = dynamics.name
     parameters: Any = dynamics.parameters
-    if not isinstance(name, str) or not name:
-        raise InputTypeError(f"the name of a dynamics must be a string that is not empty; got {name!r}")
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise InputTypeError(f"the name of a dynamics must be a string of printable characters; got {name!r:.100}")
     if not (isinstance(parameters, type) and issubclass(parameters, tuple) and hasattr(parameters, "_field_defaults")):
         shown = getattr(parameters, "__name__", repr(parameters))
         raise InputTypeError(
             f"the parameters of the dynamics {name!r} must be a NamedTuple class; got {shown}: write "
             f"`class {shown if shown.isidentifier() else 'Parameters'}(NamedTuple)`"
         )
-    fields: tuple[str, ...] = getattr(dynamics.parameters, "_fields", ())
-    defaults: dict[str, Any] = parameters._field_defaults
-    for field in fields:
-        default = defaults.get(field)
-        if not isinstance(default, Real) or isinstance(default, bool):
-            got = f"got {default!r}" if field in defaults else "it has none"
-            raise InputTypeError(
-                f"{parameters.__name__}.{field} of the dynamics {name!r} must have a number as its default; {got}: "
-                f"write `{field}: float = 0.1`"
-            )
+    _check_defaults(name, parameters)
     for title in STATES:
         _check_state_class(name, title, getattr(dynamics, title))
+    for kind in (parameters, *dynamics.states):
+        _check_hints(name, kind)
     for title, function in dynamics.rules.items():
         if not callable(function) or (COMPILED and not hasattr(function, "py_func")):
             raise InputTypeError(
@@ -56,6 +49,38 @@ def check_definition(dynamics: Dynamics) -> None:
     moments = get_args(Moment)
     if dynamics.observe_at not in moments:
         raise AlsimError(f"observe_at must be one of {', '.join(map(repr, moments))}; got {dynamics.observe_at!r}")
+
+
+def _check_defaults(name: str, parameters: Any) -> None:
+    """Raise AlsimError unless all parameters have finite numbers as defaults, and names that a configuration can have.
+
+    A table of a configuration has the name of the dynamics as its key "name".
+    """
+    defaults: dict[str, Any] = parameters._field_defaults
+    for field in parameters._fields:
+        default = defaults.get(field)
+        if not isinstance(default, int | float) or isinstance(default, bool) or not math.isfinite(default):
+            got = f"got {default!r}" if field in defaults else "it has none"
+            raise InputTypeError(
+                f"{parameters.__name__}.{field} of the dynamics {name!r} must have a finite Python number as its "
+                f"default; {got}: write `{field}: float = 0.1`"
+            )
+        if field == "name":
+            raise AlsimError(
+                f"a parameter of the dynamics {name!r} is called 'name', which is the name of the dynamics in a "
+                "configuration; rename the parameter"
+            )
+
+
+def _check_hints(name: str, kind: Any) -> None:
+    """Raise AlsimError if a type hint of a class cannot be evaluated, for example because its name is unknown."""
+    try:
+        get_type_hints(kind, include_extras=True)
+    except Exception as error:  # the hint of a user may be any expression
+        raise InputTypeError(
+            f"a type hint in the class {kind.__name__} of the dynamics {name!r} cannot be evaluated: {error}; define "
+            "or import its names in the module, before the class"
+        ) from None
 
 
 def _check_state_class(name: str, title: str, kind: Any) -> None:

@@ -157,7 +157,7 @@ def describe(dynamics: Dynamics) -> dict[str, Any]:
     """Return what a dynamics declares, JSON-ready: description, parameters, own states and source."""
     states = {"lo_state": dynamics.lo_state, "learner_state": dynamics.learner_state}
     return {
-        "description": (dynamics.parameters.__doc__ or "").strip().partition("\n")[0],
+        "description": _description(dynamics.parameters),
         "parameters": _fields(dynamics.parameters),
         "latent_state": {name: _fields(kind) for name, kind in states.items() if kind is not None},
         "observed": "mastery" if dynamics.observe is None else f"recall, after each {dynamics.observe_at}",
@@ -166,10 +166,18 @@ def describe(dynamics: Dynamics) -> dict[str, Any]:
     }
 
 
+def _description(kind: Any) -> str:
+    """Return the first line of the docstring of a NamedTuple class; "" if it has only the one of all such classes."""
+    first = (kind.__doc__ or "").strip().partition("\n")[0]
+    return "" if first.startswith(f"{kind.__name__}(") else first
+
+
 def _fields(kind: Any) -> dict[str, dict[str, Any]]:
     """Return default, bounds and unit of each field of a NamedTuple class."""
     described: dict[str, dict[str, Any]] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
+    hints = get_type_hints(kind, include_extras=True)
+    for name in kind._fields:
+        hint = hints.get(name)
         entry: dict[str, Any] = {"default": np.asarray(kind._field_defaults[name]).item()}
         for metadata in getattr(hint, "__metadata__", ()):
             if isinstance(metadata, Unit):
