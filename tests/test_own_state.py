@@ -169,7 +169,7 @@ def test_a_class_without_hints_and_docstring_is_described(tmp_path: Path) -> Non
     plain = 'Memory = namedtuple("Memory", "practised hours", defaults=(i32(0), f32(0)))'
     define(f"class Memory{state}", f"from collections import namedtuple\n\n{plain}", tmp_path)
     listed = describe(DYNAMICS["forgetting"])
-    assert listed["latent_state"] == {"lo_state": {"practised": {"default": 0}, "hours": {"default": 0.0}}}
+    assert listed["latent_state"]["lo_state"] == {"practised": {"default": 0}, "hours": {"default": 0.0}}
     assert describe(DYNAMICS["forgetting"]._replace(parameters=namedtuple("Plain", "")))["description"] == ""
 
 

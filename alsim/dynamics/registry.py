@@ -154,12 +154,16 @@ def register_dynamics(
 
 
 def describe(dynamics: Dynamics) -> dict[str, Any]:
-    """Return what a dynamics declares, JSON-ready: description, parameters, own states and source."""
+    """Return what a dynamics declares, JSON-ready: description, parameters, latent state and source.
+
+    Ability is latent under all dynamics; its start is that of the configuration.
+    """
     states = {"lo_state": dynamics.lo_state, "learner_state": dynamics.learner_state}
+    own = {name: _fields(kind) for name, kind in states.items() if kind is not None}
     return {
         "description": _description(dynamics.parameters),
         "parameters": _fields(dynamics.parameters),
-        "latent_state": {name: _fields(kind) for name, kind in states.items() if kind is not None},
+        "latent_state": {"learner": {"ability": {"unit": "logits"}}, **own},
         "observed": "mastery" if dynamics.observe is None else f"recall, after each {dynamics.observe_at}",
         "reads_prerequisites": dynamics.reads_parents,
         "source": dynamics.source,
