@@ -45,7 +45,7 @@ def forgotten() -> Any:
 RANDOM_START = """
 @alsim.rule
 def begin(p, mastery, uniform):
-    return f32(np.random.rand()), Memory()
+    return f32(np.random.rand()), Memory(practised=i32(0), hours=ZERO)
 
 
 """
@@ -133,6 +133,12 @@ WIDE = [
 ]
 
 
+INCOMPLETE = [
+    ("hours=item.hours)", ")", r"Memory\(\) is called without hours; the rule .* names every field of the structs"),
+    (STATE, "        learner_state=Memory(practised=i32(0), hours=ZERO),\n", r"Learner\(\) is called without lo_state"),
+]
+
+
 machine_code = pytest.mark.skipif(not COMPILED, reason="the interpreter does not know which functions are rules")
 
 
@@ -143,6 +149,14 @@ def test_a_state_of_another_type_in_machine_code_is_refused(
 ) -> None:
     """In the interpreter, i32(0) + 1 is int32: nothing is wrong there."""
     with pytest.raises(AlsimError, match=rf"answer .* computes {message}, .*: write (i32|f32)\(\.\.\.\), and const"):
+        define(before, after, tmp_path)
+
+
+@machine_code
+@pytest.mark.parametrize(("before", "after", "message"), INCOMPLETE)
+def test_a_struct_with_a_missing_field_is_refused(before: str, after: str, message: str, tmp_path: Path) -> None:
+    """In machine code, no struct has defaults."""
+    with pytest.raises(AlsimError, match=f"raises TypeError: {message}"):
         define(before, after, tmp_path)
 
 

@@ -97,7 +97,7 @@ def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list
 
 def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
     """Yield the checked results of a rule for all examples."""
-    plain, states = interpreted(dynamics.rules[title]), start_states(dynamics)
+    plain, states = _plain(dynamics, title), start_states(dynamics)
     place = title_of(dynamics.name, title, dynamics.rules[title])
     for number, (learner, item, draws) in enumerate(examples_of(dynamics, is_question=title == "answer")):
         if number % CHAIN == 0:
@@ -111,6 +111,26 @@ def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[
         first = _run(dynamics, title, plain, (parameters, *example), check)
         states = {field: getattr(first[0], field) for field in STATES}
         yield first
+
+
+def _plain(dynamics: Dynamics, title: str) -> Function:
+    """Return a rule that runs in the interpreter, where structs that compiled code cannot make raise TypeError."""
+    return interpreted(dynamics.rules[title], replaced={kind: _maker(kind) for kind in (Learner, *dynamics.states)})
+
+
+def _maker(kind: Any) -> Function:
+    """Return a function that makes a struct, and raises TypeError if a field is missing: machine code has no defaults.
+
+    Without own states, the last fields of Learner may be missing.
+    """
+
+    def make(*values: Any, **fields: Any) -> Any:
+        missing = [name for name in kind._fields[len(values) :] if name not in fields and name in kind._field_defaults]
+        if missing and (kind is not Learner or "learner_state" in fields):
+            raise TypeError(f"{kind.__name__}() is called without {', '.join(missing)}")
+        return kind(*values, **fields)
+
+    return make
 
 
 def _run(
@@ -152,8 +172,7 @@ def _cure(title: str, plain: Function, arguments: tuple[Any, ...], error: Except
         fields = getattr(type(error.obj), "_fields", ())
         return f"its fields are {', '.join(fields)}{did_you_mean(error.name, fields)}"
     if isinstance(error, TypeError):
-        names = ", and names every field of Learner and Outcome" if title in ("answer", "study") else ""
-        return f"the rule {title} takes ({_ARGUMENTS[title]}){names}"
+        return f"the rule {title} takes ({_ARGUMENTS[title]}), and names every field of the structs that it returns"
     return "correct the rule"
 
 
@@ -261,7 +280,7 @@ def _check_chance(dynamics: Dynamics, parameters: Any, results: Results) -> None
     if dynamics.chance is None:
         return
     title = title_of(dynamics.name, "chance", dynamics.chance)
-    chance, answer = interpreted(dynamics.chance), interpreted(dynamics.answer)
+    chance, answer = _plain(dynamics, "chance"), _plain(dynamics, "answer")
     examples = examples_of(dynamics, is_question=True)
     for (learner, item, draws), states in zip(examples, given_states(dynamics, results), strict=True):
         given = learner._replace(**states)
@@ -281,7 +300,7 @@ def _check_start(dynamics: Dynamics, parameters: Any) -> None:
     """Raise AlsimError unless the rule `begin` returns a valid mastery and a valid state."""
     if dynamics.begin is None:
         return
-    title, begin = title_of(dynamics.name, "begin", dynamics.begin), interpreted(dynamics.begin)
+    title, begin = title_of(dynamics.name, "begin", dynamics.begin), _plain(dynamics, "begin")
 
     def check(result: Any) -> None:
         if not isinstance(result, tuple) or len(result) != 2 or hasattr(result, "_fields"):
@@ -301,7 +320,7 @@ def _check_observation(dynamics: Dynamics, parameters: Any, results: Results) ->
     """Raise AlsimError unless the rule `observe` returns a valid mastery before each example, and long after it."""
     if dynamics.observe is None:
         return
-    title, observe = title_of(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
+    title, observe = title_of(dynamics.name, "observe", dynamics.observe), _plain(dynamics, "observe")
     examples, before = examples_of(dynamics, is_question=True), given_states(dynamics, results)
     for (learner, item, _), states, (after, _) in zip(examples, before, results, strict=True):
         for given in (

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CellType, CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 
-def interpreted(function: Any, *, wide: bool = False) -> Callable[..., Any]:
+def interpreted(
+    function: Any, *, wide: bool = False, replaced: Mapping[Any, Callable[..., Any]] | None = None
+) -> Callable[..., Any]:
     """Return a copy of a rule that runs in the interpreter, with all rules that it calls.
 
-    wide  whether Python's numbers in the code become NumPy's float64 and int64, their types in machine code
+    replaced  classes that the copy does not call, and the function that it calls instead
+    wide      whether Python's numbers in the code become NumPy's float64 and int64, their types in machine code
     """
-    copies: dict[Any, Any] = {}
+    copies: dict[Any, Any] = dict(replaced or {})
 
     def plain(value: Any) -> Any:
+        if isinstance(value, type):
+            return copies.get(value, value)
         code = getattr(value, "py_func", value)
         if not isinstance(code, FunctionType) or (code is value and value is not function):
             return value
