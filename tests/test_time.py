@@ -59,6 +59,7 @@ def fading() -> str:
     return "fading"
 
 
+@pytest.mark.ci
 def test_delayed_retention_is_the_mean_recall_after_the_delay(fading: str) -> None:
     """The recall by the formula of the dynamics, from the state at the end of an episode."""
     rules = {**TIMED, "dynamics": fading, "curriculum": [[0, 1]], "termination": {"mastery_threshold": 1.0}}
