@@ -27,6 +27,11 @@ def define(before: str, after: str, folder: Path) -> None:
     """Run the example as a module, with a piece of its text replaced."""
     assert before in EXAMPLE, before
     text = EXAMPLE.replace(before, after).replace("alsim.register_dynamics(", f"{RANDOM_START}alsim.register_dynamics(")
+    run_module(text, folder)
+
+
+def run_module(text: str, folder: Path) -> None:
+    """Run a text as a module."""
     file = folder / "forgetting_module.py"
     file.write_text(text, encoding="utf-8")
     module = ModuleType("forgetting_module")
@@ -171,6 +176,20 @@ def test_an_observation_in_float64_is_accepted_with_a_warning(tmp_path: Path) ->
 def test_a_recall_that_needs_a_clock_that_does_not_go_back_is_accepted(tmp_path: Path) -> None:
     """The examples of one learner are in the order of time, as in a simulation."""
     define("max(ZERO, hours - state.hours)", "(hours - state.hours)", tmp_path)
+
+
+def test_the_examples_start_with_the_state_of_the_rule_begin(tmp_path: Path) -> None:
+    """Without it, the time is divided by the default of the state, 0, which no episode has."""
+    begin = "    return mastery, Memory(practised=i32(1), hours=ZERO)"
+    before = f"{RANDOM_START}alsim.register"
+    after = before.replace("    return f32(np.random.rand()), Memory(practised=i32(0), hours=ZERO)", begin)
+    assert begin in after
+    text = EXAMPLE.replace("alsim.register", after).replace("observe=observe", "observe=observe, begin=begin")
+    text = text.replace("max(ONE, f32(state.practised))", "f32(state.practised)")
+    text = text.replace("recall if state.practised > i32(0) else mastery", "recall")
+    run_module(text, tmp_path)
+    with pytest.raises(AlsimError, match="observe|chance"):
+        run_module(text.replace(", begin=begin", ""), tmp_path)
 
 
 def test_a_failed_compilation_names_the_types_of_the_state() -> None:

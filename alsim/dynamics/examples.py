@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from alsim.dynamics.registry import Dynamics
+from alsim.jit.interpreted import interpreted
 from alsim.jit.structs import ABSENT
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32
 
@@ -19,8 +20,20 @@ STATES = ("lo_state", "learner_state")
 """Fields of Learner that are states of a dynamics' own."""
 
 Example = tuple[Learner, Item, Draws]
-Results = list[tuple[Learner, Outcome]]
-"""Results of a rule for all examples, in order."""
+
+
+class Result(NamedTuple):
+    """Arguments of a rule, with the own states of an episode, and its result."""
+
+    learner: Learner
+    item: Item
+    draws: Draws
+    after: Learner
+    outcome: Outcome
+
+
+Results = list[Result]
+"""Results of the rule for questions or contents for all examples, in order."""
 
 
 def examples_of(dynamics: Dynamics, *, is_question: bool) -> list[Example]:
@@ -65,29 +78,23 @@ def _all_examples(*, is_question: bool) -> list[Example]:
     ]
 
 
-def start_states(dynamics: Dynamics) -> dict[str, Any]:
+def start_states(dynamics: Dynamics, parameters: Any, example: Example) -> dict[str, Any]:
     """Return the own states of a learner at the start of an episode, by field of Learner; ABSENT if not declared."""
     kinds = ((field, getattr(dynamics, field)) for field in STATES)
-    return {field: ABSENT if kind is None else kind() for field, kind in kinds}
+    states = {field: ABSENT if kind is None else kind() for field, kind in kinds}
+    if dynamics.begin is not None:
+        states["lo_state"] = interpreted(dynamics.begin)(parameters, example[0].mastery, example[2].answer)[1]
+    return states
 
 
-def given_states(dynamics: Dynamics, results: Results) -> Iterator[dict[str, Any]]:
-    """Yield the own states before each example that led to these results."""
-    for number in range(len(results)):
-        before = results[number - 1][0] if number % CHAIN else None
-        yield start_states(dynamics) if before is None else {field: getattr(before, field) for field in STATES}
-
-
-def example_arguments(dynamics: Dynamics, title: str, parameters: Any, results: Results) -> Iterator[tuple[Any, ...]]:
-    """Yield the arguments of a rule for all examples, with the own states that led to these results."""
-    examples = examples_of(dynamics, is_question=title != "study")
-    for (learner, item, draws), states in zip(examples, given_states(dynamics, results), strict=True):
-        given = learner._replace(**states)
+def arguments_of(title: str, parameters: Any, results: Results) -> Iterator[tuple[Any, ...]]:
+    """Yield the arguments of a rule for the examples with these results."""
+    for learner, item, draws, _, _ in results:
         yield {
-            "chance": (parameters, given, item),
-            "begin": (parameters, given.mastery, draws.answer),
-            "observe": (parameters, given.mastery, given.lo_state, item.hours),
-        }.get(title, (parameters, given, item, draws))
+            "chance": (parameters, learner, item),
+            "begin": (parameters, learner.mastery, draws.answer),
+            "observe": (parameters, learner.mastery, learner.lo_state, item.hours),
+        }.get(title, (parameters, learner, item, draws))
 
 
 __all__ = [
@@ -95,9 +102,9 @@ __all__ = [
     "NUM_EXAMPLES",
     "STATES",
     "Example",
+    "Result",
     "Results",
-    "example_arguments",
+    "arguments_of",
     "examples_of",
-    "given_states",
     "start_states",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alsim.dynamics.examples import STATES, Results, example_arguments
+from alsim.dynamics.examples import STATES, Results, arguments_of
 from alsim.dynamics.messages import SHORT, title_of
 from alsim.dynamics.registry import Dynamics
 from alsim.errors import AlsimError, RuleWarning
@@ -35,7 +35,7 @@ def check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: R
     """
     function, found = dynamics.rules[title], dict[str, str]()
     wide, place = interpreted(function, wide=True), title_of(dynamics.name, title, function)
-    for arguments in example_arguments(dynamics, title, parameters, results):
+    for arguments in arguments_of(title, parameters, results):
         try:
             values = _numbers(title, wide(*arguments))
         except Exception:  # the same code has run with Python's numbers: only the check of types is impossible

@@ -15,9 +15,9 @@ from alsim.dynamics.examples import (
     NUM_EXAMPLES,
     STATES,
     Example,
+    Result,
     Results,
     examples_of,
-    given_states,
     start_states,
 )
 from alsim.dynamics.messages import DECLARE, SHORT, is_of_absent, show, show_any, title_of
@@ -56,15 +56,15 @@ def check_rules(dynamics: Dynamics, parameters: Any) -> None:
     typed = type(parameters)(*map(f32, parameters))
     name, rules = dynamics.name, {"answer": dynamics.answer, "study": dynamics.study}
     with np.errstate(all="ignore"):
+        _check_start(dynamics, typed)
         results = {title: list(_results(dynamics, title, typed)) for title in rules}
         _check_correctness(name, rules, results)
         _check_chance(dynamics, typed, results["answer"])
-        _check_start(dynamics, typed)
         _check_observation(dynamics, typed, results["answer"])
         for title in dynamics.rules:
             check_wide_types(dynamics, title, typed, results["study" if title == "study" else "answer"])
     for title, function in rules.items():
-        _warn_of_definitions(dynamics, title_of(name, title, function), results[title], is_question=title == "answer")
+        _warn_of_definitions(title_of(name, title, function), results[title], is_question=title == "answer")
 
 
 @lru_cache
@@ -73,9 +73,9 @@ def check_rules_once(dynamics: Dynamics, parameters: Any) -> None:
     check_rules(dynamics, parameters)
 
 
-def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list[tuple[Learner, Outcome]]]) -> None:
+def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, Results]) -> None:
     """Raise AlsimError if contents are answered, and warn if no question is answered correctly."""
-    correct = {title: any(outcome.correct for _, outcome in pairs) for title, pairs in results.items()}
+    correct = {title: any(one.outcome.correct for one in found) for title, found in results.items()}
     if correct["study"] and not correct["answer"]:
         raise AlsimError(
             f"the rules of the dynamics {name!r} are swapped: study returns correct=True and answer never does; "
@@ -95,22 +95,22 @@ def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list
         )
 
 
-def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
+def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[Result]:
     """Yield the checked results of a rule for all examples."""
-    plain, states = _plain(dynamics, title), start_states(dynamics)
+    plain, states = _plain(dynamics, title), dict[str, Any]()
     place = title_of(dynamics.name, title, dynamics.rules[title])
-    for number, (learner, item, draws) in enumerate(examples_of(dynamics, is_question=title == "answer")):
+    for number, example in enumerate(examples_of(dynamics, is_question=title == "answer")):
         if number % CHAIN == 0:
-            states = start_states(dynamics)
-        example = learner._replace(**states), item, draws
+            states = start_states(dynamics, parameters, example)
+        given = example[0]._replace(**states), *example[1:]
 
-        def check(result: Any, example: Example = example) -> None:
-            _check_result(place, result, (parameters, *example))
+        def check(result: Any, given: Example = given) -> None:
+            _check_result(place, result, (parameters, *given))
             _check_states(dynamics, place, result[0])
 
-        first = _run(dynamics, title, plain, (parameters, *example), check)
-        states = {field: getattr(first[0], field) for field in STATES}
-        yield first
+        after, outcome = _run(dynamics, title, plain, (parameters, *given), check)
+        states = {field: getattr(after, field) for field in STATES}
+        yield Result(*given, after, outcome)
 
 
 def _plain(dynamics: Dynamics, title: str) -> Function:
@@ -281,9 +281,7 @@ def _check_chance(dynamics: Dynamics, parameters: Any, results: Results) -> None
         return
     title = title_of(dynamics.name, "chance", dynamics.chance)
     chance, answer = _plain(dynamics, "chance"), _plain(dynamics, "answer")
-    examples = examples_of(dynamics, is_question=True)
-    for (learner, item, draws), states in zip(examples, given_states(dynamics, results), strict=True):
-        given = learner._replace(**states)
+    for given, item, draws, _, _ in results:
         arguments = parameters, given, item
         p = _run(dynamics, "chance", chance, arguments, partial(_check_share, title, "", arguments))
         for uniform, expected in ((f32(p) - f32(_ROUNDING), True), (f32(p) + f32(_ROUNDING), False)):
@@ -321,10 +319,9 @@ def _check_observation(dynamics: Dynamics, parameters: Any, results: Results) ->
     if dynamics.observe is None:
         return
     title, observe = title_of(dynamics.name, "observe", dynamics.observe), _plain(dynamics, "observe")
-    examples, before = examples_of(dynamics, is_question=True), given_states(dynamics, results)
-    for (learner, item, _), states, (after, _) in zip(examples, before, results, strict=True):
+    for learner, item, _, after, _ in results:
         for given in (
-            (parameters, learner.mastery, states["lo_state"], item.hours),
+            (parameters, learner.mastery, learner.lo_state, item.hours),
             (parameters, after.mastery, after.lo_state, item.hours + _LATER),
         ):
             _run(dynamics, "observe", observe, given, partial(_check_share, title, "the mastery ", given))
@@ -342,13 +339,12 @@ def _check_share(title: str, what: str, given: tuple[Any, ...], value: Any) -> N
         )
 
 
-def _warn_of_definitions(dynamics: Dynamics, title: str, results: Results, *, is_question: bool) -> None:
+def _warn_of_definitions(title: str, results: Results, *, is_question: bool) -> None:
     """Warn of fields that differ from their definitions: the fail streak (S1.3), and a content's response time (S5.2).
 
     The simulator only shows these fields, so such a dynamics runs, but logs and policies read them as defined.
     """
-    examples = examples_of(dynamics, is_question=is_question)
-    for (learner, _, _), (after, outcome) in zip(examples, results, strict=True):
+    for learner, _, _, after, outcome in results:
         wrong = is_question and not outcome.correct
         streak = int(learner.fail_streak) + 1 if wrong else 0
         found = ""
