@@ -182,6 +182,16 @@ def test_bounds_are_checked_again_with_the_parameters_in_use(tmp_path: Path) -> 
         alsim.AdaptiveLearningEnv(config=config)
 
 
+def test_bounds_are_checked_with_the_extremes_of_a_population(tmp_path: Path) -> None:
+    define((LIMITED, "    mastery = learner.mastery + p.gain_noise * (ONE - learner.mastery)\n"), folder=tmp_path)
+    rows = [{"share": 0.01, "dynamics": {"gain_noise": 2 if k == 50 else 0.001 * k}} for k in range(100)]
+    config = alsim.Config.read({"dynamics": "knowing", "population": rows})
+    with pytest.raises(
+        ValueError, match="row 50 of the population: the rule study .* returns mastery = .*gain_noise=2"
+    ):
+        alsim.AdaptiveLearningEnv(config=config)
+
+
 def test_a_function_may_be_defined_after_the_registration(tmp_path: Path) -> None:
     define(("correct = draws.answer <", "correct = draws.answer + later() <"), folder=tmp_path)
     with pytest.raises(ValueError, match="name 'later' is not defined; import or define it"):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 import numpy as np
 
 from alsim.dynamics.parameters import Unit, Word
-from alsim.errors import AlsimError, InputTypeError, did_you_mean
+from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.types import Draws, Item, Learner, Outcome
 from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
@@ -20,6 +20,8 @@ PACKAGE = __name__.rpartition(".")[0]
 GROUP = "alsim.dynamics"
 """Group of the entry points of dynamics. An entry point leads to a module that calls `register_dynamics`."""
 
+MOST_ROWS = 8
+"""Largest number of rows of a population for which the rules of a user's dynamics run on examples."""
 REGISTER_DYNAMICS = (
     "on the command line, --import MODULE registers the dynamics of a module; in Python, import the module that calls "
     "alsim.register_dynamics"
@@ -235,6 +237,26 @@ def check_parameters(parameters: Any) -> None:
             raise AlsimError(
                 f"a rule of the dynamics {dynamics.name!r} uses an unknown name: {error}; import or define it"
             ) from None
+
+
+def check_rows(parameters: Any) -> None:
+    """Call `check_parameters` for the rows of a population with the extremes of each parameter, at most MOST_ROWS.
+
+    parameters  struct of arrays (S,)
+
+    Raises AlsimError, which names the row.
+    """
+    if _is_own(type(parameters)):
+        return
+    extremes = {int(k): None for column in parameters for k in (column.argmin(), column.argmax())}
+    for k in [*extremes][:MOST_ROWS]:
+        row = type(parameters)(*(column[k].item() for column in parameters))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuleWarning)  # those of the configuration's parameters were given
+                check_parameters(row)
+        except AlsimError as error:
+            raise AlsimError(f"row {k} of the population: {error}") from None
 
 
 def check_rules_of(parameters: Any) -> list[str]:
