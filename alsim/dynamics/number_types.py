@@ -11,8 +11,8 @@ from alsim.dynamics.examples import STATES, Results, arguments_of
 from alsim.dynamics.messages import SHORT, title_of
 from alsim.dynamics.registry import Dynamics
 from alsim.errors import AlsimError, RuleWarning
-from alsim.jit.interpreted import interpreted
-from alsim.jit.structs import is_absent
+from alsim.jit.interpreted import WideInt, interpreted
+from alsim.jit.structs import is_absent, with_leaves
 from alsim.types import Learner, f32, i32
 
 SHARED = tuple(name for name in Learner._fields if name not in STATES)
@@ -37,7 +37,7 @@ def check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: R
     wide, place = interpreted(function, wide=True), title_of(dynamics.name, title, function)
     for arguments in arguments_of(title, parameters, results):
         try:
-            values = _numbers(title, wide(*arguments))
+            values = _numbers(title, wide(*with_leaves(arguments, _as_in_machine_code)))
         except Exception:  # the same code has run with Python's numbers: only the check of types is impossible
             return
         for field, (value, kind) in values.items():
@@ -45,9 +45,9 @@ def check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: R
                 wider = "int64" if isinstance(value, int | np.integer) else "float64"
                 if "." in field:
                     raise AlsimError(
-                        f"{place} computes {field} in {wider}, since Python's numbers have this type in machine code, "
-                        f"but its start value is {kind.__name__}: write {SHORT[kind]}(...), and constants as ONE, "
-                        "f32(...) or i32(...)"
+                        f"{place} computes {field} in {wider} in machine code, where sums of Python's numbers or of i32 "
+                        f"are wider, but its start value is {kind.__name__}: write {SHORT[kind]}(...), and constants as "
+                        "ONE, f32(...) or i32(...)"
                     )
                 found[field] = wider
     if found:
@@ -59,6 +59,11 @@ def check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: R
             RuleWarning,
             stacklevel=5,
         )
+
+
+def _as_in_machine_code(value: Any) -> Any:
+    """Return a number whose arithmetic has the types of machine code."""
+    return WideInt(value) if type(value) is i32 else value
 
 
 def _numbers(title: str, result: Any) -> dict[str, tuple[Any, type[Any]]]:

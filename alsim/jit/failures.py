@@ -29,7 +29,7 @@ def reason_of(message: str) -> str:
     if match := _UNTYPED_FUNCTION.search(message):
         return f"{match[1]} is not compiled{place}; write @alsim.rule above its definition"
     if match := _STATE.search(message):
-        return f"{match[1]}; write constants as ONE, ZERO, f32(...) or i32(...)"
+        return f"{match[1]}; write i32(...) around sums of i32, and constants as ONE, f32(...) or i32(...)"
     text = message.rpartition("Failed in nopython mode pipeline")[2].partition("\n")[2] or message
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(_WRAPPERS)]
     reason = lines[0] if lines else type(message).__name__

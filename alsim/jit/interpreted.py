@@ -15,7 +15,8 @@ def interpreted(
     """Return a copy of a rule that runs in the interpreter, with all rules that it calls.
 
     replaced  classes that the copy does not call, and the function that it calls instead
-    wide      whether Python's numbers in the code become NumPy's float64 and int64, their types in machine code
+    wide      whether Python's numbers in the code become NumPy's float64 and int64, their types in machine code, and
+              sums of int32 become int64
     """
     copies: dict[Any, Any] = dict(replaced or {})
 
@@ -58,12 +59,32 @@ def interpreted(
     return plain(function)  # type: ignore[no-any-return]
 
 
+class WideInt(np.int32):
+    """A number of type int32 whose arithmetic gives int64, as in machine code."""
+
+
+def _arithmetic(name: str) -> Callable[..., Any]:
+    """Return a method of WideInt."""
+
+    def method(*numbers: Any) -> Any:
+        first, *others = (np.int32(number) if isinstance(number, np.int32) else number for number in numbers)
+        result = getattr(first, name)(*others)
+        return np.int64(result) if isinstance(result, np.int32) else result
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "floordiv", "mod", "and", "or", "xor", "lshift", "rshift"):
+    for _method in (f"__{_name}__", f"__r{_name}__"):
+        setattr(WideInt, _method, _arithmetic(_method))
+
+
 def _unchanged(value: Any) -> Any:
     return value
 
 
 def _widening(code: CodeType) -> Callable[[Any], Any]:
-    """Return a function that returns a Python number as NumPy's float64 or int64, and any other value unchanged.
+    """Return a function that returns a Python number as NumPy's float64 or int64, int32 as WideInt, all else unchanged.
 
     Integers stay in code with a power, as in x**2, because machine code does not widen a constant exponent.
     """
@@ -74,9 +95,11 @@ def _widening(code: CodeType) -> Callable[[Any], Any]:
     def widen(value: Any) -> Any:
         if type(value) is float:
             return np.float64(value)
+        if value is np.int32:
+            return WideInt
         return np.int64(value) if type(value) is int and not power and abs(value) < 2**63 else value
 
     return widen
 
 
-__all__ = ["interpreted"]
+__all__ = ["WideInt", "interpreted"]
