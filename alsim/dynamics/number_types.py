@@ -46,8 +46,8 @@ def check_wide_types(dynamics: Dynamics, title: str, parameters: Any, results: R
                 if "." in field:
                     raise AlsimError(
                         f"{place} computes {field} in {wider} in machine code, where sums of Python's numbers or of "
-                        f"i32 are wider, but its start value is {kind.__name__}: write {SHORT[kind]}(...), and constants "
-                        "as ONE, f32(...) or i32(...)"
+                        f"i32 are wider, but its start value is {kind.__name__}: write {SHORT[kind]}(...), and "
+                        "constants as ONE, f32(...) or i32(...)"
                     )
                 found[field] = wider
     if found:
