@@ -281,11 +281,14 @@ def test_the_rules_of_the_package_pass_the_same_checks() -> None:
 def test_a_definition_can_be_repeated(tmp_path: Path) -> None:
     """As in a notebook or by importlib.reload: a new class of the same name replaces the earlier one."""
     first = define(folder=tmp_path)
+    config = alsim.Config.read({"dynamics": "knowing"})
     second = define(("learning_rate * (ONE", "learning_rate * ONE * (ONE"), folder=tmp_path)
     assert DYNAMICS["knowing"].parameters is second.Knowing is not first.Knowing
     alsim.register_dynamics("knowing", second.Knowing, second.answer, second.study)
     with pytest.raises(TypeError, match="earlier definition of Knowing.*make the parameters"):
         alsim.dynamics.of_parameters(first.Knowing)
+    with pytest.raises(TypeError, match="^these parameters are of an earlier definition of Knowing"):
+        config.to_dict()
 
 
 def test_other_registrations_of_the_same_name_or_class_name_the_cure(tmp_path: Path) -> None:
