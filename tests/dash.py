@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 from annotated_types import Ge, Gt
 
 import alsim
+from alsim.dynamics.parameters import Unit
 from alsim.numerics.elementary import exp, log
 from alsim.types import ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
 
@@ -21,7 +22,7 @@ class Dash(NamedTuple):
     ease: float = 0.0  # ability minus difficulty, logits
     decay: Annotated[float, Ge(0)] = 0.2  # exponent of forgetting
     delay: Annotated[float, Ge(0)] = 1.0  # scale of time, per hour
-    window: Annotated[float, Gt(0)] = 24.0  # length of a window, hours
+    window: Annotated[float, Gt(0), Unit("h")] = 24.0  # length of a window
     weight_1: float = 0.04  # of a window's counts of attempts and of correct ones; the first window is the oldest
     weight_2: float = 0.0625
     weight_3: float = 1 / 9
@@ -41,7 +42,7 @@ class Counts(NamedTuple):
     right_3: i32 = i32(0)
     right_4: i32 = i32(0)
     right_5: i32 = i32(0)
-    hours: f32 = f32(-1)  # -1 before the first practice
+    hours: Annotated[f32, Unit("h")] = f32(-1)  # -1 before the first practice
 
 
 @alsim.rule
@@ -140,7 +141,8 @@ def study(p: Dash, learner: Learner, item: Item, draws: Draws) -> tuple[Learner,
 
 def register() -> None:
     """Register the dynamics; a test does so again, because registrations of tests are undone."""
-    alsim.register_dynamics("dash", Dash, answer, study, chance=chance, lo_state=Counts, observe=observe)
+    source = "Lindsey et al., 2014, doi:10.1177/0956797613504302"
+    alsim.register_dynamics("dash", Dash, answer, study, chance=chance, lo_state=Counts, observe=observe, source=source)
 
 
 register()

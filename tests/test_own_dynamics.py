@@ -15,7 +15,8 @@ import pytest
 
 import alsim
 from alsim.dynamics import DYNAMICS, rules_fingerprint
-from alsim.dynamics.rule_checks import _examples, check_definition
+from alsim.dynamics.definition_checks import check_definition
+from alsim.dynamics.examples import examples_of
 from alsim.dynamics.standard import Standard
 from alsim.errors import AlsimError, RuleWarning
 from alsim.jit.compile import COMPILED
@@ -97,7 +98,7 @@ REFUSED = [
     ),
     (
         [("slip: Annotated[float, Interval(ge=0, le=1)] = 0.1", "slip: Annotated[float, Interval(ge=0, le=1)]")],
-        "Knowing.slip .* must have a number as its default; it has none",
+        "Knowing.slip .* must have a finite Python number as its default; it has none",
     ),
 ]
 
@@ -145,13 +146,30 @@ def test_questionable_rules_are_accepted_with_a_warning(change: Any, message: st
     assert Path(caught[0].filename).name == "knowing_module.py"
 
 
+CONSTANTS = [
+    [("import alsim\n", "import alsim\n\nRATE = 0.05\n"), ("p.learning_rate * (ONE", "RATE * (ONE")],
+    [("import alsim\n", "import alsim\nimport math\n"), ("p.learning_rate * (ONE", "p.learning_rate / math.e * (ONE")],
+    [
+        ("import alsim\n", "import alsim\n\nSTEPS = 1\n"),
+        ("i32(learner.fail_streak + i32(1))", "learner.fail_streak + STEPS"),
+    ],
+]
+
+
+@pytest.mark.parametrize("changes", CONSTANTS)
+def test_numbers_of_modules_have_their_types_in_machine_code(changes: Any, tmp_path: Path) -> None:
+    """A number of Python is float64 or int64 there, also if it is a variable of a module."""
+    with pytest.warns(RuleWarning, match="answer .* computes in other types .*(float64|int64)"):
+        define(*changes, folder=tmp_path)
+
+
 def test_a_gain_may_differ_from_the_change_of_mastery_by_a_rounding_error(tmp_path: Path) -> None:
     """The sum of mastery and gain is rounded to float32, so the gain itself is not exactly the difference."""
     small = "    rise = p.learning_rate * (ONE - learner.mastery)\n    mastery = learner.mastery + rise\n"
     full = "    mastery = min(ONE, learner.mastery + p.learning_rate * (ONE - learner.mastery))\n"
     module = define((full, small), (RETURN, RETURN.replace("mastery - learner.mastery", "rise")), folder=tmp_path)
     rule, parameters = interpreted(module.answer), module.Knowing(*map(np.float32, module.Knowing()))
-    examples = _examples(DYNAMICS["standard"], is_question=True)
+    examples = examples_of(DYNAMICS["standard"], is_question=True)
     pairs = [(example[0], *rule(parameters, *example)) for example in examples]
     assert any(outcome.gain != after.mastery - before.mastery for before, after, outcome in pairs)
 
@@ -161,6 +179,16 @@ def test_bounds_are_checked_again_with_the_parameters_in_use(tmp_path: Path) -> 
     define((LIMITED, "    mastery = learner.mastery + p.gain_noise * (ONE - learner.mastery)\n"), folder=tmp_path)
     config = alsim.Config.read({"dynamics": {"name": "knowing", "gain_noise": 2}})
     with pytest.raises(ValueError, match="study .* returns mastery = .*gain_noise=2"):
+        alsim.AdaptiveLearningEnv(config=config)
+
+
+def test_bounds_are_checked_with_the_extremes_of_a_population(tmp_path: Path) -> None:
+    define((LIMITED, "    mastery = learner.mastery + p.gain_noise * (ONE - learner.mastery)\n"), folder=tmp_path)
+    rows = [{"share": 0.01, "dynamics": {"gain_noise": 2 if k == 50 else 0.001 * k}} for k in range(100)]
+    config = alsim.Config.read({"dynamics": "knowing", "population": rows})
+    with pytest.raises(
+        ValueError, match="row 50 of the population: the rule study .* returns mastery = .*gain_noise=2"
+    ):
         alsim.AdaptiveLearningEnv(config=config)
 
 
@@ -253,11 +281,14 @@ def test_the_rules_of_the_package_pass_the_same_checks() -> None:
 def test_a_definition_can_be_repeated(tmp_path: Path) -> None:
     """As in a notebook or by importlib.reload: a new class of the same name replaces the earlier one."""
     first = define(folder=tmp_path)
+    config = alsim.Config.read({"dynamics": "knowing"})
     second = define(("learning_rate * (ONE", "learning_rate * ONE * (ONE"), folder=tmp_path)
     assert DYNAMICS["knowing"].parameters is second.Knowing is not first.Knowing
     alsim.register_dynamics("knowing", second.Knowing, second.answer, second.study)
     with pytest.raises(TypeError, match="earlier definition of Knowing.*make the parameters"):
         alsim.dynamics.of_parameters(first.Knowing)
+    with pytest.raises(TypeError, match="^these parameters are of an earlier definition of Knowing"):
+        config.to_dict()
 
 
 def test_other_registrations_of_the_same_name_or_class_name_the_cure(tmp_path: Path) -> None:

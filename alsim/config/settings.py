@@ -380,7 +380,11 @@ class Config(Section):
             raise ConfigError("; ".join(error_message(e, cls) for e in error.errors())) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as nested dicts that JSON can represent."""
+        """Return the configuration as nested dicts that JSON can represent.
+
+        Raises TypeError for parameters of an earlier definition of a dynamics.
+        """
+        of_parameters(type(self.dynamics))  # pydantic would wrap the error of the serializer in its own
         return dict(json.loads(self.model_dump_json()))
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 import numpy as np
 
 from alsim.dynamics.parameters import Unit, Word
-from alsim.errors import AlsimError, InputTypeError, did_you_mean
+from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.types import Draws, Item, Learner, Outcome
 from alsim.utils.plugins import load_plugin, plugins, warn_of_plugin
@@ -20,6 +20,8 @@ PACKAGE = __name__.rpartition(".")[0]
 GROUP = "alsim.dynamics"
 """Group of the entry points of dynamics. An entry point leads to a module that calls `register_dynamics`."""
 
+MOST_ROWS = 8
+"""Largest number of rows of a population for which the rules of a user's dynamics run on examples."""
 REGISTER_DYNAMICS = (
     "on the command line, --import MODULE registers the dynamics of a module; in Python, import the module that calls "
     "alsim.register_dynamics"
@@ -141,7 +143,8 @@ def register_dynamics(
         source,
     )
     if not _is_own(parameters):
-        from alsim.dynamics.rule_checks import check_definition, check_rules_once
+        from alsim.dynamics.definition_checks import check_definition
+        from alsim.dynamics.rule_checks import check_rules_once
 
         check_definition(new)
         with suppress(NameError):  # the rest of the module may define it; the first use checks again
@@ -153,22 +156,34 @@ def register_dynamics(
 
 
 def describe(dynamics: Dynamics) -> dict[str, Any]:
-    """Return what a dynamics declares, JSON-ready: description, parameters, own states and source."""
+    """Return what a dynamics declares, JSON-ready: description, parameters, latent state and source.
+
+    Ability is latent under all dynamics; its start is that of the configuration.
+    """
     states = {"lo_state": dynamics.lo_state, "learner_state": dynamics.learner_state}
+    own = {name: _fields(kind) for name, kind in states.items() if kind is not None}
     return {
-        "description": (dynamics.parameters.__doc__ or "").strip().partition("\n")[0],
+        "description": _description(dynamics.parameters),
         "parameters": _fields(dynamics.parameters),
-        "latent_state": {name: _fields(kind) for name, kind in states.items() if kind is not None},
+        "latent_state": {"learner": {"ability": {"unit": "logits"}}, **own},
         "observed": "mastery" if dynamics.observe is None else f"recall, after each {dynamics.observe_at}",
         "reads_prerequisites": dynamics.reads_parents,
         "source": dynamics.source,
     }
 
 
+def _description(kind: Any) -> str:
+    """Return the first line of the docstring of a NamedTuple class; "" if it has only the one of all such classes."""
+    first = (kind.__doc__ or "").strip().partition("\n")[0]
+    return "" if first.startswith(f"{kind.__name__}(") else first
+
+
 def _fields(kind: Any) -> dict[str, dict[str, Any]]:
     """Return default, bounds and unit of each field of a NamedTuple class."""
     described: dict[str, dict[str, Any]] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
+    hints = get_type_hints(kind, include_extras=True)
+    for name in kind._fields:
+        hint = hints.get(name)
         entry: dict[str, Any] = {"default": np.asarray(kind._field_defaults[name]).item()}
         for metadata in getattr(hint, "__metadata__", ()):
             if isinstance(metadata, Unit):
@@ -222,6 +237,26 @@ def check_parameters(parameters: Any) -> None:
             raise AlsimError(
                 f"a rule of the dynamics {dynamics.name!r} uses an unknown name: {error}; import or define it"
             ) from None
+
+
+def check_rows(parameters: Any) -> None:
+    """Call `check_parameters` for the rows of a population with the extremes of each parameter, at most MOST_ROWS.
+
+    parameters  struct of arrays (S,)
+
+    Raises AlsimError, which names the row.
+    """
+    if _is_own(type(parameters)):
+        return
+    extremes = {int(k): None for column in parameters for k in (column.argmin(), column.argmax())}
+    for k in [*extremes][:MOST_ROWS]:
+        row = type(parameters)(*(column[k].item() for column in parameters))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuleWarning)  # those of the configuration's parameters were given
+                check_parameters(row)
+        except AlsimError as error:
+            raise AlsimError(f"row {k} of the population: {error}") from None
 
 
 def check_rules_of(parameters: Any) -> list[str]:

@@ -4,90 +4,43 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from numbers import Real
-from typing import Any, get_args
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
-from alsim.dynamics.registry import Dynamics, Moment
-from alsim.errors import AlsimError, InputTypeError, RuleWarning, did_you_mean
-from alsim.jit.cache import COMPILED
+from alsim.dynamics.examples import (
+    CHAIN,
+    NUM_EXAMPLES,
+    STATES,
+    Example,
+    Result,
+    Results,
+    examples_of,
+    start_states,
+)
+from alsim.dynamics.messages import DECLARE, SHORT, is_of_absent, show, show_any, title_of
+from alsim.dynamics.number_types import KINDS, check_wide_types, shared_fields
+from alsim.dynamics.registry import Dynamics
+from alsim.errors import AlsimError, RuleWarning, did_you_mean
 from alsim.jit.interpreted import interpreted
 from alsim.jit.structs import ABSENT, is_absent
-from alsim.types import Draws, Item, Learner, Outcome, f32, i32
+from alsim.types import HALF, ONE, Draws, Item, Learner, Outcome, f32
 
-NUM_EXAMPLES = 300
-CHAIN = 10
-"""Number of successive examples of one learner, each with the own state that the one before returned."""
 _BOUNDS = {"mastery": (0, 1), "frustration": (0, 1), "response_time": (0, np.inf), "fail_streak": (0, np.inf)}
 _ULP = 2.0**-23  # of float32 at 1: mastery + gain, or a gain that is not their difference, may be rounded
 _ROUNDING = 1e-6  # a float32 formula that stays in [0, 1] in exact arithmetic may exceed it by its rounding error
-_STATES = ("lo_state", "learner_state")
-_SHARED = tuple(name for name in Learner._fields if name not in _STATES)
-_KINDS: dict[str, type[Any]] = dict.fromkeys(_SHARED, f32) | {"fail_streak": i32, "gain": f32}
+_LATER = f32(1000)  # hours after an interaction at which its outcome is observed, too
+_ARGUMENTS = dict.fromkeys(("answer", "study"), "p, learner, item, draws") | {
+    "chance": "p, learner, item",
+    "begin": "p, mastery, uniform",
+    "observe": "p, mastery, state, hours",
+}
+_ON_REQUEST = {"hours": "reads_clock=True", "unready": "reads_parents=True", "further": "further_draws=True"}
+"""Fields of Item and Draws that exist only on request, with the argument of `register_dynamics`."""
 
 Function = Callable[..., Any]
-Example = tuple[Learner, Item, Draws]
-
-
-def check_definition(dynamics: Dynamics) -> None:
-    """Raise AlsimError unless the arguments of `register_dynamics` are of the right kinds, without running a rule."""
-    name: Any = dynamics.name
-    parameters: Any = dynamics.parameters
-    if not isinstance(name, str) or not name:
-        raise InputTypeError(f"the name of a dynamics must be a string that is not empty; got {name!r}")
-    if not (isinstance(parameters, type) and issubclass(parameters, tuple) and hasattr(parameters, "_field_defaults")):
-        shown = getattr(parameters, "__name__", repr(parameters))
-        raise InputTypeError(
-            f"the parameters of the dynamics {name!r} must be a NamedTuple class; got {shown}: write "
-            f"`class {shown if shown.isidentifier() else 'Parameters'}(NamedTuple)`"
-        )
-    fields: tuple[str, ...] = getattr(dynamics.parameters, "_fields", ())
-    defaults: dict[str, Any] = parameters._field_defaults
-    for field in fields:
-        default = defaults.get(field)
-        if not isinstance(default, Real) or isinstance(default, bool):
-            got = f"got {default!r}" if field in defaults else "it has none"
-            raise InputTypeError(
-                f"{parameters.__name__}.{field} of the dynamics {name!r} must have a number as its default; {got}: "
-                f"write `{field}: float = 0.1`"
-            )
-    for title in _STATES:
-        _check_state_class(name, title, getattr(dynamics, title))
-    for title, function in dynamics.rules.items():
-        if not callable(function) or (COMPILED and not hasattr(function, "py_func")):
-            raise InputTypeError(
-                f"{_title(name, title, function)} must be a function compiled by alsim.rule; got "
-                f"{type(function).__name__}: write @alsim.rule above its definition"
-            )
-    moments = get_args(Moment)
-    if dynamics.observe_at not in moments:
-        raise AlsimError(f"observe_at must be one of {', '.join(map(repr, moments))}; got {dynamics.observe_at!r}")
-
-
-def _check_state_class(name: str, title: str, kind: Any) -> None:
-    """Raise AlsimError unless a class of own state is a NamedTuple with start values of types f32 and i32."""
-    if kind is None:
-        return
-    shown = getattr(kind, "__name__", repr(kind))
-    if not (isinstance(kind, type) and issubclass(kind, tuple)) or len(getattr(kind, "_fields", ())) == 0:
-        raise InputTypeError(
-            f"{title} of the dynamics {name!r} must be a NamedTuple class with at least one field; got {shown}: write "
-            f"`class {shown if shown.isidentifier() else 'State'}(NamedTuple)`"
-        )
-    if "<locals>" in kind.__qualname__:
-        raise InputTypeError(
-            f"{title} of the dynamics {name!r} is defined in a function, {kind.__qualname__}, where other processes "
-            "cannot import it; define it in a module"
-        )
-    for field in kind._fields:  # type: ignore[attr-defined]  # of a NamedTuple
-        start = kind._field_defaults.get(field)  # type: ignore[attr-defined]
-        if type(start) not in (f32, i32) or not np.isfinite(start):
-            raise InputTypeError(
-                f"{shown}.{field} of the dynamics {name!r} must have a start value of type f32 or i32; got {start!r}: "
-                f"write `{field}: f32 = f32(0)`"
-            )
 
 
 def check_rules(dynamics: Dynamics, parameters: Any) -> None:
@@ -102,35 +55,16 @@ def check_rules(dynamics: Dynamics, parameters: Any) -> None:
     """
     typed = type(parameters)(*map(f32, parameters))
     name, rules = dynamics.name, {"answer": dynamics.answer, "study": dynamics.study}
-    results = {title: list(_results(dynamics, title, typed)) for title in rules}
-    _check_correctness(name, rules, results)
-    _check_chance(dynamics, typed)
-    _check_start_and_observation(dynamics, typed)
+    with np.errstate(all="ignore"):
+        _check_start(dynamics, typed)
+        results = {title: list(_results(dynamics, title, typed)) for title in rules}
+        _check_correctness(name, rules, results)
+        _check_chance(dynamics, typed, results["answer"])
+        _check_observation(dynamics, typed, results["answer"])
+        for title in dynamics.rules:
+            check_wide_types(dynamics, title, typed, results["study" if title == "study" else "answer"])
     for title, function in rules.items():
-        _warn_of_wide_types(dynamics, title, typed)
-        _warn_of_definitions(dynamics, _title(name, title, function), results[title], is_question=title == "answer")
-
-
-def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, list[tuple[Learner, Outcome]]]) -> None:
-    """Raise AlsimError if contents are answered, and warn if no question is answered correctly."""
-    correct = {title: any(outcome.correct for _, outcome in pairs) for title, pairs in results.items()}
-    if correct["study"] and not correct["answer"]:
-        raise AlsimError(
-            f"the rules of the dynamics {name!r} are swapped: study returns correct=True and answer never does; "
-            "call alsim.register_dynamics(name, parameters, answer, study) in this order"
-        )
-    if correct["study"]:
-        raise AlsimError(
-            f"{_title(name, 'study', rules['study'])} returns correct = True, but a content has no answer; return "
-            "Outcome(correct=False, gain=...)"
-        )
-    if not correct["answer"]:
-        warnings.warn(
-            f"{_title(name, 'answer', rules['answer'])} never returns correct=True in {NUM_EXAMPLES} examples; compare "
-            "draws.answer with the probability of a correct answer",
-            RuleWarning,
-            stacklevel=5,
-        )
+        _warn_of_definitions(title_of(name, title, function), results[title], is_question=title == "answer")
 
 
 @lru_cache
@@ -139,48 +73,128 @@ def check_rules_once(dynamics: Dynamics, parameters: Any) -> None:
     check_rules(dynamics, parameters)
 
 
-def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[tuple[Learner, Outcome]]:
+def _check_correctness(name: str, rules: dict[str, Any], results: dict[str, Results]) -> None:
+    """Raise AlsimError if contents are answered, and warn if no question is answered correctly."""
+    correct = {title: any(one.outcome.correct for one in found) for title, found in results.items()}
+    if correct["study"] and not correct["answer"]:
+        raise AlsimError(
+            f"the rules of the dynamics {name!r} are swapped: study returns correct=True and answer never does; "
+            "call alsim.register_dynamics(name, parameters, answer, study) in this order"
+        )
+    if correct["study"]:
+        raise AlsimError(
+            f"{title_of(name, 'study', rules['study'])} returns correct = True, but a content has no answer; return "
+            "Outcome(correct=False, gain=...)"
+        )
+    if not correct["answer"]:
+        warnings.warn(
+            f"{title_of(name, 'answer', rules['answer'])} never returns correct=True in {NUM_EXAMPLES} examples; "
+            "compare draws.answer with the probability of a correct answer",
+            RuleWarning,
+            stacklevel=5,
+        )
+
+
+def _results(dynamics: Dynamics, title: str, parameters: Any) -> Iterator[Result]:
     """Yield the checked results of a rule for all examples."""
-    name, function = dynamics.name, dynamics.rules[title]
-    plain, states = interpreted(function), start_states(dynamics)
-    for number, (learner, item, draws) in enumerate(_examples(dynamics, is_question=title == "answer")):
+    plain, states = _plain(dynamics, title), dict[str, Any]()
+    place = title_of(dynamics.name, title, dynamics.rules[title])
+    for number, example in enumerate(examples_of(dynamics, is_question=title == "answer")):
         if number % CHAIN == 0:
-            states = start_states(dynamics)
-        example = learner._replace(**states), item, draws
-        first = _run(name, title, function, plain, parameters, example)
-        _check_result(_title(name, title, function), first, (parameters, *example))
-        _check_states(dynamics, _title(name, title, function), first[0])
-        states = {field: getattr(first[0], field) for field in _STATES}
-        second = _run(name, title, function, plain, parameters, example)
-        if first != second:
-            raise AlsimError(
-                f"{_title(name, title, function)} returns two results for the same input, which breaks "
-                f"reproducibility: {_show(first)} and {_show(second)}; take every random number from draws"
-            )
-        yield first
+            states = start_states(dynamics, parameters, example)
+        given = example[0]._replace(**states), *example[1:]
+
+        def check(result: Any, given: Example = given) -> None:
+            _check_result(place, result, (parameters, *given))
+            _check_states(dynamics, place, result[0])
+
+        after, outcome = _run(dynamics, title, plain, (parameters, *given), check)
+        states = {field: getattr(after, field) for field in STATES}
+        yield Result(*given, after, outcome)
 
 
-def _run(name: str, title: str, function: Any, plain: Function, parameters: Any, example: Example) -> Any:
-    """Return the result of a rule for one example. Raises AlsimError with the place of any exception."""
+def _plain(dynamics: Dynamics, title: str) -> Function:
+    """Return a rule that runs in the interpreter, where structs that compiled code cannot make raise TypeError."""
+    return interpreted(dynamics.rules[title], replaced={kind: _maker(kind) for kind in (Learner, *dynamics.states)})
+
+
+def _maker(kind: Any) -> Function:
+    """Return a function that makes a struct, and raises TypeError if a field is missing: machine code has no defaults.
+
+    Without own states, the last fields of Learner may be missing.
+    """
+
+    def make(*values: Any, **fields: Any) -> Any:
+        missing = [name for name in kind._fields[len(values) :] if name not in fields and name in kind._field_defaults]
+        if missing and (kind is not Learner or "learner_state" in fields):
+            raise TypeError(f"{kind.__name__}() is called without {', '.join(missing)}")
+        return kind(*values, **fields)
+
+    return make
+
+
+def _run(
+    dynamics: Dynamics, title: str, plain: Function, arguments: tuple[Any, ...], check: Callable[[Any], None]
+) -> Any:
+    """Return the result of a rule, and call `check` with it.
+
+    plain  the rule in the interpreter
+
+    Raises AlsimError for an exception, and for another result with the same arguments.
+    """
+    name, function = dynamics.name, dynamics.rules[title]
     try:
-        with np.errstate(all="ignore"):
-            return plain(parameters, *example)
+        first, second = plain(*arguments), plain(*arguments)
     except NameError:
         raise
     except Exception as error:  # the code of a user may raise any exception
-        cure = "correct the rule"
-        if isinstance(error, AttributeError) and is_absent(error.obj):
-            cure = "declare the state: pass lo_state=... or learner_state=... to alsim.register_dynamics"
-        elif isinstance(error, AttributeError) and error.name:
-            cure = f"its fields are {', '.join(getattr(type(error.obj), '_fields', ()))}"
-            cure += did_you_mean(error.name, getattr(type(error.obj), "_fields", ()))
-        elif isinstance(error, TypeError):
-            cure = "a rule takes (p, learner, item, draws), and names every field of Learner and Outcome"
-            if "tuple" in str(error):
-                cure = "item.hours, item.unready and draws.further are () unless the registration declares their use"
+        cure = _cure(title, plain, arguments, error)
         raise AlsimError(
-            f"{_title(name, title, function, error)} raises {type(error).__name__}: {error}; {cure}"
+            f"{title_of(name, title, function, error)} raises {type(error).__name__}: {error}; {cure}"
         ) from None
+    check(first)
+    if first != second:
+        raise AlsimError(
+            f"{title_of(name, title, function)} returns two results for the same input, which breaks "
+            f"reproducibility: {show_any(first)} and {show_any(second)}; take every random number from draws"
+        )
+    return first
+
+
+def _cure(title: str, plain: Function, arguments: tuple[Any, ...], error: Exception) -> str:
+    """Return the cure for an exception in a rule."""
+    if missing := _undeclared(plain, arguments):
+        names = ", ".join(_ON_REQUEST[field] for field in missing)
+        return f"declare the use of {' and '.join(missing)}: pass {names} to alsim.register_dynamics"
+    if isinstance(error, AttributeError) and is_absent(error.obj):
+        return "declare the state: pass lo_state=... or learner_state=... to alsim.register_dynamics"
+    if isinstance(error, AttributeError) and error.name:
+        fields = getattr(type(error.obj), "_fields", ())
+        return f"its fields are {', '.join(fields)}{did_you_mean(error.name, fields)}"
+    if isinstance(error, TypeError):
+        return f"the rule {title} takes ({_ARGUMENTS[title]}), and names every field of the structs that it returns"
+    return "correct the rule"
+
+
+def _undeclared(plain: Function, arguments: tuple[Any, ...]) -> list[str]:
+    """Return the fields of Item and Draws that a rule needs, but that its registration does not declare."""
+    values: dict[str, Any] = {"hours": ONE, "unready": ONE, "further": (HALF,) * 4}
+    absent = [name for name in values if any(is_absent(getattr(part, name, None)) for part in arguments)]
+
+    def runs(without: Any = None) -> bool:
+        given = {name: values[name] for name in absent if name != without}
+        parts = [
+            part._replace(**{name: given[name] for name in given if name in part._fields})
+            if isinstance(part, Item | Draws)
+            else part
+            for part in arguments
+        ]
+        with suppress(Exception):
+            plain(*parts)
+            return True
+        return False
+
+    return [name for name in absent if not runs(without=name)] if absent and runs() else []
 
 
 def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
@@ -197,12 +211,11 @@ def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
         raise AlsimError(
             f"{title} returns correct = {outcome.correct!r}; it must be True or False: return a comparison"
         )
-    values: dict[str, Any] = {**_shared(after), "gain": outcome.gain}
+    values: dict[str, Any] = {**shared_fields(after), "gain": outcome.gain}
     for field, value in values.items():
         if not isinstance(value, float | int | np.floating | np.integer):
-            raise AlsimError(
-                f"{title} returns {field} = {value!r}; it must be a number: return {_KINDS[field].__name__}(…)"
-            )
+            cure = DECLARE if is_of_absent(value) else f"return {KINDS[field].__name__}(…)"
+            raise AlsimError(f"{title} returns {field} = {value!r}; it must be a number: {cure}")
         low, high = _BOUNDS.get(field, (-np.inf, np.inf))
         if not (np.isfinite(value) and low - _ROUNDING <= value <= high + _ROUNDING):
             expected = (
@@ -211,7 +224,7 @@ def _check_result(title: str, result: Any, given: tuple[Any, ...]) -> None:
                 else (f"in [{low}, {high}]" if high < np.inf else f"at least {low}")
             )
             raise AlsimError(
-                f"{title} returns {field} = {float(value):.6g}, which must be {expected}, for {_show(given)}; limit "
+                f"{title} returns {field} = {float(value):.6g}, which must be {expected}, for {show(given)}; limit "
                 "it, as in min(ONE, max(ZERO, value))"
             )
     _check_gain(title, after, outcome, given)
@@ -223,24 +236,13 @@ def _check_gain(title: str, after: Learner, outcome: Outcome, given: tuple[Any, 
     if abs(float(f32(outcome.gain)) - change) > _ULP:
         raise AlsimError(
             f"{title} returns gain = {float(outcome.gain):.6g}, but mastery changes by {change:.6g}, for "
-            f"{_show(given)}; return gain=mastery - learner.mastery, with the new mastery after its bounds"
+            f"{show(given)}; return gain=mastery - learner.mastery, with the new mastery after its bounds"
         )
-
-
-def _shared(learner: Learner) -> dict[str, Any]:
-    """Return the fields that all dynamics have."""
-    return {name: getattr(learner, name) for name in _SHARED}
-
-
-def start_states(dynamics: Dynamics) -> dict[str, Any]:
-    """Return the own states of a learner at the start of an episode, by field of Learner; ABSENT if not declared."""
-    kinds = ((field, getattr(dynamics, field)) for field in _STATES)
-    return {field: ABSENT if kind is None else kind() for field, kind in kinds}
 
 
 def _check_states(dynamics: Dynamics, title: str, after: Learner) -> None:
     """Raise AlsimError unless a result has the own states that the dynamics declares, with finite numbers."""
-    for field in _STATES:
+    for field in STATES:
         kind, state = getattr(dynamics, field), getattr(after, field)
         if kind is None:
             if state != ABSENT:
@@ -258,30 +260,30 @@ def _check_state(title: str, field: str, kind: Any, state: Any) -> None:
         )
     for name, value in state._asdict().items():
         wanted = type(kind._field_defaults[name])
-        if not isinstance(value, float | int | np.floating | np.integer) or not np.isfinite(value):
-            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be finite: limit it")
+        if is_of_absent(value):
+            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be a number: {DECLARE}")
         if not isinstance(value, wanted):
             raise AlsimError(
                 f"{title} returns {field}.{name} of type {type(value).__name__}, but its start value is "
-                f"{wanted.__name__}; return {wanted.__name__}(...)"
+                f"{wanted.__name__}; return {SHORT[wanted]}(...)"
             )
+        if not np.isfinite(value):
+            raise AlsimError(f"{title} returns {field}.{name} = {value!r}; it must be finite: limit it")
 
 
 def _show_state(state: Any) -> str:
-    return _show(state) if hasattr(state, "_fields") else repr(state)
+    return show_any(state) if hasattr(state, "_fields") else repr(state)
 
 
-def _check_chance(dynamics: Dynamics, parameters: Any) -> None:
+def _check_chance(dynamics: Dynamics, parameters: Any, results: Results) -> None:
     """Raise AlsimError unless the chance is a probability, and decides whether an answer is correct."""
     if dynamics.chance is None:
         return
-    title = _title(dynamics.name, "chance", dynamics.chance)
-    chance, answer = interpreted(dynamics.chance), interpreted(dynamics.answer)
-    for learner, item, draws in _examples(dynamics, is_question=True):
-        given = learner._replace(**start_states(dynamics))
-        p = chance(parameters, given, item)
-        if not isinstance(p, float | np.floating) or not -_ROUNDING <= p <= 1 + _ROUNDING:
-            raise AlsimError(f"{title} returns {p!r}, which must be in [0, 1], for {_show((parameters, given, item))}")
+    title = title_of(dynamics.name, "chance", dynamics.chance)
+    chance, answer = _plain(dynamics, "chance"), _plain(dynamics, "answer")
+    for given, item, draws, _, _ in results:
+        arguments = parameters, given, item
+        p = _run(dynamics, "chance", chance, arguments, partial(_check_share, title, "", arguments))
         for uniform, expected in ((f32(p) - f32(_ROUNDING), True), (f32(p) + f32(_ROUNDING), False)):
             if 0 < uniform < 1:
                 correct = answer(parameters, given, item, draws._replace(answer=f32(uniform)))[1].correct
@@ -292,45 +294,57 @@ def _check_chance(dynamics: Dynamics, parameters: Any) -> None:
                     )
 
 
-def _check_start_and_observation(dynamics: Dynamics, parameters: Any) -> None:
-    """Raise AlsimError unless the rules `begin` and `observe` return valid masteries, and `begin` a valid state."""
-    state = start_states(dynamics)["lo_state"]
-    if dynamics.begin is not None:
-        title, begin = _title(dynamics.name, "begin", dynamics.begin), interpreted(dynamics.begin)
-        for learner, _, draws in _examples(dynamics, is_question=True):
-            result = begin(parameters, learner.mastery, draws.answer)
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise AlsimError(f"{title} must return (mastery, state); got {result!r}")
-            _check_mastery(title, result[0])
-            if dynamics.lo_state is not None:
-                _check_state(title, "the state", dynamics.lo_state, result[1])
-            elif result[1] != ABSENT:
-                raise AlsimError(f"{title} returns a state, but no lo_state is declared; return (mastery, ())")
-            state = result[1]
-    if dynamics.observe is not None:
-        title, observe = _title(dynamics.name, "observe", dynamics.observe), interpreted(dynamics.observe)
-        answer = interpreted(dynamics.answer)
-        for learner, item, draws in _examples(dynamics, is_question=True):
-            _check_mastery(title, observe(parameters, learner.mastery, state, item.hours))
-            after = answer(parameters, learner._replace(**start_states(dynamics)), item, draws)[0]
-            _check_mastery(title, observe(parameters, after.mastery, after.lo_state, item.hours))
+def _check_start(dynamics: Dynamics, parameters: Any) -> None:
+    """Raise AlsimError unless the rule `begin` returns a valid mastery and a valid state."""
+    if dynamics.begin is None:
+        return
+    title, begin = title_of(dynamics.name, "begin", dynamics.begin), _plain(dynamics, "begin")
+
+    def check(result: Any) -> None:
+        if not isinstance(result, tuple) or len(result) != 2 or hasattr(result, "_fields"):
+            raise AlsimError(f"{title} must return (mastery, state); got {show_any(result)}")
+        _check_share(title, "the mastery ", given, result[0])
+        if dynamics.lo_state is not None:
+            _check_state(title, "the state", dynamics.lo_state, result[1])
+        elif result[1] != ABSENT:
+            raise AlsimError(f"{title} returns a state, but no lo_state is declared; return (mastery, ())")
+
+    for learner, _, draws in examples_of(dynamics, is_question=True):
+        given = parameters, learner.mastery, draws.answer
+        _run(dynamics, "begin", begin, given, check)
 
 
-def _check_mastery(title: str, mastery: Any) -> None:
-    """Raise AlsimError unless a mastery is a number in [0, 1]."""
-    if not isinstance(mastery, float | np.floating) or not -_ROUNDING <= mastery <= 1 + _ROUNDING:
-        raise AlsimError(f"{title} returns the mastery {mastery!r}, which must be in [0, 1]; limit it")
+def _check_observation(dynamics: Dynamics, parameters: Any, results: Results) -> None:
+    """Raise AlsimError unless the rule `observe` returns a valid mastery before each example, and long after it."""
+    if dynamics.observe is None:
+        return
+    title, observe = title_of(dynamics.name, "observe", dynamics.observe), _plain(dynamics, "observe")
+    for learner, item, _, after, _ in results:
+        for given in (
+            (parameters, learner.mastery, learner.lo_state, item.hours),
+            (parameters, after.mastery, after.lo_state, item.hours + _LATER),
+        ):
+            _run(dynamics, "observe", observe, given, partial(_check_share, title, "the mastery ", given))
 
 
-def _warn_of_definitions(
-    dynamics: Dynamics, title: str, results: list[tuple[Learner, Outcome]], *, is_question: bool
-) -> None:
+def _check_share(title: str, what: str, given: tuple[Any, ...], value: Any) -> None:
+    """Raise AlsimError unless a value is a number in [0, 1]."""
+    if not isinstance(value, float | np.floating):
+        cure = DECLARE if is_of_absent(value) else "return f32(...)"
+        raise AlsimError(f"{title} returns {what}{show_any(value)}, which must be a float32 number: {cure}")
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise AlsimError(
+            f"{title} returns {what}{float(value):.6g}, which must be in [0, 1], for {show(given)}; limit it, as "
+            "in min(ONE, max(ZERO, value))"
+        )
+
+
+def _warn_of_definitions(title: str, results: Results, *, is_question: bool) -> None:
     """Warn of fields that differ from their definitions: the fail streak (S1.3), and a content's response time (S5.2).
 
     The simulator only shows these fields, so such a dynamics runs, but logs and policies read them as defined.
     """
-    examples = _examples(dynamics, is_question=is_question)
-    for (learner, _, _), (after, outcome) in zip(examples, results, strict=True):
+    for learner, _, _, after, outcome in results:
         wrong = is_question and not outcome.correct
         streak = int(learner.fail_streak) + 1 if wrong else 0
         found = ""
@@ -345,95 +359,4 @@ def _warn_of_definitions(
             return
 
 
-def _warn_of_wide_types(dynamics: Dynamics, title: str, parameters: Any) -> None:
-    """Warn if machine code would compute a field in float64 or int64, since Python's numbers have these types there."""
-    function = dynamics.rules[title]
-    wide, found = interpreted(function, wide=True), {}
-    try:
-        with np.errstate(all="ignore"):
-            for learner, *others in _examples(dynamics, is_question=title == "answer"):
-                after, outcome = wide(parameters, learner._replace(**start_states(dynamics)), *others)
-                for field, value in {**_shared(after), "gain": outcome.gain}.items():
-                    if not isinstance(value, _KINDS[field]):
-                        found[field] = "int64" if isinstance(value, int | np.integer) else "float64"
-    except Exception:  # the same code has run with Python's numbers: only the check of types is impossible
-        return
-    if found:
-        fields = ", ".join(f"{field} ({kind})" for field, kind in found.items())
-        warnings.warn(
-            f"{_title(dynamics.name, title, function)} computes in other types than float32 and int32: {fields}; "
-            "results may differ between machine code and the interpreter; write constants as ONE, ZERO, f32(...) or "
-            "i32(...)",
-            RuleWarning,
-            stacklevel=5,
-        )
-
-
-# ── Examples ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _examples(dynamics: Dynamics, *, is_question: bool) -> list[Example]:
-    """Return examples of learners, items and draws, with what the dynamics reads of them."""
-    absent: dict[str, Any] = {} if dynamics.reads_parents else {"unready": ABSENT}
-    absent |= {} if dynamics.timed else {"hours": ABSENT}
-    further: dict[str, Any] = {} if dynamics.further_draws else {"further": ABSENT}
-    return [
-        (learner, item._replace(**absent), draws._replace(**further))
-        for learner, item, draws in _all_examples(is_question=is_question)
-    ]
-
-
-@lru_cache
-def _all_examples(*, is_question: bool) -> list[Example]:
-    """Return examples of learners, items and draws, with the extremes of each range."""
-    rng = np.random.default_rng(0)
-
-    def values(low: float, high: float) -> Any:
-        inner, kind = rng.uniform(low, high, NUM_EXAMPLES), rng.integers(4, size=NUM_EXAMPLES)
-        return np.where(kind == 0, low, np.where(kind == 1, high, inner)).astype(f32)
-
-    state = zip(
-        values(0, 1), values(-4, 4), values(0, 1), values(0, 120), rng.integers(0, 9, NUM_EXAMPLES), strict=True
-    )
-    ranges: list[tuple[float, float]] = [(0.5, 2.5), (-3, 3), (0, 0.5), (5, 120), (0, 30), (0, 0), (0, 0)]
-    if not is_question:
-        ranges = [*ranges[-1:] * 5, (0, 1), (-1, 1)]
-    items = zip(*(values(*r) for r in ranges), strict=True)
-    hard = rng.random(NUM_EXAMPLES) < 0.3
-    draws = list(zip(values(1e-6, 1 - 1e-6), values(-5, 5), strict=True))
-    further = [values(1e-6, 1 - 1e-6) for _ in range(4)]
-    context = zip(values(0, 3), values(0, 1000), strict=True)
-    return [
-        (
-            Learner(*s[:4], i32(s[4])),
-            Item(is_question, bool(is_question and h), *item)._replace(unready=met[0], hours=met[1]),
-            Draws(*d, tuple(column[k] for column in further)),
-        )
-        for k, (s, item, h, d, met) in enumerate(zip(state, items, hard, draws, context, strict=True))
-    ]
-
-
-# ── Messages ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _title(name: str, title: str, function: Any, error: BaseException | None = None) -> str:
-    """Return the rule, its dynamics and its place, for messages."""
-    code = getattr(getattr(function, "py_func", function), "__code__", None)
-    text = f"the rule {title} of the dynamics {name!r}"
-    if code is None:
-        return text
-    line, trace = code.co_firstlineno, error.__traceback__ if error else None
-    while trace is not None:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == code.co_filename else line
-        trace = trace.tb_next
-    return f"{text} ({code.co_filename}, line {line})"
-
-
-def _show(value: Any) -> str:
-    """Return a short text for a number, or for structs."""
-    if hasattr(value, "_fields"):
-        fields = ", ".join(f"{field}={_show(entry)}" for field, entry in value._asdict().items())
-        return f"{type(value).__name__}({fields})"
-    if isinstance(value, tuple):
-        return ", ".join(map(_show, value)) or "()"
-    return repr(bool(value)) if isinstance(value, bool | np.bool_) else f"{float(value):.4g}"
+__all__ = ["check_rules", "check_rules_once"]

@@ -15,6 +15,8 @@ _UNTYPED_FUNCTION = re.compile(r"global name '(\w+)': Cannot determine Numba typ
 _CALL = re.compile(r">>> (\w+\(.*\))$", re.MULTILINE)
 _LITERAL = re.compile(r"Literal\[(\w+)\]\([^)]*\)")
 _LIBRARY = Path(numba.__file__).parent
+_STATE = re.compile(r"TypingError: ((?:a row|both rules) must .*)$", re.MULTILINE)
+"""Reason of an error that is raised in `alsim.jit.structs`."""
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 _WRAPPERS = ("Failed in nopython mode", "Rejected as", "During: ", "No implementation of function Function(<function ")
 
@@ -26,6 +28,8 @@ def reason_of(message: str) -> str:
     place = own[0] if own else ""
     if match := _UNTYPED_FUNCTION.search(message):
         return f"{match[1]} is not compiled{place}; write @alsim.rule above its definition"
+    if match := _STATE.search(message):
+        return f"{match[1]}; write i32(...) around sums of i32, and constants as ONE, f32(...) or i32(...)"
     text = message.rpartition("Failed in nopython mode pipeline")[2].partition("\n")[2] or message
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(_WRAPPERS)]
     reason = lines[0] if lines else type(message).__name__

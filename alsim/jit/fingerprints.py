@@ -95,6 +95,9 @@ def fingerprint(parameters: type[Any], *functions: Any) -> str:
         elif isinstance(reference, tuple | list):
             for value in reference:
                 visit(value)
+        elif hasattr(reference, "_field_defaults"):  # a NamedTuple class; its instances are tuples
+            digest.update(f"{reference.__qualname__}{reference._fields}".encode())
+            visit(tuple(reference._field_defaults.values()))
         elif isinstance(reference, EnumType):
             digest.update(repr(list(reference)).encode())
         else:

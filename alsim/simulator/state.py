@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alsim.bank.items import Bank
 from alsim.config import Config, columns_of
-from alsim.dynamics import Dynamics, check_parameters, of_parameters
+from alsim.dynamics import Dynamics, check_parameters, check_rows, of_parameters
 from alsim.jit.structs import ABSENT, is_absent, row_of, with_leaves
 from alsim.numerics.beta import beta_table
 from alsim.simulator.fields import INTERACTION_FIELDS, LEARNER_FIELDS
@@ -194,6 +194,8 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
     sessions = sessions_of(config)
     graph = config.curriculum.graph(bank.outcomes) if dynamics.reads_parents else ABSENT
     start, rows = start_and_rows(config)
+    if not is_absent(rows):
+        check_rows(rows.parameters)
     return World(
         parameters=type(config.dynamics)(*map(f32, config.dynamics)),
         weights=RewardWeights(*(f32(getattr(weights, name)) for name in RewardWeights._fields)),

@@ -157,6 +157,7 @@ def test_dynamics_lists_parameters_states_and_sources(run: Any) -> None:
     assert [*own] == [*OWN]
     for entry in own.values():
         assert {"description", "parameters", "latent_state", "source", "package"} <= {*entry}
+        assert entry["latent_state"]["learner"] == {"ability": {"unit": "logits"}}
         assert entry["source"] and entry["description"].endswith(".")
         for parameter in entry["parameters"].values():
             assert "default" in parameter and {*parameter} <= {"default", "ge", "gt", "le", "lt", "unit", "word"}

@@ -113,7 +113,10 @@ def test_the_pages_of_the_dynamics_have_every_parameter() -> None:
         left_out = standard.keys() - described["parameters"].keys()
         intro = page.split("## Parameters")[1].split("|")[0]
         assert {key for key in re.findall(r"`(\w+)`", intro) if key in standard} == left_out, name
-        fields = [f"{part}.{field}" for part, state in described["latent_state"].items() for field in state]
+        latent = described["latent_state"]
+        assert latent.pop("learner") == {"ability": {"unit": "logits"}}
+        assert "Ability" in page.partition("**Latent state.**")[2]
+        fields = [f"{part}.{field}" for part, state in latent.items() for field in state]
         assert all(f"`{field}`" in page for field in fields), name
         assert f"images/dynamics-{name}.png" in page
 

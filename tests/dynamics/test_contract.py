@@ -99,6 +99,20 @@ def test_a_lane_does_not_depend_on_the_others(name: str, settings: str) -> None:
     assert all(same(a, [part[:3] for part in b]) for a, b in zip(few[1:], together[1:], strict=True))
 
 
+@everyone_and_all_settings
+def test_steps_of_some_lanes_equal_a_step_of_all(name: str, settings: str) -> None:
+    rules, random = config(name, settings), np.random.default_rng(8)
+    whole, _ = run(rules, steps=0)
+    parts, _ = run(rules, steps=0)
+    for actions in actions_of(6, 40):
+        expected = [np.array(part) for part in whole.step(actions)[:4]]
+        lanes = random.permutation(6)
+        for some in (lanes[:2], lanes[2:]):
+            found = parts.step_lanes(actions[some], some)[:4]
+            assert same([*found], [part[some] for part in expected])
+        assert all(same(value, parts.truth()[key]) for key, value in whole.truth().items())
+
+
 @pytest.mark.compiled
 @everyone
 def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:

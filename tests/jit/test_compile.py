@@ -176,6 +176,17 @@ def test_fingerprint_sees_code_and_constants() -> None:
     assert fingerprint(int, one) != fingerprint(float, one)
 
 
+def test_fingerprint_sees_the_fields_of_classes() -> None:
+    """A NamedTuple that a rule makes of positional arguments has other values if its fields are in another order."""
+    source = "def rule(x):\n    return Pair(x, 1).a"
+    digests = []
+    for fields, default in (("a b", 0), ("b a", 0), ("a b", 1), ("a b", 0)):
+        names = {"__name__": "outside", "Pair": namedtuple("Pair", fields, defaults=(default,))}
+        exec(source, names)
+        digests.append(fingerprint(int, names["rule"]))
+    assert len(set(digests[:3])) == 3 and digests[3] == digests[0]
+
+
 def test_fingerprint_sees_globals_of_nested_code_and_no_attributes() -> None:
     """A comprehension or a lambda is a code object of its own; `p.rate` does not refer to the variable `rate`."""
     text = "def rule(p): return p.rate + sum([RATE * x for x in (1, 2)]) + (lambda y: y * OTHER)(p.rate)"
