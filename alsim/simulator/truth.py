@@ -102,7 +102,9 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
 def rows_of(simulator: Simulator) -> NDArray[np.int32]:
     """Return the row of the population of each learner, (N,)."""
     learners = simulator.learners
-    return np.zeros(simulator.lanes, np.int32) if isinstance(learners.row, tuple) else learners.row.copy()
+    if is_absent(learners.row):
+        return np.zeros(simulator.lanes, np.int32)
+    return np.where(learners.row < 0, ~learners.row, learners.row)
 
 
 def check_chance(dynamics: Dynamics) -> None:
