@@ -222,5 +222,5 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         sessions=sessions,
         retention=Delay(f64(config.retention.delay_hours)) if observes else ABSENT,
         observed_after_each=(i32(1),) if observes and dynamics.observe_at == "interaction" else ABSENT,
-        observed_after_breaks=sessions if observes and dynamics.observe_at == "break" else ABSENT,
+        observed_after_breaks=sessions if observes else ABSENT,
     )
