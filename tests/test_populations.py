@@ -184,6 +184,7 @@ def test_invalid_tables_name_file_row_and_column(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.ci
 def test_parameters_of_rows_may_be_words_and_numbers_of_numpy() -> None:
     """Under bkt, p_guess = "item" is the guessing parameter of the item; one row and two rows."""
     item = {"p_guess": "item", "p_init": np.float32(0)}

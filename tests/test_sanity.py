@@ -225,6 +225,7 @@ def test_checks_pass_for_every_dynamics_with_many_learners(name):
     assert failed({**LEARNERS, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}) == []
 
 
+@pytest.mark.ci
 def test_a_population_of_a_thousand_rows(few):
     rows = [{"share": 0.001, "dynamics": {"learning_rate": k / 1000, "response_time_min": k / 50}} for k in range(1000)]
     config = Config.read({"num_los": 2, "max_episode_steps": 4, "population": rows})
@@ -234,6 +235,7 @@ def test_a_population_of_a_thousand_rows(few):
     assert "keep their rows of 1,000 and have their" in findings["population"].detail
 
 
+@pytest.mark.ci
 def test_details_name_the_rules_of_the_dynamics(few):
     details = {}
     for name in OWN:
@@ -262,7 +264,8 @@ BROKEN_DYNAMICS = {
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize(("name", "parameter"), [case(*broken) for broken in BROKEN_DYNAMICS])
+@pytest.mark.ci
+@pytest.mark.parametrize(("name", "parameter"), BROKEN_DYNAMICS)
 def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, name, parameter):
     value, expected = BROKEN_DYNAMICS[name, parameter]
     monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))

@@ -59,10 +59,10 @@ def fading() -> str:
     return "fading"
 
 
-@pytest.mark.parametrize("dynamics", ["fading", "fading-at-breaks"])
-def test_each_episode_that_continues_has_its_breaks(fading: str, dynamics: str) -> None:
+@pytest.mark.ci
+def test_each_episode_that_continues_has_its_breaks(fading: str) -> None:
     """Also where recall that has faded decides that the episode continues; the mean is often near the threshold."""
-    rules = {**TIMED, "dynamics": {"name": dynamics, "fading": 0.5}, "curriculum": [[0, 1]]}
+    rules = {**TIMED, "dynamics": {"name": fading, "fading": 0.5}, "curriculum": [[0, 1]]}
     config = {**rules, "sessions": {"interactions": 1, "break_hours": BREAK}, "termination": {"mastery_threshold": 0.4}}
     env = alsim.AdaptiveLearningVectorEnv(200, config=config, autoreset_mode="Disabled")
     env.reset(seed=3)
@@ -71,12 +71,13 @@ def test_each_episode_that_continues_has_its_breaks(fading: str, dynamics: str) 
         before = env.truth()["hours"]
         _, _, terminated, truncated, _ = env.step((7 * step + np.arange(200)) % 36)
         over |= terminated | truncated
-        assert np.array_equal((env.truth()["hours"] - before >= BREAK)[~over], np.ones((~over).sum(), bool))
+        assert (env.truth()["hours"] - before)[~over].min() >= BREAK
         if over.any():
             env.reset(options={"reset_mask": over})
             over[:] = False
 
 
+@pytest.mark.ci
 def test_delayed_retention_is_the_mean_recall_after_the_delay(fading: str) -> None:
     """The recall by the formula of the dynamics, from the state at the end of an episode."""
     rules = {**TIMED, "dynamics": fading, "curriculum": [[0, 1]], "termination": {"mastery_threshold": 1.0}}

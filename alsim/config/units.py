@@ -11,7 +11,7 @@ from alsim.types import Longs
 
 
 class IndependentUnit(NamedTuple):
-    """What is independent in the results of a configuration: episodes, learners or classes."""
+    """Independent unit of the results of a configuration: episodes, learners or classes."""
 
     name: Literal["episode", "learner", "class"]
     size: int = 1

@@ -85,7 +85,9 @@ def _missing(graph: Graph, rows: Floats, row: u64, lo: u64) -> f32:
     """Return what is missing of the mastery of the parents of an LO; `row` is the learner's first entry in `rows`."""
     total = ZERO
     place, end = u64(graph.first[lo]), u64(graph.first[lo + u64(1)])
-    while True:  # Each LO has a group, so that nearly all LOs take the same time, without a branch that depends on them.
+    while (
+        True
+    ):  # Each LO has a group, so that nearly all LOs take the same time, without a branch that depends on them.
         for k in range(GRAPH_GROUP):
             edge = place + u64(k)
             total += graph.weights[edge] * (ONE - rows[row + u64(graph.parents[edge])])

@@ -6,6 +6,7 @@ import io
 import lzma
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,7 +27,8 @@ HEADER_BYTES = 1024
 """Bytes allowed for the headers of each array; `to_npz` needs fewer than half of them."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
-    *(OverflowError, RuntimeError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(OverflowError, RuntimeError, SyntaxError, tokenize.TokenError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 """Exceptions that reading an invalid npz file may raise."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_dynamics import case
 
 from alsim.cli.rules import learner_facts
 from alsim.config import Config
@@ -76,6 +75,7 @@ def test_a_dataset_without_these_prints_no_line_about_them(run: Any, folder: Pat
     assert not any(word in printed for word in ("population", "sessions", "curriculum", "independent", "truth"))
 
 
+@pytest.mark.ci
 def test_show_names_the_row_of_the_learner(run: Any, folder: Path) -> None:
     names = set()
     for learner in range(12):
@@ -100,6 +100,7 @@ def test_validate_prints_the_learners_and_its_report_has_the_rows(run: Any, fold
     assert report["population"] == ["slow", "1"] and report["dynamics"] == "prerequisites"
 
 
+@pytest.mark.ci
 def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monkeypatch: Any) -> None:
     for name in ("FINAL", "SELECTION"):
         monkeypatch.setattr(training_run, name, HeldOut(getattr(training_run, name).first, 5))
@@ -112,7 +113,8 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
-@pytest.mark.parametrize("name", [case(name) for name in OWN])
+@pytest.mark.ci
+@pytest.mark.parametrize("name", OWN)
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))
     unread = "" if name == "prerequisites" else f", which the dynamics {name} does not read"

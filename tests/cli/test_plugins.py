@@ -248,6 +248,7 @@ def test_info_without_the_import_claims_nothing_about_the_defaults(run, folder):
         assert ("dynamics.gain" in origin["config_differences"]) == (gain == "0.1")
 
 
+@pytest.mark.ci
 def test_dynamics_replace_those_of_the_configuration(run, folder):
     accepted(run(*GENERATE, "--import", "instant", "--dynamics", "instant", "--out", "d"))
     assert load_dataset("d").manifest["config"]["dynamics"]["name"] == "instant"

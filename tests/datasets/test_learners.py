@@ -65,7 +65,7 @@ def files_of(directory: Any) -> dict[str, bytes]:
 
 
 @pytest.mark.versionless
-@pytest.mark.parametrize("name", [case(name) for name in ALL])
+@pytest.mark.parametrize("name", [case(name, quick=name == "fatigue") for name in ALL])
 def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: str) -> None:
     arguments = {**RUN, "config": configuration(tmp_path / "code", name)}
     expected = files_of(generate_dataset(**arguments, out=tmp_path / "one").path)
@@ -81,7 +81,7 @@ def test_bytes_do_not_depend_on_workers_and_interruptions(tmp_path: Path, name: 
     assert files_of(generate_dataset(**arguments, out=tmp_path / "three").path) == expected
 
 
-@pytest.mark.parametrize("name", [case(name) for name in ALL])
+@pytest.mark.parametrize("name", [case(name, quick=name == "fatigue") for name in ALL])
 def test_the_manifest_is_sufficient_on_another_machine(tmp_path: Path, name: str) -> None:
     """It holds the rows and the edges, and no path: the files of the configuration are not needed."""
     file = configuration(tmp_path / "code", name)
@@ -142,6 +142,7 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     assert files_of(tmp_path / "d") == files_of(expected.path)
 
 
+@pytest.mark.ci
 def test_another_population_is_another_plan_in_one_short_sentence(tmp_path: Path) -> None:
     def stop(episodes: int, rows: int) -> None:
         raise KeyboardInterrupt
@@ -158,6 +159,7 @@ def test_another_population_is_another_plan_in_one_short_sentence(tmp_path: Path
         generate_dataset(**RUN, config=config, out=tmp_path / "d")
 
 
+@pytest.mark.ci
 def test_frames_and_views_do_not_need_the_dynamics(tmp_path: Path, monkeypatch: Any) -> None:
     run = {**RUN, "config": configuration(tmp_path / "code", "dash")}
     dataset = generate_dataset(**run, out=tmp_path / "d")

@@ -13,7 +13,7 @@ import pytest
 import alsim
 from alsim import models
 from alsim.config import Split
-from alsim.config.settings import SessionSettings
+from alsim.config.settings import ClassSettings, SessionSettings
 from alsim.models.base import HOMES
 from alsim.responses.formats.registry import PUBLISHED
 
@@ -44,8 +44,13 @@ def test_the_configuration_page_has_every_key_and_default() -> None:
     expected = leaves(alsim.Config().to_dict())
     assert expected.pop("questions_per_difficulty") is None
     expected |= {f"questions_per_difficulty.{key}": None for key in Split.model_fields}
+    assert expected.pop("classes") is None
     assert expected.pop("sessions") is None
     expected |= {f"sessions.{key}": None for key in SessionSettings.model_fields}
+    expected |= {
+        f"classes.{key}": None if field.is_required() else field.default
+        for key, field in ClassSettings.model_fields.items()
+    }
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text("configuration.md"), re.MULTILINE)
     stated = dict(rows)
     assert len(stated) == len(rows)

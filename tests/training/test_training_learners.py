@@ -39,6 +39,7 @@ def rules(name: str, rows: int = 1000) -> dict[str, Any]:
     return {**small, "population": population, "sessions": {"interactions": 3, "break_hours": 24.0}}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("algorithm", "name"), [("ppo", name) for name in OWN] + [("dqn", "fatigue")])
 def test_an_interrupted_training_with_a_population_gives_the_same_bits(
     tmp_path: Path, algorithm: str, name: str
