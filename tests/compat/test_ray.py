@@ -133,7 +133,24 @@ def cluster(code):
     ray.shutdown()
 
 
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow", "store_observations": False, "policy": "rules"}])
+LEARNERS = {
+    **scale.SMALL,
+    "dynamics": "fatigue",
+    "classes": {"size": 4, "ability_std": 0.5},
+    "population": [{"share": 0.5}, {"share": 0.5, "dynamics": {"learning_rate": 0.1}}],
+    "sessions": {"interactions": 3, "break_hours": 24},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"file_format": "arrow", "store_observations": False, "policy": "rules"},
+        {"config": LEARNERS, "truth": True},
+    ],
+    ids=["defaults", "other options", "population"],
+)
 def test_a_cluster_writes_the_same_bytes(tmp_path, cluster, changes):
     expected, reports = plain(tmp_path, **changes), []  # runs first, so that workers find compiled code
     made = generate_dataset(
