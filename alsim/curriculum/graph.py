@@ -164,13 +164,16 @@ def _name(outcome: Outcome, names: Sequence[str]) -> Outcome:
 def _without_cycles(edges: Sequence[Edge]) -> tuple[list[Edge], tuple[Edge, ...]]:
     """Return the edges that close no cycle with those before them, and the others."""
     children: dict[Outcome, list[Outcome]] = {}
+    have_parents: set[Outcome] = set()
     kept: list[Edge] = []
     dropped: list[Edge] = []
     for parent, child in edges:
-        if parent in _reachable(child, children):
+        may_close = parent == child or (parent in have_parents and child in children)  # avoids most searches
+        if may_close and parent in _reachable(child, children):
             dropped.append((parent, child))
         else:
             children.setdefault(parent, []).append(child)
+            have_parents.add(child)
             kept.append((parent, child))
     return kept, tuple(dropped)
 
