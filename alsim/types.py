@@ -447,4 +447,4 @@ class World(NamedTuple):
     sessions: Any = ()  # Sessions; () for one session
     retention: Any = ()  # Delay; () unless the dynamics says what is observed of mastery
     observed_after_each: Any = ()  # () unless the dynamics observes all LOs after each interaction
-    observed_after_breaks: Any = ()  # Sessions; () unless it observes them after breaks, and there are breaks
+    observed_after_breaks: Any = ()  # Sessions; () unless the dynamics says what is observed, and there are breaks

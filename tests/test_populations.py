@@ -40,6 +40,14 @@ def test_the_row_of_a_learner_is_that_of_its_word() -> None:
     assert population.rows_of(seed, learners).tolist() == [int(word / 2**32 >= 0.3) for word in words]
 
 
+@pytest.mark.parametrize("learners", [[-1], [2**32], [0.5]])
+def test_rows_of_invalid_learners_and_seeds_are_refused(learners: list[Any]) -> None:
+    with pytest.raises(PopulationError, match="learners must be integers"):
+        Population(TWO).rows_of(0, learners)
+    with pytest.raises(PopulationError, match="seed must be an integer"):
+        Population(TWO).rows_of(learners[0] * 2**32, [0])
+
+
 def test_learners_keep_their_row_in_every_episode_and_batch() -> None:
     env = environment(TWO)
     rows = env.truth()["population_row"]
@@ -140,9 +148,14 @@ def test_rows_and_names_are_in_the_episodes(tmp_path: Path) -> None:
         ([{"name": "a"}], "row 0 of the population: share is missing"),
         ([{"share": "1"}], "share = '1': expected a number"),
         ([{"share": 1, "lerner": {}}], "unknown key; .* did you mean 'learner'"),
-        ([{"share": 1, "dynamics": {"speed": 1}}], "row 0 of the population: dynamics.speed = 1.0: unknown key"),
-        ([{"share": 1, "dynamics": {"learning_rate": 2}}], "dynamics.learning_rate = 2.0: expected a number <= 1"),
-        ([{"share": 1, "learner": {"ability_std": -1}}], "learner.ability_std = -1.0: expected a number >= 0"),
+        ([{"share": 1, "dynamics": {"speed": 1}}], "row 0 of the population: dynamics.speed = 1: unknown key"),
+        ([{"share": 1, "dynamics": {"learning_rate": 2}}], "dynamics.learning_rate = 2: expected a number <= 1"),
+        ([{"share": 1, "learner": {"ability_std": -1}}], "learner.ability_std = -1: expected a number >= 0"),
+        ([{"share": 1, "name": 3}], "row 0 of the population: name = 3: expected a string"),
+        ([{"share": 1, "dynamics": "bkt"}], "row 0 of the population: dynamics = 'bkt': expected a table"),
+        ([{"share": 1, "dynamics": {"name": "bkt"}}], "row 0 of the population: a row cannot choose a dynamics"),
+        ([{"share": 1, "dynamics": {"learning_rate": "0.1"}}], "dynamics.learning_rate = '0.1': expected a number"),
+        ([{"share": 1, "learner": {"ability_mean": True}}], "learner.ability_mean = True: expected a number"),
         ([{"share": 0.5, "name": "a"}] * 2, "names of a population's rows must differ; got 'a' twice"),
         ([3], "row 0 of the population must be a table"),
         (3, "must be a list of at least one row"),
@@ -160,7 +173,8 @@ def test_invalid_tables_name_file_row_and_column(tmp_path: Path) -> None:
         ("name\na\n", "there is no column share; the columns are name"),
         ("share,learning_rate\n1,0.5\n", "unknown column 'learning_rate'; expected share, name, dynamics.PARAMETER"),
         ("share,dynamics.learning_rate\n1,nan\n", "line 2, column dynamics.learning_rate: 'nan'; expected a number"),
-        ("share\n\n", "share"),
+        ("share\n\n", "p.csv: there is no row below the header"),
+        ("share\n0.4\n0.4\n", "p.csv: the shares of a population must sum to 1; got 0.8"),
         ("share,name\n0.5,a\nx,b\n", "line 3, column share: 'x'; expected a number"),
     ):
         file = tmp_path / "p.csv"
@@ -168,6 +182,21 @@ def test_invalid_tables_name_file_row_and_column(tmp_path: Path) -> None:
         with pytest.raises(PopulationError, match=message) as raised:
             Population.read(file)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.ci
+def test_parameters_of_rows_may_be_words_and_numbers_of_numpy() -> None:
+    """Under bkt, p_guess = "item" is the guessing parameter of the item; one row and two rows."""
+    item = {"p_guess": "item", "p_init": np.float32(0)}
+    for rows in (
+        [{"share": 1, "dynamics": item}],
+        [{"share": np.float32(share), "dynamics": item} for share in (1, 0)],
+    ):
+        config = Config.read({"num_los": 2, "dynamics": "bkt", "population": rows})
+        assert Config.read(config.to_dict()) == config
+        env = alsim.AdaptiveLearningVectorEnv(2, config=config)
+        env.reset(seed=0)
+        np.testing.assert_array_equal(env.truth([0, 1])["chance"], [env.bank.questions.irt_c[:2]] * 2)
 
 
 numbers = st.floats(0.0, 1.0, allow_subnormal=False)

@@ -60,6 +60,24 @@ def fading() -> str:
 
 
 @pytest.mark.ci
+def test_each_episode_that_continues_has_its_breaks(fading: str) -> None:
+    """Also where recall that has faded decides that the episode continues; the mean is often near the threshold."""
+    rules = {**TIMED, "dynamics": {"name": fading, "fading": 0.5}, "curriculum": [[0, 1]]}
+    config = {**rules, "sessions": {"interactions": 1, "break_hours": BREAK}, "termination": {"mastery_threshold": 0.4}}
+    env = alsim.AdaptiveLearningVectorEnv(200, config=config, autoreset_mode="Disabled")
+    env.reset(seed=3)
+    over = np.zeros(200, bool)
+    for step in range(12):
+        before = env.truth()["hours"]
+        _, _, terminated, truncated, _ = env.step((7 * step + np.arange(200)) % 36)
+        over |= terminated | truncated
+        assert (env.truth()["hours"] - before)[~over].min() >= BREAK
+        if over.any():
+            env.reset(options={"reset_mask": over})
+            over[:] = False
+
+
+@pytest.mark.ci
 def test_delayed_retention_is_the_mean_recall_after_the_delay(fading: str) -> None:
     """The recall by the formula of the dynamics, from the state at the end of an episode."""
     rules = {**TIMED, "dynamics": fading, "curriculum": [[0, 1]], "termination": {"mastery_threshold": 1.0}}

@@ -264,7 +264,12 @@ def print_policies(policies: dict[str, Any]) -> None:
 
     rows = []
     for policy, statistics in policies.items():
-        cells = [f"{statistics[name]['mean']:.{d}f} ± {statistics[name]['se']:.{d}f}" for name, d in DECIMALS.items()]
+        cells = [
+            " ± ".join(
+                "-" if statistics[name][key] is None else f"{statistics[name][key]:.{d}f}" for key in ("mean", "se")
+            )
+            for name, d in DECIMALS.items()
+        ]
         rows.append((policy, *cells, f"{statistics['give_ups']['mean']:.1%}"))
     print_table(("policy", *(METRICS[name].heading for name in DECIMALS), "give-ups"), rows)
 
@@ -281,7 +286,12 @@ def verdict(trained: str, policies: dict[str, Any]) -> str:
 
 
 def _comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return whether a mean is higher than another one, lower, or similar (not significantly different)."""
+    """Return whether a mean is higher than another one, lower, or similar (not significantly different).
+
+    A mean over the learners of one class has no standard error.
+    """
+    if one["se"] is None or other["se"] is None:
+        return "not compared, without standard errors, with that with"
     difference = one["mean"] - other["mean"]
     if abs(difference) <= Z * hypot(one["se"], other["se"]):
         return "similar to that with"

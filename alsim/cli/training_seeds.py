@@ -194,7 +194,8 @@ def _combined(summary: Mapping[str, Any]) -> dict[str, Any]:
     for name, metric in summary["metrics"].items():
         errors = [training["standard_errors"][name] for training in summary["trainings"]]
         seeds = 0.0 if metric["se"] is None else metric["se"] * half_width(metric["n"]) / Z
-        combined[name] = {"mean": metric["mean"], "se": hypot(seeds, sum(errors) / len(errors))}
+        se = None if None in errors else hypot(seeds, sum(errors) / len(errors))
+        combined[name] = {"mean": metric["mean"], "se": se}
     return combined
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from alsim.config.sections import Section, Share, error_message
 from alsim.errors import AlsimError, did_you_mean
 from alsim.numerics.philox import random_words
-from alsim.types import Doubles, Ints, Keys, Purpose, Words, i32, safe_repr, u32, u64
+from alsim.types import MAX_LEARNERS, Doubles, Ints, Keys, Purpose, Words, i32, safe_repr, u32, u64
 from alsim.utils.tables import Cells, number, read_cells
 
 MOST_ROWS = 1_000_000
@@ -40,10 +40,16 @@ class Row(Section):
     """Probability that a learner has this row."""
     name: str = Field(default="", max_length=200)
     """Name in reports; default: the number of the row."""
-    dynamics: dict[str, float] = {}
-    """Parameters of the dynamics that replace those of the configuration."""
-    learner: dict[str, float] = {}
-    """Starting distributions that replace those of the configuration."""
+    dynamics: dict[str, Any] = {}
+    """Parameters of the dynamics that replace those of the configuration, which checks them."""
+    learner: dict[str, Any] = {}
+    """Starting distributions that replace those of the configuration, which checks them."""
+
+    @field_validator(*OVERRIDES)
+    @classmethod
+    def _to_python(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return values in which Python numbers replace those of NumPy."""
+        return {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
 
 
 class Population:
@@ -79,9 +85,13 @@ class Population:
         """
         if isinstance(source, Population):
             return source
-        if isinstance(source, str | Path):
-            return cls(_table_rows(Path(source)))
-        return cls(source)
+        if not isinstance(source, str | Path):
+            return cls(source)
+        rows = _table_rows(Path(source))
+        try:
+            return cls(rows)
+        except PopulationError as error:
+            raise PopulationError(f"{source}: {error}") from None
 
     def __len__(self) -> int:
         """Return the number of rows S."""
@@ -115,9 +125,17 @@ class Population:
     def rows_of(self, seed: int, learners: Any) -> Ints:
         """Return the row of each learner, (N,) int32: a pure function of seed and learner (clause S12.1).
 
-        learners  (N,) indices of learners
+        seed      integer in [0, 2**64)
+        learners  (N,) indices of learners, in [0, 2**32)
+
+        Raises PopulationError for other values.
         """
-        learner = np.ascontiguousarray(learners, np.uint32).ravel()
+        given = np.asarray(learners).ravel()
+        if given.size and (given.dtype.kind not in "iu" or not 0 <= given.min() <= given.max() < MAX_LEARNERS):
+            raise PopulationError(f"learners must be integers in [0, {MAX_LEARNERS}); got {learners!r:.100}")
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+            raise PopulationError(f"seed must be an integer in [0, 2**64); got {seed!r}")
+        learner = given.astype(np.uint32)
         if len(self) == 1:
             return np.zeros(len(learner), i32)
         zeros: Words = np.zeros(len(learner), np.uint32)
@@ -138,23 +156,6 @@ def _read_row(number: int, row: Any) -> Row:
         return Row.model_validate(dict(row))
     except ValidationError as error:
         raise PopulationError(f"{where}: {'; '.join(error_message(e, Row) for e in error.errors())}") from None
-
-
-def check_overrides(population: Population, part: str, model: type[Section]) -> None:
-    """Raise PopulationError unless all overrides of a part of the configuration are valid values of its table.
-
-    part   "dynamics" or "learner"
-    model  the table of this part
-    """
-    for k, row in enumerate(population.rows):
-        values = getattr(row, part)
-        if not values:
-            continue
-        try:
-            model.model_validate(values)
-        except ValidationError as error:
-            faults = "; ".join(f"{part}.{error_message(e, model)}" for e in error.errors())
-            raise PopulationError(f"row {k} of the population: {faults}") from None
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +179,8 @@ def _table_rows(path: Path) -> list[dict[str, Any]]:
                 f"{path}: unknown column {title!r}; expected share, name, dynamics.PARAMETER or learner.PARAMETER"
                 f"{did_you_mean(title, ('share', 'name'))}"
             )
+    if not cells.rows:
+        raise PopulationError(f"{path}: there is no row below the header; expected one row per kind of learner")
     return [_table_row(cells, k) for k in range(len(cells.rows))]
 
 
@@ -202,16 +205,17 @@ def _table_row(cells: Cells, k: int) -> dict[str, Any]:
 # ── arrays for the simulator ─────────────────────────────────────────────────────────────────────
 
 
-def columns_of(population: Population, part: str, common: Mapping[str, float]) -> dict[str, Doubles]:
-    """Return the values of a part of the configuration in each row, (S,) each.
+def columns_of(rows: Sequence[Mapping[str, float]], common: Mapping[str, float]) -> dict[str, Doubles]:
+    """Return the values of a part of the configuration in each row of a population, (S,) each.
 
+    rows    values that each row overrides, see `Config.overrides`
     common  values of the configuration, which hold where a row does not override them
     """
-    columns = {key: np.full(len(population), value, np.float64) for key, value in common.items()}
-    for k, row in enumerate(population.rows):
-        for key, value in getattr(row, part).items():
+    columns = {key: np.full(len(rows), value, np.float64) for key, value in common.items()}
+    for k, row in enumerate(rows):
+        for key, value in row.items():
             columns[key][k] = value
     return columns
 
 
-__all__ = ["Population", "PopulationError", "Row", "check_overrides", "columns_of"]
+__all__ = ["Population", "PopulationError", "Row", "columns_of"]

@@ -74,7 +74,7 @@ def _model_of(annotation: Any) -> Any:
 
 def _kind(annotation: Any) -> str:
     """Return the kind of value that a field expects, for error messages."""
-    if _model_of(annotation) is not None:
+    if _model_of(annotation) is not None or get_origin(annotation) is dict:
         return "a table"
     if get_origin(annotation) is tuple:
         return "a list of numbers"
@@ -132,6 +132,9 @@ def _expected(error: ErrorDetails) -> str:
         "invalid_key": "keys that are strings",
         "model_type": "a table",
         "model_attributes_type": "a table",
+        "dict_type": "a table",
+        "string_type": "a string",
+        "string_too_long": "a string of at most {max_length} characters",
         "tuple_type": "a list of numbers",
         "too_long": "{max_length} numbers",
         "literal_error": "{expected}",

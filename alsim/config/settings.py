@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
@@ -17,7 +18,7 @@ import numpy as np
 from pydantic import Field, ValidationError, create_model, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from alsim.config.population import Population, PopulationError, check_overrides
+from alsim.config.population import Population, PopulationError
 from alsim.config.sections import (
     Change,
     Count,
@@ -261,15 +262,7 @@ class Config(Section):
             expected = f"a registered dynamics: {known}; {unknown_dynamics(str(name))}"
             raise PydanticCustomError("dynamics", "{expected}", {"expected": expected})
         parameters: Any = dynamics.parameters
-        model = _parameter_model(parameters)
-        words = _words_of(parameters)
-        named = {k: words[k].number for k, v in table.items() if k in words and v in words[k]}
-        try:
-            others = model.model_validate({k: v for k, v in table.items() if k not in named})
-            return parameters(**others.model_dump(exclude_unset=True), **named)
-        except ValidationError as error:
-            faults = "; ".join(f"dynamics.{error_message(e, model)}{_or_word(e, words)}" for e in error.errors())
-            raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
+        return parameters(**_read_parameters(parameters, table))
 
     @field_validator("population", mode="before")
     @classmethod
@@ -304,12 +297,21 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_population(self) -> Self:
         """Raise unless the rows of the population override existing parameters with valid values."""
-        if self.population is not None:
+        kind: Any = type(self.dynamics)
+        for k, row in enumerate(() if self.population is None else self.population.rows):
             try:
-                check_overrides(self.population, "dynamics", parameter_table(self.dynamics))
-                check_overrides(self.population, "learner", LearnerStart)
-            except PopulationError as error:
-                raise PydanticCustomError("population", "{fault}", {"fault": str(error)}) from None
+                if "name" in row.dynamics and "name" not in kind._fields:
+                    fault = (
+                        f"a row cannot choose a dynamics; got {row.dynamics['name']!r}: set dynamics.name for all rows"
+                    )
+                    raise PydanticCustomError("parameter", "{fault}", {"fault": fault})
+                if row.dynamics:
+                    _read_parameters(kind, {**self.dynamics._asdict(), **row.dynamics})
+                if row.learner:
+                    _validated(LearnerStart, row.learner, "learner")
+            except PydanticCustomError as error:
+                fault = f"row {k} of the population: {error.message()}"
+                raise PydanticCustomError("population", "{fault}", {"fault": fault}) from None
         return self
 
     @field_serializer("curriculum")
@@ -399,13 +401,20 @@ class Config(Section):
         rows: Ints = self.population.rows_of(seed, learners)
         return rows
 
+    def overrides(self, part: str) -> list[dict[str, float]]:
+        """Return the values of "dynamics" or "learner" that each row of the population replaces, as numbers."""
+        if part == "learner":
+            return [row.learner for row in self.population.rows]
+        kind: Any = type(self.dynamics)
+        return [{**row.dynamics, **_numbers_of_words(kind, row.dynamics)} for row in self.population.rows]
+
     def with_single_row(self) -> Config:
         """Return the same rules without a population if it has only one row, whose values apply to all learners."""
         if self.population is None or len(self.population) > 1:
             return self
-        row = self.population.rows[0]
-        changes = {"dynamics": self.dynamics._replace(**row.dynamics), "population": None}
-        return self.model_copy(update={**changes, "learner": self.learner.model_copy(update=row.learner)})
+        changes = {"dynamics": self.dynamics._replace(**self.overrides("dynamics")[0]), "population": None}
+        learner = self.learner.model_copy(update=self.overrides("learner")[0])
+        return self.model_copy(update={**changes, "learner": learner})
 
     def split(self) -> tuple[int, int, int]:
         """Return the number of Easy, Medium and Hard questions per learning outcome (clause S2.1)."""
@@ -420,10 +429,35 @@ class ConfigError(AlsimError):
     """An invalid configuration: the message names the key, its value and the expected value."""
 
 
-def parameter_table(parameters: Any) -> type[Section]:
-    """Return the table of the parameters of a dynamics, given an instance."""
-    kind: Any = type(parameters)
-    return _parameter_model(kind)
+def _read_parameters(parameters: Any, table: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the values in a table of a dynamics' parameters, with the numbers that stand for words.
+
+    Raises PydanticCustomError, which names the invalid values.
+    """
+    named = _numbers_of_words(parameters, table)
+    others = {k: v for k, v in table.items() if k not in named}
+    return {**_validated(_parameter_model(parameters), others, "dynamics", _words_of(parameters)), **named}
+
+
+def _numbers_of_words(parameters: Any, table: Mapping[Any, Any]) -> dict[str, float]:
+    """Return the numbers of the parameters in a table that are words, or the numbers that stand for words."""
+    words = _words_of(parameters)
+    return {k: words[k].number for k, v in table.items() if k in words and isinstance(v, str | Real) and v in words[k]}
+
+
+def _validated(
+    model: type[Section], table: Mapping[Any, Any], part: str, words: Mapping[str, Word] | None = None
+) -> dict[str, Any]:
+    """Return the values in a table. Raises PydanticCustomError, which names the invalid ones.
+
+    part   name of the table, for messages
+    words  parameters that may also be a word
+    """
+    try:
+        return model.model_validate(dict(table)).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        faults = "; ".join(f"{part}.{error_message(e, model)}{_or_word(e, words or {})}" for e in error.errors())
+        raise PydanticCustomError("parameter", "{faults}", {"faults": faults}) from None
 
 
 @cache

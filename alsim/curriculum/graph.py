@@ -20,12 +20,13 @@ Cycles = Literal["refuse", "drop"]
 
 MOST_EDGES = 1_000_000
 SEPARATORS = ",;|"
-"""Separators of several prerequisites in one cell of a table."""
-PARENTS, CHILDREN = ("parent", "prerequisite", "prerequisites", "source"), ("child", "skill", "outcome", "target")
+"""Separators of several prerequisites in one cell of the column PREREQUISITES."""
+PREREQUISITES = "prerequisites"
+PARENTS, CHILDREN = ("parent", "prerequisite", PREREQUISITES, "source"), ("child", "skill", "outcome", "target")
 """Names of the two columns of a table, in order of preference."""
 
 
-IN_PYTHON = "or make the curriculum in Python with cycles='drop'"
+IN_PYTHON = ", or make the curriculum in Python with cycles='drop'"
 """Cure for cycles that a configuration file does not have."""
 
 
@@ -95,12 +96,15 @@ class Curriculum:
 
         outcomes  names of the L learning outcomes of a bank
 
-        The parents of an outcome are in ascending order. Raises CurriculumError for an outcome that does not exist.
+        The parents of an outcome are in ascending order. Raises CurriculumError for an outcome that does not exist, and
+        for a cycle of edges that mix names and indices.
         """
         index = {name: k for k, name in enumerate(outcomes)}
+        edges = [(_place(parent, index), _place(child, index)) for parent, child in self.edges]
+        _topological_order(edges, outcomes)
         parents: list[list[int]] = [[] for _ in outcomes]
-        for parent, child in self.edges:
-            parents[_place(child, index)].append(_place(parent, index))
+        for parent, child in edges:
+            parents[child].append(parent)
         lists = [sorted(set(listed)) for listed in parents]
         widths = [GRAPH_GROUP * max(1, -(-len(listed) // GRAPH_GROUP)) for listed in lists]
         first: Ints = np.cumsum([0, *widths]).astype(i32)
@@ -113,6 +117,8 @@ class Curriculum:
 
 def _listed(edges: Any) -> list[Any]:
     """Return edges as a list. Raises CurriculumError for something else."""
+    if isinstance(edges, np.ndarray):
+        edges = edges.tolist()
     if isinstance(edges, str | bytes) or not isinstance(edges, Iterable):
         raise CurriculumError(f"a curriculum must be pairs (parent, child) of learning outcomes; got {edges!r:.100}")
     listed = [*edges]
@@ -123,38 +129,51 @@ def _listed(edges: Any) -> list[Any]:
 
 def _read_edge(edge: Any, number: int) -> Edge:
     """Return an edge. Raises CurriculumError for something else, and for a loop."""
-    is_pair = isinstance(edge, Sequence) and not isinstance(edge, str | bytes) and len(edge) == 2
-    if not is_pair or not all(isinstance(end, int | str) and not isinstance(end, bool) and end != "" for end in edge):
+    is_pair = isinstance(edge, Sequence | np.ndarray) and not isinstance(edge, str | bytes) and len(edge) == 2
+    ends = [end.item() if isinstance(end, np.generic) else end for end in edge] if is_pair else []
+    if not is_pair or not all(isinstance(end, int | str) and not isinstance(end, bool) and end != "" for end in ends):
         raise CurriculumError(
             f"edge {number} must be a pair (parent, child) of names or indices of learning outcomes; got {edge!r:.100}"
         )
-    return cast(Edge, tuple(edge))
+    return cast(Edge, tuple(ends))
 
 
-def _topological_order(edges: Sequence[Edge]) -> tuple[Outcome, ...]:
-    """Return the outcomes of edges, parents first. Raises CurriculumError, which shows a cycle."""
+def _topological_order(edges: Sequence[Edge], names: Sequence[str] = ()) -> tuple[Outcome, ...]:
+    """Return the outcomes of edges, parents first. Raises CurriculumError, which shows a cycle.
+
+    names  names of the outcomes if the edges have their indices, for messages
+    """
+    cure = "" if names else IN_PYTHON
     sorter: TopologicalSorter[Outcome] = TopologicalSorter()
     for parent, child in edges:
         if parent == child:
-            raise CurriculumError(f"{parent!r} is its own prerequisite: remove this edge, {IN_PYTHON}")
+            raise CurriculumError(f"{_name(parent, names)!r} is its own prerequisite: remove this edge{cure}")
         sorter.add(child, parent)
     try:
         return tuple(sorter.static_order())
     except CycleError as error:
-        circle = " → ".join(map(str, error.args[1]))
-        raise CurriculumError(f"prerequisites form a cycle: {circle}; remove one of these edges, {IN_PYTHON}") from None
+        circle = " → ".join(str(_name(outcome, names)) for outcome in error.args[1])
+        raise CurriculumError(f"prerequisites form a cycle: {circle}; remove one of these edges{cure}") from None
+
+
+def _name(outcome: Outcome, names: Sequence[str]) -> Outcome:
+    """Return the name of an outcome with an index, or the outcome itself without names."""
+    return names[outcome] if names and isinstance(outcome, int) else outcome
 
 
 def _without_cycles(edges: Sequence[Edge]) -> tuple[list[Edge], tuple[Edge, ...]]:
     """Return the edges that close no cycle with those before them, and the others."""
     children: dict[Outcome, list[Outcome]] = {}
+    have_parents: set[Outcome] = set()
     kept: list[Edge] = []
     dropped: list[Edge] = []
     for parent, child in edges:
-        if parent in _reachable(child, children):
+        may_close = parent == child or (parent in have_parents and child in children)  # avoids most searches
+        if may_close and parent in _reachable(child, children):
             dropped.append((parent, child))
         else:
             children.setdefault(parent, []).append(child)
+            have_parents.add(child)
             kept.append((parent, child))
     return kept, tuple(dropped)
 
@@ -193,7 +212,7 @@ def _edges_of_mapping(parents: Mapping[Any, Any]) -> list[Any]:
     """Return the edges of a mapping from each child to its parents. Raises CurriculumError."""
     edges: list[Any] = []
     for child, listed in parents.items():
-        if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        if isinstance(listed, str | bytes | Mapping) or not isinstance(listed, Iterable):
             raise CurriculumError(f"the prerequisites of {child!r} must be a list; got {listed!r:.100}")
         edges += [(parent, child) for parent in listed]
     return edges
@@ -210,16 +229,25 @@ def _edges_of_file(path: Path) -> list[Any]:
         cells = read_cells(path, (*PARENTS, *CHILDREN))
     except AlsimError as error:
         raise CurriculumError(str(error).removeprefix(f"{path}: ")) from None
-    parents, children = _column(cells, PARENTS), _column(cells, CHILDREN)
-    return [(parent, child) for listed, child in zip(parents, children, strict=True) for parent in _separated(listed)]
+    parent, child = _column(cells, PARENTS), _column(cells, CHILDREN)
+    edges: list[Any] = []
+    for place, listed, skill in zip(cells.places, cells.column(parent), cells.column(child), strict=True):
+        parents = _separated(listed) if parent == PREREQUISITES else [listed]
+        if skill == "" or "" in parents:
+            empty = child if skill == "" else parent
+            raise CurriculumError(f"{place}, column {empty}: the cell is empty; expected a learning outcome")
+        edges += [(name, skill) for name in parents]
+    return edges
 
 
-def _column(cells: Cells, names: Sequence[str]) -> list[str]:
-    """Return the cells of the first of these columns that a table has. Raises CurriculumError."""
+def _column(cells: Cells, names: Sequence[str]) -> str:
+    """Return the first of these columns that a table has. Raises CurriculumError."""
     for name in names:
         if name in cells.header:
-            return cells.column(name)
-    raise CurriculumError(f"there is no column {names[0]}; the columns are {', '.join(cells.header)}")
+            return name
+    raise CurriculumError(
+        f"there is no column {names[0]}; the columns are {', '.join(cells.header)}; expected one of {', '.join(names)}"
+    )
 
 
 def _separated(cell: str) -> list[str]:

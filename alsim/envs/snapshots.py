@@ -14,7 +14,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.envs.registration import ENVIRONMENT_ID
 from alsim.errors import AlsimError, InputTypeError
-from alsim.jit.structs import leaves, with_leaves
+from alsim.jit.structs import is_absent, leaves, with_leaves
 from alsim.types import LearnerArrays, Observation, short_repr
 
 
@@ -105,7 +105,8 @@ class Snapshot:
 
         seeds  integers (N,) in [0, 2**64)
 
-        Each learner keeps its state, index, episode and step. All later random numbers are those of
+        Each learner keeps its state, index, episode and step, and its row of the population until the end of the
+        episode. All later random numbers are those of
         (new seed, learner, episode, step), see clause S11.1. Later episodes are those of the same learner of the
         new seed. The current episode started under another seed, so no reset can repeat it; `restore` can.
         Raises TypeError or ValueError.
@@ -117,7 +118,10 @@ class Snapshot:
         if len(np.shape(seeds)) != 1 or len(seeds) != self.num_envs:
             raise AlsimError(f"seeds must have shape ({self.num_envs},), one per lane; got shape {np.shape(seeds)}")
         keys = np.array([read_seed(seed, f"seeds[{lane}]") for lane, seed in enumerate(seeds)], np.uint64)
-        return replace(self, learners=self.learners._replace(key=keys))
+        row = self.learners.row
+        # In a negative row, the number is inverted: the learner of the new seed may have another one, see `begin_next`.
+        later = row if is_absent(row) else np.where(row < 0, row, ~row)
+        return replace(self, learners=self.learners._replace(key=keys, row=later))
 
     def difference(self, config: Config, bank: Bank, observation: str, num_envs: int) -> str:
         """Return the first difference from an environment as text; "" if it can restore the snapshot."""

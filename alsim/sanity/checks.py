@@ -158,8 +158,8 @@ def _rules(config: Config, bank: Bank, seed: int) -> Result:
 
     Under a population, the parameters of at most MOST_ROWS rows are checked.
     """
-    rows = () if config.population is None else config.population.rows
-    variants = [*dict.fromkeys(config.dynamics._replace(**row.dynamics) for row in rows)] or [config.dynamics]
+    rows = [{}] if config.population is None else config.overrides("dynamics")
+    variants = [*dict.fromkeys(config.dynamics._replace(**row) for row in rows)]
     checked = variants[:MOST_ROWS]
     messages = dict.fromkeys(message for parameters in checked for message in check_rules_of(parameters))
     notes = "".join(f"; warning: {message}" for message in messages)

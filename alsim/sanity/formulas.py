@@ -100,7 +100,7 @@ def _columns(config: Config, part: str, common: dict[str, float], seed: int, lan
     if config.population is None:
         return {key: np.full(lanes, value, np.float64) for key, value in common.items()}
     rows = rows_of(config, seed, lanes)
-    return {key: values[rows] for key, values in columns_of(config.population, part, common).items()}
+    return {key: values[rows] for key, values in columns_of(config.overrides(part), common).items()}
 
 
 def situation(simulator: Simulator, parameters: Any, learning_outcome: Longs) -> Situation:

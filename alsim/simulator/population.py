@@ -45,6 +45,14 @@ def draw_rows(w: Any, listed: Longs, start: int, stop: int) -> None:
 
 
 @rule
+def draw_rows_again(w: Any, listed: Longs, start: int, stop: int) -> None:
+    """Draw the rows of lanes listed[start:stop] that a snapshot with other seeds has marked by negative rows."""
+    for j in range(start, stop):
+        if w.learners.row[u64(listed[u64(j)])] < 0:
+            draw_rows(w, listed, j, j + 1)
+
+
+@rule
 def load_starts(w: Any, listed: Longs, first: int, count: int, length: int) -> None:
     """Copy the starting distributions of each learner to the rows of the block: of mastery for each of its counters."""
     rows, scratch = w.rows, w.scratch
@@ -84,4 +92,4 @@ def _multiply_odds(rows: Floats, row: u64, num_los: int, odds: f32) -> f64:
     return total
 
 
-__all__ = ["add_class_effects", "draw_rows", "load_starts"]
+__all__ = ["add_class_effects", "draw_rows", "draw_rows_again", "load_starts"]

@@ -44,6 +44,7 @@ INSIDE, VALUE, ABILITY, FLOAT_ROWS = 0, 4 * BLOCK, 8 * BLOCK, 9
 
 
 draw_rows = steps_of(("rows", population.draw_rows))
+draw_rows_again = steps_of(("rows", population.draw_rows_again))
 load_starts = steps_of(("rows", population.load_starts))
 reset_own_state = steps_of(
     ("learners.learner_state", own_state.reset_learner_state),
@@ -107,6 +108,7 @@ def begin_next(w: Any, listed: Longs, start: int, stop: int) -> None:
     for j in range(start, stop):
         k = listed[j]
         episode[k] = u32(episode[k] + U1)
+    draw_rows_again(w, listed, start, stop)
     begin(w, listed, start, stop)
 
 

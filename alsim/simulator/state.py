@@ -138,11 +138,11 @@ def start_and_rows(config: Config) -> tuple[Start, Any]:
         ability = AbilityStart(f32(learner.ability_mean), f32(learner.ability_std))
         # A writeable copy: pickling drops the read-only flag, which is part of the type that numba compiles for.
         return Start(table.coefficients.copy(), MasteryStart(i32(0), table.detail), ability), ABSENT
-    starts = columns_of(population, "learner", learner.model_dump())
+    starts = columns_of(config.overrides("learner"), learner.model_dump())
     shapes = tuple(zip(starts["mastery_alpha"].tolist(), starts["mastery_beta"].tolist(), strict=True))
     quantiles, mastery = quantile_tables(shapes)
     abilities = collective(AbilityStart, starts["ability_mean"].astype(f32), starts["ability_std"].astype(f32))
-    parameters = columns_of(population, "dynamics", config.dynamics._asdict())
+    parameters = columns_of(config.overrides("dynamics"), config.dynamics._asdict())
     rows = Rows(
         thresholds=population.thresholds,
         parameters=type(config.dynamics)(*(parameters[name].astype(f32) for name in config.dynamics._fields)),
@@ -224,5 +224,5 @@ def new_world(config: Config, bank: Bank, lanes: int, *, responses: bool, record
         sessions=sessions,
         retention=Delay(f64(config.retention.delay_hours)) if observes else ABSENT,
         observed_after_each=(i32(1),) if observes and dynamics.observe_at == "interaction" else ABSENT,
-        observed_after_breaks=sessions if observes and dynamics.observe_at == "break" else ABSENT,
+        observed_after_breaks=sessions if observes else ABSENT,
     )

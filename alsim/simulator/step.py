@@ -402,8 +402,8 @@ before_advance = steps_of(
 after_advance = steps_of(
     ("scratch.lo_state", own_state.store_lo_state),
     ("learners.hours", clock.advance_clock),
+    ("observed_after_each", clock.observe_after_each),  # it decides whether the episode ends, and no break follows
     ("sessions", clock.take_breaks),
-    ("observed_after_each", clock.observe_after_each),
     ("observed_after_breaks", clock.observe_after_breaks),
 )
 

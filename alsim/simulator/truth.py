@@ -102,7 +102,10 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
 def rows_of(simulator: Simulator) -> NDArray[np.int32]:
     """Return the row of the population of each learner, (N,)."""
     learners = simulator.learners
-    return np.zeros(simulator.lanes, np.int32) if isinstance(learners.row, tuple) else learners.row.copy()
+    if is_absent(learners.row):
+        return np.zeros(simulator.lanes, np.int32)
+    rows: NDArray[np.int32] = np.where(learners.row < 0, ~learners.row, learners.row)
+    return rows
 
 
 def check_chance(dynamics: Dynamics) -> None:
@@ -124,10 +127,13 @@ def chances_of(simulator: Simulator, questions: Any) -> Floats:
     check_chance(of_parameters(type(simulator.config.dynamics)))
     index = np.asarray(questions)
     number = simulator.bank.num_questions
-    if index.ndim != 1 or index.dtype.kind not in "iu":
-        raise InputTypeError(f"questions must be indices (K,) of questions; got {index.dtype} {index.shape}")
+    if index.ndim != 1 or (len(index) and index.dtype.kind not in "iu"):
+        raise InputTypeError(
+            f"questions must be a list of indices of questions, such as [0, 1]; got {questions!r:.100}"
+        )
     if len(index) and not (index.min() >= 0 and index.max() < number):
         raise AlsimError(f"questions must be in [0, {number}); got {index.min()} to {index.max()}")
+    index = index.astype(np.int64)
     bank = simulator.bank
     place = np.empty(len(bank.table.slots), np.int64)
     place[bank.table.slots["item"]] = np.arange(len(place))

@@ -93,7 +93,7 @@ def _training_entry(seed: int, name: str, training: Training) -> dict[str, Any]:
         "directory": training.path.name,
         **{key: run[key] for key in ("steps", "seconds", "breaks", "best_steps")},
         "metrics": {metric: float(policies[name][metric]["mean"]) for metric in METRICS},
-        "standard_errors": {metric: float(policies[name][metric]["se"]) for metric in METRICS},
+        "standard_errors": {metric: policies[name][metric]["se"] for metric in METRICS},
     }
     if SPECIFIED in training.evaluation:
         specified = training.evaluation[SPECIFIED][name]

@@ -106,6 +106,15 @@ def test_one_seed_has_no_deviation(run, given, inline):
     assert re.search(r"^return +-?[\d.]+ ± - ", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("seeds", [[], ["--seeds", 2]])
+def test_learners_of_one_class_give_no_standard_error(run, given, inline, seeds):
+    with Path("config.toml").open("a") as file:
+        file.write("\nclasses = {size = 5000, ability_std = 1.0}\n")
+    status, out, _ = run("train", *given, *seeds, "-o", "runs")
+    assert status == 0
+    assert "return is not compared, without standard errors, with that with uniform and rules" in " ".join(out.split())
+
+
 def test_info_describes_the_directory(run, given, inline):
     inline[1] = Failure("it was killed; the same command resumes it")
     assert run("train", *given, "--seeds", 2, "-o", "runs")[0] == 1

@@ -82,6 +82,8 @@ def parents_of(graph: Graph) -> list[list[int]]:
         ([("a", "")], "edge 0 must be a pair"),
         (5, r"must be pairs \(parent, child\)"),
         ({"a": "b"}, "prerequisites of 'a' must be a list; got 'b'"),
+        ({"a": {"b": ["c"]}}, "prerequisites of 'a' must be a list; got {'b'"),
+        (np.array([[0.5, 1.0]]), "edge 0 must be a pair"),
         ("none.csv", "none.csv: there is no such file"),
     ],
 )
@@ -97,6 +99,8 @@ def test_files_are_named_in_errors(tmp_path: Path) -> None:
     for name, text, message in (
         ("a.csv", "x,y\n1,2\n", "there is no column parent; the columns are x, y"),
         ("b.csv", "parent,child\na,b\nb,a\n", "form a cycle: "),
+        ("e.csv", "parent,child\na,b\n,c\n", "line 3, column parent: the cell is empty"),
+        ("f.csv", "skill,prerequisites\n,b\n", "line 2, column skill: the cell is empty"),
         ("c.toml", "a = 1\n", "prerequisites of 'a' must be a list"),
         ("d.toml", "a = [\n", "expected a TOML file with lists of prerequisites"),
     ):
@@ -112,6 +116,27 @@ def test_unknown_outcomes_are_refused_before_anything_is_compiled() -> None:
     ):
         with pytest.raises(CurriculumError, match=message):
             alsim.AdaptiveLearningVectorEnv(2, config={"num_los": 4, "curriculum": edges})
+
+
+def test_a_cycle_of_names_and_indices_is_refused() -> None:
+    config = {"num_los": 3, "dynamics": "prerequisites"}
+    for edges, message in (
+        ([["0", 1], ["1", 0]], r"form a cycle: (\d) → (\d) → \1; remove one of these edges$"),
+        ([["2", 2]], "'2' is its own prerequisite: remove this edge$"),
+    ):
+        with pytest.raises(CurriculumError, match=message):
+            alsim.AdaptiveLearningVectorEnv(2, config={**config, "curriculum": edges})
+
+
+def test_edges_may_be_arrays_and_integers_of_numpy() -> None:
+    edges = np.array([[0, 1], [1, 2]])
+    for source in (edges, list(edges), [tuple(edge) for edge in edges]):
+        assert Config.read({"curriculum": source}).to_dict()["curriculum"] == [[0, 1], [1, 2]]
+
+
+def test_names_in_a_table_of_edges_may_have_commas(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text('parent,child\n"Addition, basic",Sums\n')
+    assert Curriculum.read(tmp_path / "edges.csv").edges == (("Addition, basic", "Sums"),)
 
 
 def test_a_dynamics_that_reads_prerequisites_needs_a_curriculum() -> None:

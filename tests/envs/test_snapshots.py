@@ -245,6 +245,24 @@ def test_with_seeds_keeps_the_state() -> None:
 
 
 @pytest.mark.compiled
+def test_later_episodes_with_other_seeds_have_the_row_of_the_new_seed() -> None:
+    """The current episode keeps its row; the next ones are those of the same learners of the new seeds (S12.1)."""
+    rows = [{"share": 0.5, "learner": {"ability_mean": mean}} for mean in (-3.0, 3.0)]
+    config = {"num_los": 2, "max_episode_steps": 4, "population": rows}
+    env, fresh = (alsim.AdaptiveLearningVectorEnv(20, config=config) for _ in range(2))
+    env.reset(seed=0)
+    before = env.truth()["population_row"]
+    env.restore(env.snapshot().with_seeds([7] * 20).with_seeds([8] * 20))
+    assert np.array_equal(env.truth()["population_row"], before)
+    for _ in range(5):  # the fifth call resets
+        env.step(np.zeros(20, np.int64))
+    fresh.reset(seed=8)
+    fresh.reset()
+    for name, values in fresh.truth().items():
+        assert np.array_equal(env.truth()[name], values), name
+    assert not np.array_equal(fresh.truth()["population_row"], before)
+
+
 def test_with_seeds_draws_answers_with_the_probability_of_the_3pl() -> None:
     """The share of correct answers of one learner under 4,000 seeds equals the probability of the 3PL.
 
