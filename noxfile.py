@@ -22,7 +22,9 @@ TORCH = "torch==2.13.0"
 It is installed with pip, which reads the configuration of users who have a build for the processor.
 """
 
-QUICK = "not compiled and not versionless"
+QUICK = "not ci and not interpreted"
+"""Marker expression of the tests that are fast enough for `tests`."""
+UNCOMPILED = "not ci and not compiled and not versionless"
 """Marker expression of the tests that make sense, and are fast enough, without the usual compilation."""
 
 IN_PARALLEL = ("-n", "auto", "--dist", "worksteal")
@@ -55,7 +57,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on all cores, without those marked `ci`; with arguments, run pytest with them in one process."""
     session.install("-q", "-e", ".", *group("test"))
-    session.run("pytest", *(session.posargs or (*IN_PARALLEL, "-m", "not ci")))
+    session.run("pytest", *(session.posargs or (*IN_PARALLEL, "-m", QUICK)))
 
 
 @nox.session
@@ -71,7 +73,7 @@ def interpreted(session: nox.Session) -> None:
     session.install("-q", "-e", ".", *group("test"))
     threshold = ["--cov-fail-under=0"] if session.posargs else []  # a part of the tests cannot reach the threshold
     session.run(
-        *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", QUICK, *session.posargs),
+        *("pytest", *IN_PARALLEL, "--cov", "--cov-report=term", *threshold, "-m", UNCOMPILED, *session.posargs),
         env={"NUMBA_DISABLE_JIT": "1"},
     )
 
@@ -85,7 +87,7 @@ def boundscheck(session: nox.Session) -> None:
     env = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
     # The tests of commands, pages and files run no kernel that the others do not run.
     others = [] if session.posargs else [f"--ignore=tests/{folder}" for folder in ("cli", "docs", "responses", "utils")]
-    session.run("pytest", *IN_PARALLEL, "-m", f"{QUICK} and not ci", *others, *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", f"{UNCOMPILED} and not interpreted", *others, *session.posargs, env=env)
 
 
 @nox.session(python="3.11")
@@ -100,7 +102,7 @@ def tests_lowest(session: nox.Session) -> None:
     session.install("-q", "-c", str(floors), "-e", ".", *group("test"))
     # Few optimisations, as in `boundscheck`, suffice to show that code compiles and that its results are right.
     env = {"NUMBA_OPT": "1", "ALSIM_CACHE_DIR": session.create_tmp()}
-    session.run("pytest", *IN_PARALLEL, "-m", "not versionless and not ci", *session.posargs, env=env)
+    session.run("pytest", *IN_PARALLEL, "-m", f"{QUICK} and not versionless", *session.posargs, env=env)
 
 
 @nox.session(name="compat-gymnasium")

@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 
 QUICK = ("fatigue", "fading")
-"""Dynamics whose machine code the session `tests` compiles; the others run in the interpreter, and in `tests_ci`."""
+"""Dynamics whose machine code the session `tests` compiles."""
 
 
-def case(name: str, *settings: Any, quick: bool = True) -> Any:
-    """Return the parameters of a test of a dynamics, marked as slow if only `tests_ci` compiles its kernels.
+def case(name: str, *settings: Any, quick: bool = True, compiled: bool = True) -> Any:
+    """Return the parameters of a test of a dynamics, with marks that select sessions: compiling takes most of the time.
 
-    quick  whether `tests` compiles those of the dynamics QUICK with these settings
+    quick     whether `tests` compiles the kernels of QUICK with these settings
+    compiled  whether `tests_ci` compiles those of the other dynamics; if not, only `interpreted` runs them
     """
-    return pytest.param(name, *settings, marks=[] if quick and name in QUICK else [pytest.mark.ci])
+    if quick and name in QUICK:
+        return pytest.param(name, *settings)
+    return pytest.param(name, *settings, marks=pytest.mark.ci if compiled else pytest.mark.interpreted)

@@ -46,18 +46,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Do not measure coverage during long tests: other tests run nearly all lines that they run."""
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if item.get_closest_marker("ci") or item.path.as_posix().endswith(UNMEASURED):
+            if item.path.as_posix().endswith(UNMEASURED):
                 item.add_marker(pytest.mark.no_cover)
+
+
+OWN = [(registry, dict(registry)) for registry in (DYNAMICS, POLICIES)]
+"""Each registry, with what the package registers in it."""
 
 
 @pytest.fixture(autouse=True)
 def registries_restored() -> Iterator[None]:
-    """Undo registrations of a test: contracts run over everything registered, and only want the package's own."""
-    kept = [(registry, dict(registry)) for registry in (DYNAMICS, POLICIES)]
-    yield
-    for registry, before in kept:
+    """Begin and end every test with the registrations of the package, without those of test modules."""
+    for registry, own in OWN:
         registry.clear()
-        registry.update(before)
+        registry.update(own)
+    yield
+    for registry, own in OWN:
+        registry.clear()
+        registry.update(own)
 
 
 @pytest.fixture(scope="session")

@@ -207,7 +207,10 @@ OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learni
 """Parameters that make the effects of a dynamics large."""
 
 
-@pytest.mark.parametrize(("name", "population"), [case(name, p, quick=p) for name in OWN for p in (True, False)])
+@pytest.mark.parametrize(
+    ("name", "population"),
+    [case(name, p, quick=p, compiled=p or name == "standard") for name in OWN for p in (True, False)],
+)
 def test_all_checks_run_and_pass_for_every_dynamics_of_the_package(name, population, few):
     """Seed 0; five statistical checks each: the probability of a false alarm is below 5e-5 in all."""
     tables = {**LEARNERS, "max_episode_steps": 8, "dynamics": {"name": name, **OF_DYNAMICS.get(name, {})}}
@@ -264,8 +267,7 @@ BROKEN_DYNAMICS = {
 
 
 @pytest.mark.compiled
-@pytest.mark.ci
-@pytest.mark.parametrize(("name", "parameter"), BROKEN_DYNAMICS)
+@pytest.mark.parametrize(("name", "parameter"), [case(*broken, quick=False) for broken in BROKEN_DYNAMICS])
 def test_a_broken_rule_of_a_dynamics_fails_its_check(monkeypatch, name, parameter):
     value, expected = BROKEN_DYNAMICS[name, parameter]
     monkeypatch.setattr(sanity, "Simulator", other_rules(set_at("dynamics", parameter, value)))

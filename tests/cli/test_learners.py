@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_dynamics import case
 
 from alsim.cli.rules import learner_facts
 from alsim.config import Config
@@ -113,8 +114,7 @@ def test_train_and_info_print_the_learners_in_force(run: Any, folder: Path, monk
     assert "this learner has the row" in accepted(run("show", "--policy", "t", *CONFIG))
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [case(name, quick=False, compiled=name == "linked") for name in OWN])
 def test_the_option_dynamics_replaces_that_of_the_configuration(run: Any, folder: Path, name: str) -> None:
     printed = accepted(run("generate", "--learners", 4, *CONFIG, "--dynamics", name, "-o", "d"))
     unread = "" if name == "prerequisites" else f", which the dynamics {name} does not read"

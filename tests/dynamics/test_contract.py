@@ -38,6 +38,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "breaks": {"sessions": BREAKS},
     "rows": {"population": ROWS, "sessions": BREAKS},
 }
+BREAKS_COMPILED = ("standard", "fading-at-breaks")
+"""Dynamics whose kernels with breaks, but without a population, are compiled."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +76,12 @@ def same(one: Any, other: Any) -> bool:
 
 everyone = pytest.mark.parametrize("name", [case(name) for name in ALL])
 everyone_and_all_settings = pytest.mark.parametrize(
-    ("name", "settings"), [case(name, settings, quick=settings == "rows") for name in ALL for settings in SETTINGS]
+    ("name", "settings"),
+    [
+        case(name, settings, quick=settings == "rows", compiled=settings != "breaks" or name in BREAKS_COMPILED)
+        for name in ALL
+        for settings in SETTINGS
+    ],
 )
 
 
