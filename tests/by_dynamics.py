@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-QUICK = ("fatigue", "fading")
+QUICK = ("fading",)
 """Dynamics whose machine code the session `tests` compiles."""
 
 

@@ -85,7 +85,8 @@ def test_extreme_masteries_stay() -> None:
     assert np.array_equal(found[alone == 0], alone[alone == 0]) and np.array_equal(found[alone == 1], alone[alone == 1])
 
 
-@pytest.mark.parametrize("dynamics", ["standard", pytest.param("bkt", marks=pytest.mark.ci)])
+@pytest.mark.ci
+@pytest.mark.parametrize("dynamics", ["standard", "bkt"])
 def test_a_learner_has_its_class_in_every_batch_and_episode(dynamics: str) -> None:
     """Alone, in a batch, in a later episode, and in compiled rollouts."""
     config = {**LIMITS, "classes": CLASSES, "dynamics": dynamics, "population": [{"share": 0.5}, {"share": 0.5}]}

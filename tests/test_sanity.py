@@ -209,7 +209,7 @@ OF_DYNAMICS = {"bkt": {"p_forget": 0.05, "p_guess": "item"}, "fatigue": {"learni
 
 @pytest.mark.parametrize(
     ("name", "population"),
-    [case(name, p, quick=p, compiled=p or name == "standard") for name in OWN for p in (True, False)],
+    [case(name, p, quick=False, compiled=p or name == "standard") for name in OWN for p in (True, False)],
 )
 def test_all_checks_run_and_pass_for_every_dynamics_of_the_package(name, population, few):
     """Seed 0; five statistical checks each: the probability of a false alarm is below 5e-5 in all."""

@@ -49,6 +49,7 @@ def accepted(result: tuple[int, str, str]) -> str:
     return result[1]
 
 
+@pytest.mark.ci
 def test_generate_and_info_print_the_learners_in_force(run: Any, folder: Path) -> None:
     printed = accepted(run("generate", "--learners", 9, "--episodes", 2, *CONFIG, "--truth", "-o", "d"))
     assert printed.splitlines()[1:4] == LINES

@@ -321,13 +321,13 @@ def as_of_a_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-INTERRUPTED = [(signal.SIGINT, 1), (signal.SIGTERM, 2)]
+INTERRUPTED = [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 1), (signal.SIGTERM, 2)]
 
 
 @pytest.mark.versionless
 @pytest.mark.parametrize(
     ("number", "workers"),
-    [(signal.SIGKILL, 1), (signal.SIGINT, 2), *(pytest.param(*p, marks=pytest.mark.ci) for p in INTERRUPTED)],
+    [(signal.SIGKILL, 2), *(pytest.param(*p, marks=pytest.mark.ci) for p in INTERRUPTED)],
 )
 def test_a_killed_command_is_resumed(tmp_path, number, workers):
     out = tmp_path / "d"

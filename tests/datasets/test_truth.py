@@ -38,9 +38,7 @@ SMALL = {"num_los": 5, "max_episode_steps": 25, "curriculum": EDGES, "sessions":
 FALSE_ALARM = 1e-6
 """Probability with which a correct rule fails, for each dynamics; the seed is fixed."""
 
-everyone = pytest.mark.parametrize(
-    "name", [case(name, quick=name == "fatigue", compiled=name in ("dash", "fading-at-breaks")) for name in ALL]
-)
+everyone = pytest.mark.parametrize("name", [case(name, compiled=name in ("dash", "fading-at-breaks")) for name in ALL])
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +124,7 @@ def test_answers_are_as_frequent_as_their_chances(name: str) -> None:
     assert abs(right - p.sum()) < np.sqrt(2 * variance * rare) + rare / 3
 
 
-@pytest.mark.parametrize("name", ["standard", "fatigue"])
+@pytest.mark.parametrize("name", ["standard", pytest.param("fatigue", marks=pytest.mark.ci)])
 def test_a_policy_in_python_has_the_same_truth(name: str) -> None:
     class Python:
         name = "uniform"
@@ -230,6 +228,7 @@ def test_exports_for_offline_learning_do_not_have_the_truth(tmp_path: Path) -> N
         assert ours.files == theirs.files and "ability" not in ours.files
 
 
+@pytest.mark.ci
 def test_a_dataset_is_read_where_its_dynamics_is_not_registered(tmp_path: Path, monkeypatch: Any) -> None:
     data = dataset("dash", out=tmp_path / "d")
     expected = data.transitions

@@ -149,6 +149,7 @@ class Elsewhere(AdaptiveLearningVectorEnv):
 
 
 VARIANTS = [FreshBuffers, SameBuffers, Parts, Rewound, Elsewhere]
+OTHERS = [mode for mode in AutoresetMode if mode is not AutoresetMode.NEXT_STEP]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -188,7 +189,7 @@ def test_variants_with_threads(variant: Any, mode: AutoresetMode) -> None:
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, *(pytest.param(m, marks=pytest.mark.ci) for m in OTHERS)])
 def test_variants_pass_check_vector_env(variant: Any, mode: AutoresetMode) -> None:
     new = partial(make, 4, variant, autoreset_mode=mode, info="full")
     skip = ("fresh_arrays",) if variant is SameBuffers else ()
