@@ -42,6 +42,7 @@ from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
 from alsim.testing import check_vector_env
 from alsim.types import MAX_LEARNERS, Doubles, Longs, Reason
+from alsim.utils.text import counted
 
 LANES = 4096
 """Number of learners in the statistical checks."""
@@ -423,7 +424,7 @@ def _classes(config: Config, bank: Bank, seed: int) -> Result:
     if dynamics_of(config).begin is None:
         found = _shifts_of_logits(alone.mastery.astype(np.float64), shifted.mastery.astype(np.float64))
         shifts["mastery"] = (found, np.full(len(found), SHIFT_TOLERANCE), config.classes.mastery_std)
-    ok, texts = True, [f"{len(classes):,} classes of {size:,}"]
+    ok, texts = True, [f"{counted(len(classes), 'class', 'classes')} of {size:,}"]
     for name, (values, tolerance, std) in shifts.items():
         passed, text = _check_shifts(values.reshape(-1, 2), tolerance.reshape(-1, 2), std)
         ok &= passed

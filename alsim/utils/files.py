@@ -211,7 +211,9 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
     """
     while True:
         temporary = temporary_sibling(file)
-        with temporary.open("xb", buffering=buffering) as stream:
+        with _named_as(file):
+            opened = temporary.open("xb", buffering=buffering)
+        with opened as stream:
             if not _lock(temporary, stream.fileno()):
                 continue
             _copy_permissions(file, temporary)
@@ -224,6 +226,16 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
                 add_path(error, file)
                 raise
             return
+
+
+@contextmanager
+def _named_as(path: Path) -> Iterator[None]:
+    """Let the OSError of a temporary file that cannot be created name the path that it stands for."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def add_path(error: BaseException, path: Path) -> None:
@@ -242,7 +254,8 @@ def temporary_directory(path: Path) -> Iterator[Path]:
     delete_abandoned(path)
     while True:
         directory = temporary_sibling(path)
-        directory.mkdir()
+        with _named_as(path):
+            directory.mkdir()
         try:
             descriptor = None if WINDOWS else os.open(directory, os.O_RDONLY)
         except FileNotFoundError:  # another process has taken it for abandoned

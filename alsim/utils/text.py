@@ -13,6 +13,9 @@ def ascii_text(text: str) -> str:
     return printable(text).encode("ascii", "backslashreplace").decode("ascii")
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural, such as "1 item" or "2,000 items"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the singular or plural, such as "1 item" or "2,000 items".
+
+    plural  by default, the noun with an s
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
