@@ -16,6 +16,7 @@ from scipy import stats
 
 import alsim
 from alsim.config import Config, ConfigError, Population, PopulationError
+from alsim.dynamics.bkt import Bkt
 from alsim.jit.compile import COMPILED
 
 TWO = [
@@ -197,6 +198,18 @@ def test_parameters_of_rows_may_be_words_and_numbers_of_numpy() -> None:
         env = alsim.AdaptiveLearningVectorEnv(2, config=config)
         env.reset(seed=0)
         np.testing.assert_array_equal(env.truth([0, 1])["chance"], [env.bank.questions.irt_c[:2]] * 2)
+
+
+def test_a_word_is_not_a_number_in_tables() -> None:
+    """The number that stands for it in the rules is a number of the parameters alone."""
+    expected = r"p_guess = -1: expected a number >= 0.0, or 'item'"
+    for table in (
+        {"dynamics": {"name": "bkt", "p_guess": -1}},
+        {"dynamics": "bkt", "population": [{"share": 1, "dynamics": {"p_guess": -1}}]},
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            Config.read(table)
+    assert Config.read({"dynamics": Bkt(p_guess=-1.0)}).to_dict()["dynamics"]["p_guess"] == "item"
 
 
 numbers = st.floats(0.0, 1.0, allow_subnormal=False)

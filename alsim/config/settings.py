@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
@@ -256,7 +255,7 @@ class Config(Section):
             name = table.pop("name", name)
         else:
             name = next((known.name for known in DYNAMICS.values() if known.parameters is type(value)), None)
-            table = value._asdict() if name is not None else table  # type: ignore[attr-defined]  # a NamedTuple
+            table = _with_words(value) if name is not None else table
         if not isinstance(name, str) or (dynamics := find_dynamics(name)) is None:
             known = ", ".join(known_dynamics(without=name))
             expected = f"a registered dynamics: {known}; {unknown_dynamics(str(name))}"
@@ -306,7 +305,7 @@ class Config(Section):
                     )
                     raise PydanticCustomError("parameter", "{fault}", {"fault": fault})
                 if row.dynamics:
-                    _read_parameters(kind, {**self.dynamics._asdict(), **row.dynamics})
+                    _read_parameters(kind, row.dynamics, some=True)
                 if row.learner:
                     _validated(LearnerStart, row.learner, "learner")
             except PydanticCustomError as error:
@@ -429,20 +428,22 @@ class ConfigError(AlsimError):
     """An invalid configuration: the message names the key, its value and the expected value."""
 
 
-def _read_parameters(parameters: Any, table: Mapping[Any, Any]) -> dict[str, Any]:
+def _read_parameters(parameters: Any, table: Mapping[Any, Any], *, some: bool = False) -> dict[str, Any]:
     """Return the values in a table of a dynamics' parameters, with the numbers that stand for words.
+
+    some  whether the table may leave out parameters without a default
 
     Raises PydanticCustomError, which names the invalid values.
     """
     named = _numbers_of_words(parameters, table)
     others = {k: v for k, v in table.items() if k not in named}
-    return {**_validated(_parameter_model(parameters), others, "dynamics", _words_of(parameters)), **named}
+    return {**_validated(_parameter_model(parameters, some), others, "dynamics", _words_of(parameters)), **named}
 
 
 def _numbers_of_words(parameters: Any, table: Mapping[Any, Any]) -> dict[str, float]:
-    """Return the numbers of the parameters in a table that are words, or the numbers that stand for words."""
+    """Return the numbers that stand for the words among the parameters in a table."""
     words = _words_of(parameters)
-    return {k: words[k].number for k, v in table.items() if k in words and isinstance(v, str | Real) and v in words[k]}
+    return {k: words[k].number for k, v in table.items() if k in words and isinstance(v, str) and v == words[k].word}
 
 
 def _validated(
@@ -484,10 +485,14 @@ def _with_words(value: Any) -> dict[str, Any]:
 
 
 @cache
-def _parameter_model(parameters: Any) -> type[Section]:
-    """Return a subclass of Section with the fields of a dynamics' parameters, their bounds and their defaults."""
+def _parameter_model(parameters: Any, some: bool) -> type[Section]:
+    """Return a subclass of Section with the fields of a dynamics' parameters, their bounds and their defaults.
+
+    some  whether fields may be absent; their defaults are then not checked
+    """
+    defaults = parameters._field_defaults
     fields = {
-        name: (hint, Field(parameters._field_defaults.get(name, ...), validate_default=True))
+        name: (hint, Field(None) if some else Field(defaults.get(name, ...), validate_default=True))
         for name, hint in get_type_hints(parameters, include_extras=True).items()
     }
     return create_model(parameters.__name__, __base__=Section, **fields)  # type: ignore[call-overload, no-any-return]
