@@ -95,7 +95,7 @@ REFUSED = [
     (
         ", observe=observe",
         "",
-        "raises ValueError: .*; declare the use of hours: pass reads_clock=True to alsim.register",
+        r"raises \w+: .*; declare the use of hours: pass reads_clock=True to alsim.register",
     ),
     (
         "hours=item.hours)",
