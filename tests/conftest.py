@@ -36,8 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 UNMEASURED = (
     *("datasets/test_truth.py", "dynamics/test_contract.py", "dynamics/test_published.py", "dynamics/test_twins.py"),
     *("envs/test_flat_infos.py", "envs/test_threads_and_processes.py", "numerics/test_variates.py"),
-    *("policies/test_policies.py", "simulator/test_batch.py", "testing/test_check_vector_env.py"),
-    *("test_oracle.py", "test_sanity.py", "test_spec.py", "training/test_algorithms.py"),
+    *("simulator/test_batch.py", "test_oracle.py", "test_spec.py", "training/test_algorithms.py"),
 )
 """Tests of many interactions. In the interpreter, measuring coverage would double their time."""
 
