@@ -304,6 +304,7 @@ BROKEN_LEARNERS = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", BROKEN_LEARNERS)
 def test_learners_of_another_population_fail_their_check(monkeypatch, name):

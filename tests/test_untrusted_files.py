@@ -782,6 +782,7 @@ for name, folder in {folders}:
 """
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not reset the peak of memory")
 def test_the_memory_of_readers_is_bounded(valid, tmp_path):
     """Another process reads the files, so that memory which Arrow or the tests used before does not count."""

@@ -890,6 +890,7 @@ def test_a_dataset_on_a_full_disk_is_resumed(tmp_path, small):
     load_dataset(tmp_path / "d", verify=True)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_the_real_validation_passes_in_a_new_process():
     done = process("validate")

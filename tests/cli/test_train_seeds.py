@@ -226,6 +226,7 @@ def line_of(given, *options):
     return [sys.executable, "-m", "alsim", "train", *given, "--import", "fatal_seeds", "--seeds", "2", *options]
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.ci) for n in (signal.SIGTERM, signal.SIGKILL))]

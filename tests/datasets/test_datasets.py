@@ -244,6 +244,7 @@ def test_arrays_of_a_table_of_one_block_are_views():
         assert np.shares_memory(dataset[name], values.to_numpy()), name
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is read from /proc")
 @pytest.mark.parametrize("file_format", ["parquet", pytest.param("arrow", marks=pytest.mark.ci)])

@@ -373,6 +373,7 @@ cp -r disk/d d
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
 def test_a_full_disk_is_a_one_line_error_and_the_run_is_resumed(tmp_path):

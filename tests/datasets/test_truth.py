@@ -138,6 +138,7 @@ def test_a_policy_in_python_has_the_same_truth(name: str) -> None:
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 def test_files_hold_the_truth_and_are_otherwise_the_same_bytes(tmp_path: Path, file_format: str) -> None:
     arguments = {"episodes": 2, "episodes_per_shard": 5, "file_format": file_format}

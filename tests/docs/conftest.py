@@ -6,7 +6,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLOW = {
+    "docs/bank.md",
     "docs/curriculum.md",
+    "docs/datasets.md",
     "docs/dynamics/bkt.md",
     "docs/dynamics/fatigue.md",
     "docs/dynamics/index.md",

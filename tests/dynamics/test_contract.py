@@ -120,6 +120,7 @@ def test_steps_of_some_lanes_equal_a_step_of_all(name: str, settings: str) -> No
         assert all(same(value, parts.truth()[key]) for key, value in whole.truth().items())
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @everyone
 def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
@@ -129,6 +130,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
     assert same(one, two)
 
 
+@pytest.mark.ci
 @everyone_and_all_settings
 def test_the_single_environment_equals_a_lane(name: str, settings: str) -> None:
     rules = config(name, settings, max_episode_steps=1000)

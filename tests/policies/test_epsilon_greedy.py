@@ -410,6 +410,7 @@ def test_a_probability_that_rounding_makes_larger_than_1_counts_as_1(policy):
     assert (rollout(policy, num_learners=3, config=SMALL).propensity == 1).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("policy", [Fixed(reported=1 + 2e-9), Fixed(reported=np.nextafter(f32(1), f32(2))), TooLarge()])
 def test_a_probability_above_the_tolerance_is_refused(policy):
     with pytest.raises(AlsimError, match=r"probabilities (must be )?in \(0, 1\]"):

@@ -333,6 +333,7 @@ def test_kernels_are_compiled_before_the_processes_start(tmp_path, inline, monke
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_killed_process_loses_no_other_seed_and_is_resumed(tmp_path, modules):
     plugins.import_modules(["fatal_seeds"])
