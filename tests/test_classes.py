@@ -35,6 +35,7 @@ def logit(p: Any) -> Any:
     return np.log(p) - np.log1p(-p)
 
 
+@pytest.mark.ci
 def test_effects_are_those_of_the_words_of_a_class() -> None:
     """By the definition in float64; float32 masteries near 0 or 1 have logits with an error of 1e-5."""
     found, alone = truth(CLASSES), truth(None)

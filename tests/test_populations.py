@@ -49,6 +49,7 @@ def test_rows_of_invalid_learners_and_seeds_are_refused(learners: list[Any]) -> 
         Population(TWO).rows_of(learners[0] * 2**32, [0])
 
 
+@pytest.mark.ci
 def test_learners_keep_their_row_in_every_episode_and_batch() -> None:
     env = environment(TWO)
     rows = env.truth()["population_row"]

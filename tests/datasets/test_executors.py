@@ -162,7 +162,16 @@ def is_alive(pid):
 
 
 @pytest.mark.versionless
-@pytest.mark.parametrize("changes", [{}, {"file_format": "arrow"}, {"policy": "rules"}, {"store_observations": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        *(
+            pytest.param(changes, marks=pytest.mark.ci)
+            for changes in ({"file_format": "arrow"}, {"policy": "rules"}, {"store_observations": False})
+        ),
+    ],
+)
 def test_workers_write_the_same_bytes(tmp_path, changes):
     expected, reports = plain(tmp_path, **changes), []  # runs first, so that workers find compiled code
     made = generate_dataset(

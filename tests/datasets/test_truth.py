@@ -174,6 +174,7 @@ def test_units_of_own_states_are_stored() -> None:
     assert units == {"learner_state_effort": None, "learner_state_ended": b"h"}
 
 
+@pytest.mark.ci
 def test_bytes_do_not_depend_on_workers_threads_and_shards(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"name": "fatigue", "learners": 20, "episodes_per_shard": 6}
     one = dataset(**arguments, out=tmp_path / "one").path
@@ -199,6 +200,7 @@ def test_frames_have_the_truth() -> None:
     assert polars["ability"].to_numpy().tolist() == column(data, "ability").tolist()
 
 
+@pytest.mark.ci
 def test_arrays_and_recomputed_observations_do_not_change(tmp_path: Path) -> None:
     stored = dataset(out=tmp_path / "d", store_observations=False, episodes_per_shard=5)
     with_observations = dataset(truth=False)

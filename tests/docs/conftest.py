@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SLOW = {
     "docs/bank.md",
+    "docs/command-line.md",
     "docs/curriculum.md",
     "docs/datasets.md",
     "docs/dynamics/bkt.md",

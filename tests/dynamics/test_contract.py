@@ -268,6 +268,7 @@ def test_neutral_parameters_give_the_standard_learner(name: str, neutral: dict[s
     assert not same(run(config(name, settings), lanes=40)[1], expected)
 
 
+@pytest.mark.ci
 @everyone
 def test_equal_rows_give_the_bits_of_one_row(name: str) -> None:
     thousand = [{"share": 0.001} for _ in range(1000)]

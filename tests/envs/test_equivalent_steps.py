@@ -149,7 +149,6 @@ class Elsewhere(AdaptiveLearningVectorEnv):
 
 
 VARIANTS = [FreshBuffers, SameBuffers, Parts, Rewound, Elsewhere]
-OTHERS = [mode for mode in AutoresetMode if mode is not AutoresetMode.NEXT_STEP]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -187,9 +186,10 @@ def test_variants_with_threads(variant: Any, mode: AutoresetMode) -> None:
     env.close()
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, *(pytest.param(m, marks=pytest.mark.ci) for m in OTHERS)])
+@pytest.mark.parametrize("mode", AutoresetMode)
 def test_variants_pass_check_vector_env(variant: Any, mode: AutoresetMode) -> None:
     new = partial(make, 4, variant, autoreset_mode=mode, info="full")
     skip = ("fresh_arrays",) if variant is SameBuffers else ()
