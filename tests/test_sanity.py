@@ -117,7 +117,9 @@ def test_names_and_order_of_the_checks():
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", UNUSUAL)
+@pytest.mark.parametrize(
+    "name", ["the defaults", *(pytest.param(name, marks=pytest.mark.ci) for name in UNUSUAL if name != "the defaults")]
+)
 def test_checks_pass_under_unusual_configurations(name):
     """Seed 0, four statistical checks each: the probability of a false alarm is below 4e-6, and 1.2e-4 in all."""
     assert failed(UNUSUAL[name]) == []
