@@ -291,7 +291,7 @@ def _comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     A mean over the learners of one class has no standard error.
     """
     if one["se"] is None or other["se"] is None:
-        return "not compared, without standard errors, with that with"
+        return "not compared (no standard errors) with that with"
     difference = one["mean"] - other["mean"]
     if abs(difference) <= Z * hypot(one["se"], other["se"]):
         return "similar to that with"

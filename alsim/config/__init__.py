@@ -13,7 +13,7 @@ from alsim.config.settings import (
     TerminationConfig,
     default_toml,
 )
-from alsim.config.units import IndependentUnit, independent_unit
+from alsim.config.units import IndependentUnit, class_of, independent_unit
 
 __all__ = [
     "BANK_KEYS",
@@ -28,6 +28,7 @@ __all__ = [
     "RewardConfig",
     "Split",
     "TerminationConfig",
+    "class_of",
     "columns_of",
     "default_toml",
     "independent_unit",

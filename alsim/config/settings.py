@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, ValidationError, create_model, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from alsim.config.population import Population, PopulationError
+from alsim.config.population import Population, PopulationError, Row
 from alsim.config.sections import (
     Change,
     Count,
@@ -296,18 +296,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_population(self) -> Self:
         """Raise unless the rows of the population override existing parameters with valid values."""
-        kind: Any = type(self.dynamics)
         for k, row in enumerate(() if self.population is None else self.population.rows):
             try:
-                if "name" in row.dynamics and "name" not in kind._fields:
-                    fault = (
-                        f"a row cannot choose a dynamics; got {row.dynamics['name']!r}: set dynamics.name for all rows"
-                    )
-                    raise PydanticCustomError("parameter", "{fault}", {"fault": fault})
-                if row.dynamics:
-                    _read_parameters(kind, row.dynamics, some=True)
-                if row.learner:
-                    _validated(LearnerStart, row.learner, "learner")
+                _check_row(row, type(self.dynamics))
             except PydanticCustomError as error:
                 fault = f"row {k} of the population: {error.message()}"
                 raise PydanticCustomError("population", "{fault}", {"fault": fault}) from None
@@ -438,6 +429,17 @@ def _read_parameters(parameters: Any, table: Mapping[Any, Any], *, some: bool = 
     named = _numbers_of_words(parameters, table)
     others = {k: v for k, v in table.items() if k not in named}
     return {**_validated(_parameter_model(parameters, some), others, "dynamics", _words_of(parameters)), **named}
+
+
+def _check_row(row: Row, parameters: Any) -> None:
+    """Raise PydanticCustomError unless a row of a population overrides existing parameters with valid values."""
+    if "name" in row.dynamics:
+        fault = f"a row cannot choose a dynamics; got {row.dynamics['name']!r}: set dynamics.name for all rows"
+        raise PydanticCustomError("parameter", "{fault}", {"fault": fault})
+    if row.dynamics:
+        _read_parameters(parameters, row.dynamics, some=True)
+    if row.learner:
+        _validated(LearnerStart, row.learner, "learner")
 
 
 def _numbers_of_words(parameters: Any, table: Mapping[Any, Any]) -> dict[str, float]:

@@ -19,7 +19,12 @@ class IndependentUnit(NamedTuple):
 
     def of_learners(self, learners: Any) -> Longs | None:
         """Return the unit of each episode, (E,), given its learner; None if each episode is one."""
-        return None if self.name == "episode" else np.asarray(learners, np.int64) // self.size
+        return None if self.name == "episode" else class_of(learners, self.size)
+
+
+def class_of(learners: Any, size: int) -> Longs:
+    """Return the class of each learner, (N,), for classes of `size` learners."""
+    return np.asarray(learners, np.int64) // size
 
 
 def independent_unit(config: Mapping[str, Any]) -> IndependentUnit:
@@ -34,4 +39,4 @@ def independent_unit(config: Mapping[str, Any]) -> IndependentUnit:
     return IndependentUnit("learner" if len(config.get("population") or ()) > 1 else "episode")
 
 
-__all__ = ["IndependentUnit", "independent_unit"]
+__all__ = ["IndependentUnit", "class_of", "independent_unit"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.config import class_of
 from alsim.dynamics import Dynamics, of_parameters, rules_fingerprint
 from alsim.dynamics.transition import chance
 from alsim.errors import AlsimError, InputTypeError
@@ -88,7 +89,7 @@ def truth_of(simulator: Simulator, questions: Any = None) -> dict[str, NDArray[A
         "population_row": rows_of(simulator),
     }
     if (classes := simulator.config.classes) is not None:
-        truth["class_id"] = learners.learner.astype(np.int64) // classes.size
+        truth["class_id"] = class_of(learners.learner, classes.size)
     if not is_absent(learners.hours):
         truth["hours"] = learners.hours.copy()
     for part in ("lo_state", "learner_state"):

@@ -230,7 +230,7 @@ def temporary_file(file: Path, *, buffering: int = -1) -> Iterator[tuple[Path, I
 
 @contextmanager
 def _named_as(path: Path) -> Iterator[None]:
-    """Let the OSError of a temporary file that cannot be created name the path that it stands for."""
+    """If a temporary file cannot be created, replace its name in the OSError by `path`, which the user knows."""
     try:
         yield
     except OSError as error:

@@ -112,7 +112,7 @@ def test_learners_of_one_class_give_no_standard_error(run, given, inline, seeds)
         file.write("\nclasses = {size = 5000, ability_std = 1.0}\n")
     status, out, _ = run("train", *given, *seeds, "-o", "runs")
     assert status == 0
-    assert "return is not compared, without standard errors, with that with uniform and rules" in " ".join(out.split())
+    assert "return is not compared (no standard errors) with that with uniform and rules" in " ".join(out.split())
 
 
 def test_info_describes_the_directory(run, given, inline):

@@ -119,7 +119,7 @@ LEARNERS, STEPS = 40, 60
 TOLERANCE = 1e-5
 """Rounding: 60 interactions add at most 60 * 2**-24 = 3.6e-6, and the float32 exponential 1e-6 (measured: 3e-6)."""
 MARGIN = 1e-5
-"""Where a draw is this close to the chance, float32 may decide otherwise than the twin."""
+"""Draws within this distance of the chance are not compared: float32 and the twin may round differently."""
 
 
 @pytest.mark.parametrize("name", [case(name) for name in TWINS])
