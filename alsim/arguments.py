@@ -36,16 +36,14 @@ def read_rules(
 
     Raises ConfigError, BankError, or ValueError for an unknown dynamics or an invalid step limit.
     """
-    settings = Config.read(config)
     if isinstance(dynamics, str) and find_dynamics(dynamics) is None:
         raise AlsimError(
             f"dynamics must be one of {', '.join(known_dynamics(without=dynamics))}, or parameters of one; "
             f"got {dynamics!r}; {unknown_dynamics(dynamics)}"
         )
-    if dynamics is not None:
-        settings = Config.read({**settings.to_dict(), "dynamics": dynamics})
-    if max_episode_steps is not None:
-        settings = Config.read({**settings.to_dict(), "max_episode_steps": _read_step_limit(max_episode_steps)})
+    limit = None if max_episode_steps is None else _read_step_limit(max_episode_steps)
+    replaced = {"dynamics": dynamics, "max_episode_steps": limit}
+    settings = Config.read(config, **{key: value for key, value in replaced.items() if value is not None})
     items = sample_bank(settings) if bank is None else _read_bank(bank)
     if settings.curriculum is not None:
         settings.curriculum.graph(items.outcomes)  # raises an error for outcomes that the bank does not have

@@ -201,6 +201,20 @@ def test_parameters_of_rows_may_be_words_and_numbers_of_numpy() -> None:
         np.testing.assert_array_equal(env.truth([0, 1])["chance"], [env.bank.questions.irt_c[:2]] * 2)
 
 
+def test_rows_override_parameters_of_the_dynamics_that_the_argument_chooses(tmp_path: Path) -> None:
+    """As a mapping and as a file; the rows are those of another dynamics than the one of the configuration."""
+    (tmp_path / "c.toml").write_text("num_los = 2\n[[population]]\nshare = 1\ndynamics = {p_learn = 0.3}\n")
+    table = {"num_los": 2, "population": [{"share": 1, "dynamics": {"p_learn": 0.3}}]}
+    for config in (table, tmp_path / "c.toml"):
+        env = alsim.AdaptiveLearningVectorEnv(2, config=config, dynamics="bkt")
+        assert env.config.overrides("dynamics") == [{"p_learn": 0.3}] and type(env.config.dynamics) is Bkt
+        with pytest.raises(ConfigError, match=r"row 0 of the population: dynamics.p_learn = 0.3: unknown key"):
+            alsim.AdaptiveLearningVectorEnv(2, config=config)
+    with pytest.raises(ConfigError, match=r"c.toml: row 0 of the population: dynamics.p_learn = 0.3: unknown key"):
+        alsim.AdaptiveLearningVectorEnv(2, config=tmp_path / "c.toml", dynamics="linked")
+    assert Config.read({"dynamics": "prerequisites"}, dynamics="standard") == Config()
+
+
 def test_a_word_is_not_a_number_in_tables() -> None:
     """The number that stands for it in the rules is a number of the parameters alone."""
     expected = r"p_guess = -1: expected a number >= 0.0, or 'item'"

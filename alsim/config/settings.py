@@ -332,8 +332,10 @@ class Config(Section):
         return self
 
     @classmethod
-    def load(cls, path: str | Path) -> Config:
+    def load(cls, path: str | Path, **replaced: Any) -> Config:
         """Return the configuration in a TOML file; missing keys have their defaults.
+
+        replaced  see `read`
 
         Raises ConfigError, which names the file, the key, its value and the expected value.
         """
@@ -348,26 +350,29 @@ class Config(Section):
             if isinstance(table.get(key), str):  # relative to the file that names it
                 table[key] = str(Path(path).parent / table[key])
         try:
-            return cls.read(table)
+            return cls.read(table, **replaced)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
     @classmethod
-    def read(cls, source: Config | Mapping[str, Any] | str | Path | None) -> Config:
+    def read(cls, source: Config | Mapping[str, Any] | str | Path | None, **replaced: Any) -> Config:
         """Return a configuration read from a mapping or a TOML file, or `source` itself if it is a Config.
 
-        None returns the defaults. Raises ConfigError for other values and for invalid configurations.
+        source    None stands for the defaults
+        replaced  values of keys that replace those of the source, before the values are checked
+
+        Raises ConfigError for other sources and for invalid configurations.
         """
-        if source is None:
-            return cls()
         if isinstance(source, Config):
-            return source
+            if not replaced:
+                return source
+            source = source.to_dict()
         if isinstance(source, str | Path):
-            return cls.load(source)
-        if not isinstance(source, Mapping):
+            return cls.load(source, **replaced)
+        if not isinstance(source, Mapping | None):
             raise ConfigError(f"a configuration must be a Config, a mapping or the path of a TOML file; got {source!r}")
         try:
-            return cls.model_validate(dict(source))
+            return cls.model_validate({**(source or {}), **replaced})
         except ValidationError as error:
             raise ConfigError("; ".join(error_message(e, cls) for e in error.errors())) from None
 
