@@ -332,7 +332,7 @@ def test_the_message_names_every_fault():
 
 
 def test_a_split_has_every_difficulty_and_sums_to_the_questions():
-    with pytest.raises(ConfigError, match=r"questions_per_difficulty.hard is missing: expected a value"):
+    with pytest.raises(ConfigError, match=r"questions_per_difficulty.hard is missing in {.*}; set it"):
         Config.read({"questions_per_difficulty": {"easy": 10, "medium": 10}})
     with pytest.raises(ConfigError, match=r"questions_per_difficulty = .*'hard': 2.*sum to num_questions_per_lo = 20"):
         Config.read({"questions_per_difficulty": {"easy": 1, "medium": 1, "hard": 2}})

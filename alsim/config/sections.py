@@ -154,7 +154,7 @@ def error_message(error: ErrorDetails, model: type[Section]) -> str:
         return error["msg"]
     key, value = ".".join(map(str, error["loc"])), repr(error["input"])
     if error["type"] == "missing":
-        return f"{key} is missing: expected a value in {value}"
+        return f"{key} is missing in {value}; set it"
     if error["type"] == "extra_forbidden":
         known = _known(model, error["loc"][:-1])
         suggestion = did_you_mean(str(error["loc"][-1]), known)
