@@ -129,7 +129,7 @@ class BKTFit(Fit):
         return forecasts
 
     def of_class(self, skill: str, item: str, pooled: BKT) -> tuple[float, float, float, float]:
-        """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items; `pooled` if it is unknown."""
+        """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items; `pooled` if unknown."""
         if skill not in self.skills:
             return pooled.p_learn, pooled.p_guess, pooled.p_slip, pooled.p_forget
         skill_fit = self.skills[skill]

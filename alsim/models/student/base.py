@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,6 +174,16 @@ class BaseStudentModel(ABC):
 
         return write(self, Path(file))
 
+    @classmethod
+    def load(cls, file: str | Path) -> Self:
+        """Return the model in a file, as `load_student_model` does. Raises ModelError for another class of model."""
+        from alsim.models.student.files import load_student_model
+
+        model = load_student_model(file)
+        if not isinstance(model, cls):
+            raise ModelError(f"{file} is a student model of kind {model.kind!r}; use load_student_model for any kind")
+        return model
+
     # ── checks ──────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
@@ -263,4 +273,4 @@ def parameters(
     if invalid.any():
         expected = "finite" if np.isinf(low) and np.isinf(high) else f"finite numbers in [{low:g}, {high:g}]"
         raise ModelError(f"{name} must be {expected}; got {array[invalid].flat[0]}")
-    return np.ascontiguousarray(np.broadcast_to(array, shape)).copy()
+    return np.array(np.broadcast_to(array, shape), order="C")

@@ -31,8 +31,8 @@ class EloModel(BaseStudentModel):
     start       (K,) or a number: rating before the first answer, logits
 
     The state is `rating` (n, K) and `count` (n, K). An item with several skills has the mean of their ratings, and
-    updates each. The difficulties are fixed; `of_log` estimates them. The mastery of a skill is the mean chance over its
-    items. Raises ModelError for invalid parameters.
+    updates each. The difficulties are fixed; `of_log` estimates them. The mastery of a skill is the mean chance over
+    its items. Raises ModelError for invalid parameters.
     Source: Elo (1978), The rating of chessplayers; Pelanek (2016), Applications of the Elo rating system in adaptive
     educational systems, whose uncertainty function is a / (1 + b n).
     """
@@ -69,15 +69,14 @@ class EloModel(BaseStudentModel):
         check_answers(log, "an Elo model")
         items, (first, decay) = Items.of_log(log), step_parameters(a, b)
         by_guess = float(parameters("guess", guess, (), 0, math.nextafter(1, 0)))
-        timed = log.time is not None and not np.isnan(log.time).any()
-        order = np.lexsort((log.row, log.time)) if timed else np.argsort(log.row, kind="stable")  # type: ignore[arg-type]  # not None if timed
-        difficulty = np.zeros(len(items))
-        _estimate(
-            *(log.student[order].astype(np.int64), items.codes(log)[order], log.correct[order]),
-            *(items.start, items.skill, first, decay, by_guess),
-            *(np.zeros((log.num_students, items.num_skills)), np.zeros((log.num_students, items.num_skills), np.int64)),
-            *(difficulty, np.zeros(len(items), np.int64)),
-        )
+        order = np.argsort(log.row, kind="stable")
+        if log.time is not None and not np.isnan(log.time).any():
+            order = order[np.argsort(log.time[order], kind="stable")]
+        rating, count = np.zeros((log.num_students, items.num_skills)), np.zeros((log.num_students, items.num_skills))
+        difficulty, answers = np.zeros((2, len(items)))
+        student, item, correct = log.student[order].astype(np.int64), items.codes(log)[order], log.correct[order]
+        tables = items.start, items.skill
+        _estimate(student, item, correct, *tables, first, decay, by_guess, rating, count, difficulty, answers)
         return cls(items, difficulty, by_guess, a=first, b=decay)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -133,9 +132,9 @@ def _estimate(
     b: float,
     guess: float,
     rating: Doubles,
-    count: Longs,
+    count: Doubles,
     difficulty: Doubles,
-    answers: Longs,
+    answers: Doubles,
 ) -> None:
     """Update ratings (S, K) and difficulties (I,) with each response (R,) in order; the counts are 0 at first.
 
@@ -150,6 +149,6 @@ def _estimate(
         surprise = float(correct[r]) - expected
         for x in range(start[i], start[i + 1]):
             rating[s, skill[x]] += a / (1.0 + b * count[s, skill[x]]) * surprise
-            count[s, skill[x]] += 1
+            count[s, skill[x]] += 1.0
         difficulty[i] -= a / (1.0 + b * answers[i]) * surprise
-        answers[i] += 1
+        answers[i] += 1.0
