@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from alsim.models.base import Fit, ModelError
-from alsim.models.student.base import BaseStudentModel
+from alsim.models.student.base import BaseStudentModel, StudentModel
 from alsim.models.student.files import class_of
 from alsim.responses.log import Responses, check_answers
 from alsim.types import Doubles, describe
@@ -42,7 +42,7 @@ def student_model(source: Fit | Mapping[str, Any], items: Any = None) -> BaseStu
     return made
 
 
-def forecasts(model: BaseStudentModel, log: Responses) -> Doubles:
+def forecasts(model: StudentModel, log: Responses) -> Doubles:
     """Return the probability (R,) that each response of a log is correct, given the student's earlier ones.
 
     model  a student model, whose items include those of the log
@@ -56,7 +56,9 @@ def forecasts(model: BaseStudentModel, log: Responses) -> Doubles:
     out = np.empty(len(log))
     for begin in range(0, len(lengths), BLOCK):
         block = longest_first[begin : begin + BLOCK]
-        students, first, length = model.start_of(log.students[block]), log.start[block], lengths[block]
+        first, length = log.start[block], lengths[block]
+        named = isinstance(model, BaseStudentModel)
+        students = model.start_of(log.students[block]) if named else model.start(len(block))
         for t in range(length.max(initial=0)):
             remaining = int(np.count_nonzero(length > t))
             rows = {name: values[:remaining] for name, values in students.items()}
