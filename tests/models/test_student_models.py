@@ -80,7 +80,7 @@ def after(model, rows, n=33):
 
 
 def equal(one, other):
-    """Whether two states are equal to the bit."""
+    """Return whether two states are equal to the bit."""
     return one.keys() == other.keys() and all(one[k].tobytes() == other[k].tobytes() for k in one)
 
 
