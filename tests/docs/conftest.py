@@ -22,7 +22,6 @@ SLOW = {
     "docs/models/simulated-logs.md",
     "docs/populations.md",
     "docs/scale.md",
-    "docs/statistics.md",
     "docs/time.md",
     "docs/training.md",
 }
