@@ -46,6 +46,7 @@ from alsim.models.irt import fit as fit_irt
 from alsim.models.irt import read_items
 from alsim.models.pfa import PFAFit
 from alsim.models.skill_mean import fit as fit_means
+from alsim.models.student import EloModel, load_student_model
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.responses.formats.base import PUBLISHED_NAMES
 from alsim.responses.report import ResponsesError
@@ -342,6 +343,13 @@ KINDS = {
         lambda folder: Tracker.load(folder / "t.npz"),
         ModelError,
         named="t.npz",
+    ),
+    "student model": Kind(
+        lambda folder: EloModel({"add": "sums", "carry": ["sums", "tens"]}, 0.5).save(folder / "m.npz"),
+        ("m.npz",),
+        lambda folder: load_student_model(folder / "m.npz"),
+        ModelError,
+        named="m.npz",
     ),
     "log as text": Kind(
         write_csv, ("log.csv",), lambda folder: read_responses(folder / "log.csv"), ResponsesError, named="log.csv"
