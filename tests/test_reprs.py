@@ -87,6 +87,8 @@ def student_models():
     test = cat.CAT(items)
     skill = next(iter(knowledge.skills.values()))
     group = np.arange(200) % 2
+    tracker, ability = models.student.BKTModel(30), models.student.AbilityModel.of_parameters(items)
+    network = (0.0, 0.0, np.zeros((3, 8)), np.zeros((2, 8)), 0.0, 0.0, 0.0)
     return [
         *(log, log.report, studied.study, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
         *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
@@ -97,6 +99,8 @@ def student_models():
         irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
         *(models.pfa.fit(log), models.best_lr.fit(log), models.ScoreErrors(0.1, 0.1, 0.1, 0.1, 3)),
+        *(tracker, tracker.items, ability, ability.ability(ability.start(40)), models.student.EloModel(30)),
+        *(models.student.GlickoModel(30), models.student.PFAModel(30, 0.0), models.student.DKTModel(30, *network)),
         models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,
     ]
 
