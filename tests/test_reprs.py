@@ -11,10 +11,12 @@ import pytest
 
 import alsim
 from alsim import models, training
+from alsim.bank.course import course_of
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
 from alsim.metrics import Interactions
 from alsim.models import bkt, cat, irt
 from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, View
+from alsim.policies.zpdes import ZoneRule
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
 
 LONGEST = 500
@@ -60,6 +62,8 @@ def rollouts():
         *(rollout.bank, rollout.bank.questions, rollout.bank.contents, rollout.bank.table),
         *(alsim.make_policy("uniform"), alsim.make_policy("rules"), network, NetworkPolicy(network)),
         EpsilonGreedy(alsim.make_policy("rules"), 0.1),
+        *(alsim.make_policy("zpd"), alsim.make_policy("zpdes"), alsim.make_policy("cat"), ZoneRule()),
+        course_of(rollout.bank, alsim.Config()),
         alsim.Config(),
         alsim.Config.read({"num_los": 3, "termination": {"max_frustration": 0.3}}),
         alsim.generate_dataset(num_learners=30, episodes_per_learner=1, seed=0),

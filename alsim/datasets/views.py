@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.bank.course import course_of
 from alsim.config import Config
 from alsim.datasets.tables import numpy_column
 from alsim.mdp.actions import num_actions
 from alsim.metrics import add_time
 from alsim.numerics.philox import random_words
 from alsim.policies import Policy, PolicyDraws, PolicyWithProbabilities, Transitions, View, has_memory, memory
+from alsim.policies.binding import bound
 from alsim.policies.checks import checked_probabilities, with_probabilities
 from alsim.policies.exceptions import naming
 from alsim.types import Doubles, Floats, Longs, Purpose, Words, f32, i8
@@ -75,6 +77,8 @@ def _of_part(part: Dataset, policy: PolicyWithProbabilities) -> Iterator[tuple[L
     A policy with memory learns from the logged interactions, as it would have in a rollout.
     """
     columns = _Columns(part)
+    with naming(policy):
+        policy = with_probabilities(bound(policy, columns.course), "the policy")
     for first, length in _batches(part, columns.num_los):
         with naming(policy):
             state = memory.start(policy, len(first))
@@ -107,8 +111,10 @@ class _Columns:
         self._number = np.repeat(np.arange(len(length)), length)  # episode of each transition, as a row of `episodes`
         self._part, self._ends = part, numpy_column(table, "termination_reason") != 0
         # Only this part of the configuration, since the dynamics may not be registered here.
-        self._bank = part.bank
-        self._config = Config.read({"sessions": part.manifest["config"].get("sessions")})
+        self._bank, config = part.bank, part.manifest["config"]
+        known = {key: config[key] for key in ("sessions", "metrics", "curriculum") if config.get(key) is not None}
+        self._config = Config.read(known)
+        self.course = course_of(self._bank, self._config)
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
         """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.

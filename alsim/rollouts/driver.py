@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.bank.course import course_of
 from alsim.metrics import add_time
 from alsim.policies import PolicyDraws, Transitions, View, memory
 from alsim.policies.base import has_memory
+from alsim.policies.binding import bound
 from alsim.policies.checks import checked_decision
 from alsim.policies.exceptions import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
@@ -33,7 +35,9 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     learners.key[:], learners.learner[:], learners.episode[:] = plan.seed, learner, episode
     simulator.begin(np.arange(len(learner)))
     recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
-    policy, learns = plan.policy, has_memory(plan.policy)
+    with naming(plan.policy):
+        policy = bound(plan.policy, course_of(plan.bank, plan.config))
+    learns = has_memory(policy)
     with naming(policy):
         state = memory.start(policy, len(learner))
     try:
