@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from enum import Enum
 from os import PathLike, fspath
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 class JsonEnvSpec(EnvSpec):
     """A spec of Gymnasium whose `to_json` also accepts the objects of alsim and enums as arguments.
 
-    A Config, a Bank and the parameters of a dynamics are written as mappings. From them, `EnvSpec.from_json`
-    and `gymnasium.make` create the same environment. `kwargs` keeps the objects themselves.
+    A Config, a Bank, a Curriculum and the parameters of a dynamics are written as mappings, and functions by name, as
+    module:function. From them, `EnvSpec.from_json` and `gymnasium.make` create the same environment. `kwargs` keeps the
+    objects themselves.
     """
 
     @classmethod
@@ -72,10 +74,16 @@ def to_plain(value: Any) -> Any:
     """
     from alsim.bank.items import Bank
     from alsim.config.sections import Section
+    from alsim.curriculum import Curriculum
     from alsim.dynamics import DYNAMICS
+    from alsim.policies.action_masks import reference_of
 
     if isinstance(value, Bank):
         return _rows(value)
+    if isinstance(value, Curriculum):
+        return {"curriculum": to_plain(value.edges)}
+    if isinstance(value, FunctionType) and (reference := reference_of(value)):
+        return reference
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     if isinstance(value, Enum):
