@@ -1,6 +1,15 @@
 """Teaching policies, one per file. A policy acts on a batch: `act(view, draws) -> actions, propensities`."""
 
-from alsim.policies.base import Policy, PolicyDraws, PolicyWithProbabilities, View, one_hot
+from alsim.policies.base import (
+    Policy,
+    PolicyDraws,
+    PolicyWithMemory,
+    PolicyWithProbabilities,
+    Transitions,
+    View,
+    has_memory,
+    one_hot,
+)
 from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.names import POLICIES, known_policies, make_policy, register_policy
@@ -15,10 +24,13 @@ __all__ = [
     "Policy",
     "PolicyDraws",
     "PolicyError",
+    "PolicyWithMemory",
     "PolicyWithProbabilities",
     "RulePolicy",
+    "Transitions",
     "Uniform",
     "View",
+    "has_memory",
     "is_rule",
     "known_policies",
     "make_policy",

@@ -69,11 +69,7 @@ class View:
     @property
     def mastery(self) -> Floats:
         """Mastery of each LO, (N, L). Raises ValueError if the observation does not hold it."""
-        if self.kind != "mastery":
-            raise AlsimError(
-                f"view.mastery needs observation='mastery'; got {self.kind!r}; pass this observation to the rollout"
-            )
-        return self.observation[:, : self.num_los]
+        return _mastery_of(self.observation, self.kind, self.num_los, "view.mastery")
 
     @property
     def hours(self) -> Doubles:
@@ -140,6 +136,87 @@ class View:
         return np.broadcast_to(np.asarray(actions, np.int64), (self.num_lanes,)).copy()
 
 
+@short_repr
+@dataclass(frozen=True)
+class Transitions:
+    """One interaction of each of N lanes, from which a policy with memory learns.
+
+    A policy that learns across learners receives the interactions of a whole round instead: one per row, ordered by
+    learner, episode and step. All arrays are read-only.
+    """
+
+    observation: Floats
+    """Observations before the interaction, (N, R) float32."""
+    next_observation: Floats
+    """Observations after the interaction, also after the last one of an episode, (N, R) float32."""
+    kind: Observation
+    """Kind of observation: "mastery" (clause S8.1) or "responses" (S8.2)."""
+    num_los: int
+    """Number of learning outcomes L."""
+    actions: Longs
+    """Actions, (N,)."""
+    propensities: Doubles
+    """Probability of each action, as `act` returned it, (N,)."""
+    items: Ints
+    """Items shown, as indices in the bank, questions first, (N,)."""
+    correct: Codes
+    """1 correct, 0 wrong, -1 content, (N,)."""
+    seconds: Floats
+    """Response times, seconds, NaN for content, (N,)."""
+    rewards: Floats
+    """Rewards (clause S6), (N,)."""
+    active: Bools
+    """False in lanes whose episode had ended before: the other entries of the lane are undefined, (N,)."""
+    ended: Bools
+    """True in lanes whose episode ended with this interaction, (N,)."""
+    last_seconds: Floats
+    """Response time of the last question so far, seconds, 0 before the first, (N,)."""
+    clock: Doubles | None = None
+    """Hours since the episode began, after the interaction, (N,); None if they are unknown."""
+
+    @property
+    def num_lanes(self) -> int:
+        """Number of lanes N, or of rows."""
+        return len(self.actions)
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions A."""
+        return num_actions(self.num_los)
+
+    @property
+    def mastery(self) -> Floats:
+        """Mastery of each LO before the interaction, (N, L). Raises ValueError if it is not observed."""
+        return _mastery_of(self.observation, self.kind, self.num_los, "transitions.mastery")
+
+    @property
+    def next_mastery(self) -> Floats:
+        """Mastery of each LO after the interaction, (N, L). Raises ValueError if it is not observed."""
+        return _mastery_of(self.next_observation, self.kind, self.num_los, "transitions.next_mastery")
+
+    @property
+    def asks(self) -> Bools:
+        """True for questions, False for contents, (N,)."""
+        return np.asarray(split_actions(self.actions, self.num_los)[0], np.bool_)
+
+    @property
+    def los(self) -> Longs:
+        """LO of each interaction, (N,)."""
+        return np.asarray(split_actions(self.actions, self.num_los)[1], np.int64)
+
+    @property
+    def levels(self) -> Longs:
+        """Index of the difficulty of a question, or of the modality of a content, (N,)."""
+        return np.asarray(split_actions(self.actions, self.num_los)[2], np.int64)
+
+
+def _mastery_of(observation: Floats, kind: Observation, num_los: int, attribute: str) -> Floats:
+    """Return the mastery in observations, (N, L). Raises AlsimError, with the attribute, if they do not hold it."""
+    if kind != "mastery":
+        raise AlsimError(f"{attribute} needs observation='mastery'; got {kind!r}; pass this observation to the rollout")
+    return observation[:, :num_los]
+
+
 class PolicyDraws:
     """Random numbers of a policy at one interaction; those of a lane do not depend on the batch (clause S11.1).
 
@@ -150,6 +227,12 @@ class PolicyDraws:
         self._words = words
         self._block: NDArray[np.uint32] | None = None
         self._used = 0
+
+    def copy(self) -> PolicyDraws:
+        """Return draws with the same following numbers; calls of one do not consume numbers of the other."""
+        copied = PolicyDraws(self._words)
+        copied._used = self._used
+        return copied
 
     def __repr__(self) -> str:
         """Return the number of random words used so far."""
@@ -174,27 +257,67 @@ class PolicyDraws:
 
 @runtime_checkable
 class Policy(Protocol):
-    """A teaching policy for a batch of learners."""
+    """A teaching policy for a batch of learners.
+
+    A policy without memory has `act(view, draws)`. One with memory has a method `start` too, see `PolicyWithMemory`.
+    """
 
     name: str
     """Name of the policy in the manifest of a dataset."""
 
-    def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1]."""
+    def act(self, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the action of each lane, integers (N,) in [0, A), and its probability, (N,) in (0, 1].
+
+        The arguments are `view, draws`, or `view, state, draws` for a policy with memory.
+        """
         ...
 
 
 @runtime_checkable
-class PolicyWithProbabilities(Policy, Protocol):
+class PolicyWithMemory(Protocol):
+    """A teaching policy that keeps a state of each lane during an episode.
+
+    The state is an array, or a tuple, list, dict, NamedTuple or dataclass of arrays. The first axis of each array has
+    one entry per lane.
+    """
+
+    name: str
+
+    def start(self, n: int) -> Any:
+        """Return the state of n lanes at the start of an episode."""
+        ...
+
+    def act(self, view: View, state: Any, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the action of each lane and its probability, (N,) each; the state stays as it is."""
+        ...
+
+    def learn(self, state: Any, transitions: Transitions) -> Any:
+        """Update the state after an interaction; return the new state, or None if the arrays were changed in place."""
+        ...
+
+
+@runtime_checkable
+class PolicyWithProbabilities(Protocol):
     """A policy that can compute the probability of every action, as `epsilon-greedy` requires of its base policy."""
 
-    def probabilities(self, view: View) -> NDArray[Any]:
+    name: str
+
+    def act(self, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the action of each lane and its probability, see `Policy`."""
+        ...
+
+    def probabilities(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
         """Return the probability of each action in each lane, (N, A) in [0, 1]; each row sums to 1.
 
-        The entry of an action that `act` chooses is the probability that `act` returns for it. Rows of lanes whose
-        episode has ended are undefined.
+        The arguments are those of `act`; a policy without memory may leave out `draws`. The entry of an action that
+        `act` chooses is the probability that `act` returns for it. Rows of lanes whose episode has ended are undefined.
         """
         ...
+
+
+def has_memory(policy: Any) -> bool:
+    """Return whether a policy keeps a state of each lane: whether it has a method `start`."""
+    return callable(getattr(policy, "start", None))
 
 
 def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:

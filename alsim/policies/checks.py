@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import LARGEST_PROBABILITY, Policy, PolicyWithProbabilities, View
+from alsim.policies.base import LARGEST_PROBABILITY, Policy, PolicyWithProbabilities, View, has_memory
+from alsim.policies.memory import takes
 from alsim.types import Doubles, Longs, describe
 from alsim.utils.plugins import package_of
 
@@ -45,24 +46,39 @@ def _fault(policy: Any) -> str:
         return f'{EXPECTED}; the class {kind} has no name; add name = "{kind.lower()}" to the class'
     if not isinstance(policy.name, str) or not policy.name:
         return f"the name of a policy must be a string, not empty; got {policy.name!r}"
-    return _fault_of_signature(policy)
+    return _fault_of_methods(policy)
 
 
-def _fault_of_signature(policy: Any) -> str:
-    """Return a description of a method `act` that cannot be called with a view and draws, or ""."""
-    try:
-        signature = inspect.signature(policy.act)
-    except (TypeError, ValueError):  # compiled code without a signature
-        return ""
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        own = inspect.signature(getattr(policy.act, "__func__", policy.act))
-        return (
-            f"the method act of the policy {policy.name!r} must take a view and draws; got act{own}; "
-            "write def act(self, view, draws)"
-        )
+WITH_MEMORY = {"start": ("n",), "act": ("view", "state", "draws"), "learn": ("state", "transitions")}
+"""Methods of a policy with memory, and their arguments."""
+WITHOUT_MEMORY = {"act": ("view", "draws")}
+"""Method of a policy without memory, and its arguments."""
+
+
+def _fault_of_methods(policy: Any) -> str:
+    """Return a description of the first method that is missing or cannot be called as it must be, or ""."""
+    methods = WITH_MEMORY if has_memory(policy) else WITHOUT_MEMORY
+    for name, arguments in methods.items():
+        method, listed = getattr(policy, name, None), ", ".join(arguments)
+        if not callable(method):
+            return (
+                f"the policy {policy.name!r} has a method start, so it must have a method {name}, too; "
+                f"add def {name}(self, {listed})"
+            )
+        if not takes(method, len(arguments)):
+            own = inspect.signature(getattr(method, "__func__", method))
+            memory = " (the policy has a method start, so it receives the state)" if "state" in arguments else ""
+            return (
+                f"the method {name} of the policy {policy.name!r} must take {_words(arguments)}{memory}; got "
+                f"{name}{own}; write def {name}(self, {listed})"
+            )
     return ""
+
+
+def _words(arguments: tuple[str, ...]) -> str:
+    """Return the names of arguments as words: "a view and draws"."""
+    named = [word if word in ("draws", "transitions", "n") else f"a {word}" for word in arguments]
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
 
 
 def with_probabilities(policy: Any, subject: str, reason: str = "") -> PolicyWithProbabilities:
@@ -71,13 +87,15 @@ def with_probabilities(policy: Any, subject: str, reason: str = "") -> PolicyWit
     subject  noun phrase for the policy in the error
     reason   clause that explains the requirement
     """
-    if isinstance(policy, type) or not isinstance(policy, PolicyWithProbabilities):
+    if isinstance(policy, type) or not callable(getattr(policy, "probabilities", None)) or not hasattr(policy, "act"):
+        arguments, passed = ("view, state, draws",) * 2 if has_memory(policy) else ("view", "view, None")
         raise InputTypeError(
-            f"{subject} must be a policy with a method probabilities(view){reason}; got "
+            f"{subject} must be a policy with a method probabilities({arguments}){reason}; got "
             f"{getattr(policy, 'name', policy)!r}; add the method to its class; of a deterministic policy it is: "
-            "def probabilities(self, view): return alsim.policies.one_hot(self.act(view, None)[0], view.num_actions)"
+            f"def probabilities(self, {arguments}): "
+            f"return alsim.policies.one_hot(self.act({passed})[0], view.num_actions)"
         )
-    return policy
+    return policy  # type: ignore[no-any-return]  # it has a method probabilities
 
 
 def is_fraction(value: Any) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.policies.base import Policy, PolicyDraws, View
+from alsim.policies import memory
+from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
 from alsim.policies.checks import (
     TOLERANCE,
     checked_decision,
@@ -13,7 +17,7 @@ from alsim.policies.checks import (
     is_fraction,
     with_probabilities,
 )
-from alsim.types import Doubles, Longs
+from alsim.types import Bools, Doubles, Longs
 
 
 class EpsilonGreedy:
@@ -39,27 +43,49 @@ class EpsilonGreedy:
         """Return the base policy and epsilon."""
         return f"<EpsilonGreedy: {self.base!r}, epsilon={self.epsilon!r}>"
 
-    def act(self, view: View, draws: PolicyDraws) -> tuple[Longs, Doubles]:
-        """Return the action of each lane and its probability."""
+    @property
+    def start(self) -> Callable[[int], Any] | None:
+        """Method that returns the state of the base policy; None if it has no memory."""
+        return self._start if has_memory(self.base) else None
+
+    def _start(self, n: int) -> Any:
+        return memory.start(self.base, n)
+
+    def learn(self, state: Any, transitions: Transitions) -> Any:
+        """Let the base policy learn from an interaction; return its new state."""
+        return memory.learn(self.base, state, transitions)
+
+    def act(self, view: View, *arguments: Any) -> tuple[Longs, Doubles]:
+        """Return the action of each lane and its probability; the arguments are those of the base policy."""
+        state, draws = memory.state_and_draws(self, arguments)
         # The draws of this class come first, since the number of the base's draws may depend on the batch.
-        explores, explored = draws.uniform() < self.epsilon, draws.integers(view.num_actions)
-        chosen, propensities = checked_decision(self.base, view, self.base.act(view, draws))
-        odds = self._base_odds(view)
+        explores, explored = self._explored(view, draws)
+        of_base = draws.copy()
+        chosen, propensities = checked_decision(self.base, view, memory.act(self.base, view, state, draws))
+        odds = self._base_odds(view, state, of_base)
         self._check(view, odds, chosen, propensities)
         actions = np.where(explores, explored, chosen)
         return actions, self._mixed(_entries(odds, actions), view.num_actions)
 
-    def probabilities(self, view: View) -> Doubles:
-        """Return the probability of each action in each lane, (N, A)."""
-        return self._mixed(self._base_odds(view), view.num_actions)
+    def probabilities(self, view: View, *arguments: Any) -> Doubles:
+        """Return the probability of each action in each lane, (N, A); the arguments are those of the base policy."""
+        state, draws = memory.state_and_draws(self, arguments)
+        if draws is not None:
+            draws = draws.copy()
+            self._explored(view, draws)  # `act` uses these draws before the base policy does
+        return self._mixed(self._base_odds(view, state, draws), view.num_actions)
+
+    def _explored(self, view: View, draws: PolicyDraws) -> tuple[Bools, Longs]:
+        """Return whether each lane explores, and the action that it then takes, (N,) each."""
+        return draws.uniform() < self.epsilon, draws.integers(view.num_actions)
 
     def _mixed(self, odds: Doubles, num_actions: int) -> Doubles:
         """Return the probabilities of actions with probabilities `odds` under the base policy."""
         return np.asarray(self.epsilon / num_actions + (1 - self.epsilon) * odds)
 
-    def _base_odds(self, view: View) -> Doubles:
+    def _base_odds(self, view: View, state: Any, draws: PolicyDraws | None) -> Doubles:
         """Return the probabilities of the base policy, (N, A). Raises AlsimError for invalid ones."""
-        return checked_probabilities(self.base, view, self.base.probabilities(view))
+        return checked_probabilities(self.base, view, memory.probabilities(self.base, view, state, draws))
 
     def _check(self, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:
         """Raise AlsimError if the base policy's propensities and probabilities differ: the log would be wrong."""

@@ -189,7 +189,7 @@ class NetworkPolicy:
         exploration = self.epsilon / len(allowed)
         return actions, np.where(actions == greedy, 1 - self.epsilon + exploration, exploration)
 
-    def probabilities(self, view: View) -> Doubles:
+    def probabilities(self, view: View, draws: PolicyDraws | None = None) -> Doubles:
         """Return the probability of each action in each lane, (N, A). Raises AlsimError as `act` does."""
         self._check(view)
         outputs = self.network.forward(view.observation)

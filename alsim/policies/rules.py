@@ -59,7 +59,7 @@ class Rules(RulePolicy):
     choose = teach
     reads = "mastery"
 
-    def probabilities(self, view: View) -> Doubles:
+    def probabilities(self, view: View, draws: PolicyDraws | None = None) -> Doubles:
         """Return the probability of each action in each lane, (N, A). Raises ValueError for another observation."""
         lanes, odds = np.arange(view.num_lanes), np.zeros((view.num_lanes, view.num_actions))
         for side in range(NUM_SIDES):

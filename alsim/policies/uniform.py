@@ -9,7 +9,7 @@ import numpy as np
 from alsim.jit.compile import rule
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.numerics.variates import below
-from alsim.policies.base import View
+from alsim.policies.base import PolicyDraws, View
 from alsim.policies.compiled import PolicyInput, PolicyWords, RulePolicy
 from alsim.types import Doubles, Floats, f64, i64, u32
 
@@ -32,6 +32,6 @@ class Uniform(RulePolicy):
     parameters = NoParameters()
     choose = any_action
 
-    def probabilities(self, view: View) -> Doubles:
+    def probabilities(self, view: View, draws: PolicyDraws | None = None) -> Doubles:
         """Return the probability of each action in each lane, (N, A): 1 / A."""
         return np.full((view.num_lanes, view.num_actions), 1 / view.num_actions)

@@ -97,7 +97,8 @@ class EpisodeBlock:
         output = new_output(lanes, np.empty(0, f32))
         self._referenced = world, output  # keeps alive the arrays that the references borrow
         rules = rules_fingerprint(type(world.parameters))
-        self._decisions = Decisions(np.zeros(lanes, i64), np.zeros(lanes, f64), np.zeros(lanes, i64))
+        memory = np.zeros(lanes * policy.memory, f32)
+        self._decisions = Decisions(np.zeros(lanes, i64), np.zeros(lanes, f64), np.zeros(lanes, i64), memory)
         self._world, self._parameters = by_reference(world), typed(policy.parameters)
         self._output = by_reference(output)
         no_episodes = np.zeros(0, i64)

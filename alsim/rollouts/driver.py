@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alsim.metrics import add_time
-from alsim.policies import PolicyDraws, View
+from alsim.policies import PolicyDraws, Transitions, View, memory
+from alsim.policies.base import has_memory
 from alsim.policies.checks import checked_decision
 from alsim.policies.exceptions import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator
 from alsim.simulator.step import DISABLED
-from alsim.types import Doubles, Floats, Longs, Purpose, f32, f64, i8, i32
+from alsim.types import Bools, Doubles, Floats, Longs, Purpose, f32, f64, i8, i32
 
 
 def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Trajectories, EpisodeSummaries]:
@@ -32,12 +33,21 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     learners.key[:], learners.learner[:], learners.episode[:] = plan.seed, learner, episode
     simulator.begin(np.arange(len(learner)))
     recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
+    policy, learns = plan.policy, has_memory(plan.policy)
+    with naming(policy):
+        state = memory.start(policy, len(learner))
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-            with naming(plan.policy):
-                decision = plan.policy.act(recorder.view, draws)
-            recorder.step(*checked_decision(plan.policy, recorder.view, decision))
+            with naming(policy):
+                decision = memory.act(policy, recorder.view, state, draws)
+            actions, propensities = checked_decision(policy, recorder.view, decision)
+            before = recorder.view.observation.copy() if learns else None
+            active = recorder.active.copy()
+            recorder.step(actions, propensities)
+            if before is not None:
+                with naming(policy):
+                    state = memory.learn(policy, state, recorder.transitions(before, active, propensities))
     finally:
         simulator.close()
     return recorder.trajectories(), recorder.summaries()
@@ -66,6 +76,7 @@ class _Recorder:
         self._reason, self._length = np.zeros(lanes, i8), np.zeros(lanes, np.int64)
         self._observations: list[Floats] | None = [] if keep_observations else None
         self._columns: list[tuple[NDArray[Any], ...]] = []
+        self._rewards: Floats = np.zeros(lanes, f32)
 
     def step(self, actions: Longs, propensities: Doubles) -> None:
         """Advance every lane by one interaction, and record it."""
@@ -79,6 +90,7 @@ class _Recorder:
         self._columns.append(
             (actions, out.reward.copy(), item, correct, gain, seconds, frustration, mean_mastery, propensities)
         )
+        self._rewards = out.reward.astype(f32)
         view.actions.append(_read_only(actions))
         view.items.append(_read_only(item))
         view.correct.append(_read_only(np.where(np.isnan(seconds), np.int8(-1), correct).astype(np.int8)))
@@ -92,6 +104,30 @@ class _Recorder:
             self._retention[ended] = simulator.retention()[ended]
             self._reason[ended], self._length[ended] = out.reason[ended], len(self._columns)
             self.active[ended] = False
+
+    def transitions(self, before: Floats, active: Bools, propensities: Doubles) -> Transitions:
+        """Return the last interaction of each lane.
+
+        before  observations before it, (N, R)
+        active  lanes whose episode had not ended before it, (N,)
+        """
+        view = self.view
+        return Transitions(
+            observation=_read_only(before),
+            next_observation=view.observation,
+            kind=view.kind,
+            num_los=view.num_los,
+            actions=view.actions[-1],
+            propensities=_read_only(propensities),
+            items=view.items[-1],
+            correct=view.correct[-1],
+            seconds=view.seconds[-1],
+            rewards=_read_only(self._rewards),
+            active=_read_only(active),
+            ended=_read_only(active & ~self.active),
+            last_seconds=view.last_seconds,
+            clock=view.clock,
+        )
 
     def trajectories(self) -> Trajectories:
         """Return the interactions, episode by episode."""

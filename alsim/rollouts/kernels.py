@@ -15,7 +15,7 @@ from alsim.jit.references import borrow
 from alsim.mdp.actions import KINDS, LEVELS
 from alsim.mdp.observation import observed_time
 from alsim.policies.base import LARGEST_PROBABILITY
-from alsim.policies.compiled import PolicyInput, PolicyWords, choose
+from alsim.policies.compiled import PolicyInput, PolicyTransition, PolicyWords, choose, learn
 from alsim.simulator.clock import recall_later
 from alsim.simulator.layout import AFTER, CORRECT, GAIN, QUESTION, REWARD, SLOT, WORD_0, WORD_1, WORD_2, WORD_3
 from alsim.simulator.reset import begin_learners
@@ -28,6 +28,7 @@ from alsim.simulator.step import (
 from alsim.types import (
     I0,
     NAN,
+    ZERO,
     Bools,
     Codes,
     Doubles,
@@ -84,6 +85,7 @@ class Decisions(NamedTuple):
     action: Longs  # (B,)
     propensity: Doubles  # (B,) probability of the action
     episode: Longs  # (B,) index among the episodes of the call
+    memory: Floats  # (B * S,) memory of the policy, S values per lane
 
 
 def new_trajectories(rows: int, width: int, *, observations: bool, mastery: bool) -> Trajectories:
@@ -134,11 +136,12 @@ def decide(
     wide_vectors()
     actions = u64((LEVELS + KINDS) * num_los)
     any_invalid: Any = False
-    words = scratch.words
+    words, memory, values = scratch.words, decisions.memory, u64(len(decisions.memory) // count)
     draw_words(lanes, words, POLICY, 0, count)
     for i in range(count):
         policy_words = PolicyWords(words[WORD_0 + i], words[WORD_1 + i], words[WORD_2 + i], words[WORD_3 + i])
-        policy_input = PolicyInput(u64(i) * u64(width), i64(num_los), lanes.response_time[i], f32(lanes.hours[i]))
+        row, place, hours = u64(i) * u64(width), u64(i) * values, f32(lanes.hours[i])
+        policy_input = PolicyInput(row, i64(num_los), lanes.response_time[i], hours, memory, place)
         action, propensity = choose(policy, rows, policy_input, policy_words)
         decisions.action[i] = action
         decisions.propensity[i] = propensity
@@ -195,6 +198,51 @@ def record_interactions(
         trajectories.frustration[place] = lanes.frustration[i]
         trajectories.mean_mastery[place] = lanes.mastery_sum[i] / f64(num_los)
         trajectories.propensity[place] = decisions.propensity[i]
+
+
+@phase
+def learn_in_lanes(
+    policy: Any,
+    rows: Floats,
+    width: int,
+    num_los: int,
+    table: ItemTable,
+    lanes: LearnerArrays,
+    scratch: Scratch,
+    decisions: Decisions,
+    reason: Codes,
+    count: int,
+) -> None:
+    """Change the memory of the policy in each lane after its interaction.
+
+    rows    observations after it
+    reason  (B,) reason for the end of the episode, 0 if it goes on
+    """
+    floats, ints, memory = scratch.floats, scratch.ints, decisions.memory
+    values = u64(len(memory) // count)
+    for i in range(count):
+        row, place, hours = u64(i) * u64(width), u64(i) * values, f32(lanes.hours[i])
+        policy_input = PolicyInput(row, i64(num_los), lanes.response_time[i], hours, memory, place)
+        asks = ints[QUESTION + i] != I0
+        transition = PolicyTransition(
+            i64(decisions.action[i]),
+            decisions.propensity[i],
+            i32(table.slots[u64(ints[SLOT + i])]["item"]),
+            i64(ints[CORRECT + i]) if asks else i64(-1),
+            lanes.response_time[i] if asks else NAN,
+            floats[REWARD + i],
+            i64(reason[i] != 0),
+        )
+        learn(policy, rows, policy_input, transition)
+
+
+@phase
+def clear_memory(listed: Longs, ended: int, memory: Floats, count: int) -> None:
+    """Set the memory of the first `ended` listed lanes to 0, as at the start of an episode."""
+    values = len(memory) // count
+    for j in range(ended):
+        for k in range(values):
+            memory[u64(listed[j] * values + k)] = ZERO
 
 
 @phase
@@ -265,6 +313,7 @@ def run_episodes(
     while done < episodes:
         upcoming = begin_upcoming(w, ended, learner, episode, upcoming, decisions.episode, episodes)
         record_starts(rows, width, lanes, listed, ended, decisions, summaries, rebuilds)
+        clear_memory(listed, ended, decisions.memory, count)
         invalid_lane = decide(policy, rows, width, num_los, lanes, scratch, decisions, count)
         if invalid_lane >= 0:
             return invalid_lane
@@ -274,6 +323,8 @@ def run_episodes(
         record_interactions(num_los, w.items, lanes, scratch, decisions, trajectories, most_steps, count)
         if rebuilds:
             record_mastery(lanes, scratch, decisions, trajectories, most_steps, count)
+        if len(decisions.memory) > 0:
+            learn_in_lanes(policy, rows, width, num_los, w.items, lanes, scratch, decisions, out.reason, count)
         ended = list_finished(lanes.finished, listed, 0, 0, count)
         recall_later(w.retention, w, listed, ended, decisions.episode, summaries.retention)
         done += record_ends(rows, width, lanes, listed, ended, decisions, summaries, out.reason, episodes)
