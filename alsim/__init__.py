@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alsim import curriculum as curriculum
     from alsim import dynamics as dynamics
     from alsim import envs as envs
+    from alsim import evaluation as evaluation
     from alsim import models as models
     from alsim import numerics as numerics
     from alsim import policies as policies
@@ -113,7 +114,10 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = ("curriculum", "dynamics", "envs", "models", "numerics", "policies", "testing", "training", "types")
+_MODULES = (
+    *("curriculum", "dynamics", "envs", "evaluation", "models", "numerics", "policies", "testing", "training"),
+    "types",
+)
 """Public subpackages and modules, imported on first use."""
 
 __getattr__, __dir__ = _attach(__name__, _HOMES, submodules=_MODULES)

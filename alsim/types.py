@@ -278,6 +278,23 @@ class ItemTable(NamedTuple):
     slots: NDArray[np.void]  # (Q + C,) of SLOT
 
 
+@short_repr
+class Course(NamedTuple):
+    """Part of a bank and of a configuration that a policy may know in advance: plain arrays, without learners.
+
+    The questions are in the order of the bank, so that their indices are those of `View.items`.
+    """
+
+    num_los: int
+    learning_outcome: Longs  # (Q,) index of the LO of each question
+    difficulty: Longs  # (Q,) 0 Easy, 1 Medium, 2 Hard
+    a: Doubles  # (Q,) discrimination, 1/logit
+    b: Doubles  # (Q,) difficulty, logits
+    c: Doubles  # (Q,) pseudo-guessing, in [0, 1)
+    blueprint: tuple[float, float, float] = (0.2, 0.6, 0.2)  # target shares of Easy, Medium and Hard (S9.2)
+    prerequisites: tuple[tuple[int, ...], ...] = ()  # parents of each LO; empty without a curriculum
+
+
 class PerLane(NamedTuple):
     """Length of a field of the learners, in entries per lane: los * L + more."""
 

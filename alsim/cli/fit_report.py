@@ -13,7 +13,7 @@ from alsim.cli.fit_notes import notes, uncertain_items
 from alsim.cli.fit_tables import Row, summary
 from alsim.cli.output import counted, finite, print_sentence, print_table, rounded
 from alsim.errors import AlsimError
-from alsim.evaluation.statistics import half_width
+from alsim.evaluation.statistics import t_interval
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit
@@ -217,8 +217,8 @@ def interval(name: str, tested: Tested) -> list[float] | None:
     value, error = getattr(tested.scores, name), getattr(tested.errors, name)
     if math.isnan(error):
         return None
-    half = half_width(tested.errors.students) * error
-    return [max(0.0, value - half), value + half if name in UNBOUNDED else min(1.0, value + half)]
+    low, high = t_interval(value, error, tested.errors.students)
+    return [max(0.0, low), high if name in UNBOUNDED else min(1.0, high)]
 
 
 def statistics(tested: Tested) -> dict[str, Any]:

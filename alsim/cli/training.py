@@ -50,8 +50,6 @@ COMPARED = {"cumulative_reward": "return", "final_mastery": "final mastery"}
 """Metrics that the verdict compares with the other policies."""
 READS_MASTERY = "The policy rules reads the true mastery of the learners, which the trained policy does not observe."
 """Sentence below the table if the trained policy observes responses."""
-Z = 1.96
-"""Standard errors beyond which two means differ in the verdict."""
 
 
 class Algorithm(StrEnum):
@@ -292,6 +290,8 @@ def _comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     """
     if one["se"] is None or other["se"] is None:
         return "not compared (no standard errors) with that with"
+    from alsim.evaluation.statistics import Z
+
     difference = one["mean"] - other["mean"]
     if abs(difference) <= Z * hypot(one["se"], other["se"]):
         return "similar to that with"

@@ -185,10 +185,9 @@ def _combined(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mean and a standard error of each metric for the comparison with other policies.
 
     The variance is that of the mean over the seeds plus that of a mean over the learners, who are the same for all
-    seeds. With few seeds, the first part is scaled so that 1.96 standard errors are the 95 % interval by Student's t.
+    seeds. With few seeds, the first part is scaled so that Z standard errors are the 95 % interval by Student's t.
     """
-    from alsim.cli.training import Z
-    from alsim.evaluation.statistics import half_width
+    from alsim.evaluation.statistics import Z, half_width
 
     combined = {}
     for name, metric in summary["metrics"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from alsim.config import Config
 from alsim.datasets.tables import numpy_column
 from alsim.mdp.actions import num_actions
 from alsim.metrics import add_time
-from alsim.policies import Policy, PolicyWithProbabilities, View
+from alsim.numerics.philox import random_words
+from alsim.policies import Policy, PolicyDraws, PolicyWithProbabilities, Transitions, View, has_memory, memory
 from alsim.policies.checks import checked_probabilities, with_probabilities
 from alsim.policies.exceptions import naming
-from alsim.types import Doubles, Floats, Longs, f32, i8
+from alsim.types import Doubles, Floats, Longs, Purpose, Words, f32, i8
 
 if TYPE_CHECKING:
     from alsim.datasets.store import Dataset
@@ -27,20 +29,23 @@ MAX_LANES, MAX_ENTRIES = 4096, 2**21
 def logged_views(dataset: Dataset) -> Iterator[tuple[Longs, View]]:
     """Yield the indices of transitions, (N,), and their view, see `Dataset.views`."""
     for offset, part in _numbered_parts(dataset):
-        for rows, view in _views_of_part(part):
-            yield rows + offset, view
+        columns = _Columns(part)
+        for first, length in _batches(part, columns.num_los):
+            for rows, view in columns.views(first, length):
+                yield rows + offset, view
 
 
 def distributions(dataset: Dataset, policy: Policy) -> Iterator[tuple[Longs, Doubles]]:
     """Return an iterator over indices and the probabilities of all actions, see `Dataset.distributions`."""
-    return _distributions(logged_views(dataset), with_probabilities(policy, "the policy"))
+    known = with_probabilities(policy, "the policy")
+    return ((rows + offset, odds) for offset, part in _numbered_parts(dataset) for rows, odds in _of_part(part, known))
 
 
 def probabilities(dataset: Dataset, policy: Policy) -> Doubles:
     """Return the probability of each logged action, (M,), see `Dataset.probabilities`."""
     known, chosen = with_probabilities(policy, "the policy"), np.empty(len(dataset))
     for offset, part in _numbered_parts(dataset):
-        for rows, odds in _distributions(_views_of_part(part), known):
+        for rows, odds in _of_part(part, known):
             chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
     return chosen
 
@@ -53,25 +58,35 @@ def _numbered_parts(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
         offset += len(part)
 
 
-def _views_of_part(part: Dataset) -> Iterator[tuple[Longs, View]]:
-    """Yield the indices of transitions of one part, (N,), and their view."""
-    length, columns = numpy_column(part.episodes, "total_steps"), _Columns(part)
+def _batches(part: Dataset, num_los: int) -> Iterator[tuple[Longs, Longs]]:
+    """Yield the first rows and the lengths of episodes that make one batch of views, (E,) each."""
+    length = numpy_column(part.episodes, "total_steps")
     order = np.argsort(-length, kind="stable")  # long episodes first: those that continue are the first lanes
     first = np.cumsum(length) - length
-    lanes = max(1, min(MAX_LANES, MAX_ENTRIES // num_actions(columns.num_los)))
+    lanes = max(1, min(MAX_LANES, MAX_ENTRIES // num_actions(num_los)))
     for start in range(0, len(order), lanes):
         chosen = order[start : start + lanes]
-        yield from columns.views(first[chosen], length[chosen])
+        yield first[chosen], length[chosen]
 
 
-def _distributions(
-    views: Iterator[tuple[Longs, View]], policy: PolicyWithProbabilities
-) -> Iterator[tuple[Longs, Doubles]]:
-    """Yield the indices of views, (N,), and the probabilities of all actions under a policy, (N, A)."""
-    for rows, view in views:
+def _of_part(part: Dataset, policy: PolicyWithProbabilities) -> Iterator[tuple[Longs, Doubles]]:
+    """Yield the rows (N,) of one part and the probabilities of all actions under a policy, (N, A).
+
+    A policy with memory learns from the logged interactions, as it would have in a rollout.
+    """
+    columns = _Columns(part)
+    for first, length in _batches(part, columns.num_los):
         with naming(policy):
-            odds = policy.probabilities(view)
-        yield rows, checked_probabilities(policy, view, odds)
+            state = memory.start(policy, len(first))
+        for rows, view in columns.views(first, length):
+            state = memory.lanes_of(state, slice(len(rows)))
+            draws = PolicyDraws(partial(columns.words, rows))
+            with naming(policy):
+                odds = memory.probabilities(policy, view, state, draws)
+            yield rows, checked_probabilities(policy, view, odds)
+            if has_memory(policy):
+                with naming(policy):
+                    state = memory.learn(policy, state, columns.transitions(rows, view))
 
 
 class _Columns:
@@ -85,6 +100,12 @@ class _Columns:
         self._seconds = table.column("response_time").to_numpy().astype(f32)  # NaN for contents
         correct = table.column("correct").fill_null(False).to_numpy().astype(i8)
         self._correct = np.where(np.isnan(self._seconds), i8(-1), correct).astype(i8)
+        self._reward = table.column("reward").to_numpy().astype(f32)
+        self._propensity, self._seed = part.propensity, int(part.manifest["seed"])
+        self._counters = [numpy_column(table, name).astype(np.uint32) for name in ("step", "episode", "learner_id")]
+        length = numpy_column(part.episodes, "total_steps")
+        self._number = np.repeat(np.arange(len(length)), length)  # episode of each transition, as a row of `episodes`
+        self._part, self._ends = part, numpy_column(table, "termination_reason") != 0
         # Only this part of the configuration, since the dynamics may not be registered here.
         self._bank = part.bank
         self._config = Config.read({"sessions": part.manifest["config"].get("sessions")})
@@ -125,6 +146,41 @@ class _Columns:
                 entries.append(_read_only(column[rows]))
             last = np.where(np.isnan(history[3][-1]), last, history[3][-1])
             add_time(clock, self._item[rows], self._seconds[rows], step, self._bank, self._config)
+
+    def words(self, rows: Longs, block: int) -> NDArray[np.uint32]:
+        """Return the random words of the policy in logged interactions, (N, 4), as in `Simulator.words`."""
+        step, episode, learner = (counter[rows] for counter in self._counters)
+        words: Words = np.empty(4 * len(rows), np.uint32)
+        key = np.full(len(rows), self._seed, np.uint64)
+        random_words(step - np.uint32(1), episode, learner, np.uint32(Purpose.POLICY | block << 16), key, words)
+        return words.reshape(-1, 4)
+
+    def transitions(self, rows: Longs, view: View) -> Transitions:
+        """Return the logged interactions in these rows, (N,), with which a policy with memory learns.
+
+        view  view before them
+        """
+        ended, seconds, asked = self._ends[rows], self._seconds[rows], ~np.isnan(self._seconds[rows])
+        following = self._observation[np.minimum(rows + 1, len(self._observation) - 1)]
+        following[ended] = self._part.final_obs[self._number[rows[ended]]]
+        clock = view.hours.copy()
+        add_time(clock, self._item[rows], seconds, view.step, self._bank, self._config)
+        return Transitions(
+            observation=view.observation,
+            next_observation=_read_only(following),
+            kind=view.kind,
+            num_los=view.num_los,
+            actions=_read_only(self._action[rows]),
+            propensities=_read_only(self._propensity[rows]),
+            items=_read_only(self._item[rows]),
+            correct=_read_only(self._correct[rows]),
+            seconds=_read_only(seconds),
+            rewards=_read_only(self._reward[rows]),
+            active=view.active,
+            ended=_read_only(ended),
+            last_seconds=_read_only(np.where(asked, seconds, view.last_seconds)),
+            clock=_read_only(clock),
+        )
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,1 +1,15 @@
-"""Evaluation of policies on held-out learners."""
+"""Evaluation of policies: statistics, held-out learners, summaries of datasets."""
+
+from alsim.evaluation import statistics
+from alsim.evaluation.statistics import PairedDifference, Statistic, bootstrap, holm, mean, paired_difference, wilson
+
+__all__ = [
+    "PairedDifference",
+    "Statistic",
+    "bootstrap",
+    "holm",
+    "mean",
+    "paired_difference",
+    "statistics",
+    "wilson",
+]

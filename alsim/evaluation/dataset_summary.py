@@ -58,7 +58,7 @@ def _metric(dataset: Dataset, name: str, unit: IndependentUnit) -> dict[str, Any
     values = column.drop_null().to_numpy().astype(np.float64)
     learner = numpy_column(dataset.episodes, "learner_id")[column.is_valid().to_numpy()]
     found = estimate(values, unit.of_learners(learner))
-    return found | {"undefined": column.null_count, "unit": METRICS[name].unit or None}
+    return found.to_dict() | {"undefined": column.null_count + found.undefined, "unit": METRICS[name].unit or None}
 
 
 def _by_row(dataset: Dataset, population: Population, unit: IndependentUnit) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def _by_row(dataset: Dataset, population: Population, unit: IndependentUnit) -> 
             "share": population.rows[row].share,
             "learners": len(np.unique(learner[places])),
             "episodes": len(places),
-            "metrics": {name: estimate(values[places], units[places]) for name, values in columns.items()},
+            "metrics": {name: estimate(values[places], units[places]).to_dict() for name, values in columns.items()},
         }
         for row, places in zip(found.tolist(), np.split(order, first[1:]), strict=True)
     ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from alsim.bank.items import Bank
 from alsim.config import REWARD_PRESETS, Config, independent_unit
-from alsim.evaluation.statistics import Statistic, estimate, share, statistic
+from alsim.evaluation.statistics import StatisticJSON, estimate, share
 from alsim.policies import Policy
 from alsim.rollouts.rollout import rollout
 from alsim.types import FIRST_HELD_OUT, Observation, Reason
@@ -41,7 +39,7 @@ def evaluate(
     *,
     observation: Observation,
     num_threads: int = 1,
-) -> dict[str, Statistic]:
+) -> dict[str, StatisticJSON]:
     """Evaluate a policy on held-out learners, in one episode of each.
 
     policy       name of a registered policy, or a policy object
@@ -49,7 +47,7 @@ def evaluate(
     observation  "mastery" or "responses"
     num_threads  number of threads; results do not depend on it
 
-    Returns a Statistic for each of EVALUATED, and for `give_ups`, the share of episodes that ended by critical
+    Returns a statistic as JSON for each of EVALUATED, and for `give_ups`, the share of episodes that ended by critical
     frustration. The independent unit is the learner, who has one episode; under effects of classes, the class (S12.2).
     """
     run = rollout(
@@ -63,15 +61,13 @@ def evaluate(
         num_threads=num_threads,
         keep_observations=False,
     )
-    values, gave_up = (
-        {name: getattr(run.metrics, name) for name in EVALUATED},
-        run.reason == Reason.CRITICAL_FRUSTRATION,
-    )
+    values = {name: getattr(run.metrics, name) for name in EVALUATED}
     unit = independent_unit(config.to_dict())
-    if unit.name == "class":
-        values |= {"give_ups": gave_up.astype(np.float64)}
-        return {name: estimate(own, unit.of_learners(run.learner_id)) for name, own in values.items()}
-    return {**{name: statistic(own) for name, own in values.items()}, "give_ups": share(gave_up)}
+    # Each learner has one episode, so that only classes are larger units.
+    units = unit.of_learners(run.learner_id) if unit.name == "class" else None
+    found = {name: estimate(own, units) for name, own in values.items()}
+    found["give_ups"] = share(run.reason == Reason.CRITICAL_FRUSTRATION, units)
+    return {name: statistic.to_dict() for name, statistic in found.items()}
 
 
 def under_specified_reward(config: Config) -> Config:

@@ -34,7 +34,7 @@ _HOMES = {
     "score_errors": "alsim.models.scores",
 }
 
-_MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean")
+_MODULES = ("best_lr", "bkt", "cat", "dkt", "irt", "pfa", "skill_mean", "student")
 """Modules of the models, imported on first use."""
 
 __all__ = [

@@ -25,7 +25,7 @@ from alsim.evaluation.held_out import (
     is_specified,
     under_specified_reward,
 )
-from alsim.evaluation.statistics import Statistic
+from alsim.evaluation.statistics import StatisticJSON
 from alsim.policies.network import NetworkPolicy
 from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, row_is_due, training_row, write_curve
@@ -297,7 +297,7 @@ class Run:
             eval_give_ups=metrics["give_ups"]["mean"],
         )
 
-    def _evaluate(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, Statistic]:
+    def _evaluate(self, policy: str | NetworkPolicy, learners: HeldOut, config: Config) -> dict[str, StatisticJSON]:
         """Return the statistics of a policy on held-out learners, see `alsim.evaluation.held_out.evaluate`."""
         # The policy `rules` needs observations of mastery.
         observation = policy.observation if isinstance(policy, NetworkPolicy) else "mastery"

@@ -6,14 +6,13 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from alsim.evaluation.held_out import EVALUATED
-from alsim.evaluation.statistics import mean_of
+from alsim.evaluation.statistics import deviation_of, estimate
 from alsim.training.curve import EVALUATION_COLOR, PANELS, Row, draw_levels, finish
 from alsim.training.plan import BASELINES
 from alsim.training.run import Training
@@ -36,16 +35,15 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     max and n. With one seed, sd and se are None.
     """
     array = np.asarray(values, np.float64)
-    n = len(array)
-    sd = float((array - array[0]).std(ddof=1)) if n > 1 else None
+    found = estimate(array).to_dict()
     return {
-        "mean": mean_of(array),
-        "sd": sd,
-        "se": None if sd is None else sd / sqrt(n),
+        "mean": found["mean"],
+        "sd": deviation_of(array) if len(array) > 1 else None,
+        "se": found["se"],
         "min": float(array.min()),
         "median": float(np.median(array)),
         "max": float(array.max()),
-        "n": n,
+        "n": found["n"],
     }
 
 

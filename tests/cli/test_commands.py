@@ -24,7 +24,7 @@ from alsim.config import Config, default_toml
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
-from alsim.evaluation.statistics import mean_of, statistic
+from alsim.evaluation.statistics import estimate, mean_of
 from alsim.metrics import METRICS
 from alsim.models import score_errors
 from alsim.policies import POLICIES, Network, NetworkPolicy
@@ -160,9 +160,9 @@ def test_equal_values_have_no_standard_error():
     """The mean of equal values has a rounding error, which is no statistic: 140 / 3 is not a float."""
     value = 100 * (1 - (0.2 + 0.6 + 0.8) / 3)
     for n in (2, 3, 10, 1000):
-        found = statistic(np.full(n, value))
+        found = estimate(np.full(n, value)).to_dict()
         assert (found["mean"], found["se"]) == (value, 0)
-    far = statistic(1e9 + np.array([0.0, 1e-3, 2e-3]))
+    far = estimate(1e9 + np.array([0.0, 1e-3, 2e-3])).to_dict()
     assert far["se"] == pytest.approx(1e-3 / np.sqrt(3), rel=1e-3)
     assert mean_of(np.full(7, value)) == value
     assert score_errors(np.ones(7), np.full(7, 0.3), np.arange(7)).log_loss == 0

@@ -22,7 +22,7 @@ from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import Dataset, DatasetError, load_dataset
 from alsim.dynamics import DYNAMICS
 from alsim.evaluation.dataset_summary import summary
-from alsim.evaluation.statistics import estimate, statistic, unit_means
+from alsim.evaluation.statistics import estimate, unit_means
 from alsim.policies import Uniform
 
 OWN = tuple(name for name, dynamics in DYNAMICS.items() if dynamics.parameters.__module__.startswith("alsim."))
@@ -236,9 +236,9 @@ def test_means_of_units() -> None:
     assert unit_means(values, units).tolist() == [5.0, 2.5]
     assert unit_means(values[:0], units[:0]).tolist() == []
     assert unit_means(np.full(9, 0.1), np.arange(9) // 3).tolist() == [0.1] * 3
-    assert estimate(values, units) == statistic(np.array([5.0, 2.5]))
-    assert estimate(values[:2], units[:2] * 0) == {"mean": 1.5, "se": None, "ci": None, "n": 1}
-    assert estimate(values[:0]) == {"mean": None, "se": None, "ci": None, "n": 0}
+    assert estimate(values, units) == estimate(np.array([5.0, 2.5]))
+    assert estimate(values[:2], units[:2] * 0).to_dict() == {"mean": 1.5, "se": None, "ci": None, "n": 1}
+    assert estimate(values[:0]).to_dict() == {"mean": None, "se": None, "ci": None, "n": 0}
 
 
 def test_standard_errors_by_learner_are_right_where_those_by_episode_are_not() -> None:
@@ -250,7 +250,7 @@ def test_standard_errors_by_learner_are_right_where_those_by_episode_are_not() -
         values = random.normal(size=40)[learner] + random.normal(size=400)
         for zs, units in ((by_learner, learner), (by_episode, None)):
             found = estimate(values, units)
-            zs.append(found["mean"] / found["se"])
+            zs.append(found.mean / found.se)
     from scipy import stats
 
     df, variance_of_t = 399, 39 / 37

@@ -15,7 +15,8 @@ from scipy import stats
 import alsim
 from alsim.config import REWARD_PRESETS, Config
 from alsim.evaluation.held_out import FINAL, SELECTION, HeldOut, evaluate, is_specified, under_specified_reward
-from alsim.evaluation.statistics import half_width, share, statistic, t_quantile
+from alsim.evaluation.statistics import estimate, half_width, share
+from alsim.evaluation.student_t import t_quantile
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
 from alsim.training.curve import Row, points, write_curve
@@ -479,7 +480,7 @@ def test_other_files_are_not_curves(tmp_path, text):
 
 def test_statistics_equal_those_of_scipy():
     values = np.random.default_rng(0).normal(size=12)
-    found = statistic(values)
+    found = estimate(values).to_dict()
     assert found["mean"] == pytest.approx(values.mean())
     assert found["se"] == pytest.approx(stats.sem(values))
     assert found["ci"] == pytest.approx(stats.t.interval(0.95, 11, values.mean(), stats.sem(values)))
@@ -495,7 +496,7 @@ def test_quantiles_of_students_t_equal_those_of_scipy(df):
 
 @pytest.mark.parametrize("successes", [0, 1, 20, 40])
 def test_shares_have_wilson_intervals(successes):
-    found = share(np.arange(40) < successes)
+    found = share(np.arange(40) < successes).to_dict()
     interval = stats.binomtest(successes, 40).proportion_ci(0.95, method="wilson")
     assert found["mean"] == successes / 40
     assert found["ci"] == pytest.approx([interval.low, interval.high], abs=1e-12)

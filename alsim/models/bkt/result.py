@@ -117,7 +117,7 @@ class BKTFit(Fit):
         groups = groups_of(responses, bool(self.by_item), self.classes)
         pooled = self.pooled
         pairs = zip(groups.skill.tolist(), groups.name.tolist(), strict=True)
-        rows = np.array([self._group(str(responses.skills[k]), c, pooled) for k, c in pairs]).reshape(-1, 4)
+        rows = np.array([self.of_class(str(responses.skills[k]), c, pooled) for k, c in pairs]).reshape(-1, 4)
         inits = [self.skills[s].parameters.p_init if s in self.skills else pooled.p_init for s in responses.skills]
         offsets = np.array([self.students.get(name, 0.0) for name in responses.students.tolist()])
         offsets = np.clip(offsets, -2 * MAX_LOGIT, 2 * MAX_LOGIT)  # at these limits p_init is 0 or 1
@@ -128,8 +128,8 @@ class BKTFit(Fit):
         )
         return forecasts
 
-    def _group(self, skill: str, item: str, pooled: BKT) -> tuple[float, float, float, float]:
-        """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items."""
+    def of_class(self, skill: str, item: str, pooled: BKT) -> tuple[float, float, float, float]:
+        """Return p_learn, p_guess, p_slip and p_forget of a skill, for one class of items; `pooled` if unknown."""
         if skill not in self.skills:
             return pooled.p_learn, pooled.p_guess, pooled.p_slip, pooled.p_forget
         skill_fit = self.skills[skill]

@@ -137,7 +137,7 @@ class IRTFit(Fit):
         return self.num_parameters * math.log(self.num_students) - 2 * self.log_likelihood
 
     @cached_property
-    def _probabilities(self) -> Doubles:
+    def curves(self) -> Doubles:
         """Probabilities (I + 1, K) of a correct answer at each node; the last row is for unknown items.
 
         An item without estimates has the constant probability (correct + 1) / (responses + 2). An item without
@@ -164,7 +164,7 @@ class IRTFit(Fit):
         rows = np.where(codes < 0, len(self.items), codes).astype(np.int32)
         predictions = np.empty(len(responses))
         prior = node_weights(self.nodes)
-        predict_responses(responses.start, rows, responses.correct, self._probabilities.ravel(), prior, predictions)
+        predict_responses(responses.start, rows, responses.correct, self.curves.ravel(), prior, predictions)
         return predictions
 
     def scores(self, responses: Responses, method: Method = "eap") -> Abilities:

@@ -1,0 +1,32 @@
+"""Student models that follow many students at once, for policies and for engines of recommendation."""
+
+from __future__ import annotations
+
+from alsim.models.student.ability import Ability, AbilityModel
+from alsim.models.student.base import BaseStudentModel, StudentModel, Students
+from alsim.models.student.bkt import BKTModel
+from alsim.models.student.dkt import DKTModel
+from alsim.models.student.elo import EloModel
+from alsim.models.student.files import load_student_model
+from alsim.models.student.fits import forecasts, student_model
+from alsim.models.student.glicko import GlickoModel
+from alsim.models.student.items import Items, as_items
+from alsim.models.student.pfa import PFAModel
+
+__all__ = [
+    "Ability",
+    "AbilityModel",
+    "BKTModel",
+    "BaseStudentModel",
+    "DKTModel",
+    "EloModel",
+    "GlickoModel",
+    "Items",
+    "PFAModel",
+    "StudentModel",
+    "Students",
+    "as_items",
+    "forecasts",
+    "load_student_model",
+    "student_model",
+]

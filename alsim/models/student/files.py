@@ -1,0 +1,104 @@
+"""Files of student models: npz files with numbers and text, and no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from alsim.models.base import ModelError, load_fit
+from alsim.models.student.base import BaseStudentModel
+from alsim.models.student.items import Items
+from alsim.utils.files import write_atomic
+from alsim.utils.npz import UNREADABLE, array_header, check_unpacked_size, read_array, to_npz
+from alsim.utils.reading import open_file, parse_json, reason
+
+FORMAT, VERSION = "alsim-student-model", 1
+ABOUT = "about"
+"""Array of the bytes of the JSON that describes the model."""
+
+KINDS = {
+    "bkt": "alsim.models.student.bkt:BKTModel",
+    "irt": "alsim.models.student.ability:AbilityModel",
+    "elo": "alsim.models.student.elo:EloModel",
+    "glicko": "alsim.models.student.glicko:GlickoModel",
+    "pfa": "alsim.models.student.pfa:PFAModel",
+    "dkt": "alsim.models.student.dkt:DKTModel",
+}
+"""Module and class of each student model."""
+
+
+def class_of(kind: str) -> type[BaseStudentModel]:
+    """Return the class of a kind of student model, a key of KINDS."""
+    module, _, name = KINDS[kind].partition(":")
+    found: type[BaseStudentModel] = getattr(import_module(module), name)
+    return found
+
+
+def write(model: BaseStudentModel, path: Path) -> Path:
+    """Write a student model, and return the path; an existing file is replaced."""
+    items = model.items
+    rows = np.split(items.skills[items.skill], items.start[1:-1])
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": model.kind,
+        "items": items.names.tolist(),
+        "skills": [row.tolist() for row in rows],
+        "are_skills": items.are_skills,
+        "options": model.options(),
+    }
+    text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, to_npz({ABOUT: text, **model.arrays()}))
+    return path
+
+
+def load_student_model(file: str | Path) -> BaseStudentModel:
+    """Return the student model in a file that `save` of a student model or of a fit wrote.
+
+    A file contains numbers and text, and no code; sizes are checked before arrays are unpacked. The items of a model
+    from a fit are those of `student_model`. Raises ModelError for any other file.
+    """
+    path = Path(file)
+    expected = "expected a file that save of a student model, or of a fit, wrote"
+    try:
+        with open_file(path) as stream:
+            if stream.peek(4)[:4] == b"PK\x03\x04":
+                return _read(stream)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; {expected}") from None
+    except (*UNREADABLE, ModelError, AttributeError) as error:
+        raise ModelError(f"{path} is not a student model: {reason(error)}; {expected}") from None
+    from alsim.models.student.fits import student_model
+
+    try:
+        fit = load_fit(path)
+    except ModelError as error:
+        raise ModelError(f"{path} is neither a student model nor a fit: {error}") from None
+    return student_model(fit)
+
+
+def _read(stream: IO[bytes]) -> BaseStudentModel:
+    """Return the model in an npz file. Other content raises one of the errors that `load_student_model` catches."""
+    size = os.fstat(stream.fileno()).st_size
+    with zipfile.ZipFile(stream) as archive:
+        check_unpacked_size(archive, size)  # `write` does not compress
+        about: dict[str, Any] = parse_json(read_array(archive, ABOUT).tobytes())
+        if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+            raise ValueError(f"it has no format {FORMAT!r} of version {VERSION}")
+        if about["kind"] not in KINDS:
+            raise ValueError(f"its kind is {about['kind']!r:.100}; the kinds are {', '.join(KINDS)}")
+        names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
+        arrays: dict[str, Any] = {}
+        for name in (name for name in names if name != ABOUT):
+            if array_header(archive, name)[1] != np.float64:
+                raise ValueError(f"its {name} are {array_header(archive, name)[1]}, not float64")
+            arrays[name] = read_array(archive, name)
+    items = Items(about["items"], about["skills"], are_skills=about["are_skills"])
+    return class_of(about["kind"])(items, **arrays, **about["options"])
