@@ -23,6 +23,8 @@ FORMS = (
     "mastered, or the name of a function as module:function"
 )
 """Valid forms of an action mask, for messages."""
+MOST_ENTRIES = 1_000_000
+"""Largest number of entries of a mask array in the manifest of a dataset."""
 KEYS = ("curriculum", "mastered")
 """Keys of a mask that is a mapping."""
 
@@ -91,7 +93,12 @@ class FixedMask:
         return self._mask if rows is None else self._mask[rows]
 
     def to_plain(self) -> Any:
-        """Return the rows as lists."""
+        """Return the rows as lists. Raises AlsimError for a very large array."""
+        if self._mask.size > MOST_ENTRIES:
+            raise AlsimError(
+                f"an action mask that is recorded must have at most {MOST_ENTRIES:,} entries; got {self._mask.size:,}; "
+                "use one row for all learners, or a function of the view"
+            )
         return self._mask.tolist()
 
 

@@ -105,7 +105,7 @@ def sample(odds: Doubles, variate: Doubles) -> Longs:
     """Return the action that each variate on (0, 1) selects by the inverse of the cumulative distribution, (N,)."""
     cumulative = np.cumsum(odds, axis=1)
     target = variate * cumulative[:, -1]
-    return np.argmax(cumulative > target[:, np.newaxis], axis=1)
+    return np.asarray(np.argmax(cumulative > target[:, np.newaxis], axis=1), np.int64)
 
 
 def uniform_action(view: View, draws: PolicyDraws) -> Longs:
@@ -113,7 +113,7 @@ def uniform_action(view: View, draws: PolicyDraws) -> Longs:
     if view.mask is None:
         return draws.integers(view.num_actions)
     chosen = draws.integers(view.mask.sum(axis=1))
-    return np.argmax(np.cumsum(view.mask, axis=1) > chosen[:, np.newaxis], axis=1)
+    return np.asarray(np.argmax(np.cumsum(view.mask, axis=1) > chosen[:, np.newaxis], axis=1), np.int64)
 
 
 def uniform_odds(view: View, share: float = 1.0) -> Doubles:
@@ -170,8 +170,8 @@ def _check_no_mass(policy: Policy, view: View, odds: Doubles) -> None:
         lane = int(np.argmax(masked))
         action = int(np.argmax((odds[lane] > 0) & ~view.mask[lane]))
         raise AlsimError(
-            f"the policy {policy.name!r} gives action {action} in lane {lane} the probability {odds[lane, action]}, but "
-            "the action mask does not allow it; let its method probabilities read view.mask"
+            f"the policy {policy.name!r} gives action {action} in lane {lane} the probability {odds[lane, action]}, "
+            "but the action mask does not allow it; let its method probabilities read view.mask"
         )
 
 

@@ -34,7 +34,8 @@ def describe_episode(
 
     learner  index of the learner of the seed, from 0 to 2**32 - 1
     episode  number of the episode of the learner, from 0
-    policy, seed, config, bank, dynamics, observation, action_mask  see `alsim.rollout`, which gives the same interactions
+    policy, seed, config, bank, dynamics, observation, action_mask
+             see `alsim.rollout`, which gives the same interactions
 
     The result can be written as JSON; undefined values are None. `units` has the unit of each quantity that has one.
     Raises ValueError or TypeError as `alsim.rollout`.

@@ -159,8 +159,8 @@ def rollout(
                           per thread; for other policies, the threads share each step
     keep_observations     whether to keep `obs`, which takes most of the memory
     action_mask           allowed actions: a bool array (A,) or (num_learners, A), a function of the view, "curriculum",
-                          or a Curriculum, see the page "Masking actions" of the documentation; None: all actions. With a
-                          mask, compiled policies run in Python
+                          or a Curriculum, see the page "Masking actions" of the documentation; None: all actions. With
+                          a mask, compiled policies run in Python
 
     Returns a Rollout; the same arguments give the same result, bit for bit. Raises ValueError or TypeError for
     invalid arguments, and for invalid actions or probabilities of the policy.

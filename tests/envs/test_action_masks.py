@@ -51,7 +51,7 @@ def test_masks_by_a_curriculum_in_every_mode(mode: Any, info: str) -> None:
     env, generator = make(20, autoreset_mode=mode, info=info, mask_in_info=True, **MASKED), np.random.default_rng(0)
     observations, infos = env.reset(seed=3)
     finished, seen = np.zeros(20, bool), set()
-    for step in range(60):
+    for _ in range(60):
         masks = env.action_masks()
         same(masks, expected_masks(observations, finished))
         same(infos["action_mask"], masks)
