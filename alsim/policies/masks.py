@@ -89,11 +89,12 @@ def restrict(odds: Doubles, allowed: Bools) -> Doubles:
     odds     distributions, (N, A)
     allowed  True for allowed actions, (N, A), at least one per row
 
-    A row without probability on allowed actions becomes uniform over them. The sums are sequential, so that a row does
-    not depend on the other rows.
+    A row without probability on allowed actions becomes uniform over them. A row that has probability on allowed actions
+    only stays as it is, bit for bit. The sums are sequential, so that a row does not depend on the other rows.
     """
     kept = np.where(allowed, odds, 0.0)
-    total = np.cumsum(kept, axis=1)[:, -1:]
+    is_kept = (kept == odds).all(axis=1, keepdims=True)
+    total = np.where(is_kept, 1.0, np.cumsum(kept, axis=1)[:, -1:])
     is_empty = total <= 0
     if is_empty.any():
         kept = np.where(is_empty, allowed, kept)

@@ -224,7 +224,7 @@ class NetworkPolicy:
         return self.acting != "sample"
 
     def _allowed_in(self, view: View) -> Bools:
-        """Return the actions from which the policy chooses, (N, A): by the mask, and by the network if it allows any."""
+        """Return the actions from which the policy chooses, (N, A): by the mask, and by the network if any are left."""
         shape = (view.num_lanes, view.num_actions)
         if view.mask is None:
             return np.broadcast_to(self._allowed, shape)

@@ -368,7 +368,7 @@ def test_invalid_results_of_functions() -> None:
         np.arange(A) % 3 > 0,
         (np.arange(A) % 3 > 0).tolist(),
     ],
-    ids=repr,
+    ids=["word", "name", "function", "curriculum", "mapping", "array", "list"],
 )
 def test_specs_with_masks_survive_json(mask: Any) -> None:
     config = {**SHORT, "curriculum": EDGES}
