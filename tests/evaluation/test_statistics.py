@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from alsim.errors import AlsimError, InputTypeError
+from alsim.errors import AlsimError
 from alsim.evaluation import (
     PairedDifference,
     Statistic,
@@ -461,7 +461,7 @@ def test_invalid_input_is_refused_in_one_sentence(call: Callable[[], object], me
     assert "\n" not in text and not text.endswith(".") and (": " in text or "; " in text)
 
 
-@pytest.mark.parametrize("call", [lambda: mean(["1"]), lambda: wilson(True, 4), lambda: mean([1.0], confidence="9")])
-def test_invalid_types_are_type_errors(call: Callable[[], object]) -> None:
-    with pytest.raises(InputTypeError):
-        call()
+def test_invalid_types_are_type_errors() -> None:
+    for call in (lambda: mean(["1"]), lambda: wilson(True, 4), lambda: mean([1.0], confidence=True)):
+        with pytest.raises(TypeError):
+            call()

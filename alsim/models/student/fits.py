@@ -57,8 +57,8 @@ def forecasts(model: StudentModel, log: Responses) -> Doubles:
     for begin in range(0, len(lengths), BLOCK):
         block = longest_first[begin : begin + BLOCK]
         first, length = log.start[block], lengths[block]
-        named = isinstance(model, BaseStudentModel)
-        students = model.start_of(log.students[block]) if named else model.start(len(block))
+        names = log.students[block]
+        students = model.start_of(names) if isinstance(model, BaseStudentModel) else model.start(len(block))
         for t in range(length.max(initial=0)):
             remaining = int(np.count_nonzero(length > t))
             rows = {name: values[:remaining] for name, values in students.items()}
