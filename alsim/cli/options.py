@@ -52,6 +52,7 @@ MaskOption = Annotated[
     typer.Option(
         "--action-mask",
         metavar="MASK",
+        show_default="all actions",
         help="Allowed actions: curriculum, curriculum:MASTERED, or a function as module:function.",
     ),
 ]

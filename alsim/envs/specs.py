@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from enum import Enum
 from os import PathLike, fspath
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,16 +73,13 @@ def to_plain(value: Any) -> Any:
     """
     from alsim.bank.items import Bank
     from alsim.config.sections import Section
-    from alsim.curriculum import Curriculum
     from alsim.dynamics import DYNAMICS
-    from alsim.policies.action_masks import reference_of
+    from alsim.policies.action_masks import plain_form
 
     if isinstance(value, Bank):
         return _rows(value)
-    if isinstance(value, Curriculum):
-        return {"curriculum": to_plain(value.edges)}
-    if isinstance(value, FunctionType) and (reference := reference_of(value)):
-        return reference
+    if (plain := plain_form(value)) is not None:
+        return plain
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     if isinstance(value, Enum):

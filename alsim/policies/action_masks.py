@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -205,6 +206,13 @@ def los_with_actions(allowed: Bools) -> Bools:
     return np.asarray(asked.any(axis=2) | shown.any(axis=2))
 
 
+def plain_form(value: Any) -> Any:
+    """Return a form of a mask that JSON can represent, for a Curriculum and a function with a name; otherwise None."""
+    if isinstance(value, Curriculum):
+        return {WORD: [list(edge) for edge in value.edges]}
+    return reference_of(value) or None if isinstance(value, FunctionType) else None
+
+
 def reference_of(function: Any) -> str:
     """Return the name of a function as module:function, "" if another process could not import it by that name."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
@@ -280,6 +288,7 @@ __all__ = [
     "MaskRules",
     "actions_about",
     "los_with_actions",
+    "plain_form",
     "read_action_mask",
     "reference_of",
 ]

@@ -220,7 +220,7 @@ class NetworkPolicy:
 
     @property
     def reads_mask(self) -> bool:
-        """Whether the policy chooses among allowed actions by itself: the best of them, unless it draws an action."""
+        """True for a greedy network: it takes the best of the allowed actions, or explores them."""
         return self.acting != "sample"
 
     def _allowed_in(self, view: View) -> Bools:
