@@ -89,8 +89,8 @@ def restrict(odds: Doubles, allowed: Bools) -> Doubles:
     odds     distributions, (N, A)
     allowed  True for allowed actions, (N, A), at least one per row
 
-    A row without probability on allowed actions becomes uniform over them. A row without probability on the others stays
-    as it is, bit for bit. The sums are sequential, so that a row does not depend on the other rows.
+    A row without probability on allowed actions becomes uniform over them. A row without probability on other actions
+    stays as it is, bit for bit. The sums are sequential, so that a row does not depend on the other rows.
     """
     kept = np.where(allowed, odds, 0.0)
     is_kept = (kept == odds).all(axis=1, keepdims=True)
