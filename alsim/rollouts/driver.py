@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from alsim.bank.course import course_of
 from alsim.metrics import add_time
-from alsim.policies import PolicyDraws, Transitions, View, memory
+from alsim.policies import PolicyDraws, Transitions, View, masks, memory
 from alsim.policies.base import has_memory
 from alsim.policies.binding import bound
-from alsim.policies.checks import checked_decision
 from alsim.policies.exceptions import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
@@ -43,9 +42,9 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
+            view = masks.with_mask(recorder.view, plan.action_mask, learner - plan.first_learner)
             with naming(policy):
-                decision = memory.act(policy, recorder.view, state, draws)
-            actions, propensities = checked_decision(policy, recorder.view, decision)
+                actions, propensities = masks.act(policy, view, state, draws)
             before = recorder.view.observation.copy() if learns else None
             active = recorder.active.copy()
             recorder.step(actions, propensities)

@@ -376,7 +376,7 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert listed["nameless"]["description"] == ""
     assert [line.split() for line in printed.splitlines()[:2]] == [
         ["policy", "description", "package"],
-        ["uniform", *"Policy that chooses every action".split(), "alsim"],
+        ["uniform", *["Policy", "that", "chooses", "every", "action"], "alsim"],
     ]
     for name in listed:
         assert re.search(rf"^{name}\b", printed, re.MULTILINE)
