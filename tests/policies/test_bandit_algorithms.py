@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from alsim.errors import AlsimError
 from alsim.jit.compile import COMPILED
-from alsim.policies.bandits import exp3, igw, linucb, lints, softmax, thompson, ucb1
+from alsim.policies.bandits import exp3, igw, lints, linucb, softmax, thompson, ucb1
 from alsim.policies.bandits.means import Means, learn_means, start_means
 from alsim.policies.bandits.ridge import learn_ridge, start_ridge
 from alsim.policies.thompson import propensities
@@ -50,7 +50,10 @@ def test_ucb1(alpha):
 def test_linucb(alpha, l2):
     data = KNOWN["data"]
     state = learnt_ridge(float(l2), data["contexts"], data["decisions"], data["rewards"])
-    close(linucb.scores(state, np.array(data["queries"]), float(alpha)), KNOWN["computed"][f"LinUCB alpha={alpha} l2={l2}"])
+    close(
+        linucb.scores(state, np.array(data["queries"]), float(alpha)),
+        KNOWN["computed"][f"LinUCB alpha={alpha} l2={l2}"],
+    )
 
 
 @needs_data
@@ -119,11 +122,11 @@ def test_propensities_of_thompson_equal_scipys(seed):
 
 
 def test_propensities_of_two_arms_equal_the_closed_sum():
-    a, b, c, d = 40, 7, 31, 9  # P(X > Y) = sum over i < a of B(c + i, b + d) / ((b + i) B(1 + i, b) B(c, d)), for Y
+    a, b, c, d = 40, 7, 31, 9
     i = np.arange(a)
     logs = special.betaln(c + i, b + d) - np.log(b + i) - special.betaln(1 + i, b) - special.betaln(c, d)
     found = propensities([a, c], [b, d])
-    close(found[1], 1 - np.exp(logs).sum() if abs(found[0] - np.exp(logs).sum()) < 1e-9 else np.exp(logs).sum())
+    close(found[0], np.exp(logs).sum())
 
 
 def test_more_arms_than_32_are_refused():
@@ -216,4 +219,6 @@ def test_a_shared_row_broadcasts():
     assert linucb.scores(one, x).tobytes() == linucb.scores(many, x).tobytes()
     means = Means(x[:1] * 3, x[:1])
     mask = np.ones((5, 3), bool)
-    assert igw.probabilities(means, 9.0, mask).tobytes() == np.repeat(igw.probabilities(means, 9.0), 5, axis=0).tobytes()
+    assert (
+        igw.probabilities(means, 9.0, mask).tobytes() == np.repeat(igw.probabilities(means, 9.0), 5, axis=0).tobytes()
+    )

@@ -27,7 +27,9 @@ def probabilities(state: Ridge, contexts: Doubles, alpha: float = 1.0, allowed: 
     """
     mean, sd = posterior(state, contexts, alpha)
     if not (sd > 0).all():
-        raise AlsimError("the standard deviations of lints must be positive; got 0; use alpha > 0 and a constant feature")
+        raise AlsimError(
+            "the standard deviations of lints must be positive; got 0; use alpha > 0 and a constant feature"
+        )
     out = np.zeros(mean.shape)
     gaussian_largest(mean, sd, allowed_rows(allowed, mean.shape), out)
     return out

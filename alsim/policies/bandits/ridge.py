@@ -30,7 +30,9 @@ def start_ridge(lanes: int, arms: int, features: int, l2: float = 1.0) -> Ridge:
 
 
 @kernel
-def _learn(inverse: Doubles, coefficients: Doubles, rows: Longs, arms: Longs, contexts: Doubles, rewards: Doubles) -> None:
+def _learn(
+    inverse: Doubles, coefficients: Doubles, rows: Longs, arms: Longs, contexts: Doubles, rewards: Doubles
+) -> None:
     features = contexts.shape[1]
     gain = np.empty(features)
     for m in range(len(rows)):
@@ -81,7 +83,12 @@ def learn_ridge(state: Ridge, rows: Longs, arms: Longs, contexts: Doubles, rewar
     rewards   (M,)
     """
     _learn(
-        *(state.inverse, state.coefficients, np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(arms, np.int64)),
+        *(
+            state.inverse,
+            state.coefficients,
+            np.ascontiguousarray(rows, np.int64),
+            np.ascontiguousarray(arms, np.int64),
+        ),
         *(_contexts(state, contexts), np.ascontiguousarray(rewards, np.float64)),
     )
 

@@ -29,7 +29,7 @@ def _bounds(counts: Doubles, sums: Doubles, alpha: float, out: Doubles) -> None:
 def scores(state: Means, alpha: float = 1.0) -> Doubles:
     """Compute the upper confidence bound of each arm, (N, K); infinity for an arm without a reward.
 
-        mean + alpha * sqrt(2 log(t) / count)        t rewards of all arms
+    mean + alpha * sqrt(2 log(t) / count)        t rewards of all arms
     """
     out = np.empty(state.counts.shape)
     _bounds(np.ascontiguousarray(state.counts), np.ascontiguousarray(state.sums), float(alpha), out)
