@@ -11,7 +11,7 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class LinTS(ContentBandit):
-    """Policy that shows contents of the weakest LO, with the probability that a draw of their linear reward is the largest.
+    """Policy that shows the content of the weakest LO whose linear reward has the largest draw from its posterior.
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

@@ -79,7 +79,7 @@ class Thompson(ContentBandit):
 
     def _successes(self, x: Transitions, pulls: Pulls, within: int) -> Bools:
         """Return whether the LO of each content was mastered in time, (M,), where the rows of an episode follow."""
-        episodes = np.cumsum(x.ended) - x.ended
+        episodes: Longs = np.cumsum(x.ended) - x.ended
         success = np.zeros(len(pulls.lanes), np.bool_)
         for k in range(within):
             rows = np.minimum(pulls.lanes + k, x.num_lanes - 1)

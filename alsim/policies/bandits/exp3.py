@@ -1,6 +1,7 @@
 """Exp3: exponential weights for rewards of an adversary.
 
-Source: Auer, Cesa-Bianchi, Freund & Schapire (2002), The nonstochastic multiarmed bandit problem, SIAM J. Comput. 32(1).
+Source: Auer, Cesa-Bianchi, Freund & Schapire (2002), The nonstochastic multiarmed bandit problem, SIAM Journal on
+Computing 32(1).
 """
 
 from __future__ import annotations

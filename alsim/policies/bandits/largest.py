@@ -25,7 +25,7 @@ import numpy as np
 
 from alsim.jit.compile import dispatch, kernel, rule
 from alsim.numerics.doubles import exp, log, softplus
-from alsim.types import Bools, Doubles, Longs
+from alsim.types import Bools, Doubles, Longs, f64
 
 HALF_NODES = (
     *(0.1252334085114689, 0.3678314989981802, 0.5873179542866175),
@@ -117,7 +117,7 @@ def new_sweep(size: int) -> Sweep:
 @rule
 def parabola_step(change: float, slope: float, bend: float) -> float:
     """Return the step in which slope * step + bend * step**2 / 2 is `change`."""
-    return 2 * change / (slope + np.sqrt(slope * slope + 2 * change * bend) + TINY)
+    return f64(2 * change / (slope + np.sqrt(slope * slope + 2 * change * bend) + TINY))
 
 
 # ── densities ────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +133,7 @@ def beta_coordinates(p: BetaArms, t: float) -> tuple[float, float]:
 @rule
 def beta_height(p: BetaArms, k: int, u: float, v: float) -> float:
     """Return the logarithm of the density of variable k relative to its mode, at the coordinates u and v."""
-    return p.alpha[k] * (u - p.log_x[k]) + p.beta[k] * (v - p.log_rest[k])
+    return f64(p.alpha[k] * (u - p.log_x[k]) + p.beta[k] * (v - p.log_rest[k]))
 
 
 @rule
@@ -170,7 +170,7 @@ def gaussian_coordinates(p: GaussianArms, t: float) -> tuple[float, float]:
 def gaussian_height(p: GaussianArms, k: int, u: float, v: float) -> float:
     """Return the logarithm of the density of variable k relative to its mode, at u."""
     z = (u - p.mean[k]) / p.sd[k]
-    return -0.5 * z * z
+    return f64(-0.5 * z * z)
 
 
 @rule
@@ -241,8 +241,7 @@ def beta_low(alpha: float, beta: float, log_x: float, log_rest: float) -> float:
 @rule
 def place_beta(p: BetaArms, s: Sweep, k: int, alpha: float, beta: float) -> None:
     """Write variable k and the ends of its density."""
-    log_sum, log_alpha, log_beta = log(alpha + beta), log(alpha), log(beta)
-    mode = log_alpha - log_beta
+    mode = log(alpha) - log(beta)
     rest = softplus(-abs(mode))
     p.alpha[k], p.beta[k] = alpha, beta
     p.log_x[k], p.log_rest[k] = min(mode, 0.0) - rest, -max(mode, 0.0) - rest

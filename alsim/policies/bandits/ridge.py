@@ -108,8 +108,8 @@ def _contexts(state: Ridge, contexts: Doubles) -> Doubles:
     x = np.ascontiguousarray(contexts, np.float64)
     if x.ndim != 2 or x.shape[1] != state.coefficients.shape[2]:
         raise AlsimError(
-            f"contexts must have the shape (N, {state.coefficients.shape[2]}); got {x.shape}; start the regression with "
-            "the number of features"
+            f"contexts must have the shape (N, {state.coefficients.shape[2]}); got {x.shape}; start the "
+            "regression with the number of features"
         )
     return x
 

@@ -45,7 +45,8 @@ def propensities(alpha: Any, beta: Any, allowed: Bools | None = None) -> Doubles
     a, b = (np.ascontiguousarray(np.broadcast_to(x, which.shape)) for x in (a, b))
     out = np.zeros(which.shape)
     beta_largest(a, b, which, out)
-    return out[0] if np.ndim(alpha) == np.ndim(beta) == 1 and np.ndim(allowed) < 2 else out
+    one = np.ndim(alpha) == np.ndim(beta) == 1 and (allowed is None or allowed.ndim < 2)
+    return out[0] if one else out
 
 
 def choose(alpha: Any, beta: Any, keys: Keys) -> Longs:
