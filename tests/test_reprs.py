@@ -109,9 +109,13 @@ def student_models():
     ]
 
 
+def statistics() -> list[Any]:
+    return [alsim.evaluation.mean([0.5, 1.0]), alsim.evaluation.paired_difference([0.5, 1.0], [0.25, 1.5])]
+
+
 @pytest.fixture(scope="module")
 def objects() -> list[Any]:
-    return [*environments(), *rollouts(), *trainings(), *student_models()]
+    return [*environments(), *rollouts(), *trainings(), *student_models(), *statistics()]
 
 
 @pytest.mark.compiled
