@@ -27,6 +27,7 @@ from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.exceptions import add_place, place_of
+from alsim.policies.knowledge import BKT, student_policy
 from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.rules import Rules
@@ -47,6 +48,8 @@ POLICIES: dict[str, Make] = {
     "zpd": NearestChance,
     "zpdes": ZPDES,
     "cat": CATPolicy,
+    "bkt": BKT,
+    "student": student_policy,
 }
 """Registered policies by name: classes, or functions, that return a policy when they are called."""
 
