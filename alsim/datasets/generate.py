@@ -34,6 +34,7 @@ from alsim.policies.compiled import policy_fingerprint
 from alsim.policies.nested import with_nested
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes, read_plan
+from alsim.rollouts.rounds import learns_across_learners, round_edges
 from alsim.rollouts.truth import check_chance
 from alsim.types import FIRST_HELD_OUT
 from alsim.utils.files import replacing, to_json
@@ -81,7 +82,8 @@ def generate_dataset(
     truth                 True adds columns with the latent state before each interaction, and the chance of a correct
                           answer, for code that scores a method (clause S15.1)
     file_format           "parquet" or "arrow"
-    episodes_per_shard    episodes per file; None: 4096, or fewer if max_episode_steps is above 140
+    episodes_per_shard    episodes per file; None: 4096, or fewer if max_episode_steps is above 140. A policy that
+                          learns across learners has one file per round
     force                 replace a finished dataset in `out`, or an unfinished one with other settings
     config, bank, dynamics, observation   as for the environments
     num_threads           number of threads: with a compiled policy, each makes its own shard (200 MB of memory each);
@@ -147,6 +149,8 @@ def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
     size = block_episodes(plan.config)
     if episodes_per_shard is not None:
         size = read_positive(episodes_per_shard, "episodes_per_shard")
+    if learns_across_learners(plan):
+        size = _size_of_round(plan, episodes_per_shard)
     shards = -(-plan.num_episodes // size)
     if shards > MOST_SHARDS:
         raise AlsimError(
@@ -154,6 +158,17 @@ def _read_shard_size(episodes_per_shard: int | None, plan: RolloutPlan) -> int:
             f"with {size:,} per shard: use a larger episodes_per_shard, or fewer learners per dataset"
         )
     return size
+
+
+def _size_of_round(plan: RolloutPlan, episodes_per_shard: int | None) -> int:
+    """Return the number of episodes per round, which makes one shard. Raises AlsimError for another number."""
+    start, stop = round_edges(plan)[0]
+    if episodes_per_shard not in (None, stop - start):
+        raise AlsimError(
+            f"episodes_per_shard must be {stop - start}, the episodes of one round, for the policy "
+            f"{plan.policy.name!r}, which learns across learners; got {episodes_per_shard}; leave it out"
+        )
+    return stop - start
 
 
 def _check_no_workers(engine: str, num_workers: int | None) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 from alsim.datasets.manifest import DatasetError
+from alsim.datasets.round_states import RoundStates
 from alsim.datasets.schema import TABLES
 from alsim.datasets.store import shard_path, write_json, write_shard
 from alsim.datasets.tables import tables_of
 from alsim.rollouts.collector import Collector
 from alsim.rollouts.plan import RolloutPlan, block_edges
 from alsim.rollouts.rollout import new_collector, run_block, view_block
+from alsim.rollouts.rounds import learns_across_learners
 from alsim.rollouts.truth import TruthReplay
 from alsim.utils.files import sha256
 from alsim.utils.reading import read_json
@@ -52,14 +55,16 @@ class Shard(NamedTuple):
 class TableMaker:
     """Builder of the tables of shards, one shard per call.
 
-    reuse  if True, all shards use the same memory, so the tables of a shard are valid only until the next call
+    reuse        if True, all shards use the same memory, so the tables of a shard are valid only until the next call
+    checkpoints  directory for the states of a policy that learns across learners; None: they are in memory only
     """
 
-    def __init__(self, job: Job, *, reuse: bool) -> None:
+    def __init__(self, job: Job, *, reuse: bool, checkpoints: Path | None = None) -> None:
         self._plan, self._edges, self._truth = job.plan, job.edges(), job.truth
         self._reuse = reuse
         self._collector: Collector | None = None
         self._replay: TruthReplay | None = None
+        self._rounds = RoundStates(job.plan, checkpoints) if learns_across_learners(job.plan) else None
 
     def __call__(self, number: int) -> dict[str, pa.Table]:
         """Return the tables of a shard by name. Raises MemoryError with a note about episodes_per_shard."""
@@ -76,7 +81,10 @@ class TableMaker:
             self._collector = new_collector(self._plan, stop - start)
         if self._truth and self._replay is None:
             self._replay = TruthReplay(self._plan, stop - start)
-        if self._collector is None:
+        if self._rounds is not None:
+            run = self._rounds.run(number)  # a shard is one round
+            run = run if self._plan.keep_observations else replace(run, obs=None)
+        elif self._collector is None:
             run = run_block(self._plan, *self._edges[number])
         else:
             run = view_block(self._plan, self._collector, *self._edges[number])
@@ -88,7 +96,7 @@ class ShardMaker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._tables = TableMaker(job, reuse=True)
+        self._tables = TableMaker(job, reuse=True, checkpoints=job.directory / SIDECARS)
 
     def __call__(self, number: int) -> Shard:
         """Write a shard unless it is complete, and return its entries. Raises DatasetError if it cannot be written."""

@@ -21,6 +21,15 @@ from alsim.policies.action_masks import ActionMask, MaskRules, read_action_mask
 from alsim.policies.binding import bound
 from alsim.policies.checks import with_probabilities
 from alsim.policies.exceptions import naming
+from alsim.policies.rounds import (
+    FixedState,
+    first_state,
+    joined,
+    next_state,
+    round_size_of,
+    rows_by_round,
+    transitions_of_rows,
+)
 from alsim.types import Doubles, Floats, Longs, Purpose, Words, f32, i8
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ def logged_views(dataset: Dataset, action_mask: Any = None) -> Iterator[tuple[Lo
     mask = logged_mask(dataset, action_mask)
     for offset, part in _numbered_parts(dataset):
         columns = _Columns(part, mask)
-        for first, length in _batches(part, columns.num_los):
+        for first, length in columns.batches():
             for rows, view in columns.views(first, length):
                 yield rows + offset, view
 
@@ -43,18 +52,15 @@ def logged_views(dataset: Dataset, action_mask: Any = None) -> Iterator[tuple[Lo
 def distributions(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Iterator[tuple[Longs, Doubles]]:
     """Return an iterator over indices and the probabilities of all actions, see `Dataset.distributions`."""
     known, mask = with_probabilities(policy, "the policy"), logged_mask(dataset, action_mask)
-    return (
-        (rows + offset, odds) for offset, part in _numbered_parts(dataset) for rows, odds in _of_part(part, known, mask)
-    )
+    return ((rows + offset, odds) for offset, _, rows, odds in _odds(dataset, known, mask))
 
 
 def probabilities(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Doubles:
     """Return the probability of each logged action, (M,), see `Dataset.probabilities`."""
     known, chosen = with_probabilities(policy, "the policy"), np.empty(len(dataset))
     mask = logged_mask(dataset, action_mask)
-    for offset, part in _numbered_parts(dataset):
-        for rows, odds in _of_part(part, known, mask):
-            chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
+    for offset, part, rows, odds in _odds(dataset, known, mask):
+        chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
     return chosen
 
 
@@ -99,28 +105,27 @@ def _numbered_parts(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
         offset += len(part)
 
 
-def _batches(part: Dataset, num_los: int) -> Iterator[tuple[Longs, Longs]]:
-    """Yield the first rows and the lengths of episodes that make one batch of views, (E,) each."""
-    length = numpy_column(part.episodes, "total_steps")
-    order = np.argsort(-length, kind="stable")  # long episodes first: those that continue are the first lanes
-    first = np.cumsum(length) - length
-    lanes = max(1, min(MAX_LANES, MAX_ENTRIES // num_actions(num_los)))
-    for start in range(0, len(order), lanes):
-        chosen = order[start : start + lanes]
-        yield first[chosen], length[chosen]
+def _odds(
+    dataset: Dataset, policy: PolicyWithProbabilities, mask: ActionMask | None
+) -> Iterator[tuple[int, Dataset, Longs, Doubles]]:
+    """Yield the offset of a part, the part, rows of it (N,), and the probabilities of all actions there, (N, A)."""
+    rounds = None if round_size_of(policy) is None else _Rounds(policy)
+    for offset, part in _numbered_parts(dataset):
+        columns = _Columns(part, mask)
+        with naming(policy):
+            known = with_probabilities(bound(policy, columns.course), "the policy")
+        found = _of_episodes(columns, known) if rounds is None else rounds.of_part(columns, known)
+        yield from ((offset, part, rows, odds) for rows, odds in found)
 
 
-def _of_part(
-    part: Dataset, policy: PolicyWithProbabilities, mask: ActionMask | None
+def _of_episodes(
+    columns: _Columns, policy: PolicyWithProbabilities, episodes: Longs | None = None
 ) -> Iterator[tuple[Longs, Doubles]]:
-    """Yield the rows (N,) of one part and the probabilities of all actions under a policy, (N, A).
+    """Yield the rows (N,) of episodes of one part, all by default, and the probabilities of all actions, (N, A).
 
     A policy with memory learns from the logged interactions, as it would have in a rollout.
     """
-    columns = _Columns(part, mask)
-    with naming(policy):
-        policy = with_probabilities(bound(policy, columns.course), "the policy")
-    for first, length in _batches(part, columns.num_los):
+    for first, length in columns.batches(episodes):
         with naming(policy):
             state = memory.start(policy, len(first))
         for rows, view in columns.views(first, length):
@@ -132,6 +137,32 @@ def _of_part(
             if has_memory(policy):
                 with naming(policy):
                     state = memory.learn(policy, state, columns.transitions(rows, view))
+
+
+class _Rounds:
+    """A policy that learns across learners, and learns from a log in the same rounds as in a rollout.
+
+    Parts of the log may divide a round: its interactions are kept until the next round begins.
+    """
+
+    def __init__(self, policy: PolicyWithProbabilities) -> None:
+        self._size = round_size_of(policy) or 1
+        self._fixed: FixedState | None = None
+        self._number, self._waiting = 0, list[Transitions]()
+
+    def of_part(self, columns: _Columns, policy: PolicyWithProbabilities) -> Iterator[tuple[Longs, Doubles]]:
+        """Yield the rows (N,) of one part and the probabilities of all actions, (N, A)."""
+        for number, episodes in rows_by_round(columns.learner_of_episode, self._size):
+            if self._fixed is None:
+                with naming(policy):
+                    self._fixed = first_state(policy)
+            elif number != self._number:
+                with naming(policy):
+                    self._fixed = next_state(self._fixed, joined(self._waiting))
+                self._waiting.clear()
+            self._number = number
+            yield from _of_episodes(columns, self._fixed, episodes)
+            self._waiting.append(columns.complete(episodes))
 
 
 class _Columns:
@@ -149,14 +180,48 @@ class _Columns:
         self._reward = table.column("reward").to_numpy().astype(f32)
         self._propensity, self._seed = part.propensity, int(part.manifest["seed"])
         self._counters = [numpy_column(table, name).astype(np.uint32) for name in ("step", "episode", "learner_id")]
-        length = numpy_column(part.episodes, "total_steps")
-        self._number = np.repeat(np.arange(len(length)), length)  # episode of each transition, as a row of `episodes`
+        self._length: Longs = numpy_column(part.episodes, "total_steps")
+        self._first: Longs = np.cumsum(self._length) - self._length
+        self.learner_of_episode: Longs = numpy_column(part.episodes, "learner_id").astype(np.int64)
+        self._number = np.repeat(
+            np.arange(len(self._length)), self._length
+        )  # episode of each transition, as a row of `episodes`
         self._part, self._ends = part, numpy_column(table, "termination_reason") != 0
         # Only this part of the configuration, since the dynamics may not be registered here.
         self._bank, config = part.bank, part.manifest["config"]
         known = {key: config[key] for key in ("sessions", "metrics", "curriculum") if config.get(key) is not None}
         self._config = Config.read(known)
         self.course = course_of(self._bank, self._config)
+
+    def batches(self, episodes: Longs | None = None) -> Iterator[tuple[Longs, Longs]]:
+        """Yield the first rows and the lengths of episodes that make one batch of views, (E,) each.
+
+        episodes  indices of episodes; None for all
+        """
+        chosen = np.arange(len(self._length)) if episodes is None else episodes
+        # Long episodes come first: those that continue are the first lanes.
+        order = chosen[np.argsort(-self._length[chosen], kind="stable")]
+        lanes = max(1, min(MAX_LANES, MAX_ENTRIES // num_actions(self.num_los)))
+        for start in range(0, len(order), lanes):
+            part = order[start : start + lanes]
+            yield self._first[part], self._length[part]
+
+    def complete(self, episodes: Longs) -> Transitions:
+        """Return the interactions of consecutive episodes as rows of one Transitions."""
+        rows = slice(self._first[episodes[0]], self._first[episodes[-1]] + self._length[episodes[-1]])
+        return transitions_of_rows(
+            observation=self._observation[rows],
+            final=self._part.final_obs[episodes],
+            length=self._length[episodes],
+            kind=self._kind,
+            num_los=self.num_los,
+            actions=self._action[rows],
+            propensities=self._propensity[rows],
+            items=self._item[rows],
+            correct=self._correct[rows],
+            seconds=self._seconds[rows],
+            rewards=self._reward[rows],
+        )
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
         """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.

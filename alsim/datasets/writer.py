@@ -42,7 +42,7 @@ LAYOUT = Layout(
     contents=FOLDERS,
     mark="alsim_version",
     inner=(
-        rf"({'|'.join(TABLES)})/part-[0-9]{{5,}}\.({'|'.join(FORMATS)})|{SIDECARS}/[0-9]{{5,}}\.json"
+        rf"({'|'.join(TABLES)})/part-[0-9]{{5,}}\.({'|'.join(FORMATS)})|{SIDECARS}/[0-9]{{5,}}\.(json|npz)"
         rf"|{BANK}/({'|'.join(map(re.escape, BANK_FILES))})"
     ),
     derived={

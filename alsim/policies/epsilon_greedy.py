@@ -11,6 +11,7 @@ from alsim.errors import AlsimError
 from alsim.policies import masks, memory
 from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
 from alsim.policies.checks import TOLERANCE, is_fraction, with_probabilities
+from alsim.policies.rounds import round_size_of
 from alsim.types import Bools, Doubles, Longs
 
 
@@ -44,6 +45,11 @@ class EpsilonGreedy:
     def start(self) -> Callable[[int], Any] | None:
         """Method that returns the state of the base policy; None if it has no memory."""
         return self._start if has_memory(self.base) else None
+
+    @property
+    def round_size(self) -> int | None:
+        """Learners per round of the base policy; None if it does not learn across learners."""
+        return round_size_of(self.base)
 
     def _start(self, n: int) -> Any:
         return memory.start(self.base, n)

@@ -13,6 +13,7 @@ from alsim.policies import PolicyDraws, Transitions, View, masks, memory
 from alsim.policies.base import has_memory
 from alsim.policies.binding import bound
 from alsim.policies.exceptions import naming
+from alsim.policies.rounds import first_state, round_size_of
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator
@@ -36,6 +37,8 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
     with naming(plan.policy):
         policy = bound(plan.policy, course_of(plan.bank, plan.config))
+        if round_size_of(policy) is not None:  # alone, learners meet it as it is in the first round
+            policy = first_state(policy)
     learns = has_memory(policy)
     with naming(policy):
         state = memory.start(policy, len(learner))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,12 +16,14 @@ from alsim.dynamics import of_parameters
 from alsim.errors import AlsimError
 from alsim.metrics import EpisodeMetrics, Events, Interactions, episode_metrics, events
 from alsim.policies import Policy
+from alsim.policies.rounds import FixedState
 from alsim.rollouts import frames
 from alsim.rollouts.collector import Collector, is_compiled
 from alsim.rollouts.columns import TABLE_COLUMNS, Column
 from alsim.rollouts.driver import run_in_python
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
-from alsim.rollouts.plan import RolloutPlan, block_edges, read_plan
+from alsim.rollouts.plan import RolloutPlan, block_edges, block_episodes, read_plan
+from alsim.rollouts.rounds import after_round, before_rounds, learns_across_learners, round_edges
 from alsim.types import Bools, Codes, Doubles, Floats, Ints, Longs, Observation, Reason, describe, safe_repr
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Rollout:
     """Name of the policy."""
     population_row: Ints | None = None
     """(E,) row of the population of the learner of each episode; None stands for 0 (clause S12.1)."""
+    policy_state: Any = None
+    """State of a policy that learns across learners, after the last round; None for any other policy."""
     retention: Doubles | None = None
     """(E,) delayed retention (clause S13.3); None: the final mastery, as under dynamics without forgetting."""
 
@@ -179,9 +183,39 @@ def rollout(
         keep_observations=keep_observations,
         action_mask=action_mask,
     )
+    if learns_across_learners(plan):
+        return _run_rounds(plan)
     blocks = [(0, plan.num_episodes)] if is_compiled(plan) else block_edges(plan)
     trajectories, summaries = zip(*(_collect(plan, start, stop) for start, stop in blocks), strict=True)
     return _assemble(plan, 0, plan.num_episodes, _concatenate(trajectories), _concatenate(summaries))
+
+
+def _run_rounds(plan: RolloutPlan) -> Rollout:
+    """Run all episodes of a policy that learns across learners, round by round."""
+    parts, fixed = [], before_rounds(plan)
+    for start, stop in round_edges(plan):
+        trajectories, summaries, run = run_round(plan, fixed, start, stop)
+        fixed = after_round(fixed, run)
+        parts.append((trajectories, summaries))
+    done = (_concatenate(column) for column in zip(*parts, strict=True))
+    return replace(_assemble(plan, 0, plan.num_episodes, *done), policy_state=fixed.state)
+
+
+def run_round(
+    plan: RolloutPlan, fixed: FixedState, start: int, stop: int
+) -> tuple[Trajectories, EpisodeSummaries, Rollout]:
+    """Run episodes start … stop - 1 of a round; return the columns that the plan keeps, and all as a Rollout.
+
+    fixed  policy of the plan, with its state in the round
+    """
+    kept, size = plan._replace(policy=fixed, keep_observations=True), block_episodes(plan.config)
+    edges = [(first, min(first + size, stop)) for first in range(start, stop, size)]
+    parts = zip(*(_collect(kept, *edge) for edge in edges), strict=True)
+    trajectories, summaries = (_concatenate(part) for part in parts)
+    run = _assemble(kept, start, stop, trajectories, summaries)
+    if not plan.keep_observations:
+        trajectories = trajectories._replace(observation=np.empty(0, np.float32))
+    return trajectories, summaries, run
 
 
 def new_collector(plan: RolloutPlan, capacity: int) -> Collector | None:
