@@ -11,10 +11,12 @@ import pytest
 
 import alsim
 from alsim import models, training
+from alsim.bank.course import course_of
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
 from alsim.metrics import Interactions
 from alsim.models import bkt, cat, irt
 from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, View
+from alsim.policies.zpdes import ZoneRule
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
 
 LONGEST = 500
@@ -60,6 +62,8 @@ def rollouts():
         *(rollout.bank, rollout.bank.questions, rollout.bank.contents, rollout.bank.table),
         *(alsim.make_policy("uniform"), alsim.make_policy("rules"), network, NetworkPolicy(network)),
         EpsilonGreedy(alsim.make_policy("rules"), 0.1),
+        *(alsim.make_policy("zpd"), alsim.make_policy("zpdes"), alsim.make_policy("cat"), ZoneRule()),
+        course_of(rollout.bank, alsim.Config()),
         alsim.Config(),
         alsim.Config.read({"num_los": 3, "termination": {"max_frustration": 0.3}}),
         alsim.generate_dataset(num_learners=30, episodes_per_learner=1, seed=0),
@@ -87,6 +91,8 @@ def student_models():
     test = cat.CAT(items)
     skill = next(iter(knowledge.skills.values()))
     group = np.arange(200) % 2
+    tracker, ability = models.student.BKTModel(30), models.student.AbilityModel.of_parameters(items)
+    network = (0.0, 0.0, np.zeros((3, 8)), np.zeros((2, 8)), 0.0, 0.0, 0.0)
     return [
         *(log, log.report, studied.study, models.score(np.array([0, 1, 1]), np.array([0.1, 0.7, 0.6]))),
         *(knowledge, skill, skill.parameters, skill.parameters.forward_backward(np.zeros(40, int))),
@@ -97,13 +103,19 @@ def student_models():
         irt.Answers(np.arange(200), np.zeros(200, int), np.zeros(200, int)),
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
         *(models.pfa.fit(log), models.best_lr.fit(log), models.ScoreErrors(0.1, 0.1, 0.1, 0.1, 3)),
+        *(tracker, tracker.items, ability, ability.ability(ability.start(40)), models.student.EloModel(30)),
+        *(models.student.GlickoModel(30), models.student.PFAModel(30, 0.0), models.student.DKTModel(30, *network)),
         models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,
     ]
 
 
+def statistics() -> list[Any]:
+    return [alsim.evaluation.mean([0.5, 1.0]), alsim.evaluation.paired_difference([0.5, 1.0], [0.25, 1.5])]
+
+
 @pytest.fixture(scope="module")
 def objects() -> list[Any]:
-    return [*environments(), *rollouts(), *trainings(), *student_models()]
+    return [*environments(), *rollouts(), *trainings(), *student_models(), *statistics()]
 
 
 @pytest.mark.compiled

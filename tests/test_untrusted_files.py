@@ -46,6 +46,7 @@ from alsim.models.irt import fit as fit_irt
 from alsim.models.irt import read_items
 from alsim.models.pfa import PFAFit
 from alsim.models.skill_mean import fit as fit_means
+from alsim.models.student import EloModel, load_student_model
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.responses.formats.base import PUBLISHED_NAMES
 from alsim.responses.report import ResponsesError
@@ -343,6 +344,13 @@ KINDS = {
         ModelError,
         named="t.npz",
     ),
+    "student model": Kind(
+        lambda folder: EloModel({"add": "sums", "carry": ["sums", "tens"]}, 0.5).save(folder / "m.npz"),
+        ("m.npz",),
+        lambda folder: load_student_model(folder / "m.npz"),
+        ModelError,
+        named="m.npz",
+    ),
     "log as text": Kind(
         write_csv, ("log.csv",), lambda folder: read_responses(folder / "log.csv"), ResponsesError, named="log.csv"
     ),
@@ -605,7 +613,7 @@ def valid(tmp_path_factory):
 def test_the_number_of_attacks():
     """The attacks of this module, which use seed 1: changed contents, and other things in the place of a file."""
     contents, places = len(FILES) * (CHANGES + len(WHOLE)), len(FILES) * (len(PLACES) + 1)
-    assert (len(KINDS), len(FILES), contents, places) == (38, 55, 1320, 330)
+    assert (len(KINDS), len(FILES), contents, places) == (39, 56, 1344, 336)
 
 
 @pytest.mark.filterwarnings("ignore")  # of overflows and infinities in changed numbers

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 
-POLICIES = ("uniform", "rules", "epsilon-greedy")
+POLICIES = ("uniform", "rules", "epsilon-greedy", "zpd", "zpdes", "cat")
 DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")
 POLICY_GROUP, DYNAMICS_GROUP = "alsim.policies", "alsim.dynamics"
 POLICY_FILE = "policy.json"

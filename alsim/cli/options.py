@@ -47,6 +47,15 @@ PriorMeanOption = Annotated[
     float, typer.Option("--prior-mean", help="Mean of the prior of ability, for eap and map, logits.")
 ]
 PriorSdOption = Annotated[float, typer.Option("--prior-sd", help="Standard deviation of the prior of ability, logits.")]
+MaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--action-mask",
+        metavar="MASK",
+        show_default="all actions",
+        help="Allowed actions: curriculum, curriculum:MASTERED, or a function as module:function.",
+    ),
+]
 ObservationOption = Annotated[Observation, typer.Option("--observation", help="Kind of observation.")]
 POWER = re.compile(r"(\d{1,9})\*\*(\d{1,2})(?:([+-]\d{1,20}))?")
 """Notation of large integers, such as 2**31 or 2**31+5."""

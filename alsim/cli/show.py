@@ -15,6 +15,7 @@ from alsim.cli.options import (
     DynamicsOption,
     ImportOption,
     JsonOption,
+    MaskOption,
     Observation,
     ObservationOption,
     PolicyOption,
@@ -78,6 +79,7 @@ def show(
     dynamics: DynamicsOption = None,
     imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
+    action_mask: MaskOption = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Also draw the episode, as .png, .svg or .pdf (extra plot)."),
@@ -106,6 +108,7 @@ def show(
         config=settings,
         bank=items,
         observation=observation.value,
+        action_mask=action_mask,
     )
     row = int(settings.population_rows_of(seed, [learner])[0])
     result |= {"population_row": row, "population_name": settings.population_names[row]}

@@ -69,6 +69,7 @@ def generate_dataset(
     engine: str = "local",
     ray_address: str | None = None,
     progress: Progress | None = None,
+    action_mask: Any = None,
 ) -> Dataset:
     """Let a policy teach simulated learners, and return the episodes as a dataset.
 
@@ -90,6 +91,8 @@ def generate_dataset(
     engine                "local", or "ray" (optional dependency)
     ray_address           address of a Ray cluster; None: RAY_ADDRESS, or a temporary cluster on this machine
     progress              called after each shard with the numbers of episodes and transitions so far
+    action_mask           as for `alsim.rollout`; a function must be at the top level of a module, since the manifest
+                          records its name
 
     Equal arguments give equal tables on any machine, and equal bytes with the same version of pyarrow, for any number
     of threads and workers. An interrupted run keeps its complete shards; the same arguments resume it. Raises
@@ -106,6 +109,7 @@ def generate_dataset(
         observation=observation,
         num_threads=num_threads,
         keep_observations=store_observations,
+        action_mask=action_mask,
     )
     _check_arguments(plan, file_format, store_observations, truth)
     job = Job(plan, Path(), _read_shard_size(episodes_per_shard, plan), file_format, truth)
@@ -257,6 +261,7 @@ def _description(job: Job, bank_files: list[dict[str, Any]]) -> dict[str, Any]:
         "observation": plan.observation,
         "observations": "full" if job.plan.keep_observations else "none",
         **({"truth": True} if job.truth else {}),
+        **({} if plan.action_mask is None else {"action_mask": plan.action_mask.to_plain()}),
         "policy": with_nested(plan.policy, _policy_entry),
         "seed": plan.seed,
         "num_learners": plan.num_learners,

@@ -115,6 +115,7 @@ class Manifest(_Entry):
     observation: Observation
     observations: Literal["full", "none"]
     truth: bool = False
+    action_mask: Any = None
     policy: PolicyEntry
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     num_learners: Count

@@ -268,11 +268,13 @@ class Dataset:
                 "generate the dataset again"
             )
 
-    def probabilities(self, policy: str | Path | Policy) -> Doubles:
+    def probabilities(self, policy: str | Path | Policy, *, action_mask: Any = None) -> Doubles:
         """Return the probability of each logged action under a policy, (M,).
 
-        policy  name, directory or object of a policy with a method `probabilities`, which need not be the one that
-                generated the dataset
+        policy       name, directory or object of a policy with a method `probabilities`, which need not be the one that
+                     generated the dataset
+        action_mask  the function, if the dataset was generated with a function as action mask; other masks are read
+                     from the manifest
 
         Divided by `propensity`, they are importance weights. The policy receives the same views as in a rollout, with
         the history of each episode. The required memory is that of one shard, and 8 bytes per transition. Raises
@@ -281,28 +283,30 @@ class Dataset:
         from alsim.datasets.views import probabilities
         from alsim.policies import make_policy
 
-        return probabilities(self, make_policy(policy))
+        return probabilities(self, make_policy(policy), action_mask)
 
-    def distributions(self, policy: str | Path | Policy) -> Iterator[tuple[Longs, Doubles]]:
+    def distributions(self, policy: str | Path | Policy, *, action_mask: Any = None) -> Iterator[tuple[Longs, Doubles]]:
         """Return an iterator over batches of transitions, with the probability of every action under a policy.
 
         Each batch is a pair: indices of transitions, (N,), and probabilities (N, A). Each transition is in one batch,
-        and a batch has at most 16 MB of probabilities unless A is above two million. Raises errors as `probabilities`.
+        and a batch has at most 16 MB of probabilities unless A is above two million. Arguments and errors are those of
+        `probabilities`.
         """
         from alsim.datasets.views import distributions
         from alsim.policies import make_policy
 
-        return distributions(self, make_policy(policy))
+        return distributions(self, make_policy(policy), action_mask)
 
-    def views(self) -> Iterator[tuple[Longs, View]]:
+    def views(self, *, action_mask: Any = None) -> Iterator[tuple[Longs, View]]:
         """Return an iterator over batches of transitions, as the policy saw them before it chose the actions.
 
         Each batch is a pair: indices of transitions, (N,), and their `View`, with the history of their episodes. All
-        N transitions have the same `step`, and all lanes are active. Each transition is in one batch.
+        N transitions have the same `step`, and all lanes are active. Each transition is in one batch. For the argument,
+        see `probabilities`.
         """
         from alsim.datasets.views import logged_views
 
-        return logged_views(self)
+        return logged_views(self, action_mask)
 
     def to_pandas(self, table: str = "transitions", *, observations: bool = False) -> pandas.DataFrame:
         """Return a table as a DataFrame of pandas: decoded, and joined to the bank.

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.bank.course import course_of
 from alsim.config import Config
 from alsim.datasets.tables import numpy_column
+from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
 from alsim.metrics import add_time
 from alsim.numerics.philox import random_words
-from alsim.policies import Policy, PolicyDraws, PolicyWithProbabilities, Transitions, View, has_memory, memory
-from alsim.policies.checks import checked_probabilities, with_probabilities
+from alsim.policies import Policy, PolicyDraws, PolicyWithProbabilities, Transitions, View, has_memory, masks, memory
+from alsim.policies.action_masks import ActionMask, MaskRules, read_action_mask
+from alsim.policies.binding import bound
+from alsim.policies.checks import with_probabilities
 from alsim.policies.exceptions import naming
 from alsim.types import Doubles, Floats, Longs, Purpose, Words, f32, i8
 
@@ -26,28 +30,65 @@ MAX_LANES, MAX_ENTRIES = 4096, 2**21
 """Largest number of lanes of a view, and of probabilities of one view: 16 MB."""
 
 
-def logged_views(dataset: Dataset) -> Iterator[tuple[Longs, View]]:
+def logged_views(dataset: Dataset, action_mask: Any = None) -> Iterator[tuple[Longs, View]]:
     """Yield the indices of transitions, (N,), and their view, see `Dataset.views`."""
+    mask = logged_mask(dataset, action_mask)
     for offset, part in _numbered_parts(dataset):
-        columns = _Columns(part)
+        columns = _Columns(part, mask)
         for first, length in _batches(part, columns.num_los):
             for rows, view in columns.views(first, length):
                 yield rows + offset, view
 
 
-def distributions(dataset: Dataset, policy: Policy) -> Iterator[tuple[Longs, Doubles]]:
+def distributions(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Iterator[tuple[Longs, Doubles]]:
     """Return an iterator over indices and the probabilities of all actions, see `Dataset.distributions`."""
-    known = with_probabilities(policy, "the policy")
-    return ((rows + offset, odds) for offset, part in _numbered_parts(dataset) for rows, odds in _of_part(part, known))
+    known, mask = with_probabilities(policy, "the policy"), logged_mask(dataset, action_mask)
+    return (
+        (rows + offset, odds) for offset, part in _numbered_parts(dataset) for rows, odds in _of_part(part, known, mask)
+    )
 
 
-def probabilities(dataset: Dataset, policy: Policy) -> Doubles:
+def probabilities(dataset: Dataset, policy: Policy, action_mask: Any = None) -> Doubles:
     """Return the probability of each logged action, (M,), see `Dataset.probabilities`."""
     known, chosen = with_probabilities(policy, "the policy"), np.empty(len(dataset))
+    mask = logged_mask(dataset, action_mask)
     for offset, part in _numbered_parts(dataset):
-        for rows, odds in _of_part(part, known):
+        for rows, odds in _of_part(part, known, mask):
             chosen[rows + offset] = odds[np.arange(len(rows)), part.action[rows]]
     return chosen
+
+
+def logged_mask(dataset: Dataset, action_mask: Any = None) -> ActionMask | None:
+    """Return the action mask with which a dataset was generated, or None.
+
+    action_mask  the function, if the mask is a function: a name in a manifest is never imported, because the manifest
+                 may come from others
+
+    Raises AlsimError if the function is missing, or if the argument is not the recorded mask.
+    """
+    manifest = dataset.manifest
+    recorded = manifest.get("action_mask")
+    if isinstance(recorded, str) and action_mask is None:
+        raise AlsimError(
+            f"the dataset was generated with a function as action mask, {recorded!r}, which is not imported "
+            "automatically; pass the function as action_mask"
+        )
+    given = recorded if action_mask is None else action_mask
+    rules = MaskRules(
+        outcomes=dataset.bank.outcomes,
+        curriculum=None,
+        mastered=1.0,  # recorded masks contain their own
+        kind=manifest["observation"],
+        rows=manifest["num_learners"],
+        unit="learner",
+    )
+    mask = read_action_mask(given, rules)
+    if mask is not None and action_mask is not None and mask.to_plain() != recorded:
+        raise AlsimError(
+            f"the dataset was generated with the action mask {recorded!r:.60}; got {mask.to_plain()!r:.60}; leave out "
+            "action_mask, or pass the same function"
+        )
+    return mask
 
 
 def _numbered_parts(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
@@ -69,12 +110,16 @@ def _batches(part: Dataset, num_los: int) -> Iterator[tuple[Longs, Longs]]:
         yield first[chosen], length[chosen]
 
 
-def _of_part(part: Dataset, policy: PolicyWithProbabilities) -> Iterator[tuple[Longs, Doubles]]:
+def _of_part(
+    part: Dataset, policy: PolicyWithProbabilities, mask: ActionMask | None
+) -> Iterator[tuple[Longs, Doubles]]:
     """Yield the rows (N,) of one part and the probabilities of all actions under a policy, (N, A).
 
     A policy with memory learns from the logged interactions, as it would have in a rollout.
     """
-    columns = _Columns(part)
+    columns = _Columns(part, mask)
+    with naming(policy):
+        policy = with_probabilities(bound(policy, columns.course), "the policy")
     for first, length in _batches(part, columns.num_los):
         with naming(policy):
             state = memory.start(policy, len(first))
@@ -82,8 +127,8 @@ def _of_part(part: Dataset, policy: PolicyWithProbabilities) -> Iterator[tuple[L
             state = memory.lanes_of(state, slice(len(rows)))
             draws = PolicyDraws(partial(columns.words, rows))
             with naming(policy):
-                odds = memory.probabilities(policy, view, state, draws)
-            yield rows, checked_probabilities(policy, view, odds)
+                odds = masks.probabilities(policy, view, state, draws)
+            yield rows, odds
             if has_memory(policy):
                 with naming(policy):
                     state = memory.learn(policy, state, columns.transitions(rows, view))
@@ -92,7 +137,8 @@ def _of_part(part: Dataset, policy: PolicyWithProbabilities) -> Iterator[tuple[L
 class _Columns:
     """The columns of one part of a dataset from which views are made."""
 
-    def __init__(self, part: Dataset) -> None:
+    def __init__(self, part: Dataset, mask: ActionMask | None) -> None:
+        self._mask = mask
         table = part.transitions
         self.num_los, self._kind = part.manifest["bank"]["num_los"], part.manifest["observation"]
         self._observation, self._action = part.obs, part.action.astype(np.int64)
@@ -107,8 +153,10 @@ class _Columns:
         self._number = np.repeat(np.arange(len(length)), length)  # episode of each transition, as a row of `episodes`
         self._part, self._ends = part, numpy_column(table, "termination_reason") != 0
         # Only this part of the configuration, since the dynamics may not be registered here.
-        self._bank = part.bank
-        self._config = Config.read({"sessions": part.manifest["config"].get("sessions")})
+        self._bank, config = part.bank, part.manifest["config"]
+        known = {key: config[key] for key in ("sessions", "metrics", "curriculum") if config.get(key) is not None}
+        self._config = Config.read(known)
+        self.course = course_of(self._bank, self._config)
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:
         """Yield the rows (N,) and the view of each interaction of episodes; N falls as episodes end.
@@ -126,19 +174,24 @@ class _Columns:
                 last, clock = last[:lanes], clock[:lanes]
             rows = first[:lanes] + step
             actions, items, correct, seconds = (entries.copy() for entries in history)
+            learners = self._counters[2][rows].astype(np.int64)
             yield (
                 rows,
-                View(
-                    observation=_read_only(self._observation[rows]),
-                    kind=self._kind,
-                    num_los=self.num_los,
-                    active=_read_only(np.ones(lanes, np.bool_)),
-                    last_seconds=_read_only(last.copy()),
-                    actions=actions,
-                    items=items,
-                    correct=correct,
-                    seconds=seconds,
-                    clock=_read_only(clock.copy()),
+                masks.with_mask(
+                    View(
+                        observation=_read_only(self._observation[rows]),
+                        kind=self._kind,
+                        num_los=self.num_los,
+                        active=_read_only(np.ones(lanes, np.bool_)),
+                        last_seconds=_read_only(last.copy()),
+                        actions=actions,
+                        items=items,
+                        correct=correct,
+                        seconds=seconds,
+                        clock=_read_only(clock.copy()),
+                    ),
+                    self._mask,
+                    learners,
                 ),
             )
             columns = (self._action, self._item, self._correct, self._seconds)

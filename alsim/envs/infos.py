@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from alsim.errors import AlsimError
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
-from alsim.types import Bools, Codes, Floats, Interaction, Reason
+from alsim.types import Bools, Codes, Floats, Interaction, Longs, Reason
 
 InfoLevel = Literal["none", "minimal", "full", "flat"]
 INFO_LEVELS: tuple[InfoLevel, ...] = ("none", "minimal", "full", "flat")
@@ -58,13 +58,22 @@ class InfoBuilder:
         columns = flat_columns(simulator, np.zeros(lanes, np.int8), np.zeros(lanes, np.bool_), self._num_los)
         return _with_masks(columns, was_reset)
 
-    def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+    def build(
+        self,
+        simulator: Simulator,
+        reason: Codes,
+        live: Bools,
+        final: Floats,
+        count: int,
+        lanes: Longs | None = None,
+    ) -> dict[str, Any]:
         """Return the infos of a step of a simulator's first M lanes.
 
         reason  codes of termination reasons (M,); 0 while the episode continues
         live    True for lanes that were stepped, False for lanes that were only reset, (M,)
         final   (M * R,) or longer: last observations of the episodes that ended, under SAME_STEP
         count   number of lanes that were reset in this step; without autoreset, of those whose episode ended
+        lanes   (M,) the environment's lanes that they are; None: all of them
         """
         if self._level == "flat":
             return self._build_flat(simulator, reason, live, final, count)

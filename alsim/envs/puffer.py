@@ -33,7 +33,8 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
     """N simulated learners as a `pufferlib.PufferEnv` of N agents.
 
     num_envs      number of lanes N; each lane is an agent
-    config, bank, dynamics, observation, num_threads, max_episode_steps   see `AdaptiveLearningVectorEnv`
+    config, bank, dynamics, observation, num_threads, max_episode_steps, action_mask, masked_actions
+                  see `AdaptiveLearningVectorEnv`
     log_interval  number of steps between infos
     buf           arrays of PufferLib to write to, usually in shared memory; None allocates new ones
     seed          seed of the first reset, if `reset` is called without one
@@ -55,6 +56,8 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
         log_interval: int = 128,
         buf: Any = None,
         seed: int = 0,
+        action_mask: Any = None,
+        masked_actions: str = "refuse",
     ) -> None:
         self.envs = AdaptiveLearningVectorEnv(
             num_envs,
@@ -65,6 +68,8 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
             autoreset_mode="SameStep",
             num_threads=num_threads,
             max_episode_steps=max_episode_steps,
+            action_mask=action_mask,
+            masked_actions=masked_actions,
         )
         self.single_observation_space = self.envs.single_observation_space
         self.single_action_space = self.envs.single_action_space
@@ -106,6 +111,10 @@ class AdaptiveLearningPufferEnv(pufferlib.PufferEnv):  # type: ignore[misc]  # t
         self._statistics.add(self.rewards, infos)
         self._steps += 1
         return *arrays, self._statistics.take() if self._steps % self.log_interval == 0 else []
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return True for each action that is allowed in a lane, (N, A), see `AdaptiveLearningVectorEnv`."""
+        return self.envs.action_masks()
 
     def close(self) -> None:
         """Close the environment."""

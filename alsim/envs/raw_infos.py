@@ -18,7 +18,15 @@ from alsim.types import Bools, Codes, Doubles, Floats, Longs
 class RawInfoBuilder(InfoBuilder):
     """Builder that returns the arrays of a step unchanged. Gymnasium's infos, mostly unused here, would be slower."""
 
-    def build(self, simulator: Simulator, reason: Codes, live: Bools, final: Floats, count: int) -> dict[str, Any]:
+    def build(
+        self,
+        simulator: Simulator,
+        reason: Codes,
+        live: Bools,
+        final: Floats,
+        count: int,
+        lanes: Longs | None = None,
+    ) -> dict[str, Any]:
         """Return reason, final (M, R) and count, see `InfoBuilder.build`. Arrays are valid until the next step."""
         return {"reason": reason, "final": final.reshape(-1, self._width), "count": count}
 

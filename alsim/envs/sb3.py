@@ -51,11 +51,13 @@ def make(
     num_threads: int = 1,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    action_mask: Any = None,
+    masked_actions: str = "refuse",
 ) -> AdaptiveLearningVecEnv:
     """Return N learners as a Stable-Baselines3 VecEnv.
 
     num_envs       number of lanes N
-    config, bank, dynamics, observation, num_threads, render_mode, max_episode_steps
+    config, bank, dynamics, observation, num_threads, render_mode, max_episode_steps, action_mask, masked_actions
                    see `AdaptiveLearningVectorEnv`
     seed           seed of the first reset; the seed of a Stable-Baselines3 model, if it has one, replaces it
     first_learner  lane i is learner first_learner + i of the seed
@@ -71,6 +73,7 @@ def make(
         )
     rules: dict[str, Any] = {"config": config, "bank": bank, "dynamics": dynamics}
     rules |= {"observation": observation, "max_episode_steps": max_episode_steps}
+    rules |= {"action_mask": action_mask, "masked_actions": masked_actions}
     envs = RawInfoVectorEnv(
         lanes,
         **rules,
@@ -86,9 +89,8 @@ def make(
 
 def _spec(rules: Mapping[str, Any]) -> EnvSpec:
     """Return the registered spec with the arguments that differ from their defaults."""
-    given = {key: value for key, value in rules.items() if value is not None}
-    if given["observation"] == "mastery":
-        del given["observation"]
+    defaults = {"observation": "mastery", "masked_actions": "refuse"}
+    given = {key: value for key, value in rules.items() if value is not None and defaults.get(key) is not value}
     return replace(gymnasium.spec(ENVIRONMENT_ID), kwargs=given)
 
 
@@ -230,7 +232,7 @@ class AdaptiveLearningVecEnv(VecEnv):
         self.envs.close()
 
     def action_masks(self) -> Bools:
-        """Return the actions that are allowed in each lane, (N, A): all of them."""
+        """Return True for each action that is allowed in a lane, (N, A), see `AdaptiveLearningVectorEnv`."""
         return self.envs.action_masks()
 
     def get_images(self) -> list[Any]:

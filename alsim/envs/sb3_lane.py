@@ -113,7 +113,7 @@ class Lane:
         return self
 
     def action_masks(self) -> Bools:
-        """Return the actions that are allowed, (A,): all of them."""
+        """Return True for each action that is allowed, (A,)."""
         masks: Bools = self._envs.action_masks()[self.index]
         return masks
 

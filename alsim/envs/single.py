@@ -24,6 +24,7 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.envs.action_masks import ACTION_MASK, read_lane_masks
 from alsim.envs.infos import REASON_WORDS, flat_scalars, read_info_level
 from alsim.envs.learner_state import learner_state
 from alsim.envs.rendering.renderer import Rendered, Renderer, read_render_mode, render, render_metadata
@@ -34,7 +35,7 @@ from alsim.metrics import Interactions, episode_metrics
 from alsim.simulator import step as step_kernels
 from alsim.simulator.simulator import Simulator
 from alsim.simulator.truth import truth_of
-from alsim.types import Reason
+from alsim.types import Bools, Reason
 
 
 class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -49,6 +50,10 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
     max_episode_steps   step limit, which replaces that of the configuration. `gymnasium.make` does not pass it on:
                         set it in `config` there
     render_mode  "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
+    action_mask  allowed actions: a bool array (A,), a function of the view, "curriculum", or a Curriculum, see the page
+                 "Masking actions" of the documentation; None: all actions
+    masked_actions  "refuse" raises an error for an action that the mask does not allow; "allow" executes it
+    mask_in_info    whether infos contain the mask (A,) under the key "action_mask", at resets and at steps
 
     Attributes, as in the specification: `num_los`, `num_questions`, `num_contents`, `max_steps`,
     `questions`, `contents`, `learner_state`, `step_count`, `config`, `episode_log`.
@@ -66,6 +71,9 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         info: str = "full",
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        action_mask: Any = None,
+        masked_actions: str = "refuse",
+        mask_in_info: bool = False,
     ) -> None:
         self.render_mode = read_render_mode(render_mode)
         self.info = read_info_level(info)
@@ -77,6 +85,8 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self._simulator = Simulator(self.config, self.bank, 1, observation=read_observation(observation), record=True)
         self.observation_space = Box(0.0, 1.0, (self._simulator.width,), np.float32)
         self.action_space = Discrete(self._simulator.num_actions)
+        self._masks = read_lane_masks(action_mask, masked_actions, mask_in_info, self._simulator, single=True)
+        self._mask_in_info = bool(mask_in_info)
         self.step_count = 0
         self.episode_log: list[dict[str, Any]] = []
         self._rows: list[tuple[Any, ...]] = []  # the fields of Interactions, one row per step
@@ -122,7 +132,12 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
         self._was_reset, self._finished = True, False
         if self._renderer is not None:
             self._renderer.begin(self._lane_zero)
-        info = flat_scalars(self._simulator, Reason.NONE, False, self.num_los) if self.info == "flat" else {}
+        if self._masks is not None:
+            self._masks.changed()
+        flat = self.info == "flat"
+        info: dict[str, Any] = flat_scalars(self._simulator, Reason.NONE, False, self.num_los) if flat else {}
+        if self._mask_in_info:
+            info[ACTION_MASK] = self.action_masks()
         return self._simulator.observation[0].copy(), info
 
     _lane_zero = np.zeros(1, np.int64)
@@ -141,6 +156,8 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
             raise ResetNeeded("the episode is over; call reset()" if self._finished else "call reset() before step()")
         number = read_action(action, self._simulator.num_actions)
         self._action[0] = number
+        if self._masks is not None:
+            self._masks.before_step(self._action)
         out = self._simulator.step(self._action, step_kernels.DISABLED)
         last = self._simulator.interaction
         reward, reason = out.reward.item(), out.reason.item()
@@ -158,7 +175,7 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
             result["mastery_gain"] = gain
             result["frustration_delta"] = self._impacts[item - self.num_questions]
             result["frustration"] = frustration
-        info = {
+        info: dict[str, Any] = {
             "result": result,
             "termination_reason": REASON_WORDS[reason],
             "step": step,
@@ -175,11 +192,23 @@ class AdaptiveLearningEnv(SpecOwner, gymnasium.Env[NDArray[np.float32], np.int64
             info = flat_scalars(self._simulator, reason, True, self.num_los)
         elif self.info != "full":
             info = {"termination_reason": info["termination_reason"]} if self.info == "minimal" else {}
+        if self._mask_in_info:
+            info[ACTION_MASK] = self.action_masks()
         return self._simulator.observation[0].copy(), reward, self._finished and not truncated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return a new array (A,), True for each valid action. All A actions are valid in every state."""
-        return np.ones(self._simulator.num_actions, np.bool_)
+        """Return a new array (A,), True for each action that the mask of the environment allows.
+
+        Without a mask, and after the end of an episode, these are all actions. With a mask, raises
+        gymnasium.error.ResetNeeded before the first reset, and AlsimError if the mask is a function that returns
+        something else.
+        """
+        if self._masks is None:
+            return np.ones(self._simulator.num_actions, np.bool_)
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before action_masks()")
+        masks: Bools = self._masks.current()[0].copy()
+        return masks
 
     def render(self) -> Rendered | None:
         """Return the current frame: text with render_mode "ansi", or a picture (540, 960, 3) uint8 with "rgb_array".

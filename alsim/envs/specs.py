@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class JsonEnvSpec(EnvSpec):
     """A spec of Gymnasium whose `to_json` also accepts the objects of alsim and enums as arguments.
 
-    A Config, a Bank and the parameters of a dynamics are written as mappings. From them, `EnvSpec.from_json`
-    and `gymnasium.make` create the same environment. `kwargs` keeps the objects themselves.
+    A Config, a Bank, a Curriculum and the parameters of a dynamics are written as mappings, and functions by name, as
+    module:function. From them, `EnvSpec.from_json` and `gymnasium.make` create the same environment. `kwargs` keeps the
+    objects themselves.
     """
 
     @classmethod
@@ -73,9 +74,12 @@ def to_plain(value: Any) -> Any:
     from alsim.bank.items import Bank
     from alsim.config.sections import Section
     from alsim.dynamics import DYNAMICS
+    from alsim.policies.action_masks import plain_form
 
     if isinstance(value, Bank):
         return _rows(value)
+    if (plain := plain_form(value)) is not None:
+        return plain
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     if isinstance(value, Enum):

@@ -25,6 +25,7 @@ from alsim.arguments import (
 )
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.envs.action_masks import MaskInfoBuilder, read_lane_masks
 from alsim.envs.caller_buffers import CallerBuffers, new_buffers
 from alsim.envs.infos import RECORDED, InfoBuilder, read_info_level
 from alsim.envs.lane_subset import LaneSubset
@@ -76,6 +77,10 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
     num_threads     number of threads that share a step; it does not change the results in any bit
     max_episode_steps   step limit, which replaces that of the configuration
     render_mode     "ansi" or "rgb_array", the form of the frames that `render` returns; None: no frames
+    action_mask     allowed actions: a bool array (A,) or (N, A), a function of the view, "curriculum", or a Curriculum,
+                    see the page "Masking actions" of the documentation; None: all actions
+    masked_actions  "refuse" raises an error for an action that the mask does not allow; "allow" executes it
+    mask_in_info    whether infos contain the masks (N, A) under the key "action_mask", at resets and at steps
 
     The page "The environment" of the documentation describes spaces, rewards and infos.
     """
@@ -96,6 +101,9 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         num_threads: int = 1,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        action_mask: Any = None,
+        masked_actions: str = "refuse",
+        mask_in_info: bool = False,
     ) -> None:
         self.num_envs = read_positive(num_envs, "num_envs")
         if self.num_envs > MAX_LEARNERS:
@@ -129,6 +137,10 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         self._create_buffers()
         self._renderer = Renderer(self.render_mode, self._simulator, single=False) if self.render_mode else None
         self._infos = InfoBuilder(self._mode, self.info, self.bank.num_los, self._simulator.width)
+        self._masks = read_lane_masks(action_mask, masked_actions, mask_in_info, self._simulator)
+        self._is_guarded = self._mode == step_kernels.DISABLED or self._masks is not None
+        if mask_in_info and self._masks is not None:
+            self._infos = MaskInfoBuilder(self._infos, self._masks)
 
     def _create_buffers(self) -> None:
         """Create the output buffers of all lanes and of subsets."""
@@ -186,6 +198,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         self._simulator.begin(lanes)
         self._num_finished = int(np.count_nonzero(state.finished))
         self._was_reset = True
+        self._state_changed()
         if self._renderer is not None:
             self._renderer.begin(lanes)
         was_reset = np.zeros(self.num_envs, np.bool_)
@@ -205,8 +218,8 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         """
         if not self._was_reset:
             raise ResetNeeded("call reset() before step()")
-        if self._mode == step_kernels.DISABLED:
-            self._check_not_finished()
+        if self._is_guarded:
+            self._guard(actions, self.num_envs)
         known = type(actions) is np.ndarray and actions.dtype is INT64 and actions.shape == self._shape
         checked = actions if known and actions.flags.c_contiguous else self._read_actions(actions, self.num_envs)
         if out is None:
@@ -253,8 +266,8 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         if size == self.num_envs and (selected[1:] > selected[:-1]).all():
             # All lanes in order. Not self.step: a subclass may call step_lanes from there.
             return AdaptiveLearningVectorEnv.step(self, checked, out=out)
-        if self._mode == step_kernels.DISABLED:
-            self._check_not_finished(selected)
+        if self._is_guarded:
+            self._guard(checked, size, selected)
         subset.reserve(size)
         if out is None:
             buffer = subset.buffers.take()
@@ -271,7 +284,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         observation, reward, terminated, truncated, reason, live = buffer.take_first(size)
         if self._renderer is not None:
             self._renderer.record(subset.simulator, reward, reason, selected)
-        infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count)
+        infos = self._infos.build(subset.simulator, reason, live, buffer.arrays.final, count, selected)
         if out is not None:
             subset.caller_buffers.fill(out, reward)
             return *out, infos
@@ -279,8 +292,17 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         return observation, reward, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return a new array (N, A), True for each valid action. All A actions are valid in every state."""
-        return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
+        """Return a new array (N, A), True for each action that the mask of the environment allows.
+
+        Without a mask, and in lanes whose episode is over, these are all actions. With a mask, raises
+        gymnasium.error.ResetNeeded before the first reset, and AlsimError if the mask is a function that returns
+        something else.
+        """
+        if self._masks is None:
+            return np.ones((self.num_envs, self._simulator.num_actions), np.bool_)
+        if not self._was_reset:
+            raise ResetNeeded("call reset() before action_masks()")
+        return self._masks.current().copy()
 
     def render(self) -> tuple[Rendered, ...] | None:
         """Return the current frame of each lane, N in total.
@@ -365,6 +387,7 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
             column[:] = saved
         self._num_finished = len(finished)
         self._was_reset = True
+        self._state_changed()
         if self._renderer is not None:
             self._renderer.forget()
         return self._observations(out), self._infos.at_reset(self._simulator, np.ones(self.num_envs, np.bool_))
@@ -395,6 +418,18 @@ class AdaptiveLearningVectorEnv(SpecOwner, VectorEnv[Any, Any, Any]):
         return AlsimError(
             f"actions must be integers in [0, {self._simulator.num_actions}); got {action} in lane {lane}"
         )
+
+    def _guard(self, actions: Any, size: int, lanes: Longs | None = None) -> None:
+        """Raise an error for lanes (M,) whose episode is over, without autoreset, and for actions that are refused."""
+        if self._mode == step_kernels.DISABLED:
+            self._check_not_finished(lanes)
+        if self._masks is not None:
+            self._masks.before_step(self._read_actions(actions, size), lanes)
+
+    def _state_changed(self) -> None:
+        """Discard the masks of the previous state."""
+        if self._masks is not None:
+            self._masks.changed()
 
     def _check_not_finished(self, lanes: Longs | None = None) -> None:
         """Raise ResetNeeded if the episode of any lane is over, or of any in `lanes`."""

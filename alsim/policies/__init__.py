@@ -10,6 +10,7 @@ from alsim.policies.base import (
     has_memory,
     one_hot,
 )
+from alsim.policies.binding import bound
 from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.names import POLICIES, known_policies, make_policy, register_policy
@@ -30,6 +31,7 @@ __all__ = [
     "Transitions",
     "Uniform",
     "View",
+    "bound",
     "has_memory",
     "is_rule",
     "known_policies",

@@ -50,6 +50,8 @@ class View:
     """Response times, seconds, NaN for content: t arrays (N,)."""
     clock: Doubles | None = None
     """Hours since the episode began, (N,); None if they are unknown. Read them as `hours`."""
+    mask: Bools | None = None
+    """True for allowed actions, (N, A), read-only, at least one in each active lane; None if all are allowed."""
 
     @property
     def num_lanes(self) -> int:

@@ -16,12 +16,13 @@ from alsim.policies.binding import check_num_los
 from alsim.policies.cells import NOMINAL, at_ability, cell_tables
 from alsim.policies.checks import is_fraction
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
-from alsim.types import Bools, Codes, Course, Doubles, Longs
+from alsim.types import Bools, Codes, Course, Doubles, Longs, short_repr
 
 NODES = np.linspace(-4, 4, 33)
 """Abilities of the posterior, (J,), logits: 1/4 logit apart, as in `alsim.models.irt.ability`."""
 
 
+@short_repr
 class CATState(NamedTuple):
     """State of adaptive tests in N lanes."""
 

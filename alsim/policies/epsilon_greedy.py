@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from alsim.errors import AlsimError
-from alsim.policies import memory
+from alsim.policies import masks, memory
 from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
-from alsim.policies.checks import (
-    TOLERANCE,
-    checked_decision,
-    checked_probabilities,
-    is_fraction,
-    with_probabilities,
-)
+from alsim.policies.checks import TOLERANCE, is_fraction, with_probabilities
 from alsim.types import Bools, Doubles, Longs
 
 
@@ -24,6 +18,7 @@ class EpsilonGreedy:
     """Policy that takes the action of another policy, or with probability epsilon any action.
 
     The probability of an action is epsilon / A + (1 - epsilon) * p, where p is its probability under the base policy.
+    With an action mask, A is the number of allowed actions, and the base policy is restricted to them.
 
     base     policy with a method `probabilities`, such as uniform, rules, a trained network, or an EpsilonGreedy
     epsilon  probability of exploration, in [0, 1]
@@ -31,6 +26,8 @@ class EpsilonGreedy:
     Raises AlsimError for another epsilon, and for a base policy without `probabilities`.
     Source: Sutton & Barto (2018), Reinforcement Learning, section 2.2.
     """
+
+    reads_mask = True
 
     def __init__(self, base: Policy, epsilon: float) -> None:
         if not is_fraction(epsilon):
@@ -61,11 +58,11 @@ class EpsilonGreedy:
         # The draws of this class come first, since the number of the base's draws may depend on the batch.
         explores, explored = self._explored(view, draws)
         of_base = draws.copy()
-        chosen, propensities = checked_decision(self.base, view, memory.act(self.base, view, state, draws))
-        odds = self._base_odds(view, state, of_base)
+        chosen, propensities = masks.act(self.base, view, state, draws)
+        odds = masks.probabilities(self.base, view, state, of_base)
         self._check(view, odds, chosen, propensities)
         actions = np.where(explores, explored, chosen)
-        return actions, self._mixed(_entries(odds, actions), view.num_actions)
+        return actions, _entries(self._mixed(view, odds), actions)
 
     def probabilities(self, view: View, *arguments: Any) -> Doubles:
         """Return the probability of each action in each lane, (N, A); the arguments are those of the base policy."""
@@ -73,19 +70,15 @@ class EpsilonGreedy:
         if draws is not None:
             draws = draws.copy()
             self._explored(view, draws)  # `act` uses these draws before the base policy does
-        return self._mixed(self._base_odds(view, state, draws), view.num_actions)
+        return self._mixed(view, masks.probabilities(self.base, view, state, draws))
 
     def _explored(self, view: View, draws: PolicyDraws) -> tuple[Bools, Longs]:
         """Return whether each lane explores, and the action that it then takes, (N,) each."""
-        return draws.uniform() < self.epsilon, draws.integers(view.num_actions)
+        return draws.uniform() < self.epsilon, masks.uniform_action(view, draws)
 
-    def _mixed(self, odds: Doubles, num_actions: int) -> Doubles:
-        """Return the probabilities of actions with probabilities `odds` under the base policy."""
-        return np.asarray(self.epsilon / num_actions + (1 - self.epsilon) * odds)
-
-    def _base_odds(self, view: View, state: Any, draws: PolicyDraws | None) -> Doubles:
-        """Return the probabilities of the base policy, (N, A). Raises AlsimError for invalid ones."""
-        return checked_probabilities(self.base, view, memory.probabilities(self.base, view, state, draws))
+    def _mixed(self, view: View, odds: Doubles) -> Doubles:
+        """Return the probability of each action, (N, A), from those under the base policy."""
+        return masks.uniform_odds(view, self.epsilon) + (1 - self.epsilon) * odds
 
     def _check(self, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:
         """Raise AlsimError if the base policy's propensities and probabilities differ: the log would be wrong."""

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from alsim.errors import AlsimError, InputTypeError, closest_name
 from alsim.policies.base import Policy
+from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.exceptions import add_place, place_of
@@ -30,6 +31,8 @@ from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
+from alsim.policies.zpd import NearestChance
+from alsim.policies.zpdes import ZPDES
 from alsim.utils.plugins import can_be_found, describe, import_object, load_plugin, package_of, plugins, warn_of_plugin
 
 GROUP = "alsim.policies"
@@ -37,7 +40,14 @@ GROUP = "alsim.policies"
 
 Make = Callable[..., Policy]
 
-POLICIES: dict[str, Make] = {"uniform": Uniform, "rules": Rules, "epsilon-greedy": EpsilonGreedy}
+POLICIES: dict[str, Make] = {
+    "uniform": Uniform,
+    "rules": Rules,
+    "epsilon-greedy": EpsilonGreedy,
+    "zpd": NearestChance,
+    "zpdes": ZPDES,
+    "cat": CATPolicy,
+}
 """Registered policies by name: classes, or functions, that return a policy when they are called."""
 
 RESERVED = ":()"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,7 +23,21 @@ from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
 from alsim.policies.base import PolicyDraws, View, one_hot
 from alsim.policies.checks import is_fraction
-from alsim.types import OBSERVATIONS, ZERO, Activation, Doubles, Floats, Longs, Observation, describe, f32, f64, u64
+from alsim.policies.masks import uniform_action
+from alsim.types import (
+    OBSERVATIONS,
+    ZERO,
+    Activation,
+    Bools,
+    Doubles,
+    Floats,
+    Longs,
+    Observation,
+    describe,
+    f32,
+    f64,
+    u64,
+)
 from alsim.utils.file_groups import read_group, replace_group
 from alsim.utils.files import to_json
 from alsim.utils.npz import from_npz, read_at_most, sha256, to_npz
@@ -180,13 +195,14 @@ class NetworkPolicy:
         outputs = self.network.forward(view.observation)
         if self.acting == "sample":
             return sample_actions(outputs, draws.uniform())
-        greedy = outputs.argmax(axis=1)
+        allowed = self._allowed_in(view)
+        greedy = _best(outputs, allowed)
         if self.acting == "greedy":
             return greedy, np.ones(len(greedy))
-        allowed = np.flatnonzero(self._allowed)
-        explores, explored = draws.uniform() < self.epsilon, allowed[draws.integers(len(allowed))]
+        within = replace(view, mask=allowed)
+        explores, explored = draws.uniform() < self.epsilon, uniform_action(within, draws)
         actions = np.where(explores, explored, greedy)
-        exploration = self.epsilon / len(allowed)
+        exploration = self.epsilon / allowed.sum(axis=1)
         return actions, np.where(actions == greedy, 1 - self.epsilon + exploration, exploration)
 
     def probabilities(self, view: View, draws: PolicyDraws | None = None) -> Doubles:
@@ -197,9 +213,23 @@ class NetworkPolicy:
             odds = np.empty(outputs.shape)
             softmax_rows(outputs.ravel(), len(outputs), odds.ravel(), _scratch(outputs))
             return odds
-        greedy = one_hot(outputs.argmax(axis=1), view.num_actions)
-        exploration = self.epsilon / int(self._allowed.sum())
-        return np.where(greedy == 1, 1 - self.epsilon + exploration, np.where(self._allowed, exploration, 0.0))
+        allowed = self._allowed_in(view)
+        greedy = one_hot(_best(outputs, allowed), view.num_actions)
+        exploration = self.epsilon / allowed.sum(axis=1, keepdims=True)
+        return np.where(greedy == 1, 1 - self.epsilon + exploration, np.where(allowed, exploration, 0.0))
+
+    @property
+    def reads_mask(self) -> bool:
+        """True for a greedy network: it takes the best of the allowed actions, or explores them."""
+        return self.acting != "sample"
+
+    def _allowed_in(self, view: View) -> Bools:
+        """Return the actions from which the policy chooses, (N, A): by the mask, and by the network if any are left."""
+        shape = (view.num_lanes, view.num_actions)
+        if view.mask is None:
+            return np.broadcast_to(self._allowed, shape)
+        both = view.mask & self._allowed
+        return np.where(both.any(axis=1, keepdims=True), both, view.mask)
 
     def _check(self, view: View) -> None:
         """Raise AlsimError unless the network fits the observations and actions."""
@@ -277,6 +307,11 @@ class NetworkPolicy:
             )
         except PolicyError as error:
             raise PolicyError(f"{file}: {error}") from None
+
+
+def _best(outputs: Floats, allowed: Bools) -> Longs:
+    """Return the allowed action with the largest output, (N,)."""
+    return np.asarray(np.where(allowed, outputs, -np.inf).argmax(axis=1), np.int64)
 
 
 def observation_widths(outputs: int) -> dict[Observation, int]:

@@ -12,12 +12,13 @@ from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
 from alsim.policies.cells import NOMINAL, at_abilities, cell_tables
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number
-from alsim.types import Bools, Codes, Course, Doubles, Longs
+from alsim.types import Bools, Codes, Course, Doubles, Longs, short_repr
 
 STEP, DECAY = 1.0, 0.05
 """Uncertainty function of Elo ratings, STEP / (1 + DECAY n) after n answers."""
 
 
+@short_repr
 class EloState(NamedTuple):
     """Elo ratings of the learners in N lanes, for L outcomes."""
 

@@ -12,13 +12,14 @@ from alsim.mdp.actions import LEVELS
 from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
-from alsim.types import DIFFICULTIES, Bools, Codes, Course, Doubles, Ints, Longs
+from alsim.types import DIFFICULTIES, Bools, Codes, Course, Doubles, Ints, Longs, short_repr
 
 VARIANTS = ("clement", "mu")
 OPENING_LEVEL = DIFFICULTIES.index("Medium")
 """Difficulty that must be mastered in a prerequisite before the questions of an LO enter the zone."""
 
 
+@short_repr
 class ZoneRule(NamedTuple):
     """Parameters of ZPDES."""
 
@@ -40,6 +41,7 @@ class ZoneRule(NamedTuple):
         return max(self.history + self.skip, self.attempts)
 
 
+@short_repr
 class ZoneState(NamedTuple):
     """State of K activities in each of N lanes."""
 

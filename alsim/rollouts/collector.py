@@ -67,8 +67,11 @@ def rebuilds_observations(plan: RolloutPlan) -> bool:
 
 
 def is_compiled(plan: RolloutPlan) -> bool:
-    """Return whether a plan runs in compiled code: its policy is a compiled rule, and its episodes fit in a block."""
-    return is_rule(plan.policy) and episodes_per_block(plan) > 0
+    """Return whether a plan runs in compiled code.
+
+    Its policy is a compiled rule, there is no action mask, and its episodes fit in a block.
+    """
+    return is_rule(plan.policy) and plan.action_mask is None and episodes_per_block(plan) > 0
 
 
 class EpisodeBlock:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alsim.bank.course import course_of
 from alsim.metrics import add_time
-from alsim.policies import PolicyDraws, Transitions, View, memory
+from alsim.policies import PolicyDraws, Transitions, View, masks, memory
 from alsim.policies.base import has_memory
-from alsim.policies.checks import checked_decision
+from alsim.policies.binding import bound
 from alsim.policies.exceptions import naming
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
 from alsim.rollouts.plan import RolloutPlan
@@ -33,15 +34,17 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
     learners.key[:], learners.learner[:], learners.episode[:] = plan.seed, learner, episode
     simulator.begin(np.arange(len(learner)))
     recorder = _Recorder(simulator, keep_observations=plan.keep_observations)
-    policy, learns = plan.policy, has_memory(plan.policy)
+    with naming(plan.policy):
+        policy = bound(plan.policy, course_of(plan.bank, plan.config))
+    learns = has_memory(policy)
     with naming(policy):
         state = memory.start(policy, len(learner))
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
+            view = masks.with_mask(recorder.view, plan.action_mask, learner - plan.first_learner)
             with naming(policy):
-                decision = memory.act(policy, recorder.view, state, draws)
-            actions, propensities = checked_decision(policy, recorder.view, decision)
+                actions, propensities = masks.act(policy, view, state, draws)
             before = recorder.view.observation.copy() if learns else None
             active = recorder.active.copy()
             recorder.step(actions, propensities)

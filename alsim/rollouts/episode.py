@@ -28,12 +28,14 @@ def describe_episode(
     bank: Bank | Mapping[str, Any] | str | Path | None = None,
     dynamics: Any = None,
     observation: str = "mastery",
+    action_mask: Any = None,
 ) -> dict[str, Any]:
     """Run one episode of one learner, and return its settings, its end and its interactions as plain values.
 
     learner  index of the learner of the seed, from 0 to 2**32 - 1
     episode  number of the episode of the learner, from 0
-    policy, seed, config, bank, dynamics, observation  see `alsim.rollout`, which gives the same interactions
+    policy, seed, config, bank, dynamics, observation, action_mask
+             see `alsim.rollout`, which gives the same interactions
 
     The result can be written as JSON; undefined values are None. `units` has the unit of each quantity that has one.
     Raises ValueError or TypeError as `alsim.rollout`.
@@ -51,6 +53,7 @@ def describe_episode(
         observation=observation,
         num_threads=1,
         keep_observations=False,
+        action_mask=action_mask,
     )
     return _description(plan, run_block(plan, number, number + 1))
 
@@ -67,6 +70,7 @@ def _description(plan: RolloutPlan, run: Rollout) -> dict[str, Any]:
         "learner": int(run.learner_id[0]),
         "episode": int(run.episode[0]),
         "observation": plan.observation,
+        **({} if plan.action_mask is None else {"action_mask": plan.action_mask.to_plain()}),
         "dynamics": of_parameters(type(plan.config.dynamics)).name,
         "bank": {
             "outcomes": bank.num_los,

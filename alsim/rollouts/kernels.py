@@ -216,7 +216,7 @@ def learn_in_lanes(
     """Change the memory of the policy in each lane after its interaction.
 
     rows    observations after it
-    reason  (B,) reason for the end of the episode, 0 if it goes on
+    reason  (B,) reason for the end of the episode, 0 if it continues
     """
     floats, ints, memory = scratch.floats, scratch.ints, decisions.memory
     values = u64(len(memory) // count)

@@ -14,6 +14,8 @@ from alsim.config import Config
 from alsim.errors import AlsimError
 from alsim.mdp.observation import observation_width
 from alsim.policies import Policy, make_policy
+from alsim.policies.action_masks import ActionMask, MaskRules, read_action_mask
+from alsim.policies.masks import check_maskable
 from alsim.types import MAX_LEARNERS, Longs, Observation
 
 BLOCK_EPISODES, BLOCK_STEPS = 4096, 140
@@ -33,6 +35,7 @@ class RolloutPlan(NamedTuple):
     num_learners: int
     episodes_per_learner: int
     num_threads: int
+    action_mask: ActionMask | None = None
 
     @property
     def num_episodes(self) -> int:
@@ -63,6 +66,7 @@ def read_plan(
     observation: str,
     num_threads: int,
     keep_observations: bool,
+    action_mask: Any = None,
 ) -> RolloutPlan:
     """Return the validated arguments of `rollout`. Raises AlsimError."""
     rules, items = read_rules(config, bank, dynamics)
@@ -83,7 +87,22 @@ def read_plan(
             f"first_learner + num_learners must be at most 2**32; got first_learner = {plan.first_learner} and "
             f"num_learners = {plan.num_learners}"
         )
-    return plan
+    if action_mask is None:
+        return plan
+    check_maskable(plan.policy)
+    return plan._replace(action_mask=read_action_mask(action_mask, mask_rules(plan)))
+
+
+def mask_rules(plan: RolloutPlan) -> MaskRules:
+    """Return the properties of a rollout that its action mask depends on."""
+    return MaskRules(
+        outcomes=plan.bank.outcomes,
+        curriculum=plan.config.curriculum,
+        mastered=plan.config.termination.mastery_threshold,
+        kind=plan.observation,
+        rows=plan.num_learners,
+        unit="learner",
+    )
 
 
 def block_episodes(config: Config) -> int:

@@ -146,6 +146,7 @@ def rollout(
     observation: str = "mastery",
     num_threads: int = 1,
     keep_observations: bool = True,
+    action_mask: Any = None,
 ) -> Rollout:
     """Run complete episodes of a policy with simulated learners, and return their interactions.
 
@@ -157,6 +158,9 @@ def rollout(
     num_threads           number of threads. A compiled policy runs different episodes in each thread, with 2 to 25 MB
                           per thread; for other policies, the threads share each step
     keep_observations     whether to keep `obs`, which takes most of the memory
+    action_mask           allowed actions: a bool array (A,) or (num_learners, A), a function of the view, "curriculum",
+                          or a Curriculum, see the page "Masking actions" of the documentation; None: all actions. With
+                          a mask, compiled policies run in Python
 
     Returns a Rollout; the same arguments give the same result, bit for bit. Raises ValueError or TypeError for
     invalid arguments, and for invalid actions or probabilities of the policy.
@@ -173,6 +177,7 @@ def rollout(
         observation=observation,
         num_threads=num_threads,
         keep_observations=keep_observations,
+        action_mask=action_mask,
     )
     blocks = [(0, plan.num_episodes)] if is_compiled(plan) else block_edges(plan)
     trajectories, summaries = zip(*(_collect(plan, start, stop) for start, stop in blocks), strict=True)

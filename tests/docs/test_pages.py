@@ -180,11 +180,12 @@ def test_the_api_page_has_every_public_name() -> None:
 
 def test_the_api_page_has_every_name_of_the_student_models() -> None:
     public = {f"alsim.models.{name}" for name in models.__all__}
-    for package in (models.bkt, models.cat, models.dkt, models.irt):
+    for package in (models.bkt, models.cat, models.dkt, models.irt, models.student):
         public |= {f"{package.__name__}.{name}" for name in package.__all__}
     public |= {home.replace(":", ".") for home in HOMES.values()}
     public |= {f"{home.partition(':')[0]}.fit" for home in HOMES.values()}
     what_types_need = {"alsim.models.cat.Responder", "alsim.models.cat.Select", "alsim.models.irt.Method"}
+    what_types_need |= {"alsim.models.student.Students", "alsim.models.student.as_items"}
     documented = set(re.findall(r"^\.\. auto\w+:: (alsim\.models\.[\w.]+)", text("api.md"), re.MULTILINE))
     assert documented == public - what_types_need
 
@@ -242,7 +243,7 @@ def test_the_policies_page_has_every_policy() -> None:
 
     ours = [name for name, make in POLICIES.items() if make.__module__.startswith("alsim.")]
     table = text("policies.md").split("| name | description |")[1].split("\n\n")[0]
-    stated = re.findall(r"^\| `([\w:-]+)` \|", table, re.MULTILINE)
+    stated = re.findall(r"^\| `([\w:\[\]-]+)` \|", table, re.MULTILINE)
     assert stated == [signature(name, POLICIES[name]) for name in ours]
 
 

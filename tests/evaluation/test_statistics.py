@@ -334,7 +334,7 @@ def test_intervals_by_learner_cover_and_those_by_episode_do_not() -> None:
     """1,500 data sets of 30 learners with 5 episodes each, half of the variance between learners, seed 9.
 
     Coverage of the truth 0, with a false alarm of 1e-6 per bound: that of t is 0.95 exactly; that of the bootstrap is
-    P(|t(29)| < 1.96 sqrt(29 / 30)) = 0.937, and 0.005 is allowed for its 400 draws. By episode, it is about 0.74.
+    P(|t(29)| < 1.96 sqrt(29 / 30)) = 0.936, and 0.005 is allowed for its 400 draws. By episode, it is about 0.74.
     """
     random, samples = np.random.default_rng(9), 1500
     learners = np.repeat(np.arange(30), 5)
@@ -351,7 +351,7 @@ def test_intervals_by_learner_cover_and_those_by_episode_do_not() -> None:
     width = z_of(FALSE_ALARM) * math.sqrt(0.95 * 0.05 / samples)
     assert abs(by_t - 0.95) < width
     expected = 1 - 2 * stats.t.sf(1.959964 * math.sqrt(29 / 30), 29)
-    assert expected == pytest.approx(0.937, abs=5e-4)
+    assert expected == pytest.approx(0.936, abs=5e-4)
     assert abs(by_learner - expected) < z_of(FALSE_ALARM) * math.sqrt(expected * (1 - expected) / samples) + 0.005
     assert by_episode < 0.85
 
@@ -368,13 +368,15 @@ def test_the_memory_of_a_bootstrap_is_bounded() -> None:
 
 
 def test_statistics_need_numpy_only() -> None:
+    """All but the bootstrap do without numba, which itself loads SciPy if it is installed."""
     code = (
-        "import sys, alsim.evaluation as e; e.mean([1.0, 2.0]); e.paired_difference([1, 2], [0, 3]); e.holm([0.1]); "
-        "e.wilson(1, 2); print(*(m for m in ('scipy', 'numba', 'pandas', 'pyarrow', 'pydantic') if m in sys.modules)); "
-        "e.bootstrap([1.0, 2.0]); print('scipy' in sys.modules)"
+        "import sys; sys.modules['scipy'] = None; import alsim.evaluation as e\n"
+        "e.mean([1.0, 2.0]); e.paired_difference([1, 2], [0, 3]); e.holm([0.1]); e.wilson(1, 2)\n"
+        "print(*(m for m in ('numba', 'pandas', 'pyarrow', 'pydantic') if m in sys.modules))\n"
+        "e.bootstrap([1.0, 2.0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["False"]
+    assert done.stdout.split() == []
 
 
 # ── invalid input ────────────────────────────────────────────────────────────────────────────────

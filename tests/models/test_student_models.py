@@ -80,7 +80,7 @@ def after(model, rows, n=33):
 
 
 def equal(one, other):
-    """Whether two states are equal to the bit."""
+    """Return True for two states that are equal to the bit."""
     return one.keys() == other.keys() and all(one[k].tobytes() == other[k].tobytes() for k in one)
 
 
@@ -343,6 +343,11 @@ def test_a_log_with_an_item_of_changing_skills_is_refused():
             lambda: AbilityModel.of_parameters(ItemParameters([1], [0]), nodes=2),
             "nodes must be an integer of at least 3",
         ),
+        (lambda: DKTModel(2, 1, 1, np.ones((9, 0)), np.ones((0, 0)), 1, 1, 1), "hidden states of 0 numbers; expected"),
+        (
+            lambda: Items(np.arange(9000), [["a"]] * 8999 + [[*range(500)]]),
+            "must be at most 4,194,304; got 9,000 times 500",
+        ),
         (lambda: DKTModel(2, 1, 1, np.ones(3), 1, 1, 1, 1), r"into must be \(E, 4H\) and again \(H, 4H\)"),
     ],
 )
@@ -432,6 +437,11 @@ def test_damaged_files_are_refused(tmp_path):
         np.savez(file, **arrays)
         with pytest.raises(ModelError, match="is not a student model"):
             load_student_model(file)
+    with np.load(io.BytesIO(content)) as saved:
+        arrays = dict(saved)
+    np.savez(file, **{**arrays, "difficulty": np.float64(1)})
+    with pytest.raises(ModelError, match=r"its difficulty are float64 of shape \(\), not an array of float64"):
+        load_student_model(file)
     np.savez(file, **{**arrays, "about": np.array([{"format": "x"}], object)})
     with pytest.raises(ModelError, match="objects, not numbers"):
         load_student_model(file)

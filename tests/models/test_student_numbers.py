@@ -136,7 +136,10 @@ def test_expected_scores_of_the_published_tournament():
 
 
 def test_the_rating_after_the_published_tournament():
-    """Published: 1613 + 32 (2.5 - 2.88) = 1601, with the sum of rounded scores. Games are rated from one rating; a draw is half a win."""
+    """Published: 1613 + 32 (2.5 - 2.88) = 1601, with the sum of rounded scores.
+
+    All games are rated from one rating, and a draw is half a win.
+    """
     model, change = tournament(), 0.0
     for score in (0, 1):
         students = model.start(5)

@@ -26,6 +26,7 @@ from alsim.policies import (
     View,
     is_rule,
     make_policy,
+    memory,
     register_policy,
 )
 from alsim.policies.compiled import PolicyInput, content_action, policy_fingerprint, question_action
@@ -63,6 +64,11 @@ def view_of(observation, last_seconds=0.0, num_los=None):
 def draws_of(words):
     """Return draws whose blocks all hold the same words, (N, 4)."""
     return PolicyDraws(lambda block: np.asarray(words, np.uint32))
+
+
+def decide(policy, view, draws):
+    """Return actions and propensities at the start of an episode, of a policy with or without memory."""
+    return memory.act(policy, view, memory.start(policy, view.num_lanes), draws)
 
 
 def random_draws(lanes, seed=0):
@@ -222,7 +228,7 @@ VIEWS = [
 def test_propensities_sum_to_1_and_match_the_frequencies(name, row, seconds):
     """n = 20,000 lanes with equal observations; false alarm 1e-6 per action."""
     n = 20_000
-    actions, odds = make_policy(name).act(view_of([row] * n, seconds), random_draws(n))
+    actions, odds = decide(make_policy(name), view_of([row] * n, seconds), random_draws(n))
     chosen = np.unique(actions)
     p = np.array([np.unique(odds[actions == action]).item() for action in chosen])  # one for each action
     assert p.sum() == pytest.approx(1)
@@ -237,7 +243,7 @@ def test_policies_satisfy_the_protocol(name):
     assert isinstance(policy, Policy)
     assert policy.name == name
     assert make_policy(policy) is policy
-    actions, odds = policy.act(view_of([VIEWS[0][0]] * 4), random_draws(4))
+    actions, odds = decide(policy, view_of([VIEWS[0][0]] * 4), random_draws(4))
     assert actions.shape == odds.shape == (4,)
     assert actions.dtype.kind == "i"
     assert ((actions >= 0) & (actions < 27)).all()
@@ -246,13 +252,14 @@ def test_policies_satisfy_the_protocol(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_probabilities_of_all_actions_are_those_that_act_returns(name):
-    """Over 6,000 draws, every action is chosen, as its probability is at least 0.2 / 27: false alarm below 1e-17."""
-    n = 6_000
+    """Over 20,000 draws, every action is chosen, as its probability is at least 0.05 / 27: false alarm below 1e-14."""
+    n = 20_000
     for row, seconds in VIEWS:
         view, policy = view_of([row] * n, seconds), make_policy(name)
         assert isinstance(policy, PolicyWithProbabilities)
-        actions, propensities = policy.act(view, random_draws(n))
-        odds = policy.probabilities(view_of([row], seconds))[0]
+        actions, propensities = decide(policy, view, random_draws(n))
+        one = view_of([row], seconds)
+        odds = memory.probabilities(policy, one, memory.start(policy, 1), None)[0]
         assert odds.sum() == pytest.approx(1, abs=1e-12)
         assert (odds >= 0).all()
         np.testing.assert_array_equal(odds[actions], propensities)
@@ -264,9 +271,9 @@ def test_policies_choose_the_same_in_any_batch(name):
     """Lane i chooses the same action alone and in a batch, given the same random words."""
     rows, seconds = [row for row, _ in VIEWS], np.array([s for _, s in VIEWS])
     words = np.random.default_rng(1).integers(0, 2**32, (len(rows), 4), dtype=np.uint32)
-    together = make_policy(name).act(view_of(rows, seconds), draws_of(words))
+    together = decide(make_policy(name), view_of(rows, seconds), draws_of(words))
     for lane, row in enumerate(rows):
-        alone = make_policy(name).act(view_of(row, seconds[lane]), draws_of(words[lane : lane + 1]))
+        alone = decide(make_policy(name), view_of(row, seconds[lane]), draws_of(words[lane : lane + 1]))
         assert [column[0] for column in alone] == [column[lane] for column in together]
 
 
@@ -326,7 +333,7 @@ def test_the_view_has_these_attributes_and_no_ability():
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
         *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
-        *("asked", "shown", "clock", "hours"),
+        *("asked", "shown", "clock", "hours", "mask"),
     }
     assert set(vars(watcher.view)) <= public
 

@@ -241,6 +241,7 @@ ALLOWED = {
     "alsim/datasets/export/npz.py: np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', kind, shape)": "writes",
     "alsim/datasets/export/npz.py: zipfile.ZipFile(stream)": "an open file",
     "alsim/models/bkt/tracker.py: zipfile.ZipFile(stream)": "an open file",
+    "alsim/models/student/files.py: zipfile.ZipFile(stream)": "an open file",
     "alsim/responses/text.py: self.open()": "`TextFile.open`, which calls `open_text`",
     "alsim/responses/compressed.py: zipfile.ZipFile(file)": "an open file",
     "alsim/responses/compressed.py: archive.open(_member(path, archive))": "a member of an open file",

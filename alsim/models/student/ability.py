@@ -14,7 +14,7 @@ from alsim.models.irt.fitted import PREDICTION_MARGIN, IRTFit
 from alsim.models.student.base import BaseStudentModel, Students, parameters
 from alsim.models.student.items import Items, as_items
 from alsim.responses.log import codes_of
-from alsim.types import Codes, Doubles, Longs
+from alsim.types import Codes, Doubles, Longs, short_repr
 
 NODES = 61
 """Default number of nodes in [-6, 6], 0.2 logits apart: enough for a posterior SD of at least 0.12 logits."""
@@ -23,6 +23,7 @@ SKILL = "ability"
 """Name of the only skill of items without skills."""
 
 
+@short_repr
 class Ability(NamedTuple):
     """Posterior of the ability of n students.
 

@@ -18,6 +18,9 @@ from alsim.types import Codes, Doubles, Longs
 BLOCK = 32
 """Number of students whose gates are computed together, so that they stay in the L2 cache."""
 
+MAX_NUMBERS = 2**27
+"""Largest number of float64 numbers of the embeddings and the outputs of all items, 1 GB."""
+
 
 class DKTModel(BaseStudentModel):
     """A trained network that follows many students. PyTorch is not needed.
@@ -54,6 +57,11 @@ class DKTModel(BaseStudentModel):
         if any(len(size) != 2 for size in sizes) or sizes[1][1] != 4 * sizes[1][0]:
             raise ModelError(f"into must be (E, 4H) and again (H, 4H); got shapes {sizes[0]} and {sizes[1]}")
         size, hidden = sizes[0][0], sizes[1][0]
+        if min(size, hidden) < 1 or self.items.has.size * (2 * size + hidden) > MAX_NUMBERS:
+            raise ModelError(
+                f"a network for {len(self.items):,} items has embeddings of {size:,} and hidden states of {hidden:,} "
+                f"numbers; expected at least 1 each, and at most {MAX_NUMBERS:,} for all items: use fewer items"
+            )
         self._of_skills = Network(
             parameters("responses", responses, (2, skills, size)),
             parameters("first", first, (size,)),

@@ -97,8 +97,9 @@ def _read(stream: IO[bytes]) -> BaseStudentModel:
         names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
         arrays: dict[str, Any] = {}
         for name in (name for name in names if name != ABOUT):
-            if array_header(archive, name)[1] != np.float64:
-                raise ValueError(f"its {name} are {array_header(archive, name)[1]}, not float64")
+            shape, dtype = array_header(archive, name)
+            if dtype != np.float64 or not shape:  # a number would be broadcast, to a size that is not the file's
+                raise ValueError(f"its {name} are {dtype} of shape {shape}, not an array of float64")
             arrays[name] = read_array(archive, name)
     items = Items(about["items"], about["skills"], are_skills=about["are_skills"])
     return class_of(about["kind"])(items, **arrays, **about["options"])

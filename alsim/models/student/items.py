@@ -16,6 +16,9 @@ from alsim.responses.log import Responses, codes_of
 from alsim.types import DIFFICULTIES, Bools, Doubles, Longs
 from alsim.utils.names import listed, name_array
 
+MAX_PADDED = 2**22
+"""Largest number of entries of a table of items times the largest number of skills of an item."""
+
 
 class Items:
     """Items of a student model, each of which needs one or several skills.
@@ -48,6 +51,11 @@ class Items:
         """Names of the skills, (K,)."""
         self.sizes: Longs = np.array([len(row) for row in rows], np.int64)
         """Number of skills of each item, (I,)."""
+        if len(self.names) * int(self.sizes.max()) > MAX_PADDED:
+            raise ModelError(
+                f"items times the largest number of skills of an item must be at most {MAX_PADDED:,}; got "
+                f"{len(self.names):,} times {self.sizes.max():,}: split the item with most skills"
+            )
         self.are_skills = bool(are_skills)
 
     @classmethod

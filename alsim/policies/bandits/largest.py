@@ -1,0 +1,403 @@
+"""Probability that each of K independent random variables is the largest, by quadrature.
+
+    P(k) = integral of f_k(t) * product over j != k of F_j(t) dt
+
+f_k is a density with a concave logarithm, and F_j a distribution function. Beta variables are on the scale
+t = log(x / (1 - x)), where a density is finite and smooth for all parameters:
+
+    f(t) is proportional to x**alpha * (1 - x)**beta
+
+One sweep over t computes all K integrals. It goes in panels. In a panel, each density is the polynomial through its
+values at Gauss-Legendre nodes, so its integral up to each node is a matrix product, and no incomplete beta function is
+needed. A panel ends where a density, or the product of the distribution functions, may have changed by a given factor.
+
+The integrand has exactly one factor of each variable. Therefore, densities need no constant: the K integrals are
+divided by their sum.
+
+Source: probability matching, Thompson (1933); spectral integration as in Greengard (1991), SIAM J. Numer. Anal. 28(4).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alsim.jit.compile import dispatch, kernel, rule
+from alsim.numerics.doubles import exp, log, softplus
+from alsim.types import Bools, Doubles, Longs, f64
+
+HALF_NODES = (
+    *(0.1252334085114689, 0.3678314989981802, 0.5873179542866175),
+    *(0.7699026741943047, 0.9041172563704748, 0.9815606342467192),
+)
+HALF_WEIGHTS = (
+    *(0.2491470458134027, 0.2334925365383546, 0.20316742672306573),
+    *(0.16007832854334642, 0.10693932599531907, 0.04717533638651141),
+)
+NODES = 2 * len(HALF_NODES)
+TAIL = 32.0
+"""Natural logarithm of the ratio of the largest density to that at both ends of the integrals: e**-32 is 1.3e-14."""
+SMOOTH = 3.0
+"""Largest change of the logarithm of a function within a panel where the function is large."""
+LOOSER = 1 / 3
+"""Further change that is allowed for each unit by which the logarithm is below its maximum."""
+REACH = 3.0
+"""Length of panels on the scale of t near t = 0: log(1 + e**t) is singular at a distance of pi from there."""
+TINY = 1e-300
+
+
+def _integration_matrix(nodes: Doubles, weights: Doubles) -> Doubles:
+    """Return the integral from -1 to node i of the polynomial that is 1 at node s and 0 at the others, as (s, i)."""
+    legendre = [np.ones(len(nodes)), nodes]
+    for m in range(1, len(nodes)):
+        legendre.append(((2 * m + 1) * nodes * legendre[m] - m * legendre[m - 1]) / (m + 1))
+    matrix = np.outer(weights, nodes + 1) / 2
+    for m in range(1, len(nodes)):
+        matrix += np.outer(weights * legendre[m], legendre[m + 1] - legendre[m - 1]) / 2
+    return matrix
+
+
+X = np.array([*(-x for x in reversed(HALF_NODES)), *HALF_NODES])
+"""Gauss-Legendre nodes on [-1, 1]; literals, since NumPy computes them by a library for linear algebra."""
+W = np.array([*reversed(HALF_WEIGHTS), *HALF_WEIGHTS])
+UP_TO = _integration_matrix(X, W)
+
+
+class BetaArms(NamedTuple):
+    """Beta variables of one lane, (K,) each."""
+
+    alpha: Doubles
+    beta: Doubles
+    log_x: Doubles  # log x at the mode on the scale of t
+    log_rest: Doubles  # log(1 - x) there
+
+
+class GaussianArms(NamedTuple):
+    """Gaussian variables of one lane, (K,) each."""
+
+    mean: Doubles
+    sd: Doubles
+
+
+class Sweep(NamedTuple):
+    """Positions and work arrays of a sweep over K variables and n nodes."""
+
+    low: Doubles  # (K,) the density is negligible below
+    mode: Doubles  # (K,)
+    high: Doubles  # (K,) the density is negligible above
+    mass: Doubles  # (K,) integral of the density so far
+    total: Doubles  # (K,) integral of the density times the other distribution functions so far
+    density: Doubles  # (K, n)
+    share: Doubles  # (K, n) distribution function, times the constant of the density
+    after: Doubles  # (K + 1, n) product of the distribution functions of the later variables
+    before: Doubles  # (n,) product of the distribution functions of the earlier variables
+    u: Doubles  # (n,) see `coordinates`
+    v: Doubles  # (n,)
+
+
+@rule
+def new_sweep(size: int) -> Sweep:
+    """Return work arrays for `size` variables."""
+    return Sweep(
+        low=np.empty(size),
+        mode=np.empty(size),
+        high=np.empty(size),
+        mass=np.empty(size),
+        total=np.empty(size),
+        density=np.empty((size, NODES)),
+        share=np.empty((size, NODES)),
+        after=np.empty((size + 1, NODES)),
+        before=np.empty(NODES),
+        u=np.empty(NODES),
+        v=np.empty(NODES),
+    )
+
+
+@rule
+def parabola_step(change: float, slope: float, bend: float) -> float:
+    """Return the step in which slope * step + bend * step**2 / 2 is `change`."""
+    return f64(2 * change / (slope + np.sqrt(slope * slope + 2 * change * bend) + TINY))
+
+
+# ── densities ────────────────────────────────────────────────────────────────────────────────────
+
+
+@rule
+def beta_coordinates(p: BetaArms, t: float) -> tuple[float, float]:
+    """Return log x and log(1 - x) for t = log(x / (1 - x))."""
+    rest = softplus(-abs(t))
+    return min(t, 0.0) - rest, -max(t, 0.0) - rest
+
+
+@rule
+def beta_height(p: BetaArms, k: int, u: float, v: float) -> float:
+    """Return the logarithm of the density of variable k relative to its mode, at the coordinates u and v."""
+    return f64(p.alpha[k] * (u - p.log_x[k]) + p.beta[k] * (v - p.log_rest[k]))
+
+
+@rule
+def beta_slopes(p: BetaArms, k: int, u: float, v: float) -> tuple[float, float]:
+    """Return the first derivative of the height of variable k, and minus the second."""
+    x, rest = exp(u), exp(v)
+    return p.alpha[k] * rest - p.beta[k] * x, (p.alpha[k] + p.beta[k]) * x * rest
+
+
+@rule
+def beta_step(p: BetaArms, k: int, t: float, change: float, slope: float, bend: float) -> float:
+    """Return a step from t in which the height of variable k changes by about `change` at most.
+
+    x (1 - x), to which the second derivative is proportional, grows by at most e**step below t = 0, up to 1/4.
+    """
+    step = parabola_step(change, slope, bend)
+    if t < 0:
+        grown = min(bend * exp(step), (p.alpha[k] + p.beta[k]) / 4)
+        cautious = parabola_step(change, slope, grown)
+        if step > 1:  # half of the change by the slope, and half by the second derivative
+            step = min(step, min(change / (2 * slope + TINY), log(change / (2 * bend + TINY))))
+            cautious = max(cautious, step)
+        step = cautious
+    return min(step, REACH + abs(t))
+
+
+@rule
+def gaussian_coordinates(p: GaussianArms, t: float) -> tuple[float, float]:
+    """Return t."""
+    return t, 0.0
+
+
+@rule
+def gaussian_height(p: GaussianArms, k: int, u: float, v: float) -> float:
+    """Return the logarithm of the density of variable k relative to its mode, at u."""
+    z = (u - p.mean[k]) / p.sd[k]
+    return f64(-0.5 * z * z)
+
+
+@rule
+def gaussian_slopes(p: GaussianArms, k: int, u: float, v: float) -> tuple[float, float]:
+    """Return the first derivative of the height of variable k, and minus the second."""
+    precision = 1 / (p.sd[k] * p.sd[k])
+    return (p.mean[k] - u) * precision, precision
+
+
+@rule
+def gaussian_step(p: GaussianArms, k: int, t: float, change: float, slope: float, bend: float) -> float:
+    """Return a step from t in which the height of variable k changes by `change` at most."""
+    return parabola_step(change, slope, bend)
+
+
+Rules = dict[type[Any], Any]
+COORDINATES: Rules = {BetaArms: beta_coordinates, GaussianArms: gaussian_coordinates}
+HEIGHT: Rules = {BetaArms: beta_height, GaussianArms: gaussian_height}
+SLOPES: Rules = {BetaArms: beta_slopes, GaussianArms: gaussian_slopes}
+STEPS: Rules = {BetaArms: beta_step, GaussianArms: gaussian_step}
+
+
+@dispatch(lambda arms: COORDINATES[arms])
+def coordinates(p: Any, t: float) -> tuple[float, float]:
+    """Return the two functions of t that heights are computed from; they are shared by all variables."""
+    return COORDINATES[type(p)](p, t)  # type: ignore[no-any-return]  # rules of two classes
+
+
+@dispatch(lambda arms: HEIGHT[arms])
+def height(p: Any, k: int, u: float, v: float) -> float:
+    """Return the logarithm of the density of variable k relative to its mode, at coordinates."""
+    return HEIGHT[type(p)](p, k, u, v)  # type: ignore[no-any-return]  # rules of two classes
+
+
+@dispatch(lambda arms: SLOPES[arms])
+def slopes(p: Any, k: int, u: float, v: float) -> tuple[float, float]:
+    """Return the first derivative of the height of variable k, and minus the second."""
+    return SLOPES[type(p)](p, k, u, v)  # type: ignore[no-any-return]  # rules of two classes
+
+
+@dispatch(lambda arms: STEPS[arms])
+def longest_step(p: Any, k: int, t: float, change: float, slope: float, bend: float) -> float:
+    """Return a step from t in which the height of variable k, with these derivatives, changes by about `change`."""
+    return STEPS[type(p)](p, k, t, change, slope, bend)  # type: ignore[no-any-return]  # rules of two classes
+
+
+# ── ends of the densities ────────────────────────────────────────────────────────────────────────
+
+
+@rule
+def beta_low(alpha: float, beta: float, log_x: float, log_rest: float) -> float:
+    """Return a t below which the density is smaller than e**-TAIL of its maximum.
+
+    Newton's method on a concave function that increases: each step stays below the solution, so any is valid.
+    """
+    at_mode = alpha * log_x + beta * log_rest
+    t = (at_mode - TAIL) / alpha  # where the asymptote of the height is -TAIL
+    for _ in range(16):
+        rest = softplus(-abs(t))
+        u, v = min(t, 0.0) - rest, -max(t, 0.0) - rest
+        g = alpha * u + beta * v - at_mode
+        if g > -1.25 * TAIL:
+            break
+        t -= (g + TAIL) / (alpha * exp(v) - beta * exp(u))
+    return t
+
+
+@rule
+def place_beta(p: BetaArms, s: Sweep, k: int, alpha: float, beta: float) -> None:
+    """Write variable k and the ends of its density."""
+    mode = log(alpha) - log(beta)
+    rest = softplus(-abs(mode))
+    p.alpha[k], p.beta[k] = alpha, beta
+    p.log_x[k], p.log_rest[k] = min(mode, 0.0) - rest, -max(mode, 0.0) - rest
+    s.mode[k] = mode
+    s.low[k] = min(beta_low(alpha, beta, p.log_x[k], p.log_rest[k]), mode)
+    s.high[k] = max(-beta_low(beta, alpha, p.log_rest[k], p.log_x[k]), mode)
+
+
+@rule
+def place_gaussian(p: GaussianArms, s: Sweep, k: int, mean: float, sd: float) -> None:
+    """Write variable k and the ends of its density."""
+    p.mean[k], p.sd[k] = mean, sd
+    width = sd * np.sqrt(2 * TAIL)
+    s.low[k], s.mode[k], s.high[k] = mean - width, mean, mean + width
+
+
+# ── the sweep ────────────────────────────────────────────────────────────────────────────────────
+
+
+@rule
+def panel_end(p: Any, s: Sweep, size: int, t: float, all_begun: float, end: float) -> float:
+    """Return the end of the panel that begins at t."""
+    u, v = coordinates(p, t)
+    length, stop, slope_of_product, below = end - t, end, 0.0, 0.0
+    for k in range(size):
+        if t < s.low[k]:
+            stop = min(stop, s.low[k])
+        elif t < s.high[k]:
+            g = min(height(p, k, u, v), 0.0)
+            first, bend = slopes(p, k, u, v)
+            length = min(length, longest_step(p, k, t, SMOOTH - LOOSER * g, abs(first), bend))
+            if t < s.mode[k]:
+                below -= g
+            if t < s.mode[k] and g < -6.0:  # the slope of log F is then close to that of log f
+                slope_of_product += first
+            else:
+                slope_of_product += exp(g) / (s.mass[k] + TINY)
+    if t >= all_begun:
+        length = min(length, (2 * SMOOTH + LOOSER * below) / (slope_of_product + TINY))
+    return min(stop, t + length)
+
+
+@rule
+def integrate_panel(p: Any, s: Sweep, size: int, t: float, stop: float) -> None:
+    """Write the densities and distribution functions at the nodes of a panel, and add to the masses."""
+    half = 0.5 * (stop - t)
+    middle = t + half
+    for i in range(NODES):
+        s.u[i], s.v[i] = coordinates(p, middle + half * X[i])
+    for k in range(size):
+        mass = s.mass[k]
+        if t < s.low[k] or t >= s.high[k]:
+            for i in range(NODES):
+                s.density[k, i] = 0.0
+                s.share[k, i] = mass
+            continue
+        for i in range(NODES):
+            s.density[k, i] = half * exp(height(p, k, s.u[i], s.v[i]))
+            s.share[k, i] = mass
+        for j in range(NODES):
+            f = s.density[k, j]
+            mass += W[j] * f
+            for i in range(NODES):
+                s.share[k, i] += UP_TO[j, i] * f
+        s.mass[k] = mass
+
+
+@rule
+def add_products(s: Sweep, size: int) -> None:
+    """Add the integrals over a panel of each density times the distribution functions of the other variables."""
+    for i in range(NODES):
+        s.after[size - 1, i] = 1.0
+        s.before[i] = 1.0
+    for k in range(size - 1, 0, -1):
+        for i in range(NODES):
+            s.after[k - 1, i] = s.after[k, i] * s.share[k, i]
+    for k in range(size):
+        total = s.total[k]
+        for i in range(NODES):
+            total += W[i] * (s.density[k, i] * (s.before[i] * s.after[k, i]))
+            s.before[i] *= s.share[k, i]
+        s.total[k] = total
+
+
+@rule
+def sweep(p: Any, s: Sweep, size: int) -> None:
+    """Write the integral of each variable to `s.total`."""
+    begin, all_begun, end = np.inf, -np.inf, -np.inf
+    for k in range(size):
+        begin, all_begun, end = min(begin, s.low[k]), max(all_begun, s.low[k]), max(end, s.high[k])
+        s.mass[k] = 0.0
+        s.total[k] = 0.0
+    t = begin
+    while t < end:
+        stop = panel_end(p, s, size, t, all_begun, end)
+        integrate_panel(p, s, size, t, stop)
+        if t >= all_begun:
+            add_products(s, size)
+        t = stop
+
+
+@rule
+def write_shares(s: Sweep, size: int, chosen: Longs, lane: int, out: Doubles) -> None:
+    """Write the integrals divided by their sum, at least 0, to the row of a lane."""
+    whole = 0.0
+    for k in range(size):
+        s.total[k] = max(s.total[k], 0.0)
+        whole += s.total[k]
+    for k in range(size):
+        out[lane, chosen[k]] = s.total[k] / whole
+
+
+@kernel
+def beta_largest(alpha: Doubles, beta: Doubles, allowed: Bools, out: Doubles) -> None:
+    """Write the probability that each Beta variable of a lane is the largest of the allowed ones.
+
+    alpha, beta  (N, K), > 0
+    allowed      (N, K); rows without an allowed variable stay as they are
+    out          (N, K), zeros, written
+    """
+    lanes, size = alpha.shape
+    s, chosen = new_sweep(size), np.empty(size, np.int64)
+    p = BetaArms(np.empty(size), np.empty(size), np.empty(size), np.empty(size))
+    for n in range(lanes):
+        count = 0
+        for k in range(size):
+            if allowed[n, k]:
+                place_beta(p, s, count, alpha[n, k], beta[n, k])
+                chosen[count] = k
+                count += 1
+        if count > 0:
+            sweep(p, s, count)
+            write_shares(s, count, chosen, n, out)
+
+
+@kernel
+def gaussian_largest(mean: Doubles, sd: Doubles, allowed: Bools, out: Doubles) -> None:
+    """Write the probability that each Gaussian variable of a lane is the largest of the allowed ones.
+
+    mean, sd  (N, K), sd > 0
+    allowed   (N, K); rows without an allowed variable stay as they are
+    out       (N, K), zeros, written
+    """
+    lanes, size = mean.shape
+    s, chosen = new_sweep(size), np.empty(size, np.int64)
+    p = GaussianArms(np.empty(size), np.empty(size))
+    for n in range(lanes):
+        count = 0
+        for k in range(size):
+            if allowed[n, k]:
+                place_gaussian(p, s, count, mean[n, k], sd[n, k])
+                chosen[count] = k
+                count += 1
+        if count > 0:
+            sweep(p, s, count)
+            write_shares(s, count, chosen, n, out)
+
+
+__all__ = ["beta_largest", "gaussian_largest"]

@@ -1,0 +1,224 @@
+"""Bandit algorithms on arrays: MABWiser's numbers, exact propensities, draws, and invariance to the batch."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from alsim.errors import AlsimError
+from alsim.jit.compile import COMPILED
+from alsim.policies.bandits import exp3, igw, lints, linucb, softmax, thompson, ucb1
+from alsim.policies.bandits.means import Means, learn_means, start_means
+from alsim.policies.bandits.ridge import learn_ridge, start_ridge
+from alsim.policies.thompson import propensities
+
+FILE = Path(os.environ.get("ALSIM_TEST_DATA", "/nowhere")) / "teachers/bandits.json"
+KNOWN = json.loads(FILE.read_text()) if FILE.is_file() else None
+needs_data = pytest.mark.skipif(KNOWN is None, reason="needs the known answers (ALSIM_TEST_DATA)")
+
+
+def close(found, expected):
+    assert np.abs(np.asarray(found) - np.asarray(expected)).max() <= 1e-9
+
+
+def learnt_means(arms=6):
+    state, data = start_means(1, arms), KNOWN["data"]
+    decisions = np.array(data["decisions"])
+    learn_means(state, np.zeros(len(decisions), np.int64), decisions, np.array(data["rewards"]))
+    return state
+
+
+def learnt_ridge(l2, contexts, decisions, rewards, arms=6):
+    state = start_ridge(1, arms, len(contexts[0]), l2)
+    rows = np.zeros(len(decisions), np.int64)
+    learn_ridge(state, rows, np.array(decisions), np.array(contexts, float), np.array(rewards, float))
+    return state
+
+
+@needs_data
+@pytest.mark.parametrize("alpha", ["0", "0.5", "1", "1.25"])
+def test_ucb1(alpha):
+    close(ucb1.scores(learnt_means(), float(alpha))[0], KNOWN["computed"][f"UCB1 alpha={alpha}"])
+
+
+@needs_data
+@pytest.mark.parametrize("l2", ["0.5", "1"])
+@pytest.mark.parametrize("alpha", ["0", "0.5", "1.25"])
+def test_linucb(alpha, l2):
+    data = KNOWN["data"]
+    state = learnt_ridge(float(l2), data["contexts"], data["decisions"], data["rewards"])
+    close(
+        linucb.scores(state, np.array(data["queries"]), float(alpha)),
+        KNOWN["computed"][f"LinUCB alpha={alpha} l2={l2}"],
+    )
+
+
+@needs_data
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_linucb_against_the_numbers_of_its_tests(alpha):
+    data = KNOWN["asserted_in_its_tests"]
+    case = data[f"LinUCB alpha={alpha}"]
+    state = learnt_ridge(1.0, data["contexts"], np.array(case["decisions"]) - 1, case["rewards"], 3)
+    close(linucb.scores(state, np.array(data["queries"], float), alpha), case["expectations"])
+
+
+@needs_data
+def test_lints():
+    data, known = KNOWN["data"], KNOWN["computed"]["LinTS alpha=0.5 l2=1: posterior mean and covariance of arm 0"]
+    state = learnt_ridge(1.0, data["contexts"], data["decisions"], data["rewards"])
+    close(state.coefficients[0, 0], known["mean"])
+    close(0.25 * state.inverse[0, 0], known["covariance"])
+    x = np.array(data["queries"])
+    mean, sd = lints.posterior(state, x, 0.5)
+    close(mean[:, 0], x @ known["mean"])
+    close(sd[:, 0], np.sqrt(np.einsum("ni,ij,nj->n", x, known["covariance"], x)))
+
+
+@needs_data
+def test_softmax():
+    close(softmax.probabilities(learnt_means(), 0.5)[0], KNOWN["computed"]["Softmax tau=0.5: probabilities"])
+
+
+@needs_data
+def test_known_propensities_of_thompson():
+    for case in KNOWN["thompson_exact"]["cases"]:
+        alpha, beta = np.array(case["beta"], float).T
+        close(propensities(alpha, beta), case["propensities"])
+
+
+def reference(alpha, beta):
+    """Return propensities by quadrature in log x / (1 - x), with SciPy's distribution functions."""
+    places = []
+    for a, b in zip(alpha, beta, strict=True):
+        mode, width = np.log(a / b), np.sqrt((a + b) / (a * b))
+        # An exponential tail decays as exp(-a |t|), and a normal one within multiples of the width.
+        places += [mode + side * w * reach for side, w in ((-1, max(width, 1 / a)), (1, max(width, 1 / b)))
+                   for reach in (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 45)]  # fmt: skip
+    ends = np.unique(places)
+    ends = np.interp(np.arange(0, len(ends) - 1 + 1e-9, 0.25), np.arange(len(ends)), ends)
+    x, w = np.polynomial.legendre.leggauss(20)
+    half = np.diff(ends) / 2
+    t, weights = (ends[:-1] + half)[:, np.newaxis] + half[:, np.newaxis] * x, half[:, np.newaxis] * w
+    below = [np.where(t < 0, special.betainc(a, b, special.expit(t)), special.betaincc(b, a, special.expit(-t)))
+             for a, b in zip(alpha, beta, strict=True)]  # fmt: skip
+    result = []
+    for k, (a, b) in enumerate(zip(alpha, beta, strict=True)):
+        density = np.exp(a * special.log_expit(t) + b * special.log_expit(-t) - special.betaln(a, b))
+        result.append((weights * density * np.prod([f for j, f in enumerate(below) if j != k], axis=0)).sum())
+    return np.array(result)
+
+
+@pytest.mark.parametrize("seed", range(12 if COMPILED else 4))
+def test_propensities_of_thompson_equal_scipys(seed):
+    generator = np.random.default_rng(seed)
+    arms = int(generator.choice([2, 3, 6, 32]))
+    alpha, beta = np.exp(generator.uniform(np.log(0.3), np.log(300), (2, arms)))
+    expected = reference(alpha, beta)
+    assert abs(expected.sum() - 1) < 1e-10  # of the reference, for which nothing is normalised
+    close(propensities(alpha, beta), expected)
+
+
+def test_propensities_of_two_arms_equal_the_closed_sum():
+    a, b, c, d = 40, 7, 31, 9
+    i = np.arange(a)
+    logs = special.betaln(c + i, b + d) - np.log(b + i) - special.betaln(1 + i, b) - special.betaln(c, d)
+    found = propensities([a, c], [b, d])
+    close(found[0], np.exp(logs).sum())
+
+
+def test_more_arms_than_32_are_refused():
+    with pytest.raises(AlsimError, match="at most 32 arms"):
+        propensities(np.ones(33), np.ones(33))
+
+
+@pytest.mark.parametrize("alpha", [[0.0, 1], [np.nan, 1], [1e10, 1], [-1, 1], [1, 1, 1], 3.0])
+def test_invalid_parameters(alpha):
+    with pytest.raises(AlsimError, match="thompson"):
+        propensities(alpha, [1.0, 1.0])
+
+
+def test_choices_follow_the_propensities():
+    """n = 200,000 (2,000 interpreted), seed 1; a false alarm has probability 1e-6."""
+    n = 200_000 if COMPILED else 2_000
+    alpha, beta = np.array([0.3, 4.0, 2.5, 30.0]), np.array([0.4, 3.0, 2.0, 31.0])
+    keys = np.random.default_rng(1).integers(0, 2**64, n, dtype=np.uint64)
+    counts = np.bincount(thompson.choose(alpha, beta, keys), minlength=4)
+    assert stats.chisquare(counts, n * propensities(alpha, beta)).pvalue > 1e-6
+
+
+def test_propensities_of_lints_follow_draws():
+    """n = 400,000 draws of NumPy, seed 2; a false alarm has probability 1e-6."""
+    state = start_ridge(1, 3, 2, 1.0)
+    generator = np.random.default_rng(2)
+    x = generator.uniform(size=(30, 2))
+    learn_ridge(state, np.zeros(30, np.int64), np.arange(30) % 3, x, generator.uniform(size=30))
+    mean, sd = lints.posterior(state, x[:1], 0.7)
+    draws = mean + sd * generator.normal(size=(400_000, 3))
+    odds = lints.probabilities(state, x[:1], 0.7)[0]
+    assert stats.chisquare(np.bincount(draws.argmax(axis=1), minlength=3), 400_000 * odds).pvalue > 1e-6
+
+
+def test_inverse_gap_weighting_by_its_formula():
+    odds = igw.of_values(np.array([[0.5, 0.2, 0.4]]), 10.0)[0]
+    close(odds, [1 - 1 / 6 - 1 / 4, 1 / 6, 1 / 4])
+
+
+def test_exp3_by_its_formula():
+    log_weights = np.zeros((1, 4))
+    exp3.learn(log_weights, np.array([0]), np.array([2]), np.array([0.8]), np.array([0.25]), 0.2)
+    w = np.array([1, 1, np.exp(0.2 * 0.8 / 0.25 / 4), 1])
+    close(exp3.probabilities(log_weights, 0.2)[0], 0.8 * w / w.sum() + 0.2 / 4)
+
+
+def test_ucb1_tries_each_arm_first():
+    state = Means(np.array([[1.0, 0, 0]]), np.array([[1.0, 0, 0]]))
+    assert ucb1.probabilities(state)[0].tolist() == [0, 0.5, 0.5]
+
+
+def everything(rows):
+    """Return the probabilities of all algorithms for some of 40 random lanes with masks, (M, 7, 6)."""
+    generator = np.random.default_rng(5)
+    counts = generator.integers(0, 9, (40, 6)).astype(float)
+    means = Means(counts, counts * generator.uniform(size=(40, 6)))
+    allowed = generator.uniform(size=(40, 6)) < 0.7
+    allowed[3] = False
+    x = generator.uniform(0.1, 1, (40, 5))
+    ridge = start_ridge(40, 6, 5)
+    for _ in range(5):
+        learn_ridge(ridge, np.arange(40), generator.integers(0, 6, 40), x, generator.uniform(size=40))
+    means, mask = Means(*(a[rows] for a in means)), allowed[rows]
+    part = type(ridge)(*(a[rows] for a in ridge))
+    return np.stack(
+        [
+            *(ucb1.probabilities(means, 1.0, mask), softmax.probabilities(means, 0.1, mask)),
+            *(igw.probabilities(means, 20.0, mask), exp3.probabilities(means.sums, 0.1, mask)),
+            *(linucb.probabilities(part, x[rows], 1.0, mask), lints.probabilities(part, x[rows], 1.0, mask)),
+            thompson.propensities(means.counts + 1, 10 - means.counts, mask),
+        ],
+        axis=1,
+    )
+
+
+def test_a_lane_does_not_depend_on_the_batch():
+    together = everything(np.arange(40))
+    for rows in ([7], [39, 3, 12], list(range(1, 40, 2))):
+        assert everything(np.array(rows)).tobytes() == together[rows].tobytes()
+    sums = together.sum(axis=2)
+    assert np.allclose(np.delete(sums, 3, axis=0), 1, rtol=0, atol=1e-12)
+    assert (sums[3] == 0).all()
+
+
+def test_a_shared_row_broadcasts():
+    x = np.random.default_rng(0).uniform(size=(5, 3))
+    one, many = start_ridge(1, 6, 3), start_ridge(5, 6, 3)
+    learn_ridge(one, np.zeros(5, np.int64), np.arange(5), x, x[:, 0])
+    many = type(many)(*(np.repeat(a, 5, axis=0) for a in one))
+    assert linucb.scores(one, x).tobytes() == linucb.scores(many, x).tobytes()
+    means = Means(x[:1] * 3, x[:1])
+    mask = np.ones((5, 3), bool)
+    assert (
+        igw.probabilities(means, 9.0, mask).tobytes() == np.repeat(igw.probabilities(means, 9.0), 5, axis=0).tobytes()
+    )
