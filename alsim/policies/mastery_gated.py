@@ -17,7 +17,7 @@ CERTAIN = f64(1)
 class Gate(NamedTuple):
     """Thresholds of the policy that teaches one LO after the other."""
 
-    threshold: float = 0.8  # mastery from which the next LO is taught; the mastery threshold of clause S7
+    threshold: float = 0.8  # mastery from which the next LO is taught; the mastery threshold of clause S7.1
     video_above: float = 0.5  # frustration above which a video is shown instead of a question
 
 

@@ -27,10 +27,14 @@ from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
 from alsim.policies.exceptions import add_place, place_of
+from alsim.policies.mastery_gated import MasteryGated
 from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
+from alsim.policies.round_robin import RoundRobin
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
+from alsim.policies.video_weakest import VideoWeakest
+from alsim.policies.weakest import Weakest
 from alsim.policies.zpd import NearestChance
 from alsim.policies.zpdes import ZPDES
 from alsim.utils.plugins import can_be_found, describe, import_object, load_plugin, package_of, plugins, warn_of_plugin
@@ -44,6 +48,10 @@ POLICIES: dict[str, Make] = {
     "uniform": Uniform,
     "rules": Rules,
     "epsilon-greedy": EpsilonGreedy,
+    "round-robin": RoundRobin,
+    "weakest": Weakest,
+    "video-weakest": VideoWeakest,
+    "mastery-gated": MasteryGated,
     "zpd": NearestChance,
     "zpdes": ZPDES,
     "cat": CATPolicy,

@@ -43,4 +43,4 @@ class RoundRobin(RulePolicy):
     parameters = NoParameters()
     choose = ask_in_turn
     memory = 1
-    learn = count_turns
+    learn = count_turns  # type: ignore[assignment]  # a rule; RulePolicy keeps its method of this name
