@@ -16,7 +16,7 @@ from alsim.types import Bools, Doubles, Longs
 
 
 class EpsilonGreedy:
-    """Follows another policy, with random exploration.
+    """Policy that follows another one, with random exploration.
 
     It takes the action of the other policy, or with probability epsilon any action.
 

@@ -39,7 +39,7 @@ def teach_in_order(p: Gate, observation: Floats, inputs: PolicyInput, words: Pol
 
 
 class MasteryGated(RulePolicy):
-    """Teaches the first LO below a mastery threshold.
+    """Policy that teaches the first LO below a mastery threshold.
 
     The question is Easy in the first third of the way from 0 to the threshold, Medium in the second, and Hard in the
     last. At frustration above 1/2, the policy shows the video of this LO instead. Once all LOs have reached the

@@ -25,7 +25,7 @@ REASON = ", as the probability of an action is the weighted sum of those of all 
 
 
 class Mix:
-    """Lets one of several policies act, by weights.
+    """Policy that lets one of several others act, by weights.
 
     At each interaction, each lane draws one of the base policies by the weights, and takes its action. The probability
     of an action is the weighted sum of its probabilities under all bases. Bases with memory learn from all

@@ -126,7 +126,7 @@ def is_registered(name: str) -> bool:
     if make is None:
         return False
     arguments = split(name, rest) if colon else []
-    pairs = zip(_parameters(make), arguments, strict=False)
+    pairs = zip(parameters_of(make), arguments, strict=False)
     return all(is_registered(nested) for parameter, text in pairs for nested in _nested_names(parameter, text))
 
 
@@ -154,7 +154,7 @@ def signature(name: str, make: Make) -> str:
     A parameter that takes a policy is named POLICY.
     """
     text = name
-    for parameter in _parameters(make):
+    for parameter in parameters_of(make):
         words = {Policy: "POLICY", Weights: "POLICY=WEIGHT,..."}
         word = words.get(parameter.kind, parameter.name.upper().replace("_", "-"))
         text += f":{word}" if parameter.required else f"[:{word}]"
@@ -170,6 +170,7 @@ class Parameter(NamedTuple):
     name: str
     kind: Any
     required: bool
+    default: Any = None
 
 
 def _from_name(name: str) -> Policy:
@@ -243,7 +244,7 @@ def _make(name: str, make: Make, arguments: list[str], *, registered: bool = Tru
 
     registered  whether the policy gets the name `name:arguments`; otherwise, its own name with the arguments
     """
-    parameters, form = _parameters(make), signature(name, make)
+    parameters, form = parameters_of(make), signature(name, make)
     required = sum(parameter.required for parameter in parameters)
     if not required <= len(arguments) <= len(parameters):
         counts = str(required) if required == len(parameters) else f"{required} to {len(parameters)}"
@@ -285,7 +286,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parameters(make: Make) -> list[Parameter]:
+def parameters_of(make: Make) -> list[Parameter]:
     """Return the positional parameters of a class or function."""
     try:
         parameters = inspect.signature(make, eval_str=True).parameters.values()
@@ -295,7 +296,7 @@ def _parameters(make: Make) -> list[Parameter]:
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [
-        Parameter(p.name, _kind(p), required=p.default is inspect.Parameter.empty)
+        Parameter(p.name, _kind(p), p.default is inspect.Parameter.empty, p.default)
         for p in parameters
         if p.kind in positional
     ]
@@ -452,4 +453,13 @@ def _unknown(name: str) -> NoReturn:
     )
 
 
-__all__ = ["POLICIES", "is_registered", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]
+__all__ = [
+    "POLICIES",
+    "is_registered",
+    "known_policies",
+    "load_plugins",
+    "make_policy",
+    "parameters_of",
+    "register_policy",
+    "signature",
+]

@@ -32,7 +32,7 @@ def count_turns(p: NoParameters, observation: Floats, inputs: PolicyInput, trans
 
 
 class RoundRobin(RulePolicy):
-    """Asks an Easy, Medium, Hard question on each LO in turn.
+    """Policy that asks about each LO in turn, from Easy to Hard.
 
     Interaction t of an episode, from 0, asks about LO t mod L, with difficulty (t div L) mod 3: one Easy question on
     each of the L LOs in their order, then one Medium question on each, then one Hard question on each, then Easy

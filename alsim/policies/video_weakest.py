@@ -22,7 +22,7 @@ def show_video(p: NoParameters, observation: Floats, inputs: PolicyInput, words:
 
 
 class VideoWeakest(RulePolicy):
-    """Shows a video of the weakest LO.
+    """Policy that shows a video of the weakest LO.
 
     The weakest LO is the first one with the lowest mastery. The policy asks no questions.
     """

@@ -28,7 +28,7 @@ def ask_weakest(p: Thresholds, observation: Floats, inputs: PolicyInput, words: 
 
 
 class Weakest(RulePolicy):
-    """Asks an Easy question on the weakest LO.
+    """Policy that asks an Easy question on the weakest LO.
 
     The weakest LO is the first one with the lowest mastery. At frustration above 1/2, the policy shows the video of
     this LO instead.
