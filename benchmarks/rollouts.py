@@ -13,22 +13,24 @@ import time
 from collections.abc import Iterator
 
 import alsim
+from alsim.policies import Policy
 from benchmarks.child import answer, signal, start
 from benchmarks.floors import OBSERVED, floors
 from benchmarks.measure import alternate, cores
+from benchmarks.memory_rule import OUTCOMES, LeastAsked
 from benchmarks.report import Row, judged, missing, quartiles
 
 LEARNERS, LARGE = 8192, 16_384
 CONCURRENT = 1.0  # seconds that two processes run concurrently
 
 
-def once(policy: str = "uniform", keep: bool = False, threads: int = 1, learners: int = LEARNERS) -> int:
+def once(policy: str | Policy = "uniform", keep: bool = False, threads: int = 1, learners: int = LEARNERS) -> int:
     """Run a rollout, and return its number of transitions."""
     done = alsim.rollout(policy, num_learners=learners, keep_observations=keep, num_threads=threads)
     return len(done.propensity)
 
 
-def speeds(policy: str, keep: bool, threads: int, rounds: int, learners: int = LEARNERS) -> list[float]:
+def speeds(policy: str | Policy, keep: bool, threads: int, rounds: int, learners: int = LEARNERS) -> list[float]:
     """Return transitions per second of each round, sorted."""
     transitions = once(policy, keep, threads, learners)
     times = alternate({"": lambda: once(policy, keep, threads, learners)}, rounds, budget=0.0, warm=1)
@@ -47,7 +49,15 @@ def rows(rounds: int = 5) -> Iterator[Row]:
             if keep:
                 limit += f", memory {OBSERVED / floors(1_000_000).bandwidth:.0f} ns for the observation alone"
             yield judged(quantity, middle, target, "M transitions/s", spread=quartiles(measured), limit=limit)
+    yield _with_memory(rounds)
     yield _threads(rounds)
+
+
+def _with_memory(rounds: int) -> Row:
+    """Return the row of a compiled rule with memory."""
+    measured = [s / 1e6 for s in speeds(LeastAsked(), False, 1, rounds)]
+    quantity, middle = f"rollout, rule with {OUTCOMES} values of memory, one core", statistics.median(measured)
+    return judged(quantity, middle, "≥ 5", "M transitions/s", spread=quartiles(measured))
 
 
 def _threads(rounds: int) -> Row:

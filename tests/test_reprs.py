@@ -120,6 +120,7 @@ def student_models():
         *(test, test.session(20), test.run(np.zeros(30)), models.skill_mean.fit(log)),
         *(models.pfa.fit(log), models.best_lr.fit(log), models.ScoreErrors(0.1, 0.1, 0.1, 0.1, 3)),
         *(tracker, tracker.items, ability, ability.ability(ability.start(40)), models.student.EloModel(30)),
+        alsim.policies.StudentModelPolicy(tracker),
         *(models.student.GlickoModel(30), models.student.PFAModel(30, 0.0), models.student.DKTModel(30, *network)),
         models.Responses.from_arrays(["a", "a"], [1, None], skill=["x", "x"], event=[None, "read"]).study,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ FORM_WIDTH = 30
 """Largest width of the name of a policy with its optional arguments, columns."""
 OPTIONAL = "[:...]"
 """Text that stands for optional arguments."""
-SUBJECT = "Policy that "
+SUBJECT = re.compile(r"(P|Return a p)olicy that ")
 """Beginning of the description of a policy, which the table leaves out."""
 
 
@@ -45,7 +46,7 @@ def _form(entry: dict[str, Any]) -> str:
 
 def _deed(entry: dict[str, Any]) -> str:
     """Return the description of a policy without its subject and its period."""
-    return str(entry["description"]).removeprefix(SUBJECT).removesuffix(".")
+    return SUBJECT.sub("", entry["description"], count=1).removesuffix(".")
 
 
 @app.command()

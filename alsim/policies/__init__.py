@@ -13,6 +13,7 @@ from alsim.policies.base import (
 from alsim.policies.binding import bound
 from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.epsilon_greedy import EpsilonGreedy
+from alsim.policies.knowledge import StudentModelPolicy
 from alsim.policies.mix import Mix
 from alsim.policies.names import POLICIES, known_policies, make_policy, register_policy
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
@@ -30,6 +31,7 @@ __all__ = [
     "PolicyWithMemory",
     "PolicyWithProbabilities",
     "RulePolicy",
+    "StudentModelPolicy",
     "Transitions",
     "Uniform",
     "View",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, get_args
 
@@ -35,20 +36,32 @@ def facts_of(name: str, make: Make) -> dict[str, Any]:
         source         paper or book that its docstring cites, or None
 
     None stands for a fact that depends on the policies in the arguments, or that the class does not tell. It tells it
-    by attributes of a `RulePolicy`, by `reads` and `stochastic`, by an argument `floor`, and by a method `start`.
+    by attributes of a `RulePolicy`, by `reads` and `stochastic`, by an argument `floor`, and by a method `start`. A
+    function tells it by the annotation of its result.
     """
-    parameters = parameters_of(make)
+    parameters, kind = parameters_of(make), _class_of(make)
     return {
         "name": name,
         "signature": signature(name, make),
         "arguments": [_argument(parameter) for parameter in parameters],
         "description": _docstring(make).partition("\n")[0],
-        "reads": _reads(make),
-        "stochastic": _is_stochastic(make, parameters),
-        "memory": _has_memory(make),
+        "reads": _reads(kind),
+        "stochastic": _is_stochastic(kind, parameters),
+        "memory": _has_memory(kind),
         "source": _source(make),
         "package": package_of(make),
     }
+
+
+def _class_of(make: Any) -> Any:
+    """Return the class of the policies that a class or function returns; the function itself without annotation."""
+    if isinstance(make, type):
+        return make
+    try:
+        result = inspect.signature(make, eval_str=True).return_annotation
+    except (NameError, TypeError, ValueError):
+        return make
+    return result if isinstance(result, type) and callable(getattr(result, "act", None)) else make
 
 
 def _argument(parameter: Parameter) -> dict[str, Any]:
@@ -66,31 +79,31 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _reads(make: Any) -> str | None:
+def _reads(kind: Any) -> str | None:
     """Return the kind of observation that a class needs, "any", or None if it does not tell."""
-    if not isinstance(make, type) or not hasattr(make, "reads"):
+    if not isinstance(kind, type) or not hasattr(kind, "reads"):
         return None
-    reads = make.reads
+    reads = kind.reads
     return "any" if reads is None else reads if reads in get_args(Observation) else None
 
 
-def _is_stochastic(make: Any, parameters: list[Parameter]) -> bool | None:
+def _is_stochastic(kind: Any, parameters: list[Parameter]) -> bool | None:
     """Return whether a policy draws random numbers, None if its class does not tell."""
-    stated = getattr(make, "stochastic", None)
+    stated = getattr(kind, "stochastic", None)
     if isinstance(stated, bool):
         return stated
-    if isinstance(make, type) and issubclass(make, RulePolicy):
-        return make.probabilities is not RulePolicy.probabilities  # a rule with random words overrides it
+    if isinstance(kind, type) and issubclass(kind, RulePolicy):
+        return kind.probabilities is not RulePolicy.probabilities  # a rule with random words overrides it
     return True if any(parameter.name == "floor" for parameter in parameters) else None
 
 
-def _has_memory(make: Any) -> bool | None:
+def _has_memory(kind: Any) -> bool | None:
     """Return whether a policy keeps a state of each learner, None if its class does not tell."""
-    if not isinstance(make, type):
+    if not isinstance(kind, type):
         return None
-    if issubclass(make, RulePolicy):
-        return make.memory > 0
-    start = getattr(make, "start", None)
+    if issubclass(kind, RulePolicy):
+        return kind.memory > 0
+    start = getattr(kind, "start", None)
     return None if isinstance(start, property) else callable(start)
 
 

@@ -28,6 +28,7 @@ from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.exceptions import add_place, place_of
+from alsim.policies.knowledge import BKT, student_policy
 from alsim.policies.mastery_gated import MasteryGated
 from alsim.policies.mix import Mix, Weights, read_weights, weights_text
 from alsim.policies.nested import keep_arguments
@@ -59,6 +60,8 @@ POLICIES: dict[str, Make] = {
     "zpd": NearestChance,
     "zpdes": ZPDES,
     "cat": CATPolicy,
+    "bkt": BKT,
+    "student": student_policy,
 }
 """Registered policies by name: classes, or functions, that return a policy when they are called."""
 

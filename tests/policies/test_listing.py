@@ -3,6 +3,7 @@
 import json
 import math
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,12 @@ from alsim.rollouts.rollout import rollout
 from alsim.types import f64, i64
 
 KEYS = ("name", "signature", "arguments", "description", "reads", "stochastic", "memory", "source", "package")
-COMPLETE = {"epsilon-greedy": "epsilon-greedy:rules:0.2", "mix": "mix:rules=0.7,uniform=0.3"}
-SMALL = {"num_los": 3, "max_episode_steps": 12}
+COMPLETE = {
+    "epsilon-greedy": "epsilon-greedy:rules:0.2",
+    "mix": "mix:rules=0.7,uniform=0.3",
+    "student": f"student:{Path(__file__).with_name('elo-30.npz')}",
+}
+SMALL = {"max_episode_steps": 12}
 
 
 def test_every_policy_has_all_facts():
@@ -25,7 +30,7 @@ def test_every_policy_has_all_facts():
     for name, facts in listed.items():
         assert tuple(facts) == KEYS
         assert facts["name"] == name
-        assert facts["description"].startswith("Policy that ")
+        assert facts["description"].startswith(("Policy that ", "Return a policy that "))
         assert facts["description"].endswith(".")
     json.dumps(listed, allow_nan=False)
 
@@ -54,6 +59,7 @@ def test_the_facts_of_some_policies():
     assert table["weakest"] == table["video-weakest"] == table["mastery-gated"] == ["mastery", False, False]
     assert table["epsilon-greedy"] == table["mix"] == [None, True, None]
     assert table["zpd"] == table["zpdes"] == table["cat"] == ["any", True, True]
+    assert table["bkt"] == table["student"] == ["any", False, True]
     assert listed["mastery-gated"]["arguments"] == [
         {"name": "threshold", "type": "float", "required": False, "default": 0.8}
     ]

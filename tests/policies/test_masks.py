@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 import alsim
 from alsim.cli.app import app
-from alsim.policies import EpsilonGreedy, NetworkPolicy, PolicyDraws, View, masks, memory, one_hot
+from alsim.models.student import EloModel, Items
+from alsim.policies import EpsilonGreedy, NetworkPolicy, PolicyDraws, StudentModelPolicy, View, masks, memory, one_hot
 from alsim.policies.action_masks import MaskRules, los_with_actions, read_action_mask
 from alsim.policies.network import Network
 from alsim.policies.rules import Rules
@@ -62,8 +63,10 @@ ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3"}
 
 def policies() -> list[Any]:
     """Return every registered policy, and others of each kind."""
-    registered = [alsim.make_policy(ARGUMENTS.get(name, name)) for name in alsim.policies.POLICIES]
+    names = [name for name in alsim.policies.POLICIES if name != "student"]  # it needs a model of L outcomes
+    registered = [alsim.make_policy(ARGUMENTS.get(name, name)) for name in names]
     own = [network("sample"), network("greedy"), network("epsilon", 0.3), Momentum(), EpsilonGreedy(Momentum(), 0.4)]
+    own.append(StudentModelPolicy(EloModel(Items.of_cells(L))))
     return [*registered, *own, alsim.make_policy("epsilon-greedy:(epsilon-greedy:rules:0.1):0.2")]
 
 

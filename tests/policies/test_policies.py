@@ -36,6 +36,8 @@ from alsim.rollouts.rollout import rollout
 from alsim.types import MODALITIES, f64, i64
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 20})
+ELO = Path(__file__).with_name("elo-30.npz")
+"""Student model of 30 outcomes, as `EloModel(Items.of_cells(30)).save(...)` wrote it."""
 WITH_ARGUMENTS = {
     "epsilon-greedy": [
         "epsilon-greedy:rules:0.2",
@@ -48,6 +50,7 @@ WITH_ARGUMENTS = {
         "mix:(epsilon-greedy:round-robin:0.5)=0.5,rules=0.5",
     ],
     "mastery-gated": ["mastery-gated", "mastery-gated:0.45"],
+    "student": [f"student:{ELO}"],
 }
 """Complete names of the registered policies that take arguments."""
 NAMES = [name for registered in sorted(POLICIES) for name in WITH_ARGUMENTS.get(registered, [registered])]
