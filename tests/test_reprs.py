@@ -15,7 +15,7 @@ from alsim.bank.course import course_of
 from alsim.envs.tianshou import AdaptiveLearningTianshouEnv
 from alsim.metrics import Interactions
 from alsim.models import bkt, cat, irt
-from alsim.policies import EpsilonGreedy, Network, NetworkPolicy, View
+from alsim.policies import EpsilonGreedy, Mix, Network, NetworkPolicy, View
 from alsim.policies.zpdes import ZoneRule
 from alsim.types import Draws, Item, Learner, Outcome, f32, i32, short_repr
 
@@ -52,13 +52,29 @@ def environments():
     return [single, envs, tianshou, envs.snapshot(), envs.new_buffers(), alsim.decode_action(np.arange(90), 30)]
 
 
+class Learning:
+    name = "learning"
+
+    def start(self, n):
+        return np.zeros(n)
+
+    def act(self, view, state, draws):
+        return draws.integers(view.num_actions), np.full(view.num_lanes, 1 / view.num_actions)
+
+    def learn(self, state, transitions):
+        self.transitions = transitions
+
+
 def rollouts():
     rollout = alsim.rollout(num_learners=30, seed=0)
     watcher = Watcher()
     alsim.rollout(watcher, num_learners=30)
+    learning = Learning()
+    alsim.rollout(learning, num_learners=30)
     network = Network([(np.zeros((32, 270)), np.zeros(270))])
     return [
         *(rollout, rollout.interactions, rollout.metrics, rollout.events, watcher.view, watcher.draws),
+        *(learning.transitions, Mix({alsim.make_policy("rules"): 0.5, alsim.make_policy("uniform"): 0.5})),
         *(rollout.bank, rollout.bank.questions, rollout.bank.contents, rollout.bank.table),
         *(alsim.make_policy("uniform"), alsim.make_policy("rules"), network, NetworkPolicy(network)),
         EpsilonGreedy(alsim.make_policy("rules"), 0.1),

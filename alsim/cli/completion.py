@@ -7,7 +7,10 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 
-POLICIES = ("uniform", "rules", "epsilon-greedy", "zpd", "zpdes", "cat")
+POLICIES = (
+    *("uniform", "rules", "epsilon-greedy", "mix", "round-robin", "weakest", "video-weakest", "mastery-gated"),
+    *("zpd", "zpdes", "cat", "bkt", "student"),
+)
 DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")
 POLICY_GROUP, DYNAMICS_GROUP = "alsim.policies", "alsim.dynamics"
 POLICY_FILE = "policy.json"

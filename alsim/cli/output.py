@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WRITTEN_BY = "written_by"
 """Key of a report with the version of alsim that wrote it; `is_report` recognises a report by it."""
 LISTED = {"signature", "description", "package"}
-"""Keys of each entry in a listing of policies, which has no such key."""
+"""Keys of each entry in a listing of policies, in any version; the listing itself has no such key."""
 STDOUT = Path("-")
 """Name that stands for stdout, as in `--json -`."""
 WIDTH = 80
@@ -94,7 +94,7 @@ def is_report(file: Path) -> bool:
         return False
     if not isinstance(content, dict):
         return False
-    is_listing = all(isinstance(entry, dict) and {*entry} == LISTED for entry in content.values())
+    is_listing = all(isinstance(entry, dict) and {*entry} >= LISTED for entry in content.values())
     return str(content.get(WRITTEN_BY)).startswith("alsim ") or (bool(content) and is_listing)
 
 
@@ -319,6 +319,20 @@ def _wrapped_rows(row: list[str], k: int, width: int) -> list[list[str]]:
 
     first, *others = (line.plain.rstrip() for line in Text(row[k]).wrap(Console(), width)) if row[k] else ("",)
     return [[*row[:k], first, *row[k + 1 :]], *([""] * k + [line] + [""] * (len(row) - k - 1) for line in others)]
+
+
+def one_line_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], *, shortened_column: str) -> list[str]:
+    """Return the lines of a table of texts, one per row, at most WIDTH columns wide.
+
+    shortened_column  heading of the column whose cells are shortened to what the other columns leave
+    """
+    from rich.cells import cell_len
+
+    k = headings.index(shortened_column)
+    others = [max(cell_len(printable(row[c])) for row in (headings, *rows)) for c in range(len(headings)) if c != k]
+    room = max(WIDTH - sum(others) - 2 * len(others), LEAST_WIDTH)
+    cells = [[shortened(cell, room) if c == k else cell for c, cell in enumerate(row)] for row in rows]
+    return table_lines(headings, cells, texts=headings)
 
 
 def shortened(text: str, width: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,26 +11,42 @@ import typer
 from alsim.cli.app import app
 from alsim.cli.help import examples
 from alsim.cli.options import ForceOption, ImportOption, JsonOption
-from alsim.cli.output import print_table, printable, write_report, write_text
+from alsim.cli.output import one_line_rows, print_sentence, print_table, printable, write_report, write_text
 from alsim.errors import AlsimError
+
+FORM_WIDTH = 30
+"""Largest width of the name of a policy with its optional arguments, columns."""
+OPTIONAL = "[:...]"
+"""Text that stands for optional arguments."""
+SUBJECT = re.compile(r"(P|Return a p)olicy that ")
+"""Beginning of the description of a policy, which the table leaves out."""
 
 
 @app.command()
 def policies(imports: ImportOption = None, report: JsonOption = None) -> None:
-    """List the teaching policies, also those of installed plugins."""
-    from alsim.policies.names import POLICIES, load_plugins, signature
-    from alsim.utils.plugins import package_of
+    """List the teaching policies, also those of installed plugins; --json adds arguments, memory and source."""
+    from alsim.policies.listing import list_policies
 
-    load_plugins()
-    listed = {
-        name: {"signature": signature(name, make), "description": _summary(make), "package": package_of(make)}
-        for name, make in POLICIES.items()
-    }
+    listed = list_policies()
     others = any(entry["package"] != "alsim" for entry in listed.values())
-    columns = {"policy": "signature", "description": "description", **({"package": "package"} if others else {})}
-    rows = [[entry[key] for key in columns.values()] for entry in listed.values()]
-    print_table(list(columns), rows, texts=columns, wrapped="description")
+    headings = ["policy", "description", *(["package"] if others else [])]
+    rows = [[_form(entry), _deed(entry), *([entry["package"]] if others else [])] for entry in listed.values()]
+    for line in one_line_rows(headings, rows, shortened_column="description"):
+        print(line)
+    if any(OPTIONAL in row[0] for row in rows):
+        print_sentence(f"{OPTIONAL} stands for optional arguments, which --json FILE lists.")
     write_report(report, listed, is_listing=True)
+
+
+def _form(entry: dict[str, Any]) -> str:
+    """Return the name of a policy with its arguments, the optional ones as OPTIONAL if it is too wide otherwise."""
+    form: str = entry["signature"]
+    return form if len(form) <= FORM_WIDTH else form.partition("[")[0] + OPTIONAL if "[" in form else form
+
+
+def _deed(entry: dict[str, Any]) -> str:
+    """Return the description of a policy without its subject and its period."""
+    return SUBJECT.sub("", entry["description"], count=1).removesuffix(".")
 
 
 @app.command()
@@ -47,11 +64,6 @@ def dynamics(imports: ImportOption = None, report: JsonOption = None) -> None:
     headings = ["dynamics", *columns]
     print_table(headings, rows, texts=headings, wrapped="description")
     write_report(report, {"dynamics": listed})
-
-
-def _summary(make: Any) -> str:
-    """Return the first line of the docstring of a class, a function, or a partial function."""
-    return (getattr(make, "func", make).__doc__ or "").strip().partition("\n")[0]
 
 
 @app.command("init-config", epilog=examples("alsim init-config", "alsim init-config short-episodes.toml"))

@@ -14,6 +14,7 @@ from alsim.policies.binding import bound
 from alsim.policies.compiled import RulePolicy, is_rule
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.knowledge import StudentModelPolicy
+from alsim.policies.mix import Mix
 from alsim.policies.names import POLICIES, known_policies, make_policy, register_policy
 from alsim.policies.network import Network, NetworkPolicy, PolicyError
 from alsim.policies.uniform import Uniform
@@ -21,6 +22,7 @@ from alsim.policies.uniform import Uniform
 __all__ = [
     "POLICIES",
     "EpsilonGreedy",
+    "Mix",
     "Network",
     "NetworkPolicy",
     "Policy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from alsim.policies.binding import check_num_los
 from alsim.policies.cells import NOMINAL, at_ability, cell_tables
 from alsim.policies.checks import is_fraction
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
-from alsim.types import Bools, Codes, Course, Doubles, Longs, short_repr
+from alsim.types import Bools, Codes, Course, Doubles, Longs, Observation, short_repr
 
 NODES = np.linspace(-4, 4, 33)
 """Abilities of the posterior, (J,), logits: 1/4 logit apart, as in `alsim.models.irt.ability`."""
@@ -115,7 +115,7 @@ def selection(
 
 
 class CATPolicy:
-    """Policy that asks the questions that tell most about a learner's ability, as an adaptive test does.
+    """Policy that asks the questions that tell most about ability.
 
     After each answer, it computes the posterior mean of ability (EAP) under the three-parameter model and a standard
     normal prior. The difficulty furthest below its share in the blueprint is next. Among the cells of this difficulty,
@@ -134,6 +134,7 @@ class CATPolicy:
     """
 
     reads_mask = True
+    reads: ClassVar[Observation | None] = None
 
     def __init__(self, randomesque: int = 5, floor: float = 0.05, *, blueprint: Sequence[float] | None = None) -> None:
         if isinstance(randomesque, bool) or not isinstance(randomesque, int) or randomesque < 1:

@@ -166,6 +166,27 @@ def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Dou
     return odds
 
 
+def check_agreement(policy: Policy, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:
+    """Raise AlsimError if the propensities of a policy differ from its probabilities: the log would be wrong.
+
+    odds                  (N, A) as its method `probabilities` returned them
+    chosen, propensities  (N,) as its method `act` returned them
+    """
+    expected = entries(odds, chosen)
+    differs = view.active & ~np.isclose(propensities, expected, rtol=TOLERANCE, atol=0)
+    if differs.any():
+        lane = int(np.argmax(differs))
+        raise AlsimError(
+            f"the policy {policy.name!r} chose action {chosen[lane]} with probability {propensities[lane]}, but "
+            f"its method probabilities returned {expected[lane]}; correct one of the two methods"
+        )
+
+
+def entries(odds: Doubles, actions: Longs) -> Doubles:
+    """Return the probability of the action of each lane, (N,), from those of all actions, (N, A)."""
+    return np.asarray(odds[np.arange(len(odds)), actions])
+
+
 def _array(values: Any, subject: str) -> NDArray[Any]:
     """Return values of a policy as an array. Raises InputTypeError, with the subject, if they cannot be converted."""
     try:

@@ -96,7 +96,8 @@ class RulePolicy:
     A subclass defines these attributes:
 
     name        name of the policy in the manifest of a dataset
-    parameters  NamedTuple with defaults; the loop selects the rule by this class
+    parameters  NamedTuple with defaults; the loop selects the rule by this class. An instance may have parameters of
+                its own, of the same class, and then a name that shows them
     choose      rule compiled by `alsim.rule`
     reads       kind of observation that the rule reads; None for any
     memory      number S of float32 values that the policy keeps of each lane, 0 at the start of an episode; the rules
@@ -108,7 +109,7 @@ class RulePolicy:
     """
 
     name: str
-    parameters: ClassVar[NamedTuple]
+    parameters: NamedTuple
     choose: ClassVar[Choose]
     reads: ClassVar[Observation | None] = None
     memory: ClassVar[int] = 0
@@ -134,7 +135,13 @@ class RulePolicy:
         return f"<{type(self).__name__}: policy {self.name!r}>"
 
     def check(self, kind: Observation) -> None:
-        """Raise ValueError unless the rule reads this kind of observation."""
+        """Raise ValueError unless the rule reads this kind of observation, and TypeError for other parameters."""
+        own, expected = type(self.parameters), type(type(self).parameters)
+        if own is not expected:
+            raise InputTypeError(
+                f"the parameters of the policy {self.name!r} must be of the class {expected.__name__}, which selects "
+                f"its rule; got {describe(self.parameters)}; write self.parameters = {expected.__name__}(...)"
+            )
         if self.reads not in (None, kind):
             raise AlsimError(
                 f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}; pass "

@@ -10,13 +10,16 @@ import numpy as np
 from alsim.errors import AlsimError
 from alsim.policies import masks, memory
 from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
-from alsim.policies.checks import TOLERANCE, is_fraction, with_probabilities
+from alsim.policies.checks import check_agreement, entries, is_fraction, with_probabilities
+from alsim.policies.parentheses import enclosed
 from alsim.policies.rounds import round_size_of
 from alsim.types import Bools, Doubles, Longs
 
 
 class EpsilonGreedy:
-    """Policy that takes the action of another policy, or with probability epsilon any action.
+    """Policy that follows another one, with random exploration.
+
+    It takes the action of the other policy, or with probability epsilon any action.
 
     The probability of an action is epsilon / A + (1 - epsilon) * p, where p is its probability under the base policy.
     With an action mask, A is the number of allowed actions, and the base policy is restricted to them.
@@ -29,6 +32,7 @@ class EpsilonGreedy:
     """
 
     reads_mask = True
+    stochastic = True
 
     def __init__(self, base: Policy, epsilon: float) -> None:
         if not is_fraction(epsilon):
@@ -66,9 +70,9 @@ class EpsilonGreedy:
         of_base = draws.copy()
         chosen, propensities = masks.act(self.base, view, state, draws)
         odds = masks.probabilities(self.base, view, state, of_base)
-        self._check(view, odds, chosen, propensities)
+        check_agreement(self.base, view, odds, chosen, propensities)
         actions = np.where(explores, explored, chosen)
-        return actions, _entries(self._mixed(view, odds), actions)
+        return actions, entries(self._mixed(view, odds), actions)
 
     def probabilities(self, view: View, *arguments: Any) -> Doubles:
         """Return the probability of each action in each lane, (N, A); the arguments are those of the base policy."""
@@ -86,23 +90,5 @@ class EpsilonGreedy:
         """Return the probability of each action, (N, A), from those under the base policy."""
         return masks.uniform_odds(view, self.epsilon) + (1 - self.epsilon) * odds
 
-    def _check(self, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:
-        """Raise AlsimError if the base policy's propensities and probabilities differ: the log would be wrong."""
-        expected = _entries(odds, chosen)
-        differs = view.active & ~np.isclose(propensities, expected, rtol=TOLERANCE, atol=0)
-        if differs.any():
-            lane = int(np.argmax(differs))
-            raise AlsimError(
-                f"the policy {self.base.name!r} chose action {chosen[lane]} with probability {propensities[lane]}, but "
-                f"its method probabilities returned {expected[lane]}; correct one of the two methods"
-            )
 
-
-def _entries(odds: Doubles, actions: Longs) -> Doubles:
-    """Return the probability of the action of each lane, (N,), from those of all actions, (N, A)."""
-    return np.asarray(odds[np.arange(len(odds)), actions])
-
-
-def enclosed(name: str) -> str:
-    """Return a policy's name as an argument of another one: in parentheses if it contains a colon."""
-    return f"({name})" if ":" in name else name
+__all__ = ["EpsilonGreedy"]

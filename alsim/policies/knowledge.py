@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from alsim.models.student import BKTModel, Items, StudentModel, load_student_mod
 from alsim.policies.action_masks import los_with_actions
 from alsim.policies.base import PolicyDraws, Transitions, View, one_hot
 from alsim.policies.binding import capacity, check_num_los
-from alsim.types import Course, Doubles, Longs, describe
+from alsim.types import Course, Doubles, Longs, Observation, describe
 
 EASY_BELOW, MEDIUM_BELOW = 0.4, 0.7
 """Estimated mastery below which questions are Easy, and below which they are Medium; otherwise Hard."""
@@ -24,8 +24,9 @@ FRUSTRATED = 0.5
 
 
 class StudentModelPolicy:
-    """Policy that follows each learner with a student model, and teaches the outcome of lowest estimated mastery.
+    """Policy that teaches the weakest outcome, by a student model.
 
+    It follows each learner with a student model, and teaches the outcome of lowest estimated mastery.
     It asks an Easy question while the estimate is below 0.4, a Medium one below 0.7, and a Hard one above. When
     frustration is above one half, it shows a video about this outcome. Among equal estimates, the first outcome is
     chosen. It reads answers and frustration, and not the mastery in observations.
@@ -34,6 +35,9 @@ class StudentModelPolicy:
 
     Raises InputTypeError for another object, and AlsimError where its items do not fit the bank.
     """
+
+    reads: ClassVar[Observation | None] = None
+    stochastic = False
 
     def __init__(self, model: StudentModel) -> None:
         if isinstance(model, type) or not isinstance(model, StudentModel):
@@ -102,8 +106,9 @@ class StudentModelPolicy:
 
 
 class BKT(StudentModelPolicy):
-    """Policy that follows each learner with Bayesian knowledge tracing, and teaches the least known outcome.
+    """Policy that teaches the weakest outcome, by BKT.
 
+    It follows each learner with Bayesian knowledge tracing, and teaches the outcome of lowest estimated mastery.
     The parameters are those of the guide: p_init = .3, p_learn = .1, p_guess = .2, p_slip = .1. They are not fitted.
     Questions and videos are chosen as in StudentModelPolicy.
 
@@ -123,7 +128,7 @@ class BKT(StudentModelPolicy):
 
 
 def student_policy(file: str) -> StudentModelPolicy:
-    """Return a policy that teaches the outcome of lowest mastery, as the student model in a file estimates it.
+    """Return a policy that teaches the weakest outcome, by a student model.
 
     file  path of a file that `save` of a student model, or of a fit, wrote
     """

@@ -18,7 +18,7 @@ from alsim.errors import AlsimError
 from alsim.policies import memory
 from alsim.policies.action_masks import ActionMask, los_with_actions
 from alsim.policies.base import Policy, PolicyDraws, View
-from alsim.policies.checks import checked_decision, checked_probabilities, with_probabilities
+from alsim.policies.checks import checked_decision, checked_probabilities, entries, with_probabilities
 from alsim.policies.compiled import is_rule
 from alsim.types import Bools, Doubles, Longs
 
@@ -64,7 +64,7 @@ def act(policy: Policy, view: View, state: Any, draws: PolicyDraws) -> tuple[Lon
     variate = draws.uniform()
     odds = _restricted(policy, view, state, draws)
     actions = sample(odds, variate)
-    return np.where(view.active, actions, 0), np.where(view.active, _entries(odds, actions), 1.0)
+    return np.where(view.active, actions, 0), np.where(view.active, entries(odds, actions), 1.0)
 
 
 def probabilities(policy: Any, view: View, state: Any, draws: PolicyDraws | None) -> Doubles:
@@ -144,11 +144,6 @@ def _seen_by(policy: Any, view: View, allowed: Bools) -> View:
     observation[:, : view.num_los][closed] = 1
     observation.flags.writeable = False
     return replace(view, observation=observation)
-
-
-def _entries(odds: Doubles, actions: Longs) -> Doubles:
-    """Return the probability of the action of each lane, (N,), from those of all actions, (N, A)."""
-    return np.asarray(odds[np.arange(len(odds)), actions])
 
 
 def _check_allowed(policy: Policy, view: View, actions: Longs) -> None:

@@ -4,7 +4,8 @@ A name is one of these, in this order of precedence:
 
     NAME             registered, by `register_policy` or by an entry point of the group `alsim.policies`
     NAME:ARGUMENTS   NAME is registered; the arguments are separated by colons, as in epsilon-greedy:rules:0.2, and an
-                     argument with a colon is in parentheses, as in epsilon-greedy:(epsilon-greedy:rules:0.1):0.2
+                     argument with a colon is in parentheses, as in epsilon-greedy:(epsilon-greedy:rules:0.1):0.2;
+                     weights of policies are written as in mix:rules=0.7,uniform=0.3
     DIRECTORY        a directory with a saved policy
     MODULE:CLASS     a class, a function or an instance in a module that can be imported; arguments may follow a class
                      or a function, as in theirs:Teacher:0.2
@@ -25,13 +26,19 @@ from alsim.errors import AlsimError, InputTypeError, closest_name
 from alsim.policies.base import Policy
 from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
-from alsim.policies.epsilon_greedy import EpsilonGreedy, enclosed
+from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.exceptions import add_place, place_of
 from alsim.policies.knowledge import BKT, student_policy
+from alsim.policies.mastery_gated import MasteryGated
+from alsim.policies.mix import Mix, Weights, read_weights, weights_text
 from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
+from alsim.policies.parentheses import enclosed, split
+from alsim.policies.round_robin import RoundRobin
 from alsim.policies.rules import Rules
 from alsim.policies.uniform import Uniform
+from alsim.policies.video_weakest import VideoWeakest
+from alsim.policies.weakest import Weakest
 from alsim.policies.zpd import NearestChance
 from alsim.policies.zpdes import ZPDES
 from alsim.utils.plugins import can_be_found, describe, import_object, load_plugin, package_of, plugins, warn_of_plugin
@@ -45,6 +52,11 @@ POLICIES: dict[str, Make] = {
     "uniform": Uniform,
     "rules": Rules,
     "epsilon-greedy": EpsilonGreedy,
+    "mix": Mix,
+    "round-robin": RoundRobin,
+    "weakest": Weakest,
+    "video-weakest": VideoWeakest,
+    "mastery-gated": MasteryGated,
     "zpd": NearestChance,
     "zpdes": ZPDES,
     "cat": CATPolicy,
@@ -116,9 +128,16 @@ def is_registered(name: str) -> bool:
     make = _find(head) if head else None
     if make is None:
         return False
-    arguments = _split(name, rest) if colon else []
-    nested = [text for p, text in zip(_parameters(make), arguments, strict=False) if p.kind is Policy]
-    return all(map(is_registered, nested))
+    arguments = split(name, rest) if colon else []
+    pairs = zip(parameters_of(make), arguments, strict=False)
+    return all(is_registered(nested) for parameter, text in pairs for nested in _nested_names(parameter, text))
+
+
+def _nested_names(parameter: Parameter, text: str) -> list[str]:
+    """Return the names of policies in an argument."""
+    if parameter.kind == Weights:
+        return [base for base, _ in read_weights(text, text)]
+    return [text] if parameter.kind is Policy else []
 
 
 def known_policies() -> list[str]:
@@ -138,8 +157,9 @@ def signature(name: str, make: Make) -> str:
     A parameter that takes a policy is named POLICY.
     """
     text = name
-    for parameter in _parameters(make):
-        word = "POLICY" if parameter.kind is Policy else parameter.name.upper().replace("_", "-")
+    for parameter in parameters_of(make):
+        words = {Policy: "POLICY", Weights: "POLICY=WEIGHT,..."}
+        word = words.get(parameter.kind, parameter.name.upper().replace("_", "-"))
         text += f":{word}" if parameter.required else f"[:{word}]"
     return text
 
@@ -153,6 +173,7 @@ class Parameter(NamedTuple):
     name: str
     kind: Any
     required: bool
+    default: Any = None
 
 
 def _from_name(name: str) -> Policy:
@@ -162,7 +183,7 @@ def _from_name(name: str) -> Policy:
         _unknown(name)
     make = _find(head)
     if make is not None:
-        return _make(head, make, _split(name, rest) if colon else [])
+        return _make(head, make, split(name, rest) if colon else [])
     return _from_directory(Path(name)) or _from_module(name) or _unknown(name)
 
 
@@ -226,14 +247,14 @@ def _make(name: str, make: Make, arguments: list[str], *, registered: bool = Tru
 
     registered  whether the policy gets the name `name:arguments`; otherwise, its own name with the arguments
     """
-    parameters, form = _parameters(make), signature(name, make)
+    parameters, form = parameters_of(make), signature(name, make)
     required = sum(parameter.required for parameter in parameters)
     if not required <= len(arguments) <= len(parameters):
         counts = str(required) if required == len(parameters) else f"{required} to {len(parameters)}"
         noun = "argument" if counts == "1" else "arguments"
         got = ", ".join(map(repr, arguments)) or "none"
         cure = f"write {form}" if parameters else f"write {name}"
-        nested = ", with a nested name in parentheses" if any(p.kind is Policy for p in parameters) else ""
+        nested = ", with a nested name in parentheses" if any(p.kind in (Policy, Weights) for p in parameters) else ""
         raise AlsimError(f"the policy {name!r} takes {counts} {noun}; got {got}; {cure}{nested}")
     values = _values(name, form, parameters, arguments)
     policy = _call(name, make, values)
@@ -268,7 +289,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parameters(make: Make) -> list[Parameter]:
+def parameters_of(make: Make) -> list[Parameter]:
     """Return the positional parameters of a class or function."""
     try:
         parameters = inspect.signature(make, eval_str=True).parameters.values()
@@ -278,7 +299,7 @@ def _parameters(make: Make) -> list[Parameter]:
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [
-        Parameter(p.name, _kind(p), required=p.default is inspect.Parameter.empty)
+        Parameter(p.name, _kind(p), p.default is inspect.Parameter.empty, p.default)
         for p in parameters
         if p.kind in positional
     ]
@@ -289,6 +310,8 @@ def _kind(parameter: inspect.Parameter) -> Any:
     annotation, default = parameter.annotation, parameter.default
     if annotation is inspect.Parameter.empty:
         return type(default) if isinstance(default, bool | int | float) else str
+    if annotation == Weights:
+        return Weights
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     kinds = [kind for kind in members if kind is not NoneType]
     for kind in kinds:
@@ -298,32 +321,6 @@ def _kind(parameter: inspect.Parameter) -> Any:
     return by_name.get(kinds[0], kinds[0]) if isinstance(kinds[0], str) else kinds[0]
 
 
-def _split(name: str, text: str) -> list[str]:
-    """Return the arguments in a text, split at the colons outside of parentheses. Raises AlsimError."""
-    arguments, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            break
-        if character == ":" and depth == 0:
-            arguments.append("")
-        else:
-            arguments[-1] += character
-    if depth != 0:
-        raise AlsimError(f"the parentheses in the name {name!r} are not balanced; write one ) for each (")
-    return [_without_parentheses(argument.strip()) for argument in arguments]
-
-
-def _without_parentheses(text: str) -> str:
-    """Return a text without its outer parentheses, if one pair encloses all of it."""
-    depth = 0
-    for k, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and k < len(text) - 1:
-            return text
-    return _without_parentheses(text[1:-1].strip()) if text.startswith("(") and text.endswith(")") else text
-
-
 BOOLEANS = {"true": True, "false": False}
 
 
@@ -331,6 +328,8 @@ def _convert(form: str, parameter: Parameter, text: str) -> Any:
     """Return the value of an argument. Raises AlsimError for a text of another type."""
     if parameter.kind is Policy:
         return _from_name(text)
+    if parameter.kind == Weights:
+        return [(_from_name(base), weight) for base, weight in read_weights(f"mix:{text}", text)]
     readers: dict[Any, tuple[str, Callable[[str], Any]]] = {
         str: ("text", str),
         int: ("an integer", int),
@@ -351,6 +350,8 @@ def _convert(form: str, parameter: Parameter, text: str) -> Any:
 
 def _normal(value: Any) -> str:
     """Return an argument as it is written in the name of a policy."""
+    if isinstance(value, list):
+        return weights_text(value)
     return enclosed(value.name if isinstance(value, Policy) else value if isinstance(value, str) else repr(value))
 
 
@@ -408,7 +409,7 @@ def _from_module(name: str) -> Policy | None:
     reference = f"{module}:{attribute}"
     found = import_object(reference)
     if isinstance(found, type) or (callable(found) and not isinstance(found, Policy)):
-        return _make(reference, found, _split(name, arguments) if colon else [], registered=False)
+        return _make(reference, found, split(name, arguments) if colon else [], registered=False)
     policy = checked_policy(found, reference)
     if colon:
         raise AlsimError(f"{reference} is an instance, which takes no arguments; got {arguments!r}; write {reference}")
@@ -455,4 +456,13 @@ def _unknown(name: str) -> NoReturn:
     )
 
 
-__all__ = ["POLICIES", "is_registered", "known_policies", "load_plugins", "make_policy", "register_policy", "signature"]
+__all__ = [
+    "POLICIES",
+    "is_registered",
+    "known_policies",
+    "load_plugins",
+    "make_policy",
+    "parameters_of",
+    "register_policy",
+    "signature",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
 from alsim.policies.cells import NOMINAL, at_abilities, cell_tables
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number
-from alsim.types import Bools, Codes, Course, Doubles, Longs, short_repr
+from alsim.types import Bools, Codes, Course, Doubles, Longs, Observation, short_repr
 
 STEP, DECAY = 1.0, 0.05
 """Uncertainty function of Elo ratings, STEP / (1 + DECAY n) after n answers."""
@@ -83,7 +83,9 @@ def nearest(chance: Doubles, target: float, width: float, allowed: Bools | None 
 
 
 class NearestChance:
-    """Policy that asks the question whose estimated chance of success is nearest a target.
+    """Policy that asks questions near a target chance of success.
+
+    It asks the question whose estimated chance of success is nearest the target.
 
     The chance of a question is the mean chance of its cell, the questions of this LO and difficulty, under the
     three-parameter model at the Elo rating of the learner in this LO. The rating is the sum of an ability and of an
@@ -103,6 +105,7 @@ class NearestChance:
     """
 
     reads_mask = True
+    reads: ClassVar[Observation | None] = None
 
     def __init__(self, target: float = 0.7, floor: float = 0.05, width: float = 0.05) -> None:
         self.name = "zpd"

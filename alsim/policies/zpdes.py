@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from alsim.mdp.actions import LEVELS
 from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.binding import capacity, check_num_los
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
-from alsim.types import DIFFICULTIES, Bools, Codes, Course, Doubles, Ints, Longs, short_repr
+from alsim.types import DIFFICULTIES, Bools, Codes, Course, Doubles, Ints, Longs, Observation, short_repr
 
 VARIANTS = ("clement", "mu")
 OPENING_LEVEL = DIFFICULTIES.index("Medium")
@@ -187,7 +187,9 @@ def activity_parents(num_los: int, prerequisites: tuple[tuple[int, ...], ...] = 
 
 
 class ZPDES:
-    """Policy that asks questions of the zone of proximal development, those with the largest learning progress most.
+    """Policy that asks questions with the most learning progress.
+
+    It asks questions of the zone of proximal development, those with the largest learning progress most.
 
     An activity is the questions of one LO and one difficulty. It is mastered if at least `threshold` of its last four
     answers are correct. The zone holds the activities that are not mastered, but whose parents are: Easy before Medium
@@ -207,6 +209,7 @@ class ZPDES:
     """
 
     reads_mask = True
+    reads: ClassVar[Observation | None] = None
 
     def __init__(
         self, threshold: float = 0.75, floor: float = 0.05, variant: str = "clement", *, rule: ZoneRule | None = None

@@ -374,13 +374,29 @@ def test_policies_are_listed(run, tmp_path, monkeypatch):
     assert listed["uniform"]["description"] == "Policy that chooses every action with the same probability."
     assert listed["epsilon-greedy"]["signature"] == "epsilon-greedy:POLICY:EPSILON"
     assert listed["nameless"]["description"] == ""
-    assert [line.split() for line in printed.splitlines()[:2]] == [
-        ["policy", "description", "package"],
-        ["uniform", *["Policy", "that", "chooses", "every", "action"], "alsim"],
-    ]
-    for name in listed:
-        assert re.search(rf"^{name}\b", printed, re.MULTILINE)
-    assert max(map(len, printed.splitlines())) <= 80
+    lines = printed.splitlines()
+    assert lines[0].split() == ["policy", "description", "package"]
+    assert lines[1].startswith("uniform  ") and lines[1].split()[-1] == "alsim"
+    assert [re.split(r"[:\[ ]", line)[0] for line in lines[1 : 1 + len(listed)]] == list(listed)  # one line each
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_policy_has_one_line_of_80_columns(run):
+    status, printed, _ = run("policies")
+    lines = printed.splitlines()
+    assert status == 0
+    assert "round-robin                    asks about each LO in turn, from Easy to Hard" in lines
+    assert len(lines) == 1 + len(POLICIES) + any("[:...]" in line for line in lines[:-1])
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_long_description_of_a_policy_ends_in_an_ellipsis(run, monkeypatch):
+    def make():
+        """Policy that has a description of so many words that they do not fit into one line of a terminal."""
+
+    monkeypatch.setitem(POLICIES, "long", make)
+    (line,) = [line for line in run("policies")[1].splitlines() if line.startswith("long ")]
+    assert len(line) <= 80 and "has a description of so" in line and "…" in line
 
 
 def test_a_table_escapes_and_wraps_wide_characters():

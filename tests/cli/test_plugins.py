@@ -168,8 +168,14 @@ def test_imported_modules_register_policies_with_arguments(run, folder):
     assert set(dataset.action) == {5}
     assert "teacher[:ACTION]" in accepted(run("policies", "--import", "teaching", "--json", "p.json"))
     assert json.loads(Path("p.json").read_text())["teacher"] == {
+        "name": "teacher",
         "signature": "teacher[:ACTION]",
+        "arguments": [{"name": "action", "type": "int", "required": False, "default": 1}],
         "description": "Chooses one action, or with a small probability any other.",
+        "reads": None,
+        "stochastic": None,
+        "memory": False,
+        "source": None,
         "package": "teaching",
     }
 

@@ -243,7 +243,7 @@ def test_the_policies_page_has_every_policy() -> None:
 
     ours = [name for name, make in POLICIES.items() if make.__module__.startswith("alsim.")]
     table = text("policies.md").split("| name | description |")[1].split("\n\n")[0]
-    stated = re.findall(r"^\| `([\w:\[\]-]+)` \|", table, re.MULTILINE)
+    stated = re.findall(r"^\| `([\w:\[\]=,.-]+)` \|", table, re.MULTILINE)
     assert stated == [signature(name, POLICIES[name]) for name in ours]
 
 

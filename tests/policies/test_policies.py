@@ -45,6 +45,11 @@ WITH_ARGUMENTS = {
         "epsilon-greedy:(epsilon-greedy:rules:0.1):0.2",
         "epsilon-greedy:rules:1.0",
     ],
+    "mix": [
+        "mix:rules=0.7,uniform=0.3",
+        "mix:(epsilon-greedy:round-robin:0.5)=0.5,rules=0.5",
+    ],
+    "mastery-gated": ["mastery-gated", "mastery-gated:0.45"],
     "student": [f"student:{ELO}"],
 }
 """Complete names of the registered policies that take arguments."""
