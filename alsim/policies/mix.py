@@ -150,6 +150,11 @@ def _checked_pairs(weights: Any) -> list[tuple[Policy, float]]:
             "as Mix({policy: 0.7, other: 0.3})"
         ) from None
     for base, weight in pairs:
+        if getattr(base, "round_size", None) is not None:
+            raise InputTypeError(
+                f"the bases of mix must not learn across learners; got {base.name!r}, which learns in rounds; make it "
+                "learn per learner"
+            )
         if not is_fraction(weight):
             raise AlsimError(
                 f"the weights of mix must be numbers in [0, 1]; got {weight!r} for "
