@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 POLICIES = (
     *("uniform", "rules", "epsilon-greedy", "mix", "round-robin", "weakest", "video-weakest", "mastery-gated"),
     *("zpd", "zpdes", "cat", "bkt", "student"),
+    *("thompson", "lints", "ucb1", "linucb", "softmax", "igw", "exp3"),
 )
 DYNAMICS = ("standard", "linked", "bkt", "prerequisites", "fatigue")
 POLICY_GROUP, DYNAMICS_GROUP = "alsim.policies", "alsim.dynamics"

@@ -13,7 +13,9 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class Exp3(ContentBandit):
-    """Policy that shows contents of the weakest LO, with exponential weights of rewards over propensities.
+    """Policy that shows contents by exponential weights.
+
+    Contents of the weakest LO have exponential weights of rewards over propensities.
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

@@ -11,7 +11,9 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class InverseGap(ContentBandit):
-    """Policy that shows contents of the weakest LO, with probabilities inverse to their gap from the best mean reward.
+    """Policy that shows contents by inverse-gap weights.
+
+    Contents of the weakest LO have probabilities inverse to their gap from the best mean reward.
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

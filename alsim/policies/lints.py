@@ -11,7 +11,10 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class LinTS(ContentBandit):
-    """Policy that shows the content of the weakest LO whose linear reward has the largest draw from its posterior.
+    """Policy that shows contents by linear Thompson sampling.
+
+    A content of the weakest LO is shown with the probability that its linear reward has the largest draw from its
+    posterior.
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

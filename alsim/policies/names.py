@@ -28,7 +28,11 @@ from alsim.policies.cat import CATPolicy
 from alsim.policies.checks import checked_policy
 from alsim.policies.epsilon_greedy import EpsilonGreedy
 from alsim.policies.exceptions import add_place, place_of
+from alsim.policies.exp3 import Exp3
+from alsim.policies.igw import InverseGap
 from alsim.policies.knowledge import BKT, student_policy
+from alsim.policies.lints import LinTS
+from alsim.policies.linucb import LinUCB
 from alsim.policies.mastery_gated import MasteryGated
 from alsim.policies.mix import Mix, Weights, read_weights, weights_text
 from alsim.policies.nested import keep_arguments
@@ -36,6 +40,9 @@ from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
 from alsim.policies.parentheses import enclosed, split
 from alsim.policies.round_robin import RoundRobin
 from alsim.policies.rules import Rules
+from alsim.policies.softmax import Softmax
+from alsim.policies.thompson import Thompson
+from alsim.policies.ucb1 import UCB1
 from alsim.policies.uniform import Uniform
 from alsim.policies.video_weakest import VideoWeakest
 from alsim.policies.weakest import Weakest
@@ -62,6 +69,13 @@ POLICIES: dict[str, Make] = {
     "cat": CATPolicy,
     "bkt": BKT,
     "student": student_policy,
+    "thompson": Thompson,
+    "lints": LinTS,
+    "ucb1": UCB1,
+    "linucb": LinUCB,
+    "softmax": Softmax,
+    "igw": InverseGap,
+    "exp3": Exp3,
 }
 """Registered policies by name: classes, or functions, that return a policy when they are called."""
 

@@ -11,7 +11,9 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class Softmax(ContentBandit):
-    """Policy that shows contents of the weakest LO, with probabilities proportional to exp(mean reward / temperature).
+    """Policy that shows contents by softmax of their rewards.
+
+    Contents of the weakest LO have probabilities proportional to exp(mean reward / temperature).
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

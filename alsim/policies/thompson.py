@@ -25,7 +25,10 @@ class Posteriors(NamedTuple):
 
 
 class Thompson(ContentBandit):
-    """Policy that shows contents of the weakest LO, with the probability that a draw of their success is the largest.
+    """Policy that shows contents by Thompson sampling.
+
+    A content of the weakest LO is shown with the probability that a draw of its success from its posterior is the
+    largest.
 
     threshold  normalised gain of mastery, (after - before) / (1 - before), above which a content is a success
     floor      probability of an action drawn uniformly from all allowed actions, questions included, in [0, 1]

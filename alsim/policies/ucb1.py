@@ -11,7 +11,9 @@ from alsim.types import Bools, Doubles, Floats
 
 
 class UCB1(ContentBandit):
-    """Policy that shows the content of the weakest LO with the largest upper confidence bound of its mean reward.
+    """Policy that shows the content of the largest UCB1.
+
+    The content of the weakest LO with the largest upper confidence bound of its mean reward is shown.
 
     The reward is the normalised gain of mastery divided by 0.25, at most 1.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from alsim.mdp.actions import KINDS, LEVELS
 from alsim.policies.base import PolicyDraws, Transitions, View
 from alsim.policies.memory import map_arrays
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
-from alsim.types import Bools, Doubles, Floats, Longs
+from alsim.types import Bools, Doubles, Floats, Longs, Observation
 
 ROUND_SIZE = 256
 """Learners per round of a policy that is shared by all learners."""
@@ -63,6 +63,7 @@ class ContentBandit:
     """
 
     reads_mask = True
+    reads: ClassVar[Observation] = "mastery"
 
     def __init__(self, name: str, floor: float, shared: bool) -> None:
         if not isinstance(shared, bool):
