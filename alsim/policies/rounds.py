@@ -43,7 +43,7 @@ class FixedState:
 
     @property
     def reads_mask(self) -> bool:
-        """Whether the policy chooses among allowed actions by itself."""
+        """True if the policy chooses among allowed actions by itself."""
         return getattr(self.policy, "reads_mask", False) is True
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:

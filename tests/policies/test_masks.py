@@ -57,7 +57,7 @@ class Momentum:
         state["lo"][:] = transitions.los
 
 
-ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3"}
+ARGUMENTS = {"epsilon-greedy": "epsilon-greedy:rules:0.3", "mix": "mix:rules=0.7,uniform=0.3"}
 """Names with arguments, of registered policies that need some."""
 
 
