@@ -1,11 +1,24 @@
 """RLlib's module for action masking, with the environment of the example, which refuses masked actions."""
 
+from collections.abc import Iterator
+
+import gymnasium
 import masks as examples
 import numpy as np
+import pytest
+import ray
 from rllib_masked_ppo import make_env, ppo
 
 CONFIG = {"num_los": 4, "max_episode_steps": 14, "curriculum": examples.EDGES}
 SETTINGS = {"config": CONFIG, "action_mask": "curriculum:0.35"}
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """End Ray, which a test may start, and remove the name that RLlib registers, which must not be there again."""
+    yield
+    ray.shutdown()
+    gymnasium.registry.pop("rllib-single-agent-env-v0", None)
 
 
 def test_observations_contain_the_mask() -> None:

@@ -140,10 +140,18 @@ def test_invalid_parameters(alpha):
         propensities(alpha, [1.0, 1.0])
 
 
-def test_choices_follow_the_propensities():
+@pytest.mark.parametrize(
+    ("alpha", "beta"),
+    [
+        ([0.3, 4.0, 2.5, 30.0], [0.4, 3.0, 2.0, 31.0]),  # one shape below 1: logarithms of gamma variates
+        ([1.0, 1.0, 2.5, 30.0], [1.0, 1.2, 3.0, 31.0]),  # none: their ratios
+        ([900.0, 905.0, 1000.0, 450.0], [1000.0, 1000.0, 1100.0, 500.0]),
+    ],
+)
+def test_choices_follow_the_propensities(alpha, beta):
     """n = 200,000 (2,000 interpreted), seed 1; a false alarm has probability 1e-6."""
     n = 200_000 if COMPILED else 2_000
-    alpha, beta = np.array([0.3, 4.0, 2.5, 30.0]), np.array([0.4, 3.0, 2.0, 31.0])
+    alpha, beta = np.array(alpha), np.array(beta)
     keys = np.random.default_rng(1).integers(0, 2**64, n, dtype=np.uint64)
     counts = np.bincount(thompson.choose(alpha, beta, keys), minlength=4)
     assert stats.chisquare(counts, n * propensities(alpha, beta)).pvalue > 1e-6

@@ -12,7 +12,7 @@ import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.jit.compile import kernel, rule
-from alsim.numerics.doubles import cos_turns, log
+from alsim.numerics.doubles import cos_turns, exp, log
 from alsim.numerics.philox import philox
 from alsim.policies.bandits.arrays import allowed_rows, rows_of
 from alsim.policies.bandits.largest import beta_largest
@@ -104,16 +104,52 @@ def log_gamma_variate(shape: float, stream: u32, key: u64) -> float:
     return result
 
 
+@rule
+def proposed_gamma(shape: float, z: float, u: float) -> float:
+    """Return the gamma variate that a normal variate z proposes for a shape >= 1, or -1 if u rejects it."""
+    d = shape - 1.0 / 3.0
+    root = 1.0 + z / np.sqrt(9.0 * d)
+    v = root * root * root
+    square = z * z
+    accepted = u < 1.0 - 0.0331 * square * square  # a bound of the test below, without logarithms
+    if not accepted and v > 0:
+        accepted = log(u) < 0.5 * square + d - d * v + d * log(v)
+    return d * v if accepted and v > 0 else -1.0
+
+
+@rule
+def odds_variate(alpha: float, beta: float, arm: int, key: u64) -> float:
+    """Return x / y for independent gamma variates of shapes alpha, beta >= 1: the odds of a Beta variate."""
+    w0, w1, w2, w3 = philox(u32(0), u32(2 * arm), u32(1), u32(0), u32(key), u32(key >> u64(32)))
+    turn = (f64(w1) + 0.5) * UNIT
+    radius = np.sqrt(-2.0 * log((f64(w0) + 0.5) * UNIT))
+    x = proposed_gamma(alpha, radius * cos_turns(turn), (f64(w2) + 0.5) * UNIT)
+    quarter = turn - 0.25 if turn >= 0.25 else turn + 0.75
+    y = proposed_gamma(beta, radius * cos_turns(quarter), (f64(w3) + 0.5) * UNIT)  # cosine and sine are independent
+    if x < 0:
+        x = exp(log_gamma_variate(alpha, u32(2 * arm), key))
+    if y < 0:
+        y = exp(log_gamma_variate(beta, u32(2 * arm + 1), key))
+    return f64(x / y)
+
+
 @kernel
 def _choose(alpha: Doubles, beta: Doubles, keys: Keys, out: Longs) -> None:
+    arms = alpha.shape[1]
     for n in range(len(keys)):
         s = n if alpha.shape[0] > 1 else 0
+        smallest = 1.0
+        for k in range(arms):
+            smallest = min(smallest, alpha[s, k], beta[s, k])
         best, largest = 0, -np.inf
-        for k in range(alpha.shape[1]):
-            x = log_gamma_variate(alpha[s, k], u32(2 * k), keys[n])
-            y = log_gamma_variate(beta[s, k], u32(2 * k + 1), keys[n])
-            if x - y > largest:  # log odds of the Beta variate
-                best, largest = k, x - y
+        for k in range(arms):
+            if smallest >= 1:
+                odds = odds_variate(alpha[s, k], beta[s, k], k, keys[n])
+            else:  # variates of shapes below 1 may be too small for float64
+                odds = log_gamma_variate(alpha[s, k], u32(2 * k), keys[n])
+                odds -= log_gamma_variate(beta[s, k], u32(2 * k + 1), keys[n])
+            if odds > largest:
+                best, largest = k, odds
         out[n] = i64(best)
 
 
