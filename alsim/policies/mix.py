@@ -35,7 +35,7 @@ class Mix:
     weights  base policies with their weights, as a dict or as pairs. Each base has a method `probabilities`. The
              weights are in [0, 1] and sum to 1, up to 1e-9; they are divided by their sum
 
-    Raises AlsimError for other weights, and for a base without `probabilities`.
+    Raises AlsimError for other weights, for a base without `probabilities`, and for one that learns across learners.
     """
 
     reads_mask = True
@@ -150,15 +150,16 @@ def _checked_pairs(weights: Any) -> list[tuple[Policy, float]]:
             "as Mix({policy: 0.7, other: 0.3})"
         ) from None
     for base, weight in pairs:
+        name = getattr(base, "name", base)
         if getattr(base, "round_size", None) is not None:
             raise InputTypeError(
-                f"the bases of mix must not learn across learners; got {base.name!r}, which learns in rounds; make it "
-                "learn per learner"
+                f"the bases of mix must not learn across learners; got {name!r}, which learns in rounds; make it learn "
+                "per learner"
             )
         if not is_fraction(weight):
             raise AlsimError(
-                f"the weights of mix must be numbers in [0, 1]; got {weight!r} for "
-                f"{getattr(base, 'name', base)!r}; weights must sum to 1, as in {EXAMPLE}"
+                f"the weights of mix must be numbers in [0, 1]; got {weight!r} for {name!r}; weights must sum to "
+                f"1, as in {EXAMPLE}"
             )
     total = math.fsum(weight for _, weight in pairs)
     if abs(total - 1) > TOLERANCE:

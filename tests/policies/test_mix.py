@@ -1,5 +1,8 @@
 """Mixtures of policies: frequencies, exact propensities, memory of the bases, names, and invalid weights."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -71,7 +74,7 @@ def test_each_base_acts_as_often_as_its_weight():
 
 
 def test_propensities_are_the_weighted_sum():
-    """Against the numbers of `rules` in clause S10.1 and 1/27, for each action."""
+    """Against the probabilities of the authors' rules and 1/27, for each action."""
     rows = [[0.1, 0.5, 0.9, 0.0, 0.0], [0.9, 0.5, 0.9, 0.8, 0.0]]
     odds = make_policy("mix:rules=0.7,uniform=0.3").probabilities(view_of(rows))
     wanted = np.full((2, 27), 0.3 / 27)
@@ -81,6 +84,7 @@ def test_propensities_are_the_weighted_sum():
     np.testing.assert_allclose(odds.sum(axis=1), 1, rtol=1e-14)
 
 
+@pytest.mark.compiled  # half a minute in the interpreter
 def test_importance_weighting_of_uniform_covers_its_value():
     """n = 40,000 learners, one interaction, seed 3; each mean within 5 standard errors: false alarm below 1e-6."""
     config = Config.read({"num_los": 3, "max_episode_steps": 1})
@@ -107,6 +111,34 @@ def test_a_log_gives_the_propensities_again(name):
     log = alsim.generate_dataset(10, 2, policy=name, seed=4, config=SMALL)
     assert log.probabilities(make_policy(name)).tobytes() == log.propensity.tobytes()
     assert log.manifest["policy"]["name"] == name
+
+
+COMPOSED = [
+    "mastery-gated:0.45",  # parameters of the instance
+    "mix:(mastery-gated:0.45)=0.5,round-robin=0.25,zpd=0.25",  # zpd is bound to the bank
+    "mix:(mix:zpdes=0.5,bkt=0.5)=0.5,thompson=0.5",
+]
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_copy_and_a_pickle_teach_the_same(name):
+    policy = make_policy(name)
+    runs = [
+        rollout(twin, num_learners=12, seed=1, config=SMALL)
+        for twin in (policy, copy.deepcopy(policy), pickle.loads(pickle.dumps(policy)))
+    ]
+    assert {run.policy for run in runs} == {name}
+    assert len({run.interactions.action.tobytes() + run.propensity.tobytes() for run in runs}) == 1
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("name", COMPOSED)
+def test_workers_give_the_same_bits(name, tmp_path):
+    alone = alsim.generate_dataset(40, 1, policy=name, seed=2, config=SMALL)
+    log = alsim.generate_dataset(40, 1, policy=name, seed=2, config=SMALL, out=tmp_path / "log", num_workers=2)
+    assert log.action.tobytes() == alone.action.tobytes()
+    assert log.propensity.tobytes() == alone.propensity.tobytes()
+    assert log.probabilities(make_policy(name)).tobytes() == log.propensity.tobytes()
 
 
 def test_bases_with_memory_learn_from_every_interaction():
@@ -246,6 +278,22 @@ def test_bases_need_probabilities():
         Mix({Silent(): 1})
     with pytest.raises(AlsimError, match="the weights of mix must sum to 1; got none"):
         Mix({})
+
+
+@pytest.mark.parametrize("base", ["thompson:0.02:0.05:true", "epsilon-greedy:(ucb1:1.0:0.05:true):0.1"])
+def test_bases_that_learn_across_learners_are_refused(base):
+    with pytest.raises(
+        TypeError, match="the bases of mix must not learn across learners; got .*, which learns in round"
+    ):
+        make_policy(f"mix:({base})=0.5,uniform=0.5")
+
+
+def test_an_object_without_a_name_is_described():
+    class Nameless:
+        round_size = 3
+
+    with pytest.raises(TypeError, match="the bases of mix must not learn across learners; got <.*Nameless object"):
+        Mix([(Nameless(), 1)])
 
 
 def test_a_base_whose_methods_differ_is_named():
