@@ -116,7 +116,7 @@ def test_a_log_gives_the_propensities_again(name):
 COMPOSED = [
     "mastery-gated:0.45",  # parameters of the instance
     "mix:(mastery-gated:0.45)=0.5,round-robin=0.25,zpd=0.25",  # zpd is bound to the bank
-    "mix:(mix:zpdes=0.5,bkt=0.5)=0.5,thompson=0.5",
+    "mix:(mix:zpdes=0.5,bkt=0.5)=0.5,ucb1=0.5",
 ]
 
 
