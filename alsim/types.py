@@ -116,6 +116,7 @@ class Purpose(IntEnum):
     OWN_START = 7  # state of a dynamics' own
     ROW = 8  # of a population
     CLASS = 9  # effects that the learners of a class share
+    LOOKAHEAD = 10  # keys of simulated copies of learners
 
 
 class Reason(IntEnum):

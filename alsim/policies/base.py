@@ -21,6 +21,14 @@ million actions. A float32 above 1 is at least 1 + 2**-23, and is refused.
 """
 
 
+class Truth(Protocol):
+    """Access of a policy with `needs_truth` to the true state of the learners (clause S15.1)."""
+
+    def gains(self, actions: Longs, samples: int) -> Doubles:
+        """Return the mean gain of mastery, summed over LOs, after sequences of actions (N, C, H), (N, C)."""
+        ...
+
+
 @short_repr
 @dataclass(frozen=True)
 class View:
@@ -52,6 +60,8 @@ class View:
     """Hours since the episode began, (N,); None if they are unknown. Read them as `hours`."""
     mask: Bools | None = None
     """True for allowed actions, (N, A), read-only, at least one in each active lane; None if all are allowed."""
+    truth: Truth | None = None
+    """Access to the true state, for policies with `needs_truth`; None for all others."""
 
     @property
     def num_lanes(self) -> int:

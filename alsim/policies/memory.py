@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
 from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
+from alsim.policies.nested import needs_truth
 from alsim.types import describe
 
 ARRAYS = "an array, or a tuple, list, dict, NamedTuple or dataclass of arrays"
@@ -27,12 +28,14 @@ def start(policy: Policy, lanes: int) -> Any:
 
 
 def act(policy: Policy, view: View, state: Any, draws: PolicyDraws | None) -> Any:
-    """Return what `act` of a policy returns."""
+    """Return what `act` of a policy returns. The truth is passed only to a policy that needs it."""
+    view = _permitted(policy, view)
     return policy.act(view, state, draws) if has_memory(policy) else policy.act(view, draws)
 
 
 def probabilities(policy: Any, view: View, state: Any, draws: PolicyDraws | None) -> Any:
-    """Return what `probabilities` of a policy returns."""
+    """Return what `probabilities` of a policy returns. The truth is passed only to a policy that needs it."""
+    view = _permitted(policy, view)
     if has_memory(policy):
         return policy.probabilities(view, state, draws)
     return policy.probabilities(view, draws) if takes(policy.probabilities, 2) else policy.probabilities(view)
@@ -114,6 +117,11 @@ def takes(method: Callable[..., Any], count: int) -> bool:
     except ValueError:  # compiled code without a signature
         return True
     return True
+
+
+def _permitted(policy: Any, view: View) -> View:
+    """Return a view without the truth, unless the policy needs it."""
+    return view if view.truth is None or needs_truth(policy) else dataclasses.replace(view, truth=None)
 
 
 def _parts(state: Any) -> list[tuple[Any, Any]]:

@@ -37,6 +37,7 @@ from alsim.policies.mastery_gated import MasteryGated
 from alsim.policies.mix import Mix, Weights, read_weights, weights_text
 from alsim.policies.nested import keep_arguments
 from alsim.policies.network import DESCRIPTION, NetworkPolicy, is_saved
+from alsim.policies.oracle import Oracle
 from alsim.policies.parentheses import enclosed, split
 from alsim.policies.round_robin import RoundRobin
 from alsim.policies.rules import Rules
@@ -69,6 +70,7 @@ POLICIES: dict[str, Make] = {
     "cat": CATPolicy,
     "bkt": BKT,
     "student": student_policy,
+    "oracle": Oracle,
     "thompson": Thompson,
     "lints": LinTS,
     "ucb1": UCB1,

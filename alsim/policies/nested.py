@@ -30,6 +30,17 @@ def with_nested(policy: Policy, describe: Callable[[Policy], dict[str, Any]]) ->
     return visit(policy, frozenset())
 
 
+def needs_truth(policy: Policy) -> bool:
+    """Return whether a policy, or one that it consults, declares that it reads the true state of the learners."""
+
+    def visit(policy: Policy, outer: frozenset[int]) -> bool:
+        outer |= {id(policy)}  # a policy may refer to itself
+        inner = (one for one in nested_policies(policy) if id(one) not in outer)
+        return getattr(policy, "needs_truth", False) is True or any(visit(one, outer) for one in inner)
+
+    return visit(policy, frozenset())
+
+
 def keep_arguments(policy: Policy, arguments: Sequence[Policy]) -> None:
     """Keep the policies from which a policy was made, if its attributes do not. Raises InputTypeError."""
     found = set(map(id, [policy, *nested_policies(policy)]))
@@ -64,4 +75,4 @@ def _policies_in(values: Sequence[Any], outer: frozenset[int]) -> Iterator[Polic
             yield value
 
 
-__all__ = ["keep_arguments", "nested_policies", "with_nested"]
+__all__ = ["keep_arguments", "needs_truth", "nested_policies", "with_nested"]

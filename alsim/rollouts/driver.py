@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from alsim.policies import PolicyDraws, Transitions, View, masks, memory
 from alsim.policies.base import has_memory
 from alsim.policies.binding import bound
 from alsim.policies.exceptions import naming
+from alsim.policies.nested import needs_truth
 from alsim.policies.rounds import first_state, round_size_of
 from alsim.rollouts.kernels import EpisodeSummaries, Trajectories
+from alsim.rollouts.lookahead import Lookahead
 from alsim.rollouts.plan import RolloutPlan
 from alsim.simulator.simulator import Simulator
 from alsim.simulator.step import DISABLED
@@ -40,12 +43,13 @@ def run_in_python(plan: RolloutPlan, learner: Longs, episode: Longs) -> tuple[Tr
         if round_size_of(policy) is not None:  # alone, learners meet it as it is in the first round
             policy = first_state(policy)
     learns = has_memory(policy)
+    observed = recorder.view if not needs_truth(policy) else replace(recorder.view, truth=Lookahead(simulator))
     with naming(policy):
         state = memory.start(policy, len(learner))
     try:
         while recorder.active.any():
             draws = PolicyDraws(lambda block: simulator.words(Purpose.POLICY, block))
-            view = masks.with_mask(recorder.view, plan.action_mask, learner - plan.first_learner)
+            view = masks.with_mask(observed, plan.action_mask, learner - plan.first_learner)
             with naming(policy):
                 actions, propensities = masks.act(policy, view, state, draws)
             before = recorder.view.observation.copy() if learns else None

@@ -341,7 +341,7 @@ def test_the_view_has_these_attributes_and_no_ability():
     assert public == {
         *("observation", "kind", "num_los", "active", "last_seconds", "actions", "items", "correct", "seconds"),
         *("num_lanes", "num_actions", "step", "mastery", "frustration", "question", "content"),
-        *("asked", "shown", "clock", "hours", "mask"),
+        *("truth", "asked", "shown", "clock", "hours", "mask"),
     }
     assert set(vars(watcher.view)) <= public
 
