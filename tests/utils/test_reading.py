@@ -237,6 +237,7 @@ ALLOWED = {
     "alsim/jit/storage.py: pickle.load(stream)": "the cache of kernels",
     "alsim/datasets/export/exporter.py: Path('/proc/meminfo').read_text(encoding='ascii')": "the operating system",
     "alsim/datasets/export/exporter.py: file.open('r+b')": "reserves the space of an own temporary file",
+    "alsim/datasets/round_states.py: zipfile.ZipFile(stream)": "an open file",
     "alsim/datasets/export/d4rl.py: h5py.File(file, 'r')": "a regular file by the check before; h5py opens paths only",
     "alsim/datasets/export/npz.py: np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', kind, shape)": "writes",
     "alsim/datasets/export/npz.py: zipfile.ZipFile(stream)": "an open file",
