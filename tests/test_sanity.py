@@ -315,6 +315,7 @@ def test_learners_of_another_population_fail_their_check(monkeypatch, name):
     assert set(failed(LEARNERS)) == expected
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_other_shares_fail(monkeypatch):
     monkeypatch.setattr(sanity, "Simulator", other_rules(other_shares))

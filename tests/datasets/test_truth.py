@@ -168,6 +168,7 @@ def test_the_page_on_datasets_has_the_columns() -> None:
         assert f"| `{c.name}` | {kinds[str(c.type)]} | {c.unit} | {c.meaning} |".replace("|  |", "| |") in section
 
 
+@pytest.mark.ci
 def test_units_of_own_states_are_stored() -> None:
     schema = dataset("fatigue").transitions.schema
     units = {name: (schema.field(name).metadata or {}).get(b"unit") for name in schema.names if "_state_" in name}
