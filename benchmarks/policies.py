@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 import alsim
-from alsim.evaluation import mean
+from alsim.evaluation.statistics import mean, paired_difference
 from alsim.models.student import EloModel, Items
-from alsim.types import FIRST_HELD_OUT
+from alsim.types import FIRST_HELD_OUT, Doubles
 from benchmarks.dynamics import edges
 from benchmarks.report import between_marks, markdown
 
@@ -43,12 +43,15 @@ POLICIES = (
     *("thompson:0.1:0.05:true", "linucb:1.0:0.05:true", "oracle", "oracle:8:2"),
 )
 """Names of the policies; FILE is the untrained Elo model of the cells of questions."""
-METRICS = {"return": "reward", "learning": "LOs"}
-"""Metrics and their units; learning is the gain of mastery, summed over the LOs."""
+METRICS = {"return": "reward", "learning": "LOs", "below-oracle": "LOs"}
+"""Metrics and their units: the return under the default reward; the gain of mastery, summed over the LOs; and how much
+lower this gain is than that of the oracle with the same learners."""
+ORACLE = "oracle"
+"""Policy that the others are compared with; it runs first."""
 
 
-def measure(policy: str, dynamics: str, learners: int = LEARNERS) -> dict[str, dict[str, Any]]:
-    """Return the statistics of a policy under a dynamics as JSON, by metric."""
+def measure(policy: str, dynamics: str, learners: int = LEARNERS) -> dict[str, Doubles]:
+    """Return the return and the learning, (N,) each, of one episode per learner."""
     with tempfile.TemporaryDirectory() as folder:
         file = EloModel(Items.of_cells(NUM_LOS)).save(Path(folder, "elo.npz"))
         run = alsim.rollout(
@@ -62,22 +65,29 @@ def measure(policy: str, dynamics: str, learners: int = LEARNERS) -> dict[str, d
     first = np.cumsum(run.interactions.length) - run.interactions.length
     assert run.obs is not None
     start = run.obs[first, :NUM_LOS].astype(float).sum(axis=1)
-    learning = run.metrics.final_mastery * NUM_LOS - start
+    return {"return": run.metrics.cumulative_reward, "learning": run.metrics.final_mastery * NUM_LOS - start}
+
+
+def compared(found: dict[str, Doubles], oracle: dict[str, Doubles]) -> dict[str, dict[str, Any]]:
+    """Return the statistics of a policy as JSON, by metric."""
     return {
-        "return": mean(run.metrics.cumulative_reward).to_dict(),
-        "learning": mean(learning).to_dict(),
+        "return": mean(found["return"]).to_dict(),
+        "learning": mean(found["learning"]).to_dict(),
+        "below-oracle": paired_difference(oracle["learning"], found["learning"]).to_dict(),
     }
 
 
 def measure_all(learners: int = LEARNERS) -> dict[str, Any]:
     """Return all statistics, by metric, policy and dynamics, with the settings."""
-    found: dict[str, dict[str, dict[str, Any]]] = {metric: {} for metric in METRICS}
-    for policy in POLICIES:
-        for dynamics in DYNAMICS:
+    found: dict[str, dict[str, dict[str, Any]]] = {m: {policy: {} for policy in POLICIES} for m in METRICS}
+    for dynamics in DYNAMICS:
+        oracle = measure(ORACLE, dynamics, learners)
+        for policy in POLICIES:
             began = time.perf_counter()
-            for metric, statistic in measure(policy, dynamics, learners).items():
-                found[metric].setdefault(policy, {})[dynamics] = statistic
-            print(f"{policy}, {dynamics}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+            measured = oracle if policy == ORACLE else measure(policy, dynamics, learners)
+            for metric, statistic in compared(measured, oracle).items():
+                found[metric][policy][dynamics] = statistic
+            print(f"{dynamics}, {policy}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
     return {"learners": learners, "seed": SEED, "first_learner": FIRST_HELD_OUT, "metrics": found}
 
 
@@ -89,16 +99,14 @@ def table(results: dict[str, Any], metric: str) -> str:
 def _rows(by_policy: dict[str, Any]) -> Iterator[list[str]]:
     for policy, by_dynamics in by_policy.items():
         cells = [by_dynamics[name] for name in DYNAMICS]
-        half = [(cell["ci"][1] - cell["ci"][0]) / 2 for cell in cells]
-        yield [f"`{policy}`", *(f"{cell['mean']:.2f} ± {h:.2f}" for cell, h in zip(cells, half, strict=True))]
+        yield [f"`{policy}`", *(f"{cell['mean']:z.2f} ± {(cell['ci'][1] - cell['ci'][0]) / 2:.2f}" for cell in cells)]
 
 
-def update_page(results: dict[str, Any]) -> None:
-    """Write the tables between their marks in the page."""
-    text = PAGE.read_text(encoding="utf-8")
+def page_of(text: str, results: dict[str, Any]) -> str:
+    """Return the text of the page with the tables between their marks."""
     for metric in METRICS:
-        text = between_marks(text, metric, table(results, metric))
-    PAGE.write_text(text, encoding="utf-8")
+        text = between_marks(text, table(results, metric), metric)
+    return text
 
 
 def main() -> None:
@@ -106,7 +114,8 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="update the page only")
     if not parser.parse_args().page:
         RESULTS.write_text(json.dumps(measure_all(), indent=1) + "\n", encoding="utf-8")
-    update_page(json.loads(RESULTS.read_text(encoding="utf-8")))
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(page_of(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ CANDIDATES = 6
 
 
 class Oracle:
-    """Policy that knows the true state, and takes the action of largest gain.
+    """Policy that takes the action of largest true gain.
 
-    The gain is that of mastery, summed over the LOs, as in the reward preset `learning`. It is the mean over simulated
-    futures, whose random numbers are not those of the following interactions: the oracle does not see the future. It is
-    a reference for other policies, and cannot teach students.
+    It knows the true state of the learners. The gain is that of mastery, summed over the LOs, as in the reward preset
+    `learning`. It is the mean over simulated futures, whose random numbers are not those of the following interactions:
+    the oracle does not see the future. It is a reference for other policies, and cannot teach students.
 
     samples  simulated futures of each action, from 1 to 1000
     depth    1: each action alone; 2: of the six actions of largest gain, the first one of the best pair of actions

@@ -387,6 +387,7 @@ def test_a_policy_has_one_line_of_80_columns(run):
     assert status == 0
     assert "round-robin                     asks about each LO in turn, from Easy to Hard" in lines
     assert len(lines) == 1 + len(POLICIES) + any("[:...]" in line for line in lines[:-1])
+    assert not any("…" in line for line in lines), "shorten the first line of the docstring"
     assert max(map(len, lines)) <= 80
 
 
