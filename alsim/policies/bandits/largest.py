@@ -43,7 +43,8 @@ SMOOTH = 3.0
 LOOSER = 1 / 3
 """Further change that is allowed for each unit by which the logarithm is below its maximum."""
 REACH = 3.0
-"""Length of panels on the scale of t near t = 0: log(1 + e**t) is singular at a distance of pi from there."""
+"""Length of panels on the scale of t near t = 0: log(1 + e**t) is singular at a distance of pi from there. Panels that
+end below 0, or begin above 0, are longer by the distance of this end from 0 at most."""
 TINY = 1e-300
 
 
@@ -157,7 +158,7 @@ def beta_step(p: BetaArms, k: int, t: float, change: float, slope: float, bend: 
             step = min(step, min(change / (2 * slope + TINY), log(change / (2 * bend + TINY))))
             cautious = max(cautious, step)
         step = cautious
-    return min(step, REACH + abs(t))
+    return min(step, REACH + t if t >= 0 else max(REACH, (REACH - t) / 2))
 
 
 @rule

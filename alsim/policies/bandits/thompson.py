@@ -20,7 +20,7 @@ from alsim.types import Bools, Doubles, Keys, Longs, f64, i64, u32, u64
 
 MOST_ARMS = 32
 """Largest number of arms of exact propensities."""
-LARGEST_COUNT = 1e9
+LARGEST_COUNT = 1e8
 """Largest parameter of a posterior."""
 SMALLEST_COUNT = 1e-2
 """Smallest parameter of a posterior."""
@@ -30,7 +30,7 @@ UNIT = 2.0**-32
 def propensities(alpha: Any, beta: Any, allowed: Bools | None = None) -> Doubles:
     """Compute the probability that each Beta variable is the largest, by quadrature; the error is below 1e-9.
 
-    alpha, beta  parameters, (K,) or (N, K), from 0.01 to 1e9; K <= 32
+    alpha, beta  parameters, (K,) or (N, K), from 0.01 to 1e8; K <= 32
     allowed      (N, K) arms that may be chosen, None for all; the others have probability 0
 
     Returns the shape of the parameters; rows without an allowed arm are 0. Raises AlsimError for other values.
@@ -55,7 +55,7 @@ def choose(alpha: Any, beta: Any, keys: Keys) -> Longs:
     alpha, beta  parameters, (K,) or (N, K); a row of one lane broadcasts
     keys         (N,) random uint64 of each lane; the draws of a lane are a function of its key and parameters
 
-    Raises AlsimError for parameters outside of [0.01, 1e9].
+    Raises AlsimError for parameters outside of [0.01, 1e8].
     """
     a, b = _parameters(alpha, beta)
     out = np.empty(len(keys), np.int64)
