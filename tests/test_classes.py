@@ -48,6 +48,7 @@ def test_effects_are_those_of_the_words_of_a_class() -> None:
         assert logit(found["mastery"][k]) - logit(alone["mastery"][k]) == pytest.approx(0.8 * shifts[1], abs=2e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="many learners")
 def test_effects_are_normal_and_independent() -> None:
     """8,000 classes of 5. Three tests with a false-alarm probability of 1e-6 each."""
@@ -69,6 +70,7 @@ def test_without_spread_no_bit_changes() -> None:
         assert neutral.to_pandas(table).equals(alone.to_pandas(table))
 
 
+@pytest.mark.ci
 @given(st.integers(1, 2**32), st.floats(0, 10), st.floats(0, 10), st.floats(0.01, 50), st.floats(0.01, 50))
 def test_masteries_stay_in_their_bounds(size: int, mastery: float, ability: float, alpha: float, beta: float) -> None:
     values, classes = [round(v, 4) for v in (mastery, ability)], {"size": size}
@@ -101,6 +103,7 @@ def test_a_learner_has_its_class_in_every_batch_and_episode(dynamics: str) -> No
         assert np.array_equal(starts[1][(few.episode == episode) & (few.learner_id < 3)], observed)
 
 
+@pytest.mark.ci
 def test_the_unit_of_statistics_is_the_class() -> None:
     config = {**LIMITS, "classes": CLASSES}
     dataset = alsim.generate_dataset(22, policy="uniform", seed=3, config=config)

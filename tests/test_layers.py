@@ -231,6 +231,7 @@ def test_import_alsim_is_light():
     assert modules_after("import alsim.cli") == {"typer"}
 
 
+@pytest.mark.ci
 def test_an_environment_needs_no_tables():
     assert "pyarrow" not in modules_after("import alsim; alsim.AdaptiveLearningEnv()")
     assert "typer" not in modules_after("import alsim; alsim.rollout")

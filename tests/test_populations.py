@@ -75,6 +75,7 @@ def test_rows_with_share_0_are_never_drawn() -> None:
     assert np.unique(rows).tolist() == [1, 3]
 
 
+@pytest.mark.ci
 def test_parameters_of_a_row_replace_those_of_the_configuration() -> None:
     """With gain 0 in one row and 1 in the other, a correct answer leaves mastery as it is, or makes it 1."""
     rows = [{"share": 0.5, "dynamics": {"learning_rate": rate}} for rate in (0.0, 1.0)]

@@ -35,6 +35,7 @@ def test_costs_are_relative_to_the_standard_of_the_same_round():
     assert len(lines) == 2 + len(names) and lines[2].endswith("(1.00×) |") and lines[3].endswith("(2.00×) |")
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not COMPILED, reason="4,096 learners in the interpreter")
 def test_the_command_prints_the_time_of_one_contender():
     assert 0 < output_of(start("-m", "benchmarks.dynamics", dynamics.STANDARD)) < 600

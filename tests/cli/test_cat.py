@@ -52,6 +52,7 @@ def shown(out):
 # ── a test in the terminal ───────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_a_test_is_administered_item_after_item(cat, tmp_path):
     status, out, err = cat("--max-items", 3, "--json", "report.json", replies="101")
     assert (status, err) == (0, "")
@@ -386,6 +387,7 @@ def test_ctrl_c_ends_the_test_with_its_results(tmp_path):
     assert report_of(tmp_path)["reason"] == "interrupted"
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_killed_test_keeps_its_answers_and_is_resumed(tmp_path):
     """SIGKILL ends the process without any cleanup, as if the machine of the examinee failed."""

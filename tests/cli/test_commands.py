@@ -784,6 +784,7 @@ def test_a_process_and_its_exit_status(tmp_path, small):
     assert_refused((nothing.returncode, nothing.stdout, nothing.stderr), "holds no finished dataset")
 
 
+@pytest.mark.ci
 def test_no_progress_in_a_pipe(tmp_path, small):
     """Colours that the environment forces make no difference."""
     env = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
@@ -809,6 +810,7 @@ def test_long_work_prints_lines_without_a_terminal(run, small, dataset, checks, 
     assert re.search(r"^alsim: checking the simulator, 0 s so far$", run("validate")[2], re.MULTILINE)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_progress_on_a_terminal(tmp_path, small):
     command = [sys.executable, "-m", "alsim", "generate", "--config", str(small), "--learners", "20", "--out", "d"]
@@ -832,6 +834,7 @@ def shell(command, cwd):
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell that a pipe is closed")
 @pytest.mark.parametrize("arguments", [("info", "d"), ("policies",), ("generate", "--help")])
 def test_a_closed_pipe_ends_a_command_silently(dataset, arguments):
@@ -843,6 +846,7 @@ def test_a_closed_pipe_ends_a_command_silently(dataset, arguments):
     assert running.returncode == 141
 
 
+@pytest.mark.ci
 @needs_bash
 def test_closed_output_is_no_error(dataset):
     done = shell("alsim info d >&-", dataset.parent)
@@ -860,6 +864,7 @@ def test_a_report_does_not_replace_a_file_of_its_input(run, dataset, name):
     assert (dataset / name).read_bytes() == before
 
 
+@pytest.mark.ci
 @needs_bash
 def test_closed_input_is_an_empty_input(tmp_path):
     (tmp_path / "bank.csv").write_text("item,a,b,c\nq1,1,0,0\nq2,1,1,0\n")
@@ -877,6 +882,7 @@ def test_characters_outside_the_encoding_are_escaped(tmp_path):
     assert done.stdout.startswith("Wrote \\xe9/\\xe4.toml")
 
 
+@pytest.mark.ci
 @needs_bash
 @pytest.mark.parametrize("target", ["--json /dev/stdout >/dev/null", "--json /dev/stdout | cat", "--json >(cat)"])
 def test_a_report_goes_to_the_streams_of_a_shell(dataset, target):

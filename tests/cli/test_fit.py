@@ -479,6 +479,7 @@ def test_large_standard_errors_are_in_a_note_and_in_the_verdict(run, fitted, mon
     assert out.endswith("The fit converged after 7 iterations, but 2 of 4 items have large standard errors.")
 
 
+@pytest.mark.ci
 def test_caveats_of_a_fit_are_in_the_verdict(run, tmp_path):
     answers = np.random.default_rng(0).integers(0, 2, (100, 3))
     lines = "".join(

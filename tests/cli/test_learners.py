@@ -133,6 +133,7 @@ def test_long_populations_are_one_line() -> None:
     assert learner_facts(Config().to_dict()) == []
 
 
+@pytest.mark.ci
 def test_many_rows_are_listed_in_part(run: Any, folder: Path) -> None:
     lines = ["share,name", *(f"0.02,a very long name of kind {k}" for k in range(50))]
     Path("rules", "people.csv").write_text("\n".join(lines) + "\n")

@@ -382,6 +382,7 @@ def test_installed_plugins_are_found_by_name(run, kit):
     assert alsim.Config.read({"dynamics": "instant"}).to_dict()["dynamics"]["name"] == "instant"
 
 
+@pytest.mark.ci
 def test_a_new_process_finds_them(kit):
     root = Path(alsim.__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": f"{kit / 'site'}{os.pathsep}{root}", "NUMBA_DISABLE_JIT": "1"}

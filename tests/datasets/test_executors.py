@@ -197,6 +197,7 @@ def test_each_worker_has_a_copy_of_a_policy_in_python(tmp_path, teachers):
     assert made.transitions.equals(generate_dataset(**RUN).transitions)  # the policy acts as uniform
 
 
+@pytest.mark.ci
 def test_more_workers_than_shards(tmp_path):
     few = {"num_learners": 2, "episodes_per_shard": 100}
     made = generate_dataset(**{**RUN, **few}, out=tmp_path / "d", num_workers=3)
@@ -210,6 +211,7 @@ def test_workers_need_a_directory():
         generate_dataset(**RUN, num_workers=2)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform == "win32", reason="ulimit is a shell's")
 def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
@@ -226,6 +228,7 @@ def test_more_workers_than_the_limit_of_open_files_is_an_error(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.ci
 def test_an_exception_of_a_worker_is_raised(tmp_path, teachers):
     with pytest.raises(KeyError, match="lost") as caught:
         generate_dataset(**RUN, policy=teachers.Failing("x"), out=tmp_path / "d", num_workers=2)
@@ -233,6 +236,7 @@ def test_an_exception_of_a_worker_is_raised(tmp_path, teachers):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_policy_that_a_worker_cannot_import_is_an_error(tmp_path, teachers):
     class_of_here = type("Here", (teachers.Slow,), {"__module__": "elsewhere"})
@@ -259,6 +263,7 @@ def test_a_script_without_main_guard_is_an_error(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_program_from_standard_input_is_an_error(tmp_path):
     program = (
@@ -333,6 +338,7 @@ def as_of_a_terminal():
 INTERRUPTED = [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 1), (signal.SIGTERM, 2)]
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize(
     ("number", "workers"),
@@ -449,6 +455,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -462,6 +469,7 @@ def test_a_damaged_shard_is_made_again(tmp_path, caplog, damage, workers):
     assert files_of(out) == plain(tmp_path)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_threads_workers_and_force_resume_each_other(tmp_path):
     out = stopped(tmp_path / "d", 2)
@@ -604,6 +612,7 @@ def test_a_damaged_bank_is_written_again(tmp_path):
     assert files_of(out) == plain(tmp_path)
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 def test_a_damaged_finished_dataset_is_an_error(tmp_path):
     out = generate_dataset(**RUN, out=tmp_path / "d").path

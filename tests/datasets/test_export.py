@@ -485,6 +485,7 @@ ls -A disk
 """
 
 
+@pytest.mark.ci
 @pytest.mark.versionless
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system as Linux does")
 def test_a_full_disk_is_a_one_line_error(tmp_path):

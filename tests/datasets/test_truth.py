@@ -65,6 +65,7 @@ def states_of(data: Dataset) -> list[str]:
     return data.transitions.column_names[len(columns_of("transitions", True)) :]
 
 
+@pytest.mark.ci
 @everyone
 @pytest.mark.parametrize("observation", ["mastery", "responses"])
 def test_the_truth_is_that_of_the_environment_before_each_interaction(name: str, observation: str) -> None:
@@ -124,6 +125,7 @@ def test_answers_are_as_frequent_as_their_chances(name: str) -> None:
     assert abs(right - p.sum()) < np.sqrt(2 * variance * rare) + rare / 3
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["standard", pytest.param("fatigue", marks=pytest.mark.ci)])
 def test_a_policy_in_python_has_the_same_truth(name: str) -> None:
     class Python:
@@ -210,6 +212,7 @@ def test_arrays_and_recomputed_observations_do_not_change(tmp_path: Path) -> Non
     assert [len(part.transitions.schema) for part in stored.parts()] == [len(stored.transitions.schema)] * 3
 
 
+@pytest.mark.ci
 def test_an_export_to_the_hub_has_the_truth_and_its_code_generates_it(tmp_path: Path, monkeypatch: Any) -> None:
     data = dataset("fatigue")
     out = export_dataset(data, "huggingface", tmp_path / "hub")

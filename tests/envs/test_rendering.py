@@ -564,6 +564,7 @@ def test_pictures_of_many_lanes_give_one_warning() -> None:
     assert len(texts.render()) == MANY_LANES + 1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", RENDER_MODES)
 def test_vector_environments_of_gymnasium_render(mode: str) -> None:
     make_one = partial(AdaptiveLearningEnv, SHORT, render_mode=mode)
@@ -605,6 +606,7 @@ def fresh_caches() -> Any:
     clear()
 
 
+@pytest.mark.ci
 def test_pillow_is_imported_at_the_first_picture() -> None:
     code = """
 import sys, alsim

@@ -94,6 +94,7 @@ def test_gymnasium_make_adds_its_own_time_limit() -> None:
     assert len(episode(longer)) == 301
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("vectorization_mode", ["sync", "async"])
 def test_other_vectorization_modes_add_the_time_limit_of_gymnasium(vectorization_mode: str) -> None:
     env: Any = gymnasium.make_vec(

@@ -330,6 +330,7 @@ def expected_digest(steps: int, further: int) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_after_a_fork() -> None:
     printed = run(

@@ -143,6 +143,7 @@ def test_equals_sync_vector_env_at_the_defaults() -> None:
             same(x, y)
 
 
+@pytest.mark.ci
 def test_equals_async_vector_env() -> None:
     mine = make(2)
     single = partial(gymnasium.make, f"alsim:{ID}", config=SHORT)

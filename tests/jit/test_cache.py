@@ -97,6 +97,7 @@ def test_a_compilation_without_a_cache_is_announced_with_the_cure() -> None:
     )
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.skipif(not COMPILED, reason="the interpreter compiles nothing")
 def test_the_notice_can_be_silenced_and_other_functions_are_not_announced(tmp_path: Path) -> None:

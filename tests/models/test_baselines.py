@@ -341,6 +341,7 @@ def test_a_saved_fit_forecasts_the_same_to_the_bit(model, tmp_path):
         type(MODELS[MODELS.index(model) - 1].fit(responses)).load(tmp_path / "fit.json")
 
 
+@pytest.mark.ci
 def test_forecasts_need_neither_scikit_learn_nor_scipy(tmp_path, monkeypatch):
     responses = log(60)
     files = [model.fit(responses).save(tmp_path / f"{model.__name__}.json") for model in MODELS]

@@ -337,6 +337,7 @@ def test_the_mean_outfit_of_true_models_is_that_of_the_documentation(num_items, 
     assert irt.item_fit(irt.fit(log, standard_errors=False), log).outfit.mean() == pytest.approx(outfit, abs=0.04)
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_replications_show_which_mean_squares_the_model_explains():
     """The outfit of five items of a true model is near that of the replications; that of a guessed item is not.

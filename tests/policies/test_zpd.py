@@ -76,6 +76,7 @@ def test_ties_share_the_probability():
     assert nearest(chance, 0.7, 0.5, allowed & False)[0].tolist() == [0] * 5
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_its_questions_are_nearer_the_target_than_uniform_ones():
     """n = 80 learners, seed 3: mean distance of the true chance per learner; paired t test, false alarm 1e-6."""

@@ -64,6 +64,7 @@ def test_a_dataset_has_the_frames_of_its_rollout(taught, written, table):
     pd.testing.assert_frame_equal(stored.to_pandas(table, observations=observations), expected)
 
 
+@pytest.mark.ci
 def test_a_dataset_in_memory_and_one_without_observations_have_the_same_frames(taught):
     for options in ({}, {"store_observations": False}):
         dataset = alsim.generate_dataset(**RUN, **options)
@@ -207,6 +208,7 @@ def test_items_outside_the_bank_are_an_error(written):
         dataset.to_pandas()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_missing_library_is_named_with_its_extra(library):
     code = f"""

@@ -307,6 +307,7 @@ np.concatenate([array.ravel() for layer in agent.network.layers for array in lay
 """
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_interpreter_gives_the_same_network_within_rounding(algorithm, tmp_path):

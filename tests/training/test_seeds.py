@@ -73,6 +73,7 @@ def inline(monkeypatch):
 # ── results ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 def test_processes_write_what_train_writes_for_each_seed(tmp_path, modules):
     plugins.import_modules(["quick_evaluations"])
     moments = []

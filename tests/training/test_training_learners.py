@@ -70,6 +70,7 @@ def test_a_training_depends_on_the_population(tmp_path: Path) -> None:
     assert one != other
 
 
+@pytest.mark.ci
 def test_another_population_does_not_resume_a_training(tmp_path: Path) -> None:
     def stop(moment: Any) -> None:
         raise Stop
