@@ -1,0 +1,50 @@
+"""Contract of policies: an interrupted dataset, resumed, has the bits of an uninterrupted one, and of a rollout."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import alsim
+from alsim.jit.compile import COMPILED
+from alsim.policies import POLICIES
+
+ELO = Path(__file__).with_name("elo-30.npz")
+ARGUMENTS = {
+    "epsilon-greedy": "epsilon-greedy:zpdes:0.2",
+    "mix": "mix:thompson=0.5,bkt=0.5",
+    "student": f"student:{ELO}",
+    "oracle": "oracle:2",
+}
+SHARED = ["linucb:1.0:0.05:true", "epsilon-greedy:(exp3:0.1:0.05:true):0.1"]
+NAMES = [*(ARGUMENTS.get(name, name) for name in POLICIES), *SHARED]
+LEARNERS = 6 if COMPILED else 3
+
+
+class Stops(Exception):
+    pass
+
+
+def stop(episodes, rows):
+    if episodes >= 2:
+        raise Stops
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_dataset_has_the_same_bits(name, tmp_path, monkeypatch):
+    """Policies that learn across learners have rounds of two learners here."""
+    shared = name in SHARED
+    if shared:
+        monkeypatch.setattr("alsim.policies.bandits.arms.ROUND_SIZE", 2)
+    num_los = 30 if name.startswith("student") else 3
+    arguments = {"policy": name, "seed": 3, "config": {"num_los": num_los, "max_episode_steps": 12}}
+    run = alsim.rollout(num_learners=LEARNERS, **arguments)
+    arguments |= {"num_learners": LEARNERS, "episodes_per_learner": 1, "out": tmp_path / "d"}
+    arguments |= {} if shared else {"episodes_per_shard": 2}
+    with pytest.raises(Stops):
+        alsim.generate_dataset(progress=stop, **arguments)
+    data = alsim.generate_dataset(**arguments)
+    assert len(data.manifest["tables"]["episodes"]["shards"]) == -(-LEARNERS // 2)
+    assert data.propensity.tobytes() == run.propensity.tobytes()
+    assert np.array_equal(data.arrays["action"], run.interactions.action)
+    assert data.arrays["reward"].tobytes() == run.interactions.reward.tobytes()
