@@ -300,6 +300,7 @@ def claims(session: nox.Session) -> None:
     session.install("-q", TORCH)
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--claims", *session.posargs)
+    session.run("python", "-m", "benchmarks.policies")
     session.run("python", "-m", "benchmarks.training_time", "--part", "alsim")
     session.notify("training-time-torch", [])
     session.notify("training-time-jax", [])
@@ -324,8 +325,9 @@ def training_time_jax(session: nox.Session) -> None:
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """Run the benchmarks; update benchmarks/README.md, the plot in the docs and the baseline; needs an idle machine."""
+    """Run the benchmarks; update benchmarks/README.md, pictures in the docs and the baseline; needs an idle machine."""
     session.install("-q", "-e", ".", *group("bench"))
     session.run("python", "-m", "benchmarks.table", "--readme", *session.posargs)
-    session.run("python", "-m", "benchmarks.plot")
+    for picture in ("plot", "dynamics_pictures", "bandit_regret"):
+        session.run("python", "-m", f"benchmarks.{picture}")
     session.run("pytest", "benchmarks", "-q", "--benchmark-json=benchmarks/baseline.json")
