@@ -195,6 +195,22 @@ def add_time(clock: Doubles, item: Ints, seconds: Floats, step: int, bank: Bank,
         clock += config.sessions.break_hours
 
 
+def clocks_after(item: Ints, seconds: Floats, length: Longs, bank: Bank, config: Config) -> Doubles:
+    """Return the hours since the episode began, after each of M interactions, (M,), see `add_time`.
+
+    item, seconds  (M,) items, and response times, NaN for contents, one episode after the other
+    length         (E,) interactions per episode
+    """
+    clock, first = np.zeros(len(length)), np.cumsum(length) - length
+    after = np.empty(len(item))
+    for step in range(int(length.max(initial=0))):
+        lanes = np.flatnonzero(length > step)
+        rows, own = first[lanes] + step, clock[lanes]
+        add_time(own, item[rows], seconds[rows], step, bank, config)
+        clock[lanes] = after[rows] = own
+    return after
+
+
 @lean_kernel
 def _accumulate(
     x: Interactions, minutes: Floats, num_questions: int, modality: Codes, threshold: float, sums: _Sums

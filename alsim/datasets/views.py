@@ -14,7 +14,7 @@ from alsim.config import Config
 from alsim.datasets.tables import numpy_column
 from alsim.errors import AlsimError
 from alsim.mdp.actions import num_actions
-from alsim.metrics import add_time
+from alsim.metrics import add_time, clocks_after
 from alsim.numerics.philox import random_words
 from alsim.policies import Policy, PolicyDraws, PolicyWithProbabilities, Transitions, View, has_memory, masks, memory
 from alsim.policies.action_masks import ActionMask, MaskRules, read_action_mask
@@ -221,6 +221,7 @@ class _Columns:
             correct=self._correct[rows],
             seconds=self._seconds[rows],
             rewards=self._reward[rows],
+            clock=clocks_after(self._item[rows], self._seconds[rows], self._length[episodes], self._bank, self._config),
         )
 
     def views(self, first: Longs, length: Longs) -> Iterator[tuple[Longs, View]]:

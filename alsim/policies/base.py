@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -330,6 +330,16 @@ class PolicyWithProbabilities(Protocol):
 def has_memory(policy: Any) -> bool:
     """Return whether a policy keeps a state of each lane: whether it has a method `start`."""
     return callable(getattr(policy, "start", None))
+
+
+def check_observation(policy: Any, kind: Observation) -> None:
+    """Raise AlsimError, which names the policy, if its attribute `reads` is another kind of observation."""
+    reads = getattr(policy, "reads", None)
+    if reads != kind and reads in get_args(Observation):
+        raise AlsimError(
+            f"the policy {policy.name!r} needs observation={reads!r}; got {kind!r}; pass "
+            f"observation={reads!r} (--observation {reads})"
+        )
 
 
 def one_hot(actions: NDArray[Any], num_actions: int) -> Doubles:

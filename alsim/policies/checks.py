@@ -95,6 +95,14 @@ def with_probabilities(policy: Any, subject: str, reason: str = "") -> PolicyWit
             f"def probabilities(self, {arguments}): "
             f"return alsim.policies.one_hot(self.act({passed})[0], view.num_actions)"
         )
+    if not any(takes(policy.probabilities, count) for count in ((3,) if has_memory(policy) else (1, 2))):
+        listed = "view, state, draws=None" if has_memory(policy) else "view, draws=None"
+        method = policy.probabilities
+        own = inspect.signature(getattr(method, "__func__", method))
+        raise InputTypeError(
+            f"the method probabilities of the policy {policy.name!r} must take ({listed}); got probabilities{own}; "
+            f"write def probabilities(self, {listed})"
+        )
     return policy  # type: ignore[no-any-return]  # it has a method probabilities
 
 

@@ -12,7 +12,7 @@ from alsim.errors import AlsimError, InputTypeError
 from alsim.jit.compile import dispatch, entry, lean_kernel, rule
 from alsim.jit.fingerprints import fingerprint, own_cache_of
 from alsim.mdp import actions as encoding
-from alsim.policies.base import Policy, Transitions, View, one_hot
+from alsim.policies.base import Policy, Transitions, View, check_observation, one_hot
 from alsim.policies.memory import state_and_draws
 from alsim.types import (
     WORD_BITS,
@@ -142,11 +142,7 @@ class RulePolicy:
                 f"the parameters of the policy {self.name!r} must be of the class {expected.__name__}, which selects "
                 f"its rule; got {describe(self.parameters)}; write self.parameters = {expected.__name__}(...)"
             )
-        if self.reads not in (None, kind):
-            raise AlsimError(
-                f"the policy {self.name!r} needs observation={self.reads!r}; got {kind!r}; pass "
-                f"observation={self.reads!r} (--observation {self.reads})"
-            )
+        check_observation(self, kind)
 
     @property
     def start(self) -> Callable[[int], Floats] | None:

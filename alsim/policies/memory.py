@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alsim.errors import AlsimError, InputTypeError
-from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
+from alsim.policies.base import Policy, PolicyDraws, Transitions, View, check_observation, has_memory
 from alsim.policies.nested import needs_truth
 from alsim.types import describe
 
@@ -82,12 +83,13 @@ def lanes_of(state: Any, lanes: slice | NDArray[Any]) -> Any:
 
 
 def arrays_of(state: Any, name: str = "state") -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the arrays of a state, with a name for each that tells its place in the state."""
+    """Yield the arrays of a state, with a name for each that tells its place in the state, as in "state.wrong[0]"."""
     if isinstance(state, np.ndarray):
         yield name, state
     else:
         for key, part in _parts(state):
-            yield from arrays_of(part, f"{name}.{key}")
+            is_plain = isinstance(key, str) and key.isidentifier()
+            yield from arrays_of(part, f"{name}.{key}" if is_plain else f"{name}[{key!r}]")
 
 
 def map_arrays(change: Callable[[NDArray[Any]], NDArray[Any]], state: Any) -> Any:
@@ -97,10 +99,17 @@ def map_arrays(change: Callable[[NDArray[Any]], NDArray[Any]], state: Any) -> An
     if isinstance(state, np.ndarray):
         return change(state)
     values = {key: map_arrays(change, part) for key, part in _parts(state)}
+    if isinstance(state, MutableMapping):
+        mapping = copy(state)  # no constructor, which may have other arguments, as that of a defaultdict
+        mapping.update(values)
+        return mapping
     if isinstance(state, Mapping):
-        return type(state)(values)  # type: ignore[call-arg]  # a dict, or a class with its constructor
+        return type(state)(values)  # type: ignore[call-arg]  # a class with the constructor of a dict
     if dataclasses.is_dataclass(state):
-        return dataclasses.replace(state, **values)  # type: ignore[type-var]  # an instance: _parts refuses classes
+        changed = copy(state)  # no constructor, which may not take all fields, or change them
+        for field, value in values.items():
+            object.__setattr__(changed, field, value)  # the class may be frozen
+        return changed
     if hasattr(state, "_make"):
         return state._make(values.values())
     return type(state)(values.values())
@@ -120,7 +129,11 @@ def takes(method: Callable[..., Any], count: int) -> bool:
 
 
 def _permitted(policy: Any, view: View) -> View:
-    """Return a view without the truth, unless the policy needs it."""
+    """Return a view without the truth, unless the policy needs it.
+
+    Raises AlsimError if the policy reads another kind of observation.
+    """
+    check_observation(policy, view.kind)
     return view if view.truth is None or needs_truth(policy) else dataclasses.replace(view, truth=None)
 
 

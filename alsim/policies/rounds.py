@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from alsim.errors import AlsimError
 from alsim.policies import memory
-from alsim.policies.base import Policy, PolicyDraws, Transitions, View
+from alsim.policies.base import Policy, PolicyDraws, Transitions, View, has_memory
+from alsim.policies.compiled import RulePolicy
 from alsim.types import Codes, Doubles, Floats, Ints, Longs, Observation
 
 
 def round_size_of(policy: Any) -> int | None:
     """Return the number of learners per round; None for a policy that does not learn across learners.
 
-    Raises AlsimError, which names the policy, for a size that is not a positive integer.
+    Raises AlsimError, which names the policy, for a size that is not a positive integer, and for a policy without a
+    state of all learners.
     """
     size = getattr(policy, "round_size", None)
     if size is None:
@@ -31,6 +33,12 @@ def round_size_of(policy: Any) -> int | None:
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise AlsimError(
             f"the round_size of the policy {policy.name!r} must be an integer of at least 1; got {size!r}; 256 is usual"
+        )
+    if not has_memory(policy) or isinstance(policy, RulePolicy):
+        reason = "a rule has a memory of each lane" if isinstance(policy, RulePolicy) else "it has no method start"
+        raise AlsimError(
+            f"the policy {policy.name!r} has a round_size, but {reason}; leave out round_size, or write a class with "
+            "the methods start(n), act(view, state, draws) and learn(state, transitions)"
         )
     return int(size)
 
@@ -48,7 +56,8 @@ class FixedState:
 
     def act(self, view: View, draws: PolicyDraws) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action of each lane and its probability."""
-        return self.policy.act(view, self.state, draws)
+        decision: tuple[NDArray[Any], NDArray[Any]] = memory.act(self.policy, view, self.state, draws)
+        return decision
 
     def probabilities(self, view: View, draws: PolicyDraws | None = None) -> NDArray[Any]:
         """Return the probability of each action in each lane, (N, A)."""
@@ -80,6 +89,7 @@ def transitions_of_rows(
     correct: Codes,
     seconds: Floats,
     rewards: Floats,
+    clock: Doubles,
 ) -> Transitions:
     """Return the interactions of complete episodes as rows of one Transitions.
 
@@ -106,6 +116,7 @@ def transitions_of_rows(
         "active": np.ones(len(observation), np.bool_),
         "ended": ended,
         "last_seconds": _last_seconds(seconds.astype(np.float32), length),
+        "clock": clock,
     }
     return Transitions(kind=kind, num_los=num_los, **{name: _read_only(column) for name, column in columns.items()})
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alsim.bank.course import course_of
+from alsim.metrics import clocks_after
 from alsim.policies.base import Transitions
 from alsim.policies.binding import bound
 from alsim.policies.exceptions import naming
@@ -56,6 +57,7 @@ def transitions_of(run: Rollout) -> Transitions:
         correct=x.correct.astype(np.int8),
         seconds=x.response_time,
         rewards=x.reward,
+        clock=clocks_after(x.item, x.response_time, x.length, run.bank, run.config),
     )
 
 

@@ -1,6 +1,8 @@
 """Policies with memory: the contract, the compiled form, wrappers, logs, and states that are invalid."""
 
 import pickle
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -225,6 +227,25 @@ def test_a_state_can_be_pickled_and_copied():
     assert part["a"].wrong.tolist() == [[3, 4, 5], [6, 7, 8]]
     assert part["b"][0].tolist() == [1, 2]
     assert dict(memory.arrays_of({"a": state})).keys() == {"state.a.wrong", "state.a.total"}
+    similar = {1: np.zeros(1), "1": np.zeros(1), "a.b": np.zeros(1), "a": {"b": (np.zeros(1), np.zeros(1))}}
+    assert len(dict(memory.arrays_of(similar))) == 5
+
+
+@dataclass(frozen=True)
+class Doubled:
+    wrong: np.ndarray
+    twice: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "twice", 2 * self.wrong)
+
+
+def test_containers_are_copied_without_their_constructors():
+    part = memory.lanes_of(Doubled(np.arange(4)), slice(1, 3))
+    assert (part.wrong.tolist(), part.twice.tolist()) == ([1, 2], [2, 4])
+    state = defaultdict(list, x=np.arange(4))
+    part = memory.lanes_of(state, slice(1, 3))
+    assert (part["x"].tolist(), type(part), state["x"].tolist()) == ([1, 2], defaultdict, [0, 1, 2, 3])
 
 
 class Stateful(MostWrong):
@@ -287,6 +308,42 @@ def test_missing_methods_are_named():
             return None
 
     assert "the method act of the policy 'old-act' must take a view, a state and draws" in refusal(OldAct())
+
+    class OldProbabilities(MostWrong):
+        name = "old-probabilities"
+
+        def probabilities(self, view):
+            return None
+
+    message = "the method probabilities of the policy 'old-probabilities' must take .view, state, draws=None.; got"
+    log = alsim.generate_dataset(3, 1, policy="uniform", config=SMALL)
+    for use in (
+        lambda: EpsilonGreedy(OldProbabilities(), 0.1),
+        lambda: rollout(OldProbabilities(), num_learners=3, config=SMALL, action_mask=np.arange(27) < 9),
+        lambda: log.probabilities(OldProbabilities()),
+    ):
+        with pytest.raises(TypeError, match=message):
+            use()
+
+
+def test_an_error_about_hidden_mastery_names_the_policy_that_reads_it():
+    class Reader(MostWrong):
+        name = "reader"
+        reads = "mastery"
+
+    log = alsim.generate_dataset(3, 1, policy="uniform", config=SMALL, observation="responses")
+    for name, policy in (
+        ("reader", Reader()),
+        ("reader", EpsilonGreedy(Reader(), 0.1)),
+        ("thompson", "mix:uniform=0.5,thompson=0.5"),
+        ("linucb", "epsilon-greedy:(linucb:1:0.05:true):0.1"),
+        ("linucb", "linucb:1:0.05:true"),
+    ):
+        message = f"the policy '{name}[^']*' needs observation='mastery'; got 'responses'; pass observation="
+        with pytest.raises(AlsimError, match=message):
+            rollout(policy, num_learners=3, config=SMALL, observation="responses")
+        with pytest.raises(AlsimError, match=message):
+            log.probabilities(policy)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,46 @@ def test_an_interrupted_dataset_is_resumed_from_its_checkpoint(tmp_path):
     assert len(again.learned) == 6  # without a valid checkpoint, earlier rounds are simulated again
 
 
+class OtherTypes(BestKind):
+    """Has arrays with similar names, and returns other types of numbers than those of `start`."""
+
+    name = "other-types"
+
+    def start(self, n):
+        return {"total": np.zeros((n, 27)), "rows": np.zeros(n, np.int64), 1: np.zeros(n, np.int8), "1": np.ones(n)}
+
+    def learn(self, state, transitions):
+        super().learn(state, transitions)
+        return {**state, 1: state[1] + 0.5}
+
+
+def test_a_checkpoint_holds_any_state(tmp_path):
+    others = {"bank": None, "dynamics": None, "observation": "mastery", "keep_observations": True, "num_threads": 1}
+    plan = read_plan(OtherTypes(), num_learners=15, episodes_per_learner=1, seed=1, config=SMALL, **others)
+    first = RoundStates(plan, tmp_path)
+    runs = [first.run(number) for number in range(3)]
+    plan.policy.learned.clear()
+    assert RoundStates(plan, tmp_path).run(2).propensity.tobytes() == runs[2].propensity.tobytes()
+    assert len(plan.policy.learned) == 1  # the state before the round was in the checkpoint
+
+
+def test_a_round_has_the_clock_of_each_interaction():
+    policy, again = BestKind(4), BestKind(4)
+    config = SMALL | {"sessions": {"interactions": 3, "break_hours": 20.0}}
+    log = alsim.generate_dataset(8, 1, policy=policy, seed=3, config=config)
+    log.probabilities(again)
+    x = policy.learned[0]
+    minutes = log.bank.contents.duration[np.maximum(x.items - log.bank.num_questions, 0)]
+    hours = np.where(x.correct < 0, 60 * minutes, x.seconds) / 3600
+    expected, start = [], 0
+    for stop in np.flatnonzero(x.ended) + 1:
+        expected += [sum(hours[start : k + 1]) + 20 * ((k + 1 - start) // 3) for k in range(start, stop)]
+        start = stop
+    np.testing.assert_allclose(x.clock, expected, rtol=1e-6)
+    assert x.clock.max() > 40
+    assert again.learned[0].clock.tobytes() == x.clock.tobytes()
+
+
 def test_any_round_can_be_made_alone():
     others = {"bank": None, "dynamics": None, "observation": "mastery", "keep_observations": True, "num_threads": 1}
     plan = read_plan(BestKind(), num_learners=23, episodes_per_learner=1, seed=1, config=SMALL, **others)
@@ -195,6 +235,22 @@ def test_a_log_gives_the_propensities_again(tmp_path):
 def test_invalid_round_sizes_are_refused(size):
     with pytest.raises(AlsimError, match="round_size of the policy 'best-kind' must be an integer of at least 1; got"):
         alsim.rollout(BestKind(size), num_learners=3, config=SMALL)
+
+
+def test_a_round_size_needs_a_state_of_all_learners():
+    class Forgetful:
+        name = "forgetful"
+        round_size = 5
+
+        def act(self, view, draws):
+            return np.zeros(view.num_lanes, np.int64), np.ones(view.num_lanes)
+
+    with pytest.raises(AlsimError, match="'forgetful' has a round_size, but it has no method start; leave out round_s"):
+        alsim.rollout(Forgetful(), num_learners=3, config=SMALL)
+    rules = alsim.make_policy("rules")
+    rules.round_size = 5
+    with pytest.raises(AlsimError, match="the policy 'rules' has a round_size, but a rule has a memory of each lane"):
+        alsim.rollout(rules, num_learners=3, config=SMALL)
 
 
 def test_the_size_of_shards_is_that_of_rounds():
