@@ -250,6 +250,20 @@ def test_choices_follow_the_propensities(alpha, beta):
     assert stats.chisquare(counts, n * propensities(alpha, beta)).pvalue > 1e-6
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-20, 1e-17, 1e-3, 1.0, 1e9, 1e200])
+def test_propensities_of_gaussians_have_any_scale(scale):
+    """Deviations below the rounding error of the means, variances that overflow or underflow, and hopeless arms."""
+    pairs = [([0.5, 0.5], [1, 1], 0.5), ([0.3 * scale, 0.2 * scale], [1, 2], stats.norm.cdf(0.1 / np.sqrt(5)))]
+    pairs += [([0.3 * scale, 0.0], [1e-18, 1], stats.norm.cdf(0.3))]
+    for mean, sd, expected in pairs:
+        found, third = np.zeros((1, 2)), np.zeros((1, 3))
+        gaussian_largest(np.array([mean]), scale * np.array([sd]), np.ones((1, 2), bool), found)
+        close(found, [[expected, 1 - expected]])
+        far = min(-1e17, -100 * scale)
+        gaussian_largest(np.array([[*mean, far]]), scale * np.array([[*sd, 1]]), np.ones((1, 3), bool), third)
+        close(third, [[expected, 1 - expected, 0]])
+
+
 def test_propensities_of_lints_follow_draws():
     """n = 400,000 draws of NumPy, seed 2; a false alarm has probability 1e-6."""
     state = start_ridge(1, 3, 2, 1.0)

@@ -46,6 +46,8 @@ REACH = 3.0
 """Length of panels on the scale of t near t = 0: log(1 + e**t) is singular at a distance of pi from there. Panels that
 end below 0, or begin above 0, are longer by the distance of this end from 0 at most."""
 TINY = 1e-300
+WIDTH = float(np.sqrt(2 * TAIL))
+"""Standard deviations from the mean of a Gaussian variable to the ends of the integrals."""
 
 
 def _integration_matrix(nodes: Doubles, weights: Doubles) -> Doubles:
@@ -255,8 +257,16 @@ def place_beta(p: BetaArms, s: Sweep, k: int, alpha: float, beta: float) -> None
 def place_gaussian(p: GaussianArms, s: Sweep, k: int, mean: float, sd: float) -> None:
     """Write variable k and the ends of its density."""
     p.mean[k], p.sd[k] = mean, sd
-    width = sd * np.sqrt(2 * TAIL)
-    s.low[k], s.mode[k], s.high[k] = mean - width, mean, mean + width
+    s.low[k], s.mode[k], s.high[k] = mean - WIDTH * sd, mean, mean + WIDTH * sd
+
+
+@rule
+def is_beaten(mean: Doubles, sd: Doubles, allowed: Bools, lane: int, k: int) -> bool:
+    """Return whether another Gaussian variable of the lane is larger than variable k, but for a negligible chance."""
+    for j in range(mean.shape[1]):
+        if allowed[lane, j] and mean[lane, j] - mean[lane, k] >= WIDTH * (sd[lane, j] + sd[lane, k]):
+            return True
+    return False
 
 
 # ── the sweep ────────────────────────────────────────────────────────────────────────────────────
@@ -341,7 +351,7 @@ def sweep(p: Any, s: Sweep, size: int) -> None:
         integrate_panel(p, s, size, t, stop)
         if t >= all_begun:
             add_products(s, size)
-        t = stop
+        t = stop if stop > t else end  # no end for numbers that are not finite
 
 
 @rule
@@ -390,12 +400,18 @@ def gaussian_largest(mean: Doubles, sd: Doubles, allowed: Bools, out: Doubles) -
     s, chosen = new_sweep(size), np.empty(size, np.int64)
     p = GaussianArms(np.empty(size), np.empty(size))
     for n in range(lanes):
-        count = 0
+        count, narrowest = 0, 0
         for k in range(size):
-            if allowed[n, k]:
-                place_gaussian(p, s, count, mean[n, k], sd[n, k])
+            if allowed[n, k] and not is_beaten(mean, sd, allowed, n, k):
+                if count == 0 or sd[n, k] < sd[n, narrowest]:
+                    narrowest = k
                 chosen[count] = k
                 count += 1
+        # In units of the narrowest variable, from its mean: otherwise, short panels would be lost in rounding.
+        origin, unit = mean[n, narrowest], sd[n, narrowest]
+        for i in range(count):
+            k = chosen[i]
+            place_gaussian(p, s, i, (mean[n, k] - origin) / unit, sd[n, k] / unit)
         if count > 0:
             sweep(p, s, count)
             write_shares(s, count, chosen, n, out)
