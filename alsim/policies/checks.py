@@ -153,8 +153,8 @@ def checked_decision(policy: Policy, view: View, decision: Any) -> tuple[Longs, 
 def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Doubles:
     """Return the probabilities that `probabilities` of a policy returned, (N, A).
 
-    Raises AlsimError, which names the policy, for another shape, and for rows that are not a distribution. Rows of
-    lanes whose episode has ended are not checked.
+    Probabilities slightly above 1, from a rounded sum, count as 1. Raises AlsimError, which names the policy, for
+    another shape, and for rows that are not a distribution. Rows of lanes whose episode has ended are not checked.
     """
     subject, shape = f"the probabilities of the policy {policy.name!r}", (view.num_lanes, view.num_actions)
     try:
@@ -171,7 +171,7 @@ def checked_probabilities(policy: Policy, view: View, probabilities: Any) -> Dou
             f"{subject} must be at least 0 and sum to 1; got the sum {sums[lane]} and the minimum {odds[lane].min()} "
             f"in lane {lane}; correct its method probabilities"
         )
-    return odds
+    return np.minimum(odds, 1, out=odds)  # as in `checked_decision`, so that a log gives its propensities again
 
 
 def check_agreement(policy: Policy, view: View, odds: Doubles, chosen: Longs, propensities: Doubles) -> None:

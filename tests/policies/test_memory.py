@@ -185,6 +185,24 @@ def test_a_log_gives_the_propensities_again():
         assert np.abs(total - 1).max() < 1e-12
 
 
+class Rounded(MostWrong):
+    """Is certain, with a probability of 1 and a rounding error."""
+
+    name = "rounded"
+
+    def probabilities(self, view, state, draws=None):
+        return (1 + 2**-52) * one_hot(view.question(state.wrong.argmax(axis=1), "Easy"), view.num_actions)
+
+
+def test_a_log_gives_propensities_of_1_again():
+    for policy in (Rounded(), EpsilonGreedy(Rounded(), 0), "zpdes:1:0"):
+        log = alsim.generate_dataset(12, 1, policy=policy, seed=1, config=SMALL, action_mask=np.arange(27) % 5 != 1)
+        assert log.propensity.max() == 1
+        assert log.probabilities(policy).tobytes() == log.propensity.tobytes()
+    log = alsim.generate_dataset(12, 1, policy=Rounded(), seed=1, config=SMALL)
+    assert log.probabilities(Rounded()).max() == 1
+
+
 class Tracing(MostWrong):
     """Keeps what the log and the rollout passed to `learn`, and the state after it."""
 
