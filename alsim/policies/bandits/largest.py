@@ -46,6 +46,12 @@ REACH = 3.0
 """Length of panels on the scale of t near t = 0: log(1 + e**t) is singular at a distance of pi from there. Panels that
 end below 0, or begin above 0, are longer by the distance of this end from 0 at most."""
 TINY = 1e-300
+FARTHEST = -64.0
+"""Smallest difference from the largest mean, in units of the largest standard deviation. A Gaussian variable that is as
+far below, or farther, is the largest with a probability below 1e-400."""
+NARROWEST = 1e-9
+"""Smallest standard deviation, in units of the largest. Panels of narrower densities may be shorter than the distance
+of two floating-point numbers, and the sweep would not end."""
 
 
 def _integration_matrix(nodes: Doubles, weights: Doubles) -> Doubles:
@@ -382,18 +388,24 @@ def beta_largest(alpha: Doubles, beta: Doubles, allowed: Bools, out: Doubles) ->
 def gaussian_largest(mean: Doubles, sd: Doubles, allowed: Bools, out: Doubles) -> None:
     """Write the probability that each Gaussian variable of a lane is the largest of the allowed ones.
 
-    mean, sd  (N, K), sd > 0
+    mean, sd  (N, K), finite, sd > 0; a standard deviation counts as at least NARROWEST times the largest of the lane
     allowed   (N, K); rows without an allowed variable stay as they are
     out       (N, K), zeros, written
+
+    Means are relative to the largest one: differences below the precision of t would not be resolved.
     """
     lanes, size = mean.shape
     s, chosen = new_sweep(size), np.empty(size, np.int64)
     p = GaussianArms(np.empty(size), np.empty(size))
     for n in range(lanes):
-        count = 0
+        count, top, widest = 0, -np.inf, 0.0
         for k in range(size):
             if allowed[n, k]:
-                place_gaussian(p, s, count, mean[n, k], sd[n, k])
+                top, widest = max(top, mean[n, k]), max(widest, sd[n, k])
+        for k in range(size):
+            if allowed[n, k]:
+                below = max(mean[n, k] - top, FARTHEST * widest) / widest
+                place_gaussian(p, s, count, below, max(sd[n, k] / widest, NARROWEST))
                 chosen[count] = k
                 count += 1
         if count > 0:
