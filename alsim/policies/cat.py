@@ -155,8 +155,8 @@ class CATPolicy:
 
     @property
     def digest(self) -> str:
-        """Text of the parameters that the name does not identify; the course is in the manifest of a dataset."""
-        return repr(self._own_blueprint)
+        """Text of the parameters, which the name does not identify; the course is in the manifest of a dataset."""
+        return repr((self.randomesque, self.floor, self._own_blueprint))
 
     def bind(self, course: Course) -> Self:
         """Return a copy that reads the questions and the blueprint of a course."""

@@ -71,7 +71,7 @@ class StudentModelPolicy:
     def act(self, view: View, state: dict[str, Any], draws: PolicyDraws | None) -> tuple[Longs, Doubles]:
         """Return the action of each lane, and its probability 1."""
         check_num_los(self.name, self._course, view.num_los)
-        mastery = self.model.mastery(state)[:, : view.num_los]
+        mastery = self._checked_mastery(view, self.model.mastery(state))
         if view.mask is not None:
             mastery = np.where(los_with_actions(view.mask), mastery, np.inf)
         lo = mastery.argmin(axis=1)
@@ -89,6 +89,24 @@ class StudentModelPolicy:
         x = transitions
         items = np.where(x.asks, x.los if self._has_skills(x.num_los) else LEVELS * x.los + x.levels, -1)
         self.model.update(state, items, x.correct, x.active & x.asks)
+
+    def _checked_mastery(self, view: View, found: Any) -> Doubles:
+        """Return the estimates of the outcomes, (N, L). Raises AlsimError for another shape, and for NaN."""
+        skills = view.num_los if self._course is not None else self.model.items.num_skills
+        if not isinstance(found, np.ndarray) or found.shape != (view.num_lanes, skills):
+            raise AlsimError(
+                f"the mastery of the student model of the policy {self.name!r} must be an array of shape "
+                f"{(view.num_lanes, skills)}; got {describe(found)}; correct its method mastery"
+            )
+        mastery = found[:, : view.num_los]
+        invalid = view.active & np.isnan(mastery).any(axis=1)
+        if invalid.any():
+            lane = int(np.argmax(invalid))
+            raise AlsimError(
+                f"the mastery of the student model of the policy {self.name!r} is NaN in lane {lane}; correct its "
+                "method mastery"
+            )
+        return mastery
 
     def _has_skills(self, num_los: int) -> bool:
         """Return whether the items of the model are the outcomes, and not cells of questions."""

@@ -42,6 +42,11 @@ class Oracle:
         """Return the parameters."""
         return f"<Oracle: samples={self.samples!r}, depth={self.depth!r}>"
 
+    @property
+    def digest(self) -> str:
+        """Text of the parameters, which the name does not identify."""
+        return repr((self.samples, self.depth))
+
     def act(self, view: View, draws: PolicyDraws | None) -> tuple[Longs, Doubles]:
         """Return the action of each lane, and its probability 1."""
         if view.truth is None:
@@ -66,7 +71,7 @@ class Oracle:
         count = best.shape[1]
         first, second = np.repeat(best, count, axis=1), np.tile(best, (1, count))
         pairs = truth.gains(np.stack([first, second], axis=2), self.samples)
-        allowed = np.isfinite(np.take_along_axis(gains, first, axis=1))
+        allowed = np.isfinite(np.take_along_axis(gains, first, axis=1) + np.take_along_axis(gains, second, axis=1))
         chosen = np.where(allowed, pairs, -np.inf).argmax(axis=1)
         return np.asarray(np.take_along_axis(first, chosen[:, np.newaxis], axis=1)[:, 0], np.int64)
 

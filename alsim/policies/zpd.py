@@ -118,6 +118,11 @@ class NearestChance:
         """Return the parameters."""
         return f"<NearestChance: target={self.target!r}, floor={self.floor!r}, width={self.width!r}>"
 
+    @property
+    def digest(self) -> str:
+        """Text of the parameters, which the name does not identify."""
+        return repr((self.target, self.floor, self.width))
+
     def bind(self, course: Course) -> Self:
         """Return a copy that reads the questions of a course."""
         twin = copy.copy(self)

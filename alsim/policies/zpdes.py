@@ -230,7 +230,7 @@ class ZPDES:
     @property
     def digest(self) -> str:
         """Text of the parameters, which the name does not identify."""
-        return repr(tuple(self.rule))
+        return repr((self.floor, *self.rule))
 
     def bind(self, course: Course) -> Self:
         """Return a copy that reads the curriculum of a course."""

@@ -29,7 +29,7 @@ class Lookahead:
     def gains(self, actions: Longs, samples: int) -> Doubles:
         """Return the mean gain of mastery, summed over LOs, after sequences of actions, (N, C).
 
-        actions  (N, C, H): C sequences of H actions for each lane
+        actions  (N, C, H): C sequences of H actions for each lane; those after the end of an episode have no gain
         samples  number of simulated futures of each sequence
         """
         lanes, sequences, _ = actions.shape
@@ -58,11 +58,14 @@ class Lookahead:
         learners = twin.learners
         learners.key[:count] = np.repeat(keys[:, np.newaxis], sequences, axis=1).reshape(-1)
         before = learners.mastery_sum[:count].copy()
+        after, continues = before.copy(), np.ones(count, np.bool_)
         chosen = np.zeros(twin.lanes, np.int64)
         for step in range(steps):
             chosen[:count] = np.repeat(actions[:, :, step].reshape(-1), samples)
             twin.step(chosen, DISABLED)
-        gain = (learners.mastery_sum[:count] - before).reshape(lanes, sequences, samples)
+            after = np.where(continues, learners.mastery_sum[:count], after)
+            continues &= ~learners.finished[:count]
+        gain = (after - before).reshape(lanes, sequences, samples)
         total = np.zeros((lanes, sequences))
         for sample in range(samples):  # in order, so that the bits do not depend on the batch
             total += gain[:, :, sample]

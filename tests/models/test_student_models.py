@@ -1,6 +1,7 @@
 """Contract of student models, run over each of them: ranges, batches, masks, files, forecasts and errors."""
 
 import io
+import json
 import pickle
 
 import numpy as np
@@ -445,3 +446,21 @@ def test_damaged_files_are_refused(tmp_path):
     np.savez(file, **{**arrays, "about": np.array([{"format": "x"}], object)})
     with pytest.raises(ModelError, match="objects, not numbers"):
         load_student_model(file)
+
+
+@every_model
+def test_a_file_that_has_lost_a_parameter_is_refused(model, tmp_path):
+    """A default must not replace what a damaged file has lost."""
+    file = model.save(tmp_path / "model.npz")
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    for name in model.arrays():
+        np.savez(file, **{key: array for key, array in arrays.items() if key != name})
+        with pytest.raises(ModelError, match=f"is not a student model: .*{name}"):
+            load_student_model(file)
+    for name in model.options():
+        about = json.loads(arrays["about"].tobytes())
+        del about["options"][name]
+        np.savez(file, **{**arrays, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+        with pytest.raises(ModelError, match=f"is not a student model: .*{name}"):
+            load_student_model(file)

@@ -222,6 +222,35 @@ def test_propensities_of_gaussians_equal_those_of_scipy(seed):
         close(found[0, k], (weights * stats.norm.pdf(t, mean[k], sd[k]) * others).sum())
 
 
+def gaussians(mean, sd):
+    found = np.zeros((1, len(mean)))
+    gaussian_largest(np.array([mean]), np.array([sd]), np.ones((1, len(mean)), bool), found)
+    return found[0]
+
+
+def test_propensities_of_narrow_gaussians_are_decided_by_the_means():
+    """Such densities are narrower than the distance of two floating-point numbers near their means."""
+    for scale in (1e-12, 1e-16, 1e-17, 1e-60, 1e-160):
+        close(gaussians([0.5, 1.0, 0.7], [scale, 2 * scale, scale]), [0, 1, 0])
+        close(gaussians([1.0, 1.0], [scale, scale]), [0.5, 0.5])
+        close(gaussians([0.3 * scale, 0.0], [scale, scale]), [stats.norm.cdf(c := 0.3 / np.sqrt(2)), stats.norm.sf(c)])
+        close(gaussians([1.0, 0.0, 0.5], [scale, 1.0, scale]), [stats.norm.cdf(1), stats.norm.sf(1), 0])
+
+
+def test_propensities_of_gaussians_do_not_depend_on_the_origin():
+    mean, sd = np.array([0.5, 0.25, 0.75]), [0.25, 0.5, 0.125]
+    close(gaussians(mean + 2.0**40, sd), gaussians(mean, sd))
+
+
+def test_lints_refuses_posteriors_that_are_not_finite():
+    state = start_ridge(1, 2, 2)
+    learn_ridge(state, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones((1, 2)), np.array([np.nan]))
+    with pytest.raises(AlsimError, match="the posteriors of lints must be finite"):
+        lints.probabilities(state, np.ones((1, 2)))
+    with pytest.raises(AlsimError, match="the standard deviations of lints must be positive; got nan"):
+        lints.probabilities(start_ridge(1, 2, 2), np.array([[1.0, np.nan]]))
+
+
 def test_more_arms_than_32_are_refused():
     with pytest.raises(AlsimError, match="at most 32 arms"):
         propensities(np.ones(33), np.ones(33))

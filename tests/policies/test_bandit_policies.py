@@ -221,7 +221,12 @@ def test_masked_arms_are_never_shown(name):
         (lambda: Thompson(threshold=-1), r"the threshold of thompson must be a number in \[0, 1\]; got -1"),
         (lambda: Thompson(within=0), "the parameter within of thompson must be an integer from 1 to 1000; got 0"),
         (lambda: Softmax(shared=2), "the parameter shared of softmax must be True or False; got 2"),
-        (lambda: alsim.rollout("igw", num_learners=2, observation="responses"), "needs observation='mastery'"),
+        (lambda: Softmax(temperature=1e-310), "the temperature of softmax must be from 1e-100 to 1e.100; got 1e-310"),
+        (lambda: UCB1(alpha=10**400), "the alpha of ucb1 must be from 1e-100 to 1e.100; got 1000"),
+        (
+            lambda: alsim.rollout("igw", num_learners=2, observation="responses"),
+            "the policy 'igw' needs observation='mastery'; got 'responses'; pass",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused(make, message):

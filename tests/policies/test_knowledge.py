@@ -91,3 +91,26 @@ def test_objects_that_are_no_student_models_are_refused(tmp_path):
             StudentModelPolicy(value)
     with pytest.raises(AlsimError, match="there is no such file"):
         alsim.make_policy(f"student:{tmp_path / 'absent.npz'}")
+
+
+SHAPE = r"of the policy 'student' must be an array of shape \(4, 3\); got .*; correct its method mastery"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda mastery: mastery * np.nan, "of the policy 'student' is NaN in lane 0; correct its method mastery"),
+        (lambda mastery: mastery[:, :2], SHAPE),
+        (lambda mastery: mastery[:, 0], SHAPE),
+        (lambda mastery: mastery.tolist(), SHAPE),
+    ],
+    ids=["NaN", "few outcomes", "one axis", "a list"],
+)
+def test_a_model_with_invalid_estimates_is_refused(change, message):
+    class Invalid(BKTModel):
+        def mastery(self, students):
+            return change(super().mastery(students))
+
+    config = {"num_los": 3, "max_episode_steps": 3}
+    with pytest.raises(AlsimError, match=message):
+        alsim.rollout(StudentModelPolicy(Invalid(3)), num_learners=4, config=config)

@@ -6,7 +6,7 @@ from scipy import stats
 
 import alsim
 from alsim.errors import AlsimError
-from alsim.policies import EpsilonGreedy, Mix, Uniform
+from alsim.policies import EpsilonGreedy, Mix, Uniform, View
 from alsim.policies.oracle import Oracle
 
 SMALL = {"num_los": 3, "max_episode_steps": 10}
@@ -132,6 +132,97 @@ def test_masked_actions_are_never_taken():
     for depth in (1, 2):
         run = alsim.rollout(Oracle(2, depth), num_learners=FEW, seed=0, config=SMALL, action_mask=allowed)
         assert allowed[run.interactions.action].all()
+
+
+def pairs_of(actions):
+    return np.stack(np.meshgrid(actions, actions, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+class Comparing(Oracle):
+    """Also keeps the gains of all pairs of allowed actions."""
+
+    def __init__(self, allowed):
+        super().__init__(4, depth=2)
+        self.pairs, self.gains, self.chosen = pairs_of(np.flatnonzero(allowed)), [], []
+
+    def act(self, view, draws):
+        actions, chances = super().act(view, draws)
+        pairs = np.broadcast_to(self.pairs, (view.num_lanes, *self.pairs.shape))
+        self.gains.append(view.truth.gains(pairs, self.samples)[view.active])
+        self.chosen.append(actions[view.active])
+        return actions, chances
+
+
+def test_the_look_ahead_takes_the_first_action_of_the_best_pair_of_allowed_actions():
+    """Three allowed actions, in 10 masks: all nine pairs are compared, and no pair with another action."""
+    random = np.random.default_rng(0)
+    for trial in range(10):
+        allowed = np.zeros(18, bool)
+        allowed[random.choice(18, 3, replace=False)] = True
+        policy = Comparing(allowed)
+        config = {"num_los": 2, "max_episode_steps": 6}
+        alsim.rollout(policy, num_learners=8, seed=trial, config=config, action_mask=allowed)
+        for gains, chosen in zip(policy.gains, policy.chosen, strict=True):
+            own = np.where(policy.pairs[:, 0] == chosen[:, np.newaxis], gains, -np.inf)
+            assert np.array_equal(own.max(axis=1), gains.max(axis=1))
+
+
+class Table:
+    """Truth with given gains of pairs of nine actions; the gain of a single action is 0."""
+
+    def __init__(self, pairs):
+        self.of_pairs = pairs
+
+    def gains(self, actions, samples):
+        if actions.shape[2] == 1:
+            return np.zeros(actions.shape[:2])
+        return self.of_pairs[actions[:, :, 0], actions[:, :, 1]]
+
+
+def test_a_pair_with_a_masked_action_counts_nothing():
+    pairs = np.zeros((9, 9))
+    pairs[0, 4], pairs[1, 0] = 1.0, 0.5  # action 4 is masked
+    mask = np.arange(9)[np.newaxis] < 2
+    observation, active = np.zeros((1, 3), np.float32), np.ones(1, bool)
+    view = View(observation, "mastery", 1, active, np.zeros(1, np.float32), mask=mask, truth=Table(pairs))
+    assert Oracle(1, depth=2).act(view, None)[0].tolist() == [1]
+
+
+class AsksPairs:
+    """Acts as uniform, and keeps the gains of all actions and of all pairs."""
+
+    name = "asks-pairs"
+    needs_truth = True
+
+    def __init__(self):
+        self.single, self.pairs, self.active = [], [], []
+
+    def act(self, view, draws):
+        shape, every = (view.num_lanes, view.num_actions), np.arange(view.num_actions)
+        self.single.append(view.truth.gains(np.broadcast_to(every[:, np.newaxis], (*shape, 1)), 4))
+        pairs = np.broadcast_to(pairs_of(every), (view.num_lanes, view.num_actions**2, 2))
+        self.pairs.append(view.truth.gains(pairs, 4).reshape(*shape, view.num_actions))
+        self.active.append(view.active.copy())
+        return Uniform().act(view, draws)
+
+
+def test_actions_after_the_end_of_an_episode_have_no_gain():
+    asks = AsksPairs()
+    alsim.rollout(asks, num_learners=FEW, seed=0, config={"num_los": 1, "max_episode_steps": 3})
+    for step, (single, pairs) in enumerate(zip(asks.single, asks.pairs, strict=True)):
+        added = np.abs(pairs - single[:, :, np.newaxis])[asks.active[step]].max()
+        assert added == 0 if step == 2 else added > 0.001
+
+
+def test_actions_after_a_learner_gives_up_have_no_gain():
+    """Learners give up at frustration 0.05: a handout, which adds as much, ends the episode."""
+    asks = AsksPairs()
+    config = {"num_los": 1, "max_episode_steps": 50, "termination": {"max_frustration": 0.05}}
+    run = alsim.rollout(asks, num_learners=FEW, seed=0, config=config)
+    handout = 3 + 5
+    assert (run.interactions.length < 50).any()
+    assert np.array_equal(asks.pairs[0][:, handout], np.broadcast_to(asks.single[0][:, handout, None], (FEW, 9)))
+    assert (asks.pairs[0][:, 3] > asks.single[0][:, 3, np.newaxis]).any()
 
 
 class Watching(Uniform):

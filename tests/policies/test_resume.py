@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import alsim
+from alsim.datasets.manifest import DatasetError
 from alsim.jit.compile import COMPILED
-from alsim.policies import POLICIES
+from alsim.policies import POLICIES, EpsilonGreedy, cat, mastery_gated, oracle, thompson, zpd, zpdes
 
 ELO = Path(__file__).with_name("elo-30.npz")
 ARGUMENTS = {
@@ -48,3 +49,27 @@ def test_a_resumed_dataset_has_the_same_bits(name, tmp_path, monkeypatch):
     assert data.propensity.tobytes() == run.propensity.tobytes()
     assert np.array_equal(data.arrays["action"], run.interactions.action)
     assert data.arrays["reward"].tobytes() == run.interactions.reward.tobytes()
+
+
+OTHERS = {
+    "zpd": [zpd.NearestChance(0.5), zpd.NearestChance(floor=0.1), zpd.NearestChance(width=0.1)],
+    "zpdes": [zpdes.ZPDES(1.0), zpdes.ZPDES(floor=0.1), zpdes.ZPDES(variant="mu")],
+    "cat": [cat.CATPolicy(1), cat.CATPolicy(floor=0.1), cat.CATPolicy(blueprint=(0, 1, 0))],
+    "oracle": [oracle.Oracle(2), oracle.Oracle(8, 2)],
+    "thompson": [thompson.Thompson(0.2), thompson.Thompson(floor=0.1), thompson.Thompson(within=3)],
+    "mastery-gated": [mastery_gated.MasteryGated(0.5)],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_dataset_is_not_resumed_with_other_parameters(name, tmp_path):
+    """Objects with other parameters may have the same name; an epsilon of 0.1 shows that bases are compared, too."""
+    arguments = {"seed": 3, "config": {"num_los": 3, "max_episode_steps": 4}, "episodes_per_shard": 2}
+    first, *others = [type(OTHERS[name][0])(), *OTHERS[name]]
+    for wrapped in (lambda policy: policy, lambda policy: EpsilonGreedy(policy, 0.1)):
+        out = tmp_path / wrapped(first).name.replace(":", "-")
+        with pytest.raises(Stops):
+            alsim.generate_dataset(6, 1, policy=wrapped(first), out=out, progress=stop, **arguments)
+        for other in others:
+            with pytest.raises(DatasetError, match="unfinished dataset with other settings: policy"):
+                alsim.generate_dataset(6, 1, policy=wrapped(other), out=out, **arguments)

@@ -102,4 +102,9 @@ def _read(stream: IO[bytes]) -> BaseStudentModel:
                 raise ValueError(f"its {name} are {dtype} of shape {shape}, not an array of float64")
             arrays[name] = read_array(archive, name)
     items = Items(about["items"], about["skills"], are_skills=about["are_skills"])
-    return class_of(about["kind"])(items, **arrays, **about["options"])
+    model = class_of(about["kind"])(items, **arrays, **about["options"])
+    # Defaults would replace what a damaged file has lost, without an error.
+    for found, expected in ((arrays, model.arrays()), (about["options"], model.options())):
+        if lost := ", ".join(sorted(expected.keys() - found.keys())):
+            raise ValueError(f"it has no {lost}")
+    return model

@@ -17,6 +17,8 @@ ROUND_SIZE = 256
 """Learners per round of a policy that is shared by all learners."""
 FULL_GAIN = 0.25
 """Normalised gain of mastery that counts as a reward of 1."""
+SMALLEST, LARGEST = 1e-100, 1e100
+"""Range of positive parameters: products and quotients with them are finite and above 0."""
 FEATURES = 5
 """Length of the context of LinUCB and LinTS."""
 
@@ -120,6 +122,11 @@ class ContentBandit:
 
     def _odds(self, view: View, state: Any, part: slice) -> Doubles:
         """Return the probability of each action in some lanes, (M, A)."""
+        if view.kind != self.reads:
+            raise AlsimError(
+                f"the policy {self.name!r} needs observation={self.reads!r}; got {view.kind!r}; pass "
+                f"observation={self.reads!r} (--observation {self.reads})"
+            )
         weakest = view.mastery[part].argmin(axis=1)
         lanes, mask = np.arange(len(weakest))[:, np.newaxis], mask_of(view, part)
         arms = (LEVELS * view.num_los + KINDS * weakest)[:, np.newaxis] + np.arange(KINDS)
@@ -131,9 +138,12 @@ class ContentBandit:
 
 
 def read_positive(policy: str, parameter: str, value: Any) -> float:
-    """Return a parameter of a policy that must be a positive number. Raises AlsimError."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 < value < np.inf:
+    """Return a parameter of a policy that must be a positive number, from SMALLEST to LARGEST. Raises AlsimError."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not 0 < value < np.inf:
         raise AlsimError(f"the {parameter} of {policy} must be a positive number; got {value!r}")
+    if not SMALLEST <= value <= LARGEST:
+        raise AlsimError(f"the {parameter} of {policy} must be from {SMALLEST:g} to {LARGEST:g}; got {value!r:.20}")
     return float(value)
 
 

@@ -48,6 +48,9 @@ end below 0, or begin above 0, are longer by the distance of this end from 0 at 
 TINY = 1e-300
 WIDTH = float(np.sqrt(2 * TAIL))
 """Standard deviations from the mean of a Gaussian variable to the ends of the integrals."""
+NARROWEST = 1e-12
+"""Smallest standard deviation of a Gaussian variable, in units of the largest one of the lane; narrower ones count as
+this. Even narrower densities would be lost in the rounding of t."""
 
 
 def _integration_matrix(nodes: Doubles, weights: Doubles) -> Doubles:
@@ -392,7 +395,7 @@ def beta_largest(alpha: Doubles, beta: Doubles, allowed: Bools, out: Doubles) ->
 def gaussian_largest(mean: Doubles, sd: Doubles, allowed: Bools, out: Doubles) -> None:
     """Write the probability that each Gaussian variable of a lane is the largest of the allowed ones.
 
-    mean, sd  (N, K), sd > 0
+    mean, sd  (N, K), finite, sd > 0; see NARROWEST
     allowed   (N, K); rows without an allowed variable stay as they are
     out       (N, K), zeros, written
     """
@@ -400,18 +403,19 @@ def gaussian_largest(mean: Doubles, sd: Doubles, allowed: Bools, out: Doubles) -
     s, chosen = new_sweep(size), np.empty(size, np.int64)
     p = GaussianArms(np.empty(size), np.empty(size))
     for n in range(lanes):
-        count, narrowest = 0, 0
+        count, narrowest, widest = 0, 0, 0.0
         for k in range(size):
             if allowed[n, k] and not is_beaten(mean, sd, allowed, n, k):
                 if count == 0 or sd[n, k] < sd[n, narrowest]:
                     narrowest = k
+                widest = max(widest, sd[n, k])
                 chosen[count] = k
                 count += 1
         # In units of the narrowest variable, from its mean: otherwise, short panels would be lost in rounding.
-        origin, unit = mean[n, narrowest], sd[n, narrowest]
+        origin, unit = mean[n, narrowest], max(sd[n, narrowest], NARROWEST * widest)
         for i in range(count):
             k = chosen[i]
-            place_gaussian(p, s, i, (mean[n, k] - origin) / unit, sd[n, k] / unit)
+            place_gaussian(p, s, i, (mean[n, k] - origin) / unit, max(sd[n, k] / unit, 1.0))
         if count > 0:
             sweep(p, s, count)
             write_shares(s, count, chosen, n, out)

@@ -23,13 +23,17 @@ def posterior(state: Ridge, contexts: Doubles, alpha: float = 1.0) -> tuple[Doub
 def probabilities(state: Ridge, contexts: Doubles, alpha: float = 1.0, allowed: Bools | None = None) -> Doubles:
     """Compute the probability that each arm has the largest draw from its posterior, (N, K), by quadrature.
 
-    Raises AlsimError if a standard deviation is 0: for a context of zeros, or alpha = 0.
+    Raises AlsimError if a mean is not finite, or a standard deviation not positive and finite: for NaN in rewards or
+    contexts, for a context of zeros, or for alpha = 0.
     """
     mean, sd = posterior(state, contexts, alpha)
     if not (sd > 0).all():
         raise AlsimError(
-            "the standard deviations of lints must be positive; got 0; use alpha > 0 and a constant feature"
+            f"the standard deviations of lints must be positive; got {sd[~(sd > 0)][0]:g}; use alpha > 0, finite "
+            "contexts, and a constant feature"
         )
+    if not (np.isfinite(mean) & np.isfinite(sd)).all():
+        raise AlsimError("the posteriors of lints must be finite; use finite rewards, contexts and alpha")
     out = np.zeros(mean.shape)
     gaussian_largest(mean, sd, allowed_rows(allowed, mean.shape), out)
     return out
