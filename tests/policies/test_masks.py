@@ -126,6 +126,7 @@ def test_logs_have_the_exact_propensities(policy: Any, kind: str) -> None:
         np.testing.assert_allclose(odds.sum(axis=1), 1, rtol=1e-9)
 
 
+@pytest.mark.compiled  # integrals of 20,000 lanes take half an hour in the interpreter
 @pytest.mark.parametrize("policy", IN_LOGS)
 def test_frequencies_match_the_restricted_probabilities(policy: Any) -> None:
     """20,000 lanes with the same view and different draws; chi-square, false alarm ALARM per policy."""
