@@ -18,7 +18,7 @@ from alsim.policies.bandits import exp3, igw, lints, linucb, softmax, thompson, 
 from alsim.policies.bandits.means import learn_means, start_means
 from alsim.policies.bandits.ridge import learn_ridge, start_ridge
 from alsim.types import Doubles, Longs
-from benchmarks.plot import BLUE, GREY, INK
+from benchmarks.plot import BLUE, GREY, INK, finish
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "bandit-regret.png"
 CHANCES = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
@@ -180,10 +180,7 @@ def draw_figure(lanes: int = LANES, steps: int = STEPS) -> Figure:
             colour, line = STYLES[name]
             axes.plot(np.arange(1, steps + 1), means[name], line, color=colour, linewidth=1.6, label=name)
         axes.set(xlabel="steps", xlim=(1, steps), ylim=(0, 300))
-        axes.set_title(f"mean regret, {title}", loc="left", fontsize=10, color=INK)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        finish(axes, f"mean regret, {title}")
         axes.legend(frameon=False, fontsize=8)
     return figure
 

@@ -15,7 +15,7 @@ import alsim
 from alsim.dynamics import DYNAMICS
 from alsim.policies import PolicyDraws, View
 from alsim.types import Doubles
-from benchmarks.plot import BLUE, INK
+from benchmarks.plot import BLUE, finish
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LEARNERS, STEPS = 2_000, 140
@@ -64,11 +64,7 @@ def draw(dynamics: str, curves: dict[str, Doubles], standard: dict[str, Doubles]
         if dynamics != "standard":
             axes.plot(standard[policy], color=colour, linewidth=1.2, linestyle="--", label=f"{policy}, standard")
     axes.set(xlabel="interactions", xlim=(0, STEPS), ylim=(0.2, 0.9))
-    axes.set_title(f"mean mastery under {dynamics}", loc="left", fontsize=10, color=INK)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
+    finish(axes, f"mean mastery under {dynamics}")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 

@@ -36,12 +36,17 @@ def draw(curve: Curve) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="learners in a batch, N", xlim=(0.7, 2e7))
     axes.set_xticks([10**k for k in range(7)], [f"{10**k:,}" for k in range(7)])
     axes.set_xticks([], minor=True)
-    axes.set_title("nanoseconds per learner-step", loc="left", fontsize=10, color=INK)
+    finish(axes, "nanoseconds per learner-step")
+    return figure
+
+
+def finish(axes: Any, title: str) -> None:
+    """Write the title, and draw the horizontal grid and the left and lower axes only."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, which="both", labelsize=9)
-    return figure
 
 
 def _label(axes: Any, curve: Curve) -> None:

@@ -21,7 +21,7 @@ from alsim.mdp.actions import num_actions
 from alsim.mdp.observation import observation_width
 from alsim.numerics.elementary import exp
 from alsim.numerics.perceptron import RELU, TANH, UNROLL, Layers, forward
-from alsim.policies.base import PolicyDraws, View, one_hot
+from alsim.policies.base import PolicyDraws, View, check_observation, one_hot
 from alsim.policies.checks import is_fraction
 from alsim.policies.masks import uniform_action
 from alsim.types import (
@@ -219,6 +219,11 @@ class NetworkPolicy:
         return np.where(greedy == 1, 1 - self.epsilon + exploration, np.where(allowed, exploration, 0.0))
 
     @property
+    def reads(self) -> Observation:
+        """Kind of observation that the network was made for."""
+        return self.observation
+
+    @property
     def reads_mask(self) -> bool:
         """True for a greedy network: it takes the best of the allowed actions, or explores them."""
         return self.acting != "sample"
@@ -233,11 +238,7 @@ class NetworkPolicy:
 
     def _check(self, view: View) -> None:
         """Raise AlsimError unless the network fits the observations and actions."""
-        if view.kind != self.observation:
-            raise AlsimError(
-                f"the policy {self.name!r} needs observation={self.observation!r}; got {view.kind!r}; pass "
-                f"observation={self.observation!r} (--observation {self.observation})"
-            )
+        check_observation(self, view.kind)
         inputs, outputs = view.observation.shape[1], num_actions(view.num_los)
         if (inputs, outputs) != (self.network.inputs, self.network.outputs):
             raise AlsimError(

@@ -17,7 +17,7 @@ BEHAVIOURS = [
     *("epsilon-greedy:thompson:0.1", "mix:cat=0.5,linucb=0.5"),
 ]
 WITHOUT_SUPPORT = {"rules"}
-"""Stochastic, without a floor: clause S12 prescribes its probabilities, which are 0 for most actions."""
+"""Stochastic, without a floor: its authors prescribe its probabilities, which are 0 for most actions."""
 
 
 def settings(steps):

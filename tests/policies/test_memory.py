@@ -12,12 +12,13 @@ import alsim
 from alsim import rule
 from alsim.config import Config
 from alsim.errors import AlsimError
-from alsim.policies import EpsilonGreedy, RulePolicy, memory, one_hot
+from alsim.policies import EpsilonGreedy, PolicyDraws, RulePolicy, Transitions, View, memory, one_hot
 from alsim.policies.compiled import content_action, question_action
 from alsim.rollouts.rollout import rollout
 from alsim.types import f32, f64, i64, u64
 
 SMALL = Config.read({"num_los": 3, "max_episode_steps": 30, "termination": {"max_frustration": 0.5}})
+LONG = Config.read({"num_los": 3})
 
 
 class Counts(NamedTuple):
@@ -247,6 +248,55 @@ def test_a_state_can_be_pickled_and_copied():
     assert dict(memory.arrays_of({"a": state})).keys() == {"state.a.wrong", "state.a.total"}
     similar = {1: np.zeros(1), "1": np.zeros(1), "a.b": np.zeros(1), "a": {"b": (np.zeros(1), np.zeros(1))}}
     assert len(dict(memory.arrays_of(similar))) == 5
+
+
+@dataclass(frozen=True)
+class FewestWrong(MostWrong):
+    """Asks about the LO with the fewest wrong answers."""
+
+    def probabilities(self, view, state, draws=None):
+        return one_hot(view.question(state.wrong.argmin(axis=1), "Easy"), view.num_actions)
+
+
+def interact(envs, observations, policy, state, draws):
+    """Perform one interaction in each lane of an environment; return the observations after it and the actions."""
+    lanes = len(observations)
+    active, seconds = np.ones(lanes, bool), np.zeros(lanes, np.float32)
+    view = View(observations, "mastery", 3, active, last_seconds=seconds)
+    actions, propensities = policy.act(view, state, draws)
+    after, rewards, terminated, truncated, infos = envs.step(actions)
+    row = {"actions": actions, "propensities": propensities, "items": infos["item"], "correct": infos["correct"]}
+    row |= {"seconds": infos["response_time"], "rewards": rewards, "ended": terminated | truncated}
+    row |= {"observation": observations, "next_observation": after, "kind": "mastery", "num_los": 3}
+    policy.learn(state, Transitions(**row, active=active, last_seconds=seconds))
+    return after, actions
+
+
+def test_a_state_continues_with_the_snapshot_of_an_environment():
+    draws = PolicyDraws(lambda block: np.zeros((5, 4), np.uint32))
+    policy, run = FewestWrong(), rollout(FewestWrong(), num_learners=5, seed=2, config=LONG)
+    envs = alsim.AdaptiveLearningVectorEnv(5, config=LONG, autoreset_mode="Disabled", info="flat")
+    observations, _ = envs.reset(seed=2)
+    state, taken = policy.start(5), []
+    for step in range(10):
+        if step == 6:
+            kept = pickle.loads(pickle.dumps((envs.snapshot(), observations, state)))
+        observations, actions = interact(envs, observations, policy, state, draws)
+        taken.append(actions)
+    assert kept[2].wrong.sum() > 0
+    assert len({tuple(row) for row in np.transpose(taken)}) > 1
+
+    snapshot, again, kept_state = kept
+    envs.restore(snapshot)
+    for actions in taken[6:]:
+        again, repeated = interact(envs, again, policy, kept_state, draws)
+        assert repeated.tolist() == actions.tolist()
+    assert again.tobytes() == observations.tobytes()
+    assert kept_state.wrong.tolist() == state.wrong.tolist()
+    first = np.cumsum(run.interactions.length) - run.interactions.length
+    assert run.interactions.length.min() >= 10
+    for step, actions in enumerate(taken):
+        assert run.interactions.action[first + step].tolist() == actions.tolist()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from alsim.errors import AlsimError
 from alsim.mdp.actions import KINDS, LEVELS
-from alsim.policies.base import PolicyDraws, Transitions, View
+from alsim.policies.base import PolicyDraws, Transitions, View, check_observation
 from alsim.policies.memory import map_arrays
 from alsim.policies.sampling import draw_in_parts, explored, mask_of, read_number, sums
 from alsim.types import Bools, Doubles, Floats, Longs, Observation
@@ -54,7 +55,7 @@ def contexts_of(observation: Floats, num_los: int) -> Doubles:
     return np.stack(columns, axis=1)
 
 
-class ContentBandit:
+class ContentBandit(ABC):
     """Policy whose arms are the six contents of the LO of lowest mastery.
 
     floor   probability of an action drawn uniformly from all allowed actions, questions included, in [0, 1]
@@ -98,13 +99,13 @@ class ContentBandit:
         if len(pulls.lanes):
             self._learn(state, transitions, pulls)
 
+    @abstractmethod
     def _arm_odds(self, state: Any, observation: Floats, num_los: int, allowed: Bools | None) -> Doubles:
         """Return the probability of each arm, (M, 6), or (1, 6) for all lanes; 0 where no arm is allowed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _learn(self, state: Any, transitions: Transitions, pulls: Pulls) -> None:
         """Learn from interactions with arms, in place."""
-        raise NotImplementedError
 
     def _pulls(self, x: Transitions) -> Pulls:
         """Return the interactions with contents of the weakest LO."""
@@ -122,11 +123,7 @@ class ContentBandit:
 
     def _odds(self, view: View, state: Any, part: slice) -> Doubles:
         """Return the probability of each action in some lanes, (M, A)."""
-        if view.kind != self.reads:
-            raise AlsimError(
-                f"the policy {self.name!r} needs observation={self.reads!r}; got {view.kind!r}; pass "
-                f"observation={self.reads!r} (--observation {self.reads})"
-            )
+        check_observation(self, view.kind)
         weakest = view.mastery[part].argmin(axis=1)
         lanes, mask = np.arange(len(weakest))[:, np.newaxis], mask_of(view, part)
         arms = (LEVELS * view.num_los + KINDS * weakest)[:, np.newaxis] + np.arange(KINDS)
