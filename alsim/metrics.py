@@ -6,7 +6,7 @@ Environments and rollouts record the same columns. Their rows are sorted by lear
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,20 @@ EVENTS = ("question_shown", "answered", "content_shown")
 SHOWN, ANSWERED, CONTENT = range(len(EVENTS))
 
 
+Better = Literal["higher", "lower"]
+
+
 class Metric(NamedTuple):
-    """A metric of an episode; `unit` is empty for a quantity without unit."""
+    """A metric of an episode; `unit` is empty for a quantity without unit.
+
+    `better` says which values are better; None if it depends on the purpose.
+    """
 
     name: str
     label: str
     unit: str
     description: str
+    better: Better | None = None
 
     @property
     def heading(self) -> str:
@@ -59,18 +66,19 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("total_steps", "episode length", "interactions", "length of the episode (S9.1)"),
-        Metric("final_mastery", "final mastery", "", "mean mastery over LOs at the end (S9.1)"),
-        Metric("cumulative_reward", "return", "", "sum of rewards (S9.1)"),
+        Metric("final_mastery", "final mastery", "", "mean mastery over LOs at the end (S9.1)", "higher"),
+        Metric("cumulative_reward", "return", "", "sum of rewards (S9.1)", "higher"),
         Metric("question_accuracy", "accuracy", "", "share of questions answered correctly (S9.1)"),
         Metric("content_count", "contents shown", "", "number of contents shown (S9.1)"),
-        Metric("blueprint_adherence", "blueprint adherence", "percent", "closeness to the blueprint (S9.2)"),
-        Metric("post_content_gain", "gain per content", "", "mean mastery gained per content (S9.3)"),
+        Metric("blueprint_adherence", "blueprint adherence", "percent", "closeness to the blueprint (S9.2)", "higher"),
+        Metric("post_content_gain", "gain per content", "", "mean mastery gained per content (S9.3)", "higher"),
         *(
             Metric(
                 f"post_content_gain_{word}",
                 f"gain per {word}",
                 "",
                 f"mean mastery gained per {word} (S9.3)",
+                "higher",
             )
             for word in MODALITIES
         ),
@@ -79,9 +87,10 @@ METRICS: dict[str, Metric] = {
             "time to mastery",
             "interactions",
             "interactions until mean mastery first reached the threshold (S9.4)",
+            "lower",
         ),
         Metric("time_on_task", "time on task", "min", "response times and content durations (S9.5)"),
-        Metric("delayed_retention", "delayed retention", "", "mean recall over LOs after a delay (S13.3)"),
+        Metric("delayed_retention", "delayed retention", "", "mean recall over LOs after a delay (S13.3)", "higher"),
     )
 }
 """The metrics of an episode by name: one definition for `EpisodeMetrics`, JSON and printed tables."""

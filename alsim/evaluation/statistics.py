@@ -118,12 +118,7 @@ def paired_difference(
             f"a and b must have the same length; got {len(first)} and {len(second)}: pass the values of the same "
             "learners in the same order"
         )
-    found = estimate(first - second, read_learners(learners, first), read_confidence(confidence))
-    p = math.nan
-    if found.n > 1:
-        t = found.mean / found.se if found.se else math.copysign(math.inf, found.mean) if found.mean else 0.0
-        p = two_sided_p(t, found.n - 1)
-    return PairedDifference(found.mean, found.se, found.ci, found.n, found.undefined, p)
+    return paired(first - second, read_learners(learners, first), read_confidence(confidence))
 
 
 def holm(p: ArrayLike) -> Doubles:
@@ -237,6 +232,16 @@ def estimate(values: NDArray[Any], units: Longs | None = None, confidence: float
         return Statistic(center, math.nan, (math.nan, math.nan), n, undefined)
     se = float(deviation_of(means) / np.sqrt(n))
     return Statistic(center, se, t_interval(center, se, n, confidence), n, undefined)
+
+
+def paired(differences: Doubles, units: Longs | None = None, confidence: float = CONFIDENCE) -> PairedDifference:
+    """Return the PairedDifference of differences (K,), K >= 0, see `paired_difference` and `estimate`."""
+    found = estimate(differences, units, confidence)
+    p = math.nan
+    if found.n > 1:
+        t = found.mean / found.se if found.se else math.copysign(math.inf, found.mean) if found.mean else 0.0
+        p = two_sided_p(t, found.n - 1)
+    return PairedDifference(found.mean, found.se, found.ci, found.n, found.undefined, p)
 
 
 def share(flags: Bools, units: Longs | None = None) -> Statistic:

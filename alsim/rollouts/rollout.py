@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -218,6 +218,24 @@ def run_round(
     return trajectories, summaries, run
 
 
+def run_parts(plan: RolloutPlan, episodes: int) -> Iterator[Rollout]:
+    """Run all episodes of a plan, in order, and yield them in parts that are valid until the next one.
+
+    episodes  episodes per part; the results do not depend on it. The parts of a policy that learns across learners are
+              its rounds.
+    """
+    if learns_across_learners(plan):
+        fixed = before_rounds(plan)
+        for start, stop in round_edges(plan):
+            *_, run = run_round(plan, fixed, start, stop)
+            yield run
+            fixed = after_round(fixed, run)
+        return
+    collector = new_collector(plan, min(episodes, plan.num_episodes))
+    for start, stop in block_edges(plan, episodes):
+        yield run_block(plan, start, stop) if collector is None else view_block(plan, collector, start, stop)
+
+
 def new_collector(plan: RolloutPlan, capacity: int) -> Collector | None:
     """Return a collector for at most `capacity` episodes, or None if the plan does not run in compiled code."""
     return Collector(plan, capacity) if is_compiled(plan) else None
@@ -230,7 +248,7 @@ def run_block(plan: RolloutPlan, start: int, stop: int) -> Rollout:
 
 def view_block(plan: RolloutPlan, collector: Collector, start: int, stop: int) -> Rollout:
     """Run episodes start … stop - 1 of a plan; the result is valid until the next block of the collector."""
-    collector.collect(*plan.episodes(start, stop))
+    _run(collector, plan, *plan.episodes(start, stop))
     return _assemble(plan, start, stop, *collector.buffer.view())
 
 
@@ -240,12 +258,17 @@ def _collect(plan: RolloutPlan, start: int, stop: int) -> tuple[Trajectories, Ep
     collector = new_collector(plan, stop - start)
     if collector is None:
         return run_in_python(plan, learner, episode)
+    _run(collector, plan, learner, episode)
+    return collector.buffer.release()
+
+
+def _run(collector: Collector, plan: RolloutPlan, learner: Longs, episode: Longs) -> None:
+    """Run episode[e] of learner[e] for all e, (E,) each, in the threads of a plan."""
     threads = min(plan.num_threads, -(-len(learner) // collector.part))
     if threads == 1:
         collector.collect(learner, episode)
     else:
         collector.collect_in_threads(learner, episode, threads)
-    return collector.buffer.release()
 
 
 def _assemble(

@@ -1,0 +1,87 @@
+"""Metrics of a comparison of policies: their names, and their values for each learner."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alsim.errors import AlsimError, did_you_mean
+from alsim.metrics import METRICS, Metric
+from alsim.rollouts.rollout import Rollout
+from alsim.types import MODALITIES, Doubles, Longs, Reason
+
+MINUTES_PER_HOUR = 60
+
+HEADLINE = ("cumulative_reward", "learning")
+"""Metrics that every comparison shows together, since they may disagree."""
+
+COMPARED: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        METRICS["cumulative_reward"],
+        Metric(
+            "learning", "learning", "LOs", "mastery gained, summed over LOs: the reward 'learning' (S6.3)", "higher"
+        ),
+        METRICS["final_mastery"],
+        METRICS["question_accuracy"],
+        Metric("give_up_rate", "gave up", "", "share of learners whose episode ended by frustration (S7.1)", "lower"),
+        METRICS["blueprint_adherence"],
+        Metric("content_share", "share of contents", "", "share of contents among the interactions"),
+        *(METRICS[name] for name in ("post_content_gain", *(f"post_content_gain_{word}" for word in MODALITIES))),
+        METRICS["time_on_task"],
+        Metric("mastery_per_hour", "learning per hour", "LOs/h", "mastery gained per hour on task", "higher"),
+        Metric("share_mastered", "mastered", "", "share of learners who reached the mastery threshold", "higher"),
+        Metric(
+            "restricted_mean_time_to_mastery",
+            "time to mastery, at most the limit",
+            "interactions",
+            "interactions until mastery, or the step limit if it was not reached",
+            "lower",
+        ),
+        METRICS["delayed_retention"],
+    )
+}
+"""The metrics of a comparison by name."""
+SHARES = ("give_up_rate", "share_mastered")
+"""Metrics whose value for a learner is 0 or 1."""
+
+
+def read_metric(name: str, source: str = "metric") -> Metric:
+    """Return a metric of a comparison by its name. Raises AlsimError, which names the source, for another name."""
+    if name not in COMPARED:
+        raise AlsimError(
+            f"{source} must be one of {', '.join(COMPARED)}; got {name!r:.100}{did_you_mean(str(name), COMPARED)}"
+        )
+    return COMPARED[name]
+
+
+def values_of(run: Rollout) -> dict[str, Doubles]:
+    """Return the values of all metrics of COMPARED for each episode of a rollout, (E,) each; NaN is undefined."""
+    found, x = run.metrics, run.interactions
+    learning = np.bincount(x.episode, x.mastery_gain, minlength=len(x.length))
+    limit = run.config.max_episode_steps
+    own = {
+        "learning": learning,
+        "give_up_rate": (run.reason == Reason.CRITICAL_FRUSTRATION).astype(np.float64),
+        "content_share": found.content_count / found.total_steps,
+        "mastery_per_hour": learning * MINUTES_PER_HOUR / found.time_on_task,
+        "share_mastered": (~np.isnan(found.time_to_mastery)).astype(np.float64),
+        "restricted_mean_time_to_mastery": np.where(np.isnan(found.time_to_mastery), limit, found.time_to_mastery),
+    }
+    return {name: own[name] if name in own else np.asarray(getattr(found, name), np.float64) for name in COMPARED}
+
+
+def mastery_curve(run: Rollout, steps: int) -> Doubles:
+    """Return the mean mastery of each episode after 0, 1, ..., T interactions, (E, T + 1).
+
+    An episode that has ended keeps its last value.
+
+    steps  T, at least the length of each episode
+    """
+    x = run.interactions
+    first: Longs = np.cumsum(x.length) - x.length
+    start = x.mean_mastery[first] - x.mastery_gain[first] / run.bank.num_los
+    place = first[:, np.newaxis] + np.minimum(np.arange(steps), x.length[:, np.newaxis] - 1)
+    return np.concatenate([start[:, np.newaxis], x.mean_mastery[place]], axis=1)
+
+
+__all__ = ["COMPARED", "HEADLINE", "SHARES", "mastery_curve", "read_metric", "values_of"]
