@@ -7,6 +7,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     banks,
     cat,
     checks,
+    compare,
     datasets,
     export,
     fitting,

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
 from alsim.cli.output import STDOUT, check_distinct, check_replaceable, check_report, is_report, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.paper_tables import is_csv, is_latex
 from alsim.utils.figures import is_figure
 from alsim.utils.run_directory import FORCE
 
@@ -21,7 +22,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for an invalid command line. It has no public name."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 NOUNS = {int: "an integer", float: "a number"}
-OUTPUTS = ("out", "scores", "table", "plot", "report")
+OUTPUTS = ("out", "scores", "table", "plot", "report", "csv", "latex")
 """Parameters of all commands that name what the command writes; other paths are inputs."""
 
 
@@ -119,6 +120,10 @@ def _check_replaced(ctx: Any, report: Path | None) -> None:
         check_replaceable("--json", report, force, "a report of alsim", is_report)
     if ctx.params.get("plot") is not None:
         check_replaceable("--plot", Path(ctx.params["plot"]), force, "a figure of alsim", is_figure)
+    if ctx.params.get("csv") is not None:
+        check_replaceable("--csv", Path(ctx.params["csv"]), force, "a table of alsim", is_csv)
+    if ctx.params.get("latex") is not None:
+        check_replaceable("--latex", Path(ctx.params["latex"]), force, "a table of alsim", is_latex)
 
 
 def _with_options(error: AlsimError, command: Any) -> AlsimError:
