@@ -11,6 +11,7 @@ from alsim.cli import (  # noqa: F401  # registers the commands
     datasets,
     export,
     fitting,
+    matrix,
     scoring,
     settings,
     show,

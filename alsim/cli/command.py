@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -52,6 +52,38 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
+
+
+class ListCommand(Command):
+    """A command with options that take one or more values, as in `--dynamics standard bkt`.
+
+    These are the options that may be repeated and have the metavar `...` at its end. The values end at the next option.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises AlsimError, in one sentence."""
+        lists = {name for p in self.params if str(p.metavar).endswith("...") for name in p.opts if name[:2] == "--"}
+        return super().parse_args(ctx, repeated(args, lists))
+
+
+def repeated(args: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Return arguments in which an option of `lists` is repeated before each of its values.
+
+    Values end at the next argument that begins with a hyphen. An option without a value stays as it is.
+    """
+    found: list[str] = []
+    option, values = "", 0
+    for arg in args:
+        if arg in lists:
+            option, values = arg, 0
+            found.append(arg)
+        elif not option or arg.startswith("-"):
+            option = ""
+            found.append(arg)
+        else:
+            found += [option, arg] if values else [arg]
+            values += 1
+    return found
 
 
 class DialogCommand(Command):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,12 +36,6 @@ if TYPE_CHECKING:
     from alsim.evaluation import Comparison
 
 
-class By(StrEnum):
-    """Kinds of groups."""
-
-    population = "population"
-
-
 PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw results, learning curves and endings: .png, .svg, .pdf."),
@@ -67,7 +60,12 @@ def compare(
     dynamics: DynamicsOption = None,
     imports: ImportOption = None,
     observation: ObservationOption = Observation.mastery,
-    by: Annotated[By | None, typer.Option("--by", help="Also compare the policies in each group of learners.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", metavar="GROUPS", show_default="none", help="Groups of learners to compare, too: population."
+        ),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,7 +103,7 @@ def compare(
             dynamics=dynamics,
             observation=observation.value,
             num_threads=num_threads,
-            by=None if by is None else by.value,
+            by=by,
             progress=progress,
         )
     result = comparison.to_dict()
