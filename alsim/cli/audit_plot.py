@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +32,10 @@ from alsim.utils.text import counted
 
 SCATTER, AXIS, LEFT, ROW = 250.0, 32.0, 34.0, 13.5
 """Sizes of the diagrams, points: height of the scatter plot, space for labels of axes, height of a row."""
-TEXT_HEIGHT, MARK = 10.0, 8.0
+TEXT_HEIGHT, MARK = 10.0, 9.5
 """Height of a label, and width of a mark, points."""
+NEAR, FAR, SAME = 12.0, 120.0, 6.0
+"""Largest distance between a point and its name; and its number, and between points in the same place."""
 BASELINE = "uniform"
 
 
@@ -66,7 +68,11 @@ def draw_audit(file: Path, report: Mapping[str, Any]) -> None:
         paragraph("Does the reward reward learning?", TITLE, weight="bold"),
         note(f"{_correlation(report['rank_correlation'])} Thin lines: 95 % intervals."),
         heading(f"Learning and return of {counted(len(policies), 'policy', 'policies')}"),
-        *([note("The numbers of the policies are those of the list below.")] if numbered else []),
+        *(
+            [note("The numbers are those of the list below; points in almost the same place share a label.")]
+            if numbered
+            else []
+        ),
         _marks(policies),
         _scatter(policies, texts),
         heading(f"Mastery at the end, after at most {counted(goal['steps'], 'interaction')}"),
@@ -147,49 +153,114 @@ def _points(policies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float,
     return {label: (x, y) for label, (x, y) in means.items() if x is not None and y is not None}
 
 
-def _view(policies: Mapping[str, Mapping[str, Any]], metric: str) -> tuple[float, float]:
-    """Return the limits of an axis, which contain all intervals."""
+def _ends(policies: Mapping[str, Mapping[str, Any]], metric: str) -> list[float]:
+    """Return the defined means of a metric, and the ends of their intervals."""
     ends = [end for one in policies.values() for end in (one[metric]["mean"], *(one[metric]["ci"] or ()))]
-    return limits([end for end in ends if end is not None], 0.08)
+    return [end for end in ends if end is not None]
 
 
-def _places(policies: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str]) -> dict[str, Rectangle] | None:
-    """Return a free place for the text of each point, points from the lower left corner; None if one has no place."""
-    (left, right), (low, high) = _view(policies, "return"), _view(policies, "learning")
-    width = INNER - LEFT
-    points = {
-        label: ((x - left) / (right - left) * width, (y - low) / (high - low) * SCATTER)
-        for label, (x, y) in _points(policies).items()
-    }
-    sizes = {label: (width_of(texts[label], SMALL) + 2, TEXT_HEIGHT) for label in points}
-    return place_labels(points, sizes, MARK, Rectangle(1, 1, width, SCATTER))
+class _Scale(NamedTuple):
+    """Positions in the scatter plot, points from its lower left corner."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        across, up = (x - self.x[0]) / (self.x[1] - self.x[0]), (y - self.y[0]) / (self.y[1] - self.y[0])
+        return across * (INNER - LEFT), up * SCATTER
+
+    def line(self, x: Sequence[float], y: Sequence[float]) -> Rectangle:
+        """Return the rectangle that a horizontal or vertical line needs."""
+        (left, bottom), (right, top) = self.at(x[0], y[0]), self.at(x[-1], y[-1])
+        return Rectangle(left - 0.7, bottom - 0.7, right + 0.7, top + 0.7)
+
+
+def _scale(policies: Mapping[str, Mapping[str, Any]]) -> _Scale:
+    """Return the scale that contains all points and intervals."""
+    return _Scale(limits(_ends(policies, "return"), 0.08), limits(_ends(policies, "learning"), 0.08))
+
+
+def _bars(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[Sequence[float], Sequence[float], str]]:
+    """Return the intervals of the points: horizontal and vertical positions, and the label of the policy."""
+    found: list[tuple[Sequence[float], Sequence[float], str]] = []
+    for label, (x, y) in _points(policies).items():
+        across, up = policies[label]["return"]["ci"], policies[label]["learning"]["ci"]
+        found += [(across, (y,), label)] if across else []
+        found += [((x,), up, label)] if up else []
+    return found
+
+
+def _places(
+    policies: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str], farthest: float
+) -> dict[str, Rectangle] | None:
+    """Return a free place for each text, points from the lower left corner; None if one has no place.
+
+    texts  text by label of the policy whose point it belongs to
+    """
+    scale, points = _scale(policies), _points(policies)
+    lines = [scale.line(x, y) for x, y, _ in _bars(policies)]
+    if BASELINE in points:
+        x, y = points[BASELINE]
+        lines += [scale.line((x,), scale.y), scale.line(scale.x, (y,))]
+    half = MARK / 2
+    marks = [Rectangle(x - half, y - half, x + half, y + half) for x, y in (scale.at(*one) for one in points.values())]
+    places = {label: scale.at(*points[label]) for label in texts}
+    sizes = {label: (width_of(text, SMALL) + 2, TEXT_HEIGHT) for label, text in texts.items()}
+    frame = Rectangle(1, 1, INNER - LEFT, SCATTER)
+    for obstacles in ([*marks, *lines], marks):  # with many wide intervals, there may be no place that is free of them
+        found = place_labels(places, sizes, MARK, frame, obstacles=obstacles, farthest=farthest)
+        if found is not None:
+            return found
+    return None
 
 
 def _texts(policies: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> tuple[dict[str, str], bool]:
-    """Return the texts of the points, and whether they are numbers: names, if each has a place without overlaps."""
-    if _places(policies, names) is not None:
-        return dict(names), False
-    return {label: str(number) for number, label in enumerate(names, start=1)}, True
+    """Return the texts of the points, and whether they are numbers: names, if each has a place close to its point.
+
+    Points in almost the same place have one text with all their numbers.
+    """
+    points, scale = _points(policies), _scale(policies)
+    own = {label: names[label] for label in names if label in points}
+    if _places(policies, own, NEAR) is not None:
+        return own, False
+    numbers = {label: number for number, label in enumerate(names, start=1) if label in points}
+    groups: dict[str, list[int]] = {}
+    for label, number in numbers.items():
+        near = (one for one in groups if math.dist(scale.at(*points[one]), scale.at(*points[label])) < SAME)
+        groups.setdefault(next(near, label), []).append(number)
+    return {label: _ranges(group) for label, group in groups.items()}, True
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers, such as "1–3, 5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _scatter(policies: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str]) -> Block:
     """Return the block of the scatter plot."""
-    points, places = _points(policies), _places(policies, texts) or {}
+    points, places = _points(policies), _places(policies, texts, FAR) or {}
 
     def draw(page: Page, top: float) -> None:
         axes = page.axes(MARGIN + LEFT, top, INNER - LEFT, SCATTER)
-        axes.set(xlim=_view(policies, "return"), ylim=_view(policies, "learning"))
+        scale = _scale(policies)
+        axes.set(xlim=scale.x, ylim=scale.y)
         axes.set_xlabel("return (sum of rewards)", fontsize=SMALL)
         axes.set_ylabel("learning (LOs)", fontsize=SMALL)
         axes.grid(color=GRID, linewidth=0.6)
         if BASELINE in points:
             axes.axvline(points[BASELINE][0], color=MUTED, linewidth=0.9, linestyle=":")
             axes.axhline(points[BASELINE][1], color=MUTED, linewidth=0.9, linestyle=":")
-        for label, (x, y) in points.items():
-            mark, one = _mark(policies, label), policies[label]
-            axes.plot(one["return"]["ci"] or [], [y, y] if one["return"]["ci"] else [], color=mark.color, linewidth=0.9)
-            axes.plot([x, x] if one["learning"]["ci"] else [], one["learning"]["ci"] or [], color=mark.color, linewidth=0.9)
-            _draw_mark(axes, x, y, mark)
+        for x, y, label in _bars(policies):
+            across, up = (x, [*y] * len(x)) if len(y) == 1 else ([*x] * len(y), y)
+            axes.plot(across, up, color=_mark(policies, label).color, linewidth=0.9)
+        for label, point in points.items():
+            _draw_mark(axes, *point, _mark(policies, label))
         for label, place in places.items():
             _draw_text(axes, texts[label], points[label], place)
         if not points:
@@ -229,11 +300,11 @@ def _final(policies: Mapping[str, Mapping[str, Any]], goal: Mapping[str, Any], r
 
     def draw(page: Page, top: float) -> None:
         axes = page.axes(MARGIN + names, top + 14 * len(lines), width, height)
-        ends = [end for one in policies.values() for end in (one["final_mastery"]["mean"], *(one["final_mastery"]["ci"] or ()))]
-        axes.set_xlim(limits([*(end for end in ends if end is not None), *(x for x, _ in lines.values())]))
-        axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="")
+        axes.set_xlim(limits([*_ends(policies, "final_mastery"), *(x for x, _ in lines.values())]))
+        axes.set(ylim=(len(rows) - 0.5, -0.5))
         axes.set_yticks(range(len(rows)), [*rows.values()], parse_math=False)
         axes.tick_params(axis="y", length=0)
+        axes.xaxis.get_major_locator().set_params(nbins=5)
         axes.set_xlabel("mean mastery over LOs (0 to 1)", fontsize=SMALL)
         axes.grid(color=GRID, linewidth=0.8)
         axes.spines["left"].set_visible(False)
@@ -259,7 +330,14 @@ def _draw_limit(axes: Any, text: str, x: float, style: str, above: float) -> Non
         ha="right" if share > 0.7 else "left" if share < 0.3 else "center",
         fontsize=SMALL,
         color=INK,
-        arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "relpos": (min(max(share, 0), 1), 0)},
+        arrowprops={
+            "arrowstyle": "-",
+            "color": FAINT,
+            "linewidth": 0.6,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "relpos": (min(max(share, 0), 1), 0),
+        },
     )
 
 

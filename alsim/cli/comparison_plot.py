@@ -12,11 +12,9 @@ import numpy as np
 from alsim.cli.plot_page import (
     FAINT,
     GRID,
-    INK,
     INNER,
     MARGIN,
     MUTED,
-    NAME_WIDTH,
     OTHERS,
     SMALL,
     STYLES,
@@ -180,7 +178,15 @@ def _draw_dots(axes: Any, ranking: Ranking, statistics: Mapping[str, Mapping[str
         if one["ci"]:
             axes.plot(one["ci"], [row, row], color=color, linewidth=1.5, solid_capstyle="butt")
         marker = "o" if style is OTHERS else style.marker
-        axes.plot([one["mean"]], [row], color=color, marker=marker, markersize=4.5, linestyle="none", gid=f"mean of policy {row + 1}")
+        axes.plot(
+            [one["mean"]],
+            [row],
+            color=color,
+            marker=marker,
+            markersize=4.5,
+            linestyle="none",
+            gid=f"mean of policy {row + 1}",
+        )
 
 
 _CENTERED: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL, "color": MUTED}

@@ -25,7 +25,6 @@ from alsim.cli.plot_page import (
 )
 from alsim.evaluation.metrics import COMPARED
 from alsim.utils.figures import write_figure
-from alsim.utils.text import counted
 
 ROW, LINE = 25.0, 10.5
 """Heights of a row, and of a line of text in it, points."""
@@ -182,9 +181,7 @@ def _row(report: Mapping[str, Any], label: str, name: str, table: Table) -> Bloc
     return Block(ROW, draw)
 
 
-def _cell(
-    page: Page, left: float, top: float, table: Table, one: Mapping[str, Any], regret: float | None
-) -> None:
+def _cell(page: Page, left: float, top: float, table: Table, one: Mapping[str, Any], regret: float | None) -> None:
     """Draw a cell: the mean and half of its interval on the shade of the regret."""
     color = table.color(regret or 0.0)
     page.box(left, top, table.cell, ROW, color)
