@@ -43,7 +43,7 @@ ROW, AXIS = 13.5, 32.0
 """Heights of a row of the leaderboard, and of the labels below a diagram, points."""
 CURVES, ENDING = 190.0, 96.0
 """Heights of the diagrams of mastery, and of an ending, points."""
-LEFT, GAP = 34.0, 14.0
+LEFT, GAP = 44.0, 14.0
 """Widths of the labels of a vertical axis, and of the space between the diagrams of the leaderboard, points."""
 BOARD = ("learning", "cumulative_reward")
 """Metrics of the leaderboard; the first one sorts it."""
@@ -204,7 +204,7 @@ def _curves(ranking: Ranking, courses: Mapping[str, Course]) -> Block:
             low, high = courses[label].low, courses[label].high
             axes.fill_between(np.arange(len(low)), low, high, color=ranking.style(label).color, alpha=0.2, linewidth=0)
         _draw_lines(axes, ranking, {label: course.mastery for label, course in courses.items()}, CURVES)
-        axes.set_ylabel("mean mastery (0 to 1)", fontsize=SMALL)
+        axes.set_ylabel("mean mastery (0 to 1)", fontsize=SMALL, labelpad=2)
         axes.set_xlabel("interactions", fontsize=SMALL)
 
     return Block(CURVES + AXIS + 4, draw)
@@ -237,7 +237,7 @@ def _ending(ranking: Ranking, title: str, shares: Mapping[str, Doubles], *, lowe
         axes = page.axes(MARGIN + LEFT, top + 16, _curve_width(ranking, extreme), ENDING)
         axes.set(ylim=(-2, 102), yticks=[0, 50, 100])
         _draw_lines(axes, ranking, shares, ENDING, stepwise=True, also=extreme)
-        axes.set_ylabel("learners (%)", fontsize=SMALL)
+        axes.set_ylabel("learners (%)", fontsize=SMALL, labelpad=2)
         axes.set_xlabel("interactions", fontsize=SMALL)
 
     return Block(16 + ENDING + AXIS + 2, draw)

@@ -34,8 +34,8 @@ NAMES, HEADER = (82.0, 124.0), 96.0
 """Widths of the names of policies, under many dynamics and under few, and the longest name of a dynamics, points."""
 MANY = 5
 """Number of dynamics from which on there are many."""
-DIGITS = 4
-"""Number of digits of the largest number in the cells."""
+DIGITS, LARGE = 4, 9999.5
+"""Number of digits and signs of the longest number in the cells, and the smallest one that is divided by 1,000."""
 STEPS = 5
 """Number of colours that the key shows."""
 LIGHT, DARK = (1.0, 1.0, 1.0), (0.02, 0.19, 0.30)
@@ -54,6 +54,8 @@ class Table(NamedTuple):
     largest: float
     """Largest regret of all cells."""
     decimals: int
+    divisor: float
+    """Power of 1,000 that the shown numbers are divided by."""
 
     def left(self, column: int) -> float:
         """Return the distance of a cell from the left edge of the page."""
@@ -69,7 +71,9 @@ class Table(NamedTuple):
         """Return a number with the decimals of the table; a dash if it is undefined."""
         if value is None:
             return "–"
-        text = f"{value:.{self.decimals}f}"
+        text = f"{value / self.divisor:.{self.decimals}f}"
+        if self.decimals > 2:
+            text = text.replace("0.", ".", 1)  # the cells are narrow
         return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
@@ -85,12 +89,13 @@ def draw_matrix(file: Path, report: Mapping[str, Any]) -> None:
     table = _table(report)
     names = dict(zip(order, short_names(order, width=1.8 * table.names).values(), strict=True))
     framed = f" Framed: {names[chosen]}, the choice by minimax regret." if chosen in names else ""
+    divided = f" All numbers are divided by {table.divisor:,.0f}." if table.divisor > 1 else ""
     blocks = [
         paragraph(f"{title}, {len(dynamics)} dynamics or populations", TITLE, weight="bold"),
         note(
             "In each cell: the mean, and half of its 95 % interval. Shade: regret, the distance to the best of these "
             "policies under the same dynamics, on one scale for all dynamics. The policies are sorted by their largest "
-            f"regret, which is the last column.{framed}"
+            f"regret, which is the last column.{divided}{framed}"
         ),
         _key(table, metric.unit),
         _header([*short_names(dynamics, width=HEADER).values()], table),
@@ -110,12 +115,15 @@ def _table(report: Mapping[str, Any]) -> Table:
     regrets = [value for row in report["regret"].values() for value in row.values() if value is not None]
     means = [one["mean"] for row in report["cells"].values() for one in row.values() if one["mean"] is not None]
     size = max([abs(value) for value in (*regrets, *means)], default=0.0)
-    before = len(f"{size:.0f}") if size >= 1 else 0
+    divisor = 1000.0 ** max(0, math.floor(math.log10(max(size, 1)) / 3)) if size >= LARGE else 1.0
+    sign = min(means, default=0.0) < 0
+    before = (len(f"{size / divisor:.0f}") if size >= 1 else 0) + sign  # a minus sign is as wide as a digit
     return Table(
         names=names,
         cell=min(WIDEST, (INNER - names - GAP - WORST) / columns),
         largest=max(regrets, default=0.0),
         decimals=min(max(0, DIGITS - before), 2 if size >= 1 else 3),
+        divisor=divisor,
     )
 
 
