@@ -121,7 +121,7 @@ def test_the_top_level_holds_a_short_list_of_modules():
 
 
 def test_the_layout_stays_as_simple_as_it_was_drawn():
-    """Decisions 16, 17, 18, 20, 23 and 25 have the figures; `chain` also shows that the parts have no cycle."""
+    """Decisions 16, 17, 18, 20 and 23 have the figures; `chain` also shows that the parts have no cycle."""
     edges = parts()
     assert len(edges) <= 28
     assert sum(map(len, edges.values())) <= 161

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -50,7 +51,8 @@ def options(
 def main() -> None:
     """Run the command line.
 
-    Invalid input ends with one sentence on stderr and status 2, Ctrl-C with one line and status 130, SIGTERM with one
+    Invalid input ends with one sentence on stderr and status 2, an exception of a user's policy with its traceback and
+    status 2, Ctrl-C with one line and status 130, SIGTERM with one
     line and status 143, and a closed pipe on stdout with status 141.
     """
     _open_missing_streams()
@@ -80,6 +82,24 @@ def main() -> None:
         _discard_output()
         print("alsim:", printable("; ".join([_message(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
         sys.exit(INVALID_INPUT)
+    except Exception as error:
+        if not _print_policy_error(error):
+            raise
+        sys.exit(INVALID_INPUT)
+
+
+def _print_policy_error(error: Exception) -> bool:
+    """Print an exception of a user's policy, with the traceback of the user's code; return whether it is one."""
+    from alsim.policies.exceptions import own_traceback, policy_note
+
+    note = policy_note(error)
+    if note is None:
+        return False
+    _discard_output()
+    print_warning(f"{type(error).__name__} {note}:")
+    error.__notes__.remove(note)  # it is printed above the traceback
+    traceback.print_exception(type(error), error, own_traceback(error))
+    return True
 
 
 def _interrupt_of(ended: SystemExit) -> KeyboardInterrupt | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from alsim.cli.help import choices, help_text, left, placeholder, value_type
 from alsim.cli.output import STDOUT, check_distinct, check_replaceable, check_report, is_report, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.paper_tables import is_csv, is_latex
 from alsim.utils.figures import is_figure
 from alsim.utils.run_directory import FORCE
 
@@ -21,7 +22,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for an invalid command line. It has no public name."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 NOUNS = {int: "an integer", float: "a number"}
-OUTPUTS = ("out", "scores", "table", "plot", "report")
+OUTPUTS = ("out", "scores", "table", "plot", "report", "csv", "latex")
 """Parameters of all commands that name what the command writes; other paths are inputs."""
 
 
@@ -51,6 +52,38 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
         except AlsimError as error:
             raise _with_options(error, self) from error
+
+
+class ListCommand(Command):
+    """A command with options that take one or more values, as in `--dynamics standard bkt`.
+
+    These are the options that may be repeated and have the metavar `...` at its end. The values end at the next option.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises AlsimError, in one sentence."""
+        lists = {name for p in self.params if str(p.metavar).endswith("...") for name in p.opts if name[:2] == "--"}
+        return super().parse_args(ctx, repeated(args, lists))
+
+
+def repeated(args: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Return arguments in which an option of `lists` is repeated before each of its values.
+
+    Values end at the next argument that begins with a hyphen. An option without a value stays as it is.
+    """
+    found: list[str] = []
+    option, values = "", 0
+    for arg in args:
+        if arg in lists:
+            option, values = arg, 0
+            found.append(arg)
+        elif not option or arg.startswith("-"):
+            option = ""
+            found.append(arg)
+        else:
+            found += [option, arg] if values else [arg]
+            values += 1
+    return found
 
 
 class DialogCommand(Command):
@@ -119,6 +152,10 @@ def _check_replaced(ctx: Any, report: Path | None) -> None:
         check_replaceable("--json", report, force, "a report of alsim", is_report)
     if ctx.params.get("plot") is not None:
         check_replaceable("--plot", Path(ctx.params["plot"]), force, "a figure of alsim", is_figure)
+    if ctx.params.get("csv") is not None:
+        check_replaceable("--csv", Path(ctx.params["csv"]), force, "a table of alsim", is_csv)
+    if ctx.params.get("latex") is not None:
+        check_replaceable("--latex", Path(ctx.params["latex"]), force, "a table of alsim", is_latex)
 
 
 def _with_options(error: AlsimError, command: Any) -> AlsimError:

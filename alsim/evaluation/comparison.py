@@ -118,8 +118,8 @@ class Comparison:
         """Return the report as JSON values, see the page "Comparing policies" of the documentation."""
         groups = {name: self._report(own) for name, own in self.groups.items()}
         everybody = self._report(None)
-        _adjust(everybody["pairs"])
-        _adjust([pair for group in groups.values() for pair in group["pairs"]])
+        adjust(everybody["pairs"])
+        adjust([pair for group in groups.values() for pair in group["pairs"]])
         return {
             "learners": self.setting.learners,
             "seed": self.setting.seed,
@@ -137,7 +137,7 @@ class Comparison:
     def _report(self, learners: Bools | None) -> dict[str, Any]:
         """Return the statistics of the policies, and the pairs without adjusted p-values, of some learners."""
         statistics = {
-            policy: {metric: _to_json(self.statistic(policy, metric, learners)) for metric in COMPARED}
+            policy: {metric: to_json(self.statistic(policy, metric, learners)) for metric in COMPARED}
             for policy in self.policies
         }
         pairs = [self._pair(a, b, metric, learners) for a, b in self.pairs for metric in COMPARED]
@@ -240,12 +240,12 @@ def _check_groups(by: str | None, setting: Setting) -> None:
         raise AlsimError(f"by must be {' or '.join(map(repr, GROUPS))}, or None; got {by!r:.100}")
     if len(setting.config.population_names) < 2:
         raise AlsimError(
-            "by='population' needs a configuration with a population of several rows; got one kind of learner: leave "
+            "by (population) needs a configuration with a population of several rows; got one kind of learner: leave "
             "by out, or add rows to the configuration"
         )
 
 
-def _to_json(found: Statistic) -> StatisticJSON:
+def to_json(found: Statistic) -> StatisticJSON:
     """Return a statistic as JSON, with the number of values that were left out."""
     return found.to_dict() | {"left_out": found.undefined}
 
@@ -262,7 +262,7 @@ def _variance_reduction(a: Doubles, b: Doubles, units: Longs | None) -> float | 
     return (one + other) / between if between > 0 else None
 
 
-def _adjust(pairs: list[dict[str, Any]]) -> None:
+def adjust(pairs: list[dict[str, Any]]) -> None:
     """Set the adjusted p-values of pairs, as one family; pairs without a p-value keep None."""
     tested = [pair for pair in pairs if pair["p"] is not None]
     if tested:
@@ -270,4 +270,4 @@ def _adjust(pairs: list[dict[str, Any]]) -> None:
             pair["p_adjusted"] = float(adjusted)
 
 
-__all__ = ["GROUPS", "LEVEL", "Comparison", "compare"]
+__all__ = ["GROUPS", "LEVEL", "Comparison", "adjust", "compare", "to_json"]

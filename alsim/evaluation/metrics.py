@@ -32,9 +32,9 @@ COMPARED: dict[str, Metric] = {
         Metric("share_mastered", "mastered", "", "share of learners who reached the mastery threshold", "higher"),
         Metric(
             "restricted_mean_time_to_mastery",
-            "time to mastery, at most the limit",
+            "restricted time to mastery",
             "interactions",
-            "interactions until mastery, or the step limit if it was not reached",
+            "interactions until mastery, at most the step limit",
             "lower",
         ),
         METRICS["delayed_retention"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 from numpy import cos
 from numpy.polynomial.legendre import leggauss
@@ -25,7 +27,7 @@ def t_quantile(probability: float, df: int) -> float:
     Source: Abramowitz & Stegun (1964), Handbook of Mathematical Functions, section 26.7.
     """
     log_c = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(math.pi) / 2
-    nodes, weights = leggauss(64)
+    nodes, weights = _gauss()
     angle = step = 0.0
     for _ in range(NEWTON_STEPS):  # the function is concave, so the steps approach the quantile from below
         below = angle / 2 * float(weights @ cos(angle / 2 * (1 + nodes)) ** (df - 1))
@@ -34,6 +36,12 @@ def t_quantile(probability: float, df: int) -> float:
         if abs(step) <= 1e-12 * angle:
             break
     return math.sqrt(df) * math.tan(angle)
+
+
+@cache
+def _gauss() -> tuple[Any, Any]:
+    """Return the nodes and weights of the Gauss-Legendre rule with 64 nodes on [-1, 1]."""
+    return leggauss(64)
 
 
 def two_sided_p(t: float, df: int) -> float:

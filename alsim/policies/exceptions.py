@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from alsim.errors import AlsimError
 from alsim.policies.base import Policy
+
+NOTE = "raised by the policy "
+"""Beginning of the note of `naming`."""
+ALSIM = ("alsim", "contextlib")
+"""Packages whose frames are not the user's code."""
 
 
 @contextmanager
@@ -17,8 +23,28 @@ def naming(policy: Policy) -> Iterator[None]:
     except Exception as error:
         place = place_of(error)
         if place or repr(policy.name) not in str(error):
-            error.add_note(f"raised by the policy {policy.name!r}{place}")
+            error.add_note(f"{NOTE}{policy.name!r}{place}")
         raise
+
+
+def policy_note(error: BaseException) -> str | None:
+    """Return the note of `naming` if an exception was raised in a user's code of a policy, else None."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(NOTE)]
+    return notes[0] if notes and own_traceback(error) is not None else None
+
+
+def own_traceback(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an exception from the first frame on that a call of a policy runs outside of alsim."""
+    trace, calls = error.__traceback__, False
+    while trace is not None and not (calls and _package(trace) not in ALSIM):
+        calls = calls or str(trace.tb_frame.f_globals.get("__name__", "")).startswith("alsim.policies.")
+        trace = trace.tb_next
+    return trace
+
+
+def _package(trace: TracebackType) -> str:
+    """Return the name of the package whose code a frame runs."""
+    return str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def place_of(error: BaseException) -> str:
@@ -29,8 +55,8 @@ def place_of(error: BaseException) -> str:
     package, place = "", ""
     trace = error.__traceback__
     while trace is not None:
-        own = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if not package and own not in ("alsim", "contextlib"):
+        own = _package(trace)
+        if not package and own not in ALSIM:
             package = own
         if package and own == package:
             place = f", in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
@@ -44,4 +70,4 @@ def add_place(error: AlsimError, name: str) -> None:
         error.add_note(f"raised while the policy {name!r} was created{place}")
 
 
-__all__ = ["add_place", "naming", "place_of"]
+__all__ = ["add_place", "naming", "own_traceback", "place_of", "policy_note"]
