@@ -89,13 +89,15 @@ def _goal(goal: Mapping[str, Any], names: Mapping[str, str]) -> str:
     verdict = {
         True: "was reached",
         False: "is out of reach: it lies above an upper bound",
-        None: "was not reached, and may be out of reach",
+        None: "is undecided: no policy surely reached it, and no upper bound excludes it",
     }[goal["feasible"]]
     text = f"The goal, a mean mastery of {goal['mastery']:g}, {verdict}."
     if goal["best_mastery"] is not None:
         text += f" Best: {names.get(goal['best_policy'], goal['best_policy'])}, {goal['best_mastery']:.3f}."
-    if goal["steps_needed"] is not None:
-        text += f" Under a longer limit, it needs {counted(goal['steps_needed'], 'interaction')}."
+    needed = goal["steps_needed"]
+    if needed is not None:
+        longer = ", under a longer limit" if needed > goal["steps"] else ""
+        text += f" It reaches the goal after {counted(needed, 'interaction')}{longer}."
     return text
 
 

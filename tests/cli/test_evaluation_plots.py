@@ -386,14 +386,18 @@ def test_each_policy_has_the_mark_of_its_kind(laid_out, case):
 
 @pytest.mark.parametrize(
     ("feasible", "words_of_it"),
-    [(True, "was reached."), (False, "is out of reach:"), (None, "was not reached, and may be out of reach.")],
+    [
+        (True, "was reached."),
+        (False, "is out of reach:"),
+        (None, "is undecided: no policy surely reached it, and no upper bound excludes it."),
+    ],
 )
 def test_the_goal_is_described(laid_out, feasible, words_of_it):
     _, texts = laid_out(draw_audit, audit(FEW, feasible=feasible))
     shown = " ".join(words(texts))
     assert f"The goal, a mean mastery of 0.8, {words_of_it}" in shown
     assert {"goal 0.8", "upper bound 0.83"} <= {*words(texts)}
-    assert "it needs 236 interactions." in shown
+    assert "It reaches the goal after 236 interactions, under a longer limit." in shown
 
 
 def test_crowded_points_have_numbers_of_the_list(laid_out):
