@@ -6,39 +6,75 @@ from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.evaluation import statistics
-    from alsim.evaluation.comparison import Comparison, compare
-    from alsim.evaluation.statistics import (
+    from alsim.evaluation.comparison import (
+        Comparison,
+        compare,
+    )
+    from alsim.evaluation.endings import (
+        Incidence,
+        cumulative_incidence,
+        restricted_mean_time,
+    )
+    from alsim.evaluation.estimates import (
         PairedDifference,
         Statistic,
+    )
+    from alsim.evaluation.runs import (
+        iqm,
+        optimality_gap,
+        performance_profile,
+        probability_of_improvement,
+        run_interval,
+    )
+    from alsim.evaluation.statistics import (
         bootstrap,
         holm,
         mean,
         paired_difference,
+        variance_reduction,
         wilson,
     )
 
 _HOMES = {
     "Comparison": "alsim.evaluation.comparison",
-    "PairedDifference": "alsim.evaluation.statistics",
-    "Statistic": "alsim.evaluation.statistics",
+    "Incidence": "alsim.evaluation.endings",
+    "PairedDifference": "alsim.evaluation.estimates",
+    "Statistic": "alsim.evaluation.estimates",
     "bootstrap": "alsim.evaluation.statistics",
     "compare": "alsim.evaluation.comparison",
+    "cumulative_incidence": "alsim.evaluation.endings",
     "holm": "alsim.evaluation.statistics",
+    "iqm": "alsim.evaluation.runs",
     "mean": "alsim.evaluation.statistics",
+    "optimality_gap": "alsim.evaluation.runs",
     "paired_difference": "alsim.evaluation.statistics",
+    "performance_profile": "alsim.evaluation.runs",
+    "probability_of_improvement": "alsim.evaluation.runs",
+    "restricted_mean_time": "alsim.evaluation.endings",
+    "run_interval": "alsim.evaluation.runs",
+    "variance_reduction": "alsim.evaluation.statistics",
     "wilson": "alsim.evaluation.statistics",
 }
 
 __all__ = [
     "Comparison",
+    "Incidence",
     "PairedDifference",
     "Statistic",
     "bootstrap",
     "compare",
+    "cumulative_incidence",
     "holm",
+    "iqm",
     "mean",
+    "optimality_gap",
     "paired_difference",
+    "performance_profile",
+    "probability_of_improvement",
+    "restricted_mean_time",
+    "run_interval",
     "statistics",
+    "variance_reduction",
     "wilson",
 ]
 
