@@ -10,7 +10,6 @@ from typing import Any
 from rich.cells import cell_len
 
 from alsim.cli.output import (
-    LEAST_WIDTH,
     MAX_DECIMALS,
     WIDTH,
     counted,
@@ -41,6 +40,8 @@ MOST_GROUPS = 8
 """Most groups that are printed."""
 MOST_NAME, LEAST_NAME = 40, 16
 """Largest width of a first column, and smallest width to which it is shortened to keep a table in one block."""
+MOST_CELL = 26
+"""Largest width of a cell, such as the name of a policy above a column."""
 MINUS = " − "
 LEGEND = (
     "Δ: first − second policy with the same learners. p: paired t test, adjusted by Holm for all pairs and metrics. "
@@ -128,7 +129,7 @@ def with_interval(found: Report, places: int) -> str:
 def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is text; columns beyond WIDTH follow in further blocks with the first column."""
     names, *columns = zip(headings, *rows, strict=True)
-    widths = [min(max(map(len, column)), LEAST_WIDTH) + 2 for column in columns]
+    widths = [min(max(map(len, column)), MOST_CELL) + 2 for column in columns]
     room = WIDTH - sum(widths)
     longest = max(map(len, names))
     width = min(longest, room if room >= LEAST_NAME else MOST_NAME)
@@ -142,7 +143,7 @@ def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     for start, stop in pairwise([*starts, len(columns)]):
         if start:
             print()
-        shown = [[middle_shortened(cell, LEAST_WIDTH) for cell in column] for column in columns[start:stop]]
+        shown = [[middle_shortened(cell, MOST_CELL) for cell in column] for column in columns[start:stop]]
         head, *body = zip(labels, *shown, strict=True)
         print_table(head, body)
 
