@@ -9,7 +9,7 @@ import scipy.stats
 import alsim
 from alsim.errors import AlsimError
 from alsim.evaluation import audit
-from alsim.evaluation.comparison import paired
+from alsim.evaluation.estimates import paired
 from alsim.evaluation.ranks import rank_correlation, ranks
 from alsim.policies import POLICIES
 
