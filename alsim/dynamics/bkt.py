@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from annotated_types import Interval
 
 from alsim.dynamics.parameters import Share, Word, extends
 from alsim.dynamics.standard import Standard, after_content, answered
 from alsim.jit.compile import rule
-from alsim.types import HALF, ONE, ZERO, Draws, Item, Learner, Outcome, f32
+from alsim.types import HALF, ONE, ZERO, Doubles, Draws, Item, Learner, Outcome, f32
 
 BEST_EFFECTIVENESS = f32(0.15)
 """Effectiveness of a content that teaches with the probability p_content: the largest of clause S2.3."""
@@ -68,3 +69,18 @@ def study(p: Bkt, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, 
     mastery = known_next(p, learner.mastery, learn, draws.further[0])
     after = after_content(learner, item, mastery, learner.learner_state)
     return after, Outcome(correct=False, gain=mastery - learner.mastery)
+
+
+def chance_to_learn(p: Bkt, effectiveness: Doubles) -> Doubles:
+    """Return the largest probability that an interaction teaches an unknown LO, elementwise."""
+    return np.asarray(np.maximum(p.p_learn, np.minimum(1, p.p_content * effectiveness / BEST_EFFECTIVENESS)))
+
+
+def largest_gain(p: Bkt, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
+    """Return a bound of the gain from any interaction, elementwise: nothing is forgotten (decision 25)."""
+    return np.where(draws.further[0] < chance_to_learn(p, effectiveness), 1 - mastery, 0.0)
+
+
+def expected_gain(p: Bkt, mastery: Doubles, effectiveness: Doubles) -> Doubles:
+    """Return the expectation of `largest_gain`, elementwise."""
+    return (1 - mastery) * chance_to_learn(p, effectiveness)

@@ -12,7 +12,8 @@ import numpy as np
 from alsim.dynamics.irt import p_correct
 from alsim.dynamics.parameters import NotNegative, Share, Unit
 from alsim.jit.compile import rule
-from alsim.types import I0, I1, ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
+from alsim.numerics.normal import expected_excess
+from alsim.types import I0, I1, ONE, ZERO, Doubles, Draws, Item, Learner, Outcome, f32, i32
 
 
 class Standard(NamedTuple):
@@ -106,3 +107,22 @@ def after_content(learner: Learner, item: Item, mastery: f32, learner_state: Any
         lo_state=learner.lo_state,
         learner_state=learner_state,
     )
+
+
+def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
+    """Return a bound of the gain from any interaction, elementwise (decision 25).
+
+    It is the larger gain of a correct answer, and of a content without frustration. Dynamics that multiply these gains
+    by factors in [0, 1] have the same bound.
+    """
+    left = 1 - mastery
+    content = effectiveness * left + p.gain_noise * draws.noise
+    return np.minimum(left, np.maximum(p.learning_rate * left, content))
+
+
+def expected_gain(p: Any, mastery: Doubles, effectiveness: Doubles) -> Doubles:
+    """Return the expectation of `largest_gain`, elementwise."""
+    left = 1 - mastery
+    answered, content = p.learning_rate * left, effectiveness * left
+    above_answer = expected_excess(content - answered, p.gain_noise)
+    return np.asarray(answered + above_answer - expected_excess(content - left, p.gain_noise))
