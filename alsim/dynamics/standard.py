@@ -117,7 +117,7 @@ def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, draws: Draws)
     """
     left = 1 - mastery
     content = effectiveness * left + p.gain_noise * draws.noise
-    return np.minimum(left, np.maximum(p.learning_rate * left, content))
+    return np.asarray(np.minimum(left, np.maximum(p.learning_rate * left, content)))
 
 
 def expected_gain(p: Any, mastery: Doubles, effectiveness: Doubles) -> Doubles:

@@ -157,14 +157,15 @@ class _Relaxed:
         """Return the gain from an interaction in the relaxed world, of the shape of `mastery`."""
         assert self._dynamics.largest_gain is not None  # callers make sure of it
         gain = self._dynamics.largest_gain(self._parameters, mastery, effectiveness, draws)
-        return np.broadcast_to(np.asarray(gain, f64), mastery.shape)
+        return np.asarray(np.broadcast_to(np.asarray(gain, f64), mastery.shape))
 
     def _score(self, mastery: Doubles, effectiveness: Doubles) -> Doubles:
         """Return numbers in the order of the expected gains, of the shape of `mastery`, as a new array."""
         if self._dynamics.expected_gain is None:
             return -mastery
         score = self._dynamics.expected_gain(self._parameters, mastery, effectiveness)
-        return np.array(np.broadcast_to(np.asarray(score, f64), mastery.shape))
+        scores: Doubles = np.array(np.broadcast_to(np.asarray(score, f64), mastery.shape))
+        return scores
 
     def _draws(self, step: int) -> Draws:
         """Return the random numbers of a step, (N, 1) each, with the distributions of those of an interaction."""
@@ -196,7 +197,8 @@ def _starts(config: Config, bank: Bank, seed: int, learner: Longs) -> Doubles:
     world.learners.key[:], world.learners.learner[:] = seed, learner
     begin = by_reference(world), np.arange(len(learner))
     entry(begin_lanes, *begin, own_cache=rules_fingerprint(type(world.parameters)))(*begin)
-    return world.learners.rows.reshape(len(learner), -1)[:, : bank.num_los].astype(f64)
+    mastery: Doubles = world.learners.rows.reshape(len(learner), -1)[:, : bank.num_los].astype(f64)
+    return mastery
 
 
 def _rows_of(config: Config) -> dict[str, Doubles]:
