@@ -8,6 +8,7 @@ that are taught so is an upper bound of the mean under any policy of the real wo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,19 +74,16 @@ def mastery_bound(
     Raises AlsimError for an invalid confidence, and for a bound of the dynamics that is not a number.
     Source of the limits: Maurer & Pontil (2009), Empirical Bernstein bounds, theorem 11; arXiv:0907.3740.
     """
-    rules = config.with_single_row()
-    dynamics, level = of_parameters(type(rules.dynamics)), read_confidence(confidence)
+    dynamics, level = of_parameters(type(config.dynamics)), read_confidence(confidence)
     if dynamics.largest_gain is None:
         return None
-    horizon = rules.max_episode_steps if steps is None else steps
-    unit = independent_unit(rules.to_dict())
-    size = unit.size if unit.name == "class" else 1
-    rows, best, sums = _rows_of(rules), best_effectiveness(bank), CurveSums(horizon)
-    part = max(1, PART_ENTRIES // (bank.num_los + horizon))
-    for first in range(first_learner, first_learner + learners, part):
-        learner = np.arange(first, min(first + part, first_learner + learners))
-        relaxed = _Relaxed(dynamics, _of_learners(rows, rules, seed, learner), best, seed, learner)
-        sums.add(relaxed.curves(_starts(rules, bank, seed, learner), horizon), learner // size)
+    horizon = config.max_episode_steps if steps is None else steps
+    unit = independent_unit(config.to_dict())
+    size, sums = unit.size if unit.name == "class" else 1, CurveSums(horizon)
+    learner = first_learner + np.arange(learners)
+    for curves in relaxed_curves(config, bank, seed, learner, horizon):
+        done, learner = learner[: len(curves)], learner[len(curves) :]
+        sums.add(curves, done // size)
     n, mean, variance = sums.moments()
     if not np.isfinite(mean).all():
         raise AlsimError(
@@ -95,6 +93,20 @@ def mastery_bound(
     rounding = ROUNDING * np.arange(horizon + 1) / bank.num_los
     upper = np.minimum(1.0, upper_limits(n, mean, variance, level) + rounding)
     return MasteryBound(mean=mean, upper=upper, confidence=level, n=n)
+
+
+def relaxed_curves(config: Config, bank: Bank, seed: int, learner: Longs, steps: int) -> Iterator[Doubles]:
+    """Yield the mean masteries of learners in the relaxed world, after t = 0, 1, ..., T interactions, (B, T + 1).
+
+    learner  (N,) indices; they come in parts, in this order
+    """
+    rules = config.with_single_row()
+    dynamics, rows, best = of_parameters(type(rules.dynamics)), _rows_of(rules), best_effectiveness(bank)
+    part = max(1, PART_ENTRIES // (bank.num_los + steps))
+    for first in range(0, len(learner), part):
+        some = learner[first : first + part]
+        relaxed = _Relaxed(dynamics, _of_learners(rows, rules, seed, some), best, seed, some)
+        yield relaxed.curves(_starts(rules, bank, seed, some), steps)
 
 
 def upper_limits(n: int, mean: Doubles, variance: Doubles, confidence: float) -> Doubles:
@@ -156,8 +168,9 @@ class _Relaxed:
     def _gain(self, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
         """Return the gain from an interaction in the relaxed world, of the shape of `mastery`."""
         assert self._dynamics.largest_gain is not None  # callers make sure of it
-        gain = self._dynamics.largest_gain(self._parameters, mastery, effectiveness, draws)
-        return np.asarray(np.broadcast_to(np.asarray(gain, f64), mastery.shape))
+        gain: Any = self._dynamics.largest_gain(self._parameters, mastery, effectiveness, draws)
+        gains: Doubles = np.broadcast_to(np.asarray(gain, f64), mastery.shape)
+        return gains
 
     def _score(self, mastery: Doubles, effectiveness: Doubles) -> Doubles:
         """Return numbers in the order of the expected gains, of the shape of `mastery`, as a new array."""
@@ -235,4 +248,4 @@ def _normals(radius: Words, angle: Words, out: Floats) -> None:
         out[k] = normal(radius[k], angle[k])
 
 
-__all__ = ["CONFIDENCE", "MasteryBound", "best_effectiveness", "mastery_bound", "upper_limits"]
+__all__ = ["CONFIDENCE", "MasteryBound", "best_effectiveness", "mastery_bound", "relaxed_curves", "upper_limits"]
