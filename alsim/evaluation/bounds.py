@@ -163,7 +163,7 @@ class _Relaxed:
             mastery[lanes, lo] = after[:, 0]
             score[lanes, lo] = self._score(after, best)[:, 0]
             curves[:, step + 1] = curves[:, step] + (after - before)[:, 0]
-        return curves / start.shape[1]
+        return np.asarray(curves / start.shape[1])
 
     def _gain(self, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
         """Return the gain from an interaction in the relaxed world, of the shape of `mastery`."""
