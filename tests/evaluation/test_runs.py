@@ -246,7 +246,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: optimality_gap([0.1], gamma=math.nan), "gamma must be a finite number up to 1e.150; got nan: pass the sc"),
     (
         lambda: optimality_gap([0.1], gamma=10**400),
-        "gamma must be a finite number up to 1e.150; got 10*: pass the score",
+        "gamma must be a finite number up to 1e.150; got 10*: pass the sc",
     ),
     (lambda: optimality_gap([0.1], gamma=True), "gamma must be a number; got True: pass the score above which more"),
     (lambda: optimality_gap([0.1], gamma="1"), "gamma must be a number; got '1': pass the score above which more"),  # type: ignore[arg-type]  # the mistake
