@@ -4,6 +4,7 @@ The exit status is 0 on success, 1 if a check failed, and 2 for invalid input, w
 """
 
 from alsim.cli import (  # noqa: F401  # registers the commands
+    audit,
     banks,
     cat,
     checks,

@@ -92,7 +92,7 @@ def matrix(
 
     The regret is how much worse a policy is than the best one under the same dynamics.
     """
-    from alsim.evaluation.matrix import matrix as run
+    from alsim.evaluation.robustness import matrix as run
     from alsim.utils.figures import check_figure
 
     check_tables(csv, latex)
@@ -139,7 +139,8 @@ def _print_matrix(result: Report) -> str:
     print()
     print_blocks(*_cells(result))
     print()
-    print_sentence(f"Regret: {_heading(result)} less than that of the best policy of the column")
+    unit = f", {result['unit']}" if result["unit"] else ""
+    print_sentence(f"Regret{unit}: distance from the best policy of the column")
     print()
     print_blocks(*_regrets(result))
     print()
@@ -147,7 +148,7 @@ def _print_matrix(result: Report) -> str:
         print_sentence(_reversal(reversal))
     hidden = len(result["reversals"]) - MOST_REVERSALS
     if hidden > 0:
-        print(f"and {hidden:,} more reversals, which --json FILE lists")
+        print(f"and {counted(hidden, 'more reversal')}, which --json FILE lists")
     print()
     verdict = _verdict(result)
     print_sentence(verdict)

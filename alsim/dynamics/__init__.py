@@ -28,6 +28,7 @@ register_dynamics(
     standard.answer,
     standard.study,
     chance=standard.chance,
+    largest_gain=standard.largest_gain,
     source="the specification of the simulator, clauses S4 and S5",
 )
 register_dynamics(
@@ -36,6 +37,7 @@ register_dynamics(
     linked.answer,
     linked.study,
     chance=linked.chance,
+    largest_gain=standard.largest_gain,
     source="the standard dynamics with a logistic term of mastery, clause S14.2",
 )
 register_dynamics(
@@ -46,6 +48,7 @@ register_dynamics(
     chance=bkt.chance,
     begin=bkt.begin,
     further_draws=True,
+    largest_gain=bkt.largest_gain,
     source="Corbett & Anderson, 1995, doi:10.1007/BF01099821",
 )
 register_dynamics(
@@ -55,6 +58,7 @@ register_dynamics(
     prerequisites.study,
     chance=prerequisites.chance,
     reads_parents=True,
+    largest_gain=standard.largest_gain,
     source="after KSS of EduSim (Liu et al., 2019, doi:10.1145/3292500.3330922), clause S14.4",
 )
 register_dynamics(
@@ -65,6 +69,7 @@ register_dynamics(
     chance=fatigue.chance,
     learner_state=fatigue.Effort,
     reads_clock=True,
+    largest_gain=standard.largest_gain,
     source="a leaky integrator of work; there is no canonical source, clause S14.7",
 )
 

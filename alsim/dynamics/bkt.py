@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from annotated_types import Interval
 
 from alsim.dynamics.parameters import Share, Word, extends
 from alsim.dynamics.standard import Standard, after_content, answered
 from alsim.jit.compile import rule
-from alsim.types import HALF, ONE, ZERO, Draws, Item, Learner, Outcome, f32
+from alsim.types import HALF, ONE, ZERO, Doubles, Draws, Item, Learner, Outcome, f32
 
 BEST_EFFECTIVENESS = f32(0.15)
 """Effectiveness of a content that teaches with the probability p_content: the largest of clause S2.3."""
@@ -68,3 +69,12 @@ def study(p: Bkt, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, 
     mastery = known_next(p, learner.mastery, learn, draws.further[0])
     after = after_content(learner, item, mastery, learner.learner_state)
     return after, Outcome(correct=False, gain=mastery - learner.mastery)
+
+
+def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, normal: Doubles, uniform: Doubles) -> Doubles:
+    """Return an upper bound of the gain of any question or content, (N,), see `register_dynamics`.
+
+    An unknown LO becomes known with the larger probability of a question and of a content. Forgetting is ignored.
+    """
+    learn = np.maximum(p.p_learn, np.minimum(1.0, p.p_content * effectiveness / BEST_EFFECTIVENESS))
+    return np.where(uniform < learn, 1 - mastery, 0.0)

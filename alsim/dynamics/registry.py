@@ -49,6 +49,7 @@ class Dynamics(NamedTuple):
     reads_parents: bool = False
     further_draws: bool = False
     source: str = ""
+    largest_gain: Callable[[Any, Any, Any, Any, Any], Any] | None = None
 
     @property
     def timed(self) -> bool:
@@ -94,6 +95,7 @@ def register_dynamics(
     reads_parents: bool = False,
     further_draws: bool = False,
     source: str = "",
+    largest_gain: Callable[[Any, Any, Any, Any, Any], Any] | None = None,
 ) -> None:
     """Register a dynamics under a name.
 
@@ -116,6 +118,9 @@ def register_dynamics(
     reads_parents  whether the rules read `item.unready`
     further_draws  whether the rules read `draws.further`
     source         where the rules come from: a clause or a publication, for `alsim dynamics`
+    largest_gain   function largest_gain(p, mastery, effectiveness, normal, uniform) of NumPy arrays (N,), which returns
+                   an upper bound of the mastery gained by an interaction with an LO, for `alsim audit`; see the page
+                   "Adding a dynamics". None: there is no bound
 
     The rules first run on a few hundred examples in the interpreter, with the default parameters. A class that is
     defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
@@ -141,6 +146,7 @@ def register_dynamics(
         reads_parents,
         further_draws,
         source,
+        largest_gain,
     )
     if not _is_own(parameters):
         from alsim.dynamics.definition_checks import check_definition

@@ -12,7 +12,7 @@ import numpy as np
 from alsim.dynamics.irt import p_correct
 from alsim.dynamics.parameters import NotNegative, Share, Unit
 from alsim.jit.compile import rule
-from alsim.types import I0, I1, ONE, ZERO, Draws, Item, Learner, Outcome, f32, i32
+from alsim.types import I0, I1, ONE, ZERO, Doubles, Draws, Item, Learner, Outcome, f32, i32
 
 
 class Standard(NamedTuple):
@@ -106,3 +106,17 @@ def after_content(learner: Learner, item: Item, mastery: f32, learner_state: Any
         lo_state=learner.lo_state,
         learner_state=learner_state,
     )
+
+
+def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, normal: Doubles, uniform: Doubles) -> Doubles:
+    """Return an upper bound of the gain of any question or content, (N,), see `register_dynamics`.
+
+        min(1 - m, max(0, learning_rate (1 - m), effectiveness (1 - m) + gain_noise normal))
+
+    A question gains learning_rate (1 - m) or nothing (clause S4.2); frustration only reduces the gain of a content
+    (clause S5.1). It also bounds dynamics that multiply these gains with a factor of at most 1.
+    """
+    room = 1 - mastery
+    content = effectiveness * room + p.gain_noise * normal
+    gain: Doubles = np.minimum(room, np.maximum(p.learning_rate * room, content))
+    return gain

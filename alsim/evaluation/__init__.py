@@ -6,45 +6,28 @@ from alsim.utils.lazy import attach
 
 if TYPE_CHECKING:
     from alsim.evaluation import statistics
-    from alsim.evaluation.comparison import (
-        Comparison,
-        compare,
-    )
-    from alsim.evaluation.endings import (
-        Incidence,
-        cumulative_incidence,
-        restricted_mean_time,
-    )
-    from alsim.evaluation.estimates import (
-        PairedDifference,
-        Statistic,
-    )
-    from alsim.evaluation.runs import (
-        iqm,
-        optimality_gap,
-        performance_profile,
-        probability_of_improvement,
-        run_interval,
-    )
-    from alsim.evaluation.statistics import (
-        bootstrap,
-        holm,
-        mean,
-        paired_difference,
-        variance_reduction,
-        wilson,
-    )
+    from alsim.evaluation.comparison import Comparison, compare
+    from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
+    from alsim.evaluation.estimates import PairedDifference, Statistic
+    from alsim.evaluation.reward_audit import Audit, audit
+    from alsim.evaluation.robustness import Matrix, matrix
+    from alsim.evaluation.runs import iqm, optimality_gap, performance_profile, probability_of_improvement, run_interval
+    from alsim.evaluation.statistics import bootstrap, holm, mean, paired_difference, variance_reduction, wilson
 
 _HOMES = {
+    "Audit": "alsim.evaluation.reward_audit",
     "Comparison": "alsim.evaluation.comparison",
     "Incidence": "alsim.evaluation.endings",
+    "Matrix": "alsim.evaluation.robustness",
     "PairedDifference": "alsim.evaluation.estimates",
     "Statistic": "alsim.evaluation.estimates",
+    "audit": "alsim.evaluation.reward_audit",
     "bootstrap": "alsim.evaluation.statistics",
     "compare": "alsim.evaluation.comparison",
     "cumulative_incidence": "alsim.evaluation.endings",
     "holm": "alsim.evaluation.statistics",
     "iqm": "alsim.evaluation.runs",
+    "matrix": "alsim.evaluation.robustness",
     "mean": "alsim.evaluation.statistics",
     "optimality_gap": "alsim.evaluation.runs",
     "paired_difference": "alsim.evaluation.statistics",
@@ -57,15 +40,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "Comparison",
     "Incidence",
+    "Matrix",
     "PairedDifference",
     "Statistic",
+    "audit",
     "bootstrap",
     "compare",
     "cumulative_incidence",
     "holm",
     "iqm",
+    "matrix",
     "mean",
     "optimality_gap",
     "paired_difference",

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alsim._version import __version__
 from alsim.utils.reading import read_start
 
 COLUMNS = (
@@ -19,7 +18,7 @@ COLUMNS = (
 """Columns of a table as CSV, after the first: a mean, or a paired difference from another policy."""
 GROUPS = ("group", "dynamics")
 """Possible first columns of a table as CSV."""
-COMMENT = "% written by alsim "
+COMMENT = "% written by alsim"
 """Beginning of a table as LaTeX."""
 SPECIAL = re.compile(r"[\\{}$&#_%^~]")
 ESCAPED = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
@@ -61,7 +60,7 @@ def latex_table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption:
     caption         plain text
     """
     lines = [
-        f"{COMMENT}{__version__}; needs \\usepackage{{booktabs}}",
+        f"{COMMENT}; needs \\usepackage{{booktabs}}",
         r"\begin{table}",
         r"  \centering",
         f"  \\caption{{{latex_text(caption)}}}",

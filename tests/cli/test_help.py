@@ -38,8 +38,9 @@ def walk(command, path=()):
 COMMANDS = dict(walk(GROUP))
 
 WITHOUT_DEFAULT = {
-    *("--dynamics", "--import", "--item-columns", "--plot"),
+    *("--dynamics", "--import", "--item-columns", "--plot", "--csv", "--latex"),
     *("--config", "--bank", "--settings", "--reward", "--questions", "--columns"),
+    "--metric",
     *("--json", "--out", "--table", "--scores", "--test", "--checkpoint", "--plot"),
     "--action-distribution",
 }
