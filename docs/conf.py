@@ -10,7 +10,7 @@ copyright = "2026, The alsim developers"
 version = release = installed("alsim")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "sphinx_design"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 nb_execution_mode = "off"  # `nox -s notebooks` executes them; the pages show the stored outputs
 html_theme = "furo"
 html_title = f"alsim {release}"

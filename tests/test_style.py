@@ -53,7 +53,8 @@ SCOPE = [
     *sorted((ROOT / "benchmarks").glob("*.md")),
     *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts),
     *sorted((ROOT / "docs" / "examples").rglob("*.py")),
-    *sorted((ROOT / "docs" / "notebooks").glob("*.*")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.py")),
     *sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)),
     ROOT / "noxfile.py",
 ]
