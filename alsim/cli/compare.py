@@ -86,13 +86,15 @@ def compare(
     from alsim.cli.comparison_text import print_comparison
     from alsim.evaluation.comparison import compare as run
     from alsim.evaluation.metrics import read_metric
+    from alsim.training.seed_groups import expanded, seed_groups
     from alsim.utils.figures import check_figure
 
     shown = [read_metric(name, "--metric").name for name in metrics or ()]
     check_tables(csv, latex)
     if plot is not None:
         check_figure(plot, "--plot")
-    with episodes_progress(learners * len(policies)) as progress:
+    policies = expanded(policies)
+    with episodes_progress(learners * len({*policies})) as progress:
         comparison = run(
             policies,
             learners=learners,
@@ -107,6 +109,10 @@ def compare(
             progress=progress,
         )
     result = comparison.to_dict()
+    if algorithms := seed_groups(policies):
+        from alsim.evaluation.algorithms import algorithms_report
+
+        result |= algorithms_report(comparison, algorithms)
     verdict = print_comparison(comparison, result, shown)
     _write(comparison, result | {"verdict": verdict}, shown, report, csv, latex, plot)
 

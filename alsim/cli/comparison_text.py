@@ -10,7 +10,6 @@ from typing import Any
 from rich.cells import cell_len
 
 from alsim.cli.output import (
-    LEAST_WIDTH,
     MAX_DECIMALS,
     WIDTH,
     counted,
@@ -41,6 +40,8 @@ MOST_GROUPS = 8
 """Most groups that are printed."""
 MOST_NAME, LEAST_NAME = 40, 16
 """Largest width of a first column, and smallest width to which it is shortened to keep a table in one block."""
+MOST_CELL = 26
+"""Largest width of a cell, such as the name of a policy above a column."""
 MINUS = " − "
 LEGEND = (
     "Δ: first − second policy with the same learners. p: paired t test, adjusted by Holm for all pairs and metrics. "
@@ -74,6 +75,8 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
         _print_pairs(result, metric)
     print()
     print_sentence(LEGEND)
+    if "algorithms" in result:
+        _print_algorithms(result, shown or HEADLINE)
     _print_groups(comparison, result, shown)
     print()
     verdict = verdict_of(result)
@@ -126,7 +129,7 @@ def with_interval(found: Report, places: int) -> str:
 def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is text; columns beyond WIDTH follow in further blocks with the first column."""
     names, *columns = zip(headings, *rows, strict=True)
-    widths = [min(max(map(len, column)), LEAST_WIDTH) + 2 for column in columns]
+    widths = [min(max(map(len, column)), MOST_CELL) + 2 for column in columns]
     room = WIDTH - sum(widths)
     longest = max(map(len, names))
     width = min(longest, room if room >= LEAST_NAME else MOST_NAME)
@@ -140,7 +143,7 @@ def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     for start, stop in pairwise([*starts, len(columns)]):
         if start:
             print()
-        shown = [[middle_shortened(cell, LEAST_WIDTH) for cell in column] for column in columns[start:stop]]
+        shown = [[middle_shortened(cell, MOST_CELL) for cell in column] for column in columns[start:stop]]
         head, *body = zip(labels, *shown, strict=True)
         print_table(head, body)
 
@@ -205,6 +208,34 @@ def p_text(p: float | None) -> str:
     if p is None:
         return "-"
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _print_algorithms(result: Report, metrics: Sequence[str]) -> None:
+    """Print the interquartile means of algorithms over their trainings, and the probabilities of improvement."""
+    algorithms = result["algorithms"]
+    shown = [metric for metric in metrics if all(metric in one["metrics"] for one in algorithms.values())]
+    order = sorted(algorithms, key=lambda name: -float(algorithms[name]["metrics"].get("learning", {}).get("iqm", 0)))
+    print()
+    print_sentence("Interquartile means over trainings that differ only by seed, with 95 % bootstrap intervals:")
+    columns = [[f"IQM {COMPARED[m].heading}", *(_iqm(algorithms[name]["metrics"][m]) for name in order)] for m in shown]
+    counts = ["seeds", *(str(len(algorithms[name]["policies"])) for name in order)]
+    head, *rows = ([*row] for row in zip(["algorithm", *order], counts, *columns, strict=True))
+    print_blocks(head, rows)
+    for pair in [pair for pair in result["improvement"] if pair["metric"] in shown][:MOST_PAIRS]:
+        ci = "" if pair["ci"] is None else f" ({pair['ci'][0]:.2f} to {pair['ci'][1]:.2f})"
+        print_sentence(
+            f"P({COMPARED[pair['metric']].label} higher with {pair['a']} than with {pair['b']}) = "
+            f"{pair['probability']:.2f}{ci}"
+        )
+
+
+def _iqm(found: Report) -> str:
+    """Return an interquartile mean with its interval as text."""
+    if found["ci"] is None:
+        return f"{found['iqm']:,.4g}"
+    low, high = found["ci"]
+    places = min(decimals((high - low) / 2), MAX_DECIMALS) if high - low > NOISE else 3
+    return f"{found['iqm']:,.{places}f} ({low:,.{places}f} to {high:,.{places}f})"
 
 
 def _print_groups(comparison: Comparison, result: Report, shown: Sequence[str]) -> None:

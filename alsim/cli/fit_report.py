@@ -13,7 +13,7 @@ from alsim.cli.fit_notes import notes, uncertain_items
 from alsim.cli.fit_tables import Row, summary
 from alsim.cli.output import counted, finite, print_sentence, print_table, rounded
 from alsim.errors import AlsimError
-from alsim.evaluation.statistics import t_interval
+from alsim.evaluation.estimates import t_interval
 
 if TYPE_CHECKING:
     from alsim.models.base import Fit

@@ -290,7 +290,7 @@ def _comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     """
     if one["se"] is None or other["se"] is None:
         return "not compared (no standard errors) with that with"
-    from alsim.evaluation.statistics import Z
+    from alsim.evaluation.estimates import Z
 
     difference = one["mean"] - other["mean"]
     if abs(difference) <= Z * hypot(one["se"], other["se"]):

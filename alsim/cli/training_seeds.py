@@ -187,7 +187,7 @@ def _combined(summary: Mapping[str, Any]) -> dict[str, Any]:
     The variance is that of the mean over the seeds plus that of a mean over the learners, who are the same for all
     seeds. With few seeds, the first part is scaled so that Z standard errors are the 95 % interval by Student's t.
     """
-    from alsim.evaluation.statistics import Z, half_width
+    from alsim.evaluation.estimates import Z, half_width
 
     combined = {}
     for name, metric in summary["metrics"].items():

@@ -9,7 +9,7 @@ import numpy as np
 from alsim.bank.items import Bank
 from alsim.config import Config, columns_of, independent_unit
 from alsim.dynamics import of_parameters
-from alsim.evaluation.statistics import half_width, unit_means
+from alsim.evaluation.estimates import half_width, unit_means
 from alsim.numerics.philox import random_words
 from alsim.numerics.variates import fill_variates
 from alsim.rollouts.rollout import rollout

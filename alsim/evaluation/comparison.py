@@ -20,19 +20,20 @@ from alsim.evaluation.contenders import (
     read_setting,
     run_all,
 )
-from alsim.evaluation.metrics import COMPARED, SHARES, read_metric
-from alsim.evaluation.outcomes import Course
-from alsim.evaluation.statistics import (
+from alsim.evaluation.estimates import (
     PairedDifference,
     Statistic,
     StatisticJSON,
     defined_only,
     estimate,
-    holm,
+    or_none,
     paired,
-    share,
+    reduction,
     unit_means,
 )
+from alsim.evaluation.metrics import COMPARED, SHARES, read_metric
+from alsim.evaluation.outcomes import Course
+from alsim.evaluation.statistics import holm, share
 from alsim.types import FIRST_HELD_OUT, Bools, Doubles, Longs, safe_repr
 
 LEVEL = 0.05
@@ -112,7 +113,7 @@ class Comparison:
         """
         one, units = self._selected(self._values(a, metric), learners)
         other, _ = self._selected(self._values(b, metric), learners)
-        return _variance_reduction(one, other, units)
+        return or_none(reduction(one, other, units))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values, see the page "Comparing policies" of the documentation."""
@@ -248,18 +249,6 @@ def _check_groups(by: str | None, setting: Setting) -> None:
 def to_json(found: Statistic) -> StatisticJSON:
     """Return a statistic as JSON, with the number of values that were left out."""
     return found.to_dict() | {"left_out": found.undefined}
-
-
-def _variance_reduction(a: Doubles, b: Doubles, units: Longs | None) -> float | None:
-    """Return (Var(a) + Var(b)) / Var(a - b) over units with both values; None if it is undefined."""
-    both = ~np.isnan(a - b)
-    columns = [values[both] for values in (a, b, a - b)]
-    if units is not None:
-        columns = [unit_means(values, units[both]) for values in columns]
-    if len(columns[0]) < 2:
-        return None
-    one, other, between = (float((values - values[0]).var(ddof=1)) for values in columns)
-    return (one + other) / between if between > 0 else None
 
 
 def adjust(pairs: list[dict[str, Any]]) -> None:

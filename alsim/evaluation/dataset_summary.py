@@ -11,7 +11,7 @@ from alsim.config import Config, ConfigError, IndependentUnit, Population, indep
 from alsim.datasets.manifest import DatasetError, population_of
 from alsim.datasets.store import Dataset
 from alsim.datasets.tables import numpy_column
-from alsim.evaluation.statistics import estimate
+from alsim.evaluation.estimates import estimate
 from alsim.metrics import METRICS
 from alsim.types import Reason
 

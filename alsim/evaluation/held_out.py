@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from alsim.bank.items import Bank
 from alsim.config import REWARD_PRESETS, Config, independent_unit
-from alsim.evaluation.statistics import StatisticJSON, estimate, share
+from alsim.evaluation.estimates import StatisticJSON, estimate
+from alsim.evaluation.statistics import share
 from alsim.policies import Policy
 from alsim.rollouts.rollout import rollout
 from alsim.types import FIRST_HELD_OUT, Observation, Reason

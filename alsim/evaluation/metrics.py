@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
+from alsim.evaluation.endings import restricted_mean_time
 from alsim.metrics import METRICS, Metric
 from alsim.rollouts.rollout import Rollout
 from alsim.types import MODALITIES, Doubles, Longs, Reason
@@ -58,14 +59,13 @@ def values_of(run: Rollout) -> dict[str, Doubles]:
     """Return the values of all metrics of COMPARED for each episode of a rollout, (E,) each; NaN is undefined."""
     found, x = run.metrics, run.interactions
     learning = np.bincount(x.episode, x.mastery_gain, minlength=len(x.length))
-    limit = run.config.max_episode_steps
     own = {
         "learning": learning,
         "give_up_rate": (run.reason == Reason.CRITICAL_FRUSTRATION).astype(np.float64),
         "content_share": found.content_count / found.total_steps,
         "mastery_per_hour": learning * MINUTES_PER_HOUR / found.time_on_task,
         "share_mastered": (~np.isnan(found.time_to_mastery)).astype(np.float64),
-        "restricted_mean_time_to_mastery": np.where(np.isnan(found.time_to_mastery), limit, found.time_to_mastery),
+        "restricted_mean_time_to_mastery": restricted_mean_time(found.time_to_mastery, run.config.max_episode_steps),
     }
     return {name: own[name] if name in own else np.asarray(getattr(found, name), np.float64) for name in COMPARED}
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from alsim.errors import AlsimError
+from alsim.evaluation.endings import cumulative_incidence
+from alsim.evaluation.estimates import half_width
 from alsim.evaluation.metrics import mastery_curve, values_of
-from alsim.evaluation.statistics import half_width
 from alsim.policies.nested import nested_policies
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes
 from alsim.rollouts.rollout import Rollout, run_parts
-from alsim.types import OBSERVATIONS, Codes, Doubles, Longs, Observation, Reason
+from alsim.types import OBSERVATIONS, Doubles, Longs, Observation
 
 PART_EPISODES = 1024
 """Episodes per part of a policy in Python, after each of which the progress is shown."""
@@ -69,7 +70,7 @@ def outcomes_of(plan: RolloutPlan, units: Longs | None, progress: Progress = lam
         done = stop
         progress(done)
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    ended = ended_shares(np.concatenate(length), np.concatenate(reason), steps)
+    ended = cumulative_incidence(np.concatenate(length), np.concatenate(reason), steps).share
     return Outcomes(values, Course(*curve.statistics(), ended))
 
 
@@ -86,20 +87,6 @@ def observation_of(policy: object, default: Observation) -> Observation:
                 return kind
         pending.extend(nested_policies(one))  # type: ignore[arg-type]  # it is a policy
     return default
-
-
-def ended_shares(length: Longs, reason: Codes, steps: int) -> Doubles:
-    """Return the share of episodes that have ended by each Reason after t = 0, 1, ..., T interactions, (4, T + 1).
-
-    Everybody is followed to the step limit, so the cumulative incidence is the plain share. Row 0 is the share that is
-    still running.
-
-    length, reason  (N,) interactions of each episode, and the reason for its end
-    """
-    counts = np.stack([np.bincount(length[reason == k], minlength=steps + 1) for k in Reason])
-    shares = counts.cumsum(axis=1) / len(length)
-    shares[Reason.NONE] = 1 - shares[1:].sum(axis=0)
-    return np.asarray(np.maximum(shares, 0.0))
 
 
 def _check_rewards(run: Rollout) -> None:
@@ -158,4 +145,4 @@ class _CurveSums:
         return mean, mean - half, mean + half
 
 
-__all__ = ["Course", "Outcomes", "Progress", "ended_shares", "observation_of", "outcomes_of"]
+__all__ = ["Course", "Outcomes", "Progress", "observation_of", "outcomes_of"]

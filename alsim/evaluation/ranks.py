@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alsim.evaluation.estimates import CONFIDENCE, unit_means
 from alsim.evaluation.resampling import drawn_units
-from alsim.evaluation.statistics import CONFIDENCE, unit_means
 from alsim.types import Doubles, Longs
 
 DRAWS = 2000

@@ -34,24 +34,27 @@ def replicates(
         yield block_of(units)
 
 
-def drawn_units(num_units: int, draws: int, seed: int) -> Iterator[Longs]:
+def drawn_units(num_units: int, draws: int, seed: int, *, stratum: int = 0, size: int | None = None) -> Iterator[Longs]:
     """Yield the units of each draw with replacement, in blocks (B, U): integers in [0, U).
 
-    Draw d takes its words from the counters (block of four, d, 0, BOOTSTRAP), with the seed as key. A draw therefore
-    does not depend on the number of draws.
+    Draw d takes its words from the counters (block of four, d, stratum, BOOTSTRAP), with the seed as key. A draw
+    therefore does not depend on the number of draws, and draws of different strata are independent.
+
+    stratum  number of the resampled group, in [0, 2**32)
+    size     number of draws in a block, at least 1; None: as WORDS_PER_BLOCK permits
     """
     from alsim.numerics.philox import random_words  # imports numba
 
     blocks = -(-num_units // 4)
-    size = max(1, WORDS_PER_BLOCK // (4 * blocks))
+    size = size or max(1, WORDS_PER_BLOCK // (4 * blocks))
     for first in range(0, draws, size):
         count = min(size, draws - first)
         step: Words = np.tile(np.arange(blocks, dtype=np.uint32), count)
         episode: Words = np.repeat(np.arange(first, first + count, dtype=np.uint32), blocks)
-        zeros: Words = np.zeros(len(step), np.uint32)
+        strata: Words = np.full(len(step), stratum, np.uint32)
         keys: Keys = np.full(len(step), seed, np.uint64)
         words: Words = np.empty(4 * len(step), np.uint32)
-        random_words(step, episode, zeros, u32(Purpose.BOOTSTRAP), keys, words)
+        random_words(step, episode, strata, u32(Purpose.BOOTSTRAP), keys, words)
         units = words.reshape(count, -1)[:, :num_units].astype(np.uint64) * u64(num_units) >> u64(32)
         yield units.astype(np.int64)
 
@@ -89,13 +92,16 @@ def _results(groups: Groups, statistic: Callable[[Doubles], float]) -> Callable[
     return of_block
 
 
-def result_of(statistic: Callable[[Doubles], float], values: Doubles) -> float:
-    """Return the result of a statistic as a float. Raises AlsimError for anything but a finite number."""
-    result = np.asarray(statistic(values))
+def result_of(statistic: Callable[..., float], *values: Doubles, unit: str = "learners") -> float:
+    """Return the result of a statistic as a float. Raises AlsimError for anything but a finite number.
+
+    unit  the resampled units, as the message names them
+    """
+    result = np.asarray(statistic(*values))
     if result.ndim != 0 or result.dtype.kind not in "iuf" or not np.isfinite(result):
         raise AlsimError(
-            f"statistic must return a finite number; got {str(result)[:60]} for {len(values)} values: use a statistic "
-            "that is defined for every sample of the learners"
+            f"statistic must return a finite number; got {str(result)[:60]} for {sum(one.size for one in values)} "
+            f"values: use a statistic that is defined for every sample of the {unit}"
         )
     return float(result)
 

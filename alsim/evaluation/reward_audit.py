@@ -15,9 +15,9 @@ from alsim.errors import AlsimError
 from alsim.evaluation.bounds import MasteryBound, mastery_bound
 from alsim.evaluation.comparison import to_json
 from alsim.evaluation.contenders import Contender, Contenders, Progress, Setting, read_contenders, read_setting, run_all
+from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.outcomes import Course, Outcomes
 from alsim.evaluation.ranks import RankCorrelation, rank_correlation
-from alsim.evaluation.statistics import Statistic, estimate, paired
 from alsim.policies.names import POLICIES, load_plugins, parameters_of
 from alsim.types import FIRST_HELD_OUT, safe_repr
 

@@ -14,8 +14,9 @@ from alsim.config import Config
 from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.comparison import LEVEL, adjust, to_json
 from alsim.evaluation.contenders import Contenders, Progress, Setting, read_contenders, read_setting, run_all
+from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.metrics import COMPARED, SHARES, read_metric
-from alsim.evaluation.statistics import Statistic, estimate, paired, share
+from alsim.evaluation.statistics import share
 from alsim.types import FIRST_HELD_OUT, Doubles, safe_repr
 
 LEARNERS = 2000

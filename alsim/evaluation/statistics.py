@@ -9,72 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError, InputTypeError
+from alsim.evaluation.endings import Incidence, cumulative_incidence, restricted_mean_time
+from alsim.evaluation.estimates import (
+    CONFIDENCE,
+    PairedDifference,
+    Statistic,
+    StatisticJSON,
+    defined_only,
+    deviation_of,
+    estimate,
+    mean_of,
+    normal_half_width,
+    paired,
+    reduction,
+)
 from alsim.evaluation.resampling import Groups, replicates, result_of
+from alsim.evaluation.runs import (
+    iqm,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+    run_interval,
+)
 from alsim.evaluation.statistics_input import (
     read_confidence,
     read_count,
+    read_draws,
     read_learners,
+    read_pairs,
     read_probabilities,
+    read_seed,
     read_values,
 )
-from alsim.evaluation.student_t import t_quantile, two_sided_p
 from alsim.types import Bools, Doubles, Longs
-
-CONFIDENCE = 0.95
-"""Default confidence level of the intervals."""
-Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-"""Half-width of a normal interval at this level, in standard errors."""
-
-StatisticJSON = dict[str, Any]
-"""A statistic as JSON: a dict with the keys mean, se, ci ([low, high]) and n; None for undefined numbers."""
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """Estimate with its standard error, confidence interval, and number of independent units.
-
-    mean       the estimate; NaN without a defined value
-    se         its standard error, in the unit of the values; NaN for fewer than two units
-    ci         its confidence interval (low, high); NaN where it is undefined
-    n          number of independent units: learners, classes, or values
-    undefined  number of values (or pairs of values) that are NaN and were left out
-    """
-
-    mean: float
-    se: float
-    ci: tuple[float, float]
-    n: int
-    undefined: int = 0
-
-    def to_dict(self) -> StatisticJSON:
-        """Return the keys mean, se, ci and n as JSON values; undefined numbers are None."""
-        ci = None if math.isnan(self.ci[0]) else [*self.ci]
-        return {"mean": _or_none(self.mean), "se": _or_none(self.se), "ci": ci, "n": self.n}
-
-
-@dataclass(frozen=True)
-class PairedDifference(Statistic):
-    """Mean of paired differences with the p-value of the paired t test.
-
-    p  probability of a difference at least this far from 0, if the expected difference is 0; two-sided; NaN for fewer
-       than two units
-    """
-
-    p: float = math.nan
-
-    def to_dict(self) -> StatisticJSON:
-        """Return the keys mean, se, ci, n and p as JSON values; undefined numbers are None."""
-        return super().to_dict() | {"p": _or_none(self.p)}
-
 
 # ── public functions ─────────────────────────────────────────────────────────────────────────────
 
@@ -112,13 +85,27 @@ def paired_difference(
     Raises AlsimError for invalid arguments.
     Source: Student (1908), Biometrika 6, 1-25.
     """
-    first, second = read_values(a, "a"), read_values(b, "b")
-    if first.shape != second.shape:
-        raise AlsimError(
-            f"a and b must have the same length; got {len(first)} and {len(second)}: pass the values of the same "
-            "learners in the same order"
-        )
+    first, second = read_pairs(a, b)
     return paired(first - second, read_learners(learners, first), read_confidence(confidence))
+
+
+def variance_reduction(a: ArrayLike, b: ArrayLike, learners: ArrayLike | None = None) -> float:
+    """Compute how many times more learners two independent samples would need for the standard error of the pairs.
+
+        (Var(a) + Var(b)) / Var(a - b),  for equal variances 1 / (1 - correlation)
+
+    Variances are over independent units with both values, with n - 1.
+
+    a, b      (K,) each, K >= 1; a pair with NaN is undefined and left out
+    learners  (K,) integers, the learner of each pair, or its class if learners form classes; values are averaged by
+              learner first. None: the pairs are independent
+
+    Returns the factor, 1 for uncorrelated values; NaN with fewer than two units, and if the difference does not vary.
+    Raises AlsimError for invalid arguments.
+    Source: Law (2015), Simulation Modeling and Analysis, section 11.2, for common random numbers.
+    """
+    first, second = read_pairs(a, b)
+    return reduction(first, second, read_learners(learners, first))
 
 
 def holm(p: ArrayLike) -> Doubles:
@@ -198,10 +185,7 @@ def bootstrap(
     function = _read_statistic(statistic)
     numbers, level = read_values(values, "values"), read_confidence(confidence)
     units = read_learners(learners, numbers)
-    least = math.ceil(2 / (1 - level) - 1e-9)
-    cure = f"at least {least:,} draws give the two ends of an interval at this confidence"
-    count = read_count(draws, "draws", least, 2**32 - 1, cure)
-    key = read_count(seed, "seed", 0, 2**64 - 1, "pass another seed")
+    count, key = read_draws(draws, level), read_seed(seed)
     defined, kept = defined_only(numbers, units)
     undefined = len(numbers) - len(defined)
     if len(defined) == 0:
@@ -216,87 +200,9 @@ def bootstrap(
     return Statistic(found, deviation_of(drawn), (float(low), float(high)), groups.num_units, undefined)
 
 
-# ── functions on valid arguments, for the package ────────────────────────────────────────────────
-
-
-def estimate(values: NDArray[Any], units: Longs | None = None, confidence: float = CONFIDENCE) -> Statistic:
-    """Return the Statistic of values (K,), K >= 0, see `mean`.
-
-    units  independent unit of each value, (K,) integers: the statistic is that of their means; None: each value is one
-    """
-    defined, kept = defined_only(values.astype(np.float64), units)
-    means = defined if kept is None else unit_means(defined, kept)
-    n, undefined = len(means), len(values) - len(defined)
-    center = mean_of(means) if n else math.nan
-    if n < 2:
-        return Statistic(center, math.nan, (math.nan, math.nan), n, undefined)
-    se = float(deviation_of(means) / np.sqrt(n))
-    return Statistic(center, se, t_interval(center, se, n, confidence), n, undefined)
-
-
-def paired(differences: Doubles, units: Longs | None = None, confidence: float = CONFIDENCE) -> PairedDifference:
-    """Return the PairedDifference of differences (K,), K >= 0, see `paired_difference` and `estimate`."""
-    found = estimate(differences, units, confidence)
-    p = math.nan
-    if found.n > 1:
-        t = found.mean / found.se if found.se else math.copysign(math.inf, found.mean) if found.mean else 0.0
-        p = two_sided_p(t, found.n - 1)
-    return PairedDifference(found.mean, found.se, found.ci, found.n, found.undefined, p)
-
-
 def share(flags: Bools, units: Longs | None = None) -> Statistic:
     """Return the share of true flags (K,), K >= 1: with Wilson's interval, or by unit if there are units."""
     return wilson(int(flags.sum()), len(flags)) if units is None else estimate(flags.astype(np.float64), units)
-
-
-def defined_only(values: Doubles, units: Longs | None) -> tuple[Doubles, Longs | None]:
-    """Return the values that are not NaN, and their units."""
-    defined = ~np.isnan(values)
-    if defined.all():
-        return values, units
-    return values[defined], None if units is None else units[defined]
-
-
-def mean_of(values: NDArray[Any]) -> float:
-    """Return the mean of values (n,), n >= 1; the mean of equal values is this value."""
-    first = np.float64(values[0])
-    return float(first + (values - first).mean())
-
-
-def deviation_of(values: Doubles) -> float:
-    """Return the standard deviation with n - 1 of values (n,), n >= 2; that of equal values is 0."""
-    return float((values - values[0]).std(ddof=1))
-
-
-def unit_means(values: NDArray[Any], units: NDArray[Any]) -> Doubles:
-    """Return the mean of the values of each of U units, (U,), in ascending order of the units.
-
-    values, units  (n,) each; a unit is an integer
-    """
-    _, index, count = np.unique(units, return_inverse=True, return_counts=True)
-    first = np.float64(values[0]) if len(values) else np.float64(0)  # the mean of equal values is this value
-    return np.asarray(first + np.bincount(index, values - first, minlength=len(count)) / np.maximum(count, 1))
-
-
-def t_interval(center: float, se: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the interval of Student's t of an estimate from n independent units, n >= 2, with standard error `se`."""
-    half = half_width(n, confidence) * se
-    return center - half, center + half
-
-
-@cache
-def half_width(n: int, confidence: float = CONFIDENCE) -> float:
-    """Return half the width of an interval for a mean of n independent units, n >= 2, in standard errors.
-
-    The standard error is itself an estimate, so the quantile is that of Student's t with n - 1 degrees of freedom: at
-    95 %, 12.7 for 2 units, 2.8 for 5, 2.0 for 50.
-    """
-    return t_quantile((1 + confidence) / 2, n - 1)
-
-
-def normal_half_width(confidence: float) -> float:
-    """Return half the width of a normal interval, in standard errors."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _read_statistic(statistic: object) -> Callable[[Doubles], float] | None:
@@ -312,18 +218,22 @@ def _read_statistic(statistic: object) -> Callable[[Doubles], float] | None:
     return statistic
 
 
-def _or_none(number: float) -> float | None:
-    """Return a number as a JSON value: None for NaN."""
-    return None if math.isnan(number) else number
-
-
 __all__ = [
+    "Incidence",
     "PairedDifference",
     "Statistic",
     "StatisticJSON",
     "bootstrap",
+    "cumulative_incidence",
     "holm",
+    "iqm",
     "mean",
+    "optimality_gap",
     "paired_difference",
+    "performance_profile",
+    "probability_of_improvement",
+    "restricted_mean_time",
+    "run_interval",
+    "variance_reduction",
     "wilson",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -27,12 +28,95 @@ def read_values(values: ArrayLike, name: str) -> Doubles:
     if array.ndim != 1 or len(array) == 0:
         raise AlsimError(f"{name} must have shape (K,), K at least 1; got shape {array.shape}: pass one row of values")
     numbers: Doubles = array.astype(np.float64)
-    if (wrong := np.abs(numbers) > LARGEST).any():
+    _check_size(numbers, name, "use NaN for undefined values")
+    return numbers
+
+
+def read_pairs(a: ArrayLike, b: ArrayLike) -> tuple[Doubles, Doubles]:
+    """Return pairs of values as float64, (K,) each; NaN is undefined. Raises AlsimError for others."""
+    first, second = read_values(a, "a"), read_values(b, "b")
+    if first.shape != second.shape:
         raise AlsimError(
-            f"{name} must be finite numbers up to {LARGEST:g}; got {numbers[wrong][0]:g} at index {wrong.argmax()}: "
-            "use NaN for undefined values"
+            f"a and b must have the same length; got {len(first)} and {len(second)}: pass the values of the same "
+            "learners in the same order"
+        )
+    return first, second
+
+
+def read_scores(x: ArrayLike, name: str) -> Doubles:
+    """Return scores of runs at tasks as float64 (R, M); (R,) is one task. Raises AlsimError for others."""
+    array = _read_array(x, name, "pass one row of scores per run, all of the same length")
+    if array.dtype.kind not in "iuf":
+        raise InputTypeError(f"{name} must be numbers; got {_kind(array)}: pass the scores of the runs")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise AlsimError(
+            f"{name} must have shape (R, M), or (R,) for one task, R and M at least 1; got shape {array.shape}: pass "
+            "one row of scores per run"
+        )
+    numbers: Doubles = array.astype(np.float64).reshape(len(array), -1)
+    if (undefined := np.isnan(numbers)).any():
+        run, task = np.argwhere(undefined)[0].tolist()
+        raise AlsimError(f"{name} must be finite numbers; got nan of run {run} at task {task}: leave the run out")
+    _check_size(numbers, name, "leave the run out")
+    return numbers
+
+
+def read_thresholds(thresholds: ArrayLike) -> Doubles:
+    """Return thresholds as float64 (K,), K >= 1, in ascending order. Raises AlsimError for others."""
+    numbers = read_values(thresholds, "thresholds")
+    if np.isnan(numbers).any():
+        raise AlsimError(f"thresholds must be numbers; got nan at index {np.isnan(numbers).argmax()}: leave it out")
+    if (falls := np.diff(numbers) < 0).any():
+        place = int(falls.argmax())
+        raise AlsimError(
+            f"thresholds must be in ascending order; got {numbers[place + 1]:g} after {numbers[place]:g} at index "
+            f"{place + 1}: sort them"
         )
     return numbers
+
+
+def read_steps(steps: ArrayLike, name: str) -> Longs:
+    """Return numbers of interactions as int64 (N,), N >= 1, each at least 1. Raises AlsimError for others."""
+    array = _read_array(steps, name)
+    cure = "pass the number of interactions of each episode"
+    if array.ndim != 1 or len(array) == 0:
+        raise AlsimError(f"{name} must have shape (N,), N at least 1; got shape {array.shape}: {cure}")
+    if array.dtype.kind not in "iu":
+        raise InputTypeError(f"{name} must be integers; got {_kind(array)}: {cure}")
+    if (wrong := array < 1).any():
+        raise AlsimError(f"{name} must be at least 1; got {array[wrong][0]} at index {wrong.argmax()}: {cure}")
+    numbers: Longs = array.astype(np.int64)
+    return numbers
+
+
+def read_codes(codes: ArrayLike, name: str, shape: tuple[int, ...], size: int) -> Longs:
+    """Return codes in [0, size) as int64, one per episode. Raises AlsimError for others."""
+    array = _read_array(codes, name)
+    cure = "pass a value of alsim.types.Reason for each episode"
+    if array.shape != shape:
+        raise AlsimError(f"{name} must have shape {shape}, that of steps; got {array.shape}: {cure}")
+    if array.dtype.kind not in "iu":
+        raise InputTypeError(f"{name} must be integers; got {_kind(array)}: {cure}")
+    if (wrong := (array < 0) | (array >= size)).any():
+        place = int(wrong.argmax())
+        raise AlsimError(f"{name} must be from 0 to {size - 1}; got {array[place]} at index {place}: {cure}")
+    numbers: Longs = array.astype(np.int64)
+    return numbers
+
+
+def read_times(times: ArrayLike, horizon: Any) -> tuple[Doubles, float]:
+    """Return times (N,), N >= 1, of at least 0 or NaN, and a positive horizon. Raises AlsimError for others."""
+    cure = "pass a positive time in the unit of the times, such as the step limit"
+    last = read_number(horizon, "horizon", cure)
+    if last <= 0:
+        raise AlsimError(f"horizon must be positive; got {last:g}: {cure}")
+    numbers = read_values(times, "times")
+    if (wrong := numbers < 0).any():
+        raise AlsimError(
+            f"times must be at least 0; got {numbers[wrong][0]:g} at index {wrong.argmax()}: use NaN for learners who "
+            "never reach the event"
+        )
+    return numbers, last
 
 
 def read_learners(learners: ArrayLike | None, values: Doubles) -> Longs | None:
@@ -67,13 +151,33 @@ def read_probabilities(p: ArrayLike) -> Doubles:
 
 def read_confidence(confidence: object) -> float:
     """Return a confidence level in (0, 1). Raises AlsimError for others."""
-    is_number = isinstance(confidence, int | float | np.integer | np.floating) and not isinstance(confidence, bool)
-    if not is_number:
+    if not _is_number(confidence):
         raise InputTypeError(f"confidence must be a number in (0, 1); got {confidence!r:.100}: use 0.95 for 95 %")
-    level = float(confidence)  # type: ignore[arg-type]  # is_number
+    level = float(confidence)  # type: ignore[arg-type]  # it is a number
     if not (level > 0 and (1 + level) / 2 < 1):
         raise AlsimError(f"confidence must be a number in (0, 1); got {confidence!r:.100}: use 0.95 for 95 %")
     return level
+
+
+def read_draws(draws: Any, confidence: float) -> int:
+    """Return a number of draws that suffices for an interval at this confidence. Raises AlsimError for others."""
+    least = math.ceil(2 / (1 - confidence) - 1e-9)
+    cure = f"at least {least:,} draws give the two ends of an interval at this confidence"
+    return read_count(draws, "draws", least, 2**32 - 1, cure)
+
+
+def read_seed(seed: Any) -> int:
+    """Return a seed in [0, 2**64). Raises AlsimError for others."""
+    return read_count(seed, "seed", 0, 2**64 - 1, "pass another seed")
+
+
+def read_number(value: Any, name: str, cure: str) -> float:
+    """Return a finite number. Raises AlsimError, which ends with the cure, for other values."""
+    if not _is_number(value):
+        raise InputTypeError(f"{name} must be a number; got {value!r:.100}: {cure}")
+    if not abs(value) <= LARGEST:  # also NaN
+        raise AlsimError(f"{name} must be a finite number up to {LARGEST:g}; got {value}: {cure}")
+    return float(value)
 
 
 def read_count(value: Any, name: str, low: int, high: int, cure: str) -> int:
@@ -89,12 +193,27 @@ def read_count(value: Any, name: str, low: int, high: int, cure: str) -> int:
     return number
 
 
-def _read_array(values: ArrayLike, name: str) -> Any:
+def _is_number(value: object) -> bool:
+    """Return whether a value is a real number; booleans are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _check_size(numbers: Doubles, name: str, cure: str) -> None:
+    """Raise AlsimError, which ends with the cure, if a number is infinite or too large; NaN is neither."""
+    if (wrong := np.abs(numbers) > LARGEST).any():
+        places = np.argwhere(wrong)[0].tolist()
+        raise AlsimError(
+            f"{name} must be finite numbers up to {LARGEST:g}; got {numbers[wrong][0]:g} at index "
+            f"{', '.join(map(str, places))}: {cure}"
+        )
+
+
+def _read_array(values: ArrayLike, name: str, cure: str = "pass one row of values") -> Any:
     """Return values as an array. Raises AlsimError for ragged ones."""
     try:
         return np.asarray(values)
     except (TypeError, ValueError) as error:
-        raise InputTypeError(f"{name} must be an array of numbers: {error}; pass one row of values") from None
+        raise InputTypeError(f"{name} must be an array of numbers: {error}; {cure}") from None
 
 
 def _kind(array: Any) -> str:
@@ -103,4 +222,19 @@ def _kind(array: Any) -> str:
     return kinds.get(array.dtype.kind, str(array.dtype))
 
 
-__all__ = ["read_confidence", "read_count", "read_learners", "read_probabilities", "read_values"]
+__all__ = [
+    "read_codes",
+    "read_confidence",
+    "read_count",
+    "read_draws",
+    "read_learners",
+    "read_number",
+    "read_pairs",
+    "read_probabilities",
+    "read_scores",
+    "read_seed",
+    "read_steps",
+    "read_thresholds",
+    "read_times",
+    "read_values",
+]

@@ -16,6 +16,7 @@ import numpy as np
 
 from alsim.bank.items import Bank
 from alsim.config import Config
+from alsim.evaluation.estimates import StatisticJSON
 from alsim.evaluation.held_out import (
     EVALUATION_SEED,
     FINAL,
@@ -25,7 +26,6 @@ from alsim.evaluation.held_out import (
     is_specified,
     under_specified_reward,
 )
-from alsim.evaluation.statistics import StatisticJSON
 from alsim.policies.network import NetworkPolicy
 from alsim.training import directory
 from alsim.training.curve import Row, draw_curve, read_curve, row_is_due, training_row, write_curve

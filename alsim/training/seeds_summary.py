@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alsim.evaluation.estimates import deviation_of, estimate
 from alsim.evaluation.held_out import EVALUATED
-from alsim.evaluation.statistics import deviation_of, estimate
 from alsim.training.curve import EVALUATION_COLOR, PANELS, Row, draw_levels, finish
 from alsim.training.plan import BASELINES
 from alsim.training.run import Training

@@ -16,6 +16,8 @@ from alsim.utils.reading import MAX_TABLE, read_bytes
 ENDINGS = (".png", ".svg", ".pdf")
 CREATOR = re.compile(rb"(tEXtCreator\0|<dc:title>|/Creator \()alsim [0-9]")
 """The creator in the metadata of a figure of alsim, in PNG, SVG and PDF."""
+UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Metadata that leave out the date, by format; PNG has none."""
 
 
 def check_figure(file: Path, source: str) -> None:
@@ -35,9 +37,14 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Any:
 
 
 def write_figure(figure: Any, file: Path) -> None:
-    """Write a figure atomically, in the format that the ending of the file names."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format=file.suffix[1:].lower(), metadata={"Creator": f"alsim {__version__}"})
+    """Write a figure atomically, in the format that the ending of the file names.
+
+    Equal figures give equal bytes, with the same version of Matplotlib. Text in SVG stays text, which is searchable.
+    """
+    stream, kind = io.BytesIO(), file.suffix[1:].lower()
+    metadata = {"Creator": f"alsim {__version__}"} | UNDATED.get(kind, {})
+    with require("matplotlib", "plot", "a figure").rc_context({"svg.hashsalt": "alsim", "svg.fonttype": "none"}):
+        figure.savefig(stream, format=kind, metadata=metadata)
     file.absolute().parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, stream.getvalue())
 
