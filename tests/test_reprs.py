@@ -128,7 +128,16 @@ def student_models():
 
 
 def statistics() -> list[Any]:
-    return [alsim.evaluation.mean([0.5, 1.0]), alsim.evaluation.paired_difference([0.5, 1.0], [0.25, 1.5])]
+    found = alsim.evaluation
+    config = {"num_los": 3, "max_episode_steps": 12}
+    compared = found.compare(["rules", "uniform"], learners=20, config=config)
+    steps, reason = np.full(20, 3), np.full(20, 3, np.int8)
+    return [
+        *(found.mean([0.5, 1.0]), found.paired_difference([0.5, 1.0], [0.25, 1.5])),
+        *(compared, compared.courses["rules"], found.cumulative_incidence(steps, reason, 12)),
+        found.matrix(["rules", "uniform"], ["standard"], learners=20, config=config),
+        found.audit(["rules"], learners=20, config=config),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,8 +63,11 @@ class ListCommand(Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments. Raises AlsimError, in one sentence."""
-        lists = {name for p in self.params if str(p.metavar).endswith("...") for name in p.opts if name[:2] == "--"}
-        return super().parse_args(ctx, repeated(args, lists))
+        found = {name: p for p in self.params if str(p.metavar).endswith("...") for name in p.opts if name[:2] == "--"}
+        for one, other in pairwise([*args, "--"]):
+            if one in found and other.startswith("--"):
+                raise AlsimError(_with_help(f"{one} needs a value, {found[one].metavar}", ctx))
+        return super().parse_args(ctx, repeated(args, found))
 
 
 def repeated(args: Sequence[str], lists: Collection[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Upper bounds of the mean mastery that any policy can reach within a number of interactions (decision 25).
 
 In a relaxed world, every interaction gains as much as any could with the same random numbers. There, the LO with the
-largest expected gain is the best choice at every step, whatever the number of steps. The mean of simulated learners
+largest expected gain is the best choice at every step, for every number of steps. The mean of simulated learners
 that are taught so is an upper bound of the mean under any policy of the real world.
 """
 

@@ -15,7 +15,7 @@ from alsim.policies.nested import nested_policies
 from alsim.rollouts.collector import is_compiled
 from alsim.rollouts.plan import RolloutPlan, block_episodes
 from alsim.rollouts.rollout import Rollout, run_parts
-from alsim.types import OBSERVATIONS, Doubles, Longs, Observation
+from alsim.types import OBSERVATIONS, Doubles, Longs, Observation, short_repr
 
 PART_EPISODES = 1024
 """Episodes per part of a policy in Python, after each of which the progress is shown."""
@@ -24,6 +24,7 @@ Progress = Callable[[int], None]
 """Function that is called with the number of finished learners."""
 
 
+@short_repr
 class Course(NamedTuple):
     """Course of the episodes over the steps: the points 0, 1, ..., T are numbers of interactions.
 
