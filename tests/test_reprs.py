@@ -128,7 +128,8 @@ def student_models():
 
 
 def statistics() -> list[Any]:
-    return [alsim.evaluation.mean([0.5, 1.0]), alsim.evaluation.paired_difference([0.5, 1.0], [0.25, 1.5])]
+    found = alsim.evaluation.mean([0.5, 1.0]), alsim.evaluation.paired_difference([0.5, 1.0], [0.25, 1.5])
+    return [*found, alsim.evaluation.cumulative_incidence(np.arange(1, 101), np.full(100, 3), 100)]
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,13 @@ from numpy.typing import ArrayLike
 
 from alsim.errors import AlsimError
 from alsim.evaluation.statistics_input import read_codes, read_count, read_steps, read_times
-from alsim.types import Doubles, Reason
+from alsim.types import Doubles, Reason, short_repr
 
 LONGEST = 2**20
 """Largest horizon, in interactions."""
 
 
+@short_repr
 class Incidence(NamedTuple):
     """Cumulative incidence of the ends of N episodes after t = 0, 1, ..., T interactions.
 
