@@ -204,7 +204,6 @@ def test_the_coverage_of_intervals(runs: int, of_iqm: float, of_improvement: flo
         (11, probability_of_improvement, TRUE_PROBABILITY, SHIFT, of_improvement),
     ):
         share = covered(samples, seed, runs, statistic, truth, shift)
-        print(runs, statistic.__name__, share)
         width = stats.norm.isf(FALSE_ALARM / 2) * math.sqrt(expected * (1 - expected) / samples)
         assert abs(share - expected) < width
 
@@ -226,7 +225,6 @@ def test_the_coverage_of_an_interval_of_a_mean_is_that_of_theory() -> None:
     expected = 1 - 2 * stats.t.sf(stats.norm.ppf(0.975) * math.sqrt(1 - 1 / runs), 4 * (runs - 1))
     assert expected == pytest.approx(0.902, abs=5e-3)
     width = stats.norm.isf(FALSE_ALARM / 2) * math.sqrt(expected * (1 - expected) / samples) + 0.008
-    print(hits / samples, expected)
     assert abs(hits / samples - expected) < width
 
 
