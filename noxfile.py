@@ -274,7 +274,14 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; tests/docs runs its examples and checks its links."""
     session.install("-q", "-e", ".", *group("docs"))
-    session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", "docs/_build")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-E", "docs", "docs/_build/html")
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Execute docs/notebooks and compare the outputs with the stored ones; `-- --write` stores the new ones."""
+    session.install("-q", "-e", ".", *group("notebooks"))
+    session.run("python", "docs/notebooks/run_notebooks.py", *session.posargs)
 
 
 @nox.session

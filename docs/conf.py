@@ -9,8 +9,9 @@ author = "The alsim developers"
 copyright = "2026, The alsim developers"
 version = release = installed("alsim")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "sphinx_design"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode", "sphinx_design"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+nb_execution_mode = "off"  # `nox -s notebooks` executes them; the pages show the stored outputs
 html_theme = "furo"
 html_title = f"alsim {release}"
 

@@ -5,6 +5,7 @@
 
 import ast
 import io
+import json
 import re
 import sys
 import tokenize
@@ -52,6 +53,8 @@ SCOPE = [
     *sorted((ROOT / "benchmarks").glob("*.md")),
     *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts),
     *sorted((ROOT / "docs" / "examples").rglob("*.py")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.py")),
     *sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)),
     ROOT / "noxfile.py",
 ]
@@ -97,16 +100,26 @@ def page_prose(text):
             paragraph.append(line.strip())
 
 
+def notebook_prose(text):
+    """Yield (number of the cell, kind, prose) of each cell of a notebook: pages, and Python."""
+    for number, cell in enumerate(json.loads(text)["cells"], start=1):
+        prose = page_prose if cell["cell_type"] == "markdown" else python_prose
+        yield from ((number, kind, found) for _, kind, found in prose("".join(cell["source"])))
+
+
+READERS = {".py": python_prose, ".ipynb": notebook_prose, ".md": page_prose}
+
+
 def without_code(prose):
     """Return prose without code in backticks and link targets."""
     return re.sub(r"`+[^`]*`+|\]\([^)]*\)", " ` ", prose)
 
 
 def violations(path):
-    """Return the violations in a file, one text each."""
+    """Return the violations in a file, one text each, which begins with the line, or the cell of a notebook."""
     text = path.read_text(encoding="utf-8")
     found = []
-    for line, kind, prose in python_prose(text) if path.suffix == ".py" else page_prose(text):
+    for line, kind, prose in READERS[path.suffix](text):
         for what, pattern in BANNED.items():
             subject = prose if what == "references" else without_code(prose)
             found += [f"{line}: {what}: {m.group(0)!r}" for m in re.finditer(pattern, subject, re.IGNORECASE)]
@@ -143,6 +156,17 @@ def test_the_idioms_are_found(tmp_path, text, what):
     assert [v for v in violations(file) if what in v]
 
 
+@pytest.mark.parametrize(
+    ("kind", "source"), [("markdown", "# What a policy is"), ("code", "x = 1  # the same once more")]
+)
+def test_the_idioms_are_found_in_notebooks(tmp_path, kind, source):
+    file = tmp_path / "notebook.ipynb"
+    cells = [{"cell_type": "markdown", "source": ["# Title"]}, {"cell_type": kind, "source": [source]}]
+    file.write_text(json.dumps({"cells": cells}))
+    (found,) = violations(file)
+    assert found.startswith("2: ")
+
+
 def test_plain_prose_passes(tmp_path):
     file = tmp_path / "page.md"
     file.write_text(
@@ -153,7 +177,7 @@ def test_plain_prose_passes(tmp_path):
 
 if __name__ == "__main__":
     arguments = [Path(argument).resolve() for argument in sys.argv[1:]] or SCOPE
-    files = [f for a in arguments for f in ([a] if a.is_file() else sorted([*a.rglob("*.py"), *a.rglob("*.md")]))]
+    files = [f for a in arguments for f in ([a] if a.is_file() else sorted(a.rglob("*.*"))) if f.suffix in READERS]
     for file in files:
         for violation in violations(file):
             print(f"{file}:{violation}")

@@ -1,14 +1,15 @@
 """Documents: every example runs, prints the output that is shown, and every relative link leads to a file.
 
-The documents are README.md and the pages in docs/. Their ```python blocks run in order, in one namespace per
-document. Of ```bash and ```console blocks, every `alsim ...` line runs through the installed command. Each document
-has an empty working directory of its own.
+The documents are README.md and the pages in docs/. Of the notebooks, only links are checked here. The ```python blocks
+of a document run in order, in one namespace. Of ```bash and ```console blocks, every `alsim ...` line runs through the
+installed command. Each document has an empty working directory of its own.
 
 A ```text block directly after a block that runs is the expected output: what the block prints to standard output.
 In it, "..." stands for any text, as in doctest. All other ```text, and the languages in READ, are not run.
 """
 
 import doctest
+import json
 import os
 import re
 import shlex
@@ -24,8 +25,10 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *WITH_EXAMPLES})
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *WITH_EXAMPLES, *NOTEBOOKS})
 
+PAGES = (".md", ".ipynb")
 RUN = {"python", "bash", "console"}
 READ = {"text", "toml", "json", "csv", "bibtex", "mermaid"}
 # Set-up of the project and calls of nox, from within which the tests run: the only commands that are not run here.
@@ -182,39 +185,47 @@ def test_the_output_shown_is_compared(tmp_path, capsys, block, shown, passes):
             assert_output(output, printed)
 
 
+def prose(path: Path) -> str:
+    """Return the text of a page, or of the cells of a notebook that are not code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    return "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and MyST make them."""
-    lines = CODE_BLOCK.sub("", path.read_text(encoding="utf-8")).splitlines()
+    lines = CODE_BLOCK.sub("", prose(path)).splitlines()
     headings = [re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", line.lstrip("# ")) for line in lines if re.match("#+ ", line)]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
-    text = CODE.sub("", path.read_text(encoding="utf-8"))
+    text = CODE.sub("", prose(path))
     broken = []
     for target in filter(None, map("".join, LINK.findall(text))):
         file, _, anchor = target.partition("#")
         page = path.parent / file if file else path
         if re.match(r"[a-z]+:", target) or (anchor.startswith("alsim.") and path.name == "api.md"):
             continue
-        if not page.exists() or (anchor and page.suffix == ".md" and anchor not in anchors(page)):
+        if not page.exists() or (anchor and page.suffix in PAGES and anchor not in anchors(page)):
             broken.append(target)
     assert not broken, f"{name(path)} links to {broken}, which do not exist"
 
 
 def links(path: Path) -> set[Path]:
-    """Return the pages that a page links to."""
-    text = CODE.sub("", path.read_text(encoding="utf-8"))
+    """Return the pages and notebooks that one of them links to."""
+    text = CODE.sub("", prose(path))
     targets = ["".join(groups).partition("#")[0] for groups in LINK.findall(text)]
-    return {(path.parent / target).resolve() for target in targets if target.endswith(".md") and ":" not in target}
+    return {(path.parent / target).resolve() for target in targets if target.endswith(PAGES) and ":" not in target}
 
 
 @pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
 def test_every_page_is_within_two_clicks(start: str) -> None:
     first = links(ROOT / start)
     reached = {(ROOT / start).resolve()} | first | {page for file in first for page in links(file)}
-    pages = {*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")}
+    pages = {*ROOT.glob("docs/**/*.md"), *NOTEBOOKS, *ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")}
     records = set(ROOT.glob("docs/decisions/[0-9]*.md"))  # listed in a table of contents, docs/decisions/index.md
     missing = {
         "README.md": pages - records - {ROOT / "docs/index.md", ROOT / "docs/benchmarks.md"},

@@ -279,7 +279,7 @@ ARITHMETIC = re.compile(
 
 def shown_to_users() -> dict[str, str]:
     """Return the texts that show users how to write code, by name: pages, examples, and docstrings of the package."""
-    pages = [ROOT / "README.md", *DOCS.rglob("*.md"), *DOCS.glob("examples/*.py")]
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md"), *DOCS.glob("examples/*.py"), *DOCS.glob("notebooks/*.ipynb")]
     texts = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in pages}
     del texts["docs/spec.md"]  # the definition, S3.1
     for path in ROOT.glob("alsim/**/*.py"):
