@@ -24,7 +24,7 @@ from alsim.config import Config, default_toml
 from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import load_dataset
 from alsim.evaluation.dataset_summary import config_differences, summary
-from alsim.evaluation.statistics import estimate, mean_of
+from alsim.evaluation.estimates import estimate, mean_of
 from alsim.metrics import METRICS
 from alsim.models import score_errors
 from alsim.policies import POLICIES, Network, NetworkPolicy

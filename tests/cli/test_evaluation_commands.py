@@ -194,9 +194,8 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
     assert (status, printed) == (2, "")
     if policy == "Raises":
         first, *trace = err.splitlines()
-        assert re.fullmatch(
-            r"alsim: ZeroDivisionError raised by the policy 'raises', in .*users_raises\.py, line 14:", first
-        )
+        place = r"in .*users_raises\.py, line 14:"
+        assert re.fullmatch(rf"alsim: ZeroDivisionError raised by the policy 'raises', {place}", first)
         assert trace[0] == "Traceback (most recent call last):"
         assert trace[-1] == "ZeroDivisionError: division by zero"
         assert err.count("Traceback") == err.count("raises'") == 1
@@ -251,8 +250,8 @@ def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, 
     printed, found = report("compare", *names, "uniform", learners=20)
     assert found["algorithms"].keys() == {"runs/dqn", "runs/ppo"}
     scores = {
-        n: [found["policies"][p]["learning"]["mean"] for p in found["algorithms"][n]["policies"]]
-        for n in found["algorithms"]
+        name: [found["policies"][policy]["learning"]["mean"] for policy in one["policies"]]
+        for name, one in found["algorithms"].items()
     }
     learning = found["algorithms"]["runs/ppo"]["metrics"]["learning"]
     assert learning["iqm"] == pytest.approx(np.mean(scores["runs/ppo"]))  # of three, none is trimmed

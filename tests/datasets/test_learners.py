@@ -22,7 +22,7 @@ from alsim.datasets.generate import generate_dataset
 from alsim.datasets.store import Dataset, DatasetError, load_dataset
 from alsim.dynamics import DYNAMICS
 from alsim.evaluation.dataset_summary import summary
-from alsim.evaluation.statistics import estimate, unit_means
+from alsim.evaluation.estimates import estimate, unit_means
 from alsim.policies import Uniform
 
 OWN = tuple(name for name, dynamics in DYNAMICS.items() if dynamics.parameters.__module__.startswith("alsim."))

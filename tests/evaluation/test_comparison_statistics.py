@@ -55,7 +55,6 @@ def test_p_values_of_equal_policies_are_uniform() -> None:
     """2,000 comparisons of 50 learners; Kolmogorov-Smirnov, false alarm 1e-3."""
     p = np.array(p_values(GROUPS))
     found = stats.kstest(p, "uniform")
-    print(found, (p <= 0.05).mean())
     assert found.pvalue > 1e-3
 
 
@@ -70,7 +69,6 @@ def coverage(groups: int, num_truth: int) -> list[float]:
     further = paired_difference(returns("rules", 3, num_truth, first), returns("uniform", 3, num_truth, first))
     found = [paired_difference(a, b).ci for a, b in zip(*(one.reshape(groups, LEARNERS) for one in pairs), strict=True)]
     low, high = np.array(found).T
-    print(further, "width", (high - low).mean())
     truths = [further.mean + k * further.se for k in (-3, 0, 3)]
     return [float(((low <= truth) & (truth <= high)).mean()) for truth in truths]
 
@@ -86,10 +84,10 @@ def test_intervals_cover_the_true_difference_in_a_small_sample() -> None:
 def test_intervals_cover_the_true_difference() -> None:
     """2,000 comparisons of 50 learners, truth from 300,000; 93-97 % is 4.1 standard errors, false alarm 4e-5.
 
-    The error of the truth is included: also a truth that is 3 of its standard errors away must be covered so.
+    The error of the truth is included: also a truth that is 3 of its standard errors away must be covered so. Measured:
+    95.4 %, and 95.0 and 95.3 % of the truth 3 standard errors below and above.
     """
     found = coverage(GROUPS, 300_000)
-    print(found)
     assert all(0.93 <= one <= 0.97 for one in found)
 
 
@@ -106,7 +104,6 @@ def test_the_same_random_numbers_reduce_the_variance_and_independent_ones_do_not
     independent = variance_reduction(
         one.values[names[0]]["cumulative_reward"], other.values[names[1]]["cumulative_reward"]
     )
-    print(shared, independent)
     assert shared >= 5
     assert abs(independent - 1) <= 0.1
 

@@ -183,6 +183,7 @@ TRUE_PROBABILITY = float(stats.norm.cdf(SHIFT / math.sqrt(2)))
 """P(x > y) of normal scores with equal variances whose means differ by SHIFT standard deviations."""
 
 
+@pytest.mark.compiled
 def test_intervals_cover_the_truth_roughly() -> None:
     """200 samples of 10 runs, seed 0; the next test measures the coverage. P(fewer than 170 of 200 at .92) = 3e-4."""
     assert covered(200, 0, 10, iqm, 0.0, 0.0) >= 0.85
@@ -203,7 +204,6 @@ def test_the_coverage_of_intervals(runs: int, of_iqm: float, of_improvement: flo
         (11, probability_of_improvement, TRUE_PROBABILITY, SHIFT, of_improvement),
     ):
         share = covered(samples, seed, runs, statistic, truth, shift)
-        print(runs, statistic.__name__, share)
         width = stats.norm.isf(FALSE_ALARM / 2) * math.sqrt(expected * (1 - expected) / samples)
         assert abs(share - expected) < width
 
@@ -225,7 +225,6 @@ def test_the_coverage_of_an_interval_of_a_mean_is_that_of_theory() -> None:
     expected = 1 - 2 * stats.t.sf(stats.norm.ppf(0.975) * math.sqrt(1 - 1 / runs), 4 * (runs - 1))
     assert expected == pytest.approx(0.902, abs=5e-3)
     width = stats.norm.isf(FALSE_ALARM / 2) * math.sqrt(expected * (1 - expected) / samples) + 0.008
-    print(hits / samples, expected)
     assert abs(hits / samples - expected) < width
 
 

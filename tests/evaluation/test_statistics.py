@@ -30,8 +30,9 @@ from alsim.evaluation import (
     resampling,
     wilson,
 )
+from alsim.evaluation.estimates import estimate
 from alsim.evaluation.resampling import drawn_units
-from alsim.evaluation.statistics import estimate, share
+from alsim.evaluation.statistics import share
 from alsim.evaluation.student_t import t_quantile, two_sided_p
 from alsim.types import Purpose
 

@@ -14,8 +14,9 @@ from scipy import stats
 
 import alsim
 from alsim.config import REWARD_PRESETS, Config
+from alsim.evaluation.estimates import estimate, half_width
 from alsim.evaluation.held_out import FINAL, SELECTION, HeldOut, evaluate, is_specified, under_specified_reward
-from alsim.evaluation.statistics import estimate, half_width, share
+from alsim.evaluation.statistics import share
 from alsim.evaluation.student_t import t_quantile
 from alsim.rollouts.rollout import rollout
 from alsim.training import TrainingError, directory, read_curve
