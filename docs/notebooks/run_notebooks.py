@@ -1,6 +1,6 @@
-"""Executes the notebooks of this directory and compares their outputs with the stored ones: `nox -s notebooks`.
+"""Execution of the notebooks of this directory, and comparison with the stored outputs: `nox -s notebooks`.
 
-With `--write`, it stores the new outputs instead. Names of notebooks, without the directory, select some of them.
+With `--write`, the new outputs are stored instead. Names of notebooks, without the directory, select some of them.
 """
 
 from __future__ import annotations
