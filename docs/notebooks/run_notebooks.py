@@ -69,7 +69,7 @@ def execute(path: Path) -> dict[str, Any]:
 def stored(outputs: list[Any], where: str) -> Iterator[Any]:
     """Yield the outputs of a cell that are stored: all except notices on stderr, and without numbers of executions.
 
-    What a cell prints arrives in pieces that depend on the time: they become one output.
+    The kernel sends printed text in pieces that depend on the time. They become one output.
     """
     last = None
     for output in outputs:
