@@ -117,7 +117,7 @@ class Purpose(IntEnum):
     ROW = 8  # of a population
     CLASS = 9  # effects that the learners of a class share
     LOOKAHEAD = 10  # keys of simulated copies of learners
-    BOUND = 11  # gains in a bound of mastery
+    BOUND = 11  # interactions that gain as much as any can, see evaluation.bounds
 
 
 class Reason(IntEnum):

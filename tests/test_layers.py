@@ -163,7 +163,7 @@ def rules(tree):
 
 
 def test_no_loops_in_the_rules_of_one_learner():
-    checks = "definition_checks", "examples", "messages", "number_types", "rule_checks"
+    checks = "definition_checks", "examples", "gain_checks", "messages", "number_types", "rule_checks"
     others = tuple(f"alsim.dynamics.{name}" for name in ("parameters", "registry", *checks))
     modules = [m for m in SOURCES if m.startswith(("alsim.dynamics.", "alsim.mdp.")) and m not in others]
     for module in modules:

@@ -133,9 +133,7 @@ def _print_matrix(result: Report) -> str:
     from alsim.cli.comparison_text import print_blocks
 
     learners = counted(result["learners"], "held-out learner")
-    print_sentence(
-        f"{_heading(result)} of {learners} per column, seed {result['seed']}; ± is half of the 95 % interval"
-    )
+    print_sentence(f"{_heading(result)}: {learners} per column, seed {result['seed']}; ± is half of the 95 % interval")
     print()
     print_blocks(*_cells(result))
     print()

@@ -29,6 +29,7 @@ register_dynamics(
     standard.study,
     chance=standard.chance,
     largest_gain=standard.largest_gain,
+    expected_gain=standard.expected_gain,
     source="the specification of the simulator, clauses S4 and S5",
 )
 register_dynamics(
@@ -38,6 +39,7 @@ register_dynamics(
     linked.study,
     chance=linked.chance,
     largest_gain=standard.largest_gain,
+    expected_gain=standard.expected_gain,
     source="the standard dynamics with a logistic term of mastery, clause S14.2",
 )
 register_dynamics(
@@ -46,9 +48,10 @@ register_dynamics(
     bkt.answer,
     bkt.study,
     chance=bkt.chance,
+    largest_gain=bkt.largest_gain,
+    expected_gain=bkt.expected_gain,
     begin=bkt.begin,
     further_draws=True,
-    largest_gain=bkt.largest_gain,
     source="Corbett & Anderson, 1995, doi:10.1007/BF01099821",
 )
 register_dynamics(
@@ -57,8 +60,9 @@ register_dynamics(
     prerequisites.answer,
     prerequisites.study,
     chance=prerequisites.chance,
-    reads_parents=True,
     largest_gain=standard.largest_gain,
+    expected_gain=standard.expected_gain,
+    reads_parents=True,
     source="after KSS of EduSim (Liu et al., 2019, doi:10.1145/3292500.3330922), clause S14.4",
 )
 register_dynamics(
@@ -67,9 +71,10 @@ register_dynamics(
     fatigue.answer,
     fatigue.study,
     chance=fatigue.chance,
+    largest_gain=standard.largest_gain,
+    expected_gain=standard.expected_gain,
     learner_state=fatigue.Effort,
     reads_clock=True,
-    largest_gain=standard.largest_gain,
     source="a leaky integrator of work; there is no canonical source, clause S14.7",
 )
 

@@ -71,10 +71,16 @@ def study(p: Bkt, learner: Learner, item: Item, draws: Draws) -> tuple[Learner, 
     return after, Outcome(correct=False, gain=mastery - learner.mastery)
 
 
-def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, normal: Doubles, uniform: Doubles) -> Doubles:
-    """Return an upper bound of the gain of any question or content, (N,), see `register_dynamics`.
+def chance_to_learn(p: Bkt, effectiveness: Doubles) -> Doubles:
+    """Return the largest probability that an interaction teaches an unknown LO, elementwise."""
+    return np.asarray(np.maximum(p.p_learn, np.minimum(1, p.p_content * effectiveness / BEST_EFFECTIVENESS)))
 
-    An unknown LO becomes known with the larger probability of a question and of a content. Forgetting is ignored.
-    """
-    learn = np.maximum(p.p_learn, np.minimum(1.0, p.p_content * effectiveness / BEST_EFFECTIVENESS))
-    return np.where(uniform < learn, 1 - mastery, 0.0)
+
+def largest_gain(p: Bkt, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
+    """Return a bound of the gain from any interaction, elementwise: nothing is forgotten (decision 25)."""
+    return np.where(draws.further[0] < chance_to_learn(p, effectiveness), 1 - mastery, 0.0)
+
+
+def expected_gain(p: Bkt, mastery: Doubles, effectiveness: Doubles) -> Doubles:
+    """Return the expectation of `largest_gain`, elementwise."""
+    return (1 - mastery) * chance_to_learn(p, effectiveness)

@@ -39,6 +39,7 @@ def check_definition(dynamics: Dynamics) -> None:
                 f"{title_of(name, title, function)} must be a function compiled by alsim.rule; got "
                 f"{type(function).__name__}: write @alsim.rule above its definition"
             )
+    _check_gain_functions(dynamics)
     for flag in ("reads_clock", "reads_parents", "further_draws"):
         if type(getattr(dynamics, flag)) is not bool:
             raise InputTypeError(
@@ -49,6 +50,22 @@ def check_definition(dynamics: Dynamics) -> None:
     moments = get_args(Moment)
     if dynamics.observe_at not in moments:
         raise AlsimError(f"observe_at must be one of {', '.join(map(repr, moments))}; got {dynamics.observe_at!r}")
+
+
+def _check_gain_functions(dynamics: Dynamics) -> None:
+    """Raise AlsimError unless the bound of gains and its expectation are functions, and the latter is not alone."""
+    for title in ("largest_gain", "expected_gain"):
+        function = getattr(dynamics, title)
+        if function is not None and (not callable(function) or hasattr(function, "py_func")):
+            raise InputTypeError(
+                f"{title} of the dynamics {dynamics.name!r} must be a function of arrays; got "
+                f"{type(function).__name__}: define it with NumPy, without @alsim.rule"
+            )
+    if dynamics.largest_gain is None and dynamics.expected_gain is not None:
+        raise AlsimError(
+            f"expected_gain of the dynamics {dynamics.name!r} is the expectation of largest_gain, which is missing; "
+            "pass both, or largest_gain alone"
+        )
 
 
 def _check_defaults(name: str, parameters: Any) -> None:

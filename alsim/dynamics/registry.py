@@ -29,6 +29,8 @@ REGISTER_DYNAMICS = (
 """Cure for an unknown dynamics, in error messages."""
 
 Rule = Callable[[Any, Learner, Item, Draws], tuple[Learner, Outcome]]
+LargestGain = Callable[[Any, Any, Any, Draws], Any]
+ExpectedGain = Callable[[Any, Any, Any], Any]
 Moment = Literal["interaction", "break"]
 
 
@@ -49,7 +51,8 @@ class Dynamics(NamedTuple):
     reads_parents: bool = False
     further_draws: bool = False
     source: str = ""
-    largest_gain: Callable[[Any, Any, Any, Any, Any], Any] | None = None
+    largest_gain: LargestGain | None = None
+    expected_gain: ExpectedGain | None = None
 
     @property
     def timed(self) -> bool:
@@ -95,7 +98,8 @@ def register_dynamics(
     reads_parents: bool = False,
     further_draws: bool = False,
     source: str = "",
-    largest_gain: Callable[[Any, Any, Any, Any, Any], Any] | None = None,
+    largest_gain: LargestGain | None = None,
+    expected_gain: ExpectedGain | None = None,
 ) -> None:
     """Register a dynamics under a name.
 
@@ -118,9 +122,13 @@ def register_dynamics(
     reads_parents  whether the rules read `item.unready`
     further_draws  whether the rules read `draws.further`
     source         where the rules come from: a clause or a publication, for `alsim dynamics`
-    largest_gain   function largest_gain(p, mastery, effectiveness, normal, uniform) of NumPy arrays (N,), which returns
-                   an upper bound of the mastery gained by an interaction with an LO, for `alsim audit`; see the page
-                   "Adding a dynamics". None: there is no bound
+    largest_gain   function largest_gain(p, mastery, effectiveness, draws) of arrays, without `alsim.rule`: a bound of
+                   the gain from any interaction with an LO, given these draws. `effectiveness` is the largest of its
+                   contents. Mastery plus bound must not fall if mastery rises, the bound must not fall if
+                   effectiveness rises, and its expectation must not rise with mastery (decision 25). Mastery must not
+                   rise between interactions
+    expected_gain  function expected_gain(p, mastery, effectiveness), the expectation of `largest_gain`. It makes the
+                   bound of mastery tighter if the contents of the LOs differ
 
     The rules first run on a few hundred examples in the interpreter, with the default parameters. A class that is
     defined again, with the same module and name, replaces the earlier one, as in a notebook or a reloaded module.
@@ -147,6 +155,7 @@ def register_dynamics(
         further_draws,
         source,
         largest_gain,
+        expected_gain,
     )
     if not _is_own(parameters):
         from alsim.dynamics.definition_checks import check_definition

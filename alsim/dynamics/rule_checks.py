@@ -20,6 +20,7 @@ from alsim.dynamics.examples import (
     examples_of,
     start_states,
 )
+from alsim.dynamics.gain_checks import check_gains
 from alsim.dynamics.messages import DECLARE, SHORT, is_of_absent, show, show_any, title_of
 from alsim.dynamics.number_types import KINDS, check_wide_types, shared_fields
 from alsim.dynamics.registry import Dynamics
@@ -61,6 +62,7 @@ def check_rules(dynamics: Dynamics, parameters: Any) -> None:
         _check_correctness(name, rules, results)
         _check_chance(dynamics, typed, results["answer"])
         _check_observation(dynamics, typed, results["answer"])
+        check_gains(dynamics, typed, [*results["answer"], *results["study"]])
         for title in dynamics.rules:
             check_wide_types(dynamics, title, typed, results["study" if title == "study" else "answer"])
     for title, function in rules.items():

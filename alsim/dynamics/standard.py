@@ -12,6 +12,7 @@ import numpy as np
 from alsim.dynamics.irt import p_correct
 from alsim.dynamics.parameters import NotNegative, Share, Unit
 from alsim.jit.compile import rule
+from alsim.numerics.normal import expected_excess
 from alsim.types import I0, I1, ONE, ZERO, Doubles, Draws, Item, Learner, Outcome, f32, i32
 
 
@@ -108,15 +109,20 @@ def after_content(learner: Learner, item: Item, mastery: f32, learner_state: Any
     )
 
 
-def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, normal: Doubles, uniform: Doubles) -> Doubles:
-    """Return an upper bound of the gain of any question or content, (N,), see `register_dynamics`.
+def largest_gain(p: Any, mastery: Doubles, effectiveness: Doubles, draws: Draws) -> Doubles:
+    """Return a bound of the gain from any interaction, elementwise (decision 25).
 
-        min(1 - m, max(0, learning_rate (1 - m), effectiveness (1 - m) + gain_noise normal))
-
-    A question gains learning_rate (1 - m) or nothing (clause S4.2); frustration only reduces the gain of a content
-    (clause S5.1). It also bounds dynamics that multiply these gains with a factor of at most 1.
+    It is the larger gain of a correct answer, and of a content without frustration. Dynamics that multiply these gains
+    by factors in [0, 1] have the same bound.
     """
-    room = 1 - mastery
-    content = effectiveness * room + p.gain_noise * normal
-    gain: Doubles = np.minimum(room, np.maximum(p.learning_rate * room, content))
-    return gain
+    left = 1 - mastery
+    content = effectiveness * left + p.gain_noise * draws.noise
+    return np.asarray(np.minimum(left, np.maximum(p.learning_rate * left, content)))
+
+
+def expected_gain(p: Any, mastery: Doubles, effectiveness: Doubles) -> Doubles:
+    """Return the expectation of `largest_gain`, elementwise."""
+    left = 1 - mastery
+    answered, content = p.learning_rate * left, effectiveness * left
+    above_answer = expected_excess(content - answered, p.gain_noise)
+    return np.asarray(answered + above_answer - expected_excess(content - left, p.gain_noise))

@@ -3,8 +3,8 @@
 Giving up competes with mastery: it ends an episode that then never reaches mastery. Where every episode is followed to
 the horizon, the share that has reached mastery needs no estimator of survival analysis. The Kaplan-Meier estimator with
 giving up as censoring answers another question. It estimates the share in a world where giving up is impossible, and
-assumes that learners who gave up would have learned as those who stayed. Its share is larger, and shares of the reasons
-so computed sum to more than 1.
+assumes that learners who gave up would have learned as those who stayed. Its share is larger: such shares of
+mastery and of giving up sum to more than the share of episodes that have ended.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def outcomes_of(plan: RolloutPlan, units: Longs | None, progress: Progress = lam
     Raises AlsimError for rewards that are not finite numbers.
     """
     steps, parts = plan.config.max_episode_steps, []
-    curve, reason, length, done = _CurveSums(steps), [], [], 0
+    curve, reason, length, done = CurveSums(steps), [], [], 0
     episodes = block_episodes(plan.config) if is_compiled(plan) else min(PART_EPISODES, block_episodes(plan.config))
     for run in run_parts(plan, episodes):
         _check_rewards(run)
@@ -101,7 +101,7 @@ def _check_rewards(run: Rollout) -> None:
         )
 
 
-class _CurveSums:
+class CurveSums:
     """Sums over units of their mean curves, (T + 1,), so that the curves of all learners are not kept."""
 
     def __init__(self, steps: int) -> None:
@@ -133,16 +133,20 @@ class _CurveSums:
             self._sums += mean, np.square(mean)
             self._count = 0
 
-    def statistics(self) -> tuple[Doubles, Doubles, Doubles]:
-        """Return the mean over units and the ends of its pointwise 95 % interval, (T + 1,) each."""
+    def moments(self) -> tuple[int, Doubles, Doubles]:
+        """Return the number of units, and the mean and variance over them, (T + 1,) each; variance 0 for one unit."""
         self._close()
         n, (total, squares) = self._size, self._sums
         mean = total / n
+        return n, mean, np.maximum(squares / n - np.square(mean), 0) * n / max(1, n - 1)
+
+    def statistics(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Return the mean over units and the ends of its pointwise 95 % interval, (T + 1,) each."""
+        n, mean, variance = self.moments()
         if n < 2:
             return mean, mean, mean
-        variance = np.maximum(squares / n - np.square(mean), 0) * n / (n - 1)
         half = half_width(n) * np.sqrt(variance / n)
         return mean, mean - half, mean + half
 
 
-__all__ = ["Course", "Outcomes", "Progress", "observation_of", "outcomes_of"]
+__all__ = ["Course", "CurveSums", "Outcomes", "Progress", "observation_of", "outcomes_of"]

@@ -19,10 +19,12 @@ from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.outcomes import Course, Outcomes
 from alsim.evaluation.ranks import RankCorrelation, rank_correlation
 from alsim.policies.names import POLICIES, load_plugins, parameters_of
-from alsim.types import FIRST_HELD_OUT, safe_repr
+from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS, safe_repr
 
 LEARNERS = 1000
 """Default number of learners."""
+BOUND_LEARNERS = 10_000
+"""Least number of learners of the upper bound, whose limit is wide for few learners."""
 BASELINE = "uniform"
 """Policy whose return and learning the others are compared with."""
 RETURN, LEARNING, MASTERY = "cumulative_reward", "learning", "final_mastery"
@@ -180,7 +182,11 @@ def audit(
     found.setdefault(BASELINE, BASELINE)
     outcomes = run_all(setting, found, progress)
     bound = mastery_bound(
-        setting.config, setting.bank, learners=setting.learners, seed=setting.seed, first_learner=setting.first_learner
+        setting.config,
+        setting.bank,
+        learners=max(setting.learners, BOUND_LEARNERS),
+        seed=setting.seed,
+        first_learner=min(setting.first_learner, MAX_LEARNERS - max(setting.learners, BOUND_LEARNERS)),
     )
     return Audit(setting, mastery, outcomes, bound, _follow(setting, found[best_of(outcomes)], mastery))
 

@@ -175,9 +175,10 @@ def read_number(value: Any, name: str, cure: str) -> float:
     """Return a finite number. Raises AlsimError, which ends with the cure, for other values."""
     if not _is_number(value):
         raise InputTypeError(f"{name} must be a number; got {value!r:.100}: {cure}")
-    if not abs(value) <= LARGEST:  # also NaN
-        raise AlsimError(f"{name} must be a finite number up to {LARGEST:g}; got {value}: {cure}")
-    return float(value)
+    number = value if isinstance(value, int) else float(value)  # float32 would overflow in the comparison
+    if not abs(number) <= LARGEST:  # also NaN
+        raise AlsimError(f"{name} must be a finite number up to {LARGEST:g}; got {str(number)[:60]}: {cure}")
+    return float(number)
 
 
 def read_count(value: Any, name: str, low: int, high: int, cure: str) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alsim.jit.compile import lean_kernel, rule
+from alsim.jit.compile import rule
 from alsim.numerics.elementary import cos_turns, log
-from alsim.types import HALF, WORD_BITS, Floats, Words, f32, i32, u32, u64
+from alsim.types import HALF, WORD_BITS, f32, i32, u32, u64
 
 UNIT_SHIFT, UNIT_STEP = u32(9), f32(2.0**-23)
 MINUS_TWO = f32(-2)
@@ -22,14 +22,6 @@ def uniform(word: u32) -> f32:
 def normal(radius: u32, angle: u32) -> f32:
     """Return a standard normal variate, by Box & Muller (1958); its magnitude is below 5.77."""
     return f32(np.sqrt(MINUS_TWO * log(uniform(radius))) * cos_turns(uniform(angle)))
-
-
-@lean_kernel
-def fill_variates(words: Words, normals: Floats, uniforms: Floats) -> None:
-    """Write a normal and a uniform variate, (N,) each, from the first three of four words each, (4 N,)."""
-    for k in range(len(normals)):
-        normals[k] = normal(words[4 * k], words[4 * k + 1])
-        uniforms[k] = uniform(words[4 * k + 2])
 
 
 @rule

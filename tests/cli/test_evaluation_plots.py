@@ -292,7 +292,7 @@ def test_undefined_means_and_missing_intervals_are_named(laid_out):
 
 
 def test_lines_differ_without_their_colours():
-    """In grey, lines that cross are told apart by their dashes and marks; both are visible on white."""
+    """In grey, lines that cross differ by their dashes and marks; both are visible on white."""
     from matplotlib.colors import to_rgb
 
     assert len({style.marker for style in plot_page.STYLES}) == len(plot_page.STYLES)
