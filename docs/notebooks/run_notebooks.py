@@ -1,6 +1,6 @@
-"""Executes the notebooks of this directory and compares their outputs with the stored ones: `nox -s notebooks`.
+"""Execution of the notebooks of this directory, and comparison with the stored outputs: `nox -s notebooks`.
 
-With `--write`, it stores the new outputs instead. Names of notebooks, without the directory, select some of them.
+With `--write`, the new outputs are stored instead. Names of notebooks, without the directory, select some of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def execute(path: Path) -> dict[str, Any]:
 def stored(outputs: list[Any], where: str) -> Iterator[Any]:
     """Yield the outputs of a cell that are stored: all except notices on stderr, and without numbers of executions.
 
-    Text on stdout arrives in pieces that depend on the time: they become one output.
+    The kernel sends printed text in pieces that depend on the time. They become one output.
     """
     last = None
     for output in outputs:
