@@ -180,13 +180,17 @@ def verdict_of(result: Report) -> str:
     feasible = {
         True: f"mastery {goal['mastery']:g} is reached in {goal['steps']:,} interactions",
         False: f"mastery {goal['mastery']:g} is out of reach in {goal['steps']:,} interactions",
-        None: f"no policy reached mastery {goal['mastery']:g} in {goal['steps']:,} interactions",
+        None: f"it is unknown whether mastery {goal['mastery']:g} can be reached in {goal['steps']:,} interactions",
     }[goal["feasible"]]
     earns = max(policies, key=lambda name: float(policies[name]["return"]["mean"]))
     teaches = max(policies, key=lambda name: float(policies[name]["learning"]["mean"]))
     best, other = policies[earns], policies[teaches]
     if earns == teaches:
         return f"{feasible[0].upper()}{feasible[1:]}; {earns} has both the highest return and the most learning."
+    if other["learning"]["mean"] <= 0:  # no share of it is meaningful
+        return (
+            f"{feasible[0].upper()}{feasible[1:]}; {earns} earns most, {best['return']['mean']:.1f}; no policy teaches."
+        )
     share = best["learning"]["mean"] / other["learning"]["mean"]
     times = best["return"]["mean"] / other["return"]["mean"] if other["return"]["mean"] > 0 else None
     more = "" if times is None else f", {times:.1f} times the return of {teaches}"

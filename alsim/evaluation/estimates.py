@@ -54,7 +54,7 @@ class PairedDifference(Statistic):
     """Mean of paired differences with the p-value of the paired t test.
 
     p  probability of a difference at least this far from 0, if the expected difference is 0; two-sided; NaN for fewer
-       than two units
+       than two units. If all differences are equal, it is that of the sign test, 2**(1 - n), and 1 if they are 0
     """
 
     p: float = math.nan
@@ -84,9 +84,16 @@ def paired(differences: Doubles, units: Longs | None = None, confidence: float =
     found = estimate(differences, units, confidence)
     p = math.nan
     if found.n > 1:
-        t = found.mean / found.se if found.se else math.copysign(math.inf, found.mean) if found.mean else 0.0
-        p = two_sided_p(t, found.n - 1)
+        p = two_sided_p(found.mean / found.se, found.n - 1) if found.se else _sign_test(found.mean, found.n)
     return PairedDifference(found.mean, found.se, found.ci, found.n, found.undefined, p)
+
+
+def _sign_test(difference: float, n: int) -> float:
+    """Return the p-value of n equal differences, for which the t test is undefined: 1 if they are 0.
+
+    Without an effect, both signs of a difference are equally probable. All n are the same with probability 2**(1 - n).
+    """
+    return 2.0 ** (1 - n) if difference else 1.0
 
 
 def reduction(a: Doubles, b: Doubles, units: Longs | None = None) -> float:

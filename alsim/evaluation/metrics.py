@@ -63,11 +63,17 @@ def values_of(run: Rollout) -> dict[str, Doubles]:
         "learning": learning,
         "give_up_rate": (run.reason == Reason.CRITICAL_FRUSTRATION).astype(np.float64),
         "content_share": found.content_count / found.total_steps,
-        "mastery_per_hour": learning * MINUTES_PER_HOUR / found.time_on_task,
+        "mastery_per_hour": _per_hour(learning, found.time_on_task),
         "share_mastered": (~np.isnan(found.time_to_mastery)).astype(np.float64),
         "restricted_mean_time_to_mastery": restricted_mean_time(found.time_to_mastery, run.config.max_episode_steps),
     }
     return {name: own[name] if name in own else np.asarray(getattr(found, name), np.float64) for name in COMPARED}
+
+
+def _per_hour(learning: Doubles, minutes: Doubles) -> Doubles:
+    """Return the learning per hour, (E,); NaN for an episode that took no time, which tiny response times permit."""
+    rate = np.full(len(minutes), np.nan)
+    return np.divide(learning * MINUTES_PER_HOUR, minutes, out=rate, where=minutes > 0)
 
 
 def mastery_curve(run: Rollout, steps: int) -> Doubles:

@@ -18,6 +18,7 @@ from alsim.evaluation.contenders import Contender, Contenders, Progress, Setting
 from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.outcomes import Course, Outcomes
 from alsim.evaluation.ranks import RankCorrelation, rank_correlation
+from alsim.policies import make_policy
 from alsim.policies.names import POLICIES, load_plugins, parameters_of
 from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS, safe_repr
 
@@ -112,31 +113,39 @@ class Audit:
             "earns_without_teaching": self.earns_without_teaching(earned),
         }
 
+    def _surely_reached(self) -> float | None:
+        """Return the highest lower end of an interval of the best mastery within the limit; None for one unit."""
+        units = self.setting.learner_id if self.setting.units is None else self.setting.units
+        if units[0] == units[-1]:
+            return None
+        return float(self.longer.low[: self.setting.config.max_episode_steps + 1].max())
+
     def _goal(self) -> dict[str, Any]:
         """Return what is known about the goal."""
-        steps = self.setting.config.max_episode_steps
+        steps, course = self.setting.config.max_episode_steps, self.longer
         upper = None if self.bound is None else float(self.bound.upper[steps])
-        reached = np.flatnonzero(self.longer.mastery >= self.goal)
+        reached = np.flatnonzero(course.mastery >= self.goal)
+        # The best is within the limit, not at its end: mastery falls under dynamics with forgetting.
         return {
             "mastery": self.goal,
             "steps": steps,
-            "feasible": _feasible(self.goal, float(self.longer.low[steps]), upper),
-            "best_mastery": float(self.longer.mastery[steps]),
+            "feasible": _feasible(self.goal, self._surely_reached(), upper),
+            "best_mastery": float(course.mastery[: steps + 1].max()),
             "best_policy": self.best_policy,
             "upper_bound": upper,
             "steps_needed": int(reached[0]) if len(reached) else None,
         }
 
 
-def _feasible(goal: float, reached: float, upper: float | None) -> bool | None:
+def _feasible(goal: float, reached: float | None, upper: float | None) -> bool | None:
     """Return True if a policy reached the goal, False if no policy can, and None if it is unknown.
 
-    reached  lower end of the interval of the mastery of the best policy
-    upper    upper bound of the mastery of all policies
+    reached  lower end of the interval of the mastery of the best policy; None if there is no interval
+    upper    upper bound of the mastery of all policies, which has the higher confidence
     """
-    if reached >= goal:
-        return True
-    return False if upper is not None and upper < goal else None
+    if upper is not None and upper < goal:
+        return False
+    return True if reached is not None and reached >= goal else None
 
 
 def best_of(outcomes: Mapping[str, Outcomes]) -> str:
@@ -179,7 +188,11 @@ def audit(
     )
     mastery = _read_goal(goal, setting.config)
     found, _ = read_contenders(without_arguments() if policies is None else policies)
-    found.setdefault(BASELINE, BASELINE)
+    if getattr(make_policy(found.setdefault(BASELINE, BASELINE)), "name", None) != BASELINE:
+        raise AlsimError(
+            f"the label {BASELINE!r} is that of the policy with which the others are compared; got another policy, "
+            f"{found[BASELINE]!r:.100}; give it another label"
+        )
     outcomes = run_all(setting, found, progress)
     bound = mastery_bound(
         setting.config,

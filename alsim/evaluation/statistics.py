@@ -81,8 +81,8 @@ def paired_difference(
                 None: the pairs are independent
     confidence  level of the interval, in (0, 1)
 
-    Returns a PairedDifference. If all differences are equal, its standard error is 0, and p is 1 if they are 0, else 0.
-    Raises AlsimError for invalid arguments.
+    Returns a PairedDifference. If all n differences are equal, its standard error is 0, and p is that of the sign test:
+    2**(1 - n), and 1 if they are 0. Raises AlsimError for invalid arguments.
     Source: Student (1908), Biometrika 6, 1-25.
     """
     first, second = read_pairs(a, b)

@@ -247,6 +247,9 @@ def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, 
         "runs/dqn": ["runs/dqn-0", "runs/dqn-1", "runs/dqn-2"],
         "runs/ppo": ["runs/ppo-0", "runs/ppo-1", "runs/ppo-2"],
     }
+    trained(tmp_path / "runs" / "ppo-copy", 1)  # the same training as ppo-1, which counts once
+    assert seed_groups([*names, "runs/ppo-copy", "runs/ppo-2/"])["runs/ppo"] == [f"runs/ppo-{k}" for k in range(3)]
+    assert seed_groups(["runs/ppo-1", "runs/ppo-copy"]) == {}
     printed, found = report("compare", *names, "uniform", learners=20)
     assert found["algorithms"].keys() == {"runs/dqn", "runs/ppo"}
     scores = {
@@ -370,6 +373,14 @@ def test_audit_reports_the_keys_of_the_documentation(report):
 def test_the_verdict_of_an_audit_is_about_the_goal(report, goal, words):
     printed, _ = report("audit", "rules", "video-weakest", "--goal", goal)
     assert words in one_line(printed)
+
+
+def test_the_verdict_of_an_audit_without_learning_has_no_share_of_it(run, tmp_path):
+    file = tmp_path / "none.toml"
+    file.write_text(SMALL + '[dynamics]\nname = "bkt"\np_learn = 0.0\np_content = 0.0\n')
+    status, printed, _ = run("audit", "video-weakest", "rules", "--learners", 20, "--config", file)
+    assert status == 0
+    assert "no policy teaches." in one_line(printed)
 
 
 def test_invalid_arguments_of_audit_are_sentences(run, small):

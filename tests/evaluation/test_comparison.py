@@ -271,6 +271,23 @@ def test_few_learners_give_undefined_numbers_and_no_nan(learners):
     assert sum(group["policies"]["rules"]["learning"]["n"] for group in report["groups"].values()) == learners
 
 
+def test_learning_per_hour_is_undefined_for_an_episode_that_takes_no_time():
+    """Response times of 1e-30 s with a deviation of 1 s, and a minimum of 0: half of the questions take no time."""
+    config = {
+        "num_los": 3,
+        "max_episode_steps": 1,
+        "dynamics": {"response_time_min": 0.0},
+        "irt": {"response_time_mean": 1e-30, "response_time_std": 1.0},
+    }
+    found = compare(["rules", "video-weakest"], learners=40, config=config)
+    rules = found.to_dict()["policies"]["rules"]["mastery_per_hour"]
+    none = found.values["rules"]["time_on_task"] == 0
+    assert 0 < none.sum() < 40
+    assert rules["left_out"] == none.sum()
+    assert (np.isnan(found.values["rules"]["mastery_per_hour"]) == none).all()
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
 # ── rollouts ─────────────────────────────────────────────────────────────────────────────────────
 
 

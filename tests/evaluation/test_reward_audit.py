@@ -109,6 +109,33 @@ def test_an_end_by_mastery_does_not_hide_that_the_goal_was_reached():
     assert found["feasible"] is True
 
 
+def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
+    """Under seed 0, the one learner ends above the bound, which is that of the expectation over learners."""
+
+    def goal_of_one(mastery):
+        return audit(["video-weakest", "uniform"], goal=mastery, learners=1, seed=0).to_dict()["goal"]
+
+    one = goal_of_one(0.5)
+    assert one["best_mastery"] > one["upper_bound"] + 0.01
+    assert one["feasible"] is None
+    assert goal_of_one(one["upper_bound"] + 0.01)["feasible"] is False
+
+
+def test_a_goal_that_is_reached_and_forgotten_was_reached_within_the_limit():
+    """All outcomes are known at the start with probability .9, and only forgotten later."""
+    dynamics = {"name": "bkt", "p_init": 0.9, "p_learn": 0.0, "p_content": 0.0, "p_forget": 0.5}
+    found = goal_of(0.8, config=SMALL | {"dynamics": dynamics})
+    assert found["steps_needed"] == 0
+    assert found["feasible"] is True
+    assert found["best_mastery"] >= 0.8
+
+
+def test_the_label_of_the_baseline_is_reserved():
+    audit({"uniform": "uniform", "other": "rules"}, learners=2, config=SMALL)
+    with pytest.raises(AlsimError, match=r"the label 'uniform' is that of .* got another policy, 'rules'; give it"):
+        audit({"uniform": "rules", "other": "uniform"}, learners=2, config=SMALL)
+
+
 def test_the_goal_is_the_mastery_threshold_by_default(small):
     assert small.to_dict()["goal"]["mastery"] == 0.8
     assert small.goal == 0.8

@@ -145,8 +145,22 @@ def test_students_own_example_of_a_paired_difference() -> None:
 
 def test_equal_differences_have_a_standard_error_of_0() -> None:
     assert paired_difference([1.5, 2.5], [1.5, 2.5]) == PairedDifference(0.0, 0.0, (0.0, 0.0), 2, 0, p=1.0)
-    assert paired_difference([1.5, 2.5], [1.0, 2.0]) == PairedDifference(0.5, 0.0, (0.5, 0.5), 2, 0, p=0.0)
-    assert paired_difference([1.0, 2.0], [1.5, 2.5]).p == 0.0
+    assert paired_difference([1.5, 2.5], [1.0, 2.0]) == PairedDifference(0.5, 0.0, (0.5, 0.5), 2, 0, p=0.5)
+    assert paired_difference([1.0, 2.0], [1.5, 2.5]).p == 0.5
+
+
+def test_the_p_value_of_equal_differences_is_that_of_the_sign_test() -> None:
+    for n in (2, 3, 6, 30, 3000):
+        expected = stats.binomtest(n, n).pvalue
+        assert paired_difference(np.ones(n), np.zeros(n)).p == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_equal_policies_with_a_discrete_metric_are_seldom_found_different(n: int) -> None:
+    """Enumerate all outcomes of two independent shares of 1/2: the probability of p <= .05 is at most .05."""
+    outcomes = [np.array(cells) for cells in itertools.product((0.0, 1.0), repeat=2 * n)]
+    false = [paired_difference(cells[:n], cells[n:]).p <= 0.05 for cells in outcomes]
+    assert np.mean(false) <= 0.05
 
 
 @pytest.mark.parametrize(("df", "rel"), [(1, 1e-9), (2, 1e-10), (3, 1e-10), (29, 1e-10), (10**4, 1e-10), (10**7, 1e-7)])
