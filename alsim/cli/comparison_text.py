@@ -274,6 +274,8 @@ def _most_learning(result: Report, best: str, second: str) -> str:
     text = f"{best} teaches most, {result['policies'][best]['learning']['mean']:.3g} LOs"
     if pair["ci"] is None:
         return f"{text}, but one independent unit says nothing about others"
+    if pair["ci"] == [0, 0]:
+        return f"{text}, as much as {second}"
     if pair["p_adjusted"] > LEVEL:
         return f"{text}, but not clearly more than {second} (p = {p_text(pair['p_adjusted'])})"
     difference, interval = _difference(pair)

@@ -58,7 +58,7 @@ def read_metric(name: str, source: str = "metric") -> Metric:
 def values_of(run: Rollout) -> dict[str, Doubles]:
     """Return the values of all metrics of COMPARED for each episode of a rollout, (E,) each; NaN is undefined."""
     found, x = run.metrics, run.interactions
-    learning = np.bincount(x.episode, x.mastery_gain, minlength=len(x.length))
+    learning = np.asarray(np.bincount(x.episode, x.mastery_gain, minlength=len(x.length)), np.float64)
     own = {
         "learning": learning,
         "give_up_rate": (run.reason == Reason.CRITICAL_FRUSTRATION).astype(np.float64),
@@ -73,7 +73,7 @@ def values_of(run: Rollout) -> dict[str, Doubles]:
 def _per_hour(learning: Doubles, minutes: Doubles) -> Doubles:
     """Return the learning per hour, (E,); NaN for an episode that took no time, which tiny response times permit."""
     rate = np.full(len(minutes), np.nan)
-    return np.divide(learning * MINUTES_PER_HOUR, minutes, out=rate, where=minutes > 0)
+    return np.asarray(np.divide(learning * MINUTES_PER_HOUR, minutes, out=rate, where=minutes > 0))
 
 
 def mastery_curve(run: Rollout, steps: int) -> Doubles:

@@ -143,7 +143,7 @@ def matrix(
     """Run policies under several dynamics and populations, with the same held-out learners in each.
 
     policies     list of policies, or a mapping of labels to policies, see `compare`
-    dynamics     names of dynamics, each of which replaces that of the configuration
+    dynamics     names of dynamics, each of which, with its default parameters, replaces that of the configuration
     populations  populations by label, each of which replaces that of the configuration: rows, or the path of a table
     metric       name of a metric of a comparison with better values, higher or lower
     learners     number of learners N in each world

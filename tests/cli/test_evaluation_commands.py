@@ -269,6 +269,11 @@ def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, 
     assert "Interquartile means over trainings that differ only by seed" in one_line(printed)
 
 
+def test_the_verdict_of_policies_that_act_alike_is_that_they_teach_as_much():
+    found = compare({"one": "rules", "same": "rules"}, learners=20, config=CONFIG)
+    assert "LOs, as much as same" in comparison_text.verdict_of(found.to_dict())
+
+
 def test_a_directory_with_several_seeds_is_replaced_by_its_trainings(tmp_path):
     runs = tmp_path / "runs"
     for seed in (4, 5):
