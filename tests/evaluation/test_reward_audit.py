@@ -95,7 +95,7 @@ def test_a_goal_above_the_bound_is_not_feasible_and_the_steps_are_counted():
 def test_a_goal_between_the_best_policy_and_the_bound_is_unknown():
     best = goal_of(0.5)
     middle = (best["best_mastery"] + best["upper_bound"]) / 2
-    assert best["best_mastery"] + 0.01 < middle
+    assert best["best_mastery"] + 0.0005 < middle < best["upper_bound"]
     assert goal_of(middle)["feasible"] is None
 
 
@@ -123,7 +123,7 @@ def test_the_default_reward_and_goal_are_audited_as_documented():
     assert set(policies) >= {"uniform", "rules", "weakest", "video-weakest", "oracle", "thompson"}
     assert (goal["feasible"], goal["steps"]) == (False, 140)
     assert 0.61 < goal["best_mastery"] < 0.65
-    assert 0.66 < goal["upper_bound"] < 0.7
+    assert 0.63 < goal["upper_bound"] < 0.64
     assert 250 < goal["steps_needed"] < 293
     earns = max(policies, key=lambda name: policies[name]["return"]["mean"])
     teaches = max(policies, key=lambda name: policies[name]["learning"]["mean"])
