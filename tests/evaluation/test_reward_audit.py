@@ -163,7 +163,7 @@ def test_the_default_reward_and_goal_are_audited_as_documented():
     assert set(policies) >= {"uniform", "rules", "weakest", "video-weakest", "oracle", "thompson"}
     assert (goal["feasible"], goal["steps"]) == (False, 140)
     assert 0.61 < goal["best_mastery"] < 0.65
-    assert 0.66 < goal["upper_bound"] < 0.7
+    assert 0.63 < goal["upper_bound"] < 0.64
     assert 250 < goal["steps_needed"] < 293
     earns = max(policies, key=lambda name: policies[name]["return"]["mean"])
     teaches = max(policies, key=lambda name: policies[name]["learning"]["mean"])
