@@ -93,7 +93,7 @@ def audit(
         )
     result = found.to_dict()
     print_sentence(
-        f"{counted(learners, 'held-out learner')}, seed {seed}, one episode each; ± is half of the 95 % interval"
+        f"{counted(learners, 'held-out learner')}, seed {seed}, one episode each; ± reaches the farther end of the 95 % interval"
     )
     print_learner_facts(found.setting.config.to_dict())
     result["verdict"] = _print_audit(result)

@@ -136,7 +136,9 @@ def _write(
         write_text(csv, csv_table("group", blocks, {name: metric.unit for name, metric in COMPARED.items()}))
     if latex is not None:
         world = comparison.setting
-        caption = f"{world.learners:,} simulated learners, seed {world.seed}; ± is half of the 95 % interval."
+        caption = (
+            f"{world.learners:,} simulated learners, seed {world.seed}; ± reaches the farther end of the 95 % interval."
+        )
         write_text(latex, latex_table(*headline_table(result, shown), caption))
     if plot is not None:
         from alsim.cli.comparison_plot import draw_comparison

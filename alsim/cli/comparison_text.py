@@ -62,7 +62,7 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     setting = comparison.setting
     print_sentence(
         f"{counted(setting.learners, 'held-out learner')}, seed {setting.seed}, one episode each, at most "
-        f"{setting.config.max_episode_steps:,} interactions; ± is half of the 95 % interval"
+        f"{setting.config.max_episode_steps:,} interactions; ± reaches the farther end of the 95 % interval"
     )
     print_learner_facts(setting.config.to_dict())
     print()
@@ -116,19 +116,24 @@ def _other_metrics(result: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def statistics_column(heading: str, column: Sequence[Report]) -> list[str]:
-    """Return a column of means with half of their intervals, with the same decimals, below its heading."""
-    halves = [(found["ci"][1] - found["ci"][0]) / 2 for found in column if found["ci"] is not None]
-    places = decimals(max(halves, default=0.0)) if max(halves, default=0.0) > NOISE else 3
-    return [heading, *(with_interval(found, min(places, MAX_DECIMALS)) for found in column)]
+    """Return a column of means with the reach of their intervals, with the same decimals, below its heading."""
+    reach = max((reach_of(found) for found in column if found["ci"] is not None), default=0.0)
+    places = min(decimals(reach), MAX_DECIMALS) if reach > NOISE else 3
+    return [heading, *(with_interval(found, places) for found in column)]
+
+
+def reach_of(found: Report) -> float:
+    """Return the distance from a mean to the farther end of its interval; Wilson's interval is not symmetric."""
+    low, high = found["ci"]
+    return float(max(high - found["mean"], found["mean"] - low))
 
 
 def with_interval(found: Report, places: int) -> str:
-    """Return a mean with half of its interval; "-" for undefined numbers."""
+    """Return a mean with the reach of its interval; "-" for undefined numbers."""
     mean = fixed_point(found["mean"], places)
     if found["mean"] is None or found["ci"] is None:
         return mean
-    low, high = found["ci"]
-    return f"{mean} ± {(high - low) / 2:,.{places}f}"
+    return f"{mean} ± {reach_of(found):,.{places}f}"
 
 
 def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

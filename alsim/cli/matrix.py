@@ -133,7 +133,9 @@ def _print_matrix(result: Report) -> str:
     from alsim.cli.comparison_text import print_blocks
 
     learners = counted(result["learners"], "held-out learner")
-    print_sentence(f"{_heading(result)}: {learners} per column, seed {result['seed']}; ± is half of the 95 % interval")
+    print_sentence(
+        f"{_heading(result)}: {learners} per column, seed {result['seed']}; ± reaches the farther end of the 95 % interval"
+    )
     print()
     print_blocks(*_cells(result))
     print()
@@ -215,7 +217,7 @@ def _write(result: Report, report: Path | None, csv: Path | None, latex: Path | 
         write_text(csv, csv_table("dynamics", _blocks(result), {result["metric"]: result["unit"] or ""}))
     if latex is not None:
         caption = f"{_heading(result)}: {result['learners']:,} simulated learners per column, seed {result['seed']}; "
-        write_text(latex, latex_table(*_cells(result), f"{caption}± is half of the 95 % interval."))
+        write_text(latex, latex_table(*_cells(result), f"{caption}± reaches the farther end of the 95 % interval."))
     if plot is not None:
         from alsim.cli.matrix_plot import draw_matrix
 

@@ -99,7 +99,7 @@ def test_compare_reports_the_keys_of_the_documentation(report):
     assert one_line(printed).endswith(found["verdict"])
 
 
-def test_compare_prints_rounded_means_with_half_of_their_intervals(report):
+def test_compare_prints_rounded_means_with_the_reach_of_their_intervals(report):
     printed, found = report("compare", "rules", "uniform")
     row = next(line for line in printed.splitlines() if line.startswith("rules"))
     low, high = found["policies"]["rules"]["cumulative_reward"]["ci"]
