@@ -33,6 +33,7 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import counted, fixed_point, print_sentence, write_report, write_text
 from alsim.errors import AlsimError
+from alsim.evaluation.comparison import LEVEL
 
 MOST_REVERSALS = 5
 """Most reversals that are printed."""
@@ -147,7 +148,8 @@ def _print_matrix(result: Report) -> str:
     hidden = len(result["reversals"]) - MOST_REVERSALS
     if hidden > 0:
         print(f"and {counted(hidden, 'more reversal')}, which --json FILE lists")
-    print()
+    if result["reversals"]:
+        print()
     verdict = _verdict(result)
     print_sentence(verdict)
     return verdict
@@ -195,16 +197,33 @@ def _reversal(reversal: Report) -> str:
 
 
 def _verdict(result: Report) -> str:
-    """Return a sentence: the policy to choose, its largest regret, and how many reversals there are."""
-    worst = result["worst_case"][result["choose"]]
+    """Return a sentence: the policy to choose, its largest regret or its rivals, and how many reversals there are."""
+    chosen = result["choose"]
+    worst = result["worst_case"][chosen]
     number = counted(len(result["reversals"]), "reversal")
     if worst["regret"] == 0:
-        return f"{result['choose']} is the best policy in every column ({number} of the order of two policies)."
+        if not (unclear := _unclear(result, chosen)):
+            return f"{chosen} is the best policy in every column ({number} of the order of two policies)."
+        first, *more = unclear
+        others = f" and in {counted(len(more), 'other comparison')}" if more else ""
+        return (
+            f"{chosen} has the best mean in every column, but is not clearly better than {first}{others} "
+            f"({number} of the order of two policies)."
+        )
     unit = f" {result['unit']}" if result["unit"] else ""
     return (
         f"{result['choose']} has the smallest largest regret, {worst['regret']:.3g}{unit} under {worst['dynamics']} "
         f"({number} of the order of two policies)."
     )
+
+
+def _unclear(result: Report, policy: str) -> list[str]:
+    """Return the policies and columns in which the difference from a policy may be chance, as in "b under bkt"."""
+    return [
+        f"{pair['b'] if pair['a'] == policy else pair['a']} under {pair['dynamics']}"
+        for pair in result["pairs"]
+        if policy in (pair["a"], pair["b"]) and (pair["p_adjusted"] is None or pair["p_adjusted"] > LEVEL)
+    ]
 
 
 def _write(result: Report, report: Path | None, csv: Path | None, latex: Path | None, plot: Path | None) -> None:

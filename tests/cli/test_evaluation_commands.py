@@ -214,8 +214,11 @@ def test_invalid_arguments_of_compare_are_sentences(run, small):
         (("rules", "unform"), "unknown policy 'unform'"),
         (("rules", "uniform", "--learners", 0), "--learners must be an integer of at least 1; got 0"),
         (("rules", "uniform", "--learners", "x"), "--learners must be an integer; got 'x'"),
-        (("rules", "uniform", "--first-learner", "7"), "the learners of a comparison are held out"),
-        (("rules", "uniform", "--learners", 2**31 + 1), "the learners of a comparison are held out"),
+        (("rules", "uniform", "--first-learner", "7"), "--first-learner must be from 2**31 to 2**32 - 10000"),
+        (("rules", "uniform", "--learners", 2**31 + 1), "--learners must be at most 2**31"),
+        (("uniform",), "add another, such as 'rules'"),
+        (("rules", "uniform", "--csv", "-"), "--csv must be a file; got -, which only --json accepts"),
+        (("rules", "uniform", "--latex", "-"), "--latex must be a file; got -, which only --json accepts"),
         (("rules", "uniform", "--by", "age"), "--by must be 'population', or None; got 'age'"),
         (("rules", "uniform", "--by", "population"), "needs a configuration with a population of several rows"),
         (("rules", "uniform", "--metric", "lerning"), "--metric must be one of"),
@@ -263,6 +266,17 @@ def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, 
     assert profile["shares"]["runs/ppo"][-1] == 0
     assert len(profile["thresholds"]) == len(profile["shares"]["runs/dqn"]) == 101
     assert "Interquartile means over trainings that differ only by seed" in one_line(printed)
+
+
+def test_a_training_that_is_named_twice_counts_once(tmp_path):
+    runs = [tmp_path / f"ppo-{seed}" for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        trained(run, seed)
+    link = tmp_path / "link"
+    link.symlink_to(runs[0], target_is_directory=True)
+    names = [str(runs[0]), f"{runs[0]}/", str(link)]
+    assert seed_groups(names) == {}
+    assert [*seed_groups([*names, str(runs[1])]).values()] == [[str(runs[0]), str(runs[1])]]
 
 
 def test_a_directory_with_several_seeds_is_replaced_by_its_trainings(tmp_path):
@@ -330,7 +344,8 @@ def test_invalid_arguments_of_matrix_are_sentences(run, small, tmp_path):
     for name in ("x.csv", "deeper/x.csv"):
         (tmp_path / name).write_text("share,name\n1,all\n")
     for arguments, message in (
-        (("rules", "--dynamics", "standard"), "a matrix needs at least two policies"),
+        (("rules", "--dynamics", "standard"), "a matrix needs at least two different policies"),
+        (("--dynamics", "standard", "rules", "uniform"), "arguments after --dynamics are its values"),
         (("rules", "uniform"), "a matrix needs at least one dynamics or population; got none"),
         (("rules", "uniform", "--dynamics"), "--dynamics needs a value"),
         (("rules", "uniform", "--dynamics", "standrad"), "--dynamics must be one of"),
@@ -339,12 +354,35 @@ def test_invalid_arguments_of_matrix_are_sentences(run, small, tmp_path):
             "--metric must have better values",
         ),
         (("rules", "uniform", "--population", tmp_path / "y.csv"), "y.csv: there is no such file"),
+        (("rules", "uniform", "--population", small), "must be a text or Parquet table; got a TOML file"),
         (
             ("rules", "uniform", "--population", tmp_path / "x.csv", tmp_path / "deeper" / "x.csv"),
             "--population has two files with the name x; rename one",
         ),
     ):
         refused(run("matrix", *arguments, "--config", small), message)
+
+
+def test_outputs_do_not_replace_populations_or_policies(run, small, tmp_path):
+    people, policy = tmp_path / "people.csv", tmp_path / "ppo"
+    people.write_text("share,name\n1,all\n")
+    trained(policy, 0)
+    before = {file: file.read_bytes() for file in (people, *policy.iterdir())}
+    shared = ("--learners", 3, "--config", small, "--force")
+    result = run("matrix", "rules", "uniform", "--population", people, *shared, "--json", people)
+    refused(result, "is also an input or another output of this command")
+    for command in (("compare",), ("matrix", "--dynamics", "standard", "--seed", 0), ("audit",)):
+        result = run(*command, policy, "uniform", *shared, "--json", policy / "policy.json")
+        refused(result, "is a file of the input")
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
+    printed, found = report("matrix", "uniform", "mix:uniform=0.5,uniform=0.5", "--dynamics", "standard", "bkt")
+    pairs = [pair for pair in found["pairs"] if pair["p_adjusted"] > 0.05]
+    assert len(pairs) == 2
+    assert "is the best policy in every column" not in found["verdict"]
+    assert "\n\n\n" not in printed
 
 
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
