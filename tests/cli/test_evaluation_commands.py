@@ -125,6 +125,17 @@ def test_tables_fit_80_columns(report, policies):
     assert "nan" not in printed.lower()
 
 
+def test_tables_of_wide_characters_fit_80_columns(report, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{'教師' * 12}{k}" for k in range(3)]
+    for seed, name in enumerate(names):
+        trained(tmp_path / name, seed)
+    report("compare", *names, "--metric", "learning")
+    report("compare", *names)
+    report("matrix", *names, "--dynamics", "standard", "bkt")
+    report("audit", *names)
+
+
 def test_compare_of_a_policy_with_itself(report):
     printed, found = report("compare", "rules", "rules")
     assert all(pair["variance_reduction"] is None for pair in found["pairs"])
