@@ -77,7 +77,7 @@ def audit(
     if plot is not None:
         check_figure(plot, "--plot")
     names = policies or without_arguments()
-    with episodes_progress(learners * len({*names, "uniform"})) as progress:
+    with episodes_progress(learners * (1 + len({*names, "uniform"}))) as progress:
         found = run(
             names,
             goal=goal,

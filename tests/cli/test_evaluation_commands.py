@@ -39,6 +39,11 @@ class Impossible(Raises):
         return np.full(view.num_lanes, 99), np.ones(view.num_lanes)
 
 
+class Exits(Raises):
+    def divide(self):
+        raise SystemExit(3)
+
+
 class Improbable(Raises):
     def act(self, view, draws):
         return np.zeros(view.num_lanes, int), np.full(view.num_lanes, np.nan)
@@ -195,7 +200,7 @@ def test_commands_draw(run, small, tmp_path, command):
     refused(run(*arguments[: -1 - len(more)], tmp_path / "x.txt", *more), "--plot must be a file with the ending")
 
 
-@pytest.mark.parametrize("policy", ["Raises", "Impossible", "Improbable"])
+@pytest.mark.parametrize("policy", ["Raises", "Impossible", "Improbable", "Exits"])
 def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy):
     (tmp_path / f"users_{policy.lower()}.py").write_text(USERS)
     monkeypatch.chdir(tmp_path)
@@ -216,6 +221,7 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
         assert "the policy 'raises'" in err
         assert ("99" in err) == (policy == "Impossible")
         assert ("nan" in err) == (policy == "Improbable")
+        assert ("ended the program with sys.exit(3), in " in err) == (policy == "Exits")
 
 
 def test_invalid_arguments_of_compare_are_sentences(run, small):
