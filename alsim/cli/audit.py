@@ -180,17 +180,20 @@ def verdict_of(result: Report) -> str:
     feasible = {
         True: f"mastery {goal['mastery']:g} is reached in {goal['steps']:,} interactions",
         False: f"mastery {goal['mastery']:g} is out of reach in {goal['steps']:,} interactions",
-        None: f"no policy reached mastery {goal['mastery']:g} in {goal['steps']:,} interactions",
+        None: f"it is not known whether mastery {goal['mastery']:g} can be reached in {goal['steps']:,} interactions",
     }[goal["feasible"]]
     earns = max(policies, key=lambda name: float(policies[name]["return"]["mean"]))
     teaches = max(policies, key=lambda name: float(policies[name]["learning"]["mean"]))
     best, other = policies[earns], policies[teaches]
+    start = f"{feasible[0].upper()}{feasible[1:]}; {earns}"
+    if other["learning"]["mean"] <= 0:
+        return f"{start} earns most, {best['return']['mean']:.1f}, but no policy teaches."
     if earns == teaches:
-        return f"{feasible[0].upper()}{feasible[1:]}; {earns} has both the highest return and the most learning."
+        return f"{start} has both the highest return and the most learning."
     share = best["learning"]["mean"] / other["learning"]["mean"]
     times = best["return"]["mean"] / other["return"]["mean"] if other["return"]["mean"] > 0 else None
     more = "" if times is None else f", {times:.1f} times the return of {teaches}"
     return (
-        f"{feasible[0].upper()}{feasible[1:]}; {earns} earns most, {best['return']['mean']:.1f}{more}, and teaches "
+        f"{start} earns most, {best['return']['mean']:.1f}{more}, and teaches "
         f"{100 * share:.0f} % of what {teaches} teaches."
     )

@@ -89,7 +89,7 @@ def compare(
     from alsim.training.seed_groups import expanded, seed_groups
     from alsim.utils.figures import check_figure
 
-    shown = [read_metric(name, "--metric").name for name in metrics or ()]
+    shown = [*dict.fromkeys(read_metric(name, "--metric").name for name in metrics or ())]
     check_tables(csv, latex)
     if plot is not None:
         check_figure(plot, "--plot")

@@ -121,7 +121,7 @@ class Audit:
         return {
             "mastery": self.goal,
             "steps": steps,
-            "feasible": _feasible(self.goal, float(self.longer.low[steps]), upper),
+            "feasible": _feasible(self.goal, float(self.longer.low[steps]), float(self.longer.mastery[steps]), upper),
             "best_mastery": float(self.longer.mastery[steps]),
             "best_policy": self.best_policy,
             "upper_bound": upper,
@@ -129,15 +129,16 @@ class Audit:
         }
 
 
-def _feasible(goal: float, reached: float, upper: float | None) -> bool | None:
+def _feasible(goal: float, reached: float, mean: float, upper: float | None) -> bool | None:
     """Return True if a policy reached the goal, False if no policy can, and None if it is unknown.
 
     reached  lower end of the interval of the mastery of the best policy
+    mean     mastery of the best policy, which few learners may lift above the bound of many
     upper    upper bound of the mastery of all policies
     """
     if reached >= goal:
         return True
-    return False if upper is not None and upper < goal else None
+    return False if upper is not None and max(mean, upper) < goal else None
 
 
 def best_of(outcomes: Mapping[str, Outcomes]) -> str:

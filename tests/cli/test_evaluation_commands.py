@@ -427,6 +427,32 @@ def test_the_verdict_of_an_audit_is_about_the_goal(report, goal, words):
     assert words in one_line(printed)
 
 
+def test_an_audit_where_nobody_learns_says_so(run, tmp_path):
+    config = tmp_path / "nothing.toml"
+    config.write_text('dynamics = {name = "bkt", p_learn = 0.0, p_content = 0.0}\n' + SMALL)
+    status, printed, err = run("audit", "rules", "weakest", "--learners", 10, "--config", config)
+    assert (status, without_notice(err)) == (0, "")
+    assert "but no policy teaches." in one_line(printed)
+
+
+def test_a_goal_that_the_sample_reached_is_not_out_of_reach(run, tmp_path):
+    config, file = tmp_path / "nothing.toml", tmp_path / "audit.json"
+    config.write_text(
+        'dynamics = {name = "bkt", p_learn = 0.0, p_content = 0.0}\nnum_los = 3\nmax_episode_steps = 10\n'
+    )
+    status, printed, _ = run("audit", "rules", "--learners", 10, "--goal", 0.4, "--config", config, "--json", file)
+    goal = json.loads(file.read_text())["goal"]
+    assert status == 0
+    assert goal["upper_bound"] < 0.4 < goal["best_mastery"]  # few learners, who know more than the average
+    assert goal["feasible"] is None
+    assert "not known whether mastery 0.4 can be reached" in one_line(printed)
+
+
+def test_chosen_metrics_are_shown_once(report):
+    printed, _ = report("compare", "rules", "uniform", "--metric", "learning", "--metric", "learning")
+    assert printed.count("Δ learning, LOs") == 1
+
+
 def test_invalid_arguments_of_audit_are_sentences(run, small):
     for arguments, message in (
         (("nonsense",), "unknown policy 'nonsense'"),
