@@ -33,7 +33,6 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import counted, fixed_point, print_sentence, write_report, write_text
 from alsim.errors import AlsimError
-from alsim.evaluation.comparison import LEVEL
 
 MOST_REVERSALS = 5
 """Most reversals that are printed."""
@@ -219,6 +218,8 @@ def _verdict(result: Report) -> str:
 
 def _unclear(result: Report, policy: str) -> list[str]:
     """Return the policies and columns in which the difference from a policy may be chance, as in "b under bkt"."""
+    from alsim.evaluation.comparison import LEVEL
+
     return [
         f"{pair['b'] if pair['a'] == policy else pair['a']} under {pair['dynamics']}"
         for pair in result["pairs"]
