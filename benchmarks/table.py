@@ -3,8 +3,8 @@
 --readme   also writes the table into benchmarks/README.md, and the data of plots into measured.json
 --claims   measures longer, with 10**8 transitions and complete trainings, and writes claims.md; the time to a trained
            policy is that of the last `python -m benchmarks.training_time`
---only     measures some parts: steps, dynamics, phases, rollouts, bandits, generation, startup, memory, training,
-           ability, calibration, cat, bkt, dkt
+--only     measures some parts: steps, dynamics, phases, rollouts, bandits, comparisons, generation, startup, memory,
+           training, ability, calibration, cat, bkt, dkt
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from benchmarks import (
     bandits,
+    comparisons,
     dynamics,
     generation,
     memory,
@@ -41,7 +42,18 @@ FOLDER = Path(__file__).parent
 README, CLAIMS, MEASURED = FOLDER / "README.md", FOLDER / "claims.md", FOLDER / "measured.json"
 
 PARTS = (
-    *("steps", "dynamics", "phases", "rollouts", "bandits", "generation", "startup", "memory", "training"),
+    *(
+        "steps",
+        "dynamics",
+        "phases",
+        "rollouts",
+        "bandits",
+        "comparisons",
+        "generation",
+        "startup",
+        "memory",
+        "training",
+    ),
     *("ability", "calibration", "cat", "bkt", "dkt"),
 )
 
@@ -86,6 +98,8 @@ def measure(parts: Sequence[str], effort: Effort) -> Results:
         rows += _shown(rollouts.rows(effort.rounds))
     if "bandits" in parts:
         rows += _shown(bandits.rows(effort.rounds, effort.budget))
+    if "comparisons" in parts:
+        rows += _shown(comparisons.rows(effort.rounds))
     if "steps" in parts:
         measured = steps.measure(effort.rounds, effort.budget)
         curve = steps.curve(measured)

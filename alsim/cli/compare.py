@@ -69,7 +69,7 @@ def compare(
     metrics: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", metavar="NAME", help="Metric of the first table, instead of the usual ones; may be repeated."
+            "--metric", metavar="NAME", help="Metric of the first table besides return and learning; may be repeated."
         ),
     ] = None,
     num_threads: ThreadsOption = 1,

@@ -57,7 +57,7 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     """Print the tables of a comparison and its verdict; return the verdict.
 
     result  `Comparison.to_dict()`
-    shown   metrics of the first table; by default, USUAL
+    shown   metrics of the first table, besides return and learning; by default, USUAL
     """
     setting = comparison.setting
     print_sentence(
@@ -70,13 +70,13 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     if not shown and len(result["policies"]) <= MOST_COLUMNS:
         print()
         print_blocks(*_other_metrics(result))
-    for metric in shown or HEADLINE:
+    for metric in dict.fromkeys([*HEADLINE, *shown]):
         print()
         _print_pairs(result, metric)
     print()
     print_sentence(LEGEND)
     if "algorithms" in result:
-        _print_algorithms(result, shown or HEADLINE)
+        _print_algorithms(result, [*dict.fromkeys([*HEADLINE, *shown])])
     _print_groups(comparison, result, shown)
     print()
     verdict = verdict_of(result)
@@ -86,12 +86,17 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
 
 def headline_table(result: Report, shown: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the first table: one row per policy, the best first."""
-    metrics = [COMPARED[name] for name in (shown or USUAL)]
+    metrics = [COMPARED[name] for name in _first_columns(shown)]
     policies = result["policies"]
-    order = sorted(policies, key=lambda name: _rank(policies[name], "learning" if not shown else metrics[0].name))
+    order = sorted(policies, key=lambda name: _rank(policies[name], shown[0] if shown else "learning"))
     columns = [statistics_column(m.heading, [policies[name][m.name] for name in order]) for m in metrics]
     head, *rows = ([*row] for row in zip(["policy", *order], *columns, strict=True))
     return head, rows
+
+
+def _first_columns(shown: Sequence[str]) -> list[str]:
+    """Return the metrics of the first table: return and learning, and the chosen ones or else the usual ones."""
+    return list(dict.fromkeys([*HEADLINE, *(shown or USUAL)]))
 
 
 def _rank(statistics: Report, metric: str) -> float:

@@ -21,6 +21,7 @@ from alsim.evaluation.outcomes import CurveSums
 from alsim.evaluation.statistics_input import read_confidence
 from alsim.jit.compile import entry, lean_kernel
 from alsim.jit.references import by_reference
+from alsim.numerics.doubles import log_each
 from alsim.numerics.philox import random_words
 from alsim.numerics.variates import normal, uniform
 from alsim.simulator.state import new_world
@@ -31,6 +32,11 @@ CONFIDENCE = 0.999
 """Default confidence of the upper limits: the probability that a limit is above the expectation."""
 PART_ENTRIES = 2**20
 """Entries of the arrays of learners that are simulated together."""
+BETS = 0.05 * 1.4 ** np.arange(24.0)
+"""Fixed bets of the upper limits: the limits are tight if one of them suits the values."""
+DISTANCES = 1e-5 * 1.02 ** np.arange(582.0)
+"""Distances of possible limits from the mean, up to 1."""
+TINY = 1e-300
 ROUNDING = 2.0**-18
 """Sum of the masteries that an interaction in float32 may gain above the bound in float64, see decision 25."""
 
@@ -63,8 +69,8 @@ def mastery_bound(
     The expectation is that over learners of the configuration. Policies may know the true state of a learner, but not
     the random numbers of later interactions. Learners whose episode has ended keep their mastery.
 
-    learners       number of simulated learners, at least 1; the limits exceed the estimates by less than 0.003 for
-                   10,000 learners
+    learners       number of simulated learners, at least 1; under the defaults, the limit exceeds the estimate by
+                   about 0.05 for 100 and by 0.001 for 10,000
     seed           seed of the learners
     first_learner  index of the first learner
     steps          T, at least 1; None: the step limit of the configuration
@@ -72,7 +78,6 @@ def mastery_bound(
 
     Returns a MasteryBound; None if the dynamics declares no bound, see `largest_gain` of `alsim.register_dynamics`.
     Raises AlsimError for an invalid confidence, and for a bound of the dynamics that is not a number.
-    Source of the limits: Maurer & Pontil (2009), Empirical Bernstein bounds, theorem 11; arXiv:0907.3740.
     """
     dynamics, level = of_parameters(type(config.dynamics)), read_confidence(confidence)
     if dynamics.largest_gain is None:
@@ -112,18 +117,29 @@ def relaxed_curves(config: Config, bank: Bank, seed: int, learner: Longs, steps:
 def upper_limits(n: int, mean: Doubles, variance: Doubles, confidence: float) -> Doubles:
     """Return upper confidence limits of the expectation of the mean of n independent values in [0, 1].
 
-        mean + sqrt(2 variance log(2 / d) / n) + 7 log(2 / d) / (3 (n - 1)),  d = 1 - confidence
+    Each limit is the smallest m on a grid for which, with some bet b of BETS and u = 1 - m, b u < 1,
 
-    They hold for any distribution and any n.
+        n b (m - mean) + S (log(1 - b u) + b u) / u^2 >= log(len(BETS) / (1 - confidence)),
 
-    mean, variance  of the values, the latter with n - 1
+    where S is the sum of the squared distances of the values from m. They hold for any distribution and any n, see
+    decision 25.
 
-    Source: Maurer & Pontil (2009), theorem 11; arXiv:0907.3740.
+    mean, variance  of the values, (T,) each, the latter with n - 1
+
+    Source: Waudby-Smith & Ramdas (2024), JRSS B 86, 1-27, by the inequality of Fan, Grama & Liu (2015).
     """
-    if n < 2:
-        return np.ones_like(mean)
-    log = math.log(2 / (1 - confidence))
-    return np.asarray(mean + np.sqrt(2 * variance * log / n) + 7 * log / (3 * (n - 1)))
+    needed, limits = math.log(len(BETS) / (1 - confidence)), np.ones_like(mean)
+    for distance in DISTANCES[::-1].tolist():
+        m = mean + distance
+        inside = m < 1
+        u = np.where(inside, 1 - m, 1.0)
+        stake = BETS[:, np.newaxis] * u
+        squares = (n - 1) * variance + n * distance**2
+        loss = (log_each(np.maximum(1 - stake, TINY)) + stake) * squares / u**2
+        gained = n * BETS[:, np.newaxis] * distance + loss
+        enough = ((gained >= needed) & (stake < 1)).any(axis=0) & inside
+        limits = np.where(enough, np.minimum(limits, m), limits)
+    return limits
 
 
 def best_effectiveness(bank: Bank) -> Doubles:

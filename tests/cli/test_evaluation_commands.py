@@ -190,7 +190,7 @@ def test_compare_writes_tables_for_papers(run, small, tmp_path):
     refused(run(*arguments[:-2], "--latex", table), "is also an input or another output of this command")
 
 
-@pytest.mark.parametrize("command", ["compare", "matrix", "audit"])
+@pytest.mark.parametrize("command", ["compare", "matrix", pytest.param("audit", marks=pytest.mark.compiled)])
 def test_commands_draw(run, small, tmp_path, command):
     figure = tmp_path / "figure.svg"
     more = ("--dynamics", "standard") if command == "matrix" else ()
@@ -256,6 +256,7 @@ def trained(directory, seed, name="ppo", **settings):
     (directory / "settings.json").write_text(json.dumps(content))
 
 
+@pytest.mark.compiled
 def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed in range(3):
@@ -405,6 +406,7 @@ def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.compiled
 def test_audit_reports_the_keys_of_the_documentation(report):
     printed, found = report("audit", "rules", "weakest", "video-weakest", learners=60)
     goal = {"mastery", "steps", "feasible", "best_mastery", "best_policy", "upper_bound", "steps_needed"}
@@ -418,6 +420,7 @@ def test_audit_reports_the_keys_of_the_documentation(report):
     assert flagged == {*found["earns_without_teaching"]}
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("goal", "words"),
     [("0.3", "Mastery 0.3 is reached in 20 interactions"), ("0.99", "Mastery 0.99 is out of reach in 20 interactions")],

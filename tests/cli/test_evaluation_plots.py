@@ -195,14 +195,22 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("few", "dollars", "matrix, few", "audit, few")
+"""Cases whose layout every session checks; `tests_ci` checks all."""
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.ci) for case in CASES]
+)
 def test_every_text_is_large_enough_on_the_page_and_free_of_others(laid_out, case):
     figure, texts = laid_out(*CASES[case])
     check_layout(figure, texts)
     assert not any(word in " ".join(words(texts)).lower().split() for word in ("nan", "none", "inf"))
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+@pytest.mark.parametrize(
+    "ending", ["svg", pytest.param("png", marks=pytest.mark.ci), pytest.param("pdf", marks=pytest.mark.ci)]
+)
 @pytest.mark.parametrize("case", ["few", "matrix, few", "audit, few"])
 def test_the_same_input_gives_the_same_bytes(tmp_path, case, ending):
     function, *arguments = CASES[case]
@@ -325,6 +333,7 @@ def contrast(a, b):
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("matrix")])
 def test_the_text_of_each_cell_lies_in_it_and_contrasts_with_it(laid_out, case):
     from matplotlib.colors import to_rgb

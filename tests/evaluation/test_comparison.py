@@ -147,6 +147,7 @@ def test_courses_follow_everybody_to_the_step_limit(small):
         assert course.ended[Reason.NONE, -1] == 0
 
 
+@pytest.mark.interpreted  # a kernel of its own
 def test_courses_of_classes_weigh_each_class_once(monkeypatch):
     """The classes of 7 of 30 learners cross the ends of parts of 4 learners; the last class has 1 or 2 learners."""
     config = SMALL | {"classes": {"size": 7, "mastery_std": 1.0}}

@@ -94,6 +94,7 @@ def test_intervals_cover_the_true_difference() -> None:
 # ── variance reduction ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.ci
 @pytest.mark.compiled
 def test_the_same_random_numbers_reduce_the_variance_and_independent_ones_do_not() -> None:
     """10,000 learners. The standard error of the factor of independent values is .01, so that .1 is 10 of them."""

@@ -1,6 +1,7 @@
 """The audit of a reward: rank correlation, policies that earn without teaching, and the goal of mastery."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,13 +9,20 @@ import scipy.stats
 
 import alsim
 from alsim.errors import AlsimError
-from alsim.evaluation import audit
+from alsim.evaluation import audit, reward_audit
 from alsim.evaluation.estimates import paired
 from alsim.evaluation.ranks import rank_correlation, ranks
 from alsim.policies import POLICIES
 
 SMALL = {"num_los": 3, "max_episode_steps": 20}
 SOME = ["weakest", "rules", "video-weakest", "round-robin"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_learners_of_the_bound():
+    """Bound the mastery with fewer learners in the interpreter, where tests about the goal do not run."""
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        reward_audit.BOUND_LEARNERS = 60
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +85,7 @@ def goal_of(mastery, policies=("video-weakest", "uniform"), config=SMALL, learne
     return audit(list(policies), goal=mastery, learners=learners, seed=2, config=config).to_dict()["goal"]
 
 
+@pytest.mark.compiled
 def test_a_goal_that_a_policy_reaches_is_feasible():
     found = goal_of(0.5)
     assert found["feasible"] is True
@@ -85,6 +94,7 @@ def test_a_goal_that_a_policy_reaches_is_feasible():
     assert 0 < found["steps_needed"] <= 20
 
 
+@pytest.mark.compiled
 def test_a_goal_above_the_bound_is_not_feasible_and_the_steps_are_counted():
     found = goal_of(0.9)
     assert found["feasible"] is False
@@ -101,17 +111,20 @@ def test_a_goal_above_the_bound_is_not_feasible_and_the_steps_are_counted():
     assert found["steps_needed"] == 1 + int(np.argmax(mean >= 0.9))
 
 
+@pytest.mark.compiled
 def test_a_goal_between_the_best_policy_and_the_bound_is_unknown():
-    best = goal_of(0.5)
+    best = goal_of(0.5, policies=("uniform",))
     middle = (best["best_mastery"] + best["upper_bound"]) / 2
-    assert best["best_mastery"] + 0.01 < middle
-    assert goal_of(middle)["feasible"] is None
+    assert best["best_mastery"] + 0.03 < middle
+    assert goal_of(middle, policies=("uniform",))["feasible"] is None
 
 
+@pytest.mark.compiled
 def test_a_goal_that_is_never_reached_has_no_steps():
     assert goal_of(1.0, policies=("uniform",))["steps_needed"] is None
 
 
+@pytest.mark.compiled
 def test_an_end_by_mastery_does_not_hide_that_the_goal_was_reached():
     """Episodes end at a mean mastery of .4: without an end, the mean mastery exceeds .5."""
     found = goal_of(0.5, config=SMALL | {"termination": {"mastery_threshold": 0.4}})
@@ -132,7 +145,7 @@ def test_the_default_reward_and_goal_are_audited_as_documented():
     assert set(policies) >= {"uniform", "rules", "weakest", "video-weakest", "oracle", "thompson"}
     assert (goal["feasible"], goal["steps"]) == (False, 140)
     assert 0.61 < goal["best_mastery"] < 0.65
-    assert 0.66 < goal["upper_bound"] < 0.7
+    assert 0.63 < goal["upper_bound"] < 0.64
     assert 250 < goal["steps_needed"] < 293
     earns = max(policies, key=lambda name: policies[name]["return"]["mean"])
     teaches = max(policies, key=lambda name: policies[name]["learning"]["mean"])
@@ -143,8 +156,6 @@ def test_the_default_reward_and_goal_are_audited_as_documented():
 
 
 def test_all_policies_without_arguments_are_audited_by_default(monkeypatch):
-    from alsim.evaluation import reward_audit
-
     names = reward_audit.without_arguments()
     assert {"uniform", "rules", "oracle", "bkt"} <= {*names} <= {*POLICIES}
     assert not {"epsilon-greedy", "mix", "student"} & {*names}
