@@ -10,6 +10,7 @@ import typer
 
 from alsim.cli.app import app
 from alsim.cli.evaluation_options import (
+    REACH,
     FirstLearnerOption,
     OptionalPoliciesArgument,
     ThreadsOption,
@@ -77,7 +78,7 @@ def audit(
     if plot is not None:
         check_figure(plot, "--plot")
     names = policies or without_arguments()
-    with episodes_progress(learners * len({*names, "uniform"})) as progress:
+    with episodes_progress(learners * (1 + len({*names, "uniform"}))) as progress:
         found = run(
             names,
             goal=goal,
@@ -92,9 +93,7 @@ def audit(
             progress=progress,
         )
     result = found.to_dict()
-    print_sentence(
-        f"{counted(learners, 'held-out learner')}, seed {seed}, one episode each; ± reaches the farther end of the 95 % interval"
-    )
+    print_sentence(f"{counted(learners, 'held-out learner')}, seed {seed}, one episode each; {REACH}")
     print_learner_facts(found.setting.config.to_dict())
     result["verdict"] = _print_audit(result)
     if plot is not None:
@@ -180,21 +179,20 @@ def verdict_of(result: Report) -> str:
     feasible = {
         True: f"mastery {goal['mastery']:g} is reached in {goal['steps']:,} interactions",
         False: f"mastery {goal['mastery']:g} is out of reach in {goal['steps']:,} interactions",
-        None: f"it is unknown whether mastery {goal['mastery']:g} can be reached in {goal['steps']:,} interactions",
+        None: f"it is not known whether mastery {goal['mastery']:g} can be reached in {goal['steps']:,} interactions",
     }[goal["feasible"]]
     earns = max(policies, key=lambda name: float(policies[name]["return"]["mean"]))
     teaches = max(policies, key=lambda name: float(policies[name]["learning"]["mean"]))
     best, other = policies[earns], policies[teaches]
+    start = f"{feasible[0].upper()}{feasible[1:]}; {earns}"
+    if other["learning"]["mean"] <= 0:
+        return f"{start} earns most, {best['return']['mean']:.1f}, but no policy teaches."
     if earns == teaches:
-        return f"{feasible[0].upper()}{feasible[1:]}; {earns} has both the highest return and the most learning."
-    if other["learning"]["mean"] <= 0:  # no share of it is meaningful
-        return (
-            f"{feasible[0].upper()}{feasible[1:]}; {earns} earns most, {best['return']['mean']:.1f}; no policy teaches."
-        )
+        return f"{start} has both the highest return and the most learning."
     share = best["learning"]["mean"] / other["learning"]["mean"]
     times = best["return"]["mean"] / other["return"]["mean"] if other["return"]["mean"] > 0 else None
     more = "" if times is None else f", {times:.1f} times the return of {teaches}"
     return (
-        f"{feasible[0].upper()}{feasible[1:]}; {earns} earns most, {best['return']['mean']:.1f}{more}, and teaches "
+        f"{start} earns most, {best['return']['mean']:.1f}{more}, and teaches "
         f"{100 * share:.0f} % of what {teaches} teaches."
     )

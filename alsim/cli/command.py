@@ -67,7 +67,19 @@ class ListCommand(Command):
         for one, other in pairwise([*args, "--"]):
             if one in found and other.startswith("--"):
                 raise AlsimError(_with_help(f"{one} needs a value, {found[one].metavar}", ctx))
-        return super().parse_args(ctx, repeated(args, found))
+        try:
+            return super().parse_args(ctx, repeated(args, found))
+        except AlsimError as error:
+            used = next((option for option in found if option in args), None)
+            if used is None or " is missing" not in str(error):
+                raise
+            raise AlsimError(
+                _with_help(
+                    f"{str(error).partition(' is missing')[0]} is missing: arguments after {used} are its values, "
+                    f"so write the others before it",
+                    ctx,
+                )
+            ) from None
 
 
 def repeated(args: Sequence[str], lists: Collection[str]) -> list[str]:
@@ -146,7 +158,16 @@ def _check_paths(command: Any, ctx: Any) -> None:
     paths = {p: ctx.params.get(p.name) for p in command.params if value_type(p, command) is Path}
     given = [(p, Path(path)) for p, path in paths.items() if path not in (None, STDOUT, str(STDOUT))]
     outputs = [(_label(p, command), path) for p, path in given if p.name in OUTPUTS]
-    check_distinct(outputs, [path for p, path in given if p.name not in OUTPUTS])
+    if hyphen := next((p for p in command.params if p.name in OUTPUTS and _is_stdout(ctx, p)), None):
+        raise AlsimError(f"{_label(hyphen, command)} must be a file; got -, which only --json accepts; name a file")
+    several = [p for p in command.params if value_type(p, command) == list[Path] or p.name == "policies"]
+    inputs = [Path(path) for p in several for path in ctx.params.get(p.name) or ()]
+    check_distinct(outputs, inputs + [path for p, path in given if p.name not in OUTPUTS])
+
+
+def _is_stdout(ctx: Any, parameter: Any) -> bool:
+    """Return whether the value of an option, other than that of a report, is the name that stands for stdout."""
+    return parameter.name != "report" and str(ctx.params.get(parameter.name)) == str(STDOUT)
 
 
 def _check_replaced(ctx: Any, report: Path | None) -> None:

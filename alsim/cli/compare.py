@@ -10,6 +10,7 @@ import typer
 
 from alsim.cli.app import app
 from alsim.cli.evaluation_options import (
+    REACH,
     CsvOption,
     FirstLearnerOption,
     LatexOption,
@@ -89,7 +90,7 @@ def compare(
     from alsim.training.seed_groups import expanded, seed_groups
     from alsim.utils.figures import check_figure
 
-    shown = [read_metric(name, "--metric").name for name in metrics or ()]
+    shown = [*dict.fromkeys(read_metric(name, "--metric").name for name in metrics or ())]
     check_tables(csv, latex)
     if plot is not None:
         check_figure(plot, "--plot")
@@ -136,9 +137,7 @@ def _write(
         write_text(csv, csv_table("group", blocks, {name: metric.unit for name, metric in COMPARED.items()}))
     if latex is not None:
         world = comparison.setting
-        caption = (
-            f"{world.learners:,} simulated learners, seed {world.seed}; ± reaches the farther end of the 95 % interval."
-        )
+        caption = f"{world.learners:,} simulated learners, seed {world.seed}; {REACH}."
         write_text(latex, latex_table(*headline_table(result, shown), caption))
     if plot is not None:
         from alsim.cli.comparison_plot import draw_comparison

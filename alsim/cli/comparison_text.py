@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from alsim.cli.evaluation_options import REACH
 from alsim.cli.output import (
     MAX_DECIMALS,
     WIDTH,
@@ -62,7 +63,7 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     setting = comparison.setting
     print_sentence(
         f"{counted(setting.learners, 'held-out learner')}, seed {setting.seed}, one episode each, at most "
-        f"{setting.config.max_episode_steps:,} interactions; ± reaches the farther end of the 95 % interval"
+        f"{setting.config.max_episode_steps:,} interactions; {REACH}"
     )
     print_learner_facts(setting.config.to_dict())
     print()
@@ -139,9 +140,9 @@ def with_interval(found: Report, places: int) -> str:
 def print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is text; columns beyond WIDTH follow in further blocks with the first column."""
     names, *columns = zip(headings, *rows, strict=True)
-    widths = [min(max(map(len, column)), MOST_CELL) + 2 for column in columns]
+    widths = [min(max(map(cell_len, column)), MOST_CELL) + 2 for column in columns]
     room = WIDTH - sum(widths)
-    longest = max(map(len, names))
+    longest = max(map(cell_len, names))
     width = min(longest, room if room >= LEAST_NAME else MOST_NAME)
     starts, used = [0], 0
     for k, own in enumerate(widths):
@@ -163,8 +164,9 @@ def middle_shortened(text: str, width: int) -> str:
     text = printable(text)
     if cell_len(text) <= width:
         return text
-    tail = (width - 1) // 2
-    return f"{shortened(text, width - tail)}{text[-tail:]}"
+    room = (width - 1) // 2  # of the end; characters of East Asia are two columns wide
+    tail = next(text[k:] for k in range(len(text) - room, len(text) + 1) if cell_len(text[k:]) <= room)
+    return f"{shortened(text, width - room)}{tail}"
 
 
 def _print_pairs(result: Report, metric: str) -> None:

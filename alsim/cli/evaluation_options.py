@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from alsim.evaluation.contenders import Progress
 
 
+REACH = "± reaches the farther end of the 95 % interval"
+"""Meaning of the numbers after ± in tables."""
+
+
 def _allow_classes(policies: list[str] | None) -> list[str] | None:
     """Let policies `module:Class` be found in the working directory."""
     for policy in policies or ():

@@ -12,6 +12,7 @@ from alsim.cli.app import app
 from alsim.cli.command import ListCommand
 from alsim.cli.completion import complete_dynamics
 from alsim.cli.evaluation_options import (
+    REACH,
     CsvOption,
     FirstLearnerOption,
     LatexOption,
@@ -133,9 +134,7 @@ def _print_matrix(result: Report) -> str:
     from alsim.cli.comparison_text import print_blocks
 
     learners = counted(result["learners"], "held-out learner")
-    print_sentence(
-        f"{_heading(result)}: {learners} per column, seed {result['seed']}; ± reaches the farther end of the 95 % interval"
-    )
+    print_sentence(f"{_heading(result)}: {learners} per column, seed {result['seed']}; {REACH}")
     print()
     print_blocks(*_cells(result))
     print()
@@ -149,7 +148,8 @@ def _print_matrix(result: Report) -> str:
     hidden = len(result["reversals"]) - MOST_REVERSALS
     if hidden > 0:
         print(f"and {counted(hidden, 'more reversal')}, which --json FILE lists")
-    print()
+    if result["reversals"]:
+        print()
     verdict = _verdict(result)
     print_sentence(verdict)
     return verdict
@@ -197,16 +197,35 @@ def _reversal(reversal: Report) -> str:
 
 
 def _verdict(result: Report) -> str:
-    """Return a sentence: the policy to choose, its largest regret, and how many reversals there are."""
-    worst = result["worst_case"][result["choose"]]
+    """Return a sentence: the policy to choose, its largest regret or its rivals, and how many reversals there are."""
+    chosen = result["choose"]
+    worst = result["worst_case"][chosen]
     number = counted(len(result["reversals"]), "reversal")
     if worst["regret"] == 0:
-        return f"{result['choose']} is the best policy in every column ({number} of the order of two policies)."
+        if not (unclear := _unclear(result, chosen)):
+            return f"{chosen} is the best policy in every column ({number} of the order of two policies)."
+        first, *more = unclear
+        others = f" and in {counted(len(more), 'other comparison')}" if more else ""
+        return (
+            f"{chosen} has the best mean in every column, but is not clearly better than {first}{others} "
+            f"({number} of the order of two policies)."
+        )
     unit = f" {result['unit']}" if result["unit"] else ""
     return (
         f"{result['choose']} has the smallest largest regret, {worst['regret']:.3g}{unit} under {worst['dynamics']} "
         f"({number} of the order of two policies)."
     )
+
+
+def _unclear(result: Report, policy: str) -> list[str]:
+    """Return the policies and columns in which the difference from a policy may be chance, as in "b under bkt"."""
+    from alsim.evaluation.comparison import LEVEL
+
+    return [
+        f"{pair['b'] if pair['a'] == policy else pair['a']} under {pair['dynamics']}"
+        for pair in result["pairs"]
+        if policy in (pair["a"], pair["b"]) and (pair["p_adjusted"] is None or pair["p_adjusted"] > LEVEL)
+    ]
 
 
 def _write(result: Report, report: Path | None, csv: Path | None, latex: Path | None, plot: Path | None) -> None:
@@ -217,7 +236,7 @@ def _write(result: Report, report: Path | None, csv: Path | None, latex: Path | 
         write_text(csv, csv_table("dynamics", _blocks(result), {result["metric"]: result["unit"] or ""}))
     if latex is not None:
         caption = f"{_heading(result)}: {result['learners']:,} simulated learners per column, seed {result['seed']}; "
-        write_text(latex, latex_table(*_cells(result), f"{caption}± reaches the farther end of the 95 % interval."))
+        write_text(latex, latex_table(*_cells(result), f"{caption}{REACH}."))
     if plot is not None:
         from alsim.cli.matrix_plot import draw_matrix
 

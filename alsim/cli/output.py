@@ -344,8 +344,11 @@ def shortened(text: str, width: int) -> str:
 
 
 def print_sentence(text: str) -> None:
-    """Print a sentence, wrapped at WIDTH columns."""
-    print(textwrap.fill(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False))
+    """Print a sentence, wrapped at WIDTH columns. Only a longer word is wider."""
+    from rich.cells import cell_len
+
+    padded = "".join(c + "\0" * (cell_len(c) - 1) for c in printable(text))  # textwrap counts characters, not columns
+    print(textwrap.fill(padded, WIDTH, break_long_words=False, break_on_hyphens=False).replace("\0", ""))
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

@@ -87,6 +87,11 @@ class Population:
             return source
         if not isinstance(source, str | Path):
             return cls(source)
+        if Path(source).suffix.casefold() == ".toml":
+            raise PopulationError(
+                f"{source}: the file of a population must be a text or Parquet table; got a TOML file: write its rows "
+                "as CSV, with the columns share, name, and such as dynamics.learning_rate"
+            )
         rows = _table_rows(Path(source))
         try:
             return cls(rows)

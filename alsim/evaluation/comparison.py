@@ -16,6 +16,7 @@ from alsim.evaluation.contenders import (
     Contenders,
     Progress,
     Setting,
+    another,
     read_contenders,
     read_setting,
     run_all,
@@ -211,7 +212,9 @@ def compare(
     """
     found, pairs = read_contenders(policies)
     if not pairs:
-        raise AlsimError(f"a comparison needs at least two policies; got {[*found]}; add another, such as 'uniform'")
+        raise AlsimError(
+            f"a comparison needs at least two policies; got {[*found]}; add another, such as {another(found)!r}"
+        )
     setting = read_setting(
         learners=learners,
         seed=seed,

@@ -88,11 +88,12 @@ def read_setting(
     count, first = read_positive(learners, "learners"), read_integer(first_learner)
     if first is None:
         raise InputTypeError(f"first_learner must be an integer; got {first_learner!r:.100}: use 2**31, the default")
+    if count > FIRST_HELD_OUT:
+        raise AlsimError(f"learners must be at most 2**31, the number of held-out learners (clause S11.4); got {count}")
     if not FIRST_HELD_OUT <= first <= MAX_LEARNERS - count:
         raise AlsimError(
-            f"the learners of a comparison are held out: first_learner must be at least 2**31, and first_learner + "
-            f"learners at most 2**32 (clause S11.4); got first_learner = {first} and learners = {count}; leave out "
-            "first_learner, and compare at most 2**31 learners"
+            f"first_learner must be from 2**31 to 2**32 - {count}, so that all {count} learners are held out (clause "
+            f"S11.4); got {first}: leave it out for 2**31"
         )
     return Setting(
         config=rules,
@@ -136,6 +137,11 @@ def read_contenders(policies: Contenders) -> tuple[dict[str, Contender], list[tu
     return found, pairs
 
 
+def another(policies: Mapping[str, Contender]) -> str:
+    """Return the name of a policy that is not in a list, as a proposal for messages."""
+    return "rules" if "uniform" in policies else "uniform"
+
+
 def _label(policy: Contender) -> str:
     """Return the label of a policy: its name, or the path as it was given."""
     return str(policy) if isinstance(policy, str | Path) else str(getattr(policy, "name", ""))
@@ -162,4 +168,4 @@ def _report(progress: Progress, label: str, before: int, done: int) -> None:
     progress(label, before + done)
 
 
-__all__ = ["Contender", "Contenders", "Progress", "Setting", "read_contenders", "read_setting", "run_all"]
+__all__ = ["Contender", "Contenders", "Progress", "Setting", "another", "read_contenders", "read_setting", "run_all"]

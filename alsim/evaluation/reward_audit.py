@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,25 +127,27 @@ class Audit:
         upper = None if self.bound is None else float(self.bound.upper[steps])
         reached = np.flatnonzero(course.mastery >= self.goal)
         # The best is within the limit, not at its end: mastery falls under dynamics with forgetting.
+        best = float(course.mastery[: steps + 1].max())
         return {
             "mastery": self.goal,
             "steps": steps,
-            "feasible": _feasible(self.goal, self._surely_reached(), upper),
-            "best_mastery": float(course.mastery[: steps + 1].max()),
+            "feasible": _feasible(self.goal, self._surely_reached(), best, upper),
+            "best_mastery": best,
             "best_policy": self.best_policy,
             "upper_bound": upper,
             "steps_needed": int(reached[0]) if len(reached) else None,
         }
 
 
-def _feasible(goal: float, reached: float | None, upper: float | None) -> bool | None:
+def _feasible(goal: float, reached: float | None, mean: float, upper: float | None) -> bool | None:
     """Return True if a policy reached the goal, False if no policy can, and None if it is unknown.
 
     reached  lower end of the interval of the mastery of the best policy; None if there is no interval
-    upper    upper bound of the mastery of all policies, which has the higher confidence
+    mean     mastery of the best policy, which few learners may lift above the bound of many
+    upper    upper bound of the mastery of all policies
     """
     if upper is not None and upper < goal:
-        return False
+        return False if mean < goal else None
     return True if reached is not None and reached >= goal else None
 
 
@@ -172,7 +175,9 @@ def audit(
     policies  list of policies, or a mapping of labels to policies; None: all registered policies that need no argument.
               `uniform` is always included
     goal      mean mastery to reach, in (0, 1]; None: the mastery threshold of the configuration
-    learners, seed, first_learner, config, bank, dynamics, observation, num_threads, progress  see `compare`
+    learners, seed, first_learner, config, bank, dynamics, observation, num_threads  see `compare`
+    progress  called with the label of the running policy, and the number of finished episodes; the best policy under a
+              longer limit counts as another policy
 
     Returns an Audit. Raises AlsimError for invalid arguments.
     """
@@ -201,7 +206,9 @@ def audit(
         seed=setting.seed,
         first_learner=min(setting.first_learner, MAX_LEARNERS - max(setting.learners, BOUND_LEARNERS)),
     )
-    return Audit(setting, mastery, outcomes, bound, _follow(setting, found[best_of(outcomes)], mastery))
+    best = best_of(outcomes)
+    later = partial(_report_longer, progress, best, setting.learners, len(found))
+    return Audit(setting, mastery, outcomes, bound, _follow(setting, found[best], mastery, later))
 
 
 def without_arguments() -> list[str]:
@@ -219,14 +226,28 @@ def _read_goal(goal: float | None, config: Config) -> float:
     return float(goal)
 
 
-def _follow(setting: Setting, policy: Contender, goal: float) -> Course:
-    """Return the course of a policy without an end by mastery, until it reaches the goal or the longest limit."""
+def _report_longer(progress: Progress, label: str, learners: int, policies: int, number: int, done: int) -> None:
+    """Report the progress under the longer limit `number`, after all policies; all limits count as one policy."""
+    progress(f"{label}, longer", learners * policies + (number * learners + done) // len(LONGER))
+
+
+def _report_limit(report: Callable[[int, int], None], number: int, label: str, done: int) -> None:
+    """Report the progress under a limit."""
+    report(number, done)
+
+
+def _follow(setting: Setting, policy: Contender, goal: float, report: Callable[[int, int], None]) -> Course:
+    """Return the course of a policy without an end by mastery, until it reaches the goal or the longest limit.
+
+    report  called with the number of the limit and the number of finished learners
+    """
     course = None
-    for multiple in LONGER:
+    for number, multiple in enumerate(LONGER):
         steps = min(setting.config.max_episode_steps * multiple, MOST_STEPS)
         ends = setting.config.termination.model_copy(update={"mastery_threshold": 1.0})
         rules = setting.config.model_copy(update={"max_episode_steps": steps, "termination": ends})
-        course = run_all(setting._replace(config=rules), {"": policy})[""].course
+        shown = partial(_report_limit, report, number)
+        course = run_all(setting._replace(config=rules), {"": policy}, shown)[""].course
         if course.mastery[-1] >= goal:
             break
     assert course is not None

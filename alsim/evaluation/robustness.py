@@ -13,7 +13,7 @@ from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.errors import AlsimError, InputTypeError
 from alsim.evaluation.comparison import LEVEL, adjust, to_json
-from alsim.evaluation.contenders import Contenders, Progress, Setting, read_contenders, read_setting, run_all
+from alsim.evaluation.contenders import Contenders, Progress, Setting, another, read_contenders, read_setting, run_all
 from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.metrics import COMPARED, SHARES, read_metric
 from alsim.evaluation.statistics import share
@@ -154,7 +154,9 @@ def matrix(
     """
     found, _ = read_contenders(policies)
     if len(found) < 2:
-        raise AlsimError(f"a matrix needs at least two policies; got {[*found]}; add another, such as 'uniform'")
+        raise AlsimError(
+            f"a matrix needs at least two different policies; got {[*found]}; add another, such as {another(found)!r}"
+        )
     if read_metric(metric).better is None:
         raise AlsimError(
             f"metric must have better values, so that policies can be ranked; {metric} has none; choose one of "

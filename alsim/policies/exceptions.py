@@ -17,9 +17,20 @@ ALSIM = ("alsim", "contextlib")
 
 @contextmanager
 def naming(policy: Policy) -> Iterator[None]:
-    """Add a note to an exception of a policy: the policy's name, and the file and line of the user's code."""
+    """Add a note to an exception of a policy: the policy's name, and the file and line of the user's code.
+
+    Raises AlsimError if the policy ends the program: otherwise, a command would end without a message.
+    """
     try:
         yield
+    except SystemExit as ended:
+        place = place_of(ended)
+        if type(ended) is not SystemExit or not place:  # of a signal
+            raise
+        raise AlsimError(
+            f"the policy {policy.name!r} ended the program with sys.exit({ended.code!r}){place}; raise an exception "
+            "instead"
+        ) from None
     except Exception as error:
         place = place_of(error)
         if place or repr(policy.name) not in str(error):

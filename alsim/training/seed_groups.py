@@ -34,16 +34,16 @@ def expanded(policies: Sequence[str]) -> list[str]:
 def seed_groups(policies: Sequence[str]) -> dict[str, list[str]]:
     """Return the trainings that differ only by seed, two or more, by the name of their algorithm.
 
-    The name is the common beginning of their paths, without the seed. Other policies belong to no group. Directories
-    with the same settings and the same seed are the same training: the first one counts.
+    The name is the common beginning of their paths, without the seed. Other policies belong to no group. A training
+    that is named twice, by a link or as a copy, counts once: of equal seeds, the first is kept.
     """
     groups: dict[bytes, dict[str, str]] = {}
     for policy in dict.fromkeys(policies):
         settings = directory.json_object(Path(policy) / directory.SETTINGS)
         if directory.MARK in settings:
-            groups.setdefault(_identity(dict(settings)), {}).setdefault(repr(settings.get("seed")), policy)
+            groups.setdefault(_identity(dict(settings)), {}).setdefault(str(settings.get("seed")), policy)
     found: dict[str, list[str]] = {}
-    for runs in map(list, map(dict.values, groups.values())):
+    for runs in ([*by_seed.values()] for by_seed in groups.values()):
         if len(runs) > 1:
             found[_unused(_common_name(runs), found)] = runs
     return found

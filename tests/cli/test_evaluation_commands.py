@@ -39,6 +39,11 @@ class Impossible(Raises):
         return np.full(view.num_lanes, 99), np.ones(view.num_lanes)
 
 
+class Exits(Raises):
+    def divide(self):
+        raise SystemExit(3)
+
+
 class Improbable(Raises):
     def act(self, view, draws):
         return np.zeros(view.num_lanes, int), np.full(view.num_lanes, np.nan)
@@ -125,6 +130,17 @@ def test_tables_fit_80_columns(report, policies):
     assert "nan" not in printed.lower()
 
 
+def test_tables_of_wide_characters_fit_80_columns(report, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{'教師' * 12}{k}" for k in range(3)]
+    for seed, name in enumerate(names):
+        trained(tmp_path / name, seed)
+    report("compare", *names, "--metric", "learning")
+    report("compare", *names)
+    report("matrix", *names, "--dynamics", "standard", "bkt")
+    report("audit", *names)
+
+
 def test_compare_of_a_policy_with_itself(report):
     printed, found = report("compare", "rules", "rules")
     assert all(pair["variance_reduction"] is None for pair in found["pairs"])
@@ -184,7 +200,7 @@ def test_commands_draw(run, small, tmp_path, command):
     refused(run(*arguments[: -1 - len(more)], tmp_path / "x.txt", *more), "--plot must be a file with the ending")
 
 
-@pytest.mark.parametrize("policy", ["Raises", "Impossible", "Improbable"])
+@pytest.mark.parametrize("policy", ["Raises", "Impossible", "Improbable", "Exits"])
 def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy):
     (tmp_path / f"users_{policy.lower()}.py").write_text(USERS)
     monkeypatch.chdir(tmp_path)
@@ -205,6 +221,7 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
         assert "the policy 'raises'" in err
         assert ("99" in err) == (policy == "Impossible")
         assert ("nan" in err) == (policy == "Improbable")
+        assert ("ended the program with sys.exit(3), in " in err) == (policy == "Exits")
 
 
 def test_invalid_arguments_of_compare_are_sentences(run, small):
@@ -214,8 +231,11 @@ def test_invalid_arguments_of_compare_are_sentences(run, small):
         (("rules", "unform"), "unknown policy 'unform'"),
         (("rules", "uniform", "--learners", 0), "--learners must be an integer of at least 1; got 0"),
         (("rules", "uniform", "--learners", "x"), "--learners must be an integer; got 'x'"),
-        (("rules", "uniform", "--first-learner", "7"), "the learners of a comparison are held out"),
-        (("rules", "uniform", "--learners", 2**31 + 1), "the learners of a comparison are held out"),
+        (("rules", "uniform", "--first-learner", "7"), "--first-learner must be from 2**31 to 2**32 - 10000"),
+        (("rules", "uniform", "--learners", 2**31 + 1), "--learners must be at most 2**31"),
+        (("uniform",), "add another, such as 'rules'"),
+        (("rules", "uniform", "--csv", "-"), "--csv must be a file; got -, which only --json accepts"),
+        (("rules", "uniform", "--latex", "-"), "--latex must be a file; got -, which only --json accepts"),
         (("rules", "uniform", "--by", "age"), "--by must be 'population', or None; got 'age'"),
         (("rules", "uniform", "--by", "population"), "needs a configuration with a population of several rows"),
         (("rules", "uniform", "--metric", "lerning"), "--metric must be one of"),
@@ -272,6 +292,17 @@ def test_trainings_that_differ_only_by_seed_are_one_algorithm(report, tmp_path, 
 def test_the_verdict_of_policies_that_act_alike_is_that_they_teach_as_much():
     found = compare({"one": "rules", "same": "rules"}, learners=20, config=CONFIG)
     assert "LOs, as much as same" in comparison_text.verdict_of(found.to_dict())
+
+
+def test_a_training_that_is_named_twice_counts_once(tmp_path):
+    runs = [tmp_path / f"ppo-{seed}" for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        trained(run, seed)
+    link = tmp_path / "link"
+    link.symlink_to(runs[0], target_is_directory=True)
+    names = [str(runs[0]), f"{runs[0]}/", str(link)]
+    assert seed_groups(names) == {}
+    assert [*seed_groups([*names, str(runs[1])]).values()] == [[str(runs[0]), str(runs[1])]]
 
 
 def test_a_directory_with_several_seeds_is_replaced_by_its_trainings(tmp_path):
@@ -339,7 +370,8 @@ def test_invalid_arguments_of_matrix_are_sentences(run, small, tmp_path):
     for name in ("x.csv", "deeper/x.csv"):
         (tmp_path / name).write_text("share,name\n1,all\n")
     for arguments, message in (
-        (("rules", "--dynamics", "standard"), "a matrix needs at least two policies"),
+        (("rules", "--dynamics", "standard"), "a matrix needs at least two different policies"),
+        (("--dynamics", "standard", "rules", "uniform"), "arguments after --dynamics are its values"),
         (("rules", "uniform"), "a matrix needs at least one dynamics or population; got none"),
         (("rules", "uniform", "--dynamics"), "--dynamics needs a value"),
         (("rules", "uniform", "--dynamics", "standrad"), "--dynamics must be one of"),
@@ -348,12 +380,35 @@ def test_invalid_arguments_of_matrix_are_sentences(run, small, tmp_path):
             "--metric must have better values",
         ),
         (("rules", "uniform", "--population", tmp_path / "y.csv"), "y.csv: there is no such file"),
+        (("rules", "uniform", "--population", small), "must be a text or Parquet table; got a TOML file"),
         (
             ("rules", "uniform", "--population", tmp_path / "x.csv", tmp_path / "deeper" / "x.csv"),
             "--population has two files with the name x; rename one",
         ),
     ):
         refused(run("matrix", *arguments, "--config", small), message)
+
+
+def test_outputs_do_not_replace_populations_or_policies(run, small, tmp_path):
+    people, policy = tmp_path / "people.csv", tmp_path / "ppo"
+    people.write_text("share,name\n1,all\n")
+    trained(policy, 0)
+    before = {file: file.read_bytes() for file in (people, *policy.iterdir())}
+    shared = ("--learners", 3, "--config", small, "--force")
+    result = run("matrix", "rules", "uniform", "--population", people, *shared, "--json", people)
+    refused(result, "is also an input or another output of this command")
+    for command in (("compare",), ("matrix", "--dynamics", "standard", "--seed", 0), ("audit",)):
+        result = run(*command, policy, "uniform", *shared, "--json", policy / "policy.json")
+        refused(result, "is a file of the input")
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
+    printed, found = report("matrix", "uniform", "mix:uniform=0.5,uniform=0.5", "--dynamics", "standard", "bkt")
+    pairs = [pair for pair in found["pairs"] if pair["p_adjusted"] > 0.05]
+    assert len(pairs) == 2
+    assert "is the best policy in every column" not in found["verdict"]
+    assert "\n\n\n" not in printed
 
 
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
@@ -383,12 +438,30 @@ def test_the_verdict_of_an_audit_is_about_the_goal(report, goal, words):
     assert words in one_line(printed)
 
 
-def test_the_verdict_of_an_audit_without_learning_has_no_share_of_it(run, tmp_path):
-    file = tmp_path / "none.toml"
-    file.write_text(SMALL + '[dynamics]\nname = "bkt"\np_learn = 0.0\np_content = 0.0\n')
-    status, printed, _ = run("audit", "video-weakest", "rules", "--learners", 20, "--config", file)
+def test_an_audit_where_nobody_learns_says_so(run, tmp_path):
+    config = tmp_path / "nothing.toml"
+    config.write_text('dynamics = {name = "bkt", p_learn = 0.0, p_content = 0.0}\n' + SMALL)
+    status, printed, err = run("audit", "rules", "weakest", "--learners", 10, "--config", config)
+    assert (status, without_notice(err)) == (0, "")
+    assert "but no policy teaches." in one_line(printed)
+
+
+def test_a_goal_that_the_sample_reached_is_not_out_of_reach(run, tmp_path):
+    config, file = tmp_path / "nothing.toml", tmp_path / "audit.json"
+    config.write_text(
+        'dynamics = {name = "bkt", p_learn = 0.0, p_content = 0.0}\nnum_los = 3\nmax_episode_steps = 10\n'
+    )
+    status, printed, _ = run("audit", "rules", "--learners", 10, "--goal", 0.4, "--config", config, "--json", file)
+    goal = json.loads(file.read_text())["goal"]
     assert status == 0
-    assert "no policy teaches." in one_line(printed)
+    assert goal["upper_bound"] < 0.4 < goal["best_mastery"]  # few learners, who know more than the average
+    assert goal["feasible"] is None
+    assert "not known whether mastery 0.4 can be reached" in one_line(printed)
+
+
+def test_chosen_metrics_are_shown_once(report):
+    printed, _ = report("compare", "rules", "uniform", "--metric", "learning", "--metric", "learning")
+    assert printed.count("Δ learning, LOs") == 1
 
 
 def test_invalid_arguments_of_audit_are_sentences(run, small):

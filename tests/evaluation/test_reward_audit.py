@@ -30,6 +30,15 @@ def small():
     return audit(SOME, learners=60, seed=2, config=SMALL)
 
 
+def test_progress_counts_the_best_policy_under_longer_limits():
+    calls = []
+    audit(["rules"], goal=1.0, learners=20, config=SMALL, progress=lambda label, done: calls.append((label, done)))
+    longer = [done for label, done in calls if label.endswith(", longer")]
+    assert longer[0] == 40  # rules and uniform are finished
+    assert longer == sorted(longer)
+    assert longer[-1] == 60
+
+
 # ── the report ───────────────────────────────────────────────────────────────────────────────────
 
 
