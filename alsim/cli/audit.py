@@ -73,11 +73,12 @@ def audit(
     """
     from alsim.evaluation.reward_audit import audit as run
     from alsim.evaluation.reward_audit import without_arguments
+    from alsim.training.seed_groups import expanded
     from alsim.utils.figures import check_figure
 
     if plot is not None:
         check_figure(plot, "--plot")
-    names = policies or without_arguments()
+    names = expanded(policies) if policies else without_arguments()
     with episodes_progress(learners * (1 + len({*names, "uniform"}))) as progress:
         found = run(
             names,

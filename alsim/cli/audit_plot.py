@@ -36,13 +36,14 @@ from alsim.cli.plot_page import (
     stack,
     width_of,
 )
-from alsim.utils.figures import write_figure
+from alsim.utils.figures import any_script, write_figure
 from alsim.utils.text import counted
 
 ROW = 13.5
 """Height of a row of the diagram of final mastery, points."""
 
 
+@any_script()
 def draw_audit(file: Path, report: Mapping[str, Any]) -> None:
     """Draw the learning of policies against their return, and their final mastery, and write the file atomically.
 

@@ -33,7 +33,7 @@ from alsim.cli.plot_page import (
 )
 from alsim.evaluation.metrics import COMPARED
 from alsim.types import Doubles, Longs, Reason
-from alsim.utils.figures import write_figure
+from alsim.utils.figures import any_script, write_figure
 from alsim.utils.text import counted
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Ranking(NamedTuple):
         )
 
 
+@any_script()
 def draw_comparison(file: Path, report: Mapping[str, Any], courses: Mapping[str, Course]) -> None:
     """Draw the results of a comparison, and write the file atomically.
 

@@ -94,11 +94,13 @@ def matrix(
     The regret is how much worse a policy is than the best one under the same dynamics.
     """
     from alsim.evaluation.robustness import matrix as run
+    from alsim.training.seed_groups import expanded
     from alsim.utils.figures import check_figure
 
     check_tables(csv, latex)
     if plot is not None:
         check_figure(plot, "--plot")
+    policies = expanded(policies)
     columns = len(dynamics or ()) + len(populations or ())
     with episodes_progress(learners * len(policies) * columns) as progress:
         found = run(

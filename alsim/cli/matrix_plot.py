@@ -24,7 +24,7 @@ from alsim.cli.plot_page import (
     width_of,
 )
 from alsim.evaluation.metrics import COMPARED
-from alsim.utils.figures import write_figure
+from alsim.utils.figures import any_script, write_figure
 
 ROW, LINE = 25.0, 10.5
 """Heights of a row, and of a line of text in it, points."""
@@ -77,6 +77,7 @@ class Table(NamedTuple):
         return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
+@any_script()
 def draw_matrix(file: Path, report: Mapping[str, Any]) -> None:
     """Draw the regret of policies under several dynamics as a heat map, and write the file atomically.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,14 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Any:
     return require("matplotlib.figure", "plot", "a figure").Figure((width, height), dpi=dpi, layout="constrained")
 
 
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw names in scripts that the font lacks without a warning; their characters are boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ", UserWarning)
+        yield
+
+
 def write_figure(figure: Any, file: Path) -> None:
     """Write a figure atomically, in the format that the ending of the file names.
 
@@ -43,7 +54,8 @@ def write_figure(figure: Any, file: Path) -> None:
     """
     stream, kind = io.BytesIO(), file.suffix[1:].lower()
     metadata = {"Creator": f"alsim {__version__}"} | UNDATED.get(kind, {})
-    with require("matplotlib", "plot", "a figure").rc_context({"svg.hashsalt": "alsim", "svg.fonttype": "none"}):
+    settings = {"svg.hashsalt": "alsim", "svg.fonttype": "none"}
+    with require("matplotlib", "plot", "a figure").rc_context(settings), any_script():
         figure.savefig(stream, format=kind, metadata=metadata)
     file.absolute().parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, stream.getvalue())

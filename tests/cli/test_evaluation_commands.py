@@ -471,3 +471,17 @@ def test_invalid_arguments_of_audit_are_sentences(run, small):
         (("rules", "--learners", 0), "--learners must be an integer of at least 1"),
     ):
         refused(run("audit", *arguments, "--config", small), message)
+
+
+@pytest.mark.parametrize("command", ["matrix", pytest.param("audit", marks=pytest.mark.compiled)])
+def test_matrix_and_audit_take_directories_with_several_seeds(run, small, tmp_path, command):
+    runs = tmp_path / "runs"
+    for seed in (4, 5):
+        trained(runs / f"seed-{seed}", seed)
+        (runs / f"seed-{seed}" / "evaluation.json").write_text("{}")
+    (runs / "settings.json").write_text(json.dumps({"alsim_training_seeds": 1, "seed": 4, "seeds": 2}))
+    more = ("--dynamics", "standard") if command == "matrix" else ()
+    status, printed, _ = run(command, runs, "--learners", 3, "--config", small, *more)
+    assert status == 0
+    assert "seed-4" in printed
+    assert "seed-5" in printed

@@ -451,3 +451,9 @@ def test_long_names_are_shortened_and_stay_different():
     assert found["short"] == "short" and found["a\nb"] == "a\\nb"
     assert len({*found.values()}) == len(labels)
     assert all(plot_page.width_of(name, plot_page.SMALL) <= plot_page.NAME_WIDTH for name in found.values())
+
+
+def test_a_name_in_a_script_that_the_font_lacks_gives_no_warning(tmp_path):
+    report = compare({"学生": "rules", "uniform": "uniform"}, learners=3, config={"num_los": 2, "max_episode_steps": 4})
+    draw_comparison(tmp_path / "names.png", report.to_dict(), report.courses)
+    assert (tmp_path / "names.png").stat().st_size > 0

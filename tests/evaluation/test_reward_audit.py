@@ -140,7 +140,8 @@ def test_one_learner_has_no_interval_that_makes_a_goal_feasible():
     one = goal_of_one(0.5)
     assert one["best_mastery"] > one["upper_bound"] + 0.01
     assert one["feasible"] is None
-    assert goal_of_one(one["upper_bound"] + 0.01)["feasible"] is False
+    assert goal_of_one(one["upper_bound"] + 0.01)["feasible"] is None  # the learner reached it
+    assert goal_of_one(one["best_mastery"] + 0.01)["feasible"] is False
 
 
 def test_a_goal_that_is_reached_and_forgotten_was_reached_within_the_limit():

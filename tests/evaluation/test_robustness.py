@@ -140,7 +140,7 @@ def test_the_report_is_json_for_few_learners():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"policies": ["rules"]}, "a matrix needs at least two policies; got"),
+        ({"policies": ["rules"]}, "a matrix needs at least two different policies; got"),
         ({"dynamics": []}, "a matrix needs at least one dynamics or population; got none"),
         ({"dynamics": "standard"}, "dynamics must be a list of names; got 'standard'"),
         ({"dynamics": ["standard", "standard"]}, "the dynamics 'standard' is listed twice"),
