@@ -170,8 +170,8 @@ def test_the_diagram_shows_mastery_frustration_and_events(run, small, tmp_path, 
     assert len(content) > 5000
     if ending == "svg":
         text = content.decode()
-        for comment in ("mean mastery", "frustration", *EVENTS):
-            assert f"<!-- {comment} -->" in text
+        for label in ("mean mastery", "frustration", *EVENTS):
+            assert f">{label}</text>" in text
 
 
 def test_without_matplotlib_the_error_names_the_extra(run, small, tmp_path, monkeypatch):

@@ -611,7 +611,11 @@ class Failing:
         return self.uniform.act(view, draws)
 
 
-ERRORS = [RuntimeError("failed"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
+class Terminated(SystemExit):
+    """Exit by a signal, as of the command line. A policy that calls sys.exit raises AlsimError instead."""
+
+
+ERRORS = [RuntimeError("failed"), KeyboardInterrupt(), Terminated(143), MemoryError()]
 
 
 @pytest.mark.parametrize("error", ERRORS)

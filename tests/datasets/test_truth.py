@@ -228,6 +228,7 @@ def test_an_export_to_the_hub_has_the_truth_and_its_code_generates_it(tmp_path: 
     assert load_dataset(out / "dataset").transitions == data.transitions
 
 
+@pytest.mark.ci
 def test_exports_for_offline_learning_do_not_have_the_truth(tmp_path: Path) -> None:
     for truth in (True, False):
         export_dataset(dataset("standard", truth=truth), "npz", tmp_path / f"{truth}.npz")

@@ -26,6 +26,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
+SLOW = [ROOT / "docs/evaluation/audit.md"]
+"""Pages whose examples take more than ten seconds: `tests_ci` runs them."""
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *WITH_EXAMPLES, *NOTEBOOKS})
 
 PAGES = (".md", ".ipynb")
@@ -124,7 +126,9 @@ EXAMPLES = Sybil(
 
 
 @pytest.mark.versionless
-@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=pytest.mark.ci) if path in SLOW else path for path in WITH_EXAMPLES], ids=name
+)
 def test_examples_run_and_print_the_output_shown(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
