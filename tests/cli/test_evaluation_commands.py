@@ -154,6 +154,7 @@ def test_compare_one_learner_says_that_nothing_is_known(report):
     assert found["policies"]["rules"]["learning"]["ci"] is None
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_compare_prints_groups_and_counts_those_it_hides(report, small, monkeypatch):
     rows = "".join(f'[[population]]\nshare = 0.25\nname = "kind {k}"\n' for k in range(4))
     small.write_text(SMALL + rows)
@@ -324,6 +325,7 @@ def test_a_directory_with_several_seeds_is_replaced_by_its_trainings(tmp_path):
 # ── matrix ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_matrix_reports_the_keys_of_the_documentation(report, tmp_path):
     slow = tmp_path / "slow.csv"
     slow.write_text("share,name,dynamics.learning_rate\n1,slow,0.001\n")
@@ -403,6 +405,7 @@ def test_outputs_do_not_replace_populations_or_policies(run, small, tmp_path):
     assert {file: file.read_bytes() for file in before} == before
 
 
+@pytest.mark.interpreted  # kernels of its own
 def test_the_verdict_of_a_matrix_says_what_is_not_clear(report):
     printed, found = report("matrix", "uniform", "mix:uniform=0.5,uniform=0.5", "--dynamics", "standard", "bkt")
     pairs = [pair for pair in found["pairs"] if pair["p_adjusted"] > 0.05]
@@ -438,6 +441,7 @@ def test_the_verdict_of_an_audit_is_about_the_goal(report, goal, words):
     assert words in one_line(printed)
 
 
+@pytest.mark.ci  # kernels of its own; slow in the interpreter
 def test_an_audit_where_nobody_learns_says_so(run, tmp_path):
     config = tmp_path / "nothing.toml"
     config.write_text('dynamics = {name = "bkt", p_learn = 0.0, p_content = 0.0}\n' + SMALL)
@@ -446,6 +450,7 @@ def test_an_audit_where_nobody_learns_says_so(run, tmp_path):
     assert "but no policy teaches." in one_line(printed)
 
 
+@pytest.mark.ci  # kernels of its own; slow in the interpreter
 def test_a_goal_that_the_sample_reached_is_not_out_of_reach(run, tmp_path):
     config, file = tmp_path / "nothing.toml", tmp_path / "audit.json"
     config.write_text(

@@ -26,8 +26,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
-SLOW = [ROOT / "docs/evaluation/audit.md"]
-"""Pages whose examples take more than ten seconds: `tests_ci` runs them."""
+SLOW = [ROOT / f"docs/evaluation/{page}.md" for page in ("audit", "comparison", "matrix")]
+"""Pages whose examples take more than ten seconds, mostly for compilation: `tests_ci` runs them."""
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *WITH_EXAMPLES, *NOTEBOOKS})
 
 PAGES = (".md", ".ipynb")
