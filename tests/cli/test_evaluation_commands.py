@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from notices import without_notice
 from rich.cells import cell_len
 
+import alsim
 from alsim.cli import comparison_text
 from alsim.cli.command import repeated
 from alsim.evaluation import compare, matrix
@@ -216,7 +218,7 @@ def test_policies_that_fail_are_named(run, small, tmp_path, monkeypatch, policy)
         assert trace[0] == "Traceback (most recent call last):"
         assert trace[-1] == "ZeroDivisionError: division by zero"
         assert err.count("Traceback") == err.count("raises'") == 1
-        assert not re.search(r'File ".*/alsim/', err)
+        assert str(Path(alsim.__file__).parent) not in err
     else:
         assert err.count("\n") == 1
         assert "the policy 'raises'" in err
