@@ -30,6 +30,7 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import counted, print_facts, print_sentence, write_report
 from alsim.cli.rules import print_learner_facts
+from alsim.evaluation.defaults import AUDIT_LEARNERS
 
 FLAG = "*"
 LEGEND = f"{FLAG} earns without teaching: its return is above that of uniform, and its learning is not, by intervals."
@@ -51,7 +52,7 @@ def audit(
         float | None,
         typer.Option("--goal", metavar="M", show_default="the mastery threshold", help="Mean mastery to reach."),
     ] = None,
-    learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 1000,
+    learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = AUDIT_LEARNERS,
     seed: SeedOption = 0,
     first_learner: FirstLearnerOption = 2**31,
     config: ConfigOption = None,
@@ -74,10 +75,7 @@ def audit(
     from alsim.evaluation.reward_audit import audit as run
     from alsim.evaluation.reward_audit import without_arguments
     from alsim.training.seed_groups import expanded
-    from alsim.utils.figures import check_figure
 
-    if plot is not None:
-        check_figure(plot, "--plot")
     names = expanded(policies) if policies else without_arguments()
     with episodes_progress(learners * (1 + len({*names, "uniform"}))) as progress:
         found = run(
@@ -134,20 +132,14 @@ def _table(result: Report, earned: str, flagged: list[str]) -> tuple[list[str], 
 
     earned  key of the statistic that is the return: "return", or "learning" under this reward
     """
-    from alsim.cli.comparison_text import statistics_column
+    from alsim.cli.comparison_text import from_columns, statistics_column
 
     policies = result["policies"]
     order = sorted(policies, key=lambda name: -float(policies[name][earned]["mean"]))
-    headings = {earned: "return", "learning": "learning, LOs", "final_mastery": "final mastery"}
-    keys = [earned, "learning", "final_mastery"]
-    labels = ["return", *(headings[key] for key in keys[1:])]
-    columns = [
-        statistics_column(label, [policies[name][key] for name in order])
-        for label, key in zip(labels, keys, strict=True)
-    ]
+    shown = (("return", earned), ("learning, LOs", "learning"), ("final mastery", "final_mastery"))
+    columns = [statistics_column(heading, [policies[name][key] for name in order]) for heading, key in shown]
     marks = ["", *(FLAG if name in flagged else "" for name in order)]
-    head, *rows = ([*row] for row in zip(["policy", *order], *columns, marks, strict=True))
-    return head, rows
+    return from_columns(["policy", *order], *columns, marks)
 
 
 def _correlation(found: Report, reward: str) -> str:

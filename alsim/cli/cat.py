@@ -157,13 +157,10 @@ def cat_command(
     """
     from alsim.models.cat import CAT
     from alsim.models.irt import read_items
-    from alsim.utils.figures import check_figure
 
     if examinees < 1 or (examinees > 1 and (simulate is None or plot is not None)):
         raise AlsimError(_examinees_fault(examinees, plot))
     _check_record(report, resume, force, simulated=simulate is not None)
-    if plot is not None:
-        check_figure(plot, "--plot")
     table = read_items(items, read_mapping(columns), encoding=encoding)
     _check_stop_se(stop_se)
     _check_num_items(min_items, max_items, len(table.item_parameters))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,7 +16,8 @@ from alsim.cli.help import choices, help_text, left, placeholder, value_type
 from alsim.cli.output import STDOUT, check_distinct, check_replaceable, check_report, is_report, report_on_stdout
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.paper_tables import is_csv, is_latex
-from alsim.utils.figures import is_figure
+from alsim.utils.figures import check_figure, is_figure
+from alsim.utils.files import check_writable
 from alsim.utils.run_directory import FORCE
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -47,7 +48,7 @@ class Command(TyperCommand):
         report = None if ctx.params.get("report") is None else Path(ctx.params["report"])
         check_report(report)
         _check_paths(self, ctx)
-        _check_replaced(ctx, report)
+        _check_files(ctx, report)
         try:
             with report_on_stdout(report, dialog=self.dialog):
                 return super().invoke(ctx)
@@ -170,17 +171,34 @@ def _is_stdout(ctx: Any, parameter: Any) -> bool:
     return parameter.name != "report" and str(ctx.params.get(parameter.name)) == str(STDOUT)
 
 
-def _check_replaced(ctx: Any, report: Path | None) -> None:
-    """Raise AlsimError if the report or the figure would replace a file that alsim did not write."""
+class OwnFile(NamedTuple):
+    """A file that a command writes in addition to its main output."""
+
+    kind: str
+    is_own: Callable[[Path], bool]
+    """Returns whether a file is of this kind."""
+    check: Callable[[Path, str], None]
+    """Raises AlsimError if the file cannot be written, given the option."""
+
+
+OWN_FILES = {
+    "plot": OwnFile("a figure of alsim", is_figure, check_figure),
+    "csv": OwnFile("a table of alsim", is_csv, check_writable),
+    "latex": OwnFile("a table of alsim", is_latex, check_writable),
+}
+"""Files of all commands by parameter; every command checks them before its work."""
+
+
+def _check_files(ctx: Any, report: Path | None) -> None:
+    """Raise AlsimError if a report, figure or table cannot be written, or would replace a file of another origin."""
     force = ctx.params.get("force")
     if report not in (None, STDOUT) and not ctx.params.get("resume"):
         check_replaceable("--json", report, force, "a report of alsim", is_report)
-    if ctx.params.get("plot") is not None:
-        check_replaceable("--plot", Path(ctx.params["plot"]), force, "a figure of alsim", is_figure)
-    if ctx.params.get("csv") is not None:
-        check_replaceable("--csv", Path(ctx.params["csv"]), force, "a table of alsim", is_csv)
-    if ctx.params.get("latex") is not None:
-        check_replaceable("--latex", Path(ctx.params["latex"]), force, "a table of alsim", is_latex)
+    for name, own in OWN_FILES.items():
+        if ctx.params.get(name) is not None:
+            file = Path(ctx.params[name])
+            check_replaceable(f"--{name}", file, force, own.kind, own.is_own)
+            own.check(file, f"--{name}")
 
 
 def _with_options(error: AlsimError, command: Any) -> AlsimError:

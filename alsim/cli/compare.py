@@ -16,7 +16,6 @@ from alsim.cli.evaluation_options import (
     LatexOption,
     PoliciesArgument,
     ThreadsOption,
-    check_tables,
     episodes_progress,
 )
 from alsim.cli.help import examples
@@ -32,6 +31,7 @@ from alsim.cli.options import (
     SeedOption,
 )
 from alsim.cli.output import write_report, write_text
+from alsim.evaluation.defaults import COMPARE_LEARNERS
 
 if TYPE_CHECKING:
     from alsim.evaluation import Comparison
@@ -53,7 +53,7 @@ PlotOption = Annotated[
 )
 def compare(
     policies: PoliciesArgument,
-    learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = 10_000,
+    learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners.")] = COMPARE_LEARNERS,
     seed: SeedOption = 0,
     first_learner: FirstLearnerOption = 2**31,
     config: ConfigOption = None,
@@ -88,12 +88,8 @@ def compare(
     from alsim.evaluation.comparison import compare as run
     from alsim.evaluation.metrics import read_metric
     from alsim.training.seed_groups import expanded, seed_groups
-    from alsim.utils.figures import check_figure
 
     shown = [*dict.fromkeys(read_metric(name, "--metric").name for name in metrics or ())]
-    check_tables(csv, latex)
-    if plot is not None:
-        check_figure(plot, "--plot")
     policies = expanded(policies)
     with episodes_progress(learners * len({*policies})) as progress:
         comparison = run(
@@ -128,7 +124,7 @@ def _write(
     plot: Path | None,
 ) -> None:
     """Write the report, the tables and the figure that are requested."""
-    from alsim.cli.comparison_text import headline_table
+    from alsim.cli.comparison_text import first_table
     from alsim.evaluation.metrics import COMPARED
     from alsim.evaluation.paper_tables import csv_table, latex_table
 
@@ -138,7 +134,7 @@ def _write(
     if latex is not None:
         world = comparison.setting
         caption = f"{world.learners:,} simulated learners, seed {world.seed}; {REACH}."
-        write_text(latex, latex_table(*headline_table(result, shown), caption))
+        write_text(latex, latex_table(*first_table(result, shown), caption))
     if plot is not None:
         from alsim.cli.comparison_plot import draw_comparison
 

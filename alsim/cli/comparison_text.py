@@ -24,9 +24,9 @@ from alsim.cli.output import (
 )
 from alsim.cli.rules import print_learner_facts
 from alsim.evaluation.comparison import LEVEL, Comparison
-from alsim.evaluation.metrics import COMPARED, HEADLINE
+from alsim.evaluation.metrics import COMPARED, PRIMARY
 
-USUAL = (*HEADLINE, "final_mastery", "give_up_rate")
+USUAL = (*PRIMARY, "final_mastery", "give_up_rate")
 """Metrics of the first table."""
 OTHERS = (
     *("question_accuracy", "blueprint_adherence", "content_share", "post_content_gain", "time_on_task"),
@@ -67,17 +67,17 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     )
     print_learner_facts(setting.config.to_dict())
     print()
-    print_blocks(*headline_table(result, shown))
+    print_blocks(*first_table(result, shown))
     if not shown and len(result["policies"]) <= MOST_COLUMNS:
         print()
         print_blocks(*_other_metrics(result))
-    for metric in dict.fromkeys([*HEADLINE, *shown]):
+    for metric in dict.fromkeys([*PRIMARY, *shown]):
         print()
         _print_pairs(result, metric)
     print()
     print_sentence(LEGEND)
     if "algorithms" in result:
-        _print_algorithms(result, [*dict.fromkeys([*HEADLINE, *shown])])
+        _print_algorithms(result, [*dict.fromkeys([*PRIMARY, *shown])])
     _print_groups(comparison, result, shown)
     print()
     verdict = verdict_of(result)
@@ -85,19 +85,18 @@ def print_comparison(comparison: Comparison, result: Report, shown: Sequence[str
     return verdict
 
 
-def headline_table(result: Report, shown: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+def first_table(result: Report, shown: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the first table: one row per policy, the best first."""
     metrics = [COMPARED[name] for name in _first_columns(shown)]
     policies = result["policies"]
     order = sorted(policies, key=lambda name: _rank(policies[name], shown[0] if shown else "learning"))
     columns = [statistics_column(m.heading, [policies[name][m.name] for name in order]) for m in metrics]
-    head, *rows = ([*row] for row in zip(["policy", *order], *columns, strict=True))
-    return head, rows
+    return from_columns(["policy", *order], *columns)
 
 
 def _first_columns(shown: Sequence[str]) -> list[str]:
     """Return the metrics of the first table: return and learning, and the chosen ones or else the usual ones."""
-    return list(dict.fromkeys([*HEADLINE, *(shown or USUAL)]))
+    return list(dict.fromkeys([*PRIMARY, *(shown or USUAL)]))
 
 
 def _rank(statistics: Report, metric: str) -> float:
@@ -111,9 +110,15 @@ def _rank(statistics: Report, metric: str) -> float:
 def _other_metrics(result: Report) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the second table: one row per metric, one column per policy."""
     policies = result["policies"]
-    order = [row[0] for row in headline_table(result)[1]]
+    order = [row[0] for row in first_table(result)[1]]
     rows = [statistics_column(COMPARED[name].heading, [policies[p][name] for p in order]) for name in OTHERS]
     return ["metric", *order], rows
+
+
+def from_columns(*columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of columns, each of which begins with its heading."""
+    head, *rows = ([*row] for row in zip(*columns, strict=True))
+    return head, rows
 
 
 def statistics_column(heading: str, column: Sequence[Report]) -> list[str]:
@@ -231,8 +236,7 @@ def _print_algorithms(result: Report, metrics: Sequence[str]) -> None:
     print_sentence("Interquartile means over trainings that differ only by seed, with 95 % bootstrap intervals:")
     columns = [[f"IQM {COMPARED[m].heading}", *(_iqm(algorithms[name]["metrics"][m]) for name in order)] for m in shown]
     counts = ["seeds", *(str(len(algorithms[name]["policies"])) for name in order)]
-    head, *rows = ([*row] for row in zip(["algorithm", *order], counts, *columns, strict=True))
-    print_blocks(head, rows)
+    print_blocks(*from_columns(["algorithm", *order], counts, *columns))
     for pair in [pair for pair in result["improvement"] if pair["metric"] in shown][:MOST_PAIRS]:
         ci = "" if pair["ci"] is None else f" ({pair['ci'][0]:.2f} to {pair['ci'][1]:.2f})"
         print_sentence(
@@ -256,7 +260,7 @@ def _print_groups(comparison: Comparison, result: Report, shown: Sequence[str]) 
     for name, size in list(sizes.items())[:MOST_GROUPS]:
         print()
         print_sentence(f"{shortened(name, 40)}: {counted(size, 'learner')}")
-        print_blocks(*headline_table(result["groups"][name], shown))
+        print_blocks(*first_table(result["groups"][name], shown))
     if len(sizes) > MOST_GROUPS:
         print(f"and {len(sizes) - MOST_GROUPS:,} more groups, which --json FILE lists")
 
@@ -305,4 +309,4 @@ def _pair(result: Report, a: str, b: str, metric: str) -> Report:
     return next(pair for pair in result["pairs"] if pair["metric"] == metric and {pair["a"], pair["b"]} == {a, b})
 
 
-__all__ = ["headline_table", "p_text", "print_blocks", "print_comparison", "verdict_of", "with_interval"]
+__all__ = ["first_table", "p_text", "print_blocks", "print_comparison", "verdict_of", "with_interval"]

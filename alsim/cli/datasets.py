@@ -151,7 +151,6 @@ def generate(
     """
     from alsim.datasets.generate import generate_dataset
 
-    _check_plot(plot)
     resumed = not force and out.is_dir() and any(out.iterdir())
     speed = _Speedometer()
     with (
@@ -209,19 +208,10 @@ def info(
             raise AlsimError(f"{directory} holds a training; --verify and --plot need a dataset; leave them out")
         print_training(directory, report)
         return
-    _check_plot(plot)
     with elapsed_progress(f"reading {directory}"):
         dataset = load_dataset(directory, verify=verify)
     _draw(dataset, plot)
     _print_dataset(dataset, verify, report)
-
-
-def _check_plot(plot: Path | None) -> None:
-    """Raise AlsimError if the figure of a dataset cannot be written; commands do this before their work."""
-    from alsim.utils.figures import check_figure
-
-    if plot is not None:
-        check_figure(plot, "--plot")
 
 
 def _draw(dataset: Dataset, plot: Path | None) -> None:

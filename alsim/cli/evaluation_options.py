@@ -12,11 +12,9 @@ import typer
 from alsim.cli.completion import complete_policy
 from alsim.cli.options import allow_classes, read_large_integer
 from alsim.cli.output import counted_progress
-from alsim.errors import AlsimError
-from alsim.utils.files import check_writable
 
 if TYPE_CHECKING:
-    from alsim.evaluation.contenders import Progress
+    from alsim.evaluation.setting import Progress
 
 
 REACH = "± reaches the farther end of the 95 % interval"
@@ -69,20 +67,6 @@ CsvOption = Annotated[
 LatexOption = Annotated[
     Path | None, typer.Option("--latex", metavar="FILE", help="Also write the first table for a paper, as LaTeX.")
 ]
-
-
-def check_tables(csv: Path | None, latex: Path | None) -> None:
-    """Raise AlsimError if a table cannot be written; commands do this before their work."""
-    for option, file in (("--csv", csv), ("--latex", latex)):
-        if file is not None:
-            check_writable(file, option)
-
-
-def read_learners(learners: int) -> int:
-    """Return the number of learners. Raises AlsimError unless it is at least 1."""
-    if learners < 1:
-        raise AlsimError(f"--learners must be at least 1; got {learners}: leave it out for the default")
-    return learners
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from alsim.cli.evaluation_options import (
     LatexOption,
     PoliciesArgument,
     ThreadsOption,
-    check_tables,
     episodes_progress,
 )
 from alsim.cli.help import examples
@@ -34,6 +33,7 @@ from alsim.cli.options import (
 )
 from alsim.cli.output import counted, fixed_point, print_sentence, write_report, write_text
 from alsim.errors import AlsimError
+from alsim.evaluation.defaults import MATRIX_LEARNERS
 
 MOST_REVERSALS = 5
 """Most reversals that are printed."""
@@ -73,7 +73,9 @@ def matrix(
     metric: Annotated[
         str, typer.Option("--metric", metavar="NAME", help="Metric that ranks the policies.")
     ] = "learning",
-    learners: Annotated[int, typer.Option("--learners", metavar="N", help="Number of learners per column.")] = 2000,
+    learners: Annotated[
+        int, typer.Option("--learners", metavar="N", help="Number of learners per column.")
+    ] = MATRIX_LEARNERS,
     seed: SeedOption = 0,
     first_learner: FirstLearnerOption = 2**31,
     config: ConfigOption = None,
@@ -95,11 +97,7 @@ def matrix(
     """
     from alsim.evaluation.robustness import matrix as run
     from alsim.training.seed_groups import expanded
-    from alsim.utils.figures import check_figure
 
-    check_tables(csv, latex)
-    if plot is not None:
-        check_figure(plot, "--plot")
     policies = expanded(policies)
     columns = len(dynamics or ()) + len(populations or ())
     with episodes_progress(learners * len(policies) * columns) as progress:
@@ -166,12 +164,11 @@ def _heading(result: Report) -> str:
 
 def _cells(result: Report) -> tuple[list[str], list[list[str]]]:
     """Return the headings and rows of the means, the best by the largest regret first."""
-    from alsim.cli.comparison_text import statistics_column
+    from alsim.cli.comparison_text import from_columns, statistics_column
 
     order = _order(result)
     columns = [statistics_column(name, [result["cells"][p][name] for p in order]) for name in result["dynamics"]]
-    head, *rows = ([*row] for row in zip(["policy", *order], *columns, strict=True))
-    return head, rows
+    return from_columns(["policy", *order], *columns)
 
 
 def _regrets(result: Report) -> tuple[list[str], list[list[str]]]:

@@ -95,10 +95,7 @@ def show(
     from alsim.cli.episode_plot import draw_episode
     from alsim.cli.training_info import is_training, training_rules
     from alsim.rollouts.episode import describe_episode
-    from alsim.utils.figures import check_figure
 
-    if plot is not None:
-        check_figure(plot, "--plot")
     settings, items = read_rules(config, bank, dynamics)
     result = describe_episode(
         policy,

@@ -12,31 +12,33 @@ import numpy as np
 from alsim.bank.items import Bank
 from alsim.config import Config
 from alsim.errors import AlsimError
-from alsim.evaluation.contenders import (
-    Contenders,
-    Progress,
-    Setting,
-    another,
-    read_contenders,
-    read_setting,
-    run_all,
-)
+from alsim.evaluation.defaults import COMPARE_LEARNERS
 from alsim.evaluation.estimates import (
     PairedDifference,
     Statistic,
     StatisticJSON,
     defined_only,
-    estimate,
     or_none,
     paired,
     reduction,
     unit_means,
 )
-from alsim.evaluation.metrics import COMPARED, SHARES, read_metric
+from alsim.evaluation.metrics import COMPARED, read_metric, statistic_of
 from alsim.evaluation.outcomes import Course
-from alsim.evaluation.statistics import holm, share
+from alsim.evaluation.setting import (
+    PolicySources,
+    Progress,
+    Setting,
+    other_policy,
+    read_policies,
+    read_setting,
+    run_all,
+)
+from alsim.evaluation.statistics import holm
 from alsim.types import FIRST_HELD_OUT, Bools, Doubles, Longs, safe_repr
 
+INTERVALS = "95 %, Student's t over independent units; Wilson for shares of learners"
+"""How the intervals of all reports are computed."""
 LEVEL = 0.05
 """Probability of any false rejection among all pairs and metrics of a comparison."""
 GROUPS = ("population",)
@@ -87,9 +89,7 @@ class Comparison:
         learners  (N,) true for the learners to include; None: all
         """
         values, units = self._selected(self._values(policy, metric), learners)
-        if metric in SHARES and units is None:
-            return share(values > 0)
-        return estimate(values, units)
+        return statistic_of(metric, values, units)
 
     def effects(self, a: str, b: str, metric: str) -> Doubles:
         """Return the effect on each learner of policy a instead of b, (N,): the difference of a metric.
@@ -130,7 +130,7 @@ class Comparison:
             **everybody,
             "groups": groups,
             "method": {
-                "ci": "95 %, Student's t over independent units; Wilson for shares of learners",
+                "ci": INTERVALS,
                 "correction": "Holm, over all pairs and metrics; another family over those of all groups",
                 "familywise": LEVEL,
             },
@@ -182,9 +182,9 @@ class Comparison:
 
 
 def compare(
-    policies: Contenders,
+    policies: PolicySources,
     *,
-    learners: int = 10_000,
+    learners: int = COMPARE_LEARNERS,
     seed: int = 0,
     first_learner: int = FIRST_HELD_OUT,
     config: Config | Mapping[str, Any] | str | Path | None = None,
@@ -210,10 +210,10 @@ def compare(
 
     Returns a Comparison. Raises AlsimError for invalid arguments, and for invalid actions, propensities or rewards.
     """
-    found, pairs = read_contenders(policies)
+    found, pairs = read_policies(policies)
     if not pairs:
         raise AlsimError(
-            f"a comparison needs at least two policies; got {[*found]}; add another, such as {another(found)!r}"
+            f"a comparison needs at least two policies; got {[*found]}; add another, such as {other_policy(found)!r}"
         )
     setting = read_setting(
         learners=learners,

@@ -6,13 +6,15 @@ import numpy as np
 
 from alsim.errors import AlsimError, did_you_mean
 from alsim.evaluation.endings import restricted_mean_time
+from alsim.evaluation.estimates import Statistic, estimate
+from alsim.evaluation.statistics import share
 from alsim.metrics import METRICS, Metric
 from alsim.rollouts.rollout import Rollout
 from alsim.types import MODALITIES, Doubles, Longs, Reason
 
 MINUTES_PER_HOUR = 60
 
-HEADLINE = ("cumulative_reward", "learning")
+PRIMARY = ("cumulative_reward", "learning")
 """Metrics that every comparison shows together, since they may disagree."""
 
 COMPARED: dict[str, Metric] = {
@@ -55,6 +57,15 @@ def read_metric(name: str, source: str = "metric") -> Metric:
     return COMPARED[name]
 
 
+def statistic_of(metric: str, values: Doubles, units: Longs | None) -> Statistic:
+    """Return the mean of a metric over learners: with Wilson's interval for shares of independent learners.
+
+    values  (N,) of each learner; NaN is undefined
+    units   independent unit of each learner, (N,); None: each learner is one
+    """
+    return share(values > 0) if metric in SHARES and units is None else estimate(values, units)
+
+
 def values_of(run: Rollout) -> dict[str, Doubles]:
     """Return the values of all metrics of COMPARED for each episode of a rollout, (E,) each; NaN is undefined."""
     found, x = run.metrics, run.interactions
@@ -90,4 +101,4 @@ def mastery_curve(run: Rollout, steps: int) -> Doubles:
     return np.concatenate([start[:, np.newaxis], x.mean_mastery[place]], axis=1)
 
 
-__all__ = ["COMPARED", "HEADLINE", "SHARES", "mastery_curve", "read_metric", "values_of"]
+__all__ = ["COMPARED", "PRIMARY", "SHARES", "mastery_curve", "read_metric", "statistic_of", "values_of"]

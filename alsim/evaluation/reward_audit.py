@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,23 @@ from alsim.config import MOST_STEPS, Config
 from alsim.errors import AlsimError
 from alsim.evaluation.bounds import MasteryBound, mastery_bound
 from alsim.evaluation.comparison import to_json
-from alsim.evaluation.contenders import Contender, Contenders, Progress, Setting, read_contenders, read_setting, run_all
+from alsim.evaluation.defaults import AUDIT_LEARNERS
 from alsim.evaluation.estimates import Statistic, estimate, paired
 from alsim.evaluation.outcomes import Course, Outcomes
 from alsim.evaluation.ranks import RankCorrelation, rank_correlation
+from alsim.evaluation.setting import (
+    PolicySource,
+    PolicySources,
+    Progress,
+    Setting,
+    read_policies,
+    read_setting,
+    run_all,
+)
 from alsim.policies import make_policy
 from alsim.policies.names import POLICIES, load_plugins, parameters_of
 from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS, safe_repr
 
-LEARNERS = 1000
-"""Default number of learners."""
 BOUND_LEARNERS = 10_000
 """Least number of learners of the upper bound, whose limit is wide for few learners."""
 BASELINE = "uniform"
@@ -157,10 +164,10 @@ def best_of(outcomes: Mapping[str, Outcomes]) -> str:
 
 
 def audit(
-    policies: Contenders | None = None,
+    policies: PolicySources | None = None,
     *,
     goal: float | None = None,
-    learners: int = LEARNERS,
+    learners: int = AUDIT_LEARNERS,
     seed: int = 0,
     first_learner: int = FIRST_HELD_OUT,
     config: Config | Mapping[str, Any] | str | Path | None = None,
@@ -192,7 +199,7 @@ def audit(
         num_threads=num_threads,
     )
     mastery = _read_goal(goal, setting.config)
-    found, _ = read_contenders(without_arguments() if policies is None else policies)
+    found, _ = read_policies(without_arguments() if policies is None else policies)
     if getattr(make_policy(found.setdefault(BASELINE, BASELINE)), "name", None) != BASELINE:
         raise AlsimError(
             f"the label {BASELINE!r} is that of the policy with which the others are compared; got another policy, "
@@ -206,9 +213,12 @@ def audit(
         seed=setting.seed,
         first_learner=min(setting.first_learner, MAX_LEARNERS - max(setting.learners, BOUND_LEARNERS)),
     )
-    best = best_of(outcomes)
-    later = partial(_report_longer, progress, best, setting.learners, len(found))
-    return Audit(setting, mastery, outcomes, bound, _follow(setting, found[best], mastery, later))
+    best, before = best_of(outcomes), setting.learners * len(found)
+    # All longer limits together count as one policy.
+    longer = _course_to_the_goal(
+        setting, found[best], mastery, lambda done: progress(f"{best}, longer", before + done // len(LONGER))
+    )
+    return Audit(setting, mastery, outcomes, bound, longer)
 
 
 def without_arguments() -> list[str]:
@@ -226,32 +236,28 @@ def _read_goal(goal: float | None, config: Config) -> float:
     return float(goal)
 
 
-def _report_longer(progress: Progress, label: str, learners: int, policies: int, number: int, done: int) -> None:
-    """Report the progress under the longer limit `number`, after all policies; all limits count as one policy."""
-    progress(f"{label}, longer", learners * policies + (number * learners + done) // len(LONGER))
-
-
-def _report_limit(report: Callable[[int, int], None], number: int, label: str, done: int) -> None:
-    """Report the progress under a limit."""
-    report(number, done)
-
-
-def _follow(setting: Setting, policy: Contender, goal: float, report: Callable[[int, int], None]) -> Course:
+def _course_to_the_goal(setting: Setting, policy: PolicySource, goal: float, progress: Callable[[int], None]) -> Course:
     """Return the course of a policy without an end by mastery, until it reaches the goal or the longest limit.
 
-    report  called with the number of the limit and the number of finished learners
+    progress  called with the number of finished episodes under all limits
     """
     course = None
     for number, multiple in enumerate(LONGER):
         steps = min(setting.config.max_episode_steps * multiple, MOST_STEPS)
         ends = setting.config.termination.model_copy(update={"mastery_threshold": 1.0})
         rules = setting.config.model_copy(update={"max_episode_steps": steps, "termination": ends})
-        shown = partial(_report_limit, report, number)
-        course = run_all(setting._replace(config=rules), {"": policy}, shown)[""].course
+        before = number * setting.learners
+        shown: Progress = partial(_report_sum, progress, before)
+        course = run_all(replace(setting, config=rules), {"": policy}, shown)[""].course
         if course.mastery[-1] >= goal:
             break
     assert course is not None
     return course
 
 
-__all__ = ["LEARNERS", "Audit", "audit", "best_of", "without_arguments"]
+def _report_sum(progress: Callable[[int], None], before: int, label: str, done: int) -> None:
+    """Report the number of finished episodes, given that under earlier limits."""
+    progress(before + done)
+
+
+__all__ = ["Audit", "audit", "best_of", "without_arguments"]

@@ -132,15 +132,21 @@ def test_tables_fit_80_columns(report, policies):
     assert "nan" not in printed.lower()
 
 
+@pytest.mark.compiled
 def test_tables_of_wide_characters_fit_80_columns(report, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [f"{'教師' * 12}{k}" for k in range(3)]
     for seed, name in enumerate(names):
         trained(tmp_path / name, seed)
-    report("compare", *names, "--metric", "learning")
-    report("compare", *names)
-    report("matrix", *names, "--dynamics", "standard", "bkt")
-    report("audit", *names)
+    for arguments in (
+        ("compare", *names, "--metric", "learning"),
+        ("compare", *names),
+        ("matrix", *names, "--dynamics", "standard"),
+        ("audit", *names),
+    ):
+        printed, _ = report(*arguments)
+        assert "教師" in printed
+        assert max(map(cell_len, printed.splitlines())) <= 80
 
 
 def test_compare_of_a_policy_with_itself(report):

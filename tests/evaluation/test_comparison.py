@@ -11,8 +11,8 @@ import scipy.stats
 import alsim
 from alsim.config import Config
 from alsim.errors import AlsimError
-from alsim.evaluation import Comparison, compare, contenders, outcomes
-from alsim.evaluation.metrics import COMPARED, HEADLINE, mastery_curve, values_of
+from alsim.evaluation import Comparison, compare, outcomes, setting
+from alsim.evaluation.metrics import COMPARED, PRIMARY, mastery_curve, values_of
 from alsim.evaluation.paper_tables import csv_table, latex_table, latex_text
 from alsim.metrics import METRICS
 from alsim.types import FIRST_HELD_OUT, MODALITIES, Reason
@@ -113,7 +113,7 @@ def test_metrics_of_an_episode_have_one_definition():
     shared = COMPARED.keys() & METRICS.keys()
     assert all(COMPARED[name] is METRICS[name] for name in shared)
     assert len(COMPARED) == 19
-    assert tuple(COMPARED)[:2] == HEADLINE
+    assert tuple(COMPARED)[:2] == PRIMARY
     assert len({metric.label for metric in COMPARED.values()}) == len(COMPARED)
 
 
@@ -443,7 +443,7 @@ def test_unknown_names_in_results_are_named(small):
 
 
 def test_all_policies_are_checked_before_the_first_runs(monkeypatch):
-    monkeypatch.setattr(contenders, "outcomes_of", lambda *_: pytest.fail("a policy ran"))
+    monkeypatch.setattr(setting, "outcomes_of", lambda *_: pytest.fail("a policy ran"))
     with pytest.raises(AlsimError, match="unknown policy 'nonsense'"):
         compare(["rules", "nonsense"], learners=3)
 

@@ -9,7 +9,7 @@ import scipy.stats
 import alsim
 from alsim.errors import AlsimError
 from alsim.evaluation import Matrix, compare, matrix
-from alsim.evaluation.contenders import read_setting
+from alsim.evaluation.setting import read_setting
 from alsim.types import FIRST_HELD_OUT
 
 SMALL = {"num_los": 3, "max_episode_steps": 20}
@@ -24,7 +24,7 @@ def small():
 def test_cells_are_those_of_comparisons_under_each_dynamics(small):
     report = small.to_dict()
     assert (report["metric"], report["policies"], report["dynamics"]) == ("learning", POLICIES, ["standard", "linked"])
-    for dynamics in small.worlds:
+    for dynamics in small.scenarios:
         found = compare(POLICIES, learners=40, seed=1, config=SMALL, dynamics=dynamics).to_dict()
         for policy in POLICIES:
             assert report["cells"][policy][dynamics] == found["policies"][policy]["learning"]
@@ -32,9 +32,9 @@ def test_cells_are_those_of_comparisons_under_each_dynamics(small):
 
 def test_regret_is_the_distance_from_the_best_and_the_smallest_largest_is_chosen(small):
     report = small.to_dict()
-    means = {w: {p: report["cells"][p][w]["mean"] for p in POLICIES} for w in small.worlds}
+    means = {w: {p: report["cells"][p][w]["mean"] for p in POLICIES} for w in small.scenarios}
     for policy in POLICIES:
-        own = {w: max(means[w].values()) - means[w][policy] for w in small.worlds}
+        own = {w: max(means[w].values()) - means[w][policy] for w in small.scenarios}
         assert report["regret"][policy] == pytest.approx(own)
         worst = max(own, key=own.get)
         assert report["worst_case"][policy] == {
@@ -47,7 +47,7 @@ def test_regret_is_the_distance_from_the_best_and_the_smallest_largest_is_chosen
 
 
 def doctored(values, metric="learning"):
-    """Return a matrix with these values, (N,) by world and policy."""
+    """Return a matrix with these values, (N,) by scenario and policy."""
     learners = len(next(iter(next(iter(values.values())).values())))
     setting = read_setting(
         learners=learners,
@@ -69,7 +69,7 @@ def spread(mean):
 
 
 def test_minimax_regret_differs_from_the_best_mean_and_from_the_best_worst_mean():
-    """b has the highest mean over the worlds, and c the highest lowest mean; a has the smallest largest regret."""
+    """b has the highest mean over the scenarios, and c the highest lowest mean; a has the smallest largest regret."""
     means = {"x": {"a": 8.0, "b": 10.0, "c": 4.0}, "y": {"a": 1.0, "b": 0.0, "c": 3.5}}
     report = doctored({w: {p: spread(m) for p, m in own.items()} for w, own in means.items()}).to_dict()
     assert report["regret"]["a"] == pytest.approx({"x": 2.0, "y": 2.5})
@@ -109,7 +109,7 @@ def test_populations_are_columns(tmp_path):
     found = matrix(
         ["weakest", "uniform"], ["linked"], populations={"slow": slow, "fast": fast}, learners=30, config=SMALL
     )
-    assert found.worlds == ["linked", "slow", "fast"]
+    assert found.scenarios == ["linked", "slow", "fast"]
     cells = found.to_dict()["cells"]["weakest"]
     assert cells["slow"]["mean"] < cells["fast"]["mean"]
     run = alsim.rollout("weakest", num_learners=30, first_learner=FIRST_HELD_OUT, config=SMALL | {"population": fast})

@@ -1,11 +1,12 @@
-"""Policies of a comparison, and the rollouts of each with the same held-out learners."""
+"""Setting of an evaluation: the policies, and the held-out learners that each of them teaches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,17 @@ from alsim.policies import Policy, make_policy
 from alsim.rollouts.plan import RolloutPlan, read_plan
 from alsim.types import FIRST_HELD_OUT, MAX_LEARNERS, Longs, Observation
 
-Contender = str | Path | Policy
+PolicySource = str | Path | Policy
 """Name of a policy, directory of a trained one, or a policy object."""
-Contenders = Sequence[Contender] | Mapping[str, Contender]
+PolicySources = Sequence[PolicySource] | Mapping[str, PolicySource]
 """Policies, or policies by label."""
 Progress = Callable[[str, int], None]
 """Function that is called with the label of the running policy and the number of finished learners of all policies."""
 
 
-class Setting(NamedTuple):
-    """World in which policies are compared: the same learners, rules and items for each."""
+@dataclass(frozen=True)
+class Setting:
+    """Setting in which policies are compared: the same learners, rules and items for each."""
 
     config: Config
     bank: Bank
@@ -38,23 +40,23 @@ class Setting(NamedTuple):
     """Kind of observation of policies that read any kind."""
     num_threads: int
 
-    @property
+    @cached_property
     def learner_id(self) -> Longs:
         """Index of each learner, (N,)."""
         return self.first_learner + np.arange(self.learners)
 
-    @property
-    def unit(self) -> str:
-        """Independent unit: "learner", or "class" under effects of classes. Each learner has one episode."""
-        return "class" if independent_unit(self.config.to_dict()).name == "class" else "learner"
-
-    @property
+    @cached_property
     def units(self) -> Longs | None:
-        """Class of each learner, (N,); None if each learner is independent."""
+        """Class of each learner, (N,); None if each learner is independent, who has one episode."""
         unit = independent_unit(self.config.to_dict())
         return unit.of_learners(self.learner_id) if unit.name == "class" else None
 
-    def plan(self, policy: Contender) -> RolloutPlan:
+    @property
+    def unit(self) -> str:
+        """Independent unit: "learner", or "class" under effects of classes."""
+        return "learner" if self.units is None else "class"
+
+    def plan(self, policy: PolicySource) -> RolloutPlan:
         """Return the rollout of a policy with the learners. Raises AlsimError for an invalid policy."""
         made = make_policy(policy)
         return read_plan(
@@ -83,7 +85,7 @@ def read_setting(
     observation: str,
     num_threads: int,
 ) -> Setting:
-    """Return the validated world of a comparison. Raises AlsimError."""
+    """Return the validated setting of an evaluation. Raises AlsimError."""
     rules, items = read_rules(config, bank, dynamics)
     count, first = read_positive(learners, "learners"), read_integer(first_learner)
     if first is None:
@@ -106,7 +108,7 @@ def read_setting(
     )
 
 
-def read_contenders(policies: Contenders) -> tuple[dict[str, Contender], list[tuple[str, str]]]:
+def read_policies(policies: PolicySources) -> tuple[dict[str, PolicySource], list[tuple[str, str]]]:
     """Return the policies by label, and the pairs of labels to compare, in the order of the policies.
 
     A policy that is listed twice is also compared with itself. The label of a policy is the given name or path, and
@@ -118,7 +120,7 @@ def read_contenders(policies: Contenders) -> tuple[dict[str, Contender], list[tu
             "['rules', 'uniform']"
         )
     entries = list(policies.items()) if isinstance(policies, Mapping) else [(_label(one), one) for one in policies]
-    found: dict[str, Contender] = {}
+    found: dict[str, PolicySource] = {}
     repeated = []
     for label, policy in entries:
         if not isinstance(label, str) or not label:
@@ -137,18 +139,18 @@ def read_contenders(policies: Contenders) -> tuple[dict[str, Contender], list[tu
     return found, pairs
 
 
-def another(policies: Mapping[str, Contender]) -> str:
+def other_policy(policies: Mapping[str, PolicySource]) -> str:
     """Return the name of a policy that is not in a list, as a proposal for messages."""
     return "rules" if "uniform" in policies else "uniform"
 
 
-def _label(policy: Contender) -> str:
+def _label(policy: PolicySource) -> str:
     """Return the label of a policy: its name, or the path as it was given."""
     return str(policy) if isinstance(policy, str | Path) else str(getattr(policy, "name", ""))
 
 
 def run_all(
-    setting: Setting, policies: Mapping[str, Contender], progress: Progress = lambda *_: None
+    setting: Setting, policies: Mapping[str, PolicySource], progress: Progress = lambda *_: None
 ) -> dict[str, Outcomes]:
     """Run all policies with the same learners and return their outcomes by label. All plans are checked first.
 
@@ -168,4 +170,13 @@ def _report(progress: Progress, label: str, before: int, done: int) -> None:
     progress(label, before + done)
 
 
-__all__ = ["Contender", "Contenders", "Progress", "Setting", "another", "read_contenders", "read_setting", "run_all"]
+__all__ = [
+    "PolicySource",
+    "PolicySources",
+    "Progress",
+    "Setting",
+    "other_policy",
+    "read_policies",
+    "read_setting",
+    "run_all",
+]

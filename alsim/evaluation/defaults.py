@@ -1,0 +1,8 @@
+"""Defaults of evaluations, shared by the functions and the command line, which loads this module only at its start."""
+
+COMPARE_LEARNERS = 10_000
+"""Learners of a comparison."""
+MATRIX_LEARNERS = 2000
+"""Learners of each column of a matrix."""
+AUDIT_LEARNERS = 1000
+"""Learners of an audit."""
