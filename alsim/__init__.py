@@ -14,6 +14,7 @@ from alsim.utils.lazy import attach as _attach
 if TYPE_CHECKING:
     from alsim import curriculum as curriculum
     from alsim import dynamics as dynamics
+    from alsim import engine as engine
     from alsim import envs as envs
     from alsim import evaluation as evaluation
     from alsim import models as models
@@ -115,8 +116,8 @@ __all__ = [
 ]
 
 _MODULES = (
-    *("curriculum", "dynamics", "envs", "evaluation", "models", "numerics", "policies", "testing", "training"),
-    "types",
+    *("curriculum", "dynamics", "engine", "envs", "evaluation", "models", "numerics", "policies", "testing"),
+    *("training", "types"),
 )
 """Public subpackages and modules, imported on first use."""
 

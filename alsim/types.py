@@ -118,6 +118,7 @@ class Purpose(IntEnum):
     CLASS = 9  # effects that the learners of a class share
     LOOKAHEAD = 10  # keys of simulated copies of learners
     BOUND = 11  # interactions that gain as much as any can, see evaluation.bounds
+    ENGINE = 12  # recommendations to students, whose names are hashed to (learner, episode)
 
 
 class Reason(IntEnum):

@@ -28,7 +28,7 @@ LAYERS = [
     ["alsim.bank"],
     ["alsim.simulator", "alsim.metrics"],
     ["alsim.arguments"],
-    ["alsim.rollouts", "alsim.envs"],
+    ["alsim.rollouts", "alsim.envs", "alsim.engine"],
     ["alsim.datasets", "alsim.evaluation", "alsim.sanity", "alsim.testing", "alsim.precompile"],
     ["alsim.training"],
     ["alsim.cli"],
@@ -43,7 +43,7 @@ TOP_LEVEL = {
 """Modules that may lie at the top level of the package; every other one belongs to a package."""
 
 
-LAZY = {"alsim", "alsim.envs", "alsim.evaluation", "alsim.models", "alsim.training"}
+LAZY = {"alsim", "alsim.engine", "alsim.envs", "alsim.evaluation", "alsim.models", "alsim.training"}
 """Packages whose `__init__` names the modules of its public names, and loads them on first use."""
 
 

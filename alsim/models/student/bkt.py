@@ -28,9 +28,10 @@ class BKTModel(BaseStudentModel):
     p_content  probability that an unknown skill is learnt from an item that is not answered, as a content
     offsets    offset of students by name, added to the logit of p_init, logits; used by `start_of`
 
-    The state is `known` and `unknown` (n, K), the probabilities of both states; neither is computed as one minus the
-    other, so that both keep their precision. A response to several skills updates each as if it were alone, and its
-    chance is the mean over them. The defaults are those of the dynamics `bkt`.
+    The state is `known` and `unknown` (n, K), the probabilities of both states. The smaller keeps its precision,
+    and the larger is one minus it; so one number suffices to store both, see `compact`. A response to several skills
+    updates each as if it were alone, and its chance is the mean over them. The defaults are those of the dynamics
+    `bkt`.
     Raises ModelError for parameters outside [0, 1].
     Source: Corbett & Anderson (1995), Knowledge tracing.
     """
@@ -110,8 +111,24 @@ class BKTModel(BaseStudentModel):
         """Return the state of new students (n,), whose p_init has the offset of their name."""
         offset = np.array([self.offsets.get(name, 0.0) for name in np.asarray(names, np.str_).tolist()])
         factor = np.exp(np.clip(offset, -2 * MAX_LOGIT, 2 * MAX_LOGIT))[:, None]
-        odds, unknown = self.p_init * factor, 1.0 - self.p_init
-        return {"known": odds / (odds + unknown), "unknown": unknown / (odds + unknown)}
+        known, unknown = _normalized(self.p_init * factor, 1.0 - self.p_init)
+        return {"known": known, "unknown": unknown}
+
+    @staticmethod
+    def compact(students: Students) -> Students:
+        """Return a state as one array (n, K): the smaller probability, negative if it is that of not knowing."""
+        known, unknown = students["known"], students["unknown"]
+        return {"smaller": np.where(known <= unknown, known, -unknown)}
+
+    @staticmethod
+    def expand(students: Students) -> Students:
+        """Return the state that `compact` has made smaller, bit for bit."""
+        smaller = students["smaller"]
+        magnitude, is_known = np.abs(smaller), ~np.signbit(smaller)
+        return {
+            "known": np.where(is_known, magnitude, 1.0 - magnitude),
+            "unknown": np.where(is_known, 1.0 - magnitude, magnitude),
+        }
 
     def _update(self, students: Students, rows: Longs, items: Longs, correct: Codes) -> None:
         """Apply Bayes' rule and the transition to each skill of the items."""
@@ -155,7 +172,8 @@ class BKTModel(BaseStudentModel):
 
 def _state(init: Doubles) -> Students:
     """Return the state in which each skill is known with a probability (n, K)."""
-    return {"known": init.copy(), "unknown": 1.0 - init}
+    known, unknown = _normalized(init, 1.0 - init)
+    return {"known": known, "unknown": unknown}
 
 
 def _transit(
@@ -163,5 +181,11 @@ def _transit(
 ) -> None:
     """Write the probabilities of both states at the next opportunity, given their weights (M,) at this one."""
     known, unknown = known * (1.0 - forget) + unknown * learn, known * forget + unknown * (1.0 - learn)
-    students["known"][place] = known / (known + unknown)
-    students["unknown"][place] = unknown / (known + unknown)
+    students["known"][place], students["unknown"][place] = _normalized(known, unknown)
+
+
+def _normalized(known: Doubles, unknown: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the probabilities of two states with these weights: the larger is exactly one minus the smaller."""
+    smaller = np.minimum(known, unknown) / (known + unknown)
+    larger = 1.0 - smaller
+    return np.where(known <= unknown, smaller, larger), np.where(known <= unknown, larger, smaller)

@@ -1,0 +1,56 @@
+"""The adaptive engine: the same student models and policies, for real students."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alsim.utils.lazy import attach as _attach
+
+if TYPE_CHECKING:
+    from alsim.engine.catalogue import Catalogue, Item
+    from alsim.engine.engine import AdaptiveEngine
+    from alsim.engine.errors import (
+        DeletedStudent,
+        EngineError,
+        KeyConflict,
+        OutOfOrder,
+        StoreError,
+        UnknownName,
+        UnknownStudent,
+    )
+    from alsim.engine.graph import SkillGraph
+    from alsim.engine.recommendation import Processed, Recommendation
+
+_HOMES = {
+    "AdaptiveEngine": "alsim.engine.engine",
+    "Catalogue": "alsim.engine.catalogue",
+    "DeletedStudent": "alsim.engine.errors",
+    "EngineError": "alsim.engine.errors",
+    "Item": "alsim.engine.catalogue",
+    "KeyConflict": "alsim.engine.errors",
+    "OutOfOrder": "alsim.engine.errors",
+    "Processed": "alsim.engine.recommendation",
+    "Recommendation": "alsim.engine.recommendation",
+    "SkillGraph": "alsim.engine.graph",
+    "StoreError": "alsim.engine.errors",
+    "UnknownName": "alsim.engine.errors",
+    "UnknownStudent": "alsim.engine.errors",
+}
+
+__all__ = [
+    "AdaptiveEngine",
+    "Catalogue",
+    "DeletedStudent",
+    "EngineError",
+    "Item",
+    "KeyConflict",
+    "OutOfOrder",
+    "Processed",
+    "Recommendation",
+    "SkillGraph",
+    "StoreError",
+    "UnknownName",
+    "UnknownStudent",
+]
+
+__getattr__, __dir__ = _attach(__name__, _HOMES)

@@ -1,0 +1,102 @@
+"""Checks of the arguments of the engine."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from alsim.engine.errors import EngineError
+from alsim.types import describe
+
+MOST_RECOMMENDED = 1000
+"""Largest number of recommendations at once."""
+LONGEST_NAME = 256
+"""Largest length of the name of a student and of an idempotency key, characters."""
+Time = float | datetime | None
+"""Time of an event: seconds since 1970, a datetime, or None for now."""
+LATEST = 2.0**40
+"""Largest time, seconds: beyond it, milliseconds have been passed."""
+
+
+def checked_ranks(n: Any) -> int:
+    """Return a number of recommendations. Raises EngineError."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= MOST_RECOMMENDED:
+        raise EngineError(f"n must be an integer from 1 to {MOST_RECOMMENDED:,}; got {describe(n)}")
+    return int(n)
+
+
+def checked_student(name: Any) -> str:
+    """Return the name of a student. Raises EngineError."""
+    check_text("the name of a student", name)
+    return str(name)
+
+
+def check_text(what: str, text: Any) -> None:
+    """Raise EngineError unless a value is text of 1 to LONGEST_NAME characters without control characters."""
+    if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
+        raise EngineError(
+            f"{what} must be text of 1 to {LONGEST_NAME} printable characters; got {describe(text)}: convert numbers "
+            "with str()"
+        )
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed. Raises EngineError unless it is an integer in [0, 2**64)."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise EngineError(f"seed must be an integer in [0, 2**64); got {describe(seed)}")
+    return int(seed)
+
+
+def checked_threshold(threshold: Any) -> float:
+    """Return a threshold. Raises EngineError unless it is in (0, 1]."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.floating) or not 0 < threshold <= 1:
+        raise EngineError(f"threshold must be a mastery in (0, 1]; got {describe(threshold)}")
+    return float(threshold)
+
+
+def checked_correct(correct: Any, item: str) -> int:
+    """Return an answer as 1 or 0. Raises EngineError."""
+    if not isinstance(correct, bool | int | float | np.bool_ | np.integer | np.floating) or correct not in (0, 1):
+        raise EngineError(f"correct must be True or False (1 or 0); got {describe(correct)} for the item {item!r}")
+    return int(correct)
+
+
+def checked_seconds(seconds: Any) -> float | None:
+    """Return a number of seconds, or None. Raises EngineError."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.integer | np.floating):
+        raise EngineError(f"seconds must be a number of at least 0, or None; got {describe(seconds)}")
+    if not 0 <= seconds < math.inf:
+        raise EngineError(f"seconds must be a number of at least 0, or None; got {describe(seconds)}")
+    return float(seconds)
+
+
+def checked_time(time: Any) -> float | None:
+    """Return a time as seconds since 1970, None for now. Raises EngineError."""
+    if time is None:
+        return None
+    if isinstance(time, datetime):
+        return time.timestamp()
+    valid = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
+    if not valid or not 0 <= time < LATEST:
+        raise EngineError(
+            f"time must be seconds since 1970, at least 0 and below {LATEST:.3g}, or a datetime; got {describe(time)}"
+        )
+    return float(time)
+
+
+__all__ = [
+    "Time",
+    "check_text",
+    "checked_correct",
+    "checked_ranks",
+    "checked_seconds",
+    "checked_seed",
+    "checked_student",
+    "checked_threshold",
+    "checked_time",
+]

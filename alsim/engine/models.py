@@ -1,0 +1,157 @@
+"""The student model of an engine, and how its items and skills correspond to those of the catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alsim.engine.catalogue import Catalogue
+from alsim.engine.errors import EngineError
+from alsim.errors import AlsimError, did_you_mean
+from alsim.models.base import Fit, load_fit
+from alsim.models.student.base import BaseStudentModel, StudentModel, Students
+from alsim.models.student.fits import student_model
+from alsim.models.student.items import Items
+from alsim.types import Doubles, Longs, describe
+
+DEFAULTS = ("bkt", "irt", "elo", "glicko")
+"""Models that need no fit: their names."""
+SEPARATOR = "\x1f"
+"""Separator of the skills in the name of a model item for several skills; names may contain any other character."""
+
+
+class EngineModel:
+    """A student model with the numbers of the catalogue. I items, K skills of the graph.
+
+    model      a name of DEFAULTS, a path of a file with a fit or a student model, a fit, or a StudentModel
+    catalogue  Catalogue
+
+    Raises EngineError for an item or a skill that the model does not know.
+    """
+
+    def __init__(self, model: Any, catalogue: Catalogue) -> None:
+        self.model = _resolved(model, catalogue)
+        items = self.model.items
+        self.items: Longs = _item_numbers(items, catalogue)
+        """Item of the model for each item of the catalogue, (I,): a question by what it assesses, a content by what it
+        teaches; -1 for a content that the model does not know."""
+        index = {str(skill): k for k, skill in enumerate(items.skills)}
+        lacking = [skill for skill in catalogue.skills if skill not in index]
+        if lacking:
+            raise EngineError(
+                f"the student model has no skill {lacking[0]!r} of the graph{did_you_mean(lacking[0], index)}; it has "
+                f"{len(index):,} skills: fit it on responses to all skills of the graph"
+            )
+        self.columns: Longs = np.array([index[skill] for skill in catalogue.skills], np.int64)
+        """Skill of the model for each skill of the graph, (K,)."""
+        self._is_same_order = self.columns.tolist() == list(range(len(index)))
+        self.digest = int(_digest(self.model, catalogue)[:16], 16)
+        """Digest of model and catalogue, in [0, 2**64)."""
+
+    def mastery(self, students: Students) -> Doubles:
+        """Return the mastery of each skill of the graph, (n, K)."""
+        found = self.model.mastery(students)
+        return found if self._is_same_order else np.ascontiguousarray(found[:, self.columns])
+
+
+def _resolved(model: Any, catalogue: Catalogue) -> StudentModel:
+    """Return a student model. Raises EngineError."""
+    if isinstance(model, str) and model in DEFAULTS:
+        return _default(model, catalogue)
+    if isinstance(model, str | Path):
+        path = Path(model)
+        if not path.exists():
+            cure = did_you_mean(str(model), DEFAULTS)
+            raise EngineError(
+                f"there is no student model {str(model)!r}{cure}; expected {', '.join(DEFAULTS)}, or a file with a fit"
+            )
+        try:
+            model = load_fit(path)
+        except AlsimError:
+            from alsim.models.student.files import load_student_model
+
+            model = load_student_model(path)
+    if isinstance(model, Fit):
+        return student_model(model, catalogue_items(catalogue, by_item=model.model == "irt"))
+    if not isinstance(model, StudentModel):
+        raise EngineError(
+            f"model must be one of {', '.join(DEFAULTS)}, a file, a fit or a StudentModel; got {describe(model)}"
+        )
+    return model
+
+
+def _default(name: str, catalogue: Catalogue) -> StudentModel:
+    """Return a model with its default parameters."""
+    from alsim.models.student.files import class_of
+
+    if name == "bkt":
+        return class_of(name)(catalogue_items(catalogue))
+    from alsim.engine.difficulties import expert_model
+
+    return expert_model(name, catalogue)
+
+
+def catalogue_items(catalogue: Catalogue, *, by_item: bool = False) -> Items:
+    """Return the items of a student model for a catalogue.
+
+    by_item  True for one item per question, named by its id; False for one item per set of skills. Skills and sets of
+             skills without a question are items as well
+    """
+    names: dict[str, list[str]] = {}
+    if by_item:
+        names = {item.id: list(item.skills_assessed) for item in catalogue.items if item.type == "question"}
+    assessed = {skill for skills in names.values() for skill in skills}
+    rows = [[skill] for skill in catalogue.skills if skill not in assessed]
+    if not by_item:
+        rows += [sorted(set(_skills(item))) for item in catalogue.items]
+    names |= {set_name(row): row for row in rows}
+    return Items(list(names), list(names.values()))
+
+
+def set_name(skills: Any) -> str:
+    """Return the name of the model item for a set of skills: that of the skill, if it is one."""
+    return SEPARATOR.join(sorted(set(skills)))
+
+
+def _skills(item: Any) -> tuple[str, ...]:
+    """Return the skills of an item that its responses change: those assessed, or those that a content teaches."""
+    skills: tuple[str, ...] = item.skills_assessed if item.type == "question" else item.skills_taught
+    return skills
+
+
+def _item_numbers(items: Items, catalogue: Catalogue) -> Longs:
+    """Return the item of the model for each item of the catalogue. Raises EngineError for an unknown question."""
+    index = {str(name): k for k, name in enumerate(items.names)}
+    found: list[int] = []
+    for item in catalogue.items:
+        skills = _skills(item)
+        number = index.get(item.id, index.get(set_name(skills), -1)) if not items.are_skills else -1
+        if items.are_skills and len(set(skills)) == 1:
+            number = index.get(skills[0], -1)
+        if number < 0 and item.type == "question":
+            raise EngineError(
+                f"the student model has neither the item {item.id!r} nor one for its skills {', '.join(skills)}: "
+                "fit it on responses to these items, or to each skill"
+            )
+        found.append(number)
+    return np.array(found, np.int64)
+
+
+def _digest(model: StudentModel, catalogue: Catalogue) -> str:
+    """Return the digest of what states depend on: the parameters of the model, and the catalogue."""
+    digest = hashlib.sha256(catalogue.digest.encode())
+    items = model.items
+    digest.update(json.dumps([type(model).__name__, items.names.tolist(), items.skills.tolist()]).encode())
+    digest.update(items.skill.tobytes())
+    if isinstance(model, BaseStudentModel):
+        digest.update(json.dumps(model.options(), sort_keys=True).encode())
+        for name, values in sorted(model.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+__all__ = ["DEFAULTS", "EngineModel", "catalogue_items", "set_name"]

@@ -1,0 +1,74 @@
+"""The recommender of the guide: items that teach most of what a student is ready for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from alsim.engine.catalogue import Catalogue
+from alsim.engine.recommenders.base import Recommender, Situation
+from alsim.engine.selection import Choice, Classes, Fading, best_items
+from alsim.jit.compile import lean_kernel
+from alsim.types import Bools, Doubles, Longs
+
+FADING = Fading(factor=0.5)
+"""Each time that an item is shown without a response, its relevance halves."""
+
+
+class Guide(Recommender):
+    """Items of largest relevance: the sum of 1 - mastery over the ready skills that the item teaches.
+
+    Items without relevance are not recommended. Ties are broken at random.
+    """
+
+    name: ClassVar[str] = "guide"
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        super().__init__(catalogue)
+        taught = catalogue.taught
+        self.classes = Classes.of_keys([taught.of(i).tobytes() for i in range(len(catalogue))])
+        """Classes of items that teach the same skills."""
+        rows = [taught.of(i) for i in self.classes.first.tolist()]
+        teaching: list[list[int]] = [[] for _ in catalogue.skills]
+        for c, row in enumerate(rows):
+            for k in row.tolist():
+                teaching[k].append(c)
+        self._start = np.cumsum([0, *map(len, teaching)])
+        self._class = np.array([c for listed in teaching for c in listed], np.int64)
+
+    def choose(self, situation: Situation, ranks: int) -> Choice:
+        """Return up to `ranks` items for each student, the best first."""
+        scores = np.empty((len(situation.students), len(self.classes)))
+        relevance(situation.mastery, situation.ready, self._start, self._class, scores)
+        p = situation.progress
+        return best_items(
+            scores, self.classes, self.catalogue.hashes, situation.salts, p.shown, p.counts, FADING, ranks
+        )
+
+    def candidates(self, ready: Bools) -> Longs:
+        """Return the numbers of the items that teach a ready skill."""
+        taught = self.catalogue.taught
+        teaches = np.zeros(len(self.catalogue), np.bool_)
+        owner = np.repeat(np.arange(len(teaches)), np.diff(taught.start))
+        teaches[owner[ready[taught.skill]]] = True
+        return np.flatnonzero(teaches)
+
+
+@lean_kernel
+def relevance(mastery: Doubles, ready: Bools, start: Longs, classes: Longs, scores: Doubles) -> None:
+    """Write the relevance (n, C) of each class of items, -inf instead of 0.
+
+    start, classes  skill k is taught by the classes classes[start[k]:start[k + 1]]
+    """
+    for i in range(len(mastery)):
+        scores[i, :] = -np.inf
+        for k in range(len(start) - 1):
+            lacking = 1.0 - mastery[i, k]
+            if ready[i, k] and lacking > 0.0:
+                for x in range(start[k], start[k + 1]):
+                    c = classes[x]
+                    scores[i, c] = max(scores[i, c], 0.0) + lacking
+
+
+__all__ = ["Guide"]

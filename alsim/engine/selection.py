@@ -1,0 +1,232 @@
+"""The best items of each student by class: items of a class have the same score before the loss for being shown.
+
+Ties are broken by a hash of the item and a random salt of the decision, so each of the tied items is equally likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from alsim.jit.compile import kernel, rule
+from alsim.types import WORD_BITS, Doubles, Ints, Keys, Longs, short_repr, u64
+
+MIX_1, MIX_2 = u64(0x85EBCA6B), u64(0xC2B2AE35)
+SHIFT_1, SHIFT_2, LOW = u64(16), u64(13), u64(0xFFFFFFFF)
+
+
+class Classes(NamedTuple):
+    """Partition of the items of a catalogue into C classes of equal score."""
+
+    of: Ints
+    """Class of each item, (I,)."""
+    start: Longs
+    """Class c has the items item[start[c]:start[c + 1]], (C + 1,)."""
+    item: Ints
+    """Items by class, (I,)."""
+
+    @classmethod
+    def of_keys(cls, keys: Sequence[object]) -> Classes:
+        """Return the classes of items with equal keys (I,), numbered by first appearance."""
+        codes: dict[object, int] = {}
+        of = np.array([codes.setdefault(key, len(codes)) for key in keys], np.int32)
+        counts = np.bincount(of, minlength=len(codes))
+        return cls(of, np.concatenate([[0], np.cumsum(counts)]), np.argsort(of, kind="stable").astype(np.int32))
+
+    @property
+    def first(self) -> Ints:
+        """First item of each class, (C,)."""
+        return self.item[self.start[:-1]]
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+
+class Fading(NamedTuple):
+    """Loss of an item that was shown c times without a response: its score becomes score * factor**c - step * c."""
+
+    factor: float = 1.0
+    step: float = 0.0
+
+
+@short_repr
+class Choice(NamedTuple):
+    """Items chosen for n students, the best first, up to r each; entries after the last item are -1 or 0."""
+
+    items: Ints
+    """Numbers of the items, (n, r)."""
+    scores: Doubles
+    """Scores of the items, (n, r)."""
+    propensities: Doubles
+    """Probability of the item at its rank, given the items above, (n, r)."""
+    candidates: Longs
+    """Number of items among which the first was chosen, (n,)."""
+
+
+@rule
+def mixed(x: u64) -> u64:
+    """Return a hash of a 64-bit number in [0, 2**32).
+
+    Both halves go through the 32-bit finalizer of MurmurHash3 (Appleby 2011). Products of 32-bit numbers do not
+    overflow, so the interpreter gives no warning.
+    """
+    return _finalized(_finalized(x >> WORD_BITS) ^ (x & LOW))
+
+
+@rule
+def _finalized(x: u64) -> u64:
+    x = ((x ^ (x >> SHIFT_1)) * MIX_1) & LOW
+    x = ((x ^ (x >> SHIFT_2)) * MIX_2) & LOW
+    return x ^ (x >> SHIFT_1)
+
+
+@rule
+def faded(score: float, count: int, factor: float, step: float) -> float:
+    """Return the score of an item that was shown `count` times without a response."""
+    for _ in range(count):
+        score = score * factor - step
+    return score
+
+
+@kernel
+def choose(
+    scores: Doubles,
+    of: Ints,
+    start: Longs,
+    item: Ints,
+    hashes: Keys,
+    salts: Keys,
+    shown: Ints,
+    counts: Ints,
+    factor: float,
+    step: float,
+    items: Ints,
+    values: Doubles,
+    ties: Longs,
+    candidates: Longs,
+) -> None:
+    """Write the best items of each student.
+
+    scores         (n, C) score of each class, -inf if its items are no candidates
+    of ... item    fields of `Classes`
+    hashes, salts  (I,) and (n,)
+    shown, counts  (n, S) items shown without a response, -1 after the last, and how often
+    factor, step   see `Fading`
+    items          (n, r), written: -1 after the last
+    values, ties   (n, r), written: scores, and the number of items with this score that are not above
+    candidates     (n,), written
+    """
+    ranks, num_classes = items.shape[1], len(start) - 1
+    has_shown = np.zeros(num_classes, np.bool_)
+    live, open_scores = np.empty(num_classes, np.int64), np.empty(num_classes)
+    best = np.empty(ranks, np.uint64)
+    for i in range(len(scores)):
+        for k in range(shown.shape[1]):
+            if shown[i, k] < 0:
+                break
+            has_shown[of[shown[i, k]]] = True
+        known, size, total = 0, 0, 0
+        for c in range(num_classes):  # without a branch
+            live[known], open_scores[known] = c, scores[i, c]
+            known += int(scores[i, c] > -np.inf)
+        for y in range(known):
+            total += int(start[live[y] + 1] - start[live[y]])
+        candidates[i], remaining = total, known
+        while remaining > 0:
+            x, value = 0, open_scores[0]
+            for y in range(1, remaining):
+                if open_scores[y] > value:
+                    x, value = y, open_scores[y]
+            if size == ranks and value < values[i, ranks - 1]:
+                break
+            c = live[x]
+            remaining -= 1
+            live[x], open_scores[x] = live[remaining], open_scores[remaining]
+            live[remaining], open_scores[remaining] = c, value
+            for place in range(start[c], start[c + 1]):
+                it, score = item[place], value
+                if has_shown[c]:
+                    score = faded(value, _count(shown[i], counts[i], it), factor, step)
+                tie = mixed(hashes[it] ^ salts[i])
+                if size == ranks and (
+                    score < values[i, ranks - 1] or (score == values[i, ranks - 1] and tie >= best[ranks - 1])
+                ):
+                    continue
+                r = min(size, ranks - 1)
+                while r > 0 and (values[i, r - 1] < score or (values[i, r - 1] == score and best[r - 1] > tie)):
+                    items[i, r], values[i, r], best[r] = items[i, r - 1], values[i, r - 1], best[r - 1]
+                    r -= 1
+                items[i, r], values[i, r], best[r] = it, score, tie
+                size = min(size + 1, ranks)
+        for r in range(size):
+            if r > 0 and values[i, r] == values[i, r - 1]:
+                ties[i, r] = ties[i, r - 1] - 1
+            else:
+                ties[i, r] = _tied(values[i, r], live[:known], scores[i], of, start, shown[i], counts[i], factor, step)
+        for r in range(size, ranks):
+            items[i, r], values[i, r], ties[i, r] = -1, 0.0, 0
+        for k in range(shown.shape[1]):
+            if shown[i, k] < 0:
+                break
+            has_shown[of[shown[i, k]]] = False
+
+
+@rule
+def _count(shown: Ints, counts: Ints, item: int) -> int:
+    """Return how often an item was shown without a response."""
+    for k in range(len(shown)):
+        if shown[k] < 0:
+            break
+        if shown[k] == item:
+            return int(counts[k])
+    return 0
+
+
+@rule
+def _tied(
+    value: float,
+    live: Longs,
+    scores: Doubles,
+    of: Ints,
+    start: Longs,
+    shown: Ints,
+    counts: Ints,
+    factor: float,
+    step: float,
+) -> int:
+    """Return the number of items with a score; `live` are the classes of candidates."""
+    total = 0
+    for c in live:
+        if scores[c] == value:
+            total += int(start[c + 1] - start[c])
+    for k in range(len(shown)):
+        if shown[k] < 0:
+            break
+        before = scores[of[shown[k]]]
+        if before > -np.inf:
+            after = faded(before, counts[k], factor, step)
+            total += int(after == value) - int(before == value)
+    return total
+
+
+def best_items(
+    scores: Doubles, classes: Classes, hashes: Keys, salts: Keys, shown: Ints, counts: Ints, fading: Fading, ranks: int
+) -> Choice:
+    """Return the best items of n students, up to `ranks` each.
+
+    scores  (n, C) score of each class, -inf if its items are no candidates
+    hashes  (I,) hash of each item
+    salts   (n,) random number of each decision
+    shown   (n, S) items shown without a response, -1 after the last
+    counts  (n, S) how often
+    """
+    n = len(scores)
+    items, values = np.full((n, ranks), -1, np.int32), np.zeros((n, ranks))
+    ties, candidates = np.zeros((n, ranks), np.int64), np.zeros(n, np.int64)
+    choose(scores, *classes, hashes, salts, shown, counts, *fading, items, values, ties, candidates)
+    return Choice(items, values, 1.0 / np.maximum(ties, 1) * (ties > 0), candidates)
+
+
+__all__ = ["Choice", "Classes", "Fading", "best_items", "mixed"]

@@ -1,0 +1,116 @@
+"""Store in the memory of the process: fast, and lost when the process ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
+from typing import ClassVar
+
+from alsim.engine.stores.base import DELETED, UNKNOWN, Answer, Commit, Store, Stored, tombstone
+
+
+class MemoryStore(Store):
+    """Students in dictionaries of this process. Several threads may use it."""
+
+    kind: ClassVar[str] = "memory"
+
+    def __init__(self) -> None:
+        self._records: dict[str, tuple[int, bytes]] = {}
+        self._entries: dict[str, list[bytes]] = {}
+        self._answers: dict[str, dict[str, Answer]] = {}
+        self._deleted: set[bytes] = set()
+        self._counters: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
+        self._lock = Lock()
+
+    def load(self, student: str, key: str | None = None) -> Stored:
+        """Return what the store has of a student, with the answer to an idempotency key."""
+        with self._lock:
+            return self._load(student, key)
+
+    def load_many(self, students: Sequence[str]) -> list[Stored]:
+        """Return what the store has of each student."""
+        with self._lock:
+            return [self._load(student, None) for student in students]
+
+    def commit(self, change: Commit) -> bool:
+        """Make a change, and return whether it was made."""
+        with self._lock:
+            return self._commit(change)
+
+    def commit_many(self, changes: Sequence[Commit]) -> list[bool]:
+        """Make changes of different students; return whether each was made."""
+        with self._lock:
+            return [self._commit(change) for change in changes]
+
+    def entries(self, student: str) -> list[bytes]:
+        """Return the log of a student."""
+        with self._lock:
+            return list(self._entries.get(student, ()))
+
+    def students(self) -> Iterator[str]:
+        """Return the names of the students."""
+        with self._lock:
+            return iter(list(self._records))
+
+    def delete(self, student: str) -> bool:
+        """Delete log, state and keys of a student."""
+        with self._lock:
+            if student not in self._records:
+                return False
+            del self._records[student]
+            self._entries.pop(student, None)
+            self._answers.pop(student, None)
+            self._deleted.add(tombstone(student))
+            return True
+
+    def counters(self) -> dict[str, int]:
+        """Return the shared counters by name."""
+        with self._lock:
+            return dict(self._counters)
+
+    def set_counters(self, counters: Mapping[str, int]) -> None:
+        """Replace all shared counters."""
+        with self._lock:
+            self._counters = dict(counters)
+
+    def read_note(self, name: str) -> str | None:
+        """Return a text by name."""
+        return self._notes.get(name)
+
+    def write_note(self, name: str, text: str) -> None:
+        """Store a text under a name."""
+        self._notes[name] = text
+
+    def _load(self, student: str, key: str | None) -> Stored:
+        """Return what the store has of a student; the lock is held."""
+        record = self._records.get(student)
+        if record is None:
+            return DELETED if self._is_deleted(student) else UNKNOWN
+        answer = None if key is None else self._answers.get(student, {}).get(key)
+        return Stored(*record, answer=answer)
+
+    def _is_deleted(self, student: str) -> bool:
+        """Return whether a student was deleted; the lock is held."""
+        return bool(self._deleted) and tombstone(student) in self._deleted
+
+    def _commit(self, change: Commit) -> bool:
+        """Make a change if it is based on the present version; the lock is held."""
+        student = change.student
+        version, _ = self._records.get(student, (0, b""))
+        if version != change.version or (version == 0 and self._is_deleted(student)):
+            return False
+        if change.key is not None and change.answer is not None:
+            answers = self._answers.setdefault(student, {})
+            if change.key in answers:
+                return False
+            answers[change.key] = change.answer
+        self._records[student] = version + 1, change.state
+        if change.entries:
+            self._entries.setdefault(student, []).extend(change.entries)
+        for name, addend in change.counts:
+            self._counters[name] = self._counters.get(name, 0) + addend
+        return True
+
+
+__all__ = ["MemoryStore"]
