@@ -85,7 +85,9 @@ def _preset(name: str, arguments: list[str], catalogue: Catalogue) -> Any:
     try:
         values = [type(p.default)(text) for p, text in zip(parameters, arguments, strict=False)]
     except ValueError:
-        raise EngineError(f"the arguments of the policy {name!r} must be numbers; got {arguments}: write {form}") from None
+        raise EngineError(
+            f"the arguments of the policy {name!r} must be numbers; got {arguments}: write {form}"
+        ) from None
     return cls(catalogue, *values)
 
 

@@ -7,7 +7,7 @@ each weight multiplies the sub-score that the documentation names.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -180,7 +180,7 @@ class Alosi(Recommender):
     A question is about the skills that it assesses, a content about those that it teaches. `difficulty` of an item is
     in logits, and is the logarithm of the odds of ALOSI's difficulty; it is 0, that is one half, where it is unknown.
     Items without `guess` and `slip` have those of the guide, 0.2 and 0.1. An item that was shown c times without a
-    response loses 2 c; the item of the last response counts as shown once more. Ties are broken at random.
+    response loses 2 c; the item of the last response counts as shown one more time. Ties are broken at random.
     Raises EngineError for parameters that are not finite.
     """
 
@@ -201,8 +201,12 @@ class Alosi(Recommender):
         shown = parameters if parameters != (0.0, *Weights()) else ()
         self.name = ":".join(["alosi", *map(repr, shown)])
         self._subjects = Subjects(catalogue)
-        values = np.array([[default if getattr(item, f) is None else getattr(item, f) for f, default in GUESS_AND_SLIP]
-                           for item in catalogue.items])
+        values = np.array(
+            [
+                [default if getattr(item, f) is None else getattr(item, f) for f, default in GUESS_AND_SLIP]
+                for item in catalogue.items
+            ]
+        )
         worth = relevance(values[:, 0], values[:, 1])
         level = np.array([0.0 if item.difficulty is None else item.difficulty for item in catalogue.items])
         skills = self._subjects.classes.of.tolist()
@@ -212,7 +216,9 @@ class Alosi(Recommender):
         rows = [members.of(i) for i in first.tolist()]
         sizes = np.array([len(row) for row in rows])
         self._tags = Tags(
-            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), np.concatenate(rows), np.repeat(worth[first], sizes)
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate(rows),
+            np.repeat(worth[first], sizes),
         )
         self._difficulty = level[first]
         edges = catalogue.graph.edges.astype(np.int64)
@@ -259,7 +265,7 @@ class Alosi(Recommender):
 
 
 def _with_last(shown: Ints, counts: Ints, last: Longs) -> tuple[Ints, Ints]:
-    """Return items shown without a response, and how often, with the last item shown once more."""
+    """Return items shown without a response, and how often, with one more for the last item."""
     shown, counts = (np.pad(a, ((0, 0), (0, 1)), constant_values=fill) for a, fill in ((shown, -1), (counts, 0)))
     rows = np.arange(len(last))
     same = shown == last[:, None]
@@ -270,4 +276,15 @@ def _with_last(shown: Ints, counts: Ints, last: Longs) -> tuple[Ints, Ints]:
     return shown, counts
 
 
-__all__ = ["Alosi", "Links", "SubScores", "Tags", "Weights", "log_odds", "relevance", "subscores", "total", "update_mastery"]
+__all__ = [
+    "Alosi",
+    "Links",
+    "SubScores",
+    "Tags",
+    "Weights",
+    "log_odds",
+    "relevance",
+    "subscores",
+    "total",
+    "update_mastery",
+]

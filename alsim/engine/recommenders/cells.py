@@ -10,7 +10,7 @@ import numpy as np
 from alsim.engine.catalogue import Catalogue, Item, Members
 from alsim.mdp.actions import KINDS, LEVELS, content_action, num_actions, question_action
 from alsim.policies.cells import NOMINAL
-from alsim.types import DIFFICULTIES, MODALITIES, Course, Longs
+from alsim.types import DIFFICULTIES, MODALITIES, Bools, Course, Longs
 
 EASY_BELOW, HARD_ABOVE = -0.5, 0.5
 """Difficulties of clause S2.2, logits: below the first Easy, above the second Hard, otherwise Medium."""
@@ -56,8 +56,13 @@ class Cells:
         questions = LEVELS * self.num_skills
         parts = (counts[:questions].reshape(-1, LEVELS), counts[questions:].reshape(-1, KINDS))
         found = [_nearest(part > 0) for part in parts]
-        place = [begin + np.arange(len(part))[:, None] * part.shape[1] for begin, part in zip((0, questions), parts)]
-        return np.concatenate([np.where(near >= 0, own + near, -1).ravel() for near, own in zip(found, place)])
+        place = [
+            begin + np.arange(len(part))[:, None] * part.shape[1]
+            for begin, part in zip((0, questions), parts, strict=True)
+        ]
+        return np.concatenate(
+            [np.where(near >= 0, own + near, -1).ravel() for near, own in zip(found, place, strict=True)]
+        )
 
     def actions_of(self, skill: int) -> tuple[slice, slice]:
         """Return the actions of a skill: questions and contents."""
@@ -84,7 +89,7 @@ def level_of(item: Item) -> int:
     return DIFFICULTIES.index("Easy" if difficulty < EASY_BELOW else "Hard" if difficulty > HARD_ABOVE else "Medium")
 
 
-def _nearest(has: np.ndarray) -> Longs:
+def _nearest(has: Bools) -> Longs:
     """Return the nearest column that is True of each entry, (R, W), the lower one of two; -1 in rows without one."""
     width = has.shape[1]
     columns = np.arange(width)

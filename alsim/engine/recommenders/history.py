@@ -42,7 +42,7 @@ class Logs(NamedTuple):
 
     @classmethod
     def read(cls, situation: Situation, catalogue: Catalogue, policy: str) -> Logs:
-        """Return the logs of students; `policy` is the name of the policy, whose scores are probabilities of actions."""
+        """Return the logs of students; `policy` is the name of the policy whose scores are probabilities of actions."""
         rows = [list(_rows(situation.log(i), catalogue, policy)) for i in range(len(situation.students))]
         length = np.array([len(row) for row in rows], np.int64)
         table = np.zeros((len(rows), int(length.max(initial=0)), len(COLUMNS)))
@@ -86,13 +86,15 @@ class History:
         self.actions = cells.of[logs.item]
         self._asks, self._lo, self._level = split_actions(self.actions, self.num_los)
         self._right = (logs.score >= 0.5) & self._asks
+        self.length = logs.length
+        """Number of interactions, (n,)."""
         n = len(logs.length)
         self.frustration, self.last_seconds = np.zeros(n), np.zeros(n, np.float32)
         self._start = np.where(logs.length > 0, situation.progress.first_time, np.nan)
 
     @property
     def is_mastery_needed(self) -> bool:
-        """Whether frustration depends on mastery: a Hard question was answered wrongly (clause S4.3)."""
+        """True if frustration depends on mastery: a Hard question was answered wrongly (clause S4.3)."""
         within = np.arange(self.actions.shape[1]) < self._logs.length[:, None]
         return bool((within & self._asks & (self._level == HARD) & ~self._right).any())
 
@@ -128,7 +130,7 @@ class History:
         logs, situation = self._logs, self._situation
         size = int(logs.length[rows[0]])
         clock = np.array(situation.now, np.float64)[rows] - self._start[rows]
-        columns = {
+        columns: dict[str, Any] = {
             "actions": self.actions,
             "items": self._cells.bank_index[logs.item].astype(np.int32),
             "correct": np.where(self._asks, self._right, NOT_ANSWERED).astype(np.int8),
@@ -160,7 +162,7 @@ class History:
         """Update frustration (S4.2, S4.3, S5.2) and response time (S4.4); return the rewards (S6.1, S6.2), (n,)."""
         p, weights = Standard(), RewardConfig()
         rows = np.arange(len(active))
-        asks, right, lo, level = (a[:, t] for a in (self._asks, self._right, self._lo, self._level))
+        asks, right, lo, level = self._asks[:, t], self._right[:, t], self._lo[:, t], self._level[:, t]
         is_harder = (level == HARD) & (before[rows, lo] < p.hard_below)
         wrong = p.frustration_rise + np.where(is_harder, p.hard_rise, 0.0)
         impact = np.where(asks, 0.0, IMPACTS[np.where(asks, 0, level)])

@@ -34,7 +34,7 @@ class PolicyRecommender(Recommender):
     The learning outcomes of the policy are the skills of the graph, and its actions the cells of `Cells`. It may choose
     the cells of ready skills, also under a policy that does not read masks (`alsim.policies.masks`). It observes the
     mastery of the student model, and frustration, response times and history from the log. A policy with memory learns
-    from the log anew at each call. An item has the probability of its cell, divided by the number of items there. Items
+    from the whole log at each call. An item has the probability of its cell, divided by the number of items there. Items
     at the ranks above are left out.
 
     Raises EngineError for an invalid policy, for one that learns across learners, and for one that reads the true state
@@ -116,7 +116,7 @@ class Odds:
     def __init__(self, policy: Policy, past: tuple[History, Any], situation: Situation) -> None:
         self._policy, self._situation = policy, situation
         self._history, self._state = past
-        self._length = self._history._logs.length
+        self._length = self._history.length
 
     def compute(self, students: list[int], allowed: list[Bools]) -> dict[int, Doubles]:
         """Return the probabilities (A,) of some students by their number, under masks (A,) of allowed actions.

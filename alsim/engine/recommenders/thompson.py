@@ -136,7 +136,7 @@ class Thompson(Recommender):
         return found
 
     def _started(self, interaction: Interaction) -> list[Trial]:
-        """Return the trial that an interaction starts: with the ready skill of lowest mastery that a content teaches."""
+        """Return the trial that an interaction starts, about the ready skill of lowest mastery that it teaches."""
         if self.catalogue.is_question[interaction.item] or not interaction.was_shown:
             return []
         taught = self.catalogue.taught.of(interaction.item)
@@ -150,7 +150,10 @@ class Thompson(Recommender):
     def _slots(self, target: Target, level: dict[int, int]) -> Iterator[Slot]:
         """Yield the items among which each following one is chosen; `level` changes meanwhile."""
         while (skill := target.skill) >= 0:
-            contents, questions = least(self.subjects.contents(skill), level), least(self.subjects.questions(skill), level)
+            contents, questions = (
+                least(self.subjects.contents(skill), level),
+                least(self.subjects.questions(skill), level),
+            )
             if len(contents) and (not len(questions) or skill not in target.awaited):
                 target.awaited.add(skill)
                 yield Slot(skill, contents, is_content=True)
@@ -169,7 +172,7 @@ class Slot(NamedTuple):
 
 
 class Target:
-    """The skills of one student in the order in which they are taught: `skill` is the present one, -1 after the last."""
+    """Skills of one student in the order in which they are taught: `skill` is the present one, -1 after the last."""
 
     def __init__(self, situation: Situation, i: int, has_items: Bools) -> None:
         allowed = situation.ready[i] & has_items
@@ -207,7 +210,9 @@ class Posteriors:
             for content in recommender.subjects.contents(k).tolist()
             for result in (SUCCESS, FAILURE)
         ]
-        counts = np.minimum(1.0 + np.array(self._read(names) if names else [], np.float64), LARGEST_COUNT).reshape(-1, 2)
+        counts = np.minimum(1.0 + np.array(self._read(names) if names else [], np.float64), LARGEST_COUNT).reshape(
+            -1, 2
+        )
         begin = 0
         for k in wanted:
             size = len(recommender.subjects.contents(k))

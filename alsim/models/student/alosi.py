@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from alsim.models.base import ModelError
 from alsim.models.student.bkt import BKTModel, normalized
-from alsim.models.student.base import Students
 from alsim.numerics.doubles import exp_each, log_each
 from alsim.types import Doubles, Longs
 
@@ -32,7 +31,10 @@ class AlosiModel(BKTModel):
     ) -> tuple[Doubles, Doubles]:
         """Return the weights of both states after scores (M,)."""
         if_known, if_unknown = self._if_known[:, *case], self._if_unknown[:, *case]
-        return known * between(*if_known, score), unknown * between(*if_unknown, score)
+        return (
+            np.asarray(known * between(if_known[0], if_known[1], score)),
+            np.asarray(unknown * between(if_unknown[0], if_unknown[1], score)),
+        )
 
 
 def update_mastery(
