@@ -39,6 +39,9 @@ class Weights(NamedTuple):
     difficulty: float = 1.0
 
 
+DEFAULT_WEIGHTS = Weights()
+
+
 class Tags(NamedTuple):
     """Skills of Q items with their relevance: item q has skill[start[q]:start[q + 1]]."""
 
@@ -159,7 +162,7 @@ def write_subscores(
                 of_last[skill[x]] = 0.0
 
 
-def total(scores: SubScores, weights: Weights = Weights()) -> Doubles:
+def total(scores: SubScores, weights: Weights = DEFAULT_WEIGHTS) -> Doubles:
     """Return the weighted sum of the sub-scores, as documented, (n, Q)."""
     return np.asarray(
         weights.readiness * scores.readiness
@@ -188,17 +191,17 @@ class Alosi(Recommender):
         self,
         catalogue: Catalogue,
         slack: float = 0.0,
-        readiness: float = Weights().readiness,
-        remediation: float = Weights().remediation,
-        continuity: float = Weights().continuity,
-        difficulty: float = Weights().difficulty,
+        readiness: float = DEFAULT_WEIGHTS.readiness,
+        remediation: float = DEFAULT_WEIGHTS.remediation,
+        continuity: float = DEFAULT_WEIGHTS.continuity,
+        difficulty: float = DEFAULT_WEIGHTS.difficulty,
     ) -> None:
         super().__init__(catalogue)
         parameters = (slack, readiness, remediation, continuity, difficulty)
         if not np.isfinite(parameters).all():
             raise EngineError(f"the parameters of alosi must be finite numbers; got {parameters}")
         self.slack, self.weights = slack, Weights(*parameters[1:])
-        shown = parameters if parameters != (0.0, *Weights()) else ()
+        shown = parameters if parameters != (0.0, *DEFAULT_WEIGHTS) else ()
         self.name = ":".join(["alosi", *map(repr, shown)])
         self._subjects = Subjects(catalogue)
         values = np.array(

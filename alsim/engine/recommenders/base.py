@@ -21,7 +21,7 @@ Counts = tuple[tuple[str, int], ...]
 
 @short_repr
 class Situation(NamedTuple):
-    """Input of a recommender: knowledge about n students. K skills."""
+    """Input of a recommender: n students and K skills."""
 
     students: Sequence[str]
     """Names of the students."""
@@ -32,7 +32,7 @@ class Situation(NamedTuple):
     threshold: float
     """Mastery from which a skill counts as mastered."""
     progress: Progress
-    """Further knowledge of the engine about the students."""
+    """Counts, times, and items that were shown."""
     now: Sequence[float]
     """Time of the decision of each student, seconds since 1970, (n,)."""
     words: Words
@@ -52,7 +52,7 @@ class Situation(NamedTuple):
         return np.asarray(self.words[:, 0].astype(np.uint64) << np.uint64(32) | self.words[:, 1])
 
     def more_words(self, block: int) -> Words:
-        """Return four more random words of each decision, (n, 4), by `block` from 1 to 2**16 - 1; `words` is block 0."""
+        """Return four more random words of each decision, (n, 4); `block` is from 1 to 2**16 - 1, and `words` block 0."""
         return decision_words(self.seed, self.students, self.progress.decisions, block)
 
 

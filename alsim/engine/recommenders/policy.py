@@ -32,10 +32,10 @@ class PolicyRecommender(Recommender):
     policy     policy, or its name: any that `make_policy` accepts. It has a method `probabilities`
 
     The learning outcomes of the policy are the skills of the graph, and its actions the cells of `Cells`. It may choose
-    the cells of ready skills, also under a policy that does not read masks (`alsim.policies.masks`). It observes the
-    mastery of the student model, and frustration, response times and history from the log. A policy with memory learns
-    from the whole log at each call. An item has the probability of its cell, divided by the number of items there. Items
-    at the ranks above are left out.
+    the cells of ready skills, also if it does not read masks (`alsim.policies.masks`). It observes the mastery of the
+    student model, and frustration, response times and history from the log. A policy with memory learns from the whole
+    log at each call. An item has the probability of its cell, divided by the number of items there, without those at
+    the ranks above.
 
     Raises EngineError for an invalid policy, for one that learns across learners, and for one that reads the true state
     of learners.
