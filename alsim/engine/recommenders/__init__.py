@@ -44,9 +44,8 @@ def make_recommender(policy: Any, catalogue: Catalogue) -> Recommender:
         return _of_policy(policy(), catalogue)
     if callable(getattr(policy, "act", None)):
         return _of_policy(policy, catalogue)
-    raise EngineError(
-        f"there is no policy {describe(policy)} of the engine; expected a name, a Recommender or a policy of alsim.policies"
-    )
+    expected = "a name, a Recommender or a policy of alsim.policies"
+    raise EngineError(f"there is no policy {describe(policy)} of the engine; expected {expected}")
 
 
 def _named(name: str, catalogue: Catalogue) -> Recommender:

@@ -52,7 +52,7 @@ class Situation(NamedTuple):
         return np.asarray(self.words[:, 0].astype(np.uint64) << np.uint64(32) | self.words[:, 1])
 
     def more_words(self, block: int) -> Words:
-        """Return four more random words of each decision, (n, 4); block 0 is `words`, others are from 1 to 2**16 - 1."""
+        """Return four more random words of each decision, (n, 4); block 0 is `words`, the last one is 2**16 - 1."""
         return decision_words(self.seed, self.students, self.progress.decisions, block)
 
 

@@ -98,8 +98,8 @@ class History:
         within = np.arange(self.actions.shape[1]) < self._logs.length[:, None]
         return bool((within & self._asks & (self._level == HARD) & ~self._right).any())
 
-    def steps(self, *, with_mastery: bool) -> Iterator[Transitions]:
-        """Yield the interactions of all students, step by step, and update frustration and the last response time.
+    def steps(self, *, with_mastery: bool) -> Iterator[tuple[Longs, Transitions]]:
+        """Yield the students with a next interaction, and these interactions, and update frustration and times.
 
         with_mastery  False: observations hold no mastery, which saves the time to follow it
         """
@@ -118,7 +118,8 @@ class History:
                 self._update(students, t, active)
                 mastery = model.mastery(students)
             rewards = self._advance(t, active, before, mastery)
-            yield self._transitions(t, active, observed, self.observation(mastery), rewards)
+            rows = np.flatnonzero(active)
+            yield rows, self._transitions(t, rows, observed, self.observation(mastery), rewards)
 
     def observation(self, mastery: Doubles) -> Floats:
         """Return observations (n, K + 2) of kind "mastery" (clause S8.1)."""
@@ -175,22 +176,22 @@ class History:
         studied = weights.post_content_gain * gain - weights.engagement * impact
         return np.asarray(np.where(asks, asked, studied))
 
-    def _transitions(self, t: int, active: Bools, before: Floats, after: Floats, rewards: Doubles) -> Transitions:
-        """Return one interaction of all students."""
-        logs = self._logs
+    def _transitions(self, t: int, rows: Longs, before: Floats, after: Floats, rewards: Doubles) -> Transitions:
+        """Return one interaction of some students."""
+        logs, asks = self._logs, self._asks[rows, t]
         columns: dict[str, Any] = {
-            "observation": before,
-            "next_observation": after,
-            "actions": np.ascontiguousarray(self.actions[:, t]),
-            "propensities": np.ascontiguousarray(logs.propensity[:, t]),
-            "items": self._cells.bank_index[logs.item[:, t]].astype(np.int32),
-            "correct": np.where(self._asks[:, t], self._right[:, t], NOT_ANSWERED).astype(np.int8),
-            "seconds": logs.seconds[:, t].astype(np.float32),
-            "rewards": rewards.astype(np.float32),
-            "active": active,
-            "ended": np.zeros(len(active), np.bool_),
-            "last_seconds": self.last_seconds,
-            "clock": np.nan_to_num(logs.time[:, t] - self._start) / PER_HOUR,
+            "observation": before[rows],
+            "next_observation": after[rows],
+            "actions": self.actions[rows, t],
+            "propensities": logs.propensity[rows, t],
+            "items": self._cells.bank_index[logs.item[rows, t]].astype(np.int32),
+            "correct": np.where(asks, self._right[rows, t], NOT_ANSWERED).astype(np.int8),
+            "seconds": logs.seconds[rows, t].astype(np.float32),
+            "rewards": rewards[rows].astype(np.float32),
+            "active": np.ones(len(rows), np.bool_),
+            "ended": np.zeros(len(rows), np.bool_),
+            "last_seconds": self.last_seconds[rows],
+            "clock": np.nan_to_num(logs.time[rows, t] - self._start[rows]) / PER_HOUR,
         }
         for array in columns.values():
             array.flags.writeable = False

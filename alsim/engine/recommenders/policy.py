@@ -14,7 +14,7 @@ from alsim.engine.recommenders.history import History, Logs
 from alsim.engine.selection import Choice
 from alsim.errors import AlsimError
 from alsim.policies import masks, memory
-from alsim.policies.base import Policy, PolicyDraws, View, check_observation, has_memory
+from alsim.policies.base import Policy, PolicyDraws, Transitions, View, check_observation, has_memory
 from alsim.policies.binding import bound
 from alsim.policies.names import make_policy
 from alsim.policies.nested import needs_truth
@@ -90,9 +90,16 @@ class PolicyRecommender(Recommender):
         history = History(situation, Logs.read(situation, self.catalogue, self.name), self.cells)
         learns = has_memory(self.policy)
         state = memory.start(self.policy, len(situation.students))
-        for transitions in history.steps(with_mastery=learns or history.is_mastery_needed):
-            state = memory.learn(self.policy, state, transitions) if learns else None
+        for rows, transitions in history.steps(with_mastery=learns or history.is_mastery_needed):
+            if learns:
+                self._learn(state, rows, transitions)
         return history, state
+
+    def _learn(self, state: Any, rows: Longs, transitions: Transitions) -> None:
+        """Update the state of some students in place: a policy may change the state of lanes that are not active."""
+        after = memory.learn(self.policy, memory.lanes_of(state, rows), transitions)
+        for (_, old), (_, new) in zip(memory.arrays_of(state), memory.arrays_of(after), strict=True):
+            old[rows] = new
 
     def _probe(self) -> None:
         """Raise AlsimError if the policy does not work for a new student."""
