@@ -92,34 +92,40 @@ class History:
         self.frustration, self.last_seconds = np.zeros(n), np.zeros(n, np.float32)
         self._start = np.where(logs.length > 0, situation.progress.first_time, np.nan)
 
-    @property
-    def is_mastery_needed(self) -> bool:
-        """True if frustration depends on mastery: a Hard question was answered wrongly (clause S4.3)."""
-        within = np.arange(self.actions.shape[1]) < self._logs.length[:, None]
-        return bool((within & self._asks & (self._level == HARD) & ~self._right).any())
-
-    def steps(self, *, with_mastery: bool) -> Iterator[tuple[Longs, Transitions]]:
-        """Yield the students with a next interaction, and these interactions, and update frustration and times.
-
-        with_mastery  False: observations hold no mastery, which saves the time to follow it
-        """
-        model = self._situation.model
-        n, steps = self.actions.shape
-        mastery = np.zeros((n, self.num_los))
-        students: Students = {}
-        if with_mastery:
-            start_of = getattr(model.model, "start_of", None)
-            students = start_of(list(self._situation.students)) if callable(start_of) else model.model.start(n)
-            mastery = model.mastery(students)
-        for t in range(steps):
+    def steps(self) -> Iterator[tuple[Longs, Transitions]]:
+        """Yield the students with a next interaction, and these interactions; update frustration and times."""
+        students, mastery = self._start_of_model()
+        for t in range(self.actions.shape[1]):
             before, observed = mastery, self.observation(mastery)
             active = self._logs.length > t
-            if with_mastery:
-                self._update(students, t, active)
-                mastery = model.mastery(students)
+            self._update(students, t, active)
+            mastery = self._situation.model.mastery(students)
             rewards = self._advance(t, active, before, mastery)
             rows = np.flatnonzero(active)
             yield rows, self._transitions(t, rows, observed, self.observation(mastery), rewards)
+
+    def finish(self) -> None:
+        """Update frustration and times by all interactions, without following mastery where nothing depends on it.
+
+        Frustration depends on the mastery before a Hard question that was answered wrongly (clause S4.3).
+        """
+        within = np.arange(self.actions.shape[1]) < self._logs.length[:, None]
+        is_needed = (within & self._asks & (self._level == HARD) & ~self._right).any(axis=0)
+        last = int(np.flatnonzero(is_needed).max(initial=-1))
+        students, mastery = self._start_of_model()
+        for t in range(self.actions.shape[1]):
+            active = self._logs.length > t
+            mastery = self._situation.model.mastery(students) if is_needed[t] else mastery
+            self._advance(t, active, mastery, mastery)
+            if t < last:
+                self._update(students, t, active)
+
+    def _start_of_model(self) -> tuple[Students, Doubles]:
+        """Return the states of the student model before the first interaction, and the mastery (n, K)."""
+        model, names = self._situation.model, list(self._situation.students)
+        start_of = getattr(model.model, "start_of", None)
+        students = start_of(names) if callable(start_of) else model.model.start(len(names))
+        return students, model.mastery(students)
 
     def observation(self, mastery: Doubles) -> Floats:
         """Return observations (n, K + 2) of kind "mastery" (clause S8.1)."""

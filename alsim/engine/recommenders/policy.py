@@ -88,11 +88,12 @@ class PolicyRecommender(Recommender):
     def _history(self, situation: Situation) -> tuple[History, Any]:
         """Return the history of students, and the state of a policy with memory after it."""
         history = History(situation, Logs.read(situation, self.catalogue, self.name), self.cells)
-        learns = has_memory(self.policy)
         state = memory.start(self.policy, len(situation.students))
-        for rows, transitions in history.steps(with_mastery=learns or history.is_mastery_needed):
-            if learns:
+        if has_memory(self.policy):
+            for rows, transitions in history.steps():
                 self._learn(state, rows, transitions)
+        else:
+            history.finish()
         return history, state
 
     def _learn(self, state: Any, rows: Longs, transitions: Transitions) -> None:

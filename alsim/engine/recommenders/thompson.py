@@ -70,6 +70,7 @@ class Thompson(Recommender):
         self.within = int(within)
         self.name = f"thompson:{self.within}"
         self.subjects = Subjects(catalogue)
+        self._names: dict[int, list[str]] = {}
 
     @property
     def members(self) -> Members:
@@ -122,6 +123,13 @@ class Thompson(Recommender):
         """Return the name of a counter; `result` is "success" or "failure"."""
         names = self.catalogue.items[content].id, self.catalogue.skills[skill]
         return f"{self.counter_prefix}{result}:{json.dumps(names)}"
+
+    def counters_of(self, skill: int) -> list[str]:
+        """Return the names of the counters of the contents that teach a skill: success and failure of each."""
+        if skill not in self._names:
+            contents = self.subjects.contents(skill).tolist()
+            self._names[skill] = [self.counter(result, c, skill) for c in contents for result in (SUCCESS, FAILURE)]
+        return self._names[skill]
 
     def posteriors(self, counters: Mapping[str, int]) -> dict[tuple[str, str], Posterior]:
         """Return the posterior of each content about each skill that it teaches, {(content, skill): Posterior}.
@@ -204,12 +212,7 @@ class Posteriors:
     def read(self, skills: set[int]) -> None:
         """Read the counters of the contents that teach some skills, by one call of the store."""
         recommender, wanted = self._recommender, sorted(skills - self._known.keys())
-        names = [
-            recommender.counter(result, content, k)
-            for k in wanted
-            for content in recommender.subjects.contents(k).tolist()
-            for result in (SUCCESS, FAILURE)
-        ]
+        names = [name for k in wanted for name in recommender.counters_of(k)]
         counts = np.minimum(1.0 + np.array(self._read(names) if names else [], np.float64), LARGEST_COUNT).reshape(
             -1, 2
         )
