@@ -184,12 +184,12 @@ class AdaptiveEngine:
             ready=ready,
             threshold=self.threshold,
             progress=progress,
-            now=now,
             words=decision_words(self.seed, names, progress.decisions),
             seed=self.seed,
-            model=self.model,
             counters=self.store.read_counters,
             log=lambda i: [events.decode(entry) for entry in self.store.entries(names[i])],
+            now=now,
+            model=self.model,
         )
 
     def _recommendations(self, situation: Situation, choice: Choice) -> list[list[Recommendation]]:

@@ -77,7 +77,7 @@ def check(name):
     if len(items) > 1:
         scale = COPIES / sum(expected)
         assert stats.chisquare(counts, [scale * e for e in expected]).pvalue > 1e-4
-    # The propensity at a rank is that of its item given the items above, whatever the decision.
+    # The propensity at a rank is that of its item given the items above, in each decision.
     given = {}
     for row in found:
         for r in range(1, 3):

@@ -33,18 +33,18 @@ class Situation(NamedTuple):
     """Mastery from which a skill counts as mastered."""
     progress: Progress
     """Counts, times, and items that were shown."""
-    now: Sequence[float]
-    """Time of the decision of each student, seconds since 1970, (n,)."""
     words: Words
     """Random words of the decision, (n, 4) uint32."""
     seed: int
     """Seed of the engine."""
-    model: EngineModel
-    """Student model of the engine."""
     counters: Callable[[Sequence[str]], list[int]]
     """Function that returns the shared counters with some names, 0 for unknown ones: one call of the store."""
     log: Callable[[int], list[dict[str, Any]]]
     """Function that returns the entries of the log of student i, oldest first: one call of the store."""
+    now: Sequence[float] = ()
+    """Time of the decision of each student, seconds since 1970, (n,); empty if it is unknown."""
+    model: EngineModel | None = None
+    """Student model of the engine; None if it is unknown, for a decision that is made again from a log."""
 
     @property
     def salts(self) -> Keys:

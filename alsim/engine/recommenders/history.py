@@ -11,6 +11,7 @@ from alsim.config.settings import ImpactByModality, RewardConfig
 from alsim.dynamics.standard import Standard
 from alsim.engine import events
 from alsim.engine.catalogue import Catalogue
+from alsim.engine.errors import EngineError
 from alsim.engine.recommenders.base import Situation
 from alsim.engine.recommenders.cells import Cells
 from alsim.mdp.actions import split_actions
@@ -81,7 +82,9 @@ class History:
     """
 
     def __init__(self, situation: Situation, logs: Logs, cells: Cells) -> None:
-        self._situation, self._logs, self._cells = situation, logs, cells
+        if situation.model is None:
+            raise EngineError("a policy of alsim.policies needs the student model of the engine: pass Situation.model")
+        self._situation, self._logs, self._cells, self._model = situation, logs, cells, situation.model
         self.num_los = cells.num_skills
         self.actions = cells.of[logs.item]
         self._asks, self._lo, self._level = split_actions(self.actions, self.num_los)
@@ -99,7 +102,7 @@ class History:
             before, observed = mastery, self.observation(mastery)
             active = self._logs.length > t
             self._update(students, t, active)
-            mastery = self._situation.model.mastery(students)
+            mastery = self._model.mastery(students)
             rewards = self._advance(t, active, before, mastery)
             rows = np.flatnonzero(active)
             yield rows, self._transitions(t, rows, observed, self.observation(mastery), rewards)
@@ -115,14 +118,14 @@ class History:
         students, mastery = self._start_of_model()
         for t in range(self.actions.shape[1]):
             active = self._logs.length > t
-            mastery = self._situation.model.mastery(students) if is_needed[t] else mastery
+            mastery = self._model.mastery(students) if is_needed[t] else mastery
             self._advance(t, active, mastery, mastery)
             if t < last:
                 self._update(students, t, active)
 
     def _start_of_model(self) -> tuple[Students, Doubles]:
         """Return the states of the student model before the first interaction, and the mastery (n, K)."""
-        model, names = self._situation.model, list(self._situation.students)
+        model, names = self._model, list(self._situation.students)
         start_of = getattr(model.model, "start_of", None)
         students = start_of(names) if callable(start_of) else model.model.start(len(names))
         return students, model.mastery(students)
@@ -160,7 +163,7 @@ class History:
 
     def _update(self, students: Students, t: int, active: Bools) -> None:
         """Update the state of the student model with one interaction of each active student."""
-        model, logs = self._situation.model, self._logs
+        model, logs = self._model, self._logs
         items = model.items[logs.item[:, t]]
         score = np.array([model.read_score(value) for value in logs.score[:, t].tolist()])
         model.model.update(students, items, score, active & (items >= 0))
